@@ -1,0 +1,139 @@
+"""Everything this project raises, as a tree.
+
+    PrivoxError
+      LocalError               our side: what we were told, or what we have, is not right
+        ConfigError              a flag, environment variable or file says something impossible
+        EngineUnavailable        an engine cannot be used here; `.fix` is the command that mends it
+      RemoteError              their side: what came over the network is not right
+        BadRecord                a capability record that must be dropped; `.reason` names the counter
+        BadMessage               a datagram or relay line that must be dropped; `.reason` likewise
+      JobError                 how a job can end other than `done`
+        Refused                  the input is at fault; `.status` is the HTTP status that says so
+        Busy                     nobody is free just now; `.retry_after` says when to ask again
+        Failed                   the engine broke while it worked
+        Lost                     the producer (or the way to it) went away in mid-job
+          WrongKey                 whoever answered is not the producer that signed the record
+        NotJoined                no neighbour answered: there is no mesh to ask
+        NoProducer               the mesh is there, but nobody on it does this
+        AllBusy                  everybody who could was busy until the wait ended
+        AllFailed                everybody who was tried failed; `.attempts` says who and why
+
+There are two kinds of blame, local and remote, and no third. Each layer translates what its
+libraries raise: above `dht/` nobody has heard of kademlia, above `relay/` and `api/` nobody has
+heard of aiohttp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class PrivoxError(Exception):
+    """The root: catch this to catch everything that privox_dht raises on purpose."""
+
+
+class LocalError(PrivoxError):
+    """Our side is wrong."""
+
+
+class ConfigError(LocalError):
+    """A flag, an environment variable or a configuration file says something impossible."""
+
+
+class EngineUnavailable(LocalError):
+    """An engine cannot be used on this machine."""
+
+    def __init__(self, why: str, fix: str = "") -> None:
+        super().__init__(f"{why}; to mend it: {fix}" if fix else why)
+        self.why = why
+        self.fix = fix
+
+
+class RemoteError(PrivoxError):
+    """Their side is wrong."""
+
+
+class BadRecord(RemoteError):
+    """A capability record that must be dropped."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class BadMessage(RemoteError):
+    """A datagram or a relay line that must be dropped."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class JobError(PrivoxError):
+    """A job ended in another way than `done`."""
+
+    outcome = "failed"
+
+
+class Refused(JobError):
+    """The input is at fault. A second producer would say the same."""
+
+    outcome = "refused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str = "invalid_request",
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.param = param
+
+
+class Busy(JobError):
+    """Every slot is taken just now. Busy is not dead."""
+
+    outcome = "refused"
+
+    def __init__(self, message: str = "every slot is taken", retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Failed(JobError):
+    """The engine broke while it worked."""
+
+
+class Lost(JobError):
+    """The producer, or the way to it, went away before the job was done."""
+
+    outcome = "lost"
+
+
+class WrongKey(Lost):
+    """Whoever answered does not hold the key that signed the record; nothing was sent to it."""
+
+
+class NotJoined(JobError):
+    """No neighbour answered."""
+
+
+class NoProducer(JobError):
+    """Nobody on the mesh does what was asked."""
+
+
+class AllBusy(JobError):
+    """Everybody who could do it was busy until the wait ended."""
+
+
+class AllFailed(JobError):
+    """Everybody who was tried failed."""
+
+    def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)

@@ -1,0 +1,191 @@
+"""Who a node is: one Ed25519 key, from which everything else follows.
+
+    key (32 bytes, public)  --base32-->  peer id   52 lower-case characters, fits a DNS label
+                            --SHA-1-->   DHT id    20 bytes, as Kademlia has it
+                            --X.509-->   a self-signed TLS certificate, so that a caller can check
+                                         that whoever answers holds the key that signed the record
+
+The private key lives in the node's state folder as `key.pem` (mode 0600). It is written once,
+atomically, and never overwritten: losing it means becoming somebody else.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import os
+import ssl
+import tempfile
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.x509.oid import NameOID
+
+from privox_dht.errors import ConfigError
+
+KEY_FILE = "key.pem"
+CERTIFICATE_FILE = "certificate.pem"
+PEER_ID_LENGTH = 52  # 256 bits in base32, without the padding
+# A certificate says only which key it is; nobody checks its dates, so they never expire.
+CERTIFICATE_FROM = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+CERTIFICATE_UNTIL = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
+
+
+def peer_id_of(public: bytes) -> str:
+    """The peer id of a 32-byte public key: 52 characters of lower-case unpadded base32."""
+    return base64.b32encode(public).decode("ascii").rstrip("=").lower()
+
+
+def public_of(peer_id: str) -> bytes:
+    """The 32-byte public key that a peer id names.
+
+    Raises:
+        ValueError: it is not a peer id.
+    """
+    try:
+        public = base64.b32decode(peer_id.upper() + "====")
+    except ValueError as exc:
+        raise ValueError(f"not a peer id: {peer_id[:60]!r}") from exc
+    if len(peer_id) != PEER_ID_LENGTH or peer_id_of(public) != peer_id:
+        raise ValueError(f"not a peer id: {peer_id[:60]!r}")
+    return public
+
+
+def dht_id_of(public: bytes) -> bytes:
+    """The 20-byte DHT id of a public key: its SHA-1, so that nobody can choose where to stand."""
+    return hashlib.sha1(public, usedforsecurity=False).digest()
+
+
+def verify(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether `signature` (64 bytes) over `message` was made with the key of `public`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def public_in(certificate: bytes) -> bytes | None:
+    """The raw Ed25519 public key in a DER certificate; None if it holds anything else."""
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except Exception:  # the certificate is a stranger's: whatever is wrong with it, it is not ours
+        return None
+    return key.public_bytes_raw() if isinstance(key, Ed25519PublicKey) else None
+
+
+class Identity:
+    """A node's key pair."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        self.public: bytes = private.public_key().public_bytes_raw()
+        self.peer_id: str = peer_id_of(self.public)
+        self.dht_id: bytes = dht_id_of(self.public)
+
+    def __repr__(self) -> str:
+        return f"<Identity {self.peer_id[:8]}>"
+
+    @classmethod
+    def generate(cls) -> Identity:
+        """A new identity that lives in memory only (what a guest uses)."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Identity:
+        """The identity of a 32-byte secret; the same seed is the same identity (simulations)."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
+    def load(cls, folder: Path) -> Identity:
+        """The identity kept in `folder`, made there first if there is none.
+
+        Raises:
+            ConfigError: the folder cannot be used, or the file in it is not such a key.
+        """
+        path = folder / KEY_FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not path.exists():
+                _write_once(path, cls.generate()._pem())
+            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except OSError as exc:
+            raise ConfigError(f"cannot keep a key in {folder}: {exc.strerror or exc}") from exc
+        except ValueError as exc:
+            raise ConfigError(f"{path} is not a private key: {exc}") from exc
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ConfigError(f"{path} holds another kind of key than Ed25519")
+        return cls(key)
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte Ed25519 signature over `message`. Callers prefix what they sign (domain
+        separation): a signature made for one purpose must mean nothing for another."""
+        return self._private.sign(message)
+
+    def certificate(self) -> bytes:
+        """A self-signed X.509 certificate (PEM) of this key."""
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{self.peer_id}.privox")])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(self._private.public_key())
+            .serial_number(1)
+            .not_valid_before(CERTIFICATE_FROM)
+            .not_valid_after(CERTIFICATE_UNTIL)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(f"{self.peer_id}.privox")]), False
+            )
+        )
+        return builder.sign(self._private, None).public_bytes(serialization.Encoding.PEM)
+
+    def server_context(self) -> ssl.SSLContext:
+        """A TLS 1.3 server context that answers with this identity's certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        with tempfile.TemporaryDirectory(prefix="privox-") as folder:  # ssl reads only from files
+            key, certificate = Path(folder, KEY_FILE), Path(folder, CERTIFICATE_FILE)
+            key.touch(mode=0o600)
+            key.write_bytes(self._pem())
+            certificate.write_bytes(self.certificate())
+            context.load_cert_chain(certificate, key)
+        return context
+
+    def public_pin(self) -> str:
+        """The pin of this key as curl's `--pinnedpubkey` takes it: `sha256//<base64>`."""
+        return pin_of(self.public)
+
+    def _pem(self) -> bytes:
+        return self._private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+
+def pin_of(public: bytes) -> str:
+    """`sha256//<base64 of the SHA-256 of the key's SubjectPublicKeyInfo>`, as curl pins a key."""
+    info = Ed25519PublicKey.from_public_bytes(public).public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return "sha256//" + base64.b64encode(hashlib.sha256(info).digest()).decode("ascii")
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Write a secret file atomically; if somebody else was first, theirs stays."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".key-")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+    finally:
+        os.unlink(temporary)

@@ -1,0 +1,196 @@
+"""What a service is asked, and what it answers.
+
+    Transcriber  PCM in, segments out as they are ready        (an engine for `stt`)
+    Speaker      text in, sound out as it is ready              (an engine for `tts`)
+    Provider     uploads and texts in, the same out             (what the speech API serves from:
+                 a producer's engines, a server elsewhere, or the mesh itself)
+
+Everything that streams is an async generator: closing it (`aclose()`, or cancelling whoever
+iterates) stops the work behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STT, TTS = "stt", "tts"
+SERVICES = (STT, TTS)
+ALIASES = {"asr": STT}  # older systems' word for it
+BACKENDS = ("cpu", "gpu")
+AUDIO_FORMATS = ("wav", "mp3", "flac", "opus", "aac", "pcm")
+TEXT_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """One engine of one service, as it is published: a record's *what*."""
+
+    service: str  # "stt" or "tts"
+    backend: str  # "cpu" or "gpu": what the work runs on
+    engine: str  # "faster-whisper", "piper", "pocketsphinx", "espeak-ng", ...
+    models: tuple[str, ...] = ()  # models (stt) or voices (tts) that may be named in a request
+    languages: tuple[str, ...] = ()  # BCP 47 primary tags ("en"); empty: any
+    speed: float = 0.0  # seconds of audio per second of work, measured at start; 0 is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """What is asked of `stt`, beside the audio."""
+
+    model: str = ""  # "", an engine, a model, or "engine:model"
+    language: str = ""  # spoken language as a BCP 47 primary tag; empty: detect
+    translate: bool = False  # into English
+    prompt: str = ""  # words to expect
+    temperature: float = 0.0  # 0 to 1
+    words: bool = False  # time stamps of words wanted
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """What is asked of `tts`."""
+
+    text: str
+    voice: str = ""  # "": the default
+    language: str = ""  # BCP 47 tag; used when no voice is named
+    model: str = ""  # "", an engine, or a voice
+    speed: float = 1.0  # 0.25 to 4, as OpenAI's API has it
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word with its place, in seconds from the start of the recording."""
+
+    text: str
+    start: float
+    end: float
+    probability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech, recognised; times in seconds from the start of the recording."""
+
+    text: str
+    start: float
+    end: float
+    words: tuple[Word, ...] = ()
+    language: str = ""  # detected or given; empty: the engine does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The first thing a provider's transcription yields: the upload is sound audio of this length."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A piece of sound: signed 16-bit little-endian mono PCM."""
+
+    rate: int  # Hz
+    pcm: bytes
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / 2 / self.rate
+
+
+class Engine(Protocol):
+    """What every engine has. Loaded once, at start, and warm from then on."""
+
+    ability: Ability
+
+    async def start(self) -> None:
+        """Load and warm.
+
+        Raises:
+            EngineUnavailable: a package, model or device is missing; says what mends it.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything; nothing of the engine is left when this returns."""
+
+
+class Transcriber(Engine, Protocol):
+    """An engine that hears."""
+
+    rate: int  # Hz of the PCM it wants
+
+    def transcribe(
+        self, pcm: NDArray[np.float32], request: TranscriptionRequest
+    ) -> AsyncGenerator[Segment]:
+        """Segments of `pcm` (mono float32 in -1..1 at `rate`), as they are ready.
+
+        Raises:
+            Refused: the request names a model or language this engine does not have.
+            Failed: the engine broke.
+        """
+        ...
+
+
+class Speaker(Engine, Protocol):
+    """An engine that speaks."""
+
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+        """Sound, as it is ready; the rate may differ between voices but not within one answer.
+
+        Raises:
+            Refused: the request names a voice or language this engine does not have.
+            Failed: the engine broke.
+        """
+        ...
+
+
+class Provider(Protocol):
+    """What the speech API serves from."""
+
+    def abilities(self) -> Sequence[Ability]:
+        """What can be asked for, now."""
+
+    def status(self) -> Mapping[str, Any]:
+        """What `GET /v1/status` says: JSON-able, without words, audio or client addresses."""
+
+    def admit(self, service: str) -> AbstractContextManager[None]:
+        """Room for one job, held while the context is open.
+
+        Raises:
+            Busy: there is none now.
+            Refused: the service is not offered here (404).
+        """
+
+    def transcribe(
+        self, upload: BinaryIO, request: TranscriptionRequest
+    ) -> AsyncGenerator[Listening | Segment]:
+        """First `Listening`, then segments. `upload` is a seekable file in any audio format.
+
+        Raises:
+            Refused: the audio or the request is at fault.
+            Failed, Lost, Busy: see `errors`.
+        """
+        ...
+
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+        """Sound, as it is ready. Raises as `transcribe` does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole answer of `stt`."""
+
+    segments: tuple[Segment, ...]
+    seconds: float  # of audio
+    language: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return " ".join(s.text.strip() for s in self.segments if s.text.strip())
