@@ -1,0 +1,259 @@
+"""A stranger's sound file into samples, within bounds.
+
+    open      only the containers below; a file that refers to another file is refused
+    look      the first audio stream: rate, channels and claimed length must be plausible
+    decode    packet by packet, counting samples; between packets the clock and `stop` are asked
+    judge     nothing decoded, mostly broken packets, or much less than the header promised
+
+What a header claims is never the measure of what is allocated: the samples that come out are.
+They are kept once, as float32 at the wanted rate, in a buffer that grows with them.
+
+A file that was cut off is refused when its container says how long it should have been (WAV,
+FLAC, MP4): half a recording must not pass for a whole one. MP3, Ogg and WebM, and WAV from a
+stream, make no such promise; of those, what is there is used.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from privox_dht import errors, limits
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RAW_RATE = 16_000  # Hz of raw PCM, which says nothing about itself
+RAW_PIECE = 1 << 16  # bytes of raw PCM per step
+DEMUXERS = "wav,w64,aiff,au,caf,mp3,flac,ogg,matroska,webm,mov,mp4,m4a,aac,amr"
+PROMISING = {"wav", "w64", "aiff", "flac", "mov"}  # containers whose claimed length is a promise
+SHORT_BY = (0.5, 0.02)  # seconds, or share, by which the promise may be missed (codec delays)
+TOO_LONG_BY = 1.01  # a claim is refused at once above this times the limit; samples are exact
+MOSTLY = 0.5  # share of broken packets from which a file is garbage and not merely scratched
+GROW = 60  # seconds by which the buffer grows: little is wasted, and the kernel moves the pages
+OPEN_OPTIONS = {
+    "format_whitelist": DEMUXERS,
+    "protocol_whitelist": "none",
+    "max_streams": "8",
+    "probesize": "1000000",  # bytes looked at to find out what this is
+    "analyzeduration": "5000000",  # microseconds of sound looked at for the same
+}
+Stop = threading.Event
+
+
+def decode(
+    file: BinaryIO | bytes,
+    rate: int,
+    *,
+    raw: bool = False,
+    max_seconds: float = limits.MAX_AUDIO_SECONDS,
+    wall: float = limits.DECODE_WALL,
+    stop: Stop | None = None,
+) -> NDArray[np.float32]:
+    """All samples of `file`, mono in -1..1 at `rate` Hz. Blocks: call it in a thread.
+
+    `raw` says that the file is headerless 16-bit little-endian mono PCM at 16 kHz. `stop` ends
+    the work between two packets, with `Failed`.
+
+    Raises:
+        Refused: 400 it is empty, not sound, broken or cut off; 413 it is too long; 501 PyAV is
+            not installed. The message names the problem.
+    """
+    try:
+        import numpy  # noqa: F401
+        from av import AudioResampler  # noqa: F401
+    except ImportError as exc:
+        raise errors.Refused(
+            "audio cannot be decoded here: PyAV is not installed",
+            status=501,
+            code="not_implemented",
+        ) from exc
+    source = io.BytesIO(file) if isinstance(file, bytes) else file
+    source.seek(0)
+    if not source.read(1):
+        raise _refused("the audio file is empty")
+    source.seek(0)
+    samples = _Samples(rate, max_seconds, wall, stop)
+    if raw:
+        _read_raw(source, samples)
+    else:
+        _read_container(source, samples)
+    if not samples.count:
+        raise _refused("the file holds no audio samples")
+    return samples.finished()
+
+
+class _Samples:
+    """What was decoded so far, and whether it may go on."""
+
+    def __init__(self, rate: int, max_seconds: float, wall: float, stop: Stop | None) -> None:
+        import av
+        import numpy
+
+        self._numpy = numpy
+        self._buffer: NDArray[np.float32] = numpy.empty(0, numpy.float32)
+        self._resampler: Any = av.AudioResampler("flt", "mono", rate)
+        self._rate = rate
+        self._max_seconds = max_seconds
+        self._wall = wall
+        self._ends = time.monotonic() + wall
+        self._stop = stop
+        self.count = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.count / self._rate
+
+    def may_go_on(self) -> None:
+        """Raises: Refused (too slow), Failed (told to stop)."""
+        if self._stop is not None and self._stop.is_set():
+            raise errors.Failed("decoding was stopped")
+        if time.monotonic() > self._ends:
+            raise _refused(f"decoding took more than {self._wall:.0f} s", status=413)
+
+    def claimed(self, seconds: float) -> None:
+        """Refuse a header that admits to be too long, before any work."""
+        if seconds > self._max_seconds * TOO_LONG_BY:
+            raise self._too_long()
+
+    def add(self, frame: Any) -> None:
+        """One decoded frame, or None to get what the resampler holds back."""
+        if frame is not None:
+            if frame.sample_rate > limits.MAX_RATE or frame.sample_rate < limits.MIN_RATE:
+                raise _bad_rate(frame.sample_rate)
+            frame.pts = None  # gaps and jumps in a stranger's clock are not our silence
+        for resampled in self._resampler.resample(frame):
+            self._append(resampled.to_ndarray().reshape(-1))
+
+    def finished(self) -> NDArray[np.float32]:
+        # No view of the buffer is ever given away before this, so it may move.
+        self._buffer.resize(self.count, refcheck=False)
+        return self._numpy.clip(self._buffer, -1.0, 1.0, out=self._buffer)
+
+    def _append(self, more: NDArray[np.float32]) -> None:
+        end = self.count + more.size
+        if end > self._max_seconds * self._rate:
+            raise self._too_long()
+        if end > self._buffer.size:
+            self._buffer.resize(end + GROW * self._rate, refcheck=False)
+        self._buffer[self.count : end] = more
+        self.count = end
+
+    def _too_long(self) -> errors.Refused:
+        return _refused(f"the audio is longer than {self._max_seconds:.0f} s", status=413)
+
+
+def _read_raw(source: BinaryIO, samples: _Samples) -> None:
+    import av
+    import numpy
+
+    while piece := source.read(RAW_PIECE):
+        samples.may_go_on()
+        whole = numpy.frombuffer(piece[: len(piece) // 2 * 2], "<i2").reshape(1, -1)
+        if whole.size:
+            frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
+            frame.sample_rate = RAW_RATE
+            samples.add(frame)
+    if samples.count:
+        samples.add(None)
+
+
+def _read_container(source: BinaryIO, samples: _Samples) -> None:
+    import av
+
+    try:
+        with av.open(
+            source, "r", options=OPEN_OPTIONS, metadata_errors="ignore", io_open=_no_other_file
+        ) as container:
+            stream, promised = _look(container)
+            samples.claimed(promised)
+            _decode_stream(container, stream, samples)
+    # PyAV raises IndexError for some files that are no sound at all (a picture, say).
+    except (av.error.FFmpegError, ValueError, IndexError, OSError, MemoryError) as exc:
+        raise _refused(f"this is not a sound file that can be read ({_brief(exc)})") from exc
+    short = promised - samples.seconds
+    if samples.count and short > max(SHORT_BY[0], SHORT_BY[1] * promised):
+        raise _refused(
+            f"the file is cut off: it promises {promised:.1f} s of audio"
+            f" and holds {samples.seconds:.1f} s"
+        )
+
+
+def _look(container: Any) -> tuple[Any, float]:
+    """The stream to decode, and the seconds that its container promises (0: none)."""
+    if not container.streams.audio:
+        raise _refused("the file holds no audio")
+    stream = container.streams.audio[0]
+    codec = stream.codec_context
+    if codec is None:
+        raise _refused("the audio in this file is of a kind that cannot be decoded")
+    if not limits.MIN_RATE <= (codec.sample_rate or 0) <= limits.MAX_RATE:
+        raise _bad_rate(codec.sample_rate or 0)
+    if not 1 <= (codec.channels or 0) <= limits.MAX_CHANNELS:
+        raise _refused(
+            f"the file claims {codec.channels} channels; 1 to {limits.MAX_CHANNELS} are read"
+        )
+    codec.thread_count = 1
+    names = set(container.format.name.split(","))
+    if not names & PROMISING or stream.duration is None or stream.time_base is None:
+        return stream, 0.0
+    return stream, float(stream.duration * stream.time_base)
+
+
+def _decode_stream(container: Any, stream: Any, samples: _Samples) -> None:
+    from av.error import FFmpegError
+
+    good = broken = 0
+    for packet in _packets(container, stream):
+        samples.may_go_on()
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            broken += 1
+            continue
+        good += 1
+        for frame in frames:
+            samples.add(frame)
+    if broken > MOSTLY * (good + broken):
+        raise _refused(f"the audio is damaged: {broken} of {good + broken} packets are broken")
+    if samples.count:
+        samples.add(None)
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets until the end, or until the container breaks off."""
+    from av.error import FFmpegError
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except FFmpegError:
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def _no_other_file(url: str, flags: int, options: Any) -> Any:
+    raise _refused("the file refers to another file; only sound itself is taken")
+
+
+def _refused(message: str, status: int = 400) -> errors.Refused:
+    code = "audio_too_long" if status == 413 else "invalid_audio"
+    return errors.Refused(message, status=status, code=code, param="file")
+
+
+def _bad_rate(rate: int) -> errors.Refused:
+    return _refused(
+        f"the file claims {rate} Hz; {limits.MIN_RATE} to {limits.MAX_RATE} Hz are read"
+    )
+
+
+def _brief(exc: BaseException) -> str:
+    """FFmpeg's own words, without its numbers and file names."""
+    return str(getattr(exc, "strerror", None) or type(exc).__name__)

@@ -1,0 +1,156 @@
+"""16-bit mono PCM into a sound file, piece by piece.
+
+    encoder = Encoder("mp3", 22050)
+    for pcm in pieces:  send(encoder.feed(pcm))      as soon as the codec gives something
+    send(encoder.finish())                           what it held back, and the end
+
+A piece may end in the middle of a sample. Opus has rates of its own, AAC and MP3 have lists of
+theirs: sound at another rate is resampled to the next higher one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from privox_dht import errors, speech
+from privox_dht.audio import riff
+
+if TYPE_CHECKING:
+    import av
+
+CONTENT_TYPES = {
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "flac": "audio/flac",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "pcm": "audio/pcm",
+}
+
+# format: container, codec, sample format, bit rate (0: lossless), options of the container
+_CODECS: dict[str, tuple[str, str, str, int, dict[str, str]]] = {
+    "mp3": ("mp3", "libmp3lame", "s16p", 64_000, {"write_xing": "0", "id3v2_version": "0"}),
+    "flac": ("flac", "flac", "s16", 0, {}),
+    "opus": ("ogg", "libopus", "s16", 32_000, {"page_duration": "200000"}),
+    "aac": ("adts", "aac", "fltp", 64_000, {}),
+}
+
+
+class Encoder:
+    """One sound file in the making.
+
+    Raises:
+        Refused: there is no such format (400), or PyAV to write it with (501).
+    """
+
+    def __init__(self, format: str, rate: int) -> None:
+        self.format = format
+        self.rate = rate
+        self._odd = b""  # the first half of a sample that was cut in two
+        self._coder: _Coder | None = None
+        self._begun = False
+        if format not in speech.AUDIO_FORMATS:
+            known = ", ".join(speech.AUDIO_FORMATS)
+            raise errors.Refused(
+                f"there is no audio format {format!r}; there are {known}", param="response_format"
+            )
+        if format in _CODECS:
+            self._coder = _Coder(format, rate)
+
+    def __repr__(self) -> str:
+        return f"<Encoder {self.format} {self.rate} Hz>"
+
+    def feed(self, pcm: bytes) -> bytes:
+        """What can be said of the file after `pcm` more of sound; may be empty."""
+        pcm = self._odd + pcm
+        whole = len(pcm) - len(pcm) % riff.SAMPLE
+        pcm, self._odd = pcm[:whole], pcm[whole:]
+        if self._coder is not None:
+            return self._coder.feed(pcm) if pcm else b""
+        return self._start() + pcm
+
+    def finish(self) -> bytes:
+        """The rest of the file."""
+        if self._coder is not None:
+            coder, self._coder = self._coder, None
+            self._begun = True
+            return coder.finish()
+        return self._start()
+
+    def _start(self) -> bytes:
+        """The header, once."""
+        begun, self._begun = self._begun, True
+        return riff.header(self.rate) if self.format == "wav" and not begun else b""
+
+
+class _Sink:
+    """A file that cannot seek, and gives away what was written to it."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._written += data
+        return len(data)
+
+    def take(self) -> bytes:
+        taken = bytes(self._written)
+        self._written.clear()
+        return taken
+
+
+class _Coder:
+    """The formats that need PyAV."""
+
+    def __init__(self, format: str, rate: int) -> None:
+        try:
+            import av
+            import numpy
+        except ImportError as exc:
+            raise errors.Refused(
+                f"{format} cannot be written here without PyAV; wav and pcm can",
+                status=501,
+                code="not_implemented",
+                param="response_format",
+            ) from exc
+        container, codec, self._sample_format, bit_rate, options = _CODECS[format]
+        self._av: Any = av
+        self._numpy = numpy
+        self._sink = _Sink()
+        self._rate = rate
+        self._out: Any = av.open(self._sink, "w", format=container, container_options=options)
+        coded_rate = _next_rate(rate, av.Codec(codec, "w").audio_rates)
+        self._stream: Any = self._out.add_stream(codec, rate=coded_rate, layout="mono")
+        self._stream.codec_context.format = self._sample_format
+        if bit_rate:
+            self._stream.bit_rate = bit_rate
+        self._resampler: Any = av.AudioResampler(self._sample_format, "mono", coded_rate)
+
+    def feed(self, pcm: bytes) -> bytes:
+        samples = self._numpy.frombuffer(pcm, "<i2").reshape(1, -1)
+        frame = self._av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = self._rate
+        for resampled in self._resampler.resample(frame):
+            self._encode(resampled)
+        return self._sink.take()
+
+    def finish(self) -> bytes:
+        try:
+            for resampled in self._resampler.resample(None):
+                self._encode(resampled)
+        except ValueError:  # nothing was ever fed: the resampler was never set up
+            pass
+        self._encode(None)
+        self._out.close()
+        return self._sink.take()
+
+    def _encode(self, frame: av.AudioFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            self._out.mux(packet)
+
+
+def _next_rate(rate: int, rates: list[int] | None) -> int:
+    """The lowest of a codec's rates that loses nothing of `rate`."""
+    if not rates:
+        return rate
+    return min((r for r in rates if r >= rate), default=max(rates))
