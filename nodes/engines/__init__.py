@@ -1,0 +1,126 @@
+"""Engines, found by name.
+
+    "stt/cpu"                          the best engine that is installed
+    "stt/cpu/pocketsphinx"             this one
+    "tts/cpu/piper:en_US-lessac-low"   this one, with this model or voice
+    "stt/gpu/http://10.0.0.7:8000"     a server elsewhere that speaks OpenAI's audio API
+    "stt/cpu/10.0.0.7:8888"            a server elsewhere that speaks SOVA's
+
+Any installed package can add an engine: it names a class in the entry point group
+`privox_dht.transcribers` or `privox_dht.speakers` (see docs/engines.md). What such a class has is
+`EngineClass`, beside the protocols of `privox_dht.speech`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+from typing import Protocol, cast
+
+from privox_dht import errors, speech
+
+GROUPS = {speech.STT: "privox_dht.transcribers", speech.TTS: "privox_dht.speakers"}
+EMBEDDED = "pip install 'privox-dht[embedded]'"
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):[0-9]{1,5}")  # host:port
+
+
+class EngineClass(Protocol):
+    """What the class of an engine has, so that it can be chosen without being loaded."""
+
+    service: str  # "stt" or "tts"
+    name: str  # as in "service/backend/name"
+    rank: int  # lower comes first when the owner of the node names no engine
+
+    def __call__(
+        self, *, model: str = "", backend: str = "cpu", cache: Path | None = None
+    ) -> speech.Engine:
+        """An engine that is not loaded yet. `cache` is where models are downloaded to."""
+
+    def check(self, backend: str) -> None:
+        """Say cheaply whether it could work here.
+
+        Raises:
+            EngineUnavailable: a package is missing, there is no GPU, ...
+        """
+
+
+def known(service: str) -> list[str]:
+    """The names of all engines of a service, whether they can work here or not."""
+    entries = importlib.metadata.entry_points(group=_group(service))
+    return sorted({entry.name for entry in entries})
+
+
+def find(service: str, name: str) -> EngineClass:
+    """The class of an engine.
+
+    Raises:
+        ConfigError: there is none of that name.
+        EngineUnavailable: its module cannot be imported.
+    """
+    for entry in importlib.metadata.entry_points(group=_group(service), name=name):
+        try:
+            return cast(EngineClass, entry.load())
+        except (ImportError, AttributeError) as exc:
+            raise errors.EngineUnavailable(
+                f"the engine {name} cannot be imported ({exc})", f"reinstall what brings {name}"
+            ) from exc
+    raise errors.ConfigError(
+        f"there is no engine {name!r} for {service}; there are {', '.join(known(service))}"
+    )
+
+
+def make_engine(
+    service: str, backend: str, what: str = "", *, cache: Path | None = None
+) -> speech.Engine:
+    """The engine that "service/backend/what" means, not started yet.
+
+    Raises:
+        ConfigError: it means nothing.
+        EngineUnavailable: it cannot work here; says why, and what mends it.
+    """
+    if backend not in speech.BACKENDS:
+        backends = " and ".join(speech.BACKENDS)
+        raise errors.ConfigError(f"there is no backend {backend!r}; there are {backends}")
+    service = speech.ALIASES.get(service, service)
+    name, _, model = what.partition(":")
+    if not what:
+        engine_class = _best(service, backend)
+    elif what.startswith(("http://", "https://")):
+        from nodes.engines import remote
+
+        return remote.openai_engine(service, backend, what)
+    elif ADDRESS.fullmatch(what) and name not in known(service):
+        from nodes.engines import remote
+
+        return remote.sova_engine(service, backend, what)
+    else:
+        engine_class = find(service, name)
+        engine_class.check(backend)
+    return engine_class(model=model, backend=backend, cache=cache)
+
+
+def _best(service: str, backend: str) -> EngineClass:
+    """The first by rank of those that could work here."""
+    able, whys = [], []
+    for name in known(service):
+        try:
+            engine_class = find(service, name)
+            engine_class.check(backend)
+            able.append(engine_class)
+        except errors.EngineUnavailable as exc:
+            whys.append(f"{name}: {exc.why}")
+    if not able:
+        why = f"no engine can do {service}/{backend} here ({'; '.join(whys) or 'none is known'})"
+        raise errors.EngineUnavailable(why, EMBEDDED)
+    return min(able, key=lambda engine_class: engine_class.rank)
+
+
+def _group(service: str) -> str:
+    try:
+        return GROUPS[service]
+    except KeyError:
+        known_services = " and ".join(GROUPS)
+        raise errors.ConfigError(
+            f"there is no service {service!r}; there are {known_services}"
+        ) from None

@@ -1,0 +1,133 @@
+"""espeak-ng, driven through ctypes in a process of its own.
+
+    parent  -> {"text", "voice", "wpm", "most"}       most: seconds of sound, at the most
+    worker  -> {} + a piece of 16-bit PCM             ...
+    worker  -> {"done": true}
+
+espeak-ng is one big global variable: nothing else in this process may touch it.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nodes.engines import working
+
+SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
+DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a bad path ends the process
+UTF8 = 1  # espeakCHARS_UTF8
+RATE_PARAMETER = 1  # espeakRATE, words per minute
+PIECE_MS = 200  # milliseconds of sound per callback
+LONGEST_PATH = 150  # bytes; espeak-ng 1.52 keeps its data path in 160, without looking
+NEEDS_OTHER_SOFTWARE = "mb/"  # voices that only work with the program MBROLA
+
+
+class _Voice(c.Structure):
+    _fields_ = (
+        ("name", c.c_char_p),
+        ("languages", c.c_char_p),  # a priority byte, then the tag
+        ("identifier", c.c_char_p),
+        ("gender", c.c_ubyte),
+        ("age", c.c_ubyte),
+        ("variant", c.c_ubyte),
+        ("xx1", c.c_ubyte),
+        ("score", c.c_int),
+        ("spare", c.c_void_p),
+    )
+
+
+_OnSound = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.c_void_p)
+
+
+class Espeak:
+    """The library, set up."""
+
+    def __init__(self) -> None:
+        import espeakng_loader
+
+        data = _short_path(espeakng_loader.get_data_path())
+        self._lib = lib = c.CDLL(espeakng_loader.get_library_path())
+        lib.espeak_Initialize.argtypes = [c.c_int, c.c_int, c.c_char_p, c.c_int]
+        lib.espeak_SetVoiceByName.argtypes = [c.c_char_p]
+        lib.espeak_SetParameter.argtypes = [c.c_int, c.c_int, c.c_int]
+        lib.espeak_Synth.argtypes = [
+            *(c.c_char_p, c.c_size_t, c.c_uint, c.c_int, c.c_uint, c.c_uint),
+            *(c.c_void_p, c.c_void_p),
+        ]
+        lib.espeak_SetSynthCallback.argtypes = [_OnSound]
+        lib.espeak_SetSynthCallback.restype = None
+        lib.espeak_ListVoices.argtypes = [c.c_void_p]
+        lib.espeak_ListVoices.restype = c.POINTER(c.POINTER(_Voice))
+        self.rate = lib.espeak_Initialize(SYNCHRONOUS, PIECE_MS, os.fsencode(data), DONT_EXIT)
+        if self.rate <= 0:
+            raise RuntimeError(f"espeak-ng cannot use its data folder {data}")
+        self.variants = sorted(p.name for p in Path(data, "voices", "!v").iterdir())
+
+    def voices(self) -> list[str]:
+        """The language tags that are voices, as espeak-ng ranks them."""
+        listed, tags = self._lib.espeak_ListVoices(None), []
+        while listed[len(tags)]:
+            tags.append(listed[len(tags)].contents)
+        return list(
+            dict.fromkeys(
+                voice.languages[1:].decode()
+                for voice in tags
+                if not voice.identifier.decode().startswith(NEEDS_OTHER_SOFTWARE)
+            )
+        )
+
+    def synth(self, text: str, voice: str, wpm: int, most: float, say: working.Say) -> None:
+        """Speak `text` into `say`, piece by piece."""
+        left = int(most * self.rate)
+
+        @_OnSound
+        def on_sound(samples: Any, count: int, _events: Any) -> int:
+            nonlocal left
+            if not samples or count <= 0:
+                return 0
+            left -= count
+            if left < 0:
+                return 1  # espeak-ng stops here
+            say({}, c.string_at(samples, 2 * count))
+            return 0
+
+        if self._lib.espeak_SetVoiceByName(voice.encode()):
+            raise RuntimeError(f"espeak-ng does not take its own voice {voice!r}")
+        self._lib.espeak_SetParameter(RATE_PARAMETER, wpm, 0)
+        self._lib.espeak_SetSynthCallback(on_sound)
+        data = text.replace("\0", " ").encode() + b"\0"
+        status = self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8, None, None)
+        if left < 0:
+            raise working.Refusal(f"the text is longer than {most:.0f} s of speech", 413, "input")
+        if status:
+            raise RuntimeError(f"espeak-ng failed with status {status}")
+
+
+def _short_path(data: str) -> str:
+    """`data`, or a link to it where its path is too long for espeak-ng."""
+    if len(os.fsencode(data)) <= LONGEST_PATH:
+        return data
+    if sys.platform == "linux":
+        return f"/proc/self/fd/{os.open(data, os.O_RDONLY | os.O_DIRECTORY)}"
+    link = Path(tempfile.mkdtemp(prefix="espeak-", dir="/tmp"), "data")
+    link.symlink_to(data, target_is_directory=True)
+    return str(link)
+
+
+def load() -> tuple[dict[str, Any], working.Answerer]:
+    espeak = Espeak()
+    hello = {"rate": espeak.rate, "voices": espeak.voices(), "variants": espeak.variants}
+
+    def answer(asked: dict[str, Any], _payload: bytes, say: working.Say) -> None:
+        espeak.synth(asked["text"], asked["voice"], asked["wpm"], asked["most"], say)
+
+    return hello, answer
+
+
+if __name__ == "__main__":
+    working.serve(load)

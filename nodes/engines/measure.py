@@ -1,0 +1,52 @@
+"""Small things that all engines need: names, languages, and how fast they are."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from privox_dht import speech
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DEFAULT_NAMES = ("", "default")  # what a client says that has to name something
+
+
+def named(asked: str, engine: str) -> str:
+    """The model or voice in "engine:model", "engine", "model" or ""; "" is the default."""
+    if asked.startswith(f"{engine}:"):
+        asked = asked.removeprefix(f"{engine}:")
+    return "" if asked in (*DEFAULT_NAMES, engine) else asked
+
+
+def primary_tag(tag: str) -> str:
+    """The language of a BCP 47 tag: "pt" of "pt-BR"."""
+    return tag.replace("_", "-").split("-")[0].lower()
+
+
+def primary_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The languages of `tags`, each once, in order."""
+    return tuple(dict.fromkeys(map(primary_tag, tags)))
+
+
+async def speaking(engine: speech.Speaker, text: str) -> float:
+    """Seconds of speech per second of work, the engine being warm."""
+    began, seconds = time.monotonic(), 0.0
+    async with contextlib.aclosing(engine.speak(speech.SpeechRequest(text))) as sounds:
+        async for sound in sounds:
+            seconds += sound.seconds
+    return round(seconds / max(time.monotonic() - began, 1e-6), 1)
+
+
+async def hearing(engine: speech.Transcriber, pcm: NDArray[np.float32]) -> float:
+    """Seconds of audio per second of work, the engine being warm."""
+    began = time.monotonic()
+    request = speech.TranscriptionRequest()
+    async with contextlib.aclosing(engine.transcribe(pcm, request)) as segments:
+        async for _ in segments:
+            pass
+    return round(pcm.size / engine.rate / max(time.monotonic() - began, 1e-6), 1)

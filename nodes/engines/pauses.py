@@ -1,0 +1,71 @@
+"""Where the utterances of a recording are: from pause to pause, and never too long.
+
+A frame is quiet when it is 26 dB below the loud ones, or below what anybody can hear. Speech
+that goes on for longer than a recogniser likes is cut at its quietest place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FRAME = 0.02  # seconds over which loudness is measured
+LOUD = 95  # percentile of the frames' loudness that stands for speech
+QUIET = 0.05  # of the loud ones: a pause
+SILENT = 1e-3  # of full scale (-60 dB): nothing, however quiet the recording is
+PAUSE = 0.5  # seconds of quiet that end an utterance
+MARGIN = 0.2  # seconds of quiet kept at either end of an utterance
+LONGEST = 14.0  # seconds of an utterance; recognisers that search get slow and forgetful
+SHORTEST = 0.1  # seconds of sound below which it is a click
+LOOK_BACK = 0.5  # share of the longest in which a place to cut is looked for
+
+Span = tuple[int, int]  # first sample, and the one after the last
+
+
+def utterances(pcm: NDArray[np.float32], rate: int) -> list[Span]:
+    """The stretches of `pcm` that hold speech, in order."""
+    import numpy
+
+    frame = int(FRAME * rate)
+    frames = pcm.size // frame
+    if not frames:
+        return []
+    grid = pcm[: frames * frame].reshape(frames, frame)
+    loudness = numpy.sqrt(numpy.einsum("ij,ij->i", grid, grid) / frame)
+    threshold = max(SILENT, QUIET * float(numpy.percentile(loudness, LOUD)))
+    spans = []
+    for first, last in _loud_runs(loudness > threshold):
+        for begin, end in _cut(first, last, loudness):
+            spans.append((begin * frame, min(end * frame, pcm.size)))
+    return spans
+
+
+def _loud_runs(loud: NDArray[np.bool_]) -> list[Span]:
+    """Runs of frames between pauses, with their margins."""
+    import numpy
+
+    places = numpy.flatnonzero(loud)
+    if not places.size:
+        return []
+    breaks = numpy.flatnonzero(numpy.diff(places) > PAUSE / FRAME) + 1
+    margin = round(MARGIN / FRAME)
+    return [
+        (max(0, int(run[0]) - margin), min(loud.size, int(run[-1]) + 1 + margin))
+        for run in numpy.split(places, breaks)
+        if run.size * FRAME >= SHORTEST
+    ]
+
+
+def _cut(first: int, last: int, loudness: NDArray[np.float32]) -> list[Span]:
+    """A run in pieces that are not too long, cut where it is quietest."""
+    longest = round(LONGEST / FRAME)
+    pieces = []
+    while last - first > longest:
+        earliest = first + round(longest * (1 - LOOK_BACK))
+        place = earliest + int(loudness[earliest : first + longest].argmin())
+        pieces.append((first, place))
+        first = place
+    return [*pieces, (first, last)]

@@ -1,0 +1,128 @@
+"""pocketsphinx: English, offline, light; its model comes with its wheel.
+
+    find the utterances (pauses)  ->  add a whisper of noise  ->  a worker process  ->  words
+
+The noise is what the model knows and synthetic speech lacks: pauses that are digitally silent
+confuse it. At this level, people's recordings do not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nodes.engines import measure, pauses, pocketsphinx_worker
+from nodes.engines.worker import Crew
+from privox_dht import errors, speech
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NOISE = 10  # standard deviation, in steps of 16 bits: 70 dB below full scale
+LANGUAGE, MODEL = "en", "en-us"
+TOO_NEW = (3, 14)  # there is no wheel for this Python and later ones
+SELF_TEST_SECONDS = 3
+
+
+class PocketSphinx:
+    """Speech to text in a process of its own."""
+
+    service, name, rank = speech.STT, "pocketsphinx", 20
+    rate = pocketsphinx_worker.RATE
+
+    def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
+        self._model = model
+        self._crew = Crew("nodes.engines.pocketsphinx_worker")
+        self.ability = speech.Ability(
+            self.service, backend, self.name, models=(MODEL,), languages=(LANGUAGE,)
+        )
+
+    @classmethod
+    def check(cls, backend: str) -> None:
+        if backend != "cpu":
+            raise errors.EngineUnavailable("pocketsphinx works on the CPU only", "use stt/cpu")
+        if importlib.util.find_spec("pocketsphinx") is not None:
+            return
+        if sys.version_info >= TOO_NEW:
+            raise errors.EngineUnavailable(
+                "pocketsphinx has no wheel for Python 3.14", "use Python 3.11 to 3.13"
+            )
+        raise errors.EngineUnavailable(
+            "pocketsphinx is not installed", "pip install 'privox-dht[embedded]'"
+        )
+
+    async def start(self) -> None:
+        self.check(self.ability.backend)
+        if self._model not in ("", MODEL):
+            raise errors.EngineUnavailable(
+                f"pocketsphinx has no model {self._model!r}", f"use pocketsphinx or {MODEL}"
+            )
+        try:
+            await self._crew.start()
+        except errors.Failed as exc:
+            fix = "pip install --force-reinstall pocketsphinx"
+            raise errors.EngineUnavailable(str(exc), fix) from exc
+        speed = await measure.hearing(self, _hum(self.rate * SELF_TEST_SECONDS))
+        self.ability = speech.Ability(
+            *(self.service, self.ability.backend, self.name, (MODEL,), (LANGUAGE,), speed)
+        )
+
+    async def close(self) -> None:
+        await self._crew.close()
+
+    async def transcribe(
+        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
+        self._refuse_what_it_cannot(request)
+        spans = await asyncio.to_thread(pauses.utterances, pcm, self.rate)
+        async with self._crew.worker() as worker:
+            for start, end in spans:
+                async for head, _ in worker.ask({}, prepared(pcm[start:end])):
+                    if head["words"]:
+                        yield _segment(head["words"], start / self.rate)
+
+    def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
+        if measure.named(request.model, self.name) not in ("", MODEL):
+            raise errors.Refused(
+                f"pocketsphinx has no model {request.model!r}; it has {MODEL}",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        if request.language and measure.primary_tag(request.language) != LANGUAGE:
+            raise errors.Refused(
+                f"pocketsphinx understands {LANGUAGE} only, not {request.language!r}",
+                status=404,
+                code="language_not_found",
+                param="language",
+            )
+
+
+def prepared(pcm: NDArray[np.float32]) -> bytes:
+    """16-bit samples with a floor of noise, always the same."""
+    import numpy
+
+    noise = numpy.random.default_rng(0).normal(0, NOISE, pcm.size).astype(numpy.float32)
+    noise += pcm * 32767
+    return noise.clip(-32768, 32767).astype("<i2").tobytes()
+
+
+def _segment(words: list[tuple[str, float, float, float]], offset: float) -> speech.Segment:
+    placed = tuple(
+        speech.Word(text, round(offset + start, 2), round(offset + end, 2), round(probability, 3))
+        for text, start, end, probability in words
+    )
+    text = " ".join(word.text for word in placed)
+    return speech.Segment(text, placed[0].start, placed[-1].end, placed, LANGUAGE)
+
+
+def _hum(samples: int) -> NDArray[np.float32]:
+    """Something that is not silence, to measure with."""
+    import numpy
+
+    return numpy.random.default_rng(0).normal(0, 0.1, samples).astype(numpy.float32)
