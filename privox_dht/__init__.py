@@ -1,0 +1,27 @@
+"""Lend and borrow speech to text and text to speech over a mesh with no central server.
+
+from privox_dht import Mesh
+
+async with Mesh.join(["host:5678"]) as mesh:
+    audio = await mesh.speak("Good day")
+    text = await mesh.transcribe(audio)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Mesh", "__version__"]
+
+if TYPE_CHECKING:
+    from privox_dht.mesh import Mesh
+
+
+def __getattr__(name: str) -> Any:
+    """`Mesh`, when it is asked for: the floors can be imported without what stands on them."""
+    if name == "Mesh":
+        from privox_dht.mesh import Mesh
+
+        return Mesh
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

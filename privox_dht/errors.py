@@ -3,13 +3,14 @@
     PrivoxError
       LocalError               our side: what we were told, or what we have, is not right
         ConfigError              a flag, environment variable or file says something impossible
-        EngineUnavailable        an engine cannot be used here; `.fix` is the command that mends it
+        EngineUnavailable        an engine cannot be used here; `.fix` mends it
       RemoteError              their side: what came over the network is not right
-        BadRecord                a capability record that must be dropped; `.reason` names the counter
+        BadRecord                a record that must be dropped; `.reason` names the counter
         BadMessage               a datagram or relay line that must be dropped; `.reason` likewise
       JobError                 how a job can end other than `done`
         Refused                  the input is at fault; `.status` is the HTTP status that says so
         Busy                     nobody is free just now; `.retry_after` says when to ask again
+          NoLine                   the farm has no line to this producer now
         Failed                   the engine broke while it worked
         Lost                     the producer (or the way to it) went away in mid-job
           WrongKey                 whoever answered is not the producer that signed the record
@@ -105,6 +106,10 @@ class Busy(JobError):
         self.retry_after = retry_after
 
 
+class NoLine(Busy):
+    """The farm has no parked line to this producer now; another route may do."""
+
+
 class Failed(JobError):
     """The engine broke while it worked."""
 
@@ -113,6 +118,10 @@ class Lost(JobError):
     """The producer, or the way to it, went away before the job was done."""
 
     outcome = "lost"
+
+    def __init__(self, message: str, *, begun: bool = False) -> None:
+        super().__init__(message)
+        self.begun = begun  # the producer had taken the job: what killed it may be the job
 
 
 class WrongKey(Lost):

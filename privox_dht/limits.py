@@ -10,7 +10,7 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-# -- wire: both ends must agree ----------------------------------------------------------------
+# -- wire: both ends must agree ------------------------------------------------------------------
 
 PROTOCOL_VERSION = 1  # in every datagram and record; another version is dropped and counted
 MAX_DATAGRAM = 1232  # bytes; the IPv6 minimum MTU of 1280 less 40 (IPv6) and 8 (UDP): no fragments
@@ -26,7 +26,7 @@ DHT_PORT = 5678  # UDP for the DHT and, unless told otherwise, TCP for jobs
 RELAY_PORT = 1776  # TCP, on farms
 GATEWAY_PORT = 5600  # TCP, on loopback
 
-# -- records: how long a word holds ---------------------------------------------------------------
+# -- records: how long a word holds --------------------------------------------------------------
 
 RECORD_LIFETIME = 120.0  # seconds; a producer that crashes is forgotten after this
 ANNOUNCE_EVERY = 45.0  # seconds; two announcements may be lost before a record dies
@@ -34,7 +34,7 @@ ANNOUNCE_JITTER = 5.0  # seconds to either side, so that producers do not announ
 ANNOUNCE_AT_MOST_EVERY = 2.0  # seconds between announcements when something that matters changed
 CLOCK_SKEW = 30.0  # seconds by which the clocks of two nodes may differ
 
-# -- jobs: what one request may bring -------------------------------------------------------------
+# -- jobs: what one request may bring ------------------------------------------------------------
 
 MAX_TEXT = 4096  # characters of text to speak in one request, as OpenAI's API has it
 MAX_AUDIO_SECONDS = 7200.0  # seconds; two hours, the longest meeting we promise to take
@@ -59,7 +59,7 @@ OFFER_TIMEOUT = 4.0  # seconds for the answer to an offer (the 100-continue, or 
 RETRY_AFTER = 1.0  # seconds a busy producer asks to be left alone
 KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a follow-up, no more
 
-# -- picking and failing over ---------------------------------------------------------------------
+# -- picking and failing over --------------------------------------------------------------------
 
 MAX_PRODUCERS = 5  # producers tried for one job, busy ones not counted
 MAX_DEATHS = 2  # producers that may die during one job; the job may be what kills them
@@ -68,3 +68,128 @@ BAN_FIRST = 15.0  # seconds a producer that was lost is left alone, doubling eac
 BAN_LONGEST = 600.0  # ... up to this
 WAIT = 60.0  # seconds a client waits by default while everybody is busy
 FIND_WANT = 32  # records a look-up asks for
+LIST_WANT = 256  # records that showing the mesh to a person asks for, per service and backend
+
+# -- the speech API: what one connection may hold up, what one answer may bring ------------------
+
+HANDSHAKE_TIMEOUT = 5.0  # seconds for TLS on an accepted connection; callers give up after 3
+MAX_CONNECTIONS = 512  # held at once by a speech server; with TLS one costs about 292 KB
+MAX_CONNECTIONS_PER_ADDRESS = 64  # of those from one address (loopback is exempt: it is ours)
+UPLOAD_BEGIN = 5.0  # seconds until the first byte of a body; a slot is held meanwhile
+UPLOAD_WALL = 3600.0  # seconds for a whole upload: 256 MiB at 600 kbit/s, the slowest home uplink
+UPLOAD_PIECE = 16 * KIB  # bytes a caller hands over at once: even 4 KiB/s moves one in time
+WRITE_BUFFER = 32 * KIB  # bytes not yet sent that a caller keeps, so that a stalled upload shows
+LINGER = 1.0  # seconds a refused upload is still read, so that its sender gets to read the answer
+ANSWER_STALL = 30.0  # seconds without the client taking a byte of its answer: it has gone away
+MAX_PART_HEADERS = 4 * KIB  # bytes of the headers of one multipart part; browsers send about 150
+MAX_EVENT = 2 * MIB  # bytes of one event: the text of two hours is about 150 KB
+MAX_SEGMENTS = 100_000  # segments in one answer; two hours have a few thousand
+MAX_ANSWER = 32 * MIB  # bytes of an answer in JSON, words with times included
+MAX_ANSWER_AUDIO = 256 * MIB  # bytes of one spoken answer; 30 min at 48 kHz are 165 MiB
+MAX_MESSAGE = 400  # characters of a stranger's error message that are passed on
+LONGEST_RETRY_AFTER = 60.0  # seconds; a producer cannot talk a caller into waiting longer
+PEERS_REMEMBERED = 256  # pinned keys whose connections are kept for a follow-up
+
+# -- the DHT -------------------------------------------------------------------------------------
+
+BUCKET = 20  # contacts in one bucket and nodes that hold a record: Kademlia's k, as bmuller has it
+ALPHA = 4  # requests of one look-up in flight while answers still bring closer nodes
+LOOKUP_REQUESTS = 120  # requests one look-up may send, whatever strangers keep inventing
+LOOKUP_TIME = 8.0  # seconds one look-up may take: three hard timeouts, with most of the mesh dead
+SOFT_LEAST, SOFT_MOST = 0.1, 1.0  # seconds after which a silent request frees its place
+HARD_TIMEOUT = 2.5  # seconds after which a request is lost; a late answer counts until then
+RESEND = (0.4, 1.2)  # seconds after the first sending at which a silent request is sent again
+FIRST_RTT, FIRST_SPREAD = 0.15, 0.08  # seconds; what is believed before anything was measured
+HOLDERS = 2  # holders that must have answered before a look-up believes it has seen enough
+GRACE = 0.06  # seconds a look-up with one holder's answer waits for a second one's
+QUORUM = 2  # one over the share of the closest nodes that must confirm before publish returns
+PAGES = 24  # further requests one look-up may send to holders for more records
+MAX_RECORDS_IN_DATAGRAM = 3  # records of one answer; two of the longest fit, three typical ones
+MAX_CONTACTS_IN_DATAGRAM = 20  # contacts of one answer: Kademlia's k
+AMPLIFICATION = 1.5  # bytes answered per byte asked to an address that has not proven itself
+FIND_SIZE = 480  # bytes to which a find is padded: 720 of answer hold a record and eight contacts
+PING_SIZE = 128  # bytes to which a ping is padded: its signed answer takes about 170
+PAST_CONTACTS_PER_NETWORK = 2  # contacts of one /24 or /56 in a bucket and in a look-up's window
+TOKEN_ROTATION = 300.0  # seconds; a write token is good for one to two of these
+TOKEN_KEPT = 240.0  # seconds for which an asker relies on a token it was given
+SOURCE_RATE = 100.0  # datagrams per second and source address that are answered; a join sends 60
+SOURCE_BURST = 300.0  # datagrams a source may send at once: one look-up with all its pages
+SOURCES = 4096  # source addresses whose rate is remembered
+OUTSTANDING = 4096  # requests waiting for an answer, all look-ups together
+RECORDS_PER_KEY = 1024  # records a node holds under one key; beyond it the key splits
+RECORDS_PER_SOURCE = 2048  # records one address may place at a node (/64 in IPv6)
+RECORDS_IN_ALL = 100_000  # records a node holds: 65 MB at 650 bytes each
+KEYS_IN_ALL = 100_000  # keys a node holds records under
+SHARD_BITS = 4  # bits of the publisher's id by which a full key splits: 16 shards
+SHARD_DEPTH = 2  # splits at most: 256 shards of 1,024 are 262,144 producers under one word
+VERIFIED = 16_384  # records whose signature is remembered as good: 1 MB
+REMEMBERED = 65_536  # newest sequences remembered, so that a replay is known: 10 MB
+CACHED_LOOKUPS = 256  # answers kept
+CACHE_FRESH = 10.0  # seconds an answer is used as it is; older ones are refreshed while used
+CACHE_WANTED = 300.0  # seconds after its last use for which an answer is refreshed ahead of need
+CONTACT_STALE = 600.0  # seconds of silence after which a contact is pinged
+CONTACT_FAILURES = 2  # unanswered requests in a row after which a contact is forgotten
+REFRESH_EVERY = 15.0  # seconds between rounds of upkeep: expiry, stale contacts, thin buckets
+REFRESH_PINGS = 8  # stale contacts pinged in one round
+BUCKET_STALE = 900.0  # seconds without a look-up after which a bucket is looked up
+INTRODUCTIONS = 16  # newcomers that are being asked for their proof at the same time
+CONTACTS_KEPT = 64  # contacts written to the state folder
+CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
+JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
+HOLDERS_KEPT = (
+    240.0  # seconds for which a publisher goes straight to the nodes that held its record
+)
+OBSERVERS = 64  # neighbours whose word on our address and on the time is remembered
+DIAL_TIMEOUT = 1.5  # seconds a third node waits for a TCP connection when it dials back
+DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: dialling and three ways
+DIAL_HELPERS = 6  # pairs of helper and third node asked before reachability stays unknown
+DIAL_AGREE = 2  # verdicts that must agree
+DIAL_SAME_TARGET = 10.0  # seconds between two dial-backs of one node to one address
+DIAL_RATE = 2.0  # dial-backs per second one node does, all askers together
+DIAL_BURST = 8.0  # dial-backs at once
+KNOCK_LATE = 0.4  # seconds a knock may trail the verdict that it was sent
+RESERVED = 4  # contacts a new node leaves alone until it was dialled back from them
+RESERVED_FOR = 60.0  # seconds after which they are ordinary contacts, dialled back or not
+
+# -- relay: farms, the producers parked at them, and calls through them --------------------------
+
+FARM_PRODUCERS = 5_000  # producers at one farm; 20,000 connections, which one process carries
+FARM_IDLE_LINES = 3  # parked lines per producer: a burst of calls finds one while others are parked
+FARM_LINES = 64  # lines per producer, calls included: twice what one client address can claim
+FARM_PRODUCERS_PER_ADDRESS = 8  # per IPv4 address or IPv6 /64: a household or small office
+FARM_CALLS_PER_ADDRESS = 32  # per IPv4 address or IPv6 /64: a busy gateway, and half of FARM_LINES
+FARM_CALL_BYTES = 512 * MIB  # bytes of one call, both ways: the largest upload twice over
+FARM_CALL_SECONDS = 4 * 3600  # seconds of one call: two hours of audio, uploaded and heard in two
+FARM_BUFFERED = 256 * MIB  # bytes a farm holds for all slow readers together
+FARM_DOORS = 4096  # connections that have not yet said what they are: thousands may come back
+FARM_DOORS_PER_ADDRESS = 128  # of those from one address: 8 producers parking everything at once
+FARM_FILES = 65_536  # file descriptors a farm asks the system for; more is refused on many systems
+FARM_FILE_RESERVE = 64  # descriptors kept for running calls and for the rest of the process
+FARM_BACKLOG = 1024  # connections the kernel holds for us: thousands come back at once
+FARM_DRAIN = 30.0  # seconds a farm that stops lets running calls go on
+FARM_TICK = 0.25  # seconds between two looks at what is overdue
+FARM_LOOK = 1.0  # seconds between two looks at what readers have taken
+SPLICE_CHUNK = 64 * KIB  # bytes read at a time, and so the most a farm holds per direction
+
+RELAY_HEAD = 4 * KIB  # bytes of the first lines of a connection to a farm
+RELAY_HEAD_WAIT = 5.0  # seconds until a connection has said, and proved, what it is
+RELAY_LINE = 512  # bytes of one line on a control line; the longest is 228
+RELAY_PING = 10.0  # seconds between pings, both ways; also keeps NAT mappings open
+RELAY_SILENCE = 15.0  # seconds without a word on a control line: the other side is dead or frozen
+RELAY_FIRST_BYTE = 3.0  # seconds a call may stay silent before it loses its line
+RELAY_HANDSHAKE = 5.0  # seconds from a claim to a finished TLS handshake
+RELAY_STALL = 10.0  # seconds in which a reader takes no byte of what waits for it
+RELAY_LINGER = 5.0  # seconds one side may stay on after the other hung up and all was delivered
+RELAY_KEEPALIVE = (5, 5, 2)  # seconds idle, seconds between probes, probes: NATs forget after 15 s
+RELAY_FLAPS = 3  # times in RELAY_FLAP_WINDOW that one key may move to another machine
+RELAY_FLAP_WINDOW = 60.0  # seconds
+
+PRODUCER_FARMS = 2  # farms a producer parks at: one may die without anybody noticing
+PRODUCER_LINES = 32  # lines to one farm at a time, calls included
+PRODUCER_IDLE_LINES = 8  # parked lines to one farm, however many it asks for
+PRODUCER_DIAL = 3.0  # seconds for a TCP connection to a farm
+PRODUCER_ROUND = 0.5  # seconds over which producers that lost a farm spread their first attempts
+PRODUCER_BACKOFF = (1.0, 10.0)  # seconds after the first round in which every farm failed, and most
+PRODUCER_LINE_BACKOFF = (0.2, 5.0)  # seconds before parking again after a line that died idle
+PRODUCER_LOOK_AGAIN = 15.0  # seconds between looks for more farms while there are too few
+PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for

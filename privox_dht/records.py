@@ -25,6 +25,7 @@ import msgpack
 
 from privox_dht import limits
 from privox_dht.errors import BadRecord
+from privox_dht.hostport import join_host
 from privox_dht.identity import Identity, dht_id_of, peer_id_of, verify
 from privox_dht.speech import BACKENDS
 
@@ -32,6 +33,7 @@ SIGNATURE = 64  # bytes
 DOMAIN = b"privox_dht record 1\0"  # what is signed starts with this, and nothing else does
 FARM = "farm"  # the kind of record a farm publishes about itself
 TAG_LENGTH = 8  # bytes of the mesh tag
+NARROW_UP_TO = 4  # languages or models that get a key each: who has many is found without
 REASONS = (
     "size",
     "shape",
@@ -58,7 +60,7 @@ class Direct:
     port: int
 
     def __str__(self) -> str:
-        return f"direct {_authority(self.host, self.port)}"
+        return f"direct {join_host(self.host, self.port)}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -129,8 +131,11 @@ def keys_of(record: Record) -> tuple[bytes, ...]:
     """Every key under which this record may stand. A store takes it under no other."""
     if record.kind == FARM:
         return (service_key(record.mesh, FARM), farm_key(record.mesh, record.publisher))
-    words = [f"language={language}" for language in record.languages]
-    words += [f"model={model}" for model in record.models]
+    words: list[str] = []
+    if len(record.languages) <= NARROW_UP_TO:
+        words += [f"language={language}" for language in record.languages]
+    if len(record.models) <= NARROW_UP_TO and not record.more:
+        words += [f"model={model}" for model in record.models]
     return (
         service_key(record.mesh, record.kind, record.backend),
         *(service_key(record.mesh, record.kind, record.backend, word) for word in words),
@@ -192,7 +197,7 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """One record for each publisher and engine: that of the highest sequence, withdrawn ones too."""
+    """One record for each publisher and engine, that of the highest sequence, withdrawn or not."""
     best: dict[tuple[str, str, bytes], Record] = {}
     for record in records:
         place = (record.kind, record.backend, record.place)
@@ -354,10 +359,6 @@ def _route_in(value: object) -> Route:
         case [bytes() as packed, int() as port] if len(packed) in (4, 16) and 0 < port < 65536:
             return Direct(str(ipaddress.ip_address(packed)), port)
     raise BadRecord("field", "r")
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 __all__ = [

@@ -86,7 +86,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The first thing a provider's transcription yields: the upload is sound audio of this length."""
+    """What a provider's transcription yields first: the upload is sound audio, this long."""
 
     seconds: float
 

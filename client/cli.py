@@ -1,0 +1,75 @@
+"""`privox-client`: ask the mesh.
+
+    privox-client --neighbours host:5678 --service tts --text "Good day"      audio to a file
+    privox-client --neighbours host:5678 --service stt --file meeting.ogg     text to stdout
+    privox-client --neighbours host:5678 list                                 who is on the mesh
+
+Text goes to stdout and everything else to stderr: progress on a terminal, silence in a pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from client import jobs, listing
+from client.options import EXIT_CODES, common_options, job_options
+from client.run import run_to_exit
+from privox_dht import __version__
+from privox_dht.settings import ENVIRONMENT
+from privox_dht.speech import TTS
+
+EPILOG = "Exit codes: " + ", ".join(f"{code} {what}" for code, what in EXIT_CODES.items()) + "."
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"auto_envvar_prefix": ENVIRONMENT, "help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+@click.version_option(__version__, prog_name="privox-client")
+@common_options
+@job_options
+@click.pass_context
+def main(context: click.Context, **options: Any) -> None:
+    """Have speech recognised (stt) or text spoken (tts) by an idle machine of the mesh.
+
+    \b
+    privox-client --neighbours host:5678 --service tts --text "Good day"
+    privox-client --neighbours host:5678 --service stt --file meeting.ogg --format srt
+    privox-client --neighbours host:5678 list
+
+    The producer that does the job hears the audio or reads the text; nobody between you does.
+    """
+    if context.invoked_subcommand is not None:
+        context.obj = options
+        return
+    if not options["service"]:
+        raise click.UsageError("say what is wanted: --service tts or --service stt (or `list`)")
+    job = jobs.speak if options["service"] == TTS else jobs.transcribe
+    run_to_exit(job, options)
+
+
+@main.command("list")
+@common_options
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000),
+              help="Show at most this many.")  # fmt: skip
+@click.pass_context
+def list_command(context: click.Context, limit: int, **options: Any) -> None:
+    """Show who is on the mesh: service, backend, engine, what it has, idle slots, route, age."""
+    outer = context.obj or {}
+    given = click.core.ParameterSource.DEFAULT
+    merged = {
+        name: outer.get(name, value) if context.get_parameter_source(name) == given else value
+        for name, value in options.items()
+    }
+    run_to_exit(listing.show, {**merged, "limit": limit})
+
+
+if __name__ == "__main__":
+    main()
+
+
+__all__ = ["asyncio", "main"]

@@ -1,0 +1,92 @@
+"""`privox-client list`: who is on the mesh."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from client.jobs import mesh_of
+from privox_dht.identity import peer_id_of, pin_of
+from privox_dht.records import FARM, Direct, Record
+
+HEADINGS = ("PEER", "SERVICE", "ENGINE", "MODELS OR VOICES", "LANGUAGES", "IDLE", "SPEED", "ROUTE",
+            "AGE")  # fmt: skip
+SHOWN = 3  # models and languages shown in a cell of the table; --json has all
+
+
+async def show(options: Mapping[str, Any]) -> None:
+    """Print the mesh as a table, or as JSON."""
+    async with mesh_of(options) as mesh:
+        records = await mesh.producers()
+    now = time.time()
+    records.sort(key=lambda r: (r.kind, r.backend, r.engine, -r.idle, r.peer_id))
+    shown = records[: options["limit"]]
+    if options["as_json"]:
+        click.echo(json.dumps({"found": len(records), "records": [as_json(r, now) for r in shown]}))
+        return
+    if not records:
+        click.echo("the mesh is there, but nobody offers anything just now", err=True)
+        return
+    for line in table([HEADINGS, *(_row(record, now) for record in shown)]):
+        click.echo(line)
+    if len(records) > len(shown):
+        click.echo(f"({len(records) - len(shown)} more: --limit)", err=True)
+
+
+def as_json(record: Record, now: float) -> dict[str, Any]:
+    """Everything a record says, and the pin with which curl checks its publisher."""
+    return {
+        "peer": record.peer_id,
+        "pin": pin_of(record.publisher),
+        "service": record.kind,
+        "backend": record.backend,
+        "engine": record.engine,
+        "models": list(record.models),
+        "more_models": record.more,
+        "languages": list(record.languages),
+        "slots": record.slots,
+        "idle": record.idle,
+        "speed": record.speed,
+        "routes": [_route(route) for route in record.routes],
+        "terms": dict(record.terms),
+        "age": round(now - record.issued, 1),
+        "expires_in": round(record.expires - now, 1),
+    }
+
+
+def table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows as lines, each column as wide as its widest cell."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _row(record: Record, now: float) -> tuple[str, ...]:
+    is_farm = record.kind == FARM
+    return (
+        record.peer_id[:8],
+        record.kind if is_farm else f"{record.kind}/{record.backend}",
+        record.engine,
+        _few(record.models, record.more),
+        _few(record.languages, False),
+        "" if is_farm else f"{record.idle} of {record.slots}",
+        f"{record.speed:g}x" if record.speed else "",
+        ", ".join(map(str, record.routes)),
+        f"{max(0, now - record.issued):.0f} s",
+    )
+
+
+def _few(names: Sequence[str], more: bool) -> str:
+    return " ".join(names[:SHOWN]) + (" ..." if more or len(names) > SHOWN else "")
+
+
+def _route(route: Any) -> dict[str, Any]:
+    if isinstance(route, Direct):
+        return {"kind": "direct", "host": route.host, "port": route.port}
+    return {"kind": "relayed", "farm": peer_id_of(route.farm)}

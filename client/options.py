@@ -1,0 +1,138 @@
+"""The options of `privox-client`, and what its exit codes mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from privox_dht import limits
+from privox_dht.errors import (
+    AllBusy,
+    AllFailed,
+    ConfigError,
+    JobError,
+    NoProducer,
+    NotJoined,
+    PrivoxError,
+    Refused,
+)
+from privox_dht.settings import LEVELS, F, comma_list, config_option
+from privox_dht.speech import ALIASES, AUDIO_FORMATS, SERVICES
+
+EXIT_CODES = {
+    0: "done",
+    2: "usage",
+    3: "nobody to join through",
+    4: "no producer for this",
+    5: "every producer tried failed",
+    6: "input refused",
+    7: "all busy until --wait ended",
+    130: "interrupted",
+}
+_BY_ERROR: tuple[tuple[type[PrivoxError], int], ...] = (
+    (ConfigError, 2), (NotJoined, 3), (NoProducer, 4), (AllFailed, 5), (Refused, 6), (AllBusy, 7),
+    (JobError, 5),
+)  # fmt: skip
+STT_FORMATS = ("text", "json", "srt", "vtt")
+
+
+def exit_code(error: PrivoxError) -> int:
+    """What an error means to a script."""
+    return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), 1)
+
+
+def _service(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    return ALIASES.get(value, value) if value else value
+
+
+def _chain(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    def apply(command: F) -> F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+common_options = _chain(
+    click.option(
+        "--neighbours", "--neighbors", "neighbours", callback=comma_list, metavar="HOST:PORT,...",
+        help="Any nodes of the mesh, to join through. Default: those known from the last time.",
+    ),
+    click.option(
+        "--network", default="privox", show_default=True, metavar="NAME",
+        help="The name of the mesh; meshes of different names never mix.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+    click.option(
+        "--join-timeout", default=5.0, show_default=True, type=click.FloatRange(0.1, 600),
+        help="Seconds to wait for a neighbour to answer.",
+    ),
+    click.option(
+        "--state-dir", type=click.Path(file_okay=False, path_type=Path),
+        help="Where the nodes met are remembered for the next time.",
+    ),
+    click.option(
+        "--log-level", type=click.Choice(LEVELS), default="error", show_default=True,
+        help="How much of what happens to tell on stderr.",
+    ),
+    config_option,
+)  # fmt: skip
+
+job_options = _chain(
+    click.option(
+        "--service", type=click.Choice((*SERVICES, *ALIASES)), callback=_service,
+        help="stt: speech to text (also: asr). tts: text to speech.",
+    ),
+    click.option("--text", metavar="TEXT|-", help="tts: what to speak; - reads it from stdin."),
+    click.option(
+        "--file", metavar="AUDIO|-",
+        help="stt: the recording, in any common format; - reads it from stdin.",
+    ),
+    click.option(
+        "--output", "-o", metavar="FILE|-",
+        help="tts: where the audio goes [speech.FORMAT]; stt: where the text goes [-].",
+    ),
+    click.option(
+        "--format", "format_", metavar="FORMAT",
+        help=f"tts: {', '.join(f for f in AUDIO_FORMATS if f != 'pcm')} [from --output's name, or"
+        f" wav]; stt: {', '.join(STT_FORMATS)} [text].",
+    ),
+    click.option("--voice", default="", help="tts: a voice, as `list` shows them."),
+    click.option("--language", default="", help="The language, such as en or de."),
+    click.option("--model", default="", help="A model or an engine, as `list` shows them."),
+    click.option(
+        "--speed", default=1.0, type=click.FloatRange(0.25, 4.0), help="tts: how fast [1.0]."
+    ),
+    click.option("--translate", is_flag=True, help="stt: into English."),
+    click.option("--words", is_flag=True, help="stt, json: times of words too."),
+    click.option(
+        "--backend", type=click.Choice(("cpu", "gpu", "any")), default="any", show_default=True,
+        help="What the work must run on.",
+    ),
+    click.option(
+        "--timeout", type=click.FloatRange(0.1), metavar="SECONDS", help="For the whole job [none]."
+    ),
+    click.option(
+        "--wait", type=click.FloatRange(0), default=limits.WAIT, show_default=True,
+        metavar="SECONDS", help="How long to go on asking while everybody is busy.",
+    ),
+    click.option("--only", callback=comma_list, metavar="PEER,...", help="Nobody but these."),
+    click.option("--prefer", callback=comma_list, metavar="PEER,...", help="These first."),
+    click.option("--avoid", callback=comma_list, metavar="PEER,...", help="Never these."),
+    click.option(
+        "--via-farm", is_flag=True,
+        help="Through a farm even if the producer can be called directly: it does not learn your"
+        " address then.",
+    ),
+    click.option(
+        "--fallback", default="", metavar="URL",
+        help="An OpenAI-style speech server to use when the mesh cannot.",
+    ),
+    click.option(
+        "--fallback-token", default="", metavar="TOKEN", help="Its bearer token, if it wants one."
+    ),
+)  # fmt: skip

@@ -1,0 +1,149 @@
+"""Says who we are, again and again, and takes it back at the end.
+
+    every 45 s +- 5                      all records, newly dated and signed
+    at once, when something that matters changes (at most every 2 s)
+    on leaving                           the same records, withdrawn
+
+A record lives 120 s, so two lost announcements cost nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from privox_dht import limits
+from privox_dht.identity import Identity
+from privox_dht.records import Record, next_sequence, sign
+
+log = logging.getLogger("privox.announce")
+SEQUENCE_FILE = "sequence.json"
+WITHDRAW_TIMEOUT = 2.0  # seconds; a node that stops does not wait longer for its neighbours
+
+
+class Announcer:
+    """Publishes records until it is left; then withdraws them.
+
+    Args:
+        identity: who signs.
+        say: makes the records of this moment (unsigned, undated).
+        publish: stores a signed record in the DHT; returns how many nodes hold it.
+        folder: where the last sequence number is kept; None: nowhere.
+        clock: seconds since the epoch.
+        rng: chance, for the jitter.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        say: Callable[[], Sequence[Record]],
+        publish: Callable[[Record], Awaitable[int]],
+        *,
+        folder: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._identity = identity
+        self._say = say
+        self._publish = publish
+        self._file = folder / SEQUENCE_FILE if folder else None
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._sequence = self._last_sequence()
+        self._said: dict[bytes, Record] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.holders = 0  # nodes that took the last announcement
+
+    async def __aenter__(self) -> Announcer:
+        self._task = asyncio.create_task(self._run(), name="announcer")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(WITHDRAW_TIMEOUT):
+                await self.withdraw()
+        except TimeoutError:
+            log.info("not every neighbour confirmed that our records are withdrawn")
+
+    def changed(self) -> None:
+        """Something that matters changed: announce soon."""
+        self._changed.set()
+
+    async def announce(self) -> int:
+        """Publish now; returns how many nodes hold the record that fewest of them hold."""
+        records = [self._signed(record) for record in self._say()]
+        gone = [old for place, old in self._said.items() if place not in map(_place, records)]
+        self._said = {_place(record): record for record in records}
+        withdrawn = [self._signed(_withdrawal(record)) for record in gone]
+        counts = await asyncio.gather(*map(self._publish, [*records, *withdrawn]))
+        self.holders = min(counts[: len(records)], default=0)
+        return self.holders
+
+    async def withdraw(self) -> None:
+        """Take back everything that was said."""
+        records = [self._signed(_withdrawal(record)) for record in self._said.values()]
+        self._said = {}
+        await asyncio.gather(*map(self._publish, records))
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                await self.announce()
+            except Exception:  # a producer that cannot say so once must still say so next time
+                log.exception("could not announce")
+            await asyncio.sleep(limits.ANNOUNCE_AT_MOST_EVERY)
+            jitter = self._rng.uniform(-limits.ANNOUNCE_JITTER, limits.ANNOUNCE_JITTER)
+            quiet = limits.ANNOUNCE_EVERY + jitter - limits.ANNOUNCE_AT_MOST_EVERY
+            try:
+                async with asyncio.timeout(quiet):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    def _signed(self, record: Record) -> Record:
+        now = self._clock()
+        self._sequence = next_sequence(self._sequence, now)
+        self._keep_sequence()
+        issued = int(now)
+        expires = max(issued + int(limits.RECORD_LIFETIME), record.expires)
+        dated = replace(record, sequence=self._sequence, issued=issued, expires=expires)
+        return sign(self._identity, dated)
+
+    def _last_sequence(self) -> int:
+        if self._file is None:
+            return 0
+        try:
+            last = json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            return 0
+        return last if type(last) is int and 0 <= last < 2**52 else 0
+
+    def _keep_sequence(self) -> None:
+        if self._file is not None:
+            try:
+                self._file.write_text(json.dumps(self._sequence))
+            except OSError as exc:
+                log.warning("cannot remember the sequence number: %s", exc)
+
+
+def _place(record: Record) -> bytes:
+    return f"{record.kind}/{record.backend}/{record.engine}".encode()
+
+
+def _withdrawal(record: Record) -> Record:
+    """`record`, taken back; it expires no earlier than what it replaces."""
+    return replace(record, withdrawn=True, idle=0)

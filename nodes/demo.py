@@ -1,0 +1,182 @@
+"""The demo: a whole mesh on this machine, a sentence spoken by it and understood again.
+
+    first node        joins nobody; everybody joins through it
+    STT producer      lends an ear
+    TTS producer      lends a voice
+    privox-client     text -> speech.wav        (whoever on the mesh can speak)
+    privox-client     speech.wav -> text        (whoever on the mesh can hear)
+
+Separate processes, real sockets, loopback only. Nothing passes between the two client runs but
+the WAV file. Exit code 0 only if it worked.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+SENTENCE = "the quick brown fox jumps over the lazy dog"
+READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the longest of it
+JOB_WITHIN = 60.0  # seconds for one client run
+STOP_WITHIN = 10.0  # seconds for a node to end after SIGTERM
+GOOD_ENOUGH = 0.5  # share of words right below which the demo says that it did not work
+ROLES = (("first node", ""), ("STT producer", "stt/cpu"), ("TTS producer", "tts/cpu"))
+
+
+class RunningNode:
+    """One `privox-node` process, its log read line by line."""
+
+    def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
+        self.name = name
+        command = [sys.executable, "-m", "nodes.cli", "--json-logs", "--port", "0"]
+        command += ["--host", "127.0.0.1", "--state-dir", str(folder), *arguments]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.events: dict[str, dict[str, Any]] = {}
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def wait_for(self, event: str, within: float = READY_WITHIN) -> dict[str, Any]:
+        """What the node said with its first event of this name."""
+        with self._changed:
+            arrived = self._changed.wait_for(
+                lambda: event in self.events or self.process.poll() is not None, within
+            )
+        if not arrived or event not in self.events:
+            log = "\n".join(self.lines[-12:])
+            raise click.ClickException(
+                f"the {self.name} is not {event} after {within:.0f} s\n{log}"
+            )
+        return self.events[event]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._changed:
+                self.lines.append(line.rstrip())
+                try:
+                    said = json.loads(line)
+                except ValueError:
+                    continue
+                if "event" in said:
+                    self.events.setdefault(said["event"], said)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+
+@contextmanager
+def running_mesh(folder: Path) -> Iterator[dict[str, RunningNode]]:
+    """The mesh of the demo, ended when the context is left."""
+    nodes: dict[str, RunningNode] = {}
+    with ExitStack() as stack:
+        neighbours: list[str] = []
+        for name, service in ROLES:
+            arguments = [*neighbours, *(["--services", service] if service else [])]
+            node = RunningNode(name, arguments, folder / name.replace(" ", "-"))
+            stack.callback(node.stop)
+            nodes[name] = node
+            if not neighbours:
+                said = node.wait_for("listening")
+                neighbours = ["--neighbours", f"127.0.0.1:{said['port']}"]
+        for name, service in ROLES:
+            said = nodes[name].wait_for("published" if service else "listening")
+            click.echo(f"  {name:<13} {said['peer'][:8]}  {service}")
+        yield nodes
+
+
+def client(port: int, *arguments: str) -> dict[str, Any]:
+    """One run of the real `privox-client`; what it printed with --json."""
+    command = [sys.executable, "-m", "client.cli", "--neighbours", f"127.0.0.1:{port}", "--json"]
+    with tempfile.TemporaryDirectory(prefix="privox-demo-client-") as state:
+        ran = subprocess.run(
+            [*command, "--state-dir", state, *arguments],
+            capture_output=True, text=True, timeout=JOB_WITHIN, check=False,
+        )  # fmt: skip
+    if ran.returncode:
+        raise click.ClickException(f"privox-client ended with {ran.returncode}: {ran.stderr}")
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, without case and punctuation."""
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def words_right(asked: str, heard: str) -> tuple[int, int]:
+    """(words of `asked` that came back in order, words of `asked`)."""
+    wanted = words_of(asked)
+    matcher = difflib.SequenceMatcher(None, wanted, words_of(heard), autojunk=False)
+    return sum(block.size for block in matcher.get_matching_blocks()), len(wanted)
+
+
+def there_and_back(port: int, text: str, folder: Path) -> bool:
+    """Speak `text`, hear it again, say how it went."""
+    wav = folder / "speech.wav"
+    click.echo(f"\nasked:    {text}")
+    spoken = client(port, "--service", "tts", "--text", text, "--output", str(wav))
+    click.echo(f"spoken:   {wav} ({spoken['bytes']} bytes), by {_who(spoken)}")
+    heard = client(port, "--service", "stt", "--file", str(wav))
+    transcript = heard["transcript"]["text"]
+    click.echo(f"heard:    {transcript}\n          by {_who(heard)}")
+    right, words = words_right(text, transcript)
+    click.echo(f"words:    {right} of {words} came back right")
+    return words > 0 and right / words >= GOOD_ENOUGH
+
+
+def _who(job: dict[str, Any]) -> str:
+    return f"{job['producer'][:8]} ({job['engine']}), {job['route']}, in {job['seconds']:.2f} s"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("text", default=SENTENCE)
+@click.option("--stay", is_flag=True, help="Leave the mesh running until Ctrl-C.")
+def main(text: str, stay: bool) -> None:
+    """Start a mesh on this machine, speak TEXT through it, and have it understood again."""
+    folder = Path(tempfile.mkdtemp(prefix="privox-demo-"))
+    began = time.monotonic()
+    click.echo("starting a mesh of three nodes on 127.0.0.1 ...")
+    with running_mesh(folder) as nodes:
+        port = nodes["first node"].events["listening"]["port"]
+        worked = there_and_back(port, text or SENTENCE, folder)
+        click.echo(f"\n{'it works' if worked else 'IT DID NOT WORK'}: "
+                   f"{time.monotonic() - began:.1f} s in all")  # fmt: skip
+        if stay:
+            _stay(port)
+    sys.exit(0 if worked else 1)
+
+
+def _stay(port: int) -> None:
+    click.echo(f"\nthe mesh stays up until Ctrl-C; in another terminal:\n"
+               f"  .venv/bin/privox-client --neighbours 127.0.0.1:{port} list\n"
+               f"  .venv/bin/privox-client --neighbours 127.0.0.1:{port} --service tts "
+               f'--text "Good day" --output day.wav')  # fmt: skip
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo("\nstopping")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""A node: identity, DHT, engines behind the speech API, announcements. In that order.
+
+async with Node(config):    entering returns when it listens and its engines are warm;
+    ...                     joining goes on in the background until somebody answers
+                            leaving withdraws the records and leaves nothing behind
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from nodes.announcer import Announcer
+from nodes.config import NodeConfig
+from nodes.folder import owned
+from nodes.producer import Producer
+from nodes.routes import routes
+from nodes.serving import records_of, started_engines
+from nodes.standing import Standing
+from privox_dht.api.server import SpeechServer
+from privox_dht.dht import DhtNode
+from privox_dht.errors import ConfigError
+from privox_dht.identity import Identity
+from privox_dht.records import Record
+from privox_dht.settings import told
+
+log = logging.getLogger("privox.node")
+
+
+class Node:
+    """One running node."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self.config = config
+        self._stack = AsyncExitStack()
+        self._was_idle = True
+        self._published: tuple[str, ...] = ()
+        self._announcer: Announcer | None = None
+
+    async def __aenter__(self) -> Node:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.producer.admission.close()
+        await self._stack.aclose()
+        log.info("stopped")
+
+    async def _start(self) -> None:
+        config, enter = self.config, self._stack.enter_async_context
+        self._stack.enter_context(owned(config.state_dir))
+        self.identity = Identity.load(config.state_dir)
+        self.dht = await self._listening_dht()
+        engines = await enter(started_engines(config.services, config.cache))
+        self.producer = Producer(
+            engines, config.slots, on_change=self._job_changed, more_status=self.status
+        )
+        self.server = await self._listening_server()
+        log.info(
+            "node %s listens on UDP %d and TCP %d, mesh %r",
+            self.identity.peer_id, self.dht.port, self.server.port, config.network,
+            extra=told("listening", port=self.dht.port, job_port=self.server.port,
+                       peer=self.identity.peer_id),
+        )  # fmt: skip
+        self.standing = Standing(config, self.dht, self.server.port, self._changed)
+        self._announcer = await enter(
+            Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
+        )
+        self._stack.push_async_callback(_ended, asyncio.create_task(self.standing.keep()))
+
+    async def _listening_dht(self) -> DhtNode:
+        config = self.config
+        guest = bool(config.neighbours) and not config.advertise and config.reachable != "yes"
+        dht = DhtNode(
+            self.identity, network=config.network, host=config.host, port=config.port,
+            guest=guest, state=config.state_dir,
+        )  # fmt: skip
+        try:
+            return await self._stack.enter_async_context(dht)
+        except OSError as exc:
+            raise ConfigError(_taken("UDP", config, config.port, exc)) from exc
+
+    async def _listening_server(self) -> SpeechServer:
+        """On the DHT's port number; on any free one when that was not asked for by number."""
+        config, context = self.config, self.identity.server_context()
+        for port in (self.dht.port,) if config.port else (self.dht.port, 0):
+            server = SpeechServer(self.producer, host=config.host, port=port, tls=context)
+            try:
+                return await self._stack.enter_async_context(server)
+            except OSError as exc:
+                error = exc
+        raise ConfigError(_taken("TCP", config, config.port, error)) from error
+
+    def say(self) -> Sequence[Record]:
+        """What we have to announce at this moment."""
+        admission = self.producer.admission
+        ways = routes(self.standing.situation)
+        if not ways:
+            return []
+        records = records_of(
+            self.producer.abilities(), self.dht.mesh, admission.slots, admission.idle
+        )
+        return [replace(record, routes=ways) for record in records]
+
+    def status(self) -> Mapping[str, Any]:
+        """For `GET /v1/status`."""
+        situation = self.standing.situation
+        return {
+            "peer": self.identity.peer_id,
+            "network": self.config.network,
+            "reachable": situation.reachable,
+            "routes": [str(route) for route in routes(situation)],
+            "dht": self.dht.stats(),
+        }
+
+    async def _publish(self, record: Record) -> int:
+        holders = await self.dht.publish(record)
+        ways = tuple(map(str, record.routes))
+        if not record.withdrawn and ways != self._published and holders:
+            self._published = ways
+            log.info(
+                "published: %s; held by %d nodes", ", ".join(ways), holders,
+                extra=told("published", routes=ways, holders=holders, peer=self.identity.peer_id),
+            )  # fmt: skip
+        return holders
+
+    def _job_changed(self) -> None:
+        """A slot was taken or freed: the mesh hears of it when that makes us busy or idle."""
+        idle = self.producer.admission.idle > 0
+        if idle != self._was_idle:
+            self._was_idle = idle
+            self._changed()
+
+    def _changed(self) -> None:
+        if self._announcer is not None:
+            self._announcer.changed()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _taken(kind: str, config: NodeConfig, port: int, exc: OSError) -> str:
+    where = config.host or "any address"
+    return f"cannot listen on {kind} port {port} of {where}: {exc.strerror or exc}; try --port 0"

@@ -1,0 +1,101 @@
+"""A producer: engines, slots, and the way of one job through them.
+
+admit        a slot, or Busy                        (asked by the API before the upload)
+choose       which engine, or what there is instead
+decode       the upload to PCM at its rate          (in a thread, bounded, stopped on cancel)
+engine       segments or sound, as they are ready   -> the API, which streams them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import replace
+from typing import Any, BinaryIO, cast
+
+from nodes.admission import Admission
+from nodes.choose import choose
+from privox_dht.audio import decode
+from privox_dht.errors import Refused
+from privox_dht.speech import (
+    STT,
+    TTS,
+    Ability,
+    Engine,
+    Listening,
+    Segment,
+    Sound,
+    Speaker,
+    SpeechRequest,
+    Transcriber,
+    TranscriptionRequest,
+)
+
+
+class Producer:
+    """A `speech.Provider` over engines in this process. The engines are started and closed by
+    whoever made them."""
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        slots: int,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+        more_status: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._engines = list(engines)
+        self.admission = Admission(slots, on_change)
+        self._more_status = more_status
+        self._since = time.time()
+
+    def __repr__(self) -> str:
+        return f"<Producer {len(self._engines)} engines, {self.admission!r}>"
+
+    def abilities(self) -> Sequence[Ability]:
+        return [engine.ability for engine in self._engines]
+
+    def status(self) -> Mapping[str, Any]:
+        return {
+            "since": self._since,
+            "slots": self.admission.slots,
+            "idle": self.admission.idle,
+            **self._more_status(),
+        }
+
+    def admit(self, service: str) -> AbstractContextManager[None]:
+        if not any(ability.service == service for ability in self.abilities()):
+            raise Refused(f"{service} is not served here", status=404, code="service_not_found")
+        return self.admission.enter()
+
+    async def transcribe(
+        self, upload: BinaryIO, request: TranscriptionRequest
+    ) -> AsyncGenerator[Listening | Segment]:
+        chosen, model, _ = choose(self.abilities(), STT, request.model, "", request.language)
+        engine = cast(Transcriber, self._engines[chosen])
+        pcm = await _decoded(upload, engine.rate)
+        yield Listening(len(pcm) / engine.rate)
+        async with aclosing(engine.transcribe(pcm, replace(request, model=model))) as segments:
+            async for segment in segments:
+                yield segment
+
+    async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+        chosen, model, voice = choose(
+            self.abilities(), TTS, request.model, request.voice, request.language
+        )
+        engine = cast(Speaker, self._engines[chosen])
+        async with aclosing(engine.speak(replace(request, model=model, voice=voice))) as sounds:
+            async for sound in sounds:
+                yield sound
+
+
+async def _decoded(upload: BinaryIO, rate: int) -> Any:
+    """The upload as PCM; a cancelled job stops the decoding thread between two packets."""
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(decode, upload, rate, stop=stop)
+    finally:
+        stop.set()

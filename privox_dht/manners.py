@@ -1,0 +1,66 @@
+"""How producers behaved towards us: who is left alone, and for how long.
+
+    busy   asked to be left alone for a moment: it is well, ask again then
+    lost   went away in mid-job, or did not answer: left alone for 15 s, doubling to 10 min
+    good   did a job: all is forgiven
+
+Pure: the time (seconds, any clock that only goes forward) is an argument.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from privox_dht import limits
+
+REMEMBERED = 1024  # producers; more than a client meets, so that strangers cannot fill memory
+
+
+@dataclass(slots=True)
+class _Past:
+    losses: int = 0
+    banned_until: float = 0.0
+    busy_until: float = 0.0
+
+
+class Manners:
+    """What we remember of each producer, by peer id."""
+
+    def __init__(self) -> None:
+        self._past: OrderedDict[str, _Past] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<Manners of {len(self._past)} producers>"
+
+    def busy(self, peer_id: str, now: float, retry_after: float) -> None:
+        """It said that it is busy and when to ask again."""
+        self._of(peer_id).busy_until = now + min(max(retry_after, 0.0), limits.WAIT)
+
+    def lost(self, peer_id: str, now: float) -> float:
+        """It went away; returns for how many seconds it is left alone."""
+        past = self._of(peer_id)
+        past.losses += 1
+        ban = min(limits.BAN_FIRST * 2 ** (past.losses - 1), limits.BAN_LONGEST)
+        past.banned_until = now + ban
+        return ban
+
+    def good(self, peer_id: str) -> None:
+        """It did a job."""
+        self._past.pop(peer_id, None)
+
+    def is_banned(self, peer_id: str, now: float) -> bool:
+        past = self._past.get(peer_id)
+        return past is not None and now < past.banned_until
+
+    def busy_for(self, peer_id: str, now: float) -> float:
+        """Seconds until it may be asked again; 0 if it may be asked now."""
+        past = self._past.get(peer_id)
+        return max(0.0, past.busy_until - now) if past else 0.0
+
+    def _of(self, peer_id: str) -> _Past:
+        past = self._past.setdefault(peer_id, _Past())
+        self._past.move_to_end(peer_id)
+        if len(self._past) > REMEMBERED:
+            self._past.popitem(last=False)
+        return past

@@ -1,0 +1,246 @@
+"""The mesh from Python: join it, have something transcribed, have something spoken.
+
+    async with Mesh.join(["host:5678"]) as mesh:
+        text = await mesh.transcribe("meeting.ogg")
+        audio = await mesh.speak("Good day")
+
+A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from privox_dht import limits
+from privox_dht.api.client import Endpoint, SpeechClient
+from privox_dht.caller import Caller, Done
+from privox_dht.dht import DhtNode
+from privox_dht.errors import AllBusy, AllFailed, NoProducer, NotJoined
+from privox_dht.hostport import parse_neighbours
+from privox_dht.identity import Identity
+from privox_dht.pick import ANY, Wish
+from privox_dht.records import FARM, Record
+from privox_dht.speech import (
+    BACKENDS,
+    SERVICES,
+    STT,
+    TTS,
+    Listening,
+    Segment,
+    SpeechRequest,
+    Transcript,
+    TranscriptionRequest,
+)
+
+MESH_FAILED = (NotJoined, NoProducer, AllBusy, AllFailed)  # what a fallback server is for
+
+
+@dataclass(slots=True)
+class Watch:
+    """Callbacks that tell how a job goes; each may be replaced."""
+
+    uploaded: Callable[[int, int], None] = lambda sent, total: None  # bytes
+    heard: Callable[[float, float], None] = lambda done, total: None  # seconds of audio
+    spoken: Callable[[int], None] = lambda received: None  # bytes of audio so far
+    waiting: Callable[[float], None] = lambda left: None  # everybody is busy; seconds left
+    calling: Callable[[Endpoint, Record | None], None] = lambda endpoint, record: None
+
+
+@dataclass(slots=True)
+class Mesh:
+    """A joined mesh. Made by `Mesh.join`."""
+
+    dht: DhtNode | None  # None: nobody answered, and there is a fallback
+    client: SpeechClient
+    fallback: Endpoint | None = None
+    caller: Caller | None = field(default=None)
+    not_joined: NotJoined | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def join(
+        cls,
+        neighbours: Sequence[str | tuple[str, int]] = (),
+        *,
+        network: str = "privox",
+        state: Path | None = None,
+        timeout: float = 5.0,
+        fallback: str = "",
+        fallback_token: str = "",
+    ) -> AsyncIterator[Mesh]:
+        """Join the mesh through any of `neighbours` ("host:port"), as a guest.
+
+        Args:
+            neighbours: any nodes of the mesh; several may be dead. Empty: those that `state` knows.
+            network: the name of the mesh.
+            state: a folder to remember nodes in, for the next time.
+            timeout: seconds to wait for a neighbour to answer.
+            fallback: base URL of an OpenAI-style server to use when the mesh cannot do a job.
+            fallback_token: a bearer token for it.
+
+        Raises:
+            NotJoined: nobody answered, and there is no fallback.
+        """
+        mesh = cls(None, SpeechClient(allow=lambda host: True))
+        if fallback:
+            mesh.fallback = Endpoint(fallback.rstrip("/"), None, token=fallback_token or None)
+        async with AsyncExitStack() as stack:
+            dht = await stack.enter_async_context(
+                DhtNode(Identity.generate(), network=network, host=None, guest=True, state=state)
+            )
+            try:
+                await dht.join(parse_neighbours(neighbours), timeout)
+                mesh.dht = dht
+                mesh.caller = Caller(dht, allow=dht.allows)
+                mesh.client = SpeechClient(allow=dht.allows)
+            except NotJoined as exc:
+                if not mesh.fallback:
+                    raise
+                mesh.not_joined = exc
+            await stack.enter_async_context(mesh.client)
+            yield mesh
+
+    async def transcribe(self, audio: bytes | str | Path, **options: Any) -> str:
+        """The text of a recording in any common format. Options and errors: see `transcript`."""
+        return (await self.transcript(audio, **options)).value.text
+
+    async def speak(self, text: str, **options: Any) -> bytes:
+        """`text` as audio (a WAV file unless `format` says otherwise); see `speech`."""
+        return (await self.speech(text, **options)).value
+
+    async def transcript(
+        self,
+        audio: bytes | str | Path,
+        *,
+        language: str = "",
+        model: str = "",
+        translate: bool = False,
+        words: bool = False,
+        watch: Watch | None = None,
+        **how: Any,
+    ) -> Done[Transcript]:
+        """A recording's segments with times, and who did it.
+
+        Args:
+            audio: the bytes of a file in any common format, or its path. Sent as it is.
+            language: spoken language as a BCP 47 tag; empty: the engine detects it.
+            model: an engine, a model, or "engine:model"; empty: any.
+            translate: into English.
+            words: times of words too, from engines that have them.
+            watch: callbacks that tell how it goes.
+            how: `backend`, `only`, `prefer`, `avoid`, `via_farm`, `wait`, `timeout`.
+
+        Raises:
+            Refused, NoProducer, AllBusy, AllFailed, NotJoined.
+        """
+        watch = watch or Watch()
+        source = Path(audio) if isinstance(audio, str) else audio
+        wanted = TranscriptionRequest(language=language, translate=translate, words=words)
+
+        async def work(endpoint: Endpoint, record: Record | None) -> Transcript:
+            watch.calling(endpoint, record)
+            request = TranscriptionRequest(
+                model=_model_for(record, model), language=wanted.language,
+                translate=wanted.translate, words=wanted.words,
+            )  # fmt: skip
+            seconds, segments = 0.0, []
+            async for event in self.client.transcribe(
+                endpoint, source, request, progress=watch.uploaded
+            ):
+                match event:
+                    case Listening():
+                        seconds = event.seconds
+                    case Segment():
+                        segments.append(event)
+                        watch.heard(event.end, seconds)
+            spoken = next((s.language for s in segments if s.language), language)
+            return Transcript(tuple(segments), seconds, spoken)
+
+        return await self._run(STT, work, watch, model=model, language=language, **how)
+
+    async def speech(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        language: str = "",
+        model: str = "",
+        speed: float = 1.0,
+        format: str = "wav",
+        watch: Watch | None = None,
+        **how: Any,
+    ) -> Done[bytes]:
+        """`text` as a whole audio file, and who did it.
+
+        Args:
+            text: at most 4,096 characters.
+            voice: a voice; empty: the producer's default for the language.
+            language: a BCP 47 tag.
+            model: an engine or "engine:voice"; empty: any.
+            speed: 0.25 to 4.
+            format: wav, mp3, flac, opus, aac or pcm.
+            watch: callbacks that tell how it goes.
+            how: `backend`, `only`, `prefer`, `avoid`, `via_farm`, `wait`, `timeout`.
+
+        Raises:
+            Refused, NoProducer, AllBusy, AllFailed, NotJoined.
+        """
+        watch = watch or Watch()
+
+        async def work(endpoint: Endpoint, record: Record | None) -> bytes:
+            watch.calling(endpoint, record)
+            request = SpeechRequest(text, voice, language, _model_for(record, model), speed)
+            audio = bytearray()
+            async for chunk in self.client.speak(endpoint, request, format):
+                audio += chunk
+                watch.spoken(len(audio))
+            return bytes(audio)
+
+        return await self._run(
+            TTS, work, watch, model=model, voice=voice, language=language, **how
+        )  # fmt: skip
+
+    async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
+        """Everybody who could be found, by service."""
+        dht = self._joined()
+        found: list[Record] = []
+        for service in services:
+            for backend in ("",) if service == FARM else BACKENDS:
+                found += await dht.find(service, backend, want=limits.LIST_WANT)
+        return found
+
+    async def _run(self, service: str, work: Any, watch: Watch, **how: Any) -> Done[Any]:
+        wait, timeout = how.pop("wait", limits.WAIT), how.pop("timeout", None)
+        wish = Wish(service, **{"backend": ANY, **how})
+        try:
+            self._joined()
+            assert self.caller is not None
+            return await self.caller.run(
+                wish, work, wait=wait, timeout=timeout, on_wait=watch.waiting
+            )
+        except MESH_FAILED:
+            if self.fallback is None:
+                raise
+            return await self._fall_back(work)
+
+    async def _fall_back(self, work: Any) -> Done[Any]:
+        assert self.fallback is not None
+        value = await work(self.fallback, None)
+        return Done(value, None, f"fallback {self.fallback.base}", 0.0, ())
+
+    def _joined(self) -> DhtNode:
+        if self.dht is None:
+            raise self.not_joined or NotJoined("the mesh was not joined")
+        return self.dht
+
+
+def _model_for(record: Record | None, model: str) -> str:
+    """What to call the model in a request to this producer: never empty for a node with several
+    engines, so that the engine whose record was picked is the one that does it."""
+    if record is None or model:
+        return model
+    return record.engine

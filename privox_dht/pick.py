@@ -1,0 +1,135 @@
+"""Whom to ask, in which order. A pure function of what is known.
+
+    wish      what the client asked for
+    records   who says that it can (hints, some of them old)
+    manners   how they behaved
+    now, rng  time and chance
+
+A record that does not fit the wish is out. Those that fit are ordered by tiers: preferred by the
+client, then idle, then said to be busy, and those that were lost a moment ago last of all. Within
+a tier the fast and idle come first, with a little chance, so that many clients who read the same
+records do not all ask the same producer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from privox_dht.manners import Manners
+from privox_dht.records import Record
+from privox_dht.speech import BACKENDS
+
+ANY = "any"
+CHANCE = 0.4  # a score is multiplied by 1 +- this: near-equals are shared out, a 3x faster one wins
+UNKNOWN_SPEED = 1.0  # seconds of audio per second, for those who do not say
+SPEED_CAP = 200.0  # nobody gains by claiming more: a claim is only a hint
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asks the mesh for."""
+
+    service: str
+    backend: str = ANY  # "cpu", "gpu" or "any"
+    model: str = ""  # an engine, a model, "engine:model", or (tts) a voice
+    voice: str = ""
+    language: str = ""  # a BCP 47 tag
+    only: tuple[str, ...] = ()  # peer ids (or their beginnings): nobody else
+    prefer: tuple[str, ...] = ()  # these first
+    avoid: tuple[str, ...] = ()  # never these
+    via_farm: bool = False  # relayed routes only, so that the producer does not see our address
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        return BACKENDS if self.backend == ANY else (self.backend,)
+
+    @property
+    def language_tag(self) -> str:
+        """The primary tag: "en" of "en-GB"."""
+        return self.language.replace("_", "-").split("-")[0].lower()
+
+    @property
+    def searches(self) -> tuple[tuple[str, ...], ...]:
+        """The DHT keys to look under, one after the other: all of the service, then narrower."""
+        model = (self.model or self.voice).rpartition(":")[2]
+        narrower = (self.language and f"language={self.language_tag}", model and f"model={model}")
+        return ((), *((word,) for word in narrower if word))
+
+    def __str__(self) -> str:
+        details = (self.model and f"model {self.model}", self.voice and f"voice {self.voice}",
+                   self.language and f"language {self.language}")  # fmt: skip
+        what = self.service if self.backend == ANY else f"{self.service}/{self.backend}"
+        return ", ".join([what, *filter(None, details)])
+
+
+def fits(record: Record, wish: Wish) -> bool:
+    """Whether `record` could do what is wished."""
+    return (
+        record.kind == wish.service
+        and record.backend in wish.backends
+        and not record.withdrawn
+        and (not wish.only or _names(record, wish.only))
+        and not _names(record, wish.avoid)
+        and _has(record, wish.model)
+        and _has(record, wish.voice)
+        and (not wish.language or not record.languages or wish.language_tag in record.languages)
+    )
+
+
+def rank(
+    records: Iterable[Record], wish: Wish, manners: Manners, now: float, rng: random.Random
+) -> list[Record]:
+    """The records that fit, best first."""
+
+    def order(record: Record) -> tuple[bool, bool, bool, bool, float]:
+        asked_to_wait = manners.busy_for(record.peer_id, now) > 0
+        speed = min(record.speed or UNKNOWN_SPEED, SPEED_CAP)
+        share = record.idle / record.slots if record.slots else 0.0
+        score = speed * (0.5 + share) * rng.uniform(1 - CHANCE, 1 + CHANCE)
+        return (
+            manners.is_banned(record.peer_id, now),
+            not _names(record, wish.prefer),
+            asked_to_wait or record.idle == 0,
+            not _surely_has(record, wish),
+            -score,
+        )
+
+    return sorted((r for r in records if fits(r, wish)), key=order)
+
+
+def why_nobody(records: Iterable[Record], wish: Wish) -> str:
+    """A sentence for the client: what is there, when nothing there fits."""
+    there = [r for r in records if not r.withdrawn and r.kind == wish.service]
+    if not there:
+        return f"nobody on the mesh offers {wish.service} just now"
+    offers = sorted({_offer(r) for r in there})
+    return f"nobody offers {wish}; there is: {'; '.join(offers[:6])}"
+
+
+def _offer(record: Record) -> str:
+    models = ", ".join(record.models[:4]) + (", ..." if record.more else "")
+    languages = f" [{' '.join(record.languages[:6])}]" if record.languages else ""
+    what = f"{record.kind}/{record.backend}/{record.engine}"
+    return what + (f" ({models})" if models else "") + languages
+
+
+def _names(record: Record, peer_ids: tuple[str, ...]) -> bool:
+    return any(record.peer_id.startswith(peer_id) for peer_id in peer_ids if peer_id)
+
+
+def _has(record: Record, name: str) -> bool:
+    """Whether it may have a model, voice or engine of this name (unlisted ones are possible)."""
+    return not name or record.more or _lists(record, name)
+
+
+def _surely_has(record: Record, wish: Wish) -> bool:
+    return all(_lists(record, name) for name in (wish.model, wish.voice) if name)
+
+
+def _lists(record: Record, name: str) -> bool:
+    engine, _, model = name.partition(":")
+    return name == record.engine or name in record.models or (
+        engine == record.engine and model in record.models
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""Runs every check, cheap ones first: lint, types, floors, then tests by floor.
+
+    python tests/check.py lint     format, lint, types, import floors
+    python tests/check.py test     all of that, and every test at a size for ten minutes
+    python tests/check.py soak     all of that, and the full counts
+
+With CI=true a floor of tests that could have run on this machine must not have been skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+PACKAGES = ("privox_dht", "nodes", "client")
+FLOORS = ("unit", "engines", "mesh", "nat")
+LINT = (
+    ("format", "ruff", "format", "--check", "--quiet", "."),
+    ("lint", "ruff", "check", "--quiet", "."),
+    ("types", "mypy"),
+    ("import floors", "lint-imports"),
+)
+
+
+def run(name: str, *command: str) -> tuple[bool, str]:
+    """One step; its output is shown as it comes and returned."""
+    began = time.monotonic()
+    print(f"== {name}", flush=True)
+    path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [str(BIN / command[0]), *command[1:]], cwd=ROOT, env={**os.environ, **path},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    output = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        output.append(line)
+    good = process.wait() == 0
+    print(f"== {name}: {'ok' if good else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
+    return good, "".join(output)
+
+
+def lint() -> bool:
+    """Every step, so that one run shows all there is to mend."""
+    return all([run(name, *command)[0] for name, *command in LINT])
+
+
+def tests(soak: bool) -> bool:
+    """Every floor of tests, lowest first."""
+    prepare()
+    marks = () if soak else ("-m", "not soak")
+    good, totals = True, {"passed": 0, "failed": 0, "skipped": 0}
+    for floor in FLOORS:
+        folder = f"tests/{floor}"
+        passed, output = run(folder, "python", "-m", "pytest", "-q", *marks, folder)
+        closing = output.strip().splitlines()[-1] if output.strip() else ""
+        found = re.findall(r"(\d+) (passed|failed|skipped|error)", closing)
+        counts = {word: int(number) for number, word in found}
+        for word in totals:
+            totals[word] += counts.get(word, 0)
+        totals["failed"] += counts.get("error", 0) or (0 if passed or counts.get("failed") else 1)
+        good &= passed
+        if os.environ.get("CI") and counts.get("skipped"):
+            good &= may_skip(output)
+        if not good and not soak:
+            break
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**totals), flush=True)
+    return good
+
+
+def prepare() -> None:
+    """What tests need beside Python; says so where it cannot be had."""
+    subprocess.run(["sh", str(ROOT / "tests/nat/install.sh")], check=False)
+
+
+def may_skip(output: str) -> bool:
+    """Whether every skip in this output is for a reason that lies in the machine."""
+    bad = [
+        line
+        for line in output.splitlines()
+        if line.startswith("SKIPPED") and "cannot be had here:" not in line
+    ]
+    for line in bad:
+        print(f"skipped although it could run here: {line}", flush=True)
+    return not bad
+
+
+def main() -> int:
+    what = sys.argv[1] if len(sys.argv) > 1 else "test"
+    if what not in ("lint", "test", "soak"):
+        print(__doc__)
+        return 2
+    good = lint()
+    if what != "lint" and good:
+        good = tests(soak=what == "soak")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

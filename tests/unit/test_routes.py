@@ -1,0 +1,63 @@
+from nodes.routes import Situation, advice, is_reachable, routes
+from privox_dht.records import Direct, Relayed
+
+HOME = Situation(5678, observed=("198.51.100.7",), local=("192.168.1.10",))
+
+
+def test_what_is_advertised_is_published_and_nothing_else():
+    told = Situation(5678, advertised=("192.0.2.1",), observed=("198.51.100.7",))
+    assert routes(told) == (Direct("192.0.2.1", 5678),)
+
+
+def test_in_a_public_mesh_the_address_that_neighbours_see_is_published():
+    assert routes(HOME) == (Direct("198.51.100.7", 5678),)
+
+
+def test_lan_addresses_are_published_only_in_a_mesh_that_is_itself_private():
+    lan = Situation(5678, local=("192.168.1.10",), private=True)
+    assert routes(lan) == (Direct("192.168.1.10", 5678),)
+    assert routes(Situation(5678, local=("192.168.1.10",))) == ()
+
+
+def test_behind_a_nat_only_farms_are_published():
+    natted = Situation(5678, observed=("198.51.100.7",), reachable=False, farms=(b"a" * 32,))
+    assert routes(natted) == (Relayed(b"a" * 32),)
+
+
+def test_a_reachable_node_that_is_parked_publishes_both_direct_first():
+    both = Situation(5678, observed=("198.51.100.7",), farms=(b"a" * 32, b"b" * 32, b"c" * 32))
+    assert [type(route) for route in routes(both)] == [Direct, Relayed, Relayed, Relayed]
+
+
+def test_at_most_four_routes_of_which_two_are_direct():
+    many = Situation(1, observed=("1.1.1.1", "2.2.2.2", "3.3.3.3"), farms=(b"a" * 32,) * 5)
+    assert [type(route) for route in routes(many)] == [Direct, Direct, Relayed, Relayed]
+
+
+def test_a_node_that_nobody_can_reach_is_told_so_and_what_to_do():
+    alone = Situation(5678, observed=("198.51.100.7",), reachable=False)
+    assert "NOBODY CAN REACH THIS NODE" in advice(alone)
+    assert "--advertise" in advice(alone)
+    assert "--advertise" in advice(Situation(5678))
+    assert advice(HOME) == ""
+
+
+def test_the_owner_is_believed():
+    assert is_reachable(True, HOME, False, False)
+    assert not is_reachable(False, HOME, True, True)
+
+
+def test_those_who_called_back_are_believed_both_ways_must_work():
+    assert is_reachable(None, HOME, True, True)
+    assert not is_reachable(None, HOME, True, False)
+    assert not is_reachable(None, HOME, False, None)
+
+
+def test_when_nobody_could_say_an_unchanged_address_means_no_nat():
+    assert not is_reachable(None, HOME, None, None)
+    assert is_reachable(None, Situation(1, observed=("1.2.3.4",), local=("1.2.3.4",)), None, None)
+
+
+def test_in_a_private_mesh_nobody_seen_yet_means_reachable():
+    assert is_reachable(None, Situation(1, private=True), None, None)
+    assert not is_reachable(None, Situation(1, private=False), None, None)

@@ -1,0 +1,36 @@
+import pytest
+
+from nodes.services import ServiceSpec, parse_service, parse_services
+from privox_dht.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("stt/cpu", ServiceSpec("stt", "cpu")),
+        ("asr/cpu", ServiceSpec("stt", "cpu")),
+        (" tts/cpu/espeak-ng ", ServiceSpec("tts", "cpu", "espeak-ng")),
+        ("stt/gpu/faster-whisper:small.en", ServiceSpec("stt", "gpu", "faster-whisper:small.en")),
+        ("tts/cpu/http://192.0.2.7:8000", ServiceSpec("tts", "cpu", "http://192.0.2.7:8000")),
+        ("stt/cpu/192.0.2.7:8888", ServiceSpec("stt", "cpu", "192.0.2.7:8888")),
+    ],
+)
+def test_a_service_is_service_backend_what(text, spec):
+    assert parse_service(text) == spec
+    assert parse_service(str(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("", "no service"), ("sing/cpu", "'sing'"), ("stt", "backend"), ("stt/tpu", "cpu or gpu")],
+)
+def test_what_is_wrong_is_named(text, named):
+    with pytest.raises(ConfigError, match=named):
+        parse_service(text)
+
+
+def test_a_service_named_twice_is_served_once():
+    assert parse_services(["stt/cpu", "asr/cpu", "tts/cpu"]) == [
+        ServiceSpec("stt", "cpu"),
+        ServiceSpec("tts", "cpu"),
+    ]
