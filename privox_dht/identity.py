@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
@@ -115,8 +115,8 @@ class Identity:
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except OSError as exc:
             raise ConfigError(f"cannot keep a key in {folder}: {exc.strerror or exc}") from exc
-        except ValueError as exc:
-            raise ConfigError(f"{path} is not a private key: {exc}") from exc
+        except (ValueError, TypeError, UnsupportedAlgorithm) as exc:  # TypeError: it is encrypted
+            raise ConfigError(f"{path} is not a private key we can use: {exc}") from exc
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigError(f"{path} holds another kind of key than Ed25519")
         return cls(key)
