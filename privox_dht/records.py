@@ -250,7 +250,8 @@ def _unpack(wire: bytes) -> Record:
         raise BadRecord("shape") from exc
     if type(fields) is not dict or not all(type(name) is str for name in fields):
         raise BadRecord("shape")
-    if fields.get("v") != limits.PROTOCOL_VERSION:
+    version = fields.get("v")
+    if type(version) is not int or version != limits.PROTOCOL_VERSION:  # True == 1.0 == 1
         raise BadRecord("version")
     read = _Reader(fields)
     slots = read.number("s", 0, limits.MAX_SLOTS, 0)
@@ -356,8 +357,9 @@ def _route_in(value: object) -> Route:
     match value:
         case [bytes() as farm] if len(farm) == 32:
             return Relayed(farm)
-        case [bytes() as packed, int() as port] if len(packed) in (4, 16) and 0 < port < 65536:
-            return Direct(str(ipaddress.ip_address(packed)), port)
+        case [bytes() as packed, int() as port] if len(packed) in (4, 16) and port is not True:
+            if 0 < port < 65536:
+                return Direct(str(ipaddress.ip_address(packed)), port)
     raise BadRecord("field", "r")
 
 
