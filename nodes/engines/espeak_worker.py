@@ -9,10 +9,12 @@ espeak-ng is one big global variable: nothing else in this process may touch it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes as c
+import itertools
 import os
-import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,11 @@ SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
 DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a bad path ends the process
 UTF8 = 1  # espeakCHARS_UTF8
 RATE_PARAMETER = 1  # espeakRATE, words per minute
+SLOWEST = 80  # words per minute; espeak-ng takes less for this
+STRETCHED_ROOM = 1 << 14  # bytes of slowed-down sound that are fetched at a time
 PIECE_MS = 200  # milliseconds of sound per callback
 LONGEST_PATH = 150  # bytes; espeak-ng 1.52 keeps its data path in 160, without looking
+OPEN_FILES = Path("/proc/self/fd")
 NEEDS_OTHER_SOFTWARE = "mb/"  # voices that only work with the program MBROLA
 
 
@@ -61,6 +66,11 @@ class Espeak:
         ]
         lib.espeak_SetSynthCallback.argtypes = [_OnSound]
         lib.espeak_SetSynthCallback.restype = None
+        lib.sonicCreateStream.restype = c.c_void_p
+        lib.sonicSetSpeed.argtypes = [c.c_void_p, c.c_float]
+        lib.sonicFlushStream.argtypes = lib.sonicDestroyStream.argtypes = [c.c_void_p]
+        lib.sonicWriteShortToStream.argtypes = [c.c_void_p, c.c_char_p, c.c_int]
+        lib.sonicReadShortFromStream.argtypes = [c.c_void_p, c.c_void_p, c.c_int]
         lib.espeak_ListVoices.argtypes = [c.c_void_p]
         lib.espeak_ListVoices.restype = c.POINTER(c.POINTER(_Voice))
         self.rate = lib.espeak_Initialize(SYNCHRONOUS, PIECE_MS, os.fsencode(data), DONT_EXIT)
@@ -70,50 +80,78 @@ class Espeak:
 
     def voices(self) -> list[str]:
         """The language tags that are voices, as espeak-ng ranks them."""
-        listed, tags = self._lib.espeak_ListVoices(None), []
-        while listed[len(tags)]:
-            tags.append(listed[len(tags)].contents)
-        return list(
-            dict.fromkeys(
-                voice.languages[1:].decode()
-                for voice in tags
-                if not voice.identifier.decode().startswith(NEEDS_OTHER_SOFTWARE)
-            )
-        )
+        listed = self._lib.espeak_ListVoices(None)
+        tags: dict[str, None] = {}
+        for voice in itertools.takewhile(bool, (listed[i] for i in itertools.count())):
+            if not voice.contents.identifier.decode().startswith(NEEDS_OTHER_SOFTWARE):
+                tags[voice.contents.languages[1:].decode()] = None
+        return list(tags)
 
     def synth(self, text: str, voice: str, wpm: int, most: float, say: working.Say) -> None:
         """Speak `text` into `say`, piece by piece."""
         left = int(most * self.rate)
 
-        @_OnSound
-        def on_sound(samples: Any, count: int, _events: Any) -> int:
+        def on_piece(pcm: bytes) -> None:
             nonlocal left
-            if not samples or count <= 0:
-                return 0
-            left -= count
-            if left < 0:
-                return 1  # espeak-ng stops here
-            say({}, c.string_at(samples, 2 * count))
-            return 0
+            left -= len(pcm) // 2
+            if left >= 0:
+                say({}, pcm)
 
-        if self._lib.espeak_SetVoiceByName(voice.encode()):
-            raise RuntimeError(f"espeak-ng does not take its own voice {voice!r}")
-        self._lib.espeak_SetParameter(RATE_PARAMETER, wpm, 0)
-        self._lib.espeak_SetSynthCallback(on_sound)
-        data = text.replace("\0", " ").encode() + b"\0"
-        status = self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8, None, None)
+        with self._stretched(min(1.0, wpm / SLOWEST), on_piece) as write:
+
+            def on_sound(samples: Any, count: int, _events: Any) -> int:
+                if samples and count > 0:
+                    write(c.string_at(samples, 2 * count))
+                return left < 0  # espeak-ng stops here
+
+            status = self._speak(text, voice, max(wpm, SLOWEST), _OnSound(on_sound))
         if left < 0:
             raise working.Refusal(f"the text is longer than {most:.0f} s of speech", 413, "input")
         if status:
             raise RuntimeError(f"espeak-ng failed with status {status}")
+
+    def _speak(self, text: str, voice: str, wpm: int, callback: Any) -> int:
+        if self._lib.espeak_SetVoiceByName(voice.encode()):
+            raise RuntimeError(f"espeak-ng does not take its own voice {voice!r}")
+        self._lib.espeak_SetParameter(RATE_PARAMETER, wpm, 0)
+        self._lib.espeak_SetSynthCallback(callback)
+        data = text.replace("\0", " ").encode() + b"\0"
+        return int(self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8, None, None))
+
+    @contextlib.contextmanager
+    def _stretched(
+        self, speed: float, on_piece: Callable[[bytes], None]
+    ) -> Iterator[Callable[[bytes], None]]:
+        """Slow sound down by what espeak-ng itself cannot, with the Sonic inside its library."""
+        if speed == 1.0:
+            yield on_piece
+            return
+        sonic = self._lib.sonicCreateStream(self.rate, 1)
+        room = c.create_string_buffer(STRETCHED_ROOM)
+
+        def drain() -> None:
+            while count := self._lib.sonicReadShortFromStream(sonic, room, STRETCHED_ROOM // 2):
+                on_piece(room.raw[: 2 * count])
+
+        def write(pcm: bytes) -> None:
+            self._lib.sonicWriteShortToStream(sonic, pcm, len(pcm) // 2)
+            drain()
+
+        try:
+            self._lib.sonicSetSpeed(sonic, speed)
+            yield write
+            self._lib.sonicFlushStream(sonic)
+            drain()
+        finally:
+            self._lib.sonicDestroyStream(sonic)
 
 
 def _short_path(data: str) -> str:
     """`data`, or a link to it where its path is too long for espeak-ng."""
     if len(os.fsencode(data)) <= LONGEST_PATH:
         return data
-    if sys.platform == "linux":
-        return f"/proc/self/fd/{os.open(data, os.O_RDONLY | os.O_DIRECTORY)}"
+    if OPEN_FILES.is_dir():  # Linux
+        return f"{OPEN_FILES}/{os.open(data, os.O_RDONLY | os.O_DIRECTORY)}"
     link = Path(tempfile.mkdtemp(prefix="espeak-", dir="/tmp"), "data")
     link.symlink_to(data, target_is_directory=True)
     return str(link)

@@ -6,7 +6,7 @@ that goes on for longer than a recogniser likes is cut at its quietest place.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,18 +29,34 @@ def utterances(pcm: NDArray[np.float32], rate: int) -> list[Span]:
     """The stretches of `pcm` that hold speech, in order."""
     import numpy
 
+    loudness = _loudness(pcm, rate)
+    if not loudness.size:
+        return []
+    frame = int(FRAME * rate)
+    threshold = max(SILENT, QUIET * float(numpy.percentile(loudness, LOUD)))
+    return [
+        (begin * frame, end * frame)
+        for first, last in _loud_runs(loudness > threshold)
+        for begin, end in _cut(first, last, loudness, LONGEST)
+    ]
+
+
+def blocks(pcm: NDArray[np.float32], rate: int, longest: float) -> list[Span]:
+    """All of `pcm` in pieces of at most `longest` seconds, cut where it is quietest."""
+    loudness = _loudness(pcm, rate)
+    frame = int(FRAME * rate)
+    cuts = [begin * frame for begin, _ in _cut(0, loudness.size, loudness, longest)]
+    return list(zip(cuts, [*cuts[1:], pcm.size], strict=True))
+
+
+def _loudness(pcm: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """The root of the mean square of each frame."""
+    import numpy
+
     frame = int(FRAME * rate)
     frames = pcm.size // frame
-    if not frames:
-        return []
     grid = pcm[: frames * frame].reshape(frames, frame)
-    loudness = numpy.sqrt(numpy.einsum("ij,ij->i", grid, grid) / frame)
-    threshold = max(SILENT, QUIET * float(numpy.percentile(loudness, LOUD)))
-    spans = []
-    for first, last in _loud_runs(loudness > threshold):
-        for begin, end in _cut(first, last, loudness):
-            spans.append((begin * frame, min(end * frame, pcm.size)))
-    return spans
+    return cast("NDArray[np.float32]", numpy.sqrt(numpy.einsum("ij,ij->i", grid, grid) / frame))
 
 
 def _loud_runs(loud: NDArray[np.bool_]) -> list[Span]:
@@ -59,13 +75,13 @@ def _loud_runs(loud: NDArray[np.bool_]) -> list[Span]:
     ]
 
 
-def _cut(first: int, last: int, loudness: NDArray[np.float32]) -> list[Span]:
-    """A run in pieces that are not too long, cut where it is quietest."""
-    longest = round(LONGEST / FRAME)
+def _cut(first: int, last: int, loudness: NDArray[np.float32], longest: float) -> list[Span]:
+    """A run of frames in pieces of at most `longest` seconds, cut where it is quietest."""
+    most = round(longest / FRAME)
     pieces = []
-    while last - first > longest:
-        earliest = first + round(longest * (1 - LOOK_BACK))
-        place = earliest + int(loudness[earliest : first + longest].argmin())
+    while last - first > most:
+        earliest = first + round(most * (1 - LOOK_BACK))
+        place = earliest + int(loudness[earliest : first + most].argmin())
         pieces.append((first, place))
         first = place
     return [*pieces, (first, last)]

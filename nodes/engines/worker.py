@@ -226,7 +226,7 @@ def _spawn(module: str, arguments: Sequence[str], link: socket.socket) -> subpro
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, *arguments],
-        stdin=link,
+        stdin=link.fileno(),
         stdout=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": path, working.PARENT: str(os.getpid())},
     )

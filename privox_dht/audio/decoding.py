@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from privox_dht import errors, limits
+from privox_dht.audio import riff
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 RAW_RATE = 16_000  # Hz of raw PCM, which says nothing about itself
 RAW_PIECE = 1 << 16  # bytes of raw PCM per step
 DEMUXERS = "wav,w64,aiff,au,caf,mp3,flac,ogg,matroska,webm,mov,mp4,m4a,aac,amr"
-PROMISING = {"wav", "w64", "aiff", "flac", "mov"}  # containers whose claimed length is a promise
+PROMISING = {"w64", "aiff", "flac", "mov"}  # containers (and WAV) whose length is a promise
 SHORT_BY = (0.5, 0.02)  # seconds, or share, by which the promise may be missed (codec delays)
 TOO_LONG_BY = 1.01  # a claim is refused at once above this times the limit; samples are exact
 MOSTLY = 0.5  # share of broken packets from which a file is garbage and not merely scratched
@@ -165,11 +166,14 @@ def _read_raw(source: BinaryIO, samples: _Samples) -> None:
 def _read_container(source: BinaryIO, samples: _Samples) -> None:
     import av
 
+    promised = riff.promised_seconds(source)
+    source.seek(0)
     try:
         with av.open(
             source, "r", options=OPEN_OPTIONS, metadata_errors="ignore", io_open=_no_other_file
         ) as container:
-            stream, promised = _look(container)
+            stream = _look(container)
+            promised = promised or _promised_seconds(container, stream)
             samples.claimed(promised)
             _decode_stream(container, stream, samples)
     # PyAV raises IndexError for some files that are no sound at all (a picture, say).
@@ -183,8 +187,8 @@ def _read_container(source: BinaryIO, samples: _Samples) -> None:
         )
 
 
-def _look(container: Any) -> tuple[Any, float]:
-    """The stream to decode, and the seconds that its container promises (0: none)."""
+def _look(container: Any) -> Any:
+    """The stream to decode."""
     if not container.streams.audio:
         raise _refused("the file holds no audio")
     stream = container.streams.audio[0]
@@ -198,10 +202,15 @@ def _look(container: Any) -> tuple[Any, float]:
             f"the file claims {codec.channels} channels; 1 to {limits.MAX_CHANNELS} are read"
         )
     codec.thread_count = 1
+    return stream
+
+
+def _promised_seconds(container: Any, stream: Any) -> float:
+    """How much sound the container promises; 0 where it promises nothing, or only guesses."""
     names = set(container.format.name.split(","))
     if not names & PROMISING or stream.duration is None or stream.time_base is None:
-        return stream, 0.0
-    return stream, float(stream.duration * stream.time_base)
+        return 0.0
+    return float(stream.duration * stream.time_base)
 
 
 def _decode_stream(container: Any, stream: Any, samples: _Samples) -> None:

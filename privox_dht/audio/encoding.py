@@ -10,7 +10,7 @@ theirs: sound at another rate is resampled to the next higher one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from privox_dht import errors, speech
 from privox_dht.audio import riff
@@ -120,7 +120,7 @@ class _Coder:
         self._rate = rate
         self._out: Any = av.open(self._sink, "w", format=container, container_options=options)
         coded_rate = _next_rate(rate, av.Codec(codec, "w").audio_rates)
-        self._stream: Any = self._out.add_stream(codec, rate=coded_rate, layout="mono")
+        self._stream = cast(Any, self._out.add_stream(codec, rate=coded_rate, layout="mono"))
         self._stream.codec_context.format = self._sample_format
         if bit_rate:
             self._stream.bit_rate = bit_rate

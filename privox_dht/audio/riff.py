@@ -18,6 +18,8 @@ HEADER = struct.Struct("<4sI4s 4sIHHIIHH 4sI")
 PCM_CODE, FMT_SIZE = 1, 16  # the plain kind of `fmt ` chunk
 AFTER_RIFF_SIZE = 36  # bytes between the first size and the samples
 RIFF_SIZE_AT, DATA_SIZE_AT = 4, 40  # offsets of the two sizes
+OPEN_ENDED = 0x7FFFF000  # sizes from here on are what programs write that do not know theirs
+MOST_CHUNKS = 64  # chunks looked at in search of the samples
 
 
 def header(rate: int, size: int = UNKNOWN) -> bytes:
@@ -43,3 +45,25 @@ def mend_wav(file: BinaryIO) -> None:
     file.seek(DATA_SIZE_AT)
     file.write(struct.pack("<I", min(end - HEADER.size, UNKNOWN)))
     file.seek(0, os.SEEK_END)
+
+
+def promised_seconds(file: BinaryIO) -> float:
+    """How much sound the header of a WAV file promises; 0 when it promises nothing."""
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return 0.0
+    bytes_per_second = 0
+    for _ in range(MOST_CHUNKS):
+        chunk = file.read(8)
+        if len(chunk) < 8:
+            return 0.0
+        kind, size = struct.unpack("<4sI", chunk)
+        if kind == b"data":
+            known = 0 < size < OPEN_ENDED and bytes_per_second
+            return size / bytes_per_second if known else 0.0
+        body = file.read(min(size, FMT_SIZE))
+        if kind == b"fmt " and len(body) == FMT_SIZE:
+            bytes_per_second = int.from_bytes(body[8:12], "little")
+        file.seek(size - len(body) + size % 2, os.SEEK_CUR)
+    return 0.0

@@ -1,0 +1,211 @@
+"""piper: natural voices, faster than real time on a CPU.
+
+    model    "en_US-lessac-medium"     downloaded into the cache at the first start
+             "/path/to/voice.onnx"     a voice on this machine, its .onnx.json beside it
+    voice    ""                        the voice that was loaded, its own speaker
+             "en_US-libritts-high#p3922", "#p3922", "#7"       a speaker by name or number
+
+One sentence is one piece of sound. Its phonemes come from a copy of espeak-ng inside piper that
+is one big global variable, so that only one thread of this process may be in piper at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import threading
+from collections.abc import AsyncGenerator, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nodes.engines import measure, threads
+from privox_dht import errors, limits, speech
+
+DEFAULT_VOICE = "en_US-lessac-medium"
+CACHE = Path("~/.cache/privox-dht/piper")
+SPEAKER = "#"  # between a voice and its speaker
+NAMED = 6  # speakers named in a refusal, beside their number
+SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
+INSTALL = "pip install 'privox-dht[piper]'"
+ONE_AT_A_TIME = threading.Lock()  # held by whichever voice is in piper now
+
+
+class Piper:
+    """Text to speech in a thread of this process."""
+
+    service, name, rank = speech.TTS, "piper", 10
+
+    def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
+        self._model_name = model or DEFAULT_VOICE
+        self._cache = (cache or CACHE).expanduser()
+        self._voice: Any = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
+        shown = Path(self._model_name).name.removesuffix(".onnx")
+        self.ability = speech.Ability(self.service, backend, self.name, models=(shown,))
+
+    @classmethod
+    def check(cls, backend: str) -> None:
+        if importlib.util.find_spec("piper") is None:
+            raise errors.EngineUnavailable("piper is not installed", INSTALL)
+        if backend == "gpu":
+            import onnxruntime  # type: ignore[import-untyped]
+
+            if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+                raise errors.EngineUnavailable(
+                    "onnxruntime sees no CUDA GPU", "pip install onnxruntime-gpu, or use tts/cpu"
+                )
+
+    async def start(self) -> None:
+        self.check(self.ability.backend)
+        loop = asyncio.get_running_loop()
+        try:
+            self._voice = await loop.run_in_executor(self._thread, self._load)
+            await measure.speaking(self, SAMPLE)  # the first time is slower
+            speed = await measure.speaking(self, SAMPLE)
+        except errors.Failed as exc:
+            await self.close()
+            raise errors.EngineUnavailable(
+                f"the voice {self.ability.models[0]} does not work: {exc}", "download it again"
+            ) from exc
+        except BaseException:
+            await self.close()
+            raise
+        language = measure.primary_tag(self._voice.config.espeak_voice)
+        self.ability = replace(self.ability, languages=(language,), speed=speed)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self._voice = None
+
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+        named = measure.named(request.voice or request.model, self.name)
+        config = self._voice.config
+        speaker = choose(named, self.ability.models[0], config.speaker_id_map, config.num_speakers)
+        self._refuse_language(request)
+        sounds = threads.stream(self._thread, self._work(request, speaker))
+        try:
+            async for sound in sounds:
+                yield sound
+        finally:
+            await sounds.aclose()
+
+    def _refuse_language(self, request: speech.SpeechRequest) -> None:
+        known = self.ability.languages
+        asked = measure.primary_tag(request.language)
+        if asked and known and asked not in known and not request.voice:
+            raise errors.Refused(
+                f"{self.ability.models[0]} speaks {known[0]}, not {request.language!r}",
+                status=404,
+                code="language_not_found",
+                param="language",
+            )
+
+    def _load(self) -> Any:
+        from piper import PiperVoice
+
+        file = voice_file(self._model_name, self._cache)
+        try:
+            return PiperVoice.load(
+                file, use_cuda=self.ability.backend == "gpu", download_dir=self._cache
+            )
+        except Exception as exc:  # whatever onnxruntime says of broken files
+            raise errors.EngineUnavailable(
+                f"the voice {file} cannot be loaded ({type(exc).__name__})", "download it again"
+            ) from exc
+
+    def _work(self, request: speech.SpeechRequest, speaker: int | None) -> Generator[speech.Sound]:
+        from piper.config import SynthesisConfig
+
+        length = self._voice.config.length_scale / request.speed
+        config = SynthesisConfig(speaker_id=speaker, length_scale=length)
+        left = limits.MAX_SPEECH_SECONDS
+        chunks = iter(self._voice.synthesize(request.text, config))
+        while True:
+            with ONE_AT_A_TIME:
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            sound = speech.Sound(chunk.sample_rate, chunk.audio_int16_bytes)
+            left -= sound.seconds
+            if left < 0:
+                raise errors.Refused(
+                    f"the text is longer than {limits.MAX_SPEECH_SECONDS:.0f} s of speech",
+                    status=413,
+                    param="input",
+                )
+            yield sound
+
+
+def choose(named: str, voice: str, speakers: Mapping[str, int], count: int) -> int | None:
+    """The number of the speaker that is meant; None where a voice has one only.
+
+    Raises:
+        Refused: 404, there is no such voice or speaker.
+    """
+    asked, _, speaker = named.partition(SPEAKER)
+    if asked not in ("", voice):
+        raise _unknown("voice", asked, [voice])
+    if not speaker:
+        return None
+    if speaker in speakers:
+        return speakers[speaker]
+    if speaker.isdecimal() and int(speaker) < count:
+        return int(speaker) if count > 1 else None
+    raise _unknown("speaker", speaker, list(speakers) or ["0"])
+
+
+def _unknown(kind: str, missing: str, known: list[str]) -> errors.Refused:
+    some = ", ".join(known[:NAMED])
+    return errors.Refused(
+        f"piper has no {kind} {missing[: limits.MAX_NAME]!r} here;"
+        f" it has {len(known)}, such as {some}",
+        status=404,
+        code="voice_not_found",
+        param="voice",
+    )
+
+
+def voice_file(name: str, cache: Path) -> Path:
+    """The ONNX file of a voice, downloaded if need be, with its JSON file beside it.
+
+    Raises:
+        EngineUnavailable: there is no such voice, or a file is missing or empty.
+    """
+    if "/" in name or name.endswith(".onnx"):
+        file = Path(name).expanduser()
+    else:
+        file = _downloaded(name, cache)
+    config = file.with_name(f"{file.name}.json")
+    for needed in (file, config):
+        if not needed.is_file() or not needed.stat().st_size:
+            raise errors.EngineUnavailable(
+                f"{needed} is missing or empty", "download the voice again, both its files"
+            )
+    try:
+        json.loads(config.read_bytes())
+    except ValueError as exc:
+        raise errors.EngineUnavailable(f"{config} is not JSON", "download it again") from exc
+    return file
+
+
+def _downloaded(name: str, cache: Path) -> Path:
+    from piper.download_voices import download_voice
+
+    file = cache / f"{name}.onnx"
+    if file.is_file():
+        return file
+    fix = "connect to the internet once, or name an .onnx file on this machine"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        download_voice(name, cache)
+    except ValueError as exc:
+        raise errors.EngineUnavailable(
+            f"{name!r} is not the name of a voice", "name one such as en_US-lessac-medium"
+        ) from exc
+    except OSError as exc:
+        file.unlink(missing_ok=True)  # half of a voice is none
+        raise errors.EngineUnavailable(f"the voice {name} cannot be downloaded", fix) from exc
+    return file
