@@ -53,7 +53,7 @@ def test_no_other_text_is_a_peer_id(text: str) -> None:
         ALICE.peer_id + "=",
         ALICE.peer_id[:-1],
         ALICE.peer_id[:-1] + "b",  # bits beyond the 256th
-        "ſ" + ALICE.peer_id[1:],  # its upper case is an S
+        "\u017f" + ALICE.peer_id[1:],  # its upper case is an S
         " " + ALICE.peer_id[1:],
     ],
 )

@@ -354,7 +354,7 @@ def test_no_bytes_break_the_reader(wire: bytes) -> None:
         parse(signed(wire))
 
 
-# -- which one counts, and where it stands ------------------------------------------------------------
+# -- which one counts, and where it stands ---------------------------------------------------------
 
 
 def test_the_newest_counts_for_each_publisher_and_engine() -> None:
