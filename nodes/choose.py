@@ -53,8 +53,8 @@ def choose(
 
 
 def _has(ability: Ability, name: str) -> bool:
-    bare = _bare(ability, name)
-    return not bare or bare in ability.models or not ability.models
+    bare, models = _bare(ability, name), ability.models
+    return not bare or not models or bare in models or bare.partition("+")[0] in models
 
 
 def _bare(ability: Ability, name: str) -> str:

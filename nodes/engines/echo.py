@@ -1,0 +1,85 @@
+"""Engines that understand nothing: for trying a mesh, and for measuring all that is not an engine.
+
+    stt/cpu/echo       answers how long the recording is
+    stt/cpu/echo:5     the same, and takes five seconds over it
+    tts/cpu/echo       a tone, 50 ms long for each character
+
+They are never chosen unless they are named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from array import array
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from privox_dht import errors, speech
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RATE = 16_000  # Hz
+TONE = 440.0  # Hz
+SECONDS_PER_CHARACTER = 0.05
+STEP = 0.1  # seconds between two segments of a slow echo
+NEVER_CHOSEN = 1000  # a rank: see `nodes.engines`
+
+
+class _Echo:
+    service = ""
+    name, rank = "echo", NEVER_CHOSEN
+
+    def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
+        try:
+            self._takes = float(model or 0)
+        except ValueError as exc:
+            raise errors.EngineUnavailable(
+                f"echo:{model} is not echo:SECONDS", "name it echo or echo:5"
+            ) from exc
+        self.ability = speech.Ability(self.service, backend, self.name)
+
+    @classmethod
+    def check(cls, backend: str) -> None:
+        return
+
+    async def start(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def _dawdle(self) -> None:
+        for _ in range(math.ceil(self._takes / STEP)):
+            await asyncio.sleep(STEP)
+
+
+class EchoTranscriber(_Echo):
+    """Says how long the recording is."""
+
+    service = speech.STT
+    rate = RATE
+
+    async def transcribe(
+        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
+        seconds = len(pcm) / RATE
+        await self._dawdle()
+        yield speech.Segment(f"{seconds:.2f} seconds of sound", 0.0, seconds)
+
+
+class EchoSpeaker(_Echo):
+    """Says how long the text is, as a tone."""
+
+    service = speech.TTS
+
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+        await self._dawdle()
+        samples = int(RATE * SECONDS_PER_CHARACTER / request.speed)
+        step = 2 * math.pi * TONE / RATE
+        tone = array("h", (round(8000 * math.sin(step * i)) for i in range(samples)))
+        for _ in request.text:
+            yield speech.Sound(RATE, tone.tobytes())

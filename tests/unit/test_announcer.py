@@ -1,0 +1,107 @@
+import asyncio
+from dataclasses import replace
+
+from nodes.announcer import Announcer
+from privox_dht.identity import Identity
+from privox_dht.records import Record, mesh_tag, parse
+
+MESH = mesh_tag("test")
+
+
+def ability(engine: str, **fields) -> Record:
+    return Record(publisher=b"", mesh=MESH, kind="stt", engine=engine, slots=1, idle=1, **fields)
+
+
+class Shelf:
+    """Where records are published to."""
+
+    def __init__(self):
+        self.taken = []
+        self.more = asyncio.Event()
+
+    async def publish(self, record):
+        parse(record.wire, float(record.issued), MESH)
+        self.taken.append(record)
+        self.more.set()
+        return 3
+
+    async def until(self, count):
+        while len(self.taken) < count:
+            self.more.clear()
+            await self.more.wait()
+
+
+async def test_records_are_published_at_once_and_withdrawn_on_leaving():
+    shelf = Shelf()
+    async with Announcer(Identity.generate(), lambda: [ability("a"), ability("b")], shelf.publish):
+        await shelf.until(2)
+    said, withdrawn = shelf.taken[:2], shelf.taken[2:]
+    assert [r.withdrawn for r in shelf.taken] == [False, False, True, True]
+    assert {r.engine for r in withdrawn} == {"a", "b"}
+    assert min(r.sequence for r in withdrawn) > max(r.sequence for r in said)
+    assert min(r.expires for r in withdrawn) >= max(r.expires for r in said)
+
+
+async def test_what_is_no_longer_said_is_withdrawn():
+    shelf, now = Shelf(), [ability("a"), ability("b")]
+    announcer = Announcer(Identity.generate(), lambda: now, shelf.publish)
+    assert await announcer.announce() == 3
+    now.pop()
+    await announcer.announce()
+    assert [(r.engine, r.withdrawn) for r in shelf.taken[2:]] == [("a", False), ("b", True)]
+
+
+async def test_sequences_rise_across_restarts_even_when_the_clock_goes_back(tmp_path):
+    shelf, identity = Shelf(), Identity.generate()
+    for clock in (2000.0, 1000.0):
+        announcer = Announcer(
+            identity, lambda: [ability("a")], shelf.publish, folder=tmp_path, clock=lambda c=clock: c
+        )
+        await announcer.announce()
+    first, second = shelf.taken
+    assert (first.sequence, second.sequence) == (2_000_000, 2_000_001)
+
+
+async def test_a_spoilt_sequence_file_is_no_reason_to_fall_silent(tmp_path):
+    for spoilt in ("", "{", '"9"', "-1", "1e99", "null"):
+        (tmp_path / "sequence.json").write_text(spoilt)
+        shelf = Shelf()
+        announcer = Announcer(
+            Identity.generate(), lambda: [ability("a")], shelf.publish, folder=tmp_path
+        )
+        await announcer.announce()
+        assert shelf.taken[0].sequence > 1_000_000
+
+
+async def test_a_change_is_announced_before_the_next_turn(monkeypatch):
+    monkeypatch.setattr("privox_dht.limits.ANNOUNCE_AT_MOST_EVERY", 0.01)
+    shelf, now = Shelf(), [ability("a")]
+    async with Announcer(Identity.generate(), lambda: now, shelf.publish) as announcer:
+        await shelf.until(1)
+        now[0] = replace(now[0], idle=0)
+        announcer.changed()
+        await shelf.until(2)
+        assert [r.idle for r in shelf.taken] == [1, 0]
+
+
+async def test_a_publish_that_fails_is_tried_again(monkeypatch, caplog):
+    monkeypatch.setattr("privox_dht.limits.ANNOUNCE_AT_MOST_EVERY", 0.01)
+    monkeypatch.setattr("privox_dht.limits.ANNOUNCE_EVERY", 0.02)
+    monkeypatch.setattr("privox_dht.limits.ANNOUNCE_JITTER", 0.0)
+    shelf, failures = Shelf(), [OSError("no network")]
+
+    async def publish(record):
+        if failures:
+            raise failures.pop()
+        return await shelf.publish(record)
+
+    async with Announcer(Identity.generate(), lambda: [ability("a")], publish):
+        await shelf.until(1)
+    assert "could not announce" in caplog.text
+
+
+async def test_nothing_to_say_is_nothing_said():
+    shelf = Shelf()
+    announcer = Announcer(Identity.generate(), lambda: [], shelf.publish)
+    assert await announcer.announce() == 0
+    assert shelf.taken == []

@@ -1,0 +1,234 @@
+"""The caller's decisions, with a directory and producers that are plain functions. The same over
+real processes stands in tests/mesh."""
+
+import asyncio
+import random
+
+import pytest
+
+from privox_dht.caller import Caller
+from privox_dht.errors import (
+    AllBusy,
+    AllFailed,
+    Busy,
+    Failed,
+    Lost,
+    NoLine,
+    NoProducer,
+    Refused,
+    WrongKey,
+)
+from privox_dht.pick import Wish
+from privox_dht.records import FARM, Direct, Record, Relayed
+
+STT = Wish("stt")
+FARM_KEY = b"f" * 32
+
+
+def producer(name: str, *routes, **fields) -> Record:
+    where = routes or (Direct(f"192.0.2.{ord(name[0])}", 5678),)
+    defaults = {"kind": "stt", "engine": "e", "slots": 1, "idle": 1, "mesh": b"m" * 8}
+    return Record(publisher=name.encode().ljust(32), routes=where, **{**defaults, **fields})
+
+
+class Records:
+    """A directory that is a list."""
+
+    def __init__(self, *records):
+        self.records = records
+        self.looked = []
+
+    async def find(self, kind, backend="", *narrower, want=32):
+        self.looked.append((kind, backend, *narrower))
+        return [r for r in self.records if r.kind == kind and r.backend == backend]
+
+    async def find_farm(self, public):
+        farms = [r for r in self.records if r.kind == FARM and r.publisher == public]
+        return farms[0] if farms else None
+
+
+class Producers:
+    """Work that ends as each producer's script says; the last line of a script repeats."""
+
+    def __init__(self, **scripts):
+        self.scripts = scripts
+        self.asked = []
+        self.endpoints = []
+
+    async def __call__(self, endpoint, record):
+        name = record.publisher.decode().strip()
+        self.asked.append(name)
+        self.endpoints.append(endpoint)
+        script = self.scripts[name]
+        outcome = script.pop(0) if isinstance(script, list) and len(script) > 1 else script
+        outcome = outcome[0] if isinstance(outcome, list) else outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        if callable(outcome):
+            return await outcome()
+        return outcome
+
+
+def caller(*records, allow=lambda host: True):
+    return Caller(Records(*records), allow=allow, rng=random.Random(1))
+
+
+async def test_a_job_is_done_by_the_producer_that_was_found():
+    a = producer("a")
+    work = Producers(a="text")
+    done = await caller(a).run(STT, work)
+    assert (done.value, done.record, done.route) == ("text", a, "direct 192.0.2.97:5678")
+    assert work.endpoints[0].base == "https://192.0.2.97:5678"
+    assert work.endpoints[0].key == a.publisher
+
+
+async def test_busy_costs_one_question_and_is_not_held_against_anybody():
+    work = Producers(a=Busy(), b="text")
+    call = caller(producer("a", speed=100), producer("b"))
+    done = await call.run(STT, work)
+    assert work.asked == ["a", "b"]
+    assert not call.manners.is_banned(producer("a").peer_id, 0)
+    assert [a.outcome for a in done.attempts] == ["busy", "done"]
+
+
+async def test_a_lost_producer_is_left_alone_and_the_next_one_does_the_job():
+    call = caller(producer("a", speed=100), producer("b"))
+    done = await call.run(STT, Producers(a=Lost("gone", begun=True), b="text"))
+    assert done.record.publisher.startswith(b"b")
+    work = Producers(a="text", b="text")
+    await call.run(STT, work)
+    assert work.asked == ["b"]
+
+
+async def test_a_job_during_which_two_died_is_not_given_to_a_third():
+    deadly = Lost("died", begun=True)
+    work = Producers(a=deadly, b=deadly, c="text")
+    with pytest.raises(AllFailed, match="2 producers died on this job") as caught:
+        await caller(*map(producer, "abc")).run(STT, work)
+    assert len(work.asked) == 2
+    assert [a.outcome for a in caught.value.attempts] == ["lost", "lost"]
+
+
+async def test_those_that_never_took_the_job_do_not_count_as_deaths():
+    dead = Lost("connection refused")
+    work = Producers(a=dead, b=dead, c=dead, d="text")
+    done = await caller(*map(producer, "abcd")).run(STT, work)
+    assert done.value == "text"
+
+
+async def test_at_most_five_producers_are_tried():
+    work = Producers(**dict.fromkeys("abcdefgh", Failed("broke")))
+    with pytest.raises(AllFailed, match="5 producers failed"):
+        await caller(*map(producer, "abcdefgh")).run(STT, work)
+    assert len(work.asked) == 5
+
+
+async def test_a_refusal_is_believed_when_two_agree():
+    bad = Refused("not audio", status=400)
+    work = Producers(a=bad, b=bad, c="text")
+    with pytest.raises(Refused, match="not audio"):
+        await caller(*map(producer, "abc")).run(STT, work)
+    assert len(work.asked) == 2
+
+
+async def test_one_producers_refusal_is_not_believed_when_another_does_the_job():
+    call = caller(producer("a", speed=100), producer("b"))
+    done = await call.run(STT, Producers(a=Refused("I am odd"), b="text"))
+    assert done.value == "text"
+
+
+async def test_a_refusal_is_believed_when_nobody_else_can_be_asked():
+    with pytest.raises(Refused, match="not audio"):
+        await caller(producer("a")).run(STT, Producers(a=Refused("not audio")))
+
+
+async def test_nobody_there_is_said_at_once():
+    with pytest.raises(NoProducer, match="nobody on the mesh offers stt"):
+        await caller().run(STT, Producers())
+
+
+async def test_nobody_who_fits_is_said_with_what_there_is():
+    directory = Records(producer("a", languages=("de",)))
+    call = Caller(directory, allow=lambda host: True)
+    with pytest.raises(NoProducer, match=r"there is: stt/cpu/e \[de\]"):
+        await call.run(Wish("stt", language="fr"), Producers())
+    assert ("stt", "cpu", "language=fr") in directory.looked
+
+
+async def test_with_everybody_busy_it_waits_and_succeeds_when_one_is_free():
+    waited = []
+    work = Producers(a=[Busy(retry_after=0.01), Busy(retry_after=0.01), "text"])
+    done = await caller(producer("a")).run(STT, work, wait=30, on_wait=waited.append)
+    assert done.value == "text"
+    assert [a.outcome for a in done.attempts] == ["busy", "busy", "done"]
+    assert len(waited) == 2
+    assert 0 < waited[1] < waited[0] <= 30
+
+
+async def test_everybody_busy_until_the_wait_ends():
+    work = Producers(a=Busy(retry_after=0.01), b=Busy(retry_after=0.01))
+    with pytest.raises(AllBusy, match="all 2 producers of stt were busy"):
+        await caller(producer("a"), producer("b")).run(STT, work, wait=0.3)
+
+
+async def test_the_whole_job_has_a_deadline_and_says_what_was_tried():
+    async def never():
+        await asyncio.Event().wait()
+
+    work = Producers(a=Failed("broke"), b=never)
+    call = caller(producer("a", speed=100), producer("b"))
+    with pytest.raises(AllFailed, match=r"not done within 0.05 s; .* failed \(broke\)"):
+        await call.run(STT, work, timeout=0.05)
+
+
+async def test_addresses_that_may_not_be_dialled_are_not():
+    aimed = producer("a", Direct("127.0.0.1", 22), Direct("10.0.0.1", 80))
+    work = Producers(a="text")
+    with pytest.raises(AllFailed, match="no route that may be dialled"):
+        await caller(aimed, allow=lambda host: not host.startswith(("127.", "10."))).run(STT, work)
+    assert work.asked == []
+
+
+def farm(*doors) -> Record:
+    return Record(publisher=FARM_KEY, mesh=b"m" * 8, kind=FARM, routes=doors, engine="")
+
+
+async def test_a_relayed_route_goes_through_the_address_in_the_farms_own_record():
+    behind = producer("a", Relayed(FARM_KEY))
+    work = Producers(a="text")
+    door = farm(Direct("192.0.2.200", 1776))
+    done = await caller(behind, door).run(STT, work)
+    assert work.endpoints[0].base == f"https://{behind.peer_id}.privox"
+    assert work.endpoints[0].proxy == "http://192.0.2.200:1776"
+    assert done.route == "relayed by 192.0.2.200:1776"
+
+
+async def test_a_direct_route_that_is_dead_is_followed_by_the_relayed_one():
+    both = producer("a", Direct("192.0.2.1", 1), Relayed(FARM_KEY))
+    work = Producers(a=[Lost("refused"), "text"])
+    done = await caller(both, farm(Direct("192.0.2.200", 1776))).run(STT, work)
+    assert done.route == "relayed by 192.0.2.200:1776"
+
+
+async def test_no_line_at_one_farm_means_the_next_farm_not_a_busy_producer():
+    two = producer("a", Relayed(FARM_KEY), Relayed(b"g" * 32))
+    other = Record(publisher=b"g" * 32, mesh=b"m" * 8, kind=FARM,
+                   routes=(Direct("192.0.2.201", 1776),))  # fmt: skip
+    work = Producers(a=[NoLine("none parked"), "text"])
+    done = await caller(two, farm(Direct("192.0.2.200", 1776)), other).run(STT, work, wait=0)
+    assert done.route == "relayed by 192.0.2.201:1776"
+
+
+async def test_via_farm_never_dials_directly():
+    both = producer("a", Direct("192.0.2.1", 1), Relayed(FARM_KEY))
+    work = Producers(a="text")
+    call = caller(both, farm(Direct("192.0.2.200", 1776)))
+    done = await call.run(Wish("stt", via_farm=True), work)
+    assert done.route.startswith("relayed")
+
+
+async def test_whoever_answers_with_another_key_is_left_alone():
+    call = caller(producer("a", speed=100), producer("b"))
+    done = await call.run(STT, Producers(a=WrongKey("another key"), b="text"))
+    assert [a.outcome for a in done.attempts] == ["lost", "done"]
+
