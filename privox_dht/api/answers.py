@@ -1,0 +1,111 @@
+"""What goes back to the client.
+
+reply(...)        a whole answer
+Stream            an answer in pieces, each sent within a bound or the client counts as gone:
+                    open -> send ... -> close         complete
+                    open -> send ... -> break_off     the connection is aborted, so that nobody
+                                                      takes what came for the whole
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+
+from aiohttp import web
+
+from privox_dht.api.faults import error_of, headers_of, status_of
+
+JSON = "application/json"
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+def reply(
+    body: str,
+    content_type: str = JSON,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> web.Response:
+    """A whole answer in text."""
+    return web.Response(
+        body=body.encode("utf-8", "replace"),
+        status=status,
+        headers={"Content-Type": f"{content_type}; charset=utf-8", **headers},
+    )
+
+
+def reply_json(
+    value: object, *, status: int = 200, headers: Mapping[str, str] = NO_HEADERS
+) -> web.Response:
+    """A whole answer in JSON."""
+    return reply(json.dumps(value, ensure_ascii=False), status=status, headers=headers)
+
+
+def reply_error(exc: BaseException) -> web.Response:
+    """How a job that never began to answer ended. The connection closes: what is left of an
+    upload would otherwise stand in the way of the next request."""
+    status, _ = status_of(exc)
+    answer = reply_json({"error": error_of(exc)}, status=status, headers=headers_of(exc))
+    answer.force_close()
+    return answer
+
+
+class Gone(ConnectionError):
+    """The client has not taken a byte for too long."""
+
+
+@asynccontextmanager
+async def _in_time(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as exc:
+        raise Gone("the client stopped reading its answer") from exc
+
+
+class Stream:
+    """One answer in pieces."""
+
+    def __init__(self, request: web.BaseRequest, stall: float) -> None:
+        self._request = request
+        self._stall = stall  # seconds that one piece may take to leave
+        self.response = web.StreamResponse()
+
+    @property
+    def begun(self) -> bool:
+        return self.response.prepared
+
+    async def open(self, content_type: str, headers: Mapping[str, str]) -> None:
+        """Send the headers."""
+        self.response.headers.update({"Cache-Control": "no-store", **headers})
+        self.response.headers["Content-Type"] = content_type
+        if self._request.version >= (1, 1):
+            self.response.enable_chunked_encoding()
+        async with _in_time(self._stall):
+            await self.response.prepare(self._request)
+
+    async def send(self, piece: bytes) -> None:
+        """Send one piece.
+
+        Raises:
+            ConnectionError: the client hung up, or has not read for too long.
+        """
+        if piece:
+            async with _in_time(self._stall):
+                await self.response.write(piece)
+
+    async def close(self) -> web.StreamResponse:
+        """End the answer as complete."""
+        async with _in_time(self._stall):
+            await self.response.write_eof()
+        return self.response
+
+    def break_off(self) -> web.StreamResponse:
+        """End the answer so that it cannot be taken for complete."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return self.response

@@ -1,0 +1,196 @@
+"""From form fields and JSON to what is asked, as OpenAI's audio API spells it.
+
+    transcription(fields)  model, language, prompt, response_format, temperature, stream,
+                           timestamp_granularities[]
+    speech(body)           model, input, voice, response_format, speed, stream_format, language
+
+Fields that the API knows and engines here do not (`instructions`, `include[]`, ...) are ignored.
+Pure: length, then type, then meaning; whatever is wrong is said as Refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from privox_dht.api.names import language_of, model_name, voice_name
+from privox_dht.errors import Refused
+from privox_dht.limits import MAX_TEXT
+from privox_dht.speech import (
+    AUDIO_FORMATS,
+    TEXT_FORMATS,
+    SpeechRequest,
+    TranscriptionRequest,
+)
+
+MAX_NAME = 128  # characters of a model, voice or format name; longer ones name nothing
+STREAMED_FORMATS = ("json", "text", "verbose_json")  # subtitles are made when all is known
+STREAM_FORMATS = ("audio", "sse")
+SLOWEST, FASTEST = 0.25, 4.0  # speed, as OpenAI's API has it
+GRANULARITIES = ("segment", "word")
+_TRUE, _FALSE = ("true", "1"), ("false", "0", "")
+
+
+@dataclass(frozen=True, slots=True)
+class WantedText:
+    """What a transcription form asks for."""
+
+    request: TranscriptionRequest
+    format: str  # one of speech.TEXT_FORMATS
+    stream: bool
+    segments: bool  # verbose_json lists them
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSound:
+    """What a speech body asks for."""
+
+    request: SpeechRequest
+    format: str  # one of speech.AUDIO_FORMATS, or "" for the default
+    events: bool  # as server-sent events rather than as plain audio
+
+
+def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> WantedText:
+    """What the text fields of a form ask for.
+
+    Raises:
+        Refused: 400, naming the field.
+    """
+    given = _once(fields)
+    granularities = [v for n, v in fields if n.removesuffix("[]") == "timestamp_granularities"]
+    for granularity in granularities:
+        _one_of("timestamp_granularities", granularity, GRANULARITIES)
+    stream = _flag("stream", given.get("stream", ""))
+    format = _one_of("response_format", given.get("response_format", "json"), TEXT_FORMATS)
+    if stream and format not in STREAMED_FORMATS:
+        raise _bad("response_format", f"cannot be streamed as {format}", STREAMED_FORMATS)
+    request = TranscriptionRequest(
+        model=model_name(_name("model", given.get("model", ""))),
+        language=language_of(given.get("language", "").strip()),
+        translate=translate,
+        prompt=given.get("prompt", ""),
+        temperature=_number("temperature", given.get("temperature", "") or "0", 0.0, 1.0),
+        words="word" in granularities,
+    )
+    return WantedText(request, format, stream, not granularities or "segment" in granularities)
+
+
+def speech(body: bytes, *, text: int = MAX_TEXT) -> WantedSound:
+    """What a JSON body asks for; `text` is the most characters to speak.
+
+    Raises:
+        Refused: 400 or 413, naming the field.
+    """
+    given = _object(body)
+    words = _string(given, "input")
+    if not words.strip():
+        raise Refused("input is empty: there is nothing to say", code="empty_input", param="input")
+    if len(words) > text:
+        raise Refused(
+            f"input has {len(words)} characters; one request speaks at most {text}",
+            status=413,
+            code="input_too_long",
+            param="input",
+        )
+    speed = given.get("speed")
+    request = SpeechRequest(
+        text=words,
+        voice=voice_name(_voice(given)),
+        language=language_of(_string(given, "language").strip()),
+        model=model_name(_name("model", _string(given, "model"))),
+        speed=_number("speed", 1.0 if speed is None else speed, SLOWEST, FASTEST),
+    )
+    return WantedSound(
+        request,
+        _format(_string(given, "response_format")),
+        _one_of("stream_format", _string(given, "stream_format") or "audio", STREAM_FORMATS)
+        == "sse",
+    )
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as exc:  # UnicodeDecodeError is a ValueError
+        raise Refused("the body is not JSON", code="bad_json") from exc
+    if not isinstance(value, dict):
+        raise Refused("the body is JSON, but not an object", code="bad_json")
+    return value
+
+
+def _string(given: Mapping[str, Any], name: str) -> str:
+    value = given.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Refused(f"{name} is not a string", code=f"bad_{name}", param=name)
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as exc:
+        raise Refused(f"{name} holds half a character", code=f"bad_{name}", param=name) from exc
+    return value
+
+
+def _voice(given: Mapping[str, Any]) -> str:
+    """A voice is a name, or an object with the name as its id (OpenAI's custom voices)."""
+    value = given.get("voice")
+    if isinstance(value, dict):
+        return _name("voice", _string(value, "id"))
+    return _name("voice", _string(given, "voice"))
+
+
+def _once(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, value in fields:
+        if name in given and not name.endswith("[]") and name != "timestamp_granularities":
+            raise Refused(f"the field {name!r} stands twice", code="field_twice", param=name)
+        given[name] = value
+    return given
+
+
+def _name(param: str, value: str) -> str:
+    value = value.strip()
+    if len(value) > MAX_NAME or not value.isprintable():
+        raise Refused(f"{param} is not a name", code=f"bad_{param}", param=param)
+    return value
+
+
+def _flag(param: str, value: str) -> bool:
+    value = value.strip().lower()
+    if value not in _TRUE + _FALSE:
+        raise _bad(param, "is neither true nor false", ("true", "false"))
+    return value in _TRUE
+
+
+def _number(param: str, value: object, least: float, most: float) -> float:
+    problem = Refused(
+        f"{param} is not a number from {least:g} to {most:g}", code=f"bad_{param}", param=param
+    )
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise problem
+    try:
+        number = float(value)
+    except (ValueError, OverflowError) as exc:
+        raise problem from exc
+    if not least <= number <= most:  # which NaN is not
+        raise problem
+    return number
+
+
+def _one_of(param: str, value: str, choices: Sequence[str]) -> str:
+    value = value.strip()
+    if value not in choices:
+        raise _bad(param, f"cannot be {value[:64]!r}", choices)
+    return value
+
+
+def _bad(param: str, why: str, choices: Sequence[str]) -> Refused:
+    return Refused(
+        f"{param} {why}; there is {', '.join(choices)}", code=f"bad_{param}", param=param
+    )
+
+
+def _format(value: str) -> str:
+    return value and _one_of("response_format", value, AUDIO_FORMATS)

@@ -1,0 +1,233 @@
+"""One request on its way: its bounds, and what its failures mean.
+
+    connect       CONNECT_TIMEOUT   TCP, the farm's answer, TLS, the key
+    offer         OFFER_TIMEOUT     headers are out; the 100-continue, or a refusal
+    upload        SILENCE           from one piece taken to the next
+    wait          SILENCE           the body is out; headers of the answer (ours begin at once)
+    answer        SILENCE           from one piece of it to the next
+
+A connection that was kept from an earlier job may turn out to be closed when it is used: then
+nothing was heard on it, and the request is sent once more on a fresh one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from privox_dht import limits
+from privox_dht.api.body import Body
+from privox_dht.api.faults import read_error
+from privox_dht.api.peer import Endpoint, PeerKey
+from privox_dht.errors import BadMessage, Failed, JobError, Lost, NoLine, WrongKey
+
+CONNECT, OFFER, UPLOAD, WAIT, ANSWER = "connect", "offer", "upload", "wait", "answer"
+NO_LINE = 503  # a farm's answer to CONNECT when no line is parked just now
+
+
+@dataclass
+class Call:
+    """One request, and how far it has come."""
+
+    session: aiohttp.ClientSession
+    endpoint: Endpoint
+    pin: PeerKey | None
+    path: str
+    body: Body | None
+    progress: Any = None  # Callable[[sent, total], None] or None
+    phase: str = CONNECT
+    begun: bool = False  # the server took the job
+    reused: bool = False  # it went out on a connection kept from earlier
+    timer: asyncio.Timeout | None = field(default=None, repr=False)
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds without a byte after which the server is gone; None where only the caller can
+        tell, since an ordinary server says nothing while it works."""
+        return limits.SILENCE if self.pin is not None or self.body is None else None
+
+    def enter(self, phase: str, seconds: float | None) -> None:
+        """The next step, and how long it may take."""
+        self.phase = phase
+        if self.timer is not None and not self.timer.expired():
+            now = asyncio.get_running_loop().time()
+            self.timer.reschedule(None if seconds is None else now + seconds)
+
+    def sent(self, size: int) -> None:
+        """The server takes the body: so many bytes of the recording have gone."""
+        if self.body is None:
+            return
+        self.begun = self.begun or self.body.asks_first  # it said 100-continue
+        if self.phase in (CONNECT, OFFER, UPLOAD):
+            self.enter(UPLOAD, limits.SILENCE)
+        if self.progress:
+            self.progress(size, self.body.source_size)
+
+    def sent_all(self) -> None:
+        """The body is out."""
+        if self.phase in (CONNECT, OFFER, UPLOAD):
+            self.enter(WAIT, self.silence)
+
+
+async def begin(call: Call, *content_types: str) -> aiohttp.ClientResponse:
+    """Send the request; the answer once its headers are here, if it is a good one.
+
+    Raises:
+        JobError: what the answer says, or what kept it away.
+    """
+    try:
+        response = await _send(call)
+    except Lost:
+        if not call.reused or call.phase not in (OFFER, WAIT) or call.begun:
+            raise
+        call.reused, call.phase = False, CONNECT
+        response = await _send(call)
+    try:
+        with translated(call):
+            await _check(call, response, content_types)
+    except BaseException:
+        response.close()
+        raise
+    call.begun = True
+    return response
+
+
+async def pieces(call: Call, response: aiohttp.ClientResponse, most: int) -> AsyncGenerator[bytes]:
+    """The answer's bytes as they come, at most `most`."""
+    total = 0
+    while not response.content.at_eof():
+        with translated(call):
+            async with asyncio.timeout(call.silence):
+                piece = await response.content.readany()
+            total += len(piece)
+            if total > most:
+                raise BadMessage("size", f"the answer is larger than {most} bytes")
+        if piece:
+            yield piece
+
+
+@contextmanager
+def translated(call: Call) -> Iterator[None]:
+    """Whatever libraries raise, as our own errors."""
+    try:
+        yield
+    except JobError:
+        raise
+    except aiohttp.ServerFingerprintMismatch as exc:
+        raise WrongKey(f"another key answers at {call.endpoint}") from exc
+    except aiohttp.ClientHttpProxyError as exc:
+        if exc.status == NO_LINE:
+            raise NoLine(f"no line is free at {call.endpoint.proxy}") from exc
+        raise Lost(f"{call.endpoint.proxy} answered {exc.status}") from exc
+    except BadMessage as exc:
+        raise Failed(f"the answer makes no sense: {exc}") from exc
+    except TimeoutError as exc:
+        raise Lost(_SLOW[call.phase], begun=call.begun) from exc
+    except (aiohttp.ClientError, OSError, ValueError) as exc:
+        if isinstance(ours := exc.__cause__, JobError):  # raised by our own upload, in its task
+            raise ours from None
+        raise Lost(_why(exc), begun=call.begun) from exc
+
+
+_SLOW = {
+    CONNECT: f"no connection within {limits.CONNECT_TIMEOUT:.0f} s",
+    OFFER: f"no answer to the offer within {limits.OFFER_TIMEOUT:.0f} s",
+    UPLOAD: f"nobody took a byte of the upload for {limits.SILENCE:.0f} s",
+    WAIT: f"no answer within {limits.SILENCE:.0f} s",
+    ANSWER: f"silent for {limits.SILENCE:.0f} s",
+}
+
+
+def tracing() -> aiohttp.TraceConfig:
+    """How a call hears where it is: aiohttp's hooks, told to the `Call` that was given along."""
+    trace = aiohttp.TraceConfig()
+
+    async def reused(session: object, context: Any, params: object) -> None:
+        context.trace_request_ctx.reused = True
+
+    async def headers_sent(session: object, context: Any, params: object) -> None:
+        call: Call = context.trace_request_ctx
+        if call.body is not None and call.body.asks_first:
+            call.enter(OFFER, limits.OFFER_TIMEOUT)
+        elif call.body is None or call.phase == CONNECT:
+            call.enter(WAIT, call.silence)
+
+    trace.on_connection_reuseconn.append(reused)
+    trace.on_request_headers_sent.append(headers_sent)
+    return trace
+
+
+async def _send(call: Call) -> aiohttp.ClientResponse:
+    body = call.body
+    data: Any = None
+    headers = {}
+    if call.endpoint.token:
+        headers["Authorization"] = f"Bearer {call.endpoint.token}"
+    if body is not None:
+        headers["Content-Type"] = body.content_type
+        headers["Content-Length"] = str(body.size)
+        data = _counted(call, body) if body.asks_first else await body.whole()
+    with translated(call):
+        async with asyncio.timeout(None) as call.timer:
+            try:
+                response = await call.session.request(
+                    "GET" if body is None else "POST",
+                    call.endpoint.url(call.path),
+                    data=data,
+                    headers=headers,
+                    proxy=call.endpoint.proxy,
+                    ssl=True if call.pin is None else call.pin,
+                    expect100=body is not None and body.asks_first,
+                    allow_redirects=False,
+                    trace_request_ctx=call,
+                )
+            finally:
+                call.timer = None
+    call.phase = ANSWER
+    if body is not None and not body.asks_first and call.progress:
+        call.progress(body.source_size, body.source_size)
+    return response
+
+
+async def _counted(call: Call, body: Body) -> AsyncGenerator[bytes]:
+    async for piece in body.pieces(call.sent):
+        yield piece
+    call.sent_all()
+
+
+async def _check(
+    call: Call, response: aiohttp.ClientResponse, content_types: tuple[str, ...]
+) -> None:
+    """Whether this is an answer to go on with.
+
+    Raises:
+        JobError: what it says instead.
+        BadMessage: it says nothing that belongs here.
+    """
+    if response.status != 200:
+        raise read_error(response.status, response.headers, await _error_body(response))
+    if not response.content_type.startswith(content_types):
+        raise BadMessage("shape", "it is of another type than asked for")
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise BadMessage("shape", "it is compressed")
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> bytes:
+    """As much of an error's body as is worth reading."""
+    body = b""
+    try:
+        async with asyncio.timeout(limits.SILENCE):
+            while len(body) <= limits.MAX_JSON and not response.content.at_eof():
+                body += await response.content.readany()
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass  # the status alone says enough
+    return body
+
+
+def _why(exc: BaseException) -> str:
+    return f"the connection failed: {str(exc)[: limits.MAX_MESSAGE] or type(exc).__name__}"

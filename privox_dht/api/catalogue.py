@@ -1,0 +1,72 @@
+"""What there is, as `/v1/models` and `/v1/audio/voices` list it. Pure.
+
+abilities -> models    every engine, and "engine:model" for every model or voice of it
+          -> voices    what `voice` may name
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from privox_dht.api.names import choose
+from privox_dht.errors import Refused
+from privox_dht.speech import SERVICES, TTS, Ability
+
+MODEL_PREFIX = "/v1/models/"
+CREATED = 1_704_067_200  # OpenAI's clients want a date; models here have none: 2024-01-01
+
+
+def models(abilities: Iterable[Ability]) -> dict[str, Any]:
+    """The list of models."""
+    known: dict[str, Ability] = {}
+    for ability in abilities:
+        for name in _names(ability):
+            known.setdefault(name, ability)
+    return {"object": "list", "data": [_model(name, known[name]) for name in known]}
+
+
+def model(abilities: Iterable[Ability], name: str) -> dict[str, Any]:
+    """One model.
+
+    Raises:
+        Refused: 404, naming what there is.
+    """
+    offered = list(abilities)
+    wrong: Refused | None = None
+    for service in SERVICES:
+        try:
+            if chosen := choose(offered, service, model=name):
+                return _model(name, chosen[0])
+        except Refused as exc:
+            wrong = exc
+    raise wrong or Refused("there is no model here", status=404, code="model_not_found")
+
+
+def voices(abilities: Iterable[Ability]) -> dict[str, Any]:
+    """The list of voices. `voices` holds bare names, which is what most apps look for."""
+    data = [
+        {"id": voice, "object": "voice", "name": voice, "engine": ability.engine}
+        for ability in abilities
+        if ability.service == TTS
+        for voice in ability.models
+    ]
+    return {"object": "list", "voices": [entry["id"] for entry in data], "data": data}
+
+
+def _names(ability: Ability) -> Iterator[str]:
+    yield ability.engine
+    for name in ability.models:
+        yield f"{ability.engine}:{name}"
+
+
+def _model(name: str, ability: Ability) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": CREATED,
+        "owned_by": ability.engine,
+        "service": ability.service,
+        "backend": ability.backend,
+        "languages": list(ability.languages),
+    }

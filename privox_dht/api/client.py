@@ -1,0 +1,237 @@
+"""The speech API from the caller's side.
+
+    caller -> server    TLS, the pinned key checked; nothing of the job has left until it fits
+                        headers, and `Expect: 100-continue` when the body is large
+    server -> caller    100, or at once 503 (busy) and others
+    caller -> server    the body, piece by piece
+    server -> caller    events: a heartbeat at least every second, the answer, and its end
+
+Every step has its own bound, and what a stranger answers is bounded in size and shape. What goes
+wrong comes out as Refused, Busy, Failed, Lost or WrongKey, and as nothing else.
+
+Our own servers (those with a pinned key) are asked for events, so that a dead one is told from a
+thinking one by its silence. An ordinary OpenAI-style server is asked in the ordinary way, and may
+be silent for as long as the caller waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from privox_dht import limits
+from privox_dht.api.body import Body, Source, document, form
+from privox_dht.api.call import Call, begin, pieces, tracing, translated
+from privox_dht.api.events import Events
+from privox_dht.api.heard import Heard, Spoken, whole
+from privox_dht.api.peer import Allow, Endpoint, Peers, connector
+from privox_dht.errors import BadMessage, Lost
+from privox_dht.speech import Listening, Segment, SpeechRequest, TranscriptionRequest
+
+Progress = Callable[[int, int], None]
+DEFAULT_STT, DEFAULT_TTS, DEFAULT_VOICE = "whisper-1", "tts-1", "alloy"  # where one must be named
+SETTLE = 0.5  # seconds for the last chunk after the last event; then the connection is not kept
+
+
+class SpeechClient:
+    """Calls any number of servers, any number of jobs at a time."""
+
+    def __init__(self, *, allow: Allow) -> None:
+        """
+        Args:
+            allow: whether an address (an IP literal) may be dialled.
+        """
+        self._allow = allow
+        self._peers = Peers()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=connector(self._allow),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": "privox"},
+            timeout=aiohttp.ClientTimeout(total=None, connect=limits.CONNECT_TIMEOUT),
+            trace_configs=[tracing()],
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def transcribe(
+        self,
+        endpoint: Endpoint,
+        source: Source,
+        request: TranscriptionRequest,
+        *,
+        filename: str = "audio",
+        progress: Progress | None = None,
+    ) -> AsyncGenerator[Listening | Segment]:
+        """What the server hears, as it hears it. Ends when the server said that it is done.
+
+        Raises:
+            Refused, Busy, Failed, Lost, WrongKey: see `errors`.
+        """
+        path = "/v1/audio/translations" if request.translate else "/v1/audio/transcriptions"
+        body = await form(source, _form_fields(request, endpoint), filename)
+        call = self._call(endpoint, path, body, progress)
+        if endpoint.key is None:
+            answer = await self._json(call, limits.MAX_ANSWER)
+            with translated(call):
+                items = list(whole(answer))
+            for item in items:
+                yield item
+            return
+        heard = Heard()
+        async with aclosing(self._events(call, limits.MAX_ANSWER)) as events:
+            async for event in events:
+                with translated(call):
+                    items = list(heard.take(event))
+                for item in items:
+                    yield item
+                if heard.done:
+                    return
+        raise Lost("the answer ended before its end", begun=True)
+
+    async def speak(
+        self, endpoint: Endpoint, request: SpeechRequest, format: str
+    ) -> AsyncGenerator[bytes]:
+        """The bytes of a sound file, in order. Ends when the file is complete.
+
+        Raises:
+            Refused, Busy, Failed, Lost, WrongKey: see `errors`.
+        """
+        body = document(json.dumps(_speech_fields(request, endpoint, format)).encode())
+        call = self._call(endpoint, "/v1/audio/speech", body, None)
+        if endpoint.key is None:
+            async with aclosing(self._audio(call)) as audio:
+                async for piece in audio:
+                    yield piece
+            return
+        spoken = Spoken()
+        async with aclosing(self._events(call, 2 * limits.MAX_ANSWER_AUDIO)) as events:
+            async for event in events:
+                with translated(call):
+                    piece = spoken.take(event)
+                if piece:
+                    yield piece
+                if spoken.done:
+                    return
+        raise Lost("the answer ended before its end", begun=True)
+
+    async def status(self, endpoint: Endpoint) -> dict[str, Any]:
+        """What the server says of itself.
+
+        Raises:
+            Refused, Busy, Failed, Lost, WrongKey: see `errors`.
+        """
+        call = self._call(endpoint, "/v1/status", None, None)
+        with translated(call):
+            answer = await self._json(call, limits.MAX_JSON)
+            if not isinstance(answer, dict):
+                raise BadMessage("shape", "the status is no object")
+        return answer
+
+    def _call(
+        self, endpoint: Endpoint, path: str, body: Body | None, progress: Progress | None
+    ) -> Call:
+        if self._session is None:
+            raise RuntimeError("the client is not open")
+        pin = self._peers.pin(endpoint.key) if endpoint.key is not None else None
+        return Call(self._session, endpoint, pin, path, body, progress)
+
+    async def _events(self, call: Call, most: int) -> AsyncGenerator[dict[str, Any]]:
+        """The events of a streamed answer, and the connection's return to the pool."""
+        response = await begin(call, "text/event-stream")
+        try:
+            parser = Events()
+            async with aclosing(pieces(call, response, most)) as all_pieces:
+                async for piece in all_pieces:
+                    with translated(call):
+                        found = parser.feed(piece)
+                    for event in found:
+                        if event["type"].endswith(".done"):
+                            await _settle(response)
+                        yield event
+        finally:
+            response.close()
+
+    async def _json(self, call: Call, most: int) -> object:
+        """A whole answer in JSON."""
+        response = await begin(call, "application/json")
+        try:
+            async with aclosing(pieces(call, response, most)) as all_pieces:
+                body = b"".join([piece async for piece in all_pieces])
+        finally:
+            response.close()
+        with translated(call):
+            try:
+                return json.loads(body)
+            except (ValueError, RecursionError) as exc:
+                raise BadMessage("shape", "the answer is not JSON") from exc
+
+    async def _audio(self, call: Call) -> AsyncGenerator[bytes]:
+        """A plain sound file."""
+        response = await begin(call, "audio/", "application/octet-stream")
+        try:
+            async with aclosing(pieces(call, response, limits.MAX_ANSWER_AUDIO)) as all_pieces:
+                async for piece in all_pieces:
+                    yield piece
+        finally:
+            response.close()
+
+
+async def _settle(response: aiohttp.ClientResponse) -> None:
+    """Read the end of an answer that is complete, so that its connection can be used again."""
+    try:
+        async with asyncio.timeout(SETTLE):
+            while not response.content.at_eof():
+                await response.content.readany()
+    except (TimeoutError, aiohttp.ClientError):
+        pass
+
+
+def _form_fields(request: TranscriptionRequest, endpoint: Endpoint) -> list[tuple[str, str]]:
+    ours = endpoint.key is not None
+    granularities = ["segment", "word"] if request.words else ["segment"]
+    fields = [
+        ("model", request.model or ("" if ours else DEFAULT_STT)),
+        ("language", "" if request.translate and not ours else request.language),
+        ("prompt", request.prompt),
+        ("temperature", f"{request.temperature:g}" if request.temperature else ""),
+        ("response_format", "json" if ours else "verbose_json"),
+        ("stream", "true" if ours else ""),
+        *(("timestamp_granularities[]", granularity) for granularity in granularities),
+    ]
+    return [(name, value) for name, value in fields if value]
+
+
+def _speech_fields(request: SpeechRequest, endpoint: Endpoint, format: str) -> dict[str, Any]:
+    ours = endpoint.key is not None
+    fields = {
+        "model": request.model or ("" if ours else DEFAULT_TTS),
+        "voice": request.voice or ("" if ours else DEFAULT_VOICE),
+        "language": request.language if ours else "",
+        "speed": request.speed if request.speed != 1.0 else "",
+        "stream_format": "sse" if ours else "",
+    }
+    given = {name: value for name, value in fields.items() if value}
+    return {"input": request.text, "response_format": format, **given}
+
+
+__all__ = ["Endpoint", "Progress", "SpeechClient"]

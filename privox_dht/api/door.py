@@ -1,0 +1,75 @@
+"""What is looked at before a request is let in: its headers, and what they say of its body.
+
+client -> headers    too many, an encoding, a size above the bound, a strange Expect: refused,
+                     and nothing of the body was read
+server -> 100-continue, when the client asked and has its slot
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from privox_dht.api.bounds import Bounds
+from privox_dht.api.multipart import boundary_of
+from privox_dht.api.upload import not_a_form, too_large
+from privox_dht.errors import Refused
+from privox_dht.speech import STT
+
+GO_AHEAD = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def check_headers(request: web.BaseRequest, bounds: Bounds) -> None:
+    """Refuse what no page takes.
+
+    Raises:
+        Refused: 415, 417 or 431.
+    """
+    size = len(request.raw_path) + sum(len(n) + len(v) + 4 for n, v in request.raw_headers)
+    if size > bounds.headers:
+        raise Refused(
+            f"the headers are larger than {bounds.headers} bytes",
+            status=431,
+            code="headers_too_large",
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refused(
+            "the body is compressed; send it as it is", status=415, code="content_encoding"
+        )
+    if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+        raise Refused("only 100-continue can be expected", status=417, code="bad_expect")
+
+
+def check_body(request: web.BaseRequest, service: str, bounds: Bounds) -> None:
+    """Refuse a body whose headers already say that it cannot be taken.
+
+    Raises:
+        Refused: 413 or 415.
+    """
+    most = bounds.upload if service == STT else bounds.json
+    if request.content_length is not None and request.content_length > most:
+        raise too_large(most)
+    content_type = request.headers.get("Content-Type", "")
+    if service == STT and boundary_of(content_type) is None:
+        raise not_a_form()
+    kind = content_type.partition(";")[0].strip().lower()
+    if service != STT and kind != "application/json" and not kind.endswith("+json"):
+        raise Refused("the body is not application/json", status=415, code="not_json")
+
+
+async def go_ahead(request: web.BaseRequest) -> None:
+    """Tell a client that asked first to send its body."""
+    if "Expect" in request.headers and request.version >= (1, 1):
+        await request.writer.write(GO_AHEAD)
+        request.writer.output_size = 0  # the answer itself has not begun
+        await request.writer.drain()
+
+
+def no_such_page(method: str, path: str, known: set[str]) -> Refused:
+    """404, or 405 naming the methods that the path knows."""
+    if known:
+        return Refused(
+            f"{path} knows {', '.join(sorted(known))}",
+            status=405,
+            code="method_not_allowed",
+        )
+    return Refused("there is no such page", status=404, code="not_found")

@@ -1,0 +1,118 @@
+"""How a job's end is said over HTTP, and how it is read there.
+
+    outcome              status             code            beside it
+    Refused              its own (4xx)      its own
+    Busy, AllBusy        503                busy            Retry-After, Connection: close
+    NotJoined            503                not_joined
+    NoProducer           503                no_producer
+    Lost, AllFailed      502                lost, all_failed
+    Failed, our own bug  500                failed
+
+The body is OpenAI's: {"error": {"message", "type", "param", "code"}}. In a stream that has begun
+the same object travels in an `error` event, with the status in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from privox_dht import limits
+from privox_dht.errors import (
+    AllBusy,
+    AllFailed,
+    Busy,
+    Failed,
+    JobError,
+    Lost,
+    NoProducer,
+    NotJoined,
+    Refused,
+)
+
+_KNOWN: tuple[tuple[type[JobError], int, str], ...] = (
+    (Busy, 503, "busy"),
+    (AllBusy, 503, "busy"),
+    (NotJoined, 503, "not_joined"),
+    (NoProducer, 503, "no_producer"),
+    (AllFailed, 502, "all_failed"),
+    (Lost, 502, "lost"),
+    (JobError, 500, "failed"),
+)
+_BROKE = "something broke here; it is in this server's log"
+
+
+def status_of(exc: BaseException) -> tuple[int, str]:
+    """The HTTP status and the code that say how a job ended."""
+    if isinstance(exc, Refused):
+        return exc.status, exc.code
+    for kind, status, code in _KNOWN:
+        if isinstance(exc, kind):
+            return status, code
+    return 500, "failed"
+
+
+def error_of(exc: BaseException) -> dict[str, Any]:
+    """The error object. What is not ours to tell (a bug's own words) stays here."""
+    status, code = status_of(exc)
+    return {
+        "message": str(exc) if isinstance(exc, JobError) else _BROKE,
+        "type": "invalid_request_error" if status < 500 else "server_error",
+        "param": exc.param if isinstance(exc, Refused) else None,
+        "code": code,
+    }
+
+
+def headers_of(exc: BaseException) -> dict[str, str]:
+    """Headers that go with the status."""
+    if isinstance(exc, Busy):
+        return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
+    if isinstance(exc, AllBusy):
+        return {"Retry-After": str(math.ceil(limits.RETRY_AFTER))}
+    return {}
+
+
+def read_error(status: int, headers: Mapping[str, str], body: bytes) -> JobError:
+    """What an answer other than 200 means to the one who asked."""
+    error = _error_in(body)
+    return read_error_object(status, error, headers.get("Retry-After"))
+
+
+def read_error_object(status: int, error: Mapping[str, Any], retry_after: object) -> JobError:
+    """What a stranger's error object means; also for one in mid-stream."""
+    code = _short(error.get("code")) or "failed"
+    message = _short(error.get("message")) or f"it answered with status {status}"
+    if code == "busy" or status == 429 or (status == 503 and retry_after is not None):
+        return Busy(message, _seconds(retry_after))
+    if status == 408 or code == "lost":
+        return Lost(message, begun=True)
+    if 400 <= status < 500:
+        param = _short(error.get("param")) or None
+        return Refused(message, status=status, code=code, param=param)
+    return Failed(message)
+
+
+def _error_in(body: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    error = value.get("error") if isinstance(value, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) else limits.RETRY_AFTER
+    except (ValueError, OverflowError):
+        return limits.RETRY_AFTER
+    return min(max(seconds, 0.0), limits.LONGEST_RETRY_AFTER) if seconds == seconds else 1.0
+
+
+def _short(value: object) -> str:
+    """A stranger's words, cut and without what would move a terminal's cursor."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(c if c.isprintable() else " " for c in value[: limits.MAX_MESSAGE])

@@ -1,0 +1,106 @@
+"""Every job's beginning and end, told once to whoever counts and once to the log.
+
+    job 3 stt begun                  when a slot was granted, before the upload
+    job 3 stt done in 1.24 s         or refused, failed, cancelled, lost
+
+Never words, audio or addresses: a log is read by others than the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from privox_dht.errors import JobError
+
+log = logging.getLogger("privox.jobs")
+
+DONE, REFUSED, FAILED, CANCELLED, LOST = "done", "refused", "failed", "cancelled", "lost"
+OUTCOMES = (DONE, REFUSED, FAILED, CANCELLED, LOST)
+
+
+@dataclass(slots=True)
+class Job:
+    """One request for one service."""
+
+    number: int
+    service: str
+    outcome: str = ""  # "" while it runs, then one of OUTCOMES
+    seconds: float = 0.0  # of wall time, set when it ended
+
+    def __str__(self) -> str:
+        ended = f"{self.outcome} in {self.seconds:.2f} s" if self.outcome else "begun"
+        return f"job {self.number} {self.service} {ended}"
+
+    def ended(self, exc: BaseException | None) -> None:
+        """Set the outcome from what was raised, unless it is known already."""
+        if not self.outcome:
+            self.outcome = outcome_of(exc)
+
+
+def outcome_of(exc: BaseException | None) -> str:
+    """The one word for how a job ended."""
+    if exc is None:
+        return DONE
+    if isinstance(exc, asyncio.CancelledError | GeneratorExit | ConnectionError):
+        return CANCELLED  # the client hung up
+    return exc.outcome if isinstance(exc, JobError) else FAILED
+
+
+@dataclass
+class Jobs:
+    """The jobs of one server. `watcher` hears of each job twice: begun, and ended."""
+
+    watcher: Callable[[Job], None] | None = None
+    running: int = 0
+    turned_away: int = 0  # requests that found every slot taken
+    outcomes: Counter[str] = field(default_factory=Counter)
+    _last: int = 0
+
+    @contextmanager
+    def job(self, service: str) -> Iterator[Job]:
+        """A job from the moment its slot was granted."""
+        self._last += 1
+        job, begun = Job(self._last, service), time.monotonic()
+        self.running += 1
+        self._tell(job)
+        try:
+            yield job
+        except BaseException as exc:
+            job.ended(exc)
+            raise
+        finally:
+            job.ended(None)
+            job.seconds = time.monotonic() - begun
+            self.running -= 1
+            self.outcomes[job.outcome] += 1
+            self._tell(job)
+
+    def status(self) -> dict[str, Any]:
+        """What `/v1/status` says of them."""
+        return {
+            "running": self.running,
+            "turned_away": self.turned_away,
+            **{outcome: self.outcomes[outcome] for outcome in OUTCOMES},
+        }
+
+    def _tell(self, job: Job) -> None:
+        log.info("%s", job)
+        if self.watcher:
+            self.watcher(job)
+
+
+def log_bug(what: str, exc: BaseException) -> None:
+    """An exception nobody meant: where it happened at ERROR; its words, which may be a client's,
+    only at DEBUG."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
+    log.error("%s broke: %s at %s", what, type(exc).__name__, where)
+    log.debug("%s broke", what, exc_info=exc)

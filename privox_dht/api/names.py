@@ -1,0 +1,142 @@
+"""Which of a provider's abilities a request means, and what to say when it means none.
+
+    model     "", an engine, a model, or "engine:model"
+    voice     "", or a voice (one of an ability's models), perhaps with "+variant"
+    language  a BCP 47 tag; abilities list primary tags, and listing none means any
+
+Apps made for OpenAI's API must name one of its models and voices: those names mean "the default".
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from privox_dht.errors import Refused
+from privox_dht.speech import TTS, Ability
+
+OPENAI_MODELS = frozenset(
+    {
+        "whisper-1",
+        "gpt-4o-transcribe",
+        "gpt-4o-mini-transcribe",
+        "tts-1",
+        "tts-1-hd",
+        "gpt-4o-mini-tts",
+    }
+)
+OPENAI_VOICES = frozenset(
+    {"alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"}
+    | {"marin", "nova", "onyx", "sage", "shimmer", "verse"}
+)
+LISTED = 20  # names that a message lists; a client shows it on a terminal
+_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}")
+
+
+def language_of(tag: str) -> str:
+    """`tag` as it was given, if it is a BCP 47 tag or empty.
+
+    Raises:
+        Refused: it is not.
+    """
+    if tag and not _TAG.fullmatch(tag):
+        raise Refused(
+            "language is not a language tag such as 'en' or 'pt-BR'",
+            code="bad_language",
+            param="language",
+        )
+    return tag
+
+
+def primary(tag: str) -> str:
+    """`en` of `en-US`."""
+    return tag.partition("-")[0].lower()
+
+
+def choose(
+    abilities: Iterable[Ability],
+    service: str,
+    *,
+    model: str = "",
+    voice: str = "",
+    language: str = "",
+) -> list[Ability]:
+    """The abilities of `service` that can do what is named, in their order; the first is meant.
+
+    An empty list means that nothing is known of the service here, which is for the provider to say.
+
+    Raises:
+        Refused: 404 or 400, naming what there is.
+    """
+    offered = [ability for ability in abilities if ability.service == service]
+    if not offered:
+        return []
+    fitting = [ability for ability in offered if _has_model(ability, model)]
+    if not fitting:
+        raise _nothing("model", model, _names(offered))
+    chosen = fitting
+    if voice and service == TTS:
+        chosen = [ability for ability in fitting if _lists(ability.models, voice)]
+        if not chosen:
+            raise _nothing("voice", voice, _flat(ability.models for ability in fitting))
+    if language and not voice:
+        chosen = [ability for ability in chosen if _speaks(ability, language)]
+        if not chosen:
+            raise Refused(
+                f"there is no language {language!r} here; there is "
+                f"{_listing(_flat(ability.languages for ability in fitting))}",
+                code="unknown_language",
+                param="language",
+            )
+    return chosen
+
+
+def model_name(name: str) -> str:
+    """What a model's name means: those of OpenAI mean the default."""
+    return "" if name in OPENAI_MODELS else name
+
+
+def voice_name(name: str) -> str:
+    """What a voice's name means: those of OpenAI mean the default."""
+    return "" if name in OPENAI_VOICES else name
+
+
+def _has_model(ability: Ability, model: str) -> bool:
+    if not model or model == ability.engine:
+        return True
+    engine, colon, rest = model.partition(":")
+    if colon and engine == ability.engine:
+        return _lists(ability.models, rest)
+    return _lists(ability.models, model)
+
+
+def _lists(models: Sequence[str], name: str) -> bool:
+    """Whether `name` is listed, itself or before its `+variant`; an empty list allows any."""
+    return not models or name in models or name.partition("+")[0] in models
+
+
+def _speaks(ability: Ability, language: str) -> bool:
+    return not ability.languages or primary(language) in ability.languages
+
+
+def _nothing(what: str, name: str, there_is: list[str]) -> Refused:
+    return Refused(
+        f"there is no {what} {name[:64]!r} here; there is {_listing(there_is)}",
+        status=404,
+        code=f"{what}_not_found",
+        param=what,
+    )
+
+
+def _names(offered: Iterable[Ability]) -> list[str]:
+    return _flat((ability.engine, *ability.models) for ability in offered)
+
+
+def _flat(groups: Iterable[Iterable[str]]) -> list[str]:
+    return list(dict.fromkeys(name for group in groups for name in group))
+
+
+def _listing(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

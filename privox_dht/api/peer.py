@@ -1,0 +1,107 @@
+"""Whom a caller talks to: an address, and the key that must answer there.
+
+    caller -> peer    TLS; the certificate's key must be the pinned one, checked before a byte of
+                      the request leaves (on a relayed line too: the farm only carries the bytes)
+
+Every address is shown to a filter before it is dialled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from privox_dht import limits
+from privox_dht.errors import ConfigError
+from privox_dht.identity import peer_id_of, public_in
+
+Allow = Callable[[str], bool]
+TLS_VERSION = "TLSv1.3"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One way to reach one server."""
+
+    base: str  # "https://203.0.113.5:5678" or "https://<peer id>.privox"
+    key: bytes | None  # pinned 32-byte Ed25519 key; None only for plain servers elsewhere
+    proxy: str | None = None  # "http://farm:1776"
+    token: str | None = field(default=None, repr=False)  # bearer, for servers that want one
+
+    def __post_init__(self) -> None:
+        if self.key is not None and not self.base.startswith("https://"):
+            raise ConfigError(f"a pinned key needs https, not {self.base[:60]}")
+
+    def __str__(self) -> str:
+        return f"{self.base} by {self.proxy}" if self.proxy else self.base
+
+    def url(self, path: str) -> str:
+        """`path` at this server; a base that already ends in /v1 is understood."""
+        return self.base.rstrip("/").removesuffix("/v1") + path
+
+
+class PeerKey(aiohttp.Fingerprint):
+    """What aiohttp takes as `ssl=`: the key in the peer's certificate must be this one.
+
+    It is also where a caller first holds the connection, and so where it says how much it wants
+    buffered: little, or a stalled upload would look like a moving one.
+    """
+
+    def __init__(self, public: bytes) -> None:
+        super().__init__(bytes(32))  # the length aiohttp insists on; the key is what is compared
+        self.public = public
+
+    def __repr__(self) -> str:
+        return f"<PeerKey {peer_id_of(self.public)[:8]}>"
+
+    def check(self, transport: asyncio.Transport) -> None:
+        """Raises ServerFingerprintMismatch when another key answers."""
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls else None
+        got = public_in(certificate) if certificate else None
+        if got != self.public or tls is None or tls.version() != TLS_VERSION:
+            raise aiohttp.ServerFingerprintMismatch(self.public, got or b"", "peer", 0)
+        transport.set_write_buffer_limits(high=limits.WRITE_BUFFER)
+
+
+class Peers:
+    """One `PeerKey` for each key: connections are kept for the very same object only."""
+
+    def __init__(self, most: int = limits.PEERS_REMEMBERED) -> None:
+        self._most = most
+        self._known: OrderedDict[bytes, PeerKey] = OrderedDict()
+
+    def pin(self, public: bytes) -> PeerKey:
+        """The pin of a key; the one not used for longest is forgotten."""
+        pin = self._known.pop(public, None) or PeerKey(public)
+        self._known[public] = pin
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return pin
+
+
+def connector(allow: Allow) -> aiohttp.TCPConnector:
+    """Connections to allowed addresses only, reused for a short while."""
+
+    def dial(address: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, where = address
+        if not allow(str(where[0])):
+            raise OSError(f"{where[0]} is no address to call in this mesh")
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # see `limits.WRITE_BUFFER`
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.WRITE_BUFFER)
+        return made
+
+    return aiohttp.TCPConnector(
+        limit=0,  # callers are bounded by their jobs; waiting here would look like a dead peer
+        keepalive_timeout=limits.KEEPALIVE / 2,  # let go before the other side does
+        socket_factory=dial,
+    )

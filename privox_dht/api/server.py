@@ -1,0 +1,204 @@
+"""OpenAI's audio API over any provider of speech.
+
+    client -> POST /v1/audio/transcriptions    a form with `file`     -> a text, or events
+              POST /v1/audio/translations      the same, into English
+              POST /v1/audio/speech            JSON with `input`      -> audio, or events
+              GET  /v1/models  /v1/models/{id}  /v1/audio/voices  /v1/status
+
+One request for a job goes like this, and each step can end it:
+
+    what the headers say    415, 413, 431 ...      nothing was read yet
+    a slot                  503 + Retry-After      nothing was uploaded yet; the slot is held from
+                                                   here to the last byte of the answer
+    100-continue            when the client asked
+    the body                400, 408, 413          within bounds of size and pace
+    what it asks            400, 404               naming what there is
+    the work                4xx, 5xx; once the answer has begun, an `error` event or a broken line
+
+The whole way is one coroutine with one `with`: a slot is let go exactly once, whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from privox_dht import limits
+from privox_dht.api import catalogue, door
+from privox_dht.api.answers import reply_error, reply_json
+from privox_dht.api.bounds import Bounds
+from privox_dht.api.jobs import Job, Jobs, log_bug
+from privox_dht.api.listener import Connections, listen
+from privox_dht.api.work import Desk
+from privox_dht.errors import Busy, JobError, Refused
+from privox_dht.speech import STT, TTS, Provider
+
+log = logging.getLogger("privox.api")
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Work = Callable[[web.BaseRequest, Job], Awaitable[web.StreamResponse]]
+
+DEFAULT_BOUNDS = Bounds()
+MAX_HEADER_LINES = 64  # a browser sends about 20
+STOP_WITHIN = 2.0  # seconds that running jobs get to end once the server is told to stop
+
+
+class SpeechServer:
+    """The API on a port, and on connections that somebody else accepted."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        host: str | None = "0.0.0.0",
+        port: int = 0,
+        tls: ssl.SSLContext | None,
+        bounds: Bounds = DEFAULT_BOUNDS,
+        jobs: Jobs | None = None,
+        more: Mapping[tuple[str, str], Handler] | None = None,
+        drain: float = STOP_WITHIN,
+    ) -> None:
+        """
+        Args:
+            provider: who does the work.
+            host: an address of this machine; None or "::" for all, of both families.
+            port: 0 for any free one; see `.port` once entered.
+            tls: None for plain HTTP, which is for loopback only.
+            jobs: counts and tells of jobs; a fresh one if None.
+            more: further pages by method and path, served beside the API.
+            drain: seconds that running jobs get when the server stops.
+        """
+        self.jobs = jobs or Jobs()
+        self.port = port
+        self._provider = provider
+        self._host = host
+        self._tls = tls
+        self._bounds = bounds
+        self._drain = drain
+        self._desk = Desk(provider, bounds)
+        self._work: dict[tuple[str, str], tuple[str, Work]] = {
+            ("POST", "/v1/audio/transcriptions"): (STT, self._desk.transcribe),
+            ("POST", "/v1/audio/translations"): (STT, self._desk.translate),
+            ("POST", "/v1/audio/speech"): (TTS, self._desk.speak),
+        }
+        self._pages: dict[tuple[str, str], Handler] = {
+            ("GET", "/v1/models"): self._models,
+            ("GET", "/v1/audio/voices"): self._voices,
+            ("GET", "/v1/status"): self._status,
+            **(more or {}),
+        }
+        self._direct: Connections | None = None  # those we accept
+        self._lines: Connections | None = None  # those handed to us
+        self._servers: list[asyncio.Server] = []
+
+    def __repr__(self) -> str:
+        scheme = "https" if self._tls else "http"
+        return f"<SpeechServer {scheme} {self._host or '::'}:{self.port}, {self.jobs.running} jobs>"
+
+    async def __aenter__(self) -> Self:
+        sockets = listen(self._host, self.port)
+        self.port = sockets[0].getsockname()[1]
+        self._direct = self._connections(self._bounds.connections_per_address)
+        self._lines = self._connections(self._bounds.connections)
+        loop = asyncio.get_running_loop()
+        handshake = limits.HANDSHAKE_TIMEOUT if self._tls else None
+        self._servers = [
+            await loop.create_server(
+                self._direct, sock=sock, ssl=self._tls, ssl_handshake_timeout=handshake
+            )
+            for sock in sockets
+        ]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for server in self._servers:
+            server.close()
+        standing = [connections for connections in (self._direct, self._lines) if connections]
+        for connections in standing:
+            connections.pre_shutdown()
+        await asyncio.gather(*(connections.shutdown(self._drain) for connections in standing))
+
+    def connection(self) -> asyncio.Protocol:
+        """A fresh HTTP protocol for a connection that somebody else accepted and made TLS of;
+        they call its `connection_made(transport)`."""
+        if self._lines is None:
+            raise RuntimeError("the server is not running")
+        return self._lines()
+
+    def _connections(self, most_per_address: int) -> Connections:
+        return Connections(
+            self._serve,
+            most=self._bounds.connections,
+            most_per_address=most_per_address,
+            keepalive_timeout=self._bounds.keepalive,
+            lingering_time=self._bounds.linger,
+            max_headers=MAX_HEADER_LINES,
+            max_line_size=self._bounds.headers,
+            max_field_size=self._bounds.headers,
+        )
+
+    # -- one request ------------------------------------------------------------------------------
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Every request, whatever becomes of it: nothing but a cancellation gets out of here."""
+        try:
+            return await self._route(request)
+        except ConnectionError:
+            return web.Response(status=499)  # nobody is there to read it
+        except JobError as exc:
+            return reply_error(exc)
+        except Exception as exc:
+            log_bug(f"{request.method} {request.path[:64]}", exc)
+            return reply_error(exc)
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        door.check_headers(request, self._bounds)
+        place = (request.method, request.path)
+        if place in self._work:
+            return await self._job(request, *self._work[place])
+        if page := self._pages.get(("GET", request.path) if request.method == "HEAD" else place):
+            return await page(request)
+        if request.method in ("GET", "HEAD") and request.path.startswith(catalogue.MODEL_PREFIX):
+            return await self._model(request)
+        known = {method for method, path in (*self._work, *self._pages) if path == request.path}
+        raise door.no_such_page(request.method, request.path, known)
+
+    async def _job(self, request: web.BaseRequest, service: str, work: Work) -> web.StreamResponse:
+        door.check_body(request, service, self._bounds)
+        try:
+            slot = self._provider.admit(service)
+            with slot, self.jobs.job(service) as job:
+                await door.go_ahead(request)
+                return await work(request, job)
+        except Busy:
+            self.jobs.turned_away += 1
+            raise
+
+    # -- pages ------------------------------------------------------------------------------------
+
+    async def _models(self, request: web.BaseRequest) -> web.StreamResponse:
+        return reply_json(catalogue.models(self._provider.abilities()))
+
+    async def _model(self, request: web.BaseRequest) -> web.StreamResponse:
+        name = request.path.removeprefix(catalogue.MODEL_PREFIX)
+        return reply_json(catalogue.model(self._provider.abilities(), name))
+
+    async def _voices(self, request: web.BaseRequest) -> web.StreamResponse:
+        return reply_json(catalogue.voices(self._provider.abilities()))
+
+    async def _status(self, request: web.BaseRequest) -> web.StreamResponse:
+        return reply_json({**self._provider.status(), "jobs": self.jobs.status()})
+
+
+__all__ = ["Bounds", "Job", "Jobs", "Refused", "SpeechServer"]

@@ -1,0 +1,140 @@
+"""A request's body, read within bounds.
+
+    client -> read_form    text fields, and the file in memory or in an unlinked temporary file
+    client -> read_json    the bytes of a small body
+
+Every read has a moment by which it must succeed (`bounds.Pace`), every byte is counted before it
+is kept, and the body is read to its end before any work begins: only then does the server hear
+that the client hung up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import BinaryIO, cast
+
+from aiohttp import web
+
+from privox_dht.api.bounds import Bounds, Pace
+from privox_dht.api.multipart import Form, boundary_of
+from privox_dht.errors import Refused
+
+
+class Upload:
+    """The file of a form: in memory while it is small, then in a file without a name, which is gone
+    with the process whatever happens. Close it when the job ends."""
+
+    def __init__(self, in_memory: int) -> None:
+        self._in_memory = in_memory
+        self._file: BinaryIO = io.BytesIO()
+        self._pending: list[bytes] = []
+        self._waiting = 0  # bytes pending
+        self._on_disk = False
+        self.size = 0
+
+    async def write(self, piece: bytes) -> None:
+        """Keep `piece`; the disk is written in large blocks, off the loop."""
+        self.size += len(piece)
+        self._pending.append(piece)
+        self._waiting += len(piece)
+        if self._waiting >= self._in_memory:
+            await self._flush()
+
+    async def finished(self) -> BinaryIO:
+        """The whole file, at its beginning."""
+        await self._flush()
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        self._file.close()
+
+    async def _flush(self) -> None:
+        block, self._pending, self._waiting = b"".join(self._pending), [], 0
+        if self.size <= self._in_memory:
+            self._file.write(block)
+            return
+        if not self._on_disk:
+            block = self._to_disk() + block
+        await asyncio.to_thread(self._file.write, block)
+
+    def _to_disk(self) -> bytes:
+        """Go on in a temporary file; what was in memory, which belongs before the rest."""
+        self._file.seek(0)
+        so_far = self._file.read()
+        self._file.close()
+        self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115: `close` closes it
+        self._on_disk = True
+        return so_far
+
+
+async def read_form(
+    request: web.BaseRequest, bounds: Bounds, upload: Upload
+) -> list[tuple[str, str]]:
+    """Read the form to its end; its file goes to `upload`, its text fields are returned.
+
+    Raises:
+        Refused: 400, 408 or 413, saying what is wrong.
+    """
+    boundary = boundary_of(request.headers.get("Content-Type", ""))
+    if boundary is None:
+        raise not_a_form()
+    form = Form(boundary, fields=bounds.fields, field=bounds.field)
+    async with aclosing(pieces(request, bounds, bounds.upload)) as body:
+        async for piece in body:
+            for part in form.feed(piece):
+                await upload.write(part)
+    fields = form.finish()
+    if not form.has_file:
+        raise Refused("the form has no file", code="no_file", param="file")
+    if not upload.size:
+        raise Refused("the file is empty", code="empty_file", param="file")
+    return fields
+
+
+async def read_json(request: web.BaseRequest, bounds: Bounds) -> bytes:
+    """Read a small body to its end.
+
+    Raises:
+        Refused: 400, 408 or 413, saying what is wrong.
+    """
+    body = bytearray()
+    async with aclosing(pieces(request, bounds, bounds.json)) as all_pieces:
+        async for piece in all_pieces:
+            body += piece
+    return bytes(body)
+
+
+async def pieces(request: web.BaseRequest, bounds: Bounds, most: int) -> AsyncGenerator[bytes]:
+    """The body as it comes: at most `most` bytes, and not too slowly."""
+    loop = asyncio.get_running_loop()
+    pace, total = Pace(bounds, loop.time()), 0
+    while not request.content.at_eof():
+        try:
+            async with asyncio.timeout_at(pace.due):
+                piece = await request.content.readany()
+        except TimeoutError as exc:
+            raise Refused("the upload is too slow", status=408, code="too_slow") from exc
+        except web.RequestPayloadError as exc:
+            raise Refused("the body is not well-formed HTTP", code="broken_body") from exc
+        total += len(piece)
+        if total > most:
+            raise too_large(most)
+        pace.took(len(piece), loop.time())
+        yield piece
+
+
+def too_large(most: int) -> Refused:
+    """What is said of a body above its bound."""
+    return Refused(f"the body is larger than {most} bytes", status=413, code="too_large")
+
+
+def not_a_form() -> Refused:
+    """What is said of a body that is no form."""
+    return Refused(
+        "the body is not multipart/form-data with a boundary", status=415, code="not_a_form"
+    )

@@ -1,0 +1,202 @@
+"""The three jobs of the API, from a request that was let in to its answer.
+
+    transcribe, translate   form -> what is asked -> provider -> events, or one answer at the end
+    speak                   JSON -> what is asked -> provider -> encoder -> audio, or events
+
+As events the answer begins as soon as the question is clear, and a comment goes out whenever the
+engine thinks for longer than a heartbeat, so that whoever waits can tell thinking from dead.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
+from typing import Any
+
+from aiohttp import web
+
+from privox_dht import transcript
+from privox_dht.api import asked, events
+from privox_dht.api.answers import Stream, reply
+from privox_dht.api.bounds import Bounds
+from privox_dht.api.faults import error_of, status_of
+from privox_dht.api.jobs import Job, log_bug
+from privox_dht.api.names import choose
+from privox_dht.api.sound import SoundFile, file_format
+from privox_dht.api.steady import steady
+from privox_dht.api.upload import Upload, read_form, read_json
+from privox_dht.errors import JobError
+from privox_dht.speech import STT, TTS, Ability, Listening, Provider, Segment
+
+ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
+
+
+class Desk:
+    """Does one job after the other, any number at a time."""
+
+    def __init__(self, provider: Provider, bounds: Bounds) -> None:
+        self._provider = provider
+        self._bounds = bounds
+
+    async def transcribe(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
+        """`POST /v1/audio/transcriptions`."""
+        return await self._listen(request, job, translate=False)
+
+    async def translate(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
+        """`POST /v1/audio/translations`."""
+        return await self._listen(request, job, translate=True)
+
+    async def speak(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
+        """`POST /v1/audio/speech`."""
+        wanted = asked.speech(await read_json(request, self._bounds), text=self._bounds.text)
+        r = wanted.request
+        abilities = choose(
+            self._provider.abilities(), TTS, model=r.model, voice=r.voice, language=r.language
+        )
+        headers = _who(abilities, r.voice)
+        format = await file_format(wanted.format)
+        file = SoundFile(format, self._provider.speak(r), self._bounds.speech_seconds)
+        stream = Stream(request, self._bounds.answer_stall)
+        if wanted.events:
+            await stream.open(events.CONTENT_TYPE, headers)
+            return await self._tell(stream, job, _audio_events(file))
+        return await self._play(stream, job, file, headers)
+
+    async def _listen(
+        self, request: web.BaseRequest, job: Job, *, translate: bool
+    ) -> web.StreamResponse:
+        with closing(Upload(self._bounds.in_memory)) as upload:
+            fields = await read_form(request, self._bounds, upload)
+            wanted = asked.transcription(fields, translate=translate)
+            r = wanted.request
+            abilities = choose(self._provider.abilities(), STT, model=r.model, language=r.language)
+            headers = _who(abilities, "")
+            heard = self._provider.transcribe(await upload.finished(), r)
+            if wanted.stream:
+                stream = Stream(request, self._bounds.answer_stall)
+                await stream.open(events.CONTENT_TYPE, headers)
+                return await self._tell(stream, job, _text_events(heard))
+            return await _whole(heard, wanted, headers)
+
+    async def _tell(
+        self, stream: Stream, job: Job, pieces: AsyncGenerator[bytes]
+    ) -> web.StreamResponse:
+        """Events as they come, comments in between; an error ends them in words."""
+        try:
+            async with steady(pieces, self._bounds.heartbeat) as items:
+                async for piece in items:
+                    await stream.send(events.BEAT if piece is None else piece)
+            job.ended(None)  # the client knows: its hanging up from here on changes nothing
+        except ConnectionError:
+            raise
+        except Exception as exc:
+            _note(job, exc)
+            status, _ = status_of(exc)
+            await stream.send(events.event(events.ERROR, error=error_of(exc), status=status))
+        return await stream.close()
+
+    async def _play(
+        self, stream: Stream, job: Job, file: SoundFile, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        """Plain audio; its first piece decides between an answer and an error."""
+        try:
+            async with aclosing(file.pieces()) as pieces:
+                async for piece in pieces:
+                    if not stream.begun:
+                        headers[RATE] = str(file.rate)
+                        await stream.open(file.content_type, headers)
+                    await stream.send(piece)
+        except ConnectionError:
+            raise
+        except Exception as exc:
+            if not stream.begun:
+                raise
+            _note(job, exc)
+            return stream.break_off()
+        return await stream.close()
+
+
+async def _whole(
+    heard: AsyncGenerator[Listening | Segment], wanted: asked.WantedText, headers: dict[str, str]
+) -> web.StreamResponse:
+    """One answer when all is known."""
+    seconds, segments = 0.0, []
+    async with aclosing(heard):
+        async for item in heard:
+            if isinstance(item, Listening):
+                seconds = item.seconds
+            else:
+                segments.append(item)
+    whole = transcript.gather(segments, seconds, wanted.request.language)
+    text = transcript.render(
+        whole,
+        wanted.format,
+        translated=wanted.request.translate,
+        words=wanted.request.words,
+        segments=wanted.segments,
+    )
+    return reply(text, transcript.CONTENT_TYPES[wanted.format], headers=headers)
+
+
+async def _text_events(heard: AsyncGenerator[Listening | Segment]) -> AsyncGenerator[bytes]:
+    """`transcript.text.delta` for the length heard of and for every segment, then `.done`. The
+    deltas joined are the text of the end."""
+    seconds, segments, text = 0.0, [], ""
+    async with aclosing(heard):
+        async for item in heard:
+            if isinstance(item, Listening):
+                seconds = item.seconds
+                yield events.event(events.TEXT_DELTA, delta="", seconds=round(seconds, 3))
+                continue
+            segments.append(item)
+            delta = item.text.strip()
+            delta = f" {delta}" if delta and text else delta
+            text += delta
+            yield events.event(events.TEXT_DELTA, delta=delta, segment=_segment_out(item))
+    whole = transcript.gather(segments, seconds)
+    yield events.event(
+        events.TEXT_DONE, text=text, language=whole.language, seconds=round(seconds, 3)
+    )
+
+
+def _segment_out(segment: Segment) -> dict[str, Any]:
+    """What a delta tells beside its text."""
+    out: dict[str, Any] = {"start": round(segment.start, 3), "end": round(segment.end, 3)}
+    if segment.language:
+        out["language"] = segment.language
+    if segment.words:
+        out["words"] = [transcript.word_out(word) for word in segment.words]
+    return out
+
+
+async def _audio_events(file: SoundFile) -> AsyncGenerator[bytes]:
+    """`speech.audio.delta` for every piece, then `.done`."""
+    size = 0
+    async with aclosing(file.pieces()) as pieces:
+        async for piece in pieces:
+            if piece:
+                size += len(piece)
+                audio = base64.b64encode(piece).decode("ascii")
+                yield events.event(events.AUDIO_DELTA, audio=audio)
+    yield events.event(
+        events.AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate
+    )
+
+
+def _who(abilities: list[Ability], voice: str) -> dict[str, str]:
+    """Headers that tell which engine does it, as far as it is known before it is asked."""
+    if not abilities:
+        return {}
+    first = abilities[0]
+    headers = {ENGINE: first.engine}
+    if model := voice or (first.models[0] if len(first.models) == 1 else ""):
+        headers[MODEL] = model
+    return headers
+
+
+def _note(job: Job, exc: Exception) -> None:
+    """An end that the client is told of in mid-answer, and so does not raise any further."""
+    job.ended(exc)
+    if not isinstance(exc, JobError):
+        log_bug(f"job {job.number}", exc)
