@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 from nodes.engines import measure
@@ -77,8 +78,8 @@ class EspeakNg:
             "wpm": round(WPM * request.speed),
             "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with self._crew.worker() as worker:
-            async for _, pcm in worker.ask(asked):
+        async with self._crew.worker() as worker, aclosing(worker.ask(asked)) as answer:
+            async for _, pcm in answer:
                 yield speech.Sound(self._rate, pcm)
 
 

@@ -12,6 +12,7 @@ import asyncio
 import importlib.util
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,9 +83,10 @@ class PocketSphinx:
         spans = await asyncio.to_thread(pauses.utterances, pcm, self.rate)
         async with self._crew.worker() as worker:
             for start, end in spans:
-                async for head, _ in worker.ask({}, prepared(pcm[start:end])):
-                    if head["words"]:
-                        yield _segment(head["words"], start / self.rate)
+                async with aclosing(worker.ask({}, prepared(pcm[start:end]))) as answer:
+                    async for head, _ in answer:
+                        if head["words"]:
+                            yield _segment(head["words"], start / self.rate)
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         if measure.named(request.model, self.name) not in ("", MODEL):

@@ -155,7 +155,7 @@ class FasterWhisper:
             segments, info = self._model.transcribe(pcm[start:end], **options)
             options["language"] = info.language  # a recording is in one language, all along
             for segment in segments:
-                yield _translated(segment, start / self.rate, info.language)
+                yield _as_ours(segment, start / self.rate, info.language)
 
     def _options(self, request: speech.TranscriptionRequest) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -227,16 +227,17 @@ def _holds_something(file: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
 
 
-def _translated(segment: Any, offset: float, language: str) -> speech.Segment:
+def _as_ours(segment: Any, offset: float, language: str) -> speech.Segment:
     """faster-whisper's segment as ours, in the time of the whole recording."""
+
+    def place(seconds: float) -> float:
+        return round(offset + float(seconds), 2)
+
     words = tuple(
         speech.Word(
-            word.word.strip(),
-            round(offset + word.start, 2),
-            round(offset + word.end, 2),
-            round(word.probability, 3),
+            word.word.strip(), place(word.start), place(word.end), round(float(word.probability), 3)
         )
         for word in segment.words or ()
     )
-    start, end = round(offset + segment.start, 2), round(offset + segment.end, 2)
+    start, end = place(segment.start), place(segment.end)
     return speech.Segment(segment.text.strip(), start, end, words, language)

@@ -44,6 +44,7 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = _spawn(module, arguments, theirs)
+        self.answering = False  # it owes somebody the rest of an answer
         self._socket = ours
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -75,6 +76,7 @@ class Worker:
             Refused, Failed: the worker says so, or died.
         """
         assert self._writer is not None
+        self.answering = True
         try:
             self._writer.write(working.frame(question, payload))
             await self._writer.drain()
@@ -82,6 +84,7 @@ class Worker:
             raise self._died() from exc
         while True:
             head, data = await self._hear()
+            self.answering = not head.keys() & working.ENDS
             if "done" in head:
                 return
             if "refused" in head:
@@ -110,9 +113,10 @@ class Worker:
     async def kill(self) -> None:
         """End the process now; nothing of it is left when this returns."""
         self.process.kill()
-        if self._writer is not None:
+        if self._writer is None:
+            self._socket.close()
+        else:
             self._writer.transport.abort()
-        self._socket.close()
         await asyncio.shield(asyncio.to_thread(self.process.wait))
 
 
@@ -158,19 +162,16 @@ class Crew:
 
     @contextlib.asynccontextmanager
     async def worker(self) -> AsyncIterator[Worker]:
-        """A worker for one job. It is kept if the job ends well or was refused, else killed."""
+        """A worker for one job. It is kept if it answered to the end, killed if not."""
         async with self._room:
             worker = await self._take()
             try:
                 yield worker
-            except errors.Refused:
-                self._idle.append(worker)
-                raise
-            except BaseException:
-                self._replace(worker)
-                raise
-            else:
-                self._idle.append(worker)
+            finally:
+                if worker.answering or not worker.alive:
+                    self._replace(worker)
+                else:
+                    self._idle.append(worker)
 
     async def _take(self) -> Worker:
         while self._idle:
@@ -203,6 +204,8 @@ class Crew:
     def _replace(self, worker: Worker) -> None:
         """Kill at once (this is not the time to wait), bury and replace in the background."""
         worker.process.kill()
+        if self._closed:  # `close` buries it
+            return
         task = asyncio.create_task(self._renew(worker))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

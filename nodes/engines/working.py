@@ -28,7 +28,10 @@ LENGTHS = struct.Struct("!II")  # bytes of JSON, bytes that follow it
 MAX_HEAD = 1 << 20  # bytes of JSON; a segment with all its words is a few KiB
 MAX_PAYLOAD = 1 << 24  # bytes; the longest piece of sound that is handed over is a few MB
 PARENT = "PRIVOX_WORKER_PARENT"  # environment variable: the process id of the parent
+NICENESS = 5  # the node answers the network first, and works then
 PR_SET_PDEATHSIG = 1  # Linux prctl(2): the signal to get when the parent is gone
+
+ENDS = {"done", "refused", "failed"}  # the last message of an answer has one of these
 
 Piece = tuple[dict[str, Any], bytes]
 Say = Callable[..., None]  # (head, payload=b"")
@@ -68,6 +71,8 @@ def serve(load: Callable[[], tuple[dict[str, Any], Answerer]]) -> None:
     `load` returns what to say about itself, and what answers one question.
     """
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to decide about
+    os.nice(NICENESS)
     link = socket.socket(fileno=0)
     read, write = link.makefile("rb"), link.makefile("wb")
 
