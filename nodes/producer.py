@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from nodes.admission import Admission
-from nodes.choose import choose
+from privox_dht.api.names import choose
 from privox_dht.audio import decode
 from privox_dht.errors import Refused
 from privox_dht.speech import (
@@ -68,28 +67,38 @@ class Producer:
 
     def admit(self, service: str) -> AbstractContextManager[None]:
         if not any(ability.service == service for ability in self.abilities()):
-            raise Refused(f"{service} is not served here", status=404, code="service_not_found")
+            raise _not_served(service)
         return self.admission.enter()
 
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[Listening | Segment]:
-        chosen, model, _ = choose(self.abilities(), STT, request.model, "", request.language)
-        engine = cast(Transcriber, self._engines[chosen])
+        chosen = self._chosen(STT, model=request.model, language=request.language)
+        engine = cast(Transcriber, chosen)
         pcm = await _decoded(upload, engine.rate)
         yield Listening(len(pcm) / engine.rate)
-        async with aclosing(engine.transcribe(pcm, replace(request, model=model))) as segments:
+        async with aclosing(engine.transcribe(pcm, request)) as segments:
             async for segment in segments:
                 yield segment
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
-        chosen, model, voice = choose(
-            self.abilities(), TTS, request.model, request.voice, request.language
+        chosen = self._chosen(
+            TTS, model=request.model, voice=request.voice, language=request.language
         )
-        engine = cast(Speaker, self._engines[chosen])
-        async with aclosing(engine.speak(replace(request, model=model, voice=voice))) as sounds:
+        async with aclosing(cast(Speaker, chosen).speak(request)) as sounds:
             async for sound in sounds:
                 yield sound
+
+    def _chosen(self, service: str, **named: str) -> Engine:
+        """The engine that a request means; refuses names that nobody here has."""
+        able = choose(self.abilities(), service, **named)
+        if not able:
+            raise _not_served(service)
+        return next(engine for engine in self._engines if engine.ability is able[0])
+
+
+def _not_served(service: str) -> Refused:
+    return Refused(f"{service} is not served here", status=404, code="service_not_found")
 
 
 async def _decoded(upload: BinaryIO, rate: int) -> Any:
