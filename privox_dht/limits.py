@@ -191,5 +191,7 @@ PRODUCER_DIAL = 3.0  # seconds for a TCP connection to a farm
 PRODUCER_ROUND = 0.5  # seconds over which producers that lost a farm spread their first attempts
 PRODUCER_BACKOFF = (1.0, 10.0)  # seconds after the first round in which every farm failed, and most
 PRODUCER_LINE_BACKOFF = (0.2, 5.0)  # seconds before parking again after a line that died idle
+PRODUCER_FARMS_LOOKUP = 5.0  # seconds to find out which farms there are; then the old list must do
+PRODUCER_SUPERSEDED = 3600.0  # seconds a farm is left alone where another machine has our place
 PRODUCER_LOOK_AGAIN = 15.0  # seconds between looks for more farms while there are too few
 PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for

@@ -1,0 +1,175 @@
+"""The calls through a farm: what has passed, who is behind, and when one must end.
+
+    client  --up-->    line     bytes the producer has yet to take
+    client  <--down--  line     bytes the client has yet to take
+
+Nothing here asks the clock or touches a socket. A connection is whatever the caller uses to
+stand for it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from privox_dht.relay.terms import FarmTerms, Patience
+
+
+@dataclass(slots=True, eq=False)
+class Producer:
+    """One producer at the farm, while its control line stands."""
+
+    key: bytes
+    instance: bytes  # of the process that parked: two machines with one key differ in it
+    place: str  # whose allowance it uses
+    control: Hashable
+    idle: OrderedDict[str, Hashable] = field(default_factory=OrderedDict)  # token -> line
+    tokens: set[str] = field(default_factory=set)  # given, not shown yet
+    calls: int = 0
+    told_full: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """Bytes on their way in one direction."""
+
+    written: int = 0  # bytes handed to the reader's connection so far
+    taken: int = 0  # of those taken by the reader when we last looked
+    behind_since: float | None = None  # when the reader last took something, while bytes wait
+    held: int = 0  # bytes waiting in our own memory
+
+    def look(self, waiting: int, now: float) -> None:
+        """Note that `waiting` bytes of what was written are not taken yet."""
+        taken = self.written - waiting
+        if waiting <= 0:
+            self.behind_since = None
+        elif self.behind_since is None or taken > self.taken:
+            self.behind_since = now
+        self.taken = taken
+
+    def stalled(self, now: float, stall: float) -> bool:
+        """Whether bytes have waited for `stall` seconds without the reader taking any."""
+        return self.behind_since is not None and now - self.behind_since >= stall
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One client, spliced to one line."""
+
+    client: Hashable  # the client's connection
+    line: Hashable  # the producer's connection
+    producer: Producer
+    token: str  # the line's
+    place: str  # whose allowance this call uses
+    started: float
+    up: Flow = field(default_factory=Flow)
+    down: Flow = field(default_factory=Flow)
+    spoke: bool = False  # the client has sent a byte
+    closing: bool = False  # a side has hung up
+    delivered: float | None = None  # when, after that, nothing was left to be taken
+
+    @property
+    def carried(self) -> int:
+        """Bytes, both ways."""
+        return self.up.written + self.down.written
+
+    def flow_to(self, side: Hashable) -> Flow:
+        """The direction that ends at `side`."""
+        return self.down if side is self.client else self.up
+
+    def verdict(self, now: float, terms: FarmTerms, patience: Patience) -> str | None:
+        """Why this call must end now, in one word; None if it may go on."""
+        if self.carried > terms.call_bytes:
+            return "bytes"
+        if now - self.started >= terms.call_seconds:
+            return "seconds"
+        if self.up.stalled(now, patience.stall) or self.down.stalled(now, patience.stall):
+            return "stalled"
+        if self.delivered is not None and now - self.delivered >= patience.linger:
+            return "lingering"
+        return None
+
+
+class Calls:
+    """All calls of a farm, and what they hold in memory together."""
+
+    def __init__(self, terms: FarmTerms, patience: Patience) -> None:
+        self._terms = terms
+        self._patience = patience
+        self._by_side: dict[Hashable, Call] = {}
+        self._silent: OrderedDict[Call, None] = OrderedDict()  # longest silent first
+        self._behind: OrderedDict[Flow, Call] = OrderedDict()  # longest behind first
+        self.open: set[Call] = set()
+        self.held = 0  # bytes, all calls together
+        self.carried = 0  # bytes of calls that have ended
+        self.total = 0  # calls put through so far
+
+    def begin(self, call: Call) -> None:
+        """A line was claimed."""
+        self.total += 1
+        self.open.add(call)
+        self._silent[call] = None
+        self._by_side[call.client] = self._by_side[call.line] = call
+
+    def of(self, side: Hashable) -> Call | None:
+        """The call that a connection belongs to."""
+        return self._by_side.get(side)
+
+    def spoke(self, call: Call) -> None:
+        """The client has sent its first byte: it is not holding the line in silence."""
+        call.spoke = True
+        self._silent.pop(call, None)
+
+    def silent(self, now: float) -> list[Call]:
+        """Calls whose client has not said a byte in time; each is named once."""
+        late = []
+        for call in self._silent:
+            if now - call.started < self._patience.first_byte:
+                break
+            late.append(call)
+        for call in late:
+            del self._silent[call]
+        return late
+
+    def holding(self, call: Call, side: Hashable, size: int) -> Call | None:
+        """Note that `size` bytes for `side` wait in our memory.
+
+        Returns:
+            The call to drop because all calls together hold too much: that whose reader has
+            been behind for longest.
+        """
+        flow = call.flow_to(side)
+        self.held += size - flow.held
+        flow.held = size
+        if size == 0:
+            self._behind.pop(flow, None)
+        else:
+            self._behind.setdefault(flow, call)
+        return next(iter(self._behind.values())) if self.held > self._terms.buffered else None
+
+    def verdict(self, call: Call, up: int, down: int, now: float) -> str | None:
+        """Why a call must end, when `up` and `down` bytes wait to be taken; or None."""
+        call.up.look(up, now)
+        call.down.look(down, now)
+        if not call.closing or up or down:
+            call.delivered = None
+        elif call.delivered is None:
+            call.delivered = now
+        return call.verdict(now, self._terms, self._patience)
+
+    def lost(self, side: Hashable) -> Call | None:
+        """One connection is gone.
+
+        Returns:
+            The call, if this was its second side, so that it is over.
+        """
+        call = self._by_side.pop(side)
+        self.holding(call, side, 0)
+        call.closing = True
+        self._silent.pop(call, None)
+        if call.client in self._by_side or call.line in self._by_side:
+            return None
+        self.open.discard(call)
+        self.carried += call.carried
+        return call

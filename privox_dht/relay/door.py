@@ -1,0 +1,231 @@
+"""The connections of a farm, from their first byte to their last.
+
+Door      says what it is within 4 KiB and 5 s, and becomes one of:
+Standing    a producer's control line: nonce, challenge, proof, then notices and pings
+End         a parked line, silent until a call claims it; or a client whose call was put
+            through. Two Ends make a call: what arrives at one leaves at the other, and one
+            that does not take what it is sent stops the other from sending more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from privox_dht import limits
+from privox_dht.errors import BadMessage
+from privox_dht.relay import sockets, wire
+from privox_dht.relay.calls import Call, Flow
+from privox_dht.relay.exchange import Exchange
+from privox_dht.relay.switchboard import Refusal
+
+
+class Door(asyncio.Protocol):
+    """A connection that has not yet said what it is."""
+
+    __slots__ = ("_exchange", "_head", "_transport")
+    _transport: asyncio.Transport
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        try:
+            self._exchange.opened(transport)
+        except (Refusal, OSError) as exc:  # OSError: it was gone before we looked
+            self._exchange.counts[getattr(exc, "why", "gone")] += 1
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._exchange.closed(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        self._head += data
+        try:
+            said = wire.read_head(self._head)
+            if said is not None:
+                self._become(*said)
+        except BadMessage as exc:
+            self._refuse(exc.reason)
+        except Refusal as exc:
+            self._refuse(exc.why)
+
+    def _become(self, said: wire.Connect | wire.Park | wire.Control, rest: bytes) -> None:
+        match said:
+            case wire.Connect(producer):
+                self._connect(producer, rest)
+            case wire.Park(token):
+                self._park(token, rest)
+            case wire.Control(nonce):
+                standing = Standing(self._exchange, self._transport, nonce)
+                self._transport.set_protocol(standing)
+                standing.challenge(rest)
+
+    def _connect(self, producer: bytes, rest: bytes) -> None:
+        call = self._exchange.claim(self._transport, producer)
+        assert isinstance(call.line, asyncio.Transport)
+        line = call.line.get_protocol()
+        assert isinstance(line, End)
+        sockets.user_timeout(call.line.get_extra_info("socket"), 0)
+        client = End(self._exchange, self._transport)
+        self._transport.set_protocol(client)
+        client.splice(line, call, call.up)
+        line.splice(client, call, call.down)
+        self._transport.write(wire.accepted(self._exchange.terms))
+        if rest:
+            client.forward(rest)
+
+    def _park(self, token: str, rest: bytes) -> None:
+        if rest:
+            raise BadMessage("head")
+        sockets.user_timeout(self._transport.get_extra_info("socket"), limits.RELAY_SILENCE)
+        self._transport.set_protocol(End(self._exchange, self._transport))
+        self._exchange.do(self._exchange.board.park(self._transport, token))
+
+    def _refuse(self, why: str) -> None:
+        self._exchange.counts[why] += 1
+        if why in wire.REFUSALS:
+            self._transport.write(wire.refusal(why))
+        self._transport.close()
+
+
+class Standing(asyncio.Protocol):
+    """The farm's end of a control line."""
+
+    __slots__ = ("_ear", "_exchange", "_nonces", "_transport")
+
+    def __init__(self, exchange: Exchange, transport: asyncio.Transport, nonce: bytes) -> None:
+        self._exchange = exchange
+        self._transport = transport
+        self._ear = wire.Ear()
+        self._nonces: tuple[bytes, bytes] | None = (nonce, os.urandom(wire.NONCE))
+        transport.set_write_buffer_limits(high=limits.RELAY_HEAD)
+        sockets.user_timeout(transport.get_extra_info("socket"), limits.RELAY_SILENCE)
+
+    def challenge(self, rest: bytes) -> None:
+        """Say what the producer has to sign."""
+        assert self._nonces is not None
+        theirs, ours = self._nonces
+        message = wire.challenge(self._exchange.identity, theirs, ours)
+        self._transport.write(wire.say(message))
+        if rest:
+            self.data_received(rest)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        try:
+            for message in self._ear.hear(data):
+                self._hear(message)
+        except BadMessage as exc:
+            self._refuse(exc.reason, 0)
+        except Refusal as exc:
+            self._refuse(exc.why, exc.wait)
+
+    def _hear(self, message: wire.Message) -> None:
+        exchange = self._exchange
+        if self._nonces is not None:
+            theirs, ours = self._nonces
+            key, instance = wire.check_proof(message, exchange.identity.public, ours, theirs)
+            self._nonces = None  # one proof for one challenge
+            exchange.do(exchange.board.admit(self._transport, key, instance, exchange.clock()))
+        elif message[0] == "gone":
+            exchange.do(exchange.board.gone(self._transport, message[1]))
+        elif message[0] != "ping":
+            raise BadMessage("order", message[0])
+        exchange.board.heard(self._transport, exchange.clock())
+
+    def _refuse(self, why: str, wait: int) -> None:
+        self._exchange.counts[why] += 1
+        self._transport.write(wire.say(("refused", why, str(wait))))
+        self._transport.close()
+        self._exchange.lost(self._transport)
+
+    def pause_writing(self) -> None:
+        """It does not listen to what it is told: not worth keeping."""
+        self._exchange.counts["deaf"] += 1
+        self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._exchange.closed(self._transport)
+
+
+class End(asyncio.BufferedProtocol):
+    """One end of a call, or of the call to come."""
+
+    __slots__ = ("_call", "_eof", "_exchange", "_onward", "_other", "_transport")
+
+    def __init__(self, exchange: Exchange, transport: asyncio.Transport) -> None:
+        self._exchange = exchange
+        self._transport = transport
+        self._other: End | None = None
+        self._call: Call | None = None
+        self._onward: Flow | None = None  # of what arrives here
+        self._eof = False  # nothing more arrives here
+
+    def splice(self, other: End, call: Call, onward: Flow) -> None:
+        """From now on what arrives here leaves at `other`."""
+        self._other, self._call, self._onward = other, call, onward
+        self._transport.set_write_buffer_limits(high=0)  # hold one chunk, and stop the sender
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._exchange.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.forward(bytes(self._exchange.buffer[:nbytes]))
+
+    def forward(self, data: bytes) -> None:
+        """Pass on what arrived."""
+        call, other, onward = self._call, self._other, self._onward
+        if call is None or other is None or onward is None:
+            self._exchange.counts["spoke"] += 1  # a parked line is silent
+            self._transport.abort()
+            return
+        if not call.spoke and onward is call.up:
+            self._exchange.board.calls.spoke(call)
+        onward.written += len(data)
+        if call.carried > self._exchange.terms.call_bytes:
+            self._exchange.hang_up(call, "bytes")
+        elif not other._transport.is_closing():
+            other._transport.write(data)
+            other._note(call, onward)
+
+    def _note(self, call: Call, inward: Flow) -> None:
+        size = self._transport.get_write_buffer_size()
+        if size != inward.held:
+            self._exchange.held(call, self._transport, size)
+
+    def pause_writing(self) -> None:
+        if self._other is not None:
+            self._other._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._call is None or self._other is None or self._other._onward is None:
+            return
+        self._note(self._call, self._other._onward)
+        if not self._other._eof:
+            self._other._transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """This side has said all: let the other side know, and let it finish."""
+        if self._call is None or self._other is None:
+            self._exchange.lost(self._transport)
+            return False
+        self._eof = self._call.closing = True
+        if self._other._eof:
+            self._other._transport.close()
+            return False
+        if not self._other._transport.is_closing():
+            self._other._transport.write_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._exchange.closed(self._transport)
+        if self._other is not None:
+            self._other._transport.close()
+            self._other = None

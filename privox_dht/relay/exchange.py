@@ -1,0 +1,142 @@
+"""Does at the sockets what the switchboard decides.
+
+    protocols --> Exchange    a connection opened, spoke, is gone
+    Exchange  --> Switchboard what now?
+    Exchange  --> transports  say this, drop that
+
+A connection stands in the switchboard as its transport, whichever protocol it has just now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from privox_dht import limits
+from privox_dht.identity import Identity
+from privox_dht.relay import sockets, wire
+from privox_dht.relay.calls import Call
+from privox_dht.relay.switchboard import Drop, Effects, Say, Switchboard
+from privox_dht.relay.terms import FarmTerms, Patience, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+NOWHERE = "0.0.0.0"  # whose allowance a connection uses that was gone before we saw it
+
+
+class Exchange:
+    """The shell around one farm's switchboard."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        terms: FarmTerms,
+        patience: Patience,
+        clock: Callable[[], float],
+        *,
+        capped: bool,
+        files: int,
+    ) -> None:
+        self.identity = identity
+        self.terms = terms
+        self.clock = clock
+        self.buffer = memoryview(bytearray(limits.SPLICE_CHUNK))  # one for all: reads are copied on
+        self.counts: Counter[str] = Counter()  # why connections were dropped or refused
+        self.board = Switchboard(
+            terms, patience, lambda: os.urandom(wire.TOKEN).hex(), files=files, capped=capped
+        )
+        self.quiet = asyncio.Event()  # no call is open
+        self.empty = asyncio.Event()  # no connection is open
+        self.quiet.set()
+        self.empty.set()
+        self._transports: dict[asyncio.Transport, bool] = {}  # True: the switchboard knows it
+
+    def opened(self, transport: asyncio.Transport) -> None:
+        """A connection opened.
+
+        Raises:
+            Refusal: there are too many.
+        """
+        self.empty.clear()
+        self._transports[transport] = True
+        sockets.keep_alive(transport.get_extra_info("socket"))
+        peer = transport.get_extra_info("peername")
+        self.board.opened(transport, place_of(peer[0] if peer else NOWHERE), self.clock())
+
+    def closed(self, transport: asyncio.Transport) -> None:
+        """A connection is gone from the loop as well."""
+        self.lost(transport)
+        del self._transports[transport]
+        if not self._transports:
+            self.empty.set()
+
+    def lost(self, transport: asyncio.Transport) -> None:
+        """A connection is of no use any more, so that nobody gets it; may be said twice."""
+        if not self._transports.get(transport):
+            return
+        self._transports[transport] = False
+        self.do(self.board.lost(transport))
+        if not self.board.calls.open:
+            self.quiet.set()
+
+    def claim(self, transport: asyncio.Transport, producer: bytes) -> Call:
+        """A line of `producer` for the client at `transport`, in one step.
+
+        Raises:
+            Refusal: there is none.
+        """
+        call, effects = self.board.claim(transport, producer, self.clock())
+        self.quiet.clear()
+        self.do(effects)
+        return call
+
+    def do(self, effects: Effects) -> None:
+        """Say and drop what the switchboard wants said and dropped."""
+        for effect in effects:
+            match effect:
+                case Say(to, message):
+                    control = _transport(to)
+                    if not control.is_closing():
+                        control.write(wire.say(message))
+                case Drop(who, why, gently):
+                    self.counts[why] += 1
+                    connection = _transport(who)
+                    connection.close() if gently else connection.abort()
+                    self.lost(connection)
+
+    def held(self, call: Call, reader: asyncio.Transport, size: int) -> None:
+        """`size` bytes wait in our memory for `reader`; if all wait too much, one call ends."""
+        worst = self.board.calls.holding(call, reader, size)
+        if worst is not None:
+            self.hang_up(worst, "buffered")
+
+    def hang_up(self, call: Call, why: str) -> None:
+        """End a call at once."""
+        self.do([Drop(call.client, why), Drop(call.line, why)])
+
+    def tick(self) -> None:
+        """Drop what is overdue, send the pings that are due."""
+        self.do(self.board.tick(self.clock()))
+
+    def look(self) -> None:
+        """End the calls that have had their share, or whose reader takes nothing."""
+        now = self.clock()
+        for call in list(self.board.calls.open):
+            up = sockets.untaken(_transport(call.line))
+            down = sockets.untaken(_transport(call.client))
+            why = self.board.calls.verdict(call, up, down, now)
+            if why is not None:
+                self.hang_up(call, why)
+
+    def abort(self) -> None:
+        """Drop everybody."""
+        for transport in list(self._transports):
+            transport.abort()
+
+
+def _transport(who: Hashable) -> asyncio.Transport:
+    return cast(asyncio.Transport, who)

@@ -1,0 +1,136 @@
+"""A farm: the publicly reachable node through which producers behind NATs are called.
+
+    async with Farm(identity, port=1776) as farm:
+        ...                     serves until left; leaving drops everybody
+        await farm.drain()      to stop politely: no new calls, running ones may end
+
+A farm never dials anybody, reads nothing of what it carries, and forwards to nobody but producers
+that have proved their key and parked a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from privox_dht import limits
+from privox_dht.errors import ConfigError
+from privox_dht.identity import Identity
+from privox_dht.relay import sockets
+from privox_dht.relay.door import Door
+from privox_dht.relay.exchange import Exchange
+from privox_dht.relay.terms import FarmTerms, Patience
+
+LEAVE = 2.0  # seconds for dropped connections to leave the loop; they need one turn of it
+
+
+class Farm:
+    """The farm's door."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        host: str = "0.0.0.0",
+        port: int = limits.RELAY_PORT,
+        terms: FarmTerms | None = None,
+        private: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        patience: Patience | None = None,
+        files: int | None = None,
+    ) -> None:
+        """
+        Args:
+            identity: the farm's key, which producers check.
+            host: the address to listen on.
+            port: the TCP port to listen on; 0 takes a free one.
+            terms: what it grants.
+            private: a mesh that is all loopback, where everybody has one address: no caps per
+                address.
+            clock: seconds, never going back.
+            patience: how long it waits.
+            files: connections it may have; None is what the system allows.
+        """
+        self.terms = terms or FarmTerms()
+        self.port = port
+        self._identity = identity
+        self._host = host
+        self._clock = clock
+        self._patience = patience or Patience()
+        self._capped = not private
+        self._files = files
+
+    def __repr__(self) -> str:
+        return f"<Farm {self._identity.peer_id[:8]} {self._host}:{self.port}>"
+
+    async def __aenter__(self) -> Self:
+        self._exchange = Exchange(
+            self._identity,
+            self.terms,
+            self._patience,
+            self._clock,
+            capped=self._capped,
+            files=sockets.files() if self._files is None else self._files,
+        )
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: Door(self._exchange), self._host, self.port, backlog=limits.FARM_BACKLOG
+            )
+        except OSError as exc:
+            why = f"a farm cannot listen on {self._host}:{self.port}: {exc.strerror or exc}"
+            raise ConfigError(why) from exc
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._watch = asyncio.create_task(self._watching(), name=f"farm {self.port}")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        self._watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watch
+        self._exchange.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE):
+                await self._exchange.empty.wait()
+
+    async def drain(self, seconds: float = limits.FARM_DRAIN) -> None:
+        """Refuse new calls and producers, tell those parked, and wait until no call is left."""
+        self._exchange.do(self._exchange.board.drain(seconds))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._exchange.quiet.wait()
+
+    def stats(self) -> dict[str, int | dict[str, int]]:
+        """How it is, in numbers; nothing in it says who called whom."""
+        board = self._exchange.board
+        carried = board.calls.carried + sum(call.carried for call in board.calls.open)
+        return {
+            "producers": len(board.producers),
+            "parked": board.parked,
+            "calls": len(board.calls.open),
+            "calls_total": board.calls.total,
+            "connections": board.connections,
+            "carried_bytes": carried,
+            "held_bytes": board.calls.held,
+            "dropped": dict(self._exchange.counts),
+        }
+
+    async def _watching(self) -> None:
+        """Time passes."""
+        looked = self._clock()
+        while True:
+            await asyncio.sleep(limits.FARM_TICK)
+            self._exchange.tick()
+            if self._clock() - looked >= limits.FARM_LOOK:
+                looked = self._clock()
+                self._exchange.look()

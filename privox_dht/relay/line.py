@@ -1,0 +1,136 @@
+"""One line of a producer, from dialling the farm to the end of the call.
+
+    dial, PARK <token>           then silence: whatever comes next is a client's TLS
+    the first byte of a call     the HTTP server gets the connection, as if it had accepted it
+    its handshake is done        the line is the HTTP server's, which we only hear the end of
+
+Nothing is read before there is something to read, so a parked line costs a socket and no TLS
+buffers, and a call costs no round trip. A claimed line has five seconds to finish its handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+
+from privox_dht import limits
+from privox_dht.relay import sockets, wire
+from privox_dht.relay.terms import Patience
+
+MakeProtocol = Callable[[], asyncio.BaseProtocol]
+
+
+class Line:
+    """A parked connection, or one with a call on it."""
+
+    def __init__(
+        self,
+        token: str,
+        farm: tuple[str, int],
+        server_context: ssl.SSLContext,
+        connection: MakeProtocol,
+        patience: Patience,
+        over: Callable[[Line], None],
+    ) -> None:
+        """
+        Args:
+            token: what the farm gave for this line.
+            farm: its address.
+            server_context: what to answer a client's TLS with.
+            connection: makes the HTTP server's protocol for one connection.
+            patience: how long a claimed line may take.
+            over: called when a call that the HTTP server had is over.
+        """
+        self.token = token
+        self.parked = False  # the farm said so
+        self.claimed = False  # the farm said so, or a call came
+        self.handed = False  # the HTTP server has it
+        self._farm = farm
+        self._context = server_context
+        self._connection = connection
+        self._patience = patience
+        self._over = over
+        self._sock: socket.socket | None = None
+        self._limit: asyncio.Timeout | None = None  # while a claimed line has no call yet
+
+    def __repr__(self) -> str:
+        states = ("handed", "claimed", "parked")
+        return f"<Line {next((s for s in states if getattr(self, s)), 'dialling')}>"
+
+    async def run(self, delay: float = 0.0) -> None:
+        """From dialling until the HTTP server has a call.
+
+        Raises:
+            OSError: it ended some other way; `claimed` says whether there was a call.
+        """
+        await asyncio.sleep(delay)
+        async with asyncio.timeout(None) as self._limit:
+            await self._serve()
+
+    async def _serve(self) -> None:
+        """Park, wait for a call, and give it to the HTTP server."""
+        loop = asyncio.get_running_loop()
+        self._sock = sock = await sockets.dial(*self._farm, limits.PRODUCER_DIAL)
+        try:
+            sockets.parked(sock)
+            await loop.sock_sendall(sock, wire.park(self.token))
+            await sockets.readable(sock)
+            self.claim()
+        except BaseException:
+            sock.close()
+            raise
+        await loop.connect_accepted_socket(
+            lambda: Handed(self._connection(), self._hand, lambda: self._over(self)),
+            sock,
+            ssl=self._context,
+            ssl_handshake_timeout=self._patience.handshake,
+        )
+
+    def _hand(self) -> None:
+        self.handed = True
+
+    def claim(self) -> None:
+        """A call has this line: it must get through its handshake in time."""
+        if self.claimed or self._sock is None or self._limit is None:
+            return
+        self.claimed = True
+        sockets.user_timeout(self._sock, 0)  # a slow reader is not a dead one
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._patience.handshake)
+
+
+class Handed(asyncio.Protocol):
+    """The HTTP server's protocol, and word of when its connection begins and ends."""
+
+    __slots__ = ("_begun", "_inner", "_over")
+
+    def __init__(
+        self, inner: asyncio.BaseProtocol, begun: Callable[[], None], over: Callable[[], None]
+    ) -> None:
+        assert isinstance(inner, asyncio.Protocol)
+        self._inner = inner
+        self._begun = begun
+        self._over = over
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._begun()
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        try:
+            self._inner.connection_lost(exc)
+        finally:
+            self._over()

@@ -1,0 +1,153 @@
+"""The producer's side of one farm: parked there, or on the way back.
+
+    async with Parking(identity, ("203.0.113.7", 1776), farm_public, ...) as parking:
+        await parking.parked(timeout=5)     a line is parked: the producer can be called
+        parking.state                       one word, see STATES
+
+A stay that ends is followed by another, after a pause: short when it had gone well, longer with
+each failure, as long as the farm said when it said so. `superseded` is final: another machine has
+this key, and two that take turns would serve nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from privox_dht import limits
+from privox_dht.errors import Lost
+from privox_dht.identity import Identity, peer_id_of
+from privox_dht.relay import wire
+from privox_dht.relay.line import MakeProtocol
+from privox_dht.relay.rounds import backoff
+from privox_dht.relay.stay import Ending, Place, Stay
+from privox_dht.relay.terms import Patience
+
+log = logging.getLogger(__name__)
+
+STATES = (
+    "dialling",  # on the way: nobody can call yet
+    "parked",  # at least one line is parked, or was, and is being replaced
+    "draining",  # the farm said that it is about to stop
+    "refused",  # the farm does not take us just now
+    "superseded",  # another machine parked with this key
+    "lost",  # no farm there, or not the one we meant, or it fell silent
+)
+
+
+class Parking:
+    """A producer's lines at one farm."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        farm: tuple[str, int],
+        farm_public: bytes,
+        *,
+        server_context: ssl.SSLContext,
+        connection: MakeProtocol,
+        on_change: Callable[[Parking], None],
+        lines: int = limits.PRODUCER_LINES,
+        patience: Patience | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """
+        Args:
+            identity: the producer's key.
+            farm: the farm's host and port.
+            farm_public: the key that the farm must prove.
+            server_context: what the producer answers a client's TLS with.
+            connection: makes the protocol that is given each call (an aiohttp `web.Server`).
+            on_change: called, in the loop, after every change of `state`.
+            lines: lines at a time, calls included.
+            patience: how long to wait for the farm, and for clients.
+            rng: chance.
+        """
+        self.farm = farm_public
+        self.state = "dialling"
+        self.why = ""  # what ended the last stay
+        self.over = False  # no stay will follow
+        self._on_change = on_change
+        self._rng = rng or random.Random()
+        self._place = Place(
+            identity,
+            *farm,
+            farm_public,
+            server_context,
+            connection,
+            patience or Patience(),
+            lines,
+            os.urandom(wire.INSTANCE),
+        )
+        self._moved = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Parking at {peer_id_of(self.farm)[:8]} {self._place}: {self.state}>"
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name=f"parking at {self._place}")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def parked(self, timeout: float) -> None:
+        """Wait until the producer can be called through this farm.
+
+        Raises:
+            Lost: it cannot, in this time or for good.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while self.state != "parked":
+                    if self.over:
+                        raise Lost(f"not parked, {self.state}: {self.why}")
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError as exc:
+            why = f"not parked at {self._place} in time, {self.state}: {self.why}"
+            raise Lost(why) from exc
+
+    async def _run(self) -> None:
+        """One stay after the other."""
+        failures = 0
+        while True:
+            self._become("dialling")
+            ending = await Stay(self._place, lambda: self._become("parked"), self._rng).run()
+            failures = 0 if self.state == "parked" else failures + 1
+            self.why = ending.why
+            self.over = ending.state == "superseded"
+            log.info("relay: %s: %s", ending.state, ending.why)
+            self._become(ending.state)
+            if self.over:
+                return
+            await asyncio.sleep(self._pause(ending, failures))
+
+    def _pause(self, ending: Ending, failures: int) -> float:
+        if failures == 0 and not ending.wait:
+            return self._rng.uniform(0.0, limits.PRODUCER_ROUND)
+        return max(ending.wait, backoff(max(failures, 1), self._rng))
+
+    def _become(self, state: str) -> None:
+        if state == self.state:
+            return
+        self.state = state
+        self._moved.set()
+        try:
+            self._on_change(self)
+        except Exception:
+            log.exception("relay: what was to be done when %r changed", self)

@@ -1,0 +1,190 @@
+"""A producer at several farms at once, so that one of them may die.
+
+Parkings --> farms()       which farms are there? (the DHT knows)
+Parkings --> Stay          one at each of two; a third as soon as one is lost
+Parkings --> on_change     the farms we are parked at are others now: publish the record anew
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from privox_dht import limits
+from privox_dht.errors import Lost, PrivoxError
+from privox_dht.identity import Identity, peer_id_of
+from privox_dht.records import Relayed
+from privox_dht.relay import wire
+from privox_dht.relay.line import MakeProtocol
+from privox_dht.relay.rounds import FarmAt, Rounds
+from privox_dht.relay.stay import Ending, Place, Stay
+from privox_dht.relay.terms import Patience
+
+log = logging.getLogger(__name__)
+
+Farms = Callable[[], Awaitable[Sequence[FarmAt]]]
+
+
+class Parkings:
+    """A producer's parkings at the farms of its choice."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        farms: Farms,
+        *,
+        server_context: ssl.SSLContext,
+        connection: MakeProtocol,
+        on_change: Callable[[Parkings], None],
+        want: int = limits.PRODUCER_FARMS,
+        lines: int = limits.PRODUCER_LINES,
+        patience: Patience | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """
+        Args:
+            identity: the producer's key.
+            farms: asked which farms there are, at the start of every round; may be slow, or fail.
+            server_context, connection, patience, rng: as `Parking` has them.
+            on_change: called, in the loop, whenever `parked_at` has changed.
+            want: farms to be parked at.
+            lines: lines to each farm at a time, calls included.
+        """
+        self._identity = identity
+        self._farms = farms
+        self._server_context = server_context
+        self._connection = connection
+        self._on_change = on_change
+        self._lines = lines
+        self._patience = patience or Patience()
+        self._rng = rng or random.Random()
+        self._rounds = Rounds(want, self._rng)
+        self._instance = os.urandom(wire.INSTANCE)
+        self._known: Sequence[FarmAt] = ()
+        self._held: dict[FarmAt, bool] = {}  # True: parked there; False: on the way
+        self._stays: dict[asyncio.Task[Ending], FarmAt] = {}
+        self._moved = asyncio.Event()  # something for `_run` to look at
+        self._changed = asyncio.Event()  # `parked_at` is another
+
+    def __repr__(self) -> str:
+        said = (
+            f"{peer_id_of(f.public)[:8]} {'parked' if p else 'dialling'}"
+            for f, p in self._held.items()
+        )
+        return f"<Parkings {', '.join(said) or 'nowhere'}>"
+
+    @property
+    def parked_at(self) -> tuple[FarmAt, ...]:
+        """The farms through which the producer can be called now."""
+        return tuple(sorted(farm for farm, parked in self._held.items() if parked))
+
+    @property
+    def routes(self) -> tuple[Relayed, ...]:
+        """The same, as a record has them."""
+        return tuple(Relayed(farm.public) for farm in self.parked_at)
+
+    async def parked(self, timeout: float, farms: int = 1) -> None:
+        """Wait until the producer is parked at so many farms.
+
+        Raises:
+            Lost: it is not, in this time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while len(self.parked_at) < farms:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError as exc:
+            raise Lost(f"not parked at {farms} farms in time: {self!r}") from exc
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="parkings")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        tasks = [self._task, *self._stays]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    async def _run(self) -> None:
+        """Plan, dial, and wait for the next thing to happen."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._moved.clear()
+            if self._rounds.short(self._held) and self._rounds.beginning(loop.time()):
+                await self._look()
+            plan = self._rounds.plan(self._known, self._held, loop.time())
+            for farm in plan.dial:
+                self._dial(farm)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(plan.wait):
+                    await self._moved.wait()
+
+    async def _look(self) -> None:
+        """Ask which farms there are; if nobody can say, those we knew must do."""
+        try:
+            async with asyncio.timeout(limits.PRODUCER_FARMS_LOOKUP):
+                known = await self._farms()
+        except (PrivoxError, OSError) as exc:
+            log.info("relay: cannot find out which farms there are: %s", exc or "not in time")
+        else:
+            self._known = known or self._known
+
+    def _dial(self, farm: FarmAt) -> None:
+        place = Place(
+            self._identity,
+            farm.host,
+            farm.port,
+            farm.public,
+            self._server_context,
+            self._connection,
+            self._patience,
+            self._lines,
+            self._instance,
+        )
+        stay = Stay(place, lambda: self._parked(farm), self._rng)
+        task = asyncio.create_task(stay.run(), name=f"parking at {place}")
+        self._held[farm] = False
+        self._stays[task] = farm
+        task.add_done_callback(self._ended)
+
+    def _parked(self, farm: FarmAt) -> None:
+        if not self._held[farm]:
+            self._held[farm] = True
+            self._rounds.parked()
+            self._tell()
+
+    def _ended(self, task: asyncio.Task[Ending]) -> None:
+        """A stay is over, or never began: look for another farm at once."""
+        farm = self._stays.pop(task)
+        parked = self._held.pop(farm)
+        if task.cancelled():
+            return
+        ending = task.result()
+        log.info("relay: %s: %s", ending.state, ending.why)
+        wait = limits.PRODUCER_SUPERSEDED if ending.state == "superseded" else ending.wait
+        now = task.get_loop().time()
+        (self._rounds.lost if parked else self._rounds.failed)(farm.public, now, wait)
+        self._moved.set()
+        if parked:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        try:
+            self._on_change(self)
+        except Exception:
+            log.exception("relay: what was to be done when %r changed", self)

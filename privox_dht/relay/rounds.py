@@ -1,0 +1,113 @@
+"""Which farms to park at, and when to try again. Time and chance are arguments.
+
+    held      farms where the producer is parked, or about to be
+    round     every known farm is tried once; those that failed wait for the next round
+    pause     a moment's jitter after a loss, and a back-off only when a whole round has failed
+
+A thousand producers that lose one farm together are back within seconds this way; a back-off for
+each farm would leave a tail of a minute.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from privox_dht import limits
+
+
+class FarmAt(NamedTuple):
+    """A farm that is known, from its own record or from the command line."""
+
+    public: bytes
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now."""
+
+    dial: tuple[FarmAt, ...]
+    wait: float | None  # seconds until something is to be planned again; None: when it changes
+
+
+def backoff(failures: int, rng: random.Random) -> float:
+    """Seconds to wait after so many failures in a row."""
+    first, most = limits.PRODUCER_BACKOFF
+    return min(most, first * 2.0 ** min(failures - 1, 16)) * rng.uniform(0.5, 1.0)
+
+
+class Rounds:
+    """What was tried in this round, and who is to be left alone."""
+
+    def __init__(self, want: int, rng: random.Random) -> None:
+        self._want = want
+        self._rng = rng
+        self._tried: set[bytes] = set()
+        self._not_before: dict[bytes, float] = {}
+        self._resume = 0.0  # when the pause is over
+        self._failed_rounds = 0
+
+    def short(self, held: Collection[FarmAt]) -> bool:
+        """Whether another farm is wanted."""
+        return len(held) < self._want
+
+    def beginning(self, now: float) -> bool:
+        """Whether a round is about to begin, so that it is time to ask which farms there are."""
+        return not self._tried and now >= self._resume
+
+    def parked(self) -> None:
+        """A farm has taken us: not everything has failed."""
+        self._failed_rounds = 0
+
+    def failed(self, farm: bytes, now: float, wait: float = 0.0) -> None:
+        """A farm could not be parked at; it asked to be left alone for `wait` seconds."""
+        self._tried.add(farm)
+        if wait:
+            self._not_before[farm] = now + wait
+
+    def lost(self, farm: bytes, now: float, wait: float = 0.0) -> None:
+        """A farm where we were parked is gone: go elsewhere, not all in the same instant."""
+        self.failed(farm, now, wait)
+        self._resume = now + self._rng.uniform(0.0, limits.PRODUCER_ROUND)
+
+    def plan(self, known: Sequence[FarmAt], held: Collection[FarmAt], now: float) -> Plan:
+        """Which of the `known` farms to dial, when we hold `held`."""
+        missing = self._want - len(held)
+        if missing <= 0:
+            return Plan((), None)
+        if now < self._resume:
+            return Plan((), self._resume - now)
+        self._not_before = {f: t for f, t in self._not_before.items() if t > now}
+        keys = {farm.public for farm in held} | self._tried | self._not_before.keys()
+        rest = [farm for farm in known if farm.public not in keys]
+        if rest:
+            return Plan(tuple(self._choose(rest, held, missing)), None)
+        self._end_round(bool(held), now)
+        return Plan((), self._resume - now)
+
+    def _end_round(self, holding: bool, now: float) -> None:
+        """Nobody is left to try: start again after a pause, longer each time if nobody took us."""
+        if self._tried and not holding:
+            self._failed_rounds += 1
+            self._resume = now + backoff(self._failed_rounds, self._rng)
+        else:
+            self._resume = now + limits.PRODUCER_LOOK_AGAIN * self._rng.uniform(0.5, 1.0)
+        self._tried.clear()
+
+    def _choose(
+        self, rest: list[FarmAt], held: Collection[FarmAt], missing: int
+    ) -> Sequence[FarmAt]:
+        """By chance, but another machine before the same one again."""
+        self._rng.shuffle(rest)
+        hosts = {farm.host for farm in held}
+        chosen: list[FarmAt] = []
+        while rest and len(chosen) < missing:
+            farm = next((f for f in rest if f.host not in hosts), rest[0])
+            rest.remove(farm)
+            hosts.add(farm.host)
+            chosen.append(farm)
+        return chosen

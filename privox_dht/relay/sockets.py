@@ -1,0 +1,118 @@
+"""What the relay asks of the operating system, each only where the system has it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import resource
+import socket
+import struct
+import sys
+import termios
+
+from privox_dht import limits
+
+_MAC_KEEPIDLE = 0x10  # TCP_KEEPALIVE in macOS, which Python names TCP_KEEPALIVE only since 3.10
+_MAC_UNSENT = 0x1024  # SO_NWRITE in macOS: bytes in the send buffer
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Probe an idle connection, so that NATs remember it and the dead are noticed."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle, interval, probes = limits.RELAY_KEEPALIVE
+    if sys.platform == "darwin":
+        sock.setsockopt(socket.IPPROTO_TCP, _MAC_KEEPIDLE, idle)
+    for name, value in (("KEEPIDLE", idle), ("KEEPINTVL", interval), ("KEEPCNT", probes)):
+        option = getattr(socket, f"TCP_{name}", None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def user_timeout(sock: socket.socket, seconds: float) -> None:
+    """Give a connection up when what was sent is not acknowledged for so long; 0: as the system.
+
+    Right for what is parked; it would kill a slow reader, whose window is closed for long.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))
+
+
+def parked(sock: socket.socket) -> None:
+    """The options of a connection that waits."""
+    keep_alive(sock)
+    user_timeout(sock, limits.RELAY_SILENCE)
+
+
+def untaken(transport: asyncio.WriteTransport) -> int:
+    """Bytes written to a connection that its reader's machine has not acknowledged."""
+    waiting = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return waiting
+    try:
+        if sys.platform == "darwin":
+            return waiting + int(sock.getsockopt(socket.SOL_SOCKET, _MAC_UNSENT))
+        packed = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        return waiting + int(struct.unpack("i", packed)[0])
+    except OSError:
+        return waiting
+
+
+def files() -> int:
+    """Raise the limit of open files; how many more this process may open, a reserve kept."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.FARM_FILES if hard == resource.RLIM_INFINITY else min(hard, limits.FARM_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except (ValueError, OSError):
+            pass  # macOS allows less than its hard limit says; what we have must do
+    if soft == resource.RLIM_INFINITY:
+        soft = limits.FARM_FILES
+    return max(0, soft - len(os.listdir("/dev/fd")) - limits.FARM_FILE_RESERVE)
+
+
+async def dial(host: str, port: int, seconds: float) -> socket.socket:
+    """A connected, non-blocking TCP socket.
+
+    Raises:
+        OSError: none of the host's addresses answered (TimeoutError: in time).
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(seconds):
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        last: OSError = OSError(f"no address for {host}")
+        for family, kind, protocol, _, address in found:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, address)
+            except OSError as exc:
+                sock.close()
+                last = exc
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise last
+
+
+async def readable(sock: socket.socket) -> None:
+    """Wait, without limit, until there is something to read.
+
+    Raises:
+        OSError: what there is, is the end.
+    """
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sock)
+    if not sock.recv(1, socket.MSG_PEEK):
+        raise ConnectionResetError("the farm hung up")

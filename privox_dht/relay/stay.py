@@ -1,0 +1,274 @@
+"""One stay of a producer at one farm: the control line, and the lines beside it, until it ends.
+
+    dial, CONTROL <nonce>
+    challenge     the farm proves its key; another farm's is not answered
+    prove         we prove ours
+    granted       from here on: a token parks a line, `claimed` starts its clock, pings both ways
+    refused, superseded, draining, silence, hang-up: the end, which says when to come back
+
+However it ends, idle lines end with it; calls go on, and are the HTTP server's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from privox_dht import limits
+from privox_dht.errors import BadMessage
+from privox_dht.identity import Identity
+from privox_dht.relay import sockets, wire
+from privox_dht.relay.line import Line, MakeProtocol
+from privox_dht.relay.terms import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a stay ended."""
+
+    state: str  # "lost", "refused", "draining" or "superseded"
+    why: str  # for the log
+    wait: float = 0.0  # seconds the farm asked us to stay away
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to park and what to do there: what every stay at one farm has in common."""
+
+    identity: Identity
+    host: str
+    port: int
+    farm: bytes  # its key
+    server_context: ssl.SSLContext
+    connection: MakeProtocol
+    patience: Patience
+    lines: int
+    instance: bytes
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Wires(asyncio.Protocol):
+    """The producer's end of a control line: messages in, in order; None is the end."""
+
+    def __init__(self) -> None:
+        self._ear = wire.Ear()
+        self._heard: asyncio.Queue[wire.Message | None] = asyncio.Queue()
+        self._transport: asyncio.Transport | None = None
+        self.why = "hung up"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        try:
+            for message in self._ear.hear(data):
+                self._heard.put_nowait(message)
+        except BadMessage as exc:
+            self.why = str(exc)
+            self._transport.abort()
+        if self._heard.qsize() > MOST_UNREAD:
+            self.why = "says too much at once"
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._heard.put_nowait(None)
+
+    def say(self, *message: str) -> None:
+        """Send one message."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(wire.say(message))
+
+    def open(self, nonce: bytes) -> None:
+        """Say what this connection is."""
+        assert self._transport is not None
+        self._transport.write(wire.control(nonce))
+
+    async def next(self, seconds: float) -> wire.Message | None:
+        """The next message; None at the end.
+
+        Raises:
+            TimeoutError: there was none in time.
+        """
+        async with asyncio.timeout(seconds):
+            return await self._heard.get()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+MOST_UNREAD = 256  # messages; a farm says three when it grants, and one for each call
+
+
+class Stay:
+    """One stay at one farm."""
+
+    def __init__(self, place: Place, parked: Callable[[], None], rng: random.Random) -> None:
+        self._place = place
+        self._parked = parked  # called when a line is parked
+        self._rng = rng
+        self._wires = Wires()
+        self._tokens: deque[str] = deque(maxlen=limits.PRODUCER_IDLE_LINES)
+        self._lines: dict[str, Line] = {}  # by token
+        self._tasks: dict[asyncio.Task[None], Line] = {}  # lines the HTTP server does not have yet
+        self._calls = 0  # lines it has
+        self._misses = 0  # lines in a row that died before they were parked
+        self._over = False
+
+    async def run(self) -> Ending:
+        """From dialling to the end."""
+        place = self._place
+        try:
+            sock = await sockets.dial(place.host, place.port, limits.PRODUCER_DIAL)
+        except OSError as exc:
+            return Ending("lost", f"no connection to {place}: {exc or 'not in time'}")
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.create_connection(lambda: self._wires, sock=sock)
+            sockets.parked(sock)
+            await self._introduce()
+            return await self._stand()
+        except TimeoutError:
+            return Ending("lost", f"{place} does not answer")
+        except (BadMessage, OSError) as exc:
+            return Ending("lost", f"{place}: {exc}")
+        except _Over as over:
+            return over.ending
+        finally:
+            self._wires.close()
+            await self._drop_idle()
+
+    async def _introduce(self) -> None:
+        """Prove both keys to each other."""
+        place, nonce = self._place, os.urandom(wire.NONCE)
+        async with asyncio.timeout(place.patience.head):
+            self._wires.open(nonce)
+            asked = await self._hear(place.patience.head)
+            farm_nonce = wire.check_challenge(asked, nonce, place.farm)
+            self._wires.say(
+                *wire.prove(place.identity, place.farm, farm_nonce, nonce, place.instance)
+            )
+            answer = await self._hear(place.patience.head)
+        if answer[0] != "granted":
+            raise BadMessage("order", answer[0])
+
+    async def _stand(self) -> Ending:
+        """Listen, and ping, until it ends."""
+        loop, patience = asyncio.get_running_loop(), self._place.patience
+        ping = loop.time() + patience.ping
+        dead = loop.time() + patience.silence
+        while True:
+            now = loop.time()
+            if now >= dead:
+                return Ending("lost", f"{self._place} fell silent")
+            if now >= ping:
+                self._wires.say("ping")
+                ping = now + patience.ping
+            try:
+                message = await self._hear(min(ping, dead) - now)
+            except TimeoutError:
+                continue
+            dead = loop.time() + patience.silence
+            self._heed(message)
+
+    async def _hear(self, seconds: float) -> wire.Message:
+        message = await self._wires.next(seconds)
+        if message is None:
+            raise _Over(Ending("lost", f"{self._place} {self._wires.why}"))
+        if message[0] == "refused":
+            wait = min(float(message[2]), limits.PRODUCER_TOLD_MOST)
+            raise _Over(Ending("refused", f"{self._place} refuses: {message[1]}", wait))
+        if message[0] == "draining":
+            wait = min(float(message[1]), limits.PRODUCER_TOLD_MOST)
+            raise _Over(Ending("draining", f"{self._place} is about to stop", wait))
+        if message[0] == "superseded":
+            why = f"another machine parked at {self._place} with this key"
+            raise _Over(Ending("superseded", why))
+        return message
+
+    def _heed(self, message: wire.Message) -> None:
+        match message:
+            case ("token", token):
+                self._tokens.append(token)
+                self._fill()
+            case ("parked", token) if token in self._lines:
+                self._lines[token].parked = True
+                self._misses = 0
+                self._parked()
+            case ("claimed", token) if token in self._lines:
+                self._lines[token].claim()
+                self._fill()
+            case _:
+                pass  # `full` and `ping` say that the farm lives; of other lines we know nothing
+
+    def _fill(self) -> None:
+        """Park as many lines as we have tokens and room for."""
+        while self._tokens and not self._over:
+            idle = sum(not line.claimed for line in self._lines.values())
+            if idle >= limits.PRODUCER_IDLE_LINES:
+                return
+            if len(self._tasks) + self._calls >= self._place.lines:
+                return
+            self._park(self._tokens.popleft())
+
+    def _park(self, token: str) -> None:
+        place = self._place
+        farm = (place.host, place.port)
+        line = Line(
+            token, farm, place.server_context, place.connection, place.patience, self._call_over
+        )
+        task = asyncio.create_task(line.run(self._delay()), name=f"line to {place}")
+        self._lines[token] = line
+        self._tasks[task] = line
+        task.add_done_callback(self._line_over)
+
+    def _delay(self) -> float:
+        """Seconds before the next line is dialled: none, unless the last ones died at once."""
+        if not self._misses:
+            return 0.0
+        first, most = limits.PRODUCER_LINE_BACKOFF
+        return min(most, first * 2.0 ** min(self._misses, 10)) * self._rng.uniform(0.5, 1.0)
+
+    def _line_over(self, task: asyncio.Task[None]) -> None:
+        """A line is the HTTP server's, or nobody's: whatever ended it, ask for another."""
+        line = self._tasks.pop(task)
+        del self._lines[line.token]
+        if not task.cancelled():
+            task.exception()  # garbage, hang-ups and time-outs are a line's daily bread
+        if line.handed:
+            self._calls += 1
+        elif not line.claimed:
+            self._misses += 1
+            self._wires.say("gone", line.token)
+        self._fill()
+
+    def _call_over(self, line: Line) -> None:
+        """The HTTP server is done with a line."""
+        self._calls -= 1
+        self._fill()
+
+    async def _drop_idle(self) -> None:
+        """End every line without a call; those with one go on without us."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+
+class _Over(Exception):
+    """Not an error: how a stay ends, from wherever it is heard."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.why)
+        self.ending = ending

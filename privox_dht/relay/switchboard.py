@@ -1,0 +1,315 @@
+"""Who is parked, who may park, and who gets which line: every decision of a farm, and no I/O.
+
+    a connection opens                opened    ... and says what it is in time, or is dropped
+    it proves a producer's key        admit     it gets tokens for its lines; the newest wins
+    it shows a token                  park      a line of that producer, silent from then on
+    it asks for a producer            claim     the line parked for longest is its own: one step
+    it is gone                        lost      whatever it was; a new token replaces a line
+    time passes                       tick      what is overdue is dropped, pings are sent
+
+A connection is anything hashable; the sockets around this use their transports. Every method
+returns what is to be done, as `Say` and `Drop`, and the caller does it. Time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from privox_dht import limits
+from privox_dht.errors import RemoteError
+from privox_dht.relay.calls import Call, Calls, Producer
+from privox_dht.relay.terms import FarmTerms, Patience
+from privox_dht.relay.wire import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Say this on that control line."""
+
+    to: Hashable
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close that connection at once."""
+
+    who: Hashable
+    why: str  # one word, counted
+    gently: bool = False  # after what was said to it has left
+
+
+Effects = list[Say | Drop]
+
+
+class Refusal(RemoteError):
+    """Somebody asks for what they cannot have; `.why` is one word, `.wait` seconds to stay away."""
+
+    def __init__(self, why: str, wait: int = 0) -> None:
+        super().__init__(f"refused: {why}")
+        self.why = why
+        self.wait = wait
+
+
+class Switchboard:
+    """The state of a farm."""
+
+    def __init__(
+        self,
+        terms: FarmTerms,
+        patience: Patience,
+        new_token: Callable[[], str],
+        *,
+        files: int,
+        capped: bool = True,
+    ) -> None:
+        self._terms = terms
+        self._patience = patience
+        self._new_token = new_token
+        self._files = files  # connections the system lets us have
+        self._reserve = min(limits.FARM_FILE_RESERVE, files // 8)
+        self._capped = capped  # caps per address; off where everybody has the same
+        self._doors: OrderedDict[Hashable, tuple[float, str]] = OrderedDict()  # oldest first
+        self._door_places: Counter[str] = Counter()
+        self._places: Counter[str] = Counter()  # producers by address
+        self._callers: Counter[str] = Counter()  # calls by address
+        self._controls: dict[Hashable, Producer] = {}
+        self._heard: OrderedDict[Hashable, float] = OrderedDict()  # longest silent first
+        self._pinged: OrderedDict[Hashable, float] = OrderedDict()  # longest ago first
+        self._tokens: dict[str, Producer] = {}
+        self._lines: dict[Hashable, tuple[Producer, str]] = {}  # parked
+        self._moves: dict[bytes, deque[float]] = {}  # when keys moved to another machine
+        self._draining = False
+        self.producers: dict[bytes, Producer] = {}
+        self.calls = Calls(terms, patience)
+        self.connections = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Switchboard {len(self.producers)} producers, {len(self._lines)} lines parked, "
+            f"{len(self.calls.open)} calls, {len(self._doors)} at the door"
+            f"{', draining' if self._draining else ''}>"
+        )
+
+    @property
+    def parked(self) -> int:
+        """Lines that wait for a call."""
+        return len(self._lines)
+
+    # -- at the door ------------------------------------------------------------------------
+
+    def opened(self, who: Hashable, place: str, now: float) -> None:
+        """A connection opened; it has `patience.head` seconds to say and prove what it is.
+
+        Raises:
+            Refusal: there are too many like it; `lost` must be called for it all the same.
+        """
+        self.connections += 1
+        if self.connections > self._files:
+            raise Refusal("full")
+        many = self._capped and self._door_places[place] >= limits.FARM_DOORS_PER_ADDRESS
+        if many or len(self._doors) >= limits.FARM_DOORS:
+            raise Refusal("doors")
+        self._doors[who] = (now, place)
+        self._door_places[place] += 1
+
+    def _leave_door(self, who: Hashable) -> str:
+        _, place = self._doors.pop(who)
+        _less(self._door_places, place)
+        return place
+
+    # -- producers --------------------------------------------------------------------------
+
+    def admit(self, who: Hashable, key: bytes, instance: bytes, now: float) -> Effects:
+        """The connection has proved that it is the producer of `key`.
+
+        Raises:
+            Refusal: it cannot be parked here now.
+        """
+        place = self._doors[who][1]
+        old = self.producers.get(key)
+        self._may_park(key, instance, place, old, now)
+        effects: Effects = []
+        if old is not None:
+            effects = [Say(old.control, ("superseded",)), *self._end(old, "superseded")]
+            effects.append(Drop(old.control, "superseded", gently=True))
+        self._leave_door(who)
+        producer = Producer(key, instance, place, who)
+        self.producers[key] = self._controls[who] = producer
+        self._places[place] += 1
+        self._heard[who] = self._pinged[who] = now
+        granted = ("granted", str(self._terms.idle_lines), str(self._terms.lines))
+        return [*effects, Say(who, granted), *self._grant(producer)]
+
+    def _may_park(
+        self, key: bytes, instance: bytes, place: str, old: Producer | None, now: float
+    ) -> None:
+        if self._draining:
+            raise Refusal("draining", 60)
+        if old is None:
+            if len(self.producers) >= self._terms.producers or not self._room():
+                raise Refusal("full", 60)
+            if self._capped and self._places[place] >= self._terms.producers_per_address:
+                raise Refusal("address", 300)
+        elif old.instance != instance:
+            self._moves = {k: m for k, m in self._moves.items() if now - m[-1] < _WINDOW}
+            moves = self._moves.setdefault(key, deque(maxlen=limits.RELAY_FLAPS))
+            if len(moves) == limits.RELAY_FLAPS and now - moves[0] < _WINDOW:
+                raise Refusal("flapping", int(_WINDOW))
+            moves.append(now)
+
+    def _room(self) -> bool:
+        return self._files - self.connections >= self._reserve
+
+    def _grant(self, producer: Producer) -> Effects:
+        """Tokens, until the producer has as many idle lines, parked or about to be, as it may."""
+        effects: Effects = []
+        while len(producer.idle) + len(producer.tokens) < self._terms.idle_lines:
+            lines = len(producer.idle) + len(producer.tokens) + producer.calls
+            if lines >= self._terms.lines:
+                if not producer.told_full:
+                    effects.append(Say(producer.control, ("full",)))
+                producer.told_full = True
+                return effects
+            token = self._new_token()
+            producer.tokens.add(token)
+            self._tokens[token] = producer
+            effects.append(Say(producer.control, ("token", token)))
+        producer.told_full = False
+        return effects
+
+    def park(self, who: Hashable, token: str) -> Effects:
+        """The connection shows a token: it is a line from now on.
+
+        Raises:
+            Refusal: the token is not, or no longer, good; or there is no room.
+        """
+        producer = self._tokens.get(token)
+        if producer is None:
+            raise Refusal("token")
+        if not self._room():
+            return [Say(producer.control, ("full",)), Drop(who, "full")]
+        self._leave_door(who)
+        del self._tokens[token]
+        producer.tokens.discard(token)
+        producer.idle[token] = who
+        self._lines[who] = (producer, token)
+        return [Say(producer.control, ("parked", token))]
+
+    def gone(self, who: Hashable, token: str) -> Effects:
+        """The producer says that a line of its own died, or that it could not park with a token."""
+        producer = self._controls.get(who)
+        if producer is None:
+            return []
+        if token in producer.idle:
+            return [Drop(producer.idle[token], "gone")]
+        if token in producer.tokens:
+            producer.tokens.discard(token)
+            del self._tokens[token]
+            return self._grant(producer)
+        return []
+
+    def heard(self, who: Hashable, now: float) -> None:
+        """Something arrived on a control line."""
+        if who in self._heard:
+            self._heard[who] = now
+            self._heard.move_to_end(who)
+
+    # -- clients ----------------------------------------------------------------------------
+
+    def claim(self, who: Hashable, key: bytes, now: float) -> tuple[Call, Effects]:
+        """The connection asks for the producer of `key`, and has a line of it when this returns.
+
+        Raises:
+            Refusal: there is none, or this caller has too many.
+        """
+        place = self._doors[who][1]
+        if self._draining:
+            raise Refusal("draining")
+        if self._capped and self._callers[place] >= self._terms.calls_per_address:
+            raise Refusal("address")
+        producer = self.producers.get(key)
+        if producer is None:
+            raise Refusal("unknown")
+        if not producer.idle:
+            raise Refusal("line")
+        token, line = producer.idle.popitem(last=False)
+        del self._lines[line]
+        self._leave_door(who)
+        self._callers[place] += 1
+        producer.calls += 1
+        call = Call(who, line, producer, token, place, now)
+        self.calls.begin(call)
+        return call, [Say(producer.control, ("claimed", token)), *self._grant(producer)]
+
+    # -- ends -------------------------------------------------------------------------------
+
+    def lost(self, who: Hashable) -> Effects:
+        """A connection is gone, whatever it was."""
+        self.connections -= 1
+        if who in self._doors:
+            self._leave_door(who)
+        elif who in self._controls:
+            return self._end(self._controls[who], "control")
+        elif who in self._lines:
+            producer, token = self._lines.pop(who)
+            del producer.idle[token]
+            return self._grant(producer)
+        elif self.calls.of(who) and (call := self.calls.lost(who)):
+            return self._over(call)
+        return []
+
+    def _over(self, call: Call) -> Effects:
+        """Both sides of a call are gone; its producer may have left before, or parked anew."""
+        _less(self._callers, call.place)
+        call.producer.calls -= 1
+        standing = self._controls.get(call.producer.control) is call.producer
+        return self._grant(call.producer) if standing else []
+
+    def _end(self, producer: Producer, why: str) -> Effects:
+        """A producer is over: its parked lines go, its calls stay."""
+        del self.producers[producer.key], self._controls[producer.control]
+        self._heard.pop(producer.control, None)
+        self._pinged.pop(producer.control, None)
+        _less(self._places, producer.place)
+        for token in producer.tokens:
+            del self._tokens[token]
+        for line in producer.idle.values():
+            del self._lines[line]
+        return [Drop(line, why) for line in producer.idle.values()]
+
+    def drain(self, seconds: float) -> Effects:
+        """No new calls and no new producers from now on."""
+        self._draining = True
+        message = ("draining", str(int(seconds)))
+        return [Say(control, message) for control in self._controls]
+
+    def tick(self, now: float) -> Effects:
+        """What is overdue. Each queue is in order of time, so only what is due is touched."""
+        effects: Effects = []
+        for who, (since, _) in self._doors.items():
+            if now - since < self._patience.head:
+                break
+            effects.append(Drop(who, "late"))
+        while self._heard and now - next(iter(self._heard.values())) >= self._patience.silence:
+            effects.append(Drop(self._heard.popitem(last=False)[0], "silence"))
+        while self._pinged and now - next(iter(self._pinged.values())) >= self._patience.ping:
+            control = next(iter(self._pinged))
+            self._pinged[control] = now
+            self._pinged.move_to_end(control)
+            effects.append(Say(control, ("ping",)))
+        for call in self.calls.silent(now):
+            effects += [Drop(call.client, "silent"), Drop(call.line, "silent")]
+        return effects
+
+
+_WINDOW = limits.RELAY_FLAP_WINDOW
+
+
+def _less(counter: Counter[str], place: str) -> None:
+    """Count one down; what is at zero is forgotten, or strangers could fill the memory."""
+    counter[place] -= 1
+    if counter[place] <= 0:
+        del counter[place]
