@@ -7,9 +7,11 @@ form(...)   a multipart form around a recording
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,13 +29,13 @@ class Body:
 
     content_type: str
     head: bytes
-    source: Source
+    recording: BinaryIO
+    recording_size: int
     tail: bytes
-    source_size: int
 
     @property
     def size(self) -> int:
-        return len(self.head) + self.source_size + len(self.tail)
+        return len(self.head) + self.recording_size + len(self.tail)
 
     @property
     def asks_first(self) -> bool:
@@ -45,83 +47,91 @@ class Body:
         return b"".join([piece async for piece in self.pieces(lambda sent: None)])
 
     async def pieces(self, sent: Callable[[int], None]) -> AsyncGenerator[bytes]:
-        """Small pieces; `sent` hears, before each, how many bytes of the recording have gone."""
+        """From the beginning, in small pieces; `sent` hears, before each, how many bytes of the
+        recording have gone.
+
+        Raises:
+            Refused: the recording cannot be read any more, or became shorter.
+        """
         sent(0)
         yield self.head
         done = 0
-        async for block in _blocks(self.source):
+        while done < self.recording_size:
+            block = await self._block(done)
             for at in range(0, len(block), limits.UPLOAD_PIECE):
-                piece = block[at : at + limits.UPLOAD_PIECE][: self.source_size - done]
+                piece = block[at : at + limits.UPLOAD_PIECE]
                 yield piece
                 done += len(piece)
                 sent(done)
-        if done < self.source_size:
-            raise Refused("the recording became shorter while it was sent", code="file_changed")
         yield self.tail
 
+    async def _block(self, at: int) -> bytes:
+        most = min(BLOCK, self.recording_size - at)
+        try:
+            block = await asyncio.to_thread(_read, self.recording, at, most)
+        except (OSError, ValueError) as exc:
+            raise _unreadable(exc) from exc
+        if not block:
+            raise Refused("the recording became shorter while it was sent", code="file_changed")
+        return block
 
-async def form(source: Source, fields: Sequence[tuple[str, str]], filename: str) -> Body:
-    """A form with text fields first and the recording last.
+
+@asynccontextmanager
+async def form(
+    source: Source, fields: Sequence[tuple[str, str]], filename: str
+) -> AsyncIterator[Body]:
+    """A form with text fields first and the recording last; what it opened is closed at the end.
 
     Raises:
         Refused: the recording cannot be read.
     """
     boundary = secrets.token_hex(16)
-    lines = [
+    head = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields
     ]
     safe = "".join(c if c.isprintable() and c not in '"\\' else "_" for c in filename)
-    lines.append(
+    head.append(
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{safe}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     )
-    return Body(
-        f"multipart/form-data; boundary={boundary}",
-        "".join(lines).encode("utf-8", "replace"),
-        source,
-        f"\r\n--{boundary}--\r\n".encode(),
-        await asyncio.to_thread(_size, source),
-    )
+    try:
+        recording, size = await asyncio.to_thread(_open, source)
+    except (OSError, ValueError) as exc:
+        raise _unreadable(exc) from exc
+    try:
+        yield Body(
+            f"multipart/form-data; boundary={boundary}",
+            "".join(head).encode("utf-8", "replace"),
+            recording,
+            size,
+            f"\r\n--{boundary}--\r\n".encode(),
+        )
+    finally:
+        if recording is not source:
+            recording.close()
 
 
 def document(content: bytes) -> Body:
     """A JSON body."""
-    return Body("application/json", content, b"", b"", 0)
+    return Body("application/json", content, io.BytesIO(), 0, b"")
 
 
-def _size(source: Source) -> int:
-    try:
-        if isinstance(source, bytes):
-            return len(source)
-        if isinstance(source, Path):
-            return source.stat().st_size
-        return source.seek(0, os.SEEK_END)
-    except (OSError, ValueError) as exc:
-        raise _unreadable(exc) from exc
-
-
-async def _blocks(source: Source) -> AsyncGenerator[bytes]:
+def _open(source: Source) -> tuple[BinaryIO, int]:
     if isinstance(source, bytes):
-        yield source
-        return
+        return io.BytesIO(source), len(source)
+    recording = source.open("rb") if isinstance(source, Path) else source
     try:
-        file = await asyncio.to_thread(_opened, source)
-        try:
-            while block := await asyncio.to_thread(file.read, BLOCK):
-                yield block
-        finally:
-            if isinstance(source, Path):
-                file.close()
-    except (OSError, ValueError) as exc:
-        raise _unreadable(exc) from exc
+        return recording, recording.seek(0, os.SEEK_END)
+    except (OSError, ValueError):
+        if recording is not source:
+            recording.close()
+        raise
 
 
-def _opened(source: Path | BinaryIO) -> BinaryIO:
-    if isinstance(source, Path):
-        return source.open("rb")
-    source.seek(0)
-    return source
+def _read(recording: BinaryIO, at: int, most: int) -> bytes:
+    recording.seek(at)
+    return recording.read(most)
 
 
 def _unreadable(exc: Exception) -> Refused:

@@ -66,7 +66,7 @@ class Call:
         if self.phase in (CONNECT, OFFER, UPLOAD):
             self.enter(UPLOAD, limits.SILENCE)
         if self.progress:
-            self.progress(size, self.body.source_size)
+            self.progress(size, self.body.recording_size)
 
     def sent_all(self) -> None:
         """The body is out."""
@@ -82,8 +82,8 @@ async def begin(call: Call, *content_types: str) -> aiohttp.ClientResponse:
     """
     try:
         response = await _send(call)
-    except Lost:
-        if not call.reused or call.phase not in (OFFER, WAIT) or call.begun:
+    except Lost as exc:
+        if not call.reused or call.begun or not isinstance(exc.__cause__, _HUNG_UP):
             raise
         call.reused, call.phase = False, CONNECT
         response = await _send(call)
@@ -133,6 +133,8 @@ def translated(call: Call) -> Iterator[None]:
             raise ours from None
         raise Lost(_why(exc), begun=call.begun) from exc
 
+
+_HUNG_UP = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 _SLOW = {
     CONNECT: f"no connection within {limits.CONNECT_TIMEOUT:.0f} s",
@@ -190,7 +192,7 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
                 call.timer = None
     call.phase = ANSWER
     if body is not None and not body.asks_first and call.progress:
-        call.progress(body.source_size, body.source_size)
+        call.progress(body.recording_size, body.recording_size)
     return response
 
 

@@ -88,15 +88,15 @@ class SpeechClient:
             Refused, Busy, Failed, Lost, WrongKey: see `errors`.
         """
         path = "/v1/audio/translations" if request.translate else "/v1/audio/transcriptions"
-        body = await form(source, _form_fields(request, endpoint), filename)
-        call = self._call(endpoint, path, body, progress)
-        if endpoint.key is None:
-            answer = await self._json(call, limits.MAX_ANSWER)
-            with translated(call):
-                items = list(whole(answer))
-            for item in items:
-                yield item
-            return
+        async with form(source, _form_fields(request, endpoint), filename) as body:
+            call = self._call(endpoint, path, body, progress)
+            hear = self._hear if endpoint.key is not None else self._hear_whole
+            async with aclosing(hear(call)) as heard:
+                async for item in heard:
+                    yield item
+
+    async def _hear(self, call: Call) -> AsyncGenerator[Listening | Segment]:
+        """Events, as our own servers send them."""
         heard = Heard()
         async with aclosing(self._events(call, limits.MAX_ANSWER)) as events:
             async for event in events:
@@ -107,6 +107,14 @@ class SpeechClient:
                 if heard.done:
                     return
         raise Lost("the answer ended before its end", begun=True)
+
+    async def _hear_whole(self, call: Call) -> AsyncGenerator[Listening | Segment]:
+        """One answer at the end, as any server sends it."""
+        answer = await self._json(call, limits.MAX_ANSWER)
+        with translated(call):
+            items = list(whole(answer))
+        for item in items:
+            yield item
 
     async def speak(
         self, endpoint: Endpoint, request: SpeechRequest, format: str

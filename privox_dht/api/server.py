@@ -96,6 +96,7 @@ class SpeechServer:
         self._direct: Connections | None = None  # those we accept
         self._lines: Connections | None = None  # those handed to us
         self._servers: list[asyncio.Server] = []
+        self._running: set[asyncio.Task[object]] = set()  # requests
 
     def __repr__(self) -> str:
         scheme = "https" if self._tls else "http"
@@ -128,6 +129,11 @@ class SpeechServer:
         for connections in standing:
             connections.pre_shutdown()
         await asyncio.gather(*(connections.shutdown(self._drain) for connections in standing))
+        if self._running:  # told to stop, but not through yet
+            await asyncio.wait(self._running, timeout=STOP_WITHIN)
+        for server in self._servers:
+            if abort := getattr(server, "abort_clients", None):  # Python 3.13
+                abort()  # half-made TLS
 
     def connection(self) -> asyncio.Protocol:
         """A fresh HTTP protocol for a connection that somebody else accepted and made TLS of;
@@ -152,6 +158,9 @@ class SpeechServer:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Every request, whatever becomes of it: nothing but a cancellation gets out of here."""
+        task = asyncio.current_task()
+        assert task is not None  # coroutines run in tasks
+        self._running.add(task)
         try:
             return await self._route(request)
         except ConnectionError:
@@ -159,8 +168,10 @@ class SpeechServer:
         except JobError as exc:
             return reply_error(exc)
         except Exception as exc:
-            log_bug(f"{request.method} {request.path[:64]}", exc)
+            log_bug(f"{request.method[:8]} {request.path[:64]!r}", exc)
             return reply_error(exc)
+        finally:
+            self._running.discard(task)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         door.check_headers(request, self._bounds)

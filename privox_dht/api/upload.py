@@ -67,7 +67,7 @@ class Upload:
         self._file.seek(0)
         so_far = self._file.read()
         self._file.close()
-        self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115: `close` closes it
+        self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
         self._on_disk = True
         return so_far
 
