@@ -21,6 +21,7 @@ from typing import Protocol, cast
 from privox_dht import errors, speech
 
 GROUPS = {speech.STT: "privox_dht.transcribers", speech.TTS: "privox_dht.speakers"}
+NEVER_CHOSEN = 1000  # engines of this rank and above work only where they are named
 EMBEDDED = "pip install 'privox-dht[embedded]'"
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):[0-9]{1,5}")  # host:port
 
@@ -30,7 +31,7 @@ class EngineClass(Protocol):
 
     service: str  # "stt" or "tts"
     name: str  # as in "service/backend/name"
-    rank: int  # lower comes first when the owner of the node names no engine
+    rank: int  # lower comes first where no engine is named; NEVER_CHOSEN never does
 
     def __call__(
         self, *, model: str = "", backend: str = "cpu", cache: Path | None = None
@@ -106,6 +107,8 @@ def _best(service: str, backend: str) -> EngineClass:
     for name in known(service):
         try:
             engine_class = find(service, name)
+            if engine_class.rank >= NEVER_CHOSEN:
+                continue
             engine_class.check(backend)
             able.append(engine_class)
         except errors.EngineUnavailable as exc:

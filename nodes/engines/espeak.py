@@ -73,7 +73,7 @@ class EspeakNg:
         named = measure.named(request.voice or request.model, self.name)
         voice = choose(named, request.language, self._default, self._voices, self._variants)
         asked = {
-            "text": request.text,
+            "text": measure.speakable(request.text),
             "voice": voice,
             "wpm": round(WPM * request.speed),
             "most": limits.MAX_SPEECH_SECONDS,

@@ -115,7 +115,7 @@ class Espeak:
             raise RuntimeError(f"espeak-ng does not take its own voice {voice!r}")
         self._lib.espeak_SetParameter(RATE_PARAMETER, wpm, 0)
         self._lib.espeak_SetSynthCallback(callback)
-        data = text.replace("\0", " ").encode() + b"\0"
+        data = text.encode() + b"\0"
         return int(self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8, None, None))
 
     @contextlib.contextmanager

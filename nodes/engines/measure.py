@@ -23,6 +23,11 @@ def named(asked: str, engine: str) -> str:
     return "" if asked in (*DEFAULT_NAMES, engine) else asked
 
 
+def speakable(text: str) -> str:
+    """`text` without what no engine's C code takes: NUL characters and halves of characters."""
+    return text.replace("\0", " ").encode("utf-8", "replace").decode()
+
+
 def primary_tag(tag: str) -> str:
     """The language of a BCP 47 tag: "pt" of "pt-BR"."""
     return tag.replace("_", "-").split("-")[0].lower()

@@ -122,7 +122,7 @@ class Piper:
         length = self._voice.config.length_scale / request.speed
         config = SynthesisConfig(speaker_id=speaker, length_scale=length)
         left = limits.MAX_SPEECH_SECONDS
-        chunks = iter(self._voice.synthesize(request.text, config))
+        chunks = iter(self._voice.synthesize(measure.speakable(request.text), config))
         while True:
             with ONE_AT_A_TIME:
                 chunk = next(chunks, None)

@@ -142,6 +142,11 @@ class Crew:
     def pids(self) -> tuple[int, ...]:
         return tuple(worker.process.pid for worker in self._all)
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is being answered."""
+        return any(worker.answering for worker in self._all)
+
     async def start(self) -> dict[str, Any]:
         """Have one worker warm; returns what it says about itself.
 

@@ -1,0 +1,186 @@
+"""espeak-ng in its own process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from nodes.engines import espeak
+from nodes.engines.espeak import EspeakNg, choose
+from privox_dht import errors, limits, speech
+
+pytest.importorskip("espeakng_loader")
+Request = speech.SpeechRequest
+SENTENCE = "The weather is nice today."
+VOICES, VARIANTS = ("en-gb", "en-us", "de", "pt", "pt-br", "fr-fr"), frozenset({"edward", "f3"})
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[EspeakNg]:
+    engine = EspeakNg()
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+async def say(engine: EspeakNg, text: str = SENTENCE, **more: object) -> list[speech.Sound]:
+    return [sound async for sound in engine.speak(Request(text, **more))]  # type: ignore[arg-type]
+
+
+async def seconds(engine: EspeakNg, **more: object) -> float:
+    return sum(sound.seconds for sound in await say(engine, **more))  # type: ignore[arg-type]
+
+
+async def test_a_started_engine_says_what_it_can(engine: EspeakNg) -> None:
+    ability = engine.ability
+    assert (ability.service, ability.backend, ability.engine) == ("tts", "cpu", "espeak-ng")
+    assert ability.models[0] == espeak.DEFAULT_VOICE
+    assert {"en-us", "de", "ru", "pl"} <= set(ability.models) and len(ability.models) > 100
+    assert ability.languages[0] == "en" and {"de", "ru", "pl"} <= set(ability.languages)
+    assert ability.speed > 10
+
+
+async def test_sound_comes_in_pieces_and_is_not_silence(engine: EspeakNg) -> None:
+    sounds = await say(engine)
+    assert len(sounds) > 3
+    assert {sound.rate for sound in sounds} == {22_050}
+    samples = np.frombuffer(b"".join(sound.pcm for sound in sounds), "<i2")
+    assert 1.0 < samples.size / 22_050 < 4.0
+    assert np.abs(samples).max() > 3000
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
+async def test_speed_is_honoured(engine: EspeakNg, speed: float) -> None:
+    """Below 80 words a minute espeak-ng itself does not go; the rest is stretched."""
+    text = SENTENCE * 3
+    normal, asked = await seconds(engine, text=text), await seconds(engine, text=text, speed=speed)
+    assert asked * speed == pytest.approx(normal, rel=0.15)
+
+
+async def test_a_language_has_its_own_voice(engine: EspeakNg) -> None:
+    asked = {"text": "Guten Morgen, liebe Leute"}
+    german = await seconds(engine, **asked, language="de")
+    assert german == await seconds(engine, **asked, voice="de")
+    assert german != await seconds(engine, **asked)
+
+
+@pytest.mark.parametrize("text", ["", " ", "!", "\0", "\ud800", "\N{SNOWMAN}" * 50, "<b>", "[[x"])
+async def test_texts_without_words_end_well(engine: EspeakNg, text: str) -> None:
+    for sound in await say(engine, text):
+        assert len(sound.pcm) % 2 == 0
+    assert await seconds(engine) > 1
+
+
+async def test_text_is_never_seen_on_a_command_line(engine: EspeakNg) -> None:
+    async with aclosing(engine.speak(Request("--version " * 100))) as sounds:
+        await anext(sounds)
+        for pid in engine._crew.pids:
+            assert not any("--version" in word for word in psutil.Process(pid).cmdline())
+
+
+async def test_a_text_that_becomes_too_long_is_refused(
+    engine: EspeakNg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 2.0)
+    with pytest.raises(errors.Refused, match="longer than 2 s of speech") as refused:
+        await say(engine, SENTENCE * 5)
+    assert refused.value.status == 413
+
+
+async def test_a_listener_who_leaves_stops_the_voice(engine: EspeakNg) -> None:
+    async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
+        await anext(sounds)
+        [pid] = engine._crew.pids
+    assert await seconds(engine) > 1
+    assert pid not in engine._crew.pids
+
+
+async def test_a_worker_that_is_killed_fails_the_job_only(engine: EspeakNg) -> None:
+    with pytest.raises(errors.Failed, match="died"):
+        async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
+            async for _ in sounds:
+                for pid in engine._crew.pids:
+                    os.kill(pid, signal.SIGKILL)
+    assert await seconds(engine) > 1
+
+
+async def test_two_voices_at_a_time_do_not_mix(engine: EspeakNg) -> None:
+    """Their voices flutter at random, but how long they speak is always the same."""
+    alone = await seconds(engine), await seconds(engine, voice="de")
+    assert alone[0] != alone[1]
+    together = await asyncio.gather(seconds(engine), seconds(engine, voice="de"))
+    assert tuple(together) == alone
+
+
+async def test_a_data_folder_with_a_long_path_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """espeak-ng 1.52 keeps its data path in 160 bytes and reads nothing when it is longer."""
+    import espeakng_loader
+
+    folder = tmp_path / ("long" * 20) / ("path" * 20)
+    shutil.copytree(Path(espeakng_loader.__file__).parent, folder / "espeakng_loader")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    engine = EspeakNg()
+    await engine.start()
+    assert await seconds(engine) > 1
+    await engine.close()
+
+
+async def test_a_default_voice_that_is_not_there_is_told_at_start() -> None:
+    with pytest.raises(errors.EngineUnavailable, match="no voice 'nobody'"):
+        await EspeakNg(model="nobody").start()
+
+
+async def test_there_is_no_gpu_for_it() -> None:
+    with pytest.raises(errors.EngineUnavailable, match="CPU only"):
+        EspeakNg.check("gpu")
+
+
+@pytest.mark.parametrize(
+    ("named", "language", "chosen"),
+    [
+        ("", "", "en-us+edward"),
+        ("", "en", "en-us+edward"),
+        ("", "de", "de"),
+        ("", "de-AT", "de"),
+        ("", "pt-BR", "pt-br"),
+        ("", "pt_PT", "pt"),
+        ("", "fr", "fr-fr"),
+        ("de", "", "de"),
+        ("DE", "fr", "de"),
+        ("en-gb+f3", "", "en-gb+f3"),
+    ],
+)
+def test_the_voice_is_chosen_by_name_then_by_language(
+    named: str, language: str, chosen: str
+) -> None:
+    assert choose(named, language, "en-us+edward", VOICES, VARIANTS) == chosen
+
+
+@pytest.mark.parametrize(
+    ("named", "language", "param"),
+    [
+        ("nobody", "", "voice"),
+        ("en-us+nobody", "", "voice"),
+        ("en-us+../../x", "", "voice"),
+        ("x" * 10_000, "", "voice"),
+        ("", "tlh", "language"),
+    ],
+)
+def test_what_is_not_there_is_refused_and_what_there_is_named(
+    named: str, language: str, param: str
+) -> None:
+    with pytest.raises(errors.Refused, match=r"it has \d+, such as") as refused:
+        choose(named, language, "en-us+edward", VOICES, VARIANTS)
+    assert (refused.value.status, refused.value.param) == (404, param)
+    assert len(refused.value.message) < 200

@@ -1,0 +1,159 @@
+"""piper on voices whose length is exact."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import tiny_piper
+
+from nodes.engines.piper import Piper, choose
+from privox_dht import errors, limits, speech
+
+pytest.importorskip("piper")
+Request = speech.SpeechRequest
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_piper.make(tmp_path_factory.mktemp("piper") / "xx_XX-test-low.onnx", speakers=3)
+
+
+@pytest.fixture
+async def engine(voice: Path) -> AsyncIterator[Piper]:
+    engine = Piper(model=str(voice))
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+async def say(engine: Piper, text: str, **more: object) -> list[speech.Sound]:
+    return [sound async for sound in engine.speak(Request(text, **more))]  # type: ignore[arg-type]
+
+
+async def test_a_started_engine_says_what_it_can(engine: Piper) -> None:
+    ability = engine.ability
+    assert (ability.service, ability.backend, ability.engine) == ("tts", "cpu", "piper")
+    assert (ability.models, ability.languages) == (("xx_XX-test-low",), ("en",))
+    assert ability.speed > 1
+
+
+async def test_every_sentence_is_one_piece_of_sound(engine: Piper) -> None:
+    sounds = await say(engine, "One sentence. And another one. And a third.")
+    assert len(sounds) == 3
+    assert {sound.rate for sound in sounds} == {tiny_piper.RATE}
+    assert all(len(sound.pcm) // 2 % tiny_piper.SAMPLES_PER_ID == 0 for sound in sounds)
+
+
+async def test_half_the_speed_takes_twice_as_long(engine: Piper) -> None:
+    [normal], [slow] = await say(engine, "Hello"), await say(engine, "Hello", speed=0.5)
+    assert slow.seconds == pytest.approx(2 * normal.seconds, rel=0.01)
+
+
+async def test_a_speaker_is_chosen_by_name_or_number(engine: Piper) -> None:
+    first, by_name = await say(engine, "Hello"), await say(engine, "Hello", voice="#p2")
+    by_number = await say(engine, "Hello", voice="xx_XX-test-low#2")
+    assert by_name == by_number
+    assert len(first[0].pcm) == len(by_name[0].pcm)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("en_GB-alan-low", "no voice 'en_GB-alan-low' here; it has 1, such as xx_XX-test-low"),
+        ("#p9", "no speaker 'p9' here; it has 3, such as p0, p1, p2"),
+        ("#3", "no speaker '3' here"),
+        ("#-1", "no speaker '-1' here"),
+    ],
+)
+async def test_a_voice_that_is_not_there_is_refused(engine: Piper, named: str, said: str) -> None:
+    with pytest.raises(errors.Refused, match=said) as refused:
+        await say(engine, "Hello", voice=named)
+    assert refused.value.status == 404
+
+
+async def test_a_language_it_does_not_speak_is_refused(engine: Piper) -> None:
+    with pytest.raises(errors.Refused, match="speaks en, not 'de'"):
+        await say(engine, "Guten Tag", language="de")
+
+
+@pytest.mark.parametrize("text", ["!", "\N{SNOWMAN}", "\0", "\ud800", "[[ not phonemes ]]"])
+async def test_texts_without_words_end_well(engine: Piper, text: str) -> None:
+    for sound in await say(engine, text):
+        assert len(sound.pcm) % 2 == 0
+
+
+async def test_a_voice_that_runs_wild_is_stopped(
+    engine: Piper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 1.0)
+    with pytest.raises(errors.Refused, match="longer than 1 s") as refused:
+        await say(engine, "This is a sentence that takes longer than a second. And another.")
+    assert refused.value.status == 413
+
+
+async def test_a_listener_who_leaves_stops_the_voice(engine: Piper) -> None:
+    text = "A sentence. " * 300
+    async with aclosing(engine.speak(Request(text))) as sounds:
+        await anext(sounds)
+    assert len(await say(engine, "Hello")) == 1
+
+
+async def test_a_voice_of_one_speaker_has_no_number(tmp_path: Path) -> None:
+    engine = Piper(model=str(tiny_piper.make(tmp_path / "one.onnx")))
+    await engine.start()
+    assert await say(engine, "Hello", voice="#0") == await say(engine, "Hello")
+    await engine.close()
+    assert choose("", "one", {}, 1) is None
+
+
+@pytest.mark.parametrize("missing", ["", ".json"])
+@pytest.mark.parametrize("damage", ["missing", "empty"])
+async def test_a_missing_or_empty_file_is_told_at_start(
+    tmp_path: Path, missing: str, damage: str
+) -> None:
+    file = tiny_piper.make(tmp_path / "voice.onnx")
+    broken = Path(f"{file}{missing}")
+    broken.unlink() if damage == "missing" else broken.write_bytes(b"")
+    with pytest.raises(errors.EngineUnavailable, match="missing or empty") as unavailable:
+        await Piper(model=str(file)).start()
+    assert unavailable.value.fix
+
+
+@pytest.mark.parametrize("broken", ["", ".json"])
+async def test_garbage_in_a_file_is_told_at_start(tmp_path: Path, broken: str) -> None:
+    file = tiny_piper.make(tmp_path / "voice.onnx")
+    Path(f"{file}{broken}").write_bytes(b"garbage")
+    with pytest.raises(errors.EngineUnavailable, match=r"not JSON|cannot be loaded"):
+        await Piper(model=str(file)).start()
+
+
+async def test_a_voice_in_the_cache_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_piper.make(tmp_path / "en_US-cached-low.onnx")
+    engine = Piper(model="en_US-cached-low", cache=tmp_path)
+    await engine.start()
+    assert engine.ability.models == ("en_US-cached-low",)
+    await engine.close()
+
+
+async def test_a_broken_download_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from piper import download_voices
+
+    def broken_off(url: str) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(download_voices, "urlopen", broken_off)
+    with pytest.raises(errors.EngineUnavailable, match="cannot be downloaded"):
+        await Piper(model="en_US-lessac-low", cache=tmp_path).start()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_no_name_of_a_voice_is_told(tmp_path: Path) -> None:
+    with pytest.raises(errors.EngineUnavailable, match="not the name of a voice"):
+        await Piper(model="bob", cache=tmp_path).start()
