@@ -1,0 +1,156 @@
+"""Which addresses may be spoken to, and which of them belong together. Pure.
+
+`ipaddress.is_global` of Python 3.11 says yes to addresses that reach this very machine or nobody
+(64:ff9b::/96, 2002::/16, multicast, 192.88.99.0/24 ...). A node that believes it can be aimed at
+its owner's network by any stranger's datagram, so here only ordinary unicast is global.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from functools import lru_cache
+
+Address = tuple[str, int]  # an IPv4 or IPv6 literal and a port
+
+_NOT_GLOBAL_4 = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8",  # this network
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # carrier NAT
+            "127.0.0.0/8",  # loopback
+            "169.254.0.0/16",  # link-local, cloud metadata
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # protocol assignments
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # 6to4 relays
+            "192.168.0.0/16",  # private
+            "198.18.0.0/15",  # benchmarks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, broadcast
+        ),
+    )
+)
+_UNICAST_6 = ipaddress.IPv6Network("2000::/3")  # all that is handed out as global unicast
+_NOT_GLOBAL_6 = tuple(
+    map(
+        ipaddress.IPv6Network,
+        (
+            "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarks
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4: an IPv4 address inside, of anybody's choosing
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+_NOBODY_4 = tuple(map(ipaddress.IPv4Network, ("0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
+_SOMEBODY_6 = tuple(map(ipaddress.IPv6Network, ("2000::/3", "fc00::/7", "::1/128")))
+
+
+@lru_cache(maxsize=8192)
+def is_global(ip: str) -> bool:
+    """Whether `ip` is a literal of ordinary global unicast. A host name is not."""
+    parsed = _parse(ip)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return not any(parsed in network for network in _NOT_GLOBAL_4)
+    if parsed is None or parsed not in _UNICAST_6:
+        return False
+    return not any(parsed in network for network in _NOT_GLOBAL_6)
+
+
+@lru_cache(maxsize=8192)
+def is_somebody(ip: str) -> bool:
+    """Whether `ip` is a literal that can be one machine's: in a private mesh that is enough."""
+    parsed = _parse(ip)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return not any(parsed in network for network in _NOBODY_4)
+    return parsed is not None and any(parsed in network for network in _SOMEBODY_6)
+
+
+@lru_cache(maxsize=8192)
+def is_loopback(ip: str) -> bool:
+    """Whether `ip` is this very machine."""
+    parsed = _parse(ip)
+    return parsed is not None and parsed.is_loopback
+
+
+def is_usable(ip: str, private: bool) -> bool:
+    """Whether a node may contact `ip` and hand it out: any machine's in a private mesh, else only
+    global ones."""
+    return is_somebody(ip) if private else is_global(ip)
+
+
+@lru_cache(maxsize=8192)
+def network_of(ip: str) -> bytes:
+    """The /24 (IPv4) or /56 (IPv6) an address lies in: what one owner can fill at no cost."""
+    packed = pack_ip(ip)
+    return packed[:3] if len(packed) == 4 else packed[:7]
+
+
+@lru_cache(maxsize=8192)
+def holder_of(ip: str) -> bytes:
+    """The address (IPv4) or /64 (IPv6) that is counted as one source."""
+    packed = pack_ip(ip)
+    return packed if len(packed) == 4 else packed[:8]
+
+
+def source_of(ip: str, port: int) -> bytes:
+    """Whose rate a datagram counts towards. On one machine every port is somebody else."""
+    if is_loopback(ip):
+        return holder_of(ip) + port.to_bytes(2, "big")
+    return holder_of(ip)
+
+
+def pack_ip(ip: str) -> bytes:
+    """The 4 or 16 bytes of a literal.
+
+    Raises:
+        OSError: it is not one.
+    """
+    return socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
+
+
+def unpack_ip(packed: bytes) -> str:
+    """The literal of 4 or 16 bytes.
+
+    Raises:
+        ValueError: it is another number of bytes.
+    """
+    if len(packed) == 4:
+        return socket.inet_ntop(socket.AF_INET, packed)
+    if len(packed) == 16:
+        return socket.inet_ntop(socket.AF_INET6, packed)
+    raise ValueError(f"an address has 4 or 16 bytes, not {len(packed)}")
+
+
+def pack_address(ip: str, port: int) -> bytes:
+    """6 or 18 bytes: the address, then the port in network order."""
+    return pack_ip(ip) + port.to_bytes(2, "big")
+
+
+def unpack_address(packed: bytes) -> Address:
+    """The address of 6 or 18 bytes.
+
+    Raises:
+        ValueError: it is none, or its port is 0.
+    """
+    port = int.from_bytes(packed[-2:], "big")
+    if not port:
+        raise ValueError("port 0")
+    return unpack_ip(packed[:-2]), port
+
+
+def plain(address: tuple[object, ...]) -> Address:
+    """A socket's address (two or four items, perhaps with a scope) as literal and port."""
+    return str(address[0]).partition("%")[0], int(str(address[1]))
+
+
+def _parse(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(ip)
+    except ValueError:
+        return None

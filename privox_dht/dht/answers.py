@@ -1,0 +1,154 @@
+"""What a node answers: one function per request, each from checked arguments to a map.
+
+    ping  -> our key, our signature over the nonce and the address we were asked at
+    find  -> contacts closer to the target, and a few of the records under it
+    put   -> each record held, refused, or seen and not kept; needs a token
+    dial, refer, knock -> see `reach`
+
+Nothing here sends. `room` is how many bytes the answer may have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from kademlia.node import Node
+
+from privox_dht import limits
+from privox_dht.dht import wire
+from privox_dht.dht.addresses import Address, holder_of, is_loopback, pack_address, unpack_address
+from privox_dht.dht.gate import shard_of
+from privox_dht.dht.state import NodeState
+from privox_dht.dht.table import MeshTable, spread
+from privox_dht.dht.wire import FAMILY_4, FAMILY_6, Request
+from privox_dht.identity import dht_id_of
+
+FRAME = 48  # bytes of an answer to a find beside its contacts and records
+CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
+
+Answer = dict[str, Any] | None
+Asked = Callable[[Request, Address], "asyncio.Future[Answer] | None"]
+
+
+class Answers:
+    """The answers of one node, the same from each of its sockets."""
+
+    def __init__(self, state: NodeState) -> None:
+        self._state = state
+        self.tables: list[MeshTable] = []
+        self.dial: Asked = lambda request, address: None
+        self.refer: Asked = lambda request, address: None
+        self.knock: Callable[[bytes, Address], None] = lambda nonce, address: None
+
+    def __call__(self, request: Request, address: Address, proven: bool, room: int) -> Any:
+        """The answer to a request, a future of it, or None for none."""
+        match request.method:
+            case "ping":
+                return self._ping(request, address)
+            case "find":
+                return self._find(request, address, proven, room)
+            case "put":
+                return self._put(request, address, proven)
+            case "knock":
+                self.knock(request.arguments[0], address)
+                return None
+        if not proven:
+            self._state.drop("token")
+            return None
+        return (self.dial if request.method == "dial" else self.refer)(request, address)
+
+    def _token(self, address: Address) -> bytes:
+        now = asyncio.get_running_loop().time()
+        return self._state.tokens.give(pack_address(*address), now)
+
+    def _ping(self, request: Request, address: Address) -> Answer:
+        state = self._state
+        nonce, there = request.arguments
+        if state.is_elsewhere(unpack_address(there)[0]):
+            state.drop("proof", "we are not where the asker thinks")
+            return None
+        return {
+            "k": state.identity.public,
+            "s": state.identity.sign(wire.proof(nonce, there)),
+            "o": pack_address(*address),
+            "n": int(state.clock() * 1000),
+            "t": self._token(address),
+        }
+
+    def _find(self, request: Request, address: Address, proven: bool, room: int) -> Answer:
+        state = self._state
+        target, want, start = request.arguments
+        answer: dict[str, Any] = {"t": self._token(address)}
+        room -= FRAME
+        count = state.store.count(target) if want else 0
+        if not want or not count or start < 0:
+            most = CONTACTS_WITH_RECORDS if count else limits.MAX_CONTACTS_IN_DATAGRAM
+            if count and not proven:  # a record first: contacts take what it leaves
+                most = max(2, min(most, (room - limits.TYPICAL_RECORD) // wire.peer_size("")))
+            peers = self._closest(request, address, target, min(most, room // wire.ID))
+            packed = wire.pack_peers(peers)
+            while peers and sum(map(len, packed.values())) > room:
+                packed = wire.pack_peers(peers := peers[:-1])
+            answer.update(packed)
+            room -= sum(map(len, packed.values()))
+        if want:
+            answer.update(self._records(target, want, start, room))
+        return answer
+
+    def _records(self, key: bytes, want: int, start: int, room: int) -> dict[str, Any]:
+        store, now = self._state.store, self._state.clock()
+        most = min(want, limits.MAX_RECORDS_IN_DATAGRAM)
+        if start < 0:
+            wires = store.sample(key, most, room, now)
+        else:
+            wires = store.page(key, start, most, room, now)
+        fields: dict[str, Any] = {"r": wires} if wires else {}
+        if count := store.count(key):
+            fields.update(c=count, i=store.idle(key))
+        if store.is_full(key):
+            fields["f"] = True
+        return fields
+
+    def _closest(self, request: Request, address: Address, target: bytes, most: int) -> list[Any]:
+        """The contacts closest to a target that the asker can speak to."""
+        state, node = self._state, Node(target)
+        families = request.flags & (FAMILY_4 | FAMILY_6)
+        found: list[Any] = []
+        for table in self.tables:
+            found += table.find_neighbors(node, most * 2, exclude=request.sender)
+        found = [
+            contact
+            for contact in found
+            if families & (FAMILY_6 if ":" in contact.ip else FAMILY_4)
+            and state.may_contact(contact.ip)
+            and (not is_loopback(contact.ip) or is_loopback(address[0]))
+        ]
+        if len(self.tables) > 1:
+            found.sort(key=lambda contact: contact.long_id ^ node.long_id)
+        return spread(found, most) if state.diverse else found[:most]
+
+    def _put(self, request: Request, address: Address, proven: bool) -> Answer:
+        state = self._state
+        if not proven:
+            state.drop("token")
+            return {"t": self._token(address), "s": []}
+        base, depth, wires = request.arguments
+        fates, full = [], False
+        source = b"" if is_loopback(address[0]) else holder_of(address[0])
+        for wire_bytes in wires:
+            record = state.accept(wire_bytes, base)
+            if record is None:
+                fates.append(wire.REFUSED)
+                continue
+            key = shard_of(base, dht_id_of(record.publisher), depth)
+            fate = state.store.put(key, record, source, state.clock())
+            if fate == wire.FULL:
+                state.drop("record full")
+            fates.append(fate)
+            full = full or state.store.is_full(key)
+        answer: dict[str, Any] = {"t": self._token(address), "s": fates}
+        if full:
+            answer["f"] = True
+        return answer

@@ -1,0 +1,60 @@
+"""Good contacts across restarts: `contacts.json` in the state folder.
+
+    {"version": 1, "contacts": [{"host": "192.0.2.7", "port": 5678, "seen": 1760000000}, ...]}
+
+Written atomically; whatever is wrong with the file, a node starts without it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from privox_dht import limits
+from privox_dht.dht.addresses import Address, is_somebody
+
+FILE = "contacts.json"
+VERSION = 1
+log = logging.getLogger(__name__)
+
+
+def load(folder: Path, now: float) -> list[Address]:
+    """The contacts kept there, the latest seen first; those not seen for a month are left out."""
+    try:
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        kept = content["contacts"] if content["version"] == VERSION else []
+        some = [(float(c["seen"]), str(c["host"]), int(c["port"])) for c in kept]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        log.warning("%s is not readable (%s): starting without it", folder / FILE, exc)
+        return []
+    some.sort(reverse=True)
+    return [
+        (host, port)
+        for seen, host, port in some[: limits.CONTACTS_KEPT]
+        if now - seen < limits.CONTACTS_KEPT_FOR and is_somebody(host) and 0 < port < 65536
+    ]
+
+
+def save(folder: Path, contacts: Iterable[tuple[Address, float]]) -> None:
+    """Keep contacts with the time each was last seen (seconds since the epoch)."""
+    latest = sorted(contacts, key=lambda contact: -contact[1])[: limits.CONTACTS_KEPT]
+    content = {
+        "version": VERSION,
+        "contacts": [
+            {"host": host, "port": port, "seen": round(seen)} for (host, port), seen in latest
+        ],
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".contacts-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+        os.replace(temporary, folder / FILE)
+    except OSError as exc:
+        log.warning("cannot keep contacts in %s: %s", folder, exc)

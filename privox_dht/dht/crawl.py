@@ -1,0 +1,261 @@
+"""One look-up: walk towards a target, a few requests in flight, each answer acted on at once.
+
+    candidates, closest first -> up to alpha of them asked at a time
+    soft timeout              -> the place is free again; a late answer still counts
+    answer                    -> closer candidates, a token, records
+    first holder              -> a moment's grace for a second one, so that a stale word is noticed
+
+It ends when the closest k have answered (or are silent), when enough was found, after so many
+requests, or when its time is up; whatever strangers answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from kademlia.crawling import SpiderCrawl
+from kademlia.node import Node
+
+from privox_dht import limits
+from privox_dht.dht import wire
+from privox_dht.dht.addresses import Address, network_of
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht.state import NodeState
+from privox_dht.dht.wire import Found
+from privox_dht.records import Record
+
+NEW, FLYING, SLOW, ANSWERED, DEAD = range(5)  # what became of a candidate
+
+
+class Candidate:
+    """A node that may be asked."""
+
+    __slots__ = ("address", "count", "distance", "full", "id", "idle", "rtt", "state", "stored",
+                 "timer", "token")  # fmt: skip
+
+    def __init__(self, peer: Any, target: int) -> None:
+        self.id: bytes = peer.id
+        self.address: Address = (peer.ip, peer.port)
+        self.distance = int.from_bytes(peer.id, "big") ^ target
+        self.rtt: float = getattr(peer, "rtt", 0.0)
+        self.state = NEW
+        self.token = b""
+        self.count = self.idle = 0  # records it holds under the target
+        self.full = False
+        self.stored: bool | None = None  # whether it took our record; None: not asked yet
+        self.timer: asyncio.TimerHandle | None = None
+
+    def __lt__(self, other: Candidate) -> bool:
+        return self.distance < other.distance
+
+
+class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
+    """A look-up of the nodes close to a key and, with `want`, of records under it."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        protocols: dict[int, MeshProtocol],
+        target: bytes,
+        *,
+        want: int = 0,
+        base: bytes = b"",
+    ) -> None:
+        self.state, self.protocols = state, protocols
+        self.node = Node(target)
+        self.ksize, self.alpha = limits.BUCKET, limits.ALPHA
+        self.want = want
+        self.base = base or target  # the key that a record must name; a shard's target is another
+        self.loop = asyncio.get_running_loop()
+        self.order: list[Candidate] = []
+        self.requests = 0
+        self.found: dict[tuple[str, str, bytes], Record] = {}
+        self.holders: list[Candidate] = []
+        self.ended: asyncio.Future[None] = self.loop.create_future()
+        self._known: set[bytes] = {state.identity.dht_id}
+        self._addresses: set[Address] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._answers = 0
+
+    def __repr__(self) -> str:
+        states = Counter(candidate.state for candidate in self.order)
+        return (
+            f"<MeshCrawl {self.node.id.hex()[:8]}: {states[ANSWERED]} answered, "
+            f"{states[DEAD]} dead, "
+            f"{len(self.found)} records from {len(self.holders)} holders>"
+        )
+
+    async def find(self) -> list[Candidate]:
+        """Walk; the closest nodes that answered, closest first."""
+        now = self.loop.time()
+        for protocol in self.protocols.values():
+            protocol.router.touch(self.node.long_id, now)
+            for contact in protocol.router.find_neighbors(self.node):
+                self.add(contact)
+        self._timers.append(self.loop.call_later(limits.LOOKUP_TIME, self.end))
+        try:
+            self.pump()
+            await self.ended
+        finally:
+            self.end()
+        return self.closest()
+
+    def closest(self) -> list[Candidate]:
+        """The closest nodes that answered."""
+        answered = (candidate for candidate in self.order if candidate.state == ANSWERED)
+        return [candidate for _, candidate in zip(range(self.ksize), answered, strict=False)]
+
+    def add(self, peer: Any) -> None:
+        """One more candidate, unless it is us, known, or nobody we may speak to."""
+        if peer.id in self._known:
+            return
+        address = (peer.ip, peer.port)
+        if address in self._addresses or address in self.state.reserved:
+            return
+        if not self.state.may_contact(peer.ip):
+            self.state.drop("contact", peer.ip)
+            return
+        self._known.add(peer.id)
+        self._addresses.add(address)
+        bisect.insort(self.order, Candidate(peer, self.node.long_id))
+
+    def end(self) -> None:
+        """Stop asking; what is in flight may still serve the routing table."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+        for timer in self._timers:
+            timer.cancel()
+
+    # -- deciding ----------------------------------------------------------------------------------
+
+    def window(self) -> Iterator[Candidate]:
+        """The k closest that are not silent, at most two of one network among them."""
+        seen: Counter[bytes] = Counter()
+        left, diverse = self.ksize, self.state.diverse
+        for candidate in self.order:
+            if candidate.state in (DEAD, SLOW):
+                continue
+            if diverse:
+                network = network_of(candidate.address[0])
+                seen[network] += 1
+                if seen[network] > limits.PAST_CONTACTS_PER_NETWORK:
+                    continue
+            yield candidate
+            left -= 1
+            if not left:
+                return
+
+    def parallel(self) -> int:
+        """How many may be in flight now: all of the window once an answer has shaped it, if all of
+        them have to be asked anyway."""
+        return self.ksize if not self.want and self._answers else self.alpha
+
+    def pump(self) -> None:
+        """Ask whom there is to ask; end when there is nobody."""
+        if self.ended.done():
+            return
+        window = list(self.window())
+        flying = sum(candidate.state == FLYING for candidate in window)
+        limit = self.parallel()
+        for candidate in window:
+            if candidate.state == NEW and flying < limit:
+                if self.requests >= limits.LOOKUP_REQUESTS:
+                    break
+                self._launch(candidate)
+                flying += 1
+        if not flying and not self._worth_waiting():
+            self.end()
+
+    def _worth_waiting(self) -> bool:
+        """Whether a late answer could still matter: nothing was found, and somebody is late."""
+        if self.want and self.holders:
+            return False
+        if not self.want and self._answers:
+            return False
+        return any(candidate.state == SLOW for candidate in self.order)
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def _launch(self, candidate: Candidate) -> None:
+        candidate.state = FLYING
+        self.requests += 1
+        protocol = self.protocol_for(candidate)
+        known = protocol.router.at(candidate.address)
+        now = self.loop.time()
+        token = known.fresh_token(now) if known is not None else b""
+        soft = self.state.rtt.soft(candidate.rtt)
+        candidate.timer = self.loop.call_later(soft, self._late, candidate)
+        self._timers.append(candidate.timer)
+        protocol.ask(
+            candidate.address,
+            "find",
+            [self.node.id, min(self.want, 255), -1],
+            wire.read_found,
+            lambda found: self._answered(candidate, found),
+            token=token,
+            size=0 if token else limits.FIND_SIZE,
+        )
+
+    def protocol_for(self, candidate: Candidate) -> MeshProtocol:
+        return self.protocols[wire.FAMILY_6 if ":" in candidate.address[0] else wire.FAMILY_4]
+
+    def _late(self, candidate: Candidate) -> None:
+        if candidate.state == FLYING:
+            candidate.state = SLOW
+            self.pump()
+
+    def _answered(self, candidate: Candidate, found: Found | None) -> None:
+        if candidate.timer is not None:
+            candidate.timer.cancel()
+        if found is None:
+            candidate.state = DEAD
+        else:
+            candidate.state, candidate.token = ANSWERED, found.token
+            self._answers += 1
+            self._learn(candidate, found)
+        if not self.ended.done():
+            self.on_answer(candidate)
+            self.pump()
+
+    def _learn(self, candidate: Candidate, found: Found) -> None:
+        protocol = self.protocol_for(candidate)
+        contact = protocol.router.at(candidate.address)
+        if contact is not None:
+            contact.token, contact.token_at = found.token, self.loop.time()
+        else:
+            protocol.introduce(candidate.id, candidate.address)
+        if self.ended.done():
+            return
+        for peer in found.peers:
+            self.add(peer)
+        if self.want and self.take(found.wires):
+            candidate.count, candidate.idle = found.total, found.idle
+            candidate.full = found.full
+            self.holders.append(candidate)
+
+    def take(self, wires: list[bytes]) -> int:
+        """Keep the records among these bytes that pass; how many did."""
+        passed = 0
+        for wire_bytes in wires:
+            record = self.state.accept(wire_bytes, self.base)
+            if record is None:
+                continue
+            passed += 1
+            place = (record.kind, record.backend, record.place)
+            known = self.found.get(place)
+            if known is None or known.sequence < record.sequence:
+                self.found[place] = record
+        return passed
+
+    def on_answer(self, candidate: Candidate) -> None:
+        """Somebody answered (or never will): is that enough?"""
+        if not self.want or not self.holders:
+            return
+        if len(self.holders) >= limits.HOLDERS:
+            self.end()
+        elif candidate is self.holders[0]:
+            self._timers.append(self.loop.call_later(limits.GRACE, self.end))

@@ -1,0 +1,99 @@
+"""What a record must pass, wherever it comes from: at the store, on receipt, at use. Pure.
+
+    wire -> length, type, meaning, time, signature (records.parse)
+         -> does it stand under the key it came with
+         -> is it the newest word of its publisher and engine that was ever seen here
+
+The newest sequences are remembered until the records that carry them expire, so that a replay of
+an older one, or of one that was withdrawn, is known as what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from privox_dht import limits, records
+from privox_dht.errors import BadRecord
+from privox_dht.records import Record, keys_of, parse
+
+REASONS = (*records.REASONS, "place", "older")
+
+
+class Gate:
+    """One node's memory of records."""
+
+    def __init__(
+        self, mesh: bytes, verified: int = limits.VERIFIED, newest: int = limits.REMEMBERED
+    ) -> None:
+        self._mesh = mesh
+        self._most_verified, self._most_newest = verified, newest
+        self._verified: OrderedDict[bytes, tuple[bytes, ...]] = OrderedDict()  # digest -> keys
+        self._newest: OrderedDict[bytes, tuple[int, int]] = OrderedDict()  # place -> sequence, end
+
+    def accept(self, wire: bytes, key: bytes, now: float) -> Record:
+        """The record in `wire`, found or to be stored under (a shard of) `key`.
+
+        Raises:
+            BadRecord: with one of `REASONS`.
+        """
+        digest = hashlib.blake2b(wire, digest_size=16).digest()
+        keys = self._verified.get(digest)
+        record = parse(wire, now, self._mesh, trusted=keys is not None)
+        if keys is None:
+            keys = self._verified[digest] = keys_of(record)
+            if len(self._verified) > self._most_verified:
+                self._verified.popitem(last=False)
+        if key not in keys:
+            raise BadRecord("place")
+        if not self._note(record):
+            raise BadRecord("older")
+        return record
+
+    def usable(self, found: Iterable[Record], now: float) -> list[Record]:
+        """Those that still hold: neither expired, nor withdrawn, nor followed by a newer one."""
+        return [
+            record
+            for record in found
+            if record.expires > now and not record.withdrawn and self._is_newest(record)
+        ]
+
+    def sweep(self, now: float) -> None:
+        """Forget the sequences of records that have expired."""
+        for place in [place for place, (_, end) in self._newest.items() if end <= now]:
+            del self._newest[place]
+
+    def _note(self, record: Record) -> bool:
+        place = _place(record)
+        sequence, end = self._newest.pop(place, (-1, 0))
+        newer = record.sequence >= sequence
+        if newer:
+            sequence, end = record.sequence, max(end, record.expires)
+        self._newest[place] = (sequence, end)
+        if len(self._newest) > self._most_newest:
+            self._newest.popitem(last=False)
+        return newer
+
+    def _is_newest(self, record: Record) -> bool:
+        return record.sequence >= self._newest.get(_place(record), (-1, 0))[0]
+
+
+def shard_of(key: bytes, publisher_id: bytes, depth: int) -> bytes:
+    """The key under which a publisher's record stands once `key` has split `depth` times."""
+    return shard(
+        key, int.from_bytes(publisher_id[:2], "big") >> (16 - depth * limits.SHARD_BITS), depth
+    )
+
+
+def shard(key: bytes, prefix: int, depth: int) -> bytes:
+    """The key of one shard: a hash of the whole key and the first bits of the publishers' ids."""
+    if not depth:
+        return key
+    name = key + bytes((depth,)) + prefix.to_bytes(2, "big")
+    return hashlib.sha1(name, usedforsecurity=False).digest()
+
+
+def _place(record: Record) -> bytes:
+    name = f"{record.kind}/{record.backend}/".encode() + record.place
+    return hashlib.blake2b(name, digest_size=16).digest()

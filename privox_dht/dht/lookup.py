@@ -1,0 +1,172 @@
+"""Finding records: one walk for all who ask, its answer kept and renewed before it is needed.
+
+find -> an answer younger than ten seconds: as it is
+     -> an older one that still holds: as it is, and a walk behind it renews it
+     -> none: the walk that is under way, or a new one
+
+walk -> the holders' random samples; more wanted: pages from the fullest holders, side by side
+     -> a key that has split, and still more wanted: its shards
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import NamedTuple
+
+from privox_dht import limits
+from privox_dht.dht import wire
+from privox_dht.dht.crawl import Candidate, MeshCrawl
+from privox_dht.dht.gate import shard
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht.publish import Spawn
+from privox_dht.dht.state import NodeState
+from privox_dht.dht.wire import Found
+from privox_dht.records import Record
+
+PAGE_ROOM = limits.MAX_DATAGRAM - wire.HEADER - 48  # bytes of records in a page
+
+
+class Kept(NamedTuple):
+    """An answer, and how it was come by."""
+
+    found: tuple[Record, ...]
+    at: float  # loop time
+    want: int
+    requests: int
+
+
+class Lookups:
+    """The look-ups of one node."""
+
+    def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
+        self._state, self._protocols, self._spawn = state, protocols, spawn
+        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self._used: dict[bytes, float] = {}  # loop time at which somebody last asked
+        self._running: dict[bytes, tuple[int, asyncio.Task[Kept]]] = {}
+        self.last_requests = 0  # datagrams the last walk asked with
+
+    async def find(self, key: bytes, want: int, *, fresh: bool = False) -> list[Record]:
+        """The records under a key that hold now: at least `want`, if there are so many."""
+        now = asyncio.get_running_loop().time()
+        self._state.counts["lookups"] += 1
+        self._used[key] = now
+        kept = self._kept.get(key)
+        if kept is not None and not fresh and (kept.want >= want or len(kept.found) < kept.want):
+            usable = self._state.gate.usable(kept.found, self._state.clock())
+            if usable and now - kept.at < limits.RECORD_LIFETIME:
+                if now - kept.at > limits.CACHE_FRESH:
+                    self._walk(key, want)
+                self._state.counts["lookups from memory"] += 1
+                return usable
+        kept = await asyncio.shield(self._walk(key, want))
+        return self._state.gate.usable(kept.found, self._state.clock())
+
+    def renew(self) -> None:
+        """Walk again for what was asked lately, before its answer grows old."""
+        now = asyncio.get_running_loop().time()
+        for key, used in list(self._used.items()):
+            kept = self._kept.get(key)
+            if now - used > limits.CACHE_WANTED or kept is None:
+                del self._used[key]
+            elif now - kept.at > limits.REFRESH_EVERY:
+                self._walk(key, kept.want)
+
+    def _walk(self, key: bytes, want: int) -> asyncio.Task[Kept]:
+        wanted, task = self._running.get(key, (0, None))
+        if task is not None and not task.done() and wanted >= want:
+            return task
+        task = self._spawn(self._look(key, want))
+        self._running[key] = (want, task)
+        task.add_done_callback(lambda done: self._ran(key, done))
+        return task
+
+    def _ran(self, key: bytes, task: asyncio.Task[Kept]) -> None:
+        if self._running.get(key, (0, None))[1] is task:
+            del self._running[key]
+
+    async def _look(self, key: bytes, want: int) -> Kept:
+        found, requests = await self._collect(key, key, 0, 0, want)
+        now = asyncio.get_running_loop().time()
+        kept = Kept(tuple(found), now, want, requests)
+        self.last_requests = requests
+        self._kept.pop(key, None)
+        if found:
+            self._kept[key] = kept
+            while len(self._kept) > limits.CACHED_LOOKUPS:
+                self._kept.popitem(last=False)
+        return kept
+
+    # -- one walk, its pages and its shards --------------------------------------------------------
+
+    async def _collect(
+        self, base: bytes, key: bytes, prefix: int, depth: int, want: int
+    ) -> tuple[list[Record], int]:
+        """The records under one key or shard, and how many requests that took."""
+        crawl = await self._crawl(base, key, want)
+        self._take_mine(crawl, key, want)
+        await self._pages(crawl, want)
+        found, requests = dict(crawl.found), crawl.requests
+        split = any(holder.full for holder in crawl.holders) or self._state.store.is_full(key)
+        if split and len(found) < want and depth < limits.SHARD_DEPTH:
+            deeper = range(prefix << limits.SHARD_BITS, (prefix + 1) << limits.SHARD_BITS)
+            for start in range(deeper.start, deeper.stop, limits.ALPHA):
+                parts = await asyncio.gather(
+                    *(
+                        self._collect(base, shard(base, part, depth + 1), part, depth + 1, want)
+                        for part in range(start, start + limits.ALPHA)
+                    )
+                )
+                for records, more in parts:
+                    requests += more
+                    for record in records:
+                        found.setdefault((record.kind, record.backend, record.place), record)
+        return list(found.values()), requests
+
+    async def _crawl(self, base: bytes, key: bytes, want: int) -> MeshCrawl:
+        crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
+        await crawl.find()
+        if self._state.reserved and not crawl.holders:  # then rather ask those as well
+            self._state.reserved.clear()
+            crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
+            await crawl.find()
+        return crawl
+
+    def _take_mine(self, crawl: MeshCrawl, key: bytes, want: int) -> None:
+        """What we hold ourselves counts like anybody's."""
+        store, now = self._state.store, self._state.clock()
+        crawl.take(store.sample(key, want, want * limits.MAX_RECORD * 2, now))
+
+    async def _pages(self, crawl: MeshCrawl, want: int) -> None:
+        """Ask the holders for more of what they have, the fullest first, until it is enough."""
+        budget = max(limits.PAGES, want)
+        for holder in sorted(crawl.holders, key=lambda holder: -holder.count):
+            missing = min(want, max(h.count for h in crawl.holders)) - len(crawl.found)
+            if missing <= 0 or budget <= 0 or not holder.token:
+                return
+            starts = self._rows(crawl, holder, want)[:budget]
+            budget -= len(starts)
+            crawl.requests += len(starts)
+            for at in range(0, len(starts), limits.PAGES):
+                some = starts[at : at + limits.PAGES]
+                await asyncio.gather(*(self._page(crawl, holder, start) for start in some))
+
+    def _rows(self, crawl: MeshCrawl, holder: Candidate, want: int) -> list[int]:
+        """Where the pages begin: the idle first, from a random one on if there are enough."""
+        longest = max((len(record.wire) for record in crawl.found.values()), default=1)
+        step = max(1, min(limits.MAX_RECORDS_IN_DATAGRAM, PAGE_ROOM // (longest + 3)))
+        first = 0
+        if holder.idle > want:
+            first = self._state.rng.randrange(holder.idle - want + 1)
+        return list(range(first, min(holder.count, first + want), step))
+
+    async def _page(self, crawl: MeshCrawl, holder: Candidate, start: int) -> None:
+        found: Found | None = await crawl.protocol_for(holder).call(
+            holder.address,
+            "find",
+            [crawl.node.id, limits.MAX_RECORDS_IN_DATAGRAM, start],
+            wire.read_found,
+            token=holder.token,
+        )
+        if found is not None:
+            crawl.take(found.wires)

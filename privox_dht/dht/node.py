@@ -1,0 +1,407 @@
+"""A node of the DHT: the one object that the rest of the project speaks to.
+
+enter    -> listening on UDP, one socket for each family and one more to ping newcomers from
+join     -> neighbours pinged, our own neighbourhood walked to
+publish  -> our signed record at the closest nodes of each of its keys
+find     -> records, verified, unexpired, the newest only
+leave    -> nothing of it is left: no task, no socket; good contacts in the state folder
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from privox_dht import limits
+from privox_dht.dht import contacts, sockets, wire
+from privox_dht.dht.addresses import Address, is_loopback, is_usable
+from privox_dht.dht.answers import Answers
+from privox_dht.dht.crawl import MeshCrawl
+from privox_dht.dht.lookup import Lookups
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht.publish import Publisher
+from privox_dht.dht.reach import DialBack, Reach
+from privox_dht.dht.state import NodeState
+from privox_dht.dht.table import Contact
+from privox_dht.dht.upkeep import upkeep
+from privox_dht.errors import ConfigError, NotJoined
+from privox_dht.identity import Identity
+from privox_dht.records import FARM, Record, farm_key, service_key
+from privox_dht.speech import BACKENDS
+
+log = logging.getLogger(__name__)
+
+JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
+FILLS = 3  # walks to random ids after joining, so that far buckets are not empty
+
+
+class DhtNode:
+    """One node; an async context manager."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        network: str = "privox",
+        host: str | None = "0.0.0.0",
+        port: int = 0,
+        guest: bool = False,
+        state: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        """
+        Args:
+            identity: whose id we have and whose key answers pings.
+            network: the name of the mesh.
+            host: what to listen on; None and `::` mean every address of both families.
+            port: UDP port, 0 for any.
+            guest: ask to be remembered by nobody (clients, and nodes that cannot be reached).
+            state: the folder in which good contacts are kept across restarts.
+            clock: seconds since the epoch.
+            rng: where chance comes from.
+        """
+        self._state = NodeState(identity, network, clock, rng or random.SystemRandom())
+        self._state.guest = guest
+        self._host, self._wanted_port, self._folder = host, port, state
+        self._protocols: dict[int, MeshProtocol] = {}
+        self._probers: list[MeshProtocol] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._answers = Answers(self._state)
+        self._lookups = Lookups(self._state, self._protocols, self._spawn)
+        self._publisher: Publisher | None = None
+        self._dial_back = DialBack(self._state, self._protocols, self._spawn)
+        self._answers.dial = self._dial_back.dial
+        self._answers.refer = self._dial_back.refer
+        self._answers.knock = self._dial_back.knocked
+        self.port = 0
+
+    def __repr__(self) -> str:
+        kind = "guest" if self.guest else "node"
+        return f"<DhtNode {kind} {self._state.identity.peer_id[:8]}: {self._table_size()} contacts>"
+
+    @property
+    def mesh(self) -> bytes:
+        """The tag of our mesh."""
+        return self._state.mesh
+
+    @property
+    def guest(self) -> bool:
+        """Whether others are asked not to remember us."""
+        return self._state.guest
+
+    @guest.setter
+    def guest(self, guest: bool) -> None:
+        self._state.guest = guest
+
+    @property
+    def private(self) -> bool | None:
+        """Whether this mesh is on private addresses; None before anybody was met."""
+        return self._state.private
+
+    def allows(self, ip: str) -> bool:
+        """Whether an address that a stranger named may be dialled: a global one, or any machine's
+        in a mesh that is itself on private addresses."""
+        return is_usable(ip, self._state.private is not False)
+
+    # -- lifetime ----------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._listen()
+        except BaseException:
+            self._close()
+            raise
+        self._publisher = Publisher(self._state, self._protocols, self._spawn)
+        self._spawn(upkeep(self._state, self._protocols, self._lookups, self.save_contacts))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.save_contacts()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._close()
+        await asyncio.sleep(0)  # the loop closes transports in its next round
+
+    def _close(self) -> None:
+        for protocol in (*self._protocols.values(), *self._probers):
+            protocol.close()
+
+    async def _listen(self) -> None:
+        for try_ in range(sockets.FREE_PORT_TRIES):
+            try:
+                for family, host in sockets.hosts_of(self._host).items():
+                    await self._listen_on(family, host)
+                return
+            except OSError as exc:
+                self._close()
+                self._protocols.clear()
+                if self._wanted_port or try_ + 1 == sockets.FREE_PORT_TRIES:
+                    where = f"{self._host or 'any'} UDP port {self._wanted_port}"
+                    why = exc.strerror or exc
+                    raise ConfigError(f"cannot listen on {where}: {why}") from exc
+                self.port = 0
+
+    async def _listen_on(self, family: int, host: str) -> None:
+        port = self.port or self._wanted_port
+
+        def factory() -> MeshProtocol:
+            return MeshProtocol(self._state, answer=self._answers)
+
+        try:
+            protocol, self.port = await self._open(factory, host, port)
+        except OSError:
+            if family == wire.FAMILY_6 and self._protocols and not sockets.has_ipv6():
+                return
+            raise
+        self._protocols[family] = protocol
+        self._state.families |= family
+        self._answers.tables.append(protocol.router)
+        prober, _ = await self._open(
+            lambda: MeshProtocol(self._state, router=protocol.router), host, 0
+        )
+        protocol.prober = prober
+        self._probers.append(prober)
+
+    async def _open(
+        self, factory: Callable[[], MeshProtocol], host: str, port: int
+    ) -> tuple[MeshProtocol, int]:
+        """Where sockets come from; a simulation has its own."""
+        return await sockets.open_udp(factory, host, port)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that ends with this node at the latest."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._state.drop("internal")
+            log.error("! a task of %r failed", self, exc_info=task.exception())
+
+    # -- joining -----------------------------------------------------------------------------------
+
+    async def join(
+        self, neighbours: Sequence[Address], timeout: float = limits.JOIN_TIMEOUT
+    ) -> int:
+        """Become part of the mesh; how many contacts we have then.
+
+        Raises:
+            NotJoined: nobody answered; the message says who was tried.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        kept = contacts.load(self._folder, self._state.clock()) if self._folder else []
+        try:
+            async with asyncio.timeout_at(deadline):
+                named = await sockets.resolve(neighbours, self._state.families)
+        except TimeoutError:
+            named = []
+        everybody = list(dict.fromkeys([*named, *kept]))
+        if not neighbours and not kept:
+            return self._table_size()
+        met = await self._meet(everybody, deadline)
+        if not met:
+            tried = ", ".join(f"{host}:{port}" for host, port in (neighbours or kept))
+            raise NotJoined(f"no neighbour answered within {timeout:g} s; tried {tried}")
+        if self.guest:
+            await self._reserve(met)
+        walk = self._spawn(self._settle())
+        await asyncio.wait([walk], timeout=max(0.0, deadline - loop.time()))
+        self.save_contacts()
+        return self._table_size()
+
+    async def _meet(self, addresses: list[Address], deadline: float) -> list[Contact]:
+        """Ping everybody until somebody has answered, then a moment more."""
+        loop = asyncio.get_running_loop()
+        met: list[Contact] = []
+        while not met and loop.time() < deadline:
+            began = loop.time()
+            pings = [self._spawn(self._ping(address, met)) for address in addresses]
+            some: set[asyncio.Task[Any]] = set(pings)
+            end = deadline
+            while some and (left := end - loop.time()) > 0:
+                _, some = await asyncio.wait(
+                    some, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+                if met:
+                    waited = loop.time() - began
+                    end = min(end, loop.time() + min(JOIN_GRACE, limits.SOFT_LEAST + waited))
+            if not met:  # perhaps everything failed at once: there is no network just now
+                await asyncio.sleep(min(limits.SOFT_LEAST, max(0.0, deadline - loop.time())))
+        return met
+
+    async def _ping(self, address: Address, met: list[Contact]) -> None:
+        protocol = self._protocol_for(address)
+        if protocol is None:
+            return
+        answer: asyncio.Future[Contact | None] = protocol.loop.create_future()
+
+        def done(contact: Contact | None) -> None:
+            if not answer.done():
+                answer.set_result(contact)
+
+        protocol.ping(address, done, named=True)
+        contact = await answer
+        if contact is not None:
+            met.append(contact)
+
+    async def _reserve(self, met: list[Contact]) -> None:
+        """Leave a few contacts alone, so that they can dial us back as strangers."""
+        loop = asyncio.get_running_loop()
+        neighbour = met[0]
+        protocol = self._protocol_for(neighbour.address)
+        assert protocol is not None
+        found: wire.Found | None = await protocol.call(
+            neighbour.address,
+            "find",
+            [self._state.identity.dht_id, 0, -1],
+            wire.read_found,
+            token=neighbour.token,
+        )
+        if found is None:
+            return
+        strangers = [
+            (peer.ip, peer.port)
+            for peer in found.peers
+            if not self._state.has_contacted((peer.ip, peer.port))
+            and self._state.may_contact(peer.ip)
+        ]
+        self._state.reserved.update(strangers[-limits.RESERVED :])
+        loop.call_later(limits.RESERVED_FOR, self._state.reserved.clear)
+
+    async def _settle(self) -> None:
+        """Walk to our own id; then, behind the joiner, to a few others."""
+        await self._walk(self._state.identity.dht_id)
+        self._spawn(self._fill())
+
+    async def _fill(self) -> None:
+        for _ in range(FILLS):
+            await self._walk(self._state.rng.randbytes(wire.ID))
+
+    async def _walk(self, target: bytes) -> None:
+        await MeshCrawl(self._state, self._protocols, target).find()
+
+    # -- publishing and finding --------------------------------------------------------------------
+
+    async def publish(self, record: Record) -> int:
+        """Leave our signed record (or its withdrawal) with the closest nodes of each of its keys.
+
+        Returns:
+            How many nodes hold it now, under the key where the fewest do.
+        """
+        assert self._publisher is not None
+        self._state.counts["published"] += 1
+        return await self._publisher.publish(record)
+
+    async def find(
+        self,
+        kind: str,
+        backend: str = "",
+        *narrower: str,
+        want: int = limits.FIND_WANT,
+        fresh: bool = False,
+    ) -> list[Record]:
+        """Records of a kind: verified, unexpired, the newest of each producer and engine, none
+        withdrawn; the idle first, otherwise in random order.
+
+        Args:
+            backend: "cpu" or "gpu"; empty for both (a farm has none).
+            narrower: words such as "language=de" or "model=small".
+            want: how many are enough; a look-up may find fewer.
+            fresh: ask the mesh even if a good answer is at hand.
+        """
+        backends = (backend,) if backend or kind == FARM else BACKENDS
+        keys = [service_key(self.mesh, kind, one, *narrower) for one in backends]
+        parts = await asyncio.gather(*(self._lookups.find(key, want, fresh=fresh) for key in keys))
+        found = [record for part in parts for record in part]
+        self._state.rng.shuffle(found)
+        found.sort(key=lambda record: record.idle == 0)
+        return found[:want]
+
+    async def find_farm(self, public: bytes) -> Record | None:
+        """The record of the farm with this key; None if it has none just now."""
+        found = await self._lookups.find(farm_key(self.mesh, public), 1)
+        return next((record for record in found if record.publisher == public), None)
+
+    async def dial_back(self, tcp_port: int | None) -> Reach:
+        """Whether strangers can reach our UDP port and, if given, this TCP port."""
+        return await self._dial_back.ask(tcp_port)
+
+    def allows(self, ip: str) -> bool:
+        """Whether an address that a record gives may be dialled: any machine's in a private mesh
+        (this very one only if the mesh is on it), else only global ones."""
+        if is_loopback(ip) and not any(is_loopback(there) for there, _ in self.contacts()):
+            return False
+        return is_usable(ip, self._state.private is not False)
+
+    def remembered(self) -> list[Address]:
+        """Nodes known from the last time, which `join` tries too."""
+        return contacts.load(self._folder, self._state.clock()) if self._folder else []
+
+    # -- what there is to know ---------------------------------------------------------------------
+
+    def contacts(self) -> list[Address]:
+        """The addresses of all contacts."""
+        return [contact.address for contact in self._contacts()]
+
+    def observed(self) -> list[Address]:
+        """Our own addresses as two or more neighbours see them, best first."""
+        return self._state.observed()
+
+    def clock_offset(self) -> float | None:
+        """How far our neighbours' clocks are ahead of ours (median, seconds)."""
+        return self._state.clock_offset()
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers for logs and status pages."""
+        state = self._state
+        return {
+            "contacts": self._table_size(),
+            "guest": state.guest,
+            "private": state.private,
+            "rtt_ms": round(state.rtt.mean * 1e3, 2),
+            "rtt_spread_ms": round(state.rtt.spread * 1e3, 2),
+            "records": len(state.store),
+            "lookups": state.counts["lookups"],
+            "lookups_from_memory": state.counts["lookups from memory"],
+            "last_lookup_requests": self._lookups.last_requests,
+            "asked": state.counts["asked"],
+            "unanswered": state.counts["unanswered"],
+            "sent": state.counts["sent"],
+            "received": state.counts["received"],
+            "dropped": state.dropped,
+        }
+
+    def save_contacts(self) -> None:
+        """Write good contacts to the state folder, if we have one."""
+        some = self._contacts()
+        if self._folder is None or not some:
+            return
+        ahead = self._state.clock() - asyncio.get_running_loop().time()
+        contacts.save(self._folder, ((c.address, c.seen + ahead) for c in some))
+
+    def _contacts(self) -> list[Contact]:
+        return [c for protocol in self._protocols.values() for c in protocol.router.contacts()]
+
+    def _table_size(self) -> int:
+        return sum(len(protocol.router) for protocol in self._protocols.values())
+
+    def _protocol_for(self, address: Address) -> MeshProtocol | None:
+        return self._protocols.get(wire.FAMILY_6 if ":" in address[0] else wire.FAMILY_4)

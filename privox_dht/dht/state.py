@@ -1,0 +1,162 @@
+"""What the sockets of one node have in common: who it is, what it holds, whom it may speak to.
+
+A mesh is private when its neighbours are: then any machine's address may be contacted. One whose
+neighbours are global is public, and there only global addresses are contacted or handed out. A
+first node, told of no neighbour, is in a public mesh from the first proven global contact on.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from statistics import median
+
+from privox_dht import limits
+from privox_dht.dht import gate as gates
+from privox_dht.dht import wire
+from privox_dht.dht.addresses import (
+    Address,
+    is_global,
+    is_loopback,
+    is_usable,
+    network_of,
+    pack_address,
+)
+from privox_dht.dht.gate import Gate
+from privox_dht.dht.guards import Rates, RoundTrip, Tokens
+from privox_dht.dht.store import RecordStore
+from privox_dht.errors import BadRecord
+from privox_dht.identity import Identity
+from privox_dht.records import Record, mesh_tag
+
+log = logging.getLogger(__name__)
+
+REASONS = (
+    *wire.REASONS,
+    "rate",  # a source asked for more than its share
+    "token",  # something that only a proven address may have
+    "unasked",  # an answer to nothing we asked
+    "address",  # an answer from another address than the one asked
+    "proof",  # a ping's answer without the key that belongs to the id
+    "self",  # we were told of ourselves
+    "flight",  # too many requests of our own are waiting
+    "unsendable",  # the operating system would not send it
+    "vouch",  # a dial-back asked for by nobody we know, or too often
+    *(f"record {reason}" for reason in gates.REASONS),
+    "record full",  # no room under that key, from that source, or at all
+    "internal",  # our own mistake, while answering
+)
+
+
+class NodeState:
+    """One node's shared state."""
+
+    def __init__(
+        self, identity: Identity, network: str, clock: Callable[[], float], rng: random.Random
+    ) -> None:
+        self.identity = identity
+        self.mesh = mesh_tag(network)
+        self.clock = clock
+        self.rng = rng
+        self.guest = False
+        self.families = 0  # flags of the sockets we have
+        self.private: bool | None = None  # None: not known yet, treated as private
+        self.store = RecordStore(rng)
+        self.gate = Gate(self.mesh)
+        self.tokens = Tokens(rng)
+        self.rates = Rates(limits.SOURCE_RATE, limits.SOURCE_BURST)
+        self.proofs = Rates(1 / limits.RESERVED_FOR, 2.0)  # per address: who failed waits
+        self.rtt = RoundTrip()
+        self.dropped: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.heard_at = 0.0  # loop time of the last answer to anything we asked
+        self.reserved: set[Address] = set()  # strangers kept for dialling us back
+        self._contacted: OrderedDict[Address, None] = OrderedDict()
+        self._views: OrderedDict[Address, tuple[Address, float]] = OrderedDict()
+
+    @property
+    def diverse(self) -> bool:
+        """Whether contacts of one network are counted: an owner can have many private ones."""
+        return self.private is False
+
+    @property
+    def flags(self) -> int:
+        return self.families | (wire.GUEST if self.guest else 0)
+
+    def may_contact(self, ip: str) -> bool:
+        """Whether an address is one we may speak to or hand out."""
+        family = wire.FAMILY_6 if ":" in ip else wire.FAMILY_4
+        return bool(self.families & family) and is_usable(ip, self.private is not False)
+
+    def note_contacted(self, address: Address) -> None:
+        """We are about to send to an address: a NAT will let it in from now on."""
+        if self.guest:  # whoever is known to be reachable need not remember
+            self._contacted[_party(address)] = None
+            if len(self._contacted) > limits.SOURCES:
+                self._contacted.popitem(last=False)
+
+    def has_contacted(self, address: Address) -> bool:
+        """Whether we ever sent to that machine (on loopback: to that port)."""
+        return _party(address) in self._contacted
+
+    def drop(self, reason: str, detail: str = "") -> None:
+        """Count something a stranger sent that came to nothing."""
+        self.dropped[reason] += 1
+        log.debug("! dropped (%s) %s", reason, detail)
+
+    def accept(self, wire_bytes: bytes, key: bytes) -> Record | None:
+        """The record in a stranger's bytes if it passes the gate; else it is counted."""
+        try:
+            return self.gate.accept(wire_bytes, key, self.clock())
+        except BadRecord as exc:
+            self.drop(f"record {exc.reason}")
+            return None
+
+    def met(self, ip: str, *, named: bool = False) -> None:
+        """A node was proven at `ip`; `named` if our owner told us to ask there."""
+        if is_global(ip):
+            if named or self.private is None:
+                self.private = False
+        elif named and self.private is None:
+            self.private = True
+
+    # -- what others see of us ---------------------------------------------------------------------
+
+    def note_view(self, observer: Address, seen: Address, offset: float) -> None:
+        """A proven neighbour said at which address it sees us, and how far its clock is ahead."""
+        self._views.pop(observer, None)
+        self._views[observer] = (seen, offset)
+        if len(self._views) > limits.OBSERVERS:
+            self._views.popitem(last=False)
+
+    def observed(self) -> list[Address]:
+        """Our own addresses, as two or more neighbours see them, best first."""
+        votes: Counter[Address] = Counter()
+        voters: dict[Address, set[bytes]] = {}
+        for observer, (seen, _) in self._views.items():
+            if not is_usable(seen[0], self.private is not False):
+                continue
+            voter = network_of(observer[0]) if self.diverse else pack_address(*observer)
+            if voter not in voters.setdefault(seen, set()):
+                voters[seen].add(voter)
+                votes[seen] += 1
+        return [address for address, count in votes.most_common() if count >= 2]
+
+    def clock_offset(self) -> float | None:
+        """The median of how far our neighbours' clocks are ahead of ours, in seconds."""
+        offsets = [offset for _, offset in self._views.values()]
+        return median(offsets) if offsets else None
+
+    def is_elsewhere(self, ip: str) -> bool:
+        """Whether we know that `ip` is not ours: then nobody gets our signature for it."""
+        if not self.diverse or not is_global(ip):
+            return False
+        known = [mine for mine, _ in self.observed() if (":" in mine) == (":" in ip)]
+        return bool(known) and ip not in known
+
+
+def _party(address: Address) -> Address:
+    """Whom a NAT that filters by address takes for one: the machine. On loopback, the port."""
+    return address if is_loopback(address[0]) else (address[0], 0)

@@ -1,0 +1,80 @@
+"""What a node does while nobody asks: forget, ping the silent, walk where it knows few.
+
+every 15 s: expired records and sequences go
+            -> contacts silent for ten minutes are pinged, those that fail twice go
+            -> a bucket without a look-up for 15 min is walked to
+            -> answers that somebody used lately are renewed
+            -> a node left without contacts pings those it had
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from privox_dht import limits
+from privox_dht.dht import wire
+from privox_dht.dht.addresses import Address
+from privox_dht.dht.crawl import MeshCrawl
+from privox_dht.dht.lookup import Lookups
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht.state import NodeState
+
+SAVE_EVERY = 20  # rounds between two savings of the contacts: five minutes
+
+
+async def upkeep(
+    state: NodeState,
+    protocols: dict[int, MeshProtocol],
+    lookups: Lookups,
+    save: Callable[[], None],
+) -> None:
+    """Go on until cancelled."""
+    had: list[tuple[bytes, Address]] = []
+    rounds = 0
+    while True:
+        await asyncio.sleep(limits.REFRESH_EVERY * (0.9 + 0.2 * state.rng.random()))
+        rounds += 1
+        now = state.clock()
+        state.store.sweep(now)
+        state.gate.sweep(now)
+        lookups.renew()
+        had = _lost(protocols, had)
+        for protocol in protocols.values():
+            _ping_silent(protocol)
+            await _walk_thin(state, protocols, protocol)
+        if rounds % SAVE_EVERY == 0:
+            save()
+
+
+def _lost(
+    protocols: dict[int, MeshProtocol], had: list[tuple[bytes, Address]]
+) -> list[tuple[bytes, Address]]:
+    """Our contacts now; if there are none, those we had are pinged."""
+    now = [(c.id, c.address) for p in protocols.values() for c in p.router.contacts()]
+    if now or not had:
+        return now[: limits.CONTACTS_KEPT]
+    for node_id, address in had:
+        protocol = protocols.get(wire.FAMILY_6 if ":" in address[0] else wire.FAMILY_4)
+        if protocol is not None:
+            protocol.ping(address, lambda contact: None, expected=node_id)
+    return had
+
+
+def _ping_silent(protocol: MeshProtocol) -> None:
+    now = asyncio.get_running_loop().time()
+    for contact in protocol.router.stale(now, limits.REFRESH_PINGS):
+        protocol.ping(contact.address, lambda contact: None, expected=contact.id)
+
+
+async def _walk_thin(
+    state: NodeState, protocols: dict[int, MeshProtocol], protocol: MeshProtocol
+) -> None:
+    now = asyncio.get_running_loop().time()
+    bucket = protocol.router.thin_bucket(now)
+    if bucket is None:
+        return
+    bucket.last_updated = now
+    if len(protocol.router):
+        target = state.rng.randint(*bucket.range).to_bytes(wire.ID, "big")
+        await MeshCrawl(state, protocols, target).find()

@@ -1,0 +1,338 @@
+"""What DHT nodes say to each other, byte by byte. Pure.
+
+    datagram = version (1) | mesh tag (8) | kind (1) | message id (8) | body (msgpack)
+    request  = [method, sender id, flags, token, arguments, padding]
+    answer   = a map of one-letter keys; see `Pong`, `Found`, `Stored`, `Dialled`
+
+    ping   nonce, address asked   ->  key, signature over both, asker's address, time, token
+    find   target, want, start    ->  token, closer contacts, records, how many there are
+    put    base key, depth, wires ->  token, what became of each
+    dial   third node, TCP port, nonce                 -> whether TCP came through
+    refer  asker's address, TCP port, nonce            -> the same, helper to third node
+    knock  nonce                                       -> nothing: arriving is what it says
+
+Every datagram goes through `seal` and `unseal`, both ways. Whatever is wrong with one is said as
+BadMessage with one of `REASONS`; nothing else is ever raised here for a stranger's bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgpack
+
+from privox_dht import limits
+from privox_dht.dht.addresses import pack_address, unpack_address, unpack_ip
+from privox_dht.errors import BadMessage
+
+REQUEST, ANSWER = 0, 1  # the kind of a datagram
+ID = 20  # bytes of a node's id and of a key
+TOKEN = 8  # bytes of a write token
+NONCE = 16  # bytes
+GUEST = 1  # flag: do not remember me
+FAMILY_4, FAMILY_6 = 2, 4  # flags: I can speak to such addresses
+PROOF_DOMAIN = b"privox_dht ping 1\0"  # what a ping's answer signs starts with this
+HELD, REFUSED, FULL = 1, 0, 2  # what became of a record that was put
+ARRIVED, MISSED, UNTRIED = 1, 0, 2  # what became of a dial-back
+
+REASONS = (
+    "short",  # fewer bytes than a header has
+    "long",  # more than MAX_DATAGRAM
+    "version",  # another protocol version
+    "mesh",  # another mesh
+    "kind",  # neither request nor answer
+    "shape",  # not the msgpack of a request or an answer
+    "sender",  # an id that is not 20 bytes
+    "method",  # asked for something we do not do
+    "argument",  # of a wrong type, length or range
+    "contact",  # an address in an answer that nobody may have
+)
+_HEADER = struct.Struct(">B8sB8s")
+HEADER = _HEADER.size
+_FRAME = 12  # bytes that msgpack puts around the padding and the largest arguments, at most
+
+
+class Request(NamedTuple):
+    """A request, its arguments checked by `METHODS`."""
+
+    method: str
+    sender: bytes
+    flags: int
+    token: bytes
+    arguments: list[Any]
+
+
+class Pong(NamedTuple):
+    """The answer to a ping: who it is, proven, and what it sees of us."""
+
+    public: bytes
+    signature: bytes
+    observed: tuple[str, int]  # our address, as it sees us
+    time: float  # seconds since the epoch, by its clock
+    token: bytes
+
+
+class Peer(NamedTuple):
+    """A node as others tell of it: not proven."""
+
+    id: bytes
+    ip: str
+    port: int
+
+
+class Found(NamedTuple):
+    """The answer to a find."""
+
+    token: bytes
+    peers: list[Peer]
+    wires: list[bytes]
+    total: int  # records under the key that are not withdrawn
+    idle: int  # of those, producers that said they were idle; they are the first rows
+    full: bool  # the key has split: shards hold more
+
+
+class Stored(NamedTuple):
+    """The answer to a put."""
+
+    token: bytes
+    fates: list[int]
+    full: bool
+
+
+class Dialled(NamedTuple):
+    """The answer to a dial and to a refer."""
+
+    knocked: bool
+    tcp: int
+
+
+# -- the one pair of functions every datagram goes through -----------------------------------------
+
+
+def seal(mesh: bytes, kind: int, message: bytes, body: object) -> bytes:
+    """The datagram of a body."""
+    packed: bytes = msgpack.packb(body)
+    return _HEADER.pack(limits.PROTOCOL_VERSION, mesh, kind, message) + packed
+
+
+def unseal(mesh: bytes, datagram: bytes) -> tuple[int, bytes, bytes]:
+    """Kind, message id and packed body of a datagram.
+
+    Raises:
+        BadMessage: it is not one of this version and mesh.
+    """
+    if len(datagram) <= HEADER:
+        raise BadMessage("short")
+    if len(datagram) > limits.MAX_DATAGRAM:
+        raise BadMessage("long")
+    version, tag, kind, message = _HEADER.unpack_from(datagram)
+    if version != limits.PROTOCOL_VERSION:
+        raise BadMessage("version")
+    if tag != mesh:
+        raise BadMessage("mesh")
+    if kind not in (REQUEST, ANSWER):
+        raise BadMessage("kind")
+    return kind, message, datagram[HEADER:]
+
+
+def unpack(packed: bytes) -> Any:
+    """The body that was packed.
+
+    Raises:
+        BadMessage: it is not msgpack, or too wide to be ours.
+    """
+    try:
+        return msgpack.unpackb(packed, max_array_len=32, max_map_len=16)
+    except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
+        raise BadMessage("shape") from exc
+
+
+# -- requests --------------------------------------------------------------------------------------
+
+
+def request_body(
+    method: str, sender: bytes, flags: int, token: bytes, arguments: list[Any], size: int
+) -> list[Any]:
+    """A request padded to about `size` bytes, so that its answer may be longer."""
+    bare = HEADER + len(method) + ID + len(token) + _weight(arguments) + _FRAME
+    return [method, sender, flags, token, arguments, bytes(max(0, size - bare))]
+
+
+def read_request(body: Any) -> Request:
+    """The request in a body, checked down to the range of each argument.
+
+    Raises:
+        BadMessage: it is none.
+    """
+    if type(body) is not list or len(body) != 6:
+        raise BadMessage("shape")
+    method, sender, flags, token, arguments, padding = body
+    if type(sender) is not bytes or len(sender) != ID:
+        raise BadMessage("sender")
+    if type(method) is not str or method not in METHODS:
+        raise BadMessage("method")
+    if type(flags) is not int or not 0 <= flags < 256 or type(padding) is not bytes:
+        raise BadMessage("shape")
+    if type(token) is not bytes or len(token) not in (0, TOKEN):
+        raise BadMessage("shape")
+    checks = METHODS[method]
+    if type(arguments) is not list or len(arguments) != len(checks):
+        raise BadMessage("argument")
+    for check, argument in zip(checks, arguments, strict=True):
+        if not check(argument):
+            raise BadMessage("argument", method)
+    return Request(method, sender, flags, token, arguments)
+
+
+def _octets(*lengths: int) -> Any:
+    return lambda value: type(value) is bytes and len(value) in lengths
+
+
+def _number(least: int, most: int) -> Any:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _is_address(value: object) -> bool:
+    return type(value) is bytes and len(value) in (6, 18) and value[-2:] != b"\0\0"
+
+
+def _are_wires(value: object) -> bool:
+    return (
+        type(value) is list
+        and 0 < len(value) <= limits.MAX_RECORDS_IN_DATAGRAM
+        and all(type(wire) is bytes for wire in value)
+    )
+
+
+METHODS: dict[str, tuple[Any, ...]] = {
+    "ping": (_octets(NONCE), _is_address),
+    "find": (_octets(ID), _number(0, 255), _number(-1, 1 << 20)),
+    "put": (_octets(ID), _number(0, limits.SHARD_DEPTH), _are_wires),
+    "dial": (_is_address, _number(0, 65535), _octets(NONCE)),
+    "refer": (_is_address, _number(0, 65535), _octets(NONCE)),
+    "knock": (_octets(NONCE),),
+}
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+def read_pong(body: Any) -> Pong:
+    """Raises BadMessage: it is not the answer to a ping."""
+    fields = _fields(body)
+    public, signature, seen, moment = (fields.get(name) for name in "kson")
+    if type(public) is not bytes or len(public) != 32:
+        raise BadMessage("shape")
+    if type(signature) is not bytes or len(signature) != 64:
+        raise BadMessage("shape")
+    if type(moment) is not int or not 0 <= moment < 1 << 50:
+        raise BadMessage("shape")
+    if type(seen) is not bytes or not _is_address(seen):
+        raise BadMessage("shape")
+    return Pong(public, signature, unpack_address(seen), moment / 1000, _token(fields))
+
+
+def read_found(body: Any) -> Found:
+    """Raises BadMessage: it is not the answer to a find."""
+    fields = _fields(body)
+    wires = fields.get("r", [])
+    if wires and not _are_wires(wires):
+        raise BadMessage("shape")
+    count, idle = fields.get("c", 0), fields.get("i", 0)
+    if type(count) is not int or type(idle) is not int or not 0 <= idle <= count < 1 << 20:
+        raise BadMessage("shape")
+    peers = [*_unpack_peers(fields.get("n", b""), 4), *_unpack_peers(fields.get("m", b""), 16)]
+    return Found(_token(fields), peers, wires, count, idle, fields.get("f") is True)
+
+
+def read_stored(body: Any) -> Stored:
+    """Raises BadMessage: it is not the answer to a put."""
+    fields = _fields(body)
+    fates = fields.get("s")
+    if type(fates) is not list or len(fates) > limits.MAX_RECORDS_IN_DATAGRAM:
+        raise BadMessage("shape")
+    if not all(type(fate) is int and fate in (HELD, REFUSED, FULL) for fate in fates):
+        raise BadMessage("shape")
+    return Stored(_token(fields), fates, fields.get("f") is True)
+
+
+def read_dialled(body: Any) -> Dialled:
+    """Raises BadMessage: it is not the answer to a dial or a refer."""
+    fields = _fields(body)
+    tcp = fields.get("d")
+    if type(tcp) is not int or tcp not in (ARRIVED, MISSED, UNTRIED):
+        raise BadMessage("shape")
+    return Dialled(fields.get("u") is True, tcp)
+
+
+def _fields(body: Any) -> dict[str, Any]:
+    if type(body) is not dict:
+        raise BadMessage("shape")
+    return body
+
+
+def _token(fields: dict[str, Any]) -> bytes:
+    token = fields.get("t", b"")
+    if type(token) is not bytes or len(token) not in (0, TOKEN):
+        raise BadMessage("shape")
+    return token
+
+
+def proof(nonce: bytes, address: bytes) -> bytes:
+    """What a node signs to show that it holds its key, at the address it was asked at."""
+    return PROOF_DOMAIN + nonce + address
+
+
+# -- contacts, 26 or 38 bytes each -----------------------------------------------------------------
+
+
+def peer_size(ip: str) -> int:
+    """Bytes a contact takes in an answer."""
+    return ID + (18 if ":" in ip else 6)
+
+
+def pack_peers(peers: Iterable[Any]) -> dict[str, bytes]:
+    """The fields `n` and `m` of an answer: contacts by family."""
+    four = six = b""
+    for peer in peers:
+        packed = peer.id + pack_address(peer.ip, peer.port)
+        if len(packed) == ID + 6:
+            four += packed
+        else:
+            six += packed
+    fields = {}
+    if four:
+        fields["n"] = four
+    if six:
+        fields["m"] = six
+    return fields
+
+
+def _unpack_peers(packed: Any, octets: int) -> list[Peer]:
+    size = ID + octets + 2
+    if type(packed) is not bytes or len(packed) % size:
+        raise BadMessage("shape")
+    if len(packed) > size * limits.MAX_CONTACTS_IN_DATAGRAM:
+        raise BadMessage("shape")
+    peers = []
+    for at in range(0, len(packed), size):
+        end = at + size
+        port = packed[end - 2] << 8 | packed[end - 1]
+        if not port:
+            raise BadMessage("contact", "port 0")
+        peers.append(Peer(packed[at : at + ID], unpack_ip(packed[at + ID : end - 2]), port))
+    return peers
+
+
+def _weight(arguments: list[Any]) -> int:
+    total = 0
+    for argument in arguments:
+        if type(argument) is bytes:
+            total += len(argument) + 2
+        elif type(argument) is list:
+            total += _weight(argument) + len(argument)
+        else:
+            total += 1
+    return total
