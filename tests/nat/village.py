@@ -1,0 +1,148 @@
+"""The programs of a mesh at their places in a lab, and what a test asks of them.
+
+    Village.node("other", "--services", "stt/cpu")   privox-node there, listening
+    node.published()                                 its routes, once others can find it
+    Village.ask("client", "list")                    privox-client there, to its end
+    Village.asking("client", ...)                    the same, going on while the test does harm
+
+Everybody is told `--neighbours` and what to serve, and nothing else: what the network is like is
+theirs to find out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+import wave
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from privox_dht import limits
+
+from .lab import Lab, LabError
+from .programs import Program
+
+START_SECONDS = 20.0  # for a node to listen with its engines warm, on a slow and busy machine
+FIND_SECONDS = 30.0  # for a node to find out where it stands and be published
+ASK_SECONDS = 60.0  # for one job, bad luck included
+RATE = 16_000  # Hz
+
+
+def write_tone(path: Path, seconds: float) -> Path:
+    """A WAV file that an echo engine has an opinion on: its length."""
+    samples = (round(8000 * math.sin(i / 6)) for i in range(round(seconds * RATE)))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(array("h", samples).tobytes())
+    return path
+
+
+@dataclass
+class Node:
+    """A running `privox-node`."""
+
+    host: str
+    program: Program
+    peer: str = ""  # peer id
+
+    def event(self, name: str, seconds: float, *, since: int = 0) -> dict[str, Any]:
+        """The first log line of an event."""
+        line = self.program.wait_for(rf'^{{.*"event": "{name}".*}}$', seconds, since=since)
+        found: dict[str, Any] = json.loads(line[0])
+        return found
+
+    def published(self, wanted: str = "", *, since: int = 0) -> list[str]:
+        """The routes by which others find it, once there is one that says `wanted`."""
+        pattern = rf'^{{.*"event": "published".*"routes": \[[^\]]*{wanted}[^\]]*\].*}}$'
+        line = self.program.wait_for(pattern, FIND_SECONDS, since=since)
+        routes: list[str] = json.loads(line[0])["routes"]
+        return routes
+
+
+@dataclass
+class Answer:
+    """How a `privox-client` ended."""
+
+    code: int
+    text: str  # all it said
+    seconds: float
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The JSON object it printed."""
+        lines = [line for line in self.text.splitlines() if line.startswith("{")]
+        if not lines:
+            raise LabError(f"no JSON in what the client said ({self.code}):\n{self.text}")
+        found: dict[str, Any] = json.loads(lines[-1])
+        return found
+
+    @property
+    def transcript(self) -> str:
+        return str(self.said["transcript"]["text"]).strip()
+
+
+@dataclass
+class Asking:
+    """A `privox-client` under way."""
+
+    program: Program
+    began: float
+
+    def answer(self, seconds: float = ASK_SECONDS) -> Answer:
+        code = self.program.wait(seconds)
+        return Answer(code, self.program.output, time.monotonic() - self.began)
+
+
+class Village:
+    """The mesh of one lab. Its first node is the first that is started."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.nodes: dict[str, Node] = {}
+        self._asked = 0
+
+    @property
+    def neighbours(self) -> list[str]:
+        """How everybody is told to join."""
+        first = next(iter(self.nodes.values()), None)
+        if first is None:
+            return []
+        return ["--neighbours", f"{self.lab.address(first.host)}:{limits.DHT_PORT}"]
+
+    def node(self, host: str, *flags: str) -> Node:
+        """A node that listens; joining goes on meanwhile."""
+        state = self.lab.folder / f"{host}.state"
+        argv = [sys.executable, "-m", "nodes.cli", "--json-logs", "--state-dir", str(state)]
+        program = self.lab.spawn(host, [*argv, *self.neighbours, *flags])
+        node = Node(host, program)
+        node.peer = node.event("listening", START_SECONDS)["peer"]
+        if self.nodes:
+            node.event("joined", FIND_SECONDS)
+        self.nodes[host] = node
+        return node
+
+    def asking(self, host: str, *flags: str) -> Asking:
+        """A client at work. It is told the neighbours, and answers in JSON."""
+        self._asked += 1
+        name = f"{host}.ask{self._asked}"
+        state = self.lab.folder / f"{name}.state"
+        argv = [sys.executable, "-m", "client.cli", "--json", "--state-dir", str(state)]
+        began = time.monotonic()
+        return Asking(self.lab.spawn(host, [*argv, *self.neighbours, *flags], name=name), began)
+
+    def ask(self, host: str, *flags: str, seconds: float = ASK_SECONDS) -> Answer:
+        """The client's answer."""
+        return self.asking(host, *flags).answer(seconds)
+
+    def transcribe(self, host: str, recording: Path, *flags: str) -> Asking:
+        return self.asking(host, "--service", "stt", "--file", str(recording), *flags)
+
+    def speak(self, host: str, text: str, output: Path, *flags: str) -> Asking:
+        line = ["--service", "tts", "--text", text, "--output", str(output)]
+        return self.asking(host, *line, *flags)
