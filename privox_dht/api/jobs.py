@@ -92,7 +92,7 @@ class Jobs:
         }
 
     def _tell(self, job: Job) -> None:
-        log.info("%s", job)
+        log.info(str(job))  # as it is now: a handler may format it later
         if self.watcher:
             self.watcher(job)
 

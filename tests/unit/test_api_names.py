@@ -1,0 +1,104 @@
+"""Which ability a request means, and what is said when it means none."""
+
+from __future__ import annotations
+
+import pytest
+
+from privox_dht.api import catalogue
+from privox_dht.api.names import choose, language_of, primary
+from privox_dht.errors import Refused
+from privox_dht.speech import STT, TTS, Ability
+
+WHISPER = Ability(STT, "gpu", "faster-whisper", ("small", "large"))
+SPHINX = Ability(STT, "cpu", "pocketsphinx", ("en-us",), ("en",))
+ESPEAK = Ability(TTS, "cpu", "espeak-ng", ("en-us", "de"), ("en", "de"))
+CUSTOM = Ability(TTS, "cpu", "custom")
+ALL = (WHISPER, SPHINX, ESPEAK)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("", [WHISPER, SPHINX]),
+        ("faster-whisper", [WHISPER]),
+        ("small", [WHISPER]),
+        ("faster-whisper:large", [WHISPER]),
+        ("en-us", [SPHINX]),
+    ],
+)
+def test_a_model_is_an_engine_a_model_or_both(model: str, expected: list[Ability]) -> None:
+    assert choose(ALL, STT, model=model) == expected
+
+
+@pytest.mark.parametrize("model", ["tiny", "faster-whisper:en-us", "espeak-ng", "faster-whisper:"])
+def test_an_unknown_model_is_404_and_names_what_there_is(model: str) -> None:
+    with pytest.raises(Refused, match=r"there is faster-whisper, small, large, pocketsphinx") as e:
+        choose(ALL, STT, model=model)
+    assert (e.value.status, e.value.param) == (404, "model")
+
+
+def test_an_unknown_voice_is_404_and_names_what_there_is() -> None:
+    with pytest.raises(Refused, match=r"no voice 'amy' here; there is en-us, de") as caught:
+        choose(ALL, TTS, voice="amy")
+    assert caught.value.status == 404
+
+
+def test_a_voice_may_have_a_variant() -> None:
+    assert choose(ALL, TTS, voice="en-us+edward") == [ESPEAK]
+
+
+def test_an_engine_that_lists_no_models_takes_any() -> None:
+    assert choose((CUSTOM,), TTS, model="custom:own", voice="anything") == [CUSTOM]
+
+
+def test_a_language_is_matched_by_its_primary_tag() -> None:
+    assert choose(ALL, STT, language="en-GB") == [WHISPER, SPHINX]
+    assert choose(ALL, STT, language="fr") == [WHISPER]
+    assert choose(ALL, TTS, language="de-AT") == [ESPEAK]
+
+
+def test_an_unknown_language_is_400_and_names_what_there_is() -> None:
+    with pytest.raises(Refused, match=r"no language 'fr' here; there is en, de") as caught:
+        choose(ALL, TTS, language="fr")
+    assert caught.value.status == 400
+
+
+def test_a_named_voice_decides_and_the_language_does_not() -> None:
+    assert choose(ALL, TTS, voice="de", language="fr") == [ESPEAK]
+
+
+def test_nothing_known_of_a_service_is_left_to_the_provider() -> None:
+    assert choose((WHISPER,), TTS, voice="amy") == []
+
+
+def test_a_long_list_is_cut() -> None:
+    many = Ability(TTS, "cpu", "e", tuple(f"v{n}" for n in range(100)))
+    with pytest.raises(Refused, match="v19 and 80 more"):
+        choose((many,), TTS, voice="x")
+
+
+def test_language_tags() -> None:
+    assert language_of("") == ""
+    assert language_of("zh-Hant-TW") == "zh-Hant-TW"
+    assert primary("EN-us") == "en"
+    for wrong in ("english", "e", "en_US", "en-", "../en", "en\n"):
+        with pytest.raises(Refused):
+            language_of(wrong)
+
+
+def test_models_lists_engines_and_their_models() -> None:
+    listed = [entry["id"] for entry in catalogue.models(ALL)["data"]]
+    assert listed[:3] == ["faster-whisper", "faster-whisper:small", "faster-whisper:large"]
+    assert catalogue.model(ALL, "espeak-ng:de")["service"] == "tts"
+
+
+def test_a_model_that_is_not_there_is_404() -> None:
+    with pytest.raises(Refused) as caught:
+        catalogue.model(ALL, "gpt-9")
+    assert caught.value.status == 404
+    with pytest.raises(Refused):
+        catalogue.model((), "gpt-9")
+
+
+def test_voices_are_those_of_the_speaking_engines() -> None:
+    assert catalogue.voices(ALL)["voices"] == ["en-us", "de"]
