@@ -29,7 +29,7 @@ FRAME = 48  # bytes of an answer to a find beside its contacts and records
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
-Asked = Callable[[Request, Address], "asyncio.Future[Answer] | None"]
+Asked = Callable[[Request, Address], "asyncio.Future[Answer] | Answer"]
 
 
 class Answers:

@@ -227,7 +227,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         if contact is not None:
             contact.token, contact.token_at = found.token, self.loop.time()
         else:
-            protocol.introduce(candidate.id, candidate.address)
+            protocol.introduce(candidate.id, candidate.address, found.token)
         if self.ended.done():
             return
         for peer in found.peers:

@@ -98,17 +98,15 @@ class DhtNode:
 
     @guest.setter
     def guest(self, guest: bool) -> None:
+        turned = self._state.guest and not guest
         self._state.guest = guest
+        if turned and self._table_size():
+            self._spawn(self._settle())  # whoever we ask now may remember us
 
     @property
     def private(self) -> bool | None:
         """Whether this mesh is on private addresses; None before anybody was met."""
         return self._state.private
-
-    def allows(self, ip: str) -> bool:
-        """Whether an address that a stranger named may be dialled: a global one, or any machine's
-        in a mesh that is itself on private addresses."""
-        return is_usable(ip, self._state.private is not False)
 
     # -- lifetime ----------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from kademlia.protocol import KademliaProtocol
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address, pack_address, plain, source_of
+from privox_dht.dht.addresses import Address, is_loopback, pack_address, plain, source_of
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact, MeshTable
 from privox_dht.dht.wire import ANSWER, GUEST, HEADER, REQUEST, Pong, Request
@@ -134,17 +134,22 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         if not state.rates.allow(source_of(*address), now):
             raise BadMessage("rate")
         request = wire.read_request(wire.unpack(packed))
+        state.on_loopback = state.on_loopback or is_loopback(address[0])
         proven = state.tokens.proves(request.token, pack_address(*address), now)
         room = limits.MAX_DATAGRAM if proven else int(size * limits.AMPLIFICATION)
         room = min(room, limits.MAX_DATAGRAM) - HEADER
         assert self.answer is not None
         answer = self.answer(request, address, proven, room)
         if isinstance(answer, asyncio.Future):
-            answer.add_done_callback(lambda late: self._reply(message, late.result(), address))
+            answer.add_done_callback(lambda late: self._reply_late(message, late, address))
         elif answer is not None:
             self._reply(message, answer, address)
         if proven and not request.flags & GUEST:
             self.prober.introduce(request.sender, address)
+
+    def _reply_late(self, message: bytes, late: asyncio.Future[Any], address: Address) -> None:
+        if not late.cancelled() and late.exception() is None:
+            self._reply(message, late.result(), address)
 
     def _reply(self, message: bytes, body: object, address: Address) -> None:
         self._send(wire.seal(self.state.mesh, ANSWER, message, body), address)
@@ -262,8 +267,9 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
 
     # -- who may be a contact ----------------------------------------------------------------------
 
-    def introduce(self, node_id: bytes, address: Address) -> None:
-        """Ask a node for its proof, if there would be a place for it."""
+    def introduce(self, node_id: bytes, address: Address, token: bytes = b"") -> None:
+        """Ask a node for its proof, if there would be a place for it. With the token it gave us, it
+        will know our address as proven and may ask for ours."""
         if (
             address in self._introducing
             or address in self.state.reserved
@@ -278,7 +284,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         def proven(contact: Contact | None) -> None:
             self._introducing.discard(address)
 
-        self.ping(address, proven, expected=node_id)
+        self.ping(address, proven, expected=node_id, token=token)
 
     def ping(
         self,
@@ -287,7 +293,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         *,
         expected: bytes | None = None,
         named: bool = False,
-        add: bool = True,
+        token: bytes = b"",
     ) -> None:
         """Ask for a proof; a node that gives it becomes a contact if there is a place for it."""
         nonce = self.state.rng.randbytes(wire.NONCE)
@@ -306,11 +312,18 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
                     contact.token, contact.token_at = pong.token, now
                     offset = pong.time - (wall + (now - began) / 2)
                     self.state.note_view(address, pong.observed, offset)
-                if add:
-                    self._add(contact)
+                self._add(contact)
             done(contact)
 
-        self.ask(address, "ping", [nonce, there], wire.read_pong, answered, size=limits.PING_SIZE)
+        self.ask(
+            address,
+            "ping",
+            [nonce, there],
+            wire.read_pong,
+            answered,
+            token=token,
+            size=limits.PING_SIZE,
+        )
 
     def _proven(
         self, pong: Pong, nonce: bytes, there: bytes, address: Address, expected: bytes | None

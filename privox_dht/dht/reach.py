@@ -30,6 +30,8 @@ from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact
 from privox_dht.dht.wire import ARRIVED, MISSED, UNTRIED, Dialled, Found, Peer, Request
 
+REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody knocked: ask another helper at once
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -84,8 +86,21 @@ class DialBack:
             if udp.verdict is not None and (tcp_port is None or tcp.verdict is not None):
                 break
         self._state.reserved.clear()
+        if not self._state.observed():  # the third nodes are strangers no more
+            await asyncio.gather(*(self._meet(third) for third in tried))
         observed = self._state.observed()
         return Reach(udp.verdict, tcp.verdict, observed[0] if observed else None)
+
+    async def _meet(self, address: Address) -> None:
+        protocol = self._protocols[self._family(address)]
+        answered: asyncio.Future[None] = protocol.loop.create_future()
+
+        def done(contact: Contact | None) -> None:
+            if not answered.done():
+                answered.set_result(None)
+
+        protocol.ping(address, done)
+        await answered
 
     async def _pair(self, tried: set[Address]) -> tuple[Contact, Peer] | None:
         """A contact of ours, and one of its contacts that we have never spoken to."""
@@ -148,14 +163,14 @@ class DialBack:
 
     # -- the helper --------------------------------------------------------------------------------
 
-    def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | None:
+    def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer:
         """Pass the wish of a proven address on to a contact of ours."""
         there, tcp_port, nonce = request.arguments
         protocol = self._protocols[self._family(address)]
         third = protocol.router.at(unpack_address(there))
         if third is None or not self._may_dial(address):
             self._state.drop("vouch")
-            return None
+            return REFUSED
         return self._spawn(self._refer(third, address, tcp_port, nonce))
 
     async def _refer(self, third: Contact, asker: Address, tcp_port: int, nonce: bytes) -> Answer:
@@ -165,16 +180,16 @@ class DialBack:
                 third, "find", [third.id, 0, -1], wire.read_found, size=limits.FIND_SIZE
             )
             if found is None:
-                return None
+                return REFUSED
             third.token, third.token_at = found.token, now
         dialled: Dialled | None = await self._call(
             third, "refer", [pack_address(*asker), tcp_port, nonce], wire.read_dialled
         )
-        return None if dialled is None else {"u": dialled.knocked, "d": dialled.tcp}
+        return REFUSED if dialled is None else {"u": dialled.knocked, "d": dialled.tcp}
 
     # -- the third node ----------------------------------------------------------------------------
 
-    def refer(self, request: Request, address: Address) -> asyncio.Future[Answer] | None:
+    def refer(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer:
         """Dial an asker back, for a contact of ours."""
         there, tcp_port, nonce = request.arguments
         target = unpack_address(there)
@@ -186,7 +201,7 @@ class DialBack:
             or not self._may_dial(target)
         ):
             self._state.drop("vouch")
-            return None
+            return REFUSED
         self._protocols[self._family(target)].tell(target, "knock", [nonce])
         return self._spawn(self._connect(target[0], tcp_port))
 

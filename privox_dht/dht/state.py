@@ -63,6 +63,7 @@ class NodeState:
         self.guest = False
         self.families = 0  # flags of the sockets we have
         self.private: bool | None = None  # None: not known yet, treated as private
+        self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
         self.gate = Gate(self.mesh)
         self.tokens = Tokens(rng)
@@ -88,6 +89,8 @@ class NodeState:
     def may_contact(self, ip: str) -> bool:
         """Whether an address is one we may speak to or hand out."""
         family = wire.FAMILY_6 if ":" in ip else wire.FAMILY_4
+        if is_loopback(ip) and not self.on_loopback:
+            return False  # a stranger's word must not aim us at our own machine
         return bool(self.families & family) and is_usable(ip, self.private is not False)
 
     def note_contacted(self, address: Address) -> None:
@@ -116,6 +119,7 @@ class NodeState:
 
     def met(self, ip: str, *, named: bool = False) -> None:
         """A node was proven at `ip`; `named` if our owner told us to ask there."""
+        self.on_loopback = self.on_loopback or is_loopback(ip)
         if is_global(ip):
             if named or self.private is None:
                 self.private = False
