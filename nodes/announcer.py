@@ -25,6 +25,7 @@ from privox_dht.records import Record, next_sequence, sign
 
 log = logging.getLogger("privox.announce")
 SEQUENCE_FILE = "sequence.json"
+RETRY_AFTER = 3.0  # seconds, when nobody took the last announcement
 WITHDRAW_TIMEOUT = 2.0  # seconds; a node that stops does not wait longer for its neighbours
 
 
@@ -106,13 +107,18 @@ class Announcer:
             except Exception:  # a producer that cannot say so once must still say so next time
                 log.exception("could not announce")
             await asyncio.sleep(limits.ANNOUNCE_AT_MOST_EVERY)
-            jitter = self._rng.uniform(-limits.ANNOUNCE_JITTER, limits.ANNOUNCE_JITTER)
-            quiet = limits.ANNOUNCE_EVERY + jitter - limits.ANNOUNCE_AT_MOST_EVERY
             try:
-                async with asyncio.timeout(quiet):
+                async with asyncio.timeout(self._quiet()):
                     await self._changed.wait()
             except TimeoutError:
                 pass
+
+    def _quiet(self) -> float:
+        """Seconds until the next announcement, if nothing changes until then."""
+        if self._said and not self.holders:
+            return RETRY_AFTER
+        jitter = self._rng.uniform(-limits.ANNOUNCE_JITTER, limits.ANNOUNCE_JITTER)
+        return limits.ANNOUNCE_EVERY + jitter - limits.ANNOUNCE_AT_MOST_EVERY
 
     def _signed(self, record: Record) -> Record:
         now = self._clock()

@@ -123,7 +123,7 @@ EPILOG = "Exit codes: 0 stopped, 1 cannot run here (port taken, nothing can be s
 @click.option("--json-logs", is_flag=True, help="One JSON object a line on stderr.")
 @config_option
 @click.pass_context
-def main(context: click.Context, **options: Any) -> None:
+def main(context: click.Context, /, **options: Any) -> None:
     """Lend this machine's speech engines to the mesh, or just help to hold it together.
 
     \b

@@ -32,7 +32,11 @@ READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the l
 JOB_WITHIN = 60.0  # seconds for one client run
 STOP_WITHIN = 10.0  # seconds for a node to end after SIGTERM
 GOOD_ENOUGH = 0.5  # share of words right below which the demo says that it did not work
-ROLES = (("first node", ""), ("STT producer", "stt/cpu"), ("TTS producer", "tts/cpu"))
+ROLES = (
+    ("first node", ""),
+    ("STT producer", "stt/cpu/pocketsphinx"),
+    ("TTS producer", "tts/cpu/espeak-ng"),
+)
 
 
 class RunningNode:
@@ -56,9 +60,9 @@ class RunningNode:
             )
         if not arrived or event not in self.events:
             log = "\n".join(self.lines[-12:])
-            raise click.ClickException(
-                f"the {self.name} is not {event} after {within:.0f} s\n{log}"
-            )
+            ended = self.process.poll()
+            state = f"not {event} after {within:.0f} s" if ended is None else f"gone ({ended})"
+            raise click.ClickException(f"the {self.name} is {state}\n{log}")
         return self.events[event]
 
     def stop(self) -> None:

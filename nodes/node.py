@@ -1,4 +1,4 @@
-"""A node: identity, DHT, engines behind the speech API, announcements. In that order.
+"""A node: identity, DHT, engines behind the speech API, a farm, announcements. In that order.
 
 async with Node(config):    entering returns when it listens and its engines are warm;
     ...                     joining goes on in the background until somebody answers
@@ -11,12 +11,13 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
 
 from nodes.announcer import Announcer
 from nodes.config import NodeConfig
+from nodes.farms import farm_record, known_farms
 from nodes.folder import owned
 from nodes.producer import Producer
 from nodes.routes import routes
@@ -24,9 +25,12 @@ from nodes.serving import records_of, started_engines
 from nodes.standing import Standing
 from privox_dht.api.server import SpeechServer
 from privox_dht.dht import DhtNode
+from privox_dht.dht.addresses import is_loopback
 from privox_dht.errors import ConfigError
+from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.records import Record
+from privox_dht.relay import Farm, Parkings
 from privox_dht.settings import told
 
 log = logging.getLogger("privox.node")
@@ -74,6 +78,9 @@ class Node:
                        peer=self.identity.peer_id),
         )  # fmt: skip
         self.standing = Standing(config, self.dht, self.server.port, self._changed)
+        self.farm = await self._open_farm() if config.farm else None
+        if engines:
+            self.parkings = await enter(self._parkings())
         self._announcer = await enter(
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )
@@ -102,16 +109,51 @@ class Node:
                 error = exc
         raise ConfigError(_taken("TCP", config, config.port, error)) from error
 
+    async def _open_farm(self) -> Farm:
+        config = self.config
+        all_loopback = bool(config.host) and is_loopback(str(config.host))
+        farm = await self._stack.enter_async_context(
+            Farm(
+                self.identity, host=config.host or "", port=config.relay_port, private=all_loopback
+            )
+        )
+        self._stack.push_async_callback(farm.drain)
+        terms = ", ".join(f"{name} {value}" for name, value in asdict(farm.terms).items())
+        log.info("farm: relays on TCP %d; it allows: %s", farm.port, terms,
+                 extra=told("farming", port=farm.port))  # fmt: skip
+        return farm
+
+    def _parkings(self) -> Parkings:
+        chosen, dht = self.config.farms, self.dht
+        return Parkings(
+            self.identity,
+            lambda: known_farms(dht, chosen, dht.allows),
+            server_context=self.identity.server_context(),
+            connection=self.server.connection,
+            on_change=self._parked,
+        )
+
+    def _parked(self, parkings: Parkings) -> None:
+        self.standing.farms = tuple(dict.fromkeys(farm.public for farm in parkings.parked_at))
+        where = ", ".join(join_host(farm.host, farm.port) for farm in parkings.parked_at)
+        log.info("parked at %s", where or "no farm", extra=told("parked", farms=where))
+        self._changed()
+
     def say(self) -> Sequence[Record]:
         """What we have to announce at this moment."""
-        admission = self.producer.admission
-        ways = routes(self.standing.situation)
-        if not ways:
-            return []
-        records = records_of(
-            self.producer.abilities(), self.dht.mesh, admission.slots, admission.idle
-        )
-        return [replace(record, routes=ways) for record in records]
+        admission, situation = self.producer.admission, self.standing.situation
+        said = []
+        if ways := routes(situation):
+            said = [
+                replace(record, routes=ways)
+                for record in records_of(
+                    self.producer.abilities(), self.dht.mesh, admission.slots, admission.idle
+                )
+            ]
+        if self.farm is not None:
+            ours = farm_record(self.dht.mesh, situation, self.farm.port, self.farm.terms)
+            said += [ours] if ours else []
+        return said
 
     def status(self) -> Mapping[str, Any]:
         """For `GET /v1/status`."""
@@ -122,6 +164,7 @@ class Node:
             "reachable": situation.reachable,
             "routes": [str(route) for route in routes(situation)],
             "dht": self.dht.stats(),
+            **({"farm": self.farm.stats()} if self.farm else {}),
         }
 
     async def _publish(self, record: Record) -> int:

@@ -39,9 +39,10 @@ def routes(situation: Situation) -> tuple[Route, ...]:
         hosts = s.advertised
     elif s.reachable:
         hosts = s.local if s.private else s.observed
-    direct = [Direct(host, s.job_port) for host in dict.fromkeys(hosts)][:AT_MOST_DIRECT]
-    relayed = [Relayed(farm) for farm in s.farms]
-    return (*direct, *relayed)[: limits.MAX_ROUTES]
+    unique = list(dict.fromkeys(hosts))[:AT_MOST_DIRECT]
+    direct: list[Route] = [Direct(host, s.job_port) for host in unique]
+    relayed: list[Route] = [Relayed(farm) for farm in s.farms]
+    return tuple((direct + relayed)[: limits.MAX_ROUTES])
 
 
 def is_reachable(

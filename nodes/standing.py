@@ -53,7 +53,7 @@ class Standing:
             self._situation,
             observed=observed,
             local=tuple(filter(None, local)),
-            private=self._dht.private,
+            private=self._dht.private is not False,
             farms=self.farms,
         )
         return replace(seen, reachable=is_reachable(self._wanted, seen, *self._callbacks))
@@ -63,6 +63,7 @@ class Standing:
         while True:
             if not self._dht.contacts() and (self._config.neighbours or self._dht.remembered()):
                 await self._join()
+                self._on_change()
             await self.look()
             known = self._wanted is not None or None not in self._callbacks
             await asyncio.sleep(LOOK_EVERY if known or not self._dht.contacts() else LOOK_SOON)

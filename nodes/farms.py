@@ -1,0 +1,48 @@
+"""Farms, from both sides: which there are to park at, and what a farm says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from nodes.routes import Situation, routes
+from privox_dht.dht import DhtNode
+from privox_dht.hostport import Address
+from privox_dht.records import FARM, Direct, Record
+from privox_dht.relay import FarmAt, FarmTerms
+
+
+async def known_farms(
+    dht: DhtNode, chosen: Sequence[Address], allow: Callable[[str], bool]
+) -> list[FarmAt]:
+    """The farms of the mesh, by their own signed records; only those at `chosen`, if any are.
+
+    A farm is dialled only at the addresses in its record: a name given with `--farms` says which
+    record is meant, and nothing else.
+    """
+    wanted = {address for pair in chosen for address in await _resolved(*pair)}
+    return [
+        FarmAt(record.publisher, door.host, door.port)
+        for record in await dht.find(FARM)
+        for door in record.routes
+        if isinstance(door, Direct) and allow(door.host)
+        if not chosen or (door.host, door.port) in wanted
+    ]
+
+
+def farm_record(mesh: bytes, situation: Situation, port: int, terms: FarmTerms) -> Record | None:
+    """What a farm announces; None while nobody could reach it."""
+    doors = routes(replace(situation, job_port=port, farms=()))
+    if not doors:
+        return None
+    return Record(publisher=b"", mesh=mesh, kind=FARM, routes=doors, terms=terms.to_record())
+
+
+async def _resolved(host: str, port: int) -> list[Address]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [(str(address[0]), port) for *_, address in found]

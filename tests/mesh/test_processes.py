@@ -1,0 +1,254 @@
+"""Nodes and clients as processes, as their owners run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from running import HOST, Lab, counting_proxy, silence
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def lab(tmp_path):
+    with Lab(tmp_path) as lab:
+        yield lab
+
+
+def answer(ran) -> dict:
+    assert ran.returncode == 0, ran.stderr.decode()
+    return json.loads(ran.stdout)
+
+
+def test_a_recording_goes_to_a_producer_and_comes_back_as_text(lab, tmp_path):
+    producer = lab.producer("a", "stt/cpu/echo")
+    wav = silence(tmp_path / "s.wav", 2.5)
+    ran = lab.client("--service", "stt", "--file", str(wav))
+    assert ran.stdout == b"2.50 seconds of sound\n"
+    assert ran.stderr == b""
+    told = answer(lab.client("--service", "asr", "--file", str(wav), "--json"))
+    assert told["producer"] == producer.events["listening"]["peer"]
+    assert told["route"] == f"direct {HOST}:{producer.events['listening']['job_port']}"
+
+
+def test_text_comes_back_as_an_audio_file_in_one_step(lab, tmp_path):
+    lab.producer("a", "tts/cpu/echo")
+    out = tmp_path / "out.wav"
+    told = answer(lab.client("--service", "tts", "--text", "hello", "-o", str(out), "--json"))
+    assert out.read_bytes()[:4] == b"RIFF"
+    assert told["bytes"] == out.stat().st_size > 0.2 * 32_000
+    piped = lab.client("--service", "tts", "--text", "-", "--format", "wav", stdin=b"hello\n")
+    assert piped.stdout[:4] == b"RIFF"
+    assert not list(tmp_path.glob(".privox-*"))
+
+
+def test_two_engines_of_one_service_on_one_node_are_both_found(lab, tmp_path):
+    lab.producer("a", "stt/cpu/echo,stt/cpu/pocketsphinx")
+    assert sorted(r["engine"] for r in lab.listed()) == ["echo", "pocketsphinx"]
+    wav = silence(tmp_path / "s.wav", 1)
+    for engine in ("echo", "pocketsphinx"):
+        job = ("--service", "stt", "--file", str(wav), "--model", engine, "--json")
+        assert answer(lab.client(*job))["engine"] == engine
+
+
+def test_the_chosen_producer_is_killed_in_mid_upload_and_another_does_the_job(lab, tmp_path):
+    """Both producers are named by `--prefer` in turn, so it is known which is chosen first. The
+    proxy kills it from outside once half of the recording has passed."""
+    wav = silence(tmp_path / "s.wav", 120)
+    doomed = lab.node("doomed", "--services", "stt/cpu/echo", "--advertise", "127.0.0.2")
+    job_port = doomed.wait_for("listening")["job_port"]
+    with counting_proxy(("127.0.0.2", job_port), (HOST, job_port)) as counter:
+        doomed.wait_for("published")
+        other = lab.producer("other", "stt/cpu/echo")
+        peer = doomed.events["listening"]["peer"]
+        undisturbed = lab.client("--service", "stt", "--file", str(wav), "--prefer", peer)
+        assert counter.passed > wav.stat().st_size
+
+        jobs_before = sum("begun" in line for line in doomed.lines)
+        killed = []
+
+        def kill() -> None:
+            killed.append(sum("begun" in line for line in doomed.lines) > jobs_before)
+            os.kill(doomed.process.pid, signal.SIGKILL)
+
+        counter.when, counter.limit = kill, counter.passed + wav.stat().st_size // 2
+        job = ("--service", "stt", "--file", str(wav), "--prefer", peer, "--json")
+        told = answer(lab.client(*job))
+    assert killed == [True], "it was killed before it logged the job's start"
+    assert doomed.process.wait(5) == -signal.SIGKILL
+    assert told["transcript"]["text"] == undisturbed.stdout.decode().strip()
+    assert told["producer"] == other.events["listening"]["peer"]
+    assert [a.split(":")[-1].split()[0] for a in told["attempts"]] == ["lost", "done"]
+
+
+def test_while_everybody_is_busy_the_client_says_so_waits_and_succeeds(lab, tmp_path):
+    producer = lab.producer("a", "stt/cpu/echo:2")
+    wav = silence(tmp_path / "s.wav", 1)
+    first = lab.start_client("--service", "stt", "--file", str(wav))
+    wait_for_line(producer, "begun")
+    second = lab.client("--service", "stt", "--file", str(wav), "--wait", "30")
+    assert second.stdout == b"1.00 seconds of sound\n"
+    assert b"everybody is busy" in second.stderr
+    assert first.communicate(timeout=10)[0] == b"1.00 seconds of sound\n"
+
+
+def test_all_busy_until_the_wait_ends_is_exit_7(lab, tmp_path):
+    producer = lab.producer("a", "stt/cpu/echo:20")
+    wav = silence(tmp_path / "s.wav", 1)
+    lab.start_client("--service", "stt", "--file", str(wav))
+    wait_for_line(producer, "begun")
+    began = time.monotonic()
+    ran = lab.client("--service", "stt", "--file", str(wav), "--wait", "1")
+    assert ran.returncode == 7
+    assert b"were busy for 1 s" in ran.stderr
+    assert time.monotonic() - began < 8
+
+
+def test_a_cancelled_client_frees_its_slot_at_once(lab, tmp_path):
+    producer = lab.producer("a", "stt/cpu/echo:20")
+    wav = silence(tmp_path / "s.wav", 1)
+    client = lab.start_client("--service", "stt", "--file", str(wav))
+    wait_for_line(producer, "begun")
+    began = time.monotonic()
+    client.send_signal(signal.SIGINT)
+    assert client.wait(5) == 130
+    wait_for_line(producer, "cancelled")
+    assert time.monotonic() - began < 2
+
+
+def test_nobody_to_join_through_is_exit_3(lab, tmp_path):
+    command = ("--neighbours", f"{HOST}:9", "--join-timeout", "0.5")
+    ran = lab.client(
+        *command, "--service", "tts", "--text", "x", "--state-dir", str(tmp_path / "n")
+    )
+    assert ran.returncode == 3
+    assert b"127.0.0.1:9" in ran.stderr
+
+
+def test_no_producer_for_this_is_exit_4_and_says_what_there_is(lab, tmp_path):
+    ran = lab.client("--service", "tts", "--text", "x")
+    assert (ran.returncode, b"nobody on the mesh offers tts" in ran.stderr) == (4, True)
+    lab.producer("a", "tts/cpu/echo")
+    ran = lab.client("--service", "tts", "--text", "x", "--backend", "gpu")
+    assert ran.returncode == 4
+    ran = lab.client("--service", "tts", "--text", "x", "--model", "piper")
+    assert ran.returncode == 4
+    assert b"there is: tts/cpu/echo" in ran.stderr
+
+
+def test_input_at_fault_is_exit_6_and_says_what_is_wrong(lab, tmp_path):
+    lab.producer("a", "stt/cpu/echo,tts/cpu/echo")
+    garbage = tmp_path / "garbage.wav"
+    garbage.write_bytes(b"this is no recording at all" * 50)
+    for arguments, said in (
+        (("--service", "stt", "--file", str(garbage)), b"audio"),
+        (("--service", "stt", "--file", str(tmp_path / "none.wav")), b"cannot read"),
+        (("--service", "tts", "--text", " "), b"empty"),
+        (("--service", "tts", "--text", "x" * 4097), b"4096"),
+    ):
+        ran = lab.client(*arguments)
+        assert ran.returncode == 6, (arguments, ran.stderr)
+        assert said in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), b"--service"),
+        (("--service", "tts"), b"--text"),
+        (("--service", "stt"), b"--file"),
+        (("--service", "tts", "--text", "x", "--format", "doc"), b"there is: wav"),
+        (("--service", "sing", "--text", "x"), b"sing"),
+    ],
+)
+def test_usage_is_exit_2_and_says_what_is_missing(tmp_path, arguments, said):
+    lab = object.__new__(Lab)
+    lab.folder, lab.port = tmp_path, 9
+    ran = lab.client(*arguments)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+
+
+def test_a_node_that_stops_takes_its_record_back(lab):
+    producer = lab.producer("a", "tts/cpu/echo")
+    assert len(lab.listed()) == 1
+    producer.stop()
+    assert producer.process.returncode == 0
+    assert lab.listed() == []
+
+
+def test_a_node_keeps_its_key_and_finds_its_mesh_again_without_being_told(lab):
+    before = lab.producer("a", "tts/cpu/echo")
+    before.stop()
+    from nodes.demo import RunningNode
+
+    again = RunningNode("again", ["--services", "tts/cpu/echo"], lab.folder / "a")
+    try:
+        again.wait_for("published")
+        assert again.events["listening"]["peer"] == before.events["listening"]["peer"]
+        assert len(lab.listed()) == 1
+    finally:
+        again.stop()
+
+
+def test_a_second_node_in_the_same_folder_is_refused(lab):
+    from nodes.demo import RunningNode
+
+    second = RunningNode("second", [], lab.folder / "first")
+    assert second.process.wait(20) == 2
+    assert any("another privox-node uses" in line for line in list(second.lines)) or second.stop()
+
+
+def test_dead_neighbours_are_passed_over_and_names_are_resolved(lab):
+    lab.producer("a", "tts/cpu/echo")
+    several = f"127.0.0.1:9,no-such-host.invalid:5678,localhost:{lab.port}"
+    ran = lab.client("--neighbours", several, "list", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["found"] == 1
+
+
+def test_meshes_of_different_names_never_mix(lab, tmp_path):
+    lab.producer("a", "tts/cpu/echo")
+    ran = lab.client("--network", "other", "--state-dir", str(tmp_path / "o"), "list",
+                     "--join-timeout", "1")  # fmt: skip
+    assert ran.returncode == 3
+
+
+def test_the_fallback_server_does_it_when_the_mesh_cannot(lab, tmp_path):
+    ran = lab.client("--service", "tts", "--text", "x", "--fallback", "http://127.0.0.1:9")
+    assert ran.returncode == 5
+    assert b"127.0.0.1:9" in ran.stderr
+
+
+def wait_for_line(node, text: str, within: float = 15.0) -> None:
+    """Until the node has logged a line that holds `text`."""
+    with node._changed:
+        assert node._changed.wait_for(lambda: any(text in line for line in node.lines), within), (
+            f"no line with {text!r} in\n" + "\n".join(node.lines[-10:])
+        )
+
+
+def test_nothing_is_left_behind(tmp_path):
+    with Lab(tmp_path) as lab:
+        lab.producer("a", "stt/cpu/pocketsphinx,tts/cpu/espeak-ng")
+        mine = processes_with(str(tmp_path))
+        assert len(mine) >= 2
+    assert processes_with(str(tmp_path)) == []
+
+
+def processes_with(text: str) -> list[str]:
+    """The command lines of running processes that hold `text`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in line:
+            found.append(line)
+    return found
