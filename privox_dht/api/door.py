@@ -58,10 +58,25 @@ def check_body(request: web.BaseRequest, service: str, bounds: Bounds) -> None:
 
 async def go_ahead(request: web.BaseRequest) -> None:
     """Tell a client that asked first to send its body."""
-    if "Expect" in request.headers and request.version >= (1, 1):
+    if asks_first(request):
         await request.writer.write(GO_AHEAD)
         request.writer.output_size = 0  # the answer itself has not begun
         await request.writer.drain()
+
+
+async def decline(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
+    """Say no. Whoever asked before it sent a body will send none: to wait for one would only keep
+    the connection, perhaps a relay's line, from others."""
+    if asks_first(request) and request.transport is not None:
+        await answer.prepare(request)
+        await answer.write_eof()
+        request.transport.close()
+    return answer
+
+
+def asks_first(request: web.BaseRequest) -> bool:
+    """Whether the client waits for our word before it sends its body."""
+    return "Expect" in request.headers and request.version >= (1, 1)
 
 
 def no_such_page(method: str, path: str, known: set[str]) -> Refused:

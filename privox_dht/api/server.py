@@ -24,6 +24,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -142,6 +143,11 @@ class SpeechServer:
             raise RuntimeError("the server is not running")
         return self._lines()
 
+    @property
+    def connections(self) -> int:
+        """How many connections stand."""
+        return sum(len(c.connections) for c in (self._direct, self._lines) if c)
+
     def _connections(self, most_per_address: int) -> Connections:
         return Connections(
             self._serve,
@@ -186,15 +192,16 @@ class SpeechServer:
         raise door.no_such_page(request.method, request.path, known)
 
     async def _job(self, request: web.BaseRequest, service: str, work: Work) -> web.StreamResponse:
-        door.check_body(request, service, self._bounds)
-        try:
-            slot = self._provider.admit(service)
-            with slot, self.jobs.job(service) as job:
-                await door.go_ahead(request)
-                return await work(request, job)
-        except Busy:
-            self.jobs.turned_away += 1
-            raise
+        with ExitStack() as held:
+            try:
+                door.check_body(request, service, self._bounds)
+                held.enter_context(self._provider.admit(service))
+            except JobError as exc:
+                self.jobs.turned_away += isinstance(exc, Busy)
+                return await door.decline(request, reply_error(exc))
+            job = held.enter_context(self.jobs.job(service))
+            await door.go_ahead(request)
+            return await work(request, job)
 
     # -- pages ------------------------------------------------------------------------------------
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import math
 import struct
 import wave
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from privox_dht.errors import Busy, Refused
@@ -130,3 +139,114 @@ def clip(seconds: float = 1.0) -> bytes:
         period = tone(0.1)
         out.writeframes((period * math.ceil(seconds / 0.1))[: 2 * round(seconds * RATE)])
     return file.getvalue()
+
+
+async def until(condition: Callable[[], bool], within: float = 5.0) -> None:
+    """Return as soon as `condition` holds; it must within `within` seconds."""
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
+# -- raw HTTP, for what no decent client would send ------------------------------------------------
+
+BOUNDARY = "bOuNdArY"
+FORM_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def field(name: str, value: bytes | str, filename: str = "") -> bytes:
+    """One part of a form."""
+    value = value.encode() if isinstance(value, str) else value
+    file = f'; filename="{filename}"' if filename else ""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
+    return head.encode() + value + b"\r\n"
+
+
+def form(*parts: bytes) -> bytes:
+    """A whole form."""
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def head(
+    path: str, length: int | None, content_type: str = FORM_TYPE, method: str = "POST", **more: str
+) -> bytes:
+    """Request line and headers."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: privox", f"Content-Type: {content_type}"]
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in more.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@dataclass
+class Answer:
+    """What came back on a raw connection."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        error = json.loads(self.body)["error"]
+        assert isinstance(error, dict)
+        assert set(error) == {"message", "type", "param", "code"}
+        return error
+
+
+class Raw:
+    """A raw connection to a server without TLS."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, port: int) -> AsyncIterator[Raw]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            yield cls(reader, writer)
+        finally:
+            writer.close()
+            try:
+                await writer.wait_closed()
+            except ConnectionError:
+                pass
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        try:
+            await self.writer.drain()
+        except ConnectionError:  # it answered and closed before it took everything
+            pass
+
+    async def answer(self, within: float = 5.0) -> Answer:
+        """The next answer, an interim one with its status alone."""
+        async with asyncio.timeout(within):
+            block = await self.reader.readuntil(b"\r\n\r\n")
+            first, *lines = block.decode("latin-1").rstrip().split("\r\n")
+            headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines)}
+            status = int(first.split()[1])
+            return Answer(status, headers, await self._body(status, headers))
+
+    async def _body(self, status: int, headers: dict[str, str]) -> bytes:
+        if status == 100:
+            return b""
+        if "content-length" in headers:
+            return await self.reader.readexactly(int(headers["content-length"]))
+        body = b""
+        while headers.get("transfer-encoding") == "chunked":
+            size = int(await self.reader.readline(), 16)
+            body += await self.reader.readexactly(size)
+            await self.reader.readline()
+            if not size:
+                break
+        return body
+
+
+async def ask(port: int, *pieces: bytes) -> Answer:
+    """One raw request on a connection of its own."""
+    async with Raw.to(port) as raw:
+        for piece in pieces:
+            await raw.send(piece)
+        return await raw.answer()

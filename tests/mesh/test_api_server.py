@@ -1,0 +1,428 @@
+"""The speech API over real sockets: every page, every format, over a provider that counts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import socket
+import ssl
+import wave
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import aiohttp.web
+import pytest
+from api_kit import RATE, Counting, Raw, ask, clip, field, form, head, until
+
+from privox_dht.api.bounds import Bounds
+from privox_dht.api.server import SpeechServer
+from privox_dht.errors import ConfigError, Failed
+from privox_dht.identity import Identity
+
+STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
+
+
+@pytest.fixture
+def provider() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+async def server(provider: Counting) -> AsyncIterator[SpeechServer]:
+    async with SpeechServer(
+        provider, host="127.0.0.1", tls=None, bounds=Bounds(heartbeat=0.05)
+    ) as server:
+        yield server
+        await until(lambda: provider.held == 0)
+
+
+@pytest.fixture
+async def http(server: SpeechServer) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
+        yield session
+
+
+def upload(seconds: float = 1.5, **fields: str) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    for name, value in fields.items():
+        form.add_field(name.replace("__", "[]"), value)
+    form.add_field("file", clip(seconds), filename="clip.wav")
+    return form
+
+
+async def events(response: aiohttp.ClientResponse) -> list[dict[str, Any]]:
+    assert response.status == 200
+    assert response.content_type == "text/event-stream"
+    lines = (await response.text()).split("\n")
+    return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+
+
+# -- transcription ---------------------------------------------------------------------------------
+
+
+async def test_json_is_the_text(http: aiohttp.ClientSession) -> None:
+    async with http.post(STT, data=upload()) as response:
+        assert await response.json() == {"text": "16000 samples 8000 samples"}
+        assert response.headers["X-Privox-Engine"] == "counter"
+
+
+@pytest.mark.parametrize(
+    ("format", "content_type", "beginning"),
+    [
+        ("text", "text/plain", "16000 samples 8000 samples\n"),
+        ("srt", "application/x-subrip", "1\n00:00:00,000 --> 00:00:01,000\n16000 samples\n"),
+        ("vtt", "text/vtt", "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n16000 samples\n"),
+    ],
+)
+async def test_other_formats_have_their_own_types(
+    http: aiohttp.ClientSession, format: str, content_type: str, beginning: str
+) -> None:
+    async with http.post(STT, data=upload(response_format=format)) as response:
+        assert response.content_type == content_type
+        assert (await response.text()).startswith(beginning)
+
+
+async def test_verbose_json_has_segments_and_the_words_that_were_asked_for(
+    http: aiohttp.ClientSession,
+) -> None:
+    data = upload(response_format="verbose_json", timestamp_granularities__="word", language="de")
+    async with http.post(STT, data=data) as response:
+        told = await response.json()
+    assert told["duration"] == 1.5
+    assert told["language"] == "de"
+    assert [word["word"] for word in told["words"]] == ["16000", "samples", "8000", "samples"]
+    assert "segments" not in told
+
+
+async def test_translations_say_that_they_are(http: aiohttp.ClientSession) -> None:
+    data = upload(response_format="verbose_json")
+    async with http.post("/v1/audio/translations", data=data) as response:
+        assert (await response.json())["task"] == "translate"
+
+
+async def test_a_stream_tells_the_length_each_segment_and_the_whole_text(
+    http: aiohttp.ClientSession,
+) -> None:
+    async with http.post(STT, data=upload(stream="true")) as response:
+        length, first, second, done = await events(response)
+    assert length == {"type": "transcript.text.delta", "delta": "", "seconds": 1.5}
+    assert first["segment"] == {"start": 0.0, "end": 1.0, "language": "en"}
+    assert first["delta"] + second["delta"] == done["text"] == "16000 samples 8000 samples"
+    assert done["type"] == "transcript.text.done"
+
+
+async def test_a_stream_begins_before_the_work_and_beats_while_it_thinks(
+    http: aiohttp.ClientSession, provider: Counting
+) -> None:
+    provider.gate.clear()
+    async with http.post(STT, data=upload(stream="true")) as response:
+        seen = b""
+        while seen.count(b"\n:\n\n") < 2:  # comments between the first event and the gate's opening
+            seen += await response.content.readany()
+        assert b"16000 samples" not in seen
+        provider.gate.set()
+        assert b"16000 samples" in await response.content.read()
+
+
+async def test_an_error_in_mid_stream_is_an_event_with_its_status(
+    http: aiohttp.ClientSession, provider: Counting, server: SpeechServer
+) -> None:
+    provider.breaks_with = Failed("the model tripped")
+    async with http.post(STT, data=upload(stream="true")) as response:
+        *_, last = await events(response)
+    assert last["status"] == 500
+    assert last["error"]["message"] == "the model tripped"
+    await until(lambda: server.jobs.outcomes["failed"] == 1)
+
+
+async def test_a_bug_in_mid_stream_is_told_without_its_words(
+    http: aiohttp.ClientSession, provider: Counting, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.breaks_with = ZeroDivisionError("a client's secret")
+    async with http.post(STT, data=upload(stream="true")) as response:
+        *_, last = await events(response)
+    assert "secret" not in json.dumps(last)
+    assert any("ZeroDivisionError" in message for message in caplog.messages)
+    assert not any("secret" in r.getMessage() for r in caplog.records if r.levelname != "DEBUG")
+
+
+async def test_an_error_before_the_answer_began_has_its_own_status(
+    http: aiohttp.ClientSession, provider: Counting
+) -> None:
+    provider.breaks_with = Failed("the model tripped")
+    async with http.post(STT, data=upload()) as response:
+        assert response.status == 500
+        assert (await response.json())["error"]["code"] == "failed"
+
+
+@pytest.mark.parametrize("in_memory", [10, 1_000_000])
+async def test_an_upload_may_go_by_way_of_a_file(in_memory: int, provider: Counting) -> None:
+    bounds = Bounds(in_memory=in_memory)
+    async with (
+        SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server,
+        aiohttp.ClientSession() as http,
+        http.post(f"http://127.0.0.1:{server.port}{STT}", data=upload(3)) as response,
+    ):
+        assert (await response.json())["text"] == "16000 samples 16000 samples 16000 samples"
+
+
+async def test_a_chunked_upload_is_an_upload(server: SpeechServer) -> None:
+    body = form(field("file", clip(), "a.wav"))
+    chunks = b"".join(
+        f"{len(body[at : at + 1000]):x}\r\n".encode() + body[at : at + 1000] + b"\r\n"
+        for at in range(0, len(body), 1000)
+    )
+    answer = await ask(
+        server.port, head(STT, None, Transfer_Encoding="chunked"), chunks + b"0\r\n\r\n"
+    )
+    assert (answer.status, answer.body) == (200, b'{"text":"16000 samples"}')
+
+
+async def test_fields_may_come_after_the_file(server: SpeechServer) -> None:
+    body = form(field("file", clip(), "a.wav"), field("response_format", "text"))
+    assert (await ask(server.port, head(STT, len(body)), body)).body == b"16000 samples\n"
+
+
+# -- speech ----------------------------------------------------------------------------------------
+
+
+async def test_wav_is_a_sound_file_of_the_right_length(http: aiohttp.ClientSession) -> None:
+    asked = {"input": "three little words", "voice": "low", "response_format": "wav"}
+    async with http.post(TTS, json=asked) as response:
+        assert response.content_type == "audio/wav"
+        assert response.headers["X-Privox-Engine"] == "toner"
+        assert response.headers["X-Privox-Model"] == "low"
+        assert response.headers["X-Privox-Rate"] == str(RATE)
+        content = await response.read()
+    with wave.open(io.BytesIO(content)) as sound:
+        assert sound.getframerate() == RATE
+        assert len(content) - 44 == 3 * RATE // 10 * 2
+
+
+@pytest.mark.parametrize(
+    ("format", "content_type", "magic"),
+    [
+        ("mp3", "audio/mpeg", b"\xff"),
+        ("flac", "audio/flac", b"fLaC"),
+        ("opus", "audio/ogg", b"OggS"),
+        ("aac", "audio/aac", b"\xff"),
+        ("pcm", "audio/pcm", b""),
+    ],
+)
+async def test_other_sound_formats(
+    http: aiohttp.ClientSession, format: str, content_type: str, magic: bytes
+) -> None:
+    pytest.importorskip("av")
+    async with http.post(TTS, json={"input": "hi", "response_format": format}) as response:
+        assert response.content_type == content_type
+        content = await response.read()
+    assert content.startswith(magic) and len(content) > 200
+
+
+async def test_without_a_format_it_is_mp3(http: aiohttp.ClientSession) -> None:
+    pytest.importorskip("av")
+    async with http.post(TTS, json={"input": "hi"}) as response:
+        assert response.content_type == "audio/mpeg"
+
+
+async def test_the_first_sound_leaves_before_the_second_is_made(
+    http: aiohttp.ClientSession, provider: Counting
+) -> None:
+    async with http.post(TTS, json={"input": "a b", "response_format": "pcm"}) as response:
+        provider.gate.clear()
+        first = await response.content.readexactly(RATE // 10 * 2)
+        provider.gate.set()
+        assert len(first + await response.read()) == 2 * RATE // 10 * 2
+
+
+async def test_speech_as_events_is_the_same_file(http: aiohttp.ClientSession) -> None:
+    asked = {"input": "a b c", "response_format": "wav"}
+    async with http.post(TTS, json=asked) as response:
+        plain = await response.read()
+    async with http.post(TTS, json={**asked, "stream_format": "sse"}) as response:
+        *deltas, done = await events(response)
+    assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == plain
+    assert done == {
+        "type": "speech.audio.done", "bytes": len(plain), "seconds": 0.3, "rate": RATE
+    }  # fmt: skip
+
+
+async def test_a_voice_that_breaks_off_is_never_taken_for_complete(
+    http: aiohttp.ClientSession, provider: Counting, server: SpeechServer
+) -> None:
+    provider.breaks_with = Failed("hoarse")
+    async with http.post(TTS, json={"input": "a b", "response_format": "pcm"}) as response:
+        assert response.status == 200
+        with pytest.raises(aiohttp.ClientError):
+            await response.read()
+    await until(lambda: server.jobs.outcomes["failed"] == 1)
+
+
+async def test_a_voice_that_runs_wild_is_stopped(provider: Counting) -> None:
+    bounds = Bounds(speech_seconds=0.25)
+    asked = {"input": "a b c d e f", "response_format": "pcm", "stream_format": "sse"}
+    async with (
+        SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server,
+        aiohttp.ClientSession() as http,
+        http.post(f"http://127.0.0.1:{server.port}{TTS}", json=asked) as response,
+    ):
+        *_, last = await events(response)
+    assert last["type"] == "error"
+    assert provider.closed.is_set()
+
+
+# -- pages -----------------------------------------------------------------------------------------
+
+
+async def test_models_voices_and_status(http: aiohttp.ClientSession, server: SpeechServer) -> None:
+    async with http.get("/v1/models") as response:
+        names = [entry["id"] for entry in (await response.json())["data"]]
+    assert names == [
+        "counter", "counter:small", "counter:large", "toner", "toner:low", "toner:high"
+    ]  # fmt: skip
+    for name in names:
+        async with http.get(f"/v1/models/{name}") as response:
+            assert (await response.json())["id"] == name
+    async with http.get("/v1/audio/voices") as response:
+        assert (await response.json())["voices"] == ["low", "high"]
+    async with http.post(STT, data=upload()) as response:
+        assert response.status == 200
+    async with http.get("/v1/status") as response:
+        status = await response.json()
+    assert (status["slots"], status["idle"], status["jobs"]["done"]) == (4, 4, 1)
+
+
+async def test_head_is_answered_like_get_without_a_body(server: SpeechServer) -> None:
+    async with Raw.to(server.port) as raw:
+        await raw.send(head("/v1/status", 0, method="HEAD") + head("/v1/models", 0, method="GET"))
+        first = await raw.reader.readuntil(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 200")
+        assert (await raw.answer()).status == 200
+
+
+async def test_further_pages_are_served_beside_the_api(provider: Counting) -> None:
+    async def hello(request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
+        return aiohttp.web.Response(text="hello")
+
+    async with SpeechServer(
+        provider, host="127.0.0.1", tls=None, more={("GET", "/hello"): hello}
+    ) as server:
+        assert (await ask(server.port, head("/hello", 0, method="GET"))).body == b"hello"
+
+
+async def test_a_connection_serves_one_request_after_the_other(server: SpeechServer) -> None:
+    body = form(field("file", clip(), "a.wav"))
+    async with Raw.to(server.port) as raw:
+        for _ in range(3):
+            await raw.send(head(STT, len(body)) + body)
+            assert (await raw.answer()).status == 200
+
+
+# -- connections -----------------------------------------------------------------------------------
+
+
+async def test_both_families_are_listened_on_at_one_port(provider: Counting) -> None:
+    for host in (None, "::"):
+        async with SpeechServer(provider, host=host, tls=None) as server:
+            for address in ("127.0.0.1", "::1"):
+                try:
+                    made = socket.create_connection((address, server.port), timeout=5)
+                except OSError:
+                    assert address == "::1" and not socket.has_ipv6
+                else:
+                    made.close()
+
+
+async def test_a_port_that_is_taken_is_a_configuration_error(provider: Counting) -> None:
+    async with SpeechServer(provider, host="127.0.0.1", tls=None) as server:
+        with pytest.raises(ConfigError, match=str(server.port)):
+            async with SpeechServer(provider, host="127.0.0.1", port=server.port, tls=None):
+                pass
+
+
+async def test_a_host_of_another_machine_is_a_configuration_error(provider: Counting) -> None:
+    for host in ("203.0.113.5", "no address"):
+        with pytest.raises(ConfigError):
+            async with SpeechServer(provider, host=host, tls=None):
+                pass
+
+
+async def test_connections_beyond_the_bound_are_hung_up_on(provider: Counting) -> None:
+    bounds = Bounds(connections=2)
+    async with SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server:
+        async with Raw.to(server.port) as one, Raw.to(server.port) as two:
+            for raw in (one, two):
+                await raw.send(head("/v1/status", 0, method="GET"))
+                assert (await raw.answer()).status == 200
+            async with Raw.to(server.port) as three:
+                with pytest.raises((ConnectionError, EOFError)):
+                    await three.send(head("/v1/status", 0, method="GET"))
+                    await three.answer()
+        await until(lambda: not server.connections)
+        assert (await ask(server.port, head("/v1/status", 0, method="GET"))).status == 200
+
+
+async def test_only_tls_1_3_is_spoken_with_the_nodes_own_key(provider: Counting) -> None:
+    identity = Identity.generate()
+
+    def context(most: ssl.TLSVersion) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname, made.verify_mode, made.maximum_version = False, ssl.CERT_NONE, most
+        return made
+
+    async with SpeechServer(provider, host="127.0.0.1", tls=identity.server_context()) as server:
+        url = f"https://127.0.0.1:{server.port}/v1/status"
+        async with aiohttp.ClientSession() as http:
+            async with http.get(url, ssl=context(ssl.TLSVersion.TLSv1_3)) as response:
+                assert response.status == 200
+            with pytest.raises(aiohttp.ClientError):
+                await http.get(url, ssl=context(ssl.TLSVersion.TLSv1_2))
+
+
+async def test_a_line_that_somebody_else_accepted_is_served_like_any_other(
+    provider: Counting,
+) -> None:
+    """As a relay does it: TLS on a raw connection, then the server's protocol on top."""
+    identity = Identity.generate()
+    loop = asyncio.get_running_loop()
+    async with SpeechServer(provider, host="127.0.0.1", tls=identity.server_context()) as server:
+        handed: list[asyncio.Transport] = []
+
+        async def hand_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            protocol = server.connection()
+            transport = await loop.start_tls(
+                writer.transport, protocol, identity.server_context(), server_side=True
+            )
+            assert transport is not None
+            handed.append(transport)
+            protocol.connection_made(transport)
+
+        door = await asyncio.start_server(hand_over, "127.0.0.1", 0)
+        async with door, aiohttp.ClientSession() as http:
+            port = door.sockets[0].getsockname()[1]
+            url = f"https://127.0.0.1:{port}{STT}"
+            async with http.post(url, data=upload(), ssl=False) as response:
+                assert (await response.json())["text"] == "16000 samples 8000 samples"
+        assert handed
+
+
+async def test_leaving_ends_what_still_runs(provider: Counting) -> None:
+    provider.gate.clear()
+    async with aiohttp.ClientSession() as http:
+        async with SpeechServer(provider, host="127.0.0.1", tls=None, drain=0.05) as server:
+            url = f"http://127.0.0.1:{server.port}{STT}"
+            response = await http.post(url, data=upload(stream="true"))
+            await provider.working.wait()
+        assert provider.held == 0
+        assert provider.closed.is_set()
+        with pytest.raises(aiohttp.ClientError):
+            await response.read()
+        response.close()
+
+
+def test_a_server_says_what_it_is(provider: Counting) -> None:
+    server = SpeechServer(provider, host="::", port=5678, tls=None)
+    assert repr(server) == "<SpeechServer http :::5678, 0 jobs>"
