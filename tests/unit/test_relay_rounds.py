@@ -1,0 +1,96 @@
+"""Which farms a producer parks at, and when it tries again. No socket, no clock."""
+
+from __future__ import annotations
+
+import random
+
+from privox_dht import limits
+from privox_dht.relay import FarmAt
+from privox_dht.relay.rounds import Rounds, backoff
+
+A, B, C, D = (FarmAt(bytes([n]) * 32, f"203.0.113.{n}", 1776) for n in range(4))
+
+
+def rounds(want: int = 2) -> Rounds:
+    return Rounds(want, random.Random(1))
+
+
+def test_a_producer_parks_at_two_farms_of_those_it_knows() -> None:
+    plan = rounds().plan([A, B, C, D], [], 0.0)
+    assert len(set(plan.dial)) == 2 and plan.wait is None
+    assert rounds().plan([A, B, C, D], plan.dial, 0.0).dial == ()
+
+
+def test_producers_spread_over_the_farms() -> None:
+    chosen = {farm for n in range(50) for farm in Rounds(2, random.Random(n)).plan(
+        [A, B, C, D], [], 0.0
+    ).dial}  # fmt: skip
+    assert chosen == {A, B, C, D}
+
+
+def test_two_farms_on_one_machine_die_together_so_another_machine_is_preferred() -> None:
+    twin = FarmAt(bytes([9]) * 32, A.host, 1777)
+    for n in range(20):
+        plan = Rounds(2, random.Random(n)).plan([A, twin, B], [], 0.0)
+        assert len({farm.host for farm in plan.dial}) == 2
+    assert set(rounds().plan([A, twin], [], 0.0).dial) == {A, twin}
+
+
+def test_a_lost_farm_is_replaced_within_half_a_second_and_not_by_itself() -> None:
+    some = rounds()
+    some.parked()
+    some.lost(A.public, 10.0)
+    waiting = some.plan([A, B, C], [B], 10.0)
+    assert waiting.dial == () and waiting.wait is not None
+    assert 0 < waiting.wait <= limits.PRODUCER_ROUND
+    assert some.plan([A, B, C], [B], 10.0 + limits.PRODUCER_ROUND).dial == (C,)
+
+
+def test_every_farm_is_tried_once_a_round_and_only_a_whole_failed_round_backs_off() -> None:
+    some, known, now, pauses = rounds(), [A, B, C], 0.0, []
+    for _ in range(6):
+        tried: list[FarmAt] = []
+        while (plan := some.plan(known, [], now)).dial:
+            for farm in plan.dial:
+                tried.append(farm)
+                some.failed(farm.public, now)
+        assert sorted(tried) == known
+        assert plan.wait is not None
+        pauses.append(plan.wait)
+        now += plan.wait
+    first, most = limits.PRODUCER_BACKOFF
+    for n, pause in enumerate(pauses):
+        assert min(most, first * 2**n) / 2 <= pause <= min(most, first * 2**n)
+
+
+def test_after_a_farm_has_taken_us_the_back_off_starts_again() -> None:
+    some = rounds()
+    for _ in range(5):
+        some.failed(A.public, 0.0)
+        assert some.plan([A], [], 1e9).dial == ()
+        some._resume = 0.0
+    some.parked()
+    some.failed(A.public, 0.0)
+    wait = some.plan([A], [], 0.0).wait
+    assert wait is not None and wait <= limits.PRODUCER_BACKOFF[0]
+
+
+def test_a_farm_that_sent_us_away_is_left_alone_for_as_long_as_it_said() -> None:
+    some = rounds()
+    some.failed(A.public, 0.0, wait=300.0)
+    some.plan([A, B], [B], 0.0)
+    assert some.plan([A, B], [B], 299.0).dial == ()
+    assert some.plan([A, B], [B], 400.0).dial == (A,)
+
+
+def test_with_too_few_farms_we_look_for_more_but_not_in_haste() -> None:
+    some = rounds()
+    plan = some.plan([A], [A], 0.0)
+    assert plan.dial == () and plan.wait is not None
+    assert limits.PRODUCER_LOOK_AGAIN / 2 <= plan.wait <= limits.PRODUCER_LOOK_AGAIN
+    assert not some.beginning(0.0) and some.beginning(plan.wait)
+
+
+def test_the_back_off_has_a_ceiling_however_long_it_lasts() -> None:
+    rng = random.Random(2)
+    assert max(backoff(n, rng) for n in range(1, 2000)) <= limits.PRODUCER_BACKOFF[1]

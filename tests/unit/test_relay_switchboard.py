@@ -1,0 +1,353 @@
+"""The farm's decisions: who may park, who gets which line, what is overdue. No socket, no clock.
+
+The table tells stories: each step is something that happens, and what the switchboard wants done.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+
+from privox_dht import limits
+from privox_dht.relay import FarmTerms, Patience
+from privox_dht.relay.switchboard import Drop, Refusal, Say, Switchboard
+
+TERMS = FarmTerms(
+    producers=3,
+    idle_lines=2,
+    lines=3,
+    producers_per_address=2,
+    calls_per_address=2,
+    call_bytes=1000,
+    call_seconds=100,
+    buffered=500,
+)
+ANA, BEN, CAY, DAN = (bytes([n]) * 32 for n in range(4))  # producers' keys
+HOME, OFFICE = b"athome..", b"atwork.."  # instances: two machines
+
+
+class Farm:
+    """A switchboard, and words to tell it what happens."""
+
+    def __init__(self, *, files: int = 100, capped: bool = True, **terms: int) -> None:
+        numbers = itertools.count(1)
+        changed = {name: terms.get(name, getattr(TERMS, name)) for name in TERMS.__slots__}
+        self.board = Switchboard(
+            FarmTerms(**changed),
+            Patience(),
+            lambda: f"t{next(numbers)}",
+            files=files,
+            capped=capped,
+        )
+        self.now = 0.0
+
+    def control(self, who: str, key: bytes, instance: bytes = HOME, place: str = "p") -> list[str]:
+        self.board.opened(who, place, self.now)
+        return told(self.board.admit(who, key, instance, self.now))
+
+    def line(self, who: str, token: str, place: str = "p") -> list[str]:
+        self.board.opened(who, place, self.now)
+        return told(self.board.park(who, token))
+
+    def call(self, who: str, key: bytes, place: str = "c") -> list[str]:
+        self.board.opened(who, place, self.now)
+        call, effects = self.board.claim(who, key, self.now)
+        return [f"{call.client}+{call.line}", *told(effects)]
+
+    def gone(self, who: str, token: str) -> list[str]:
+        return told(self.board.gone(who, token))
+
+    def lost(self, who: str) -> list[str]:
+        return told(self.board.lost(who))
+
+    def drain(self) -> list[str]:
+        return told(self.board.drain(30))
+
+    def at(self, now: float) -> list[str]:
+        self.now = now
+        return told(self.board.tick(now))
+
+    def hear(self, who: str) -> list[str]:
+        self.board.heard(who, self.now)
+        return []
+
+
+def told(effects: list[Say | Drop]) -> list[str]:
+    """Effects as one reads them."""
+    return [
+        f"{e.to}: {' '.join(e.message)}" if isinstance(e, Say) else f"drop {e.who} {e.why}"
+        for e in effects
+    ]
+
+
+PARK_ANA: list[tuple[str, tuple[Any, ...], list[str]]] = [
+    ("control", ("ana", ANA), ["ana: granted 2 3", "ana: token t1", "ana: token t2"]),
+    ("line", ("l1", "t1"), ["ana: parked t1"]),
+    ("line", ("l2", "t2"), ["ana: parked t2"]),
+]
+STORIES: dict[str, list[tuple[str, tuple[Any, ...], list[str]]]] = {
+    "a call takes the line that has waited for longest, and a token replaces it": [
+        *PARK_ANA,
+        ("call", ("c1", ANA), ["c1+l1", "ana: claimed t1", "ana: token t3"]),
+        ("line", ("l3", "t3"), ["ana: parked t3"]),
+        ("call", ("c2", ANA), ["c2+l2", "ana: claimed t2", "ana: full"]),
+        ("lost", ("c1",), []),
+        ("lost", ("l1",), ["ana: token t4"]),
+        ("line", ("l4", "t4"), ["ana: parked t4"]),
+    ],
+    "without an idle line there is no call": [
+        *PARK_ANA,
+        ("call", ("c1", ANA, "x"), ["c1+l1", "ana: claimed t1", "ana: token t3"]),
+        ("call", ("c2", ANA, "y"), ["c2+l2", "ana: claimed t2", "ana: full"]),
+        ("call", ("c3", ANA, "z"), ["refused line"]),
+        ("call", ("c4", BEN, "z"), ["refused unknown"]),
+    ],
+    "a line that hangs up while parked is replaced": [
+        *PARK_ANA,
+        ("lost", ("l1",), ["ana: token t3"]),
+        ("call", ("c1", ANA), ["c1+l2", "ana: claimed t2", "ana: token t4"]),
+    ],
+    "a producer gives up a line, or a token, and gets another": [
+        *PARK_ANA,
+        ("gone", ("ana", "t1"), ["drop l1 gone"]),
+        ("lost", ("l1",), ["ana: token t3"]),
+        ("gone", ("ana", "t3"), ["ana: token t4"]),
+        ("gone", ("ana", "t3"), []),
+        ("gone", ("stranger", "t4"), []),
+    ],
+    "a token is good once, and only while its control line stands": [
+        *PARK_ANA,
+        ("line", ("l3", "t1"), ["refused token"]),
+        ("line", ("l4", "t9"), ["refused token"]),
+        ("lost", ("l1",), ["ana: token t3"]),
+        ("lost", ("ana",), ["drop l2 control"]),
+        ("line", ("l5", "t3"), ["refused token"]),
+    ],
+    "when its control line is lost, a producer's calls go on": [
+        *PARK_ANA,
+        ("call", ("c1", ANA), ["c1+l1", "ana: claimed t1", "ana: token t3"]),
+        ("lost", ("ana",), ["drop l2 control"]),
+        ("call", ("c2", ANA), ["refused unknown"]),
+        ("lost", ("c1",), []),
+        ("lost", ("l1",), []),
+    ],
+    "one key, two machines: the newest wins, and the older is told": [
+        *PARK_ANA,
+        (
+            "control",
+            ("ana2", ANA, OFFICE),
+            [
+                "ana: superseded",
+                "drop l1 superseded",
+                "drop l2 superseded",
+                "drop ana superseded",
+                "ana2: granted 2 3",
+                "ana2: token t3",
+                "ana2: token t4",
+            ],
+        ),
+        ("lost", ("ana",), []),
+        ("line", ("l3", "t3"), ["ana2: parked t3"]),
+        ("call", ("c1", ANA), ["c1+l3", "ana2: claimed t3", "ana2: token t5"]),
+    ],
+    "calls of a superseded machine do not count for the new one": [
+        *PARK_ANA,
+        ("call", ("c1", ANA), ["c1+l1", "ana: claimed t1", "ana: token t3"]),
+        (
+            "control",
+            ("ana2", ANA, OFFICE),
+            [
+                "ana: superseded",
+                "drop l2 superseded",
+                "drop ana superseded",
+                "ana2: granted 2 3",
+                "ana2: token t4",
+                "ana2: token t5",
+            ],
+        ),
+        ("lost", ("l1",), []),
+        ("lost", ("c1",), []),
+    ],
+    "an address has so many producers": [
+        ("control", ("ana", ANA), ["ana: granted 2 3", "ana: token t1", "ana: token t2"]),
+        ("control", ("ben", BEN), ["ben: granted 2 3", "ben: token t3", "ben: token t4"]),
+        ("control", ("cay", CAY), ["refused address 300"]),
+        ("lost", ("ana",), []),
+        ("control", ("cay2", CAY), ["cay2: granted 2 3", "cay2: token t5", "cay2: token t6"]),
+    ],
+    "a farm has so many producers": [
+        ("control", ("a", ANA, HOME, "1"), ["a: granted 2 3", "a: token t1", "a: token t2"]),
+        ("control", ("b", BEN, HOME, "2"), ["b: granted 2 3", "b: token t3", "b: token t4"]),
+        ("control", ("c", CAY, HOME, "3"), ["c: granted 2 3", "c: token t5", "c: token t6"]),
+        ("control", ("d", DAN, HOME, "4"), ["refused full 60"]),
+    ],
+    "an address has so many calls": [
+        *PARK_ANA,
+        ("call", ("c1", ANA), ["c1+l1", "ana: claimed t1", "ana: token t3"]),
+        ("call", ("c2", ANA), ["c2+l2", "ana: claimed t2", "ana: full"]),
+        ("line", ("l3", "t3"), ["ana: parked t3"]),
+        ("call", ("c3", ANA), ["refused address"]),
+        ("lost", ("l1",), []),
+        ("lost", ("c1",), ["ana: token t4"]),
+        ("call", ("c4", ANA), ["c4+l3", "ana: claimed t3", "ana: full"]),
+    ],
+    "a call that says nothing loses its line after three seconds": [
+        *PARK_ANA,
+        ("call", ("c1", ANA), ["c1+l1", "ana: claimed t1", "ana: token t3"]),
+        ("at", (2.9,), []),
+        ("at", (3.0,), ["drop c1 silent", "drop l1 silent"]),
+        ("at", (3.1,), []),
+    ],
+    "who does not say what it is within five seconds is dropped": [
+        ("line", ("l1", "t1"), ["refused token"]),
+        ("at", (4.9,), []),
+        ("at", (5.0,), ["drop l1 late"]),
+        ("lost", ("l1",), []),
+        ("at", (6.0,), []),
+    ],
+    "pings go out every ten seconds, and fifteen seconds of silence are death": [
+        *PARK_ANA,
+        ("at", (9.9,), []),
+        ("at", (10.0,), ["ana: ping"]),
+        ("at", (14.0,), []),
+        ("hear", ("ana",), []),
+        ("at", (20.0,), ["ana: ping"]),
+        ("at", (28.9,), []),
+        ("at", (29.0,), ["drop ana silence"]),
+        ("lost", ("ana",), ["drop l1 control", "drop l2 control"]),
+    ],
+    "a farm that drains says so, and takes nobody and nothing more": [
+        *PARK_ANA,
+        ("call", ("c1", ANA), ["c1+l1", "ana: claimed t1", "ana: token t3"]),
+        ("drain", (), ["ana: draining 30"]),
+        ("call", ("c2", ANA), ["refused draining"]),
+        ("control", ("ben", BEN), ["refused draining 60"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.replace(" ", "_"))
+def test_story(story: str) -> None:
+    farm = Farm()
+    for verb, words, wanted in STORIES[story]:
+        try:
+            done = getattr(farm, verb)(*words)
+        except Refusal as refusal:
+            done = [f"refused {refusal.why}" + (f" {refusal.wait}" if refusal.wait else "")]
+        assert done == wanted, (verb, words, farm.board)
+
+
+def parked_farm(**changes: Any) -> Farm:
+    farm = Farm(**changes)
+    for verb, words, _ in PARK_ANA:
+        getattr(farm, verb)(*words)
+    return farm
+
+
+def test_a_switchboard_says_how_it_is() -> None:
+    farm = parked_farm()
+    farm.call("c1", ANA)
+    farm.board.opened("somebody", "x", 0.0)
+    farm.drain()
+    assert repr(farm.board) == (
+        "<Switchboard 1 producers, 1 lines parked, 1 calls, 1 at the door, draining>"
+    )
+
+
+def test_two_machines_that_take_turns_are_refused_and_the_one_that_stands_stays() -> None:
+    farm = Farm()
+    for n in range(limits.RELAY_FLAPS + 1):
+        farm.control(f"m{n}", ANA, HOME if n % 2 else OFFICE)
+    with pytest.raises(Refusal, match="flapping"):
+        farm.control("late", ANA, b"third...")
+    assert farm.board.producers[ANA].control == f"m{limits.RELAY_FLAPS}"
+    farm.now = limits.RELAY_FLAP_WINDOW
+    assert "late2: granted 2 3" in farm.control("late2", ANA, b"third...")
+
+
+def test_one_machine_may_come_back_as_often_as_its_network_drops_it() -> None:
+    farm = Farm()
+    for n in range(20):
+        assert f"m{n}: granted 2 3" in farm.control(f"m{n}", ANA, HOME)
+
+
+def test_at_the_limit_of_files_nobody_parks_but_a_call_still_comes_through() -> None:
+    farm = parked_farm(files=8, idle_lines=3)  # a reserve of one: ana, l1, l2 are three
+    for n in range(4):
+        farm.board.opened(f"x{n}", "q", 0.0)
+    assert farm.line("l3", "t3") == ["ana: full", "drop l3 full"]
+    farm.lost("l3")
+    with pytest.raises(Refusal, match="full"):
+        farm.control("ben", BEN)
+    farm.lost("ben")
+    assert farm.call("c1", ANA)[0] == "c1+l1"
+    with pytest.raises(Refusal, match="full"):
+        farm.board.opened("beyond", "q", 0.0)
+
+
+def test_an_address_cannot_fill_the_door() -> None:
+    farm = Farm(files=10_000)
+    for n in range(limits.FARM_DOORS_PER_ADDRESS):
+        farm.board.opened(n, "x", 0.0)
+    with pytest.raises(Refusal, match="doors"):
+        farm.board.opened("one more", "x", 0.0)
+    farm.board.opened("somebody else", "y", 0.0)
+
+
+def test_where_everybody_has_one_address_there_are_no_caps_per_address() -> None:
+    farm = Farm(capped=False)
+    for n, key in enumerate((ANA, BEN, CAY)):
+        farm.control(str(n), key)
+    assert len(farm.board.producers) == 3
+
+
+def test_a_hundred_calls_at_once_never_share_a_line() -> None:
+    farm = parked_farm(capped=False, files=200)
+    got = []
+    for n in range(100):
+        try:
+            got.append(farm.call(f"c{n}", ANA)[0].split("+")[1])
+        except Refusal as refusal:
+            assert refusal.why == "line"
+    assert sorted(got) == ["l1", "l2"]
+
+
+def test_nothing_is_left_of_strangers_whatever_they_do() -> None:
+    """A thousand random lives; when all are gone, every table is empty again."""
+    rng = random.Random(3)
+    farm = Farm(files=200, producers=50)
+    alive: list[str] = []
+    tokens = [f"t{n}" for n in range(400)]
+    for n in range(3000):
+        who, farm.now = f"w{n}", n / 10
+        alive.append(who)
+        acts = [
+            lambda w=who: farm.control(
+                w, bytes([rng.randrange(9)]) * 32, rng.choice([HOME, OFFICE])
+            ),
+            lambda w=who: farm.line(w, rng.choice(tokens)),
+            lambda w=who: farm.call(w, bytes([rng.randrange(9)]) * 32, rng.choice("abc")),
+        ]
+        try:
+            rng.choice(acts)()
+        except Refusal:
+            pass
+        for effect in farm.board.tick(farm.now):
+            if isinstance(effect, Drop) and effect.who in alive:
+                alive.remove(effect.who)
+                farm.board.lost(effect.who)
+        while len(alive) > 60:
+            farm.board.lost(alive.pop(rng.randrange(len(alive))))
+    for who in alive:
+        farm.board.lost(who)
+    board = farm.board
+    left = [
+        board._doors, board._door_places, board._places, board._callers, board._controls,
+        board._heard, board._pinged, board._tokens, board._lines, board.producers,
+        board.calls.open, board.calls._by_side, board.calls._silent, board.calls._behind,
+    ]  # fmt: skip
+    assert board.connections == 0
+    assert not any(left), left

@@ -1,0 +1,53 @@
+"""What a farm grants, as its record says it; and whose allowance a connection uses."""
+
+from __future__ import annotations
+
+import pytest
+
+from privox_dht import limits, records
+from privox_dht.identity import Identity
+from privox_dht.relay import FarmTerms
+from privox_dht.relay.terms import place_of
+
+
+def test_terms_go_through_a_record_and_come_back() -> None:
+    terms = FarmTerms(producers=7, call_bytes=2**40, buffered=1)
+    mesh = records.mesh_tag("test")
+    record = records.Record(
+        bytes(32), mesh, records.FARM, terms=terms.to_record(), issued=1000, expires=1100
+    )
+    wire = records.sign(Identity.generate(), record).wire
+    assert FarmTerms.from_record(records.parse(wire, 1000.0, mesh).terms) == terms
+
+
+def test_what_a_farm_leaves_out_or_says_in_jest_is_the_default() -> None:
+    assert FarmTerms.from_record({}) == FarmTerms()
+    assert FarmTerms.from_record({"b": 0, "s": 2**60, "?": 5, "l": 9}) == FarmTerms(lines=9)
+
+
+def test_an_hour_of_audio_passes_in_one_call() -> None:
+    terms = FarmTerms()
+    assert terms.call_bytes > limits.MAX_UPLOAD > 3600 * 16_000 * 2
+    assert terms.call_seconds > 2 * 3600
+
+
+def test_one_address_cannot_claim_every_line_of_a_producer() -> None:
+    assert FarmTerms().calls_per_address <= FarmTerms().lines // 2
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+    ],
+)
+def test_an_ipv6_subscriber_is_one_place_however_many_addresses_it_has(
+    address: str, place: str
+) -> None:
+    assert place_of(address) == place
