@@ -9,7 +9,6 @@ Text goes to stdout and everything else to stderr: progress on a terminal, silen
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import click
@@ -33,7 +32,7 @@ EPILOG = "Exit codes: " + ", ".join(f"{code} {what}" for code, what in EXIT_CODE
 @common_options
 @job_options
 @click.pass_context
-def main(context: click.Context, **options: Any) -> None:
+def main(context: click.Context, /, **options: Any) -> None:
     """Have speech recognised (stt) or text spoken (tts) by an idle machine of the mesh.
 
     \b
@@ -57,7 +56,7 @@ def main(context: click.Context, **options: Any) -> None:
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000),
               help="Show at most this many.")  # fmt: skip
 @click.pass_context
-def list_command(context: click.Context, limit: int, **options: Any) -> None:
+def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
     """Show who is on the mesh: service, backend, engine, what it has, idle slots, route, age."""
     outer = context.obj or {}
     given = click.core.ParameterSource.DEFAULT
@@ -70,6 +69,3 @@ def list_command(context: click.Context, limit: int, **options: Any) -> None:
 
 if __name__ == "__main__":
     main()
-
-
-__all__ = ["asyncio", "main"]

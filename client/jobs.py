@@ -170,7 +170,7 @@ def _report(done: Done[Any], told: dict[str, Any], as_json: bool, what: str) -> 
             "backend": record.backend if record else "",
             "route": done.route,
             "seconds": round(done.seconds, 3),
-            "attempts": [str(attempt) for attempt in done.attempts],
+            "attempts": [attempt.as_json() for attempt in done.attempts],
         }
         out = sys.stderr if told.get("output") == "stdout" else sys.stdout
         click.echo(json.dumps({**told, **job}), file=out)

@@ -47,6 +47,6 @@ async def _interruptible(job: Awaitable[None]) -> None:
 def _say(error: PrivoxError, as_json: bool) -> None:
     click.echo(f"privox-client: {error}", err=True)
     if as_json:
-        attempts = [str(attempt) for attempt in getattr(error, "attempts", ())]
+        attempts = [attempt.as_json() for attempt in getattr(error, "attempts", ())]
         what = {"error": type(error).__name__, "message": str(error), "attempts": attempts}
         click.echo(json.dumps({**what, "exit_code": exit_code(error)}))

@@ -1,8 +1,8 @@
 """The demo: a whole mesh on this machine, a sentence spoken by it and understood again.
 
-    first node        joins nobody; everybody joins through it
-    STT producer      lends an ear
-    TTS producer      lends a voice
+    first node        joins nobody; everybody joins through it; it is a farm too
+    STT producer      lends an ear, and can be called directly
+    TTS producer      lends a voice, as if behind a NAT: only through the farm, which cannot listen
     privox-client     text -> speech.wav        (whoever on the mesh can speak)
     privox-client     speech.wav -> text        (whoever on the mesh can hear)
 
@@ -32,11 +32,11 @@ READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the l
 JOB_WITHIN = 60.0  # seconds for one client run
 STOP_WITHIN = 10.0  # seconds for a node to end after SIGTERM
 GOOD_ENOUGH = 0.5  # share of words right below which the demo says that it did not work
-ROLES = (
-    ("first node", ""),
-    ("STT producer", "stt/cpu/pocketsphinx"),
-    ("TTS producer", "tts/cpu/espeak-ng"),
-)
+ROLES = {
+    "first node": ["--farm", "--relay-port", "0"],
+    "STT producer": ["--services", "stt/cpu/pocketsphinx"],
+    "TTS producer": ["--services", "tts/cpu/espeak-ng", "--reachable", "no"],
+}
 
 
 class RunningNode:
@@ -49,13 +49,14 @@ class RunningNode:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.events: dict[str, dict[str, Any]] = {}
         self.lines: list[str] = []
-        self._changed = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def wait_for(self, event: str, within: float = READY_WITHIN) -> dict[str, Any]:
         """What the node said with its first event of this name."""
-        with self._changed:
-            arrived = self._changed.wait_for(
+        with self.changed:
+            arrived = self.changed.wait_for(
                 lambda: event in self.events or self.process.poll() is not None, within
             )
         if not arrived or event not in self.events:
@@ -66,17 +67,21 @@ class RunningNode:
         return self.events[event]
 
     def stop(self) -> None:
+        """End it as its owner would; harder if that takes too long."""
         self.process.terminate()
         try:
             self.process.wait(STOP_WITHIN)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._reader.join(STOP_WITHIN)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            with self._changed:
+            with self.changed:
                 self.lines.append(line.rstrip())
                 try:
                     said = json.loads(line)
@@ -84,9 +89,9 @@ class RunningNode:
                     continue
                 if "event" in said:
                     self.events.setdefault(said["event"], said)
-                self._changed.notify_all()
-        with self._changed:
-            self._changed.notify_all()
+                self.changed.notify_all()
+        with self.changed:
+            self.changed.notify_all()
 
 
 @contextmanager
@@ -95,17 +100,16 @@ def running_mesh(folder: Path) -> Iterator[dict[str, RunningNode]]:
     nodes: dict[str, RunningNode] = {}
     with ExitStack() as stack:
         neighbours: list[str] = []
-        for name, service in ROLES:
-            arguments = [*neighbours, *(["--services", service] if service else [])]
-            node = RunningNode(name, arguments, folder / name.replace(" ", "-"))
+        for name, role in ROLES.items():
+            node = RunningNode(name, [*neighbours, *role], folder / name.replace(" ", "-"))
             stack.callback(node.stop)
             nodes[name] = node
             if not neighbours:
                 said = node.wait_for("listening")
                 neighbours = ["--neighbours", f"127.0.0.1:{said['port']}"]
-        for name, service in ROLES:
-            said = nodes[name].wait_for("published" if service else "listening")
-            click.echo(f"  {name:<13} {said['peer'][:8]}  {service}")
+        for name, node in nodes.items():
+            said = node.wait_for("published")
+            click.echo(f"  {name:<13} {said['peer'][:8]}  {', '.join(said['routes'])}")
         yield nodes
 
 

@@ -19,7 +19,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from privox_dht import limits
@@ -71,6 +71,9 @@ class Attempt:
     def __str__(self) -> str:
         why = f" ({self.why})" if self.why else ""
         return f"{self.peer_id[:8]} {self.route}: {self.outcome}{why}"
+
+    def as_json(self) -> dict[str, str | float]:
+        return {**asdict(self), "seconds": round(self.seconds, 3)}
 
 
 @dataclass(frozen=True, slots=True)

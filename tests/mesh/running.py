@@ -132,8 +132,17 @@ def _accept(server: socket.socket, to: tuple[str, int], counter: Counter) -> Non
         except OSError:
             caller.close()
             continue
-        for pair in ((caller, called, counter), (called, caller, None)):
-            threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+        there = threading.Thread(target=_pass_on, args=(caller, called, counter), daemon=True)
+        there.start()
+        back = threading.Thread(target=_both_ways, args=(called, caller, there), daemon=True)
+        back.start()
+
+
+def _both_ways(called: socket.socket, caller: socket.socket, there: threading.Thread) -> None:
+    """Carry the way back; then, when both ways have ended, close."""
+    with called, caller:
+        _pass_on(called, caller, None)
+        there.join()
 
 
 def _pass_on(source: socket.socket, target: socket.socket, counter: Counter | None) -> None:
