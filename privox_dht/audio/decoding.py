@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RAW_RATE = 16_000  # Hz of raw PCM, which says nothing about itself
+FULL_SCALE = 1 / 32_768  # of a 16-bit sample, which is what the resampler gives: so it averages
+# channels without ever exceeding the scale, and cannot be given NaN
 RAW_PIECE = 1 << 16  # bytes of raw PCM per step
 DEMUXERS = "wav,w64,aiff,au,caf,mp3,flac,ogg,matroska,webm,mov,mp4,m4a,aac,amr"
 PROMISING = {"w64", "aiff", "flac", "mov"}  # containers (and WAV) whose length is a promise
@@ -97,7 +99,7 @@ class _Samples:
 
         self._numpy = numpy
         self._buffer: NDArray[np.float32] = numpy.empty(0, numpy.float32)
-        self._resampler: Any = av.AudioResampler("flt", "mono", rate)
+        self._resampler: Any = av.AudioResampler("s16", "mono", rate)
         self._rate = rate
         self._max_seconds = max_seconds
         self._wall = wall
@@ -133,15 +135,15 @@ class _Samples:
     def finished(self) -> NDArray[np.float32]:
         # No view of the buffer is ever given away before this, so it may move.
         self._buffer.resize(self.count, refcheck=False)
-        return self._numpy.clip(self._buffer, -1.0, 1.0, out=self._buffer)
+        return self._buffer
 
-    def _append(self, more: NDArray[np.float32]) -> None:
+    def _append(self, more: NDArray[np.int16]) -> None:
         end = self.count + more.size
         if end > self._max_seconds * self._rate:
             raise self._too_long()
         if end > self._buffer.size:
             self._buffer.resize(end + GROW * self._rate, refcheck=False)
-        self._buffer[self.count : end] = more
+        self._numpy.multiply(more, FULL_SCALE, out=self._buffer[self.count : end])
         self.count = end
 
     def _too_long(self) -> errors.Refused:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import dataclass
 from typing import BinaryIO
 
 SAMPLE = 2  # bytes: 16 bits, one channel
@@ -19,7 +20,7 @@ PCM_CODE, FMT_SIZE = 1, 16  # the plain kind of `fmt ` chunk
 AFTER_RIFF_SIZE = 36  # bytes between the first size and the samples
 RIFF_SIZE_AT, DATA_SIZE_AT = 4, 40  # offsets of the two sizes
 OPEN_ENDED = 0x7FFFF000  # sizes from here on are what programs write that do not know theirs
-MOST_CHUNKS = 64  # chunks looked at in search of the samples
+LONGEST_HEADER = 1 << 16  # bytes looked at in search of the samples; tags may stand before them
 
 
 def header(rate: int, size: int = UNKNOWN) -> bytes:
@@ -47,23 +48,42 @@ def mend_wav(file: BinaryIO) -> None:
     file.seek(0, os.SEEK_END)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a WAV file says of itself."""
+
+    rate: int  # Hz
+    channels: int
+    bits: int  # per sample
+    size: int  # bytes of samples; 0: it does not know
+    begins: int  # where the samples begin
+
+    @property
+    def seconds(self) -> float:
+        """How much sound is promised; 0 when nothing is."""
+        bytes_per_second = self.rate * self.channels * self.bits / 8
+        return self.size / bytes_per_second if bytes_per_second else 0.0
+
+
+def begin(head: bytes) -> Form | None:
+    """What the WAV file is that begins with `head`; None when `head` does not reach the samples."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    at, fmt = 12, b""
+    while len(chunk := head[at : at + 8]) == 8:
+        kind, size = struct.unpack("<4sI", chunk)
+        at += 8
+        if kind == b"data" and fmt:
+            _, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fmt)
+            return Form(rate, channels, bits, size if size < OPEN_ENDED else 0, at)
+        if kind == b"fmt " and size >= FMT_SIZE and len(head) >= at + FMT_SIZE:
+            fmt = head[at : at + FMT_SIZE]
+        at += size + size % 2
+    return None
+
+
 def promised_seconds(file: BinaryIO) -> float:
     """How much sound the header of a WAV file promises; 0 when it promises nothing."""
     file.seek(0)
-    head = file.read(12)
-    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-        return 0.0
-    bytes_per_second = 0
-    for _ in range(MOST_CHUNKS):
-        chunk = file.read(8)
-        if len(chunk) < 8:
-            return 0.0
-        kind, size = struct.unpack("<4sI", chunk)
-        if kind == b"data":
-            known = 0 < size < OPEN_ENDED and bytes_per_second
-            return size / bytes_per_second if known else 0.0
-        body = file.read(min(size, FMT_SIZE))
-        if kind == b"fmt " and len(body) == FMT_SIZE:
-            bytes_per_second = int.from_bytes(body[8:12], "little")
-        file.seek(size - len(body) + size % 2, os.SEEK_CUR)
-    return 0.0
+    form = begin(file.read(LONGEST_HEADER))
+    return form.seconds if form else 0.0

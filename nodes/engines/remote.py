@@ -1,0 +1,146 @@
+"""Speech servers elsewhere, as engines of this node.
+
+    "http://host:port"            a server that speaks OpenAI's audio API (`remote_openai`)
+    "https://KEY@host/path#NAME"  the same with a key, below a path, and always this model
+    "host:port"                   a server that speaks SOVA's (`remote_sova`)
+
+`Server` is the wire they share: what goes wrong there comes out as this project's errors, and
+nothing that a server says is read without an end.
+
+    400 404 413 415 422   the request is at fault                    Refused
+    429 503               it is busy                                 Busy
+    other, silence, junk  it is broken, or not what it should be     Failed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import yarl
+
+from privox_dht import errors, limits, speech
+
+MAX_ANSWER = 16 * limits.MIB  # bytes of JSON; SOVA packs its sound into it
+MAX_COMPLAINT = 64 * limits.KIB  # bytes of an error page that are read
+SHOWN = 200  # characters of a complaint that are passed on
+CONNECT_WITHIN = 5.0  # seconds
+SILENCE = 180.0  # seconds; servers that do not stream think for long about a block
+PROBE_WITHIN = 60.0  # seconds for the first request of all: the server may load its model then
+AT_FAULT = {400, 404, 413, 415, 422}
+BUSY = {429, 503}
+
+
+def openai_engine(service: str, backend: str, url: str) -> speech.Engine:
+    """The engine for `service` at a server that speaks OpenAI's audio API."""
+    from nodes.engines import remote_openai
+
+    engine = {speech.STT: remote_openai.Transcriber, speech.TTS: remote_openai.Speaker}[service]
+    return engine(url, backend)
+
+
+def sova_engine(service: str, backend: str, address: str) -> speech.Engine:
+    """The engine for `service` at a server that speaks SOVA's dialect."""
+    from nodes.engines import remote_sova
+
+    engine = {speech.STT: remote_sova.Transcriber, speech.TTS: remote_sova.Speaker}[service]
+    return engine(f"http://{address}", backend)
+
+
+class Server:
+    """One server elsewhere."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            given = yarl.URL(url)
+            self.key, self.name = given.user or "", given.fragment
+            self.base = given.with_user(None).with_fragment(None).with_query(None)
+            port = self.base.port
+        except ValueError as exc:
+            raise errors.ConfigError(f"{url!r} is not the address of a server: {exc}") from exc
+        if not self.base.host or not port:
+            raise errors.ConfigError(f"{url!r} is not the address of a server")
+        self._session: aiohttp.ClientSession | None = None
+
+    def __str__(self) -> str:
+        return f"{self.base.host}:{self.base.port}"
+
+    def open(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN, sock_read=SILENCE)
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        self._session = aiohttp.ClientSession(timeout=timeout, headers=headers)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, path: str, **options: Any
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """A good answer; everything else is raised as our errors, as are breaks while reading."""
+        if self._session is None:
+            raise errors.Failed(f"the engine at {self} is not started")
+        url = self.base / path.lstrip("/") if path else self.base
+        try:
+            async with self._session.request(
+                method, url, allow_redirects=False, **options
+            ) as response:
+                if response.status != 200:
+                    raise await self._complaint(response)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise errors.Failed(
+                f"the server at {self} does not answer ({type(exc).__name__})"
+            ) from exc
+
+    async def json(self, method: str, path: str, **options: Any) -> Any:
+        """A whole answer, read as JSON, whatever type it claims to be."""
+        async with self.request(method, path, **options) as response:
+            body = await self._read(response, MAX_ANSWER)
+        try:
+            return json.loads(body)
+        except ValueError as exc:
+            raise self.junk("something that is not JSON") from exc
+
+    def junk(self, what: str) -> errors.Failed:
+        return errors.Failed(f"the server at {self} answers with {what}")
+
+    async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytes:
+        body = bytearray()
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > most:
+                raise self.junk(f"more than {most} bytes")
+        return bytes(body)
+
+    async def _complaint(self, response: aiohttp.ClientResponse) -> errors.JobError:
+        """What the server says is wrong, as one of our errors."""
+        if response.status in BUSY:
+            after = response.headers.get("Retry-After", "")
+            seconds = float(after) if after.isdecimal() else limits.RETRY_AFTER
+            return errors.Busy(f"the server at {self} is busy", min(seconds, limits.WAIT))
+        if response.status not in AT_FAULT:
+            return errors.Failed(f"the server at {self} answers with status {response.status}")
+        body = await response.content.read(MAX_COMPLAINT)
+        return errors.Refused(
+            f"the server at {self} refuses: {_said(body)}",
+            status=response.status,
+            code="refused_elsewhere",
+        )
+
+
+def _said(body: bytes) -> str:
+    """The message in an error answer of OpenAI's shape, or FastAPI's, or any other."""
+    try:
+        said = json.loads(body)
+        for key in ("error", "message", "detail"):
+            if isinstance(said, Mapping) and key in said:
+                said = said[key]
+        text = said if isinstance(said, str) else json.dumps(said)
+    except ValueError:
+        text = body.decode("utf-8", "replace")
+    return " ".join(text.split())[:SHOWN] or "it does not say why"

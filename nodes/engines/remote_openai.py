@@ -1,0 +1,251 @@
+"""A server elsewhere that speaks OpenAI's audio API.
+
+    GET  /v1/models, /v1/audio/voices      what it has, where it says so
+    POST /v1/audio/transcriptions          a block of the recording as WAV -> segments
+         /v1/audio/translations
+    POST /v1/audio/speech                  text -> WAV, passed on while it comes
+
+A long recording goes in blocks that are cut where it is quiet: many servers refuse large files,
+and the first words come back early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from nodes.engines import measure, pauses
+from nodes.engines.remote import PROBE_WITHIN, Server
+from privox_dht import audio, errors, limits, speech
+from privox_dht.audio import riff
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ENGINE = "openai-api"
+BLOCK = 300.0  # seconds of audio in one request: 10 MB, under everybody's limit
+HEARS, SPEAKS = re.compile("whisper|transcri|stt|asr"), re.compile("tts|speech|voice|kokoro|piper")
+USUAL = {speech.STT: "whisper-1", speech.TTS: "tts-1"}  # names that most servers take
+USUAL_VOICE = "alloy"
+SAMPLE = "The quick brown fox jumps over the lazy dog."
+PROBE_SECONDS = 2  # of audio
+LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begun
+
+
+class _Elsewhere:
+    """What both services share: the server, and what it says it has."""
+
+    service = ""
+    _likely = HEARS
+
+    def __init__(self, url: str, backend: str) -> None:
+        self.server = Server(url)
+        self.ability = speech.Ability(self.service, backend, ENGINE)
+        self.model = ""
+
+    def __repr__(self) -> str:
+        return f"<{ENGINE} {self.service} at {self.server}>"
+
+    async def start(self) -> None:
+        self.server.open()
+        try:
+            async with asyncio.timeout(PROBE_WITHIN):
+                models = await self._listed("v1/models")
+                self.model = self.server.name or _likely(models, self._likely, self.service)
+                self.ability = replace(self.ability, models=tuple(models) or (self.model,))
+                await self._learn()
+                self.ability = replace(self.ability, speed=await self._measure())
+        except (errors.JobError, TimeoutError) as exc:
+            await self.server.close()
+            why = str(exc) or f"the server at {self.server} is too slow"
+            raise errors.EngineUnavailable(why, "start that server, or name another") from exc
+        except BaseException:
+            await self.server.close()
+            raise
+
+    async def close(self) -> None:
+        await self.server.close()
+
+    async def _learn(self) -> None:
+        """Ask for more than models."""
+
+    async def _measure(self) -> float:
+        raise NotImplementedError
+
+    async def _listed(self, path: str) -> list[str]:
+        """Names that the server lists; none where it has no such list."""
+        try:
+            answer = await self.server.json("GET", path)
+        except errors.Refused:
+            return []
+        listed = answer.get("data", answer.get("voices")) if isinstance(answer, dict) else answer
+        return [name for name in map(_name, listed or ()) if name][: limits.MAX_SLOTS]
+
+    def _named(self, asked: str) -> str:
+        return measure.named(asked, ENGINE) or self.model
+
+
+class Transcriber(_Elsewhere):
+    """Speech to text elsewhere."""
+
+    service = speech.STT
+    rate = 16_000  # Hz
+
+    async def transcribe(
+        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
+        path = "v1/audio/translations" if request.translate else "v1/audio/transcriptions"
+        spans = await asyncio.to_thread(pauses.blocks, pcm, self.rate, BLOCK)
+        for start, end in spans:
+            file = await asyncio.to_thread(as_wav, pcm[start:end], self.rate)
+            answer = await self.server.json("POST", path, data=self._form(file, request))
+            offset, seconds = start / self.rate, (end - start) / self.rate
+            for segment in self._segments(answer, offset, seconds):
+                yield segment
+
+    async def _measure(self) -> float:
+        import numpy
+
+        hum = numpy.random.default_rng(0).normal(0, 0.05, PROBE_SECONDS * self.rate)
+        return await measure.hearing(self, hum.astype(numpy.float32))
+
+    def _form(self, file: bytes, request: speech.TranscriptionRequest) -> aiohttp.FormData:
+        form = aiohttp.FormData()
+        form.add_field("file", file, filename="audio.wav", content_type="audio/wav")
+        form.add_field("model", self._named(request.model))
+        form.add_field("response_format", "verbose_json")
+        if request.temperature:
+            form.add_field("temperature", str(request.temperature))
+        if request.language and not request.translate:
+            form.add_field("language", measure.primary_tag(request.language))
+        if request.prompt:
+            form.add_field("prompt", request.prompt)
+        if request.words:
+            form.add_field("timestamp_granularities[]", "segment")
+            form.add_field("timestamp_granularities[]", "word")
+        return form
+
+    def _segments(self, answer: Any, offset: float, seconds: float) -> list[speech.Segment]:
+        """The server's segments in the time of the whole recording.
+
+        A server without segments gives one of the whole block; words may come with the segments
+        or, as OpenAI does it, beside them.
+        """
+        try:
+            language = str(answer.get("language") or "")
+            loose = [_word(word, offset) for word in answer.get("words") or ()]
+            listed = answer.get("segments") or [
+                {"text": answer["text"], "start": 0.0, "end": seconds}
+            ]
+            return [
+                segment
+                for one in listed
+                if (segment := _segment(one, offset, loose, language)).text
+            ]
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise self.server.junk("something that is not a transcript") from exc
+
+
+class Speaker(_Elsewhere):
+    """Text to speech elsewhere."""
+
+    service = speech.TTS
+    _likely = SPEAKS
+    voice = USUAL_VOICE
+
+    async def _learn(self) -> None:
+        voices = await self._listed("v1/audio/voices")
+        if voices:
+            self.voice = voices[0]
+            self.ability = replace(self.ability, models=tuple(voices))
+
+    async def _measure(self) -> float:
+        return await measure.speaking(self, SAMPLE)
+
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+        asked = {
+            "model": self.model,
+            "input": request.text,
+            "voice": measure.named(request.voice, ENGINE) or self.voice,
+            "response_format": "wav",
+            "speed": request.speed,
+        }
+        if request.language and not request.voice:
+            asked["language"] = request.language  # ours; others ignore it
+        async with self.server.request("POST", "v1/audio/speech", json=asked) as response:
+            head, form = b"", None
+            odd, left = b"", limits.MAX_SPEECH_SECONDS
+            async for piece in response.content.iter_any():
+                if form is None:
+                    head += piece
+                    form = self._begin(head)
+                    if form is None:
+                        continue
+                    piece = head[form.begins :]
+                pcm = odd + piece
+                whole = len(pcm) // riff.SAMPLE * riff.SAMPLE
+                pcm, odd = pcm[:whole], pcm[whole:]
+                left -= whole / riff.SAMPLE / form.rate
+                if left < 0:
+                    raise self.server.junk("more speech than any text becomes")
+                if pcm:
+                    yield speech.Sound(form.rate, pcm)
+            if form is None:
+                raise self.server.junk("something that is not a WAV file")
+
+    def _begin(self, head: bytes) -> riff.Form | None:
+        """What the WAV file is, once enough of it is there."""
+        form = riff.begin(head)
+        if form is None:
+            if len(head) > LONGEST_HEADER:
+                raise self.server.junk("something that is not a WAV file")
+            return None
+        if (form.channels, form.bits) != (1, riff.SAMPLE * 8):
+            raise self.server.junk(f"{form.bits}-bit sound of {form.channels} channels")
+        if not limits.MIN_RATE <= form.rate <= limits.MAX_RATE:
+            raise self.server.junk(f"sound at {form.rate} Hz")
+        return form
+
+
+def as_wav(pcm: NDArray[np.float32], rate: int) -> bytes:
+    """Samples as a WAV file."""
+    return audio.wav((pcm * 32_767).clip(-32_768, 32_767).astype("<i2").tobytes(), rate)
+
+
+def _likely(names: Sequence[str], likely: re.Pattern[str], service: str) -> str:
+    """The model to use where nobody names one."""
+    for name in names:
+        if likely.search(name.lower()):
+            return name
+    return names[0] if names else USUAL[service]
+
+
+def _name(entry: Any) -> str:
+    """The name in an entry of a list: a string, or an object with an id."""
+    if isinstance(entry, dict):
+        entry = entry.get("id", entry.get("name"))
+    return entry if isinstance(entry, str) else ""
+
+
+def _word(word: Any, offset: float) -> speech.Word:
+    return speech.Word(
+        str(word["word"]).strip(),
+        round(offset + float(word["start"]), 2),
+        round(offset + float(word["end"]), 2),
+        float(word.get("probability", 1.0)),
+    )
+
+
+def _segment(
+    one: Any, offset: float, loose: Sequence[speech.Word], language: str
+) -> speech.Segment:
+    start, end = round(offset + float(one["start"]), 2), round(offset + float(one["end"]), 2)
+    own = tuple(_word(word, offset) for word in one.get("words") or ())
+    beside = tuple(word for word in loose if start <= word.start < end)
+    return speech.Segment(str(one["text"]).strip(), start, end, own or beside, language)

@@ -1,0 +1,164 @@
+"""A server elsewhere that speaks SOVA's dialect.
+
+    POST /asr           form: audio_blob, a file
+         <- {"r": [{"response_code": 0, "response": [{"text": "...", "confidence": ...}, ...]}]}
+    POST /get_models/   <- {"response_code": 0, "response": ["Natasha", ...]}      (newer servers)
+    POST /synthesize/   form: text, voice, options ("speed_factor=1.5")
+         <- {"response_code": 0, "response": [{"name": ..., "response_audio": base64 of a WAV}]}
+
+Any response code other than 0 is a failure, with its reason in `response`. There are neither
+times nor streams: a recording goes in blocks, each of which comes back as one segment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from nodes.engines import measure, pauses
+from nodes.engines.remote import PROBE_WITHIN, Server
+from nodes.engines.remote_openai import as_wav
+from privox_dht import audio, errors, limits, speech
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ENGINE = "sova"
+BLOCK = 20.0  # seconds of audio in one request, and in one segment
+USUAL_VOICE = "Natasha"
+SAMPLE = "Добрый день, как ваши дела?"
+PROBE_SECONDS = 2  # of audio
+RATE = 22_050  # Hz of the speech that is passed on
+SLOWEST, FASTEST = 0.5, 2.0  # speed factors that the server honours
+PIECE = 1 << 16  # bytes of sound passed on at a time
+
+
+class _Elsewhere:
+    """What both services share."""
+
+    service = ""
+
+    def __init__(self, url: str, backend: str) -> None:
+        self.server = Server(url)
+        self.ability = speech.Ability(self.service, backend, ENGINE)
+
+    def __repr__(self) -> str:
+        return f"<{ENGINE} {self.service} at {self.server}>"
+
+    async def start(self) -> None:
+        self.server.open()
+        try:
+            async with asyncio.timeout(PROBE_WITHIN):
+                speed = await self._probe()
+        except (errors.JobError, TimeoutError) as exc:
+            await self.server.close()
+            why = str(exc) or f"the server at {self.server} is too slow"
+            raise errors.EngineUnavailable(why, "start that server, or name another") from exc
+        except BaseException:
+            await self.server.close()
+            raise
+        self.ability = replace(self.ability, speed=speed)
+
+    async def close(self) -> None:
+        await self.server.close()
+
+    async def _probe(self) -> float:
+        raise NotImplementedError
+
+    def _good(self, answer: Any) -> list[Any]:
+        """The `response` of an answer whose code is 0."""
+        if not isinstance(answer, dict) or "response_code" not in answer:
+            raise self.server.junk("something that is not SOVA's")
+        response = answer.get("response")
+        if answer["response_code"] != 0 or not isinstance(response, list):
+            raise errors.Failed(f"the server at {self.server} failed")
+        return response
+
+
+class Transcriber(_Elsewhere):
+    """Speech to text elsewhere."""
+
+    service = speech.STT
+    rate = 16_000  # Hz
+
+    async def transcribe(
+        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
+        if request.translate:
+            raise errors.Refused("SOVA's servers do not translate", code="not_supported")
+        spans = await asyncio.to_thread(pauses.blocks, pcm, self.rate, BLOCK)
+        for start, end in spans:
+            file = await asyncio.to_thread(as_wav, pcm[start:end], self.rate)
+            form = aiohttp.FormData()
+            form.add_field("audio_blob", file, filename="audio.wav", content_type="audio/wav")
+            text = self._text(await self.server.json("POST", "asr", data=form))
+            if text:
+                yield speech.Segment(text, round(start / self.rate, 2), round(end / self.rate, 2))
+
+    async def _probe(self) -> float:
+        import numpy
+
+        hum = numpy.random.default_rng(0).normal(0, 0.05, PROBE_SECONDS * self.rate)
+        return await measure.hearing(self, hum.astype(numpy.float32))
+
+    def _text(self, answer: Any) -> str:
+        try:
+            [recognised] = answer["r"]
+            texts = [str(part["text"]) for part in self._good(recognised)[:1]]
+        except (KeyError, TypeError, ValueError) as exc:
+            raise self.server.junk("something that is not a transcript") from exc
+        return " ".join(" ".join(texts).split())
+
+
+class Speaker(_Elsewhere):
+    """Text to speech elsewhere."""
+
+    service = speech.TTS
+    voice = USUAL_VOICE
+
+    async def _probe(self) -> float:
+        voices = await self._voices()
+        self.voice = voices[0]
+        self.ability = replace(self.ability, models=tuple(voices))
+        return await measure.speaking(self, SAMPLE)
+
+    async def _voices(self) -> list[str]:
+        try:
+            listed = self._good(await self.server.json("POST", "get_models/"))
+        except errors.Refused:  # an older server, which does not say
+            listed = []
+        names = [name for name in listed if isinstance(name, str) and name]
+        return names[: limits.MAX_SLOTS] or [USUAL_VOICE]
+
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+        named = measure.named(request.voice or request.model, ENGINE) or self.voice
+        if named not in self.ability.models:
+            known = ", ".join(self.ability.models)
+            raise errors.Refused(
+                f"the server at {self.server} has no voice {named[: limits.MAX_NAME]!r};"
+                f" it has {known}",
+                status=404,
+                code="voice_not_found",
+                param="voice",
+            )
+        speed = min(max(request.speed, SLOWEST), FASTEST)
+        form = {"text": request.text, "voice": named, "options": f"speed_factor={speed}"}
+        answer = await self.server.json("POST", "synthesize/", data=form)
+        pcm = await asyncio.to_thread(self._pcm, answer)
+        for at in range(0, len(pcm), PIECE):
+            yield speech.Sound(RATE, pcm[at : at + PIECE])
+
+    def _pcm(self, answer: Any) -> bytes:
+        """The sound in an answer, whatever its rate was."""
+        try:
+            file = base64.b64decode(self._good(answer)[0]["response_audio"], validate=True)
+            samples = audio.decode(file, RATE, max_seconds=limits.MAX_SPEECH_SECONDS)
+        except (KeyError, IndexError, TypeError, ValueError, errors.Refused) as exc:
+            raise self.server.junk("something that is not sound") from exc
+        return (samples * 32_767).astype("<i2").tobytes()

@@ -1,0 +1,311 @@
+"""Strangers' sound files: what is read, what is refused, and what it may cost.
+
+The table HOSTILE is the documentation's: input, status, message.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privox_dht import audio, errors, limits
+from privox_dht.audio import riff
+
+RATE = 16_000
+MIB = 1 << 20
+
+
+def noise(seconds: float, rate: int = RATE) -> bytes:
+    samples = np.random.default_rng(0).normal(0, 2000, int(seconds * rate))
+    return samples.astype("<i2").tobytes()
+
+
+@cache
+def encoded(format: str, seconds: float = 5.0) -> bytes:
+    encoder = audio.Encoder(format, RATE)
+    return encoder.feed(noise(seconds)) + encoder.finish()
+
+
+@cache
+def container(format: str, codec: str, seconds: float = 5.0) -> bytes:
+    """A file of a container that needs a place to go back to (FLAC with its length, M4A), or of
+    one that we only read."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=format) as out:
+        stream = out.add_stream(codec, rate=48_000, layout="mono")
+        samples = np.frombuffer(noise(seconds, 48_000), "<i2").reshape(1, -1)
+        resampler = av.AudioResampler(stream.format.name, "mono", 48_000, frame_size=960)
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@cache
+def silence(hours: float) -> bytes:
+    """A FLAC file of silence: 8 kB for an hour and a half."""
+    encoder = audio.Encoder("flac", 8_000)
+    minute = bytes(2 * 8_000 * 60)
+    parts = [encoder.feed(minute) for _ in range(int(hours * 60))]
+    return b"".join([*parts, encoder.finish()])
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="image2pipe") as out:
+        stream = out.add_stream("png", rate=1)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "rgb24"
+        frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def many_channels() -> bytes:
+    file = bytearray(audio.wav(noise(1), RATE))
+    struct.pack_into("<H", file, 22, 64)
+    struct.pack_into("<IH", file, 28, RATE * 128, 128)
+    return bytes(file)
+
+
+def a_film() -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            out.mux(stream.encode(frame.reformat(format="yuv420p")))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+NOT_SOUND = "not a sound file that can be read"
+HOSTILE: dict[str, tuple[Callable[[], bytes], int, str]] = {
+    "nothing": (lambda: b"", 400, "is empty"),
+    "one byte": (lambda: b"R", 400, NOT_SOUND),
+    "garbage": (lambda: np.random.default_rng(0).bytes(50_000), 400, NOT_SOUND),
+    "text": (lambda: b"Dear reader, this is no sound. " * 100, 400, NOT_SOUND),
+    "a picture": (picture, 400, NOT_SOUND),
+    "a film without sound": (a_film, 400, "holds no audio"),
+    "a header and nothing else": (lambda: riff.header(RATE, 0), 400, "no audio samples"),
+    "half a WAV": (lambda: audio.wav(noise(4), RATE)[:64_044], 400, "promises 4.0 s .* holds 2.0"),
+    "half a FLAC": (lambda: half(container("flac", "flac")), 400, "cut off: it promises 5.0 s"),
+    "half an M4A": (lambda: half(container("ipod", "aac")), 400, NOT_SOUND),
+    "1 Hz": (lambda: audio.wav(noise(1), 1), 400, "claims 1 Hz"),
+    "4 GHz": (lambda: audio.wav(noise(1), 2**32 // 2 - 1), 400, "claims .* Hz"),
+    "64 channels": (many_channels, 400, "claims 64 channels; 1 to 8"),
+    "three hours of silence": (lambda: silence(3), 413, "longer than 7200 s"),
+    "a list of other files (concat)": (
+        lambda: b"ffconcat version 1.0\nfile /etc/passwd\n" * 10,
+        400,
+        NOT_SOUND,
+    ),
+    "a list of other files (m3u)": (
+        lambda: b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        400,
+        NOT_SOUND,
+    ),
+    "a session description": (
+        lambda: b"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
+        400,
+        NOT_SOUND,
+    ),
+}
+
+
+def half(file: bytes) -> bytes:
+    return file[: len(file) // 2]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_and_the_message_names_the_problem(name: str) -> None:
+    make, status, said = HOSTILE[name]
+    with pytest.raises(errors.Refused, match=said) as refused:
+        audio.decode(make(), RATE)
+    assert refused.value.status == status
+    assert refused.value.param == "file"
+    assert "/etc" not in refused.value.message
+
+
+MEASURE = """
+import resource, sys
+from privox_dht import audio, errors
+audio.decode(audio.wav(bytes(32000), 16000), 16000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    audio.decode(open(sys.argv[1], "rb"), 16000, max_seconds=float(sys.argv[2]))
+except errors.Refused:
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("1 Hz", 8),
+        ("64 channels", 8),
+        ("three hours of silence", 64),  # refused after 600 s: 37 MB of samples and their growth
+        ("garbage", 8),
+    ],
+)
+def test_hostile_files_cost_little_memory(name: str, most: int, tmp_path: Path) -> None:
+    """Measured in a fresh process, because a peak never goes down again."""
+    file = tmp_path / "upload"
+    file.write_bytes(HOSTILE[name][0]())
+    command = [sys.executable, "-X", "dev", "-W", "ignore", "-c", MEASURE, str(file), "600"]
+    grown = int(subprocess.check_output(command))
+    grown_bytes = grown if sys.platform == "darwin" else grown * 1024
+    assert grown_bytes < most * MIB
+
+
+@pytest.mark.parametrize(
+    ("format", "codec"),
+    [("flac", "flac"), ("ipod", "aac"), ("webm", "libopus"), ("ogg", "libopus"), ("mp3", "mp3")],
+)
+def test_every_container_people_have_is_read(format: str, codec: str) -> None:
+    samples = audio.decode(container(format, codec), RATE)
+    assert samples.size / RATE == pytest.approx(5.0, abs=0.1)
+    assert 0.01 < np.abs(samples).mean() < 0.2
+
+
+@pytest.mark.parametrize("format", ["mp3", "opus", "aac"])
+def test_of_a_stream_that_breaks_off_what_is_there_is_used(format: str) -> None:
+    """Such files make no promise about their length: live recordings end like this."""
+    samples = audio.decode(half(encoded(format)), RATE)
+    assert 1.5 < samples.size / RATE < 3.5
+
+
+def test_a_streamed_wav_makes_no_promise_either() -> None:
+    assert audio.decode(half(encoded("wav")), RATE).size / RATE == pytest.approx(2.5, abs=0.01)
+
+
+def test_a_scratch_does_not_cost_the_recording() -> None:
+    file = bytearray(encoded("mp3"))
+    file[10_000:10_300] = bytes(300)
+    samples = audio.decode(bytes(file), RATE)
+    assert samples.size / RATE == pytest.approx(5.0, abs=0.5)
+
+
+def stereo(left: bytes, right: bytes) -> bytes:
+    both = np.stack([np.frombuffer(left, "<i2"), np.frombuffer(right, "<i2")], axis=1)
+    file = bytearray(audio.wav(both.tobytes(), RATE))
+    struct.pack_into("<HIIH", file, 22, 2, RATE, RATE * 4, 4)
+    return bytes(file)
+
+
+def test_of_two_channels_the_average_is_taken() -> None:
+    left, right = noise(1), bytes(2 * RATE)
+    samples = audio.decode(stereo(left, right), RATE)
+    assert np.allclose(samples, np.frombuffer(left, "<i2") / 32_768 / 2, atol=1e-4)
+
+
+def test_two_loud_channels_do_not_become_too_loud() -> None:
+    loud = np.full(RATE, 30_000, "<i2").tobytes()
+    samples = audio.decode(stereo(loud, loud), RATE)
+    assert np.allclose(samples, 30_000 / 32_768, atol=1e-3)
+
+
+def test_samples_that_are_not_numbers_do_not_get_through() -> None:
+    floats = np.full(RATE, np.nan, "<f4")
+    floats[: RATE // 2] = 1e30
+    file = bytearray(audio.wav(floats.tobytes(), RATE))
+    struct.pack_into("<HHIIHH", file, 20, 3, 1, RATE, RATE * 4, 4, 32)
+    samples = audio.decode(bytes(file), RATE)
+    assert np.isfinite(samples).all() and np.abs(samples).max() <= 1
+
+
+def test_seconds_are_counted_and_not_believed() -> None:
+    """A streamed file says nothing of its length; the samples that come out are what counts."""
+    with pytest.raises(errors.Refused, match="longer than 4 s") as refused:
+        audio.decode(encoded("flac"), RATE, max_seconds=4)
+    assert refused.value.status == 413
+    assert audio.decode(encoded("flac"), RATE, max_seconds=5).size == 5 * RATE
+
+
+def test_a_header_that_admits_to_be_too_long_is_refused_without_work() -> None:
+    file = io.BytesIO(riff.header(RATE, 2**31 - 10_000) + noise(1))
+    with pytest.raises(errors.Refused, match="longer than 7200 s"):
+        audio.decode(file, RATE)
+    assert file.tell() < 40_000
+
+
+def test_decoding_takes_no_longer_than_it_may() -> None:
+    began = time.monotonic()
+    with pytest.raises(errors.Refused, match=r"took more than 0 s") as refused:
+        audio.decode(encoded("mp3"), RATE, wall=0.0)
+    assert refused.value.status == 413
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_decoding_stops_when_told_to(raw: bool) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(errors.Failed, match="stopped"):
+        audio.decode(audio.wav(noise(5), RATE), RATE, raw=raw, stop=stop)
+
+
+def test_raw_pcm_without_a_sample_is_refused() -> None:
+    with pytest.raises(errors.Refused, match="no audio samples"):
+        audio.decode(b"\0", RATE, raw=True)
+
+
+def test_a_file_is_read_from_its_beginning_wherever_it_stands() -> None:
+    file = io.BytesIO(audio.wav(noise(1), RATE))
+    file.seek(1000)
+    assert audio.decode(file, RATE).size == RATE
+
+
+def test_the_bounds_are_those_of_the_project() -> None:
+    assert audio.decode.__kwdefaults__["max_seconds"] == limits.MAX_AUDIO_SECONDS
+    assert audio.decode.__kwdefaults__["wall"] == limits.DECODE_WALL
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["wav", "mp3", "flac", "opus", "aac"]),
+    st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=20),
+    st.integers(0, 1 << 16),
+)
+def test_whatever_is_done_to_a_file_it_is_decoded_or_refused(
+    format: str, changes: list[tuple[int, int]], cut: int
+) -> None:
+    file = bytearray(encoded(format, 1.0))
+    for at, byte in changes:
+        file[at % len(file)] = byte
+    del file[len(file) - cut % len(file) :]
+    try:
+        samples = audio.decode(bytes(file), RATE)
+    except errors.Refused as refused:
+        assert refused.status in (400, 413) and len(refused.message) < 200
+    else:
+        assert 0 < samples.size < 60 * RATE
+        assert np.isfinite(samples).all() and np.abs(samples).max() <= 1.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200))
+def test_whatever_follows_riff_is_decoded_or_refused(tail: bytes) -> None:
+    try:
+        assert audio.decode(b"RIFF\xff\xff\xff\xffWAVE" + tail, RATE).size
+    except errors.Refused as refused:
+        assert refused.status in (400, 413)
