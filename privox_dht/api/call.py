@@ -232,4 +232,6 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _why(exc: BaseException) -> str:
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return f"no connection: {exc.os_error.strerror or exc.os_error}"
     return f"the connection failed: {str(exc)[: limits.MAX_MESSAGE] or type(exc).__name__}"

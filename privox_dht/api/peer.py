@@ -9,6 +9,7 @@ Every address is shown to a filter before it is dialled.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections import OrderedDict
@@ -93,7 +94,7 @@ def connector(allow: Allow) -> aiohttp.TCPConnector:
     def dial(address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, where = address
         if not allow(str(where[0])):
-            raise OSError(f"{where[0]} is no address to call in this mesh")
+            raise PermissionError(errno.EACCES, f"{where[0]} is no address to call here")
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # see `limits.WRITE_BUFFER`
