@@ -8,18 +8,23 @@ privox-node --farm                                                   a farm
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from nodes.config import AUTO, NO, YES, NodeConfig, advertised_address
+from nodes.doctor import Doctor, Verdict
 from nodes.node import Node
 from nodes.services import parse_services
 from privox_dht import __version__, limits
-from privox_dht.errors import ConfigError, EngineUnavailable, PrivoxError
+from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.hostport import parse_neighbours
 from privox_dht.settings import (
     ENVIRONMENT,
@@ -30,6 +35,7 @@ from privox_dht.settings import (
     state_folder,
 )
 
+T = TypeVar("T")
 EPILOG = "Exit codes: 0 stopped, 1 cannot run here (port taken, nothing can be served), 2 usage."
 
 
@@ -137,13 +143,57 @@ def main(context: click.Context, /, **options: Any) -> None:
         context.obj = options
         return
     set_up_logging(options["log_level"], options["json_logs"])
+    _run(lambda: serve(config_from(options)))
+
+
+@main.command()
+@click.option(
+    "--neighbours",
+    "--neighbors",
+    "neighbours",
+    callback=comma_list,
+    metavar="HOST:PORT,...",
+    help="Any nodes of the mesh.",
+)
+@click.option("--network", help="The name of the mesh.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
+    """Tell what works from here: joining, the clock, being called, farms; and what to do.
+
+    Give it the flags that the node gets (before the word doctor). It may run beside the node.
+    Exit code 0 if this machine can lend: strangers can call it, or a farm relays.
+    """  # fmt: skip
+    options = {**context.obj, **{name: value for name, value in given.items() if value}}
+    set_up_logging("error", options["json_logs"])
+
+    def tell(verdict: Verdict) -> None:
+        if as_json:
+            click.echo(json.dumps(asdict(verdict)))
+            return
+        advice = f"\n{'':27}-> {verdict.advice}" if verdict.advice else ""
+        click.echo(f"{verdict.probe:<12} {verdict.found:<12}  {verdict.detail}{advice}")
+
+    async def examine() -> bool:
+        return await Doctor(config_from(options)).examine(tell)
+
+    well = _run(examine)
+    if not as_json:
+        click.echo("\nthis machine can lend" if well else "\nthis machine cannot lend as it is")
+    sys.exit(0 if well else 1)
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine as this program; errors become a line and an exit code."""
     try:
-        asyncio.run(serve(config_from(options)))
+        return asyncio.run(work())
     except ConfigError as exc:
         raise click.UsageError(str(exc)) from exc
-    except (EngineUnavailable, PrivoxError) as exc:
+    except PrivoxError as exc:
         click.echo(f"privox-node: {exc}", err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def config_from(options: dict[str, Any]) -> NodeConfig:
@@ -176,9 +226,10 @@ async def serve(config: NodeConfig) -> None:
     assert entering is not None
 
     def on_signal() -> None:
-        if not stop.is_set():
-            stop.set()
-            entering.cancel()
+        if stop.is_set():  # asked twice: whatever is still to be said goes unsaid
+            os._exit(1)
+        stop.set()
+        entering.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from types import TracebackType
@@ -79,12 +79,16 @@ class Node:
         )  # fmt: skip
         self.standing = Standing(config, self.dht, self.server.port, self._changed)
         self.farm = await self._open_farm() if config.farm else None
-        if engines:
-            self.parkings = await enter(self._parkings())
         self._announcer = await enter(
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )
-        self._stack.push_async_callback(_ended, asyncio.create_task(self.standing.keep()))
+        self._spawn(self.standing.keep())
+        if engines:
+            self._spawn(self._park())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """A task that ends with the node, before anything it uses."""
+        self._stack.push_async_callback(_ended, asyncio.create_task(work))
 
     async def _listening_dht(self) -> DhtNode:
         config = self.config
@@ -123,15 +127,18 @@ class Node:
                  extra=told("farming", port=farm.port))  # fmt: skip
         return farm
 
-    def _parkings(self) -> Parkings:
+    async def _park(self) -> None:
+        """Be callable through farms, from when we have joined until the node ends."""
+        await self.standing.joined.wait()
         chosen, dht = self.config.farms, self.dht
-        return Parkings(
+        async with Parkings(
             self.identity,
             lambda: known_farms(dht, chosen, dht.allows),
             server_context=self.identity.server_context(),
             connection=self.server.connection,
             on_change=self._parked,
-        )
+        ):
+            await asyncio.Event().wait()
 
     def _parked(self, parkings: Parkings) -> None:
         self.standing.farms = tuple(dict.fromkeys(farm.public for farm in parkings.parked_at))

@@ -23,7 +23,7 @@ from privox_dht.settings import told
 
 log = logging.getLogger("privox.node")
 LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may change our address
-LOOK_SOON = 15.0  # seconds, while it is not known whether we can be reached
+LOOK_SOON = 10.0  # seconds, while nobody was met, or nobody could say whether we can be reached
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0  # seconds between attempts to join, doubling
 CLOCK_WARNING = 10.0  # seconds our clock may differ from the neighbours' before we say so
 SOMEWHERE = ("192.0.2.1", "2001:db8::1")  # documentation addresses: no packet is ever sent there
@@ -42,6 +42,7 @@ class Standing:
         self._callbacks: tuple[bool | None, bool | None] = (None, None)
         self._situation = Situation(job_port, advertised=config.advertise)
         self._warned = ""
+        self.joined = asyncio.Event()  # somebody answered, once
         self.farms: tuple[bytes, ...] = ()  # where we are parked; set by whoever parks
 
     @property
@@ -64,9 +65,11 @@ class Standing:
             if not self._dht.contacts() and (self._config.neighbours or self._dht.remembered()):
                 await self._join()
                 self._on_change()
+            if self._dht.contacts():
+                self.joined.set()
             await self.look()
             known = self._wanted is not None or None not in self._callbacks
-            await asyncio.sleep(LOOK_EVERY if known or not self._dht.contacts() else LOOK_SOON)
+            await asyncio.sleep(LOOK_EVERY if known and self.joined.is_set() else LOOK_SOON)
 
     async def look(self) -> None:
         """Find out anew whether we can be reached; tell our owner what follows."""

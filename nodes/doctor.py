@@ -1,0 +1,211 @@
+"""`privox-node doctor`: what works from here, what does not, and what to do about it.
+
+    join       does a neighbour answer
+    clock      is ours right
+    udp, tcp   can strangers call this machine (nodes we have never spoken to are asked to try)
+    records    does a record of ours come back from the nodes that hold it
+    farm       can a line be parked at a farm
+    round trip does a real recording make it from a client through that farm to us and back
+
+Each probe has its own deadline: "not in time" is a verdict too. The doctor has a key of its own and
+publishes nothing that a client could find, so it can run beside a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from nodes.config import NodeConfig
+from nodes.engines.echo import EchoTranscriber
+from nodes.farms import known_farms
+from nodes.producer import Producer
+from privox_dht.api.client import Endpoint, SpeechClient
+from privox_dht.api.server import SpeechServer
+from privox_dht.audio import wav
+from privox_dht.dht import DhtNode
+from privox_dht.errors import ConfigError, NotJoined, PrivoxError
+from privox_dht.hostport import join_host
+from privox_dht.identity import Identity
+from privox_dht.records import Record, sign
+from privox_dht.relay import FarmAt, Parking
+from privox_dht.speech import Segment, TranscriptionRequest
+
+KIND = "doctor"  # a kind of record that no client looks for
+CLIP_SECONDS = 2
+CLOCK_OFF = 10.0  # seconds; records are refused from 30
+YES, NO, UNKNOWN, LATE = "yes", "NO", "unknown", "not in time"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one probe found."""
+
+    probe: str
+    found: str  # one of YES, NO, UNKNOWN, LATE
+    detail: str = ""
+    advice: str = ""
+
+
+Probe = Callable[[], Awaitable[Verdict]]
+
+
+@dataclass
+class Doctor:
+    """The patient's parts, as far as they have come up."""
+
+    config: NodeConfig
+    identity: Identity = field(default_factory=Identity.generate)
+    farm: FarmAt | None = None
+
+    async def examine(self, tell: Callable[[Verdict], None]) -> bool:
+        """Run every probe in turn, telling each verdict; whether this machine can lend."""
+        async with AsyncExitStack() as stack:
+            self._stack = stack
+            self._dht = await self._listening()
+            producer = Producer([EchoTranscriber()], 1)
+            self._server = await stack.enter_async_context(
+                SpeechServer(
+                    producer, host=self.config.host, port=await self._job_port(),
+                    tls=self.identity.server_context(),
+                )
+            )  # fmt: skip
+            verdicts = [await _bounded("join", 15.0, self._join)]
+            tell(verdicts[0])
+            if verdicts[0].found != YES:
+                return False
+            for probe, within, run in (
+                ("clock", 5.0, self._clock),
+                ("udp, tcp", 30.0, self._reach),
+                ("records", 15.0, self._records),
+                ("farm", 20.0, self._park),
+                ("round trip", 20.0, self._round_trip),
+            ):
+                verdicts.append(await _bounded(probe, within, run))
+                tell(verdicts[-1])
+        found = {verdict.probe: verdict.found for verdict in verdicts}
+        return found["records"] == YES and YES in (found["udp, tcp"], found["round trip"])
+
+    async def _listening(self) -> DhtNode:
+        """On the node's own port if it is free, since that is the one a router forwards."""
+        for port in (self.config.port, 0):
+            dht = DhtNode(
+                self.identity, network=self.config.network, host=self.config.host,
+                port=port, guest=True,
+            )  # fmt: skip
+            try:
+                return await self._stack.enter_async_context(dht)
+            except ConfigError as exc:
+                error = exc
+        raise error
+
+    async def _job_port(self) -> int:
+        return self._dht.port if self._dht.port == self.config.port else 0
+
+    async def _join(self) -> Verdict:
+        if not self.config.neighbours:
+            return Verdict("join", NO, "no neighbour was named", "give --neighbours HOST:PORT")
+        try:
+            count = await self._dht.join(self.config.neighbours, 10.0)
+        except NotJoined as exc:
+            return Verdict("join", NO, str(exc), "is UDP let out? is the neighbour up?")
+        return Verdict("join", YES, f"{count} nodes known, listening on {self._dht.port}")
+
+    async def _clock(self) -> Verdict:
+        offset = self._dht.clock_offset()
+        if offset is None:
+            return Verdict("clock", UNKNOWN, "no neighbour told its time")
+        detail = f"{-offset:+.1f} s off the neighbours'"
+        if abs(offset) > CLOCK_OFF:
+            return Verdict("clock", NO, detail, "set the clock (sudo timedatectl set-ntp true)")
+        return Verdict("clock", YES, detail)
+
+    async def _reach(self) -> Verdict:
+        reach = await self._dht.dial_back(self._server.port)
+        seen = f"seen at {join_host(*reach.address)}" if reach.address else "seen differently"
+        ports = (
+            f"UDP {self._dht.port} {_said(reach.udp)}, TCP {self._server.port} {_said(reach.tcp)}"
+        )
+        detail = f"{ports}; {seen}"
+        if reach.udp is None or reach.tcp is None:
+            return Verdict("udp, tcp", UNKNOWN, detail, "too few nodes to ask for a call back")
+        if reach.udp and reach.tcp:
+            return Verdict("udp, tcp", YES, detail)
+        return Verdict("udp, tcp", NO, detail, "forward both ports, or let farms relay")
+
+    async def _records(self) -> Verdict:
+        now = time.time()
+        record = sign(
+            self.identity,
+            Record(publisher=b"", mesh=self._dht.mesh, kind=KIND, sequence=int(now * 1000),
+                   issued=int(now), expires=int(now) + 60),
+        )  # fmt: skip
+        holders = await self._dht.publish(record)
+        async with DhtNode(
+            Identity.generate(), network=self.config.network, host=self.config.host, guest=True
+        ) as reader:
+            await reader.join(self.config.neighbours, 5.0)
+            found = await reader.find(KIND, "cpu")
+        back = any(other.publisher == self.identity.public for other in found)
+        detail = f"held by {holders} nodes, {'read back' if back else 'not read back'}"
+        return Verdict(
+            "records", YES if back else NO, detail, "" if back else "is the clock right?"
+        )
+
+    async def _park(self) -> Verdict:
+        farms = await known_farms(self._dht, self.config.farms, self._dht.allows)
+        if not farms:
+            return Verdict(
+                "farm", NO, "there is no farm on this mesh", "run one: privox-node --farm"
+            )
+        tried = []
+        for farm in farms[:3]:
+            parking = Parking(
+                self.identity, (farm.host, farm.port), farm.public,
+                server_context=self.identity.server_context(),
+                connection=self._server.connection, on_change=lambda parking: None,
+            )  # fmt: skip
+            await self._stack.enter_async_context(parking)
+            try:
+                await parking.parked(5.0)
+            except PrivoxError as exc:
+                tried.append(f"{join_host(farm.host, farm.port)}: {exc}")
+                continue
+            self.farm = farm
+            return Verdict("farm", YES, f"parked at {join_host(farm.host, farm.port)}")
+        return Verdict("farm", NO, "; ".join(tried), "is TCP let out to these ports?")
+
+    async def _round_trip(self) -> Verdict:
+        if self.farm is None:
+            return Verdict("round trip", NO, "no farm to go through")
+        endpoint = Endpoint(
+            f"https://{self.identity.peer_id}.privox", self.identity.public,
+            proxy=f"http://{join_host(self.farm.host, self.farm.port)}",
+        )  # fmt: skip
+        clip = wav(bytes(2 * 16_000 * CLIP_SECONDS), 16_000)
+        began = time.monotonic()
+        async with SpeechClient(allow=self._dht.allows) as client:
+            events = client.transcribe(endpoint, clip, TranscriptionRequest())
+            try:
+                said = [event.text async for event in events if isinstance(event, Segment)]
+            except PrivoxError as exc:
+                return Verdict("round trip", NO, str(exc), "the farm may be full; try another")
+        taken = time.monotonic() - began
+        right = said == [f"{CLIP_SECONDS:.2f} seconds of sound"]
+        detail = f"a {CLIP_SECONDS} s clip in {taken * 1e3:.0f} ms"
+        return Verdict("round trip", YES if right else NO, detail)
+
+
+async def _bounded(probe: str, within: float, run: Probe) -> Verdict:
+    try:
+        async with asyncio.timeout(within):
+            return await run()
+    except TimeoutError:
+        return Verdict(probe, LATE, f"nothing within {within:.0f} s", "is the network very slow?")
+
+
+def _said(came: bool | None) -> str:
+    return {True: "open", False: "closed", None: "unknown"}[came]
