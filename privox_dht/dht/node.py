@@ -100,6 +100,8 @@ class DhtNode:
     def guest(self, guest: bool) -> None:
         turned = self._state.guest and not guest
         self._state.guest = guest
+        if turned:
+            self._state.reserved.clear()
         if turned and self._table_size():
             self._spawn(self._settle())  # whoever we ask now may remember us
 
@@ -306,6 +308,7 @@ class DhtNode:
         """
         assert self._publisher is not None
         self._state.counts["published"] += 1
+        self._state.reserved.clear()  # whoever publishes has been dialled back, or never will be
         return await self._publisher.publish(record)
 
     async def find(

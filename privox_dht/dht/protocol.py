@@ -143,7 +143,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         if isinstance(answer, asyncio.Future):
             answer.add_done_callback(lambda late: self._reply_late(message, late, address))
         elif answer is not None:
-            self._reply(message, answer, address)
+            self._reply(message, answer, address, room)
         if proven and not request.flags & GUEST:
             self.prober.introduce(request.sender, address)
 
@@ -151,8 +151,14 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         if not late.cancelled() and late.exception() is None:
             self._reply(message, late.result(), address)
 
-    def _reply(self, message: bytes, body: object, address: Address) -> None:
-        self._send(wire.seal(self.state.mesh, ANSWER, message, body), address)
+    def _reply(
+        self, message: bytes, body: object, address: Address, room: int = limits.MAX_DATAGRAM
+    ) -> None:
+        datagram = wire.seal(self.state.mesh, ANSWER, message, body)
+        if len(datagram) > room + HEADER:  # it asked with too few bytes to be told this much
+            self.state.drop("token")
+            return
+        self._send(datagram, address)
 
     # -- asking ------------------------------------------------------------------------------------
 

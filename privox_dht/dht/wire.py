@@ -238,7 +238,7 @@ def read_found(body: Any) -> Found:
     """Raises BadMessage: it is not the answer to a find."""
     fields = _fields(body)
     wires = fields.get("r", [])
-    if wires and not _are_wires(wires):
+    if wires != [] and not _are_wires(wires):
         raise BadMessage("shape")
     count, idle = fields.get("c", 0), fields.get("i", 0)
     if type(count) is not int or type(idle) is not int or not 0 <= idle <= count < 1 << 20:

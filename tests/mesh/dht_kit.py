@@ -1,0 +1,135 @@
+"""What DHT tests share: a mesh on loopback, signed records, a peer that says what a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from privox_dht.dht import DhtNode, wire
+from privox_dht.dht.addresses import pack_address, plain
+from privox_dht.identity import Identity
+from privox_dht.records import Record, sign
+
+HOST = "127.0.0.1"
+_sequence = int(time.time() * 1000)
+
+
+def next_sequence() -> int:
+    global _sequence
+    _sequence += 1
+    return _sequence
+
+
+def record_of(identity: Identity, mesh: bytes, **more: Any) -> Record:
+    """A signed record; `kind`, `engine` and all else may be said."""
+    now = int(time.time())
+    fields: dict[str, Any] = {
+        "kind": "stt", "backend": "cpu", "engine": "echo", "slots": 2, "idle": 1, "mesh": mesh,
+        "sequence": next_sequence(), "issued": now, "expires": now + 120, **more,
+    }  # fmt: skip
+    return sign(identity, Record(publisher=identity.public, **fields))
+
+
+@asynccontextmanager
+async def mesh_of(count: int, **options: Any) -> AsyncIterator[list[DhtNode]]:
+    """Nodes that have joined one another; `node.identity` is whose they are."""
+    async with AsyncExitStack() as stack:
+        nodes: list[DhtNode] = []
+        for _ in range(count):
+            nodes.append(await stack.enter_async_context(node_of(**options)))
+            if len(nodes) > 1:
+                await nodes[-1].join([(HOST, nodes[0].port)])
+        yield nodes
+
+
+def node_of(**options: Any) -> DhtNode:
+    options = {"host": HOST, **options}
+    identity = options.pop("identity", None) or Identity.generate()
+    node = DhtNode(identity, **options)
+    node.identity = identity  # type: ignore[attr-defined]
+    return node
+
+
+async def until(true: Callable[[], Any], seconds: float = 5.0) -> Any:
+    """Wait for the thing itself."""
+    async with asyncio.timeout(seconds):
+        while not (value := true()):  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
+    return value
+
+
+class Stranger(asyncio.DatagramProtocol):
+    """A socket that knows the protocol and answers as a test says."""
+
+    def __init__(self, mesh: bytes, identity: Identity | None = None) -> None:
+        self.mesh = mesh
+        self.identity = identity or Identity.generate()
+        self.answers: dict[str, Callable[[list[Any], Any], Any]] = {"ping": self.pong}
+        self.heard: list[tuple[list[Any], Any]] = []  # requests that came
+        self.arrived: asyncio.Queue[tuple[Any, int]] = asyncio.Queue()  # answers and their sizes
+        self.bytes_in = 0
+        self.flags = wire.FAMILY_4
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self.bytes_in += len(data)
+        kind, message, packed = wire.unseal(self.mesh, data)
+        body = wire.unpack(packed)
+        if kind == wire.ANSWER:
+            self.arrived.put_nowait((body, len(data)))
+            return
+        self.heard.append((body, addr))
+        answer = self.answers.get(body[0])
+        if answer is not None:
+            said = answer(body[4], addr)
+            if isinstance(said, bytes):
+                self.transport.sendto(said.replace(b"MESSAGE!", message), addr)
+            elif said is not None:
+                self.transport.sendto(wire.seal(self.mesh, wire.ANSWER, message, said), addr)
+
+    def pong(self, arguments: list[Any], addr: Any) -> dict[str, Any]:
+        return {
+            "k": self.identity.public,
+            "s": self.identity.sign(wire.proof(*arguments)),
+            "o": pack_address(*plain(addr)),
+            "n": int(time.time() * 1000),
+            "t": b"t" * 8,
+        }
+
+    def request(
+        self, method: str, arguments: list[Any], *, token: bytes = b"", size: int = 0
+    ) -> bytes:
+        body = wire.request_body(method, self.identity.dht_id, self.flags, token, arguments, size)
+        return wire.seal(self.mesh, wire.REQUEST, b"message!", body)
+
+    async def ask(self, port: int, method: str, arguments: list[Any], **more: Any) -> Any:
+        """A proper request, and its answer."""
+        self.send(port, self.request(method, arguments, **more))
+        async with asyncio.timeout(3):
+            return (await self.arrived.get())[0]
+
+    async def token(self, port: int) -> bytes:
+        answer = await self.ask(port, "find", [bytes(20), 0, -1])
+        return bytes(answer["t"])
+
+    def send(self, port: int, data: bytes) -> None:
+        self.transport.sendto(data, (HOST, port))
+
+
+@asynccontextmanager
+async def stranger(mesh: bytes, identity: Identity | None = None) -> AsyncIterator[Stranger]:
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_datagram_endpoint(
+        lambda: Stranger(mesh, identity), local_addr=(HOST, 0)
+    )
+    try:
+        yield protocol
+    finally:
+        transport.close()
+        await asyncio.sleep(0)

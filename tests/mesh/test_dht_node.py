@@ -1,0 +1,322 @@
+"""Nodes on real UDP sockets: joining, publishing, finding, withdrawing, being a guest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from dht_kit import HOST, mesh_of, node_of, record_of, stranger, until
+
+from privox_dht.dht import DhtNode
+from privox_dht.errors import ConfigError, NotJoined
+from privox_dht.identity import Identity
+from privox_dht.records import FARM
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((HOST, 0))
+        return int(sock.getsockname()[1])
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+async def test_what_one_publishes_another_finds() -> None:
+    async with mesh_of(5) as nodes, node_of(guest=True) as client:
+        record = record_of(nodes[1].identity, client.mesh, languages=("de",), models=("small",))
+        assert await nodes[1].publish(record) == 5
+        await client.join([(HOST, nodes[0].port)])
+        assert await client.find("stt", "cpu") == [record]
+        assert await client.find("stt") == [record]
+        assert await client.find("stt", "cpu", "language=de") == [record]
+        assert await client.find("stt", "cpu", "model=small") == [record]
+        assert await client.find("stt", "cpu", "language=fr") == []
+        assert await client.find("tts", "cpu") == []
+
+
+async def test_a_lone_node_serves_what_it_publishes_itself() -> None:
+    async with node_of() as first, node_of(guest=True) as client:
+        record = record_of(first.identity, first.mesh)
+        assert await first.join([]) == 0
+        assert await first.publish(record) == 1
+        assert await first.find("stt", "cpu") == [record]
+        await client.join([(HOST, first.port)])
+        assert await client.find("stt", "cpu") == [record]
+
+
+async def test_two_engines_of_one_publisher_are_both_found() -> None:
+    async with mesh_of(3) as nodes:
+        one, two = (record_of(nodes[0].identity, nodes[0].mesh, engine=name) for name in "ab")
+        await nodes[0].publish(one)
+        await nodes[0].publish(two)
+        found = await nodes[2].find("stt", "cpu")
+        assert sorted(found, key=lambda record: record.engine) == [one, two]
+
+
+async def test_many_producers_under_one_key_are_found_idle_first() -> None:
+    async with mesh_of(4) as nodes, node_of(guest=True) as client:
+        for number in range(60):
+            who = Identity.from_seed(number.to_bytes(32, "big"))
+            await nodes[number % 4].publish(record_of(who, client.mesh, idle=number % 2))
+        await client.join([(HOST, nodes[0].port)])
+        some = await client.find("stt", "cpu", want=16)
+        assert len(some) == 16 and all(record.idle for record in some)
+        everybody = await client.find("stt", "cpu", want=200)
+        assert len(everybody) == 60
+        assert [record.idle for record in everybody] == [1] * 30 + [0] * 30
+
+
+async def test_the_newest_word_of_a_producer_is_the_one_that_is_found() -> None:
+    async with mesh_of(4) as nodes:
+        for idle in (1, 0, 2):
+            last = record_of(nodes[1].identity, nodes[0].mesh, idle=idle)
+            await nodes[1].publish(last)
+        assert await nodes[3].find("stt", "cpu") == [last]
+
+
+async def test_a_withdrawn_record_is_found_by_nobody_and_cannot_be_replayed() -> None:
+    async with mesh_of(4) as nodes, node_of(guest=True) as client:
+        await client.join([(HOST, nodes[0].port)])
+        live = record_of(nodes[1].identity, client.mesh)
+        await nodes[1].publish(live)
+        assert await client.find("stt", "cpu") == [live]
+        gone = record_of(nodes[1].identity, client.mesh, withdrawn=True)
+        assert await nodes[1].publish(gone) == 4
+        assert await client.find("stt", "cpu", fresh=True) == []
+        assert await client.find("stt", "cpu") == []
+        assert await client.publish(live) == 0  # anybody may try to store it again
+        assert await nodes[2].find("stt", "cpu", fresh=True) == []
+
+
+async def test_a_second_find_does_not_wait_for_the_mesh() -> None:
+    async with mesh_of(3) as nodes, node_of(guest=True) as client:
+        await client.join([(HOST, nodes[0].port)])
+        record = record_of(nodes[0].identity, client.mesh)
+        await nodes[0].publish(record)
+        await client.find("stt", "cpu")
+        asked = client.stats()["asked"]
+        assert await client.find("stt", "cpu") == [record]
+        assert client.stats()["asked"] == asked and client.stats()["lookups_from_memory"] == 1
+
+
+async def test_finds_at_the_same_time_share_one_walk() -> None:
+    async with mesh_of(6) as nodes, node_of(guest=True) as client:
+        await client.join([(HOST, nodes[0].port)])
+        await nodes[0].publish(record_of(nodes[0].identity, client.mesh))
+        await client.find("tts", "cpu")
+        alone = client._lookups.last_requests
+        asked = client.stats()["asked"]
+        found = await asyncio.gather(*(client.find("stt", "cpu") for _ in range(20)))
+        assert all(len(records) == 1 for records in found)
+        assert client.stats()["asked"] - asked <= 2 * alone
+
+
+async def test_a_farm_is_found_by_its_key_and_among_all_farms() -> None:
+    async with mesh_of(3) as nodes:
+        farm = record_of(nodes[0].identity, nodes[0].mesh, kind=FARM, engine="", terms={"p": 5})
+        await nodes[0].publish(farm)
+        assert await nodes[2].find_farm(nodes[0].identity.public) == farm
+        assert await nodes[2].find_farm(nodes[1].identity.public) is None
+        assert await nodes[2].find(FARM) == [farm]
+
+
+async def test_meshes_of_different_names_never_mix() -> None:
+    async with node_of(network="one") as one, node_of(network="two") as two:
+        with pytest.raises(NotJoined):
+            await two.join([(HOST, one.port)], timeout=0.3)
+        assert one.stats()["dropped"]["mesh"] > 0
+
+
+async def test_some_neighbours_may_be_dead_or_have_no_address() -> None:
+    async with mesh_of(2) as nodes, node_of() as late:
+        began = time.monotonic()
+        dead = [(HOST, free_port()), ("no-such-host.invalid", 5678), ("localhost", free_port())]
+        assert await late.join([*dead, ("localhost", nodes[0].port)]) >= 1
+        assert time.monotonic() - began < 5
+
+
+async def test_nobody_answering_is_said_with_who_was_tried() -> None:
+    port = free_port()
+    async with node_of() as alone:
+        began = time.monotonic()
+        with pytest.raises(NotJoined, match=f"127.0.0.1:{port}, no.such.host.invalid:9"):
+            await alone.join([(HOST, port), ("no.such.host.invalid", 9)], timeout=0.5)
+        assert 0.4 < time.monotonic() - began < 2
+
+
+async def test_joining_ourselves_is_joining_nobody() -> None:
+    async with node_of() as alone:
+        with pytest.raises(NotJoined):
+            await alone.join([(HOST, alone.port)], timeout=0.3)
+        assert alone.contacts() == [] and alone.stats()["dropped"]["self"] >= 1
+
+
+async def test_guests_are_remembered_by_nobody() -> None:
+    async with mesh_of(3) as nodes, node_of(guest=True) as client:
+        await client.join([(HOST, nodes[0].port)])
+        for service in ("stt", "tts"):
+            await client.find(service, fresh=True)
+        await nodes[0].publish(record_of(nodes[0].identity, client.mesh))
+        await client.find("stt", fresh=True)
+        assert all((HOST, client.port) not in node.contacts() for node in nodes)
+        assert len(client.contacts()) == 3
+
+
+async def test_a_node_that_stops_being_a_guest_is_remembered() -> None:
+    async with mesh_of(3) as nodes, node_of(guest=True) as late:
+        await late.join([(HOST, nodes[0].port)])
+        late.guest = False
+        await until(lambda: all((HOST, late.port) in node.contacts() for node in nodes))
+
+
+async def test_a_guest_can_publish() -> None:
+    async with mesh_of(3) as nodes, node_of(guest=True) as behind_nat:
+        await behind_nat.join([(HOST, nodes[0].port)])
+        record = record_of(behind_nat.identity, behind_nat.mesh)
+        assert await behind_nat.publish(record) == 3
+        assert await nodes[2].find("stt", "cpu") == [record]
+
+
+async def test_neighbours_tell_us_our_address_and_the_time() -> None:
+    async with mesh_of(4) as nodes, node_of() as node:
+        await node.join([(HOST, each.port) for each in nodes])
+        assert node.observed() == [(HOST, node.port)]
+        offset = node.clock_offset()
+        assert offset is not None and abs(offset) < 1
+    async with mesh_of(1) as nodes, node_of(clock=lambda: time.time() - 100) as late:
+        assert late.clock_offset() is None
+        await late.join([(HOST, nodes[0].port)])
+        offset = late.clock_offset()
+        assert offset is not None and 99 < offset < 101
+
+
+async def test_contacts_are_kept_and_joined_through_after_a_restart(tmp_path: Path) -> None:
+    async with mesh_of(4) as nodes:
+        async with node_of(state=tmp_path) as node:
+            await node.join([(HOST, nodes[0].port)])
+        kept = json.loads((tmp_path / "contacts.json").read_text())
+        assert {c["port"] for c in kept["contacts"]} >= {node.port for node in nodes[:1]}
+        assert all(abs(c["seen"] - time.time()) < 60 for c in kept["contacts"])
+        async with node_of(state=tmp_path) as again:
+            assert await again.join([(HOST, free_port())]) >= 1
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"version": 1}', '{"version": 1, "contacts": [5]}']
+)
+async def test_a_damaged_contacts_file_is_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "contacts.json").write_text(content)
+    async with node_of(state=tmp_path) as node:
+        assert await node.join([]) == 0
+
+
+async def test_nothing_is_left_of_a_node_that_left() -> None:
+    tasks = len(asyncio.all_tasks())
+    async with mesh_of(3) as nodes:
+        port = nodes[1].port
+        busy = asyncio.create_task(nodes[0].find("stt"))
+        await busy
+    assert len(asyncio.all_tasks()) == tasks
+    async with node_of(port=port) as again:
+        assert again.port == port
+
+
+async def test_a_port_in_use_is_our_owners_mistake() -> None:
+    async with node_of() as node:
+        with pytest.raises(ConfigError, match=str(node.port)):
+            async with node_of(port=node.port):
+                pass
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+async def test_a_mesh_of_both_families_is_one_mesh() -> None:
+    async with node_of(host=None) as both, node_of(host="::1") as six, node_of() as four:
+        await six.join([("::1", both.port)])
+        await four.join([(HOST, both.port)])
+        record = record_of(six.identity, six.mesh)
+        assert await six.publish(record) == 2
+        assert await four.find("stt", "cpu") == [record]
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+async def test_ipv6_nodes_alone_are_a_mesh() -> None:
+    async with mesh_of(1, host="::1") as nodes, node_of(host="::1") as other:
+        await other.join([("::1", nodes[0].port)])
+        record = record_of(other.identity, other.mesh)
+        await other.publish(record)
+        assert await nodes[0].find("stt", "cpu") == [record]
+
+
+async def test_third_nodes_tell_whether_we_can_be_reached() -> None:
+    async with mesh_of(4) as nodes, node_of(guest=True) as asker:
+        server = await asyncio.start_server(lambda r, w: w.close(), HOST, 0)
+        async with server:
+            await asker.join([(HOST, nodes[0].port)])
+            reach = await asker.dial_back(server.sockets[0].getsockname()[1])
+        assert (reach.udp, reach.tcp) == (True, True)
+        assert reach.address == (HOST, asker.port)
+
+
+async def test_a_closed_tcp_port_is_told_as_such() -> None:
+    async with mesh_of(4) as nodes, node_of(guest=True) as asker:
+        await asker.join([(HOST, nodes[0].port)])
+        with socket.socket() as closed:
+            closed.bind((HOST, 0))
+            reach = await asker.dial_back(closed.getsockname()[1])
+        assert (reach.udp, reach.tcp) == (True, False)
+
+
+async def test_with_too_few_nodes_reachability_stays_unknown() -> None:
+    async with mesh_of(1) as nodes, node_of(guest=True) as asker:
+        await asker.join([(HOST, nodes[0].port)])
+        reach = await asker.dial_back(None)
+        assert (reach.udp, reach.tcp) == (None, None)
+
+
+async def test_a_node_that_drops_knocks_hears_that_it_cannot_be_reached() -> None:
+    async with mesh_of(5) as nodes, node_of(guest=True) as asker:
+        await asker.join([(HOST, nodes[0].port)])
+        protocol = next(iter(asker._protocols.values()))
+        known = {(HOST, nodes[0].port)}
+        passed = protocol.datagram_received
+
+        def as_behind_a_nat(data: bytes, addr: tuple[str, int]) -> None:
+            if addr in known or asker._state.has_contacted(addr):
+                passed(data, addr)
+
+        protocol.datagram_received = as_behind_a_nat
+        reach = await asker.dial_back(None)
+        assert reach.udp is False
+
+
+async def test_nobody_dials_for_a_stranger() -> None:
+    async with mesh_of(2) as nodes, stranger(nodes[0].mesh) as other:
+        from privox_dht.dht.addresses import pack_address
+
+        token = await other.token(nodes[0].port)
+        there = pack_address("127.0.0.1", 22)
+        answer = await other.ask(nodes[0].port, "refer", [there, 22, b"n" * 16], token=token)
+        assert answer == {"u": False, "d": 2}
+        assert nodes[0].stats()["dropped"]["vouch"] == 1
+
+
+async def test_a_node_says_how_it_is() -> None:
+    async with mesh_of(2) as nodes:
+        assert repr(nodes[0]).startswith("<DhtNode node ") and "1 contacts" in repr(nodes[0])
+        stats = nodes[0].stats()
+        assert stats["contacts"] == 1 and stats["dropped"]["internal"] == 0
+
+
+def test_a_node_is_made_without_a_loop() -> None:
+    assert DhtNode(Identity.generate()).port == 0

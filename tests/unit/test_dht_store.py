@@ -1,0 +1,224 @@
+"""What a node holds for others: many under one key, newest wins, bounded, expiring."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tracemalloc
+from dataclasses import replace
+
+import pytest
+
+from privox_dht import limits
+from privox_dht.dht.store import RecordStore, Shelf
+from privox_dht.dht.wire import FULL, HELD, REFUSED
+from privox_dht.records import Record
+
+KEY, NOW = b"k" * 20, 1_000.0
+
+
+def record(number: int, *, sequence: int = 1, idle: int = 1, **more: object) -> Record:
+    publisher = number.to_bytes(32, "big")
+    made = Record(
+        publisher, b"m" * 8, "stt", engine="e", idle=idle, sequence=sequence, expires=1_100
+    )
+    made = replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, wire=repr((number, made.sequence, made.idle, made.withdrawn)).encode())
+
+
+def store(**bounds: int) -> RecordStore:
+    return RecordStore(random.Random(1), **bounds)
+
+
+def all_of(some: RecordStore, key: bytes = KEY, now: float = NOW) -> set[bytes]:
+    return set(some.sample(key, 10_000, 1 << 30, now))
+
+
+def test_many_publishers_stand_under_one_key() -> None:
+    held = store()
+    assert [held.put(KEY, record(n), b"source", NOW) for n in range(50)] == [HELD] * 50
+    assert held.count(KEY) == 50 and len(all_of(held)) == 50
+
+
+def test_two_engines_of_one_publisher_stand_side_by_side() -> None:
+    held = store()
+    held.put(KEY, record(1), b"s", NOW)
+    held.put(KEY, replace(record(1), engine="other", wire=b"other"), b"s", NOW)
+    assert len(all_of(held)) == 2
+
+
+def test_the_newest_sequence_wins_whatever_the_order() -> None:
+    held = store()
+    assert held.put(KEY, record(1, sequence=5), b"s", NOW) == HELD
+    assert held.put(KEY, record(1, sequence=4), b"s", NOW) == REFUSED
+    assert held.put(KEY, record(1, sequence=5), b"s", NOW) == HELD
+    assert held.put(KEY, record(1, sequence=6), b"s", NOW) == HELD
+    assert all_of(held) == {record(1, sequence=6).wire}
+
+
+def test_a_replay_cannot_revive_what_was_withdrawn() -> None:
+    held = store()
+    held.put(KEY, record(1, sequence=5), b"s", NOW)
+    assert held.put(KEY, record(1, sequence=6, withdrawn=True), b"s", NOW) == HELD
+    assert held.put(KEY, record(1, sequence=5), b"s", NOW) == REFUSED
+    assert held.count(KEY) == 0
+
+
+def test_a_withdrawal_is_told_when_there_is_room_so_that_readers_learn_of_it() -> None:
+    held = store()
+    gone = record(1, sequence=6, withdrawn=True)
+    held.put(KEY, gone, b"s", NOW)
+    held.put(KEY, record(2), b"s", NOW)
+    assert all_of(held) == {gone.wire, record(2).wire}
+
+
+def test_idle_producers_are_told_first_and_at_random() -> None:
+    held = store()
+    for n in range(40):
+        held.put(KEY, record(n, idle=n % 2), b"s", NOW)
+    idle = {record(n, idle=1).wire for n in range(1, 40, 2)}
+    samples = [frozenset(held.sample(KEY, 5, 1 << 20, NOW)) for _ in range(20)]
+    assert all(sample <= idle for sample in samples) and len(set(samples)) > 10
+    assert held.idle(KEY) == 20
+
+
+def test_a_producer_that_becomes_busy_moves_behind_the_idle() -> None:
+    held = store()
+    for n in range(3):
+        held.put(KEY, record(n), b"s", NOW)
+    held.put(KEY, record(1, sequence=2, idle=0), b"s", NOW)
+    assert held.idle(KEY) == 2
+    assert held.page(KEY, 2, 5, 1 << 20, NOW) == [record(1, sequence=2, idle=0).wire]
+
+
+def test_pages_cover_everything_once() -> None:
+    held = store()
+    for n in range(31):
+        held.put(KEY, record(n, idle=n % 3), b"s", NOW)
+    pages = [held.page(KEY, start, 3, 1 << 20, NOW) for start in range(0, 33, 3)]
+    wires = [wire for page in pages for wire in page]
+    assert len(wires) == len(set(wires)) == 31
+
+
+def test_what_does_not_fit_into_the_room_is_left_out() -> None:
+    held = store()
+    for n in range(10):
+        held.put(KEY, record(n), b"s", NOW)
+    size = len(record(1).wire) + 3
+    assert len(held.sample(KEY, 10, size * 2, NOW)) == 2
+    assert held.sample(KEY, 10, size - 1, NOW) == []
+
+
+def test_expired_records_are_not_told_and_then_swept() -> None:
+    held = store()
+    held.put(KEY, record(1), b"s", NOW)
+    held.put(KEY, record(2, expires=2_000), b"s", NOW)
+    assert all_of(held, now=1_500.0) == {record(2, expires=2_000).wire}
+    assert held.sweep(1_500.0) == 1 and len(held) == 1
+    assert held.sweep(2_500.0) == 1 and KEY not in dict(held)
+
+
+def test_a_full_key_keeps_a_sample_that_nobody_can_aim_at() -> None:
+    """Two stores are offered the same and keep different ones; none keeps the last to come."""
+    kept = []
+    for seed in (1, 2):
+        held = RecordStore(random.Random(seed), per_key=64)
+        fates = [held.put(KEY, record(n), n.to_bytes(4, "big"), NOW) for n in range(2_000)]
+        assert fates.count(FULL) > 1_000 and held.is_full(KEY)
+        kept.append({wire for wire in all_of(held)})
+        assert len(kept[-1]) == 64
+    assert kept[0] != kept[1]
+    last = {record(n).wire for n in range(1_936, 2_000)}
+    assert len(kept[0] & last) < 20
+
+
+def test_one_source_cannot_fill_the_store() -> None:
+    held = store(per_source=10)
+    fates = [held.put(n.to_bytes(20, "big"), record(n), b"flood", NOW) for n in range(30)]
+    assert fates.count(HELD) == 10 and fates.count(FULL) == 20
+    assert held.put(KEY, record(99), b"honest", NOW) == HELD
+
+
+def test_a_source_may_place_more_once_its_records_expired() -> None:
+    held = store(per_source=1)
+    held.put(KEY, record(1), b"s", NOW)
+    assert held.put(KEY, record(2), b"s", NOW) == FULL
+    held.sweep(5_000.0)
+    assert held.put(KEY, record(2, expires=6_000), b"s", 5_000.0) == HELD
+
+
+def test_the_whole_store_and_its_keys_are_bounded() -> None:
+    held = store(in_all=100, keys=50)
+    for n in range(1_000):
+        held.put((n % 80).to_bytes(20, "big"), record(n), n.to_bytes(4, "big"), NOW)
+    assert len(held) <= 100
+    assert held.put(b"new key".ljust(20), record(5_000), b"s", NOW) == FULL
+
+
+def test_nothing_enters_by_kademlias_own_door() -> None:
+    held = store()
+    with pytest.raises(TypeError):
+        held[KEY] = "value"
+    assert bool(held) and list(held) == [] and list(held.iter_older_than(0)) == []
+    assert held.get(KEY) is None
+
+
+def test_a_shelf_says_how_it_is() -> None:
+    held = store()
+    for n, idle in enumerate((1, 1, 0)):
+        held.put(KEY, record(n, idle=idle), b"s", NOW)
+    held.put(KEY, record(9, withdrawn=True), b"s", NOW)
+    assert repr(held) == "<RecordStore 4 records under 1 keys>"
+    assert repr(held._shelves[KEY]) == "<Shelf 2 idle, 1 busy, 1 withdrawn>"
+
+
+def test_rows_stay_consistent_through_a_thousand_random_changes() -> None:
+    """The runs [idle | busy | withdrawn] against a plain dict that says the same."""
+    rng = random.Random(4)
+    held, plain = store(), {}
+    for step in range(1_000):
+        n = rng.randrange(40)
+        new = record(n, sequence=step + 1, idle=rng.randrange(2), withdrawn=rng.random() < 0.2)
+        new = replace(new, expires=rng.randrange(1_000, 1_400))
+        held.put(KEY, new, b"s", NOW)
+        plain[n] = new
+        if step % 50 == 0:
+            now = 1_000.0 + step / 5
+            held.sweep(now)
+            plain = {n: r for n, r in plain.items() if r.expires > now}
+        live = [r for r in plain.values() if not r.withdrawn]
+        assert held.count(KEY) == len(live) and len(held) == len(plain)
+        assert held.idle(KEY) == sum(r.idle > 0 for r in live)
+        if shelf := held._shelves.get(KEY):
+            check(shelf)
+
+
+def check(shelf: Shelf) -> None:
+    assert all(shelf.at[place] == row for row, place in enumerate(shelf.places))
+    assert len(shelf.at) == len(shelf.wires) == len(shelf.expiries) == len(shelf.sequences)
+
+
+@pytest.mark.parametrize(
+    "count", [10_000, pytest.param(100_000, marks=[pytest.mark.soak, pytest.mark.timeout(300)])]
+)
+def test_a_record_of_400_bytes_costs_no_more_than_650(count: int) -> None:
+    held = store(per_key=count, in_all=count)
+    some = record(0)
+    padding = bytes(400)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for n in range(count):
+            wire = bytes(padding[:392] + n.to_bytes(8, "big"))
+            made = replace(some, publisher=n.to_bytes(32, "big"), wire=wire)
+            held.put((n % 100).to_bytes(20, "big"), made, (n % 5_000).to_bytes(4, "big"), NOW)
+        del made
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(held) == count and sys.getsizeof(wire) == 433
+    assert (after - before) / count <= 650
+
+
+def test_the_limits_leave_room_for_what_is_promised() -> None:
+    assert limits.RECORDS_PER_KEY * 16 > 10_000  # ten thousand producers fit into sixteen shards
