@@ -241,10 +241,10 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
         newer, older = record_of(me, mesh, sequence=1 << 50), record_of(me, mesh)
         put(newer.wire)()
         await hit(node, "record older", put(older.wire))
-        node._state.store._per_source = 0
-        node._state.store._per_key = 0
-        await hit(node, "record full", put(record_of(Identity.generate(), mesh).wire))
-        node._state.store._per_key = limits.RECORDS_PER_KEY
+        node._state.store._keys = 0
+        elsewhere = record_of(me, mesh, kind="other")
+        await hit(node, "record full", put(elsewhere.wire, keys_of(elsewhere)[0]))
+        node._state.store._keys = limits.KEYS_IN_ALL
 
         await hit(
             node,
