@@ -285,7 +285,14 @@ async def test_what_sova_cannot_do_fails(sova: Sova) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    XX + [b'{"response_code": 0, "response": [{"response_audio": "UklGRg=="}]}'],
+    [
+        b"",
+        b"{}",
+        b'{"r": []}',
+        b'{"r": [7]}',
+        b'{"response_code": 0, "response": [{}]}',
+        b'{"response_code": 0, "response": [{"response_audio": "UklGRg=="}]}',
+    ],
 )
 async def test_what_is_not_sovas_fails(sova: Sova, broken: bytes) -> None:
     async with started("stt", sova.address) as hears, started("tts", sova.address) as speaks:
