@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, Parking, Patience
+from privox_dht.relay import Farm, FarmAt, Parking, Parkings, Patience
 
 LOCAL = "127.0.0.1"
 # As `Patience` has it, but in the time a test has.
@@ -179,3 +180,110 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+FARM_PROGRAM = """
+import asyncio, sys
+from privox_dht.identity import Identity
+from privox_dht.relay import Farm, Patience
+
+async def main():
+    patience = Patience(ping=float(sys.argv[2]), silence=float(sys.argv[3]))
+    async with Farm(Identity.from_seed(bytes.fromhex(sys.argv[1])), host="127.0.0.1",
+                    port=0, private=True, patience=patience) as farm:
+        print(farm.port, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def farm_process(
+    seed: bytes, patience: Patience
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, FarmAt]]:
+    """A farm that can be frozen and killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        FARM_PROGRAM,
+        seed.hex(),
+        str(patience.ping),
+        str(patience.silence),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            port = int(await process.stdout.readline())
+        yield process, FarmAt(Identity.from_seed(seed).public, LOCAL, port)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def parkings(served: Served, known: list[FarmAt], **changes: Any) -> AsyncIterator[Parkings]:
+    """`served`, parked at two of the `known` farms, which the test may change."""
+
+    async def farms() -> list[FarmAt]:
+        return list(known)
+
+    changes.setdefault("on_change", lambda _: None)
+    async with Parkings(
+        served.identity,
+        farms,
+        server_context=served.context,
+        connection=served.server,
+        **changes,
+    ) as some:
+        await some.parked(5, farms=min(2, len(known)))
+        yield some
+
+
+async def connect(farm: Farm, address: str = LOCAL) -> Raw:
+    """A bare connection to `farm`, from `address`."""
+    reader, writer = await asyncio.open_connection(LOCAL, farm.port, local_addr=(address, 0))
+    return Raw(reader, writer)
+
+
+@dataclass
+class Raw:
+    """A connection of somebody who may not mean well."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def say(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def line(self) -> bytes:
+        async with asyncio.timeout(5):
+            return await self.reader.readline()
+
+    async def head(self) -> bytes:
+        """Up to the end of an HTTP head; empty when the farm hangs up."""
+        async with asyncio.timeout(5):
+            try:
+                return await self.reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError as exc:
+                return exc.partial
+            except ConnectionError:
+                return b""
+
+    async def over(self, seconds: float = 5.0) -> bytes:
+        """What still comes, until the farm hangs up."""
+        async with asyncio.timeout(seconds):
+            try:
+                return await self.reader.read()
+            except ConnectionError:
+                return b""
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+def call_for(served: Served) -> bytes:
+    """A client's first words."""
+    return f"CONNECT {served.identity.peer_id}.privox:443 HTTP/1.1\r\n\r\n".encode()
