@@ -24,7 +24,7 @@ from relay_kit import (
 )
 
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms, wire
+from privox_dht.relay import FarmTerms, Patience, wire
 
 FARM = Identity.generate()
 NONCE = bytes(32)
@@ -78,7 +78,7 @@ async def test_a_hundred_simultaneous_calls_never_share_a_line() -> None:
 async def test_claim_crosses_hangup(how: object) -> None:
     """A line hangs up in the instant a call claims it: the call ends, and nobody waits."""
     me = Identity.generate()
-    async with farm_of(FARM) as farm:
+    async with farm_of(FARM, patience=Patience(first_byte=0.3)) as farm:
         control, lines = await bare_producer(farm, me, 3)
         call = await connect(farm)
         for line in lines:
@@ -152,11 +152,11 @@ async def test_the_last_words_of_a_producer_that_hangs_up_reach_the_client() -> 
         call.say(call_to(me) + b"x")
         assert (await call.head()).startswith(b"HTTP/1.1 200")
         call.reader._transport.pause_reading()  # type: ignore[attr-defined]
-        line.say(b"y" * 3_000_000)
+        line.say(b"y" * 20_000_000)
         line.writer.close()
-        await asyncio.sleep(0.1)
+        await until(lambda: farm.stats()["held_bytes"] > 0)
         call.reader._transport.resume_reading()  # type: ignore[attr-defined]
-        assert await call.over() == b"y" * 3_000_000
+        assert await call.over() == b"y" * 20_000_000
         control.close(), call.close()
 
 
