@@ -248,6 +248,14 @@ class Lab:
         self.nat_reboot(nat)
         return place.address
 
+    def divert(self, host: str, port: int, to: int) -> None:
+        """Who calls a TCP port of a host from outside gets another one, as an attacker in front of
+        it would have it; what runs on the host itself still reaches the real one."""
+        chain = "type nat hook prerouting priority -100"
+        rule = f"tcp dport {port} redirect to :{to}"
+        text = f"table ip divert {{\n chain divert {{\n {chain}\n {rule}\n }}\n}}\n"
+        self._in_each("nft", {host: text})
+
     def link(self, host: str, **shape: float) -> None:
         """Set a wired link's `delay`, `jitter` (s), `rate` (bytes/s) and `loss` (share)."""
         name = self._layout.nat_of.get(host, host)

@@ -57,10 +57,12 @@ class Node:
         found: dict[str, Any] = json.loads(line[0])
         return found
 
-    def published(self, wanted: str = "", *, since: int = 0) -> list[str]:
-        """The routes by which others find it, once there is one that says `wanted`."""
-        pattern = rf'^{{.*"event": "published".*"routes": \[[^\]]*{wanted}[^\]]*\].*}}$'
-        line = self.program.wait_for(pattern, FIND_SECONDS, since=since)
+    def published(
+        self, wanted: str = "", *, seconds: float = FIND_SECONDS, since: int = 0
+    ) -> list[str]:
+        """The routes by which others find it, once the first of them begins with `wanted`."""
+        pattern = rf'^{{.*"event": "published".*"routes": \["{wanted}[^\]]*\].*}}$'
+        line = self.program.wait_for(pattern, seconds, since=since)
         routes: list[str] = json.loads(line[0])["routes"]
         return routes
 

@@ -1,0 +1,144 @@
+"""A laptop behind a NAT lends its voice: nothing configured, found, called through farms."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import nats, netns
+from .lab import Lab, Nat, Plan
+from .village import Village, write_tone
+
+HOMES = Plan(
+    public=("first", "second", "farm1", "farm2", "client"),
+    nats={f"nat-{kind[:7]}": Nat(kind, (kind[:11],)) for kind in nats.KINDS},
+)
+OPEN_KINDS = tuple(kind for kind in nats.KINDS if kind != nats.UDP_BLOCKED)
+SENTENCE = "Sphinx of black quartz, judge my vow."
+LENDS = ("--services", "stt/cpu/echo,tts/cpu/echo")
+RELAY, TUNNEL = 1776, 8000  # ports
+
+pytestmark = pytest.mark.timeout(150)
+
+
+@pytest.fixture(scope="module")
+def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
+    """Two first nodes, two farms, and a producer in each kind of home; nobody is told of a farm."""
+    if why := netns.probe():
+        pytest.skip(why)
+    with Lab(HOMES, tmp_path_factory.mktemp("homes")) as lab:
+        village = Village(lab)
+        for host in ("first", "second"):
+            village.node(host)
+        for host in ("farm1", "farm2"):
+            village.node(host, "--farm").published("direct")
+        for kind in OPEN_KINDS:
+            village.node(kind[:11], *LENDS)
+        yield village
+
+
+@pytest.mark.parametrize("kind", OPEN_KINDS)
+def test_a_producer_behind_a_nat_is_found_and_does_both_services(
+    village: Village, kind: str, tmp_path: Path
+) -> None:
+    producer = village.nodes[kind[:11]]
+    producer.published("relayed")
+    farms = {f"relayed by {village.lab.address(farm)}:{RELAY}" for farm in ("farm1", "farm2")}
+
+    spoken = village.speak("client", SENTENCE, tmp_path / "a.wav", "--only", producer.peer).answer()
+    assert spoken.code == 0, spoken.text
+    assert spoken.said["route"] in farms
+    assert (tmp_path / "a.wav").stat().st_size == spoken.said["bytes"] > 10_000
+
+    tone = write_tone(tmp_path / "tone.wav", 1.5)
+    heard = village.transcribe("client", tone, "--only", producer.peer).answer()
+    assert heard.code == 0, heard.text
+    assert heard.said["route"] in farms
+    assert heard.transcript == "1.50 seconds of sound"
+
+
+def test_producers_behind_a_nat_are_listed_with_both_farms_and_no_address(
+    village: Village,
+) -> None:
+    for kind in OPEN_KINDS:
+        village.nodes[kind[:11]].published("relayed")
+    records = village.ask("client", "list").said["records"]
+    homes = {village.nodes[kind[:11]].peer for kind in OPEN_KINDS}
+    farms = {village.nodes[farm].peer for farm in ("farm1", "farm2")}
+    assert homes == {record["peer"] for record in records if record["service"] == "tts"}
+    for record in records:
+        if record["peer"] in homes:
+            assert {route.get("farm") for route in record["routes"]} == farms
+
+
+@pytest.mark.parametrize("kind", nats.KINDS)
+def test_the_port_for_jobs_cannot_be_called_from_outside(village: Village, kind: str) -> None:
+    with village.lab.socket("client", socket.SOCK_STREAM) as caller:
+        caller.settimeout(0.5)
+        with pytest.raises(OSError):
+            caller.connect((village.lab.address(kind[:11]), 5678))
+
+
+def test_the_farm_carries_no_word_and_no_sound_that_it_could_read(
+    village: Village, tmp_path: Path
+) -> None:
+    producer = village.nodes[nats.PORT_RESTRICTED[:11]]
+    producer.published("relayed")
+    lab, wav = village.lab, tmp_path / "spoken.wav"
+    with lab.capture("farm1") as one, lab.capture("farm2") as two, lab.capture("client") as mine:
+        spoken = village.speak("client", SENTENCE, wav, "--only", producer.peer).answer()
+        heard = village.transcribe("client", wav, "--only", producer.peer).answer()
+    assert (spoken.code, heard.code) == (0, 0), spoken.text + heard.text
+    secrets = {
+        "text": SENTENCE.encode(),
+        "transcript": heard.transcript.encode(),
+        "sound": wav.read_bytes()[2000:2064],
+        "request": b"/v1/audio",
+    }
+    for capture in (one, two):
+        assert capture.missed == 0
+        assert [name for name, secret in secrets.items() if secret in capture] == []
+    carried = sum(map(len, one.streams().values())) + sum(map(len, two.streams().values()))
+    assert carried > 2 * wav.stat().st_size, "it did go through a farm, both ways"
+
+    home, client = lab.address(producer.host), lab.address("client")
+    assert frozenset((home, client)) not in mine.hosts(), "no byte took a direct route"
+
+
+def test_the_search_finds_both_in_what_a_plain_tunnel_carried(
+    village: Village, tmp_path: Path
+) -> None:
+    lab, wav = village.lab, write_tone(tmp_path / "tone.wav", 2.0).read_bytes()
+    with (
+        lab.socket("second", socket.SOCK_STREAM, TUNNEL) as sink,
+        lab.socket("client", socket.SOCK_STREAM) as source,
+        lab.capture("farm1") as capture,
+    ):
+        sink.listen()
+        target = f"{lab.address('second')}:{TUNNEL}"
+        line = [sys.executable, "-m", "tests.nat.hostile", "tunnel", str(TUNNEL), target]
+        tunnel = lab.spawn("farm1", line, name="tunnel")
+        tunnel.wait_for("ready")
+        for end in (sink, source):
+            end.settimeout(10)
+        source.connect((lab.address("farm1"), TUNNEL))
+        with sink.accept()[0] as accepted:
+            source.sendall(SENTENCE.encode() + wav)
+            source.shutdown(socket.SHUT_WR)
+            while accepted.recv(100_000):
+                pass
+    assert capture.missed == 0
+    assert SENTENCE.encode() in capture
+    assert wav[2000:2064] in capture
+
+
+def test_where_udp_is_blocked_a_node_says_who_did_not_answer(village: Village) -> None:
+    lab, state = village.lab, village.lab.folder / "blocked.state"
+    argv = [sys.executable, "-m", "nodes.cli", "--state-dir", str(state), *village.neighbours]
+    node = lab.spawn(nats.UDP_BLOCKED[:11], [*argv, *LENDS])
+    node.wait_for(rf"no neighbour answered.*{lab.address('first')}:5678")
+    assert node.stop() == 0
