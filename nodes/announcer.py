@@ -26,7 +26,7 @@ from privox_dht.records import Record, next_sequence, sign
 log = logging.getLogger("privox.announce")
 SEQUENCE_FILE = "sequence.json"
 RETRY_AFTER = 3.0  # seconds, when nobody took the last announcement
-WITHDRAW_TIMEOUT = 2.0  # seconds; a node that stops does not wait longer for its neighbours
+WITHDRAW_TIMEOUT = 1.0  # seconds; a node that stops does not wait longer for its neighbours
 
 
 class Announcer:

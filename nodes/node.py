@@ -44,7 +44,7 @@ class Node:
         self._stack = AsyncExitStack()
         self._was_idle = True
         self._published: tuple[str, ...] = ()
-        self._announcer: Announcer | None = None
+        self._is_up = False
 
     async def __aenter__(self) -> Node:
         try:
@@ -79,11 +79,13 @@ class Node:
         )  # fmt: skip
         self.standing = Standing(config, self.dht, self.server.port, self._changed)
         self.farm = await self._open_farm() if config.farm else None
-        self._announcer = await enter(
+        self.announcer = await enter(
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )
+        self._is_up = True
         self._spawn(self.standing.keep())
         if engines:
+            self.parkings = self._parkings()
             self._spawn(self._park())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -97,10 +99,7 @@ class Node:
             self.identity, network=config.network, host=config.host, port=config.port,
             guest=guest, state=config.state_dir,
         )  # fmt: skip
-        try:
-            return await self._stack.enter_async_context(dht)
-        except OSError as exc:
-            raise ConfigError(_taken("UDP", config, config.port, exc)) from exc
+        return await self._stack.enter_async_context(dht)
 
     async def _listening_server(self) -> SpeechServer:
         """On the DHT's port number; on any free one when that was not asked for by number."""
@@ -109,9 +108,9 @@ class Node:
             server = SpeechServer(self.producer, host=config.host, port=port, tls=context)
             try:
                 return await self._stack.enter_async_context(server)
-            except OSError as exc:
+            except ConfigError as exc:
                 error = exc
-        raise ConfigError(_taken("TCP", config, config.port, error)) from error
+        raise error
 
     async def _open_farm(self) -> Farm:
         config = self.config
@@ -127,17 +126,20 @@ class Node:
                  extra=told("farming", port=farm.port))  # fmt: skip
         return farm
 
-    async def _park(self) -> None:
-        """Be callable through farms, from when we have joined until the node ends."""
-        await self.standing.joined.wait()
+    def _parkings(self) -> Parkings:
         chosen, dht = self.config.farms, self.dht
-        async with Parkings(
+        return Parkings(
             self.identity,
             lambda: known_farms(dht, chosen, dht.allows),
             server_context=self.identity.server_context(),
             connection=self.server.connection,
             on_change=self._parked,
-        ):
+        )
+
+    async def _park(self) -> None:
+        """Be callable through farms, from when we have joined until the node ends."""
+        await self.standing.joined.wait()
+        async with self.parkings:
             await asyncio.Event().wait()
 
     def _parked(self, parkings: Parkings) -> None:
@@ -193,15 +195,10 @@ class Node:
             self._changed()
 
     def _changed(self) -> None:
-        if self._announcer is not None:
-            self._announcer.changed()
+        if self._is_up:
+            self.announcer.changed()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _taken(kind: str, config: NodeConfig, port: int, exc: OSError) -> str:
-    where = config.host or "any address"
-    return f"cannot listen on {kind} port {port} of {where}: {exc.strerror or exc}; try --port 0"

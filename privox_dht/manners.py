@@ -41,7 +41,7 @@ class Manners:
         """It went away; returns for how many seconds it is left alone."""
         past = self._of(peer_id)
         past.losses += 1
-        ban = min(limits.BAN_FIRST * 2 ** (past.losses - 1), limits.BAN_LONGEST)
+        ban: float = min(limits.BAN_FIRST * 2 ** (past.losses - 1), limits.BAN_LONGEST)
         past.banned_until = now + ban
         return ban
 

@@ -17,6 +17,7 @@ from privox_dht import errors, limits, speech
 
 DEFAULT_VOICE = "en-us+edward"  # of all variants, the one that recognisers understand best
 WPM = 150  # words per minute at speed 1; espeak-ng's own 175 is harder to understand
+CALM, LIVELY = 20, 50  # how far the default voice rises and falls, and others (espeak-ng's own)
 NAMED = 6  # voices named in a refusal, beside their number
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
@@ -76,6 +77,7 @@ class EspeakNg:
             "text": measure.speakable(request.text),
             "voice": voice,
             "wpm": round(WPM * request.speed),
+            "range": CALM if voice == DEFAULT_VOICE else LIVELY,
             "most": limits.MAX_SPEECH_SECONDS,
         }
         async with self._crew.worker() as worker, aclosing(worker.ask(asked)) as answer:

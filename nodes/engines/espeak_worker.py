@@ -1,6 +1,7 @@
 """espeak-ng, driven through ctypes in a process of its own.
 
-    parent  -> {"text", "voice", "wpm", "most"}       most: seconds of sound, at the most
+    parent  -> {"text", "voice", "wpm", "range", "most"}
+               range: how far the voice rises and falls, most: seconds of sound at the most
     worker  -> {} + a piece of 16-bit PCM             ...
     worker  -> {"done": true}
 
@@ -14,7 +15,7 @@ import ctypes as c
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from nodes.engines import working
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
 DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a bad path ends the process
 UTF8 = 1  # espeakCHARS_UTF8
-RATE_PARAMETER = 1  # espeakRATE, words per minute
+RATE, RANGE = 1, 4  # espeakRATE (words per minute) and espeakRANGE (0 to 100; 50 is its own)
 SLOWEST = 80  # words per minute; espeak-ng takes less for this
 STRETCHED_ROOM = 1 << 14  # bytes of slowed-down sound that are fetched at a time
 PIECE_MS = 200  # milliseconds of sound per callback
@@ -87,8 +88,9 @@ class Espeak:
                 tags[voice.contents.languages[1:].decode()] = None
         return list(tags)
 
-    def synth(self, text: str, voice: str, wpm: int, most: float, say: working.Say) -> None:
-        """Speak `text` into `say`, piece by piece."""
+    def synth(self, asked: Mapping[str, Any], say: working.Say) -> None:
+        """Speak what is asked into `say`, piece by piece."""
+        most, wpm = asked["most"], asked["wpm"]
         left = int(most * self.rate)
 
         def on_piece(pcm: bytes) -> None:
@@ -104,18 +106,19 @@ class Espeak:
                     write(c.string_at(samples, 2 * count))
                 return left < 0  # espeak-ng stops here
 
-            status = self._speak(text, voice, max(wpm, SLOWEST), _OnSound(on_sound))
+            status = self._speak(asked, max(wpm, SLOWEST), _OnSound(on_sound))
         if left < 0:
             raise working.Refusal(f"the text is longer than {most:.0f} s of speech", 413, "input")
         if status:
             raise RuntimeError(f"espeak-ng failed with status {status}")
 
-    def _speak(self, text: str, voice: str, wpm: int, callback: Any) -> int:
-        if self._lib.espeak_SetVoiceByName(voice.encode()):
-            raise RuntimeError(f"espeak-ng does not take its own voice {voice!r}")
-        self._lib.espeak_SetParameter(RATE_PARAMETER, wpm, 0)
+    def _speak(self, asked: Mapping[str, Any], wpm: int, callback: Any) -> int:
+        if self._lib.espeak_SetVoiceByName(asked["voice"].encode()):
+            raise RuntimeError(f"espeak-ng does not take its own voice {asked['voice']!r}")
+        self._lib.espeak_SetParameter(RATE, wpm, 0)
+        self._lib.espeak_SetParameter(RANGE, asked["range"], 0)
         self._lib.espeak_SetSynthCallback(callback)
-        data = text.encode() + b"\0"
+        data = asked["text"].encode() + b"\0"
         return int(self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8, None, None))
 
     @contextlib.contextmanager
@@ -162,7 +165,7 @@ def load() -> tuple[dict[str, Any], working.Answerer]:
     hello = {"rate": espeak.rate, "voices": espeak.voices(), "variants": espeak.variants}
 
     def answer(asked: dict[str, Any], _payload: bytes, say: working.Say) -> None:
-        espeak.synth(asked["text"], asked["voice"], asked["wpm"], asked["most"], say)
+        espeak.synth(asked, say)
 
     return hello, answer
 

@@ -13,6 +13,7 @@ import importlib.util
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,8 @@ class PocketSphinx:
         spans = await asyncio.to_thread(pauses.utterances, pcm, self.rate)
         async with self._crew.worker() as worker:
             for start, end in spans:
-                async with aclosing(worker.ask({}, prepared(pcm[start:end]))) as answer:
+                utterance = await asyncio.to_thread(prepared, pcm[start:end])
+                async with aclosing(worker.ask({}, utterance)) as answer:
                     async for head, _ in answer:
                         if head["words"]:
                             yield _segment(head["words"], start / self.rate)
@@ -109,9 +111,16 @@ def prepared(pcm: NDArray[np.float32]) -> bytes:
     """16-bit samples with a floor of noise, always the same."""
     import numpy
 
-    noise = numpy.random.default_rng(0).normal(0, NOISE, pcm.size).astype(numpy.float32)
-    noise += pcm * 32767
-    return noise.clip(-32768, 32767).astype("<i2").tobytes()
+    noise = _noise(round(pauses.LONGEST * PocketSphinx.rate))
+    loud = pcm * 32_767 + numpy.resize(noise, pcm.size)
+    return loud.clip(-32_768, 32_767).astype("<i2").tobytes()
+
+
+@cache
+def _noise(samples: int) -> NDArray[np.float32]:
+    import numpy
+
+    return numpy.random.default_rng(0).normal(0, NOISE, samples).astype(numpy.float32)
 
 
 def _segment(words: list[tuple[str, float, float, float]], offset: float) -> speech.Segment:
