@@ -1,0 +1,126 @@
+"""Options as flags, environment and file, through the real commands."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import client.cli
+import nodes.cli
+from client.options import EXIT_CODES, exit_code
+from privox_dht import errors
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the node would be run with."""
+    seen = {}
+
+    async def serve(config):
+        seen["config"] = config
+
+    monkeypatch.setattr(nodes.cli, "serve", serve)
+    return seen
+
+
+def node(*arguments, env=None):
+    return CliRunner().invoke(nodes.cli.main, arguments, env=env or {})
+
+
+def test_flags_count_before_the_environment_and_that_before_the_file(told, tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text('network = "file"\nport = 1\nslots = 3\nneighbours = ["a:1", "b"]\n')
+    env = {"PRIVOX_NETWORK": "environment", "PRIVOX_PORT": "2"}
+    ran = node("--config", str(file), "--network", "flag", env=env)
+    assert ran.exit_code == 0, ran.output
+    config = told["config"]
+    assert (config.network, config.port, config.slots) == ("flag", 2, 3)
+    assert config.neighbours == (("a", 1), ("b", 5678))
+
+
+def test_the_file_itself_may_be_named_in_the_environment(told, tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text("slots = 4\nfarm = true\n")
+    assert node(env={"PRIVOX_CONFIG": str(file)}).exit_code == 0
+    assert (told["config"].slots, told["config"].farm) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("neighbors_ = 1", "no option 'neighbors_'"),
+        ("slots = ", "is not TOML"),
+        ('slots = "many"', "'many' is not a valid integer"),
+    ],
+)
+def test_a_spoilt_file_is_named_with_what_is_wrong(told, tmp_path, content, said):
+    file = tmp_path / "node.toml"
+    file.write_text(content)
+    ran = node("--config", str(file))
+    assert ran.exit_code == 2
+    assert said in ran.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--services", "sing/cpu"), "'sing' is no service"),
+        (("--services", "stt"), "backend"),
+        (("--neighbours", "host:x"), "is not host:port"),
+        (("--advertise", "example.org"), "give an IPv4 or IPv6 address"),
+        (("--advertise", "0.0.0.0"), "nobody can call"),
+        (("--slots", "0"), "0 is not in the range"),
+        (("--port", "70000"), "70000"),
+        (("sing",), "No such command 'sing'"),
+    ],
+)
+def test_impossible_flags_are_usage_errors_that_say_so(told, arguments, said):
+    ran = node(*arguments)
+    assert ran.exit_code == 2
+    assert said in ran.output
+
+
+def test_help_shows_every_exit_code_and_an_example():
+    for command in (nodes.cli.main, client.cli.main):
+        shown = CliRunner().invoke(command, ["--help"]).output
+        assert "--neighbours host:5678" in shown
+        assert "Exit codes" in shown
+    shown = " ".join(CliRunner().invoke(client.cli.main, ["--help"]).output.split())
+    for code, what in EXIT_CODES.items():
+        assert f"{code} {what}" in shown
+
+
+def test_each_error_has_its_exit_code():
+    for error, code in (
+        (errors.ConfigError("x"), 2), (errors.NotJoined("x"), 3), (errors.NoProducer("x"), 4),
+        (errors.AllFailed("x"), 5), (errors.Refused("x"), 6), (errors.AllBusy("x"), 7),
+        (errors.Lost("x"), 5), (errors.PrivoxError("x"), 1),
+    ):  # fmt: skip
+        assert exit_code(error) == code
+
+
+def test_list_takes_its_options_before_or_after_the_word(monkeypatch):
+    seen = []
+
+    async def show(options):
+        seen.append(options)
+
+    monkeypatch.setattr(client.cli.listing, "show", show)
+    for arguments in (
+        ("--neighbours", "a:1", "--json", "list", "--limit", "5"),
+        ("list", "--neighbours", "a:1", "--json", "--limit", "5"),
+    ):
+        ran = CliRunner().invoke(client.cli.main, arguments)
+        assert ran.exit_code == 0, ran.output
+    assert [(o["neighbours"], o["as_json"], o["limit"]) for o in seen] == [(("a:1",), True, 5)] * 2
+
+
+def test_json_logs_are_one_object_a_line_with_the_fields_of_events():
+    import logging
+
+    from privox_dht.settings import JsonLines, told
+
+    record = logging.LogRecord("privox.node", logging.INFO, "", 0, "hello %s", ("you",), None)
+    record.__dict__.update(told("listening", port=5))
+    said = json.loads(JsonLines().format(record))
+    assert (said["message"], said["event"], said["port"]) == ("hello you", "listening", 5)
