@@ -55,7 +55,6 @@ def _model(speakers: int) -> bytes:
         "stretch": np.array([SAMPLES_PER_ID / WAVE], np.float32),
         "unstretched": np.ones(2, np.float32),
         "region": np.array([], np.float32),
-        "gains": np.linspace(1, 0.3, speakers).astype(np.float32),
     }
     nodes = [
         _node("Gather", ["waves", "input"], "looked_up", axis=0),
@@ -75,6 +74,7 @@ def _model(speakers: int) -> bytes:
         _value("scales", FLOAT, [3]),
     ]
     if speakers > 1:
+        tensors["gains"] = np.linspace(1, 0.3, speakers).astype(np.float32)
         inputs.append(_value("sid", INT64, [1]))
         nodes.append(_node("Gather", ["gains", "sid"], "gain", axis=0))
         nodes.append(_node("Mul", ["sound", "gain"], "output"))

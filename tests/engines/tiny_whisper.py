@@ -38,15 +38,21 @@ def make(
     folder: Path,
     script: str = "hello from the small scripted model",
     translation: str = "this is a translated text",
+    *,
+    width: int = 0,
+    layers: int = 1,
 ) -> Path:
-    """A model in `folder`. Every word of the two texts must be different."""
+    """A model in `folder`. Every word of the two texts must be different.
+
+    `width` and `layers` make it as much work as a real model: 512 and 6 are Whisper's "base".
+    """
     from ctranslate2.specs import whisper_spec
 
     words, translated = script.split(), translation.split()
     assert len({*words, *translated}) == len(words) + len(translated), "a word occurs twice"
     vocabulary = _Vocabulary([*words, *translated])
-    table = _Table(vocabulary, words, translated)
-    spec = whisper_spec.WhisperSpec(1, 1, 1, 1)
+    table = _Table(vocabulary, words, translated, width)
+    spec = whisper_spec.WhisperSpec(layers, 1, layers, 1)
     _fill(spec, table, len(vocabulary.tokens))
     spec.config.suppress_ids = [vocabulary.id[t] for t in (START, TRANSLATE, TRANSCRIBE)]
     spec.config.suppress_ids_begin = [vocabulary.id[END]]
@@ -105,10 +111,13 @@ class _Vocabulary:
 class _Table:
     """After this token comes that one."""
 
-    def __init__(self, vocabulary: _Vocabulary, words: list[str], translated: list[str]) -> None:
+    def __init__(
+        self, vocabulary: _Vocabulary, words: list[str], translated: list[str], width: int
+    ) -> None:
         self._id = vocabulary.id
         size = len(vocabulary.tokens)
-        self.width = -(-(len(words) + len(translated) + 8) // 8) * 8  # states, state 0 is "over"
+        states = len(words) + len(translated) + 8  # a few for Whisper's own tokens; 0 is "over"
+        self.width = max(-(-states // 8) * 8, width)
         self.embedding = np.zeros((size, self.width), np.float32)
         self.projection = np.zeros((size, self.width), np.float32)
         self.positions = np.zeros((POSITIONS, self.width), np.float32)
