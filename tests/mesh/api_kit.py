@@ -80,8 +80,8 @@ class Counting:
         async with self._watched():
             try:
                 with wave.open(upload, "rb") as clip:
-                    pcm, rate = clip.readframes(clip.getnframes()), clip.getframerate()
-            except (wave.Error, EOFError) as exc:
+                    pcm, rate = clip.readframes(clip.getnframes()), max(100, clip.getframerate())
+            except (wave.Error, EOFError, RuntimeError) as exc:  # RuntimeError: a bad chunk size
                 raise Refused("the file is no WAV file", code="bad_audio") from exc
             count = len(pcm) // 2
             yield Listening(count / rate)
