@@ -63,7 +63,7 @@ class EspeakNg:
             self.ability.backend,
             self.name,
             models=(self._default, *self._voices),
-            languages=measure.primary_tags((self._default, *self._voices)),
+            languages=measure.languages(self._voices),
             speed=await measure.speaking(self, SAMPLE),
         )
 

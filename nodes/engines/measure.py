@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from privox_dht import speech
+from privox_dht import limits, speech
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,9 +33,13 @@ def primary_tag(tag: str) -> str:
     return tag.replace("_", "-").split("-")[0].lower()
 
 
-def primary_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """The languages of `tags`, each once, in order."""
-    return tuple(dict.fromkeys(map(primary_tag, tags)))
+def languages(tags: Iterable[str]) -> tuple[str, ...]:
+    """The languages of `tags` as they are published: none, which means any, for very many.
+
+    A record has room for few; an engine that publishes some of many would not be asked for others.
+    """
+    primary = tuple(dict.fromkeys(map(primary_tag, tags)))
+    return primary if len(primary) <= limits.MAX_LANGUAGES else ()
 
 
 async def speaking(engine: speech.Speaker, text: str) -> float:

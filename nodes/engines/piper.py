@@ -3,7 +3,7 @@
     model    "en_US-lessac-medium"     downloaded into the cache at the first start
              "/path/to/voice.onnx"     a voice on this machine, its .onnx.json beside it
     voice    ""                        the voice that was loaded, its own speaker
-             "en_US-libritts-high#p3922", "#p3922", "#7"       a speaker by name or number
+             "en_US-libritts-high+p3922", "...+7"       one of its speakers, by name or number
 
 One sentence is one piece of sound. Its phonemes come from a copy of espeak-ng inside piper that
 is one big global variable, so that only one thread of this process may be in piper at a time.
@@ -26,7 +26,7 @@ from privox_dht import errors, limits, speech
 
 DEFAULT_VOICE = "en_US-lessac-medium"
 CACHE = Path("~/.cache/privox-dht/piper")
-SPEAKER = "#"  # between a voice and its speaker
+SPEAKER = "+"  # between a voice and its speaker
 NAMED = 6  # speakers named in a refusal, beside their number
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 INSTALL = "pip install 'privox-dht[piper]'"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nodes.engines import measure, pauses, threads
-from privox_dht import errors, limits, speech
+from privox_dht import errors, speech
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,9 +75,7 @@ class FasterWhisper:
         except BaseException:
             await self.close()
             raise
-        known: list[str] = self._model.supported_languages
-        # A model that knows a hundred languages is published as one that knows any.
-        languages = tuple(known) if len(known) <= limits.MAX_LANGUAGES else ()
+        languages = measure.languages(self._model.supported_languages)
         self.ability = replace(self.ability, languages=languages, speed=speed)
 
     async def close(self) -> None:

@@ -45,7 +45,7 @@ async def test_a_started_engine_says_what_it_can(engine: EspeakNg) -> None:
     assert (ability.service, ability.backend, ability.engine) == ("tts", "cpu", "espeak-ng")
     assert ability.models[0] == espeak.DEFAULT_VOICE
     assert {"en-us", "de", "ru", "pl"} <= set(ability.models) and len(ability.models) > 100
-    assert ability.languages[0] == "en" and {"de", "ru", "pl"} <= set(ability.languages)
+    assert ability.languages == (), "so many that they are published as any"
     assert ability.speed > 10
 
 

@@ -106,5 +106,6 @@ def test_a_model_is_named_with_or_without_its_engine(asked: str, model: str) -> 
     assert measure.named(asked, "piper") == model
 
 
-def test_languages_are_primary_tags_each_once() -> None:
-    assert measure.primary_tags(["en-us+edward", "en_GB", "pt-BR"]) == ("en", "pt")
+def test_languages_are_primary_tags_each_once_and_very_many_are_any() -> None:
+    assert measure.languages(["en-us", "en_GB", "pt-BR"]) == ("en", "pt")
+    assert measure.languages(chr(97 + n) * 2 for n in range(17)) == ()

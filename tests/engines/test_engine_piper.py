@@ -53,8 +53,8 @@ async def test_half_the_speed_takes_twice_as_long(engine: Piper) -> None:
 
 
 async def test_a_speaker_is_chosen_by_name_or_number(engine: Piper) -> None:
-    first, by_name = await say(engine, "Hello"), await say(engine, "Hello", voice="#p2")
-    by_number = await say(engine, "Hello", voice="xx_XX-test-low#2")
+    first, by_name = await say(engine, "Hello"), await say(engine, "Hello", voice="+p2")
+    by_number = await say(engine, "Hello", voice="xx_XX-test-low+2")
     assert by_name == by_number
     assert len(first[0].pcm) == len(by_name[0].pcm)
 
@@ -63,9 +63,9 @@ async def test_a_speaker_is_chosen_by_name_or_number(engine: Piper) -> None:
     ("named", "said"),
     [
         ("en_GB-alan-low", "no voice 'en_GB-alan-low' here; it has 1, such as xx_XX-test-low"),
-        ("#p9", "no speaker 'p9' here; it has 3, such as p0, p1, p2"),
-        ("#3", "no speaker '3' here"),
-        ("#-1", "no speaker '-1' here"),
+        ("+p9", "no speaker 'p9' here; it has 3, such as p0, p1, p2"),
+        ("+3", "no speaker '3' here"),
+        ("+-1", "no speaker '-1' here"),
     ],
 )
 async def test_a_voice_that_is_not_there_is_refused(engine: Piper, named: str, said: str) -> None:
@@ -104,7 +104,7 @@ async def test_a_listener_who_leaves_stops_the_voice(engine: Piper) -> None:
 async def test_a_voice_of_one_speaker_has_no_number(tmp_path: Path) -> None:
     engine = Piper(model=str(tiny_piper.make(tmp_path / "one.onnx")))
     await engine.start()
-    assert await say(engine, "Hello", voice="#0") == await say(engine, "Hello")
+    assert await say(engine, "Hello", voice="+0") == await say(engine, "Hello")
     await engine.close()
     assert choose("", "one", {}, 1) is None
 
