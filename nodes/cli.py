@@ -19,13 +19,15 @@ from typing import Any, TypeVar
 
 import click
 
-from nodes.config import AUTO, NO, YES, NodeConfig, advertised_address
+from nodes.config import AUTO, NO, YES, NodeConfig, advertised_address, changed
 from nodes.doctor import Doctor, Verdict
 from nodes.node import Node
 from nodes.services import parse_services
 from privox_dht import __version__, limits
+from privox_dht.api.bounds import Bounds
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.hostport import parse_neighbours
+from privox_dht.relay import FarmTerms
 from privox_dht.settings import (
     ENVIRONMENT,
     LEVELS,
@@ -36,7 +38,10 @@ from privox_dht.settings import (
 )
 
 T = TypeVar("T")
-EPILOG = "Exit codes: 0 stopped, 1 cannot run here (port taken, nothing can be served), 2 usage."
+EPILOG = (
+    "Exit codes: 0 stopped, 1 nothing can be served, "
+    "2 usage, or a port or folder that cannot be used."
+)
 
 
 @click.group(
@@ -114,6 +119,18 @@ EPILOG = "Exit codes: 0 stopped, 1 cannot run here (port taken, nothing can be s
     callback=comma_list,
     metavar="HOST:PORT,...",
     help="Park at these farms instead of those found in the mesh.",
+)
+@click.option(
+    "--job-limits",
+    callback=comma_list,
+    metavar="NAME=NUMBER,...",
+    help=f"What one request may bring: {', '.join(asdict(Bounds()))}.",
+)
+@click.option(
+    "--farm-limits",
+    callback=comma_list,
+    metavar="NAME=NUMBER,...",
+    help=f"What this farm grants: {', '.join(asdict(FarmTerms()))}.",
 )
 @click.option(
     "--state-dir",
@@ -215,6 +232,8 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
         reachable=options["reachable"],
         farm=options["farm"],
         relay_port=options["relay_port"],
+        bounds=changed(Bounds(), options["job_limits"], "--job-limits"),
+        terms=changed(FarmTerms(), options["farm_limits"], "--farm-limits"),
         farms=tuple(parse_neighbours(options["farms"], limits.RELAY_PORT)),
     )
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from nodes.services import ServiceSpec
 from privox_dht import limits
+from privox_dht.api.bounds import Bounds
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import Address
+from privox_dht.relay import FarmTerms
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    B = TypeVar("B", bound=DataclassInstance)
+else:
+    B = TypeVar("B")
 
 AUTO, YES, NO = "auto", "yes", "no"
 
@@ -30,8 +41,31 @@ class NodeConfig:
     reachable: str = AUTO  # "auto": found out by asking nodes to call back
     farm: bool = False  # relay for producers behind a NAT
     relay_port: int = limits.RELAY_PORT
+    bounds: Bounds = field(default_factory=Bounds)  # what one request for a job may bring
+    terms: FarmTerms = field(default_factory=FarmTerms)  # what this farm grants
     farms: tuple[Address, ...] = ()  # farms to park at; empty: those found in the DHT
     join_timeout: float = 5.0  # seconds per attempt to join
+
+
+def changed(defaults: B, changes: Iterable[str], flag: str) -> B:
+    """`defaults` (a dataclass of numbers) with each "name=value" of `changes`.
+
+    Raises:
+        ConfigError: no such name, or no positive number.
+    """
+    numbers: dict[str, int | float] = {}
+    known = asdict(defaults)
+    for change in changes:
+        name, _, value = change.partition("=")
+        if name not in known:
+            raise ConfigError(f"{flag} {change}: no limit {name!r}; there is: {', '.join(known)}")
+        try:
+            numbers[name] = type(known[name])(value)
+        except ValueError as exc:
+            raise ConfigError(f"{flag} {change}: {value!r} is not a number") from exc
+        if numbers[name] <= 0:
+            raise ConfigError(f"{flag} {change}: a limit is above 0")
+    return replace(defaults, **numbers)
 
 
 def advertised_address(text: str) -> str:

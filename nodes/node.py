@@ -105,7 +105,9 @@ class Node:
         """On the DHT's port number; on any free one when that was not asked for by number."""
         config, context = self.config, self.identity.server_context()
         for port in (self.dht.port,) if config.port else (self.dht.port, 0):
-            server = SpeechServer(self.producer, host=config.host, port=port, tls=context)
+            server = SpeechServer(
+                self.producer, host=config.host, port=port, tls=context, bounds=config.bounds
+            )
             try:
                 return await self._stack.enter_async_context(server)
             except ConfigError as exc:
@@ -117,7 +119,11 @@ class Node:
         all_loopback = bool(config.host) and is_loopback(str(config.host))
         farm = await self._stack.enter_async_context(
             Farm(
-                self.identity, host=config.host or "", port=config.relay_port, private=all_loopback
+                self.identity,
+                host=config.host or "",
+                port=config.relay_port,
+                terms=config.terms,
+                private=all_loopback,
             )
         )
         self._stack.push_async_callback(farm.drain)

@@ -45,6 +45,13 @@ def test_the_file_itself_may_be_named_in_the_environment(told, tmp_path):
     assert (told["config"].slots, told["config"].farm) == (4, True)
 
 
+def test_an_owner_may_change_any_limit(told):
+    ran = node("--job-limits", "text=100,upload_rate=1", "--farm-limits", "producers=7")
+    assert ran.exit_code == 0, ran.output
+    assert told["config"].bounds.text == 100
+    assert told["config"].terms.producers == 7
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -69,6 +76,9 @@ def test_a_spoilt_file_is_named_with_what_is_wrong(told, tmp_path, content, said
         (("--neighbours", "host:x"), "is not host:port"),
         (("--advertise", "example.org"), "give an IPv4 or IPv6 address"),
         (("--advertise", "0.0.0.0"), "nobody can call"),
+        (("--farm-limits", "cows=1"), "no limit 'cows'; there is: producers"),
+        (("--job-limits", "text=many"), "'many' is not a number"),
+        (("--job-limits", "text=0"), "above 0"),
         (("--slots", "0"), "0 is not in the range"),
         (("--port", "70000"), "70000"),
         (("sing",), "No such command 'sing'"),
