@@ -83,7 +83,11 @@ async def dial(host: str, port: int, seconds: float) -> socket.socket:
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(seconds):
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            kind, flags = socket.SOCK_STREAM, socket.AI_NUMERICHOST  # an address asks nobody
+            found = socket.getaddrinfo(host, port, type=kind, flags=flags)
+        except socket.gaierror:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         last: OSError = OSError(f"no address for {host}")
         for family, kind, protocol, _, address in found:
             sock = socket.socket(family, kind, protocol)

@@ -122,6 +122,7 @@ class Stay:
         self._lines: dict[str, Line] = {}  # by token
         self._tasks: dict[asyncio.Task[None], Line] = {}  # lines the HTTP server does not have yet
         self._calls = 0  # lines it has
+        self._most = 1  # idle lines; when thousands come, a first line for each before the second
         self._misses = 0  # lines in a row that died before they were parked
         self._over = False
 
@@ -204,7 +205,9 @@ class Stay:
             case ("parked", token) if token in self._lines:
                 self._lines[token].parked = True
                 self._misses = 0
+                self._most = limits.PRODUCER_IDLE_LINES
                 self._parked()
+                self._fill()
             case ("claimed", token) if token in self._lines:
                 self._lines[token].claim()
                 self._fill()
@@ -215,7 +218,7 @@ class Stay:
         """Park as many lines as we have tokens and room for."""
         while self._tokens and not self._over:
             idle = sum(not line.claimed for line in self._lines.values())
-            if idle >= limits.PRODUCER_IDLE_LINES:
+            if idle >= self._most:
                 return
             if len(self._tasks) + self._calls >= self._place.lines:
                 return
