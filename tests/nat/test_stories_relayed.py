@@ -32,12 +32,9 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
         pytest.skip(why)
     with Lab(HOMES, tmp_path_factory.mktemp("homes")) as lab:
         village = Village(lab)
-        for host in ("first", "second"):
-            village.node(host)
-        for host in ("farm1", "farm2"):
-            village.node(host, "--farm").published("direct")
-        for kind in OPEN_KINDS:
-            village.node(kind[:11], *LENDS)
+        village.open("first", "second", farms=("farm1", "farm2"))
+        for node in [village.start(kind[:11], *LENDS) for kind in OPEN_KINDS]:
+            village.ready(node)
         yield village
 
 

@@ -17,6 +17,7 @@ import sys
 import time
 import wave
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,17 +118,33 @@ class Village:
             return []
         return ["--neighbours", f"{self.lab.address(first.host)}:{limits.DHT_PORT}"]
 
-    def node(self, host: str, *flags: str) -> Node:
-        """A node that listens; joining goes on meanwhile."""
+    def start(self, host: str, *flags: str) -> Node:
+        """A node that has been started, and no more."""
         state = self.lab.folder / f"{host}.state"
         argv = [sys.executable, "-m", "nodes.cli", "--json-logs", "--state-dir", str(state)]
-        program = self.lab.spawn(host, [*argv, *self.neighbours, *flags])
-        node = Node(host, program)
+        return Node(host, self.lab.spawn(host, [*argv, *self.neighbours, *flags]))
+
+    def ready(self, node: Node) -> Node:
+        """The same, once it listens and has joined."""
         node.peer = node.event("listening", START_SECONDS)["peer"]
         if self.nodes:
             node.event("joined", FIND_SECONDS)
-        self.nodes[host] = node
+        self.nodes[node.host] = node
         return node
+
+    def node(self, host: str, *flags: str) -> Node:
+        """A node that listens and has joined."""
+        return self.ready(self.start(host, *flags))
+
+    def open(self, *first: str, farms: Sequence[str] = ()) -> None:
+        """First nodes and farms, the latter where others find them."""
+        self.node(first[0])
+        others = [self.start(host) for host in first[1:]]
+        others += [self.start(host, "--farm") for host in farms]
+        for node in others:
+            self.ready(node)
+        for host in farms:
+            self.nodes[host].published("direct")
 
     def asking(self, host: str, *flags: str) -> Asking:
         """A client at work. It is told the neighbours, and answers in JSON."""
