@@ -108,13 +108,13 @@ class Piper:
 
         file = voice_file(self._model_name, self._cache)
         try:
-            return PiperVoice.load(
-                file, use_cuda=self.ability.backend == "gpu", download_dir=self._cache
-            )
+            voice = PiperVoice.load(file, use_cuda=self.ability.backend == "gpu")
         except Exception as exc:  # whatever onnxruntime says of broken files
             raise errors.EngineUnavailable(
                 f"the voice {file} cannot be loaded ({type(exc).__name__})", "download it again"
             ) from exc
+        voice.download_dir = self._cache  # what some languages need besides
+        return voice
 
     def _work(self, request: speech.SpeechRequest, speaker: int | None) -> Generator[speech.Sound]:
         from piper.config import SynthesisConfig

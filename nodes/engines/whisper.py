@@ -151,8 +151,8 @@ class FasterWhisper:
         options = self._options(request)
         for start, end in pauses.blocks(pcm, self.rate, BLOCK):
             segments, info = self._model.transcribe(pcm[start:end], **options)
-            options["language"] = info.language  # a recording is in one language, all along
             for segment in segments:
+                options["language"] = info.language  # of this recording, from here on
                 yield _as_ours(segment, start / self.rate, info.language)
 
     def _options(self, request: speech.TranscriptionRequest) -> dict[str, Any]:
