@@ -1,0 +1,25 @@
+"""Runs every bench, one after the other: `python -m bench`; with `--json` one object a line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BENCHES = (
+    "jobs", "relay", "relay_lines", "relay_repark", "dht_sim", "dht_udp", "loop_lag", "words_right",
+)  # fmt: skip
+
+
+def main() -> int:
+    """The number of benches that failed."""
+    failed = 0
+    for bench in BENCHES:
+        print(f"-- bench.{bench}", file=sys.stderr, flush=True)
+        failed += (
+            subprocess.run([sys.executable, "-m", f"bench.{bench}", *sys.argv[1:]]).returncode != 0
+        )
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
