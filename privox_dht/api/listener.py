@@ -16,7 +16,9 @@ from collections import Counter
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
+from privox_dht.api.jobs import log_bug
 from privox_dht.errors import ConfigError
 
 BACKLOG = 128  # connections the kernel holds until they are accepted
@@ -79,18 +81,27 @@ def _bind(hosts: list[str], port: int) -> list[socket.socket]:
     return sockets
 
 
+_MANNERS = (HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
+
+
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp logs what it cannot parse as an error, with the client's address: to us that is
-    a stranger's bad manners, for those who debug."""
+    """aiohttp logs what it cannot parse as an error, with the client's address: to us that is a
+    stranger's bad manners, for those who debug. What it could not foresee is a bug."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
-        self.logger.debug("aiohttp: %s", kwargs.get("exc_info") or "a request that is none")
+        exc = kwargs.get("exc_info")
+        if isinstance(exc, Exception) and not isinstance(exc, _MANNERS):
+            log_bug("a connection", exc)
+        else:
+            self.logger.debug("not understood: %s", exc)
 
 
 class Connections(web.Server):
     """HTTP on connections, ours and those others accepted, as many as are allowed."""
 
-    def __init__(self, handler: Any, *, most: int, most_per_address: int, **kwargs: Any) -> None:
+    def __init__(
+        self, handler: Any, *, most: int, most_per_address: int, stall: float, **kwargs: Any
+    ) -> None:
         logger = _Quiet(logging.getLogger("privox.http"), {})
         super().__init__(
             handler,
@@ -100,6 +111,7 @@ class Connections(web.Server):
             logger=logger,
             **kwargs,
         )
+        self._stall = stall  # seconds that sent bytes may stay unacknowledged
         self._most = most
         self._most_per_address = most_per_address
         self._addresses: dict[Any, str] = {}
@@ -113,6 +125,7 @@ class Connections(web.Server):
             self.refused += 1
             transport.abort()
             return
+        self._give_up_on_the_dead(transport)
         self._addresses[handler] = address
         self._per_address[address] += 1
 
@@ -122,6 +135,16 @@ class Connections(web.Server):
         if address is not None:
             self._per_address[address] -= 1
             self._per_address += Counter()  # forget the zeros
+
+    def _give_up_on_the_dead(self, transport: asyncio.Transport) -> None:
+        """A client behind a dead link would otherwise hold its answer for a quarter of an hour."""
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            stall = int(self._stall * 1000)  # milliseconds
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall)
+            except OSError:  # no TCP: a socket that somebody else made
+                pass
 
     def _crowded(self, address: str) -> bool:
         return address != _OURS and self._per_address[address] >= self._most_per_address

@@ -153,6 +153,7 @@ class SpeechServer:
             self._serve,
             most=self._bounds.connections,
             most_per_address=most_per_address,
+            stall=self._bounds.answer_stall,
             keepalive_timeout=self._bounds.keepalive,
             lingering_time=self._bounds.linger,
             max_headers=MAX_HEADER_LINES,

@@ -1,10 +1,12 @@
 """A generator watched from outside: what it yields, and word that it is still thinking.
 
-    async with steady(source, 1.0) as items:
-        async for item in items:        None whenever a second passed without an item
+    async with steady(source, 1.0) as batches:
+        async for batch in batches:        what has come since the last one;
+                                           an empty one whenever a second passed without anything
 
-The source runs in one task of its own from beginning to end. Leaving the context, for whatever
-reason, cancels that task, closes the source, and returns when nothing of it is left.
+The source runs in one task of its own from beginning to end, a few items ahead of the reader.
+Leaving the context, for whatever reason, cancels that task, closes the source, and returns when
+nothing of it is left.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
+AHEAD = 4  # items made before they are taken: what comes together leaves together
 
 
 class _End:
@@ -25,15 +28,15 @@ _END = _End()
 
 
 @asynccontextmanager
-async def steady(source: AsyncGenerator[T], every: float) -> AsyncIterator[AsyncIterator[T | None]]:
-    """Items of `source`, and None whenever `every` seconds passed without one."""
-    box: asyncio.Queue[T | _End] = asyncio.Queue(1)  # one ahead: it works while we send
+async def steady(source: AsyncGenerator[T], every: float) -> AsyncIterator[AsyncIterator[list[T]]]:
+    """Items of `source` as they come, and an empty list whenever `every` seconds brought none."""
+    box: asyncio.Queue[T | _End] = asyncio.Queue(AHEAD)
     pump = asyncio.create_task(_pump(source, box))
-    items = _unpack(pump, box, every)
+    batches = _unpack(pump, box, every)
     try:
-        yield items
+        yield batches
     finally:
-        await items.aclose()
+        await batches.aclose()
         pump.cancel()
         await asyncio.gather(pump, return_exceptions=True)
 
@@ -55,15 +58,19 @@ def _cancelled() -> bool:
 
 async def _unpack(
     pump: asyncio.Task[None], box: asyncio.Queue[T | _End], every: float
-) -> AsyncGenerator[T | None]:
+) -> AsyncGenerator[list[T]]:
     while True:
-        item: T | _End | None = None
+        batch: list[T | _End] = []
         try:
             async with asyncio.timeout(every):
-                item = await box.get()
+                batch.append(await box.get())
         except TimeoutError:
             pass
-        if isinstance(item, _End):
+        while not box.empty():
+            batch.append(box.get_nowait())
+        items = [item for item in batch if not isinstance(item, _End)]
+        if items or not batch:
+            yield items
+        if len(items) < len(batch):
             await pump  # raises what the source raised
             return
-        yield item

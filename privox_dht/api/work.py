@@ -84,9 +84,9 @@ class Desk:
     ) -> web.StreamResponse:
         """Events as they come, comments in between; an error ends them in words."""
         try:
-            async with steady(pieces, self._bounds.heartbeat) as items:
-                async for piece in items:
-                    await stream.send(events.BEAT if piece is None else piece)
+            async with steady(pieces, self._bounds.heartbeat) as batches:
+                async for batch in batches:
+                    await stream.send(b"".join(batch) or events.BEAT)
             job.ended(None)  # the client knows: its hanging up from here on changes nothing
         except ConnectionError:
             raise
@@ -191,7 +191,7 @@ def _who(abilities: list[Ability], voice: str) -> dict[str, str]:
     first = abilities[0]
     headers = {ENGINE: first.engine}
     if model := voice or (first.models[0] if len(first.models) == 1 else ""):
-        headers[MODEL] = model
+        headers[MODEL] = model.encode("ascii", "replace").decode()
     return headers
 
 

@@ -7,6 +7,7 @@ speak        one tone of a tenth of a second for each word
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import json
 import math
@@ -123,6 +124,7 @@ class _Watched:
             self._provider.closed.set()
 
 
+@functools.cache
 def tone(seconds: float, pitch: float = 440.0) -> bytes:
     """16-bit PCM."""
     samples = range(round(seconds * RATE))

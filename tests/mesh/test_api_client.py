@@ -562,9 +562,9 @@ async def test_a_connection_that_was_closed_meanwhile_costs_nothing(
 async def test_closing_the_generator_stops_the_work_over_there(
     client: SpeechClient, server: SpeechServer, provider: Counting
 ) -> None:
+    provider.gate.clear()
     heard = client.transcribe(at(server.port), clip(3), ASKED)
     assert await anext(heard) == Listening(3.0)
-    provider.gate.clear()
     await heard.aclose()
     async with asyncio.timeout(1):
         await provider.closed.wait()

@@ -225,3 +225,43 @@ async def test_slots_are_let_go_once_under_a_crowd_of_rude_clients(provider: Cou
         assert provider.held == 0
         assert server.jobs.outcomes.total() == provider.admitted
         assert await served_again(server, provider)
+
+
+async def test_the_log_tells_of_jobs_and_never_words_or_addresses(
+    server: SpeechServer, provider: Counting, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = b'{"input": "xyzzy plugh", "response_format": "pcm", "voice": "%s"}'
+    with caplog.at_level(logging.INFO):
+        for voice in (b"low", b"frobozz"):
+            body = secret % voice
+            await ask(server.port, head(TTS, len(body), "application/json"), body)
+        await ask(server.port, head(STT, len(BODY)), BODY)
+        await ask(server.port, b"xyzzy\r\n\r\n")
+        provider.slots = 0
+        await ask(server.port, head(STT, len(BODY)), BODY)
+    await until(lambda: server.jobs.running == 0)
+    told = "\n".join(caplog.messages)
+    assert [line.split(" in ")[0] for line in caplog.messages] == [
+        "job 1 tts begun", "job 1 tts done", "job 2 tts begun", "job 2 tts refused",
+        "job 3 stt begun", "job 3 stt done",
+    ]  # fmt: skip
+    for word in ("xyzzy", "plugh", "frobozz", "samples", "127.0.0.1"):
+        assert word not in told
+
+
+async def test_a_bug_of_ours_is_told_at_error_and_the_client_gets_a_500(
+    server: SpeechServer, provider: Counting, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.breaks_with = ZeroDivisionError("secret words")
+    body = form(field("file", clip(), "a.wav"))
+    answer = await ask(server.port, head(STT, len(body)), body)
+    assert (answer.status, answer.error["code"]) == (500, "failed")
+    assert "secret" not in answer.body.decode()
+    bugs = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert len(bugs) == 1 and "ZeroDivisionError" in bugs[0] and "secret" not in bugs[0]
+    assert await served_again_after(server, provider)
+
+
+async def served_again_after(server: SpeechServer, provider: Counting) -> bool:
+    provider.breaks_with = None
+    return await served_again(server, provider)

@@ -12,7 +12,7 @@ import pytest
 from privox_dht import limits
 from privox_dht.api.body import form
 from privox_dht.api.multipart import Form, boundary_of
-from privox_dht.api.steady import steady
+from privox_dht.api.steady import AHEAD, steady
 from privox_dht.errors import Refused
 
 
@@ -27,23 +27,45 @@ async def counting(closed: asyncio.Event, gate: asyncio.Event) -> AsyncGenerator
         closed.set()
 
 
-async def test_items_come_in_order_and_none_in_the_silence() -> None:
+async def test_items_come_in_order_and_nothing_in_the_silence() -> None:
     closed, gate = asyncio.Event(), asyncio.Event()
-    seen: list[int | None] = []
-    async with steady(counting(closed, gate), 0.01) as items:
-        async for item in items:
-            seen.append(item)
-            if item is None:
+    seen: list[list[int]] = []
+    async with steady(counting(closed, gate), 0.01) as batches:
+        async for batch in batches:
+            seen.append(batch)
+            if not batch:
                 gate.set()
-    assert [item for item in seen if item is not None] == [0, 1, 2, 3]
-    assert None in seen
+    assert [item for batch in seen for item in batch] == [0, 1, 2, 3]
+    assert [] in seen
     assert closed.is_set()
+
+
+async def test_what_comes_together_is_handed_over_together() -> None:
+    gate = asyncio.Event()
+    gate.set()
+    async with steady(counting(asyncio.Event(), gate), 10) as batches:
+        assert [batch async for batch in batches] == [[0, 1, 2, 3]]
+
+
+async def test_the_source_runs_ahead_only_so_far() -> None:
+    made: list[int] = []
+
+    async def endless() -> AsyncGenerator[int]:
+        while True:
+            made.append(len(made))
+            yield len(made)
+
+    async with steady(endless(), 10) as batches:
+        await anext(batches)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(made) <= 2 * AHEAD + 2
 
 
 async def test_leaving_early_closes_the_source_before_it_returns() -> None:
     closed, gate = asyncio.Event(), asyncio.Event()
-    async with steady(counting(closed, gate), 10) as items:
-        async for _ in items:
+    async with steady(counting(closed, gate), 10) as batches:
+        async for _ in batches:
             break
     assert closed.is_set()
 
@@ -53,10 +75,9 @@ async def test_cancelling_the_reader_closes_the_source() -> None:
     waiting = asyncio.Event()
 
     async def read() -> None:
-        async with steady(counting(closed, gate), 10) as items:
-            async for item in items:
-                if item == 2:
-                    waiting.set()
+        async with steady(counting(closed, gate), 10) as batches:
+            async for _ in batches:
+                waiting.set()
 
     task = asyncio.create_task(read())
     await waiting.wait()
@@ -71,11 +92,11 @@ async def test_what_the_source_raises_comes_out_after_its_items() -> None:
         yield 1
         raise KeyError("x")
 
-    seen: list[int | None] = []
+    seen: list[int] = []
     with pytest.raises(KeyError):
-        async with steady(breaking(), 10) as items:
-            async for item in items:
-                seen.append(item)
+        async with steady(breaking(), 10) as batches:
+            async for batch in batches:
+                seen.extend(batch)
     assert seen == [1]
 
 
