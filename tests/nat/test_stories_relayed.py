@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +12,19 @@ from pathlib import Path
 import pytest
 
 from . import nats, netns
+from .capture import TCP
 from .lab import Lab, Nat, Plan
 from .village import Village, write_tone
 
 HOMES = Plan(
-    public=("first", "second", "farm1", "farm2", "client"),
+    public=("first", "second", "farm1", "farm2", "lender", "client"),
     nats={f"nat-{kind[:7]}": Nat(kind, (kind[:11],)) for kind in nats.KINDS},
 )
 OPEN_KINDS = tuple(kind for kind in nats.KINDS if kind != nats.UDP_BLOCKED)
 SENTENCE = "Sphinx of black quartz, judge my vow."
 LENDS = ("--services", "stt/cpu/echo,tts/cpu/echo")
 RELAY, TUNNEL = 1776, 8000  # ports
+PINS_DIFFER = 90  # curl's exit code
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -33,7 +37,9 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
     with Lab(HOMES, tmp_path_factory.mktemp("homes")) as lab:
         village = Village(lab)
         village.open("first", "second", farms=("farm1", "farm2"))
-        for node in [village.start(kind[:11], *LENDS) for kind in OPEN_KINDS]:
+        started = [village.start(kind[:11], *LENDS) for kind in OPEN_KINDS]
+        started.append(village.start("lender", "--services", "stt/cpu/echo:30,tts/cpu/echo"))
+        for node in started:
             village.ready(node)
         yield village
 
@@ -66,7 +72,7 @@ def test_producers_behind_a_nat_are_listed_with_both_farms_and_no_address(
     records = village.ask("client", "list").said["records"]
     homes = {village.nodes[kind[:11]].peer for kind in OPEN_KINDS}
     farms = {village.nodes[farm].peer for farm in ("farm1", "farm2")}
-    assert homes == {record["peer"] for record in records if record["service"] == "tts"}
+    assert homes < {record["peer"] for record in records if record["service"] == "tts"}
     for record in records:
         if record["peer"] in homes:
             assert {route.get("farm") for route in record["routes"]} == farms
@@ -131,6 +137,60 @@ def test_the_search_finds_both_in_what_a_plain_tunnel_carried(
     assert capture.missed == 0
     assert SENTENCE.encode() in capture
     assert wav[2000:2064] in capture
+
+
+def test_via_farm_keeps_the_address_of_a_client_from_a_producer_that_could_be_called(
+    village: Village, tmp_path: Path
+) -> None:
+    lab, lender = village.lab, village.nodes["lender"]
+    lender.published('direct[^"]*", "relayed')
+    wav = tmp_path / "a.wav"
+    with lab.capture("lender") as capture:
+        answer = village.speak(
+            "client", SENTENCE, wav, "--only", lender.peer, "--via-farm"
+        ).answer()
+    assert answer.code == 0, answer.text
+    assert answer.said["route"].startswith("relayed")
+    assert capture.missed == 0
+    tcp = {packet.flow[0] for packet in capture.packets() if packet.protocol == TCP}
+    assert lab.address("client") not in tcp
+    assert tcp, "the farm's were seen"
+
+
+def test_a_relayed_job_whose_client_is_killed_ends_within_a_second(
+    village: Village, tmp_path: Path
+) -> None:
+    lender = village.nodes["lender"]
+    lender.published('direct[^"]*", "relayed')
+    tone, here = write_tone(tmp_path / "tone.wav", 1.0), lender.program.here()
+    asking = village.transcribe("client", tone, "--only", lender.peer, "--via-farm")
+    lender.program.wait_for("stt begun", since=here)
+    asking.program.kill()
+    lender.program.wait_for("stt cancelled", seconds=1.0, since=here)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_calls_a_producer_through_a_farm_and_refuses_a_wrong_pin(
+    village: Village, tmp_path: Path
+) -> None:
+    producer = village.nodes[nats.SYMMETRIC[:11]]
+    producer.published("relayed")
+    records = village.ask("client", "list").said["records"]
+    pins = {record["peer"]: record["pin"] for record in records}
+    farm = village.lab.address("farm1")
+
+    def curl(pin: str) -> subprocess.CompletedProcess[bytes]:
+        line = ["curl", "--silent", "--show-error", "--proxy", f"http://{farm}:{RELAY}"]
+        line += ["--insecure", "--pinnedpubkey", pin, "--header", "Content-Type: application/json"]
+        line += ["--data", '{"input": "Good day", "response_format": "wav"}']
+        url = f"https://{producer.peer}.privox/v1/audio/speech"
+        return village.lab.run("client", [*line, "--output", str(tmp_path / "curl.wav"), url])
+
+    good = curl(pins[producer.peer])
+    assert good.returncode == 0, good.stderr
+    assert (tmp_path / "curl.wav").read_bytes().startswith(b"RIFF")
+    wrong = curl(pins[village.nodes["lender"].peer])
+    assert wrong.returncode == PINS_DIFFER, wrong.stderr
 
 
 def test_where_udp_is_blocked_a_node_says_who_did_not_answer(village: Village) -> None:
