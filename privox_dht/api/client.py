@@ -45,22 +45,17 @@ class SpeechClient:
     def __init__(self, *, allow: Allow) -> None:
         """
         Args:
-            allow: whether an address (an IP literal) may be dialled.
+            allow: whether an address (an IP literal) may be dialled. Servers without a pinned key
+                are named by whoever runs this program, not by strangers, and may be anywhere.
         """
         self._allow = allow
         self._peers = Peers()
-        self._session: aiohttp.ClientSession | None = None
+        self._to_peers: aiohttp.ClientSession | None = None
+        self._elsewhere: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=connector(self._allow),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            headers={"Accept-Encoding": "identity", "User-Agent": "privox"},
-            timeout=aiohttp.ClientTimeout(total=None, connect=limits.CONNECT_TIMEOUT),
-            trace_configs=[tracing()],
-        )
+        self._to_peers = _session(self._allow)
+        self._elsewhere = _session(lambda address: True)
         return self
 
     async def __aexit__(
@@ -69,9 +64,10 @@ class SpeechClient:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._to_peers, self._elsewhere):
+            if session is not None:
+                await session.close()
+        self._to_peers = self._elsewhere = None
 
     async def transcribe(
         self,
@@ -158,10 +154,11 @@ class SpeechClient:
     def _call(
         self, endpoint: Endpoint, path: str, body: Body | None, progress: Progress | None
     ) -> Call:
-        if self._session is None:
+        session = self._elsewhere if endpoint.key is None else self._to_peers
+        if session is None:
             raise RuntimeError("the client is not open")
-        pin = self._peers.pin(endpoint.key) if endpoint.key is not None else None
-        return Call(self._session, endpoint, pin, path, body, progress)
+        pin = None if endpoint.key is None else self._peers.pin(endpoint.key)
+        return Call(session, endpoint, pin, path, body, progress)
 
     async def _events(self, call: Call, most: int) -> AsyncGenerator[dict[str, Any]]:
         """The events of a streamed answer, and the connection's return to the pool."""
@@ -202,6 +199,18 @@ class SpeechClient:
                     yield piece
         finally:
             response.close()
+
+
+def _session(allow: Allow) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector(allow),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity", "User-Agent": "privox"},
+        timeout=aiohttp.ClientTimeout(total=None, connect=limits.CONNECT_TIMEOUT),
+        trace_configs=[tracing()],
+    )
 
 
 async def _settle(response: aiohttp.ClientResponse) -> None:

@@ -260,8 +260,10 @@ async def test_an_address_that_is_not_allowed_is_not_dialled(server: SpeechServe
         ):
             with pytest.raises(Lost, match="no address to call"):
                 await client.status(endpoint)
-    assert "127.0.0.1" in asked
-    assert server.connections == 0
+        assert "127.0.0.1" in asked
+        assert server.connections == 0
+        async with SpeechServer(Counting(), host="127.0.0.1", tls=None) as named_by_the_owner:
+            assert await client.status(at(named_by_the_owner.port, None))
 
 
 async def test_proxies_of_the_environment_are_ignored(
