@@ -180,12 +180,12 @@ RELAY_FIRST_BYTE = 3.0  # seconds a call may stay silent before it loses its lin
 RELAY_HANDSHAKE = 5.0  # seconds from a claim to a finished TLS handshake
 RELAY_STALL = 10.0  # seconds in which a reader takes no byte of what waits for it
 RELAY_LINGER = 2.0  # seconds one side may stay on after the other hung up and all was delivered
-RELAY_KEEPALIVE = (5, 5, 2)  # seconds idle, seconds between probes, probes: NATs forget after 15 s
+RELAY_KEEPALIVE = (5, 5, 2)  # seconds idle, seconds between probes, probes: dead after 15 s
 RELAY_FLAPS = 3  # times in RELAY_FLAP_WINDOW that one key may move to another machine
 RELAY_FLAP_WINDOW = 60.0  # seconds
 
 PRODUCER_FARMS = 2  # farms a producer parks at: one may die without anybody noticing
-PRODUCER_LINES = 32  # lines to one farm at a time, calls included
+PRODUCER_LINES = 64  # lines to one farm at a time, calls included; 290 KB each while in a call
 PRODUCER_IDLE_LINES = 8  # parked lines to one farm, however many it asks for
 PRODUCER_DIAL = 3.0  # seconds for a TCP connection to a farm
 PRODUCER_ROUND = 0.5  # seconds over which producers that lost a farm spread their first attempts

@@ -94,7 +94,7 @@ class Farm:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.close()
+        await self._stop_accepting()
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch
@@ -102,6 +102,14 @@ class Farm:
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE):
                 await self._exchange.empty.wait()
+
+    async def _stop_accepting(self) -> None:
+        """Close the door; a connection that is just coming in would be leaked by `close` alone."""
+        loop = asyncio.get_running_loop()
+        for sock in self._server.sockets:
+            loop.remove_reader(sock.fileno())
+        await asyncio.sleep(0)  # what was accepted becomes a transport, which can be aborted
+        self._server.close()
 
     async def drain(self, seconds: float = limits.FARM_DRAIN) -> None:
         """Refuse new calls and producers, tell those parked, and wait until no call is left."""

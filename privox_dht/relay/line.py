@@ -14,6 +14,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 
 from privox_dht import limits
 from privox_dht.relay import sockets, wire
@@ -81,12 +82,17 @@ class Line:
         except BaseException:
             sock.close()
             raise
-        await loop.connect_accepted_socket(
-            lambda: Handed(self._connection(), self._hand, lambda: self._over(self)),
-            sock,
-            ssl=self._context,
-            ssl_handshake_timeout=self._patience.handshake,
-        )
+        try:
+            await loop.connect_accepted_socket(
+                lambda: Handed(self._connection(), self._hand, lambda: self._over(self)),
+                sock,
+                ssl=self._context,
+                ssl_handshake_timeout=self._patience.handshake,
+            )
+        except BaseException:
+            with suppress(OSError):  # cancelled before the handshake began, asyncio leaves it open
+                sock.shutdown(socket.SHUT_RDWR)
+            raise
 
     def _hand(self) -> None:
         self.handed = True

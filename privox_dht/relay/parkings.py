@@ -140,6 +140,8 @@ class Parkings:
                 known = await self._farms()
         except (PrivoxError, OSError) as exc:
             log.info("relay: cannot find out which farms there are: %s", exc or "not in time")
+        except Exception:
+            log.exception("relay: what was to find farms failed")
         else:
             self._known = known or self._known
 

@@ -12,6 +12,7 @@ However it ends, idle lines end with it; calls go on, and are the HTTP server's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import ssl
@@ -25,6 +26,8 @@ from privox_dht.identity import Identity
 from privox_dht.relay import sockets, wire
 from privox_dht.relay.line import Line, MakeProtocol
 from privox_dht.relay.terms import Patience
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +249,9 @@ class Stay:
         """A line is the HTTP server's, or nobody's: whatever ended it, ask for another."""
         line = self._tasks.pop(task)
         del self._lines[line.token]
-        if not task.cancelled():
-            task.exception()  # garbage, hang-ups and time-outs are a line's daily bread
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, OSError):  # hang-ups, garbage, time-outs are
+            log.error("relay: %r failed", line, exc_info=error)
         if line.handed:
             self._calls += 1
         elif not line.claimed:

@@ -127,7 +127,7 @@ def at(served: Served, farm: Farm, farm_identity: Identity, **changes: Any) -> P
     changes.setdefault("on_change", lambda _: None)
     return Parking(
         served.identity,
-        (LOCAL, farm.port),
+        (changes.pop("host", LOCAL), farm.port),
         farm_identity.public,
         server_context=served.context,
         connection=served.server,

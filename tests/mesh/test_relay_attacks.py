@@ -45,7 +45,7 @@ GARBAGE = [
     b"CONTROL " + b"0" * 64 + b" PRIVOX/1\r\n\r\nhello\n",
     b"CONTROL " + b"0" * 64 + b" PRIVOX/1\r\n\r\n" + b"x" * 600,
     b"CONTROL " + b"0" * 64 + b" PRIVOX/1\r\n\r\nping\n",
-    b"\x16\x03\x01" + os.urandom(300),
+    b"\x16\x03\x01" + bytes(range(256)),
     b"x" * 5000,
     b"\r\n" * 3000,
 ]
@@ -246,28 +246,30 @@ async def test_a_producer_survives_whatever_a_farm_says(answer: bytes) -> None:
 
 
 async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
-    tokens = b"".join(wire.say(("token", os.urandom(16).hex())) for _ in range(500))
-    opened = 0
+    tokens = b"".join(wire.say(("token", os.urandom(16).hex())) for _ in range(200))
+    opened: list[bytes] = []
+    control: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal opened
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"PARK"):
-            opened += 1
+            opened.append(head)
+            control[0].write(b"parked " + head.split()[1] + b"\n")
         else:
+            control.append(writer)
             nonce = bytes.fromhex(head.split()[1].decode())
             writer.write(wire.say(wire.challenge(FARM, nonce, bytes(32))))
             await reader.readline()
-            writer.write(b"granted 500 500\n" + tokens[: 38 * 200])
+            writer.write(b"granted 500 500\n" + tokens)
         await reader.read()
         writer.close()
 
     server = await asyncio.start_server(serve, LOCAL, 0)
     server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     async with serving() as served, at(served, server, FARM):  # type: ignore[arg-type]
-        await until(lambda: opened >= limits.PRODUCER_IDLE_LINES)
+        await until(lambda: len(opened) >= limits.PRODUCER_IDLE_LINES)
         await asyncio.sleep(0.2)  # nothing to wait for: it is what must not happen
-        assert opened == limits.PRODUCER_IDLE_LINES
+        assert len(opened) == limits.PRODUCER_IDLE_LINES
     server.close()
 
 
@@ -313,7 +315,8 @@ async def test_a_hundred_claims_of_nobody_do_not_keep_a_client_waiting_for_five_
         held = await hold(farm, call_for(served) + then, 100)
         took = await served_within(farm, relayed(farm, served, "/count"), 5)
         assert took < 5
-        assert farm.stats()["calls"] <= terms.calls_per_address
+        calls = farm.stats()["calls"]
+        assert isinstance(calls, int) and calls <= terms.calls_per_address + 1  # and the client's
         for stranger in held:
             stranger.close()
         await until(lambda: farm.stats()["calls"] == 0 and farm.stats()["parked"] == 3)
@@ -354,7 +357,7 @@ async def test_garbage_instead_of_tls_ends_the_call_and_the_line_is_replaced() -
     async with serving() as served, farm_of(FARM) as farm, parked(served, farm, FARM):
         for garbage in (
             b"GET / HTTP/1.1\r\n\r\n",
-            os.urandom(1000),
+            bytes(range(256)) * 4,
             b"\x15\x03\x03\x00\x02\x02\x00",
         ):
             stranger = await connect(farm)

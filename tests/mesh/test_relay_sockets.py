@@ -1,0 +1,110 @@
+"""What the relay asks of the operating system, read back from real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from typing import Any
+
+import pytest
+from relay_kit import LOCAL, at, farm_of, get, parked, post, relayed, serving, until
+
+from privox_dht.identity import Identity
+from privox_dht.relay import Farm, FarmTerms, sockets
+from privox_dht.relay.door import End, Standing
+
+FARM = Identity.generate()
+USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+
+def timeouts(farm: Farm) -> Counter[tuple[str, int]]:
+    """(what a connection of the farm is, its TCP_USER_TIMEOUT in ms), counted."""
+    assert USER_TIMEOUT is not None
+    found: Counter[tuple[str, int]] = Counter()
+    for transport in farm._exchange._transports:
+        protocol: Any = transport.get_protocol()
+        kind = "control" if isinstance(protocol, Standing) else "door"
+        if isinstance(protocol, End):
+            kind = "call" if protocol._call else "parked"
+        sock = transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        found[kind, sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)] += 1
+    return found
+
+
+@pytest.mark.skipif(USER_TIMEOUT is None, reason="the system has no TCP_USER_TIMEOUT")
+async def test_what_is_parked_may_die_of_silence_and_a_call_may_not() -> None:
+    async with serving() as served, farm_of(FARM) as farm, parked(served, farm, FARM):
+        assert timeouts(farm) == {("control", 15000): 1, ("parked", 15000): 3}
+        job = asyncio.ensure_future(get(relayed(farm, served, "/forever")))
+        await served.began.wait()
+        await until(lambda: farm.stats()["parked"] == 3)
+        assert timeouts(farm) == {("control", 15000): 1, ("parked", 15000): 3, ("call", 0): 2}
+        job.cancel()
+        await served.left.wait()
+
+
+async def test_bytes_that_a_reader_has_not_taken_are_counted_wherever_they_wait() -> None:
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socket(), socket.socket()
+    ours.bind((LOCAL, 0))
+    ours.listen()
+    theirs.setblocking(False)
+    await loop.sock_connect(theirs, ours.getsockname())
+    accepted, _ = ours.accept()
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=accepted)
+    assert sockets.untaken(transport) == 0
+    transport.write(bytes(20_000_000))
+    waiting = sockets.untaken(transport)
+    assert transport.get_write_buffer_size() < waiting <= 20_000_000
+    left = 20_000_000
+    while left:
+        left -= len(await loop.sock_recv(theirs, 2**20))
+    await until(lambda: sockets.untaken(transport) == 0)
+    transport.abort()
+    for sock in (ours, theirs):
+        sock.close()
+
+
+async def test_a_farm_that_nobody_answers_for_is_given_up_in_time() -> None:
+    with socket.socket() as full:
+        full.bind((LOCAL, 0))
+        full.listen(0)
+        held = [socket.socket() for _ in range(4)]  # fill the backlog: nobody accepts
+        for sock in held:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        with pytest.raises(TimeoutError):
+            await sockets.dial(*full.getsockname(), 0.2)
+        for sock in held:
+            sock.close()
+
+
+async def test_a_farm_may_be_given_by_name() -> None:
+    async with farm_of(FARM) as farm:
+        (await sockets.dial("localhost", farm.port, 5)).close()
+    with pytest.raises(socket.gaierror):
+        await sockets.dial("no-such-host.invalid", 1, 5)
+
+
+def test_the_system_lets_a_farm_open_files() -> None:
+    assert sockets.files() > 100
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+async def test_a_farm_serves_on_ipv6_too() -> None:
+    try:
+        farm = Farm(FARM, host="::1", port=0, terms=FarmTerms(producers_per_address=1))
+        await farm.__aenter__()
+    except Exception:
+        pytest.skip("no IPv6 on loopback here")
+    try:
+        async with serving() as served:
+            parking = at(served, farm, FARM, host="::1")
+            async with parking:
+                await parking.parked(5)
+                call = {**relayed(farm, served, "/count"), "proxy": f"http://[::1]:{farm.port}"}
+                assert (await post(call))["bytes"] == 4
+    finally:
+        await farm.__aexit__(None, None, None)
