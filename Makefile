@@ -21,11 +21,13 @@ $(PY):
 	@sh tests/python.sh $(VENV)
 
 $(DEMO): $(PY) setup.cfg pyproject.toml
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	@echo 'installing privox_dht and the embedded engines into $(VENV)'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
 	@touch $@
 
 $(DEV): $(PY) setup.cfg pyproject.toml
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo 'installing privox_dht, every engine and the test tools into $(VENV)'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(DEMO)
 
 demo: $(DEMO)

@@ -27,7 +27,7 @@ from typing import Any
 
 import click
 
-SENTENCE = "the quick brown fox jumps over the lazy dog"
+SENTENCE = "nobody knows how many stars there are in the sky"
 READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the longest of it
 JOB_WITHIN = 60.0  # seconds for one client run
 STOP_WITHIN = 10.0  # seconds for a node to end after SIGTERM

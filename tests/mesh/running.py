@@ -22,11 +22,11 @@ CLIENT_WITHIN = 40.0  # seconds; a client run that takes longer hangs
 class Lab:
     """A mesh of processes in a folder, ended when the context is left."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *first: str) -> None:
         self.folder = folder
         self.nodes: dict[str, RunningNode] = {}
         self._stack = ExitStack()
-        self.first = self.node("first")
+        self.first = self.node("first", *first)
         self.port: int = self.first.wait_for("listening")["port"]
 
     def __enter__(self) -> Lab:

@@ -193,9 +193,12 @@ async def test_the_ordinary_api_of_a_server_elsewhere_is_understood(
             at(plain.port, None),
             Endpoint(f"http://127.0.0.1:{plain.port}/v1/", None),
         ):
-            length, segment = await hear(client, endpoint, clip())
-            assert length == Listening(1.0)
-            assert isinstance(segment, Segment) and segment.text == "16000 samples"
+            for seconds in (1, 10):
+                length, *segments = await hear(client, endpoint, clip(seconds))
+                assert length == Listening(seconds)
+                assert [s.text for s in segments if isinstance(s, Segment)] == (
+                    ["16000 samples"] * seconds
+                )
             assert len(await say(client, endpoint, "a", "pcm")) == RATE // 10 * 2
 
 
