@@ -104,8 +104,12 @@ class Piper:
             )
 
     def _load(self) -> Any:
-        from piper import PiperVoice
-
+        try:
+            from piper import PiperVoice
+        except ImportError as exc:  # it is there, and something that it needs is not
+            raise errors.EngineUnavailable(
+                f"piper cannot be imported ({exc})", f"{INSTALL} --upgrade"
+            ) from exc
         file = voice_file(self._model_name, self._cache)
         try:
             voice = PiperVoice.load(file, use_cuda=self.ability.backend == "gpu")

@@ -114,8 +114,12 @@ class FasterWhisper:
             )
 
     def _load(self) -> Any:
-        from faster_whisper import WhisperModel
-
+        try:
+            from faster_whisper import WhisperModel
+        except ImportError as exc:  # it is there, and something that it needs is not
+            raise errors.EngineUnavailable(
+                f"faster-whisper cannot be imported ({exc})", f"{INSTALL} --upgrade"
+            ) from exc
         folder = model_folder(self._model_name, self._cache)
         backend = self.ability.backend
         try:

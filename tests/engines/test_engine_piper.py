@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -157,3 +158,13 @@ async def test_a_broken_download_leaves_nothing_behind(
 async def test_what_is_no_name_of_a_voice_is_told(tmp_path: Path) -> None:
     with pytest.raises(errors.EngineUnavailable, match="not the name of a voice"):
         await Piper(model="bob", cache=tmp_path).start()
+
+
+async def test_a_package_that_cannot_be_imported_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "piper", None)
+    monkeypatch.setattr(Piper, "check", lambda backend: None)
+    with pytest.raises(errors.EngineUnavailable, match="cannot be imported") as unavailable:
+        await Piper(model=str(tmp_path)).start()
+    assert "pip install" in unavailable.value.fix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -189,3 +190,13 @@ async def test_without_a_network_the_download_says_what_mends_it(
     with pytest.raises(errors.EngineUnavailable, match="cannot be downloaded") as unavailable:
         await FasterWhisper(model="tiny", cache=tmp_path).start()
     assert "folder" in unavailable.value.fix
+
+
+async def test_a_package_that_cannot_be_imported_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    monkeypatch.setattr(FasterWhisper, "check", lambda backend: None)
+    with pytest.raises(errors.EngineUnavailable, match="cannot be imported") as unavailable:
+        await FasterWhisper(model=str(tmp_path)).start()
+    assert "pip install" in unavailable.value.fix
