@@ -39,8 +39,8 @@ class Body:
         return len(self.head) + self.recording_size + len(self.tail)
 
     @property
-    def asks_first(self) -> bool:
-        """Whether it is large enough to ask before it is sent."""
+    def large(self) -> bool:
+        """Whether it is worth a question before it is sent."""
         return self.size > limits.OFFER_ABOVE
 
     async def whole(self) -> bytes:

@@ -46,6 +46,11 @@ class Call:
     timer: asyncio.Timeout | None = field(default=None, repr=False)
 
     @property
+    def asks_first(self) -> bool:
+        """Whether the body waits for a 100-continue; not every ordinary server knows of that."""
+        return self.pin is not None and self.body is not None and self.body.large
+
+    @property
     def silence(self) -> float | None:
         """Seconds without a byte after which the server is gone; None where only the caller can
         tell, since an ordinary server says nothing while it works."""
@@ -62,9 +67,9 @@ class Call:
         """The server takes the body: so many bytes of the recording have gone."""
         if self.body is None:
             return
-        self.begun = self.begun or self.body.asks_first  # it said 100-continue
+        self.begun = self.begun or self.asks_first  # it said 100-continue
         if self.phase in (CONNECT, OFFER, UPLOAD):
-            self.enter(UPLOAD, limits.SILENCE)
+            self.enter(UPLOAD, self.silence)
         if self.progress:
             self.progress(size, self.body.recording_size)
 
@@ -154,10 +159,11 @@ def tracing() -> aiohttp.TraceConfig:
 
     async def headers_sent(session: object, context: Any, params: object) -> None:
         call: Call = context.trace_request_ctx
-        if call.body is not None and call.body.asks_first:
+        if call.asks_first:
             call.enter(OFFER, limits.OFFER_TIMEOUT)
-        elif call.body is None or call.phase == CONNECT:
-            call.enter(WAIT, call.silence)
+        else:
+            large = call.body is not None and call.body.large
+            call.enter(UPLOAD if large else WAIT, call.silence)
 
     trace.on_connection_reuseconn.append(reused)
     trace.on_request_headers_sent.append(headers_sent)
@@ -173,7 +179,7 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
     if body is not None:
         headers["Content-Type"] = body.content_type
         headers["Content-Length"] = str(body.size)
-        data = _counted(call, body) if body.asks_first else await body.whole()
+        data = _counted(call, body) if body.large else await body.whole()
     with translated(call):
         async with asyncio.timeout(None) as call.timer:
             try:
@@ -184,14 +190,14 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
                     headers=headers,
                     proxy=call.endpoint.proxy,
                     ssl=True if call.pin is None else call.pin,
-                    expect100=body is not None and body.asks_first,
+                    expect100=call.asks_first,
                     allow_redirects=False,
                     trace_request_ctx=call,
                 )
             finally:
                 call.timer = None
     call.phase = ANSWER
-    if body is not None and not body.asks_first and call.progress:
+    if body is not None and not body.large and call.progress:
         call.progress(body.recording_size, body.recording_size)
     return response
 

@@ -114,7 +114,7 @@ async def test_a_recording_is_sent_as_it_is_from_memory_a_path_or_a_file(
     file.seek(size // 2)
     for source in (content, path, file):
         async with form(source, [("model", "small")], 'a"b\r\n.wav') as body:
-            assert body.asks_first == (body.size > limits.OFFER_ABOVE)
+            assert body.large == (body.size > limits.OFFER_ABOVE)
             for _ in range(2):  # a second attempt sends the same
                 sent: list[int] = []
                 pieces = [piece async for piece in body.pieces(sent.append)]
