@@ -1,5 +1,5 @@
-"""Ten fixed sentences on the way of the demo: spoken by one machine of the mesh, through a farm, and
-understood by another. What the embedded engines can do, and that nothing on the way spoils it."""
+"""Ten fixed sentences on the way of the demo: spoken by one machine of the mesh, through a farm,
+and understood by another: what the embedded engines can do, and nothing on the way spoils it."""
 
 from __future__ import annotations
 

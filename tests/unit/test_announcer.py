@@ -55,7 +55,11 @@ async def test_sequences_rise_across_restarts_even_when_the_clock_goes_back(tmp_
     shelf, identity = Shelf(), Identity.generate()
     for clock in (2000.0, 1000.0):
         announcer = Announcer(
-            identity, lambda: [ability("a")], shelf.publish, folder=tmp_path, clock=lambda c=clock: c
+            identity,
+            lambda: [ability("a")],
+            shelf.publish,
+            folder=tmp_path,
+            clock=lambda c=clock: c,
         )
         await announcer.announce()
     first, second = shelf.taken
