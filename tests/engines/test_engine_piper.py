@@ -164,7 +164,7 @@ async def test_a_package_that_cannot_be_imported_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "piper", None)
-    monkeypatch.setattr(Piper, "check", lambda backend: None)
+    monkeypatch.setattr(Piper, "check", staticmethod(lambda backend: None))
     with pytest.raises(errors.EngineUnavailable, match="cannot be imported") as unavailable:
         await Piper(model=str(tmp_path)).start()
     assert "pip install" in unavailable.value.fix

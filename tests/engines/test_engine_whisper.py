@@ -196,7 +196,7 @@ async def test_a_package_that_cannot_be_imported_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    monkeypatch.setattr(FasterWhisper, "check", lambda backend: None)
+    monkeypatch.setattr(FasterWhisper, "check", staticmethod(lambda backend: None))
     with pytest.raises(errors.EngineUnavailable, match="cannot be imported") as unavailable:
         await FasterWhisper(model=str(tmp_path)).start()
     assert "pip install" in unavailable.value.fix
