@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,7 @@ class Crew:
         self._idle: list[Worker] = []
         self._all: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._warming: asyncio.Task[None] | None = None
         self._failures: deque[float] = deque(maxlen=HIRES)
         self._closed = False
 
@@ -179,7 +180,11 @@ class Crew:
                     self._idle.append(worker)
 
     async def _take(self) -> Worker:
-        while self._idle:
+        """A warm worker, or the one that is being warmed, or a new one."""
+        while self._idle or self._is_warming():
+            if not self._idle:
+                await self._warmed()
+                continue
             worker = self._idle.pop()
             if worker.alive:
                 return worker
@@ -198,7 +203,8 @@ class Crew:
         try:
             hello = await worker.ready()
         except BaseException as exc:
-            self._failures.append(now)
+            if isinstance(exc, Exception):  # and not a job that was cancelled meanwhile
+                self._failures.append(now)
             await self._dismiss(worker)
             if isinstance(exc, TimeoutError):
                 raise errors.Failed(f"{self.module} was not ready in {START_WITHIN:.0f} s") from exc
@@ -207,16 +213,32 @@ class Crew:
         return worker, hello
 
     def _replace(self, worker: Worker) -> None:
-        """Kill at once (this is not the time to wait), bury and replace in the background."""
+        """Kill at once (this is not the time to wait), bury and replace in the background.
+
+        One at a time is warmed: however many jobs are cancelled, processes do not pile up.
+        """
         worker.process.kill()
         if self._closed:  # `close` buries it
             return
-        task = asyncio.create_task(self._renew(worker))
+        self._spawn_task(self._dismiss(worker))
+        if not self._is_warming():
+            self._warming = self._spawn_task(self._warm())
+
+    def _spawn_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _renew(self, worker: Worker) -> None:
-        await self._dismiss(worker)
+    def _is_warming(self) -> bool:
+        return self._warming is not None and not self._warming.done()
+
+    async def _warmed(self) -> None:
+        """Wait for the worker that is being warmed; who gives up waiting does not stop it."""
+        if self._warming is not None:
+            await asyncio.wait([self._warming])
+
+    async def _warm(self) -> None:
         if self._idle or self._closed:
             return
         with contextlib.suppress(errors.Failed):  # the next job will say so

@@ -37,6 +37,7 @@ PROMISING = {"w64", "aiff", "flac", "mov"}  # containers (and WAV) whose length 
 SHORT_BY = (0.5, 0.02)  # seconds, or share, by which the promise may be missed (codec delays)
 TOO_LONG_BY = 1.01  # a claim is refused at once above this times the limit; samples are exact
 MOSTLY = 0.5  # share of broken packets from which a file is garbage and not merely scratched
+MAX_PACKET = 8 << 20  # bytes of one packet; what it decodes to is several times that
 GROW = 60  # seconds by which the buffer grows: little is wasted, and the kernel moves the pages
 OPEN_OPTIONS = {
     "format_whitelist": DEMUXERS,
@@ -45,7 +46,6 @@ OPEN_OPTIONS = {
     "probesize": "1000000",  # bytes looked at to find out what this is
     "analyzeduration": "5000000",  # microseconds of sound looked at for the same
 }
-Stop = threading.Event
 
 
 def decode(
@@ -55,7 +55,7 @@ def decode(
     raw: bool = False,
     max_seconds: float = limits.MAX_AUDIO_SECONDS,
     wall: float = limits.DECODE_WALL,
-    stop: Stop | None = None,
+    stop: threading.Event | None = None,
 ) -> NDArray[np.float32]:
     """All samples of `file`, mono in -1..1 at `rate` Hz. Blocks: call it in a thread.
 
@@ -93,7 +93,9 @@ def decode(
 class _Samples:
     """What was decoded so far, and whether it may go on."""
 
-    def __init__(self, rate: int, max_seconds: float, wall: float, stop: Stop | None) -> None:
+    def __init__(
+        self, rate: int, max_seconds: float, wall: float, stop: threading.Event | None
+    ) -> None:
         import av
         import numpy
 
@@ -221,6 +223,8 @@ def _decode_stream(container: Any, stream: Any, samples: _Samples) -> None:
     good = broken = 0
     for packet in _packets(container, stream):
         samples.may_go_on()
+        if packet.size > MAX_PACKET:
+            raise _refused(f"the file holds a packet of {packet.size} bytes, which is no sound")
         try:
             frames = packet.decode()
         except FFmpegError:

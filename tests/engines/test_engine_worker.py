@@ -138,6 +138,33 @@ async def test_cancelling_a_job_kills_its_worker_at_once(crew: Crew) -> None:
     assert len(await ask(crew, do="echo")) == 1
 
 
+async def test_a_storm_of_cancelled_jobs_does_not_pile_up_processes(crew: Crew) -> None:
+    """Each kills a worker, and a new one takes a while to start: only one may be warming."""
+    most = 0
+    for _ in range(12):
+        job = asyncio.create_task(ask(crew, do="hang"))
+        await asyncio.wait([job], timeout=0.05)
+        job.cancel()
+        await asyncio.wait([job])
+        most = max(most, len(crew.pids))
+    assert most <= 4
+    assert len(await ask(crew, do="echo")) == 1
+
+
+async def test_jobs_cancelled_while_a_worker_starts_do_not_count_as_failures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "HIRES", 2)
+    crew = Crew(MODULE)
+    for _ in range(5):
+        job = asyncio.create_task(ask(crew, do="echo"))
+        await asyncio.wait([job], timeout=0.01)
+        job.cancel()
+        await asyncio.wait([job])
+    assert len(await ask(crew, do="echo")) == 1
+    await crew.close()
+
+
 async def test_closing_an_answer_early_kills_its_worker(crew: Crew) -> None:
     async def numbers() -> Any:
         async with crew.worker() as worker, contextlib.aclosing(worker.ask(question)) as answer:

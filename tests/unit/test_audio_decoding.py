@@ -97,6 +97,18 @@ def a_film() -> bytes:
     return file.getvalue()
 
 
+def one_packet() -> bytes:
+    """A container may say that all its samples are one packet."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as out:
+        stream = out.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        packet = av.Packet(bytes(10 * MIB))
+        packet.stream = stream
+        packet.pts = packet.dts = 0
+        out.mux(packet)
+    return file.getvalue()
+
+
 NOT_SOUND = "not a sound file that can be read"
 HOSTILE: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "nothing": (lambda: b"", 400, "is empty"),
@@ -112,6 +124,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "1 Hz": (lambda: audio.wav(noise(1), 1), 400, "claims 1 Hz"),
     "4 GHz": (lambda: audio.wav(noise(1), 2**32 // 2 - 1), 400, "claims .* Hz"),
     "64 channels": (many_channels, 400, "claims 64 channels; 1 to 8"),
+    "a packet of ten megabytes": (one_packet, 400, "a packet of .* bytes, which is no sound"),
     "three hours of silence": (lambda: silence(3), 413, "longer than 7200 s"),
     "a list of other files (concat)": (
         lambda: b"ffconcat version 1.0\nfile /etc/passwd\n" * 10,
