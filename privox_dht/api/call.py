@@ -13,7 +13,7 @@ nothing was heard on it, and the request is sent once more on a fresh one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +39,7 @@ class Call:
     pin: PeerKey | None
     path: str
     body: Body | None
-    progress: Any = None  # Callable[[sent, total], None] or None
+    progress: Callable[[int, int], None] | None = None  # hears (sent, total)
     phase: str = CONNECT
     begun: bool = False  # the server took the job
     reused: bool = False  # it went out on a connection kept from earlier

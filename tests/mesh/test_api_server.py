@@ -386,27 +386,34 @@ async def test_a_line_that_somebody_else_accepted_is_served_like_any_other(
     provider: Counting,
 ) -> None:
     """As a relay does it: TLS on a raw connection, then the server's protocol on top."""
-    identity = Identity.generate()
+
+    class Held(asyncio.Protocol):
+        """Lets nothing in until somebody says what it is for."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+
+    tls = Identity.generate().server_context()
     loop = asyncio.get_running_loop()
-    async with SpeechServer(provider, host="127.0.0.1", tls=identity.server_context()) as server:
-        handed: list[asyncio.Transport] = []
-
-        async def hand_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            protocol = server.connection()
-            transport = await loop.start_tls(
-                writer.transport, protocol, identity.server_context(), server_side=True
-            )
-            assert transport is not None
-            handed.append(transport)
-            protocol.connection_made(transport)
-
-        door = await asyncio.start_server(hand_over, "127.0.0.1", 0)
-        async with door, aiohttp.ClientSession() as http:
-            port = door.sockets[0].getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.setblocking(False)
+        port = door.getsockname()[1]
+        async with (
+            SpeechServer(provider, host="127.0.0.1", tls=tls) as server,
+            aiohttp.ClientSession() as http,
+        ):
             url = f"https://127.0.0.1:{port}{STT}"
-            async with http.post(url, data=upload(), ssl=False) as response:
+            calling = asyncio.create_task(http.post(url, data=upload(), ssl=False))
+            line, _ = await loop.sock_accept(door)
+            raw, _ = await loop.connect_accepted_socket(Held, line)
+            protocol = server.connection()
+            transport = await loop.start_tls(raw, protocol, tls, server_side=True)
+            assert transport is not None
+            protocol.connection_made(transport)
+            async with await calling as response:
                 assert (await response.json())["text"] == "16000 samples 8000 samples"
-        assert handed
+            assert server.connections == 1
 
 
 async def test_leaving_ends_what_still_runs(provider: Counting) -> None:

@@ -6,12 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privox_dht.api import asked
 from privox_dht.errors import Refused
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
+
+# A busy machine is no reason to fail.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def speech(**fields: Any) -> asked.WantedSound:
@@ -159,6 +162,7 @@ _ANY = st.recursive(
 )
 
 
+@UNHURRIED
 @given(
     st.dictionaries(
         st.sampled_from(
@@ -174,6 +178,7 @@ def test_no_json_raises_anything_but_refused(fields: dict[str, Any]) -> None:
         pass
 
 
+@UNHURRIED
 @given(
     st.lists(
         st.tuples(

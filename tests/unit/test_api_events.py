@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privox_dht import limits
@@ -17,6 +17,9 @@ from privox_dht.api.events import BEAT, Events, event
 from privox_dht.api.heard import Heard, Spoken, whole
 from privox_dht.errors import BadMessage, Busy, Failed, JobError, Lost, Refused
 from privox_dht.speech import Listening, Segment, Word
+
+# A busy machine is no reason to fail.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def hear(**fields: Any) -> list[Listening | Segment]:
@@ -72,6 +75,7 @@ def test_an_event_of_too_many_lines_is_a_bad_message() -> None:
         Events(most=1000).feed(b"data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n" * 100)
 
 
+@UNHURRIED
 @given(st.lists(st.binary(max_size=60), max_size=5))
 def test_no_bytes_raise_anything_but_bad_message(pieces: list[bytes]) -> None:
     parser = Events()
@@ -239,6 +243,7 @@ _ANY = st.recursive(
 )
 
 
+@UNHURRIED
 @given(
     st.sampled_from([events.TEXT_DELTA, events.TEXT_DONE, events.AUDIO_DELTA, "error"]),
     st.dictionaries(

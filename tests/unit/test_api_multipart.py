@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privox_dht import limits
 from privox_dht.api.multipart import Form, boundary_of
 from privox_dht.errors import Refused
+
+# A busy machine is no reason to fail.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 BOUNDARY = b"XyZ"
 
@@ -54,12 +57,14 @@ def test_a_form_reads_the_same_however_it_is_cut(size: int) -> None:
     assert file == b"RIFF\r\n--Xy\r\n\x00\xff--XyZ"
 
 
+@UNHURRIED
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_any_bytes_pass_through_the_file_part_unchanged(content: bytes, size: int) -> None:
     if b"\r\n--" + BOUNDARY not in content:
         assert read(whole(part("file", content)), size) == ([], content)
 
 
+@UNHURRIED
 @given(st.binary(max_size=400))
 def test_no_bytes_raise_anything_but_refused(body: bytes) -> None:
     try:
