@@ -9,6 +9,7 @@ import io
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -286,6 +287,15 @@ def test_a_file_is_read_from_its_beginning_wherever_it_stands() -> None:
     file = io.BytesIO(audio.wav(noise(1), RATE))
     file.seek(1000)
     assert audio.decode(file, RATE).size == RATE
+
+
+@pytest.mark.parametrize("format", ["wav", "mp3", "opus"])
+def test_a_spooled_upload_is_read_from_memory_and_from_disk(format: str) -> None:
+    for in_memory in (1, MIB):
+        with tempfile.SpooledTemporaryFile(in_memory) as upload:
+            upload.write(encoded(format))
+            samples = audio.decode(upload, RATE)  # type: ignore[arg-type]
+        assert samples.size / RATE == pytest.approx(5.0, abs=0.2)
 
 
 def test_the_bounds_are_those_of_the_project() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import wave
 
 import numpy as np
@@ -79,13 +81,19 @@ def test_a_format_that_does_not_exist_is_refused_with_those_that_do() -> None:
 
 
 def test_without_pyav_wav_is_written_and_mp3_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    monkeypatch.setitem(sys.modules, "av", None)
     assert encoded("wav", tone())[:4] == b"RIFF"
     with pytest.raises(errors.Refused, match="without PyAV; wav and pcm can") as refused:
         audio.Encoder("mp3", RATE)
     assert refused.value.status == 501
     with pytest.raises(errors.Refused, match="PyAV is not installed"):
         audio.decode(audio.wav(tone(), RATE), RATE)
+
+
+def test_neither_pyav_nor_numpy_is_imported_before_it_is_needed() -> None:
+    """A client sends files unopened, and may have neither."""
+    check = "import privox_dht.audio, sys; print({'av', 'numpy'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", check], text=True) == "set()\n"
 
 
 def test_a_complete_wav_is_what_the_standard_library_reads() -> None:
