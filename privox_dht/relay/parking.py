@@ -87,6 +87,8 @@ class Parking:
             os.urandom(wire.INSTANCE),
         )
         self._moved = asyncio.Event()
+        self._failures = 0  # stays in a row that did not get as far as parking
+        self._pause = 0.0  # seconds before the next
 
     def __repr__(self) -> str:
         return f"<Parking at {peer_id_of(self.farm)[:8]} {self._place}: {self.state}>"
@@ -124,23 +126,25 @@ class Parking:
 
     async def _run(self) -> None:
         """One stay after the other."""
-        failures = 0
-        while True:
+        while not self.over:
             self._become("dialling")
-            ending = await Stay(self._place, lambda: self._become("parked"), self._rng).run()
-            failures = 0 if self.state == "parked" else failures + 1
-            self.why = ending.why
-            self.over = ending.state == "superseded"
-            log.info("relay: %s: %s", ending.state, ending.why)
-            self._become(ending.state)
-            if self.over:
-                return
-            await asyncio.sleep(self._pause(ending, failures))
+            await Stay(self._place, self._heed, self._rng).run()
+            if not self.over:
+                await asyncio.sleep(self._pause)
 
-    def _pause(self, ending: Ending, failures: int) -> float:
-        if failures == 0 and not ending.wait:
-            return self._rng.uniform(0.0, limits.PRODUCER_ROUND)
-        return max(ending.wait, backoff(max(failures, 1), self._rng))
+    def _heed(self, ending: Ending | None) -> None:
+        """A line is parked, or the stay is over."""
+        if ending is None:
+            self._become("parked")
+            return
+        self._failures = 0 if self.state == "parked" else self._failures + 1
+        self._pause = self._rng.uniform(0.0, limits.PRODUCER_ROUND)
+        if self._failures or ending.wait:
+            self._pause = max(ending.wait, backoff(max(self._failures, 1), self._rng))
+        self.why = ending.why
+        self.over = ending.state == "superseded"
+        log.info("relay: %s: %s", ending.state, ending.why)
+        self._become(ending.state)
 
     def _become(self, state: str) -> None:
         if state == self.state:

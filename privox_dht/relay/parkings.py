@@ -69,7 +69,7 @@ class Parkings:
         self._instance = os.urandom(wire.INSTANCE)
         self._known: Sequence[FarmAt] = ()
         self._held: dict[FarmAt, bool] = {}  # True: parked there; False: on the way
-        self._stays: dict[asyncio.Task[Ending], FarmAt] = {}
+        self._stays: set[asyncio.Task[None]] = set()
         self._moved = asyncio.Event()  # something for `_run` to look at
         self._changed = asyncio.Event()  # `parked_at` is another
 
@@ -124,7 +124,7 @@ class Parkings:
         loop = asyncio.get_running_loop()
         while True:
             self._moved.clear()
-            if self._rounds.short(self._held) and self._rounds.beginning(loop.time()):
+            if self._rounds.look_due(self._held, loop.time()):
                 await self._look()
             plan = self._rounds.plan(self._known, self._held, loop.time())
             for farm in plan.dial:
@@ -157,28 +157,27 @@ class Parkings:
             self._lines,
             self._instance,
         )
-        stay = Stay(place, lambda: self._parked(farm), self._rng)
+        stay = Stay(place, lambda ending: self._heed(farm, ending), self._rng)
         task = asyncio.create_task(stay.run(), name=f"parking at {place}")
         self._held[farm] = False
-        self._stays[task] = farm
-        task.add_done_callback(self._ended)
+        self._stays.add(task)
+        task.add_done_callback(self._stays.discard)
 
-    def _parked(self, farm: FarmAt) -> None:
-        if not self._held[farm]:
+    def _heed(self, farm: FarmAt, ending: Ending | None) -> None:
+        """A line is parked at a farm, or the stay there is over."""
+        if ending is not None:
+            self._ended(farm, ending)
+        elif not self._held[farm]:
             self._held[farm] = True
             self._rounds.parked()
             self._tell()
 
-    def _ended(self, task: asyncio.Task[Ending]) -> None:
-        """A stay is over, or never began: look for another farm at once."""
-        farm = self._stays.pop(task)
+    def _ended(self, farm: FarmAt, ending: Ending) -> None:
+        """Look for another farm at once."""
         parked = self._held.pop(farm)
-        if task.cancelled():
-            return
-        ending = task.result()
         log.info("relay: %s: %s", ending.state, ending.why)
         wait = limits.PRODUCER_SUPERSEDED if ending.state == "superseded" else ending.wait
-        now = task.get_loop().time()
+        now = asyncio.get_running_loop().time()
         (self._rounds.lost if parked else self._rounds.failed)(farm.public, now, wait)
         self._moved.set()
         if parked:

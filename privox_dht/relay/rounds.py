@@ -50,14 +50,14 @@ class Rounds:
         self._not_before: dict[bytes, float] = {}
         self._resume = 0.0  # when the pause is over
         self._failed_rounds = 0
+        self._look = True  # we do not know which farms there are now
 
-    def short(self, held: Collection[FarmAt]) -> bool:
-        """Whether another farm is wanted."""
-        return len(held) < self._want
-
-    def beginning(self, now: float) -> bool:
-        """Whether a round is about to begin, so that it is time to ask which farms there are."""
-        return not self._tried and now >= self._resume
+    def look_due(self, held: Collection[FarmAt], now: float) -> bool:
+        """Whether it is time to ask which farms there are: once when a round begins."""
+        if len(held) >= self._want or now < self._resume or not self._look:
+            return False
+        self._look = False
+        return True
 
     def parked(self) -> None:
         """A farm has taken us: not everything has failed."""
@@ -73,6 +73,7 @@ class Rounds:
         """A farm where we were parked is gone: go elsewhere, not all in the same instant."""
         self.failed(farm, now, wait)
         self._resume = now + self._rng.uniform(0.0, limits.PRODUCER_ROUND)
+        self._look = True
 
     def plan(self, known: Sequence[FarmAt], held: Collection[FarmAt], now: float) -> Plan:
         """Which of the `known` farms to dial, when we hold `held`."""
@@ -97,6 +98,7 @@ class Rounds:
         else:
             self._resume = now + limits.PRODUCER_LOOK_AGAIN * self._rng.uniform(0.5, 1.0)
         self._tried.clear()
+        self._look = True
 
     def _choose(
         self, rest: list[FarmAt], held: Collection[FarmAt], missing: int

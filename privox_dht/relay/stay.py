@@ -6,7 +6,8 @@
     granted       from here on: a token parks a line, `claimed` starts its clock, pings both ways
     refused, superseded, draining, silence, hang-up: the end, which says when to come back
 
-However it ends, idle lines end with it; calls go on, and are the HTTP server's.
+However it ends, idle lines end with it, a call in its handshake may finish that, and calls go on:
+they are the HTTP server's.
 """
 
 from __future__ import annotations
@@ -116,9 +117,17 @@ MOST_UNREAD = 256  # messages; a farm says three when it grants, and one for eac
 class Stay:
     """One stay at one farm."""
 
-    def __init__(self, place: Place, parked: Callable[[], None], rng: random.Random) -> None:
+    def __init__(
+        self, place: Place, told: Callable[[Ending | None], None], rng: random.Random
+    ) -> None:
+        """
+        Args:
+            place: where.
+            told: called with None whenever a line is parked, and with the ending, once.
+            rng: chance.
+        """
         self._place = place
-        self._parked = parked  # called when a line is parked
+        self._told = told
         self._rng = rng
         self._wires = Wires()
         self._tokens: deque[str] = deque(maxlen=limits.PRODUCER_IDLE_LINES)
@@ -129,8 +138,20 @@ class Stay:
         self._misses = 0  # lines in a row that died before they were parked
         self._over = False
 
-    async def run(self) -> Ending:
-        """From dialling to the end."""
+    async def run(self) -> None:
+        """From dialling to the end, and until the last call that came is through its handshake."""
+        try:
+            ending = await self._until_over()
+            self._close(idle_only=True)
+            self._told(ending)
+            if self._tasks:
+                await asyncio.wait(list(self._tasks))
+        finally:
+            self._close()
+            if self._tasks:
+                await asyncio.wait(list(self._tasks))
+
+    async def _until_over(self) -> Ending:
         place = self._place
         try:
             sock = await sockets.dial(place.host, place.port, limits.PRODUCER_DIAL)
@@ -148,9 +169,9 @@ class Stay:
             return Ending("lost", f"{place}: {exc}")
         except _Over as over:
             return over.ending
-        finally:
-            self._wires.close()
-            await self._drop_idle()
+        except Exception as exc:  # our own mistake must not keep the producer from coming back
+            log.exception("relay: at %s", place)
+            return Ending("lost", f"{place}: {exc!r}")
 
     async def _introduce(self) -> None:
         """Prove both keys to each other."""
@@ -209,7 +230,7 @@ class Stay:
                 self._lines[token].parked = True
                 self._misses = 0
                 self._most = limits.PRODUCER_IDLE_LINES
-                self._parked()
+                self._told(None)
                 self._fill()
             case ("claimed", token) if token in self._lines:
                 self._lines[token].claim()
@@ -264,13 +285,13 @@ class Stay:
         self._calls -= 1
         self._fill()
 
-    async def _drop_idle(self) -> None:
-        """End every line without a call; those with one go on without us."""
+    def _close(self, *, idle_only: bool = False) -> None:
+        """Hang up, and end every line without a call; those that the HTTP server has go on."""
         self._over = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
+        self._wires.close()
+        for task, line in self._tasks.items():
+            if not (idle_only and line.claimed):
+                task.cancel()
 
 
 class _Over(Exception):

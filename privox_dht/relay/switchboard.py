@@ -13,6 +13,7 @@ returns what is to be done, as `Say` and `Drop`, and the caller does it. Time is
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -283,7 +284,7 @@ class Switchboard:
     def drain(self, seconds: float) -> Effects:
         """No new calls and no new producers from now on."""
         self._draining = True
-        message = ("draining", str(int(seconds)))
+        message = ("draining", str(math.ceil(seconds)))
         return [Say(control, message) for control in self._controls]
 
     def tick(self, now: float) -> Effects:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 
 import aiohttp
@@ -222,3 +223,24 @@ async def test_when_all_lines_are_in_calls_the_end_of_one_parks_another() -> Non
         assert (await post(relayed(farm, served, "/count")))["bytes"] == 4
         jobs[1].cancel()
         await asyncio.wait(jobs)
+
+
+async def test_draining_crosses_a_handshake() -> None:
+    """A call that has come, but is not through its handshake, survives that its producer leaves."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    async with (
+        serving() as served,
+        farm_of(FARM) as farm,
+        parked(served, farm, FARM) as parking,
+    ):
+        call = await connect(farm)
+        call.say(call_for(served))
+        assert (await call.head()).startswith(b"HTTP/1.1 200")
+        draining = asyncio.create_task(farm.drain(5))
+        await until(lambda: parking.state == "draining")
+        await call.writer.start_tls(context, server_hostname="x.privox")
+        call.say(b"GET /zeros/5 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"\0\0\0\0\0" in await call.over()
+        call.close()
+        await draining

@@ -88,7 +88,20 @@ def test_with_too_few_farms_we_look_for_more_but_not_in_haste() -> None:
     plan = some.plan([A], [A], 0.0)
     assert plan.dial == () and plan.wait is not None
     assert limits.PRODUCER_LOOK_AGAIN / 2 <= plan.wait <= limits.PRODUCER_LOOK_AGAIN
-    assert not some.beginning(0.0) and some.beginning(plan.wait)
+    assert not some.look_due([A], 0.0)
+    assert some.look_due([A], plan.wait)
+
+
+def test_which_farms_there_are_is_asked_once_a_round_and_after_a_loss() -> None:
+    some = rounds(1)
+    assert [some.look_due([], 0.0), some.look_due([], 0.0)] == [True, False]
+    some.failed(A.public, 0.0)
+    assert some.plan([A, B], [], 0.0).dial == (B,)
+    assert not some.look_due([], 0.0), "the round goes on with what is known"
+    assert not some.look_due([B], 5.0), "nothing is missing"
+    some.lost(B.public, 5.0)
+    assert not some.look_due([], 5.0), "not before the pause is over"
+    assert some.look_due([], 5.0 + limits.PRODUCER_ROUND)
 
 
 def test_the_back_off_has_a_ceiling_however_long_it_lasts() -> None:
