@@ -14,7 +14,11 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
+import re
+import shutil
 import threading
+import urllib.request
 from collections.abc import AsyncGenerator, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +29,9 @@ from nodes.engines import measure, threads
 from privox_dht import errors, limits, speech
 
 DEFAULT_VOICE = "en_US-lessac-medium"
+VOICES = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
+NAME = re.compile(r"([a-z]{2,3})_([A-Z]{2})-([A-Za-z0-9_]+)-(x_low|low|medium|high)")
+SILENCE = 30.0  # seconds without a byte of a download
 CACHE = Path("~/.cache/privox-dht/piper")
 SPEAKER = "+"  # between a voice and its speaker
 NAMED = 6  # speakers named in a refusal, beside their number
@@ -196,20 +203,38 @@ def voice_file(name: str, cache: Path) -> Path:
 
 
 def _downloaded(name: str, cache: Path) -> Path:
-    from piper.download_voices import download_voice
-
-    file = cache / f"{name}.onnx"
-    if file.is_file():
-        return file
-    fix = "connect to the internet once, or name an .onnx file on this machine"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        download_voice(name, cache)
-    except ValueError as exc:
+    parts = NAME.fullmatch(name)
+    if parts is None:
         raise errors.EngineUnavailable(
-            f"{name!r} is not the name of a voice", "name one such as en_US-lessac-medium"
-        ) from exc
+            f"{name!r} is not the name of a voice", f"name one such as {DEFAULT_VOICE}"
+        )
+    language, region, voice, quality = parts.groups()
+    folder = f"{VOICES}/{language}/{language}_{region}/{voice}/{quality}"
+    file = cache / f"{name}.onnx"
+    try:
+        # The big file last: when it is there, all is.
+        for wanted in (file.with_name(f"{file.name}.json"), file):
+            if not wanted.is_file():
+                fetch(f"{folder}/{wanted.name}", wanted)
     except OSError as exc:
-        file.unlink(missing_ok=True)  # half of a voice is none
-        raise errors.EngineUnavailable(f"the voice {name} cannot be downloaded", fix) from exc
+        raise errors.EngineUnavailable(
+            f"the voice {name} cannot be downloaded ({exc})",
+            "look at its name, connect to the internet once, or name an .onnx file",
+        ) from exc
     return file
+
+
+def fetch(url: str, file: Path) -> None:
+    """Download `url` into `file`, which is there completely or not at all.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        with urllib.request.urlopen(url, timeout=SILENCE) as response, part.open("wb") as out:
+            shutil.copyfileobj(response, out)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

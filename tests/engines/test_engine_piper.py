@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import tiny_piper
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from nodes.engines import piper as piper_module
 from nodes.engines.piper import Piper, choose
 from privox_dht import errors, limits, speech
 
@@ -141,23 +144,41 @@ async def test_a_voice_in_the_cache_is_not_downloaded(
     await engine.close()
 
 
-async def test_a_broken_download_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from piper import download_voices
-
-    def broken_off(url: str) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr(download_voices, "urlopen", broken_off)
-    with pytest.raises(errors.EngineUnavailable, match="cannot be downloaded"):
-        await Piper(model="en_US-lessac-low", cache=tmp_path).start()
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture
+async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+    """The folder of a server from which voices are downloaded."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    app = web.Application()
+    app.router.add_static("/", folder)
+    async with TestServer(app) as server:
+        monkeypatch.setattr(piper_module, "VOICES", str(server.make_url("")).rstrip("/"))
+        yield folder
 
 
-async def test_what_is_no_name_of_a_voice_is_told(tmp_path: Path) -> None:
-    with pytest.raises(errors.EngineUnavailable, match="not the name of a voice"):
-        await Piper(model="bob", cache=tmp_path).start()
+async def test_a_voice_is_downloaded_once(hub: Path, tmp_path: Path) -> None:
+    there = tiny_piper.make(hub / "en" / "en_US" / "tiny" / "low" / "en_US-tiny-low.onnx")
+    for _ in range(2):
+        engine = Piper(model="en_US-tiny-low", cache=tmp_path / "cache")
+        await engine.start()
+        await engine.close()
+        there.unlink(missing_ok=True)
+    names = {file.name for file in (tmp_path / "cache").iterdir()}
+    assert names == {"en_US-tiny-low.onnx", "en_US-tiny-low.onnx.json"}
+
+
+async def test_a_broken_download_leaves_no_half_of_a_voice(hub: Path, tmp_path: Path) -> None:
+    file = tiny_piper.make(hub / "en" / "en_US" / "tiny" / "low" / "en_US-tiny-low.onnx")
+    file.unlink()
+    with pytest.raises(errors.EngineUnavailable, match=r"cannot be downloaded .*404"):
+        await Piper(model="en_US-tiny-low", cache=tmp_path / "cache").start()
+    assert [f.name for f in (tmp_path / "cache").iterdir()] == ["en_US-tiny-low.onnx.json"]
+
+
+@pytest.mark.parametrize("name", ["bob", "en_US-../../x-low", "en_US-tiny-low/../x", "EN_us-a-b"])
+async def test_what_is_no_name_of_a_voice_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(errors.EngineUnavailable, match=r"not the name of a voice|is missing"):
+        await Piper(model=name, cache=tmp_path).start()
 
 
 async def test_a_package_that_cannot_be_imported_is_told(
