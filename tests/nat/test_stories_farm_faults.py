@@ -90,7 +90,7 @@ def test_a_farm_that_is_killed_in_mid_job_costs_time_and_not_the_job(
     assert answer.seconds < 2 * JOB + 3.0
 
 
-@pytest.mark.parametrize("how", ["blackhole", "freeze"])
+@pytest.mark.parametrize("how", [pytest.param("blackhole", marks=pytest.mark.soak), "freeze"])
 def test_a_farm_that_falls_silent_is_left_within_twenty_seconds(home: Home, how: str) -> None:
     first, _ = home.lend("--services", "stt/cpu/echo")
     here = home.laptop.program.here()
@@ -106,7 +106,7 @@ def test_a_farm_that_falls_silent_is_left_within_twenty_seconds(home: Home, how:
     assert time.monotonic() - silent < BACK
 
 
-@pytest.mark.parametrize("how", ["reboot", "readdress"])
+@pytest.mark.parametrize("how", ["reboot", pytest.param("readdress", marks=pytest.mark.soak)])
 def test_a_producer_is_back_within_twenty_seconds_after_its_router_forgot_everything(
     home: Home, tone: Path, how: str
 ) -> None:

@@ -66,6 +66,7 @@ def test_with_one_hostile_farm_the_job_is_done_through_the_other(
     assert (tmp_path / "also-good.wav").read_bytes() == (tmp_path / "good.wav").read_bytes()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("mode", ["flip", "impostor"])
 def test_with_hostile_farms_only_there_is_an_error_and_no_result(
     village: Village, mode: str, tmp_path: Path
