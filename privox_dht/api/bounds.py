@@ -28,6 +28,7 @@ class Bounds:
     in_memory: int = limits.SPOOL_IN_MEMORY  # bytes before an upload goes to a temporary file
     speech_seconds: float = limits.MAX_SPEECH_SECONDS  # seconds of sound one text may become
     heartbeat: float = limits.HEARTBEAT  # seconds between comments on a quiet stream
+    handshake: float = limits.HANDSHAKE_TIMEOUT  # seconds for TLS
     keepalive: float = limits.KEEPALIVE  # seconds an idle connection stays
     linger: float = limits.LINGER  # seconds a refused upload is still read
     answer_stall: float = limits.ANSWER_STALL  # seconds without the client taking a byte

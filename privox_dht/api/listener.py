@@ -12,19 +12,22 @@ import errno
 import ipaddress
 import logging
 import socket
+import ssl
 from collections import Counter
-from typing import Any
+from types import TracebackType
+from typing import Self
 
-from aiohttp import web
-from aiohttp.http import HttpProcessingError
-
-from privox_dht.api.jobs import log_bug
+from privox_dht.api.bounds import Bounds
+from privox_dht.api.connections import Connections
 from privox_dht.errors import ConfigError
 
+log = logging.getLogger("privox.api")
+
 BACKLOG = 128  # connections the kernel holds until they are accepted
+ACCEPT_AGAIN = 0.1  # seconds until the next try when the system has no descriptor left
 PORT_ATTEMPTS = 8  # tries to find one number free in both families
 _ANY = (None, "", "::")  # hosts that mean every address of both families
-_OURS = "loopback"  # whatever comes from this very machine
+OURS = "loopback"  # whatever comes from this very machine
 
 
 def listen(host: str | None, port: int) -> list[socket.socket]:
@@ -81,84 +84,115 @@ def _bind(hosts: list[str], port: int) -> list[socket.socket]:
     return sockets
 
 
-_MANNERS = (HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
+class Crowd:
+    """Who stands where, and who may come: one total, one share for each address but our own."""
 
-
-class _Quiet(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp logs what it cannot parse as an error, with the client's address: to us that is a
-    stranger's bad manners, for those who debug. What it could not foresee is a bug."""
-
-    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
-        exc = kwargs.get("exc_info")
-        if isinstance(exc, Exception) and not isinstance(exc, _MANNERS):
-            log_bug("a connection", exc)
-        else:
-            self.logger.debug("not understood: %s", exc)
-
-
-class Connections(web.Server):
-    """HTTP on connections, ours and those others accepted, as many as are allowed."""
-
-    def __init__(
-        self, handler: Any, *, most: int, most_per_address: int, stall: float, **kwargs: Any
-    ) -> None:
-        logger = _Quiet(logging.getLogger("privox.http"), {})
-        super().__init__(
-            handler,
-            handler_cancellation=True,
-            auto_decompress=False,
-            access_log=None,
-            logger=logger,
-            **kwargs,
-        )
-        self._stall = stall  # seconds that sent bytes may stay unacknowledged
+    def __init__(self, most: int, most_per_address: int) -> None:
         self._most = most
         self._most_per_address = most_per_address
-        self._addresses: dict[Any, str] = {}
-        self._per_address: Counter[str] = Counter()
-        self.refused = 0  # connections beyond a bound
+        self._standing: Counter[str] = Counter()
+        self.refused = 0
 
-    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        address = _address(transport)
-        if len(self._connections) > self._most or self._crowded(address):
+    def __repr__(self) -> str:
+        return f"<Crowd {self._standing.total()} standing, {self.refused} refused>"
+
+    def enter(self, address: str) -> bool:
+        """Whether one more from `address` may come; if so, it counts from now on."""
+        crowded = address != OURS and self._standing[address] >= self._most_per_address
+        if crowded or self._standing.total() >= self._most:
             self.refused += 1
-            transport.abort()
-            return
-        self._give_up_on_the_dead(transport)
-        self._addresses[handler] = address
-        self._per_address[address] += 1
+            return False
+        self._standing[address] += 1
+        return True
 
-    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
-        super().connection_lost(handler, exc)
-        address = self._addresses.pop(handler, None)
-        if address is not None:
-            self._per_address[address] -= 1
-            self._per_address += Counter()  # forget the zeros
+    def leave(self, address: str) -> None:
+        """One from `address` has gone."""
+        self._standing[address] -= 1
+        if self._standing[address] <= 0:
+            del self._standing[address]
 
-    def _give_up_on_the_dead(self, transport: asyncio.Transport) -> None:
-        """A client behind a dead link would otherwise hold its answer for a quarter of an hour."""
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            stall = int(self._stall * 1000)  # milliseconds
+
+class Gate:
+    """Lets connections in while it is entered."""
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        http: Connections,
+        tls: ssl.SSLContext | None,
+        bounds: Bounds,
+    ) -> None:
+        self._sockets = sockets
+        self._http = http
+        self._tls = tls
+        self._handshake = bounds.handshake if tls else None
+        self._accepting: list[asyncio.Task[None]] = []
+        self._greeting: set[asyncio.Task[None]] = set()
+        self.crowd = Crowd(bounds.connections, bounds.connections_per_address)
+
+    async def __aenter__(self) -> Self:
+        self._accepting = [asyncio.create_task(self._accept(door)) for door in self._sockets]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        tasks = [*self._accepting, *self._greeting]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for door in self._sockets:
+            door.close()
+
+    async def _accept(self, door: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
             try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall)
-            except OSError:  # no TCP: a socket that somebody else made
-                pass
+                line, where = await loop.sock_accept(door)
+            except OSError as exc:
+                log.warning("cannot accept a connection: %s", exc.strerror)
+                await asyncio.sleep(ACCEPT_AGAIN)
+                continue
+            address = address_of(str(where[0]))
+            if self.crowd.enter(address):
+                self._start(line, address)
+            else:
+                line.close()
 
-    def _crowded(self, address: str) -> bool:
-        return address != _OURS and self._per_address[address] >= self._most_per_address
+    def _start(self, line: socket.socket, address: str) -> None:
+        def over(greeting: asyncio.Task[None]) -> None:
+            self._greeting.discard(greeting)
+            if greeting.cancelled():  # perhaps before it began, and so before anybody owned it
+                line.close()
+
+        greeting = asyncio.create_task(self._greet(line, address))
+        self._greeting.add(greeting)
+        greeting.add_done_callback(over)
+
+    async def _greet(self, line: socket.socket, address: str) -> None:
+        """From a raw connection to one that HTTP is spoken on."""
+        handler = self._http()
+        self._http.when_lost(handler, lambda: self.crowd.leave(address))
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: handler, line, ssl=self._tls, ssl_handshake_timeout=self._handshake
+            )
+        except OSError as exc:  # TLS errors and time-outs are among them
+            log.debug("a handshake failed: %s", type(exc).__name__)
+            self._http.lost(handler)
+        except BaseException:
+            self._http.lost(handler)
+            raise
 
 
-def _address(transport: asyncio.Transport) -> str:
+def address_of(host: str) -> str:
     """Whom a connection counts for: an IPv4 address, an IPv6 /64, or this very machine."""
-    peer = transport.get_extra_info("peername")
-    try:
-        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
-    except (TypeError, IndexError, ValueError):  # a socket that has no address: not from outside
-        return _OURS
+    address = ipaddress.ip_address(host.partition("%")[0])
     if address.is_loopback:
-        return _OURS
+        return OURS
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)

@@ -30,12 +30,12 @@ from typing import Self
 
 from aiohttp import web
 
-from privox_dht import limits
 from privox_dht.api import catalogue, door
 from privox_dht.api.answers import reply_error, reply_json
 from privox_dht.api.bounds import Bounds
+from privox_dht.api.connections import Connections
 from privox_dht.api.jobs import Job, Jobs, log_bug
-from privox_dht.api.listener import Connections, listen
+from privox_dht.api.listener import Gate, listen
 from privox_dht.api.work import Desk
 from privox_dht.errors import Busy, JobError, Refused
 from privox_dht.speech import STT, TTS, Provider
@@ -46,7 +46,6 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Work = Callable[[web.BaseRequest, Job], Awaitable[web.StreamResponse]]
 
 DEFAULT_BOUNDS = Bounds()
-MAX_HEADER_LINES = 64  # a browser sends about 20
 STOP_WITHIN = 2.0  # seconds that running jobs get to end once the server is told to stop
 
 
@@ -94,9 +93,8 @@ class SpeechServer:
             ("GET", "/v1/status"): self._status,
             **(more or {}),
         }
-        self._direct: Connections | None = None  # those we accept
-        self._lines: Connections | None = None  # those handed to us
-        self._servers: list[asyncio.Server] = []
+        self._http: Connections | None = None
+        self._gate: Gate | None = None
         self._running: set[asyncio.Task[object]] = set()  # requests
 
     def __repr__(self) -> str:
@@ -106,16 +104,9 @@ class SpeechServer:
     async def __aenter__(self) -> Self:
         sockets = listen(self._host, self.port)
         self.port = sockets[0].getsockname()[1]
-        self._direct = self._connections(self._bounds.connections_per_address)
-        self._lines = self._connections(self._bounds.connections)
-        loop = asyncio.get_running_loop()
-        handshake = limits.HANDSHAKE_TIMEOUT if self._tls else None
-        self._servers = [
-            await loop.create_server(
-                self._direct, sock=sock, ssl=self._tls, ssl_handshake_timeout=handshake
-            )
-            for sock in sockets
-        ]
+        self._http = Connections(self._serve, self._bounds)
+        self._gate = Gate(sockets, self._http, self._tls, self._bounds)
+        await self._gate.__aenter__()
         return self
 
     async def __aexit__(
@@ -124,42 +115,24 @@ class SpeechServer:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for server in self._servers:
-            server.close()
-        standing = [connections for connections in (self._direct, self._lines) if connections]
-        for connections in standing:
-            connections.pre_shutdown()
-        await asyncio.gather(*(connections.shutdown(self._drain) for connections in standing))
+        assert self._gate is not None and self._http is not None
+        await self._gate.__aexit__(kind, exc, trace)
+        self._http.pre_shutdown()
+        await self._http.shutdown(self._drain)
         if self._running:  # told to stop, but not through yet
             await asyncio.wait(self._running, timeout=STOP_WITHIN)
-        for server in self._servers:
-            if abort := getattr(server, "abort_clients", None):  # Python 3.13
-                abort()  # half-made TLS
 
     def connection(self) -> asyncio.Protocol:
         """A fresh HTTP protocol for a connection that somebody else accepted and made TLS of;
         they call its `connection_made(transport)`."""
-        if self._lines is None:
+        if self._http is None:
             raise RuntimeError("the server is not running")
-        return self._lines()
+        return self._http()
 
     @property
     def connections(self) -> int:
-        """How many connections stand."""
-        return sum(len(c.connections) for c in (self._direct, self._lines) if c)
-
-    def _connections(self, most_per_address: int) -> Connections:
-        return Connections(
-            self._serve,
-            most=self._bounds.connections,
-            most_per_address=most_per_address,
-            stall=self._bounds.answer_stall,
-            keepalive_timeout=self._bounds.keepalive,
-            lingering_time=self._bounds.linger,
-            max_headers=MAX_HEADER_LINES,
-            max_line_size=self._bounds.headers,
-            max_field_size=self._bounds.headers,
-        )
+        """How many connections HTTP is spoken on."""
+        return len(self._http.connections) if self._http else 0
 
     # -- one request ------------------------------------------------------------------------------
 

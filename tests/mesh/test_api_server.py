@@ -365,6 +365,45 @@ async def test_connections_beyond_the_bound_are_hung_up_on(provider: Counting) -
         assert (await ask(server.port, head("/v1/status", 0, method="GET"))).status == 200
 
 
+async def test_callers_who_never_speak_are_hung_up_on_and_others_served(provider: Counting) -> None:
+    """Each holds a place until its handshake is due; none of them costs a line in the log."""
+    bounds = Bounds(connections=3, handshake=0.3)
+    tls = Identity.generate().server_context()
+    async with SpeechServer(provider, host="127.0.0.1", tls=tls, bounds=bounds) as server:
+        async with Raw.to(server.port) as one, Raw.to(server.port) as two, Raw.to(server.port) as _:
+            await two.send(b"\x16\x03\x01\x02\x00\x01\x00\x01")
+            async with Raw.to(server.port) as beyond:
+                async with asyncio.timeout(0.25):
+                    assert await _end(beyond) == b""
+            async with asyncio.timeout(2):
+                assert await _end(one) == b""
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"https://127.0.0.1:{server.port}/v1/status", ssl=False) as response,
+        ):
+            assert response.status == 200
+
+
+async def test_leaving_hangs_up_on_half_made_connections(provider: Counting) -> None:
+    tls = Identity.generate().server_context()
+    async with SpeechServer(provider, host="127.0.0.1", tls=tls) as server:
+        lines = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(5)]
+    for reader, writer in lines:
+        async with asyncio.timeout(1):
+            try:
+                assert await reader.read() == b""
+            except ConnectionError:
+                pass
+        writer.close()
+
+
+async def _end(raw: Raw) -> bytes:
+    try:
+        return await raw.reader.read()
+    except ConnectionError:
+        return b""
+
+
 async def test_only_tls_1_3_is_spoken_with_the_nodes_own_key(provider: Counting) -> None:
     identity = Identity.generate()
 
