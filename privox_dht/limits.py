@@ -77,8 +77,9 @@ MAX_CONNECTIONS = 512  # held at once by a speech server; with TLS one costs abo
 MAX_CONNECTIONS_PER_ADDRESS = 64  # of those from one address (loopback is exempt: it is ours)
 UPLOAD_BEGIN = 5.0  # seconds until the first byte of a body; a slot is held meanwhile
 UPLOAD_WALL = 3600.0  # seconds for a whole upload: 256 MiB at 600 kbit/s, the slowest home uplink
-UPLOAD_PIECE = 16 * KIB  # bytes a caller hands over at once: even 4 KiB/s moves one in time
-WRITE_BUFFER = 32 * KIB  # bytes not yet sent that a caller keeps, so that a stalled upload shows
+UPLOAD_PIECE = 16 * KIB  # bytes a caller hands over at once
+WRITE_BUFFER = 32 * KIB  # bytes a caller keeps unsent, so that a stall shows: with what the layers
+# below keep, an upload moves in steps of about 64 KiB, in time (SILENCE) at 20 KiB/s and more
 LINGER = 1.0  # seconds a refused upload is still read, so that its sender gets to read the answer
 ANSWER_STALL = 30.0  # seconds without the client taking a byte of its answer: it has gone away
 MAX_PART_HEADERS = 4 * KIB  # bytes of the headers of one multipart part; browsers send about 150
@@ -93,6 +94,7 @@ PEERS_REMEMBERED = 256  # pinned keys whose connections are kept for a follow-up
 # -- the DHT -------------------------------------------------------------------------------------
 
 BUCKET = 20  # contacts in one bucket and nodes that hold a record: Kademlia's k, as bmuller has it
+FAR_BUCKET = 8  # contacts in a bucket that is not around our own id: there are many of those
 ALPHA = 4  # requests of one look-up in flight while answers still bring closer nodes
 LOOKUP_REQUESTS = 120  # requests one look-up may send, whatever strangers keep inventing
 LOOKUP_TIME = 8.0  # seconds one look-up may take: three hard timeouts, with most of the mesh dead
@@ -111,7 +113,6 @@ FIND_SIZE = 480  # bytes to which a find is padded: 720 of answer hold a record 
 PING_SIZE = 128  # bytes to which a ping is padded: its signed answer takes about 170
 PAST_CONTACTS_PER_NETWORK = 2  # contacts of one /24 or /56 in a bucket and in a look-up's window
 TOKEN_ROTATION = 300.0  # seconds; a write token is good for one to two of these
-TOKEN_KEPT = 240.0  # seconds for which an asker relies on a token it was given
 SOURCE_RATE = 100.0  # datagrams per second and source address that are answered; a join sends 60
 SOURCE_BURST = 300.0  # datagrams a source may send at once: one look-up with all its pages
 SOURCES = 4096  # source addresses whose rate is remembered
@@ -132,6 +133,7 @@ CONTACT_FAILURES = 2  # unanswered requests in a row after which a contact is fo
 REFRESH_EVERY = 15.0  # seconds between rounds of upkeep: expiry, stale contacts, thin buckets
 REFRESH_PINGS = 8  # stale contacts pinged in one round
 BUCKET_STALE = 900.0  # seconds without a look-up after which a bucket is looked up
+PROOF_AGAIN = 60.0  # seconds an address that gave no proof is not asked for one again
 INTRODUCTIONS = 16  # newcomers that are being asked for their proof at the same time
 CONTACTS_KEPT = 64  # contacts written to the state folder
 CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
@@ -139,7 +141,7 @@ JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
 HOLDERS_KEPT = (
     240.0  # seconds for which a publisher goes straight to the nodes that held its record
 )
-OBSERVERS = 64  # neighbours whose word on our address and on the time is remembered
+OBSERVERS = 16  # neighbours whose word on our address and on the time is remembered
 DIAL_TIMEOUT = 1.5  # seconds a third node waits for a TCP connection when it dials back
 DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: dialling and three ways
 DIAL_HELPERS = 6  # pairs of helper and third node asked before reachability stays unknown

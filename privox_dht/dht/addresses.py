@@ -78,6 +78,11 @@ def is_loopback(ip: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
+def is_literal(host: str) -> bool:
+    """Whether this is an address, and not a name to be looked up."""
+    return _parse(host) is not None
+
+
 def is_usable(ip: str, private: bool) -> bool:
     """Whether a node may contact `ip` and hand it out: any machine's in a private mesh, else only
     global ones."""

@@ -54,6 +54,8 @@ class Answers:
             case "knock":
                 self.knock(request.arguments[0], address)
                 return None
+            case "here":  # a proven sender is looked at by the socket
+                return None
         if not proven:
             self._state.drop("token")
             return None
@@ -113,21 +115,19 @@ class Answers:
 
     def _closest(self, request: Request, address: Address, target: bytes, most: int) -> list[Any]:
         """The contacts closest to a target that the asker can speak to."""
-        state, node = self._state, Node(target)
-        families = request.flags & (FAMILY_4 | FAMILY_6)
+        node, families, here = Node(target), request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:
             found += table.find_neighbors(node, most * 2, exclude=request.sender)
         found = [
             contact
             for contact in found
-            if families & (FAMILY_6 if ":" in contact.ip else FAMILY_4)
-            and state.may_contact(contact.ip)
-            and (not is_loopback(contact.ip) or is_loopback(address[0]))
+            if families & (FAMILY_4 if len(contact.where) == 6 else FAMILY_6)
+            and (here or not contact.on_loopback)
         ]
         if len(self.tables) > 1:
             found.sort(key=lambda contact: contact.long_id ^ node.long_id)
-        return spread(found, most) if state.diverse else found[:most]
+        return spread(found, most) if self._state.diverse else found[:most]
 
     def _put(self, request: Request, address: Address, proven: bool) -> Answer:
         state = self._state

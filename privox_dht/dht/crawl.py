@@ -184,9 +184,6 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         candidate.state = FLYING
         self.requests += 1
         protocol = self.protocol_for(candidate)
-        known = protocol.router.at(candidate.address)
-        now = self.loop.time()
-        token = known.fresh_token(now) if known is not None else b""
         soft = self.state.rtt.soft(candidate.rtt)
         candidate.timer = self.loop.call_later(soft, self._late, candidate)
         self._timers.append(candidate.timer)
@@ -196,8 +193,8 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             [self.node.id, min(self.want, 255), -1],
             wire.read_found,
             lambda found: self._answered(candidate, found),
-            token=token,
-            size=0 if token else limits.FIND_SIZE,
+            node_id=candidate.id,
+            size=limits.FIND_SIZE,
         )
 
     def protocol_for(self, candidate: Candidate) -> MeshProtocol:
@@ -222,12 +219,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             self.pump()
 
     def _learn(self, candidate: Candidate, found: Found) -> None:
-        protocol = self.protocol_for(candidate)
-        contact = protocol.router.at(candidate.address)
-        if contact is not None:
-            contact.token, contact.token_at = found.token, self.loop.time()
-        else:
-            protocol.introduce(candidate.id, candidate.address, found.token)
+        self.protocol_for(candidate).introduce(candidate.id, candidate.address)
         if self.ended.done():
             return
         for peer in found.peers:

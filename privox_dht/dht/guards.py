@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import random
-from collections import OrderedDict
 
 from privox_dht import limits
 from privox_dht.dht.wire import TOKEN
@@ -41,23 +40,31 @@ class Tokens:
 
 
 class Rates:
-    """One token bucket for each of the last few thousand sources."""
+    """One token bucket for each of the last few thousand sources, kept as the one moment at which
+    it will be full again; full ones are forgotten."""
 
     def __init__(self, rate: float, burst: float, sources: int = limits.SOURCES) -> None:
-        self._rate, self._burst, self._most = rate, burst, sources
-        self._left: OrderedDict[bytes, tuple[float, float]] = OrderedDict()  # tokens, when
+        self.each = 1.0 / rate  # seconds one takes to come back
+        self.deep = burst / rate  # seconds an empty bucket takes to fill
+        self._most = sources
+        self._full: dict[bytes, float] = {}  # when a source's bucket is full, oldest use first
 
     def __len__(self) -> int:
-        return len(self._left)
+        return len(self._full)
+
+    def holds(self, source: bytes, now: float) -> bool:
+        """Whether this source has none left; nothing is counted."""
+        return self._full.get(source, now) - now + self.each > self.deep + self.each / 2
 
     def allow(self, source: bytes, now: float) -> bool:
         """Whether this source may have one more now; if so, it is counted."""
-        tokens, then = self._left.pop(source, (self._burst, now))
-        tokens = min(self._burst, tokens + max(0.0, now - then) * self._rate)
-        allowed = tokens >= 1.0
-        self._left[source] = (tokens - 1.0 if allowed else tokens, now)
-        if len(self._left) > self._most:
-            self._left.popitem(last=False)
+        full = max(now, self._full.pop(source, now)) + self.each
+        allowed = full - now <= self.deep + self.each / 2  # half: rounding must not cost a turn
+        self._full[source] = full if allowed else full - self.each
+        for _ in range(2):  # one came, so let up to two go: the oldest, if they are of no more use
+            oldest = next(iter(self._full), None)
+            if oldest is not None and (len(self._full) > self._most or self._full[oldest] <= now):
+                del self._full[oldest]
         return allowed
 
 

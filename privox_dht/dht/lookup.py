@@ -166,6 +166,7 @@ class Lookups:
             "find",
             [crawl.node.id, limits.MAX_RECORDS_IN_DATAGRAM, start],
             wire.read_found,
+            node_id=holder.id,
             token=holder.token,
         )
         if found is not None:

@@ -38,7 +38,8 @@ from privox_dht.speech import BACKENDS
 log = logging.getLogger(__name__)
 
 JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
-FILLS = 3  # walks to random ids after joining, so that far buckets are not empty
+CHANCE = random.SystemRandom()  # one for all: each would keep 2.5 KB that it never uses
+FILLS = 1  # walks to random ids after joining, so that far buckets are not empty
 
 
 class DhtNode:
@@ -67,7 +68,7 @@ class DhtNode:
             clock: seconds since the epoch.
             rng: where chance comes from.
         """
-        self._state = NodeState(identity, network, clock, rng or random.SystemRandom())
+        self._state = NodeState(identity, network, clock, rng or CHANCE)
         self._state.guest = guest
         self._host, self._wanted_port, self._folder = host, port, state
         self._protocols: dict[int, MeshProtocol] = {}
@@ -77,6 +78,7 @@ class DhtNode:
         self._lookups = Lookups(self._state, self._protocols, self._spawn)
         self._publisher: Publisher | None = None
         self._dial_back = DialBack(self._state, self._protocols, self._spawn)
+        self._state.on_public = self._forget_private
         self._answers.dial = self._dial_back.dial
         self._answers.refer = self._dial_back.refer
         self._answers.knock = self._dial_back.knocked
@@ -103,7 +105,7 @@ class DhtNode:
         if turned:
             self._state.reserved.clear()
         if turned and self._table_size():
-            self._spawn(self._settle())  # whoever we ask now may remember us
+            self._announce()
 
     @property
     def private(self) -> bool | None:
@@ -273,7 +275,7 @@ class DhtNode:
             "find",
             [self._state.identity.dht_id, 0, -1],
             wire.read_found,
-            token=neighbour.token,
+            size=limits.FIND_SIZE,
         )
         if found is None:
             return
@@ -285,6 +287,12 @@ class DhtNode:
         ]
         self._state.reserved.update(strangers[-limits.RESERVED :])
         loop.call_later(limits.RESERVED_FOR, self._state.reserved.clear)
+
+    def _announce(self) -> None:
+        """Show every contact that it may remember us now."""
+        for contact in self._contacts():
+            if protocol := self._protocol_for(contact.address):
+                protocol.ping(contact.address, lambda contact: None, expected=contact.id)
 
     async def _settle(self) -> None:
         """Walk to our own id; then, behind the joiner, to a few others."""
@@ -397,6 +405,10 @@ class DhtNode:
             return
         ahead = self._state.clock() - asyncio.get_running_loop().time()
         contacts.save(self._folder, ((c.address, c.seen + ahead) for c in some))
+
+    def _forget_private(self) -> None:
+        for protocol in self._protocols.values():
+            protocol.router.keep_only(self._state.may_contact)
 
     def _contacts(self) -> list[Contact]:
         return [c for protocol in self._protocols.values() for c in protocol.router.contacts()]

@@ -38,13 +38,15 @@ Answerer = Callable[[Request, Address, bool, int], Any]
 class Flight:
     """A request of ours that waits for its answer."""
 
-    __slots__ = ("address", "datagram", "done", "hard", "read", "resend", "sent", "timer", "tries")
+    __slots__ = ("address", "datagram", "done", "hard", "node_id", "read", "resend", "sent",
+                 "timer", "tries")  # fmt: skip
 
     def __init__(
         self, address: Address, datagram: bytes, read: Callable[[Any], Any], done: Done
     ) -> None:
         self.address, self.datagram, self.read, self.done = address, datagram, read, done
         self.sent = 0.0
+        self.node_id = b""  # of the node asked, if it may be a contact
         self.tries = 1
         self.timer: asyncio.TimerHandle | None = None
         self.hard = limits.HARD_TIMEOUT
@@ -64,7 +66,6 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         )
         self.answer = answer
         self.prober: MeshProtocol = self  # where newcomers are pinged from
-        self.on_arrival: Callable[[Contact], None] = lambda contact: None
         self._outstanding: dict[bytes, Flight] = {}
         self._introducing: set[Address] = set()
         self._closed = False
@@ -170,6 +171,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         read: Callable[[Any], Any],
         done: Done,
         *,
+        node_id: bytes = b"",
         token: bytes = b"",
         size: int = 0,
         hard: float = limits.HARD_TIMEOUT,
@@ -184,6 +186,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         body = wire.request_body(method, state.identity.dht_id, state.flags, token, arguments, size)
         message = state.rng.randbytes(8)
         flight = Flight(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
+        flight.node_id = node_id
         flight.sent, flight.hard, flight.resend = self.loop.time(), hard, resend
         self._outstanding[message] = flight
         wait = resend[0] if resend else hard
@@ -209,10 +212,10 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         self.ask(address, method, arguments, read, done, **more)
         return await answer
 
-    def tell(self, address: Address, method: str, arguments: list[Any]) -> None:
+    def tell(self, address: Address, method: str, arguments: list[Any], token: bytes = b"") -> None:
         """Say something that has no answer."""
         body = wire.request_body(
-            method, self.state.identity.dht_id, self.state.flags, b"", arguments, 0
+            method, self.state.identity.dht_id, self.state.flags, token, arguments, 0
         )
         message = self.state.rng.randbytes(8)
         self._send(wire.seal(self.state.mesh, REQUEST, message, body), address)
@@ -252,9 +255,14 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         finally:
             flight.done(answer)
 
+    def _contact(self, flight: Flight) -> Contact | None:
+        """The contact that was asked, if it is one."""
+        contact = self.router.get(flight.node_id) if flight.node_id else None
+        return contact if contact is not None and contact.address == flight.address else None
+
     def _heard(self, flight: Flight) -> None:
         now = self.state.heard_at = self.loop.time()
-        contact = self.router.at(flight.address)
+        contact = self._contact(flight)
         if flight.tries == 1:  # of a request sent twice nobody knows which one was answered
             self.state.rtt.note(now - flight.sent)
             if contact is not None:
@@ -264,7 +272,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
             contact.seen, contact.failures = now, 0
 
     def _unheard(self, flight: Flight) -> None:
-        contact = self.router.at(flight.address)
+        contact = self._contact(flight)
         if contact is None or self.state.heard_at < flight.sent:
             return  # nobody answered meanwhile: it may be our own network that is gone
         contact.failures += 1
@@ -273,24 +281,26 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
 
     # -- who may be a contact ----------------------------------------------------------------------
 
-    def introduce(self, node_id: bytes, address: Address, token: bytes = b"") -> None:
-        """Ask a node for its proof, if there would be a place for it. With the token it gave us, it
-        will know our address as proven and may ask for ours."""
+    def introduce(self, node_id: bytes, address: Address) -> None:
+        """Ask a node for its proof, if there would be a place for it."""
+        where = pack_address(*address)
         if (
             address in self._introducing
             or address in self.state.reserved
             or len(self._introducing) >= limits.INTRODUCTIONS
             or not self.state.may_contact(address[0])
-            or not self.router.has_room(node_id, address[0])
-            or not self.state.proofs.allow(pack_address(*address), self.loop.time())
+            or not self.router.has_room(node_id, where)
+            or self.state.failed.holds(where, self.loop.time())
         ):
             return
         self._introducing.add(address)
 
         def proven(contact: Contact | None) -> None:
             self._introducing.discard(address)
+            if contact is None:
+                self.state.failed.allow(where, self.loop.time())
 
-        self.ping(address, proven, expected=node_id, token=token)
+        self.ping(address, proven, expected=node_id)
 
     def ping(
         self,
@@ -299,7 +309,6 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         *,
         expected: bytes | None = None,
         named: bool = False,
-        token: bytes = b"",
     ) -> None:
         """Ask for a proof; a node that gives it becomes a contact if there is a place for it."""
         nonce = self.state.rng.randbytes(wire.NONCE)
@@ -315,10 +324,9 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
                 contact.rtt, contact.seen = now - began, now
                 self.state.met(address[0], named=named)
                 if self.answer is not None:  # from our lasting port: what was said is about it
-                    contact.token, contact.token_at = pong.token, now
                     offset = pong.time - (wall + (now - began) / 2)
                     self.state.note_view(address, pong.observed, offset)
-                self._add(contact)
+                self._add(contact, pong.token)
             done(contact)
 
         self.ask(
@@ -327,7 +335,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
             [nonce, there],
             wire.read_pong,
             answered,
-            token=token,
+            node_id=expected or b"",
             size=limits.PING_SIZE,
         )
 
@@ -344,21 +352,26 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         if not verify(pong.public, pong.signature, wire.proof(nonce, there)):
             self.state.drop("proof", "signature")
             return None
-        return Contact(node_id, *address)
+        return Contact(node_id, there)
 
-    def _add(self, contact: Contact) -> None:
+    def _add(self, contact: Contact, token: bytes) -> None:
         if not self.state.may_contact(contact.ip):
             return
         known = self.router.get(contact.id)
         if known is not None:
             if known.address == contact.address:
                 known.rtt, known.seen, known.failures = contact.rtt, contact.seen, 0
-                known.token, known.token_at = contact.token, contact.token_at
+                self._say_here(known, token)
                 return
             if self.loop.time() - known.seen < limits.CONTACT_STALE and not known.failures:
                 return  # it still answers where it was
         if self.router.add_contact(contact):
-            self.on_arrival(contact)
+            self._say_here(contact, token)
+
+    def _say_here(self, contact: Contact, token: bytes) -> None:
+        """Show a contact the token it gave us: our address is proven, it may want us as well."""
+        if self.answer is not None and not self.state.guest:
+            self.tell(contact.address, "here", [], token)
 
     # -- what kademlia would do, and must not ------------------------------------------------------
 

@@ -87,6 +87,7 @@ class StoreCrawl(MeshCrawl):
             [self.base, self.depth, [self.record.wire]],
             wire.read_stored,
             lambda stored: self._confirmed(candidate, stored, again),
+            node_id=candidate.id,
             token=candidate.token,
         )
 

@@ -77,9 +77,9 @@ class DialBack:
             pair = await self._pair(tried)
             if pair is None:
                 break
-            helper, third = pair
+            helper, token, third = pair
             tried.add((third.ip, third.port))
-            came, dialled = await self._dial(helper, third, tcp_port or 0)
+            came, dialled = await self._dial(helper, token, third, tcp_port or 0)
             udp.cast(came)
             if dialled is not None and dialled.tcp != UNTRIED:
                 tcp.cast(dialled.tcp == ARRIVED)
@@ -102,8 +102,8 @@ class DialBack:
         protocol.ping(address, done)
         await answered
 
-    async def _pair(self, tried: set[Address]) -> tuple[Contact, Peer] | None:
-        """A contact of ours, and one of its contacts that we have never spoken to."""
+    async def _pair(self, tried: set[Address]) -> tuple[Contact, bytes, Peer] | None:
+        """A contact of ours with its token, and one of its contacts that we never spoke to."""
         helpers = [c for p in self._protocols.values() for c in p.router.contacts()]
         self._state.rng.shuffle(helpers)
         for helper in helpers[: limits.DIAL_HELPERS]:
@@ -113,10 +113,9 @@ class DialBack:
             )
             if found is None:
                 continue
-            helper.token, helper.token_at = found.token, asyncio.get_running_loop().time()
             for peer in found.peers:
                 if (peer.ip, peer.port) not in tried and self._is_third(peer, helper):
-                    return helper, peer
+                    return helper, found.token, peer
         return None
 
     def _is_third(self, peer: Peer, helper: Contact) -> bool:
@@ -131,7 +130,7 @@ class DialBack:
         )
 
     async def _dial(
-        self, helper: Contact, third: Peer, tcp_port: int
+        self, helper: Contact, token: bytes, third: Peer, tcp_port: int
     ) -> tuple[bool | None, Dialled | None]:
         nonce = self._state.rng.randbytes(wire.NONCE)
         knocked = asyncio.Event()
@@ -142,6 +141,7 @@ class DialBack:
                 "dial",
                 [pack_address(third.ip, third.port), tcp_port, nonce],
                 wire.read_dialled,
+                token=token,
                 hard=limits.DIAL_ANSWER,
             )
             if not knocked.is_set() and dialled is not None and dialled.knocked:
@@ -174,16 +174,17 @@ class DialBack:
         return self._spawn(self._refer(third, address, tcp_port, nonce))
 
     async def _refer(self, third: Contact, asker: Address, tcp_port: int, nonce: bytes) -> Answer:
-        now = asyncio.get_running_loop().time()
-        if not third.fresh_token(now):
-            found: Found | None = await self._call(
-                third, "find", [third.id, 0, -1], wire.read_found, size=limits.FIND_SIZE
-            )
-            if found is None:
-                return REFUSED
-            third.token, third.token_at = found.token, now
+        found: Found | None = await self._call(
+            third, "find", [third.id, 0, -1], wire.read_found, size=limits.FIND_SIZE
+        )
+        if found is None:
+            return REFUSED
         dialled: Dialled | None = await self._call(
-            third, "refer", [pack_address(*asker), tcp_port, nonce], wire.read_dialled
+            third,
+            "refer",
+            [pack_address(*asker), tcp_port, nonce],
+            wire.read_dialled,
+            token=found.token,
         )
         return REFUSED if dialled is None else {"u": dialled.knocked, "d": dialled.tcp}
 
@@ -229,16 +230,17 @@ class DialBack:
         arguments: list[Any],
         read: Callable[[Any], Any],
         *,
+        token: bytes = b"",
         size: int = 0,
         hard: float = limits.HARD_TIMEOUT,
     ) -> Any:
-        now = asyncio.get_running_loop().time()
         return await self._protocols[self._family(contact.address)].call(
             contact.address,
             method,
             arguments,
             read,
-            token=contact.fresh_token(now),
+            node_id=contact.id,
+            token=token,
             size=size,
             hard=hard,
             resend=limits.RESEND if method == "find" else (),  # a second dial would be refused

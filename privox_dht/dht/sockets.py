@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address
+from privox_dht.dht.addresses import Address, is_literal
 from privox_dht.errors import ConfigError
 
 FREE_PORT_TRIES = 16  # times another free port is taken when the other family has it in use
@@ -68,6 +68,9 @@ async def resolve(neighbours: Sequence[Address], families: int) -> list[Address]
     loop = asyncio.get_running_loop()
 
     async def one(host: str, port: int) -> list[Address]:
+        if is_literal(host):
+            family = wire.FAMILY_6 if ":" in host else wire.FAMILY_4
+            return [(host, port)] if families & family else []
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError):

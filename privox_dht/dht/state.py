@@ -63,19 +63,21 @@ class NodeState:
         self.guest = False
         self.families = 0  # flags of the sockets we have
         self.private: bool | None = None  # None: not known yet, treated as private
+        self.on_public: Callable[[], None] = lambda: None  # called once, when that is known
         self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
         self.gate = Gate(self.mesh)
         self.tokens = Tokens(rng)
         self.rates = Rates(limits.SOURCE_RATE, limits.SOURCE_BURST)
-        self.proofs = Rates(1 / limits.RESERVED_FOR, 2.0)  # per address: who failed waits
+        self.failed = Rates(1 / limits.PROOF_AGAIN, 1.0)  # addresses that gave no proof: they wait
         self.rtt = RoundTrip()
         self.dropped: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.heard_at = 0.0  # loop time of the last answer to anything we asked
         self.reserved: set[Address] = set()  # strangers kept for dialling us back
         self._contacted: OrderedDict[Address, None] = OrderedDict()
-        self._views: OrderedDict[Address, tuple[Address, float]] = OrderedDict()
+        self._views: OrderedDict[bytes, tuple[Address, float]] = OrderedDict()  # by voter
+        self._votes: Counter[Address] = Counter()
 
     @property
     def diverse(self) -> bool:
@@ -121,8 +123,9 @@ class NodeState:
         """A node was proven at `ip`; `named` if our owner told us to ask there."""
         self.on_loopback = self.on_loopback or is_loopback(ip)
         if is_global(ip):
-            if named or self.private is None:
+            if self.private is not False and (named or self.private is None):
                 self.private = False
+                self.on_public()
         elif named and self.private is None:
             self.private = True
 
@@ -130,23 +133,26 @@ class NodeState:
 
     def note_view(self, observer: Address, seen: Address, offset: float) -> None:
         """A proven neighbour said at which address it sees us, and how far its clock is ahead."""
-        self._views.pop(observer, None)
-        self._views[observer] = (seen, offset)
-        if len(self._views) > limits.OBSERVERS:
-            self._views.popitem(last=False)
+        voter = network_of(observer[0]) if self.diverse else pack_address(*observer)
+        old = self._views.pop(voter, None)
+        if old is None and len(self._views) >= limits.OBSERVERS:
+            _, old = self._views.popitem(last=False)
+        if old is not None:
+            self._votes[old[0]] -= 1
+            if not self._votes[old[0]]:
+                del self._votes[old[0]]
+        seen = next((known for known in self._votes if known == seen), seen)  # one copy of each
+        self._views[voter] = (seen, offset)
+        self._votes[seen] += 1
 
     def observed(self) -> list[Address]:
-        """Our own addresses, as two or more neighbours see them, best first."""
-        votes: Counter[Address] = Counter()
-        voters: dict[Address, set[bytes]] = {}
-        for observer, (seen, _) in self._views.items():
-            if not is_usable(seen[0], self.private is not False):
-                continue
-            voter = network_of(observer[0]) if self.diverse else pack_address(*observer)
-            if voter not in voters.setdefault(seen, set()):
-                voters[seen].add(voter)
-                votes[seen] += 1
-        return [address for address, count in votes.most_common() if count >= 2]
+        """Our own addresses, as two or more neighbours see them, best first. In a public mesh a
+        /24 or /56 has one vote."""
+        return [
+            address
+            for address, count in self._votes.most_common()
+            if count >= 2 and is_usable(address[0], self.private is not False)
+        ]
 
     def clock_offset(self) -> float | None:
         """The median of how far our neighbours' clocks are ahead of ours, in seconds."""

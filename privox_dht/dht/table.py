@@ -11,7 +11,7 @@ free. Nothing here sends: who is stale is returned, the protocol pings.
 from __future__ import annotations
 
 import bisect
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,47 +19,59 @@ from kademlia.node import Node
 from kademlia.routing import KBucket, RoutingTable
 
 from privox_dht import limits
-from privox_dht.dht.addresses import Address, network_of
+from privox_dht.dht.addresses import Address, pack_address, unpack_address
 
 BITS = 160  # of an id
 DEEPEST = 40  # splits; a mesh that needs more has more nodes than there are people
-RELAXED = 5  # levels for which buckets away from our own id are split too: fewer hops
-WAITING = 8  # newcomers that wait for a place in a full bucket
+RELAXED = 3  # levels for which buckets away from our own id are split too: fewer hops
+NETWORK = {6: 3, 18: 7}  # bytes of a packed address that name its /24 or /56
+LOOPBACK_6 = bytes(15) + b"\x01"
+WAITING = 4  # newcomers that wait for a place in a full bucket
 
 
 class Contact(Node):  # type: ignore[misc]  # kademlia has no types
-    """A node that answered a nonce with its signature, from this address."""
+    """A node that answered a nonce with its signature, from this address. There are many of these:
+    what can be computed is not kept."""
 
-    __slots__ = ("failures", "id", "ip", "long_id", "port", "rtt", "seen", "token", "token_at")
+    __slots__ = ("failures", "id", "rtt", "seen", "where")
 
-    def __init__(self, node_id: bytes, ip: str, port: int) -> None:
+    def __init__(self, node_id: bytes, where: bytes) -> None:
         self.id = node_id
-        self.long_id = int.from_bytes(node_id, "big")
-        self.ip = ip
-        self.port = port
+        self.where = where  # its address, packed
         self.rtt = 0.0  # seconds, smoothed; 0 is unknown
         self.seen = 0.0  # loop time of its last answer
         self.failures = 0  # requests in a row that it left unanswered
-        self.token = b""  # what it wants to see when we store or ask for much
-        self.token_at = 0.0  # loop time at which it gave us that
+
+    @property
+    def long_id(self) -> int:
+        return int.from_bytes(self.id, "big")
+
+    @property
+    def on_loopback(self) -> bool:
+        return self.where[0] == 127 if len(self.where) == 6 else self.where[:16] == LOOPBACK_6
 
     @property
     def address(self) -> Address:
-        return self.ip, self.port
+        return unpack_address(self.where)
 
-    def fresh_token(self, now: float) -> bytes:
-        """The token it gave us, empty if that is too old to rely on."""
-        return self.token if self.token and now - self.token_at < limits.TOKEN_KEPT else b""
+    @property
+    def ip(self) -> str:
+        return self.address[0]
+
+    @property
+    def port(self) -> int:
+        return self.address[1]
 
 
 class MeshBucket(KBucket):  # type: ignore[misc]
     """A range of ids and the contacts in it, the longest silent first."""
 
-    def __init__(self, low: int, high: int, ksize: int) -> None:
+    def __init__(self, low: int, high: int, own: int) -> None:
         self.range = (low, high)
-        self.nodes: OrderedDict[bytes, Contact] = OrderedDict()
-        self.replacement_nodes: OrderedDict[bytes, Contact] = OrderedDict()
-        self.ksize = ksize
+        self.own = own  # our own id: the bucket around it is a large one
+        self.nodes: dict[bytes, Contact] = {}
+        self.replacement_nodes: dict[bytes, Contact] = {}
+        self.ksize = limits.BUCKET if low <= own <= high else limits.FAR_BUCKET
         self.max_replacement_nodes = WAITING
         self.last_updated = 0.0
 
@@ -69,18 +81,29 @@ class MeshBucket(KBucket):  # type: ignore[misc]
 
     def split(self) -> tuple[MeshBucket, MeshBucket]:
         middle = (self.range[0] + self.range[1]) // 2
-        one = MeshBucket(self.range[0], middle, self.ksize)
-        two = MeshBucket(middle + 1, self.range[1], self.ksize)
+        one = MeshBucket(self.range[0], middle, self.own)
+        two = MeshBucket(middle + 1, self.range[1], self.own)
         for waiting in (False, True):
             for contact in (self.replacement_nodes if waiting else self.nodes).values():
                 (one if contact.long_id <= middle else two).add_node(contact)
         one.last_updated = two.last_updated = self.last_updated
         return one, two
 
-    def crowded(self, ip: str) -> bool:
+    def add_node(self, node: Contact) -> bool:
+        """Give it a place, or let it wait for one: then False."""
+        if node.id in self.nodes or len(self.nodes) < self.ksize:
+            self.nodes[node.id] = node
+            return True
+        self.replacement_nodes.pop(node.id, None)
+        self.replacement_nodes[node.id] = node
+        if len(self.replacement_nodes) > self.max_replacement_nodes:
+            del self.replacement_nodes[next(iter(self.replacement_nodes))]
+        return False
+
+    def crowded(self, where: bytes) -> bool:
         """Whether one more of this address's network would be too many."""
-        network = network_of(ip)
-        same = sum(network_of(contact.ip) == network for contact in self.nodes.values())
+        network = where[: NETWORK[len(where)]]
+        same = sum(contact.where.startswith(network) for contact in self.nodes.values())
         return same >= limits.PAST_CONTACTS_PER_NETWORK
 
     def remove_node(self, node: Any) -> None:
@@ -96,7 +119,6 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
 
     def __init__(self, protocol: Any, ksize: int, node: Node, diverse: Callable[[], bool]) -> None:
         self._diverse = diverse  # whether networks are counted: not in a private mesh
-        self.addresses: dict[Address, bytes] = {}  # who was proven where: one id per address
         super().__init__(protocol, ksize, node)
 
     def __len__(self) -> int:
@@ -109,9 +131,8 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         return f"<MeshTable {len(self)} contacts in {len(self.buckets)} buckets>"
 
     def flush(self) -> None:
-        self.buckets = [MeshBucket(0, 2**BITS - 1, self.ksize)]
+        self.buckets = [MeshBucket(0, 2**BITS - 1, self.node.long_id)]
         self._lows = [0]
-        self.addresses.clear()
 
     def contacts(self) -> list[Contact]:
         return [contact for bucket in self.buckets for contact in bucket.nodes.values()]
@@ -121,19 +142,19 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         return contact
 
     def at(self, address: Address) -> Contact | None:
-        """The contact that was proven at an address."""
-        node_id = self.addresses.get(address)
-        return None if node_id is None else self.get(node_id)
+        """The contact that was proven at an address. Slow: nothing that is done often asks this."""
+        where = pack_address(*address)
+        return next((contact for contact in self.contacts() if contact.where == where), None)
 
     def get_bucket_for(self, node: Any) -> int:
         return bisect.bisect_right(self._lows, node.long_id) - 1
 
-    def has_room(self, node_id: bytes, ip: str) -> bool:
+    def has_room(self, node_id: bytes, where: bytes) -> bool:
         """Whether a newcomer would get a place: else its proof is not worth asking for."""
         bucket = self._bucket(node_id)
         if node_id == self.node.id or node_id in bucket.nodes:
             return False
-        if self._diverse() and bucket.crowded(ip):
+        if self._diverse() and bucket.crowded(where):
             return False
         return len(bucket) < bucket.ksize or self._may_split(bucket)
 
@@ -150,10 +171,9 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         while True:
             index = self.get_bucket_for(node)
             bucket = self.buckets[index]
-            if self._diverse() and bucket.crowded(node.ip):
+            if self._diverse() and bucket.crowded(node.where):
                 return False
             if bucket.add_node(node):
-                self.addresses[node.address] = node.id
                 return True
             if not self._may_split(bucket):
                 return False
@@ -164,14 +184,7 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         self._lows.insert(index + 1, self.buckets[index + 1].range[0])
 
     def remove_contact(self, node: Any) -> None:
-        known = self.get(node.id)
-        if known is not None:
-            self.addresses.pop(known.address, None)
-        bucket = self._bucket(node.id)
-        bucket.remove_node(node)
-        if known is not None and bucket.nodes:  # whoever waited may have come in
-            newest = next(reversed(bucket.nodes.values()))
-            self.addresses[newest.address] = newest.id
+        self._bucket(node.id).remove_node(node)
 
     def find_neighbors(
         self, node: Any, k: int | None = None, exclude: bytes | None = None
@@ -188,6 +201,13 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
             if len(closest) >= wanted:
                 break
         return closest[:wanted]
+
+    def keep_only(self, usable: Callable[[str], bool]) -> None:
+        """Forget contacts that may not be spoken to any more."""
+        for bucket in self.buckets:
+            for known in (bucket.nodes, bucket.replacement_nodes):
+                for contact in [c for c in known.values() if not usable(c.ip)]:
+                    del known[contact.id]
 
     def stale(self, now: float, most: int) -> list[Contact]:
         """Contacts not heard of for long, the longest silent first."""
@@ -218,7 +238,7 @@ def spread(contacts: Iterable[Any], most: int) -> list[Any]:
     seen: Counter[bytes] = Counter()
     chosen = []
     for contact in contacts:
-        network = network_of(contact.ip)
+        network = contact.where[: NETWORK[len(contact.where)]]
         if seen[network] < limits.PAST_CONTACTS_PER_NETWORK:
             seen[network] += 1
             chosen.append(contact)

@@ -10,6 +10,7 @@
     dial   third node, TCP port, nonce                 -> whether TCP came through
     refer  asker's address, TCP port, nonce            -> the same, helper to third node
     knock  nonce                                       -> nothing: arriving is what it says
+    here                                               -> nothing: the token proves the sender
 
 Every datagram goes through `seal` and `unseal`, both ways. Whatever is wrong with one is said as
 BadMessage with one of `REASONS`; nothing else is ever raised here for a stranger's bytes.
@@ -80,6 +81,10 @@ class Peer(NamedTuple):
     id: bytes
     ip: str
     port: int
+
+    @property
+    def where(self) -> bytes:
+        return pack_address(self.ip, self.port)
 
 
 class Found(NamedTuple):
@@ -213,6 +218,7 @@ METHODS: dict[str, tuple[Any, ...]] = {
     "dial": (_is_address, _number(0, 65535), _octets(NONCE)),
     "refer": (_is_address, _number(0, 65535), _octets(NONCE)),
     "knock": (_octets(NONCE),),
+    "here": (),
 }
 
 
@@ -297,7 +303,7 @@ def pack_peers(peers: Iterable[Any]) -> dict[str, bytes]:
     """The fields `n` and `m` of an answer: contacts by family."""
     four = six = b""
     for peer in peers:
-        packed = peer.id + pack_address(peer.ip, peer.port)
+        packed = peer.id + peer.where
         if len(packed) == ID + 6:
             four += packed
         else:

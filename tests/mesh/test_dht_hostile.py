@@ -166,16 +166,16 @@ async def test_a_holder_of_forged_and_foreign_records_is_not_believed() -> None:
         good = record_of(nodes[1].identity, mesh)
         tts = record_of(nodes[1].identity, mesh, kind="tts")
         forged = bytearray(record_of(nodes[2].identity, mesh).wire)
-        forged[70] ^= 1
+        forged[10] ^= 1
         lies = [bytes(forged), tts.wire]
         liar.answers["find"] = lambda a, addr: {"t": b"t" * 8, "r": lies, "c": 900, "i": 900}
         await nodes[0].join([(HOST, liar.port)])
         await nodes[1].publish(good)
-        assert await nodes[0].find("stt", "cpu") == [good]
         dropped = nodes[0].stats()["dropped"]
-        assert dropped["record place"] and sum(
-            dropped[f"record {why}"] for why in ("signature", "shape", "field", "lifetime", "mesh")
-        )
+        async with asyncio.timeout(5):
+            while not dropped["record place"]:  # a look-up may be content before the liar answers
+                assert await nodes[0].find("stt", "cpu", fresh=True) == [good]
+        assert dropped["record place"] and dropped["record signature"]
 
 
 # -- requests --------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ async def test_a_store_flood_leaves_memory_flat() -> None:
     async with besieged() as (node, other, enemy):
         token = await enemy.token(node.port)
         state = node._state
-        state.rates._rate = state.rates._burst = 1e9
+        state.rates.each = 0.0
         state.store._per_key, state.store._in_all = 64, 500
         mesh = node.mesh
         flood = []
@@ -395,7 +395,7 @@ def mutations(rng: random.Random, valid: list[bytes], count: int) -> list[bytes]
 async def test_a_flood_of_mutated_messages_stops_nothing(count: int) -> None:
     rng = random.Random(7)
     async with besieged() as (node, other, enemy):
-        node._state.rates._rate = node._state.rates._burst = 1e9  # every one is to be read
+        node._state.rates.each = 0.0  # every one is to be read
         token = await enemy.token(node.port)
         record = record_of(enemy.identity, node.mesh, models=("a", "b"), languages=("de",))
         key = keys_of(record)[0]

@@ -24,6 +24,7 @@ GOOD = {
     "dial": [HERE, 80, b"n" * 16],
     "refer": [HERE, 0, b"n" * 16],
     "knock": [b"n" * 16],
+    "here": [],
 }
 
 

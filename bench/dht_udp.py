@@ -1,0 +1,194 @@
+"""Our DHT beside bmuller's kademlia on real UDP sockets of this machine: what it costs.
+
+    python bench/dht_udp.py                  300 nodes of each, each kind in a process of its own
+    python bench/dht_udp.py --json           one JSON object a line
+
+All nodes run in one process on loopback, so the processor time of both ends is counted.
+`cpu_us_per_rpc` is over look-ups of one record among nodes that know one another; `kb_per_node` is
+resident memory after joining and a pause, less that of the process without nodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+from kademlia.network import Server  # noqa: E402 - found only now
+from kademlia.protocol import KademliaProtocol  # noqa: E402
+from sim.worlds import VALUE  # noqa: E402
+
+from privox_dht.dht import DhtNode  # noqa: E402
+from privox_dht.identity import Identity  # noqa: E402
+from privox_dht.records import Direct, Record, sign  # noqa: E402
+
+HOST = "127.0.0.1"
+FIRST_PORT = 21_000  # stock does not tell which port it got
+PAUSE = 2.0  # seconds after joining: what was begun has ended
+GETS = 300
+
+
+class Stock:
+    """Counts the requests of kademlia as it comes."""
+
+    def __init__(self) -> None:
+        self.rpcs = 0
+        self._next = FIRST_PORT
+        for name in ("call_find_node", "call_find_value", "call_store", "call_ping"):
+            self._count(name)
+
+    def _count(self, name: str) -> None:
+        real = getattr(KademliaProtocol, name)
+
+        async def counted(protocol: Any, *arguments: Any) -> Any:
+            self.rpcs += 1
+            return await real(protocol, *arguments)
+
+        setattr(KademliaProtocol, name, counted)
+
+    async def start(self, neighbours: list[Any]) -> Any:
+        server = Server()
+        self._next += 1
+        server.at = self._next
+        await server.listen(server.at, HOST)
+        if neighbours:
+            self.rpcs += len(neighbours)
+            await server.bootstrap([(HOST, other.at) for other in neighbours])
+        return server
+
+    async def put(self, server: Any, name: str) -> bool:
+        return bool(await server.set(name, VALUE))
+
+    async def get(self, server: Any, name: str) -> bool:
+        return bool(await server.get(name))
+
+    def count(self, nodes: list[Any]) -> int:
+        return self.rpcs
+
+    async def stop(self, server: Any) -> None:
+        server.stop()
+
+
+class Ours:
+    async def start(self, neighbours: list[Any]) -> Any:
+        node = DhtNode(Identity.generate(), host=HOST)
+        node.who = node._state.identity  # type: ignore[attr-defined]
+        await node.__aenter__()
+        if neighbours:
+            await node.join([(HOST, other.port) for other in neighbours])
+        return node
+
+    async def put(self, node: Any, name: str) -> bool:
+        now = int(time.time())
+        record = Record(
+            node.who.public, node.mesh, name, engine="echo", routes=(Direct("203.0.113.5", 5678),),
+            slots=1, idle=1, sequence=now, issued=now, expires=now + 120,
+        )  # fmt: skip
+        return await node.publish(sign(node.who, record)) > 0
+
+    async def get(self, node: Any, name: str) -> bool:
+        return bool(await node.find(name, "cpu", fresh=True))
+
+    def count(self, nodes: list[Any]) -> int:
+        return sum(node._state.counts["asked"] for node in nodes)
+
+    async def stop(self, node: Any) -> None:
+        await node.__aexit__(None, None, None)
+
+
+def resident() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+async def measure(world: Any, count: int) -> dict[str, Any]:
+    rng = random.Random(11)
+    random.seed(11)
+    before, began = resident(), time.perf_counter()
+    nodes: list[Any] = []
+    for number in range(count):
+        nodes.append(await world.start(rng.sample(nodes, min(3, number))))
+    boot = time.perf_counter() - began
+    await asyncio.sleep(PAUSE)
+    memory = (resident() - before) / count / 1024
+    puts = await series(world, nodes, rng, world.put)
+    gets = await series(world, nodes, rng, world.get)
+    for node in nodes:
+        await world.stop(node)
+    await asyncio.sleep(0.1)
+    return {
+        "nodes": count,
+        "boot_s": round(boot, 2),
+        "kb_per_node": round(memory, 1),
+        **{f"put_{name}": value for name, value in puts.items()},
+        **{f"get_{name}": value for name, value in gets.items()},
+    }
+
+
+async def series(world: Any, nodes: list[Any], rng: random.Random, call: Any) -> dict[str, Any]:
+    """Many calls one after the other: what each took, in time, processor and requests."""
+    times, came = [], 0
+    requests, busy = world.count(nodes), time.process_time()
+    for number in range(GETS):
+        began = time.perf_counter()
+        came += await call(rng.choice(nodes), f"k{number % 100}")
+        times.append(time.perf_counter() - began)
+    await asyncio.sleep(0.2)
+    busy, requests = time.process_time() - busy, world.count(nodes) - requests
+    times.sort()
+    return {
+        "ok": round(came / GETS, 3),
+        "p50_ms": round(times[len(times) // 2] * 1e3, 2),
+        "p95_ms": round(times[int(len(times) * 0.95)] * 1e3, 2),
+        "rpcs": round(requests / GETS, 1),
+        "cpu_us_per_rpc": round(busy / max(1, requests) * 1e6, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--nodes", type=int, default=300)
+    parser.add_argument("--world", choices=["stock", "ours"], help="only this one, in this process")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    if options.world:
+        world = Stock() if options.world == "stock" else Ours()
+        print(json.dumps({"world": options.world, **asyncio.run(measure(world, options.nodes))}))
+        return
+    rows = []
+    for name in ("stock", "ours"):
+        command = [sys.executable, __file__, "--world", name, "--nodes", str(options.nodes)]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    stock, ours = rows
+    numbers = (
+        "kb_per_node",
+        "get_cpu_us_per_rpc",
+        "put_cpu_us_per_rpc",
+        "get_p50_ms",
+        "put_p50_ms",
+    )
+    ratios = {name: round(ours[name] / stock[name], 3) for name in numbers if stock[name]}
+    if options.json:
+        print("\n".join(json.dumps(row) for row in (*rows, {"ratio": ratios})))
+        return
+    print(f"{'':20} {'stock':>10} {'ours':>10} {'ratio':>8}")
+    for name in stock:
+        if name != "world":
+            print(f"{name:20} {stock[name]:>10} {ours[name]:>10} {ratios.get(name, ''):>8}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The two kinds of mesh: kademlia as it comes, and ours, behind the same five calls."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from typing import Any
+
+from kademlia.network import Server
+from kademlia.utils import digest
+from sim.virtual import address_of
+
+from privox_dht import records
+from privox_dht.dht import DhtNode, protocol
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.identity import Identity, dht_id_of, peer_id_of
+from privox_dht.records import Direct, Record, service_key, sign
+
+PORT = 5678
+EPOCH = 1_800_000_000.0  # the wall clock at virtual second 0
+VALUE = "stt/cpu of a producer, as long as an address and a load would be: 203.0.113.7:5678"
+
+
+class Stock:
+    """bmuller's kademlia, unmodified."""
+
+    name = "stock"
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+
+    async def start(self, number: int, neighbours: list[str]) -> Server:
+        server = Server(node_id=self._rng.randbytes(20))
+        await server.listen(PORT, address_of(number))
+        if neighbours:
+            await server.bootstrap([(ip, PORT) for ip in neighbours])
+        return server
+
+    async def put(self, server: Server, name: str) -> bool:
+        return bool(await server.set(name, VALUE))
+
+    async def get(self, server: Server, name: str) -> bool:
+        return bool(await server.get(name) == VALUE)
+
+    def holds(self, server: Server, name: str) -> bool:
+        return server.storage.get(digest(name)) is not None
+
+    def contacts(self, server: Server) -> int:
+        return sum(len(bucket) for bucket in server.protocol.router.buckets)
+
+    async def stop(self, server: Server) -> None:
+        server.stop()
+
+
+class QuickIdentity(Identity):
+    """Signs with a hash. In virtual time a signature takes none, and ten thousand nodes check two
+    million of them: `quick_signatures` has every node believe these, and nothing else."""
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> QuickIdentity:
+        identity = cls.__new__(cls)
+        identity.public = hashlib.blake2b(seed, digest_size=32).digest()
+        identity.peer_id = peer_id_of(identity.public)
+        identity.dht_id = dht_id_of(identity.public)
+        return identity
+
+    def sign(self, message: bytes) -> bytes:
+        return quick_signature(self.public, message)
+
+
+def quick_signature(public: bytes, message: bytes) -> bytes:
+    return hashlib.blake2b(message, digest_size=64, key=public).digest()
+
+
+def quick_signatures() -> None:
+    """From here on, in this process, signatures are hashes."""
+
+    def verify(public: bytes, signature: bytes, message: bytes) -> bool:
+        return signature == quick_signature(public, message)
+
+    protocol.verify = records.verify = verify
+    global make_identity
+    make_identity = QuickIdentity.from_seed
+
+
+make_identity = Identity.from_seed
+
+
+class SimNode(DhtNode):
+    """Our node with its sockets in the air."""
+
+    def __init__(self, identity: Identity, ip: str, rng: random.Random, **options: Any) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(
+            identity, host=ip, port=PORT, clock=lambda: EPOCH + loop.time(), rng=rng, **options
+        )
+        self.identity = identity
+        self.ip = ip
+
+    async def _open(self, factory: Any, host: str, port: int) -> tuple[MeshProtocol, int]:
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_datagram_endpoint(factory, local_addr=(host, port))
+        return protocol, int(transport.get_extra_info("sockname")[1])
+
+
+class Ours:
+    """This project's DHT."""
+
+    name = "ours"
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+
+    def node(self, number: int, **options: Any) -> SimNode:
+        seed = self._rng.randbytes(32)
+        rng = random.Random(seed)
+        return SimNode(make_identity(seed), address_of(number), rng, **options)
+
+    async def start(self, number: int, neighbours: list[str]) -> SimNode:
+        node = self.node(number)
+        await node.__aenter__()
+        if neighbours:
+            await node.join([(ip, PORT) for ip in neighbours])
+        return node
+
+    async def put(self, node: SimNode, name: str) -> bool:
+        return await node.publish(record_of(node, name)) > 0
+
+    async def get(self, node: SimNode, name: str) -> bool:
+        return bool(await node.find(name, "cpu", fresh=True))
+
+    def holds(self, node: SimNode, name: str) -> bool:
+        return node._state.store.count(service_key(node.mesh, name, "cpu")) > 0
+
+    def contacts(self, node: SimNode) -> int:
+        return len(node.contacts())
+
+    async def stop(self, node: SimNode) -> None:
+        await node.__aexit__(None, None, None)
+
+
+def record_of(node: SimNode, kind: str, lifetime: int = 120, **more: Any) -> Record:
+    """A signed record of a producer at this node."""
+    now = EPOCH + asyncio.get_running_loop().time()
+    fields: dict[str, Any] = {
+        "engine": "echo", "routes": (Direct(node.ip, PORT),), "slots": 2, "idle": 1,
+        "sequence": int(now * 1000), "issued": int(now), "expires": int(now) + lifetime, **more,
+    }  # fmt: skip
+    return sign(node.identity, Record(node.identity.public, node.mesh, kind, "cpu", **fields))
