@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))  # Hz
+VOWEL_SECONDS = 0.18
+PITCH, BANDWIDTH = 120.0, 120.0  # Hz
+FORMANT_GAINS = (1.0, 0.5, 0.33)
 DEFAULT_NAMES = ("", "default")  # what a client says that has to name something
 
 
@@ -40,6 +44,20 @@ def languages(tags: Iterable[str]) -> tuple[str, ...]:
     """
     primary = tuple(dict.fromkeys(map(primary_tag, tags)))
     return primary if len(primary) <= limits.MAX_LANGUAGES else ()
+
+
+def babble(seconds: float, rate: int) -> NDArray[np.float32]:
+    """Vowels, one after the other: what a recogniser has as much work with as with speech."""
+    import numpy
+
+    t = numpy.arange(int(seconds * rate)) / rate
+    formants = numpy.array(VOWELS)[(t / VOWEL_SECONDS).astype(int) % len(VOWELS)]
+    sound = numpy.zeros_like(t)
+    for pitch in numpy.arange(PITCH, max(map(max, VOWELS)) + 2 * BANDWIDTH, PITCH):
+        gain = numpy.exp(-(((pitch - formants) / BANDWIDTH) ** 2)) @ FORMANT_GAINS
+        sound += gain * numpy.sin(2 * numpy.pi * pitch * t)
+    loudness = 0.2 * numpy.abs(numpy.sin(numpy.pi * t / VOWEL_SECONDS))
+    return (sound * loudness).astype(numpy.float32)
 
 
 async def speaking(engine: speech.Speaker, text: str) -> float:

@@ -69,7 +69,9 @@ class PocketSphinx:
         except errors.Failed as exc:
             fix = "pip install --force-reinstall pocketsphinx"
             raise errors.EngineUnavailable(str(exc), fix) from exc
-        speed = await measure.hearing(self, _hum(self.rate * SELF_TEST_SECONDS))
+        babble = measure.babble(SELF_TEST_SECONDS, self.rate)
+        await measure.hearing(self, babble)  # the first time is slower
+        speed = await measure.hearing(self, babble)
         self.ability = speech.Ability(
             *(self.service, self.ability.backend, self.name, (MODEL,), (LANGUAGE,), speed)
         )
@@ -130,10 +132,3 @@ def _segment(words: list[tuple[str, float, float, float]], offset: float) -> spe
     )
     text = " ".join(word.text for word in placed)
     return speech.Segment(text, placed[0].start, placed[-1].end, placed, LANGUAGE)
-
-
-def _hum(samples: int) -> NDArray[np.float32]:
-    """Something that is not silence, to measure with."""
-    import numpy
-
-    return numpy.random.default_rng(0).normal(0, 0.1, samples).astype(numpy.float32)

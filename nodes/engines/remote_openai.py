@@ -110,10 +110,7 @@ class Transcriber(_Elsewhere):
                 yield segment
 
     async def _measure(self) -> float:
-        import numpy
-
-        hum = numpy.random.default_rng(0).normal(0, 0.05, PROBE_SECONDS * self.rate)
-        return await measure.hearing(self, hum.astype(numpy.float32))
+        return await measure.hearing(self, measure.babble(PROBE_SECONDS, self.rate))
 
     def _form(self, file: bytes, request: speech.TranscriptionRequest) -> aiohttp.FormData:
         form = aiohttp.FormData()

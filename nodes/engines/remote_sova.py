@@ -102,10 +102,7 @@ class Transcriber(_Elsewhere):
                 yield speech.Segment(text, round(start / self.rate, 2), round(end / self.rate, 2))
 
     async def _probe(self) -> float:
-        import numpy
-
-        hum = numpy.random.default_rng(0).normal(0, 0.05, PROBE_SECONDS * self.rate)
-        return await measure.hearing(self, hum.astype(numpy.float32))
+        return await measure.hearing(self, measure.babble(PROBE_SECONDS, self.rate))
 
     def _text(self, answer: Any) -> str:
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import time
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -133,14 +134,10 @@ class FasterWhisper:
 
     def _measure(self) -> float:
         """Seconds of audio per second of work; it warms the model as well."""
-        import time
-
-        import numpy
-
-        noise = numpy.random.default_rng(0).normal(0, 0.1, SELF_TEST_SECONDS * self.rate)
+        babble = measure.babble(SELF_TEST_SECONDS, self.rate)
         began = time.monotonic()
         segments, _ = self._model.transcribe(
-            noise.astype(numpy.float32),
+            babble,
             language=TRANSLATES_INTO,
             temperature=0.0,
             max_new_tokens=SELF_TEST_TOKENS,
