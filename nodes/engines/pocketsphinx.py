@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NOISE = 10  # standard deviation, in steps of 16 bits: 70 dB below full scale
 LANGUAGE, MODEL = "en", "en-us"
 TOO_NEW = (3, 14)  # there is no wheel for this Python and later ones
-SELF_TEST_SECONDS = 3
+SELF_TEST_SECONDS = 2
 
 
 class PocketSphinx:

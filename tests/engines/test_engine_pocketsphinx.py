@@ -11,6 +11,7 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from numpy.typing import NDArray
 
 from nodes.engines.espeak import EspeakNg
@@ -20,28 +21,26 @@ from privox_dht import audio, errors, speech
 
 pytest.importorskip("pocketsphinx")
 pytest.importorskip("espeakng_loader")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 Request = speech.TranscriptionRequest
 ANY = Request()
 SENTENCE = "we will go to the market and buy some bread"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine() -> AsyncIterator[PocketSphinx]:
+    """One for all tests: whatever one of them does to it, it must be there for the next."""
     engine = PocketSphinx()
     await engine.start()
     yield engine
     await engine.close()
 
 
-@pytest.fixture(scope="module")
-def spoken() -> NDArray[np.float32]:
-    return asyncio.run(_speak(SENTENCE))
-
-
-async def _speak(text: str) -> NDArray[np.float32]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def spoken() -> NDArray[np.float32]:
     voice = EspeakNg()
     await voice.start()
-    sounds = [sound async for sound in voice.speak(speech.SpeechRequest(text))]
+    sounds = [sound async for sound in voice.speak(speech.SpeechRequest(SENTENCE))]
     await voice.close()
     pcm = b"".join(sound.pcm for sound in sounds)
     return audio.decode(audio.wav(pcm, sounds[0].rate), PocketSphinx.rate)
@@ -174,5 +173,5 @@ async def test_there_is_no_gpu_for_it() -> None:
         PocketSphinx.check("gpu")
 
 
-def test_a_word_is_spelled_without_the_number_of_its_pronunciation() -> None:
+async def test_a_word_is_spelled_without_the_number_of_its_pronunciation() -> None:
     assert [spelled(entry) for entry in ("read", "read(2)")] == ["read", "read"]
