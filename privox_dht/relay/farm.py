@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -118,6 +119,16 @@ class Farm:
             async with asyncio.timeout(seconds):
                 await self._exchange.quiet.wait()
 
+    @property
+    def held(self) -> int:
+        """Bytes that wait in memory for readers."""
+        return self._exchange.board.calls.held
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Why connections were dropped or refused, counted by one word."""
+        return self._exchange.counts
+
     def stats(self) -> dict[str, int | dict[str, int]]:
         """How it is, in numbers; nothing in it says who called whom."""
         board = self._exchange.board
@@ -129,8 +140,8 @@ class Farm:
             "calls_total": board.calls.total,
             "connections": board.connections,
             "carried_bytes": carried,
-            "held_bytes": board.calls.held,
-            "dropped": dict(self._exchange.counts),
+            "held_bytes": self.held,
+            "dropped": dict(self.dropped),
         }
 
     async def _watching(self) -> None:

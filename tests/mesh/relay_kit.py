@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, FarmAt, Parking, Parkings, Patience
+from privox_dht.relay import Farm, FarmAt, Parking, Parkings, Patience, wire
 
 LOCAL = "127.0.0.1"
 # As `Patience` has it, but in the time a test has.
@@ -284,6 +284,30 @@ class Raw:
         self.writer.transport.abort()
 
 
+def call_to(producer: Identity) -> bytes:
+    """A client's first words."""
+    return f"CONNECT {producer.peer_id}.privox:443 HTTP/1.1\r\n\r\n".encode()
+
+
 def call_for(served: Served) -> bytes:
     """A client's first words."""
-    return f"CONNECT {served.identity.peer_id}.privox:443 HTTP/1.1\r\n\r\n".encode()
+    return call_to(served.identity)
+
+
+async def bare_producer(
+    farm: Farm, key: Identity, me: Identity, lines: int = 1
+) -> tuple[Raw, list[Raw]]:
+    """A producer made by hand: its control line, and parked lines that the test holds."""
+    nonce = bytes(wire.NONCE)
+    control = await connect(farm)
+    control.say(wire.control(nonce))
+    theirs = bytes.fromhex((await control.line()).split()[1].decode())
+    control.say(wire.say(wire.prove(me, key.public, theirs, nonce, bytes(wire.INSTANCE))))
+    assert (await control.line()).startswith(b"granted")
+    held = []
+    for _ in range(lines):
+        line = await connect(farm)
+        line.say(wire.park((await control.line()).split()[1].decode()))
+        held.append(line)
+    await until(lambda: farm.stats()["parked"] == lines)
+    return control, held

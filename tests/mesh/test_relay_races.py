@@ -13,7 +13,9 @@ from relay_kit import (
     HURRY,
     Raw,
     at,
+    bare_producer,
     call_for,
+    call_to,
     connect,
     farm_of,
     get,
@@ -28,27 +30,6 @@ from privox_dht.identity import Identity
 from privox_dht.relay import FarmTerms, Patience, wire
 
 FARM = Identity.generate()
-NONCE = bytes(32)
-
-
-async def bare_producer(farm: object, me: Identity, lines: int = 1) -> tuple[Raw, list[Raw]]:
-    """A producer made by hand: its control line, and parked lines that the test holds."""
-    control = await connect(farm)  # type: ignore[arg-type]
-    control.say(wire.control(NONCE))
-    theirs = bytes.fromhex((await control.line()).split()[1].decode())
-    control.say(wire.say(wire.prove(me, FARM.public, theirs, NONCE, bytes(8))))
-    assert (await control.line()).startswith(b"granted")
-    held = []
-    for _ in range(lines):
-        line = await connect(farm)  # type: ignore[arg-type]
-        line.say(wire.park((await control.line()).split()[1].decode()))
-        held.append(line)
-    await until(lambda: farm.stats()["parked"] == lines)  # type: ignore[attr-defined]
-    return control, held
-
-
-def call_to(me: Identity) -> bytes:
-    return f"CONNECT {me.peer_id}.privox:443 HTTP/1.1\r\n\r\n".encode()
 
 
 def reset(raw: Raw) -> None:
@@ -62,7 +43,7 @@ async def test_a_hundred_simultaneous_calls_never_share_a_line() -> None:
     """The worst bug of an older system: two callers were given one producer."""
     me = Identity.generate()
     async with farm_of(FARM) as farm:
-        control, lines = await bare_producer(farm, me, 3)
+        control, lines = await bare_producer(farm, FARM, me, 3)
         calls = [await connect(farm) for _ in range(100)]
         for number, call in enumerate(calls):
             call.say(call_to(me) + b"I am %03d" % number)
@@ -80,7 +61,7 @@ async def test_claim_crosses_hangup(how: object) -> None:
     """A line hangs up in the instant a call claims it: the call ends, and nobody waits."""
     me = Identity.generate()
     async with farm_of(FARM, patience=Patience(first_byte=0.3)) as farm:
-        control, lines = await bare_producer(farm, me, 3)
+        control, lines = await bare_producer(farm, FARM, me, 3)
         call = await connect(farm)
         for line in lines:
             how(line)  # type: ignore[operator]
@@ -105,7 +86,7 @@ async def test_client_hangs_up_before_it_is_put_through() -> None:
 async def test_park_crosses_the_loss_of_the_control_line() -> None:
     me = Identity.generate()
     async with farm_of(FARM) as farm:
-        control, _ = await bare_producer(farm, me, 0)
+        control, _ = await bare_producer(farm, FARM, me, 0)
         token = (await control.line()).split()[1].decode()
         line = await connect(farm)
         control.close()
@@ -119,7 +100,7 @@ async def test_gone_crosses_claimed() -> None:
     """The producer gives a line up that a call has just claimed: the call keeps it."""
     me = Identity.generate()
     async with farm_of(FARM) as farm:
-        control, (line,) = await bare_producer(farm, me, 1)
+        control, (line,) = await bare_producer(farm, FARM, me, 1)
         await control.line(), await control.line()
         token = (await control.line()).split()[1]
         call = await connect(farm)
@@ -137,7 +118,7 @@ async def test_the_clients_first_words_may_come_with_its_request() -> None:
     """A client that does not wait for the 200 loses nothing."""
     me = Identity.generate()
     async with farm_of(FARM) as farm:
-        control, (line,) = await bare_producer(farm, me, 1)
+        control, (line,) = await bare_producer(farm, FARM, me, 1)
         call = await connect(farm)
         call.say(call_to(me) + b"x" * 60_000)
         assert await line.reader.readexactly(60_000) == b"x" * 60_000
@@ -148,7 +129,7 @@ async def test_the_clients_first_words_may_come_with_its_request() -> None:
 async def test_the_last_words_of_a_producer_that_hangs_up_reach_the_client() -> None:
     me = Identity.generate()
     async with farm_of(FARM) as farm:
-        control, (line,) = await bare_producer(farm, me, 1)
+        control, (line,) = await bare_producer(farm, FARM, me, 1)
         call = await connect(farm)
         call.say(call_to(me) + b"x")
         assert (await call.head()).startswith(b"HTTP/1.1 200")

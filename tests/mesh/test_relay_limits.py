@@ -1,0 +1,149 @@
+"""What one call, one producer and one farm may hold, at real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from relay_kit import (
+    HURRY,
+    LOCAL,
+    at,
+    bare_producer,
+    call_to,
+    connect,
+    farm_of,
+    get,
+    parked,
+    post,
+    relayed,
+    serving,
+    until,
+)
+
+from privox_dht import limits
+from privox_dht.identity import Identity
+from privox_dht.relay import FarmTerms, wire
+
+FARM = Identity.generate()
+A_MOMENT = 0.2  # seconds; for what must not happen there is nothing to wait for
+
+
+async def test_a_farm_holds_one_chunk_for_a_reader_that_does_not_read() -> None:
+    me = Identity.generate()
+    async with farm_of(FARM) as farm:
+        control, (line,) = await bare_producer(farm, FARM, me)
+        call = await connect(farm)
+        call.say(call_to(me) + b"x")
+        assert (await call.head()).startswith(b"HTTP/1.1 200")
+        call.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        line.say(bytes(30_000_000))
+        await until(lambda: farm.held > 0)
+        await asyncio.sleep(A_MOMENT)
+        assert 0 < farm.held <= limits.SPLICE_CHUNK
+        for raw in (control, line, call):
+            raw.close()
+        await until(lambda: farm.held == 0)
+
+
+async def test_readers_that_together_make_a_farm_hold_too_much_lose_their_calls() -> None:
+    me = Identity.generate()
+    terms = FarmTerms(buffered=1)  # whoever does not take everything at once is too slow
+    async with farm_of(FARM, terms=terms) as farm:
+        control, lines = await bare_producer(farm, FARM, me, 3)
+        calls = [await connect(farm) for _ in lines]
+        for call, line in zip(calls, lines, strict=True):
+            call.say(call_to(me) + b"x")
+            assert (await call.head()).startswith(b"HTTP/1.1 200")
+            call.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            line.say(bytes(30_000_000))
+        await until(lambda: farm.dropped["buffered"] == 6)
+        assert farm.held == 0
+        assert farm.stats()["calls"] == 0
+        for raw in (control, *lines, *calls):
+            raw.close()
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_uploading() -> None:
+    """A producer that refuses and hangs up must not look like one that died."""
+    me = Identity.generate()
+    async with farm_of(FARM) as farm:
+        control, (line,) = await bare_producer(farm, FARM, me)
+        call = await connect(farm)
+        call.say(call_to(me) + bytes(30_000_000))
+        assert (await call.head()).startswith(b"HTTP/1.1 200")
+        call.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await line.reader.readexactly(1_000_000)
+        line.say(b"HTTP/1.1 503 busy\r\n\r\n")
+        line.writer.write_eof()
+        await asyncio.sleep(A_MOMENT)
+        call.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await call.head()) == b"HTTP/1.1 503 busy\r\n\r\n"
+        for raw in (control, line, call):
+            raw.close()
+
+
+async def test_a_producer_keeps_its_own_bound_on_lines_whatever_the_farm_grants() -> None:
+    async with (
+        serving() as served,
+        farm_of(FARM) as farm,
+        at(served, farm, FARM, lines=2, patience=HURRY) as parking,
+    ):
+        await parking.parked(5)
+        await until(lambda: farm.stats()["parked"] == 2)
+        jobs = [asyncio.ensure_future(get(relayed(farm, served, "/forever"))) for _ in "12"]
+        await until(lambda: farm.stats()["calls"] == 2)
+        await asyncio.sleep(A_MOMENT)
+        assert farm.stats()["parked"] == 0
+        with pytest.raises(aiohttp.ClientHttpProxyError):
+            await post(relayed(farm, served, "/count"))
+        for job in jobs:
+            job.cancel()
+        await asyncio.wait(jobs)
+        await until(lambda: farm.stats()["parked"] == 2)
+
+
+async def test_a_line_that_is_claimed_and_stays_silent_is_given_up_by_the_producer() -> None:
+    """The farm should have dropped it; this one does not."""
+    dropped: asyncio.Queue[bytes] = asyncio.Queue()
+    control: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"PARK"):
+            token = head.split()[1].decode()
+            control[0].write(wire.say(("parked", token)) + wire.say(("claimed", token)))
+            dropped.put_nowait(await reader.read())
+        else:
+            control.append(writer)
+            nonce = bytes.fromhex(head.split()[1].decode())
+            writer.write(wire.say(wire.challenge(FARM, nonce, bytes(32))))
+            await reader.readline()
+            tokens = b"".join(wire.say(("token", f"{n:032x}")) for n in range(2))
+            writer.write(b"granted 2 2\n" + tokens)
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, LOCAL, 0)
+    server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    async with (
+        serving() as served,
+        at(served, server, FARM, patience=HURRY),  # type: ignore[arg-type]
+    ):
+        async with asyncio.timeout(5):
+            assert [await dropped.get(), await dropped.get()] == [b"", b""]
+    server.close()
+
+
+async def test_a_call_may_last_no_longer_than_the_terms_say() -> None:
+    terms = FarmTerms(call_seconds=1)
+    async with (
+        serving() as served,
+        farm_of(FARM, terms=terms) as farm,
+        parked(served, farm, FARM),
+    ):
+        with pytest.raises(aiohttp.ClientError):
+            await get(relayed(farm, served, "/forever"))
+        await until(lambda: farm.stats()["parked"] == 3 and farm.stats()["calls"] == 0)
+        assert farm.dropped["seconds"] >= 2  # the client may have tried again
