@@ -88,13 +88,13 @@ def make_engine(
     if not what:
         engine_class = _best(service, backend)
     elif what.startswith(("http://", "https://")):
-        from nodes.engines import remote
+        from nodes.engines.remote import openai_engine
 
-        return remote.openai_engine(service, backend, what)
+        return openai_engine(service, backend, what)
     elif ADDRESS.fullmatch(what) and name not in known(service):
-        from nodes.engines import remote
+        from nodes.engines.remote import sova_engine
 
-        return remote.sova_engine(service, backend, what)
+        return sova_engine(service, backend, what)
     else:
         engine_class = find(service, name)
         engine_class.check(backend)
