@@ -95,7 +95,7 @@ class _Job:
     started: float
     attempts: list[Attempt] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)  # peer ids not to be asked again for this job
-    deaths: int = 0
+    died: set[str] = field(default_factory=set)  # peer ids that were lost after they took the job
     refusals: list[Refused] = field(default_factory=list)
 
     @property
@@ -106,9 +106,9 @@ class _Job:
         """The error that ends this job before everybody was asked, if there is one."""
         if len(self.refusals) >= limits.MAX_BELIEVED:
             return self.refusals[0]
-        if self.deaths >= limits.MAX_DEATHS:
+        if len(self.died) >= limits.MAX_DEATHS:
             return AllFailed(
-                f"{self.deaths} producers died on this job, so it is not given to another: "
+                f"{len(self.died)} producers died on this job, so it is not given to another: "
                 + self.story(),
                 self.attempts,
             )
@@ -234,13 +234,14 @@ class Caller:
             try:
                 value = await work(endpoint, record)
             except Busy as exc:
+                job.gone.discard(record.peer_id)  # whatever broke before, it lives
                 self.manners.busy(record.peer_id, self._clock(), exc.retry_after)
                 self._note(job, record, route, "busy", str(exc), self._clock() - began)
                 if not isinstance(exc, NoLine):
                     return None
             except JobError as exc:
                 self._note(job, record, route, exc.outcome, str(exc), self._clock() - began)
-                if self._is_over(job, record, exc):
+                if self._is_over(job, record, exc, relayed=endpoint.proxy is not None):
                     return None
             else:
                 self.manners.good(record.peer_id)
@@ -249,7 +250,7 @@ class Caller:
                 return Done(value, record, route, seconds, tuple(job.attempts))
         return None
 
-    def _is_over(self, job: _Job, record: Record, exc: JobError) -> bool:
+    def _is_over(self, job: _Job, record: Record, exc: JobError, *, relayed: bool) -> bool:
         """Remember what a producer did; whether its other routes are not worth trying."""
         job.gone.add(record.peer_id)
         match exc:
@@ -258,8 +259,8 @@ class Caller:
                 return True
             case Lost(begun=True):
                 self.manners.lost(record.peer_id, self._clock())
-                job.deaths += 1
-                return True
+                job.died.add(record.peer_id)
+                return not relayed  # the farm may be what died: its other routes first
             case Lost():
                 self.manners.lost(record.peer_id, self._clock())
                 return False

@@ -104,6 +104,12 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             self.end()
         return self.closest()
 
+    @property
+    def met_silence(self) -> bool:
+        """Too few answered for "nothing" to be an answer."""
+        silent = any(candidate.state in (SLOW, DEAD) for candidate in self.order)
+        return silent and self._answers < limits.HOLDERS
+
     def closest(self) -> list[Candidate]:
         """The closest nodes that answered."""
         answered = (candidate for candidate in self.order if candidate.state == ANSWERED)
@@ -172,7 +178,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     def _worth_waiting(self) -> bool:
         """Whether a late answer could still matter: nothing was found, and somebody is late."""
-        if self.want and self.holders:
+        if self.want and (self.holders or self._answers >= limits.HOLDERS):
             return False
         if not self.want and self._answers:
             return False

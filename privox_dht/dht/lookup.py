@@ -126,8 +126,8 @@ class Lookups:
     async def _crawl(self, base: bytes, key: bytes, want: int) -> MeshCrawl:
         crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
         await crawl.find()
-        if self._state.reserved and not crawl.holders:  # then rather ask those as well
-            self._state.reserved.clear()
+        if not crawl.holders and (self._state.reserved or crawl.met_silence):
+            self._state.reserved.clear()  # then rather ask those as well, and the silent ones again
             crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
             await crawl.find()
         return crawl

@@ -147,11 +147,17 @@ class NodeState:
 
     def observed(self) -> list[Address]:
         """Our own addresses, as two or more neighbours see them, best first. In a public mesh a
-        /24 or /56 has one vote."""
+        /24 or /56 has one vote. They need agree on the IP only (a symmetric NAT shows each of
+        them another port); the port is the one that most saw."""
+        hosts: Counter[str] = Counter()
+        ports: dict[str, int] = {}
+        for (ip, port), count in self._votes.most_common():
+            hosts[ip] += count
+            ports.setdefault(ip, port)
         return [
-            address
-            for address, count in self._votes.most_common()
-            if count >= 2 and is_usable(address[0], self.private is not False)
+            (ip, ports[ip])
+            for ip, count in hosts.most_common()
+            if count >= 2 and is_usable(ip, self.private is not False)
         ]
 
     def clock_offset(self) -> float | None:
