@@ -2,9 +2,10 @@
 
     connect       CONNECT_TIMEOUT   TCP, the farm's answer, TLS, the key
     offer         OFFER_TIMEOUT     headers are out; the 100-continue, or a refusal
-    upload        SILENCE           from one piece taken to the next
-    wait          SILENCE           the body is out; headers of the answer (ours begin at once)
-    answer        SILENCE           from one piece of it to the next
+    upload        SILENCE           from one piece taken to the next, until the answer begins: our
+                                    own servers begin it with the 100, and beat from then on
+    wait          SILENCE           a small body is out; headers of the answer
+    answer        SILENCE           from one piece of it, or beat, to the next
 
 A connection that was kept from an earlier job may turn out to be closed when it is used: then
 nothing was heard on it, and the request is sent once more on a fresh one.
@@ -43,6 +44,7 @@ class Call:
     phase: str = CONNECT
     begun: bool = False  # the server took the job
     reused: bool = False  # it went out on a connection kept from earlier
+    broken: JobError | None = None  # why the upload could not go on, on our side
     timer: asyncio.Timeout | None = field(default=None, repr=False)
 
     @property
@@ -112,6 +114,8 @@ async def pieces(call: Call, response: aiohttp.ClientResponse, most: int) -> Asy
             total += len(piece)
             if total > most:
                 raise BadMessage("size", f"the answer is larger than {most} bytes")
+        if call.broken:
+            raise call.broken
         if piece:
             yield piece
 
@@ -179,6 +183,8 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
     if body is not None:
         headers["Content-Type"] = body.content_type
         headers["Content-Length"] = str(body.size)
+        if call.asks_first:
+            headers["Accept"] = "text/event-stream"  # from now on, please: see `door.wants_beats`
         data = _counted(call, body) if body.large else await body.whole()
     with translated(call):
         async with asyncio.timeout(None) as call.timer:
@@ -203,8 +209,12 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
 
 
 async def _counted(call: Call, body: Body) -> AsyncGenerator[bytes]:
-    async for piece in body.pieces(call.sent):
-        yield piece
+    try:
+        async for piece in body.pieces(call.sent):
+            yield piece
+    except JobError as exc:
+        call.broken = exc
+        raise
     call.sent_all()
 
 

@@ -2,7 +2,8 @@
 
 client -> headers    too many, an encoding, a size above the bound, a strange Expect: refused,
                      and nothing of the body was read
-server -> 100-continue, when the client asked and has its slot
+server -> 100-continue, when the client asked and has its slot; and if it accepts an event
+                stream, the beginning of the answer at once, with beats during the upload
 """
 
 from __future__ import annotations
@@ -77,6 +78,12 @@ async def decline(request: web.BaseRequest, answer: web.Response) -> web.StreamR
 def asks_first(request: web.BaseRequest) -> bool:
     """Whether the client waits for our word before it sends its body."""
     return "Expect" in request.headers and request.version >= (1, 1)
+
+
+def wants_beats(request: web.BaseRequest) -> bool:
+    """Whether the client wants signs of life during its upload already. A body can be under way
+    for long after its sender let go of it, and nothing else would tell that from death."""
+    return asks_first(request) and "text/event-stream" in request.headers.get("Accept", "")
 
 
 def no_such_page(method: str, path: str, known: set[str]) -> Refused:

@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from privox_dht import transcript
-from privox_dht.api import asked, events
+from privox_dht.api import asked, door, events
 from privox_dht.api.answers import Stream, reply
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.faults import error_of, status_of
@@ -27,7 +27,7 @@ from privox_dht.api.sound import SoundFile, file_format
 from privox_dht.api.steady import steady
 from privox_dht.api.upload import Upload, read_form, read_json
 from privox_dht.errors import JobError
-from privox_dht.speech import STT, TTS, Ability, Listening, Provider, Segment
+from privox_dht.speech import STT, TTS, Ability, Listening, Provider, Segment, TranscriptionRequest
 
 ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 
@@ -67,17 +67,40 @@ class Desk:
         self, request: web.BaseRequest, job: Job, *, translate: bool
     ) -> web.StreamResponse:
         with closing(Upload(self._bounds.in_memory)) as upload:
-            fields = await read_form(request, self._bounds, upload)
-            wanted = asked.transcription(fields, translate=translate)
-            r = wanted.request
-            abilities = choose(self._provider.abilities(), STT, model=r.model, language=r.language)
-            headers = _who(abilities, "")
-            heard = self._provider.transcribe(await upload.finished(), r)
+            stream = Stream(request, self._bounds.answer_stall)
+            if door.wants_beats(request):
+                await stream.open(events.CONTENT_TYPE, {})
+                return await self._tell(stream, job, self._all_of_it(request, upload, translate))
+            wanted = await self._question(request, upload, translate)
+            heard = self._provider.transcribe(await upload.finished(), wanted.request)
+            headers = _who(self._able(wanted.request), "")
             if wanted.stream:
-                stream = Stream(request, self._bounds.answer_stall)
                 await stream.open(events.CONTENT_TYPE, headers)
                 return await self._tell(stream, job, _text_events(heard))
             return await _whole(heard, wanted, headers)
+
+    async def _question(
+        self, request: web.BaseRequest, upload: Upload, translate: bool
+    ) -> asked.WantedText:
+        """Read the upload to its end; what is asked about it, if somebody here can answer."""
+        fields = await read_form(request, self._bounds, upload)
+        wanted = asked.transcription(fields, translate=translate)
+        self._able(wanted.request)
+        return wanted
+
+    def _able(self, wanted: TranscriptionRequest) -> list[Ability]:
+        return choose(self._provider.abilities(), STT, model=wanted.model, language=wanted.language)
+
+    async def _all_of_it(
+        self, request: web.BaseRequest, upload: Upload, translate: bool
+    ) -> AsyncGenerator[bytes]:
+        """The upload and the answer to it as one stream: nothing is said during the upload, and so
+        a beat goes out every now and then; what is wrong with it is said as an event too."""
+        wanted = await self._question(request, upload, translate)
+        heard = self._provider.transcribe(await upload.finished(), wanted.request)
+        async with aclosing(_text_events(heard)) as told:
+            async for piece in told:
+                yield piece
 
     async def _tell(
         self, stream: Stream, job: Job, pieces: AsyncGenerator[bytes]

@@ -17,6 +17,7 @@ import pytest
 from api_kit import RATE, Counting, clip, until
 
 from privox_dht import limits
+from privox_dht.api.bounds import Bounds
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.api.events import BEAT, event
 from privox_dht.api.server import SpeechServer
@@ -73,7 +74,9 @@ async def say(client: SpeechClient, endpoint: Endpoint, text: str, format: str =
 
 @asynccontextmanager
 async def stranger(
-    talk: Talk, context: ssl.SSLContext | None = None, plain: bool = False
+    talk: Talk,
+    context: ssl.SSLContext | None = None,
+    plain: bool = False,
 ) -> AsyncIterator[int]:
     """A server that talks as the test says; our key unless told otherwise."""
     talks: set[asyncio.Task[None]] = set()
@@ -297,13 +300,17 @@ async def test_a_redirect_is_not_followed(client: SpeechClient, server: SpeechSe
 
 
 @asynccontextmanager
-async def farm(to: int, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> AsyncIterator[int]:
-    """A CONNECT proxy that leads to one port, whatever was asked for."""
+async def farm(
+    to: int, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n", pause: float = 0.0
+) -> AsyncIterator[int]:
+    """A CONNECT proxy that leads to one port, whatever was asked for, 16 KiB in every `pause`."""
 
     async def splice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
+        while data := await reader.read(16_384):
             writer.write(data)
             await writer.drain()
+            if len(data) > 1000:
+                await asyncio.sleep(pause)
         writer.close()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -501,6 +508,22 @@ async def test_an_upload_that_nobody_takes_is_a_loss_in_time(
         assert time.monotonic() - begun < 3
         assert caught.value.begun
         assert told[-1] < 50_000_000
+
+
+async def test_a_slow_upload_is_no_stalled_one(
+    client: SpeechClient, provider: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes three times the silence that would end it, most of that after all of it has gone
+    from our hands: buffers on the way are large."""
+    monkeypatch.setattr(limits, "SILENCE", 0.5)
+    bounds = Bounds(heartbeat=0.1)
+    async with (
+        SpeechServer(provider, host="127.0.0.1", tls=ME.server_context(), bounds=bounds) as server,
+        farm(server.port, pause=0.06) as port,
+    ):
+        begun = time.monotonic()
+        assert await hear(client, relayed(port), clip(12)) != []
+        assert time.monotonic() - begun > 1.2
 
 
 async def test_silence_after_a_small_upload_is_a_loss_in_time(

@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 from api_kit import Counting, Raw, ask, clip, field, form, head, until
 

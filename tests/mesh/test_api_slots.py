@@ -82,6 +82,44 @@ async def test_go_ahead_comes_once_there_is_a_slot_and_the_log_says_begun(
     assert provider.held == 0
 
 
+async def test_beats_come_during_the_upload_for_whoever_accepts_events(
+    server: SpeechServer, provider: Counting
+) -> None:
+    async with Raw.to(server.port) as raw:
+        asks = {"Expect": "100-continue", "Accept": "text/event-stream"}
+        await raw.send(head(STT, len(BODY), **asks) + BODY[:100])
+        block = b""
+        async with asyncio.timeout(1):
+            while block.count(b"\r\n:\n\n\r\n") < 2:  # chunks that are comments
+                block += await raw.reader.read(1000)
+        assert block.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+        await raw.send(BODY[100:])
+        assert b"16000 samples" in await raw.reader.readuntil(b"transcript.text.done")
+    assert await served_again(server, provider)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "code"),
+    [
+        (b"no form at all" * 1000, 400, "broken_form"),
+        (b"", 408, "too_slow"),
+        (form(field("file", clip(0.1), "a.wav"), field("model", "none")), 404, "model_not_found"),
+    ],
+)
+async def test_after_the_first_beat_a_refusal_is_an_event(
+    server: SpeechServer, provider: Counting, rest: bytes, status: int, code: str
+) -> None:
+    async with Raw.to(server.port) as raw:
+        asks = {"Expect": "100-continue", "Accept": "text/event-stream"}
+        await raw.send(head(STT, len(rest) or 1000, **asks))
+        assert (await raw.answer()).status == 100
+        await raw.send(rest)
+        answer = (await raw.answer()).body.decode()
+        assert f'"status":{status}' in answer and f'"code":"{code}"' in answer
+        assert await served_again(server, provider)
+    assert server.jobs.outcomes["refused"] == 1
+
+
 @pytest.mark.parametrize("expect", [True, False])
 async def test_a_client_that_never_sends_loses_its_slot(
     server: SpeechServer, provider: Counting, expect: bool
@@ -189,7 +227,7 @@ async def test_a_client_that_stops_reading_its_answer_lets_go_of_its_slot(
 ) -> None:
     body = b'{"input": "%s", "response_format": "pcm", "speed": 0.25}' % (b"a " * 2000)
     async with Raw.to(server.port) as raw:
-        raw.writer.transport.pause_reading()
+        raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await raw.send(head(TTS, len(body), "application/json") + body)
         await until(lambda: provider.held == 1)
         await until(lambda: provider.held == 0, within=10)
