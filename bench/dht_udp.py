@@ -27,10 +27,12 @@ import psutil
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from kademlia.network import Server  # noqa: E402 - found only now
+from kademlia.node import Node  # noqa: E402
 from kademlia.protocol import KademliaProtocol  # noqa: E402
 from sim.worlds import VALUE  # noqa: E402
 
-from privox_dht.dht import DhtNode  # noqa: E402
+from privox_dht import limits  # noqa: E402
+from privox_dht.dht import DhtNode, wire  # noqa: E402
 from privox_dht.identity import Identity  # noqa: E402
 from privox_dht.records import Direct, Record, sign  # noqa: E402
 
@@ -38,6 +40,7 @@ HOST = "127.0.0.1"
 FIRST_PORT = 21_000  # stock does not tell which port it got
 PAUSE = 2.0  # seconds after joining: what was begun has ended
 GETS = 300
+RPCS = 1_000
 
 
 class Stock:
@@ -74,6 +77,10 @@ class Stock:
     async def get(self, server: Any, name: str) -> bool:
         return bool(await server.get(name))
 
+    async def rpc(self, node: Any, other: Any, target: bytes) -> bool:
+        asked = Node(other.node.id, HOST, other.at)
+        return bool((await node.protocol.call_find_node(asked, Node(target)))[0])
+
     def count(self, nodes: list[Any]) -> int:
         return self.rpcs
 
@@ -101,6 +108,14 @@ class Ours:
     async def get(self, node: Any, name: str) -> bool:
         return bool(await node.find(name, "cpu", fresh=True))
 
+    async def rpc(self, node: Any, other: Any, target: bytes) -> bool:
+        protocol = next(iter(node._protocols.values()))
+        there = (HOST, other.port)
+        found = await protocol.call(
+            there, "find", [target, 0, -1], wire.read_found, size=limits.FIND_SIZE
+        )
+        return found is not None
+
     def count(self, nodes: list[Any]) -> int:
         return sum(node._state.counts["asked"] for node in nodes)
 
@@ -125,6 +140,7 @@ async def measure(world: Any, count: int) -> dict[str, Any]:
     memory = (resident() - before) / count / 1024
     puts = await series(world, nodes, rng, world.put)
     gets = await series(world, nodes, rng, world.get)
+    rpc = await bare(world, nodes, rng)
     for node in nodes:
         await world.stop(node)
     await asyncio.sleep(0.1)
@@ -132,9 +148,23 @@ async def measure(world: Any, count: int) -> dict[str, Any]:
         "nodes": count,
         "boot_s": round(boot, 2),
         "kb_per_node": round(memory, 1),
+        "rpc_cpu_us": rpc,
         **{f"put_{name}": value for name, value in puts.items()},
         **{f"get_{name}": value for name, value in gets.items()},
     }
+
+
+async def bare(world: Any, nodes: list[Any], rng: random.Random) -> float:
+    """Processor time of one request for contacts and its answer, both ends, in microseconds: the
+    best of three, since others use this machine too."""
+    best = float("inf")
+    for _ in range(3):
+        pairs = [(*rng.sample(nodes, 2), rng.randbytes(20)) for _ in range(RPCS)]
+        busy = time.process_time()
+        for pair in pairs:
+            await world.rpc(*pair)
+        best = min(best, time.process_time() - busy)
+    return round(best / RPCS * 1e6, 1)
 
 
 async def series(world: Any, nodes: list[Any], rng: random.Random, call: Any) -> dict[str, Any]:

@@ -115,10 +115,11 @@ class Answers:
 
     def _closest(self, request: Request, address: Address, target: bytes, most: int) -> list[Any]:
         """The contacts closest to a target that the asker can speak to."""
+        diverse = self._state.diverse
         node, families, here = Node(target), request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:
-            found += table.find_neighbors(node, most * 2, exclude=request.sender)
+            found += table.find_neighbors(node, most << diverse, exclude=request.sender)
         found = [
             contact
             for contact in found
@@ -127,7 +128,7 @@ class Answers:
         ]
         if len(self.tables) > 1:
             found.sort(key=lambda contact: contact.long_id ^ node.long_id)
-        return spread(found, most) if self._state.diverse else found[:most]
+        return spread(found, most) if diverse else found[:most]
 
     def _put(self, request: Request, address: Address, proven: bool) -> Answer:
         state = self._state

@@ -191,13 +191,17 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
     ) -> list[Contact]:
         """The k contacts closest to `node`, closest first. Buckets are aligned ranges of ids, so
         they sort by the least distance in them."""
-        wanted, target = k or self.ksize, node.long_id
+        wanted, target, from_bytes = k or self.ksize, node.long_id, int.from_bytes
         order = sorted(self.buckets, key=lambda bucket: _least_distance(bucket.range, target))
         closest: list[Contact] = []
         for bucket in order:
-            some = [c for c in bucket.nodes.values() if c.id != exclude and c.id != node.id]
-            some.sort(key=lambda contact: contact.long_id ^ target)
-            closest += some
+            some = [
+                (from_bytes(contact.id, "big") ^ target, contact)
+                for contact in bucket.nodes.values()
+                if contact.id != exclude and contact.id != node.id
+            ]
+            some.sort()  # no two distances are equal
+            closest += [contact for _, contact in some]
             if len(closest) >= wanted:
                 break
         return closest[:wanted]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgpack
@@ -322,14 +323,15 @@ def _unpack_peers(packed: Any, octets: int) -> list[Peer]:
         raise BadMessage("shape")
     if len(packed) > size * limits.MAX_CONTACTS_IN_DATAGRAM:
         raise BadMessage("shape")
-    peers = []
-    for at in range(0, len(packed), size):
-        end = at + size
-        port = packed[end - 2] << 8 | packed[end - 1]
-        if not port:
-            raise BadMessage("contact", "port 0")
-        peers.append(Peer(packed[at : at + ID], unpack_ip(packed[at + ID : end - 2]), port))
-    return peers
+    return [_peer(packed[at : at + size]) for at in range(0, len(packed), size)]
+
+
+@lru_cache(maxsize=4096)  # the same nodes are told of again and again
+def _peer(packed: bytes) -> Peer:
+    port = packed[-2] << 8 | packed[-1]
+    if not port:
+        raise BadMessage("contact", "port 0")
+    return Peer(packed[:ID], unpack_ip(packed[ID:-2]), port)
 
 
 def _weight(arguments: list[Any]) -> int:
