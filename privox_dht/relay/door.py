@@ -16,8 +16,8 @@ from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.relay import sockets, wire
 from privox_dht.relay.calls import Call, Flow
+from privox_dht.relay.effects import Refusal
 from privox_dht.relay.exchange import Exchange
-from privox_dht.relay.switchboard import Refusal
 
 
 class Door(asyncio.Protocol):

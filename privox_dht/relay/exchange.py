@@ -19,7 +19,8 @@ from privox_dht import limits
 from privox_dht.identity import Identity
 from privox_dht.relay import sockets, wire
 from privox_dht.relay.calls import Call
-from privox_dht.relay.switchboard import Drop, Effects, Say, Switchboard
+from privox_dht.relay.effects import Drop, Effects, Say
+from privox_dht.relay.switchboard import Switchboard
 from privox_dht.relay.terms import FarmTerms, Patience, place_of
 
 if TYPE_CHECKING:

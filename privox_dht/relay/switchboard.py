@@ -16,42 +16,11 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
 from privox_dht import limits
-from privox_dht.errors import RemoteError
 from privox_dht.relay.calls import Call, Calls, Producer
+from privox_dht.relay.effects import Drop, Effects, Refusal, Say
 from privox_dht.relay.terms import FarmTerms, Patience
-from privox_dht.relay.wire import Message
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """Say this on that control line."""
-
-    to: Hashable
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Close that connection at once."""
-
-    who: Hashable
-    why: str  # one word, counted
-    gently: bool = False  # after what was said to it has left
-
-
-Effects = list[Say | Drop]
-
-
-class Refusal(RemoteError):
-    """Somebody asks for what they cannot have; `.why` is one word, `.wait` seconds to stay away."""
-
-    def __init__(self, why: str, wait: int = 0) -> None:
-        super().__init__(f"refused: {why}")
-        self.why = why
-        self.wait = wait
 
 
 class Switchboard:

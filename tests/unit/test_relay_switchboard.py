@@ -13,7 +13,8 @@ import pytest
 
 from privox_dht import limits
 from privox_dht.relay import FarmTerms, Patience
-from privox_dht.relay.switchboard import Drop, Refusal, Say, Switchboard
+from privox_dht.relay.effects import Drop, Refusal, Say
+from privox_dht.relay.switchboard import Switchboard
 
 TERMS = FarmTerms(
     producers=3,
