@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from relay_kit import LOCAL, at, farm_of, get, parked, post, relayed, serving, until
 
+from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.relay import Farm, FarmTerms, sockets
 from privox_dht.relay.door import End, Standing
@@ -97,7 +98,7 @@ async def test_a_farm_serves_on_ipv6_too() -> None:
     try:
         farm = Farm(FARM, host="::1", port=0, terms=FarmTerms(producers_per_address=1))
         await farm.__aenter__()
-    except Exception:
+    except ConfigError:
         pytest.skip("no IPv6 on loopback here")
     try:
         async with serving() as served:
