@@ -193,4 +193,4 @@ class SpeechServer:
         return reply_json({**self._provider.status(), "jobs": self.jobs.status()})
 
 
-__all__ = ["Bounds", "Job", "Jobs", "Refused", "SpeechServer"]
+__all__ = ["Bounds", "Job", "Jobs", "SpeechServer"]

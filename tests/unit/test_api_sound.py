@@ -1,0 +1,82 @@
+"""From an engine's sound to a file, and what no engine may do; no sockets here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from privox_dht.api import sound as module
+from privox_dht.api.sound import SoundFile, file_format
+from privox_dht.audio import Encoder
+from privox_dht.errors import Failed, Refused
+from privox_dht.speech import Sound
+
+
+async def sounds(*pieces: Sound) -> AsyncGenerator[Sound]:
+    for piece in pieces:
+        yield piece
+
+
+async def written(format: str, *pieces: Sound, most: float = 60.0) -> bytes:
+    file = SoundFile(format, sounds(*pieces), most)
+    return b"".join([piece async for piece in file.pieces()])
+
+
+TENTH = Sound(16_000, bytes(3200))
+
+
+async def test_pcm_is_the_sound_itself() -> None:
+    assert await written("pcm", TENTH, TENTH) == bytes(6400)
+
+
+async def test_a_file_knows_its_rate_and_its_length() -> None:
+    file = SoundFile("wav", sounds(TENTH, TENTH), 60)
+    assert [len(piece) async for piece in file.pieces()][0] == 3244
+    assert (file.rate, file.content_type) == (16_000, "audio/wav")
+    assert file.seconds == pytest.approx(0.2)
+
+
+async def test_an_engine_that_says_nothing_has_failed() -> None:
+    with pytest.raises(Failed, match="no sound"):
+        await written("wav")
+
+
+async def test_an_engine_that_changes_its_rate_has_failed() -> None:
+    with pytest.raises(Failed, match="changed its rate"):
+        await written("pcm", TENTH, Sound(22_050, b""))
+
+
+async def test_an_engine_that_goes_on_and_on_has_failed() -> None:
+    with pytest.raises(Failed, match="longer than 0 s"):
+        await written("pcm", TENTH, TENTH, TENTH, most=0.25)
+
+
+async def test_closing_the_file_closes_the_engine() -> None:
+    closed = False
+
+    async def endless() -> AsyncGenerator[Sound]:
+        nonlocal closed
+        try:
+            while True:
+                yield TENTH
+        finally:
+            closed = True
+
+    pieces = SoundFile("pcm", endless(), 60).pieces()
+    await anext(pieces)
+    await pieces.aclose()
+    assert closed
+
+
+async def test_without_a_codec_the_default_is_wav_and_a_named_format_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nothing(format: str, rate: int) -> Encoder:
+        raise Refused("cannot be written here", status=501)
+
+    monkeypatch.setattr(module, "Encoder", nothing)
+    assert await file_format("") == "wav"
+    assert await file_format("pcm") == "pcm"
+    with pytest.raises(Refused):
+        await file_format("mp3")
