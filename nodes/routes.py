@@ -25,6 +25,7 @@ class Situation:
     job_port: int
     advertised: tuple[str, ...] = ()  # IP literals from --advertise
     observed: tuple[str, ...] = ()  # our addresses as neighbours agree they see them
+    glimpsed: tuple[str, ...] = ()  # at which any one neighbour sees us
     local: tuple[str, ...] = ()  # our addresses on the interfaces towards the neighbours
     private: bool = False  # the mesh itself is on private addresses
     reachable: bool = True  # as far as is known
@@ -63,9 +64,10 @@ def is_reachable(
         return False
     if udp and tcp:
         return True
-    if not situation.observed:
+    seen = situation.observed or (situation.glimpsed if situation.private else ())
+    if not seen:
         return situation.private
-    return bool(set(situation.observed) & set(situation.local))  # no NAT changed our address
+    return bool(set(seen) & set(situation.local))  # no NAT changed our address
 
 
 def advice(situation: Situation) -> str:

@@ -53,6 +53,7 @@ class Standing:
         seen = replace(
             self._situation,
             observed=observed,
+            glimpsed=tuple(self._dht.glimpsed()),
             local=tuple(filter(None, local)),
             private=self._dht.private is not False,
             farms=self.farms,

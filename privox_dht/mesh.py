@@ -9,6 +9,7 @@ A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint, SpeechClient
+from privox_dht.audio import mend_wav
 from privox_dht.caller import Caller, Done
 from privox_dht.dht import DhtNode
 from privox_dht.errors import AllBusy, AllFailed, NoProducer, NotJoined
@@ -198,7 +200,7 @@ class Mesh:
             async for chunk in self.client.speak(endpoint, request, format):
                 audio += chunk
                 watch.spoken(len(audio))
-            return bytes(audio)
+            return _mended(audio) if format == "wav" else bytes(audio)
 
         return await self._run(
             TTS, work, watch, model=model, voice=voice, language=language, **how
@@ -236,6 +238,13 @@ class Mesh:
         if self.dht is None:
             raise self.not_joined or NotJoined("the mesh was not joined")
         return self.dht
+
+
+def _mended(streamed: bytearray) -> bytes:
+    """A WAV file whose header says how long it is: a stream's could not know."""
+    file = io.BytesIO(streamed)
+    mend_wav(file)
+    return file.getvalue()
 
 
 def _model_for(record: Record | None, model: str) -> str:

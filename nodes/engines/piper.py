@@ -58,7 +58,7 @@ class Piper:
         if importlib.util.find_spec("piper") is None:
             raise errors.EngineUnavailable("piper is not installed", INSTALL)
         if backend == "gpu":
-            import onnxruntime  # type: ignore[import-untyped]
+            import onnxruntime
 
             if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
                 raise errors.EngineUnavailable(

@@ -60,7 +60,7 @@ class FasterWhisper:
         if importlib.util.find_spec("faster_whisper") is None:
             raise errors.EngineUnavailable("faster-whisper is not installed", INSTALL)
         if backend == "gpu":
-            import ctranslate2  # type: ignore[import-untyped]
+            import ctranslate2
 
             if not ctranslate2.get_cuda_device_count():
                 raise errors.EngineUnavailable(

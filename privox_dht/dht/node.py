@@ -374,6 +374,10 @@ class DhtNode:
         """Our own addresses as two or more neighbours see them, best first."""
         return self._state.observed()
 
+    def glimpsed(self) -> list[str]:
+        """Every IP at which any neighbour sees us, agreed on or not."""
+        return self._state.glimpsed()
+
     def clock_offset(self) -> float | None:
         """How far our neighbours' clocks are ahead of ours (median, seconds)."""
         return self._state.clock_offset()

@@ -160,6 +160,10 @@ class NodeState:
             if count >= 2 and is_usable(ip, self.private is not False)
         ]
 
+    def glimpsed(self) -> list[str]:
+        """Every IP at which any neighbour sees us: enough to notice a NAT, not to publish."""
+        return list(dict.fromkeys(ip for ip, _ in self._votes))
+
     def clock_offset(self) -> float | None:
         """The median of how far our neighbours' clocks are ahead of ours, in seconds."""
         offsets = [offset for _, offset in self._views.values()]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import time
+import wave
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,8 @@ async def test_speak_and_transcribe(first, tmp_path):
         Mesh.join(at(first)) as mesh,
     ):
         audio = await mesh.speak("Good day")
+        with wave.open(io.BytesIO(audio)) as file:  # its header says how long it is
+            assert file.getnframes() == int(0.4 * 16_000)
         assert await mesh.transcribe(audio) == "0.40 seconds of sound"
         path = tmp_path / "speech.wav"
         path.write_bytes(audio)

@@ -58,6 +58,13 @@ def test_when_nobody_could_say_an_unchanged_address_means_no_nat():
     assert is_reachable(None, Situation(1, observed=("1.2.3.4",), local=("1.2.3.4",)), None, None)
 
 
+def test_in_a_private_mesh_one_neighbour_is_enough_to_notice_a_nat():
+    behind = Situation(1, glimpsed=("198.18.0.101",), local=("192.168.1.10",), private=True)
+    assert not is_reachable(None, behind, None, None)
+    beside = Situation(1, glimpsed=("192.168.1.10",), local=("192.168.1.10",), private=True)
+    assert is_reachable(None, beside, None, None)
+
+
 def test_in_a_private_mesh_nobody_seen_yet_means_reachable():
     assert is_reachable(None, Situation(1, private=True), None, None)
     assert not is_reachable(None, Situation(1, private=False), None, None)
