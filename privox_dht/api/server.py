@@ -37,7 +37,7 @@ from privox_dht.api.connections import Connections
 from privox_dht.api.jobs import Job, Jobs, log_bug
 from privox_dht.api.listener import Gate, listen
 from privox_dht.api.work import Desk
-from privox_dht.errors import Busy, JobError, Refused
+from privox_dht.errors import Busy, JobError
 from privox_dht.speech import STT, TTS, Provider
 
 log = logging.getLogger("privox.api")
