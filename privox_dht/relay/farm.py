@@ -11,6 +11,7 @@ that have proved their key and parked a line.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,11 +21,14 @@ from typing import Self
 
 from privox_dht import limits
 from privox_dht.errors import ConfigError
+from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.relay import sockets
 from privox_dht.relay.door import Door
 from privox_dht.relay.exchange import Exchange
 from privox_dht.relay.terms import FarmTerms, Patience
+
+log = logging.getLogger(__name__)
 
 LEAVE = 2.0  # seconds for dropped connections to leave the loop; they need one turn of it
 
@@ -66,7 +70,7 @@ class Farm:
         self._files = files
 
     def __repr__(self) -> str:
-        return f"<Farm {self._identity.peer_id[:8]} {self._host}:{self.port}>"
+        return f"<Farm {self._identity.peer_id[:8]} {join_host(self._host, self.port)}>"
 
     async def __aenter__(self) -> Self:
         self._exchange = Exchange(
@@ -83,7 +87,9 @@ class Farm:
                 lambda: Door(self._exchange), self._host, self.port, backlog=limits.FARM_BACKLOG
             )
         except OSError as exc:
-            why = f"a farm cannot listen on {self._host}:{self.port}: {exc.strerror or exc}"
+            why = (
+                f"a farm cannot listen on {join_host(self._host, self.port)}: {exc.strerror or exc}"
+            )
             raise ConfigError(why) from exc
         self.port = self._server.sockets[0].getsockname()[1]
         self._watch = asyncio.create_task(self._watching(), name=f"farm {self.port}")
@@ -149,7 +155,10 @@ class Farm:
         looked = self._clock()
         while True:
             await asyncio.sleep(limits.FARM_TICK)
-            self._exchange.tick()
-            if self._clock() - looked >= limits.FARM_LOOK:
-                looked = self._clock()
-                self._exchange.look()
+            try:
+                self._exchange.tick()
+                if self._clock() - looked >= limits.FARM_LOOK:
+                    looked = self._clock()
+                    self._exchange.look()
+            except Exception:  # our own mistake must not keep what is overdue for ever
+                log.exception("relay: while looking for what is overdue at %r", self)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from privox_dht import limits
 from privox_dht.errors import BadMessage
+from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.relay import sockets, wire
 from privox_dht.relay.line import Line, MakeProtocol
@@ -55,7 +56,7 @@ class Place:
     instance: bytes
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return join_host(self.host, self.port)
 
 
 class Wires(asyncio.Protocol):
