@@ -1,0 +1,131 @@
+"""The DHT in virtual time: beside stock kademlia, under attack, with nodes that come and go.
+
+No socket and no waiting: a loop whose clock jumps and a network in memory (`bench/sim`). The same
+seed gives the same run. Sizes here are small; `bench/dht_*.py` have the full ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BENCH = str(Path(__file__).resolve().parents[2] / "bench")
+sys.path.insert(0, BENCH)
+
+import dht_churn  # noqa: E402 - the benches are no package
+import dht_sim  # noqa: E402
+from sim import attacks, worlds  # noqa: E402
+
+from privox_dht import records  # noqa: E402
+from privox_dht.dht import protocol  # noqa: E402
+
+soak = [pytest.mark.soak, pytest.mark.timeout(3600)]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Signatures are hashes here, and Ed25519 again afterwards."""
+    monkeypatch.setattr(protocol, "verify", protocol.verify)
+    monkeypatch.setattr(records, "verify", records.verify)
+    monkeypatch.setattr(worlds, "make_identity", worlds.make_identity)
+    worlds.quick_signatures()
+    logging.disable(logging.CRITICAL)  # stock tells of every time-out as an error
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def rows(world: str, nodes: int, dead: list[float], **more: object) -> list[dict[str, float]]:
+    options = {"gets": 40, "seed": 3, "watch": False, **more}
+    return [result.row() for result in dht_sim.simulate(world, nodes, dead, **options)]  # type: ignore[arg-type]
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    once, again = (rows("ours", 60, [0.0, 0.3]) for _ in range(2))
+    assert once == again
+    assert once != rows("ours", 60, [0.0, 0.3], seed=4)
+
+
+@pytest.mark.timeout(120)
+def test_finding_and_publishing_take_a_fraction_of_stock_kademlias_time() -> None:
+    stock, ours = (rows(world, 150, [0.0, 0.3]) for world in ("stock", "ours"))
+    healthy, third = dht_sim.ratios([*stock, *ours])
+    assert healthy["get_p50"] <= 0.60  # one round trip each: a mesh this small hides the rest
+    assert healthy["get_p95"] <= 0.40
+    assert healthy["put_p50"] <= 0.40
+    assert third["get_p50"] <= 0.05 and third["get_p95"] <= 0.05
+    assert third["put_p50"] <= 0.05
+
+
+def test_with_half_of_the_mesh_dead_everything_is_found_within_a_second() -> None:
+    half, most = rows("ours", 150, [0.5, 0.7])
+    assert half["found"] == 1.0 and half["found_within_1s"] >= 0.9
+    assert most["found"] >= 0.97  # of twenty holders six live; of 150 nodes 45
+
+
+def test_with_lost_datagrams_publishing_does_not_wait_for_long_timeouts() -> None:
+    (lossy,) = rows("ours", 150, [0.0], loss=0.02)
+    assert lossy["stored"] == 1.0 and lossy["put_p50"] < 0.5 and lossy["found"] == 1.0
+
+
+def test_what_is_published_is_seen_by_all_within_half_a_second() -> None:
+    (healthy,) = dht_sim.simulate("ours", 100, [0.0], gets=10, seed=5)
+    assert healthy.visible["0.5"] == healthy.visible["1.5"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("nodes", "keys"), [(120, 3), pytest.param(300, 10, marks=soak)], ids=["quick", "full"]
+)
+def test_forty_sybils_of_one_network_beside_a_key_do_not_hide_it(nodes: int, keys: int) -> None:
+    found, tried = attacks.eclipse(nodes, 40, keys, 10)
+    assert found >= 0.98 * tried
+
+
+@pytest.mark.parametrize(
+    ("nodes", "looks"), [(120, 60), pytest.param(1_000, 500, marks=soak)], ids=["quick", "full"]
+)
+def test_with_a_third_of_the_mesh_lying_the_truth_is_found_and_no_lie_believed(
+    nodes: int, looks: int
+) -> None:
+    found, tried, believed = attacks.liars(nodes, 0.3, looks)
+    assert believed == 0 and found >= 0.99 * tried
+
+
+@pytest.mark.parametrize(
+    ("nodes", "producers"),
+    [(40, 150), pytest.param(200, 10_000, marks=soak)],
+    ids=["quick", "full"],
+)
+def test_every_producer_under_one_key_is_found_by_a_fresh_client(
+    nodes: int, producers: int
+) -> None:
+    found, requests, _ = attacks.crowd(nodes, producers)
+    assert found == producers and requests < 3 * producers
+
+
+def test_a_key_that_is_full_splits_and_clients_follow_without_being_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from privox_dht import limits
+    from privox_dht.dht.store import RecordStore
+
+    monkeypatch.setitem(RecordStore.__init__.__kwdefaults__, "per_key", 24)
+    assert limits.RECORDS_PER_KEY > 24
+    found, _, _ = attacks.crowd(40, 120)
+    assert found >= 118
+
+
+@pytest.mark.parametrize(
+    ("nodes", "producers", "seconds", "life"),
+    [(80, 16, 400.0, 1200.0), pytest.param(1_000, 200, 86_400.0, 3600.0, marks=soak)],
+    ids=["quick", "full"],
+)
+def test_producers_that_come_and_go_are_found_while_they_live(
+    nodes: int, producers: int, seconds: float, life: float
+) -> None:
+    seen = dht_churn.simulate(nodes, producers, seconds, life=life).row()
+    assert seen["found_mean"] >= 0.99
+    assert seen["dead_mean"] < 0.03 * max(1.0, 3600.0 / life)
