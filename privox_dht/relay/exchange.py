@@ -61,12 +61,13 @@ class Exchange:
 
         Raises:
             Refusal: there are too many.
+            OSError: it is gone already.
         """
         self.empty.clear()
         self._transports[transport] = True
-        sockets.keep_alive(transport.get_extra_info("socket"))
         peer = transport.get_extra_info("peername")
         self.board.opened(transport, place_of(peer[0] if peer else NOWHERE), self.clock())
+        sockets.keep_alive(transport.get_extra_info("socket"))
 
     def closed(self, transport: asyncio.Transport) -> None:
         """A connection is gone from the loop as well."""

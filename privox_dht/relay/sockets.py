@@ -13,7 +13,6 @@ import termios
 
 from privox_dht import limits
 
-_MAC_KEEPIDLE = 0x10  # TCP_KEEPALIVE in macOS, which Python names TCP_KEEPALIVE only since 3.10
 _MAC_UNSENT = 0x1024  # SO_NWRITE in macOS: bytes in the send buffer
 
 
@@ -21,10 +20,13 @@ def keep_alive(sock: socket.socket) -> None:
     """Probe an idle connection, so that NATs remember it and the dead are noticed."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle, interval, probes = limits.RELAY_KEEPALIVE
-    if sys.platform == "darwin":
-        sock.setsockopt(socket.IPPROTO_TCP, _MAC_KEEPIDLE, idle)
-    for name, value in (("KEEPIDLE", idle), ("KEEPINTVL", interval), ("KEEPCNT", probes)):
-        option = getattr(socket, f"TCP_{name}", None)
+    for name, value in (
+        ("TCP_KEEPIDLE", idle),
+        ("TCP_KEEPALIVE", idle),  # macOS's name for the same
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_KEEPCNT", probes),
+    ):
+        option = getattr(socket, name, None)
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
