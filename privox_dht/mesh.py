@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,24 +141,22 @@ class Mesh:
         """
         watch = watch or Watch()
         source = Path(audio) if isinstance(audio, str) else audio
-        wanted = TranscriptionRequest(language=language, translate=translate, words=words)
 
         async def work(endpoint: Endpoint, record: Record | None) -> Transcript:
             watch.calling(endpoint, record)
             request = TranscriptionRequest(
-                model=_model_for(record, model), language=wanted.language,
-                translate=wanted.translate, words=wanted.words,
-            )  # fmt: skip
+                model=_model_for(record, model), language=language, translate=translate, words=words
+            )
             seconds, segments = 0.0, []
-            async for event in self.client.transcribe(
-                endpoint, source, request, progress=watch.uploaded
-            ):
-                match event:
-                    case Listening():
-                        seconds = event.seconds
-                    case Segment():
-                        segments.append(event)
-                        watch.heard(event.end, seconds)
+            heard = self.client.transcribe(endpoint, source, request, progress=watch.uploaded)
+            async with aclosing(heard) as events:
+                async for event in events:
+                    match event:
+                        case Listening():
+                            seconds = event.seconds
+                        case Segment():
+                            segments.append(event)
+                            watch.heard(event.end, seconds)
             spoken = next((s.language for s in segments if s.language), language)
             return Transcript(tuple(segments), seconds, spoken)
 
@@ -197,9 +195,10 @@ class Mesh:
             watch.calling(endpoint, record)
             request = SpeechRequest(text, voice, language, _model_for(record, model), speed)
             audio = bytearray()
-            async for chunk in self.client.speak(endpoint, request, format):
-                audio += chunk
-                watch.spoken(len(audio))
+            async with aclosing(self.client.speak(endpoint, request, format)) as chunks:
+                async for chunk in chunks:
+                    audio += chunk
+                    watch.spoken(len(audio))
             return _mended(audio) if format == "wav" else bytes(audio)
 
         return await self._run(
