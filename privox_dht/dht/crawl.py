@@ -253,7 +253,10 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """Somebody answered (or never will): is that enough?"""
         if not self.want or not self.holders:
             return
-        if len(self.holders) >= limits.HOLDERS:
+        voices = len(self.holders)
+        if self.state.diverse:  # nodes of one network may be one liar
+            voices = len({network_of(holder.address[0]) for holder in self.holders})
+        if voices >= limits.HOLDERS:
             self.end()
         elif candidate is self.holders[0]:
             self._timers.append(self.loop.call_later(limits.GRACE, self.end))

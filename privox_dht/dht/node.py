@@ -223,7 +223,11 @@ class DhtNode:
             tried = ", ".join(f"{host}:{port}" for host, port in (neighbours or kept))
             raise NotJoined(f"no neighbour answered within {timeout:g} s; tried {tried}")
         if self.guest:
-            await self._reserve(met)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._reserve(met)
+            except TimeoutError:
+                pass
         walk = self._spawn(self._settle())
         await asyncio.wait([walk], timeout=max(0.0, deadline - loop.time()))
         self.save_contacts()
@@ -266,7 +270,6 @@ class DhtNode:
 
     async def _reserve(self, met: list[Contact]) -> None:
         """Leave a few contacts alone, so that they can dial us back as strangers."""
-        loop = asyncio.get_running_loop()
         neighbour = met[0]
         protocol = self._protocol_for(neighbour.address)
         assert protocol is not None
@@ -286,7 +289,12 @@ class DhtNode:
             and self._state.may_contact(peer.ip)
         ]
         self._state.reserved.update(strangers[-limits.RESERVED :])
-        loop.call_later(limits.RESERVED_FOR, self._state.reserved.clear)
+        self._spawn(self._release())
+
+    async def _release(self) -> None:
+        """Nobody stays reserved for long, whether we are dialled back or not."""
+        await asyncio.sleep(limits.RESERVED_FOR)
+        self._state.reserved.clear()
 
     def _announce(self) -> None:
         """Show every contact that it may remember us now."""

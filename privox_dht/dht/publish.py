@@ -139,30 +139,30 @@ class Publisher:
     async def _under(self, base: bytes, record: Record, depth: int) -> int:
         key = shard_of(base, dht_id_of(record.publisher), depth)
         async with self._busy:
-            crawl = StoreCrawl(
-                self._state, self._protocols, base, depth, record, self._remembered(key)
-            )
-            walk = self._spawn(self._walk(key, crawl))
-            await crawl.enough
+            walked_at, holders = self._remembered(key)
+            crawl = StoreCrawl(self._state, self._protocols, base, depth, record, holders)
+            self._spawn(self._walk(key, crawl, walked_at))
+            await crawl.enough  # the rest goes on behind us; the node holds on to it
         mine = self._keep(key, base, record, crawl)
         if crawl.full and depth < limits.SHARD_DEPTH:
             await self._under(base, record, depth + 1)
-        del walk  # it goes on behind us; the node holds on to it
         return crawl.held + mine
 
-    async def _walk(self, key: bytes, crawl: StoreCrawl) -> None:
+    async def _walk(self, key: bytes, crawl: StoreCrawl, walked_at: float) -> None:
         try:
             await crawl.find()
         finally:
             crawl.end()
             if not crawl.enough.done():
                 crawl.enough.set_result(None)
-        self._holders[key] = (crawl.loop.time(), crawl.keepers())
+        self._holders[key] = (walked_at, crawl.keepers())
 
-    def _remembered(self, key: bytes) -> list[Candidate]:
-        then, holders = self._holders.pop(key, (0.0, []))
+    def _remembered(self, key: bytes) -> tuple[float, list[Candidate]]:
+        """When the key was last walked to from afar, and who held our record since; nobody once
+        that is long ago, so that nodes which came since are found."""
         now = asyncio.get_running_loop().time()
-        return holders if now - then < limits.HOLDERS_KEPT else []
+        walked_at, holders = self._holders.pop(key, (now, []))
+        return (walked_at, holders) if now - walked_at < limits.HOLDERS_KEPT else (now, [])
 
     def _keep(self, key: bytes, base: bytes, record: Record, crawl: StoreCrawl) -> int:
         """Hold it ourselves as well, if we are among the closest; 1 if so."""
