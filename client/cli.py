@@ -15,15 +15,16 @@ import click
 
 from client import jobs, listing
 from client.options import EXIT_CODES, common_options, job_options
-from client.run import run_to_exit
+from client.run import Program, run_to_exit
 from privox_dht import __version__
-from privox_dht.settings import ENVIRONMENT
+from privox_dht.settings import ENVIRONMENT, with_outer
 from privox_dht.speech import TTS
 
 EPILOG = "Exit codes: " + ", ".join(f"{code} {what}" for code, what in EXIT_CODES.items()) + "."
 
 
 @click.group(
+    cls=Program,
     invoke_without_command=True,
     context_settings={"auto_envvar_prefix": ENVIRONMENT, "help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
@@ -51,20 +52,14 @@ def main(context: click.Context, /, **options: Any) -> None:
     run_to_exit(job, options)
 
 
-@main.command("list")
+@main.command("list", context_settings={"auto_envvar_prefix": ENVIRONMENT})
 @common_options
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000),
               help="Show at most this many.")  # fmt: skip
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
     """Show who is on the mesh: service, backend, engine, what it has, idle slots, route, age."""
-    outer = context.obj or {}
-    given = click.core.ParameterSource.DEFAULT
-    merged = {
-        name: outer.get(name, value) if context.get_parameter_source(name) == given else value
-        for name, value in options.items()
-    }
-    run_to_exit(listing.show, {**merged, "limit": limit})
+    run_to_exit(listing.show, {**with_outer(context, options), "limit": limit, "service": "list"})
 
 
 if __name__ == "__main__":

@@ -1,29 +1,31 @@
-"""The two jobs of `privox-client`: speak a text, transcribe a recording."""
+"""The two jobs of `privox-client`: speak a text, transcribe a recording.
+
+Each is first prepared (options checked, stdin read, the output looked at), then done.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
+from client.files import STDIO, check_writable, open_recording, read_text, write
 from client.options import STT_FORMATS
 from client.progress import Progress
-from privox_dht import limits
 from privox_dht.caller import Done
-from privox_dht.errors import ConfigError, Refused
+from privox_dht.errors import ConfigError
 from privox_dht.mesh import Mesh
-from privox_dht.settings import state_folder
+from privox_dht.settings import printable, state_folder
 from privox_dht.speech import AUDIO_FORMATS
 from privox_dht.transcript import render
 
 Options = Mapping[str, Any]
+Job = Coroutine[Any, Any, None]
 HOW = ("backend", "only", "prefer", "avoid", "via_farm", "wait", "timeout")
-STDIO = "-"
 
 
 def mesh_of(options: Options) -> Any:
@@ -38,10 +40,16 @@ def mesh_of(options: Options) -> Any:
     )
 
 
-async def speak(options: Options) -> None:
+def speak(options: Options) -> Job:
     """`--service tts`: a text to an audio file."""
-    text = _text(options)
-    output, format = _audio_output(options)
+    if options["text"] is None:
+        raise ConfigError("--service tts needs --text TEXT (or --text - to read stdin)")
+    output, format = audio_output(options)
+    check_writable(output)
+    return _speak(options, read_text(options["text"]), output, format)
+
+
+async def _speak(options: Options, text: str, output: str, format: str) -> None:
     async with mesh_of(options) as mesh:
         with Progress() as progress:
             done = await mesh.speech(
@@ -54,53 +62,54 @@ async def speak(options: Options) -> None:
                 watch=progress.watch(),
                 **{name: options[name] for name in HOW},
             )
-    _write(output, done.value)
+    write(output, done.value)
     where = "stdout" if output == STDIO else output
     told = {"output": where, "format": format, "bytes": len(done.value)}
     _report(done, told, options["as_json"], f"{len(done.value)} bytes of {format} in {where}")
 
 
-async def transcribe(options: Options) -> None:
+def transcribe(options: Options) -> Job:
     """`--service stt`: a recording to text."""
-    format = options["format_"] or "text"
-    if format not in STT_FORMATS:
+    if (format := options["format_"] or "text") not in STT_FORMATS:
         raise ConfigError(f"--format {format} is not for stt; there is: {', '.join(STT_FORMATS)}")
-    source = _recording(options)
-    async with mesh_of(options) as mesh:
-        with Progress() as progress:
-            done = await mesh.transcript(
-                source,
-                language=options["language"],
-                model=options["model"],
-                translate=options["translate"],
-                words=options["words"] or format == "json",
-                watch=progress.watch(),
-                **{name: options[name] for name in HOW},
-            )
+    if options["file"] is None:
+        raise ConfigError("--service stt needs --file AUDIO (or --file - to read stdin)")
+    check_writable(options["output"] or STDIO)
+    return _transcribe(options, open_recording(options["file"]), format)
+
+
+async def _transcribe(options: Options, recording: BinaryIO, format: str) -> None:
+    with recording:
+        async with mesh_of(options) as mesh:
+            with Progress() as progress:
+                done = await mesh.transcript(
+                    recording,
+                    language=options["language"],
+                    model=options["model"],
+                    translate=options["translate"],
+                    words=options["words"] or format == "json",
+                    watch=progress.watch(),
+                    **{name: options[name] for name in HOW},
+                )
     if options["as_json"]:
-        transcript = json.loads(render(done.value, "verbose_json"))
-        _report(done, {"transcript": transcript}, True, "")
+        words = options["words"] or format == "json"
+        told = {"transcript": json.loads(render(done.value, "verbose_json", words=words))}
+        if options["output"] not in (None, STDIO):
+            _keep_text(options["output"], done, format)
+            told["output"] = options["output"]
+        _report(done, told, True, "")
         return
-    form = "verbose_json" if format == "json" else format
-    text = render(done.value, form).rstrip("\n") + "\n"
-    _write(options["output"] or STDIO, text.encode())
+    _keep_text(options["output"] or STDIO, done, format)
     _report(done, {}, False, f"{done.value.seconds:.1f} s of audio")
 
 
-def _text(options: Options) -> str:
-    text = options["text"]
-    if text is None:
-        raise ConfigError("--service tts needs --text TEXT (or --text - to read stdin)")
-    if text == STDIO:
-        text = sys.stdin.read(limits.MAX_TEXT + 1)
-    if not text.strip():
-        raise Refused("the text to speak is empty")
-    if len(text) > limits.MAX_TEXT:
-        raise Refused(f"the text is longer than {limits.MAX_TEXT} characters", status=413)
-    return str(text)
+def _keep_text(output: str, done: Done[Any], format: str) -> None:
+    form = "verbose_json" if format == "json" else format
+    text = render(done.value, form, words=True).rstrip("\n") + "\n"
+    write(output, printable(text).encode())
 
 
-def _audio_output(options: Options) -> tuple[str, str]:
+def audio_output(options: Options) -> tuple[str, str]:
     """Where the audio goes and in which format: from --output and --format, either or both."""
     output, format = options["output"] or "", options["format_"] or ""
     suffix = Path(output).suffix.lower().lstrip(".")
@@ -108,55 +117,11 @@ def _audio_output(options: Options) -> tuple[str, str]:
     format = format or (named if named in AUDIO_FORMATS else "wav")
     if format not in AUDIO_FORMATS:
         raise ConfigError(f"--format {format} is not for tts; there is: {', '.join(AUDIO_FORMATS)}")
-    output = output or (f"speech.{format}" if sys.stdout.isatty() else STDIO)
+    to_file = sys.stdout.isatty() or options["as_json"]
+    output = output or (f"speech.{format}" if to_file else STDIO)
     if output == STDIO and sys.stdout.isatty():
         raise ConfigError("audio is not written to a terminal; use --output FILE or a pipe")
     return output, format
-
-
-def _recording(options: Options) -> bytes | Path:
-    """The recording: a path, or what stdin holds (kept, so that it can be sent again)."""
-    name = options["file"]
-    if name is None:
-        raise ConfigError("--service stt needs --file AUDIO (or --file - to read stdin)")
-    if name == STDIO:
-        data = sys.stdin.buffer.read(limits.MAX_UPLOAD + 1)
-        if len(data) > limits.MAX_UPLOAD:
-            raise Refused(f"more than {limits.MAX_UPLOAD} bytes on stdin", status=413)
-        if not data:
-            raise Refused("stdin is empty: there is no recording in it")
-        return data
-    path = Path(name)
-    try:
-        size = path.stat().st_size
-        with path.open("rb"):
-            pass
-    except OSError as exc:
-        raise Refused(f"cannot read {name}: {exc.strerror}") from exc
-    if size == 0:
-        raise Refused(f"{name} is empty: there is no recording in it")
-    if size > limits.MAX_UPLOAD:
-        raise Refused(f"{name} is larger than {limits.MAX_UPLOAD} bytes", status=413)
-    return path
-
-
-def _write(output: str, data: bytes) -> None:
-    """To stdout, or to a file in one step, so that nobody ever sees half of it."""
-    if output == STDIO:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    path = Path(output)
-    try:
-        if path.exists() and not path.is_file():  # /dev/null, a pipe
-            path.write_bytes(data)
-            return
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".privox-", delete=False) as file:
-            file.write(data)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
-    except OSError as exc:
-        raise ConfigError(f"cannot write {output}: {exc.strerror or exc}") from exc
 
 
 def _report(done: Done[Any], told: dict[str, Any], as_json: bool, what: str) -> None:
@@ -172,8 +137,12 @@ def _report(done: Done[Any], told: dict[str, Any], as_json: bool, what: str) -> 
             "seconds": round(done.seconds, 3),
             "attempts": [attempt.as_json() for attempt in done.attempts],
         }
-        out = sys.stderr if told.get("output") == "stdout" else sys.stdout
-        click.echo(json.dumps({**told, **job}), file=out)
+        line = json.dumps({**told, **job})
+        if told.get("output") == "stdout":
+            click.echo(line, err=True)
+        else:
+            write(STDIO, line.encode() + b"\n")
     elif sys.stderr.isatty():
         engine = f" ({record.engine})" if record else ""
-        click.echo(f"{what}, by {who[:8]}{engine}, {done.route}, {done.seconds:.1f} s", err=True)
+        line = f"{what}, by {who[:8]}{engine}, {done.route}, {done.seconds:.1f} s"
+        click.echo(printable(line), err=True)

@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from client.files import STDIO, write
 from client.jobs import mesh_of
 from privox_dht.identity import peer_id_of, pin_of
 from privox_dht.records import FARM, Direct, Record
+from privox_dht.settings import printable
 
 HEADINGS = ("PEER", "SERVICE", "ENGINE", "MODELS OR VOICES", "LANGUAGES", "IDLE", "SPEED", "ROUTE",
             "AGE")  # fmt: skip
@@ -26,13 +28,14 @@ async def show(options: Mapping[str, Any]) -> None:
     records.sort(key=lambda r: (r.kind, r.backend, r.engine, -r.idle, r.peer_id))
     shown = records[: options["limit"]]
     if options["as_json"]:
-        click.echo(json.dumps({"found": len(records), "records": [as_json(r, now) for r in shown]}))
+        found = {"found": len(records), "records": [as_json(r, now) for r in shown]}
+        write(STDIO, json.dumps(found).encode() + b"\n")
         return
     if not records:
         click.echo("the mesh is there, but nobody offers anything just now", err=True)
         return
-    for line in table([HEADINGS, *(_row(record, now) for record in shown)]):
-        click.echo(line)
+    lines = table([HEADINGS, *(_row(record, now) for record in shown)])
+    write(STDIO, printable("\n".join(lines) + "\n").encode())
     if len(records) > len(shown):
         click.echo(f"({len(records) - len(shown)} more: --limit)", err=True)
 

@@ -19,7 +19,7 @@ from privox_dht.errors import (
     PrivoxError,
     Refused,
 )
-from privox_dht.settings import LEVELS, F, comma_list, config_option
+from privox_dht.settings import ENVIRONMENT, LEVELS, F, comma_list, config_option
 from privox_dht.speech import ALIASES, AUDIO_FORMATS, SERVICES
 
 EXIT_CODES = {
@@ -36,6 +36,7 @@ _BY_ERROR: tuple[tuple[type[PrivoxError], int], ...] = (
     (ConfigError, 2), (NotJoined, 3), (NoProducer, 4), (AllFailed, 5), (Refused, 6), (AllBusy, 7),
     (JobError, 5),
 )  # fmt: skip
+JSON_VARIABLE = f"{ENVIRONMENT}_JSON"
 STT_FORMATS = ("text", "json", "srt", "vtt")
 
 
@@ -66,7 +67,10 @@ common_options = _chain(
         "--network", default="privox", show_default=True, metavar="NAME",
         help="The name of the mesh; meshes of different names never mix.",
     ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+    click.option(
+        "--json", "as_json", is_flag=True, envvar=JSON_VARIABLE,
+        help="Print one JSON object on stdout (on stderr, where stdout takes the audio).",
+    ),
     click.option(
         "--join-timeout", default=5.0, show_default=True, type=click.FloatRange(0.1, 600),
         help="Seconds to wait for a neighbour to answer.",
@@ -94,10 +98,11 @@ job_options = _chain(
     ),
     click.option(
         "--output", "-o", metavar="FILE|-",
-        help="tts: where the audio goes [speech.FORMAT]; stt: where the text goes [-].",
+        help="tts: where the audio goes [speech.FORMAT; in a pipe without --json: -];"
+        " stt: where the text goes [-].",
     ),
     click.option(
-        "--format", "format_", metavar="FORMAT",
+        "--format", "format_", envvar=f"{ENVIRONMENT}_FORMAT", metavar="FORMAT",
         help=f"tts: {', '.join(f for f in AUDIO_FORMATS if f != 'pcm')} [from --output's name, or"
         f" wav]; stt: {', '.join(STT_FORMATS)} [text].",
     ),

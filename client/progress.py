@@ -7,15 +7,16 @@ One line, drawn over itself, erased at the end.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from types import TracebackType
 from typing import TextIO
 
 from privox_dht.api.client import Endpoint
-
 from privox_dht.mesh import Watch
 from privox_dht.records import Record
+from privox_dht.settings import printable
 
 REDRAW = 0.1  # seconds; more often than this only flickers
 ERASE = "\r\x1b[2K"
@@ -72,7 +73,8 @@ class Progress:
     def _draw(self, text: str, now: bool = False) -> None:
         if self._shown and (now or time.monotonic() - self._last >= REDRAW):
             self._last = time.monotonic()
-            self._stream.write(f"{ERASE}{text}")
+            width = shutil.get_terminal_size().columns - 1  # a second line would not be erased
+            self._stream.write(ERASE + printable(text)[: max(width, 1)])
             self._stream.flush()
 
 

@@ -1,4 +1,8 @@
-"""Runs one coroutine as a program: errors become a line on stderr and an exit code."""
+"""Runs one coroutine as a program: errors become a line on stderr and an exit code.
+
+The first Ctrl-C (or SIGTERM) ends the job cleanly: the producer hears of it at once. A second one
+ends the process there and then.
+"""
 
 from __future__ import annotations
 
@@ -7,46 +11,98 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import click
 
-from client.options import exit_code
-from privox_dht.errors import PrivoxError
-from privox_dht.settings import set_up_logging
+from client.files import STDIO, mute_stdout, write
+from client.options import JSON_VARIABLE, exit_code
+from privox_dht.errors import ConfigError, PrivoxError
+from privox_dht.settings import printable, set_up_logging
 
 Options = Mapping[str, Any]
+Job = Coroutine[Any, Any, None]
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-def run_to_exit(job: Callable[[Options], Awaitable[None]], options: Options) -> None:
-    """Run `job`; end the process with what it means."""
+class Program(click.Group):
+    """A group that tells even a mistake in its options as JSON, where --json is asked for."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **how: Any) -> Any:
+        standalone = how.pop("standalone_mode", True)
+        run: Callable[..., Any] = super().main
+        if not standalone:
+            return run(args, *more, standalone_mode=False, **how)
+        try:
+            code = run(args, *more, standalone_mode=False, **how)
+        except click.ClickException as exc:
+            exc.show()
+            if _wants_json(sys.argv[1:] if args is None else args):
+                _tell_json({}, "ConfigError", exc.format_message(), exc.exit_code)
+            sys.exit(exc.exit_code)
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def run_to_exit(prepare: Callable[[Options], Job], options: Options) -> None:
+    """Run a job; end the process with what it means.
+
+    Args:
+        prepare: reads what the job needs (it may wait for stdin, and a Ctrl-C ends that), and
+            returns what is then to be done.
+        options: for both.
+    """
     set_up_logging(options["log_level"], as_json=False)
     try:
-        asyncio.run(_interruptible(job(options)))
+        asyncio.run(_interruptible(prepare(options)))
     except PrivoxError as exc:
-        _say(exc, options["as_json"])
+        click.echo(f"privox-client: {printable(exc)}", err=True)
+        attempts = [attempt.as_json() for attempt in getattr(exc, "attempts", ())]
+        if options["as_json"]:
+            _tell_json(options, type(exc).__name__, str(exc), exit_code(exc), attempts)
         sys.exit(exit_code(exc))
     except (asyncio.CancelledError, KeyboardInterrupt):
         click.echo("interrupted", err=True)
+        if options["as_json"]:
+            _tell_json(options, "Interrupted", "interrupted", INTERRUPTED)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever read our stdout has gone; there is nobody left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute_stdout()
         sys.exit(1)
 
 
-async def _interruptible(job: Awaitable[None]) -> None:
-    """SIGTERM ends a client as Ctrl-C does: cleanly and at once."""
-    task = asyncio.current_task()
+async def _interruptible(job: Job) -> None:
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    asked = False
+
+    def on_signal() -> None:
+        nonlocal asked
+        if asked:  # twice: whoever is still to be told of it is not
+            os._exit(INTERRUPTED)
+        asked = True
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
     await job
 
 
-def _say(error: PrivoxError, as_json: bool) -> None:
-    click.echo(f"privox-client: {error}", err=True)
-    if as_json:
-        attempts = [attempt.as_json() for attempt in getattr(error, "attempts", ())]
-        what = {"error": type(error).__name__, "message": str(error), "attempts": attempts}
-        click.echo(json.dumps({**what, "exit_code": exit_code(error)}))
+def _wants_json(args: Sequence[str]) -> bool:
+    return "--json" in args or os.environ.get(JSON_VARIABLE, "").lower() in ("1", "true", "yes")
+
+
+def _tell_json(
+    options: Options, error: str, message: str, code: int, attempts: Sequence[Any] = ()
+) -> None:
+    """On stdout, unless the caller expects a sound there."""
+    line = {"error": error, "message": message, "attempts": list(attempts), "exit_code": code}
+    if options.get("service") == "tts" and options.get("output") == STDIO:
+        click.echo(json.dumps(line), err=True)
+        return
+    try:
+        write(STDIO, json.dumps(line).encode() + b"\n")
+    except ConfigError as exc:
+        click.echo(f"privox-client: {exc}", err=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -16,15 +17,25 @@ from typing import Any, TypeVar
 
 import click
 import platformdirs
+from click.core import ParameterSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 ENVIRONMENT = "PRIVOX"  # the beginning of every environment variable
 LEVELS = ("debug", "info", "warning", "error")
+SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+# What a terminal would obey instead of showing it: control characters, turned-round text, and
+# halves of characters, which cannot be written at all. Line ends and tabs may stay.
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def state_folder(role: str) -> Path:
     """Where a program keeps its key and the nodes it knows, unless told otherwise."""
     return platformdirs.user_state_path("privox-dht") / role
+
+
+def printable(text: object) -> str:
+    """`text` as it may be shown: strangers' words hold nothing that a terminal would obey."""
+    return UNPRINTABLE.sub("\ufffd", str(text))
 
 
 def load_config(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
@@ -37,23 +48,61 @@ def load_config(context: click.Context, option: click.Parameter, path: Path | No
         raise click.BadParameter(f"cannot read {path}: {exc}") from exc
     except tomllib.TOMLDecodeError as exc:
         raise click.BadParameter(f"{path} is not TOML: {exc}") from exc
-    context.default_map = {**(context.default_map or {}), **_as_defaults(context, table, path)}
+    commands = _commands_around(context)
+    known = {name for command in commands for name in _by_flag(command)}
+    for name in table:
+        if name.replace("-", "_") not in known:
+            names = ", ".join(sorted(name.replace("_", "-") for name in known))
+            raise click.BadParameter(f"{path}: no option {name!r}; there is: {names}")
+    ours = {**(context.default_map or {}), **_as_defaults(context.command, table)}
+    for name, command in getattr(context.command, "commands", {}).items():
+        ours[name] = _as_defaults(command, table)
+    context.default_map = ours
     return path
 
 
-def _as_defaults(context: click.Context, table: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    known = {p.name: p for p in context.command.params if isinstance(p, click.Option) and p.name}
-    by_flag = {flag.lstrip("-").replace("-", "_"): p for p in known.values() for flag in p.opts}
-    defaults: dict[str, Any] = {}
+def _commands_around(context: click.Context) -> list[click.Command]:
+    """A file may speak to the whole program: to this command, those under it, those above it."""
+    above = [context.parent.command] if context.parent else []
+    return [*above, context.command, *getattr(context.command, "commands", {}).values()]
+
+
+def _by_flag(command: click.Command) -> dict[str, click.Option]:
+    """The options that a file may name, by their long flags."""
+    options = [p for p in command.params if isinstance(p, click.Option) and not p.is_eager]
+    return {
+        flag.removeprefix("--").replace("-", "_"): option
+        for option in options
+        for flag in option.opts
+        if flag.startswith("--")
+    }
+
+
+def _as_defaults(command: click.Command, table: Mapping[str, Any]) -> dict[str, Any]:
+    by_flag, defaults = _by_flag(command), {}
     for name, value in table.items():
         option = by_flag.get(name.replace("-", "_"))
-        if option is None or option.name is None or option.name == "config":
-            names = ", ".join(sorted(k.replace("_", "-") for k in by_flag if k != "config"))
-            raise click.BadParameter(f"{path}: no option {name!r}; there is: {names}")
-        if isinstance(value, list) and not option.multiple:
-            value = ",".join(map(str, value))
-        defaults[option.name] = value
+        if option is not None:
+            is_list = isinstance(value, list) and not option.multiple
+            defaults[str(option.name)] = ",".join(map(str, value)) if is_list else value
     return defaults
+
+
+def with_outer(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a subcommand, each as it was given most plainly: with the subcommand or
+    before it, as a flag, in the environment, in a file, or not at all."""
+    outer: Mapping[str, Any] = context.obj or {}
+
+    def plainness(where: click.Context, name: str) -> int:
+        source = where.get_parameter_source(name)
+        return SOURCES.index(source) if source in SOURCES else len(SOURCES)
+
+    merged = dict(outer)
+    for name, value in options.items():
+        above = context.parent if name in outer else None
+        if above is None or plainness(context, name) <= plainness(above, name):
+            merged[name] = value
+    return merged
 
 
 def config_option(command: F) -> F:
@@ -72,6 +121,14 @@ def comma_list(context: click.Context, option: click.Parameter, value: Any) -> t
     """Click callback: "a,b" (or several flags) as a tuple."""
     values = value if isinstance(value, (tuple, list)) else (value or "",)
     return tuple(part.strip() for v in values for part in str(v).split(",") if part.strip())
+
+
+class PlainLines(logging.Formatter):
+    """One line an event; what strangers said cannot end it, or move the cursor."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message).replace("\n", " ")
+        return super().formatMessage(record)
 
 
 class JsonLines(logging.Formatter):
@@ -98,7 +155,7 @@ def told(event: str, **fields: Any) -> dict[str, dict[str, Any]]:
 def set_up_logging(level: str, as_json: bool) -> None:
     """Logs go to stderr; stdout belongs to results."""
     handler = logging.StreamHandler(sys.stderr)
-    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+    plain = PlainLines("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonLines() if as_json else plain)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("kademlia", "rpcudp", "asyncio", "aiohttp"):  # theirs, not our users'

@@ -1,0 +1,170 @@
+"""What the client reads and writes: texts, recordings, results; files, pipes and terminals."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from privox_dht import limits
+from privox_dht.errors import ConfigError, Refused
+
+STDIO = "-"
+PIECE = 1 * limits.MIB  # bytes read from a pipe at a time
+
+
+def read_text(text: str) -> str:
+    """The text to speak: `text` itself, or what stdin holds if that is "-".
+
+    Raises:
+        Refused: it is empty, too long, or no text.
+    """
+    if text == STDIO:
+        most = 4 * limits.MAX_TEXT + 4  # bytes; a character has at most 4
+        text = _stdin().read(most).decode("utf-8-sig", "surrogateescape")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise Refused("the text to speak is not UTF-8")
+    if not text.strip():
+        raise Refused("the text to speak is empty")
+    if len(text) > limits.MAX_TEXT:
+        raise Refused(f"the text is longer than {limits.MAX_TEXT} characters", status=413)
+    return text
+
+
+def open_recording(name: str) -> BinaryIO:
+    """A recording that can be read again and again, as failing over needs it: a file is read where
+    it lies, and what comes through a pipe is kept (on disk, if it is large).
+
+    Raises:
+        Refused: it cannot be read, is empty, or is too large.
+    """
+    if name == STDIO:
+        return _kept(_stdin(), "stdin")
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - closed by whoever uses it
+    except OSError as exc:
+        raise Refused(f"cannot read {name}: {exc.strerror}") from exc
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a named pipe, <(command), /dev/stdin
+        with file:
+            return _kept(file, name)
+    try:
+        _check_size(os.fstat(file.fileno()).st_size, name)
+    except Refused:
+        file.close()
+        raise
+    return file
+
+
+def check_writable(output: str) -> None:
+    """Find out before the work is done whether its result could be kept.
+
+    Raises:
+        ConfigError: it could not.
+    """
+    if output == STDIO:
+        return
+    path = Path(output)
+    if path.is_dir():
+        raise ConfigError(f"cannot write {output}: it is a folder")
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot write {output}: there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"cannot write {output}: permission denied")
+
+
+def write(output: str, data: bytes) -> None:
+    """To stdout, or to a file in one step, so that nobody ever sees half of it.
+
+    Raises:
+        ConfigError: that is not possible.
+    """
+    try:
+        if output == STDIO:
+            _to_stdout(data)
+        else:
+            _to_file(Path(os.path.realpath(output)), data)
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        where = "to stdout" if output == STDIO else output
+        raise ConfigError(f"cannot write {where}: {exc.strerror or exc}") from exc
+
+
+def mute_stdout() -> None:
+    """Nothing can be written there any more; do not try again when the program ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _to_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        mute_stdout()
+        raise
+
+
+def _to_file(path: Path, data: bytes) -> None:
+    if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
+        path.write_bytes(data)  # /dev/null, a pipe; a file in a folder that is not ours
+        return
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".privox-", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), _mode(path))
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _mode(path: Path) -> int:
+    """What the file had, or what a new one gets."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise Refused("stdin is closed: there is nothing in it")
+    return sys.stdin.buffer
+
+
+def _kept(pipe: IO[bytes], name: str) -> BinaryIO:
+    """All that a pipe brings, in a temporary file that nobody else sees."""
+    kept = tempfile.SpooledTemporaryFile(max_size=limits.SPOOL_IN_MEMORY)  # noqa: SIM115
+    size = 0
+    try:
+        while piece := pipe.read(PIECE):
+            size += len(piece)
+            if size > limits.MAX_UPLOAD:
+                break
+            kept.write(piece)
+        _check_size(size, name)
+    except OSError as exc:
+        kept.close()
+        raise Refused(f"cannot read {name}: {exc.strerror or exc}") from exc
+    except BaseException:
+        kept.close()
+        raise
+    kept.seek(0, io.SEEK_SET)
+    return cast(BinaryIO, kept)
+
+
+def _check_size(size: int, name: str) -> None:
+    if size == 0:
+        raise Refused(f"{name} is empty: there is no recording in it")
+    if size > limits.MAX_UPLOAD:
+        raise Refused(f"{name} is larger than {limits.MAX_UPLOAD} bytes", status=413)
