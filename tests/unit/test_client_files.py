@@ -1,0 +1,133 @@
+"""What the client reads and writes, over real files, pipes and devices."""
+
+import io
+import os
+import stat
+import sys
+import threading
+
+import pytest
+
+from client.files import check_writable, open_recording, read_text, write
+from privox_dht import limits
+from privox_dht.errors import ConfigError, Refused
+
+
+class Stdin:
+    """A stdin that holds some bytes."""
+
+    def __init__(self, content: bytes):
+        self.buffer = io.BytesIO(content)
+
+
+def test_a_recording_is_read_where_it_lies(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"sound")
+    with open_recording(str(path)) as recording:
+        assert (recording.name, recording.read()) == (str(path), b"sound")
+
+
+def test_what_comes_through_a_pipe_can_be_read_twice(tmp_path):
+    """`--file <(command)`: the size of a pipe is 0, which is not the size of what comes."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_bytes, args=(b"sound" * 1000,), daemon=True).start()
+    with open_recording(str(pipe)) as recording:
+        for _ in range(2):
+            recording.seek(0)
+            assert recording.read() == b"sound" * 1000
+
+
+def test_a_large_recording_on_stdin_is_kept_on_disk(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Stdin(bytes(limits.SPOOL_IN_MEMORY + 1)))
+    with open_recording("-") as recording:
+        assert isinstance(recording.fileno(), int)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "stdin is empty"), (bytes(11), "larger than 10 bytes")]
+)
+def test_stdin_is_bounded_and_not_empty(monkeypatch, content, said):
+    monkeypatch.setattr(limits, "MAX_UPLOAD", 10)
+    monkeypatch.setattr(sys, "stdin", Stdin(content))
+    with pytest.raises(Refused, match=said):
+        open_recording("-")
+
+
+def test_a_closed_stdin_is_said_plainly(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    for read in (read_text, open_recording):
+        with pytest.raises(Refused, match="stdin is closed"):
+            read("-")
+
+
+def test_a_folder_is_no_recording(tmp_path):
+    with pytest.raises(Refused, match=r"cannot read .*directory"):
+        open_recording(str(tmp_path))
+
+
+def test_a_text_on_stdin_is_utf_8_or_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Stdin("\ufeffgrüße\n".encode()))
+    assert read_text("-") == "grüße\n"
+    monkeypatch.setattr(sys, "stdin", Stdin(b"\xff\xfe"))
+    with pytest.raises(Refused, match="not UTF-8"):
+        read_text("-")
+    with pytest.raises(Refused, match="not UTF-8"):
+        read_text(os.fsdecode(b"caf\xe9"))
+
+
+def test_the_longest_text_in_the_widest_characters_fits(monkeypatch):
+    widest = "\U0001f600" * limits.MAX_TEXT
+    monkeypatch.setattr(sys, "stdin", Stdin(widest.encode()))
+    assert read_text("-") == widest
+    monkeypatch.setattr(sys, "stdin", Stdin(widest.encode() + b"x"))
+    with pytest.raises(Refused, match="longer than 4096"):
+        read_text("-")
+
+
+def test_a_result_replaces_a_file_whole_and_keeps_its_mode_and_its_link(tmp_path):
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_bytes(b"old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    write(str(link), b"new")
+    assert link.is_symlink()
+    assert (real.read_bytes(), stat.S_IMODE(real.stat().st_mode)) == (b"new", 0o640)
+
+
+def test_a_new_file_is_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write(str(tmp_path / "new"), b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(descriptor, mode):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fchmod", full)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        write(str(tmp_path / "out"), b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_written_in_place():
+    write(os.devnull, b"x")
+    with pytest.raises(ConfigError, match="No space left"):
+        write("/dev/full", b"x" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [(".", "is a folder"), ("none/out.wav", "no folder none"), ("-", ""), ("out.wav", "")],
+)
+def test_an_output_is_looked_at_before_the_work_is_done(tmp_path, monkeypatch, output, said):
+    monkeypatch.chdir(tmp_path)
+    if not said:
+        check_writable(output)
+        return
+    with pytest.raises(ConfigError, match=said):
+        check_writable(output)
