@@ -33,6 +33,7 @@ from sim.worlds import Ours, Stock, quick_signatures  # noqa: E402
 
 KEYS = 100  # keys published while all is well, before each stroke
 SETTLE = 30.0  # seconds before they are published, everybody alive
+FIRST_FEW = 50  # nodes that join one after the other
 NEIGHBOURS = 3  # nodes a newcomer joins through
 VISIBLE = (0.25, 0.5, 1.5, 5.0)  # seconds after a publication began
 VISIBLE_KEYS, VISIBLE_EYES = 6, 8  # publications watched for each of those, and by how many
@@ -97,9 +98,15 @@ class Run:
         self.used: set[int] = set()
 
     async def build(self) -> None:
-        for number in range(self.count):
-            some = self.rng.sample(range(number), min(NEIGHBOURS, number))
-            self.nodes.append(await self.world.start(number, [address_of(n) for n in some]))
+        """The first few one by one, then one in a hundred of all at a time."""
+        while len(self.nodes) < self.count:
+            known = len(self.nodes)
+            step = 1 if known < FIRST_FEW else max(1, self.count // 100)
+            joining = []
+            for number in range(known, min(self.count, known + step)):
+                some = self.rng.sample(range(known), min(NEIGHBOURS, known))
+                joining.append(self.world.start(number, [address_of(n) for n in some]))
+            self.nodes += await asyncio.gather(*joining)
 
     async def publish(self, prefix: str) -> None:
         who = self.rng.sample(self.nodes, min(KEYS, self.count))

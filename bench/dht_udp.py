@@ -38,7 +38,7 @@ from privox_dht.records import Direct, Record, sign  # noqa: E402
 
 HOST = "127.0.0.1"
 FIRST_PORT = 21_000  # stock does not tell which port it got
-PAUSE = 2.0  # seconds after joining: what was begun has ended
+PAUSE = 20.0  # seconds after joining: what was begun has ended, and a round of upkeep has passed
 GETS = 300
 RPCS = 1_000
 

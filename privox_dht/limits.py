@@ -141,7 +141,7 @@ JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
 HOLDERS_KEPT = (
     240.0  # seconds for which a publisher goes straight to the nodes that held its record
 )
-OBSERVERS = 16  # neighbours whose word on our address and on the time is remembered
+OBSERVERS = 8  # neighbours whose word on our address and on the time is remembered
 DIAL_TIMEOUT = 1.5  # seconds a third node waits for a TCP connection when it dials back
 DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: dialling and three ways
 DIAL_HELPERS = 6  # pairs of helper and third node asked before reachability stays unknown

@@ -204,7 +204,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         )
 
     def protocol_for(self, candidate: Candidate) -> MeshProtocol:
-        return self.protocols[wire.FAMILY_6 if ":" in candidate.address[0] else wire.FAMILY_4]
+        return self.protocols[wire.family_of(candidate.address)]
 
     def _late(self, candidate: Candidate) -> None:
         if candidate.state == FLYING:

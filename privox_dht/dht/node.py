@@ -10,6 +10,7 @@ leave    -> nothing of it is left: no task, no socket; good contacts in the stat
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import time
@@ -22,8 +23,9 @@ from privox_dht import limits
 from privox_dht.dht import contacts, sockets, wire
 from privox_dht.dht.addresses import Address, is_loopback, is_usable
 from privox_dht.dht.answers import Answers
-from privox_dht.dht.crawl import MeshCrawl
+from privox_dht.dht.join import Joiner
 from privox_dht.dht.lookup import Lookups
+from privox_dht.dht.prober import Prober
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Publisher
 from privox_dht.dht.reach import DialBack, Reach
@@ -37,9 +39,7 @@ from privox_dht.speech import BACKENDS
 
 log = logging.getLogger(__name__)
 
-JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
 CHANCE = random.SystemRandom()  # one for all: each would keep 2.5 KB that it never uses
-FILLS = 1  # walks to random ids after joining, so that far buckets are not empty
 
 
 class DhtNode:
@@ -72,10 +72,11 @@ class DhtNode:
         self._state.guest = guest
         self._host, self._wanted_port, self._folder = host, port, state
         self._protocols: dict[int, MeshProtocol] = {}
-        self._probers: list[MeshProtocol] = []
+        self._probers: list[Prober] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._answers = Answers(self._state)
         self._lookups = Lookups(self._state, self._protocols, self._spawn)
+        self._joiner = Joiner(self._state, self._protocols, self._spawn)
         self._publisher: Publisher | None = None
         self._dial_back = DialBack(self._state, self._protocols, self._spawn)
         self._state.on_public = self._forget_private
@@ -105,7 +106,7 @@ class DhtNode:
         if turned:
             self._state.reserved.clear()
         if turned and self._table_size():
-            self._announce()
+            self._joiner.announce()
 
     @property
     def private(self) -> bool | None:
@@ -121,7 +122,9 @@ class DhtNode:
             self._close()
             raise
         self._publisher = Publisher(self._state, self._protocols, self._spawn)
-        self._spawn(upkeep(self._state, self._protocols, self._lookups, self.save_contacts))
+        self._spawn(
+            upkeep(self._state, self._protocols, self._lookups, self._at_rest, self.save_contacts)
+        )
         return self
 
     async def __aexit__(
@@ -138,9 +141,15 @@ class DhtNode:
         self._close()
         await asyncio.sleep(0)  # the loop closes transports in its next round
 
+    def _at_rest(self) -> None:
+        for prober in self._probers:
+            prober.rest()
+
     def _close(self) -> None:
-        for protocol in (*self._protocols.values(), *self._probers):
+        for protocol in self._protocols.values():
             protocol.close()
+        for prober in self._probers:
+            prober.close()
 
     async def _listen(self) -> None:
         for try_ in range(sockets.FREE_PORT_TRIES):
@@ -150,7 +159,8 @@ class DhtNode:
                 return
             except OSError as exc:
                 self._close()
-                self._protocols.clear()
+                for had in (self._protocols, self._probers, self._answers.tables):
+                    had.clear()
                 if self._wanted_port or try_ + 1 == sockets.FREE_PORT_TRIES:
                     where = f"{self._host or 'any'} UDP port {self._wanted_port}"
                     why = exc.strerror or exc
@@ -172,10 +182,13 @@ class DhtNode:
         self._protocols[family] = protocol
         self._state.families |= family
         self._answers.tables.append(protocol.router)
-        prober, _ = await self._open(
-            lambda: MeshProtocol(self._state, router=protocol.router), host, 0
-        )
-        protocol.prober = prober
+
+        async def second() -> MeshProtocol:
+            asks_only = functools.partial(MeshProtocol, self._state, protocol.router)
+            return (await self._open(asks_only, host, 0))[0]
+
+        prober = Prober(second, self._spawn)
+        protocol.newcomer = prober.meet
         self._probers.append(prober)
 
     async def _open(
@@ -218,101 +231,20 @@ class DhtNode:
         everybody = list(dict.fromkeys([*named, *kept]))
         if not neighbours and not kept:
             return self._table_size()
-        met = await self._meet(everybody, deadline)
+        met = await self._joiner.meet(everybody, deadline)
         if not met:
             tried = ", ".join(f"{host}:{port}" for host, port in (neighbours or kept))
             raise NotJoined(f"no neighbour answered within {timeout:g} s; tried {tried}")
         if self.guest:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._reserve(met)
+                    await self._joiner.reserve(met)
             except TimeoutError:
                 pass
-        walk = self._spawn(self._settle())
+        walk = self._spawn(self._joiner.settle())
         await asyncio.wait([walk], timeout=max(0.0, deadline - loop.time()))
         self.save_contacts()
         return self._table_size()
-
-    async def _meet(self, addresses: list[Address], deadline: float) -> list[Contact]:
-        """Ping everybody until somebody has answered, then a moment more."""
-        loop = asyncio.get_running_loop()
-        met: list[Contact] = []
-        while not met and loop.time() < deadline:
-            began = loop.time()
-            pings = [self._spawn(self._ping(address, met)) for address in addresses]
-            some: set[asyncio.Task[Any]] = set(pings)
-            end = deadline
-            while some and (left := end - loop.time()) > 0:
-                _, some = await asyncio.wait(
-                    some, timeout=left, return_when=asyncio.FIRST_COMPLETED
-                )
-                if met:
-                    waited = loop.time() - began
-                    end = min(end, loop.time() + min(JOIN_GRACE, limits.SOFT_LEAST + waited))
-            if not met:  # perhaps everything failed at once: there is no network just now
-                await asyncio.sleep(min(limits.SOFT_LEAST, max(0.0, deadline - loop.time())))
-        return met
-
-    async def _ping(self, address: Address, met: list[Contact]) -> None:
-        protocol = self._protocol_for(address)
-        if protocol is None:
-            return
-        answer: asyncio.Future[Contact | None] = protocol.loop.create_future()
-
-        def done(contact: Contact | None) -> None:
-            if not answer.done():
-                answer.set_result(contact)
-
-        protocol.ping(address, done, named=True)
-        contact = await answer
-        if contact is not None:
-            met.append(contact)
-
-    async def _reserve(self, met: list[Contact]) -> None:
-        """Leave a few contacts alone, so that they can dial us back as strangers."""
-        neighbour = met[0]
-        protocol = self._protocol_for(neighbour.address)
-        assert protocol is not None
-        found: wire.Found | None = await protocol.call(
-            neighbour.address,
-            "find",
-            [self._state.identity.dht_id, 0, -1],
-            wire.read_found,
-            size=limits.FIND_SIZE,
-        )
-        if found is None:
-            return
-        strangers = [
-            (peer.ip, peer.port)
-            for peer in found.peers
-            if not self._state.has_contacted((peer.ip, peer.port))
-            and self._state.may_contact(peer.ip)
-        ]
-        self._state.reserved.update(strangers[-limits.RESERVED :])
-        self._spawn(self._release())
-
-    async def _release(self) -> None:
-        """Nobody stays reserved for long, whether we are dialled back or not."""
-        await asyncio.sleep(limits.RESERVED_FOR)
-        self._state.reserved.clear()
-
-    def _announce(self) -> None:
-        """Show every contact that it may remember us now."""
-        for contact in self._contacts():
-            if protocol := self._protocol_for(contact.address):
-                protocol.ping(contact.address, lambda contact: None, expected=contact.id)
-
-    async def _settle(self) -> None:
-        """Walk to our own id; then, behind the joiner, to a few others."""
-        await self._walk(self._state.identity.dht_id)
-        self._spawn(self._fill())
-
-    async def _fill(self) -> None:
-        for _ in range(FILLS):
-            await self._walk(self._state.rng.randbytes(wire.ID))
-
-    async def _walk(self, target: bytes) -> None:
-        await MeshCrawl(self._state, self._protocols, target).find()
 
     # -- publishing and finding --------------------------------------------------------------------
 
@@ -427,6 +359,3 @@ class DhtNode:
 
     def _table_size(self) -> int:
         return sum(len(protocol.router) for protocol in self._protocols.values())
-
-    def _protocol_for(self, address: Address) -> MeshProtocol | None:
-        return self._protocols.get(wire.FAMILY_6 if ":" in address[0] else wire.FAMILY_4)

@@ -65,7 +65,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
             self, limits.BUCKET, self.source_node, lambda: state.diverse
         )
         self.answer = answer
-        self.prober: MeshProtocol = self  # where newcomers are pinged from
+        self.newcomer: Callable[[bytes, Address], None] = self.introduce  # see `prober`
         self._outstanding: dict[bytes, Flight] = {}
         self._introducing: set[Address] = set()
         self._closed = False
@@ -76,6 +76,11 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
 
     def __repr__(self) -> str:
         return f"<MeshProtocol {len(self._outstanding)} in flight, {self.router!r}>"
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers are waited for."""
+        return bool(self._outstanding)
 
     # -- the socket --------------------------------------------------------------------------------
 
@@ -145,8 +150,8 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
             answer.add_done_callback(lambda late: self._reply_late(message, late, address))
         elif answer is not None:
             self._reply(message, answer, address, room)
-        if proven and not request.flags & GUEST:
-            self.prober.introduce(request.sender, address)
+        if proven and not request.flags & GUEST and self.may_introduce(request.sender, address):
+            self.newcomer(request.sender, address)
 
     def _reply_late(self, message: bytes, late: asyncio.Future[Any], address: Address) -> None:
         if not late.cancelled() and late.exception() is None:
@@ -281,18 +286,23 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
 
     # -- who may be a contact ----------------------------------------------------------------------
 
-    def introduce(self, node_id: bytes, address: Address) -> None:
-        """Ask a node for its proof, if there would be a place for it."""
+    def may_introduce(self, node_id: bytes, address: Address) -> bool:
+        """Whether there would be a place for a node, and nothing speaks against asking it."""
         where = pack_address(*address)
-        if (
+        return not (
             address in self._introducing
             or address in self.state.reserved
             or len(self._introducing) >= limits.INTRODUCTIONS
             or not self.state.may_contact(address[0])
             or not self.router.has_room(node_id, where)
             or self.state.failed.holds(where, self.loop.time())
-        ):
+        )
+
+    def introduce(self, node_id: bytes, address: Address) -> None:
+        """Ask a node for its proof, if there would be a place for it."""
+        if not self.may_introduce(node_id, address):
             return
+        where = pack_address(*address)
         self._introducing.add(address)
 
         def proven(contact: Contact | None) -> None:

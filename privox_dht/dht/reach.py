@@ -28,7 +28,16 @@ from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Spawn
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact
-from privox_dht.dht.wire import ARRIVED, MISSED, UNTRIED, Dialled, Found, Peer, Request
+from privox_dht.dht.wire import (
+    ARRIVED,
+    MISSED,
+    UNTRIED,
+    Dialled,
+    Found,
+    Peer,
+    Request,
+    family_of,
+)
 
 REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody knocked: ask another helper at once
 
@@ -92,7 +101,7 @@ class DialBack:
         return Reach(udp.verdict, tcp.verdict, observed[0] if observed else None)
 
     async def _meet(self, address: Address) -> None:
-        protocol = self._protocols[self._family(address)]
+        protocol = self._protocols[family_of(address)]
         answered: asyncio.Future[None] = protocol.loop.create_future()
 
         def done(contact: Contact | None) -> None:
@@ -166,7 +175,7 @@ class DialBack:
     def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer:
         """Pass the wish of a proven address on to a contact of ours."""
         there, tcp_port, nonce = request.arguments
-        protocol = self._protocols[self._family(address)]
+        protocol = self._protocols[family_of(address)]
         third = protocol.router.at(unpack_address(there))
         if third is None or not self._may_dial(address):
             self._state.drop("vouch")
@@ -194,16 +203,16 @@ class DialBack:
         """Dial an asker back, for a contact of ours."""
         there, tcp_port, nonce = request.arguments
         target = unpack_address(there)
-        protocol = self._protocols[self._family(address)]
+        protocol = self._protocols[family_of(address)]
         if (
             protocol.router.at(address) is None
-            or self._family(target) not in self._protocols
+            or family_of(target) not in self._protocols
             or not self._state.may_contact(target[0])
             or not self._may_dial(target)
         ):
             self._state.drop("vouch")
             return REFUSED
-        self._protocols[self._family(target)].tell(target, "knock", [nonce])
+        self._protocols[family_of(target)].tell(target, "knock", [nonce])
         return self._spawn(self._connect(target[0], tcp_port))
 
     async def _connect(self, ip: str, tcp_port: int) -> Answer:
@@ -234,7 +243,7 @@ class DialBack:
         size: int = 0,
         hard: float = limits.HARD_TIMEOUT,
     ) -> Any:
-        return await self._protocols[self._family(contact.address)].call(
+        return await self._protocols[family_of(contact.address)].call(
             contact.address,
             method,
             arguments,
@@ -245,6 +254,3 @@ class DialBack:
             hard=hard,
             resend=limits.RESEND if method == "find" else (),  # a second dial would be refused
         )
-
-    def _family(self, address: Address) -> int:
-        return wire.FAMILY_6 if ":" in address[0] else wire.FAMILY_4

@@ -14,12 +14,13 @@ from collections.abc import Callable
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address
 from privox_dht.dht.crawl import MeshCrawl
 from privox_dht.dht.lookup import Lookups
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.state import NodeState
+from privox_dht.dht.table import Contact
 
+KEPT = 16  # contacts remembered in case all are lost at once
 SAVE_EVERY = 20  # rounds between two savings of the contacts: five minutes
 
 
@@ -27,10 +28,11 @@ async def upkeep(
     state: NodeState,
     protocols: dict[int, MeshProtocol],
     lookups: Lookups,
+    at_rest: Callable[[], None],
     save: Callable[[], None],
 ) -> None:
     """Go on until cancelled."""
-    had: list[tuple[bytes, Address]] = []
+    had: list[Contact] = []
     rounds = 0
     while True:
         await asyncio.sleep(limits.REFRESH_EVERY * (0.9 + 0.2 * state.rng.random()))
@@ -43,21 +45,20 @@ async def upkeep(
         for protocol in protocols.values():
             _ping_silent(protocol)
             await _walk_thin(state, protocols, protocol)
+        at_rest()
         if rounds % SAVE_EVERY == 0:
             save()
 
 
-def _lost(
-    protocols: dict[int, MeshProtocol], had: list[tuple[bytes, Address]]
-) -> list[tuple[bytes, Address]]:
-    """Our contacts now; if there are none, those we had are pinged."""
-    now = [(c.id, c.address) for p in protocols.values() for c in p.router.contacts()]
+def _lost(protocols: dict[int, MeshProtocol], had: list[Contact]) -> list[Contact]:
+    """Some of our contacts now; if there are none, those we had are pinged."""
+    now = [contact for p in protocols.values() for contact in p.router.contacts()]
     if now or not had:
-        return now[: limits.CONTACTS_KEPT]
-    for node_id, address in had:
-        protocol = protocols.get(wire.FAMILY_6 if ":" in address[0] else wire.FAMILY_4)
+        return now[:KEPT]
+    for contact in had:
+        protocol = protocols.get(wire.family_of(contact.address))
         if protocol is not None:
-            protocol.ping(address, lambda contact: None, expected=node_id)
+            protocol.ping(contact.address, lambda contact: None, expected=contact.id)
     return had
 
 

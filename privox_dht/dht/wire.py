@@ -295,6 +295,11 @@ def proof(nonce: bytes, address: bytes) -> bytes:
 # -- contacts, 26 or 38 bytes each -----------------------------------------------------------------
 
 
+def family_of(address: tuple[str, int]) -> int:
+    """The flag of an address's family."""
+    return FAMILY_6 if ":" in address[0] else FAMILY_4
+
+
 def peer_size(ip: str) -> int:
     """Bytes a contact takes in an answer."""
     return ID + (18 if ":" in ip else 6)

@@ -1,0 +1,112 @@
+"""How a node becomes part of a mesh.
+
+newcomer  -> ping every neighbour and every contact of the last time, until somebody answers
+neighbour <- key and signature: the first contacts
+guest     -> find: a few of the strangers it is told of are left alone, to dial it back later
+newcomer  -> walk to its own id, and behind the joiner to another, so that it knows and is known
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from privox_dht import limits
+from privox_dht.dht import wire
+from privox_dht.dht.addresses import Address
+from privox_dht.dht.crawl import MeshCrawl
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht.publish import Spawn
+from privox_dht.dht.state import NodeState
+from privox_dht.dht.table import Contact
+from privox_dht.dht.wire import family_of
+
+JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
+FILLS = 1  # walks to random ids after joining, so that far buckets are not empty
+
+
+class Joiner:
+    """One node's ways into a mesh."""
+
+    def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
+        self._state, self._protocols, self._spawn = state, protocols, spawn
+
+    async def meet(self, addresses: list[Address], deadline: float) -> list[Contact]:
+        """Ping everybody until somebody has answered, then a moment more."""
+        loop = asyncio.get_running_loop()
+        met: list[Contact] = []
+        while not met and loop.time() < deadline:
+            began = loop.time()
+            pings = [self._spawn(self._ping(address, met)) for address in addresses]
+            some: set[asyncio.Task[Any]] = set(pings)
+            end = deadline
+            while some and (left := end - loop.time()) > 0:
+                _, some = await asyncio.wait(
+                    some, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+                if met:
+                    waited = loop.time() - began
+                    end = min(end, loop.time() + min(JOIN_GRACE, limits.SOFT_LEAST + waited))
+            if not met:  # perhaps everything failed at once: there is no network just now
+                await asyncio.sleep(min(limits.SOFT_LEAST, max(0.0, deadline - loop.time())))
+        return met
+
+    async def _ping(self, address: Address, met: list[Contact]) -> None:
+        protocol = self._protocols.get(family_of(address))
+        if protocol is None:
+            return
+        answer: asyncio.Future[Contact | None] = protocol.loop.create_future()
+
+        def done(contact: Contact | None) -> None:
+            if not answer.done():
+                answer.set_result(contact)
+
+        protocol.ping(address, done, named=True)
+        contact = await answer
+        if contact is not None:
+            met.append(contact)
+
+    async def reserve(self, met: list[Contact]) -> None:
+        """Leave a few contacts alone, so that they can dial us back as strangers."""
+        neighbour = met[0]
+        protocol = self._protocols[family_of(neighbour.address)]
+        found: wire.Found | None = await protocol.call(
+            neighbour.address,
+            "find",
+            [self._state.identity.dht_id, 0, -1],
+            wire.read_found,
+            size=limits.FIND_SIZE,
+        )
+        if found is None:
+            return
+        strangers = [
+            (peer.ip, peer.port)
+            for peer in found.peers
+            if not self._state.has_contacted((peer.ip, peer.port))
+            and self._state.may_contact(peer.ip)
+        ]
+        self._state.reserved.update(strangers[-limits.RESERVED :])
+        self._spawn(self._release())
+
+    async def _release(self) -> None:
+        """Nobody stays reserved for long, whether we are dialled back or not."""
+        await asyncio.sleep(limits.RESERVED_FOR)
+        self._state.reserved.clear()
+
+    def announce(self) -> None:
+        """Show every contact that it may remember us now."""
+        for protocol in self._protocols.values():
+            for contact in protocol.router.contacts():
+                protocol.ping(contact.address, lambda contact: None, expected=contact.id)
+
+    async def settle(self) -> None:
+        """Walk to our own id; then, behind the joiner, to a few others."""
+        await self._walk(self._state.identity.dht_id)
+        self._spawn(self._fill())
+
+    async def _fill(self) -> None:
+        for _ in range(FILLS):
+            await self._walk(self._state.rng.randbytes(wire.ID))
+
+    async def _walk(self, target: bytes) -> None:
+        await MeshCrawl(self._state, self._protocols, target).find()

@@ -1,0 +1,59 @@
+"""The socket that newcomers are pinged from: not the one they asked.
+
+    newcomer -> node      anything, with a token, from a port its NAT may just have opened to us
+    prober   -> newcomer  ping, from a port the newcomer never sent to
+    newcomer -> prober    its proof: only now is it known to be reachable
+
+It is opened when somebody new comes and closed once nothing is on its way, so that a node at rest
+has one socket for each family.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from privox_dht import limits
+from privox_dht.dht.addresses import Address
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht.publish import Spawn
+
+Open = Callable[[], Awaitable[MeshProtocol]]
+
+
+class Prober:
+    """The second socket of one family."""
+
+    def __init__(self, opened: Open, spawn: Spawn) -> None:
+        self._open, self._spawn = opened, spawn
+        self._socket: MeshProtocol | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._newcomers: list[tuple[bytes, Address]] = []
+
+    def meet(self, node_id: bytes, address: Address) -> None:
+        """Ask a newcomer for its proof."""
+        if self._socket is not None:
+            self._socket.introduce(node_id, address)
+        elif len(self._newcomers) < limits.INTRODUCTIONS:
+            self._newcomers.append((node_id, address))
+            if self._opening is None:
+                self._opening = self._spawn(self._start())
+
+    async def _start(self) -> None:
+        try:
+            self._socket = await self._open()
+            for node_id, address in self._newcomers:
+                self._socket.introduce(node_id, address)
+        finally:
+            self._opening = None
+            self._newcomers.clear()
+
+    def rest(self) -> None:
+        """Close the socket if nothing is on its way."""
+        if self._socket is not None and not self._socket.busy:
+            self.close()
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
