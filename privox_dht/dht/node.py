@@ -144,6 +144,8 @@ class DhtNode:
     def _at_rest(self) -> None:
         for prober in self._probers:
             prober.rest()
+        for protocol in self._protocols.values():
+            protocol.rest()
 
     def _close(self) -> None:
         for protocol in self._protocols.values():

@@ -82,6 +82,11 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         """Whether answers are waited for."""
         return bool(self._outstanding)
 
+    def rest(self) -> None:
+        """Give back the room that a burst took: a dict that once was large stays so."""
+        if not self._outstanding and not self._introducing:
+            self._outstanding, self._introducing = {}, set()
+
     # -- the socket --------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
