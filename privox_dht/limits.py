@@ -62,6 +62,12 @@ KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a fol
 # -- picking and failing over --------------------------------------------------------------------
 
 MAX_PRODUCERS = 5  # producers tried for one job, busy ones not counted
+MAX_UNREACHED = 48  # producers that may turn out to be unreachable: three rounds of knocking
+KNOCKS = 16  # producers knocked at at the same time, once one of them could not be reached
+KNOCK_TIMEOUT = 4.0  # seconds for the answer to a knock: a connection, and a moment
+KNOCK_GRACE = 0.1  # seconds that others have to answer a knock when the first has
+MAX_WAYS = 6  # ways to one producer that are dialled: two addresses, and the doors of its farms
+FALLBACK_WAIT = 3600.0  # seconds for a job at the fallback server, which is silent while it works
 MAX_DEATHS = 2  # producers that may die during one job; the job may be what kills them
 MAX_BELIEVED = 2  # producers that must agree before a 4xx about the input is believed
 BAN_FIRST = 15.0  # seconds a producer that was lost is left alone, doubling each time ...
@@ -103,7 +109,9 @@ HARD_TIMEOUT = 2.5  # seconds after which a request is lost; a late answer count
 RESEND = (0.3, 0.7, 1.2, 1.8)  # seconds after the first sending at which it is sent again
 FIRST_RTT, FIRST_SPREAD = 0.15, 0.08  # seconds; what is believed before anything was measured
 HOLDERS = 2  # holders that must have answered before a look-up believes it has seen enough
-GRACE = 0.04  # seconds a look-up with one holder's answer waits for a second one's
+GRACE = 0.04  # seconds a look-up with one holder's answer waits for a second one's ...
+GRACE_FEW = 0.1  # ... and if that one holds fewer than are wanted
+AGREEMENT = 0.8  # share of the fullest holder's records that another must hold to confirm it
 QUORUM = 2  # one over the share of the closest nodes that must confirm before publish returns
 PAGES = 24  # further requests one look-up may send to holders for more records
 MAX_RECORDS_IN_DATAGRAM = 3  # records of one answer; two of the longest fit, three typical ones
@@ -111,7 +119,7 @@ MAX_CONTACTS_IN_DATAGRAM = 20  # contacts of one answer: Kademlia's k
 AMPLIFICATION = 1.5  # bytes answered per byte asked to an address that has not proven itself
 FIND_SIZE = 480  # bytes to which a find is padded: 720 of answer hold a record and eight contacts
 PING_SIZE = 128  # bytes to which a ping is padded: its signed answer takes about 170
-PAST_CONTACTS_PER_NETWORK = 2  # contacts of one /24 or /56 in a bucket and in a look-up's window
+CONTACTS_PER_NETWORK = 2  # contacts of one /24 or /56 in a bucket and in a look-up's window
 TOKEN_ROTATION = 300.0  # seconds; a write token is good for one to two of these
 SOURCE_RATE = 100.0  # datagrams per second and source address that are answered; a join sends 60
 SOURCE_BURST = 300.0  # datagrams a source may send at once: one look-up with all its pages
@@ -138,9 +146,7 @@ INTRODUCTIONS = 16  # newcomers that are being asked for their proof at the same
 CONTACTS_KEPT = 64  # contacts written to the state folder
 CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
 JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
-HOLDERS_KEPT = (
-    240.0  # seconds for which a publisher goes straight to the nodes that held its record
-)
+HOLDERS_KEPT = 120.0  # seconds a publisher goes straight to the nodes that held its record
 OBSERVERS = 8  # neighbours whose word on our address and on the time is remembered
 DIAL_TIMEOUT = 1.5  # seconds a third node waits for a TCP connection when it dials back
 DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: dialling and three ways
@@ -197,3 +203,22 @@ PRODUCER_FARMS_LOOKUP = 5.0  # seconds to find out which farms there are; then t
 PRODUCER_SUPERSEDED = 3600.0  # seconds a farm is left alone where another machine has our place
 PRODUCER_LOOK_AGAIN = 15.0  # seconds between looks for more farms while there are too few
 PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for
+
+# -- the directory over HTTPS, for those whose network blocks UDP --------------------------------
+
+UDP_WAIT = 2.0  # seconds without an answer by UDP after which HTTPS is tried beside it
+UDP_AGAIN = 180.0  # seconds between tries whether UDP answers again
+HTTPS_NEIGHBOURS = 8  # neighbours asked at the same time; each costs a TLS handshake
+HTTPS_OPINIONS = 2  # neighbours asked before "there is no such record" is believed
+HTTPS_BUSY = 2.0  # seconds to wait, once, when every neighbour was busy
+HOSTING_TIMEOUT = 10.0  # seconds for an answer: a look-up (LOOKUP_TIME) and the way there and back
+HOSTING_RATE = 5.0  # requests per second of one address (IPv6: /64); a job needs three, a list five
+HOSTING_BURST = 50.0  # requests of one address at once: a small office after a power cut
+HOSTING_RATE_IN_ALL = 20.0  # requests per second: walks for others stay below what we may ask each
+# node ourselves (SOURCE_RATE), with room for our own
+HOSTING_BURST_IN_ALL = 100.0  # requests at once, all askers together
+HOSTING_AT_ONCE = 16  # look-ups for others at the same time
+HOSTED_RECORDS = 100  # records placed for others: with nine keys each they are half of what our
+# address may place at one node (RECORDS_PER_SOURCE)
+HOSTED_PER_ADDRESS = 16  # of those from one address: eight producers with two engines each
+MAX_PAGE = 192 * KIB  # bytes of one answer: LIST_WANT of the longest records are 129 KiB

@@ -148,7 +148,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             if diverse:
                 network = network_of(candidate.address[0])
                 seen[network] += 1
-                if seen[network] > limits.PAST_CONTACTS_PER_NETWORK:
+                if seen[network] > limits.CONTACTS_PER_NETWORK:
                     continue
             yield candidate
             left -= 1
@@ -253,10 +253,19 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """Somebody answered (or never will): is that enough?"""
         if not self.want or not self.holders:
             return
-        voices = len(self.holders)
-        if self.state.diverse:  # nodes of one network may be one liar
-            voices = len({network_of(holder.address[0]) for holder in self.holders})
-        if voices >= limits.HOLDERS:
+        if self._voices() >= limits.HOLDERS:
             self.end()
         elif candidate is self.holders[0]:
-            self._timers.append(self.loop.call_later(limits.GRACE, self.end))
+            few = candidate.count < self.want  # it may have come lately, and hold but a part
+            self._timers.append(
+                self.loop.call_later(limits.GRACE_FEW if few else limits.GRACE, self.end)
+            )
+
+    def _voices(self) -> int:
+        """How many holders agree on how much there is. One that came lately holds only a part, and
+        in a public mesh those of one network may be one liar."""
+        most = max(holder.count for holder in self.holders)
+        full = [h for h in self.holders if h.count >= most * limits.AGREEMENT]
+        if self.state.diverse:
+            return len({network_of(holder.address[0]) for holder in full})
+        return len(full)

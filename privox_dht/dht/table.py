@@ -104,7 +104,7 @@ class MeshBucket(KBucket):  # type: ignore[misc]
         """Whether one more of this address's network would be too many."""
         network = where[: NETWORK[len(where)]]
         same = sum(contact.where.startswith(network) for contact in self.nodes.values())
-        return same >= limits.PAST_CONTACTS_PER_NETWORK
+        return same >= limits.CONTACTS_PER_NETWORK
 
     def remove_node(self, node: Any) -> None:
         """Forget a contact; who has waited last takes its place."""
@@ -243,7 +243,7 @@ def spread(contacts: Iterable[Any], most: int) -> list[Any]:
     chosen = []
     for contact in contacts:
         network = contact.where[: NETWORK[len(contact.where)]]
-        if seen[network] < limits.PAST_CONTACTS_PER_NETWORK:
+        if seen[network] < limits.CONTACTS_PER_NETWORK:
             seen[network] += 1
             chosen.append(contact)
             if len(chosen) >= most:

@@ -70,7 +70,7 @@ def test_one_network_has_no_more_than_two_places_in_a_bucket() -> None:
     known = table(diverse=True)
     for n in range(200):
         known.add_contact(at(rng, f"8.8.8.{n % 250}", 1000 + n))
-    assert all(len(bucket) <= limits.PAST_CONTACTS_PER_NETWORK for bucket in known.buckets)
+    assert all(len(bucket) <= limits.CONTACTS_PER_NETWORK for bucket in known.buckets)
 
 
 def test_in_a_private_mesh_networks_are_not_counted() -> None:

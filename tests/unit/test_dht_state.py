@@ -1,0 +1,117 @@
+"""Whom a node may speak to, what it believes about itself, and what it remembers of strangers."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from privox_dht import limits
+from privox_dht.dht.state import NodeState
+from privox_dht.dht.wire import FAMILY_4, FAMILY_6
+from privox_dht.identity import Identity
+
+ME = Identity.from_seed(b"s" * 32)
+
+
+def state() -> NodeState:
+    made = NodeState(ME, "test", lambda: 0.0, random.Random(1))
+    made.families = FAMILY_4 | FAMILY_6
+    return made
+
+
+def test_a_mesh_whose_neighbour_is_global_is_public() -> None:
+    some = state()
+    some.met("1.1.1.1", named=True)
+    assert some.private is False and some.diverse
+    assert some.may_contact("8.8.8.8") and not some.may_contact("10.0.0.1")
+    assert not some.may_contact("127.0.0.1")
+
+
+def test_a_mesh_whose_neighbours_are_private_stays_private() -> None:
+    some = state()
+    some.met("192.168.1.5", named=True)
+    some.met("1.1.1.1")
+    assert some.private is True and some.may_contact("10.0.0.1") and not some.diverse
+
+
+def test_a_first_node_is_in_a_public_mesh_from_the_first_global_contact_on() -> None:
+    some, told = state(), []
+    some.on_public = lambda: told.append(True)
+    some.met("10.0.0.1")
+    assert some.private is None and some.may_contact("10.0.0.2")
+    some.met("1.1.1.1")
+    some.met("8.8.8.8")
+    assert some.private is False and not some.may_contact("10.0.0.2") and told == [True]
+
+
+def test_a_strangers_word_does_not_aim_us_at_our_own_machine() -> None:
+    some = state()
+    some.met("192.168.1.5", named=True)
+    assert not some.may_contact("127.0.0.1") and not some.may_contact("::1")
+    some.met("127.0.0.1", named=True)
+    assert some.may_contact("127.0.0.1")
+
+
+def test_only_families_we_have_a_socket_for_are_spoken_to() -> None:
+    some = state()
+    some.families = FAMILY_4
+    assert some.may_contact("1.1.1.1") and not some.may_contact("2a00::1")
+
+
+def test_our_address_is_what_two_networks_agree_on() -> None:
+    some = state()
+    some.met("1.1.1.1", named=True)
+    some.note_view(("1.1.1.1", 1), ("9.9.9.9", 5), 0.0)
+    some.note_view(("1.1.1.2", 1), ("9.9.9.9", 5), 0.0)  # the same /24
+    assert some.observed() == []
+    some.note_view(("2.2.2.2", 1), ("9.9.9.9", 5), 0.0)
+    assert some.observed() == [("9.9.9.9", 5)]
+
+
+def test_who_changes_its_mind_has_still_one_vote() -> None:
+    some = state()
+    some.met("1.1.1.1", named=True)
+    for port in range(1, 30):
+        some.note_view(("1.1.1.1", port), ("9.9.9.9", port), 0.0)
+    assert sum(some._votes.values()) == 1
+    for number in range(3 * limits.OBSERVERS):
+        some.note_view((f"{number + 1}.2.2.2", 1), ("9.9.9.9", 5), float(number))
+    assert sum(some._votes.values()) == limits.OBSERVERS
+
+
+def test_our_signature_is_not_given_for_an_address_that_is_not_ours() -> None:
+    some = state()
+    some.met("1.1.1.1", named=True)
+    assert not some.is_elsewhere("7.7.7.7")  # we do not know better yet
+    for first in (1, 2):
+        some.note_view((f"{first}.1.1.1", 1), ("9.9.9.9", 5), 0.0)
+    assert some.is_elsewhere("7.7.7.7") and not some.is_elsewhere("9.9.9.9")
+
+
+def test_the_clocks_offset_is_the_median_of_the_neighbours() -> None:
+    some = state()
+    assert some.clock_offset() is None
+    for number, offset in enumerate((1.0, 2.0, 9_000.0)):
+        some.note_view((f"{number + 1}.1.1.1", 1), ("9.9.9.9", 5), offset)
+    assert some.clock_offset() == 2.0
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked", "known"),
+    [
+        (("1.1.1.1", 5), ("1.1.1.1", 6), True),  # a NAT that filters by address lets it in
+        (("127.0.0.1", 5), ("127.0.0.1", 6), False),  # on one machine the port is the party
+        (("127.0.0.1", 5), ("127.0.0.1", 5), True),
+    ],
+)
+def test_a_guest_knows_whom_its_nat_would_let_in(
+    sent: tuple[str, int], asked: tuple[str, int], known: bool
+) -> None:
+    some = state()
+    some.guest = True
+    some.note_contacted(sent)
+    assert some.has_contacted(asked) is known
+    for number in range(limits.SOURCES + 5):
+        some.note_contacted((f"10.{number >> 8}.{number & 255}.1", 1))
+    assert len(some._contacted) == limits.SOURCES
