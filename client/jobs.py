@@ -16,8 +16,8 @@ import click
 from client.files import STDIO, check_writable, open_recording, read_text, write
 from client.options import STT_FORMATS
 from client.progress import Progress
-from privox_dht.caller import Done
 from privox_dht.errors import ConfigError
+from privox_dht.job import Done
 from privox_dht.mesh import Mesh
 from privox_dht.settings import printable, state_folder
 from privox_dht.speech import AUDIO_FORMATS

@@ -24,15 +24,21 @@ async def show(options: Mapping[str, Any]) -> None:
     """Print the mesh as a table, or as JSON."""
     async with mesh_of(options) as mesh:
         records = await mesh.producers()
+        clock = mesh.clock_is_off()
     now = time.time()
     records.sort(key=lambda r: (r.kind, r.backend, r.engine, -r.idle, r.peer_id))
     shown = records[: options["limit"]]
     if options["as_json"]:
         found = {"found": len(records), "records": [as_json(r, now) for r in shown]}
+        if clock:
+            found["clock"] = clock
         write(STDIO, json.dumps(found).encode() + b"\n")
         return
     if not records:
         click.echo("the mesh is there, but nobody offers anything just now", err=True)
+    if clock:
+        click.echo(clock, err=True)
+    if not records:
         return
     lines = table([HEADINGS, *(_row(record, now) for record in shown)])
     write(STDIO, printable("\n".join(lines) + "\n").encode())

@@ -2,7 +2,7 @@
 
     busy   asked to be left alone for a moment: it is well, ask again then
     lost   went away in mid-job, or did not answer: left alone for 15 s, doubling to 10 min
-    good   did a job: all is forgiven
+    good   did a job: all is forgiven, and it is known to be there
 
 Pure: the time (seconds, any clock that only goes forward) is an argument.
 """
@@ -22,6 +22,7 @@ class _Past:
     losses: int = 0
     banned_until: float = 0.0
     busy_until: float = 0.0
+    proven: bool = False  # the last thing we know of it is that it did a job
 
 
 class Manners:
@@ -41,13 +42,20 @@ class Manners:
         """It went away; returns for how many seconds it is left alone."""
         past = self._of(peer_id)
         past.losses += 1
+        past.proven = False
         ban: float = min(limits.BAN_FIRST * 2 ** (past.losses - 1), limits.BAN_LONGEST)
         past.banned_until = now + ban
         return ban
 
     def good(self, peer_id: str) -> None:
         """It did a job."""
-        self._past.pop(peer_id, None)
+        past = self._of(peer_id)
+        past.losses, past.banned_until, past.busy_until, past.proven = 0, 0.0, 0.0, True
+
+    def is_proven(self, peer_id: str) -> bool:
+        """Whether it did a job for us, and was not lost since."""
+        past = self._past.get(peer_id)
+        return past is not None and past.proven
 
     def is_banned(self, peer_id: str, now: float) -> bool:
         past = self._past.get(peer_id)

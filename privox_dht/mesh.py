@@ -10,20 +10,23 @@ A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.audio import mend_wav
-from privox_dht.caller import Caller, Done
+from privox_dht.caller import Caller
 from privox_dht.dht import DhtNode
 from privox_dht.errors import AllBusy, AllFailed, NoProducer, NotJoined
+from privox_dht.fallback import endpoint_of, fall_back
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
+from privox_dht.job import Done
 from privox_dht.pick import ANY, Wish
 from privox_dht.records import FARM, Record
 from privox_dht.speech import (
@@ -86,19 +89,23 @@ class Mesh:
 
         Raises:
             NotJoined: nobody answered, and there is no fallback.
+            ConfigError: a neighbour or the fallback is no address.
         """
         mesh = cls(None, SpeechClient(allow=lambda host: True))
         if fallback:
-            mesh.fallback = Endpoint(fallback.rstrip("/"), None, token=fallback_token or None)
+            mesh.fallback = endpoint_of(fallback, fallback_token)
+        wanted = parse_neighbours(neighbours)
         async with AsyncExitStack() as stack:
             dht = await stack.enter_async_context(
                 DhtNode(Identity.generate(), network=network, host=None, guest=True, state=state)
             )
             try:
-                await dht.join(parse_neighbours(neighbours), timeout)
-                mesh.dht = dht
-                mesh.caller = Caller(dht, allow=dht.allows)
-                mesh.client = SpeechClient(allow=dht.allows)
+                if not wanted and not dht.remembered():
+                    raise NotJoined("no node of the mesh is known: name one with its host:port")
+                await dht.join(wanted, timeout)
+                client = SpeechClient(allow=dht.allows)
+                mesh.dht, mesh.client = dht, client
+                mesh.caller = Caller(dht, allow=dht.allows, knock=client.status)
             except NotJoined as exc:
                 if not mesh.fallback:
                     raise
@@ -106,7 +113,7 @@ class Mesh:
             await stack.enter_async_context(mesh.client)
             yield mesh
 
-    async def transcribe(self, audio: bytes | str | Path, **options: Any) -> str:
+    async def transcribe(self, audio: bytes | str | Path | BinaryIO, **options: Any) -> str:
         """The text of a recording in any common format. Options and errors: see `transcript`."""
         return (await self.transcript(audio, **options)).value.text
 
@@ -116,7 +123,7 @@ class Mesh:
 
     async def transcript(
         self,
-        audio: bytes | str | Path,
+        audio: bytes | str | Path | BinaryIO,
         *,
         language: str = "",
         model: str = "",
@@ -128,7 +135,8 @@ class Mesh:
         """A recording's segments with times, and who did it.
 
         Args:
-            audio: the bytes of a file in any common format, or its path. Sent as it is.
+            audio: a file in any common format: its bytes, its path, or a seekable binary file,
+                which stays open. Sent as it is.
             language: spoken language as a BCP 47 tag; empty: the engine detects it.
             model: an engine, a model, or "engine:model"; empty: any.
             translate: into English.
@@ -214,24 +222,33 @@ class Mesh:
                 found += await dht.find(service, backend, want=limits.LIST_WANT)
         return found
 
+    def clock_is_off(self) -> str:
+        """A sentence if our clock is so wrong that good records look bad; else empty."""
+        offset = self.dht.clock_offset() if self.dht else None
+        if offset is None or abs(offset) <= limits.CLOCK_SKEW:
+            return ""
+        return (
+            f"this machine's clock is {-offset:+.0f} s off the mesh's, so that good records look "
+            "expired or not yet valid: set it (sudo timedatectl set-ntp true)"
+        )
+
     async def _run(self, service: str, work: Any, watch: Watch, **how: Any) -> Done[Any]:
         wait, timeout = how.pop("wait", limits.WAIT), how.pop("timeout", None)
         wish = Wish(service, **{"backend": ANY, **how})
+        began = time.monotonic()
         try:
             self._joined()
             assert self.caller is not None
             return await self.caller.run(
                 wish, work, wait=wait, timeout=timeout, on_wait=watch.waiting
             )
-        except MESH_FAILED:
-            if self.fallback is None:
-                raise
-            return await self._fall_back(work)
-
-    async def _fall_back(self, work: Any) -> Done[Any]:
-        assert self.fallback is not None
-        value = await work(self.fallback, None)
-        return Done(value, None, f"fallback {self.fallback.base}", 0.0, ())
+        except MESH_FAILED as exc:
+            left = limits.FALLBACK_WAIT if timeout is None else began + timeout - time.monotonic()
+            if self.fallback is not None and left > 0:
+                return await fall_back(self.fallback, work, exc, began, left)
+            if isinstance(exc, NoProducer) and (why := self.clock_is_off()):
+                raise NoProducer(f"{exc}; {why}") from exc
+            raise
 
     def _joined(self) -> DhtNode:
         if self.dht is None:

@@ -8,14 +8,15 @@
 A record that does not fit the wish is out. Those that fit are ordered by tiers: preferred by the
 client, then idle, then said to be busy, and those that were lost a moment ago last of all. Within
 a tier the fast and idle come first, with a little chance, so that many clients who read the same
-records do not all ask the same producer.
+records do not all ask the same producer. While some of those who fit are known to be dead, those
+who did a job for us before come first: strangers may have invented the others.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from privox_dht.manners import Manners
 from privox_dht.records import Record
@@ -82,8 +83,10 @@ def rank(
     records: Iterable[Record], wish: Wish, manners: Manners, now: float, rng: random.Random
 ) -> list[Record]:
     """The records that fit, best first."""
+    fitting = [record for record in records if fits(record, wish)]
+    wary = any(manners.is_banned(record.peer_id, now) for record in fitting)
 
-    def order(record: Record) -> tuple[bool, bool, bool, bool, float]:
+    def order(record: Record) -> tuple[bool, bool, bool, bool, bool, float]:
         asked_to_wait = manners.busy_for(record.peer_id, now) > 0
         speed = min(record.speed or UNKNOWN_SPEED, SPEED_CAP)
         share = record.idle / record.slots if record.slots else 0.0
@@ -93,10 +96,11 @@ def rank(
             not _names(record, wish.prefer),
             asked_to_wait or record.idle == 0,
             not _surely_has(record, wish),
+            wary and not manners.is_proven(record.peer_id),
             -score,
         )
 
-    return sorted((r for r in records if fits(r, wish)), key=order)
+    return sorted(fitting, key=order)
 
 
 def why_nobody(records: Iterable[Record], wish: Wish) -> str:
@@ -104,6 +108,11 @@ def why_nobody(records: Iterable[Record], wish: Wish) -> str:
     there = [r for r in records if not r.withdrawn and r.kind == wish.service]
     if not there:
         return f"nobody on the mesh offers {wish.service} just now"
+    open_to_all = replace(wish, only=(), avoid=())
+    if any(fits(record, open_to_all) for record in there):
+        left = "`only`" if wish.only else "`avoid`"
+        who = ", ".join(sorted({r.peer_id for r in there if fits(r, open_to_all)})[:6])
+        return f"{left} leaves nobody who offers {wish}; there is: {who}"
     offers = sorted({_offer(r) for r in there})
     return f"nobody offers {wish}; there is: {'; '.join(offers[:6])}"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import re
+import socket
 import time
 import wave
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from privox_dht import Mesh
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
-from privox_dht.errors import AllFailed, NoProducer, NotJoined, Refused
+from privox_dht.errors import AllFailed, ConfigError, NoProducer, NotJoined, Refused
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, sign
 
@@ -167,3 +170,113 @@ async def test_via_farm_insists_on_a_farm_for_a_producer_that_could_be_called(tm
             async with Mesh.join(at(farm)) as mesh:
                 assert (await mesh.speech("x")).route.startswith("direct")
                 assert (await mesh.speech("x", via_farm=True)).route.startswith("relayed")
+
+
+@contextlib.asynccontextmanager
+async def silent_door():
+    """A port where connections are taken and nothing is ever said: a frozen machine."""
+    with socket.create_server((HOST, 0), backlog=512) as door:
+        yield door.getsockname()[1]
+
+
+async def publish_all(dht: DhtNode, *routes: Direct, count: int) -> None:
+    """Records of `count` producers that nobody will ever reach, all idle and very fast."""
+    now = int(time.time())
+    for _ in range(count):
+        record = Record(
+            publisher=b"", mesh=dht.mesh, kind="stt", engine="echo", slots=8, idle=8, speed=200,
+            routes=routes, sequence=now * 1000, issued=now, expires=now + 100,
+        )  # fmt: skip
+        assert await dht.publish(sign(Identity.generate(), record))
+
+
+@pytest.mark.timeout(60)
+async def test_a_good_producer_is_found_among_forty_frozen_ones_in_bounded_time(first, tmp_path):
+    async with (
+        silent_door() as port,
+        running(tmp_path / "a", "stt/cpu/echo", neighbour=first.dht.port),
+        Mesh.join(at(first)) as mesh,
+    ):
+        await publish_all(first.dht, Direct(HOST, port), count=40)
+        began = time.monotonic()
+        done = await mesh.transcript(SECOND)
+        assert done.attempts[-1].outcome == "done"
+        assert time.monotonic() - began < 3 * 4.0 + 3.0
+        began = time.monotonic()
+        await mesh.transcript(SECOND)
+        assert time.monotonic() - began < 1.0, "those who were not there are left alone"
+
+
+@pytest.mark.timeout(60)
+async def test_a_record_with_four_frozen_routes_costs_one_connection_and_one_knock(first):
+    async with silent_door() as port, Mesh.join(at(first)) as mesh:
+        frozen = [Direct(f"127.0.0.{n}", port) for n in (1, 1, 1, 1)]
+        await publish_all(first.dht, *frozen, count=1)
+        began = time.monotonic()
+        with pytest.raises(AllFailed):
+            await mesh.transcribe(SECOND)
+        assert time.monotonic() - began < 3.0 + 4.0 + 0.5
+
+
+async def test_fifty_jobs_at_once_share_two_producers(first, tmp_path):
+    async with (
+        running(tmp_path / "a", "stt/cpu/echo", neighbour=first.dht.port, slots=4),
+        running(tmp_path / "b", "stt/cpu/echo", neighbour=first.dht.port, slots=4),
+        Mesh.join(at(first)) as mesh,
+    ):
+        done = await asyncio.gather(*(mesh.transcript(SECOND) for _ in range(50)))
+    assert {job.value.text for job in done} == {"1.00 seconds of sound"}
+    assert len({job.record.peer_id for job in done}) == 2
+
+
+async def test_what_the_mesh_said_stands_beside_what_the_fallback_said(first):
+    async with Mesh.join(at(first), fallback=f"http://{HOST}:9") as mesh:
+        with pytest.raises(
+            AllFailed, match=rf"offers stt.*; and the fallback .*{HOST}:9"
+        ) as caught:
+            await mesh.transcribe(SECOND)
+    assert [a.peer_id for a in caught.value.attempts] == ["fallback"]
+
+
+async def test_a_fallback_server_that_blames_the_input_is_believed(first):
+    plain = SpeechServer(Producer([EchoTranscriber()], 1), host=HOST, tls=None)
+    async with (
+        plain as server,
+        Mesh.join(at(first), fallback=f"http://{HOST}:{server.port}") as mesh,
+    ):
+        with pytest.raises(Refused):
+            await mesh.transcribe(b"this is no recording")
+
+
+async def test_the_fallback_server_has_only_the_time_that_is_left(first):
+    slow = SpeechServer(Producer([EchoTranscriber(model="30")], 1), host=HOST, tls=None)
+    async with (
+        slow as server,
+        Mesh.join(at(first), fallback=f"http://{HOST}:{server.port}") as mesh,
+    ):
+        began = time.monotonic()
+        with pytest.raises(AllFailed, match="not done within"):
+            await mesh.transcribe(SECOND, timeout=0.5)
+        assert time.monotonic() - began < 2.0
+
+
+@pytest.mark.parametrize("url", ["host:80", "ftp://host", "http://", "http://host:x", "nonsense"])
+async def test_a_fallback_that_is_no_url_is_said_before_anything_is_sent(url):
+    with pytest.raises(ConfigError, match="is not a URL"):
+        async with Mesh.join(fallback=url):
+            pass
+
+
+async def test_with_no_neighbour_known_nobody_is_asked(tmp_path):
+    with pytest.raises(NotJoined, match="no node of the mesh is known"):
+        async with Mesh.join(state=tmp_path):
+            pass
+
+
+async def test_a_wrong_clock_is_told_instead_of_an_empty_mesh(first, tmp_path, monkeypatch):
+    async with running(tmp_path / "a", "stt/cpu/echo", neighbour=first.dht.port):
+        node = partial(DhtNode, clock=lambda: time.time() + 600)
+        monkeypatch.setattr("privox_dht.mesh.DhtNode", node)
+        async with Mesh.join(at(first)) as mesh:
+            with pytest.raises(NoProducer, match=r"clock is \+600 s off"):
+                await mesh.transcribe(SECOND)

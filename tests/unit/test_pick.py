@@ -124,3 +124,24 @@ def test_why_nobody_says_what_there_is():
     assert why_nobody([], Wish("tts")) == "nobody on the mesh offers tts just now"
     said = why_nobody([GERMAN], Wish("stt", language="fr"))
     assert said == "nobody offers stt, language fr; there is: stt/cpu/e (small) [de]"
+
+
+def test_whoever_did_a_job_comes_first_while_others_turn_out_to_be_dead():
+    """A hundred invented records, all idle and very fast, beside one that has worked before."""
+    good, dead = record("good"), record("dead", speed=200)
+    invented = [record(f"i{n}", speed=200) for n in range(9)]
+    manners = Manners()
+    manners.good(good.peer_id)
+    assert order([good, dead, *invented], manners=manners)[0] != "good"
+    manners.lost(dead.peer_id, 0.0)
+    assert order([good, dead, *invented], manners=manners)[0] == "good"
+    manners.lost(good.peer_id, 0.0)
+    assert order([good, dead, *invented], manners=manners)[0].startswith("i")
+
+
+def test_when_it_is_the_clients_own_choice_that_leaves_nobody_that_is_said():
+    one = record("a")
+    assert why_nobody([one], Wish("stt", only=("zzz",))) == (
+        f"`only` leaves nobody who offers stt; there is: {one.peer_id}"
+    )
+    assert why_nobody([one], Wish("stt", avoid=(one.peer_id,))).startswith("`avoid` leaves nobody")

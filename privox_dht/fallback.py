@@ -1,0 +1,79 @@
+"""When the mesh cannot: the same job at one ordinary speech server, named by whoever asks.
+
+mesh       nobody there, all busy, all failed      -> the fallback server, in the time left
+fallback   done                                    -> the result; the attempts tell the way
+           blames the input                        -> Refused
+           anything else                           -> AllFailed: what the mesh said, and it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from privox_dht.api.client import Endpoint
+from privox_dht.errors import AllFailed, ConfigError, JobError, Refused
+from privox_dht.job import DONE, LOST, Attempt, Done
+
+T = TypeVar("T")
+INPUT_AT_FAULT = (400, 413, 415, 422)  # statuses; 401 or 404 say that the server is not for us
+
+
+def endpoint_of(url: str, token: str) -> Endpoint:
+    """The server at `url`.
+
+    Raises:
+        ConfigError: that is no URL of a server.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError(f"fallback {url!r} is not a URL such as http://host:8000")
+    return Endpoint(url.rstrip("/"), None, token=token or None)
+
+
+async def fall_back(
+    server: Endpoint,
+    work: Callable[[Endpoint, None], Awaitable[T]],
+    failed: JobError,
+    began: float,
+    left: float,
+) -> Done[T]:
+    """Do `work` at `server`.
+
+    Args:
+        failed: why the mesh could not.
+        began: when the job began, by `time.monotonic`.
+        left: seconds that it may still take.
+
+    Raises:
+        Refused: the input is at fault.
+        AllFailed: neither the mesh nor this server could.
+    """
+    now = time.monotonic()
+    route = f"fallback {server.base}"
+    before = getattr(failed, "attempts", ())
+
+    def attempt(outcome: str, why: str) -> Attempt:
+        return Attempt("fallback", "", route, outcome, why, time.monotonic() - now)
+
+    try:
+        async with asyncio.timeout(left):
+            value = await work(server, None)
+    except TimeoutError:
+        tried = attempt(LOST, f"not done within {left:.0f} s")
+    except JobError as exc:
+        if isinstance(exc, Refused) and exc.status in INPUT_AT_FAULT:
+            raise
+        tried = attempt(exc.outcome, str(exc))
+    else:
+        seconds = time.monotonic() - began
+        return Done(value, None, route, seconds, (*before, attempt(DONE, "")))
+    said = f"{failed}; and the fallback server {server.base}: {tried.why}"
+    raise AllFailed(said, (*before, tried)) from failed

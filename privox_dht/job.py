@@ -1,0 +1,108 @@
+"""One job, and what happened to it so far: who was asked, how that ended, whether to go on. Pure.
+
+at most 5 producers that could be reached fail a job         (busy ones are not counted)
+at most 2 die during it                                      (it may be what kills them)
+at most 48 are found to be unreachable                       (strangers can invent many)
+a refusal is believed when a second producer agrees
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Generic, TypeVar
+
+from privox_dht import limits
+from privox_dht.errors import AllFailed, JobError, Refused
+from privox_dht.pick import Wish
+from privox_dht.records import Record
+
+T = TypeVar("T")
+BUSY, DONE, LOST = "busy", "done", "lost"
+TOLD = 8  # attempts that an error's sentence tells; its `.attempts` has all
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One producer that was asked, and how that ended."""
+
+    peer_id: str
+    engine: str
+    route: str  # "direct host:port" or "relayed by host:port"
+    outcome: str  # done, busy, refused, failed, lost
+    why: str
+    seconds: float
+
+    def __str__(self) -> str:
+        why = f" ({self.why})" if self.why else ""
+        return f"{self.peer_id[:8]} {self.route}: {self.outcome}{why}"
+
+    def as_json(self) -> dict[str, str | float]:
+        return {**asdict(self), "seconds": round(self.seconds, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """A job that was done."""
+
+    value: T
+    record: Record | None  # of the producer that did it; None: the fallback server did
+    route: str
+    seconds: float  # for the whole job, waiting and failing over included
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(slots=True)
+class Job:
+    """What happened to one job so far. All sets hold peer ids."""
+
+    wish: Wish
+    started: float
+    attempts: list[Attempt] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)  # not to be asked again for this job
+    failed: set[str] = field(default_factory=set)  # were reached, and did not do it
+    died: set[str] = field(default_factory=set)  # were lost after they took the job
+    unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
+    refusals: list[Refused] = field(default_factory=list)
+
+    def note(self, attempt: Attempt) -> None:
+        """Remember an attempt; of those that found the same producer busy, the last."""
+        if attempt.outcome == BUSY:
+            place = (attempt.peer_id, attempt.route)
+            self.attempts = [
+                a for a in self.attempts if a.outcome != BUSY or (a.peer_id, a.route) != place
+            ]
+        self.attempts.append(attempt)
+
+    def verdict(self) -> JobError | None:
+        """The error that ends this job before everybody was asked, if there is one."""
+        if len(self.refusals) >= limits.MAX_BELIEVED:
+            return self.refusals[0]
+        if len(self.died) >= limits.MAX_DEATHS:
+            return self._failed(
+                f"{len(self.died)} producers died on this job, so it is not given to another"
+            )
+        if len(self.failed) >= limits.MAX_PRODUCERS:
+            return self._failed(f"{len(self.failed)} producers failed")
+        if len(self.unreached) >= limits.MAX_UNREACHED:
+            return self._failed(f"{len(self.unreached)} producers could not be reached")
+        return None
+
+    def end(self) -> JobError:
+        """The error that ends this job when nobody is left to be asked."""
+        if self.refusals:  # there is nobody to give a second opinion
+            return self.refusals[0]
+        return self._failed("every producer that was tried failed")
+
+    def late(self, timeout: float) -> JobError:
+        """The error that ends this job at its deadline."""
+        story = self.story() or "nobody had failed yet"
+        return AllFailed(f"not done within {timeout:g} s; {story}", self.attempts)
+
+    def story(self) -> str:
+        """What was tried, for a person."""
+        told = [str(attempt) for attempt in self.attempts if attempt.outcome != BUSY]
+        more = [f"and {len(told) - TOLD} more"] if len(told) > TOLD else []
+        return "; ".join(told[:TOLD] + more)
+
+    def _failed(self, what: str) -> AllFailed:
+        return AllFailed(f"{what}: {self.story()}", self.attempts)
