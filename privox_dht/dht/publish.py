@@ -169,8 +169,8 @@ class Publisher:
         state = self._state
         if state.guest or state.accept(record.wire, base) is None:
             return 0
-        closest = crawl.closest()
+        closest = list(crawl.window())
         mine = int.from_bytes(state.identity.dht_id, "big") ^ crawl.node.long_id
         if len(closest) >= crawl.ksize and mine > closest[-1].distance:
-            return 0
+            return 0  # who holds but its own record would only mislead those who pass by
         return int(state.store.put(key, record, b"", state.clock()) == HELD)
