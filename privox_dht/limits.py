@@ -209,7 +209,6 @@ PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for
 UDP_WAIT = 2.0  # seconds without an answer by UDP after which HTTPS is tried beside it
 UDP_AGAIN = 180.0  # seconds between tries whether UDP answers again
 HTTPS_NEIGHBOURS = 8  # neighbours asked at the same time; each costs a TLS handshake
-HTTPS_OPINIONS = 2  # neighbours asked before "there is no such record" is believed
 HTTPS_BUSY = 2.0  # seconds to wait, once, when every neighbour was busy
 HOSTING_TIMEOUT = 10.0  # seconds for an answer: a look-up (LOOKUP_TIME) and the way there and back
 HOSTING_RATE = 5.0  # requests per second of one address (IPv6: /64); a job needs three, a list five

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from privox_dht import limits
@@ -24,6 +25,7 @@ from privox_dht.dht.state import NodeState
 from privox_dht.dht.wire import Found
 from privox_dht.records import Record
 
+Instead = Callable[[bytes, int], Awaitable[list[Record]]]
 PAGE_ROOM = limits.MAX_DATAGRAM - wire.HEADER - 48  # bytes of records in a page
 
 
@@ -45,6 +47,7 @@ class Lookups:
         self._used: dict[bytes, float] = {}  # loop time at which somebody last asked
         self._running: dict[bytes, tuple[int, asyncio.Task[Kept]]] = {}
         self.last_requests = 0  # datagrams the last walk asked with
+        self.instead: Instead | None = None  # who is asked where nothing can be walked to
 
     async def find(self, key: bytes, want: int, *, fresh: bool = False) -> list[Record]:
         """The records under a key that hold now: at least `want`, if there are so many."""
@@ -86,7 +89,10 @@ class Lookups:
             del self._running[key]
 
     async def _look(self, key: bytes, want: int) -> Kept:
-        found, requests = await self._collect(key, key, 0, 0, want)
+        if self.instead is None:
+            found, requests = await self._collect(key, key, 0, 0, want)
+        else:
+            found, requests = await self.instead(key, want), 0
         now = asyncio.get_running_loop().time()
         kept = Kept(tuple(found), now, want, requests)
         self.last_requests = requests

@@ -23,6 +23,7 @@ from privox_dht import limits
 from privox_dht.dht import contacts, sockets, wire
 from privox_dht.dht.addresses import Address, is_loopback, is_usable
 from privox_dht.dht.answers import Answers
+from privox_dht.dht.hosting import Hosting
 from privox_dht.dht.join import Joiner
 from privox_dht.dht.lookup import Lookups
 from privox_dht.dht.prober import Prober
@@ -78,6 +79,7 @@ class DhtNode:
         self._lookups = Lookups(self._state, self._protocols, self._spawn)
         self._joiner = Joiner(self._state, self._protocols, self._spawn)
         self._publisher: Publisher | None = None
+        self.hosting = Hosting(self._state, self._lookups, self._place, self._is_in)
         self._dial_back = DialBack(self._state, self._protocols, self._spawn)
         self._state.on_public = self._forget_private
         self._answers.dial = self._dial_back.dial
@@ -256,10 +258,18 @@ class DhtNode:
         Returns:
             How many nodes hold it now, under the key where the fewest do.
         """
-        assert self._publisher is not None
         self._state.counts["published"] += 1
         self._state.reserved.clear()  # whoever publishes has been dialled back, or never will be
+        return await self._place(record)
+
+    async def _place(self, record: Record) -> int:
+        """Leave a signed record, ours or another's, where it belongs."""
+        assert self._publisher is not None
         return await self._publisher.publish(record)
+
+    def _is_in(self) -> bool:
+        """Whether we are in the mesh by our own sockets, and so can ask it for others."""
+        return self._lookups.instead is None and (not self.guest or self._table_size() > 0)
 
     async def find(
         self,

@@ -1,0 +1,168 @@
+"""The mesh's directory as a page of the speech API, for those whose network blocks UDP.
+
+    asker -> GET  /v1/records?key=<40 hex digits>&want=<1 to 256>   the records under a key
+             GET  /v1/records                                       none: are you there?
+             POST /v1/records     one signed record                 leave it where it belongs
+    node  -> msgpack {"m": mesh tag, "n": ms since the epoch, "o": the asker's address as seen,
+                      "r": [records as they are on the wire], "h": nodes that hold what was left}
+
+The asker does not know whose certificate it is shown, and need not: nothing secret is said, and
+each record is signed by its publisher. Errors are those of the API, in JSON.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import msgpack
+from aiohttp import web
+
+from privox_dht import limits
+from privox_dht.api.bounds import Bounds
+from privox_dht.api.upload import read_json as read_small
+from privox_dht.errors import BadMessage, Refused
+
+PATH = "/v1/records"
+CONTENT_TYPE = "application/msgpack"
+KEY = re.compile(r"[0-9a-f]{40}", re.ASCII)
+NUMBER = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
+_RECORD = Bounds(json=limits.MAX_RECORD)  # what a body may bring
+_LATEST = 2**53  # the largest number of milliseconds that makes sense
+
+Page = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Host(Protocol):
+    """The node behind the page. Any of these may raise Busy or NotJoined."""
+
+    @property
+    def mesh(self) -> bytes: ...
+
+    def now(self) -> float: ...
+
+    def greet(self, asker: str) -> None: ...
+
+    async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]: ...
+
+    async def take(self, asker: str, wire: bytes) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the page says."""
+
+    mesh: bytes  # 8-byte tag
+    time: float  # the node's, in seconds since the epoch
+    seen: str  # the asker's address, an IP literal
+    wires: tuple[bytes, ...] = ()  # records, each at most MAX_RECORD bytes; not yet checked
+    holders: int = 0  # nodes that hold the record that was left
+
+    def packed(self) -> bytes:
+        packed: bytes = msgpack.packb(
+            {
+                "m": self.mesh,
+                "n": int(self.time * 1000),
+                "o": self.seen,
+                "r": list(self.wires),
+                "h": self.holders,
+            }
+        )
+        return packed
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        """A stranger's answer, checked in size and shape.
+
+        Raises:
+            BadMessage: it is none.
+        """
+        try:
+            said = msgpack.unpackb(
+                body, max_map_len=16, max_array_len=limits.LIST_WANT, max_str_len=64,
+                max_bin_len=limits.MAX_RECORD,
+            )  # fmt: skip
+        except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
+            raise BadMessage("shape", "not an answer of a directory") from exc
+        match said:
+            case {"m": bytes() as mesh, "n": int() as ms, "o": str() as seen, "r": list() as wires,
+                  "h": int() as holders}:  # fmt: skip
+                good = all(type(wire) is bytes for wire in wires) and _is_literal(seen)
+                if good and 0 <= ms <= _LATEST and 0 <= holders <= limits.LOOKUP_REQUESTS:
+                    return cls(mesh, ms / 1000, seen, tuple(wires), int(holders))
+        raise BadMessage("shape", "not an answer of a directory")
+
+
+def directory_pages(host: Host) -> dict[tuple[str, str], Page]:
+    """What `SpeechServer(more=...)` takes."""
+    return {
+        ("GET", PATH): functools.partial(_tell, host),
+        ("POST", PATH): functools.partial(_take, host),
+    }
+
+
+def asked(query: Mapping[str, str]) -> tuple[bytes, int] | None:
+    """The key and the number of records that a query names; None if it names nothing.
+
+    Raises:
+        Refused: it names something else.
+    """
+    if not query:
+        return None
+    if unknown := set(query) - {"key", "want"}:
+        raise Refused(f"there is no {sorted(unknown)[0][:32]!r} to ask for", code="bad_query")
+    key, want = query.get("key", ""), query.get("want", str(limits.FIND_WANT))
+    if not KEY.fullmatch(key):
+        raise Refused("key is not 40 hex digits", code="bad_key")
+    if not NUMBER.fullmatch(want) or int(want) > limits.LIST_WANT:
+        raise Refused(f"want is not a number from 1 to {limits.LIST_WANT}", code="bad_want")
+    return bytes.fromhex(key), int(want)
+
+
+async def _tell(host: Host, request: web.BaseRequest) -> web.StreamResponse:
+    asker, question = _asker(request), asked(request.query)
+    if question is None:
+        host.greet(asker)
+        return _answer(host, asker)
+    return _answer(host, asker, wires=tuple(await host.look_up(asker, *question)))
+
+
+async def _take(host: Host, request: web.BaseRequest) -> web.StreamResponse:
+    asker = _asker(request)
+    host.greet(asker)  # before a byte of the body is read
+    if (request.content_length or 0) > limits.MAX_RECORD:
+        raise Refused(
+            f"a record has at most {limits.MAX_RECORD} bytes", status=413, code="too_large"
+        )
+    wire = await read_small(request, _RECORD)
+    return _answer(host, asker, holders=await host.take(asker, wire))
+
+
+def _answer(host: Host, asker: str, **more: Any) -> web.Response:
+    said = Answer(host.mesh, host.now(), asker, **more)
+    return web.Response(
+        body=said.packed(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _asker(request: web.BaseRequest) -> str:
+    """The address a request comes from; a farm's, if it comes through one."""
+    address = (request.remote or "").partition("%")[0]
+    if not _is_literal(address):
+        raise Refused("only requests over TCP are answered", status=403, code="no_address")
+    return address
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+__all__ = ["CONTENT_TYPE", "PATH", "Answer", "Host", "asked", "directory_pages"]

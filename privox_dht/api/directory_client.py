@@ -1,0 +1,129 @@
+"""Asks a node's directory page; see `directory` for what is said.
+
+    asker -> node    TLS with whatever certificate is shown; a bounded request
+    node  -> asker   a bounded answer, checked in shape; its records are still to be checked
+
+What goes wrong comes out as Refused, Busy, Failed or Lost, and as nothing else.
+Only addresses that the owner of this program named, or nodes met before, are asked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from privox_dht import limits
+from privox_dht.api.directory import CONTENT_TYPE, PATH, Answer
+from privox_dht.api.faults import read_error
+from privox_dht.api.peer import connector
+from privox_dht.errors import BadMessage, Failed, Lost
+from privox_dht.hostport import Address, join_host
+
+
+class DirectoryClient:
+    """Asks any number of nodes. Nothing is opened before the first question."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._tls = _anybody()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def greet(self, node: Address) -> Answer:
+        """Whether a node answers, of which mesh it is, what time it has, how it sees us.
+
+        Raises:
+            JobError: it does not, or makes no sense.
+        """
+        return await self._ask("GET", node, {})
+
+    async def records(self, node: Address, key: bytes, want: int) -> Answer:
+        """At most `want` records under a key.
+
+        Raises:
+            JobError: there is no such answer.
+        """
+        return await self._ask("GET", node, {"key": key.hex(), "want": str(want)})
+
+    async def leave(self, node: Address, wire: bytes) -> Answer:
+        """Have a signed record left where it belongs.
+
+        Raises:
+            JobError: it was not.
+        """
+        return await self._ask("POST", node, {}, wire)
+
+    async def _ask(
+        self, method: str, node: Address, query: dict[str, str], body: bytes | None = None
+    ) -> Answer:
+        url = f"https://{join_host(*node)}{PATH}"
+        try:
+            async with (
+                asyncio.timeout(limits.HOSTING_TIMEOUT),
+                self._open().request(
+                    method, url, params=query, data=body, ssl=self._tls, allow_redirects=False
+                ) as response,
+            ):
+                return await _read(response)
+        except BadMessage as exc:
+            raise Failed(f"the answer makes no sense: {exc}") from exc
+        except TimeoutError as exc:
+            raise Lost(f"{join_host(*node)} did not answer in time") from exc
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            why = str(exc)[: limits.MAX_MESSAGE] or type(exc).__name__
+            raise Lost(f"no answer from {join_host(*node)}: {why}") from exc
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=connector(lambda address: True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity", "User-Agent": "privox"},
+                timeout=aiohttp.ClientTimeout(total=None, connect=limits.CONNECT_TIMEOUT),
+            )
+        return self._session
+
+
+def _anybody() -> ssl.SSLContext:
+    """TLS 1.3 with whoever answers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+async def _read(response: aiohttp.ClientResponse) -> Answer:
+    good = response.status == 200
+    body = await _whole(response, limits.MAX_PAGE if good else limits.MAX_JSON)
+    if not good:
+        raise read_error(response.status, response.headers, body)
+    if response.content_type != CONTENT_TYPE:
+        raise BadMessage("shape", "it is of another type than asked for")
+    return Answer.read(body)
+
+
+async def _whole(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = bytearray()
+    while not response.content.at_eof():
+        body += await response.content.readany()
+        if len(body) > most:
+            raise BadMessage("size", f"it is larger than {most} bytes")
+    return bytes(body)

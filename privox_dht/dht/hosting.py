@@ -1,0 +1,159 @@
+"""What a node does for those whose network blocks UDP: it looks up, and leaves records, for them.
+
+    asker -> look_up    a key: the signed records under it, as they are on the wire
+    asker -> take       its own signed record: left with the closest nodes of each of its keys
+
+Who asks has proven its address (it speaks TCP). Whatever it wants costs no more than its share: of
+requests, of look-ups at the same time, and of records, since what we place for others counts
+towards our own address where it is stored. A record is checked as any other; it can be hidden by
+whoever stands between, and not forged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from privox_dht import limits
+from privox_dht.dht.addresses import holder_of, is_loopback
+from privox_dht.dht.guards import Rates
+from privox_dht.dht.lookup import Lookups
+from privox_dht.dht.state import NodeState
+from privox_dht.errors import BadRecord, Busy, NotJoined, Refused
+from privox_dht.records import Record, keys_of, parse
+
+FULL_RETRY = 30.0  # seconds after which a place may have become free: records expire after 120
+
+
+class Guests:
+    """Whose records we place for them: so many at a time, in all and of one address. Pure."""
+
+    def __init__(
+        self,
+        most: int = limits.HOSTED_RECORDS,
+        most_per_address: int = limits.HOSTED_PER_ADDRESS,
+    ) -> None:
+        self._most, self._most_per_address = most, most_per_address
+        self._held: dict[bytes, tuple[bytes, float]] = {}  # place -> holder of the address, end
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __repr__(self) -> str:
+        return f"<Guests {len(self)} of {self._most} records>"
+
+    def admit(self, place: bytes, holder: bytes, expires: float, now: float) -> bool:
+        """Whether a record may be placed; if so, it counts until it expires. A renewal always may.
+
+        Args:
+            place: what the newest sequence wins over: publisher, kind, backend and engine.
+            holder: the address that asks; empty: our own machine, which has no share of its own.
+        """
+        self._held = {key: held for key, held in self._held.items() if held[1] > now}
+        if place not in self._held:
+            of_each = Counter(holder for holder, _ in self._held.values())
+            if holder and of_each[holder] >= self._most_per_address:
+                return False
+            if len(self._held) >= self._most:
+                return False
+        self._held[place] = (holder, expires)
+        return True
+
+
+class Hosting:
+    """The part of a node that others ask."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        lookups: Lookups,
+        place: Callable[[Record], Awaitable[int]],
+        is_in: Callable[[], bool],
+    ) -> None:
+        self._state, self._lookups, self._place, self._is_in = state, lookups, place, is_in
+        self._each = Rates(limits.HOSTING_RATE, limits.HOSTING_BURST)
+        self._all = Rates(limits.HOSTING_RATE_IN_ALL, limits.HOSTING_BURST_IN_ALL)
+        self._running = 0
+        self.guests = Guests()
+
+    def __repr__(self) -> str:
+        return f"<Hosting {self._running} requests, {self.guests!r}>"
+
+    @property
+    def mesh(self) -> bytes:
+        """The tag of the mesh that is asked."""
+        return self._state.mesh
+
+    def now(self) -> float:
+        """Our time, in seconds since the epoch."""
+        return self._state.clock()
+
+    def greet(self, asker: str) -> None:
+        """Somebody wants to know whether we are there.
+
+        Raises:
+            Busy, NotJoined: not for the asker, not now.
+        """
+        with self._turn(asker):
+            pass
+
+    async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]:
+        """At most `want` records under a key, the idle first, otherwise in random order.
+
+        Raises:
+            Busy, NotJoined: not for the asker, not now.
+        """
+        with self._turn(asker):
+            found = await self._lookups.find(key, want)
+        self._state.counts["looked up for others"] += 1
+        self._state.rng.shuffle(found)
+        found.sort(key=lambda record: record.idle == 0)
+        return [record.wire for record in found[:want]]
+
+    async def take(self, asker: str, wire: bytes) -> int:
+        """Leave a record where it belongs; how many nodes hold it.
+
+        Raises:
+            Refused: it is no record that may stand.
+            Busy, NotJoined: not for the asker, not now.
+        """
+        with self._turn(asker):
+            record = self._checked(wire)
+            place = f"{record.kind}/{record.backend}/".encode() + record.place
+            if not self.guests.admit(place, _holder(asker), record.expires, self.now()):
+                raise Busy("too many records are placed from here already", FULL_RETRY)
+            self._state.counts["placed for others"] += 1
+            return await self._place(record)
+
+    def _checked(self, wire: bytes) -> Record:
+        """What the gate lets in wherever records come from: signed, dated, and the newest word."""
+        now = self.now()
+        try:
+            stands_under = keys_of(parse(wire, now, self.mesh, trusted=True))  # signature: next
+            return self._state.gate.accept(wire, stands_under[0], now)
+        except BadRecord as exc:
+            self._state.drop(f"record {exc.reason}")
+            raise Refused(f"not a record to keep: {exc.reason}", code="bad_record") from exc
+
+    @contextmanager
+    def _turn(self, asker: str) -> Iterator[None]:
+        if not self._is_in():
+            raise NotJoined("this node is not in the mesh just now")
+        now = asyncio.get_running_loop().time()
+        holder = _holder(asker)
+        if holder and not self._each.allow(holder, now):
+            raise Busy("too many requests from one address")
+        if self._running >= limits.HOSTING_AT_ONCE or not self._all.allow(b"", now):
+            raise Busy("too many requests just now")
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+
+def _holder(asker: str) -> bytes:
+    """Whose share a request counts towards; empty for our own machine."""
+    return b"" if is_loopback(asker) else holder_of(asker)

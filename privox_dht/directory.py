@@ -1,0 +1,283 @@
+"""The mesh's directory, by UDP where that passes, else over HTTPS through a neighbour.
+
+    join    by UDP; when nobody has answered for two seconds, over HTTPS beside it, at the same
+            addresses (a node's TCP port has the number of its UDP port, unless its owner chose
+            another); whichever answers first is used
+    find    by UDP: a walk. Over HTTPS: a neighbour walks for us; another is asked when it does not
+            answer, or knows of nobody. Every record is checked just the same
+    publish likewise
+    again   every three minutes: does UDP answer now? Then it is used
+
+Over HTTPS a node is a guest for good: nobody could ask it anything. It parks at farms like any
+other that cannot be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+from privox_dht import limits
+from privox_dht.api.directory import Answer
+from privox_dht.api.directory_client import DirectoryClient
+from privox_dht.dht import DhtNode, Reach
+from privox_dht.dht.sockets import resolve
+from privox_dht.errors import Busy, JobError, Lost, NotJoined
+from privox_dht.hostport import Address, join_host
+from privox_dht.identity import Identity
+from privox_dht.records import Record
+
+log = logging.getLogger("privox.directory")
+
+Ask = Callable[[Address], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a neighbour that answered over HTTPS says of us."""
+
+    seen: str  # our address
+    offset: float  # seconds its clock is ahead of ours
+
+
+class Directory(DhtNode):
+    """A `DhtNode` that gets by without UDP."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        udp_wait: float = limits.UDP_WAIT,
+        udp_again: float = limits.UDP_AGAIN,
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            udp_wait: seconds without an answer by UDP after which HTTPS is tried beside it.
+            udp_again: seconds between tries whether UDP answers again.
+            options: those of `DhtNode`.
+        """
+        super().__init__(identity, **options)
+        self._udp_wait, self._udp_again = udp_wait, udp_again
+        self._client = DirectoryClient()
+        self._neighbours: list[Address] = []  # that may be asked over HTTPS, the best first
+        self._views: dict[Address, View] = {}  # of those that answered when last asked
+        self._returning: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Directory by {self.through or 'UDP'}, {super().__repr__()}>"
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await super().__aexit__(kind, error, trace)
+        await self._client.__aexit__(kind, error, trace)
+
+    @property
+    def through(self) -> str:
+        """The neighbour that is asked over HTTPS; empty while we are in the mesh by UDP."""
+        if self._lookups.instead is None or not self._neighbours:
+            return ""
+        return f"https://{join_host(*self._neighbours[0])}"
+
+    # -- joining -----------------------------------------------------------------------------------
+
+    async def join(
+        self, neighbours: Sequence[Address], timeout: float = limits.JOIN_TIMEOUT
+    ) -> int:
+        """Become part of the mesh, by whichever way answers; how many contacts we have then.
+
+        Raises:
+            NotJoined: nobody answered; the message says who was tried.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        by_udp = self._spawn(self._join_by_udp(neighbours, timeout))
+        try:
+            await asyncio.wait([by_udp], timeout=min(self._udp_wait, timeout / 2))
+            if by_udp.done() or self._table_size():
+                return self._joined_by_udp(await by_udp)
+            return await self._join_by_either(by_udp, neighbours, deadline)
+        finally:
+            by_udp.cancel()
+
+    async def _join_by_udp(self, neighbours: Sequence[Address], timeout: float) -> int | NotJoined:
+        try:
+            return await super().join(neighbours, timeout)
+        except NotJoined as exc:
+            return exc
+
+    async def _join_by_either(
+        self,
+        by_udp: asyncio.Task[int | NotJoined],
+        neighbours: Sequence[Address],
+        deadline: float,
+    ) -> int:
+        by_https = self._spawn(self._meet_over_https(neighbours, deadline))
+        try:
+            await asyncio.wait([by_udp, by_https], return_when=asyncio.FIRST_COMPLETED)
+            met = by_https.result() if by_https.done() else {}
+            if not met and not self._table_size():
+                await asyncio.wait([by_udp, by_https])
+                met = by_https.result()
+            if met and not self._table_size():
+                return self._joined_over_https(met, neighbours)
+            return self._joined_by_udp(await by_udp)
+        finally:
+            by_https.cancel()
+
+    async def _meet_over_https(
+        self, neighbours: Sequence[Address], deadline: float
+    ) -> dict[Address, View]:
+        """Those of the neighbours that answer, as far as they do so soon after the first."""
+        met: dict[Address, View] = {}
+        some: list[Address] = []
+        try:
+            async with asyncio.timeout_at(deadline):
+                addresses = await resolve(neighbours, self._state.families)
+                some = [*dict.fromkeys([*addresses, *self.remembered()])][: limits.HTTPS_NEIGHBOURS]
+                asking = {self._spawn(self._greet(address, met)) for address in some}
+                while asking and not met:
+                    _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                if asking:
+                    await asyncio.wait(asking, timeout=limits.SOFT_LEAST)
+        except TimeoutError:
+            pass
+        self._neighbours = [*met, *(address for address in some if address not in met)]
+        return met
+
+    async def _greet(self, address: Address, met: dict[Address, View]) -> None:
+        try:
+            answer = await self._heard(address, self._client.greet)
+        except JobError as exc:
+            log.debug("- %s", exc)
+        else:
+            met[address] = self._view(answer)
+
+    def _joined_over_https(self, met: dict[Address, View], neighbours: Sequence[Address]) -> int:
+        self._views = met
+        for ip, _ in met:
+            self._state.met(ip, named=True)
+        self._lookups.instead = self._look_up
+        if self._returning is None or self._returning.done():
+            self._returning = self._spawn(self._return_to_udp(tuple(neighbours)))
+        return len(met)
+
+    def _joined_by_udp(self, outcome: int | NotJoined) -> int:
+        if isinstance(outcome, NotJoined):
+            raise NotJoined(f"{outcome}, by UDP and over HTTPS") from outcome
+        self._lookups.instead = None
+        self._views = {}
+        return outcome
+
+    async def _return_to_udp(self, neighbours: tuple[Address, ...]) -> None:
+        """Try, every few minutes, whether UDP answers again; until it does."""
+        while self._lookups.instead is not None:
+            await asyncio.sleep(self._udp_again * (0.9 + 0.2 * self._state.rng.random()))
+            outcome = await self._join_by_udp(neighbours, self._udp_wait)
+            if isinstance(outcome, int) and self._table_size():
+                log.info("UDP answers again; it is used from now on")
+                self._joined_by_udp(outcome)
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    async def publish(self, record: Record) -> int:
+        """Leave our signed record (or its withdrawal) with the closest nodes of each of its keys.
+
+        Returns:
+            How many nodes hold it now; over HTTPS that is the neighbour's word.
+        """
+        if self._lookups.instead is None:
+            return await super().publish(record)
+        asked = await self._asked(lambda node: self._client.leave(node, record.wire))
+        return asked[1].holders if asked else 0
+
+    async def _look_up(self, key: bytes, want: int) -> list[Record]:
+        """The records under a key, each checked; that there is none, two neighbours must say."""
+
+        def ask(node: Address) -> Awaitable[Answer]:
+            return self._client.records(node, key, want)
+
+        asked = await self._asked(ask)
+        if asked is None:
+            return []
+        first, answer = asked
+        if not answer.wires and (others := [node for node in self._views if node != first]):
+            asked = await self._asked(ask, others[:1])
+            answer = asked[1] if asked else answer
+        checked = (self._state.accept(wire, key) for wire in answer.wires[:want])
+        return [record for record in checked if record is not None]
+
+    async def _asked(
+        self, ask: Ask, nodes: Sequence[Address] = ()
+    ) -> tuple[Address, Answer] | None:
+        """The first answer that a neighbour gives, and whose it is. Those that fail are asked
+        last from then on."""
+        for last in (False, True):
+            busy = False
+            for node in nodes or list(self._neighbours):
+                try:
+                    answer = await self._heard(node, ask)
+                except JobError as exc:
+                    busy = busy or isinstance(exc, Busy)
+                    self._failed(node, exc)
+                    continue
+                self._views[node] = self._view(answer)
+                return node, answer
+            if last or not busy:
+                break
+            await asyncio.sleep(limits.HTTPS_BUSY)
+        return None
+
+    async def _heard(self, node: Address, ask: Ask) -> Answer:
+        answer = await ask(node)
+        if answer.mesh != self.mesh:
+            raise Lost(f"{join_host(*node)} is in another mesh")
+        return answer
+
+    def _failed(self, node: Address, exc: JobError) -> None:
+        """Others are asked before it from now on. Busy is not dead."""
+        log.debug("! %s: %s", join_host(*node), exc)
+        if not isinstance(exc, Busy):
+            self._views.pop(node, None)
+        if node in self._neighbours:
+            self._neighbours.remove(node)
+            self._neighbours.append(node)
+
+    def _view(self, answer: Answer) -> View:
+        return View(answer.seen, answer.time - self._state.clock())
+
+    # -- what there is to know ---------------------------------------------------------------------
+
+    def contacts(self) -> list[Address]:
+        """The addresses of all contacts; over HTTPS, of the neighbours that answer."""
+        return super().contacts() if self._lookups.instead is None else list(self._views)
+
+    def glimpsed(self) -> list[str]:
+        """Every IP at which any neighbour sees us, agreed on or not."""
+        if self._lookups.instead is None:
+            return super().glimpsed()
+        return list(dict.fromkeys(view.seen for view in self._views.values()))
+
+    def clock_offset(self) -> float | None:
+        """How far our neighbours' clocks are ahead of ours (median, seconds)."""
+        if self._lookups.instead is None:
+            return super().clock_offset()
+        return median(view.offset for view in self._views.values()) if self._views else None
+
+    async def dial_back(self, tcp_port: int | None) -> Reach:
+        """Whether strangers can reach us: not by UDP where it is blocked; nobody tries TCP."""
+        if self._lookups.instead is None:
+            return await super().dial_back(tcp_port)
+        return Reach(udp=False)
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers for logs and status pages."""
+        return {**super().stats(), "through": self.through or "udp"}
