@@ -1,4 +1,11 @@
-"""Starts the engines a node was told to serve, and says why some cannot be."""
+"""Starts the engines a node was told to serve, and says why some cannot be.
+
+    stt/cpu/pocketsphinx    this one, or it is said why not, and what mends it
+    stt/cpu                 the best that can be started: where the best cannot, that is said, and
+                            the next best is tried
+
+A node serves what can be served. Whatever happens on the way, Ctrl-C included, no engine is left.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from nodes.services import ServiceSpec
 from privox_dht.errors import EngineUnavailable, PrivoxError
 from privox_dht.records import Record
@@ -23,21 +30,20 @@ async def started_engines(
 ) -> AsyncIterator[list[Engine]]:
     """The engines of `specs` that could be started, closed on leaving.
 
-    What cannot be served is logged, with what mends it; a node serves the rest.
-
     Raises:
         EngineUnavailable: something was to be served, and nothing can be.
+        ConfigError: a spec means nothing.
     """
-    made = [engine for spec in specs if (engine := _made(spec, cache)) is not None]
-    outcomes = await asyncio.gather(*(_started(*pair) for pair in made))
-    engines = [engine for engine in outcomes if engine is not None]
+    choices = [(spec, _choice(spec, cache)) for spec in specs]
+    engines: list[Engine] = []
     try:
+        await _all_started(choices, engines)
         if specs and not engines:
             wanted = ", ".join(map(str, specs))
             raise EngineUnavailable(f"nothing of what was asked ({wanted}) can be served here")
         yield engines
     finally:
-        await asyncio.gather(*(engine.close() for engine in engines))
+        await asyncio.gather(*map(_closed, engines))
 
 
 def records_of(abilities: Sequence[Ability], mesh: bytes, slots: int, idle: int) -> list[Record]:
@@ -53,7 +59,7 @@ def records_of(abilities: Sequence[Ability], mesh: bytes, slots: int, idle: int)
             backend=backend,
             engine=engine,
             models=tuple(dict.fromkeys(m for a in group for m in a.models)),
-            languages=tuple(dict.fromkeys(lang for a in group for lang in a.languages)),
+            languages=_languages(group),
             slots=slots,
             idle=idle,
             speed=max(a.speed for a in group),
@@ -62,22 +68,65 @@ def records_of(abilities: Sequence[Ability], mesh: bytes, slots: int, idle: int)
     ]
 
 
-def _made(spec: ServiceSpec, cache: Path | None) -> tuple[ServiceSpec, Engine] | None:
+def _languages(group: Sequence[Ability]) -> tuple[str, ...]:
+    """All of them; none listed means any, of whichever of the group that is said."""
+    if not all(ability.languages for ability in group):
+        return ()
+    return tuple(dict.fromkeys(lang for ability in group for lang in ability.languages))
+
+
+def _choice(spec: ServiceSpec, cache: Path | None) -> list[Engine]:
+    """The engines that may serve `spec`, best first."""
     try:
-        return spec, make_engine(spec.service, spec.backend, spec.what, cache=cache)
+        return make_engines(spec.service, spec.backend, spec.what, cache=cache)
     except EngineUnavailable as exc:
         log.error("cannot serve %s: %s", spec, exc)
-        return None
+        return []
 
 
-async def _started(spec: ServiceSpec, engine: Engine) -> Engine | None:
+async def _all_started(
+    choices: Sequence[tuple[ServiceSpec, Sequence[Engine]]], engines: list[Engine]
+) -> None:
+    """Start one of each choice, all at the same time; `engines` has those that are up, in order."""
+    tasks = [asyncio.create_task(_first_started(*choice)) for choice in choices]
     try:
-        await engine.start()
-    except PrivoxError as exc:
-        log.error("cannot serve %s: %s", spec, exc)
-        await engine.close()
-        return None
-    a = engine.ability
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        engines += [e for e in outcomes if e is not None and not isinstance(e, BaseException)]
+
+
+async def _first_started(spec: ServiceSpec, choice: Sequence[Engine]) -> Engine | None:
+    for left, engine in zip(range(len(choice) - 1, -1, -1), choice, strict=True):
+        name = engine.ability.engine
+        try:
+            await engine.start()
+        except Exception as exc:
+            await _closed(engine)
+            why = exc if isinstance(exc, PrivoxError) else f"it broke ({type(exc).__name__}: {exc})"
+            if left:
+                log.warning("cannot serve %s by %s: %s; trying the next best", spec, name, why)
+            else:
+                log.error("cannot serve %s by %s: %s", spec, name, why)
+        except BaseException:
+            await _closed(engine)
+            raise
+        else:
+            _tell(engine.ability)
+            return engine
+    return None
+
+
+def _tell(a: Ability) -> None:
     speed = f", {a.speed:.3g} times real time" if a.speed else ""
     log.info("serving %s/%s/%s%s", a.service, a.backend, a.engine, speed)
-    return engine
+
+
+async def _closed(engine: Engine) -> None:
+    """Let go of an engine; one that breaks in doing so keeps no other from being closed."""
+    try:
+        await engine.close()
+    except Exception:
+        log.exception("an engine could not be closed properly")

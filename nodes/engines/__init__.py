@@ -1,6 +1,6 @@
 """Engines, found by name.
 
-    "stt/cpu"                          the best engine that is installed
+    "stt/cpu"                          the best engine that is installed and can be started
     "stt/cpu/pocketsphinx"             this one
     "tts/cpu/piper:en_US-lessac-low"   this one, with this model or voice
     "stt/gpu/http://10.0.0.7:8000"     a server elsewhere that speaks OpenAI's audio API
@@ -80,29 +80,42 @@ def make_engine(
         ConfigError: it means nothing.
         EngineUnavailable: it cannot work here; says why, and what mends it.
     """
+    return make_engines(service, backend, what, cache=cache)[0]
+
+
+def make_engines(
+    service: str, backend: str, what: str = "", *, cache: Path | None = None
+) -> list[speech.Engine]:
+    """The engines that "service/backend/what" may mean, best first, none started yet: one if
+    `what` says which, else all that look as if they could work here. What is true of the best
+    (that its model can be had, say) shows when it starts.
+
+    Raises:
+        ConfigError: it means nothing.
+        EngineUnavailable: it cannot work here; says why, and what mends it.
+    """
     if backend not in speech.BACKENDS:
         backends = " and ".join(speech.BACKENDS)
         raise errors.ConfigError(f"there is no backend {backend!r}; there are {backends}")
     service = speech.ALIASES.get(service, service)
     name, _, model = what.partition(":")
     if not what:
-        engine_class = _best(service, backend)
-    elif what.startswith(("http://", "https://")):
+        return [make(backend=backend, cache=cache) for make in _able(service, backend)]
+    if what.startswith(("http://", "https://")):
         from nodes.engines.remote import openai_engine
 
-        return openai_engine(service, backend, what)
-    elif ADDRESS.fullmatch(what) and name not in known(service):
+        return [openai_engine(service, backend, what)]
+    if ADDRESS.fullmatch(what) and name not in known(service):
         from nodes.engines.remote import sova_engine
 
-        return sova_engine(service, backend, what)
-    else:
-        engine_class = find(service, name)
-        engine_class.check(backend)
-    return engine_class(model=model, backend=backend, cache=cache)
+        return [sova_engine(service, backend, what)]
+    engine_class = find(service, name)
+    engine_class.check(backend)
+    return [engine_class(model=model, backend=backend, cache=cache)]
 
 
-def _best(service: str, backend: str) -> EngineClass:
-    """The first by rank of those that could work here."""
+def _able(service: str, backend: str) -> list[EngineClass]:
+    """Those that could work here, by rank."""
     able, whys = [], []
     for name in known(service):
         try:
@@ -116,7 +129,7 @@ def _best(service: str, backend: str) -> EngineClass:
     if not able:
         why = f"no engine can do {service}/{backend} here ({'; '.join(whys) or 'none is known'})"
         raise errors.EngineUnavailable(why, EMBEDDED)
-    return min(able, key=lambda engine_class: engine_class.rank)
+    return sorted(able, key=lambda engine_class: engine_class.rank)
 
 
 def _group(service: str) -> str:

@@ -1,0 +1,141 @@
+"""Which engines a node ends up with, and that none is left whatever happens."""
+
+import asyncio
+import logging
+
+import pytest
+
+from nodes import engines, serving
+from nodes.engines.echo import EchoTranscriber
+from nodes.services import parse_services
+from nodes.serving import records_of, started_engines
+from privox_dht import speech
+from privox_dht.errors import ConfigError, EngineUnavailable
+from privox_dht.speech import Ability
+
+
+class Engine:
+    """An engine that does what it is told when it is started."""
+
+    def __init__(self, name: str, start=None):
+        self.ability = Ability(speech.STT, "cpu", name)
+        self.up = asyncio.Event()
+        self.closed = 0
+        self._start = start
+
+    async def start(self):
+        if isinstance(self._start, Exception):
+            raise self._start
+        if self._start:
+            await self._start.wait()
+        self.up.set()
+
+    async def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    """Engines by spec, instead of those that are installed."""
+    choices = {}
+
+    def make(service, backend, what, *, cache):
+        return choices[what]
+
+    monkeypatch.setattr(serving, "make_engines", make)
+    return choices
+
+
+def specs(*whats):
+    return parse_services("/".join(filter(None, ("stt/cpu", what))) for what in whats)
+
+
+async def test_where_the_best_cannot_be_started_the_next_best_is(offered, caplog):
+    """faster-whisper is installed, but no model can be had: pocketsphinx serves, and it is said."""
+    best = Engine("faster-whisper", EngineUnavailable("no model", "name a folder"))
+    next_best = Engine("pocketsphinx")
+    offered[""] = [best, next_best, Engine("never")]
+    caplog.set_level(logging.INFO)
+    async with started_engines(specs(""), None) as up:
+        assert up == [next_best]
+    assert (best.closed, next_best.closed) == (1, 1)
+    assert "by faster-whisper: no model; to mend it: name a folder; trying the next" in caplog.text
+    assert "serving stt/cpu/pocketsphinx" in caplog.text
+
+
+async def test_an_engine_that_breaks_in_any_way_is_only_that_engine(offered, caplog):
+    offered["odd"] = [Engine("odd", ValueError("somebody else's engine"))]
+    offered["good"] = [Engine("good")]
+    async with started_engines(specs("odd", "good"), None) as up:
+        assert [engine.ability.engine for engine in up] == ["good"]
+    assert "by odd: it broke (ValueError: somebody else's engine)" in caplog.text
+
+
+async def test_with_nothing_to_serve_of_what_was_asked_the_node_does_not_start(offered):
+    offered["x"] = [Engine("x", EngineUnavailable("gone"))]
+    with pytest.raises(EngineUnavailable, match="nothing of what was asked"):
+        async with started_engines(specs("x"), None):
+            pass
+
+
+async def test_a_node_that_is_stopped_while_it_loads_leaves_no_engine(offered):
+    quick, slow = Engine("quick"), Engine("slow", asyncio.Event())
+    offered["quick"], offered["slow"] = [quick], [slow]
+
+    async def enter():
+        async with started_engines(specs("quick", "slow"), None):
+            pass
+
+    task = asyncio.create_task(enter())
+    await quick.up.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (quick.closed, slow.closed) == (1, 1)
+
+
+async def test_an_engine_that_cannot_be_closed_keeps_no_other_from_it(offered, caplog):
+    bad, good = Engine("bad"), Engine("good")
+
+    async def broken():
+        raise OSError("stuck")
+
+    bad.close = broken
+    offered["bad"], offered["good"] = [bad], [good]
+    async with started_engines(specs("bad", "good"), None):
+        pass
+    assert good.closed == 1
+    assert "could not be closed" in caplog.text
+
+
+async def test_the_echo_engine_is_never_chosen_unless_it_is_named():
+    for service in speech.SERVICES:
+        names = [engine.ability.engine for engine in engines.make_engines(service, "cpu")]
+        assert "echo" not in names
+    (named,) = engines.make_engines("stt", "cpu", "echo")
+    assert isinstance(named, EchoTranscriber)
+
+
+async def test_an_engine_that_there_is_not_is_a_mistake_in_the_flags():
+    with pytest.raises(ConfigError, match="no engine 'nobody'"):
+        async with started_engines(specs("nobody"), None):
+            pass
+
+
+def test_one_record_for_two_models_of_an_engine():
+    two = [
+        Ability("tts", "cpu", "piper", ("a",), ("en",), 2.0),
+        Ability("tts", "cpu", "piper", ("b",), ("de",), 3.0),
+    ]
+    (record,) = records_of(two, b"m" * 8, 2, 1)
+    assert (record.models, record.languages, record.speed) == (("a", "b"), ("en", "de"), 3.0)
+    assert (record.slots, record.idle) == (2, 1)
+
+
+def test_an_engine_for_any_language_keeps_that_beside_one_for_few():
+    """An empty list means any: merged with ("en",) it must not become English only."""
+    two = [
+        Ability("stt", "cpu", "w", ("small.en",), ("en",)),
+        Ability("stt", "cpu", "w", ("small",)),
+    ]
+    assert records_of(two, b"m" * 8, 1, 1)[0].languages == ()
