@@ -26,7 +26,7 @@ from nodes.producer import Producer
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
-from privox_dht.dht import DhtNode
+from privox_dht.directory import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
@@ -89,10 +89,10 @@ class Doctor:
         found = {verdict.probe: verdict.found for verdict in verdicts}
         return found["records"] == YES and YES in (found["udp, tcp"], found["round trip"])
 
-    async def _listening(self) -> DhtNode:
+    async def _listening(self) -> Directory:
         """On the node's own port if it is free, since that is the one a router forwards."""
         for port in (self.config.port, 0):
-            dht = DhtNode(
+            dht = Directory(
                 self.identity, network=self.config.network, host=self.config.host,
                 port=port, guest=True,
             )  # fmt: skip
@@ -111,7 +111,12 @@ class Doctor:
         try:
             count = await self._dht.join(self.config.neighbours, 10.0)
         except NotJoined as exc:
-            return Verdict("join", NO, str(exc), "is UDP let out? is the neighbour up?")
+            return Verdict("join", NO, str(exc), "is the neighbour up? is TCP let out?")
+        if through := self._dht.through:
+            return Verdict(
+                "join", YES, f"UDP is blocked; {count} nodes answer over HTTPS, first {through}",
+                f"it works so; to be found faster let UDP {self.config.port} out",
+            )  # fmt: skip
         return Verdict("join", YES, f"{count} nodes known, listening on {self._dht.port}")
 
     async def _clock(self) -> Verdict:
@@ -124,6 +129,8 @@ class Doctor:
         return Verdict("clock", YES, detail)
 
     async def _reach(self) -> Verdict:
+        if self._dht.through:
+            return Verdict("udp, tcp", NO, "UDP is blocked here", "let farms relay")
         reach = await self._dht.dial_back(self._server.port)
         seen = f"seen at {join_host(*reach.address)}" if reach.address else "seen differently"
         ports = (
@@ -144,7 +151,7 @@ class Doctor:
                    issued=int(now), expires=int(now) + 60),
         )  # fmt: skip
         holders = await self._dht.publish(record)
-        async with DhtNode(
+        async with Directory(
             Identity.generate(), network=self.config.network, host=self.config.host, guest=True
         ) as reader:
             await reader.join(self.config.neighbours, 5.0)

@@ -23,9 +23,10 @@ from nodes.producer import Producer
 from nodes.routes import routes
 from nodes.serving import records_of, started_engines
 from nodes.standing import Standing
+from privox_dht.api.directory import directory_pages
 from privox_dht.api.server import SpeechServer
-from privox_dht.dht import DhtNode
 from privox_dht.dht.addresses import is_loopback
+from privox_dht.directory import Directory
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
@@ -92,10 +93,10 @@ class Node:
         """A task that ends with the node, before anything it uses."""
         self._stack.push_async_callback(_ended, asyncio.create_task(work))
 
-    async def _listening_dht(self) -> DhtNode:
+    async def _listening_dht(self) -> Directory:
         config = self.config
         guest = bool(config.neighbours) and not config.advertise and config.reachable != "yes"
-        dht = DhtNode(
+        dht = Directory(
             self.identity, network=config.network, host=config.host, port=config.port,
             guest=guest, state=config.state_dir,
         )  # fmt: skip
@@ -106,8 +107,9 @@ class Node:
         config, context = self.config, self.identity.server_context()
         for port in (self.dht.port,) if config.port else (self.dht.port, 0):
             server = SpeechServer(
-                self.producer, host=config.host, port=port, tls=context, bounds=config.bounds
-            )
+                self.producer, host=config.host, port=port, tls=context, bounds=config.bounds,
+                more=directory_pages(self.dht.hosting),
+            )  # fmt: skip
             try:
                 return await self._stack.enter_async_context(server)
             except ConfigError as exc:

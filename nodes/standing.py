@@ -1,6 +1,7 @@
 """Where a node stands in the mesh: joined or not, seen from where, reachable or not.
 
 join, again and again, until somebody answers; again when everybody is gone
+     by UDP, or where that is blocked over HTTPS: said loudly
 ask nodes to call back   -> reachable: a full node, with direct routes
                          -> not:       a guest of the DHT, parked at farms
 """
@@ -16,7 +17,7 @@ from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.routes import Situation, advice, is_reachable
-from privox_dht.dht import DhtNode
+from privox_dht.directory import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.hostport import join_host
 from privox_dht.settings import told
@@ -33,7 +34,7 @@ class Standing:
     """Keeps up with where we stand; `on_change` is told when routes may have changed."""
 
     def __init__(
-        self, config: NodeConfig, dht: DhtNode, job_port: int, on_change: Callable[[], None]
+        self, config: NodeConfig, dht: Directory, job_port: int, on_change: Callable[[], None]
     ) -> None:
         self._config = config
         self._dht = dht
@@ -98,6 +99,12 @@ class Standing:
             else:
                 log.info("joined mesh %r, %d nodes known", self._config.network, count,
                          extra=told("joined", nodes=count))  # fmt: skip
+                if through := self._dht.through:
+                    log.warning(
+                        "UDP IS BLOCKED HERE: no neighbour answered by it. Working through %s; "
+                        "others reach this node through farms only", through,
+                        extra=told("udp_blocked", through=through),
+                    )  # fmt: skip
                 return
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, RETRY_LONGEST)

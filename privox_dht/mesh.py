@@ -21,7 +21,7 @@ from privox_dht import limits
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.audio import mend_wav
 from privox_dht.caller import Caller
-from privox_dht.dht import DhtNode
+from privox_dht.directory import Directory
 from privox_dht.errors import AllBusy, AllFailed, NoProducer, NotJoined
 from privox_dht.fallback import endpoint_of, fall_back
 from privox_dht.hostport import parse_neighbours
@@ -59,7 +59,7 @@ class Watch:
 class Mesh:
     """A joined mesh. Made by `Mesh.join`."""
 
-    dht: DhtNode | None  # None: nobody answered, and there is a fallback
+    dht: Directory | None  # None: nobody answered, and there is a fallback
     client: SpeechClient
     fallback: Endpoint | None = None
     caller: Caller | None = field(default=None)
@@ -97,7 +97,7 @@ class Mesh:
         wanted = parse_neighbours(neighbours)
         async with AsyncExitStack() as stack:
             dht = await stack.enter_async_context(
-                DhtNode(Identity.generate(), network=network, host=None, guest=True, state=state)
+                Directory(Identity.generate(), network=network, host=None, guest=True, state=state)
             )
             try:
                 if not wanted and not dht.remembered():
@@ -250,7 +250,7 @@ class Mesh:
                 raise NoProducer(f"{exc}; {why}") from exc
             raise
 
-    def _joined(self) -> DhtNode:
+    def _joined(self) -> Directory:
         if self.dht is None:
             raise self.not_joined or NotJoined("the mesh was not joined")
         return self.dht
