@@ -9,6 +9,7 @@ A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -216,11 +217,9 @@ class Mesh:
     async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
         """Everybody who could be found, by service."""
         dht = self._joined()
-        found: list[Record] = []
-        for service in services:
-            for backend in ("",) if service == FARM else BACKENDS:
-                found += await dht.find(service, backend, want=limits.LIST_WANT)
-        return found
+        keys = [(s, b) for s in services for b in (("",) if s == FARM else BACKENDS)]
+        found = await asyncio.gather(*(dht.find(*key, want=limits.LIST_WANT) for key in keys))
+        return [record for records in found for record in records]
 
     def clock_is_off(self) -> str:
         """A sentence if our clock is so wrong that good records look bad; else empty."""
