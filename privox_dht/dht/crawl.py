@@ -253,6 +253,8 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """Somebody answered (or never will): is that enough?"""
         if not self.want or not self.holders:
             return
+        if self.want > limits.FIND_WANT and not self._arrived():
+            return  # everybody is wanted: who is passed on the way may hold but a part
         if self._voices() >= limits.HOLDERS:
             self.end()
         elif candidate is self.holders[0]:
@@ -260,6 +262,13 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             self._timers.append(
                 self.loop.call_later(limits.GRACE_FEW if few else limits.GRACE, self.end)
             )
+
+    def _arrived(self) -> bool:
+        """Whether the very closest have answered."""
+        nearest = [
+            candidate for _, candidate in zip(range(self.alpha), self.window(), strict=False)
+        ]
+        return all(candidate.state == ANSWERED for candidate in nearest)
 
     def _voices(self) -> int:
         """How many holders agree on how much there is. One that came lately holds only a part, and

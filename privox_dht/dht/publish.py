@@ -67,10 +67,10 @@ class StoreCrawl(MeshCrawl):
         return live > 0 and self.held >= min(live, max(1, self.ksize // limits.QUORUM))
 
     def _write(self) -> None:
-        """Put the record where it belongs, once the very closest has told of its neighbours."""
+        """Put the record where it belongs, once the very closest have told of their neighbours."""
         window = list(self.window())
-        if not window or window[0].state != ANSWERED:
-            return
+        if not window or any(near.state != ANSWERED for near in window[: self.alpha]):
+            return  # else it would be left with nodes that only seem to be the closest
         for candidate in window:
             if candidate.state == ANSWERED and candidate.stored is None:
                 self._put(candidate)

@@ -103,7 +103,7 @@ def test_every_producer_under_one_key_is_found_by_a_fresh_client(
     nodes: int, producers: int
 ) -> None:
     found, requests, _ = attacks.crowd(nodes, producers)
-    assert found == producers and requests < 3 * producers
+    assert found >= 0.99 * producers and requests < 3 * producers
 
 
 def test_a_key_that_is_full_splits_and_clients_follow_without_being_told(
@@ -120,7 +120,7 @@ def test_a_key_that_is_full_splits_and_clients_follow_without_being_told(
 
 @pytest.mark.parametrize(
     ("nodes", "producers", "seconds", "life"),
-    [(80, 16, 400.0, 1200.0), pytest.param(1_000, 200, 86_400.0, 3600.0, marks=soak)],
+    [(80, 40, 240.0, 1200.0), pytest.param(1_000, 200, 86_400.0, 3600.0, marks=soak)],
     ids=["quick", "full"],
 )
 def test_producers_that_come_and_go_are_found_while_they_live(
