@@ -20,7 +20,7 @@ from privox_dht.relay import Farm, FarmAt, Parking, Parkings, Patience, wire
 LOCAL = "127.0.0.1"
 # As `Patience` has it, but in the time a test has.
 HURRY = Patience(
-    head=0.5, ping=0.1, silence=0.4, first_byte=0.4, handshake=0.5, stall=0.5, linger=0.5
+    head=1.0, ping=0.2, silence=1.0, first_byte=0.5, handshake=0.7, stall=0.7, linger=0.5
 )
 
 
