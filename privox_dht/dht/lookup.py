@@ -23,7 +23,7 @@ from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Spawn
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.wire import Found
-from privox_dht.records import Record
+from privox_dht.records import Record, newest
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]
 PAGE_ROOM = limits.MAX_DATAGRAM - wire.HEADER - 48  # bytes of records in a page
@@ -56,14 +56,24 @@ class Lookups:
         self._used[key] = now
         kept = self._kept.get(key)
         if kept is not None and not fresh and (kept.want >= want or len(kept.found) < kept.want):
-            usable = self._state.gate.usable(kept.found, self._state.clock())
+            usable = self._usable(key, kept)
             if usable and now - kept.at < limits.RECORD_LIFETIME:
                 if now - kept.at > limits.CACHE_FRESH:
                     self._walk(key, want)
                 self._state.counts["lookups from memory"] += 1
                 return usable
         kept = await asyncio.shield(self._walk(key, want))
-        return self._state.gate.usable(kept.found, self._state.clock())
+        return self._usable(key, kept)
+
+    def _usable(self, key: bytes, kept: Kept) -> list[Record]:
+        """What still holds of an answer. What has a successor by now may lie in our own store."""
+        state, now = self._state, self._state.clock()
+        usable = state.gate.usable(kept.found, now)
+        if len(usable) < len(kept.found):
+            wires = state.store.sample(key, kept.want, kept.want * limits.MAX_RECORD * 2, now)
+            mine = [record for wire in wires if (record := state.accept(wire, key)) is not None]
+            usable = state.gate.usable(newest([*usable, *mine]), now)
+        return usable
 
     def renew(self) -> None:
         """Walk again for what was asked lately, before its answer grows old."""

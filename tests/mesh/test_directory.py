@@ -1,0 +1,481 @@
+"""Nodes and clients whose UDP goes nowhere: real sockets, the neighbour's UDP port is deaf.
+
+A `Gap` stands where the neighbour is said to be: its TCP port carries to the real one, on its UDP
+port nobody answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from dht_kit import HOST, mesh_of, next_sequence, node_of, record_of, until
+
+from nodes.config import NodeConfig
+from nodes.doctor import Doctor
+from nodes.node import Node
+from nodes.services import parse_services
+from privox_dht import Mesh, limits
+from privox_dht.api.directory import Answer, directory_pages
+from privox_dht.api.directory_client import DirectoryClient
+from privox_dht.api.server import SpeechServer
+from privox_dht.audio import wav
+from privox_dht.dht import DhtNode
+from privox_dht.directory import Directory
+from privox_dht.errors import Busy, Failed, Lost, NotJoined, Refused
+from privox_dht.identity import Identity
+from privox_dht.records import Record, mesh_tag, service_key, sign
+
+from nodes.producer import Producer  # isort: skip
+
+SECOND = wav(bytes(32_000), 16_000)
+MESH = mesh_tag("privox")
+STT = service_key(MESH, "stt", "cpu")
+
+
+class Gap:
+    """Where a neighbour is said to be: TCP passes, UDP does not."""
+
+    def __init__(self, port: int) -> None:
+        self._deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._deaf.bind((HOST, 0))
+        self.port: int = self._deaf.getsockname()[1]
+        self._to = port
+        self._lines: set[asyncio.StreamWriter] = set()
+
+    async def __aenter__(self) -> Gap:
+        self._server = await asyncio.start_server(self._accept, HOST, self.port)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return HOST, self.port
+
+    async def close(self) -> None:
+        """Nothing passes any more."""
+        self._deaf.close()
+        self._server.close()
+        for line in list(self._lines):
+            line.transport.abort()
+        await asyncio.sleep(0)
+
+    def hear(self) -> None:
+        """Somebody else may have the UDP port now."""
+        self._deaf.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(HOST, self._to)
+        self._lines |= {writer, back}
+        with contextlib.suppress(OSError):
+            await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
+        self._lines -= {writer, back}
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def page_of(node: DhtNode) -> AsyncIterator[SpeechServer]:
+    """The speech server of a node that serves nothing but its directory page."""
+    server = SpeechServer(
+        Producer([], 1), host=HOST, tls=Identity.generate().server_context(),
+        more=directory_pages(node.hosting),
+    )  # fmt: skip
+    async with server:
+        yield server
+
+
+@asynccontextmanager
+async def gaps_before(count: int) -> AsyncIterator[tuple[list[DhtNode], list[Gap]]]:
+    """A mesh, and a gap before the page of each of its nodes."""
+    async with AsyncExitStack() as stack:
+        nodes = await stack.enter_async_context(mesh_of(count))
+        gaps = []
+        for node in nodes:
+            server = await stack.enter_async_context(page_of(node))
+            gaps.append(await stack.enter_async_context(Gap(server.port)))
+        yield nodes, gaps
+
+
+def blocked(**options: object) -> Directory:
+    """Somebody who waits for UDP as long as a test has patience."""
+    return Directory(Identity.generate(), host=HOST, guest=True, udp_wait=0.1, **options)
+
+
+async def test_a_record_left_over_https_is_found_by_udp_and_the_other_way_round() -> None:
+    async with gaps_before(3) as (nodes, gaps), blocked() as lender:
+        assert await lender.join([gaps[0].address]) == 1
+        assert lender.through == f"https://{HOST}:{gaps[0].port}"
+        mine = record_of(Identity.generate(), MESH)
+        assert await lender.publish(mine) == 3
+        assert [r.wire for r in await nodes[2].find("stt", "cpu")] == [mine.wire]
+
+        theirs = record_of(Identity.generate(), MESH, kind="tts")
+        await nodes[1].publish(theirs)
+        assert [r.wire for r in await lender.find("tts", "cpu")] == [theirs.wire]
+
+
+async def test_a_farm_is_found_by_its_key_over_https() -> None:
+    async with gaps_before(2) as (nodes, gaps), blocked() as client:
+        await client.join([gaps[0].address])
+        farm = Identity.generate()
+        record = record_of(farm, MESH, kind="farm", engine="", slots=0, idle=0)
+        await nodes[1].publish(record)
+        found = await client.find_farm(farm.public)
+        assert found is not None and found.wire == record.wire
+
+
+async def test_a_second_find_is_answered_from_memory() -> None:
+    async with gaps_before(2) as (nodes, gaps), blocked() as client:
+        await client.join([gaps[0].address])
+        await nodes[1].publish(record_of(Identity.generate(), MESH))
+        first = await client.find("stt", "cpu")
+        await gaps[0].close()
+        assert [r.wire for r in await client.find("stt", "cpu")] == [r.wire for r in first] != []
+
+
+async def test_a_record_that_was_renewed_since_the_neighbour_last_looked_is_found() -> None:
+    """The neighbour keeps its answer for others. What it was given to store since then made one
+    of the records in it old: whoever asked got the others only, until the answer was renewed."""
+    async with gaps_before(2) as (nodes, gaps), blocked() as client:
+        await client.join([gaps[0].address])
+        one, other = Identity.generate(), Identity.generate()
+        await nodes[1].publish(record_of(one, MESH))
+        await nodes[1].publish(record_of(other, MESH, slots=1, idle=1))
+        assert [r.idle for r in await client.find("stt", "cpu")] == [1, 1]
+        await nodes[1].publish(record_of(other, MESH, slots=1, idle=0))
+        assert [r.idle for r in await client.find("stt", "cpu", fresh=True)] == [1, 0]
+
+
+async def test_what_is_known_of_oneself_over_https() -> None:
+    async with gaps_before(1) as (_, gaps), blocked() as node:
+        assert node.private is None and not node.allows(HOST)
+        await node.join([gaps[0].address])
+        assert node.private is True and node.allows(HOST) and node.allows("192.168.1.7")
+        assert node.contacts() == [gaps[0].address]
+        assert node.glimpsed() == [HOST]
+        assert abs(node.clock_offset()) < 1
+        assert (await node.dial_back(80)).udp is False
+        assert node.stats()["through"] == node.through
+        assert repr(node).startswith(f"<Directory by https://{HOST}:{gaps[0].port}")
+
+
+async def test_where_udp_answers_nobody_is_asked_over_https() -> None:
+    async with gaps_before(2) as (nodes, _), blocked() as node:
+        await node.join([(HOST, nodes[0].port)])
+        assert node.through == "" and node.stats()["through"] == "udp"
+        assert nodes[0].stats()["contacts"] >= 1
+
+
+async def test_nobody_by_either_way_is_said_with_who_was_tried() -> None:
+    async with blocked() as node:
+        with pytest.raises(NotJoined, match=f"{HOST}:9, by UDP and over HTTPS"):
+            await node.join([(HOST, 9)], timeout=0.4)
+
+
+async def test_another_neighbour_is_asked_when_the_first_is_gone() -> None:
+    async with gaps_before(2) as (_, gaps), blocked() as node:
+        await node.join([gap.address for gap in gaps])
+        first = next(gap for gap in gaps if str(gap.port) in node.through)
+        await first.close()
+        record = record_of(Identity.generate(), MESH)
+        assert await node.publish(record) == 2
+        assert str(first.port) not in node.through
+        assert [r.wire for r in await node.find("stt", "cpu")] == [record.wire]
+        assert first.address not in node.contacts()
+
+
+async def test_with_every_neighbour_gone_nothing_is_found_and_nobody_is_a_contact() -> None:
+    async with gaps_before(1) as (_, gaps), blocked() as node:
+        await node.join([gaps[0].address])
+        await gaps[0].close()
+        assert await node.find("stt", "cpu") == []
+        assert await node.publish(record_of(Identity.generate(), MESH)) == 0
+        assert node.contacts() == []
+
+
+async def test_udp_is_used_again_when_it_answers() -> None:
+    async with gaps_before(2) as (nodes, gaps), blocked(udp_again=0.1) as node:
+        await node.join([gaps[0].address])
+        assert node.through
+        gaps[0].hear()
+        async with node_of(port=gaps[0].port) as heard:
+            await heard.join([(HOST, nodes[0].port)])
+            await until(lambda: not node.through)
+            assert (HOST, gaps[0].port) in node.contacts()
+            record = record_of(Identity.generate(), MESH)
+            assert await node.publish(record) >= 1
+            assert [r.wire for r in await nodes[1].find("stt", "cpu")] == [record.wire]
+
+
+# -- neighbours that lie ---------------------------------------------------------------------------
+
+
+class Liar:
+    """A page that says what a test wants."""
+
+    def __init__(self, mesh: bytes = MESH, wires: list[bytes] | None = None) -> None:
+        self.mesh, self.wires = mesh, wires or []
+        self.taken: list[bytes] = []
+
+    def now(self) -> float:
+        return time.time()
+
+    def greet(self, asker: str) -> None:
+        pass
+
+    async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]:
+        return self.wires
+
+    async def take(self, asker: str, wire: bytes) -> int:
+        self.taken.append(wire)
+        return 20
+
+
+@asynccontextmanager
+async def lied_to(liar: Liar) -> AsyncIterator[tuple[Directory, Gap]]:
+    server = SpeechServer(
+        Producer([], 1), host=HOST, tls=Identity.generate().server_context(),
+        more=directory_pages(liar),
+    )  # fmt: skip
+    async with server, Gap(server.port) as gap, blocked() as node:
+        yield node, gap
+
+
+def flipped(wire: bytes) -> bytes:
+    return wire[:10] + bytes([wire[10] ^ 1]) + wire[11:]
+
+
+async def test_a_neighbour_can_hide_records_and_cannot_make_any() -> None:
+    somebody = Identity.generate()
+    old, new = record_of(somebody, MESH), record_of(somebody, MESH)
+    gone = record_of(Identity.generate(), MESH, withdrawn=True, idle=0)
+    other = record_of(Identity.generate(), mesh_tag("other"))
+    past = sign(
+        somebody,
+        Record(somebody.public, MESH, "stt", sequence=1, issued=1, expires=100),
+    )
+    misplaced = record_of(Identity.generate(), MESH, kind="tts")
+    lies = [flipped(new.wire), gone.wire, other.wire, past.wire, misplaced.wire, b"x" * 300, b""]
+    liar = Liar(wires=[new.wire, old.wire, *lies])
+    async with lied_to(liar) as (node, gap):
+        await node.join([gap.address])
+        assert [r.wire for r in await node.find("stt", "cpu")] == [new.wire]
+        liar.wires = [old.wire]  # a replay of what has a successor
+        assert await node.find("stt", "cpu", fresh=True) == []
+        dropped = node.stats()["dropped"]
+        for reason in ("signature", "mesh", "expired", "place", "size", "older"):
+            assert dropped[f"record {reason}"] >= 1, reason
+
+
+async def test_a_neighbour_in_another_mesh_is_no_neighbour() -> None:
+    async with lied_to(Liar(mesh_tag("other"))) as (node, gap):
+        with pytest.raises(NotJoined):
+            await node.join([gap.address], timeout=0.6)
+
+
+async def test_one_neighbour_that_hides_everything_is_not_believed_alone() -> None:
+    async with gaps_before(2) as (nodes, gaps), lied_to(Liar()) as (node, gap):
+        record = record_of(Identity.generate(), MESH)
+        await nodes[0].publish(record)
+        await node.join([gap.address, gaps[0].address])
+        await until(lambda: len(node.contacts()) == 2)
+        assert [r.wire for r in await node.find("stt", "cpu")] == [record.wire]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\nContent-Length: 1\r\n\r\n\xc1",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\n\r\n" + b"\x90" * 300_000,
+        b"HTTP/1.1 999 What\r\n\r\n",
+        b"no HTTP at all\r\n\r\n",
+        b"",
+    ],
+    ids=[
+        "nonsense",
+        "a web page",
+        "elsewhere",
+        "endless",
+        "a strange status",
+        "no HTTP",
+        "nothing",
+    ],
+)
+async def test_whatever_answers_where_a_neighbour_should_ends_as_an_error(said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(said)
+            await writer.drain()
+        writer.close()
+
+    tls = Identity.generate().server_context()
+    server = await asyncio.start_server(answer, HOST, 0, ssl=tls)
+    async with server, DirectoryClient() as client:
+        with pytest.raises((Failed, Lost, Refused)):
+            await client.greet(server.sockets[0].getsockname())
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def asking(count: int = 2) -> AsyncIterator[tuple[DhtNode, DirectoryClient, tuple[str, int]]]:
+    async with (
+        mesh_of(count) as nodes,
+        page_of(nodes[0]) as server,
+        DirectoryClient() as client,
+    ):
+        yield nodes[0], client, (HOST, server.port)
+
+
+async def test_the_page_says_the_time_the_mesh_and_the_askers_address() -> None:
+    async with asking() as (_, client, page):
+        answer = await client.greet(page)
+        assert (answer.mesh, answer.seen, answer.wires) == (MESH, HOST, ())
+        assert abs(answer.time - time.time()) < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (flipped, "signature"),
+        (lambda wire: wire[:-1], "shape"),
+        (lambda wire: b"", "size"),
+        (lambda wire: b"x" * limits.MAX_RECORD, "shape"),
+        (lambda wire: record_of(Identity.generate(), mesh_tag("other")).wire, "mesh"),
+    ],
+    ids=["forged", "cut", "empty", "noise", "another mesh"],
+)
+async def test_what_is_no_record_is_not_taken(change, reason: str) -> None:
+    async with asking() as (node, client, page):
+        wire = change(record_of(Identity.generate(), MESH).wire)
+        with pytest.raises(Refused, match=reason) as refused:
+            await client.leave(page, wire)
+        assert (refused.value.status, refused.value.code) == (400, "bad_record")
+        assert node.stats()["dropped"][f"record {reason}"] == 1
+        assert await node.find("stt", "cpu") == []
+
+
+async def test_a_record_with_a_successor_or_one_withdrawn_is_not_taken_again() -> None:
+    async with asking() as (node, client, page):
+        somebody = Identity.generate()
+        old = record_of(somebody, MESH)
+        last = record_of(somebody, MESH, withdrawn=True, idle=0, sequence=next_sequence())
+        await client.leave(page, old.wire)
+        assert len(await node.find("stt", "cpu")) == 1
+        await client.leave(page, last.wire)
+        with pytest.raises(Refused, match="older"):
+            await client.leave(page, old.wire)
+        assert await node.find("stt", "cpu") == []
+
+
+async def test_more_than_a_record_is_refused_before_it_is_read() -> None:
+    async with asking() as (_, client, page):
+        with pytest.raises(Refused) as refused:
+            await client.leave(page, bytes(limits.MAX_RECORD + 1))
+        assert (refused.value.status, refused.value.code) == (413, "too_large")
+
+
+async def test_a_node_that_is_not_in_the_mesh_itself_does_nothing_for_others() -> None:
+    """Or two blocked nodes could ask one another for ever."""
+    async with gaps_before(1) as (_, gaps), blocked() as node:
+        await node.join([gaps[0].address])
+        async with page_of(node) as server, DirectoryClient() as client:
+            with pytest.raises(Failed, match="not in the mesh"):
+                await client.records((HOST, server.port), STT, 1)
+
+
+async def test_whoever_is_busy_is_asked_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("privox_dht.limits.HTTPS_BUSY", 0.01)
+    async with gaps_before(1) as (nodes, gaps), blocked() as node:
+        await node.join([gaps[0].address])
+        record = record_of(Identity.generate(), MESH)
+        refused = []
+        take = nodes[0].hosting.take
+
+        async def busy_once(asker: str, wire: bytes) -> int:
+            if not refused:
+                refused.append(asker)
+                raise Busy("not now")
+            return await take(asker, wire)
+
+        monkeypatch.setattr(nodes[0].hosting, "take", busy_once)
+        assert await node.publish(record) == 1
+        assert refused == [HOST]
+        assert node.contacts() == [gaps[0].address], "busy is not dead"
+
+
+# -- whole programs --------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running(folder: Path, *services: str, neighbours=(), **more) -> AsyncIterator[Node]:
+    told = NodeConfig(
+        folder, port=0, host=HOST, services=tuple(parse_services(services)),
+        neighbours=tuple(neighbours), relay_port=0, **more,
+    )  # fmt: skip
+    async with Node(told) as node:
+        if neighbours:
+            await node.standing.joined.wait()
+        yield node
+
+
+async def test_a_producer_without_udp_lends_through_a_farm_to_a_client_without_udp(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path / "first", farm=True, reachable="yes") as first:
+        await first.announcer.announce()
+        gap = await first._stack.enter_async_context(Gap(first.server.port))
+        async with running(
+            tmp_path / "p", "stt/cpu/echo", "tts/cpu/echo", neighbours=[gap.address]
+        ) as producer:
+            assert producer.dht.through == f"https://{HOST}:{gap.port}"
+            assert "UDP IS BLOCKED HERE" in caplog.text and gap.address[0] in caplog.text
+            await until(lambda: producer.standing.farms, 10)
+            assert not producer.standing.situation.reachable and producer.dht.guest
+            await producer.announcer.announce()
+            async with Mesh.join([f"{HOST}:{gap.port}"]) as mesh:
+                assert mesh.dht is not None and mesh.dht.through
+                listed = await mesh.producers()
+                assert {record.kind for record in listed} == {"stt", "tts", "farm"}
+                spoken = await mesh.speech("Good day")
+                assert spoken.route.startswith("relayed")
+                assert await mesh.transcribe(SECOND) == "1.00 seconds of sound"
+    # the producer has gone, and took back what it said
+
+
+async def test_the_doctor_says_that_udp_is_blocked_and_that_it_works_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path / "first", farm=True, reachable="yes") as first:
+        await first.announcer.announce()
+        gap = await first._stack.enter_async_context(Gap(first.server.port))
+        told = []
+        config = NodeConfig(tmp_path / "d", port=0, host=HOST, neighbours=(gap.address,))
+        assert await Doctor(config).examine(told.append)
+        found = {verdict.probe: verdict for verdict in told}
+        assert "UDP is blocked" in found["join"].detail and str(gap.port) in found["join"].detail
+        assert found["udp, tcp"].found == "NO" and found["round trip"].found == "yes"
+
+
+def test_an_answer_is_read_as_it_was_packed() -> None:
+    answer = Answer(MESH, 1234.5, "2001:db8::7", (b"a", b"b"), 7)
+    assert Answer.read(answer.packed()) == answer
