@@ -86,10 +86,12 @@ class Announcer:
     async def announce(self) -> int:
         """Publish now; returns how many nodes hold the record that fewest of them hold."""
         records = [self._signed(record) for record in self._say()]
-        gone = [old for place, old in self._said.items() if place not in map(_place, records)]
-        self._said = {_place(record): record for record in records}
+        said = {_place(record): record for record in records}
+        gone = [old for place, old in self._said.items() if place not in said]
         withdrawn = [self._signed(_withdrawal(record)) for record in gone]
-        counts = await asyncio.gather(*map(self._publish, [*records, *withdrawn]))
+        self._said = said
+        self._keep_sequence()
+        counts = await self._publish_all([*records, *withdrawn])
         self.holders = min(counts[: len(records)], default=0)
         return self.holders
 
@@ -97,7 +99,16 @@ class Announcer:
         """Take back everything that was said."""
         records = [self._signed(_withdrawal(record)) for record in self._said.values()]
         self._said = {}
-        await asyncio.gather(*map(self._publish, records))
+        self._keep_sequence()
+        await self._publish_all(records)
+
+    async def _publish_all(self, records: Sequence[Record]) -> list[int]:
+        """How many nodes hold each; one that cannot be published keeps no other from it."""
+        counts = await asyncio.gather(*map(self._publish, records), return_exceptions=True)
+        for count in counts:
+            if isinstance(count, BaseException):
+                log.error("could not announce", exc_info=count)
+        return [0 if isinstance(count, BaseException) else count for count in counts]
 
     async def _run(self) -> None:
         while True:
@@ -123,7 +134,6 @@ class Announcer:
     def _signed(self, record: Record) -> Record:
         now = self._clock()
         self._sequence = next_sequence(self._sequence, now)
-        self._keep_sequence()
         issued = int(now)
         expires = max(issued + int(limits.RECORD_LIFETIME), record.expires)
         dated = replace(record, sequence=self._sequence, issued=issued, expires=expires)
@@ -139,11 +149,15 @@ class Announcer:
         return last if type(last) is int and 0 <= last < 2**52 else 0
 
     def _keep_sequence(self) -> None:
-        if self._file is not None:
-            try:
-                self._file.write_text(json.dumps(self._sequence))
-            except OSError as exc:
-                log.warning("cannot remember the sequence number: %s", exc)
+        """In one step, so that a crash in the middle of it leaves the last one."""
+        if self._file is None:
+            return
+        fresh = self._file.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(self._sequence))
+            fresh.replace(self._file)
+        except OSError as exc:
+            log.warning("cannot remember the sequence number: %s", exc)
 
 
 def _place(record: Record) -> bytes:

@@ -84,3 +84,17 @@ def advertised_address(text: str) -> str:
     if address.is_unspecified or address.is_multicast:
         raise ConfigError(f"--advertise {text}: nobody can call that address")
     return str(address)
+
+
+def listening_address(text: str | None) -> str | None:
+    """An address to listen on; None and "" are all of them.
+
+    Raises:
+        ConfigError: it is a name.
+    """
+    if not text:
+        return None
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError as exc:
+        raise ConfigError(f"--host {text}: give an address, such as 127.0.0.1 or ::1") from exc

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nodes.routes import Situation, routes
+from privox_dht import limits
 from privox_dht.dht import DhtNode
 from privox_dht.hostport import Address
 from privox_dht.records import FARM, Direct, Record
@@ -22,10 +23,12 @@ async def known_farms(
     A farm is dialled only at the addresses in its record: a name given with `--farms` says which
     record is meant, and nothing else.
     """
-    wanted = {address for pair in chosen for address in await _resolved(*pair)}
+    found = await asyncio.gather(*(_resolved(*pair) for pair in chosen))
+    wanted = {address for addresses in found for address in addresses}
+    want = limits.LIST_WANT if chosen else limits.FIND_WANT  # ours must be among them
     return [
         FarmAt(record.publisher, door.host, door.port)
-        for record in await dht.find(FARM)
+        for record in await dht.find(FARM, want=want)
         for door in record.routes
         if isinstance(door, Direct) and allow(door.host)
         if not chosen or (door.host, door.port) in wanted

@@ -35,6 +35,7 @@ from privox_dht.relay import Farm, Parkings
 from privox_dht.settings import told
 
 log = logging.getLogger("privox.node")
+TOLD_AFTER = 4  # announcements that nobody took after which our owner hears of it
 
 
 class Node:
@@ -44,7 +45,8 @@ class Node:
         self.config = config
         self._stack = AsyncExitStack()
         self._was_idle = True
-        self._published: tuple[str, ...] = ()
+        self._published: dict[str, tuple[str, ...]] = {}  # the routes we said last, by kind
+        self._unheard = 0  # announcements in a row that no other node took
         self._is_up = False
 
     async def __aenter__(self) -> Node:
@@ -58,6 +60,7 @@ class Node:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        log.info("stopping; asked once more it ends at once")
         self.producer.admission.close()
         await self._stack.aclose()
         log.info("stopped")
@@ -80,18 +83,20 @@ class Node:
         )  # fmt: skip
         self.standing = Standing(config, self.dht, self.server.port, self._changed)
         self.farm = await self._open_farm() if config.farm else None
-        self.announcer = await enter(
+        self.parkings = self._parkings()
+        if engines:
+            self._spawn("parking", self._park())
+        self._spawn("standing", self.standing.keep())
+        self.announcer = await enter(  # left first: who is withdrawn is not called any more
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )
         self._is_up = True
-        self._spawn(self.standing.keep())
-        if engines:
-            self.parkings = self._parkings()
-            self._spawn(self._park())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A task that ends with the node, before anything it uses."""
-        self._stack.push_async_callback(_ended, asyncio.create_task(work))
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_tell_if_broken)
+        self._stack.push_async_callback(_ended, task)
 
     async def _listening_dht(self) -> Directory:
         config = self.config
@@ -186,9 +191,15 @@ class Node:
 
     async def _publish(self, record: Record) -> int:
         holders = await self.dht.publish(record)
+        if record.withdrawn:
+            self._published.pop(record.kind, None)
+            return holders
+        self._unheard = self._unheard + 1 if not holders and self.standing.joined.is_set() else 0
+        if self._unheard == TOLD_AFTER:
+            log.warning("no node takes our records, so nobody finds us: is the clock right?")
         ways = tuple(map(str, record.routes))
-        if not record.withdrawn and ways != self._published and holders:
-            self._published = ways
+        if holders and ways != self._published.get(record.kind):
+            self._published[record.kind] = ways
             log.info(
                 "published: %s; held by %d nodes", ", ".join(ways), holders,
                 extra=told("published", routes=ways, holders=holders, peer=self.identity.peer_id),
@@ -210,3 +221,9 @@ class Node:
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _tell_if_broken(task: asyncio.Task[None]) -> None:
+    """What goes on for as long as the node does has no reason to end by itself."""
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        log.error("a part of this node broke: %s", task.get_name(), exc_info=exc)

@@ -10,7 +10,7 @@ none of these             nobody can reach us: said loudly
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from privox_dht import limits
 from privox_dht.records import Direct, Relayed, Route
@@ -83,4 +83,14 @@ def advice(situation: Situation) -> str:
     return (
         "NOBODY CAN REACH THIS NODE: no two neighbours agree on a public address of it. "
         "Give --advertise ADDRESS if it has one."
+    )
+
+
+def farm_advice(situation: Situation) -> str:
+    """What to tell the owner of a farm that nobody can reach; empty when there is a way to it."""
+    if routes(replace(situation, farms=())):
+        return ""
+    return (
+        "NOBODY CAN REACH THIS FARM, so it is not published: a farm needs an address that "
+        "strangers can call. Give --advertise ADDRESS if it has one, and let its TCP ports in."
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
-from nodes.routes import Situation, advice, is_reachable
+from nodes.routes import Situation, advice, farm_advice, is_reachable
 from privox_dht.directory import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.hostport import join_host
@@ -64,14 +64,20 @@ class Standing:
     async def keep(self) -> None:
         """Stay joined and know where we stand, for ever."""
         while True:
-            if not self._dht.contacts() and (self._config.neighbours or self._dht.remembered()):
-                await self._join()
-                self._on_change()
-            if self._dht.contacts():
-                self.joined.set()
-            await self.look()
+            try:
+                await self._keep_up()
+            except Exception:  # once: the next look may succeed
+                log.exception("could not find out where we stand")
             known = self._wanted is not None or None not in self._callbacks
             await asyncio.sleep(LOOK_EVERY if known and self.joined.is_set() else LOOK_SOON)
+
+    async def _keep_up(self) -> None:
+        if not self._dht.contacts() and (self._config.neighbours or self._dht.remembered()):
+            await self._join()
+            self._on_change()
+        if self._dht.contacts():
+            self.joined.set()
+        await self.look()
 
     async def look(self) -> None:
         """Find out anew whether we can be reached; tell our owner what follows."""
@@ -83,7 +89,7 @@ class Standing:
         self._dht.guest = not now.reachable and bool(self._dht.contacts())
         if now != before:
             self._on_change()
-        self._warn(advice(now) if self._config.services and self._dht.contacts() else "")
+        self._warn(self._advice(now) if self._dht.contacts() else "")
         offset = self._dht.clock_offset()
         if offset is not None and abs(offset) > CLOCK_WARNING:
             log.warning("our clock is %+.0f s off the neighbours'; mend it (NTP)", -offset)
@@ -108,6 +114,12 @@ class Standing:
                 return
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, RETRY_LONGEST)
+
+    def _advice(self, now: Situation) -> str:
+        """What to tell our owner, if there is anything to be reached for."""
+        if self._config.farm:
+            return farm_advice(now)
+        return advice(now) if self._config.services else ""
 
     def _warn(self, text: str) -> None:
         if text and text != self._warned:

@@ -23,6 +23,7 @@ from privox_dht import Mesh
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
+from privox_dht.directory import Directory
 from privox_dht.errors import AllFailed, ConfigError, NoProducer, NotJoined, Refused
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, sign
@@ -275,8 +276,8 @@ async def test_with_no_neighbour_known_nobody_is_asked(tmp_path):
 
 async def test_a_wrong_clock_is_told_instead_of_an_empty_mesh(first, tmp_path, monkeypatch):
     async with running(tmp_path / "a", "stt/cpu/echo", neighbour=first.dht.port):
-        node = partial(DhtNode, clock=lambda: time.time() + 600)
-        monkeypatch.setattr("privox_dht.mesh.DhtNode", node)
+        node = partial(Directory, clock=lambda: time.time() + 600)
+        monkeypatch.setattr("privox_dht.mesh.Directory", node)
         async with Mesh.join(at(first)) as mesh:
             with pytest.raises(NoProducer, match=r"clock is \+600 s off"):
                 await mesh.transcribe(SECOND)

@@ -109,3 +109,37 @@ async def test_nothing_to_say_is_nothing_said():
     announcer = Announcer(Identity.generate(), lambda: [], shelf.publish)
     assert await announcer.announce() == 0
     assert shelf.taken == []
+
+
+async def test_one_record_that_cannot_be_published_keeps_no_other_from_it(caplog):
+    shelf = Shelf()
+
+    async def publish(record):
+        if record.engine == "a":
+            raise OSError("no network")
+        return await shelf.publish(record)
+
+    records = [ability("a"), ability("b")]
+    announcer = Announcer(Identity.generate(), lambda: records, publish)
+    assert await announcer.announce() == 0
+    assert [r.engine for r in shelf.taken] == ["b"]
+    assert "could not announce" in caplog.text
+    await announcer.withdraw()
+    assert [r.withdrawn for r in shelf.taken] == [False, True]
+
+
+async def test_the_sequence_is_written_before_anybody_hears_of_it(tmp_path):
+    """Written after, or half, it could be lost in a crash, and a restarted node with a clock set
+    back would be taken for its own past."""
+    written = []
+
+    async def publish(record):
+        written.append((record.sequence, int((tmp_path / "sequence.json").read_text())))
+        return 1
+
+    announcer = Announcer(
+        Identity.generate(), lambda: [ability("a"), ability("b")], publish, folder=tmp_path
+    )
+    await announcer.announce()
+    assert all(sequence <= kept for sequence, kept in written)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sequence.json"]

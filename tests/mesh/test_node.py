@@ -1,0 +1,148 @@
+"""A node from its beginning to its end, over real sockets, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+import pytest
+
+from nodes.config import NodeConfig
+from nodes.node import Node
+from nodes.services import parse_services
+from nodes.standing import Standing
+from privox_dht import Mesh
+from privox_dht.errors import ConfigError
+from privox_dht.records import FARM, Relayed
+
+HOST = "127.0.0.1"
+
+
+@contextlib.asynccontextmanager
+async def running(folder, *services, neighbour=None, **config):
+    told = NodeConfig(
+        folder, services=tuple(parse_services(services)),
+        neighbours=((HOST, neighbour),) if neighbour else (),
+        **{"port": 0, "host": HOST, **config},
+    )  # fmt: skip
+    async with Node(told) as node:
+        yield node
+
+
+async def until(what, within=5.0):
+    """Until `what` is true."""
+    async with asyncio.timeout(within):
+        while not what():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_farm_that_also_serves_says_each_of_its_routes_once(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    async with running(tmp_path, "tts/cpu/echo", farm=True, relay_port=0) as node:
+        for _ in range(3):
+            await node.announcer.announce()
+    said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("published")]
+    assert len(said) == 2, said
+
+
+async def test_a_farm_that_nobody_can_reach_says_so_loudly(tmp_path, caplog):
+    async with running(tmp_path / "first") as first:
+        farm = running(
+            tmp_path / "farm", neighbour=first.dht.port, farm=True, relay_port=0, reachable="no"
+        )
+        async with farm as node:
+            await node.standing.joined.wait()
+            await until(lambda: "NOBODY CAN REACH THIS FARM" in caplog.text)
+
+
+async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(tmp_path, monkeypatch):
+    """Else callers would go on finding a producer whose farm has no line to it any more."""
+    async with running(tmp_path / "farm", farm=True, relay_port=0) as farm:
+        await farm.announcer.announce()
+        nat = running(tmp_path / "a", "tts/cpu/echo", neighbour=farm.dht.port, reachable="no")
+        async with nat as producer:
+            await until(lambda: producer.say() and isinstance(producer.say()[0].routes[0], Relayed))
+            await producer.announcer.announce()
+            parked = []
+            withdraw = producer.announcer.withdraw
+
+            async def watched():
+                parked.append(len(producer.parkings.parked_at))
+                await withdraw()
+
+            monkeypatch.setattr(producer.announcer, "withdraw", watched)
+        assert parked == [1]
+        assert not [r for r in await farm.dht.find("tts", "cpu", fresh=True) if r.kind != FARM]
+
+
+async def test_busy_and_idle_again_reach_the_mesh_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("privox_dht.limits.ANNOUNCE_AT_MOST_EVERY", 0.05)
+    async with running(tmp_path, "stt/cpu/echo") as node:
+        await until(lambda: node.announcer.holders)
+        with node.producer.admit("stt"):
+            await until(lambda: _idle(node) == 0)
+        await until(lambda: _idle(node) == 1)
+
+
+def _idle(node: Node) -> int:
+    return min(record.idle for record in node.announcer._said.values())
+
+
+async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("nodes.standing.LOOK_SOON", 0.01)
+    looks = []
+
+    async def look(self):
+        looks.append(1)
+        if len(looks) == 1:
+            raise OSError("the network is gone")
+
+    monkeypatch.setattr(Standing, "look", look)
+    async with running(tmp_path):
+        await until(lambda: len(looks) > 2)
+    assert "could not find out where we stand" in caplog.text
+
+
+async def test_a_node_that_cannot_start_leaves_nothing_behind(tmp_path):
+    async with running(tmp_path / "first", port=0) as first:
+        for wrong in ({"port": first.dht.port}, {"farm": True, "relay_port": first.server.port}):
+            with pytest.raises(ConfigError, match="cannot listen"):
+                async with running(tmp_path / "second", "tts/cpu/echo", **wrong):
+                    pass
+            async with running(tmp_path / "second"):  # the folder is free again
+                pass
+
+
+async def test_a_node_that_is_cancelled_while_it_starts_leaves_nothing_behind(tmp_path):
+    for rounds in (0, 1, 2, 5, 10, 20, 50):
+        entering = asyncio.create_task(_enter(tmp_path))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        entering.cancel()
+        await asyncio.gather(entering, return_exceptions=True)
+    async with running(tmp_path, "tts/cpu/echo"):
+        pass
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def _enter(folder) -> None:
+    async with running(folder, "tts/cpu/echo", farm=True, relay_port=0):
+        await asyncio.Event().wait()
+
+
+async def test_ipv6_alone_is_enough(tmp_path):
+    async with running(tmp_path, "tts/cpu/echo", host="::1") as node:
+        await until(lambda: node.announcer.holders)
+        async with Mesh.join([f"[::1]:{node.dht.port}"]) as mesh:
+            done = await mesh.speech("x")
+    assert done.route == f"direct [::1]:{node.server.port}"
+
+
+async def test_stopping_is_quick(tmp_path):
+    async with running(tmp_path / "first") as first:
+        async with running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node:
+            await until(lambda: node.announcer.holders)
+            began = time.monotonic()
+        assert time.monotonic() - began < 1.5
