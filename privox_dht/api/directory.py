@@ -113,8 +113,8 @@ def asked(query: Mapping[str, str]) -> tuple[bytes, int] | None:
     """
     if not query:
         return None
-    if unknown := set(query) - {"key", "want"}:
-        raise Refused(f"there is no {sorted(unknown)[0][:32]!r} to ask for", code="bad_query")
+    if len(query) > len(set(query)) or set(query) - {"key", "want"}:
+        raise Refused("key and want can be asked for, each once", code="bad_query")
     key, want = query.get("key", ""), query.get("want", str(limits.FIND_WANT))
     if not KEY.fullmatch(key):
         raise Refused("key is not 40 hex digits", code="bad_key")
@@ -133,7 +133,6 @@ async def _tell(host: Host, request: web.BaseRequest) -> web.StreamResponse:
 
 async def _take(host: Host, request: web.BaseRequest) -> web.StreamResponse:
     asker = _asker(request)
-    host.greet(asker)  # before a byte of the body is read
     if (request.content_length or 0) > limits.MAX_RECORD:
         raise Refused(
             f"a record has at most {limits.MAX_RECORD} bytes", status=413, code="too_large"

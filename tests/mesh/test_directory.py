@@ -14,7 +14,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
+import yarl
 from dht_kit import HOST, mesh_of, next_sequence, node_of, record_of, until
 
 from nodes.config import NodeConfig
@@ -479,3 +481,97 @@ async def test_the_doctor_says_that_udp_is_blocked_and_that_it_works_all_the_sam
 def test_an_answer_is_read_as_it_was_packed() -> None:
     answer = Answer(MESH, 1234.5, "2001:db8::7", (b"a", b"b"), 7)
     assert Answer.read(answer.packed()) == answer
+
+
+# -- what strangers can make a node do -------------------------------------------------------------
+
+STRANGER, ANOTHER = "203.0.113.5", "198.51.100.9"
+
+
+async def test_one_address_has_so_many_requests_and_others_go_on() -> None:
+    async with mesh_of(2) as nodes:
+        hosting = nodes[0].hosting
+        answered = 0
+        with pytest.raises(Busy, match="one address"):
+            for _ in range(int(limits.HOSTING_BURST) + 5):
+                hosting.greet(STRANGER)
+                answered += 1
+        assert answered == limits.HOSTING_BURST
+        hosting.greet(ANOTHER)
+        hosting.greet(HOST)  # our own machine
+
+
+async def test_many_addresses_together_have_so_many_requests() -> None:
+    async with mesh_of(1) as nodes:
+        answered = 0
+        with pytest.raises(Busy, match="just now"):
+            for last in range(250):
+                nodes[0].hosting.greet(f"203.0.113.{last}")
+                answered += 1
+        assert limits.HOSTING_BURST_IN_ALL <= answered <= limits.HOSTING_BURST_IN_ALL + 5
+
+
+async def test_so_many_lookups_run_for_others_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with mesh_of(1) as nodes:
+        go_on = asyncio.Event()
+
+        async def slow(key: bytes, want: int) -> list[Record]:
+            await go_on.wait()
+            return []
+
+        monkeypatch.setattr(nodes[0]._lookups, "find", slow)
+        hosting = nodes[0].hosting
+        some = [
+            asyncio.create_task(hosting.look_up(f"203.0.113.{n}", STT, 1))
+            for n in range(limits.HOSTING_AT_ONCE)
+        ]
+        await until(lambda: f"{limits.HOSTING_AT_ONCE} requests" in repr(hosting))
+        with pytest.raises(Busy):
+            await hosting.look_up(ANOTHER, STT, 1)
+        some.pop().cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await asyncio.gather(*some) == [[]] * len(some)
+        assert await hosting.look_up(ANOTHER, STT, 1) == []
+
+
+async def test_one_address_places_so_many_records_and_renews_them() -> None:
+    async with mesh_of(2) as nodes:
+        hosting = nodes[0].hosting
+        lenders = [Identity.generate() for _ in range(limits.HOSTED_PER_ADDRESS)]
+        for lender in lenders:
+            assert await hosting.take(STRANGER, record_of(lender, MESH).wire) == 2
+        with pytest.raises(Busy, match="too many records"):
+            await hosting.take(STRANGER, record_of(Identity.generate(), MESH).wire)
+        assert await hosting.take(STRANGER, record_of(lenders[0], MESH).wire) == 2
+        assert await hosting.take(ANOTHER, record_of(Identity.generate(), MESH).wire) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "?key=12", b"", 400, "bad_key"),
+        ("GET", f"?key={STT.hex()}&want=1000", b"", 400, "bad_want"),
+        ("GET", f"?key={STT.hex()}&key={STT.hex()}", b"", 400, "bad_query"),
+        ("GET", "?key=%ff%00", b"", 400, "bad_key"),
+        ("GET", "?nonsense", b"", 400, "bad_query"),
+        ("POST", "", b"", 400, "bad_record"),
+        ("POST", "", bytes(limits.MAX_RECORD), 400, "bad_record"),
+        ("POST", "", bytes(limits.MAX_RECORD + 1), 413, "too_large"),
+        ("PUT", "", b"x", 405, "method_not_allowed"),
+        ("DELETE", "", b"", 405, "method_not_allowed"),
+    ],
+)
+async def test_what_is_said_to_bad_input(
+    method: str, path: str, body: bytes, status: int, code: str
+) -> None:
+    async with mesh_of(1) as nodes, page_of(nodes[0]) as server:
+        url = f"https://{HOST}:{server.port}/v1/records{path}"
+        async with aiohttp.ClientSession() as session:
+            sent = session.request(method, yarl.URL(url, encoded=True), data=body, ssl=False)
+            async with sent as response:
+                assert response.status == status
+                assert (await response.json())["error"]["code"] == code
+        assert nodes[0].stats()["lookups"] == 0

@@ -20,7 +20,6 @@ HOMES = Plan(
     public=("first", "second", "farm1", "farm2", "lender", "client"),
     nats={f"nat-{kind[:7]}": Nat(kind, (kind[:11],)) for kind in nats.KINDS},
 )
-OPEN_KINDS = tuple(kind for kind in nats.KINDS if kind != nats.UDP_BLOCKED)
 SENTENCE = "Sphinx of black quartz, judge my vow."
 LENDS = ("--services", "stt/cpu/echo,tts/cpu/echo")
 RELAY, TUNNEL = 1776, 8000  # ports
@@ -37,14 +36,14 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
     with Lab(HOMES, tmp_path_factory.mktemp("homes")) as lab:
         village = Village(lab)
         village.open("first", "second", farms=("farm1", "farm2"))
-        started = [village.start(kind[:11], *LENDS) for kind in OPEN_KINDS]
+        started = [village.start(kind[:11], *LENDS) for kind in nats.KINDS]
         started.append(village.start("lender", "--services", "stt/cpu/echo:30,tts/cpu/echo"))
         for node in started:
             village.ready(node)
         yield village
 
 
-@pytest.mark.parametrize("kind", OPEN_KINDS)
+@pytest.mark.parametrize("kind", nats.KINDS)
 def test_a_producer_behind_a_nat_is_found_and_does_both_services(
     village: Village, kind: str, tmp_path: Path
 ) -> None:
@@ -67,10 +66,10 @@ def test_a_producer_behind_a_nat_is_found_and_does_both_services(
 def test_producers_behind_a_nat_are_listed_with_both_farms_and_no_address(
     village: Village,
 ) -> None:
-    for kind in OPEN_KINDS:
+    for kind in nats.KINDS:
         village.nodes[kind[:11]].published("relayed")
     records = village.ask("client", "list").said["records"]
-    homes = {village.nodes[kind[:11]].peer for kind in OPEN_KINDS}
+    homes = {village.nodes[kind[:11]].peer for kind in nats.KINDS}
     farms = {village.nodes[farm].peer for farm in ("farm1", "farm2")}
     assert homes < {record["peer"] for record in records if record["service"] == "tts"}
     for record in records:
@@ -193,9 +192,34 @@ def test_curl_calls_a_producer_through_a_farm_and_refuses_a_wrong_pin(
     assert wrong.returncode == PINS_DIFFER, wrong.stderr
 
 
-def test_where_udp_is_blocked_a_node_says_who_did_not_answer(village: Village) -> None:
-    lab, state = village.lab, village.lab.folder / "blocked.state"
-    argv = [sys.executable, "-m", "nodes.cli", "--state-dir", str(state), *village.neighbours]
-    node = lab.spawn(nats.UDP_BLOCKED[:11], [*argv, *LENDS])
-    node.wait_for(rf"no neighbour answered.*{lab.address('first')}:5678")
+def test_where_udp_is_blocked_a_node_says_so_and_through_whom_it_works(village: Village) -> None:
+    said = village.nodes[nats.UDP_BLOCKED[:11]].event("udp_blocked", 1.0)
+    assert said["through"] == f"https://{village.lab.address('first')}:5678"
+    assert "UDP IS BLOCKED" in said["message"]
+
+
+def test_a_client_whose_network_blocks_udp_is_served_too(village: Village, tmp_path: Path) -> None:
+    for kind in nats.KINDS:
+        village.nodes[kind[:11]].published("relayed")
+    home = nats.UDP_BLOCKED[:11]
+    listed = {record["peer"] for record in village.ask(home, "list").said["records"]}
+    assert {village.nodes[kind[:11]].peer for kind in nats.KINDS} < listed
+
+    only = ("--only", village.nodes[nats.SYMMETRIC[:11]].peer)
+    spoken = village.speak(home, SENTENCE, tmp_path / "a.wav", *only).answer()
+    assert spoken.code == 0, spoken.text
+    assert spoken.said["route"].startswith("relayed")
+    heard = village.transcribe(home, write_tone(tmp_path / "tone.wav", 1.5), *only).answer()
+    assert heard.code == 0, heard.text
+    assert heard.transcript == "1.50 seconds of sound"
+
+
+def test_where_udp_is_blocked_and_nobody_answers_a_node_says_who_was_tried(
+    village: Village,
+) -> None:
+    lab, nobody = village.lab, f"{village.lab.address('client')}:5678"
+    argv = [sys.executable, "-m", "nodes.cli", "--state-dir", str(lab.folder / "alone.state")]
+    argv += ["--port", "0", "--neighbours", nobody]
+    node = lab.spawn(nats.UDP_BLOCKED[:11], [*argv, *LENDS], name="alone")
+    node.wait_for(rf"no neighbour answered.*{nobody}, by UDP and over HTTPS")
     assert node.stop() == 0
