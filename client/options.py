@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,7 +17,7 @@ from privox_dht.errors import (
     PrivoxError,
     Refused,
 )
-from privox_dht.settings import ENVIRONMENT, LEVELS, F, comma_list, config_option
+from privox_dht.settings import ENVIRONMENT, LEVELS, chain, comma_list, config_option
 from privox_dht.speech import ALIASES, AUDIO_FORMATS, SERVICES
 
 EXIT_CODES = {
@@ -49,16 +47,7 @@ def _service(context: click.Context, option: click.Parameter, value: str | None)
     return ALIASES.get(value, value) if value else value
 
 
-def _chain(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
-    def apply(command: F) -> F:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return apply
-
-
-common_options = _chain(
+common_options = chain(
     click.option(
         "--neighbours", "--neighbors", "neighbours", callback=comma_list, metavar="HOST:PORT,...",
         help="Any nodes of the mesh, to join through. Default: those known from the last time.",
@@ -86,7 +75,7 @@ common_options = _chain(
     config_option,
 )  # fmt: skip
 
-job_options = _chain(
+job_options = chain(
     click.option(
         "--service", type=click.Choice((*SERVICES, *ALIASES)), callback=_service,
         help="stt: speech to text (also: asr). tts: text to speech.",

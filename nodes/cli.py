@@ -14,14 +14,14 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from nodes.config import AUTO, NO, YES, NodeConfig, advertised_address, changed
+from nodes.config import NodeConfig, advertised_address, changed, listening_address
 from nodes.doctor import Doctor, Verdict
 from nodes.node import Node
+from nodes.options import lending_options, place_options
 from nodes.services import parse_services
 from privox_dht import __version__, limits
 from privox_dht.api.bounds import Bounds
@@ -30,11 +30,10 @@ from privox_dht.hostport import parse_neighbours
 from privox_dht.relay import FarmTerms
 from privox_dht.settings import (
     ENVIRONMENT,
-    LEVELS,
-    comma_list,
-    config_option,
+    printable,
     set_up_logging,
     state_folder,
+    with_outer,
 )
 
 T = TypeVar("T")
@@ -50,101 +49,8 @@ EPILOG = (
     epilog=EPILOG,
 )
 @click.version_option(__version__, prog_name="privox-node")
-@click.option(
-    "--port",
-    default=limits.DHT_PORT,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="UDP for the mesh and TCP for jobs; 0 takes any that is free.",
-)
-@click.option("--host", metavar="ADDRESS", help="Listen on this address only [all, IPv4 and IPv6].")
-@click.option(
-    "--neighbours",
-    "--neighbors",
-    "neighbours",
-    callback=comma_list,
-    metavar="HOST:PORT,...",
-    help="Any nodes of the mesh, to join through. Default: those"
-    " known from the last time; none at all makes this a first node.",
-)
-@click.option(
-    "--services",
-    callback=comma_list,
-    metavar="SERVICE/BACKEND[/WHAT],...",
-    help="What to lend: stt/cpu, tts/cpu/espeak-ng, stt/gpu/faster-whisper:small,"
-    " stt/cpu/http://host:port (an OpenAI-style server elsewhere). Without WHAT, the best"
-    " engine that is installed. Nothing: a plain node that others can join through.",
-)
-@click.option(
-    "--slots",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, limits.MAX_SLOTS),
-    help="Jobs at a time, of all services together.",
-)
-@click.option(
-    "--advertise",
-    callback=comma_list,
-    metavar="ADDRESS,...",
-    help="Publish these addresses instead of what the neighbours see.",
-)
-@click.option(
-    "--network",
-    default="privox",
-    show_default=True,
-    metavar="NAME",
-    help="The name of the mesh; meshes of different names never mix.",
-)
-@click.option(
-    "--reachable",
-    type=click.Choice((AUTO, YES, NO)),
-    default=AUTO,
-    show_default=True,
-    help="Whether others can call this node; auto asks some of them to try.",
-)
-@click.option(
-    "--farm",
-    is_flag=True,
-    help="Relay for producers behind a NAT (needs a public address; cannot read what it carries).",
-)
-@click.option(
-    "--relay-port",
-    default=limits.RELAY_PORT,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="TCP port of the relay.",
-)
-@click.option(
-    "--farms",
-    callback=comma_list,
-    metavar="HOST:PORT,...",
-    help="Park at these farms instead of those found in the mesh.",
-)
-@click.option(
-    "--job-limits",
-    callback=comma_list,
-    metavar="NAME=NUMBER,...",
-    help=f"What one request may bring: {', '.join(asdict(Bounds()))}.",
-)
-@click.option(
-    "--farm-limits",
-    callback=comma_list,
-    metavar="NAME=NUMBER,...",
-    help=f"What this farm grants: {', '.join(asdict(FarmTerms()))}.",
-)
-@click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the node's key and the nodes it knows are kept.",
-)
-@click.option(
-    "--model-cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where models are downloaded to.",
-)
-@click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
-@click.option("--json-logs", is_flag=True, help="One JSON object a line on stderr.")
-@config_option
+@place_options
+@lending_options
 @click.pass_context
 def main(context: click.Context, /, **options: Any) -> None:
     """Lend this machine's speech engines to the mesh, or just help to hold it together.
@@ -163,25 +69,19 @@ def main(context: click.Context, /, **options: Any) -> None:
     _run(lambda: serve(config_from(options)))
 
 
-@main.command()
-@click.option(
-    "--neighbours",
-    "--neighbors",
-    "neighbours",
-    callback=comma_list,
-    metavar="HOST:PORT,...",
-    help="Any nodes of the mesh.",
-)
-@click.option("--network", help="The name of the mesh.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@main.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@place_options
+@lending_options
+@click.option("--json", "as_json", is_flag=True, envvar=f"{ENVIRONMENT}_JSON",
+              help="One JSON object a line.")  # fmt: skip
 @click.pass_context
 def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
     """Tell what works from here: joining, the clock, being called, farms; and what to do.
 
-    Give it the flags that the node gets (before the word doctor). It may run beside the node.
+    Give it the flags that the node gets; it may run beside the node.
     Exit code 0 if this machine can lend: strangers can call it, or a farm relays.
     """  # fmt: skip
-    options = {**context.obj, **{name: value for name, value in given.items() if value}}
+    options = with_outer(context, given)
     set_up_logging("error", options["json_logs"])
 
     def tell(verdict: Verdict) -> None:
@@ -189,7 +89,8 @@ def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
             click.echo(json.dumps(asdict(verdict)))
             return
         advice = f"\n{'':27}-> {verdict.advice}" if verdict.advice else ""
-        click.echo(f"{verdict.probe:<12} {verdict.found:<12}  {verdict.detail}{advice}")
+        line = f"{verdict.probe:<12} {verdict.found:<12}  {verdict.detail}{advice}"
+        click.echo(printable(line))
 
     async def examine() -> bool:
         return await Doctor(config_from(options)).examine(tell)
@@ -207,7 +108,7 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except ConfigError as exc:
         raise click.UsageError(str(exc)) from exc
     except PrivoxError as exc:
-        click.echo(f"privox-node: {exc}", err=True)
+        click.echo(f"privox-node: {printable(exc)}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -222,7 +123,7 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
     return NodeConfig(
         state_dir=options["state_dir"] or state_folder("node"),
         port=options["port"],
-        host=options["host"],
+        host=listening_address(options["host"]),
         neighbours=tuple(parse_neighbours(options["neighbours"])),
         services=tuple(parse_services(options["services"])),
         advertise=tuple(map(advertised_address, options["advertise"])),

@@ -26,9 +26,10 @@ from nodes.producer import Producer
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
+from privox_dht.dht import contacts
 from privox_dht.directory import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
-from privox_dht.hostport import join_host
+from privox_dht.hostport import Address, join_host
 from privox_dht.identity import Identity
 from privox_dht.records import Record, sign
 from privox_dht.relay import FarmAt, Parking
@@ -102,14 +103,19 @@ class Doctor:
                 error = exc
         raise error
 
+    def _neighbours(self) -> list[Address]:
+        """Those that were named, else those that the node remembers."""
+        known = list(self.config.neighbours)
+        return known or contacts.load(self.config.state_dir, time.time())
+
     async def _job_port(self) -> int:
         return self._dht.port if self._dht.port == self.config.port else 0
 
     async def _join(self) -> Verdict:
-        if not self.config.neighbours:
-            return Verdict("join", NO, "no neighbour was named", "give --neighbours HOST:PORT")
+        if not self._neighbours():
+            return Verdict("join", NO, "no neighbour is known", "give --neighbours HOST:PORT")
         try:
-            count = await self._dht.join(self.config.neighbours, 10.0)
+            count = await self._dht.join(self._neighbours(), 10.0)
         except NotJoined as exc:
             return Verdict("join", NO, str(exc), "is the neighbour up? is TCP let out?")
         if through := self._dht.through:
@@ -154,7 +160,7 @@ class Doctor:
         async with Directory(
             Identity.generate(), network=self.config.network, host=self.config.host, guest=True
         ) as reader:
-            await reader.join(self.config.neighbours, 5.0)
+            await reader.join(self._neighbours(), 5.0)
             found = await reader.find(KIND, "cpu")
         back = any(other.publisher == self.identity.public for other in found)
         detail = f"held by {holders} nodes, {'read back' if back else 'not read back'}"

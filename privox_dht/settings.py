@@ -105,6 +105,17 @@ def with_outer(context: click.Context, options: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
+def chain(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order in which --help shows them."""
+
+    def apply(command: F) -> F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
 def config_option(command: F) -> F:
     """`--config file.toml`."""
     return click.option(

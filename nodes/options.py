@@ -1,0 +1,118 @@
+"""The options of `privox-node`: where it stands, and what it lends."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from nodes.config import AUTO, NO, YES
+from privox_dht import limits
+from privox_dht.api.bounds import Bounds
+from privox_dht.relay import FarmTerms
+from privox_dht.settings import LEVELS, chain, comma_list, config_option
+
+place_options = chain(
+    click.option(
+        "--port",
+        default=limits.DHT_PORT,
+        show_default=True,
+        type=click.IntRange(0, 65535),
+        help="UDP for the mesh and TCP for jobs; 0 takes any that is free.",
+    ),
+    click.option(
+        "--host", metavar="ADDRESS", help="Listen on this address only [all, IPv4 and IPv6]."
+    ),
+    click.option(
+        "--neighbours",
+        "--neighbors",
+        "neighbours",
+        callback=comma_list,
+        metavar="HOST:PORT,...",
+        help="Any nodes of the mesh, to join through. Default: those"
+        " known from the last time; none at all makes this a first node.",
+    ),
+    click.option(
+        "--network",
+        default="privox",
+        show_default=True,
+        metavar="NAME",
+        help="The name of the mesh; meshes of different names never mix.",
+    ),
+    click.option(
+        "--farms",
+        callback=comma_list,
+        metavar="HOST:PORT,...",
+        help="Park at these farms instead of those found in the mesh.",
+    ),
+    click.option(
+        "--state-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where the node's key and the nodes it knows are kept.",
+    ),
+    click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True),
+    click.option("--json-logs", is_flag=True, help="One JSON object a line on stderr."),
+    config_option,
+)
+
+lending_options = chain(
+    click.option(
+        "--services",
+        callback=comma_list,
+        metavar="SERVICE/BACKEND[/WHAT],...",
+        help="What to lend: stt/cpu, tts/cpu/espeak-ng, stt/gpu/faster-whisper:small,"
+        " stt/cpu/http://host:port (an OpenAI-style server elsewhere). Without WHAT, the best"
+        " engine that is installed. Nothing: a plain node that others can join through.",
+    ),
+    click.option(
+        "--slots",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1, limits.MAX_SLOTS),
+        help="Jobs at a time, of all services together.",
+    ),
+    click.option(
+        "--advertise",
+        callback=comma_list,
+        metavar="ADDRESS,...",
+        help="Publish these addresses instead of what the neighbours see.",
+    ),
+    click.option(
+        "--reachable",
+        type=click.Choice((AUTO, YES, NO)),
+        default=AUTO,
+        show_default=True,
+        help="Whether others can call this node; auto asks some of them to try.",
+    ),
+    click.option(
+        "--farm",
+        is_flag=True,
+        help="Relay for producers behind a NAT (needs a public address; cannot read what it"
+        " carries).",
+    ),
+    click.option(
+        "--relay-port",
+        default=limits.RELAY_PORT,
+        show_default=True,
+        type=click.IntRange(0, 65535),
+        help="TCP port of the relay.",
+    ),
+    click.option(
+        "--job-limits",
+        callback=comma_list,
+        metavar="NAME=NUMBER,...",
+        help=f"What one request may bring: {', '.join(asdict(Bounds()))}.",
+    ),
+    click.option(
+        "--farm-limits",
+        callback=comma_list,
+        metavar="NAME=NUMBER,...",
+        help=f"What this farm grants: {', '.join(asdict(FarmTerms()))}.",
+    ),
+    click.option(
+        "--model-cache",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where models are downloaded to.",
+    ),
+)

@@ -1,0 +1,147 @@
+"""The options of the client, wherever they are given, and what its errors look like."""
+
+import json
+import logging
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import client.cli
+import nodes.cli
+from client import listing
+from privox_dht.settings import PlainLines, printable
+
+JOB = ("--service", "tts", "--text", "hello", "--output", "x.wav")
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the client would be run with."""
+    seen = {}
+
+    def prepare(options):
+        seen.update(options)
+
+        async def job():
+            pass
+
+        return job()
+
+    monkeypatch.setattr("client.jobs.speak", prepare)
+    monkeypatch.setattr(listing, "show", prepare)
+    return seen
+
+
+def run(*arguments, env=None):
+    return CliRunner().invoke(client.cli.main, arguments, env=env or {})
+
+
+def long_options(command):
+    """(long flag, option) of all options that take part in this."""
+    for option in command.params:
+        for flag in option.opts:
+            if flag.startswith("--") and option.name not in ("config", "version", "neighbors"):
+                yield flag, option
+
+
+COMMANDS = {
+    "client": client.cli.main,
+    "list": client.cli.list_command,
+    "node": nodes.cli.main,
+    "doctor": nodes.cli.doctor,
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_variable_by_the_name_of_its_flag(name, monkeypatch):
+    """`--json` and `--format` had variables by the names of their Python arguments."""
+    command = COMMANDS[name]
+    settings = {**client.cli.main.context_settings, **command.context_settings}
+    context = click.Context(command, auto_envvar_prefix=settings["auto_envvar_prefix"])
+    for flag, option in long_options(command):
+        if flag != "--neighbors":
+            variable = "PRIVOX_" + flag.strip("-").upper().replace("-", "_")
+            monkeypatch.setenv(variable, "1")
+            assert option.resolve_envvar_value(context) == "1", variable
+
+
+def test_one_file_speaks_to_a_program_and_its_subcommands(told, tmp_path):
+    file = tmp_path / "client.toml"
+    file.write_text('neighbours = ["a:1"]\nservice = "tts"\ntext = "x"\nvoice = "v"\nlimit = 3\n')
+    for where in (("--config", str(file), "list"), ("list", "--config", str(file))):
+        told.clear()
+        assert run(*where).exit_code == 0
+        assert (told["neighbours"], told["limit"]) == (("a:1",), 3)
+    assert run("--config", str(file), "-o", "x.wav").exit_code == 0
+    assert told["voice"] == "v"
+
+
+def test_an_option_counts_by_how_it_was_given_and_not_where(told, tmp_path):
+    file = tmp_path / "client.toml"
+    file.write_text('neighbours = ["file:1"]\n')
+    before = ("--neighbours", "flag:1", "list", "--config", str(file))
+    assert run(*before).exit_code == 0
+    assert told["neighbours"] == ("flag:1",)
+    assert run("list", "--config", str(file), env={"PRIVOX_NEIGHBOURS": "env:1"}).exit_code == 0
+    assert told["neighbours"] == ("env:1",)
+    assert run("--neighbours", "outer:1", "list", "--neighbours", "inner:1").exit_code == 0
+    assert told["neighbours"] == ("inner:1",)
+    assert run("list", env={"PRIVOX_LIMIT": "7"}).exit_code == 0
+    assert told["limit"] == 7
+
+
+def test_an_option_that_there_is_not_is_named_with_those_there_are(tmp_path):
+    file = tmp_path / "client.toml"
+    file.write_text("colour = 1\n")
+    ran = run("--config", str(file))
+    assert ran.exit_code == 2
+    assert "no option 'colour'" in ran.output
+    assert "via-farm" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--json",), 2),
+        (("--json", "--nonsense"), 2),
+        (("--json", "--service", "tts"), 2),
+        (("--json", "--service", "tts", "--text", " ", "-o", "x.wav"), 6),
+        (("--json", "--service", "stt", "--file", "/none"), 6),
+        (("--json", *JOB, "--neighbours", "a:b"), 2),
+        (("--json", *JOB, "--fallback", "nonsense"), 2),
+        (("list", "--json", "--limit", "0"), 2),
+    ],
+)
+def test_every_error_is_json_on_stdout_where_that_is_asked_for(arguments, code, tmp_path):
+    ran = run(*arguments, env={"PRIVOX_STATE_DIR": str(tmp_path)})
+    assert ran.exit_code == code, ran.output
+    said = json.loads(ran.stdout)
+    assert (said["exit_code"], set(said)) == (code, {"error", "message", "attempts", "exit_code"})
+    assert said["message"] in ran.stderr
+
+
+def test_an_error_does_not_go_where_the_sound_was_to_go(tmp_path):
+    ran = run("--service", "tts", "--text", " ", "-o", "-", "--json")
+    assert ran.stdout == ""
+    assert '"exit_code": 6' in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, grüße, 語, \U0001f600\n\ttab", "plain, grüße, 語, \U0001f600\n\ttab"),
+        ("\x1b[2Jgone", "\ufffd[2Jgone"),
+        ("\x9b31m \x07 \r \x7f", "\ufffd31m \ufffd \ufffd \ufffd"),
+        ("turned \u202e round", "turned \ufffd round"),
+        ("half \ud800", "half \ufffd"),
+        ("a joiner,\u200c as Persian has it", "a joiner,\u200c as Persian has it"),
+    ],
+)
+def test_strangers_words_cannot_steer_a_terminal(text, shown):
+    assert printable(text) == shown
+
+
+def test_strangers_words_cannot_make_a_log_line_of_their_own():
+    record = logging.LogRecord("x", 20, "", 0, "farm says %s", ("a\n12:00 \x1b[31mERROR",), None)
+    assert PlainLines("%(message)s").format(record) == "farm says a 12:00 \ufffd[31mERROR"
