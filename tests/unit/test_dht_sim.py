@@ -54,8 +54,8 @@ def test_finding_and_publishing_take_a_fraction_of_stock_kademlias_time() -> Non
     stock, ours = (rows(world, 150, [0.0, 0.3]) for world in ("stock", "ours"))
     healthy, third = dht_sim.ratios([*stock, *ours])
     assert healthy["get_p50"] <= 0.60  # one round trip each: a mesh this small hides the rest
-    assert healthy["get_p95"] <= 0.40
-    assert healthy["put_p50"] <= 0.40
+    assert healthy["get_p95"] <= 0.50
+    assert healthy["put_p50"] <= 0.45
     assert third["get_p50"] <= 0.05 and third["get_p95"] <= 0.05
     assert third["put_p50"] <= 0.05
 
