@@ -417,13 +417,16 @@ async def test_a_flood_of_mutated_messages_stops_nothing(count: int) -> None:
         await until(lambda: node.stats()["received"] > 500)
         grown = psutil.Process().memory_info().rss
         during: list[asyncio.Task[Any]] = []
+        began = node.stats()["received"]
         for number, data in enumerate(mutations(rng, valid, count)):
             enemy.send(node.port, data)
-            if number % 100 == 99:
+            for _ in range(500):  # not faster than the node reads: else the kernel drops them
+                if number % 50 or node.stats()["received"] - began >= number:
+                    break
                 await asyncio.sleep(0)
             if number == count // 2:
                 during.append(asyncio.create_task(works(node, other)))
         await asyncio.gather(*during)
         await works(node, other)
         assert psutil.Process().memory_info().rss - grown < 64 << 20
-        assert Counter(node.stats()["dropped"]).total() > count // 4
+        assert Counter(node.stats()["dropped"]).total() > count // 2
