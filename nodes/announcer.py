@@ -59,6 +59,7 @@ class Announcer:
         self._rng = rng or random.Random()
         self._sequence = self._last_sequence()
         self._said: dict[bytes, Record] = {}
+        self._spoke = False  # the last announcement was not empty
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.holders = 0  # nodes that took the last announcement
@@ -89,7 +90,7 @@ class Announcer:
         said = {_place(record): record for record in records}
         gone = [old for place, old in self._said.items() if place not in said]
         withdrawn = [self._signed(_withdrawal(record)) for record in gone]
-        self._said = said
+        self._said, self._spoke = said, bool(records or withdrawn)
         self._keep_sequence()
         counts = await self._publish_all([*records, *withdrawn])
         self.holders = min(counts[: len(records)], default=0)
@@ -117,7 +118,8 @@ class Announcer:
                 await self.announce()
             except Exception:  # a producer that cannot say so once must still say so next time
                 log.exception("could not announce")
-            await asyncio.sleep(limits.ANNOUNCE_AT_MOST_EVERY)
+            if self._spoke:  # silence needs no pause after it
+                await asyncio.sleep(limits.ANNOUNCE_AT_MOST_EVERY)
             try:
                 async with asyncio.timeout(self._quiet()):
                     await self._changed.wait()

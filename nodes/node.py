@@ -162,7 +162,9 @@ class Node:
         self._changed()
 
     def say(self) -> Sequence[Record]:
-        """What we have to announce at this moment."""
+        """What we have to announce at this moment; nothing while there is nobody to hear it."""
+        if not self.standing.settled:
+            return []
         admission, situation = self.producer.admission, self.standing.situation
         said = []
         if ways := routes(situation):

@@ -44,6 +44,7 @@ class Standing:
         self._situation = Situation(job_port, advertised=config.advertise)
         self._warned = ""
         self.joined = asyncio.Event()  # somebody answered, once
+        self.settled = False  # nobody is to be joined, or that was tried: what we say may be heard
         self.farms: tuple[bytes, ...] = ()  # where we are parked; set by whoever parks
 
     @property
@@ -74,10 +75,17 @@ class Standing:
     async def _keep_up(self) -> None:
         if not self._dht.contacts() and (self._config.neighbours or self._dht.remembered()):
             await self._join()
-            self._on_change()
+            self._settle()
+        elif not self.settled:
+            self._settle()
         if self._dht.contacts():
             self.joined.set()
         await self.look()
+
+    def _settle(self) -> None:
+        """Something new is to be said, or the same to others."""
+        self.settled = True
+        self._on_change()
 
     async def look(self) -> None:
         """Find out anew whether we can be reached; tell our owner what follows."""
@@ -95,13 +103,14 @@ class Standing:
             log.warning("our clock is %+.0f s off the neighbours'; mend it (NTP)", -offset)
 
     async def _join(self) -> None:
-        """Until somebody answers."""
+        """Until somebody answers, or has come to us."""
         pause = RETRY_FIRST
-        while True:
+        while not self._dht.contacts():
             try:
                 count = await self._dht.join(self._config.neighbours, self._config.join_timeout)
             except NotJoined as exc:
                 log.warning("%s; trying again in %.0f s", exc, pause)
+                self._settle()
             else:
                 log.info("joined mesh %r, %d nodes known", self._config.network, count,
                          extra=told("joined", nodes=count))  # fmt: skip

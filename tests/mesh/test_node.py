@@ -41,6 +41,7 @@ async def until(what, within=5.0):
 async def test_a_farm_that_also_serves_says_each_of_its_routes_once(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     async with running(tmp_path, "tts/cpu/echo", farm=True, relay_port=0) as node:
+        await until(lambda: node.standing.settled)
         for _ in range(3):
             await node.announcer.announce()
     said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("published")]
@@ -75,6 +76,24 @@ async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(tmp_path,
             monkeypatch.setattr(producer.announcer, "withdraw", watched)
         assert parked == [1]
         assert not [r for r in await farm.dht.find("tts", "cpu", fresh=True) if r.kind != FARM]
+
+
+async def test_a_producer_is_found_as_soon_as_it_has_joined(tmp_path):
+    """It spoke before anybody could hear it, and then had to be quiet for two seconds."""
+    async with running(tmp_path / "first") as first:
+        async with running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node:
+            await node.standing.joined.wait()
+            await until(lambda: node.announcer.holders >= 2, within=1.0)
+
+
+async def test_a_lone_node_that_remembers_only_the_dead_serves_all_the_same(tmp_path):
+    async with running(tmp_path / "first") as first:
+        async with running(tmp_path / "a", neighbour=first.dht.port) as node:
+            await node.standing.joined.wait()
+    async with running(tmp_path / "a", "tts/cpu/echo", join_timeout=0.2) as node:
+        await until(lambda: node.announcer.holders)
+        async with Mesh.join([f"{HOST}:{node.dht.port}"]) as mesh:
+            assert await mesh.speak("x")
 
 
 async def test_busy_and_idle_again_reach_the_mesh_at_once(tmp_path, monkeypatch):
