@@ -25,7 +25,7 @@ from typing import Any
 from privox_dht import limits
 from privox_dht.api.directory import Answer
 from privox_dht.api.directory_client import DirectoryClient
-from privox_dht.dht import DhtNode, Reach
+from privox_dht.dht import DhtNode, Reach, contacts
 from privox_dht.dht.sockets import resolve
 from privox_dht.errors import Busy, JobError, Lost, NotJoined
 from privox_dht.hostport import Address, join_host
@@ -129,7 +129,10 @@ class Directory(DhtNode):
                 met = by_https.result()
             if met and not self._table_size():
                 return self._joined_over_https(met, neighbours)
-            return self._joined_by_udp(await by_udp)
+            outcome = await by_udp
+            if isinstance(outcome, NotJoined):
+                outcome = NotJoined(f"{outcome}, by UDP and over HTTPS")
+            return self._joined_by_udp(outcome)
         finally:
             by_https.cancel()
 
@@ -166,13 +169,15 @@ class Directory(DhtNode):
         for ip, _ in met:
             self._state.met(ip, named=True)
         self._lookups.instead = self._look_up
+        log.debug("> working through %s", self.through)
+        self.save_contacts()
         if self._returning is None or self._returning.done():
             self._returning = self._spawn(self._return_to_udp(tuple(neighbours)))
         return len(met)
 
     def _joined_by_udp(self, outcome: int | NotJoined) -> int:
         if isinstance(outcome, NotJoined):
-            raise NotJoined(f"{outcome}, by UDP and over HTTPS") from outcome
+            raise outcome
         self._lookups.instead = None
         self._views = {}
         return outcome
@@ -277,6 +282,13 @@ class Directory(DhtNode):
         if self._lookups.instead is None:
             return await super().dial_back(tcp_port)
         return Reach(udp=False)
+
+    def save_contacts(self) -> None:
+        """Write good contacts to the state folder, if we have one."""
+        if self._lookups.instead is None:
+            super().save_contacts()
+        elif self._folder is not None:
+            contacts.add(self._folder, self._views, self._state.clock())
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""

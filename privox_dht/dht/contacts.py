@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 def load(folder: Path, now: float) -> list[Address]:
     """The contacts kept there, the latest seen first; those not seen for a month are left out."""
+    return [address for address, seen in _read(folder) if now - seen < limits.CONTACTS_KEPT_FOR]
+
+
+def _read(folder: Path) -> list[tuple[Address, float]]:
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         kept = content["contacts"] if content["version"] == VERSION else []
@@ -35,10 +39,15 @@ def load(folder: Path, now: float) -> list[Address]:
         return []
     some.sort(reverse=True)
     return [
-        (host, port)
+        ((host, port), seen)
         for seen, host, port in some[: limits.CONTACTS_KEPT]
-        if now - seen < limits.CONTACTS_KEPT_FOR and is_somebody(host) and 0 < port < 65536
+        if is_somebody(host) and 0 < port < 65536
     ]
+
+
+def add(folder: Path, met: Iterable[Address], now: float) -> None:
+    """Keep nodes that were met in another way than by UDP, beside those that are there."""
+    save(folder, {**dict(_read(folder)), **dict.fromkeys(met, now)}.items())
 
 
 def save(folder: Path, contacts: Iterable[tuple[Address, float]]) -> None:

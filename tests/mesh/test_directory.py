@@ -28,7 +28,7 @@ from privox_dht.api.directory import Answer, directory_pages
 from privox_dht.api.directory_client import DirectoryClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
-from privox_dht.dht import DhtNode
+from privox_dht.dht import DhtNode, contacts
 from privox_dht.directory import Directory
 from privox_dht.errors import Busy, Failed, Lost, NotJoined, Refused
 from privox_dht.identity import Identity
@@ -187,6 +187,17 @@ async def test_nobody_by_either_way_is_said_with_who_was_tried() -> None:
     async with blocked() as node:
         with pytest.raises(NotJoined, match=f"{HOST}:9, by UDP and over HTTPS"):
             await node.join([(HOST, 9)], timeout=0.4)
+
+
+async def test_neighbours_met_over_https_are_remembered_beside_others(tmp_path: Path) -> None:
+    contacts.save(tmp_path, [((HOST, 9), time.time() - 100)])
+    async with gaps_before(1) as (_, gaps):
+        async with blocked(state=tmp_path) as node:
+            await node.join([gaps[0].address])
+        async with blocked(state=tmp_path) as again:
+            assert again.remembered() == [gaps[0].address, (HOST, 9)]
+            assert await again.join([]) == 1
+            assert str(gaps[0].port) in again.through
 
 
 async def test_another_neighbour_is_asked_when_the_first_is_gone() -> None:
@@ -461,7 +472,7 @@ async def test_a_producer_without_udp_lends_through_a_farm_to_a_client_without_u
                 spoken = await mesh.speech("Good day")
                 assert spoken.route.startswith("relayed")
                 assert await mesh.transcribe(SECOND) == "1.00 seconds of sound"
-    # the producer has gone, and took back what it said
+        assert await first.dht.find("stt", "cpu", fresh=True) == [], "it took back what it said"
 
 
 async def test_the_doctor_says_that_udp_is_blocked_and_that_it_works_all_the_same(
