@@ -214,6 +214,7 @@ def test_a_client_whose_network_blocks_udp_is_served_too(village: Village, tmp_p
     assert heard.transcript == "1.50 seconds of sound"
 
 
+@pytest.mark.soak
 def test_where_udp_is_blocked_and_nobody_answers_a_node_says_who_was_tried(
     village: Village,
 ) -> None:
