@@ -106,7 +106,7 @@ class Hosting:
             Busy, NotJoined: not for the asker, not now.
         """
         with self._turn(asker):
-            found = await self._lookups.find(key, want)
+            found = await self._lookups.find(key, want, within=limits.CACHE_FRESH)
         self._state.counts["looked up for others"] += 1
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)

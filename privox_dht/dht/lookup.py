@@ -49,15 +49,22 @@ class Lookups:
         self.last_requests = 0  # datagrams the last walk asked with
         self.instead: Instead | None = None  # who is asked where nothing can be walked to
 
-    async def find(self, key: bytes, want: int, *, fresh: bool = False) -> list[Record]:
-        """The records under a key that hold now: at least `want`, if there are so many."""
+    async def find(
+        self, key: bytes, want: int, *, fresh: bool = False, within: float = limits.RECORD_LIFETIME
+    ) -> list[Record]:
+        """The records under a key that hold now: at least `want`, if there are so many.
+
+        Args:
+            fresh: walk even if an answer is at hand.
+            within: seconds that an answer at hand may be old.
+        """
         now = asyncio.get_running_loop().time()
         self._state.counts["lookups"] += 1
         self._used[key] = now
         kept = self._kept.get(key)
         if kept is not None and not fresh and (kept.want >= want or len(kept.found) < kept.want):
             usable = self._usable(key, kept)
-            if usable and now - kept.at < limits.RECORD_LIFETIME:
+            if usable and now - kept.at < within:
                 if now - kept.at > limits.CACHE_FRESH:
                     self._walk(key, want)
                 self._state.counts["lookups from memory"] += 1

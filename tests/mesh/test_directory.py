@@ -163,6 +163,20 @@ async def test_a_record_that_was_renewed_since_the_neighbour_last_looked_is_foun
         assert [r.idle for r in await client.find("stt", "cpu", fresh=True)] == [1, 0]
 
 
+async def test_an_old_answer_is_not_given_to_somebody_who_asks_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For itself a node takes an answer that holds and renews it behind: the next look is better.
+    A client that comes for one job does not look twice."""
+    async with gaps_before(2) as (nodes, gaps), blocked() as client:
+        await client.join([gaps[0].address])
+        await nodes[1].publish(record_of(Identity.generate(), MESH))
+        assert len(await nodes[0].find("stt", "cpu")) == 1
+        await nodes[1].publish(record_of(Identity.generate(), MESH))
+        monkeypatch.setattr("privox_dht.limits.CACHE_FRESH", 0.0)
+        assert len(await client.find("stt", "cpu")) == 2
+
+
 async def test_what_is_known_of_oneself_over_https() -> None:
     async with gaps_before(1) as (_, gaps), blocked() as node:
         assert node.private is None and not node.allows(HOST)
@@ -528,7 +542,7 @@ async def test_so_many_lookups_run_for_others_at_the_same_time(
     async with mesh_of(1) as nodes:
         go_on = asyncio.Event()
 
-        async def slow(key: bytes, want: int) -> list[Record]:
+        async def slow(key: bytes, want: int, within: float) -> list[Record]:
             await go_on.wait()
             return []
 
