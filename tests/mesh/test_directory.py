@@ -29,7 +29,7 @@ from privox_dht.api.directory_client import DirectoryClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode, contacts
-from privox_dht.directory import Directory
+from privox_dht.directory import Directory, View
 from privox_dht.errors import Busy, Failed, Lost, NotJoined, Refused
 from privox_dht.identity import Identity
 from privox_dht.records import Record, mesh_tag, service_key, sign
@@ -188,6 +188,14 @@ async def test_what_is_known_of_oneself_over_https() -> None:
         assert (await node.dial_back(80)).udp is False
         assert node.stats()["through"] == node.through
         assert repr(node).startswith(f"<Directory by https://{HOST}:{gaps[0].port}")
+
+
+async def test_over_https_too_a_mesh_is_public_when_its_neighbours_are() -> None:
+    async with blocked() as node:
+        node._joined_over_https({("93.184.216.34", 5678): View("203.0.113.5", 0.0)}, [])
+        assert node.private is False
+        assert node.allows("93.184.216.35")
+        assert not any(map(node.allows, ("192.168.1.7", HOST, "198.18.0.1", "169.254.169.254")))
 
 
 async def test_where_udp_answers_nobody_is_asked_over_https() -> None:
