@@ -219,5 +219,10 @@ HOSTING_BURST_IN_ALL = 100.0  # requests at once, all askers together
 HOSTING_AT_ONCE = 16  # look-ups for others at the same time
 HOSTED_RECORDS = 100  # records placed for others: with nine keys each they are half of what our
 # address may place at one node (RECORDS_PER_SOURCE)
+HOSTED_RATE = 1.0  # records per second of one address: eight busy producers now and then
+HOSTED_BURST = 20.0  # records of one address at once: all of HOSTED_PER_ADDRESS, and some again
+HOSTED_RATE_IN_ALL = 3.0  # records per second: HOSTED_RECORDS every 45 s; with nine keys each they
+# are half of what we may ask of each node in a small mesh (SOURCE_RATE)
+HOSTED_BURST_IN_ALL = 30.0  # records at once, all askers together
 HOSTED_PER_ADDRESS = 16  # of those from one address: eight producers with two engines each
 MAX_PAGE = 192 * KIB  # bytes of one answer: LIST_WANT of the longest records are 129 KiB

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from privox_dht import limits
 from privox_dht.dht.addresses import holder_of, is_loopback
 from privox_dht.dht.guards import Rates
 from privox_dht.dht.lookup import Lookups
+from privox_dht.dht.publish import Publisher
 from privox_dht.dht.state import NodeState
 from privox_dht.errors import BadRecord, Busy, NotJoined, Refused
 from privox_dht.records import Record, keys_of, parse
@@ -69,12 +70,19 @@ class Hosting:
         self,
         state: NodeState,
         lookups: Lookups,
-        place: Callable[[Record], Awaitable[int]],
+        publisher: Publisher,
         is_in: Callable[[], bool],
     ) -> None:
-        self._state, self._lookups, self._place, self._is_in = state, lookups, place, is_in
-        self._each = Rates(limits.HOSTING_RATE, limits.HOSTING_BURST)
-        self._all = Rates(limits.HOSTING_RATE_IN_ALL, limits.HOSTING_BURST_IN_ALL)
+        self._state, self._lookups, self._is_in = state, lookups, is_in
+        self._publisher = publisher
+        self._asks = (
+            Rates(limits.HOSTING_RATE, limits.HOSTING_BURST),
+            Rates(limits.HOSTING_RATE_IN_ALL, limits.HOSTING_BURST_IN_ALL),
+        )
+        self._puts = (
+            Rates(limits.HOSTED_RATE, limits.HOSTED_BURST),
+            Rates(limits.HOSTED_RATE_IN_ALL, limits.HOSTED_BURST_IN_ALL),
+        )
         self._running = 0
         self.guests = Guests()
 
@@ -96,7 +104,7 @@ class Hosting:
         Raises:
             Busy, NotJoined: not for the asker, not now.
         """
-        with self._turn(asker):
+        with self._turn(asker, self._asks):
             pass
 
     async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]:
@@ -105,7 +113,7 @@ class Hosting:
         Raises:
             Busy, NotJoined: not for the asker, not now.
         """
-        with self._turn(asker):
+        with self._turn(asker, self._asks):
             found = await self._lookups.find(key, want, within=limits.CACHE_FRESH)
         self._state.counts["looked up for others"] += 1
         self._state.rng.shuffle(found)
@@ -119,13 +127,13 @@ class Hosting:
             Refused: it is no record that may stand.
             Busy, NotJoined: not for the asker, not now.
         """
-        with self._turn(asker):
+        with self._turn(asker, self._puts):
             record = self._checked(wire)
             place = f"{record.kind}/{record.backend}/".encode() + record.place
             if not self.guests.admit(place, _holder(asker), record.expires, self.now()):
                 raise Busy("too many records are placed from here already", FULL_RETRY)
             self._state.counts["placed for others"] += 1
-            return await self._place(record)
+            return await self._publisher.publish(record)
 
     def _checked(self, wire: bytes) -> Record:
         """What the gate lets in wherever records come from: signed, dated, and the newest word."""
@@ -138,14 +146,15 @@ class Hosting:
             raise Refused(f"not a record to keep: {exc.reason}", code="bad_record") from exc
 
     @contextmanager
-    def _turn(self, asker: str) -> Iterator[None]:
+    def _turn(self, asker: str, rates: tuple[Rates, Rates]) -> Iterator[None]:
         if not self._is_in():
             raise NotJoined("this node is not in the mesh just now")
         now = asyncio.get_running_loop().time()
         holder = _holder(asker)
-        if holder and not self._each.allow(holder, now):
+        of_each, of_all = rates
+        if holder and not of_each.allow(holder, now):
             raise Busy("too many requests from one address")
-        if self._running >= limits.HOSTING_AT_ONCE or not self._all.allow(b"", now):
+        if self._running >= limits.HOSTING_AT_ONCE or not of_all.allow(b"", now):
             raise Busy("too many requests just now")
         self._running += 1
         try:

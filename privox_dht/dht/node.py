@@ -79,7 +79,8 @@ class DhtNode:
         self._lookups = Lookups(self._state, self._protocols, self._spawn)
         self._joiner = Joiner(self._state, self._protocols, self._spawn)
         self._publisher: Publisher | None = None
-        self.hosting = Hosting(self._state, self._lookups, self._place, self._is_in)
+        for_others = Publisher(self._state, self._protocols, self._spawn)  # never in our own way
+        self.hosting = Hosting(self._state, self._lookups, for_others, self._is_in)
         self._dial_back = DialBack(self._state, self._protocols, self._spawn)
         self._state.on_public = self._forget_private
         self._answers.dial = self._dial_back.dial
@@ -258,13 +259,9 @@ class DhtNode:
         Returns:
             How many nodes hold it now, under the key where the fewest do.
         """
+        assert self._publisher is not None
         self._state.counts["published"] += 1
         self._state.reserved.clear()  # whoever publishes has been dialled back, or never will be
-        return await self._place(record)
-
-    async def _place(self, record: Record) -> int:
-        """Leave a signed record, ours or another's, where it belongs."""
-        assert self._publisher is not None
         return await self._publisher.publish(record)
 
     def _is_in(self) -> bool:

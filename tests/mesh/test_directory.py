@@ -45,14 +45,18 @@ class Gap:
     """Where a neighbour is said to be: TCP passes, UDP does not."""
 
     def __init__(self, port: int) -> None:
-        self._deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._deaf.bind((HOST, 0))
-        self.port: int = self._deaf.getsockname()[1]
         self._to = port
         self._lines: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Gap:
-        self._server = await asyncio.start_server(self._accept, HOST, self.port)
+        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._deaf.bind((HOST, self.port))
+        except OSError:  # somebody has that number for UDP: another one
+            await self.close()
+            return await self.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -580,6 +584,17 @@ async def test_one_address_places_so_many_records_and_renews_them() -> None:
             await hosting.take(STRANGER, record_of(Identity.generate(), MESH).wire)
         assert await hosting.take(STRANGER, record_of(lenders[0], MESH).wire) == 2
         assert await hosting.take(ANOTHER, record_of(Identity.generate(), MESH).wire) == 2
+
+
+async def test_records_of_others_are_renewed_only_so_often() -> None:
+    async with mesh_of(1) as nodes:
+        lender, taken = Identity.generate(), 0
+        with pytest.raises(Busy, match="one address"):
+            for _ in range(int(limits.HOSTED_BURST) + 5):
+                await nodes[0].hosting.take(STRANGER, record_of(lender, MESH).wire)
+                taken += 1
+        assert limits.HOSTED_BURST <= taken <= limits.HOSTED_BURST + 2
+        nodes[0].hosting.greet(STRANGER)  # looking up goes on
 
 
 @pytest.mark.parametrize(
