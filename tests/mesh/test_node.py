@@ -80,16 +80,20 @@ async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(tmp_path,
 
 async def test_a_producer_is_found_as_soon_as_it_has_joined(tmp_path):
     """It spoke before anybody could hear it, and then had to be quiet for two seconds."""
-    async with running(tmp_path / "first") as first:
-        async with running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node:
-            await node.standing.joined.wait()
-            await until(lambda: node.announcer.holders >= 2, within=1.0)
+    async with (
+        running(tmp_path / "first") as first,
+        running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node,
+    ):
+        await node.standing.joined.wait()
+        await until(lambda: node.announcer.holders >= 2, within=1.0)
 
 
 async def test_a_lone_node_that_remembers_only_the_dead_serves_all_the_same(tmp_path):
-    async with running(tmp_path / "first") as first:
-        async with running(tmp_path / "a", neighbour=first.dht.port) as node:
-            await node.standing.joined.wait()
+    async with (
+        running(tmp_path / "first") as first,
+        running(tmp_path / "a", neighbour=first.dht.port) as node,
+    ):
+        await node.standing.joined.wait()
     async with running(tmp_path / "a", "tts/cpu/echo", join_timeout=0.2) as node:
         await until(lambda: node.announcer.holders)
         async with Mesh.join([f"{HOST}:{node.dht.port}"]) as mesh:

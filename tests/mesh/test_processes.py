@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +21,16 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture
 def lab(tmp_path):
+    """A mesh of one node, to which the test adds others."""
     with Lab(tmp_path) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A mesh with one producer of both services, for tests that change nothing in it."""
+    with Lab(tmp_path_factory.mktemp("shared")) as lab:
+        lab.producer("a", "stt/cpu/echo,tts/cpu/echo")
         yield lab
 
 
@@ -27,26 +39,60 @@ def answer(ran) -> dict:
     return json.loads(ran.stdout)
 
 
-def test_a_recording_goes_to_a_producer_and_comes_back_as_text(lab, tmp_path):
-    producer = lab.producer("a", "stt/cpu/echo")
+def test_a_recording_goes_to_a_producer_and_comes_back_as_text(shared, tmp_path):
+    producer = shared.nodes["a"].events["listening"]
     wav = silence(tmp_path / "s.wav", 2.5)
-    ran = lab.client("--service", "stt", "--file", str(wav))
+    ran = shared.client("--service", "stt", "--file", str(wav))
     assert ran.stdout == b"2.50 seconds of sound\n"
     assert ran.stderr == b""
-    told = answer(lab.client("--service", "asr", "--file", str(wav), "--json"))
-    assert told["producer"] == producer.events["listening"]["peer"]
-    assert told["route"] == f"direct {HOST}:{producer.events['listening']['job_port']}"
+    told = answer(shared.client("--service", "asr", "--file", str(wav), "--json"))
+    assert told["producer"] == producer["peer"]
+    assert told["route"] == f"direct {HOST}:{producer['job_port']}"
 
 
-def test_text_comes_back_as_an_audio_file_in_one_step(lab, tmp_path):
-    lab.producer("a", "tts/cpu/echo")
+def test_text_comes_back_as_an_audio_file_in_one_step(shared, tmp_path):
     out = tmp_path / "out.wav"
-    told = answer(lab.client("--service", "tts", "--text", "hello", "-o", str(out), "--json"))
+    told = answer(shared.client("--service", "tts", "--text", "hello", "-o", str(out), "--json"))
     assert out.read_bytes()[:4] == b"RIFF"
     assert told["bytes"] == out.stat().st_size > 0.2 * 32_000
-    piped = lab.client("--service", "tts", "--text", "-", "--format", "wav", stdin=b"hello\n")
+    piped = shared.client("--service", "tts", "--text", "-", "--format", "wav", stdin=b"hello\n")
     assert piped.stdout[:4] == b"RIFF"
     assert not list(tmp_path.glob(".privox-*"))
+
+
+def test_what_one_client_speaks_another_hears_through_a_pipe(shared):
+    spoken = shared.client("--service", "tts", "--text", "hello", "-o", "-").stdout
+    heard = shared.client("--service", "stt", "--file", "-", stdin=spoken)
+    assert heard.stdout == b"0.25 seconds of sound\n"
+
+
+def test_a_client_holds_little_of_a_long_recording(shared, tmp_path):
+    """An hour from a file, and the same from stdin, cost it no more than a second of audio."""
+    long = silence(tmp_path / "long.wav", 3600)  # 110 MiB
+    peaks = [
+        _peak(shared, "--service", "stt", "--file", name, stdin=stdin)
+        for name, stdin in (
+            (str(silence(tmp_path / "short.wav", 1)), None),
+            (str(long), None),
+            ("-", long),
+        )
+    ]
+    assert max(peaks) - peaks[0] < 32 * 2**20, peaks
+
+
+def _peak(lab: Lab, *arguments: str, stdin: Path | None) -> int:
+    """The most memory that a client held, in bytes."""
+    with open(stdin or os.devnull, "rb") as source:
+        client = subprocess.Popen(
+            lab.command(*arguments), stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        said = client.stdout.read(), client.stderr.read()
+        _, status, used = os.wait4(client.pid, 0)
+        client.returncode = os.waitstatus_to_exitcode(status)
+        client.stdout.close()
+        client.stderr.close()
+    assert client.returncode == 0, said
+    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def test_two_engines_of_one_service_on_one_node_are_both_found(lab, tmp_path):
@@ -123,9 +169,32 @@ def test_a_cancelled_client_frees_its_slot_at_once(lab, tmp_path):
     assert time.monotonic() - began < 2
 
 
-def test_nobody_to_join_through_is_exit_3(lab, tmp_path):
+def test_a_client_is_interrupted_while_it_waits_for_a_neighbour(shared):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((HOST, 0))
+        silent.settimeout(20)
+        neighbour = f"{HOST}:{silent.getsockname()[1]}"
+        client = shared.start_client("--neighbours", neighbour, "list", "--join-timeout", "60")
+        silent.recv(2048)
+        client.send_signal(signal.SIGINT)
+        assert client.wait(5) == 130
+
+
+def test_a_client_is_interrupted_while_everybody_is_busy(lab, tmp_path):
+    producer = lab.producer("a", "stt/cpu/echo:20")
+    wav = silence(tmp_path / "s.wav", 1)
+    lab.start_client("--service", "stt", "--file", str(wav))
+    wait_for_line(producer, "begun")
+    second = lab.start_client("--service", "stt", "--file", str(wav), "--json")
+    assert b"everybody is busy" in second.stderr.readline()
+    second.send_signal(signal.SIGTERM)
+    out, _ = second.communicate(timeout=5)
+    assert second.returncode == json.loads(out)["exit_code"] == 130
+
+
+def test_nobody_to_join_through_is_exit_3(shared, tmp_path):
     command = ("--neighbours", f"{HOST}:9", "--join-timeout", "0.5")
-    ran = lab.client(
+    ran = shared.client(
         *command, "--service", "tts", "--text", "x", "--state-dir", str(tmp_path / "n")
     )
     assert ran.returncode == 3
@@ -143,8 +212,7 @@ def test_no_producer_for_this_is_exit_4_and_says_what_there_is(lab, tmp_path):
     assert b"there is: tts/cpu/echo" in ran.stderr
 
 
-def test_input_at_fault_is_exit_6_and_says_what_is_wrong(lab, tmp_path):
-    lab.producer("a", "stt/cpu/echo,tts/cpu/echo")
+def test_input_at_fault_is_exit_6_and_says_what_is_wrong(shared, tmp_path):
     garbage = tmp_path / "garbage.wav"
     garbage.write_bytes(b"this is no recording at all" * 50)
     for arguments, said in (
@@ -153,7 +221,7 @@ def test_input_at_fault_is_exit_6_and_says_what_is_wrong(lab, tmp_path):
         (("--service", "tts", "--text", " "), b"empty"),
         (("--service", "tts", "--text", "x" * 4097), b"4096"),
     ):
-        ran = lab.client(*arguments)
+        ran = shared.client(*arguments)
         assert ran.returncode == 6, (arguments, ran.stderr)
         assert said in ran.stderr
 
@@ -203,25 +271,33 @@ def test_a_second_node_in_the_same_folder_is_refused(lab):
     assert any("another privox-node uses" in line for line in second.lines)
 
 
-def test_dead_neighbours_are_passed_over_and_names_are_resolved(lab):
-    lab.producer("a", "tts/cpu/echo")
-    several = f"127.0.0.1:9,no-such-host.invalid:5678,localhost:{lab.port}"
-    ran = lab.client("--neighbours", several, "list", "--json")
+def test_dead_neighbours_are_passed_over_and_names_are_resolved(shared):
+    several = f"127.0.0.1:9,no-such-host.invalid:5678,localhost:{shared.port}"
+    ran = shared.client("--neighbours", several, "list", "--json")
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["found"] == 1
+    assert json.loads(ran.stdout)["found"] == 2
 
 
-def test_meshes_of_different_names_never_mix(lab, tmp_path):
-    lab.producer("a", "tts/cpu/echo")
-    ran = lab.client("--network", "other", "--state-dir", str(tmp_path / "o"), "list",
-                     "--join-timeout", "1")  # fmt: skip
+def test_meshes_of_different_names_never_mix(shared, tmp_path):
+    ran = shared.client("--network", "other", "--state-dir", str(tmp_path / "o"), "list",
+                        "--join-timeout", "1")  # fmt: skip
     assert ran.returncode == 3
 
 
-def test_the_fallback_server_does_it_when_the_mesh_cannot(lab, tmp_path):
-    ran = lab.client("--service", "tts", "--text", "x", "--fallback", "http://127.0.0.1:9")
+def test_the_fallback_server_does_it_when_the_mesh_cannot(shared, tmp_path):
+    job = ("--service", "tts", "--text", "x", "--backend", "gpu")
+    ran = shared.client(*job, "--fallback", f"http://{HOST}:9")
     assert ran.returncode == 5
-    assert b"127.0.0.1:9" in ran.stderr
+    assert b"offers tts just now; and the fallback server http://127.0.0.1:9" in ran.stderr
+
+
+def test_a_node_that_is_asked_to_stop_twice_ends_there_and_then(lab):
+    """A farm lets running calls end for up to half a minute; its owner may not want to wait."""
+    stuck = lab.node("stuck", "--services", "stt/cpu/echo", "--farm", "--relay-port", "0")
+    stuck.wait_for("published")
+    for _ in range(2):
+        stuck.process.send_signal(signal.SIGINT)
+    assert stuck.process.wait(5) in (0, 1)
 
 
 def wait_for_line(node, text: str, within: float = 15.0) -> None:
