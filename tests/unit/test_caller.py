@@ -234,3 +234,125 @@ async def test_whoever_answers_with_another_key_is_left_alone():
     call = caller(producer("a", speed=100), producer("b"))
     done = await call.run(STT, Producers(a=WrongKey("another key"), b="text"))
     assert [a.outcome for a in done.attempts] == ["lost", "done"]
+
+
+DEAD = Lost("no connection")
+
+
+def knocking(*records, alive, **more):
+    """A caller whose knocks are answered by the producers of these names only."""
+    knocks = []
+
+    async def knock(endpoint):
+        name = endpoint.key.decode().strip()
+        knocks.append(name)
+        if name not in alive:
+            raise DEAD
+
+    call = Caller(
+        Records(*records), allow=lambda host: True, knock=knock, rng=random.Random(1), **more
+    )
+    return call, knocks
+
+
+async def test_dead_routes_are_not_dead_producers():
+    """Two producers with three dead routes each used to be all five that a job may try."""
+    routes = [Direct(f"192.0.2.{n}", 5678) for n in range(3)]
+    work = Producers(a=DEAD, b=DEAD, c="text")
+    records = (producer("a", *routes, speed=99), producer("b", *routes, speed=99), producer("c"))
+    assert (await caller(*records).run(STT, work)).value == "text"
+
+
+async def test_after_one_dead_producer_nobody_else_is_dialled_in_vain():
+    dead = {f"d{n}": DEAD for n in range(12)}
+    records = [producer(name, speed=100) for name in dead]
+    call, knocks = knocking(*records, producer("good"), alive={"good"})
+    work = Producers(**dead, good="text")
+    done = await call.run(STT, work)
+    assert done.value == "text"
+    assert len(work.asked) == 2
+    assert len(knocks) == 12
+    assert call.manners.is_banned(records[0].peer_id, 0)
+
+
+async def test_strangers_cannot_make_a_caller_knock_for_ever():
+    dead = {f"d{n}": DEAD for n in range(200)}
+    call, knocks = knocking(*map(producer, dead), alive=())
+    with pytest.raises(AllFailed, match=r"producers could not be reached: .*; and \d+ more"):
+        await call.run(STT, Producers(**dead))
+    assert len(knocks) <= 48
+
+
+async def test_whoever_answers_a_knock_and_then_not_the_job_is_one_of_five():
+    liars = {f"d{n}": DEAD for n in range(20)}
+    call, _ = knocking(*map(producer, liars), alive=liars)
+    work = Producers(**liars)
+    with pytest.raises(AllFailed, match="5 producers failed"):
+        await call.run(STT, work)
+    assert len(work.asked) == 6  # the first was never reached, for all that is known
+
+
+async def test_the_routes_of_one_producer_are_knocked_at_together():
+    """Four dead routes one after the other would be twelve seconds."""
+    inside = []
+
+    async def knock(endpoint):
+        inside.append(endpoint.base)
+        if len(inside) < 3:
+            await asyncio.Event().wait()
+
+    routes = [Direct(f"192.0.2.{n}", 5678) for n in range(4)]
+    one = Caller(Records(producer("a", *routes)), allow=lambda host: True, knock=knock)
+    work = Producers(a=[DEAD, "text"])
+    done = await one.run(STT, work)
+    assert done.route == "direct 192.0.2.3:5678"
+    assert len(inside) == 3
+
+
+async def test_when_all_that_were_found_failed_the_mesh_is_asked_for_more():
+    class Wide(Records):
+        async def find(self, kind, backend="", *narrower, want=32, fresh=False):
+            found = await super().find(kind, backend, *narrower)
+            return found if want > 32 else found[:1]
+
+    call = Caller(Wide(producer("a", speed=9), producer("b")), allow=lambda host: True)
+    done = await call.run(STT, Producers(a=DEAD, b="text"))
+    assert done.value == "text"
+
+
+async def test_a_mesh_that_is_mute_for_a_moment_does_not_end_the_waiting(monkeypatch):
+    monkeypatch.setattr("privox_dht.caller.LOOK_AGAIN", 0.01)
+
+    class Mute(Records):
+        async def find(self, kind, backend="", *narrower, want=32, fresh=False):
+            found = await super().find(kind, backend, *narrower)
+            return found if len(self.looked) <= 2 else []
+
+    call = Caller(Mute(producer("a")), allow=lambda host: True)
+    work = Producers(a=[Busy(retry_after=0.01), Busy(retry_after=0.01), "text"])
+    assert (await call.run(STT, work, wait=5)).value == "text"
+
+
+async def test_a_time_out_that_is_not_ours_is_not_taken_for_the_deadline():
+    async def broken():
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await caller(producer("a")).run(STT, Producers(a=broken))
+
+
+async def test_nothing_of_a_cancelled_job_is_left():
+    never = asyncio.Event()
+
+    async def knock(endpoint):
+        await never.wait()
+
+    records = [producer(f"d{n}") for n in range(9)]
+    call = Caller(Records(*records), allow=lambda host: True, knock=knock)
+    job = asyncio.create_task(call.run(STT, Producers(**{f"d{n}": DEAD for n in range(9)})))
+    while len(asyncio.all_tasks()) < 9:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,5 +1,6 @@
 """The options of the client, wherever they are given, and what its errors look like."""
 
+import asyncio
 import json
 import logging
 
@@ -145,3 +146,18 @@ def test_strangers_words_cannot_steer_a_terminal(text, shown):
 def test_strangers_words_cannot_make_a_log_line_of_their_own():
     record = logging.LogRecord("x", 20, "", 0, "farm says %s", ("a\n12:00 \x1b[31mERROR",), None)
     assert PlainLines("%(message)s").format(record) == "farm says a 12:00 \ufffd[31mERROR"
+
+
+def test_ctrl_c_while_stdin_is_read_ends_the_client_at_once(monkeypatch, tmp_path):
+    """stdin is read before the event loop runs, whose handler would swallow the first Ctrl-C."""
+
+    class Typing:
+        def read(self, most):
+            with pytest.raises(RuntimeError):
+                asyncio.get_running_loop()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("client.files._stdin", Typing)
+    for job in (("--service", "tts", "--text", "-"), ("--service", "stt", "--file", "-")):
+        ran = run(*job, "--json", "-o", str(tmp_path / "out"))
+        assert ran.exit_code == json.loads(ran.stdout)["exit_code"] == 130
