@@ -43,6 +43,7 @@ class Standing:
         self._callbacks: tuple[bool | None, bool | None] = (None, None)
         self._situation = Situation(job_port, advertised=config.advertise)
         self._warned = ""
+        self._through = ""  # the neighbour we work through, while UDP is blocked
         self.joined = asyncio.Event()  # somebody answered, once
         self.settled = False  # nobody is to be joined, or that was tried: what we say may be heard
         self.farms: tuple[bytes, ...] = ()  # where we are parked; set by whoever parks
@@ -89,6 +90,7 @@ class Standing:
 
     async def look(self) -> None:
         """Find out anew whether we can be reached; tell our owner what follows."""
+        self._say_way()
         before = self.situation
         if self._wanted is None and not before.advertised and self._dht.contacts():
             reach = await self._dht.dial_back(before.job_port)
@@ -114,12 +116,6 @@ class Standing:
             else:
                 log.info("joined mesh %r, %d nodes known", self._config.network, count,
                          extra=told("joined", nodes=count))  # fmt: skip
-                if through := self._dht.through:
-                    log.warning(
-                        "UDP IS BLOCKED HERE: no neighbour answered by it. Working through %s; "
-                        "others reach this node through farms only", through,
-                        extra=told("udp_blocked", through=through),
-                    )  # fmt: skip
                 return
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, RETRY_LONGEST)
@@ -129,6 +125,19 @@ class Standing:
         if self._config.farm:
             return farm_advice(now)
         return advice(now) if self._config.services else ""
+
+    def _say_way(self) -> None:
+        """Which way into the mesh works, if it is another one than before."""
+        through, before = self._dht.through, self._through
+        self._through = through
+        if through and not before:
+            log.warning(
+                "UDP IS BLOCKED HERE: no neighbour answers by it. Working through %s; others "
+                "reach this node through farms only", through,
+                extra=told("udp_blocked", through=through),
+            )  # fmt: skip
+        elif before and not through:
+            log.info("UDP answers again", extra=told("udp_works"))
 
     def _warn(self, text: str) -> None:
         if text and text != self._warned:

@@ -6,7 +6,8 @@
     find    by UDP: a walk. Over HTTPS: a neighbour walks for us; another is asked when it does not
             answer, or knows of nobody. Every record is checked just the same
     publish likewise
-    again   every three minutes: does UDP answer now? Then it is used
+    again   every three minutes: does UDP answer now? Then it is used. And when UDP that worked has
+            answered nothing for a minute: do the neighbours answer over HTTPS?
 
 Over HTTPS a node is a guest for good: nobody could ask it anything. It parks at farms like any
 other that cannot be reached.
@@ -54,20 +55,23 @@ class Directory(DhtNode):
         *,
         udp_wait: float = limits.UDP_WAIT,
         udp_again: float = limits.UDP_AGAIN,
+        udp_silent: float = limits.UDP_SILENT,
         **options: Any,
     ) -> None:
         """
         Args:
             udp_wait: seconds without an answer by UDP after which HTTPS is tried beside it.
             udp_again: seconds between tries whether UDP answers again.
+            udp_silent: seconds in which UDP must answer something, if anything was asked by it.
             options: those of `DhtNode`.
         """
         super().__init__(identity, **options)
-        self._udp_wait, self._udp_again = udp_wait, udp_again
+        self._udp_wait, self._udp_again, self._udp_silent = udp_wait, udp_again, udp_silent
         self._client = DirectoryClient()
+        self._named: tuple[Address, ...] = ()  # as `join` was told them
         self._neighbours: list[Address] = []  # that may be asked over HTTPS, the best first
         self._views: dict[Address, View] = {}  # of those that answered when last asked
-        self._returning: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Directory by {self.through or 'UDP'}, {super().__repr__()}>"
@@ -98,13 +102,14 @@ class Directory(DhtNode):
         Raises:
             NotJoined: nobody answered; the message says who was tried.
         """
-        deadline = asyncio.get_running_loop().time() + timeout
+        began = asyncio.get_running_loop().time()
+        self._named = tuple(neighbours)
         by_udp = self._spawn(self._join_by_udp(neighbours, timeout))
         try:
             await asyncio.wait([by_udp], timeout=min(self._udp_wait, timeout / 2))
-            if by_udp.done() or self._table_size():
+            if by_udp.done() or self._udp_answered(began):
                 return self._joined_by_udp(await by_udp)
-            return await self._join_by_either(by_udp, neighbours, deadline)
+            return await self._join_by_either(by_udp, began, timeout)
         finally:
             by_udp.cancel()
 
@@ -117,18 +122,18 @@ class Directory(DhtNode):
     async def _join_by_either(
         self,
         by_udp: asyncio.Task[int | NotJoined],
-        neighbours: Sequence[Address],
-        deadline: float,
+        began: float,
+        timeout: float,
     ) -> int:
-        by_https = self._spawn(self._meet_over_https(neighbours, deadline))
+        by_https = self._spawn(self._meet_over_https(began + timeout))
         try:
             await asyncio.wait([by_udp, by_https], return_when=asyncio.FIRST_COMPLETED)
             met = by_https.result() if by_https.done() else {}
-            if not met and not self._table_size():
+            if not met and not self._udp_answered(began):
                 await asyncio.wait([by_udp, by_https])
                 met = by_https.result()
-            if met and not self._table_size():
-                return self._joined_over_https(met, neighbours)
+            if met and not self._udp_answered(began):
+                return self._joined_over_https(met)
             outcome = await by_udp
             if isinstance(outcome, NotJoined):
                 outcome = NotJoined(f"{outcome}, by UDP and over HTTPS")
@@ -136,15 +141,16 @@ class Directory(DhtNode):
         finally:
             by_https.cancel()
 
-    async def _meet_over_https(
-        self, neighbours: Sequence[Address], deadline: float
-    ) -> dict[Address, View]:
+    def _udp_answered(self, since: float) -> bool:
+        return self._table_size() > 0 and self._state.heard_at >= since
+
+    async def _meet_over_https(self, deadline: float) -> dict[Address, View]:
         """Those of the neighbours that answer, as far as they do so soon after the first."""
         met: dict[Address, View] = {}
         some: list[Address] = []
         try:
             async with asyncio.timeout_at(deadline):
-                addresses = await resolve(neighbours, self._state.families)
+                addresses = await resolve(self._named, self._state.families)
                 some = [*dict.fromkeys([*addresses, *self.remembered()])][: limits.HTTPS_NEIGHBOURS]
                 asking = {self._spawn(self._greet(address, met)) for address in some}
                 while asking and not met:
@@ -164,15 +170,14 @@ class Directory(DhtNode):
         else:
             met[address] = self._view(answer)
 
-    def _joined_over_https(self, met: dict[Address, View], neighbours: Sequence[Address]) -> int:
+    def _joined_over_https(self, met: dict[Address, View]) -> int:
         self._views = met
         for ip, _ in met:
             self._state.met(ip, named=True)
         self._lookups.instead = self._look_up
         log.debug("> working through %s", self.through)
         self.save_contacts()
-        if self._returning is None or self._returning.done():
-            self._returning = self._spawn(self._return_to_udp(tuple(neighbours)))
+        self._keep_way()
         return len(met)
 
     def _joined_by_udp(self, outcome: int | NotJoined) -> int:
@@ -180,16 +185,35 @@ class Directory(DhtNode):
             raise outcome
         self._lookups.instead = None
         self._views = {}
+        self._keep_way()
         return outcome
 
-    async def _return_to_udp(self, neighbours: tuple[Address, ...]) -> None:
-        """Try, every few minutes, whether UDP answers again; until it does."""
-        while self._lookups.instead is not None:
-            await asyncio.sleep(self._udp_again * (0.9 + 0.2 * self._state.rng.random()))
-            outcome = await self._join_by_udp(neighbours, self._udp_wait)
-            if isinstance(outcome, int) and self._table_size():
-                log.info("UDP answers again; it is used from now on")
-                self._joined_by_udp(outcome)
+    def _keep_way(self) -> None:
+        """From now on, find out when the other way is the one that works."""
+        if self._keeping is None:
+            self._keeping = self._spawn(self._look_for_ways())
+
+    async def _look_for_ways(self) -> None:
+        while True:
+            if self._lookups.instead is not None:
+                await asyncio.sleep(self._udp_again * (0.9 + 0.2 * self._state.rng.random()))
+                await self._try_udp()
+            elif await self._udp_fell_silent():
+                deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
+                if met := await self._meet_over_https(deadline):
+                    self._joined_over_https(met)
+
+    async def _try_udp(self) -> None:
+        outcome = await self._join_by_udp(self._named, self._udp_wait)
+        if isinstance(outcome, int) and self._table_size():
+            log.debug("> UDP answers again")
+            self._joined_by_udp(outcome)
+
+    async def _udp_fell_silent(self) -> bool:
+        """Whether, for a while, something was asked by UDP and nothing answered."""
+        began, before = asyncio.get_running_loop().time(), self._state.counts["unanswered"]
+        await asyncio.sleep(self._udp_silent)
+        return self._state.heard_at < began and self._state.counts["unanswered"] > before
 
     # -- asking ------------------------------------------------------------------------------------
 

@@ -207,6 +207,8 @@ PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for
 # -- the directory over HTTPS, for those whose network blocks UDP --------------------------------
 
 UDP_WAIT = 2.0  # seconds without an answer by UDP after which HTTPS is tried beside it
+UDP_SILENT = 60.0  # seconds in which nothing that was asked by UDP is answered: longer than the
+# time between two announcements; then HTTPS is tried
 UDP_AGAIN = 180.0  # seconds between tries whether UDP answers again
 HTTPS_NEIGHBOURS = 8  # neighbours asked at the same time; each costs a TLS handshake
 HTTPS_BUSY = 2.0  # seconds to wait, once, when every neighbour was busy

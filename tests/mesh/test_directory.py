@@ -196,7 +196,7 @@ async def test_what_is_known_of_oneself_over_https() -> None:
 
 async def test_over_https_too_a_mesh_is_public_when_its_neighbours_are() -> None:
     async with blocked() as node:
-        node._joined_over_https({("93.184.216.34", 5678): View("203.0.113.5", 0.0)}, [])
+        node._joined_over_https({("93.184.216.34", 5678): View("203.0.113.5", 0.0)})
         assert node.private is False
         assert node.allows("93.184.216.35")
         assert not any(map(node.allows, ("192.168.1.7", HOST, "198.18.0.1", "169.254.169.254")))
@@ -257,6 +257,23 @@ async def test_udp_is_used_again_when_it_answers() -> None:
             await until(lambda: not node.through)
             assert (HOST, gaps[0].port) in node.contacts()
             record = record_of(Identity.generate(), MESH)
+            assert await node.publish(record) >= 1
+            assert [r.wire for r in await nodes[1].find("stt", "cpu")] == [record.wire]
+
+
+async def test_https_is_used_when_udp_that_worked_falls_silent() -> None:
+    async with gaps_before(2) as (nodes, gaps), blocked(udp_silent=0.4) as node:
+        gaps[0].hear()
+        heard = node_of(port=gaps[0].port)
+        async with heard:
+            await heard.join([(HOST, nodes[0].port)])
+            await node.join([gaps[0].address])
+            assert not node.through
+            for udp in node._protocols.values():  # from now on nothing of UDP gets in
+                udp.datagram_received = lambda data, addr: None
+            record = record_of(Identity.generate(), MESH)
+            await node.publish(record)
+            await until(lambda: node.through, 10)
             assert await node.publish(record) >= 1
             assert [r.wire for r in await nodes[1].find("stt", "cpu")] == [record.wire]
 

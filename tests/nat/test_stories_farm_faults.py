@@ -20,6 +20,7 @@ PLAN = Plan(
 )
 JOB = 2.0  # seconds that the slow echo takes
 BACK = 20.0  # seconds in which a producer must be callable again, whatever happened
+NOTICED = 300.0  # seconds in which a node must notice that its UDP goes nowhere any more
 GIVE_UP = 4.0  # seconds after which one attempt to call it is given up for the next
 
 pytestmark = pytest.mark.timeout(150)
@@ -116,6 +117,21 @@ def test_a_producer_is_back_within_twenty_seconds_after_its_router_forgot_everyt
         home.lab.nat_reboot("laptop")
     else:
         home.lab.nat_readdress("laptop")
+
+    def call() -> Answer:
+        return home.transcribe("client", tone, "--timeout", str(GIVE_UP)).answer()
+
+    assert home.until_callable(call) < BACK
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(400)
+def test_a_producer_whose_network_begins_to_block_udp_goes_on_over_https(
+    home: Home, tone: Path
+) -> None:
+    home.lend("--services", "stt/cpu/echo")
+    home.lab.udp_loss("laptop", 1.0)
+    home.laptop.event("udp_blocked", NOTICED)
 
     def call() -> Answer:
         return home.transcribe("client", tone, "--timeout", str(GIVE_UP)).answer()
