@@ -29,6 +29,7 @@ from privox_dht.api.directory_client import DirectoryClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode, contacts
+from privox_dht.dht.lookup import Lookups
 from privox_dht.directory import Directory, View
 from privox_dht.errors import Busy, Failed, Lost, NotJoined, Refused
 from privox_dht.identity import Identity
@@ -571,11 +572,11 @@ async def test_so_many_lookups_run_for_others_at_the_same_time(
     async with mesh_of(1) as nodes:
         go_on = asyncio.Event()
 
-        async def slow(key: bytes, want: int, within: float) -> list[Record]:
+        async def slow(self: Lookups, key: bytes, want: int, within: float) -> list[Record]:
             await go_on.wait()
             return []
 
-        monkeypatch.setattr(nodes[0]._lookups, "find", slow)
+        monkeypatch.setattr(Lookups, "find", slow)
         hosting = nodes[0].hosting
         some = [
             asyncio.create_task(hosting.look_up(f"203.0.113.{n}", STT, 1))
