@@ -103,6 +103,7 @@ def holder_of(ip: str) -> bytes:
     return packed if len(packed) == 4 else packed[:8]
 
 
+@lru_cache(maxsize=8192)
 def source_of(ip: str, port: int) -> bytes:
     """Whose rate a datagram counts towards. On one machine every port is somebody else."""
     if is_loopback(ip):
@@ -137,6 +138,7 @@ def pack_address(ip: str, port: int) -> bytes:
     return pack_ip(ip) + port.to_bytes(2, "big")
 
 
+@lru_cache(maxsize=8192)  # every look-up begins with the addresses of twenty contacts
 def unpack_address(packed: bytes) -> Address:
     """The address of 6 or 18 bytes.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from kademlia.node import Node
 
@@ -26,21 +26,28 @@ from privox_dht.dht.wire import FAMILY_4, FAMILY_6, Request
 from privox_dht.identity import dht_id_of
 
 FRAME = 48  # bytes of an answer to a find beside its contacts and records
+FOUR = wire.peer_size("")  # bytes of a contact with an IPv4 address
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
-Asked = Callable[[Request, Address], "asyncio.Future[Answer] | Answer"]
+
+
+class Dialling(Protocol):
+    """The dial-backs of a node (`reach`)."""
+
+    def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
+    def refer(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
+    def knocked(self, nonce: bytes, address: Address) -> None: ...
 
 
 class Answers:
     """The answers of one node, the same from each of its sockets."""
 
-    def __init__(self, state: NodeState) -> None:
-        self._state = state
+    __slots__ = ("_dialling", "_state", "tables")
+
+    def __init__(self, state: NodeState, dialling: Callable[[], Dialling]) -> None:
+        self._state, self._dialling = state, dialling
         self.tables: list[MeshTable] = []
-        self.dial: Asked = lambda request, address: None
-        self.refer: Asked = lambda request, address: None
-        self.knock: Callable[[bytes, Address], None] = lambda nonce, address: None
 
     def __call__(self, request: Request, address: Address, proven: bool, room: int) -> Any:
         """The answer to a request, a future of it, or None for none."""
@@ -52,14 +59,16 @@ class Answers:
             case "put":
                 return self._put(request, address, proven)
             case "knock":
-                self.knock(request.arguments[0], address)
+                self._dialling().knocked(request.arguments[0], address)
                 return None
             case "here":  # a proven sender is looked at by the socket
                 return None
         if not proven:
             self._state.drop("token")
             return None
-        return (self.dial if request.method == "dial" else self.refer)(request, address)
+        if request.method == "dial":
+            return self._dialling().dial(request, address)
+        return self._dialling().refer(request, address)
 
     def _token(self, address: Address) -> bytes:
         now = asyncio.get_running_loop().time()
@@ -88,7 +97,7 @@ class Answers:
         if not want or not count or start < 0:
             most = CONTACTS_WITH_RECORDS if count else limits.MAX_CONTACTS_IN_DATAGRAM
             if count and not proven:  # a record first: contacts take what it leaves
-                most = max(2, min(most, (room - limits.TYPICAL_RECORD) // wire.peer_size("")))
+                most = max(2, min(most, (room - limits.TYPICAL_RECORD) // FOUR))
             peers = self._closest(request, address, target, min(most, room // wire.ID))
             packed = wire.pack_peers(peers)
             while peers and sum(map(len, packed.values())) > room:
@@ -123,7 +132,7 @@ class Answers:
         found = [
             contact
             for contact in found
-            if families & (FAMILY_4 if len(contact.where) == 6 else FAMILY_6)
+            if families & (FAMILY_4 if len(contact.packed) == FOUR else FAMILY_6)
             and (here or not contact.on_loopback)
         ]
         if len(self.tables) > 1:

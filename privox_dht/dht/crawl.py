@@ -37,11 +37,10 @@ class Candidate:
     __slots__ = ("address", "count", "distance", "full", "id", "idle", "rtt", "state", "stored",
                  "timer", "token")  # fmt: skip
 
-    def __init__(self, peer: Any, target: int) -> None:
-        self.id: bytes = peer.id
-        self.address: Address = (peer.ip, peer.port)
-        self.distance = int.from_bytes(peer.id, "big") ^ target
-        self.rtt: float = getattr(peer, "rtt", 0.0)
+    def __init__(self, node_id: bytes, address: Address, target: int, rtt: float = 0.0) -> None:
+        self.id, self.address = node_id, address
+        self.distance = int.from_bytes(node_id, "big") ^ target
+        self.rtt = rtt  # seconds; 0 is unknown
         self.state = NEW
         self.token = b""
         self.count = self.idle = 0  # records it holds under the target
@@ -117,17 +116,19 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     def add(self, peer: Any) -> None:
         """One more candidate, unless it is us, known, or nobody we may speak to."""
-        if peer.id in self._known:
+        node_id = peer.id
+        if node_id in self._known:
             return
-        address = (peer.ip, peer.port)
+        address = peer.address
         if address in self._addresses or address in self.state.reserved:
             return
-        if not self.state.may_contact(peer.ip):
-            self.state.drop("contact", peer.ip)
+        if not self.state.may_contact(address[0]):
+            self.state.drop("contact", address[0])
             return
-        self._known.add(peer.id)
+        self._known.add(node_id)
         self._addresses.add(address)
-        bisect.insort(self.order, Candidate(peer, self.node.long_id))
+        rtt = getattr(peer, "rtt", 0.0)  # what strangers tell of has none
+        bisect.insort(self.order, Candidate(node_id, address, self.node.long_id, rtt))
 
     def end(self) -> None:
         """Stop asking; what is in flight may still serve the routing table."""

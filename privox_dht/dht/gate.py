@@ -11,7 +11,6 @@ an older one, or of one that was withdrawn, is known as what it is.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable
 
 from privox_dht import limits, records
@@ -24,13 +23,15 @@ REASONS = (*records.REASONS, "place", "older")
 class Gate:
     """One node's memory of records."""
 
+    __slots__ = ("_mesh", "_most_newest", "_most_verified", "_newest", "_verified")
+
     def __init__(
         self, mesh: bytes, verified: int = limits.VERIFIED, newest: int = limits.REMEMBERED
     ) -> None:
         self._mesh = mesh
         self._most_verified, self._most_newest = verified, newest
-        self._verified: OrderedDict[bytes, tuple[bytes, ...]] = OrderedDict()  # digest -> keys
-        self._newest: OrderedDict[bytes, tuple[int, int]] = OrderedDict()  # place -> sequence, end
+        self._verified: dict[bytes, tuple[bytes, ...]] = {}  # digest -> keys, oldest first
+        self._newest: dict[bytes, tuple[int, int]] = {}  # place -> sequence, end; oldest first
 
     def accept(self, wire: bytes, key: bytes, now: float) -> Record:
         """The record in `wire`, found or to be stored under (a shard of) `key`.
@@ -44,7 +45,7 @@ class Gate:
         if keys is None:
             keys = self._verified[digest] = keys_of(record)
             if len(self._verified) > self._most_verified:
-                self._verified.popitem(last=False)
+                del self._verified[next(iter(self._verified))]
         if key not in keys:
             raise BadRecord("place")
         if not self._note(record):
@@ -72,7 +73,7 @@ class Gate:
             sequence, end = record.sequence, max(end, record.expires)
         self._newest[place] = (sequence, end)
         if len(self._newest) > self._most_newest:
-            self._newest.popitem(last=False)
+            del self._newest[next(iter(self._newest))]
         return newer
 
     def _is_newest(self, record: Record) -> bool:

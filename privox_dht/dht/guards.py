@@ -18,6 +18,8 @@ from privox_dht.dht.wire import TOKEN
 class Tokens:
     """Write tokens: a keyed hash of the address, under a secret that changes every five minutes."""
 
+    __slots__ = ("_secret",)
+
     def __init__(self, rng: random.Random) -> None:
         self._secret = rng.randbytes(16)
 
@@ -42,6 +44,8 @@ class Tokens:
 class Rates:
     """One token bucket for each of the last few thousand sources, kept as the one moment at which
     it will be full again; full ones are forgotten."""
+
+    __slots__ = ("_full", "_most", "deep", "each")
 
     def __init__(self, rate: float, burst: float, sources: int = limits.SOURCES) -> None:
         self.each = 1.0 / rate  # seconds one takes to come back

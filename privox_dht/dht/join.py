@@ -28,6 +28,8 @@ FILLS = 1  # walks to random ids after joining, so that far buckets are not empt
 class Joiner:
     """One node's ways into a mesh."""
 
+    __slots__ = ("_protocols", "_spawn", "_state")
+
     def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
 
@@ -85,13 +87,13 @@ class Joiner:
             if not self._state.has_contacted((peer.ip, peer.port))
             and self._state.may_contact(peer.ip)
         ]
-        self._state.reserved.update(strangers[-limits.RESERVED :])
+        self._state.reserved |= set(strangers[-limits.RESERVED :])
         self._spawn(self._release())
 
     async def _release(self) -> None:
         """Nobody stays reserved for long, whether we are dialled back or not."""
         await asyncio.sleep(limits.RESERVED_FOR)
-        self._state.reserved.clear()
+        self._state.reserved = frozenset()
 
     def announce(self) -> None:
         """Show every contact that it may remember us now."""

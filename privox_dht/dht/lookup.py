@@ -11,7 +11,6 @@ walk -> the holders' random samples; more wanted: pages from the fullest holders
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -41,9 +40,12 @@ class Kept(NamedTuple):
 class Lookups:
     """The look-ups of one node."""
 
+    __slots__ = ("_kept", "_protocols", "_running", "_spawn", "_state", "_used", "instead",
+                 "last_requests")  # fmt: skip
+
     def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
-        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self._kept: dict[bytes, Kept] = {}  # the oldest first
         self._used: dict[bytes, float] = {}  # loop time at which somebody last asked
         self._running: dict[bytes, tuple[int, asyncio.Task[Kept]]] = {}
         self.last_requests = 0  # datagrams the last walk asked with
@@ -117,7 +119,7 @@ class Lookups:
         if found:
             self._kept[key] = kept
             while len(self._kept) > limits.CACHED_LOOKUPS:
-                self._kept.popitem(last=False)
+                del self._kept[next(iter(self._kept))]
         return kept
 
     # -- one walk, its pages and its shards --------------------------------------------------------
@@ -150,7 +152,7 @@ class Lookups:
         crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
         await crawl.find()
         if not crawl.holders and (self._state.reserved or crawl.met_silence):
-            self._state.reserved.clear()  # then rather ask those as well, and the silent ones again
+            self._state.reserved = frozenset()  # then rather ask those too, and the silent again
             crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
             await crawl.find()
         return crawl

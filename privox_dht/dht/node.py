@@ -75,22 +75,31 @@ class DhtNode:
         self._protocols: dict[int, MeshProtocol] = {}
         self._probers: list[Prober] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._answers = Answers(self._state)
+        self._answers = Answers(self._state, lambda: self._dial_back)
         self._lookups = Lookups(self._state, self._protocols, self._spawn)
         self._joiner = Joiner(self._state, self._protocols, self._spawn)
-        self._publisher: Publisher | None = None
-        for_others = Publisher(self._state, self._protocols, self._spawn)  # never in our own way
-        self.hosting = Hosting(self._state, self._lookups, for_others, self._is_in)
-        self._dial_back = DialBack(self._state, self._protocols, self._spawn)
         self._state.on_public = self._forget_private
-        self._answers.dial = self._dial_back.dial
-        self._answers.refer = self._dial_back.refer
-        self._answers.knock = self._dial_back.knocked
         self.port = 0
 
     def __repr__(self) -> str:
         kind = "guest" if self.guest else "node"
         return f"<DhtNode {kind} {self._state.identity.peer_id[:8]}: {self._table_size()} contacts>"
+
+    # -- parts that many nodes never need: made when they are --------------------------------------
+
+    @functools.cached_property
+    def _publisher(self) -> Publisher:
+        return Publisher(self._state, self._protocols, self._spawn)
+
+    @functools.cached_property
+    def hosting(self) -> Hosting:
+        """What we do for those whose network blocks UDP."""
+        for_others = Publisher(self._state, self._protocols, self._spawn)  # never in our own way
+        return Hosting(self._state, self._lookups, for_others, self._is_in)
+
+    @functools.cached_property
+    def _dial_back(self) -> DialBack:
+        return DialBack(self._state, self._protocols, self._spawn)
 
     @property
     def mesh(self) -> bytes:
@@ -107,7 +116,7 @@ class DhtNode:
         turned = self._state.guest and not guest
         self._state.guest = guest
         if turned:
-            self._state.reserved.clear()
+            self._state.reserved = frozenset()
         if turned and self._table_size():
             self._joiner.announce()
 
@@ -124,7 +133,6 @@ class DhtNode:
         except BaseException:
             self._close()
             raise
-        self._publisher = Publisher(self._state, self._protocols, self._spawn)
         self._spawn(
             upkeep(self._state, self._protocols, self._lookups, self._at_rest, self.save_contacts)
         )
@@ -174,10 +182,7 @@ class DhtNode:
 
     async def _listen_on(self, family: int, host: str) -> None:
         port = self.port or self._wanted_port
-
-        def factory() -> MeshProtocol:
-            return MeshProtocol(self._state, answer=self._answers)
-
+        factory = functools.partial(MeshProtocol, self._state, answer=self._answers)
         try:
             protocol, self.port = await self._open(factory, host, port)
         except OSError:
@@ -187,14 +192,14 @@ class DhtNode:
         self._protocols[family] = protocol
         self._state.families |= family
         self._answers.tables.append(protocol.router)
-
-        async def second() -> MeshProtocol:
-            asks_only = functools.partial(MeshProtocol, self._state, protocol.router)
-            return (await self._open(asks_only, host, 0))[0]
-
-        prober = Prober(second, self._spawn)
+        prober = Prober(functools.partial(self._open_second, family, host), self._spawn)
         protocol.newcomer = prober.meet
         self._probers.append(prober)
+
+    async def _open_second(self, family: int, host: str) -> MeshProtocol:
+        """A socket that only asks, for the table of the first one."""
+        router = self._protocols[family].router
+        return (await self._open(functools.partial(MeshProtocol, self._state, router), host, 0))[0]
 
     async def _open(
         self, factory: Callable[[], MeshProtocol], host: str, port: int
@@ -259,9 +264,8 @@ class DhtNode:
         Returns:
             How many nodes hold it now, under the key where the fewest do.
         """
-        assert self._publisher is not None
         self._state.counts["published"] += 1
-        self._state.reserved.clear()  # whoever publishes has been dialled back, or never will be
+        self._state.reserved = frozenset()  # who publishes was dialled back, or never will be
         return await self._publisher.publish(record)
 
     def _is_in(self) -> bool:

@@ -24,6 +24,8 @@ Open = Callable[[], Awaitable[MeshProtocol]]
 class Prober:
     """The second socket of one family."""
 
+    __slots__ = ("_newcomers", "_open", "_opening", "_socket", "_spawn")
+
     def __init__(self, opened: Open, spawn: Spawn) -> None:
         self._open, self._spawn = opened, spawn
         self._socket: MeshProtocol | None = None

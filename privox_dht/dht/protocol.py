@@ -67,7 +67,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         self.answer = answer
         self.newcomer: Callable[[bytes, Address], None] = self.introduce  # see `prober`
         self._outstanding: dict[bytes, Flight] = {}
-        self._introducing: set[Address] = set()
+        self._introducing: dict[Address, None] = {}
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
@@ -85,7 +85,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
     def rest(self) -> None:
         """Give back the room that a burst took: a dict that once was large stays so."""
         if not self._outstanding and not self._introducing:
-            self._outstanding, self._introducing = {}, set()
+            self._outstanding, self._introducing = {}, {}
 
     # -- the socket --------------------------------------------------------------------------------
 
@@ -276,10 +276,9 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         if flight.tries == 1:  # of a request sent twice nobody knows which one was answered
             self.state.rtt.note(now - flight.sent)
             if contact is not None:
-                taken = now - flight.sent
-                contact.rtt += (taken - contact.rtt) / 4 if contact.rtt else taken
+                contact.note_rtt(now - flight.sent)
         if contact is not None:
-            contact.seen, contact.failures = now, 0
+            contact.seen, contact.failures = self.state.second(now), 0
 
     def _unheard(self, flight: Flight) -> None:
         contact = self._contact(flight)
@@ -308,10 +307,10 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         if not self.may_introduce(node_id, address):
             return
         where = pack_address(*address)
-        self._introducing.add(address)
+        self._introducing[address] = None
 
         def proven(contact: Contact | None) -> None:
-            self._introducing.discard(address)
+            self._introducing.pop(address, None)
             if contact is None:
                 self.state.failed.allow(where, self.loop.time())
 
@@ -336,7 +335,8 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
                 contact = self._proven(pong, nonce, there, address, expected)
             if contact is not None and pong is not None:
                 now = self.loop.time()
-                contact.rtt, contact.seen = now - began, now
+                contact.note_rtt(now - began)
+                contact.seen = self.state.second(now)
                 self.state.met(address[0], named=named)
                 if self.answer is not None:  # from our lasting port: what was said is about it
                     offset = pong.time - (wall + (now - began) / 2)
@@ -375,7 +375,7 @@ class MeshProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no t
         known = self.router.get(contact.id)
         if known is not None:
             if known.address == contact.address:
-                known.rtt, known.seen, known.failures = contact.rtt, contact.seen, 0
+                known.rtt_ms, known.seen, known.failures = contact.rtt_ms, contact.seen, 0
                 self._say_here(known, token)
                 return
             if self.loop.time() - known.seen < limits.CONTACT_STALE and not known.failures:

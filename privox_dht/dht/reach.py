@@ -94,7 +94,7 @@ class DialBack:
                 tcp.cast(dialled.tcp == ARRIVED)
             if udp.verdict is not None and (tcp_port is None or tcp.verdict is not None):
                 break
-        self._state.reserved.clear()
+        self._state.reserved = frozenset()
         if not self._state.observed():  # the third nodes are strangers no more
             await asyncio.gather(*(self._meet(third) for third in tried))
         observed = self._state.observed()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from statistics import median
 
@@ -53,6 +53,12 @@ REASONS = (
 class NodeState:
     """One node's shared state."""
 
+    __slots__ = (
+        "_contacted", "_second", "_views", "_votes", "clock", "counts", "dropped", "failed",
+        "families", "gate", "guest", "heard_at", "identity", "mesh", "on_loopback", "on_public",
+        "private", "rates", "reserved", "rng", "rtt", "store", "tokens",
+    )  # fmt: skip
+
     def __init__(
         self, identity: Identity, network: str, clock: Callable[[], float], rng: random.Random
     ) -> None:
@@ -74,9 +80,10 @@ class NodeState:
         self.dropped: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.heard_at = 0.0  # loop time of the last answer to anything we asked
-        self.reserved: set[Address] = set()  # strangers kept for dialling us back
-        self._contacted: OrderedDict[Address, None] = OrderedDict()
-        self._views: OrderedDict[bytes, tuple[Address, float]] = OrderedDict()  # by voter
+        self.reserved: frozenset[Address] = frozenset()  # strangers kept for dialling us back
+        self._second = 0.0
+        self._contacted: dict[Address, None] = {}  # the oldest first
+        self._views: dict[bytes, tuple[Address, float]] = {}  # by voter, the oldest first
         self._votes: Counter[Address] = Counter()
 
     @property
@@ -95,12 +102,18 @@ class NodeState:
             return False  # a stranger's word must not aim us at our own machine
         return bool(self.families & family) and is_usable(ip, self.private is not False)
 
+    def second(self, now: float) -> float:
+        """`now`, to the second: contacts that were heard in the same one share the number."""
+        if now - self._second >= 1.0:
+            self._second = now
+        return self._second
+
     def note_contacted(self, address: Address) -> None:
         """We are about to send to an address: a NAT will let it in from now on."""
         if self.guest:  # whoever is known to be reachable need not remember
             self._contacted[_party(address)] = None
             if len(self._contacted) > limits.SOURCES:
-                self._contacted.popitem(last=False)
+                del self._contacted[next(iter(self._contacted))]
 
     def has_contacted(self, address: Address) -> bool:
         """Whether we ever sent to that machine (on loopback: to that port)."""
@@ -136,7 +149,7 @@ class NodeState:
         voter = network_of(observer[0]) if self.diverse else pack_address(*observer)
         old = self._views.pop(voter, None)
         if old is None and len(self._views) >= limits.OBSERVERS:
-            _, old = self._views.popitem(last=False)
+            old = self._views.pop(next(iter(self._views)))
         if old is not None:
             self._votes[old[0]] -= 1
             if not self._votes[old[0]]:

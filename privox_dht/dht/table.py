@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kademlia.node import Node
-from kademlia.routing import KBucket, RoutingTable
+from kademlia.routing import RoutingTable
 
 from privox_dht import limits
 from privox_dht.dht.addresses import Address, pack_address, unpack_address
 
-BITS = 160  # of an id
+ID = 20  # bytes of a node's id
+BITS = 8 * ID
 DEEPEST = 40  # splits; a mesh that needs more has more nodes than there are people
 RELAXED = 3  # levels for which buckets away from our own id are split too: fewer hops
 NETWORK = {6: 3, 18: 7}  # bytes of a packed address that name its /24 or /56
@@ -29,26 +30,48 @@ LOOPBACK_6 = bytes(15) + b"\x01"
 WAITING = 4  # newcomers that wait for a place in a full bucket
 
 
-class Contact(Node):  # type: ignore[misc]  # kademlia has no types
+class Contact:
     """A node that answered a nonce with its signature, from this address. There are many of these:
-    what can be computed is not kept."""
+    what can be computed is not kept, and kademlia's `Node` would give each a dict of its own."""
 
-    __slots__ = ("failures", "id", "rtt", "seen", "where")
+    __slots__ = ("failures", "packed", "rtt_ms", "seen")
 
     def __init__(self, node_id: bytes, where: bytes) -> None:
-        self.id = node_id
-        self.where = where  # its address, packed
-        self.rtt = 0.0  # seconds, smoothed; 0 is unknown
-        self.seen = 0.0  # loop time of its last answer
+        self.packed = node_id + where  # its id and its address, as answers tell of it
+        self.rtt_ms = 0  # smoothed; 0 is unknown. Small whole numbers take no memory
+        self.seen = 0.0  # loop time of its last answer, to the second
         self.failures = 0  # requests in a row that it left unanswered
+
+    def __repr__(self) -> str:
+        return f"<Contact {self.id.hex()[:8]} at {self.ip}:{self.port}>"
+
+    def note_rtt(self, seconds: float) -> None:
+        """It answered after so long."""
+        taken = round(seconds * 1e3) or 1
+        self.rtt_ms = (3 * self.rtt_ms + taken + 2) // 4 if self.rtt_ms else taken
+
+    @property
+    def id(self) -> bytes:
+        return self.packed[:ID]
+
+    @property
+    def where(self) -> bytes:
+        """Its address, packed."""
+        return self.packed[ID:]
+
+    @property
+    def rtt(self) -> float:
+        """Its round-trip time in seconds; 0 if it is not known."""
+        return self.rtt_ms / 1e3
 
     @property
     def long_id(self) -> int:
-        return int.from_bytes(self.id, "big")
+        return int.from_bytes(self.packed[:ID], "big")
 
     @property
     def on_loopback(self) -> bool:
-        return self.where[0] == 127 if len(self.where) == 6 else self.where[:16] == LOOPBACK_6
+        packed = self.packed
+        return packed[ID] == 127 if len(packed) == ID + 6 else packed[ID : ID + 16] == LOOPBACK_6
 
     @property
     def address(self) -> Address:
@@ -63,17 +86,28 @@ class Contact(Node):  # type: ignore[misc]  # kademlia has no types
         return self.address[1]
 
 
-class MeshBucket(KBucket):  # type: ignore[misc]
-    """A range of ids and the contacts in it, the longest silent first."""
+class MeshBucket:
+    """A range of ids and the contacts in it, the longest known first. A list, since it is short:
+    kademlia's `KBucket` has two dicts, which take more than the contacts in them."""
+
+    __slots__ = ("ksize", "last_updated", "nodes", "own", "range", "waiting")
 
     def __init__(self, low: int, high: int, own: int) -> None:
         self.range = (low, high)
         self.own = own  # our own id: the bucket around it is a large one
-        self.nodes: dict[bytes, Contact] = {}
-        self.replacement_nodes: dict[bytes, Contact] = {}
+        self.nodes: list[Contact] = []
+        self.waiting: tuple[Contact, ...] = ()  # for a place, the longest first
         self.ksize = limits.BUCKET if low <= own <= high else limits.FAR_BUCKET
-        self.max_replacement_nodes = WAITING
         self.last_updated = 0.0
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def get(self, node_id: bytes) -> Contact | None:
+        for contact in self.nodes:
+            if contact.packed.startswith(node_id):
+                return contact
+        return None
 
     def depth(self) -> int:
         """How often the whole range was halved to get here."""
@@ -83,35 +117,43 @@ class MeshBucket(KBucket):  # type: ignore[misc]
         middle = (self.range[0] + self.range[1]) // 2
         one = MeshBucket(self.range[0], middle, self.own)
         two = MeshBucket(middle + 1, self.range[1], self.own)
-        for waiting in (False, True):
-            for contact in (self.replacement_nodes if waiting else self.nodes).values():
-                (one if contact.long_id <= middle else two).add_node(contact)
+        for contact in (*self.nodes, *self.waiting):
+            (one if contact.long_id <= middle else two).add_node(contact)
         one.last_updated = two.last_updated = self.last_updated
         return one, two
 
     def add_node(self, node: Contact) -> bool:
         """Give it a place, or let it wait for one: then False."""
-        if node.id in self.nodes or len(self.nodes) < self.ksize:
-            self.nodes[node.id] = node
-            return True
-        self.replacement_nodes.pop(node.id, None)
-        self.replacement_nodes[node.id] = node
-        if len(self.replacement_nodes) > self.max_replacement_nodes:
-            del self.replacement_nodes[next(iter(self.replacement_nodes))]
-        return False
+        known = self.get(node.id)
+        if known is not None:
+            self.nodes[self.nodes.index(known)] = node
+        elif len(self.nodes) < self.ksize:
+            self.nodes.append(node)
+        else:
+            others = (waiting for waiting in self.waiting if waiting.id != node.id)
+            self.waiting = (*others, node)[-WAITING:]
+            return False
+        return True
 
     def crowded(self, where: bytes) -> bool:
         """Whether one more of this address's network would be too many."""
         network = where[: NETWORK[len(where)]]
-        same = sum(contact.where.startswith(network) for contact in self.nodes.values())
+        same = sum(contact.where.startswith(network) for contact in self.nodes)
         return same >= limits.CONTACTS_PER_NETWORK
 
     def remove_node(self, node: Any) -> None:
         """Forget a contact; who has waited last takes its place."""
-        self.replacement_nodes.pop(node.id, None)
-        if self.nodes.pop(node.id, None) is not None and self.replacement_nodes:
-            _, newcomer = self.replacement_nodes.popitem()
-            self.nodes[newcomer.id] = newcomer
+        self.waiting = tuple(contact for contact in self.waiting if contact.id != node.id)
+        known = self.get(node.id)
+        if known is not None:
+            self.nodes.remove(known)
+            self.nodes += self.waiting[-1:]
+            self.waiting = self.waiting[:-1]
+
+    def keep_only(self, usable: Callable[[str], bool]) -> None:
+        """Forget contacts that may not be spoken to any more."""
+        self.nodes = [contact for contact in self.nodes if usable(contact.ip)]
+        self.waiting = tuple(contact for contact in self.waiting if usable(contact.ip))
 
 
 class MeshTable(RoutingTable):  # type: ignore[misc]
@@ -135,15 +177,16 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         self._lows = [0]
 
     def contacts(self) -> list[Contact]:
-        return [contact for bucket in self.buckets for contact in bucket.nodes.values()]
+        return [contact for bucket in self.buckets for contact in bucket.nodes]
 
     def get(self, node_id: bytes) -> Contact | None:
-        contact: Contact | None = self._bucket(node_id).nodes.get(node_id)
-        return contact
+        return self._bucket(node_id).get(node_id)
 
     def at(self, address: Address) -> Contact | None:
         """The contact that was proven at an address. Slow: nothing that is done often asks this."""
-        where = pack_address(*address)
+        return self._at(pack_address(*address))
+
+    def _at(self, where: bytes) -> Contact | None:
         return next((contact for contact in self.contacts() if contact.where == where), None)
 
     def get_bucket_for(self, node: Any) -> int:
@@ -152,7 +195,7 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
     def has_room(self, node_id: bytes, where: bytes) -> bool:
         """Whether a newcomer would get a place: else its proof is not worth asking for."""
         bucket = self._bucket(node_id)
-        if node_id == self.node.id or node_id in bucket.nodes:
+        if node_id == self.node.id or bucket.get(node_id) is not None:
             return False
         if self._diverse() and bucket.crowded(where):
             return False
@@ -165,7 +208,7 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         known = self.get(node.id)
         if known is not None:  # it has moved, or was proven twice
             self.remove_contact(known)
-        squatter = self.at(node.address)
+        squatter = self._at(node.where)
         if squatter is not None:
             self.remove_contact(squatter)
         while True:
@@ -195,13 +238,11 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         order = sorted(self.buckets, key=lambda bucket: _least_distance(bucket.range, target))
         closest: list[Contact] = []
         for bucket in order:
-            some = [
-                (from_bytes(contact.id, "big") ^ target, contact)
-                for contact in bucket.nodes.values()
-                if contact.id != exclude and contact.id != node.id
-            ]
-            some.sort()  # no two distances are equal
-            closest += [contact for _, contact in some]
+            some = {from_bytes(c.packed[:ID], "big") ^ target: c for c in bucket.nodes}
+            some.pop(0, None)  # the target itself
+            if exclude is not None:
+                some.pop(from_bytes(exclude, "big") ^ target, None)
+            closest += [some[distance] for distance in sorted(some)]
             if len(closest) >= wanted:
                 break
         return closest[:wanted]
@@ -209,9 +250,7 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
     def keep_only(self, usable: Callable[[str], bool]) -> None:
         """Forget contacts that may not be spoken to any more."""
         for bucket in self.buckets:
-            for known in (bucket.nodes, bucket.replacement_nodes):
-                for contact in [c for c in known.values() if not usable(c.ip)]:
-                    del known[contact.id]
+            bucket.keep_only(usable)
 
     def stale(self, now: float, most: int) -> list[Contact]:
         """Contacts not heard of for long, the longest silent first."""
@@ -234,7 +273,9 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
 
     def _may_split(self, bucket: MeshBucket) -> bool:
         depth = bucket.depth()
-        return depth < DEEPEST and (bucket.has_in_range(self.node) or depth % RELAXED != 0)
+        low, high = bucket.range
+        ours = low <= self.node.long_id <= high
+        return depth < DEEPEST and (ours or depth % RELAXED != 0)
 
 
 def spread(contacts: Iterable[Any], most: int) -> list[Any]:

@@ -84,8 +84,12 @@ class Peer(NamedTuple):
     port: int
 
     @property
-    def where(self) -> bytes:
-        return pack_address(self.ip, self.port)
+    def address(self) -> tuple[str, int]:
+        return self.ip, self.port
+
+    @property
+    def packed(self) -> bytes:
+        return self.id + pack_address(self.ip, self.port)
 
 
 class Found(NamedTuple):
@@ -309,7 +313,7 @@ def pack_peers(peers: Iterable[Any]) -> dict[str, bytes]:
     """The fields `n` and `m` of an answer: contacts by family."""
     four = six = b""
     for peer in peers:
-        packed = peer.id + peer.where
+        packed = peer.packed
         if len(packed) == ID + 6:
             four += packed
         else:
