@@ -289,7 +289,9 @@ class Caller:
         left = job.started + wait - now
         busy = {record.peer_id for record in self._left(job, order)}
         if left <= 0:
-            raise AllBusy(f"all {len(busy)} producers of {job.wish} were busy for {wait:.0f} s")
+            raise AllBusy(
+                f"all {len(busy)} producers of {job.wish} were busy for {wait:.0f} s", job.attempts
+            )
         if on_wait:
             on_wait(left)
         first = min(self.manners.busy_for(peer_id, now) for peer_id in busy)

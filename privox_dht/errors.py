@@ -139,6 +139,10 @@ class NoProducer(JobError):
 class AllBusy(JobError):
     """Everybody who could do it was busy until the wait ended."""
 
+    def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+
 
 class AllFailed(JobError):
     """Everybody who was tried failed."""

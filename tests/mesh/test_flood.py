@@ -18,7 +18,7 @@ from dht_kit import Stranger, record_of
 from running import HOST, Lab
 from test_api_fuzz import good_ones, mutated
 
-from privox_dht import Mesh
+from privox_dht import Mesh, limits
 from privox_dht.api.client import Endpoint
 from privox_dht.audio import wav
 from privox_dht.dht import wire
@@ -58,7 +58,7 @@ async def survive(folder, datagrams: int, requests: int) -> None:
             jobs = 0
             while not flooding.done():
                 assert await mesh.transcribe(SECOND) == "1.00 seconds of sound"
-                found = await mesh.dht.find("stt", "cpu", fresh=True)
+                found = await mesh.dht.find("stt", "cpu", want=limits.LIST_WANT, fresh=True)
                 assert said["peer"] in [record.peer_id for record in found]
                 jobs += 1
                 await asyncio.wait({flooding}, timeout=0.1)

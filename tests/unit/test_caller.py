@@ -170,8 +170,9 @@ async def test_with_everybody_busy_it_waits_and_succeeds_when_one_is_free():
 
 async def test_everybody_busy_until_the_wait_ends():
     work = Producers(a=Busy(retry_after=0.01), b=Busy(retry_after=0.01))
-    with pytest.raises(AllBusy, match="all 2 producers of stt were busy"):
+    with pytest.raises(AllBusy, match="all 2 producers of stt were busy") as caught:
         await caller(producer("a"), producer("b")).run(STT, work, wait=0.3)
+    assert {attempt.outcome for attempt in caught.value.attempts} == {"busy"}
 
 
 async def test_the_whole_job_has_a_deadline_and_says_what_was_tried():
