@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from kademlia.crawling import SpiderCrawl
@@ -28,7 +29,7 @@ from privox_dht.dht.state import NodeState
 from privox_dht.dht.wire import Found
 from privox_dht.records import Record
 
-NEW, FLYING, SLOW, ANSWERED, DEAD = range(5)  # what became of a candidate
+NEW, FLYING, ANSWERED, SLOW, DEAD = range(5)  # what became of a candidate; from SLOW on: silent
 
 
 class Candidate:
@@ -74,6 +75,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         self.requests = 0
         self.found: dict[tuple[str, str, bytes], Record] = {}
         self.holders: list[Candidate] = []
+        self._read: dict[bytes, bool] = {}  # what we were told, and whether it passed
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._known: set[bytes] = {state.identity.dht_id}
         self._addresses: set[Address] = set()
@@ -112,7 +114,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
     def closest(self) -> list[Candidate]:
         """The closest nodes that answered."""
         answered = (candidate for candidate in self.order if candidate.state == ANSWERED)
-        return [candidate for _, candidate in zip(range(self.ksize), answered, strict=False)]
+        return list(islice(answered, self.ksize))
 
     def add(self, peer: Any) -> None:
         """One more candidate, unless it is us, known, or nobody we may speak to."""
@@ -139,22 +141,21 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     # -- deciding ----------------------------------------------------------------------------------
 
-    def window(self) -> Iterator[Candidate]:
+    def window(self) -> list[Candidate]:
         """The k closest that are not silent, at most two of one network among them."""
-        seen: Counter[bytes] = Counter()
-        left, diverse = self.ksize, self.state.diverse
-        for candidate in self.order:
-            if candidate.state in (DEAD, SLOW):
-                continue
-            if diverse:
-                network = network_of(candidate.address[0])
-                seen[network] += 1
-                if seen[network] > limits.CONTACTS_PER_NETWORK:
-                    continue
-            yield candidate
-            left -= 1
-            if not left:
-                return
+        live: Iterator[Candidate] = (some for some in self.order if some.state < SLOW)
+        if self.state.diverse:
+            live = self._apart(live)
+        return list(islice(live, self.ksize))
+
+    @staticmethod
+    def _apart(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+        seen: dict[bytes, int] = {}
+        for candidate in candidates:
+            network = network_of(candidate.address[0])
+            seen[network] = seen.get(network, 0) + 1
+            if seen[network] <= limits.CONTACTS_PER_NETWORK:
+                yield candidate
 
     def parallel(self) -> int:
         """How many may be in flight now: all of the window once an answer has shaped it, if all of
@@ -163,9 +164,10 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     def pump(self) -> None:
         """Ask whom there is to ask; end when there is nobody."""
-        if self.ended.done():
-            return
-        window = list(self.window())
+        if not self.ended.done():
+            self._advance(self.window())
+
+    def _advance(self, window: list[Candidate]) -> None:
         flying = sum(candidate.state == FLYING for candidate in window)
         limit = self.parallel()
         for candidate in window:
@@ -240,15 +242,20 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """Keep the records among these bytes that pass; how many did."""
         passed = 0
         for wire_bytes in wires:
-            record = self.state.accept(wire_bytes, self.base)
-            if record is None:
-                continue
-            passed += 1
-            place = (record.kind, record.backend, record.place)
-            known = self.found.get(place)
-            if known is None or known.sequence < record.sequence:
-                self.found[place] = record
+            if wire_bytes not in self._read:  # else another holder has told us so already
+                self._read[wire_bytes] = self._keep(wire_bytes)
+            passed += self._read[wire_bytes]
         return passed
+
+    def _keep(self, wire_bytes: bytes) -> bool:
+        record = self.state.accept(wire_bytes, self.base)
+        if record is None:
+            return False
+        place = (record.kind, record.backend, record.place)
+        known = self.found.get(place)
+        if known is None or known.sequence < record.sequence:
+            self.found[place] = record
+        return True
 
     def on_answer(self, candidate: Candidate) -> None:
         """Somebody answered (or never will): is that enough?"""
@@ -266,10 +273,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     def _arrived(self) -> bool:
         """Whether the very closest have answered."""
-        nearest = [
-            candidate for _, candidate in zip(range(self.alpha), self.window(), strict=False)
-        ]
-        return all(candidate.state == ANSWERED for candidate in nearest)
+        return all(candidate.state == ANSWERED for candidate in self.window()[: self.alpha])
 
     def _voices(self) -> int:
         """How many holders agree on how much there is. One that came lately holds only a part, and

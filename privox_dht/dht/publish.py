@@ -57,18 +57,18 @@ class StoreCrawl(MeshCrawl):
         self.order.sort()
 
     def pump(self) -> None:
-        self._write()
-        super().pump()
-        if not self.enough.done() and (self.ended.done() or self._has_enough()):
+        window = self.window()
+        self._write(window)
+        if not self.ended.done():
+            self._advance(window)
+        if not self.enough.done() and (self.ended.done() or self._has_enough(len(window))):
             self.enough.set_result(None)
 
-    def _has_enough(self) -> bool:
-        live = sum(1 for _ in self.window())
+    def _has_enough(self, live: int) -> bool:
         return live > 0 and self.held >= min(live, max(1, self.ksize // limits.QUORUM))
 
-    def _write(self) -> None:
+    def _write(self, window: list[Candidate]) -> None:
         """Put the record where it belongs, once the very closest have told of their neighbours."""
-        window = list(self.window())
         if not window or any(near.state != ANSWERED for near in window[: self.alpha]):
             return  # else it would be left with nodes that only seem to be the closest
         for candidate in window:
@@ -169,7 +169,7 @@ class Publisher:
         state = self._state
         if state.guest or state.accept(record.wire, base) is None:
             return 0
-        closest = list(crawl.window())
+        closest = crawl.window()
         mine = int.from_bytes(state.identity.dht_id, "big") ^ crawl.node.long_id
         if len(closest) >= crawl.ksize and mine > closest[-1].distance:
             return 0  # who holds but its own record would only mislead those who pass by

@@ -51,6 +51,7 @@ REASONS = (
     "argument",  # of a wrong type, length or range
     "contact",  # an address in an answer that nobody may have
 )
+_PACKER = msgpack.Packer()  # a new one for each datagram would cost more than the packing
 _HEADER = struct.Struct(">B8sB8s")
 HEADER = _HEADER.size
 _FRAME = 12  # bytes that msgpack puts around the padding and the largest arguments, at most
@@ -123,7 +124,7 @@ class Dialled(NamedTuple):
 
 def seal(mesh: bytes, kind: int, message: bytes, body: object) -> bytes:
     """The datagram of a body."""
-    packed: bytes = msgpack.packb(body)
+    packed: bytes = _PACKER.pack(body)
     return _HEADER.pack(limits.PROTOCOL_VERSION, mesh, kind, message) + packed
 
 
