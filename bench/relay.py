@@ -1,6 +1,6 @@
 """What a farm adds to a job: small and large, direct, relayed and plain; and a slow reader.
 
-    python bench/relay.py [--slow MB] [--json]
+    python -m bench.relay [--slow MB] [--json]
 
 Client, farm and producer are three processes on this machine. Each number is the median of runs
 that take turns, so that whatever else the machine does hits all of them alike.
@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 import aiohttp
-from relay_parts import HOST, Part, Pin, part
+from bench.relay_parts import HOST, Part, Pin, part
 
 from privox_dht.identity import peer_id_of
 

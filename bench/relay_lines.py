@@ -1,6 +1,6 @@
 """What a parked line costs the farm: resident memory for each, with its share of control lines.
 
-python bench/relay_lines.py [--lines 5000] [--json]
+python -m bench.relay_lines [--lines 5000] [--json]
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 
-from relay_parts import HOST, Part, part
+from bench.relay_parts import HOST, Part, part
 
 from privox_dht.identity import Identity
 from privox_dht.relay import FarmTerms, wire

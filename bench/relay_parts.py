@@ -1,7 +1,7 @@
 """A farm, and a producer, in processes of their own: to be measured, frozen and killed.
 
-    python bench/relay_parts.py farm [--idle-lines N] [--ping S] [--silence S] [--port P]
-    python bench/relay_parts.py producer --farm PORT --farm-key HEX [--port P]
+    python -m bench.relay_parts farm [--idle-lines N] [--ping S] [--silence S] [--port P]
+    python -m bench.relay_parts producer --farm PORT --farm-key HEX [--port P]
 
 Each prints `<port> <public key in hex>` once it serves, and serves until it is ended. The
 producer's work is to count what it is sent (`POST /count`) and to send zeros (`GET /zeros/N`),

@@ -1,6 +1,6 @@
 """How long a farm's producers cannot be called after it dies: seconds until each is parked again.
 
-    python bench/relay_repark.py [--producers 2000] [--farms 3] [--json]
+    python -m bench.relay_repark [--producers 2000] [--farms 3] [--json]
 
 Every producer is at one of the farms and knows all of them. One farm is killed; the time is from
 then until each of its producers has a line parked elsewhere. All producers are one process.
@@ -15,7 +15,7 @@ import random
 import time
 from contextlib import AsyncExitStack
 
-from relay_parts import HOST, part
+from bench.relay_parts import HOST, part
 
 from privox_dht.identity import Identity
 from privox_dht.relay import FarmAt, Parkings
