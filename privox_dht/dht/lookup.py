@@ -131,7 +131,7 @@ class Lookups:
         crawl = await self._crawl(base, key, want)
         self._take_mine(crawl, key, want)
         await self._pages(crawl, want)
-        found, requests = dict(crawl.found), crawl.requests
+        found, requests = list(crawl.found.values()), crawl.requests
         split = any(holder.full for holder in crawl.holders) or self._state.store.is_full(key)
         if split and len(found) < want and depth < limits.SHARD_DEPTH:
             deeper = range(prefix << limits.SHARD_BITS, (prefix + 1) << limits.SHARD_BITS)
@@ -144,9 +144,9 @@ class Lookups:
                 )
                 for records, more in parts:
                     requests += more
-                    for record in records:
-                        found.setdefault((record.kind, record.backend, record.place), record)
-        return list(found.values()), requests
+                    found += records
+            found = newest(found)  # who moved on to a shard may have left an older word here
+        return found, requests
 
     async def _crawl(self, base: bytes, key: bytes, want: int) -> MeshCrawl:
         crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
