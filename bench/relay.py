@@ -17,8 +17,8 @@ from statistics import median
 from typing import Any
 
 import aiohttp
-from bench.relay_parts import HOST, Part, Pin, part
 
+from bench.relay_parts import HOST, Part, Pin, part
 from privox_dht.identity import peer_id_of
 
 SMALL, LARGE = 1_000, 10_000_000  # bytes

@@ -11,7 +11,6 @@ import json
 import os
 
 from bench.relay_parts import HOST, Part, part
-
 from privox_dht.identity import Identity
 from privox_dht.relay import FarmTerms, wire
 

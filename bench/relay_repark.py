@@ -16,7 +16,6 @@ import time
 from contextlib import AsyncExitStack
 
 from bench.relay_parts import HOST, part
-
 from privox_dht.identity import Identity
 from privox_dht.relay import FarmAt, Parkings
 
