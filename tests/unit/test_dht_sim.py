@@ -6,6 +6,7 @@ seed gives the same run. Sizes here are small; `bench/dht_*.py` have the full on
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Iterator
@@ -44,15 +45,20 @@ def rows(world: str, nodes: int, dead: list[float], **more: object) -> list[dict
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    once, again = (rows("ours", 60, [0.0, 0.3]) for _ in range(2))
+    once, again = (rows("ours", 40, [0.3]) for _ in range(2))
     assert once == again
-    assert once != rows("ours", 60, [0.0, 0.3], seed=4)
+    assert once != rows("ours", 40, [0.3], seed=4)
+
+
+@functools.cache
+def every_share() -> list[dict[str, float]]:
+    """Ours with none, 30, 50 and 70 % dead: one mesh for all who ask."""
+    return rows("ours", 120, [0.0, 0.3, 0.5, 0.7])
 
 
 @pytest.mark.timeout(120)
 def test_finding_and_publishing_take_a_fraction_of_stock_kademlias_time() -> None:
-    stock, ours = (rows(world, 150, [0.0, 0.3]) for world in ("stock", "ours"))
-    healthy, third = dht_sim.ratios([*stock, *ours])
+    healthy, third = dht_sim.ratios([*rows("stock", 120, [0.0, 0.3]), *every_share()])
     assert healthy["get_p50"] <= 0.60  # one round trip each: a mesh this small hides the rest
     assert healthy["get_p95"] <= 0.50
     assert healthy["put_p50"] <= 0.45
@@ -61,13 +67,13 @@ def test_finding_and_publishing_take_a_fraction_of_stock_kademlias_time() -> Non
 
 
 def test_with_half_of_the_mesh_dead_everything_is_found_within_a_second() -> None:
-    half, most = rows("ours", 150, [0.5, 0.7])
+    _, _, half, most = every_share()
     assert half["found"] == 1.0 and half["found_within_1s"] >= 0.9
-    assert most["found"] >= 0.97  # of twenty holders six live; of 150 nodes 45
+    assert most["found"] >= 0.97  # of twenty holders six live; of 120 nodes 36
 
 
 def test_with_lost_datagrams_publishing_does_not_wait_for_long_timeouts() -> None:
-    (lossy,) = rows("ours", 150, [0.0], loss=0.02)
+    (lossy,) = rows("ours", 120, [0.0], loss=0.02)
     assert lossy["stored"] == 1.0 and lossy["put_p50"] < 0.5 and lossy["found"] == 1.0
 
 
@@ -85,7 +91,7 @@ def test_forty_sybils_of_one_network_beside_a_key_do_not_hide_it(nodes: int, key
 
 
 @pytest.mark.parametrize(
-    ("nodes", "looks"), [(120, 60), pytest.param(1_000, 500, marks=soak)], ids=["quick", "full"]
+    ("nodes", "looks"), [(100, 200), pytest.param(1_000, 500, marks=soak)], ids=["quick", "full"]
 )
 def test_with_a_third_of_the_mesh_lying_the_truth_is_found_and_no_lie_believed(
     nodes: int, looks: int
@@ -103,7 +109,7 @@ def test_every_producer_under_one_key_is_found_by_a_fresh_client(
     nodes: int, producers: int
 ) -> None:
     found, requests, _ = attacks.crowd(nodes, producers)
-    assert found >= 0.99 * producers and requests < 3 * producers
+    assert found == producers and requests < 1.5 * producers
 
 
 def test_a_key_that_is_full_splits_and_clients_follow_without_being_told(
@@ -114,8 +120,8 @@ def test_a_key_that_is_full_splits_and_clients_follow_without_being_told(
 
     monkeypatch.setitem(RecordStore.__init__.__kwdefaults__, "per_key", 24)
     assert limits.RECORDS_PER_KEY > 24
-    found, _, _ = attacks.crowd(40, 120)
-    assert found >= 118
+    found, requests, _ = attacks.crowd(30, 90)
+    assert found == 90 and requests < 400  # sixteen shards are walked to, whatever is in them
 
 
 @pytest.mark.parametrize(
