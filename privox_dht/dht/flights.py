@@ -1,0 +1,216 @@
+"""The requests of one UDP socket: sent, sent again, answered or lost.
+
+ask -> request out; again after 0.3, 0.7, 1.2 and 1.8 s of silence; lost after 2.5 s
+    <- answer, accepted only for a message id we sent, from the very address we sent it to
+
+A contact that answers is known to live, and how fast it is; one that twice does not is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from kademlia.node import Node
+from kademlia.protocol import KademliaProtocol
+
+from privox_dht import limits
+from privox_dht.dht import wire
+from privox_dht.dht.addresses import Address
+from privox_dht.dht.state import NodeState
+from privox_dht.dht.table import Contact, MeshTable
+from privox_dht.dht.wire import REQUEST
+from privox_dht.errors import BadMessage
+
+Done = Callable[[Any], None]  # called once, with what was read or None
+
+
+class Flight:
+    """A request of ours that waits for its answer."""
+
+    __slots__ = ("address", "datagram", "done", "hard", "node_id", "read", "resend", "sent",
+                 "timer", "tries")  # fmt: skip
+
+    def __init__(
+        self, address: Address, datagram: bytes, read: Callable[[Any], Any], done: Done
+    ) -> None:
+        self.address, self.datagram, self.read, self.done = address, datagram, read, done
+        self.sent = 0.0
+        self.node_id = b""  # of the node asked, if it may be a contact
+        self.tries = 1
+        self.timer: asyncio.TimerHandle | None = None
+        self.hard = limits.HARD_TIMEOUT
+        self.resend: tuple[float, ...] = limits.RESEND
+
+
+class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no types
+    """A socket that asks."""
+
+    def __init__(self, state: NodeState, router: MeshTable | None) -> None:
+        super().__init__(Node(state.identity.dht_id), state.store, limits.BUCKET)
+        self.state = state
+        self.router = router or MeshTable(
+            self, limits.BUCKET, self.source_node, lambda: state.diverse
+        )
+        self._outstanding: dict[bytes, Flight] = {}
+        self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Not rpcudp's: an attribute that is missing is a mistake, not a remote call."""
+        raise AttributeError(name)
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers are waited for."""
+        return bool(self._outstanding)
+
+    # -- the socket --------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.loop = asyncio.get_running_loop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+
+    def error_received(self, exc: Exception) -> None:
+        self.state.drop("unsendable", str(exc))
+
+    def close(self) -> None:
+        """Close the socket; whoever waits is told that nothing came."""
+        self._closed = True
+        if self.transport is not None:
+            self.transport.close()
+        flights, self._outstanding = list(self._outstanding.values()), {}
+        for flight in flights:
+            if flight.timer is not None:
+                flight.timer.cancel()
+            flight.done(None)
+
+    def _send(self, datagram: bytes, address: Address) -> None:
+        if self._closed:
+            return
+        self.state.counts["sent"] += 1
+        self.state.note_contacted(address)
+        try:
+            self.transport.sendto(datagram, address)
+        except (OSError, ValueError) as exc:
+            self.state.drop("unsendable", str(exc))
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        address: Address,
+        method: str,
+        arguments: list[Any],
+        read: Callable[[Any], Any],
+        done: Done,
+        *,
+        node_id: bytes = b"",
+        token: bytes = b"",
+        size: int = 0,
+        hard: float = limits.HARD_TIMEOUT,
+        resend: tuple[float, ...] = limits.RESEND,
+    ) -> None:
+        """Ask a node; `done` is called once with what `read` made of its answer, or with None."""
+        state = self.state
+        if self._closed or len(self._outstanding) >= limits.OUTSTANDING:
+            state.drop("flight")
+            self.loop.call_soon(done, None)
+            return
+        body = wire.request_body(method, state.identity.dht_id, state.flags, token, arguments, size)
+        message = state.rng.randbytes(8)
+        flight = Flight(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
+        flight.node_id = node_id
+        flight.sent, flight.hard, flight.resend = self.loop.time(), hard, resend
+        self._outstanding[message] = flight
+        wait = resend[0] if resend else hard
+        flight.timer = self.loop.call_later(wait, self._silent, message)
+        state.counts["asked"] += 1
+        self._send(flight.datagram, address)
+
+    async def call(
+        self,
+        address: Address,
+        method: str,
+        arguments: list[Any],
+        read: Callable[[Any], Any],
+        **more: Any,
+    ) -> Any:
+        """`ask`, for whoever has nothing else to do meanwhile."""
+        answer: asyncio.Future[Any] = self.loop.create_future()
+
+        def done(result: Any) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        self.ask(address, method, arguments, read, done, **more)
+        return await answer
+
+    def tell(self, address: Address, method: str, arguments: list[Any], token: bytes = b"") -> None:
+        """Say something that has no answer."""
+        body = wire.request_body(
+            method, self.state.identity.dht_id, self.state.flags, token, arguments, 0
+        )
+        message = self.state.rng.randbytes(8)
+        self._send(wire.seal(self.state.mesh, REQUEST, message, body), address)
+
+    def _silent(self, message: bytes) -> None:
+        """A timer of a flight: send it again, or give it up."""
+        flight = self._outstanding.get(message)
+        if flight is None:
+            return
+        if flight.tries <= len(flight.resend):
+            self._send(flight.datagram, flight.address)
+            past = flight.resend[flight.tries - 1]
+            after = (
+                flight.resend[flight.tries] if flight.tries < len(flight.resend) else flight.hard
+            )
+            flight.tries += 1
+            flight.timer = self.loop.call_later(after - past, self._silent, message)
+            return
+        del self._outstanding[message]
+        self.state.counts["unanswered"] += 1
+        self._unheard(flight)
+        flight.done(None)
+
+    def _answered(self, message: bytes, packed: bytes, address: Address) -> None:
+        flight = self._outstanding.get(message)
+        if flight is None:
+            raise BadMessage("unasked")
+        if flight.address != address:
+            raise BadMessage("address")
+        del self._outstanding[message]
+        if flight.timer is not None:
+            flight.timer.cancel()
+        answer = None
+        try:
+            answer = flight.read(wire.unpack(packed))
+            self._heard(flight)
+        finally:
+            flight.done(answer)
+
+    def _contact(self, flight: Flight) -> Contact | None:
+        """The contact that was asked, if it is one."""
+        contact = self.router.get(flight.node_id) if flight.node_id else None
+        return contact if contact is not None and contact.address == flight.address else None
+
+    def _heard(self, flight: Flight) -> None:
+        now = self.state.heard_at = self.loop.time()
+        contact = self._contact(flight)
+        if flight.tries == 1:  # of a request sent twice nobody knows which one was answered
+            self.state.rtt.note(now - flight.sent)
+            if contact is not None:
+                contact.note_rtt(now - flight.sent)
+        if contact is not None:
+            contact.seen, contact.failures = self.state.second(now), 0
+
+    def _unheard(self, flight: Flight) -> None:
+        contact = self._contact(flight)
+        if contact is None or self.state.heard_at < flight.sent:
+            return  # nobody answered meanwhile: it may be our own network that is gone
+        contact.failures += 1
+        if contact.failures >= limits.CONTACT_FAILURES:
+            self.router.remove_contact(contact)
