@@ -20,13 +20,14 @@ from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import Address, holder_of, is_loopback, pack_address, unpack_address
 from privox_dht.dht.gate import shard_of
+from privox_dht.dht.peers import ID, pack_peers, peer_size
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import MeshTable, spread
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6, Request
 from privox_dht.identity import dht_id_of
 
 FRAME = 48  # bytes of an answer to a find beside its contacts and records
-FOUR = wire.peer_size("")  # bytes of a contact with an IPv4 address
+FOUR = peer_size("")  # bytes of a contact with an IPv4 address
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
@@ -98,10 +99,10 @@ class Answers:
             most = CONTACTS_WITH_RECORDS if count else limits.MAX_CONTACTS_IN_DATAGRAM
             if count and not proven:  # a record first: contacts take what it leaves
                 most = max(2, min(most, (room - limits.TYPICAL_RECORD) // FOUR))
-            peers = self._closest(request, address, target, min(most, room // wire.ID))
-            packed = wire.pack_peers(peers)
+            peers = self._closest(request, address, target, min(most, room // ID))
+            packed = pack_peers(peers)
             while peers and sum(map(len, packed.values())) > room:
-                packed = wire.pack_peers(peers := peers[:-1])
+                packed = pack_peers(peers := peers[:-1])
             answer.update(packed)
             room -= sum(map(len, packed.values()))
         if want:

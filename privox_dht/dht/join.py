@@ -15,6 +15,7 @@ from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import Address
 from privox_dht.dht.crawl import MeshCrawl
+from privox_dht.dht.peers import ID
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Spawn
 from privox_dht.dht.state import NodeState
@@ -108,7 +109,7 @@ class Joiner:
 
     async def _fill(self) -> None:
         for _ in range(FILLS):
-            await self._walk(self._state.rng.randbytes(wire.ID))
+            await self._walk(self._state.rng.randbytes(ID))
 
     async def _walk(self, target: bytes) -> None:
         await MeshCrawl(self._state, self._protocols, target).find()

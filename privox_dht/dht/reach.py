@@ -24,6 +24,7 @@ from privox_dht.dht import wire
 from privox_dht.dht.addresses import Address, is_loopback, pack_address, unpack_address
 from privox_dht.dht.answers import Answer
 from privox_dht.dht.guards import Rates
+from privox_dht.dht.peers import ID, Peer
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Spawn
 from privox_dht.dht.state import NodeState
@@ -34,7 +35,6 @@ from privox_dht.dht.wire import (
     UNTRIED,
     Dialled,
     Found,
-    Peer,
     Request,
     family_of,
 )
@@ -116,7 +116,7 @@ class DialBack:
         helpers = [c for p in self._protocols.values() for c in p.router.contacts()]
         self._state.rng.shuffle(helpers)
         for helper in helpers[: limits.DIAL_HELPERS]:
-            target = self._state.rng.randbytes(wire.ID)
+            target = self._state.rng.randbytes(ID)
             found: Found | None = await self._call(
                 helper, "find", [target, 0, -1], wire.read_found, size=limits.FIND_SIZE
             )

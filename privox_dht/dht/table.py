@@ -20,8 +20,8 @@ from kademlia.routing import RoutingTable
 
 from privox_dht import limits
 from privox_dht.dht.addresses import Address, pack_address, unpack_address
+from privox_dht.dht.peers import ID
 
-ID = 20  # bytes of a node's id
 BITS = 8 * ID
 DEEPEST = 40  # splits; a mesh that needs more has more nodes than there are people
 RELAXED = 3  # levels for which buckets away from our own id are split too: fewer hops

@@ -16,6 +16,7 @@ from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.crawl import MeshCrawl
 from privox_dht.dht.lookup import Lookups
+from privox_dht.dht.peers import ID
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact
@@ -77,5 +78,5 @@ async def _walk_thin(
         return
     bucket.last_updated = now
     if len(protocol.router):
-        target = state.rng.randint(*bucket.range).to_bytes(wire.ID, "big")
+        target = state.rng.randint(*bucket.range).to_bytes(ID, "big")
         await MeshCrawl(state, protocols, target).find()

@@ -19,18 +19,16 @@ BadMessage with one of `REASONS`; nothing else is ever raised here for a strange
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgpack
 
 from privox_dht import limits
-from privox_dht.dht.addresses import pack_address, unpack_address, unpack_ip
+from privox_dht.dht.addresses import unpack_address
+from privox_dht.dht.peers import ID, Peer, unpack_peers
 from privox_dht.errors import BadMessage
 
 REQUEST, ANSWER = 0, 1  # the kind of a datagram
-ID = 20  # bytes of a node's id and of a key
 TOKEN = 8  # bytes of a write token
 NONCE = 16  # bytes
 GUEST = 1  # flag: do not remember me
@@ -75,22 +73,6 @@ class Pong(NamedTuple):
     observed: tuple[str, int]  # our address, as it sees us
     time: float  # seconds since the epoch, by its clock
     token: bytes
-
-
-class Peer(NamedTuple):
-    """A node as others tell of it: not proven."""
-
-    id: bytes
-    ip: str
-    port: int
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return self.ip, self.port
-
-    @property
-    def packed(self) -> bytes:
-        return self.id + pack_address(self.ip, self.port)
 
 
 class Found(NamedTuple):
@@ -255,7 +237,7 @@ def read_found(body: Any) -> Found:
     count, idle = fields.get("c", 0), fields.get("i", 0)
     if type(count) is not int or type(idle) is not int or not 0 <= idle <= count < 1 << 20:
         raise BadMessage("shape")
-    peers = [*_unpack_peers(fields.get("n", b""), 4), *_unpack_peers(fields.get("m", b""), 16)]
+    peers = [*unpack_peers(fields.get("n", b""), 4), *unpack_peers(fields.get("m", b""), 16)]
     return Found(_token(fields), peers, wires, count, idle, fields.get("f") is True)
 
 
@@ -297,51 +279,9 @@ def proof(nonce: bytes, address: bytes) -> bytes:
     return PROOF_DOMAIN + nonce + address
 
 
-# -- contacts, 26 or 38 bytes each -----------------------------------------------------------------
-
-
 def family_of(address: tuple[str, int]) -> int:
     """The flag of an address's family."""
     return FAMILY_6 if ":" in address[0] else FAMILY_4
-
-
-def peer_size(ip: str) -> int:
-    """Bytes a contact takes in an answer."""
-    return ID + (18 if ":" in ip else 6)
-
-
-def pack_peers(peers: Iterable[Any]) -> dict[str, bytes]:
-    """The fields `n` and `m` of an answer: contacts by family."""
-    four = six = b""
-    for peer in peers:
-        packed = peer.packed
-        if len(packed) == ID + 6:
-            four += packed
-        else:
-            six += packed
-    fields = {}
-    if four:
-        fields["n"] = four
-    if six:
-        fields["m"] = six
-    return fields
-
-
-def _unpack_peers(packed: Any, octets: int) -> list[Peer]:
-    size = ID + octets + 2
-    if type(packed) is not bytes or len(packed) % size:
-        raise BadMessage("shape")
-    if len(packed) > size * limits.MAX_CONTACTS_IN_DATAGRAM:
-        raise BadMessage("shape")
-    return [_peer(packed[at : at + size]) for at in range(0, len(packed), size)]
-
-
-@lru_cache(maxsize=4096)  # the same nodes are told of again and again
-def _peer(packed: bytes) -> Peer:
-    port = packed[-2] << 8 | packed[-1]
-    if not port:
-        raise BadMessage("contact", "port 0")
-    return Peer(packed[:ID], unpack_ip(packed[ID:-2]), port)
 
 
 def _weight(arguments: list[Any]) -> int:

@@ -11,7 +11,8 @@ import pytest
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import pack_address
-from privox_dht.dht.wire import ANSWER, HEADER, REQUEST, Peer
+from privox_dht.dht.peers import Peer, pack_peers
+from privox_dht.dht.wire import ANSWER, HEADER, REQUEST
 from privox_dht.errors import BadMessage
 
 MESH, OTHER = b"12345678", b"87654321"
@@ -128,7 +129,7 @@ def test_padding_brings_a_request_to_its_size_and_never_past_a_datagram(
 
 def test_contacts_of_both_families_survive_packing() -> None:
     peers = [Peer(bytes([n]) * 20, "10.0.0.1" if n % 2 else "2a00::1", n + 1) for n in range(6)]
-    found = wire.read_found(wire.pack_peers(peers))
+    found = wire.read_found(pack_peers(peers))
     assert sorted(found.peers) == sorted(peers)
 
 
