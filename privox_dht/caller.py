@@ -67,6 +67,7 @@ class Caller:
         allow: whether an address may be dialled (in a public mesh only global ones).
         knock: asks an endpoint something short, to find out whether anybody is there.
         clock: seconds that only go forward.
+        now: seconds since the epoch, for what a record says of itself.
         rng: chance.
     """
 
@@ -77,12 +78,15 @@ class Caller:
         allow: Callable[[str], bool],
         knock: Callable[[Endpoint], Awaitable[Any]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
         self._directory = directory
         self._ways = Ways(directory, allow, knock)
         self._clock = clock
         self._rng = rng or random.Random()
+        self._now = now
+        self._kept: dict[str, Record] = {}  # of producers that did a job for us, by peer id
         self.manners = Manners()
 
     async def run(
@@ -122,7 +126,7 @@ class Caller:
         want = limits.FIND_WANT
         while True:
             fresh = want > limits.FIND_WANT and not job.refusals
-            found = await self.find(job.wish, want, fresh=fresh)
+            found = newest([*await self.find(job.wish, want, fresh=fresh), *self._proven()])
             order = rank(found, job.wish, self.manners, self._clock(), self._rng) or order
             if not order:
                 raise NoProducer(why_nobody(found, job.wish))
@@ -152,6 +156,13 @@ class Caller:
             if any(fits(record, wish) for record in found):
                 break
         return newest(found)
+
+    def _proven(self) -> list[Record]:
+        """Records of those who did a job for us, while they hold: a look-up returns a sample, and
+        among many strangers theirs may not be in it."""
+        now = self._now()
+        self._kept = {peer: record for peer, record in self._kept.items() if record.expires > now}
+        return list(self._kept.values())
 
     def _left(self, job: Job, order: list[Record]) -> list[Record]:
         """Those that may still be asked, now or later."""
@@ -230,6 +241,7 @@ class Caller:
                     return None
             else:
                 self.manners.good(record.peer_id)
+                self._kept[record.peer_id] = record
                 seconds = self._clock() - began
                 self._note(job, Attempt(record.peer_id, record.engine, route, DONE, "", seconds))
                 total = self._clock() - job.started

@@ -61,6 +61,10 @@ class Manners:
         past = self._past.get(peer_id)
         return past is not None and now < past.banned_until
 
+    def is_wary(self, now: float) -> bool:
+        """Whether somebody was lost a moment ago: strangers may be dead then, too."""
+        return any(now < past.banned_until for past in self._past.values())
+
     def busy_for(self, peer_id: str, now: float) -> float:
         """Seconds until it may be asked again; 0 if it may be asked now."""
         past = self._past.get(peer_id)

@@ -84,7 +84,7 @@ def rank(
 ) -> list[Record]:
     """The records that fit, best first."""
     fitting = [record for record in records if fits(record, wish)]
-    wary = any(manners.is_banned(record.peer_id, now) for record in fitting)
+    wary = manners.is_wary(now)
 
     def order(record: Record) -> tuple[bool, bool, bool, bool, bool, float]:
         asked_to_wait = manners.busy_for(record.peer_id, now) > 0

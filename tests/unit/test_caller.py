@@ -357,3 +357,25 @@ async def test_nothing_of_a_cancelled_job_is_left():
     with pytest.raises(asyncio.CancelledError):
         await job
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_producer_that_did_a_job_is_asked_again_although_a_look_up_missed_it():
+    """Among many dead strangers a sample may hold only strangers; ours must not be forgotten."""
+    directory = Records(producer("a", speed=9, expires=2000), producer("z", speed=100))
+    call = Caller(directory, allow=lambda host: True, now=lambda: 1000.0, rng=random.Random(1))
+    work = Producers(a="text", z=Lost("connection refused"), b=Lost("connection refused"))
+    await call.run(STT, work)
+    directory.records = (producer("b", speed=100),)
+    done = await call.run(STT, work)
+    assert work.asked == ["z", "a", "a"]
+    assert done.value == "text"
+
+
+async def test_a_record_that_ran_out_is_not_kept():
+    directory = Records(producer("a", expires=2000))
+    clock = [1000.0]
+    call = Caller(directory, allow=lambda host: True, now=lambda: clock[0])
+    await call.run(STT, Producers(a="text"))
+    directory.records, clock[0] = (), 2000.0
+    with pytest.raises(NoProducer):
+        await call.run(STT, Producers(a="text"))
