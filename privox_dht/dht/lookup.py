@@ -163,12 +163,15 @@ class Lookups:
         crawl.take(store.sample(key, want, want * limits.MAX_RECORD * 2, now))
 
     async def _pages(self, crawl: MeshCrawl, want: int) -> None:
-        """Ask the holders for more of what they have, the fullest first, until it is enough."""
-        budget = max(limits.PAGES, want)
+        """Ask the holders for more of what they have, the fullest first, until it is enough. Where
+        everybody is wanted that is when one more holder has told of nobody new."""
+        budget, known = max(limits.PAGES, want), -1
         for holder in sorted(crawl.holders, key=lambda holder: -holder.count):
-            missing = min(want, max(h.count for h in crawl.holders)) - len(crawl.found)
-            if missing <= 0 or budget <= 0 or not holder.token:
+            enough = len(crawl.found) >= min(want, max(h.count for h in crawl.holders))
+            settled = want <= limits.FIND_WANT or len(crawl.found) in (known, want)
+            if (enough and settled) or budget <= 0 or not holder.token:
                 return
+            known = len(crawl.found)
             starts = self._rows(crawl, holder, want)[:budget]
             budget -= len(starts)
             crawl.requests += len(starts)
