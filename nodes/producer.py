@@ -102,9 +102,15 @@ def _not_served(service: str) -> Refused:
 
 
 async def _decoded(upload: BinaryIO, rate: int) -> Any:
-    """The upload as PCM; a cancelled job stops the decoding thread between two packets."""
+    """The upload as PCM. A cancelled job stops the decoding thread between two packets, and ends
+    only when the thread has let go of the upload: whoever called closes it then."""
     stop = threading.Event()
+    work = asyncio.ensure_future(asyncio.to_thread(decode, upload, rate, stop=stop))
     try:
-        return await asyncio.to_thread(decode, upload, rate, stop=stop)
-    finally:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
         stop.set()
+        await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # of a job that nobody waits for any more
+        raise

@@ -69,7 +69,8 @@ async def survive(folder, datagrams: int, requests: int) -> None:
             endpoint = Endpoint(f"https://{HOST}:{said['job_port']}", public_of(said["peer"]))
             dropped = (await mesh.client.status(endpoint))["dht"]["dropped"]
         assert node.process.poll() is None
-        assert not [line for line in node.lines if "Traceback" in line or '"error"' in line]
+        bad = [at for at, line in enumerate(node.lines) if "Traceback" in line or '"error"' in line]
+        assert not bad, "\n".join(node.lines[max(0, bad[0] - 2) : bad[0] + 40])
         expected = {"shape", "argument", "method", "version", "mesh", "kind", "short"}
         assert expected <= {reason for reason, count in dropped.items() if count}, dropped
         assert sum(dropped.values()) > datagrams / 10
