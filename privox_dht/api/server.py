@@ -46,7 +46,9 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Work = Callable[[web.BaseRequest, Job], Awaitable[web.StreamResponse]]
 
 DEFAULT_BOUNDS = Bounds()
-STOP_WITHIN = 2.0  # seconds that running jobs get to end once the server is told to stop
+DRAIN = 0.5  # seconds that running jobs get once the server stops; more makes Ctrl-C feel deaf
+STOP_WITHIN = 2.0  # seconds that cancelled jobs get to let go of everything
+AT_ONCE = 0.01  # seconds; aiohttp waits this long twice, and takes 0 for ever
 
 
 class SpeechServer:
@@ -62,7 +64,7 @@ class SpeechServer:
         bounds: Bounds = DEFAULT_BOUNDS,
         jobs: Jobs | None = None,
         more: Mapping[tuple[str, str], Handler] | None = None,
-        drain: float = STOP_WITHIN,
+        drain: float = DRAIN,
     ) -> None:
         """
         Args:
@@ -118,8 +120,10 @@ class SpeechServer:
         assert self._gate is not None and self._http is not None
         await self._gate.__aexit__(kind, exc, trace)
         self._http.pre_shutdown()
-        await self._http.shutdown(self._drain)
-        if self._running:  # told to stop, but not through yet
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._drain)
+        await self._http.shutdown(AT_ONCE)
+        if self._running:  # cancelled, but not through yet
             await asyncio.wait(self._running, timeout=STOP_WITHIN)
 
     def connection(self) -> asyncio.Protocol:

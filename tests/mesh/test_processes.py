@@ -192,6 +192,19 @@ def test_a_client_is_interrupted_while_everybody_is_busy(lab, tmp_path):
     assert second.returncode == json.loads(out)["exit_code"] == 130
 
 
+def test_ctrl_c_ends_a_node_at_once_although_a_job_is_running(lab, tmp_path):
+    """It once took four seconds: two of grace, which aiohttp waits twice."""
+    producer = lab.producer("a", "stt/cpu/echo:20")
+    wav = silence(tmp_path / "s.wav", 1)
+    lab.start_client("--service", "stt", "--file", str(wav))
+    wait_for_line(producer, "begun")
+    began = time.monotonic()
+    producer.process.send_signal(signal.SIGINT)
+    assert producer.process.wait(10) == 0
+    assert time.monotonic() - began < 2
+    assert not [line for line in producer.lines if "Traceback" in line]
+
+
 def test_nobody_to_join_through_is_exit_3(shared, tmp_path):
     command = ("--neighbours", f"{HOST}:9", "--join-timeout", "0.5")
     ran = shared.client(
