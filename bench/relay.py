@@ -120,11 +120,11 @@ async def measure(slow: int) -> dict[str, Any]:
         part("producer", "--farm", str(farm.port), "--farm-key", farm.public.hex()) as producer,
     ):
         choices = ways(farm, producer)
-        found: dict[str, Any] = {
-            "small": await jobs(choices, SMALL),
-            "large": await jobs(choices, LARGE),
-            "first": {name: await first(way) for name, way in choices.items()},
-        }
+        found: dict[str, Any] = {"small": await jobs(choices, SMALL)}
+        used = farm.processor
+        found["large"] = await jobs(choices, LARGE)
+        found["farm_processor"] = (farm.processor - used) / (RUNS[LARGE] + 1)
+        found["first"] = {name: await first(way) for name, way in choices.items()}
         found["ratio"] = found["large"]["relayed"] / found["large"]["direct"]
         if slow:
             found["slow"] = await disturbed(farm, choices["relayed"], slow * 1_000_000)
@@ -137,7 +137,10 @@ def show(found: dict[str, Any]) -> None:
     for name, label in names.items():
         line = "   ".join(f"{way} {s * 1e3:8.2f} ms" for way, s in found[name].items())
         print(f"{label:>20}   {line}")
-    print(f"10 MB, relayed to direct: {found['ratio']:.2f} (aim {AIM_RATIO})")
+    print(
+        f"10 MB, relayed to direct: {found['ratio']:.2f} (aim {AIM_RATIO}); the farm's own work: "
+        f"{found['farm_processor'] * 1e3:.1f} ms of processor"
+    )
     if slow := found.get("slow"):
         print(
             f"{slow['bytes'] // 10**6} MB at {RATE // 10**6} MB/s: the farm grew by "

@@ -20,7 +20,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint
@@ -36,8 +36,9 @@ from privox_dht.errors import (
 )
 from privox_dht.job import BUSY, DONE, LOST, Attempt, Done, Job
 from privox_dht.manners import Manners
-from privox_dht.pick import Wish, fits, rank, why_nobody
+from privox_dht.pick import Wish, rank, why_nobody
 from privox_dht.records import Record, newest
+from privox_dht.search import Directory, search
 from privox_dht.ways import Way, Ways, ended, first_true
 
 log = logging.getLogger("privox.caller")
@@ -47,16 +48,6 @@ Work = Callable[[Endpoint, Record | None], Awaitable[T]]
 OnWait = Callable[[float], None]
 POLL_AT_LEAST = 0.2  # seconds between rounds while everybody is busy, whatever Retry-After says
 LOOK_AGAIN = 5.0  # seconds after which a waiting job asks the DHT who else has come
-
-
-class Directory(Protocol):
-    """What the caller needs of the DHT."""
-
-    async def find(
-        self, kind: str, backend: str = "", *narrower: str, want: int = ..., fresh: bool = ...
-    ) -> list[Record]: ...
-
-    async def find_farm(self, public: bytes) -> Record | None: ...
 
 
 class Caller:
@@ -126,7 +117,8 @@ class Caller:
         want = limits.FIND_WANT
         while True:
             fresh = want > limits.FIND_WANT and not job.refusals
-            found = newest([*await self.find(job.wish, want, fresh=fresh), *self._proven()])
+            found = await search(self._directory, job.wish, want, fresh=fresh)
+            found = newest([*found, *self._proven()])
             order = rank(found, job.wish, self.manners, self._clock(), self._rng) or order
             if not order:
                 raise NoProducer(why_nobody(found, job.wish))
@@ -141,21 +133,6 @@ class Caller:
                 if want == limits.LIST_WANT:
                     raise job.end()
                 want = limits.LIST_WANT  # there may be more than a look-up usually asks for
-
-    async def find(
-        self, wish: Wish, want: int = limits.FIND_WANT, *, fresh: bool = False
-    ) -> list[Record]:
-        """Who offers the service; under its narrower keys too when none of the first lot fits."""
-        found: list[Record] = []
-        for words in wish.searches:
-            looked = (
-                self._directory.find(wish.service, backend, *words, want=want, fresh=fresh)
-                for backend in wish.backends
-            )
-            found += [record for records in await asyncio.gather(*looked) for record in records]
-            if any(fits(record, wish) for record in found):
-                break
-        return newest(found)
 
     def _proven(self) -> list[Record]:
         """Records of those who did a job for us, while they hold: a look-up returns a sample, and

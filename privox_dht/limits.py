@@ -73,6 +73,8 @@ MAX_BELIEVED = 2  # producers that must agree before a 4xx about the input is be
 BAN_FIRST = 15.0  # seconds a producer that was lost is left alone, doubling each time ...
 BAN_LONGEST = 600.0  # ... up to this
 WAIT = 60.0  # seconds a client waits by default while everybody is busy
+BACKEND_GRACE = 0.5  # seconds the look-up of one backend has left once the other's found somebody;
+# with half of 10,000 nodes dead 95 of 100 take at most 0.56 in all
 FIND_WANT = 32  # records a look-up asks for
 LIST_WANT = 256  # records that showing the mesh to a person asks for, per service and backend
 
@@ -102,7 +104,8 @@ PEERS_REMEMBERED = 256  # pinned keys whose connections are kept for a follow-up
 BUCKET = 20  # contacts in one bucket and nodes that hold a record: Kademlia's k, as bmuller has it
 FAR_BUCKET = 8  # contacts in a bucket that is not around our own id: there are many of those
 ALPHA = 4  # requests of one look-up in flight while answers still bring closer nodes
-LOOKUP_REQUESTS = 120  # requests one look-up may send, whatever strangers keep inventing
+LOOKUP_REQUESTS = 200  # requests one look-up may send, whatever strangers keep inventing; with 70 %
+# of 1,000 nodes dead one took 128
 LOOKUP_TIME = 8.0  # seconds one look-up may take: three hard timeouts, with most of the mesh dead
 SOFT_LEAST, SOFT_MOST = 0.1, 1.0  # seconds after which a silent request frees its place
 HARD_TIMEOUT = 2.5  # seconds after which a request is lost; a late answer counts until then
@@ -140,7 +143,8 @@ CONTACT_STALE = 600.0  # seconds of silence after which a contact is pinged
 CONTACT_FAILURES = 2  # unanswered requests in a row after which a contact is forgotten
 REFRESH_EVERY = 15.0  # seconds between rounds of upkeep: expiry, stale contacts, thin buckets
 REFRESH_PINGS = 8  # stale contacts pinged in one round
-BUCKET_STALE = 900.0  # seconds without a look-up after which a bucket is looked up
+BUCKET_STALE = 3600.0  # seconds without a look-up after which a bucket is looked up, as Kademlia's
+# authors have it; every 900 s cost more than all else that 1,000 nodes said, and found no more
 PROOF_AGAIN = 60.0  # seconds an address that gave no proof is not asked for one again
 INTRODUCTIONS = 16  # newcomers that are being asked for their proof at the same time
 CONTACTS_KEPT = 64  # contacts written to the state folder
@@ -177,7 +181,7 @@ FARM_BACKLOG = 1024  # connections the kernel holds for us: thousands come back 
 FARM_DRAIN = 30.0  # seconds a farm that stops lets running calls go on
 FARM_TICK = 0.25  # seconds between two looks at what is overdue
 FARM_LOOK = 1.0  # seconds between two looks at what readers have taken
-SPLICE_CHUNK = 64 * KIB  # bytes read at a time, and so the most a farm holds per direction
+SPLICE_CHUNK = 128 * KIB  # bytes read at a time, and so the most a farm holds per direction
 
 RELAY_HEAD = 4 * KIB  # bytes of the first lines of a connection to a farm
 RELAY_HEAD_WAIT = 5.0  # seconds until a connection has said, and proved, what it is

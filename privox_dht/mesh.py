@@ -13,8 +13,8 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +42,7 @@ from privox_dht.speech import (
     TranscriptionRequest,
 )
 
+RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0  # seconds between tries to join, doubling
 MESH_FAILED = (NotJoined, NoProducer, AllBusy, AllFailed)  # what a fallback server is for
 
 
@@ -60,11 +61,11 @@ class Watch:
 class Mesh:
     """A joined mesh. Made by `Mesh.join`."""
 
-    dht: Directory | None  # None: nobody answered, and there is a fallback
+    dht: Directory
     client: SpeechClient
+    caller: Caller
     fallback: Endpoint | None = None
-    caller: Caller | None = field(default=None)
-    not_joined: NotJoined | None = None
+    not_joined: NotJoined | None = None  # while nobody has answered, and there is a fallback
 
     @classmethod
     @asynccontextmanager
@@ -89,30 +90,45 @@ class Mesh:
             fallback_token: a bearer token for it.
 
         Raises:
-            NotJoined: nobody answered, and there is no fallback.
+            NotJoined: nobody answered, and there is no fallback. (With one, joining is tried again
+                behind the jobs until somebody answers.)
             ConfigError: a neighbour or the fallback is no address.
         """
-        mesh = cls(None, SpeechClient(allow=lambda host: True))
-        if fallback:
-            mesh.fallback = endpoint_of(fallback, fallback_token)
+        endpoint = endpoint_of(fallback, fallback_token) if fallback else None
         wanted = parse_neighbours(neighbours)
-        async with AsyncExitStack() as stack:
-            dht = await stack.enter_async_context(
-                Directory(Identity.generate(), network=network, host=None, guest=True, state=state)
-            )
+        dht = Directory(Identity.generate(), network=network, host=None, guest=True, state=state)
+        async with dht, SpeechClient(allow=dht.allows) as client:
+            mesh = cls(dht, client, Caller(dht, allow=dht.allows, knock=client.status), endpoint)
             try:
-                if not wanted and not dht.remembered():
-                    raise NotJoined("no node of the mesh is known: name one with its host:port")
-                await dht.join(wanted, timeout)
-                client = SpeechClient(allow=dht.allows)
-                mesh.dht, mesh.client = dht, client
-                mesh.caller = Caller(dht, allow=dht.allows, knock=client.status)
-            except NotJoined as exc:
-                if not mesh.fallback:
+                await mesh._join(wanted, timeout)
+            except NotJoined:
+                if endpoint is None:
                     raise
-                mesh.not_joined = exc
-            await stack.enter_async_context(mesh.client)
-            yield mesh
+            later = asyncio.create_task(mesh._join_later(wanted, timeout))
+            try:
+                yield mesh
+            finally:
+                later.cancel()
+                await asyncio.gather(later, return_exceptions=True)
+
+    async def _join(self, neighbours: Sequence[tuple[str, int]], timeout: float) -> None:
+        try:
+            if not neighbours and not self.dht.remembered():
+                raise NotJoined("no node of the mesh is known: name one with its host:port")
+            await self.dht.join(neighbours, timeout)
+        except NotJoined as exc:
+            self.not_joined = exc
+            raise
+        self.not_joined = None
+
+    async def _join_later(self, neighbours: Sequence[tuple[str, int]], timeout: float) -> None:
+        """Once a neighbour answers, the fallback is but a fallback."""
+        pause = RETRY_FIRST
+        while self.not_joined is not None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_LONGEST)
+            with suppress(NotJoined):
+                await self._join(neighbours, timeout)
 
     async def transcribe(self, audio: bytes | str | Path | BinaryIO, **options: Any) -> str:
         """The text of a recording in any common format. Options and errors: see `transcript`."""
@@ -216,14 +232,14 @@ class Mesh:
 
     async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
         """Everybody who could be found, by service."""
-        dht = self._joined()
+        dht = self._joined().dht
         keys = [(s, b) for s in services for b in (("",) if s == FARM else BACKENDS)]
         found = await asyncio.gather(*(dht.find(*key, want=limits.LIST_WANT) for key in keys))
         return [record for records in found for record in records]
 
     def clock_is_off(self) -> str:
         """A sentence if our clock is so wrong that good records look bad; else empty."""
-        offset = self.dht.clock_offset() if self.dht else None
+        offset = self.dht.clock_offset()
         if offset is None or abs(offset) <= limits.CLOCK_SKEW:
             return ""
         return (
@@ -236,11 +252,8 @@ class Mesh:
         wish = Wish(service, **{"backend": ANY, **how})
         began = time.monotonic()
         try:
-            self._joined()
-            assert self.caller is not None
-            return await self.caller.run(
-                wish, work, wait=wait, timeout=timeout, on_wait=watch.waiting
-            )
+            caller = self._joined().caller
+            return await caller.run(wish, work, wait=wait, timeout=timeout, on_wait=watch.waiting)
         except MESH_FAILED as exc:
             left = limits.FALLBACK_WAIT if timeout is None else began + timeout - time.monotonic()
             if self.fallback is not None and left > 0:
@@ -249,10 +262,10 @@ class Mesh:
                 raise NoProducer(f"{exc}; {why}") from exc
             raise
 
-    def _joined(self) -> Directory:
-        if self.dht is None:
-            raise self.not_joined or NotJoined("the mesh was not joined")
-        return self.dht
+    def _joined(self) -> Mesh:
+        if self.not_joined is not None:
+            raise self.not_joined
+        return self
 
 
 def _mended(streamed: bytearray) -> bytes:

@@ -16,23 +16,15 @@ Nothing here asks the clock: `now` is an argument, in seconds since the epoch.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-import msgpack
+from collections.abc import Iterable
+from dataclasses import replace
 
 from privox_dht import limits
+from privox_dht.capability import FARM, TAG_LENGTH, Direct, Record, Relayed, Route, pack, unpack
 from privox_dht.errors import BadRecord
-from privox_dht.hostport import join_host
-from privox_dht.identity import Identity, dht_id_of, peer_id_of, verify
-from privox_dht.speech import BACKENDS
+from privox_dht.identity import SIGNATURE, Identity, dht_id_of, verify
 
-SIGNATURE = 64  # bytes
 DOMAIN = b"privox_dht record 1\0"  # what is signed starts with this, and nothing else does
-FARM = "farm"  # the kind of record a farm publishes about itself
-TAG_LENGTH = 8  # bytes of the mesh tag
 NARROW_UP_TO = 4  # languages or models that get a key each: who has many is found without
 REASONS = (
     "size",
@@ -50,67 +42,6 @@ REASONS = (
 def mesh_tag(name: str) -> bytes:
     """The 8-byte tag of a mesh: a hash of its name. Meshes of different names never mix."""
     return hashlib.sha256(b"privox_dht mesh\0" + name.encode()).digest()[:TAG_LENGTH]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Direct:
-    """A route: call the producer at this address."""
-
-    host: str  # an IPv4 or IPv6 literal
-    port: int
-
-    def __str__(self) -> str:
-        return f"direct {join_host(self.host, self.port)}"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Relayed:
-    """A route: call the producer through the farm of this key, at that farm's own addresses."""
-
-    farm: bytes  # the farm's 32-byte public key
-
-    def __str__(self) -> str:
-        return f"relayed by {peer_id_of(self.farm)[:8]}"
-
-
-Route = Direct | Relayed
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What a record says. `wire` is what was signed; all else was read from it."""
-
-    publisher: bytes  # 32-byte Ed25519 public key
-    mesh: bytes  # 8-byte tag
-    kind: str  # "stt", "tts", "farm", later others
-    backend: str = "cpu"
-    engine: str = ""
-    models: tuple[str, ...] = ()  # at most 8, models or voices
-    more: bool = False  # there are more models than are listed
-    languages: tuple[str, ...] = ()  # at most 16 primary tags; empty: any
-    routes: tuple[Route, ...] = ()  # at most 4
-    slots: int = 0  # jobs at a time
-    idle: int = 0  # of those free when this was signed
-    speed: float = 0.0  # seconds of audio per second; 0 is unknown
-    terms: Mapping[str, int] = field(default_factory=dict)  # a farm's limits by one-letter name
-    withdrawn: bool = False
-    sequence: int = 0  # milliseconds since the epoch, or one more than the last
-    issued: int = 0  # seconds since the epoch
-    expires: int = 0  # seconds since the epoch
-    wire: bytes = b""
-
-    @property
-    def peer_id(self) -> str:
-        return peer_id_of(self.publisher)
-
-    @property
-    def place(self) -> bytes:
-        """What the newest sequence wins over: one per publisher and engine."""
-        return self.publisher + self.engine.encode()
-
-    def __str__(self) -> str:
-        what = f"{self.kind}/{self.backend}/{self.engine}" if self.engine else self.kind
-        return f"{self.peer_id[:8]} {what} {self.idle}/{self.slots} idle"
 
 
 def service_key(mesh: bytes, kind: str, backend: str = "", *narrower: str) -> bytes:
@@ -157,13 +88,13 @@ def sign(identity: Identity, record: Record) -> Record:
         routes=record.routes[: limits.MAX_ROUTES],
     )
     record = replace(record, models=record.models[: limits.MAX_MODELS])
-    body = _pack(record)
+    body = pack(record)
     while len(body) + SIGNATURE > limits.MAX_RECORD and (record.models or record.languages):
         if record.models:
             record = replace(record, models=record.models[:-1], more=True)
         else:
             record = replace(record, languages=record.languages[:-1])
-        body = _pack(record)
+        body = pack(record)
     wire = identity.sign(DOMAIN + body) + body
     return parse(wire, float(record.issued), record.mesh)
 
@@ -182,7 +113,7 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
     """
     if type(wire) is not bytes or not SIGNATURE < len(wire) <= limits.MAX_RECORD:
         raise BadRecord("size")
-    record = _unpack(wire)
+    record = unpack(wire)
     if record.mesh != mesh:
         raise BadRecord("mesh")
     if record.expires <= now:
@@ -210,157 +141,6 @@ def newest(records: Iterable[Record]) -> list[Record]:
 def next_sequence(last: int, now: float) -> int:
     """A sequence number above `last` that survives a restart without a file: wall-clock ms."""
     return max(last + 1, int(now * 1000))
-
-
-# -- the body: one-letter keys, sorted, so that one record has one encoding ------------------------
-
-
-def _pack(record: Record) -> bytes:
-    fields: dict[str, Any] = {
-        "a": record.issued,
-        "k": record.publisher,
-        "m": record.mesh,
-        "n": record.sequence,
-        "t": record.kind,
-        "v": limits.PROTOCOL_VERSION,
-        "z": record.expires,
-    }
-    optional: dict[str, Any] = {
-        "b": record.backend,
-        "e": record.engine,
-        "i": record.idle,
-        "l": list(record.languages),
-        "o": list(record.models),
-        "p": record.more,
-        "q": dict(record.terms),
-        "r": [_route_out(route) for route in record.routes],
-        "s": record.slots,
-        "w": record.withdrawn,
-        "x": round(record.speed * 10),
-    }
-    fields.update({name: value for name, value in optional.items() if value})
-    packed: bytes = msgpack.packb(dict(sorted(fields.items())))
-    return packed
-
-
-def _unpack(wire: bytes) -> Record:
-    try:
-        fields = msgpack.unpackb(wire[SIGNATURE:], max_map_len=64, max_array_len=64)
-    except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
-        raise BadRecord("shape") from exc
-    if type(fields) is not dict or not all(type(name) is str for name in fields):
-        raise BadRecord("shape")
-    version = fields.get("v")
-    if type(version) is not int or version != limits.PROTOCOL_VERSION:  # True == 1.0 == 1
-        raise BadRecord("version")
-    read = _Reader(fields)
-    slots = read.number("s", 0, limits.MAX_SLOTS, 0)
-    return Record(
-        publisher=read.octets("k", 32),
-        mesh=read.octets("m", TAG_LENGTH),
-        kind=read.name("t"),
-        backend=read.one_of("b", BACKENDS, "cpu"),
-        engine=read.name("e", ""),
-        models=read.names("o", limits.MAX_MODELS),
-        more=read.flag("p"),
-        languages=read.names("l", limits.MAX_LANGUAGES),
-        routes=read.routes("r"),
-        slots=slots,
-        idle=read.number("i", 0, slots, 0),
-        speed=read.number("x", 0, 1_000_000, 0) / 10,
-        terms=read.terms("q"),
-        withdrawn=read.flag("w"),
-        sequence=read.number("n", 0, 2**53),
-        issued=read.number("a", 0, 2**40),
-        expires=read.number("z", 0, 2**40),
-        wire=wire,
-    )
-
-
-class _Reader:
-    """Typed access to a stranger's map: what is wrong with a field is said as BadRecord."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields = fields
-
-    def octets(self, name: str, length: int) -> bytes:
-        value = self._fields.get(name)
-        if type(value) is not bytes or len(value) != length:
-            raise BadRecord("field", name)
-        return value
-
-    def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
-        value = self._fields.get(name, default)
-        if type(value) is not int or not least <= value <= most:
-            raise BadRecord("field", name)
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = self._fields.get(name, False)
-        if type(value) is not bool:
-            raise BadRecord("field", name)
-        return value
-
-    def name(self, name: str, default: str | None = None) -> str:
-        value = self._fields.get(name, default)
-        if value == "" and default == "":
-            return ""
-        if not _is_name(value):
-            raise BadRecord("field", name)
-        return str(value)
-
-    def one_of(self, name: str, choices: tuple[str, ...], default: str) -> str:
-        value = self._fields.get(name, default)
-        if value not in choices:
-            raise BadRecord("field", name)
-        return str(value)
-
-    def names(self, name: str, most: int) -> tuple[str, ...]:
-        value = self._fields.get(name, [])
-        if type(value) is not list or len(value) > most or not all(map(_is_name, value)):
-            raise BadRecord("field", name)
-        return tuple(value)
-
-    def routes(self, name: str) -> tuple[Route, ...]:
-        value = self._fields.get(name, [])
-        if type(value) is not list or len(value) > limits.MAX_ROUTES:
-            raise BadRecord("field", name)
-        return tuple(map(_route_in, value))
-
-    def terms(self, name: str) -> dict[str, int]:
-        value = self._fields.get(name, {})
-        if type(value) is not dict or len(value) > 8:
-            raise BadRecord("field", name)
-        for key, number in value.items():
-            if type(key) is not str or len(key) > 1 or type(number) is not int or number < 0:
-                raise BadRecord("field", name)
-        return value
-
-
-def _is_name(value: object) -> bool:
-    """Printable, without spaces or control characters: it ends up in terminals and headers."""
-    return (
-        type(value) is str
-        and 0 < len(value) <= limits.MAX_NAME
-        and value.isprintable()
-        and " " not in value
-    )
-
-
-def _route_out(route: Route) -> list[Any]:
-    if isinstance(route, Direct):
-        return [ipaddress.ip_address(route.host).packed, route.port]
-    return [route.farm]
-
-
-def _route_in(value: object) -> Route:
-    match value:
-        case [bytes() as farm] if len(farm) == 32:
-            return Relayed(farm)
-        case [bytes() as packed, int() as port] if len(packed) in (4, 16) and port is not True:
-            if 0 < port < 65536:
-                return Direct(str(ipaddress.ip_address(packed)), port)
-    raise BadRecord("field", "r")
 
 
 __all__ = [

@@ -177,9 +177,9 @@ class End(asyncio.BufferedProtocol):
         return self._exchange.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.forward(bytes(self._exchange.buffer[:nbytes]))
+        self.forward(self._exchange.buffer[:nbytes])
 
-    def forward(self, data: bytes) -> None:
+    def forward(self, data: bytes | memoryview) -> None:
         """Pass on what arrived."""
         call, other, onward = self._call, self._other, self._onward
         if call is None or other is None or onward is None:
@@ -192,8 +192,15 @@ class End(asyncio.BufferedProtocol):
         if call.carried > self._exchange.terms.call_bytes:
             self._exchange.hang_up(call, "bytes")
         elif not other._transport.is_closing():
-            other._transport.write(data)
+            other._take(data)
             other._note(call, onward)
+
+    def _take(self, data: bytes | memoryview) -> None:
+        """Send what the system takes at once; only the rest is copied, and waits here."""
+        transport = self._transport
+        sent = 0 if transport.get_write_buffer_size() else sockets.send(transport, data)
+        if sent < len(data):
+            transport.write(bytes(data[sent:]))
 
     def _note(self, call: Call, inward: Flow) -> None:
         size = self._transport.get_write_buffer_size()

@@ -45,7 +45,7 @@ class Exchange:
         self.identity = identity
         self.terms = terms
         self.clock = clock
-        self.buffer = memoryview(bytearray(limits.SPLICE_CHUNK))  # one for all: reads are copied on
+        self.buffer = memoryview(bytearray(limits.SPLICE_CHUNK))  # one for all: sent on at once
         self.counts: Counter[str] = Counter()  # why connections were dropped or refused
         self.board = Switchboard(
             terms, patience, lambda: os.urandom(wire.TOKEN).hex(), files=files, capped=capped

@@ -106,6 +106,30 @@ async def test_the_fallback_server_does_it_when_nobody_on_the_mesh_can(first):
             assert (await mesh.speak("Good day"))[:4] == b"RIFF"
 
 
+async def test_a_mesh_that_nobody_answered_is_joined_once_somebody_does(tmp_path, monkeypatch):
+    """An application that was started before the nodes were."""
+    monkeypatch.setattr("privox_dht.mesh.RETRY_FIRST", 0.05)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    plain = SpeechServer(Producer([EchoSpeaker()], 1), host=HOST, tls=None)
+    async with plain as server:
+        url = f"http://{HOST}:{server.port}"
+        async with Mesh.join([f"{HOST}:{port}"], timeout=0.3, fallback=url) as mesh:
+            assert (await mesh.speech("Good day")).route == f"fallback {url}"
+            with pytest.raises(NotJoined, match=f"{HOST}:{port}"):
+                await mesh.producers()
+            told = NodeConfig(
+                tmp_path, port=port, host=HOST, services=tuple(parse_services(["tts/cpu/echo"]))
+            )
+            async with Node(told) as node, asyncio.timeout(20):
+                while mesh.not_joined is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                await node.announcer.announce()
+                done = await mesh.speech("Good day", model="echo")
+                assert done.route == f"direct {HOST}:{port}"
+
+
 async def test_without_a_fallback_nobody_to_join_through_is_said_with_who_was_tried():
     with pytest.raises(NotJoined, match=f"{HOST}:9"):
         async with Mesh.join([f"{HOST}:9"], timeout=0.3):

@@ -87,9 +87,9 @@ async def test_the_answer_to_a_call_names_its_limits() -> None:
 
 
 async def test_a_call_may_carry_no_more_than_the_terms_say() -> None:
-    terms = FarmTerms(call_bytes=100_000)
+    terms = FarmTerms(call_bytes=1_000_000)
     async with serving() as served, farm_of(FARM, terms=terms) as farm, parked(served, farm, FARM):
         with pytest.raises(aiohttp.ClientError):
-            await get(relayed(farm, served, "/zeros/1000000"))
+            await get(relayed(farm, served, "/zeros/10000000"))
         await until(lambda: farm.stats()["calls"] == 0)
         assert farm.stats()["dropped"] == {"bytes": 2}

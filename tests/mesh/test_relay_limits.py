@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import aiohttp
 import pytest
@@ -45,6 +46,31 @@ async def test_a_farm_holds_one_chunk_for_a_reader_that_does_not_read() -> None:
         for raw in (control, line, call):
             raw.close()
         await until(lambda: farm.held == 0)
+
+
+async def test_what_waits_for_a_slow_reader_is_its_own_while_others_are_served() -> None:
+    """All calls are read into one buffer: what waits in it must not become somebody else's."""
+    me = Identity.generate()
+    async with farm_of(FARM) as farm:
+        control, lines = await bare_producer(farm, FARM, me, 3)
+        calls = [await connect(farm) for _ in lines]
+        for number, call in enumerate(calls):
+            call.say(call_to(me) + bytes([number]))
+            assert (await call.head()).startswith(b"HTTP/1.1 200")
+            call.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        sent = {}
+        for line in lines:
+            (number,) = await line.reader.readexactly(1)
+            sent[number] = os.urandom(20_000_000)
+            line.say(sent[number])
+            line.writer.write_eof()
+        await until(lambda: farm.held > 0)
+        for call in calls:
+            call.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        got = await asyncio.gather(*(call.over() for call in calls))
+        assert [got[number] == sent[number] for number in range(3)] == [True] * 3
+        for raw in (control, *lines, *calls):
+            raw.close()
 
 
 async def test_readers_that_together_make_a_farm_hold_too_much_lose_their_calls() -> None:

@@ -91,6 +91,20 @@ def test_nothing_a_stranger_signs_with_raises(
     assert not identity.verify(public, signature, message) or len(signature) == 64
 
 
+def test_who_signs_and_who_checks_agree_with_the_tls_library() -> None:
+    theirs = Ed25519PrivateKey.from_private_bytes(b"a" * 32)
+    assert ALICE.public == theirs.public_key().public_bytes_raw()
+    assert ALICE.sign(b"word") == theirs.sign(b"word")
+    theirs.public_key().verify(ALICE.sign(b"word"), b"word")
+
+
+@pytest.mark.parametrize("public", [bytes(32), b"\x01" + bytes(31)])
+def test_a_key_that_would_hold_for_every_message_is_nobodys(public: bytes) -> None:
+    """With such a point of small order a signature of zeros passes checks that do not look."""
+    assert not identity.verify(public, public + bytes(32), b"word")
+    assert not identity.verify(public, bytes(64), b"word")
+
+
 # -- certificates ----------------------------------------------------------------------------------
 
 

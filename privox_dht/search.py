@@ -1,0 +1,57 @@
+"""Who could do what is wished: the records of both backends, looked up side by side.
+
+all of the service -> whoever fits among them, else under the narrower keys too
+one backend found  -> the other has a moment more: where a key is held by nobody and a node has just
+                      vanished, only its silence says so, and that takes seconds
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from privox_dht import limits
+from privox_dht.pick import Wish, fits
+from privox_dht.records import Record, newest
+
+
+class Directory(Protocol):
+    """What a search needs of the DHT, and the ways to a producer."""
+
+    async def find(
+        self, kind: str, backend: str = "", *narrower: str, want: int = ..., fresh: bool = ...
+    ) -> list[Record]: ...
+
+    async def find_farm(self, public: bytes) -> Record | None: ...
+
+
+async def search(
+    directory: Directory, wish: Wish, want: int = limits.FIND_WANT, *, fresh: bool = False
+) -> list[Record]:
+    """Who offers the service; under its narrower keys too when none of the first lot fits."""
+    found: list[Record] = []
+    for words in wish.searches:
+        looking = [
+            asyncio.ensure_future(
+                directory.find(wish.service, backend, *words, want=want, fresh=fresh)
+            )
+            for backend in wish.backends
+        ]
+        try:
+            found += await _gathered(looking, wish)
+        finally:
+            for look in looking:  # the walk behind a look-up goes on, and its answer is kept
+                look.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
+        if any(fits(record, wish) for record in found):
+            break
+    return newest(found)
+
+
+async def _gathered(looking: Sequence[asyncio.Future[list[Record]]], wish: Wish) -> list[Record]:
+    done, late = await asyncio.wait(looking, return_when=asyncio.FIRST_COMPLETED)
+    if late:
+        enough = any(fits(record, wish) for look in done for record in look.result())
+        done |= (await asyncio.wait(late, timeout=limits.BACKEND_GRACE if enough else None))[0]
+    return [record for look in looking if look in done for record in look.result()]
