@@ -18,6 +18,7 @@ import math
 import os
 import random
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -32,6 +33,7 @@ from privox_dht import limits  # noqa: E402
 
 KIND = "stt"
 NEIGHBOURS = 3  # nodes anybody joins through
+HOUR = 60  # looks after which it is told how far it is
 
 
 @dataclass
@@ -134,6 +136,8 @@ class Churn:
         for _ in range(int(seconds / every)):
             await asyncio.sleep(every)
             await self.look(seen)
+            if len(seen.found) % HOUR == 0:
+                print(f"{time.process_time():7.0f} s of processor: {seen.row()}", file=sys.stderr)
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

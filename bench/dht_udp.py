@@ -40,7 +40,7 @@ from privox_dht.records import Direct, Record, sign  # noqa: E402
 HOST = "127.0.0.1"
 FIRST_PORT = 21_000  # stock does not tell which port it got
 PAUSE = 20.0  # seconds after joining: what was begun has ended, and a round of upkeep has passed
-GETS = 300
+GETS, ROUNDS = 300, 5
 WARM = 10  # nodes built and taken down before anything is measured
 RPCS = 1_000
 
@@ -178,22 +178,26 @@ async def bare(world: Any, nodes: list[Any], rng: random.Random) -> float:
 
 
 async def series(world: Any, nodes: list[Any], rng: random.Random, call: Any) -> dict[str, Any]:
-    """Many calls one after the other: what each took, in time, processor and requests."""
-    times, came = [], 0
-    requests, busy = world.count(nodes), time.process_time()
-    for number in range(GETS):
-        began = time.perf_counter()
-        came += await call(rng.choice(nodes), f"k{number}")
-        times.append(time.perf_counter() - began)
-    await asyncio.sleep(0.2)
-    busy, requests = time.process_time() - busy, world.count(nodes) - requests
+    """Many calls one after the other: what each took, in time, processor and requests. The
+    processor time is that of the best round, since others use this machine too."""
+    times, came, first, cheapest = [], 0, world.count(nodes), float("inf")
+    for round_ in range(ROUNDS):
+        requests, busy = world.count(nodes), time.process_time()
+        for number in range(round_, GETS, ROUNDS):
+            began = time.perf_counter()
+            came += await call(rng.choice(nodes), f"k{number}")
+            times.append(time.perf_counter() - began)
+        await asyncio.sleep(0.2)
+        busy, requests = time.process_time() - busy, world.count(nodes) - requests
+        cheapest = min(cheapest, busy / max(1, requests))
+    requests = world.count(nodes) - first
     times.sort()
     return {
         "ok": round(came / GETS, 3),
         "p50_ms": round(times[len(times) // 2] * 1e3, 2),
         "p95_ms": round(times[int(len(times) * 0.95)] * 1e3, 2),
         "rpcs": round(requests / GETS, 1),
-        "cpu_us_per_rpc": round(busy / max(1, requests) * 1e6, 1),
+        "cpu_us_per_rpc": round(cheapest * 1e6, 1),
     }
 
 

@@ -24,6 +24,7 @@ from nodes.demo import RunningNode
 from nodes.engines import make_engine
 from privox_dht import Mesh
 from privox_dht.audio import decode, wav
+from privox_dht.caller import Caller
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
 HOST, FAR = "127.0.0.1", "127.0.0.2"
@@ -62,11 +63,8 @@ def _nodes(folder: Path, stack: contextlib.ExitStack) -> list[RunningNode]:
 async def _small(rounds: int, neighbour: str, port: int, echo: RunningNode) -> list[Row]:
     body = wav(bytes(2 * 16_000), 16_000)
     async with Mesh.join([neighbour]) as mesh, aiohttp.ClientSession() as session:
-        far = Mesh(mesh.dht, mesh.client)
-        from privox_dht.caller import Caller
-
         mesh.caller = Caller(mesh.dht, allow=lambda host: host == HOST)
-        far.caller = Caller(mesh.dht, allow=lambda host: host == FAR)
+        far = Mesh(mesh.dht, mesh.client, Caller(mesh.dht, allow=lambda host: host == FAR))
 
         async def ours() -> None:
             assert await mesh.transcribe(body, model="echo") == "1.00 seconds of sound"

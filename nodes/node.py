@@ -20,6 +20,7 @@ from nodes.config import NodeConfig
 from nodes.farms import farm_record, known_farms
 from nodes.folder import owned
 from nodes.producer import Producer
+from nodes.reporting import report
 from nodes.routes import routes
 from nodes.serving import records_of, started_engines
 from nodes.standing import Standing
@@ -87,6 +88,7 @@ class Node:
         if engines:
             self._spawn("parking", self._park())
         self._spawn("standing", self.standing.keep())
+        self._spawn("reporting", report(self.dht.stats))
         self.announcer = await enter(  # left first: who is withdrawn is not called any more
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )

@@ -2,7 +2,7 @@
 
 loop.time()  stands still while there is work and jumps to the next timer when there is none
 Air          delivers datagrams after a delay that is fixed for each pair of addresses, unless
-             they are lost or one of the two is dead
+             they are lost, one of the two is dead, or the sender says more than a machine can
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import selectors
 import zlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 Address = tuple[str, int]
@@ -22,6 +23,8 @@ SIGMA = 0.55  # of the logarithm: one pair in twenty takes longer than 0.22 s
 DELAYS = 4096  # different delays there are
 LARGEST = 65_507  # bytes of payload a UDP datagram may have
 EPHEMERAL = 40_000  # the first port given to a socket that asks for any
+UPLINK = 1000  # datagrams a machine sends in a second; it is a second's work for stock kademlia
+STORM = 1_000_000  # timers and datagrams under way: more than any mesh here needs, a GB
 
 
 class Air:
@@ -31,16 +34,27 @@ class Air:
         self.rng = random.Random(seed)
         self.loss = loss
         self.dead: set[str] = set()  # ip addresses that neither send nor hear
-        self.sent = self.bytes = self.fragmented = 0
+        self.sent = self.bytes = self.fragmented = self.choked = 0
+        self._said: dict[str, int] = {}  # datagrams of each machine in this second
+        self._second = 0
         self._listeners: dict[Address, Any] = {}
         dice = random.Random(seed + 1)
         mu = math.log(MEDIAN_RTT / 2)
         self._delays = [math.exp(dice.gauss(mu, SIGMA)) for _ in range(DELAYS)]
+        self._names: dict[str, tuple[bytes, int]] = {}  # ip: its bytes, the checksum begun with it
 
     def delay(self, one: str, other: str) -> float:
         """Seconds one way, the same both ways."""
-        pair = f"{one} {other}" if one < other else f"{other} {one}"
-        return self._delays[zlib.crc32(pair.encode()) % DELAYS]
+        if one > other:
+            one, other = other, one
+        begun, name = self._name(one)[1], self._name(other)[0]
+        return self._delays[zlib.crc32(name, begun) % DELAYS]
+
+    def _name(self, ip: str) -> tuple[bytes, int]:
+        known = self._names.get(ip)
+        if known is None:
+            known = self._names[ip] = (ip.encode(), zlib.crc32(f"{ip} ".encode()))
+        return known
 
     def listen(self, address: Address, protocol: Any, loop: VirtualLoop) -> Transport:
         if not address[1]:
@@ -64,7 +78,13 @@ class Air:
             return
         if self.loss and self.rng.random() < self.loss:
             return
-        loop.call_later(self.delay(source[0], target[0]), self._deliver, data, source, target)
+        if self._second != int(loop.now):
+            self._second, self._said = int(loop.now), {}
+        said = self._said[source[0]] = self._said.get(source[0], 0) + 1
+        if said > UPLINK:
+            self.choked += 1
+            return
+        loop.later(self.delay(source[0], target[0]), self._deliver, (data, source, target))
 
     def _deliver(self, data: bytes, source: Address, target: Address) -> None:
         listener = self._listeners.get(target)
@@ -95,45 +115,71 @@ class Transport(asyncio.DatagramTransport):
         return self.address if name == "sockname" else default
 
 
-class _Selector(selectors.BaseSelector):
-    """Waits for nothing: moves the clock on instead."""
+class Timer:
+    """What `call_later` gives back: asyncio's own carries a context, which nobody here looks at."""
 
-    def __init__(self) -> None:
-        self._real = selectors.DefaultSelector()
-        self.loop: VirtualLoop | None = None
+    __slots__ = ("_args", "_callback", "_when")
 
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise RuntimeError("nothing is left to happen: something waits for ever")
-        if timeout > 0 and self.loop is not None:
-            self.loop.now += timeout
-        return []
+    def __init__(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._when, self._callback, self._args = when, callback, args
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._real.register(fileobj, events, data)
+    def __call__(self) -> None:
+        if self._callback is not None:
+            self._callback(*self._args)
 
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._real.unregister(fileobj)
+    def cancel(self) -> None:
+        self._callback, self._args = None, ()
 
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._real.get_map()
+    def cancelled(self) -> bool:
+        return self._callback is None
 
-    def close(self) -> None:
-        self._real.close()
+    def when(self) -> float:
+        return self._when
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """asyncio's own loop, with another clock and other sockets."""
+    """asyncio's own loop, with another clock and other sockets. Who is due at the same time comes
+    in the order in which it was asked for."""
 
     def __init__(self, air: Air) -> None:
         self.now = 0.0
         self.air = air
-        selector = _Selector()
-        super().__init__(selector)
-        selector.loop = self
+        self._number = count()
+        self._due: list[tuple[float, int, Callable[..., Any], tuple[Any, ...]]] = []  # a heap
+        super().__init__()
 
     def time(self) -> float:
         return self.now
+
+    def later(self, delay: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """`call_later` for what is never cancelled."""
+        heappush(self._due, (self.now + delay, next(self._number), callback, args))
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        return self.call_at(self.now + delay, callback, *args)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        timer = Timer(when, callback, args)
+        heappush(self._due, (when, next(self._number), timer, ()))
+        return timer
+
+    def _run_once(self) -> None:
+        """What is due, moment after moment, until something is ready; then that."""
+        ready, due = self._ready, self._due
+        while not ready and not self._stopping:
+            if not due:
+                raise RuntimeError("nothing is left to happen: something waits for ever")
+            if len(due) > STORM:
+                raise RuntimeError("a storm: what is sent draws more than itself in answer")
+            self.now, _, callback, args = heappop(due)
+            try:
+                callback(*args)
+            except Exception as exc:
+                self.call_exception_handler({"message": f"in {callback!r}", "exception": exc})
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     async def create_datagram_endpoint(
         self, factory: Any, local_addr: Any = None, **more: Any

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from functools import lru_cache
+from typing import cast
 
 Address = tuple[str, int]  # an IPv4 or IPv6 literal and a port
 
@@ -47,6 +48,7 @@ _NOT_GLOBAL_6 = tuple(
         ),
     )
 )
+LOOPBACK_6 = bytes(15) + b"\x01"
 _NOBODY_4 = tuple(map(ipaddress.IPv4Network, ("0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
 _SOMEBODY_6 = tuple(map(ipaddress.IPv6Network, ("2000::/3", "fc00::/7", "::1/128")))
 
@@ -103,12 +105,12 @@ def holder_of(ip: str) -> bytes:
     return packed if len(packed) == 4 else packed[:8]
 
 
-@lru_cache(maxsize=8192)
-def source_of(ip: str, port: int) -> bytes:
-    """Whose rate a datagram counts towards. On one machine every port is somebody else."""
-    if is_loopback(ip):
-        return holder_of(ip) + port.to_bytes(2, "big")
-    return holder_of(ip)
+def source_of(where: bytes) -> bytes:
+    """Whose rate a datagram from a packed address counts towards: the holder's. On one machine
+    every port is somebody else."""
+    if len(where) == 6:
+        return where if where[0] == 127 else where[:4]
+    return where if where.startswith(LOOPBACK_6) else where[:8]
 
 
 def pack_ip(ip: str) -> bytes:
@@ -138,7 +140,6 @@ def pack_address(ip: str, port: int) -> bytes:
     return pack_ip(ip) + port.to_bytes(2, "big")
 
 
-@lru_cache(maxsize=8192)  # every look-up begins with the addresses of twenty contacts
 def unpack_address(packed: bytes) -> Address:
     """The address of 6 or 18 bytes.
 
@@ -153,6 +154,8 @@ def unpack_address(packed: bytes) -> Address:
 
 def plain(address: tuple[object, ...]) -> Address:
     """A socket's address (two or four items, perhaps with a scope) as literal and port."""
+    if len(address) == 2:
+        return cast(Address, address)
     return str(address[0]).partition("%")[0], int(str(address[1]))
 
 

@@ -124,18 +124,18 @@ class Answers:
         return fields
 
     def _closest(self, request: Request, address: Address, target: bytes, most: int) -> list[Any]:
-        """The contacts closest to a target that the asker can speak to."""
+        """The contacts closest to a target that the asker can speak to; none that was silent when
+        it was last asked."""
         diverse = self._state.diverse
         node, families, here = Node(target), request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:
-            found += table.find_neighbors(node, most << diverse, exclude=request.sender)
-        found = [
-            contact
-            for contact in found
-            if families & (FAMILY_4 if len(contact.packed) == FOUR else FAMILY_6)
-            and (here or not contact.on_loopback)
-        ]
+            some = table.find_neighbors(node, most << diverse, exclude=request.sender)
+            if some and families & (FAMILY_4 if len(some[0].packed) == FOUR else FAMILY_6):
+                found += some  # all of a table are of one family
+        found = [contact for contact in found if not contact.failures]
+        if not here:
+            found = [contact for contact in found if not contact.on_loopback]
         if len(self.tables) > 1:
             found.sort(key=lambda contact: contact.long_id ^ node.long_id)
         return spread(found, most) if diverse else found[:most]

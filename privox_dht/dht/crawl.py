@@ -1,6 +1,6 @@
 """One look-up: walk towards a target, a few requests in flight, each answer acted on at once.
 
-    candidates, closest first -> up to alpha of them asked at a time
+    candidates, closest first -> up to alpha of them asked at a time, more amid silence
     soft timeout              -> the place is free again; a late answer still counts
     answer                    -> closer candidates, a token, records
     first holder              -> a moment's grace for a second one, so that a stale word is noticed
@@ -80,7 +80,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         self._known: set[bytes] = {state.identity.dht_id}
         self._addresses: set[Address] = set()
         self._timers: list[asyncio.TimerHandle] = []
-        self._answers = 0
+        self._answers = self._silences = 0
 
     def __repr__(self) -> str:
         states = Counter(candidate.state for candidate in self.order)
@@ -158,9 +158,14 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
                 yield candidate
 
     def parallel(self) -> int:
-        """How many may be in flight now: all of the window once an answer has shaped it, if all of
-        them have to be asked anyway."""
-        return self.ksize if not self.want and self._answers else self.alpha
+        """How many may be in flight now: a few while answers still bring closer nodes, one more for
+        each that was silent, and all of the window once its very closest have told of their
+        neighbours, if all of them have to be asked anyway. (All of the window from the first answer
+        on would spend the requests of a walk through 10,000 nodes before it arrives.)"""
+        if not self.want and self._answers and self._arrived():
+            return self.ksize
+        few = self.alpha if self.want else 2 * self.alpha
+        return min(self.ksize, few + self._silences)
 
     def pump(self) -> None:
         """Ask whom there is to ask; end when there is nobody."""
@@ -212,6 +217,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
     def _late(self, candidate: Candidate) -> None:
         if candidate.state == FLYING:
             candidate.state = SLOW
+            self._silences += 1
             self.pump()
 
     def _answered(self, candidate: Candidate, found: Found | None) -> None:

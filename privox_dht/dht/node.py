@@ -20,20 +20,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from privox_dht import limits
-from privox_dht.dht import contacts, sockets, wire
+from privox_dht.dht import contacts, sockets
 from privox_dht.dht.addresses import Address, is_loopback, is_usable
 from privox_dht.dht.answers import Answers
 from privox_dht.dht.hosting import Hosting
 from privox_dht.dht.join import Joiner
+from privox_dht.dht.listening import Listening
 from privox_dht.dht.lookup import Lookups
-from privox_dht.dht.prober import Prober
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Publisher
 from privox_dht.dht.reach import DialBack, Reach
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact
 from privox_dht.dht.upkeep import upkeep
-from privox_dht.errors import ConfigError, NotJoined
+from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record, farm_key, service_key
 from privox_dht.speech import BACKENDS
@@ -72,14 +72,13 @@ class DhtNode:
         self._state = NodeState(identity, network, clock, rng or CHANCE)
         self._state.guest = guest
         self._host, self._wanted_port, self._folder = host, port, state
-        self._protocols: dict[int, MeshProtocol] = {}
-        self._probers: list[Prober] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._answers = Answers(self._state, lambda: self._dial_back)
+        answers = Answers(self._state, lambda: self._dial_back)
+        self._listening = Listening(self._state, answers, self._open, self._spawn)
+        self._protocols = self._listening.protocols
         self._lookups = Lookups(self._state, self._protocols, self._spawn)
         self._joiner = Joiner(self._state, self._protocols, self._spawn)
         self._state.on_public = self._forget_private
-        self.port = 0
 
     def __repr__(self) -> str:
         kind = "guest" if self.guest else "node"
@@ -100,6 +99,11 @@ class DhtNode:
     @functools.cached_property
     def _dial_back(self) -> DialBack:
         return DialBack(self._state, self._protocols, self._spawn)
+
+    @property
+    def port(self) -> int:
+        """Our UDP port; 0 before there is one."""
+        return self._listening.port
 
     @property
     def mesh(self) -> bytes:
@@ -129,12 +133,13 @@ class DhtNode:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._listen()
+            await self._listening.open(self._host, self._wanted_port)
         except BaseException:
-            self._close()
+            self._listening.close()
             raise
+        at_rest = self._listening.rest
         self._spawn(
-            upkeep(self._state, self._protocols, self._lookups, self._at_rest, self.save_contacts)
+            upkeep(self._state, self._protocols, self._lookups, at_rest, self.save_contacts)
         )
         return self
 
@@ -149,57 +154,8 @@ class DhtNode:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._close()
+        self._listening.close()
         await asyncio.sleep(0)  # the loop closes transports in its next round
-
-    def _at_rest(self) -> None:
-        for prober in self._probers:
-            prober.rest()
-        for protocol in self._protocols.values():
-            protocol.rest()
-
-    def _close(self) -> None:
-        for protocol in self._protocols.values():
-            protocol.close()
-        for prober in self._probers:
-            prober.close()
-
-    async def _listen(self) -> None:
-        for try_ in range(sockets.FREE_PORT_TRIES):
-            try:
-                for family, host in sockets.hosts_of(self._host).items():
-                    await self._listen_on(family, host)
-                return
-            except OSError as exc:
-                self._close()
-                for had in (self._protocols, self._probers, self._answers.tables):
-                    had.clear()
-                if self._wanted_port or try_ + 1 == sockets.FREE_PORT_TRIES:
-                    where = f"{self._host or 'any'} UDP port {self._wanted_port}"
-                    why = exc.strerror or exc
-                    raise ConfigError(f"cannot listen on {where}: {why}") from exc
-                self.port = 0
-
-    async def _listen_on(self, family: int, host: str) -> None:
-        port = self.port or self._wanted_port
-        factory = functools.partial(MeshProtocol, self._state, answer=self._answers)
-        try:
-            protocol, self.port = await self._open(factory, host, port)
-        except OSError:
-            if family == wire.FAMILY_6 and self._protocols and not sockets.has_ipv6():
-                return
-            raise
-        self._protocols[family] = protocol
-        self._state.families |= family
-        self._answers.tables.append(protocol.router)
-        prober = Prober(functools.partial(self._open_second, family, host), self._spawn)
-        protocol.newcomer = prober.meet
-        self._probers.append(prober)
-
-    async def _open_second(self, family: int, host: str) -> MeshProtocol:
-        """A socket that only asks, for the table of the first one."""
-        router = self._protocols[family].router
-        return (await self._open(functools.partial(MeshProtocol, self._state, router), host, 0))[0]
 
     async def _open(
         self, factory: Callable[[], MeshProtocol], host: str, port: int

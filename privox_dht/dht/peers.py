@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from privox_dht import limits
-from privox_dht.dht.addresses import pack_address, unpack_ip
+from privox_dht.dht.addresses import Address, pack_address, unpack_address
 from privox_dht.errors import BadMessage
 
 ID = 20  # bytes of a node's id and of a key
@@ -20,16 +20,19 @@ class Peer(NamedTuple):
     """A node as others tell of it: not proven."""
 
     id: bytes
-    ip: str
-    port: int
+    address: Address
 
     @property
-    def address(self) -> tuple[str, int]:
-        return self.ip, self.port
+    def ip(self) -> str:
+        return self.address[0]
+
+    @property
+    def port(self) -> int:
+        return self.address[1]
 
     @property
     def packed(self) -> bytes:
-        return self.id + pack_address(self.ip, self.port)
+        return self.id + pack_address(*self.address)
 
 
 def peer_size(ip: str) -> int:
@@ -39,19 +42,10 @@ def peer_size(ip: str) -> int:
 
 def pack_peers(peers: Iterable[Any]) -> dict[str, bytes]:
     """The fields `n` and `m` of an answer: contacts by family."""
-    four = six = b""
-    for peer in peers:
-        packed = peer.packed
-        if len(packed) == ID + 6:
-            four += packed
-        else:
-            six += packed
-    fields = {}
-    if four:
-        fields["n"] = four
-    if six:
-        fields["m"] = six
-    return fields
+    packed = [peer.packed for peer in peers]
+    four = b"".join([one for one in packed if len(one) == ID + 6])
+    six = b"".join([one for one in packed if len(one) != ID + 6])
+    return {name: some for name, some in (("n", four), ("m", six)) if some}
 
 
 def unpack_peers(packed: Any, octets: int) -> list[Peer]:
@@ -65,12 +59,16 @@ def unpack_peers(packed: Any, octets: int) -> list[Peer]:
         raise BadMessage("shape")
     if len(packed) > size * limits.MAX_CONTACTS_IN_DATAGRAM:
         raise BadMessage("shape")
-    return [_peer(packed[at : at + size]) for at in range(0, len(packed), size)]
+    return [unpack_peer(packed[at : at + size]) for at in range(0, len(packed), size)]
 
 
-@lru_cache(maxsize=4096)  # the same nodes are told of again and again
-def _peer(packed: bytes) -> Peer:
-    port = packed[-2] << 8 | packed[-1]
-    if not port:
+@lru_cache(maxsize=8192)  # every look-up begins with twenty, and is told of them again and again
+def unpack_peer(packed: bytes) -> Peer:
+    """One contact.
+
+    Raises:
+        BadMessage: its port is 0.
+    """
+    if packed.endswith(b"\0\0"):
         raise BadMessage("contact", "port 0")
-    return Peer(packed[:ID], unpack_ip(packed[ID:-2]), port)
+    return Peer(packed[:ID], unpack_address(packed[ID:]))

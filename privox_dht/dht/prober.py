@@ -18,16 +18,16 @@ from privox_dht.dht.addresses import Address
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Spawn
 
-Open = Callable[[], Awaitable[MeshProtocol]]
+Open = Callable[[int, str], Awaitable[MeshProtocol]]
 
 
 class Prober:
     """The second socket of one family."""
 
-    __slots__ = ("_newcomers", "_open", "_opening", "_socket", "_spawn")
+    __slots__ = ("_family", "_host", "_newcomers", "_open", "_opening", "_socket", "_spawn")
 
-    def __init__(self, opened: Open, spawn: Spawn) -> None:
-        self._open, self._spawn = opened, spawn
+    def __init__(self, family: int, host: str, opened: Open, spawn: Spawn) -> None:
+        self._family, self._host, self._open, self._spawn = family, host, opened, spawn
         self._socket: MeshProtocol | None = None
         self._opening: asyncio.Task[None] | None = None
         self._newcomers: list[tuple[bytes, Address]] = []
@@ -43,7 +43,7 @@ class Prober:
 
     async def _start(self) -> None:
         try:
-            self._socket = await self._open()
+            self._socket = await self._open(self._family, self._host)
             for node_id, address in self._newcomers:
                 self._socket.introduce(node_id, address)
         finally:

@@ -72,11 +72,12 @@ class MeshProtocol(AskingProtocol):
     def _asked(self, message: bytes, packed: bytes, address: Address, size: int) -> None:
         state = self.state
         now = self.loop.time()
-        if not state.rates.allow(source_of(*address), now):
+        where = pack_address(*address)
+        if not state.rates.allow(source_of(where), now):
             raise BadMessage("rate")
         request = wire.read_request(wire.unpack(packed))
         state.on_loopback = state.on_loopback or is_loopback(address[0])
-        proven = state.tokens.proves(request.token, pack_address(*address), now)
+        proven = state.tokens.proves(request.token, where, now)
         room = limits.MAX_DATAGRAM if proven else int(size * limits.AMPLIFICATION)
         room = min(room, limits.MAX_DATAGRAM) - HEADER
         assert self.answer is not None
@@ -106,12 +107,11 @@ class MeshProtocol(AskingProtocol):
     def may_introduce(self, node_id: bytes, address: Address) -> bool:
         """Whether there would be a place for a node, and nothing speaks against asking it."""
         where = pack_address(*address)
-        return not (
+        return self.router.has_room(node_id, where) and not (  # mostly it has: first things first
             address in self._introducing
             or address in self.state.reserved
             or len(self._introducing) >= limits.INTRODUCTIONS
             or not self.state.may_contact(address[0])
-            or not self.router.has_room(node_id, where)
             or self.state.failed.holds(where, self.loop.time())
         )
 

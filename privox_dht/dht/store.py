@@ -189,7 +189,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         rows: list[int] = []
         ends = (0, *shelf.edges, len(shelf))
         for start, end in pairwise(ends):
-            if len(rows) < most:
+            if len(rows) < most and start < end:
                 rows += self._rng.sample(range(start, end), min(end - start, most + 2))
         return self._fit(shelf, rows, most, room, now)
 

@@ -19,14 +19,14 @@ from kademlia.node import Node
 from kademlia.routing import RoutingTable
 
 from privox_dht import limits
-from privox_dht.dht.addresses import Address, pack_address, unpack_address
-from privox_dht.dht.peers import ID
+from privox_dht.dht.addresses import LOOPBACK_6, Address, pack_address
+from privox_dht.dht.peers import ID, unpack_peer
 
 BITS = 8 * ID
 DEEPEST = 40  # splits; a mesh that needs more has more nodes than there are people
+ABOVE = [-1 << (BITS - depth) for depth in range(DEEPEST + 1)]  # the bits ids of a bucket share
 RELAXED = 3  # levels for which buckets away from our own id are split too: fewer hops
 NETWORK = {6: 3, 18: 7}  # bytes of a packed address that name its /24 or /56
-LOOPBACK_6 = bytes(15) + b"\x01"
 WAITING = 4  # newcomers that wait for a place in a full bucket
 
 
@@ -75,7 +75,7 @@ class Contact:
 
     @property
     def address(self) -> Address:
-        return unpack_address(self.where)
+        return unpack_peer(self.packed).address
 
     @property
     def ip(self) -> str:
@@ -90,15 +90,16 @@ class MeshBucket:
     """A range of ids and the contacts in it, the longest known first. A list, since it is short:
     kademlia's `KBucket` has two dicts, which take more than the contacts in them."""
 
-    __slots__ = ("ksize", "last_updated", "nodes", "own", "range", "waiting")
+    __slots__ = ("depth", "ksize", "last_updated", "low", "nodes", "own", "waiting")
 
-    def __init__(self, low: int, high: int, own: int) -> None:
-        self.range = (low, high)
+    def __init__(self, low: int, depth: int, own: int) -> None:
+        self.low = low  # the least id in it
+        self.depth = depth  # bits that all ids in it share
         self.own = own  # our own id: the bucket around it is a large one
         self.nodes: list[Contact] = []
         self.waiting: tuple[Contact, ...] = ()  # for a place, the longest first
-        self.ksize = limits.BUCKET if low <= own <= high else limits.FAR_BUCKET
         self.last_updated = 0.0
+        self.ksize = limits.BUCKET if self.holds(own) else limits.FAR_BUCKET
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -109,16 +110,21 @@ class MeshBucket:
                 return contact
         return None
 
-    def depth(self) -> int:
-        """How often the whole range was halved to get here."""
-        return BITS - (self.range[1] - self.range[0]).bit_length()
+    @property
+    def range(self) -> tuple[int, int]:
+        """The least and the greatest id that belong here."""
+        return self.low, self.low + (1 << (BITS - self.depth)) - 1
+
+    def holds(self, long_id: int) -> bool:
+        """Whether an id belongs here."""
+        return (self.low ^ long_id) >> (BITS - self.depth) == 0
 
     def split(self) -> tuple[MeshBucket, MeshBucket]:
-        middle = (self.range[0] + self.range[1]) // 2
-        one = MeshBucket(self.range[0], middle, self.own)
-        two = MeshBucket(middle + 1, self.range[1], self.own)
+        deeper = self.depth + 1
+        one = MeshBucket(self.low, deeper, self.own)
+        two = MeshBucket(self.low | 1 << (BITS - deeper), deeper, self.own)
         for contact in (*self.nodes, *self.waiting):
-            (one if contact.long_id <= middle else two).add_node(contact)
+            (two if two.holds(contact.long_id) else one).add_node(contact)
         one.last_updated = two.last_updated = self.last_updated
         return one, two
 
@@ -173,7 +179,7 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         return f"<MeshTable {len(self)} contacts in {len(self.buckets)} buckets>"
 
     def flush(self) -> None:
-        self.buckets = [MeshBucket(0, 2**BITS - 1, self.node.long_id)]
+        self.buckets = [MeshBucket(0, 0, self.node.long_id)]
         self._lows = [0]
 
     def contacts(self) -> list[Contact]:
@@ -224,7 +230,7 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
 
     def split_bucket(self, index: int) -> None:
         super().split_bucket(index)
-        self._lows.insert(index + 1, self.buckets[index + 1].range[0])
+        self._lows.insert(index + 1, self.buckets[index + 1].low)
 
     def remove_contact(self, node: Any) -> None:
         self._bucket(node.id).remove_node(node)
@@ -235,7 +241,7 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         """The k contacts closest to `node`, closest first. Buckets are aligned ranges of ids, so
         they sort by the least distance in them."""
         wanted, target, from_bytes = k or self.ksize, node.long_id, int.from_bytes
-        order = sorted(self.buckets, key=lambda bucket: _least_distance(bucket.range, target))
+        order = sorted(self.buckets, key=lambda bucket: (bucket.low ^ target) & ABOVE[bucket.depth])
         closest: list[Contact] = []
         for bucket in order:
             some = {from_bytes(c.packed[:ID], "big") ^ target: c for c in bucket.nodes}
@@ -253,9 +259,10 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
             bucket.keep_only(usable)
 
     def stale(self, now: float, most: int) -> list[Contact]:
-        """Contacts not heard of for long, the longest silent first."""
-        silent = [c for c in self.contacts() if now - c.seen > limits.CONTACT_STALE]
-        return sorted(silent, key=lambda contact: contact.seen)[:most]
+        """Contacts to be pinged: those that left a request unanswered, then those not heard of
+        for long, the longest silent first."""
+        silent = [c for c in self.contacts() if c.failures or now - c.seen > limits.CONTACT_STALE]
+        return sorted(silent, key=lambda contact: (not contact.failures, contact.seen))[:most]
 
     def thin_bucket(self, now: float) -> MeshBucket | None:
         """A bucket that no look-up has passed for long, the longest first."""
@@ -272,10 +279,8 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         return bucket
 
     def _may_split(self, bucket: MeshBucket) -> bool:
-        depth = bucket.depth()
-        low, high = bucket.range
-        ours = low <= self.node.long_id <= high
-        return depth < DEEPEST and (ours or depth % RELAXED != 0)
+        depth = bucket.depth
+        return depth < DEEPEST and (depth % RELAXED != 0 or bucket.holds(self.node.long_id))
 
 
 def spread(contacts: Iterable[Any], most: int) -> list[Any]:
@@ -290,8 +295,3 @@ def spread(contacts: Iterable[Any], most: int) -> list[Any]:
             if len(chosen) >= most:
                 break
     return chosen
-
-
-def _least_distance(ids: tuple[int, int], target: int) -> int:
-    low, high = ids
-    return (low ^ target) & ~(high - low)

@@ -1,8 +1,9 @@
 """What a node does while nobody asks: forget, ping the silent, walk where it knows few.
 
 every 15 s: expired records and sequences go
-            -> contacts silent for ten minutes are pinged, those that fail twice go
-            -> a bucket without a look-up for 15 min is walked to
+            -> contacts that were silent when asked, or are for ten minutes, are pinged; those that
+               fail twice go
+            -> a bucket without a look-up for an hour is walked to
             -> answers that somebody used lately are renewed
             -> a node left without contacts pings those it had
 """
@@ -64,9 +65,13 @@ def _lost(protocols: dict[int, MeshProtocol], had: list[Contact]) -> list[Contac
 
 
 def _ping_silent(protocol: MeshProtocol) -> None:
-    now = asyncio.get_running_loop().time()
-    for contact in protocol.router.stale(now, limits.REFRESH_PINGS):
-        protocol.ping(contact.address, lambda contact: None, expected=contact.id)
+    """Ping whoever may be gone, and somebody who is not: if that one is silent too, it is our own
+    network that is gone, and nobody is forgotten for it."""
+    router, now = protocol.router, asyncio.get_running_loop().time()
+    if silent := router.stale(now, limits.REFRESH_PINGS):
+        well = max(router.contacts(), key=lambda contact: contact.seen)
+        for contact in dict.fromkeys([*silent, well]):
+            protocol.ping(contact.address, lambda contact: None, expected=contact.id)
 
 
 async def _walk_thin(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from dht_kit import HOST, mesh_of, node_of, record_of, stranger, until
 
+from privox_dht import limits
 from privox_dht.dht import DhtNode
 from privox_dht.errors import ConfigError, NotJoined
 from privox_dht.identity import Identity
@@ -219,6 +220,29 @@ async def test_a_damaged_contacts_file_is_as_none(tmp_path: Path, content: str) 
     (tmp_path / "contacts.json").write_text(content)
     async with node_of(state=tmp_path) as node:
         assert await node.join([]) == 0
+
+
+async def test_a_vanished_node_that_was_asked_once_is_told_of_no_more_and_soon_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "HARD_TIMEOUT", 0.4)
+    monkeypatch.setattr(limits, "RESEND", (0.1,))
+    monkeypatch.setattr(limits, "REFRESH_EVERY", 2.0)
+    async with mesh_of(4) as nodes:
+        vanished = nodes.pop()
+        there = (HOST, vanished.port)
+        await until(lambda: there in nodes[0].contacts())
+        await vanished.__aexit__(None, None, None)
+        record = record_of(nodes[0].identity, nodes[0].mesh)
+        assert await nodes[0].publish(record) == 3
+        await until(lambda: nodes[0].stats()["unanswered"])
+        assert there in nodes[0].contacts()  # once is no proof: it may have been the network
+        async with node_of(guest=True) as client:
+            await client.join([(HOST, nodes[0].port)])
+            began = time.monotonic()
+            assert await client.find("tts", "gpu") == []
+            assert time.monotonic() - began < limits.HARD_TIMEOUT  # nobody silent was waited for
+        await until(lambda: there not in nodes[0].contacts())
 
 
 async def test_nothing_is_left_of_a_node_that_left() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 
 import pytest
 
+from nodes import reporting
 from nodes.config import NodeConfig
 from nodes.node import Node
 from nodes.services import parse_services
@@ -56,6 +58,22 @@ async def test_a_farm_that_nobody_can_reach_says_so_loudly(tmp_path, caplog):
         async with farm as node:
             await node.standing.joined.wait()
             await until(lambda: "NOBODY CAN REACH THIS FARM" in caplog.text)
+
+
+async def test_a_node_logs_its_directory_and_what_it_dropped_and_why(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(reporting, "FIRST", 0.05)
+    monkeypatch.setattr(reporting, "EVERY", 0.05)
+    async with (
+        running(tmp_path / "first") as first,
+        running(tmp_path / "second", "tts/cpu/echo", neighbour=first.dht.port),
+    ):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(b"nothing that a mesh would say", (HOST, first.dht.port))
+        await until(lambda: "1 records held" in caplog.text)
+        await until(lambda: "dropped: version 1" in caplog.text)
+    line = next(r for r in caplog.records if "1 records held" in r.getMessage())
+    assert line.fields["event"] == "directory" and line.fields["contacts"] == 1
 
 
 async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(tmp_path, monkeypatch):

@@ -65,5 +65,7 @@ def test_one_owner_is_one_network_and_one_source() -> None:
 
 def test_on_one_machine_every_port_is_another_source() -> None:
     assert is_loopback("127.9.9.9") and is_loopback("::1") and not is_loopback("10.0.0.1")
-    assert source_of("127.0.0.1", 1) != source_of("127.0.0.1", 2)
-    assert source_of("1.2.3.4", 1) == source_of("1.2.3.4", 2)
+    assert source_of(pack_address("127.0.0.1", 1)) != source_of(pack_address("127.0.0.1", 2))
+    assert source_of(pack_address("1.2.3.4", 1)) == source_of(pack_address("1.2.3.4", 2))
+    assert source_of(pack_address("::1", 1)) != source_of(pack_address("::1", 2))
+    assert source_of(pack_address("2a00::1", 1)) == source_of(pack_address("2a00::2", 2))

@@ -134,6 +134,19 @@ def test_the_stale_are_told_longest_silent_first() -> None:
     assert [c.seen for c in stale] == [971.0, 972.0, 973.0, 974.0, 975.0]
 
 
+def test_whoever_left_a_request_unanswered_is_asked_again_before_the_stale() -> None:
+    rng = random.Random(11)
+    known = table()
+    for n in range(10):
+        some = contact(rng, n)
+        some.seen = 1_000.0 + n
+        known.add_contact(some)
+    known.contacts()[4].failures = 1
+    assert known.stale(1_010.0, 5) == [known.contacts()[4]]
+    later = known.stale(1_010.0 + limits.CONTACT_STALE, 5)
+    assert len(later) == 5 and later[0] is known.contacts()[4]
+
+
 def test_a_bucket_without_lookups_is_the_one_to_walk_to() -> None:
     known = table()
     assert known.thin_bucket(limits.BUCKET_STALE + 1) is known.buckets[0]

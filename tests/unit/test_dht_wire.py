@@ -128,7 +128,7 @@ def test_padding_brings_a_request_to_its_size_and_never_past_a_datagram(
 
 
 def test_contacts_of_both_families_survive_packing() -> None:
-    peers = [Peer(bytes([n]) * 20, "10.0.0.1" if n % 2 else "2a00::1", n + 1) for n in range(6)]
+    peers = [Peer(bytes([n]) * 20, ("10.0.0.1" if n % 2 else "2a00::1", n + 1)) for n in range(6)]
     found = wire.read_found(pack_peers(peers))
     assert sorted(found.peers) == sorted(peers)
 

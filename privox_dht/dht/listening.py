@@ -1,0 +1,88 @@
+"""The sockets of one node: one for each address family, and one more while newcomers are pinged.
+
+open  -> every address of the host, all families on one port; another free one where it is in use
+close -> whoever waits is told that nothing came
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+
+from privox_dht.dht import sockets, wire
+from privox_dht.dht.answers import Answers
+from privox_dht.dht.prober import Prober
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht.publish import Spawn
+from privox_dht.dht.state import NodeState
+from privox_dht.errors import ConfigError
+
+Factory = Callable[[], MeshProtocol]
+Open = Callable[[Factory, str, int], Awaitable[tuple[MeshProtocol, int]]]
+
+
+class Listening:
+    """Where one node can be spoken to."""
+
+    __slots__ = ("_answers", "_open", "_probers", "_spawn", "_state", "port", "protocols")
+
+    def __init__(self, state: NodeState, answers: Answers, opened: Open, spawn: Spawn) -> None:
+        self._state, self._answers, self._open, self._spawn = state, answers, opened, spawn
+        self.protocols: dict[int, MeshProtocol] = {}  # by family
+        self._probers: list[Prober] = []
+        self.port = 0  # ours, once we have one
+
+    async def open(self, host: str | None, wanted_port: int) -> None:
+        """Listen on a host, at this port or at any.
+
+        Raises:
+            ConfigError: it cannot be had.
+        """
+        for try_ in range(sockets.FREE_PORT_TRIES):
+            try:
+                for family, address in sockets.hosts_of(host).items():
+                    await self._open_first(family, address, self.port or wanted_port)
+                return
+            except OSError as exc:
+                self.close()
+                for had in (self.protocols, self._probers, self._answers.tables):
+                    had.clear()
+                if wanted_port or try_ + 1 == sockets.FREE_PORT_TRIES:
+                    where = f"{host or 'any'} UDP port {wanted_port}"
+                    why = exc.strerror or exc
+                    raise ConfigError(f"cannot listen on {where}: {why}") from exc
+                self.port = 0
+
+    async def _open_first(self, family: int, host: str, port: int) -> None:
+        factory = functools.partial(MeshProtocol, self._state, answer=self._answers)
+        try:
+            protocol, self.port = await self._open(factory, host, port)
+        except OSError:
+            if family == wire.FAMILY_6 and self.protocols and not sockets.has_ipv6():
+                return
+            raise
+        self.protocols[family] = protocol
+        self._state.families |= family
+        self._answers.tables.append(protocol.router)
+        prober = Prober(family, host, self._open_second, self._spawn)
+        protocol.newcomer = prober.meet
+        self._probers.append(prober)
+
+    async def _open_second(self, family: int, host: str) -> MeshProtocol:
+        """A socket that only asks, for the table of the first one."""
+        router = self.protocols[family].router
+        return (await self._open(functools.partial(MeshProtocol, self._state, router), host, 0))[0]
+
+    def rest(self) -> None:
+        """Close what is not needed just now, and give back the room that a burst took."""
+        for prober in self._probers:
+            prober.rest()
+        for protocol in self.protocols.values():
+            protocol.rest()
+
+    def close(self) -> None:
+        """Close every socket."""
+        for protocol in self.protocols.values():
+            protocol.close()
+        for prober in self._probers:
+            prober.close()
