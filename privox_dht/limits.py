@@ -114,6 +114,7 @@ FIRST_RTT, FIRST_SPREAD = 0.15, 0.08  # seconds; what is believed before anythin
 HOLDERS = 2  # holders that must have answered before a look-up believes it has seen enough
 GRACE = 0.04  # seconds a look-up with one holder's answer waits for a second one's ...
 GRACE_FEW = 0.1  # ... and if that one holds fewer than are wanted
+GRACE_ALONE = 0.25  # seconds more while the very closest have not answered: a liar's word comes early
 AGREEMENT = 0.8  # share of the fullest holder's records that another must hold to confirm it
 QUORUM = 2  # one over the share of the closest nodes that must confirm before publish returns
 PAGES = 24  # further requests one look-up may send to holders for more records

@@ -21,6 +21,8 @@ from privox_dht.dht.addresses import Address, pack_address
 from privox_dht.dht.wire import HELD, Request
 from privox_dht.records import Record, service_key
 
+AGAIN = 200  # look-ups after which the producers announce again: their records live for two minutes
+
 Answerer = Callable[[Request, Address, bool, int], Any]
 
 
@@ -182,13 +184,14 @@ def liars(nodes: int, share: float, looks: int, seed: int = 7) -> tuple[int, int
             for socket in every[number]._protocols.values():
                 socket.answer = Liar(socket.answer, old, rng)
         new = {}
-        for number in range(10):
-            new[f"service{number}"] = record_of(honest[number], f"service{number}")
-            await honest[number].publish(new[f"service{number}"])
-        await asyncio.sleep(2)
         found = newest = believed = 0
         for at in range(looks):
             kind = f"service{at % 10}"
+            if at % AGAIN == 0:
+                for number in range(10):
+                    new[f"service{number}"] = record_of(honest[number], f"service{number}")
+                    await honest[number].publish(new[f"service{number}"])
+                await asyncio.sleep(2)
             records = await rng.choice(honest).find(kind, "cpu", fresh=True)
             found += any(r.publisher == new[kind].publisher for r in records)
             newest += new[kind] in records

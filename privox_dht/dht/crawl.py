@@ -3,7 +3,8 @@
     candidates, closest first -> up to alpha of them asked at a time, more amid silence
     soft timeout              -> the place is free again; a late answer still counts
     answer                    -> closer candidates, a token, records
-    first holder              -> a moment's grace for a second one, so that a stale word is noticed
+    first holder              -> a moment's grace for a second one, so that a stale word is noticed;
+                                 longer on the way, where nobody has a reason to hold anything
 
 It ends when the closest k have answered (or are silent), when enough was found, after so many
 requests, or when its time is up; whatever strangers answer.
@@ -81,6 +82,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         self._addresses: set[Address] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._answers = self._silences = 0
+        self._waited = False  # whether the first holder was given its grace, and is still alone
 
     def __repr__(self) -> str:
         states = Counter(candidate.state for candidate in self.order)
@@ -269,23 +271,32 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             return
         if self.want > limits.FIND_WANT and not self._arrived():
             return  # everybody is wanted: who is passed on the way may hold but a part
-        if self._voices() >= limits.HOLDERS:
+        if self._voices() >= limits.HOLDERS or (self._waited and self._arrived()):
             self.end()
         elif candidate is self.holders[0]:
             few = candidate.count < self.want  # it may have come lately, and hold but a part
-            self._timers.append(
-                self.loop.call_later(limits.GRACE_FEW if few else limits.GRACE, self.end)
-            )
+            grace = limits.GRACE_FEW if few else limits.GRACE
+            self._timers.append(self.loop.call_later(grace, self._alone))
+
+    def _alone(self) -> None:
+        """The one holder had its grace. Its word will do if the walk has arrived: on the way there
+        it may be an old one, told again by somebody who lies. It has a longer grace otherwise."""
+        if self._arrived() or (self._waited and self._voices()):
+            self.end()
+        elif not self._waited:
+            self._waited = True
+            self._timers.append(self.loop.call_later(limits.GRACE_ALONE, self._alone))
 
     def _arrived(self) -> bool:
         """Whether the very closest have answered."""
         return all(candidate.state == ANSWERED for candidate in self.window()[: self.alpha])
 
     def _voices(self) -> int:
-        """How many holders agree on how much there is. One that came lately holds only a part, and
-        in a public mesh those of one network may be one liar."""
-        most = max(holder.count for holder in self.holders)
-        full = [h for h in self.holders if h.count >= most * limits.AGREEMENT]
+        """How many holders agree on how much there is. One that came lately holds only a part, one
+        outside of the window has no reason to hold anything, and in a public mesh those of one
+        network may be one liar."""
+        most, window = max(holder.count for holder in self.holders), self.window()
+        full = [h for h in self.holders if h.count >= most * limits.AGREEMENT and h in window]
         if self.state.diverse:
             return len({network_of(holder.address[0]) for holder in full})
         return len(full)
