@@ -7,11 +7,14 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import Address, is_literal
 from privox_dht.errors import ConfigError
 
 FREE_PORT_TRIES = 16  # times another free port is taken when the other family has it in use
+LONGEST_READ = limits.MAX_DATAGRAM + 1  # bytes; asyncio would make, and shrink, a buffer of 256 KiB
+# for each datagram, which costs more than the system call. One byte more shows what is too long
 RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: a burst of 800 datagrams waits its turn
 
 
@@ -49,7 +52,9 @@ async def open_udp(factory: Callable[[], Any], host: str, port: int) -> tuple[An
     except OSError:
         sock.close()
         raise
-    _, protocol = await loop.create_datagram_endpoint(factory, sock=sock)
+    transport, protocol = await loop.create_datagram_endpoint(factory, sock=sock)
+    if hasattr(transport, "max_size"):
+        transport.max_size = LONGEST_READ
     return protocol, int(sock.getsockname()[1])
 
 
