@@ -161,7 +161,7 @@ class DhtNode:
         self, factory: Callable[[], MeshProtocol], host: str, port: int
     ) -> tuple[MeshProtocol, int]:
         """Where sockets come from; a simulation has its own."""
-        return await sockets.open_udp(factory, host, port)
+        return sockets.open_udp(factory, host, port)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that ends with this node at the latest."""
