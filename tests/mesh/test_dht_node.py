@@ -225,24 +225,42 @@ async def test_a_damaged_contacts_file_is_as_none(tmp_path: Path, content: str) 
 async def test_a_vanished_node_that_was_asked_once_is_told_of_no_more_and_soon_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "HARD_TIMEOUT", 0.4)
-    monkeypatch.setattr(limits, "RESEND", (0.1,))
-    monkeypatch.setattr(limits, "REFRESH_EVERY", 2.0)
+    """Every node has asked it: one that has not would tell of it, and a look-up would then wait
+    for it as long as the soft timeout is."""
+    monkeypatch.setattr(limits, "REFRESH_EVERY", 0.5)
     async with mesh_of(4) as nodes:
         vanished = nodes.pop()
         there = (HOST, vanished.port)
-        await until(lambda: there in nodes[0].contacts())
+        await until(lambda: all(there in node.contacts() for node in nodes))
         await vanished.__aexit__(None, None, None)
-        record = record_of(nodes[0].identity, nodes[0].mesh)
-        assert await nodes[0].publish(record) == 3
-        await until(lambda: nodes[0].stats()["unanswered"])
-        assert there in nodes[0].contacts()  # once is no proof: it may have been the network
-        async with node_of(guest=True) as client:
-            await client.join([(HOST, nodes[0].port)])
-            began = time.monotonic()
-            assert await client.find("tts", "gpu") == []
-            assert time.monotonic() - began < limits.HARD_TIMEOUT  # nobody silent was waited for
-        await until(lambda: there not in nodes[0].contacts())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(there)
+            silent.setblocking(False)
+            records = [record_of(node.identity, node.mesh) for node in nodes]
+            publishing = (node.publish(record) for node, record in zip(nodes, records, strict=True))
+            assert await asyncio.gather(*publishing) == [3, 3, 3]
+            await until(lambda: all(node.stats()["unanswered"] for node in nodes))
+            for node in nodes:
+                assert there in node.contacts()  # once is no proof: it may have been the network
+            async with node_of(guest=True) as client:
+                await client.join([(HOST, nodes[0].port)])
+                began = time.monotonic()
+                assert await client.find("tts", "gpu") == []
+                assert time.monotonic() - began < 0.4
+                asked_by = heard_by(silent)
+                assert asked_by >= {node.port for node in nodes}
+                assert client.port not in asked_by  # nobody told of it
+        await until(lambda: all(there not in node.contacts() for node in nodes))
+
+
+def heard_by(sock: socket.socket) -> set[int]:
+    """The ports from which a socket was sent anything so far."""
+    ports: set[int] = set()
+    while True:
+        try:
+            ports.add(sock.recvfrom(limits.MAX_DATAGRAM)[1][1])
+        except BlockingIOError:
+            return ports
 
 
 async def test_nothing_is_left_of_a_node_that_left() -> None:
