@@ -135,6 +135,7 @@ def unpack_ip(packed: bytes) -> str:
     raise ValueError(f"an address has 4 or 16 bytes, not {len(packed)}")
 
 
+@lru_cache(maxsize=8192)  # for each datagram, several times
 def pack_address(ip: str, port: int) -> bytes:
     """6 or 18 bytes: the address, then the port in network order."""
     return pack_ip(ip) + port.to_bytes(2, "big")

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -145,26 +144,27 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     def window(self) -> list[Candidate]:
         """The k closest that are not silent, at most two of one network among them."""
-        live: Iterator[Candidate] = (some for some in self.order if some.state < SLOW)
-        if self.state.diverse:
-            live = self._apart(live)
-        return list(islice(live, self.ksize))
+        window: list[Candidate] = []
+        crowds: Counter[bytes] | None = Counter() if self.state.diverse else None
+        for candidate in self.order:
+            if candidate.state >= SLOW:
+                continue
+            if crowds is not None:
+                network = network_of(candidate.address[0])
+                crowds[network] += 1
+                if crowds[network] > limits.CONTACTS_PER_NETWORK:
+                    continue
+            window.append(candidate)
+            if len(window) >= self.ksize:
+                break
+        return window
 
-    @staticmethod
-    def _apart(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-        seen: dict[bytes, int] = {}
-        for candidate in candidates:
-            network = network_of(candidate.address[0])
-            seen[network] = seen.get(network, 0) + 1
-            if seen[network] <= limits.CONTACTS_PER_NETWORK:
-                yield candidate
-
-    def parallel(self) -> int:
+    def parallel(self, window: list[Candidate]) -> int:
         """How many may be in flight now: a few while answers still bring closer nodes, one more for
         each that was silent, and all of the window once its very closest have told of their
         neighbours, if all of them have to be asked anyway. (All of the window from the first answer
         on would spend the requests of a walk through 10,000 nodes before it arrives.)"""
-        if not self.want and self._answers and self._arrived():
+        if not self.want and self._answers and self._arrived(window):
             return self.ksize
         few = self.alpha if self.want else 2 * self.alpha
         return min(self.ksize, few + self._silences)
@@ -175,8 +175,8 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             self._advance(self.window())
 
     def _advance(self, window: list[Candidate]) -> None:
-        flying = sum(candidate.state == FLYING for candidate in window)
-        limit = self.parallel()
+        flying = [candidate.state for candidate in window].count(FLYING)
+        limit = self.parallel(window)
         for candidate in window:
             if candidate.state == NEW and flying < limit:
                 if self.requests >= limits.LOOKUP_REQUESTS:
@@ -269,9 +269,10 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """Somebody answered (or never will): is that enough?"""
         if not self.want or not self.holders:
             return
-        if self.want > limits.FIND_WANT and not self._arrived():
+        window = self.window()
+        if self.want > limits.FIND_WANT and not self._arrived(window):
             return  # everybody is wanted: who is passed on the way may hold but a part
-        if self._voices() >= limits.HOLDERS or (self._waited and self._arrived()):
+        if self._voices(window) >= limits.HOLDERS or (self._waited and self._arrived(window)):
             self.end()
         elif candidate is self.holders[0]:
             few = candidate.count < self.want  # it may have come lately, and hold but a part
@@ -281,21 +282,22 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
     def _alone(self) -> None:
         """The one holder had its grace. Its word will do if the walk has arrived: on the way there
         it may be an old one, told again by somebody who lies. It has a longer grace otherwise."""
-        if self._arrived() or (self._waited and self._voices()):
+        window = self.window()
+        if self._arrived(window) or (self._waited and self._voices(window)):
             self.end()
         elif not self._waited:
             self._waited = True
             self._timers.append(self.loop.call_later(limits.GRACE_ALONE, self._alone))
 
-    def _arrived(self) -> bool:
+    def _arrived(self, window: list[Candidate]) -> bool:
         """Whether the very closest have answered."""
-        return all(candidate.state == ANSWERED for candidate in self.window()[: self.alpha])
+        return all(candidate.state == ANSWERED for candidate in window[: self.alpha])
 
-    def _voices(self) -> int:
+    def _voices(self, window: list[Candidate]) -> int:
         """How many holders agree on how much there is. One that came lately holds only a part, one
         outside of the window has no reason to hold anything, and in a public mesh those of one
         network may be one liar."""
-        most, window = max(holder.count for holder in self.holders), self.window()
+        most = max(holder.count for holder in self.holders)
         full = [h for h in self.holders if h.count >= most * limits.AGREEMENT and h in window]
         if self.state.diverse:
             return len({network_of(holder.address[0]) for holder in full})

@@ -67,8 +67,9 @@ class Rates:
         self._full[source] = full if allowed else full - self.each
         for _ in range(2):  # one came, so let up to two go: the oldest, if they are of no more use
             oldest = next(iter(self._full), None)
-            if oldest is not None and (len(self._full) > self._most or self._full[oldest] <= now):
-                del self._full[oldest]
+            if oldest is None or (len(self._full) <= self._most and self._full[oldest] > now):
+                break
+            del self._full[oldest]
         return allowed
 
 

@@ -76,7 +76,8 @@ class MeshProtocol(AskingProtocol):
         if not state.rates.allow(source_of(where), now):
             raise BadMessage("rate")
         request = wire.read_request(wire.unpack(packed))
-        state.on_loopback = state.on_loopback or is_loopback(address[0])
+        if not state.on_loopback:
+            state.on_loopback = is_loopback(address[0])
         proven = state.tokens.proves(request.token, where, now)
         room = limits.MAX_DATAGRAM if proven else int(size * limits.AMPLIFICATION)
         room = min(room, limits.MAX_DATAGRAM) - HEADER

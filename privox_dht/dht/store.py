@@ -190,7 +190,8 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         ends = (0, *shelf.edges, len(shelf))
         for start, end in pairwise(ends):
             if len(rows) < most and start < end:
-                rows += self._rng.sample(range(start, end), min(end - start, most + 2))
+                few = min(end - start, most + 2)
+                rows += self._rng.sample(range(start, end), few) if few > 1 else (start,)
         return self._fit(shelf, rows, most, room, now)
 
     def page(self, key: bytes, start: int, most: int, room: int, now: float) -> list[bytes]:

@@ -193,7 +193,11 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         return self._at(pack_address(*address))
 
     def _at(self, where: bytes) -> Contact | None:
-        return next((contact for contact in self.contacts() if contact.where == where), None)
+        for bucket in self.buckets:
+            for contact in bucket.nodes:
+                if contact.packed.endswith(where):  # all of a table are of one family
+                    return contact
+        return None
 
     def get_bucket_for(self, node: Any) -> int:
         return bisect.bisect_right(self._lows, node.long_id) - 1
@@ -244,13 +248,15 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         order = sorted(self.buckets, key=lambda bucket: (bucket.low ^ target) & ABOVE[bucket.depth])
         closest: list[Contact] = []
         for bucket in order:
-            some = {from_bytes(c.packed[:ID], "big") ^ target: c for c in bucket.nodes}
-            some.pop(0, None)  # the target itself
-            if exclude is not None:
-                some.pop(from_bytes(exclude, "big") ^ target, None)
-            closest += [some[distance] for distance in sorted(some)]
-            if len(closest) >= wanted:
+            if bucket.nodes:  # addresses stand behind the ids, and decide nothing
+                wide = target << 8 * (len(bucket.nodes[0].packed) - ID)
+                closest += sorted(bucket.nodes, key=lambda c: from_bytes(c.packed, "big") ^ wide)
+            if len(closest) >= wanted + 2:
                 break
+        for unwanted in (node.id, exclude):
+            contact = self.get(unwanted) if unwanted is not None else None
+            if contact is not None and contact in closest:
+                closest.remove(contact)
         return closest[:wanted]
 
     def keep_only(self, usable: Callable[[str], bool]) -> None:
