@@ -25,7 +25,7 @@ from sim import attacks, virtual, worlds  # noqa: E402
 from privox_dht import records  # noqa: E402
 from privox_dht.dht import protocol  # noqa: E402
 
-soak = [pytest.mark.soak, pytest.mark.timeout(3600)]
+soak = [pytest.mark.soak, pytest.mark.timeout(3 * 3600)]  # a day of churn takes an hour and a half
 
 
 @pytest.fixture(autouse=True)
