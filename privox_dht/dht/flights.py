@@ -24,6 +24,7 @@ from privox_dht.dht.wire import REQUEST
 from privox_dht.errors import BadMessage
 
 Done = Callable[[Any], None]  # called once, with what was read or None
+AMID_SILENCE = -1  # failures of a contact that was silent while nobody else answered either
 
 
 class Flight:
@@ -209,8 +210,11 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
 
     def _unheard(self, flight: Flight) -> None:
         contact = self._contact(flight)
-        if contact is None or self.state.heard_at < flight.sent:
-            return  # nobody answered meanwhile: it may be our own network that is gone
-        contact.failures += 1
+        if contact is None:
+            return
+        if self.state.heard_at < flight.sent:  # it may be our own network that is gone: it stays,
+            contact.failures = contact.failures or AMID_SILENCE  # is pinged, and told of to nobody
+            return
+        contact.failures = max(contact.failures, 0) + 1
         if contact.failures >= limits.CONTACT_FAILURES:
             self.router.remove_contact(contact)

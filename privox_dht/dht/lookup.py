@@ -6,6 +6,7 @@ find -> an answer younger than ten seconds: as it is
 
 walk -> the holders' random samples; more wanted: pages from the fullest holders, side by side
      -> a key that has split, and still more wanted: its shards
+     -> everybody we know has been silent for a minute: asked again, and not waited for
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from privox_dht.dht.wire import Found
 from privox_dht.records import Record, newest
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]
+SILENT_FOR = 60.0  # seconds; while nobody answers, contacts are waited for that long: most networks
+# that went away are back by then, and whoever is pinged every 15 s has been so three times
 PAGE_ROOM = limits.MAX_DATAGRAM - wire.HEADER - 48  # bytes of records in a page
 
 
@@ -150,12 +153,25 @@ class Lookups:
 
     async def _crawl(self, base: bytes, key: bytes, want: int) -> MeshCrawl:
         crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
+        patience = self._patience()
+        if patience is not None:
+            crawl.loop.call_later(patience, _end_unanswered, crawl)
         await crawl.find()
-        if not crawl.holders and (self._state.reserved or crawl.met_silence):
+        silenced = crawl.met_silence and patience is None
+        if not crawl.holders and (self._state.reserved or silenced):
             self._state.reserved = frozenset()  # then rather ask those too, and the silent again
             crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
             await crawl.find()
         return crawl
+
+    def _patience(self) -> float | None:
+        """Seconds to wait for a first answer, if everybody we know has been silent for long; None
+        if somebody is there."""
+        now = asyncio.get_running_loop().time()
+        contacts = [c for protocol in self._protocols.values() for c in protocol.router.contacts()]
+        if any(not contact.failures or now - contact.seen < SILENT_FOR for contact in contacts):
+            return None
+        return max((self._state.rtt.soft(contact.rtt) for contact in contacts), default=None)
 
     def _take_mine(self, crawl: MeshCrawl, key: bytes, want: int) -> None:
         """What we hold ourselves counts like anybody's."""
@@ -199,3 +215,8 @@ class Lookups:
         )
         if found is not None:
             crawl.take(found.wires)
+
+
+def _end_unanswered(crawl: MeshCrawl) -> None:
+    if not crawl.closest():
+        crawl.end()

@@ -1,8 +1,8 @@
 """What a node does while nobody asks: forget, ping the silent, walk where it knows few.
 
 every 15 s: expired records and sequences go
-            -> contacts that were silent when asked, or are for ten minutes, are pinged; those that
-               fail twice go
+            -> contacts that were silent when asked, or are for ten minutes (the only one there is:
+               for one), are pinged; those that fail twice go
             -> a bucket without a look-up for an hour is walked to
             -> answers that somebody used lately are renewed
             -> a node left without contacts pings those it had
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.crawl import MeshCrawl
-from privox_dht.dht.lookup import Lookups
+from privox_dht.dht.lookup import SILENT_FOR, Lookups
 from privox_dht.dht.peers import ID
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.state import NodeState
@@ -68,7 +68,10 @@ def _ping_silent(protocol: MeshProtocol) -> None:
     """Ping whoever may be gone, and somebody who is not: if that one is silent too, it is our own
     network that is gone, and nobody is forgotten for it."""
     router, now = protocol.router, asyncio.get_running_loop().time()
-    if silent := router.stale(now, limits.REFRESH_PINGS):
+    silent = router.stale(now, limits.REFRESH_PINGS)
+    if len(router) < limits.HOLDERS:  # then whoever we tell of it waits for it
+        silent = [c for c in router.contacts() if c.failures or now - c.seen > SILENT_FOR]
+    if silent:
         well = max(router.contacts(), key=lambda contact: contact.seen)
         for contact in dict.fromkeys([*silent, well]):
             protocol.ping(contact.address, lambda contact: None, expected=contact.id)

@@ -1,0 +1,135 @@
+"""Silence that nobody else's answer explains, in virtual time: is it they who are gone, or is it
+our own network? The first is forgotten or not waited for; from the second we come back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
+from sim import virtual, worlds
+
+from privox_dht import records
+from privox_dht.dht import protocol
+
+MINUTE, HOUR = 60.0, 3600.0  # seconds
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Signatures are hashes here, and Ed25519 again afterwards."""
+    monkeypatch.setattr(protocol, "verify", protocol.verify)
+    monkeypatch.setattr(records, "verify", records.verify)
+    monkeypatch.setattr(worlds, "make_identity", worlds.make_identity)
+    worlds.quick_signatures()
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+async def mesh(world: worlds.Ours, count: int) -> list[worlds.SimNode]:
+    first = await world.start(1, [])
+    nodes = [first, *[await world.start(number, [first.ip]) for number in range(2, count + 1)]]
+    await asyncio.sleep(20.0)  # until all have given one another their proof
+    return nodes
+
+
+async def took(node: worlds.SimNode, kind: str) -> float:
+    """Seconds that a find of what nobody has takes."""
+    began = asyncio.get_running_loop().time()
+    assert await node.find(kind, "cpu", fresh=True) == []
+    return asyncio.get_running_loop().time() - began
+
+
+def test_whoever_is_alone_with_one_that_vanished_waits_for_it_no_longer_than_a_minute() -> None:
+    """Nobody else ever answers, so it may as well be our own network, and it is not forgotten.
+    Every find of what nobody has then took 5 s, for good."""
+    air, world = virtual.Air(1), worlds.Ours(1)
+
+    async def story() -> None:
+        one, other = await mesh(world, 2)
+        air.dead.add(other.ip)
+        assert await took(one, "stt") == pytest.approx(5.0)  # it may be a moment's trouble
+        await asyncio.sleep(1.5 * MINUTE)
+        assert await took(one, "stt") < 1.0
+        client = world.node(3, guest=True)
+        async with client:
+            await client.join([(one.ip, worlds.PORT)])
+            assert await took(client, "stt") < 1.0  # it is not told of the other
+        await asyncio.sleep(HOUR)
+        air.dead.clear()
+        assert await world.put(other, "tts")
+        assert await world.get(one, "tts")  # without a word from anybody
+        await asyncio.sleep(MINUTE)
+        assert [contact.failures for contact in one._contacts()] == [0]
+
+    virtual.run(air, story)
+
+
+def test_a_first_node_that_asks_nobody_tells_of_one_that_vanished_for_a_minute_at_most() -> None:
+    """Whoever is told of it waits for it: one answer is too few for "nothing" to be an answer."""
+    air, world = virtual.Air(2), worlds.Ours(2)
+
+    async def story() -> None:
+        first, other = await mesh(world, 2)
+        air.dead.add(other.ip)
+        await asyncio.sleep(1.5 * MINUTE)
+        async with world.node(3, guest=True) as client:
+            await client.join([(first.ip, worlds.PORT)])
+            assert await took(client, "stt") < 1.0
+
+    virtual.run(air, story)
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["at rest", "looking for somebody"])
+def test_a_node_whose_own_network_was_gone_for_an_hour_is_back_by_itself(busy: bool) -> None:
+    """Everybody was silent, so nobody was gone: all are kept, and asked until they answer."""
+    air, world = virtual.Air(3), worlds.Ours(3)
+
+    async def story() -> None:
+        nodes = await mesh(world, 40)
+        away = nodes[7]
+        await asyncio.sleep(2 * MINUTE)
+        known = set(away.contacts())
+        assert len(known) > 20
+        air.dead.add(away.ip)
+        until = asyncio.get_running_loop().time() + HOUR
+        while asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(45.0)
+            if busy:
+                await took(away, "stt")
+        assert set(away.contacts()) == known
+        if busy:
+            assert await took(away, "stt") <= 1.0
+        air.dead.clear()
+        assert await world.put(nodes[20], "tts")
+        assert await world.get(away, "tts")  # at once
+        await asyncio.sleep(5 * MINUTE)
+        assert set(away.contacts()) >= known
+        assert not any(contact.failures for contact in away._contacts())
+        assert await world.put(away, "stt")
+        assert all([await world.get(node, "stt") for node in nodes])
+        there = (away.ip, worlds.PORT)
+        assert sum(there in node.contacts() for node in nodes) > 10
+
+    virtual.run(air, story)
+
+
+def test_what_was_silent_while_others_answered_is_forgotten_within_a_minute() -> None:
+    air, world = virtual.Air(4), worlds.Ours(4)
+
+    async def story() -> None:
+        nodes = await mesh(world, 6)
+        gone = nodes.pop()
+        air.dead.add(gone.ip)
+        await asyncio.gather(*(world.put(node, f"kind{n}") for n, node in enumerate(nodes)))
+        await asyncio.sleep(MINUTE)
+        assert all((gone.ip, worlds.PORT) not in node.contacts() for node in nodes)
+
+    virtual.run(air, story)
