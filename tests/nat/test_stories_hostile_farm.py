@@ -41,8 +41,10 @@ def put_in_front(village: Village, farm: str, mode: str, *more: str) -> Program:
 
 
 def lend(village: Village) -> list[str]:
-    """A producer that has parked at both farms; their hosts, in the order that clients try them."""
-    laptop = village.node("laptop", "--services", "tts/cpu/echo")
+    """A producer that has parked at both farms; their hosts, in the order that clients try them.
+    It lends two slots: the job that a farm broke may hold one until it has heard that its client is
+    gone, and by then the client is there again, through the other farm."""
+    laptop = village.node("laptop", "--services", "tts/cpu/echo", "--slots", "2")
     routes = laptop.published('relayed by [a-z2-7]+", "relayed')
     hosts = {f"relayed by {village.nodes[h].peer[:8]}": h for h in ("farm1", "farm2")}
     return [hosts[route] for route in routes]
