@@ -141,6 +141,8 @@ CACHED_LOOKUPS = 256  # answers kept
 CACHE_FRESH = 10.0  # seconds an answer is used as it is; older ones are refreshed while used
 CACHE_WANTED = 120.0  # seconds after its last use for which an answer is refreshed ahead of need
 CONTACT_STALE = 600.0  # seconds of silence after which a contact is pinged
+SILENT_FOR = 60.0  # seconds; while nobody answers, contacts are waited for that long: most networks
+# that went away are back by then, and whoever is pinged every 15 s has been so three times
 CONTACT_FAILURES = 2  # unanswered requests in a row after which a contact is forgotten
 REFRESH_EVERY = 15.0  # seconds between rounds of upkeep: expiry, stale contacts, thin buckets
 REFRESH_PINGS = 8  # stale contacts pinged in one round

@@ -26,8 +26,6 @@ from privox_dht.dht.wire import Found
 from privox_dht.records import Record, newest
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]
-SILENT_FOR = 60.0  # seconds; while nobody answers, contacts are waited for that long: most networks
-# that went away are back by then, and whoever is pinged every 15 s has been so three times
 PAGE_ROOM = limits.MAX_DATAGRAM - wire.HEADER - 48  # bytes of records in a page
 
 
@@ -169,7 +167,7 @@ class Lookups:
         if somebody is there."""
         now = asyncio.get_running_loop().time()
         contacts = [c for protocol in self._protocols.values() for c in protocol.router.contacts()]
-        if any(not contact.failures or now - contact.seen < SILENT_FOR for contact in contacts):
+        if any(not contact.failures or now - contact.seen < limits.SILENT_FOR for contact in contacts):
             return None
         return max((self._state.rtt.soft(contact.rtt) for contact in contacts), default=None)
 

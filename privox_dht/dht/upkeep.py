@@ -16,7 +16,7 @@ from collections.abc import Callable
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.crawl import MeshCrawl
-from privox_dht.dht.lookup import SILENT_FOR, Lookups
+from privox_dht.dht.lookup import Lookups
 from privox_dht.dht.peers import ID
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.state import NodeState
@@ -70,7 +70,7 @@ def _ping_silent(protocol: MeshProtocol) -> None:
     router, now = protocol.router, asyncio.get_running_loop().time()
     silent = router.stale(now, limits.REFRESH_PINGS)
     if len(router) < limits.HOLDERS:  # then whoever we tell of it waits for it
-        silent = [c for c in router.contacts() if c.failures or now - c.seen > SILENT_FOR]
+        silent = [c for c in router.contacts() if c.failures or now - c.seen > limits.SILENT_FOR]
     if silent:
         well = max(router.contacts(), key=lambda contact: contact.seen)
         for contact in dict.fromkeys([*silent, well]):
