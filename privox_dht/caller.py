@@ -203,7 +203,8 @@ class Caller:
         if not ways:
             self._unreached(job, record, "no route", "no route that may be dialled", 0.0)
         while ways:
-            route, endpoint = ways.pop(0)
+            route, endpoint = way = min(ways, key=lambda way: way[0] in job.broken)
+            ways.remove(way)
             began = self._clock()
             try:
                 value = await work(endpoint, record)
@@ -214,7 +215,7 @@ class Caller:
                     self._clock() - began,
                 )  # fmt: skip
                 self._note(job, attempt)
-                if self._is_over(job, record, exc, endpoint, answered=open_ways is not None):
+                if self._is_over(job, record, exc, route, endpoint, answered=open_ways is not None):
                     return None
             else:
                 self.manners.good(record.peer_id)
@@ -230,8 +231,9 @@ class Caller:
         return None
 
     def _is_over(
-        self, job: Job, record: Record, exc: JobError, endpoint: Endpoint, *, answered: bool
-    ) -> bool:
+        self, job: Job, record: Record, exc: JobError, route: str, endpoint: Endpoint, *,
+        answered: bool,
+    ) -> bool:  # fmt: skip
         """Remember what a producer did; whether its other routes are not worth trying."""
         peer_id, now = record.peer_id, self._clock()
         if isinstance(exc, Busy):
@@ -249,6 +251,7 @@ class Caller:
                 self.manners.lost(peer_id, now)
                 job.died.add(peer_id)
                 job.failed.add(peer_id)
+                job.broken.add(route)
                 return endpoint.proxy is None  # a farm may be what died: other routes first
             case Lost():
                 self.manners.lost(peer_id, now)

@@ -53,7 +53,7 @@ class Done(Generic[T]):
 
 @dataclass(slots=True)
 class Job:
-    """What happened to one job so far. All sets hold peer ids."""
+    """What happened to one job so far. All sets but `broken` hold peer ids."""
 
     wish: Wish
     started: float
@@ -62,6 +62,7 @@ class Job:
     failed: set[str] = field(default_factory=set)  # were reached, and did not do it
     died: set[str] = field(default_factory=set)  # were lost after they took the job
     unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
+    broken: set[str] = field(default_factory=set)  # routes on which it was lost: tried last
     refusals: list[Refused] = field(default_factory=list)
 
     def note(self, attempt: Attempt) -> None:

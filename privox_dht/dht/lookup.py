@@ -167,7 +167,7 @@ class Lookups:
         if somebody is there."""
         now = asyncio.get_running_loop().time()
         contacts = [c for protocol in self._protocols.values() for c in protocol.router.contacts()]
-        if any(not contact.failures or now - contact.seen < limits.SILENT_FOR for contact in contacts):
+        if any(not some.failures or now - some.seen < limits.SILENT_FOR for some in contacts):
             return None
         return max((self._state.rtt.soft(contact.rtt) for contact in contacts), default=None)
 

@@ -10,13 +10,13 @@ import pytest
 from dht_kit import HOST, mesh_of, node_of, record_of, stranger, until
 
 from privox_dht import limits
-from privox_dht.dht import DhtNode, lookup
+from privox_dht.dht import DhtNode
 
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REFRESH_EVERY", 0.5)
-    monkeypatch.setattr(lookup, "SILENT_FOR", 3.0)
+    monkeypatch.setattr(limits, "SILENT_FOR", 3.0)
 
 
 async def looked(node: DhtNode) -> float:

@@ -223,6 +223,18 @@ async def test_no_line_at_one_farm_means_the_next_farm_not_a_busy_producer():
     assert done.route == "relayed by 192.0.2.201:1776"
 
 
+async def test_the_farm_by_which_a_job_was_lost_is_tried_last_when_the_producer_is_free_again():
+    """The broken job may hold the only slot when the next farm asks for it."""
+    two = producer("a", Relayed(FARM_KEY), Relayed(b"g" * 32))
+    other = Record(publisher=b"g" * 32, mesh=b"m" * 8, kind=FARM,
+                   routes=(Direct("192.0.2.201", 1776),))  # fmt: skip
+    work = Producers(a=[Lost("cut", begun=True), Busy(retry_after=0.0), "text"])
+    done = await caller(two, farm(Direct("192.0.2.200", 1776)), other).run(STT, work)
+    assert [(a.route[-16:], a.outcome) for a in done.attempts] == [
+        ("192.0.2.200:1776", "lost"), ("192.0.2.201:1776", "busy"), ("192.0.2.201:1776", "done"),
+    ]  # fmt: skip
+
+
 async def test_via_farm_never_dials_directly():
     both = producer("a", Direct("192.0.2.1", 1), Relayed(FARM_KEY))
     work = Producers(a="text")
