@@ -4,33 +4,14 @@ our own network? The first is forgotten or not waited for; from the second we co
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
 from sim import virtual, worlds
-
-from privox_dht import records
-from privox_dht.dht import protocol
 
 MINUTE, HOUR = 60.0, 3600.0  # seconds
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Signatures are hashes here, and Ed25519 again afterwards."""
-    monkeypatch.setattr(protocol, "verify", protocol.verify)
-    monkeypatch.setattr(records, "verify", records.verify)
-    monkeypatch.setattr(worlds, "make_identity", worlds.make_identity)
-    worlds.quick_signatures()
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 async def mesh(world: worlds.Ours, count: int) -> list[worlds.SimNode]:

@@ -8,36 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
+import dht_churn
+import dht_sim
 import pytest
-
-BENCH = str(Path(__file__).resolve().parents[2] / "bench")
-sys.path.insert(0, BENCH)
-
-import dht_churn  # noqa: E402 - the benches are no package
-import dht_sim  # noqa: E402
-from sim import attacks, virtual, worlds  # noqa: E402
-
-from privox_dht import records  # noqa: E402
-from privox_dht.dht import protocol  # noqa: E402
+from sim import attacks, virtual
 
 soak = [pytest.mark.soak, pytest.mark.timeout(3 * 3600)]  # a day of churn takes an hour and a half
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Signatures are hashes here, and Ed25519 again afterwards."""
-    monkeypatch.setattr(protocol, "verify", protocol.verify)
-    monkeypatch.setattr(records, "verify", records.verify)
-    monkeypatch.setattr(worlds, "make_identity", worlds.make_identity)
-    worlds.quick_signatures()
-    logging.disable(logging.CRITICAL)  # stock tells of every time-out as an error
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def rows(world: str, nodes: int, dead: list[float], **more: object) -> list[dict[str, float]]:

@@ -1,0 +1,29 @@
+"""For the tests in virtual time: the way to `bench/sim`, and signatures that cost nothing."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))  # which is no package
+
+from sim import worlds
+
+from privox_dht import records
+from privox_dht.dht import protocol
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Signatures are hashes here, and Ed25519 again afterwards."""
+    monkeypatch.setattr(protocol, "verify", protocol.verify)
+    monkeypatch.setattr(records, "verify", records.verify)
+    monkeypatch.setattr(worlds, "make_identity", worlds.make_identity)
+    worlds.quick_signatures()
+    logging.disable(logging.CRITICAL)  # stock tells of every time-out as an error
+    yield
+    logging.disable(logging.NOTSET)
