@@ -12,7 +12,7 @@ DEV := $(VENV)/.dev-ready
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo 'make run     the same mesh, left running until Ctrl-C'
-	@echo 'make soak    the full counts (an hour)'
+	@echo 'make soak    the full counts (three hours)'
 	@echo 'make lint    format, lint, types, import floors'
 	@echo 'make bench   what is measured, against what'
 	@echo 'make clean   forget the virtual environment'
