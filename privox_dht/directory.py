@@ -61,7 +61,7 @@ class Directory(DhtNode):
         """
         Args:
             udp_wait: seconds without an answer by UDP after which HTTPS is tried beside it.
-            udp_again: seconds between tries whether UDP answers again.
+            udp_again: seconds between tries whether UDP answers again, at most.
             udp_silent: seconds in which UDP must answer something, if anything was asked by it.
             options: those of `DhtNode`.
         """
@@ -194,11 +194,15 @@ class Directory(DhtNode):
             self._keeping = self._spawn(self._look_for_ways())
 
     async def _look_for_ways(self) -> None:
+        wait = limits.UDP_AGAIN_FIRST
         while True:
             if self._lookups.instead is not None:
-                await asyncio.sleep(self._udp_again * (0.9 + 0.2 * self._state.rng.random()))
+                wait = min(wait, self._udp_again)
+                await asyncio.sleep(wait * (0.9 + 0.2 * self._state.rng.random()))
+                wait *= 2
                 await self._try_udp()
             elif await self._udp_fell_silent():
+                wait = limits.UDP_AGAIN_FIRST
                 deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
                 if met := await self._meet_over_https(deadline):
                     self._joined_over_https(met)

@@ -110,6 +110,8 @@ LOOKUP_TIME = 8.0  # seconds one look-up may take: three hard timeouts, with mos
 SOFT_LEAST, SOFT_MOST = 0.1, 1.0  # seconds after which a silent request frees its place
 HARD_TIMEOUT = 2.5  # seconds after which a request is lost; a late answer counts until then
 RESEND = (0.3, 0.7, 1.2, 1.8)  # seconds after the first sending at which it is sent again
+RESEND_NAMED = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 1.9)  # likewise, to a neighbour we were told of:
+# where 30 of 100 datagrams are lost, UDP_WAIT ends without an answer one time in 430, not in 30
 FIRST_RTT, FIRST_SPREAD = 0.15, 0.08  # seconds; what is believed before anything was measured
 HOLDERS = 2  # holders that must have answered before a look-up believes it has seen enough
 GRACE = 0.04  # seconds a look-up with one holder's answer waits for a second one's ...
@@ -216,7 +218,8 @@ PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for
 UDP_WAIT = 2.0  # seconds without an answer by UDP after which HTTPS is tried beside it
 UDP_SILENT = 60.0  # seconds in which nothing that was asked by UDP is answered: longer than the
 # time between two announcements; then HTTPS is tried
-UDP_AGAIN = 180.0  # seconds between tries whether UDP answers again
+UDP_AGAIN = 180.0  # seconds between tries whether UDP answers again, at most ...
+UDP_AGAIN_FIRST = 5.0  # ... and before the first, each wait twice the last: it may have been loss
 HTTPS_NEIGHBOURS = 8  # neighbours asked at the same time; each costs a TLS handshake
 HTTPS_BUSY = 2.0  # seconds to wait, once, when every neighbour was busy
 HOSTING_TIMEOUT = 10.0  # seconds for an answer: a look-up (LOOKUP_TIME) and the way there and back

@@ -166,6 +166,7 @@ class MeshProtocol(AskingProtocol):
             answered,
             node_id=expected or b"",
             size=limits.PING_SIZE,
+            resend=limits.RESEND_NAMED if named else limits.RESEND,
         )
 
     def _proven(

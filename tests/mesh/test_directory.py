@@ -262,6 +262,19 @@ async def test_udp_is_used_again_when_it_answers() -> None:
             assert [r.wire for r in await nodes[1].find("stt", "cpu")] == [record.wire]
 
 
+async def test_udp_is_tried_again_soon_since_it_may_only_have_been_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "UDP_AGAIN_FIRST", 0.2)
+    async with gaps_before(2) as (nodes, gaps), blocked() as node:
+        await node.join([gaps[0].address])
+        assert node.through
+        gaps[0].hear()
+        async with node_of(port=gaps[0].port) as heard:
+            await heard.join([(HOST, nodes[0].port)])
+            await until(lambda: not node.through)
+
+
 async def test_https_is_used_when_udp_that_worked_falls_silent() -> None:
     async with gaps_before(2) as (nodes, gaps), blocked(udp_silent=0.4) as node:
         gaps[0].hear()

@@ -8,6 +8,8 @@ import asyncio
 import pytest
 from sim import virtual, worlds
 
+from privox_dht import limits
+
 MINUTE, HOUR = 60.0, 3600.0  # seconds
 
 
@@ -112,5 +114,30 @@ def test_what_was_silent_while_others_answered_is_forgotten_within_a_minute() ->
         await asyncio.gather(*(world.put(node, f"kind{n}") for n, node in enumerate(nodes)))
         await asyncio.sleep(MINUTE)
         assert all((gone.ip, worlds.PORT) not in node.contacts() for node in nodes)
+
+    virtual.run(air, story)
+
+
+def test_a_neighbour_that_hears_only_the_eighth_datagram_is_joined_before_udp_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where 30 of 100 datagrams are lost that is no rare thing."""
+    air, world = virtual.Air(5), worlds.Ours(5)
+    carry, said = air.carry, []
+
+    def lossy(data: bytes, source: object, target: object, loop: object) -> None:
+        said.append(data)
+        if len(said) > 7:
+            carry(data, source, target, loop)
+
+    async def story() -> None:
+        first = await world.start(1, [])
+        newcomer = world.node(2)
+        async with newcomer:
+            monkeypatch.setattr(air, "carry", lossy)
+            began = asyncio.get_running_loop().time()
+            assert await newcomer.join([(first.ip, worlds.PORT)]) == 1
+            assert asyncio.get_running_loop().time() - began < limits.UDP_WAIT
+        await first.__aexit__(None, None, None)
 
     virtual.run(air, story)
