@@ -111,7 +111,7 @@ SOFT_LEAST, SOFT_MOST = 0.1, 1.0  # seconds after which a silent request frees i
 HARD_TIMEOUT = 2.5  # seconds after which a request is lost; a late answer counts until then
 RESEND = (0.3, 0.7, 1.2, 1.8)  # seconds after the first sending at which it is sent again
 RESEND_NAMED = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 1.9)  # likewise, to a neighbour we were told of:
-# where 30 of 100 datagrams are lost, UDP_WAIT ends without an answer one time in 430, not in 30
+# where 30 of 100 datagrams are lost, UDP_WAIT ends unanswered once in 200 to 430 times, not in 30
 FIRST_RTT, FIRST_SPREAD = 0.15, 0.08  # seconds; what is believed before anything was measured
 HOLDERS = 2  # holders that must have answered before a look-up believes it has seen enough
 GRACE = 0.04  # seconds a look-up with one holder's answer waits for a second one's ...

@@ -155,7 +155,6 @@ class DhtNode:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._listening.close()
-        await asyncio.sleep(0)  # the loop closes transports in its next round
 
     async def _open(
         self, factory: Callable[[], MeshProtocol], host: str, port: int

@@ -248,8 +248,16 @@ async def test_with_every_neighbour_gone_nothing_is_found_and_nobody_is_a_contac
         assert node.contacts() == []
 
 
-async def test_udp_is_used_again_when_it_answers() -> None:
-    async with gaps_before(2) as (nodes, gaps), blocked(udp_again=0.1) as node:
+@pytest.mark.parametrize(
+    ("first", "options"),
+    [(limits.UDP_AGAIN_FIRST, {"udp_again": 0.1}), (0.2, {})],
+    ids=["ever after", "soon at first: it may only have been loss"],
+)
+async def test_udp_is_used_again_when_it_answers(
+    monkeypatch: pytest.MonkeyPatch, first: float, options: dict[str, float]
+) -> None:
+    monkeypatch.setattr(limits, "UDP_AGAIN_FIRST", first)
+    async with gaps_before(2) as (nodes, gaps), blocked(**options) as node:
         await node.join([gaps[0].address])
         assert node.through
         gaps[0].hear()
@@ -260,19 +268,6 @@ async def test_udp_is_used_again_when_it_answers() -> None:
             record = record_of(Identity.generate(), MESH)
             assert await node.publish(record) >= 1
             assert [r.wire for r in await nodes[1].find("stt", "cpu")] == [record.wire]
-
-
-async def test_udp_is_tried_again_soon_since_it_may_only_have_been_loss(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(limits, "UDP_AGAIN_FIRST", 0.2)
-    async with gaps_before(2) as (nodes, gaps), blocked() as node:
-        await node.join([gaps[0].address])
-        assert node.through
-        gaps[0].hear()
-        async with node_of(port=gaps[0].port) as heard:
-            await heard.join([(HOST, nodes[0].port)])
-            await until(lambda: not node.through)
 
 
 async def test_https_is_used_when_udp_that_worked_falls_silent() -> None:
