@@ -39,6 +39,7 @@ TOO_LONG_BY = 1.01  # a claim is refused at once above this times the limit; sam
 MOSTLY = 0.5  # share of broken packets from which a file is garbage and not merely scratched
 MAX_PACKET = 8 << 20  # bytes of one packet; what it decodes to is several times that
 GROW = 60  # seconds by which the buffer grows: little is wasted, and the kernel moves the pages
+TAKES_ANY_TAG = 19  # the first PyAV that reads tags in any encoding, and has no option for it
 OPEN_OPTIONS = {
     "format_whitelist": DEMUXERS,
     "protocol_whitelist": "none",
@@ -174,7 +175,7 @@ def _read_container(source: BinaryIO, samples: _Samples) -> None:
     source.seek(0)
     try:
         with av.open(
-            source, "r", options=OPEN_OPTIONS, metadata_errors="ignore", io_open=_no_other_file
+            source, "r", options=OPEN_OPTIONS, io_open=_no_other_file, **_tags_in_any_encoding()
         ) as container:
             stream = _look(container)
             promised = promised or _promised_seconds(container, stream)
@@ -189,6 +190,14 @@ def _read_container(source: BinaryIO, samples: _Samples) -> None:
             f"the file is cut off: it promises {promised:.1f} s of audio"
             f" and holds {samples.seconds:.1f} s"
         )
+
+
+def _tags_in_any_encoding() -> dict[str, Any]:
+    """What makes PyAV take a title that is not UTF-8: from version 19 on it always does."""
+    import av
+
+    major = int(av.__version__.partition(".")[0])
+    return {"metadata_errors": "ignore"} if major < TAKES_ANY_TAG else {}
 
 
 def _look(container: Any) -> Any:

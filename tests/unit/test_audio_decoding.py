@@ -212,6 +212,15 @@ def test_a_streamed_wav_makes_no_promise_either() -> None:
     assert audio.decode(half(encoded("wav")), RATE).size / RATE == pytest.approx(2.5, abs=0.01)
 
 
+def test_a_title_in_an_old_encoding_does_not_cost_the_recording() -> None:
+    title = b"Gr\xfc\xdfe"  # Latin-1, which is no UTF-8
+    tags = b"INFOINAM" + struct.pack("<I", len(title) + 1) + title + b"\0"
+    chunk = b"LIST" + struct.pack("<I", len(tags)) + tags
+    file = audio.wav(noise(1), RATE)
+    samples_at = file.index(b"data")
+    assert audio.decode(file[:samples_at] + chunk + file[samples_at:], RATE).size == RATE
+
+
 def test_a_scratch_does_not_cost_the_recording() -> None:
     file = bytearray(encoded("mp3"))
     file[10_000:10_300] = bytes(300)
