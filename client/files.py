@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from privox_dht import limits
+from privox_dht.atomic_file import replace_file, write_all
+from privox_dht.cli.streams import stop_signals_raise, to_stderr, to_stdout
 from privox_dht.errors import ConfigError, Refused
 
 STDIO = "-"
@@ -85,7 +87,7 @@ def write(output: str, data: bytes) -> None:
     """
     try:
         if output == STDIO:
-            _to_stdout(data)
+            to_stdout(data)
         else:
             _to_file(Path(os.path.realpath(output)), data)
     except BrokenPipeError:
@@ -95,45 +97,30 @@ def write(output: str, data: bytes) -> None:
         raise ConfigError(f"cannot write {where}: {exc.strerror or exc}") from exc
 
 
-def mute_stdout() -> None:
-    """Nothing can be written there any more; do not try again when the program ends."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def write_note(line: str) -> None:
+    """To stderr, for programs that read it there since stdout takes the audio.
 
-
-def _to_stdout(data: bytes) -> None:
+    Raises:
+        ConfigError: that is not possible.
+    """
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError:
-        mute_stdout()
-        raise
+        to_stderr(line.encode() + b"\n")
+    except OSError as exc:
+        raise ConfigError(f"cannot write to stderr: {exc.strerror or exc}") from exc
 
 
 def _to_file(path: Path, data: bytes) -> None:
-    if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
-        path.write_bytes(data)  # /dev/null, a pipe; a file in a folder that is not ours
+    in_place = (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK)
+    if not in_place:
+        replace_file(path, data, durable=True)
         return
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".privox-", delete=False) as file:
+    # /dev/null, a pipe; a file in a folder that is not ours
+    with stop_signals_raise():
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         try:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), _mode(path))
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-
-
-def _mode(path: Path) -> int:
-    """What the file had, or what a new one gets."""
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
 
 
 def _stdin() -> BinaryIO:
@@ -147,20 +134,32 @@ def _kept(pipe: IO[bytes], name: str) -> BinaryIO:
     kept = tempfile.SpooledTemporaryFile(max_size=limits.SPOOL_IN_MEMORY)  # noqa: SIM115
     size = 0
     try:
-        while piece := pipe.read(PIECE):
+        while piece := _piece_of(pipe, name):
             size += len(piece)
             if size > limits.MAX_UPLOAD:
                 break
             kept.write(piece)
         _check_size(size, name)
+        kept.seek(0, io.SEEK_SET)  # and writes what was only in memory
     except OSError as exc:
-        kept.close()
-        raise Refused(f"cannot read {name}: {exc.strerror or exc}") from exc
+        with suppress(OSError):  # it tries once more to write what was only in memory
+            kept.close()
+        folder = tempfile.gettempdir()
+        raise ConfigError(
+            f"cannot keep {name} in {folder}: {exc.strerror or exc}; name a folder with more room"
+            " in TMPDIR"
+        ) from exc
     except BaseException:
         kept.close()
         raise
-    kept.seek(0, io.SEEK_SET)
     return cast(BinaryIO, kept)
+
+
+def _piece_of(pipe: IO[bytes], name: str) -> bytes:
+    try:
+        return pipe.read(PIECE)
+    except OSError as exc:
+        raise Refused(f"cannot read {name}: {exc.strerror or exc}") from exc
 
 
 def _check_size(size: int, name: str) -> None:

@@ -11,11 +11,10 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import click
-
-from client.files import STDIO, check_writable, open_recording, read_text, write
+from client.files import STDIO, check_writable, open_recording, read_text, write, write_note
 from client.options import STT_FORMATS
 from client.progress import Progress
+from privox_dht.cli.streams import say
 from privox_dht.errors import ConfigError
 from privox_dht.job import Done
 from privox_dht.mesh import Mesh
@@ -139,10 +138,10 @@ def _report(done: Done[Any], told: dict[str, Any], as_json: bool, what: str) -> 
         }
         line = json.dumps({**told, **job})
         if told.get("output") == "stdout":
-            click.echo(line, err=True)
+            write_note(line)
         else:
             write(STDIO, line.encode() + b"\n")
     elif sys.stderr.isatty():
         engine = f" ({record.engine})" if record else ""
         line = f"{what}, by {who[:8]}{engine}, {done.route}, {done.seconds:.1f} s"
-        click.echo(printable(line), err=True)
+        say(printable(line))

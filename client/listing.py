@@ -7,10 +7,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import click
-
 from client.files import STDIO, write
 from client.jobs import mesh_of
+from privox_dht.cli.streams import say
 from privox_dht.identity import peer_id_of, pin_of
 from privox_dht.records import FARM, Direct, Record
 from privox_dht.settings import printable
@@ -35,15 +34,15 @@ async def show(options: Mapping[str, Any]) -> None:
         write(STDIO, json.dumps(found).encode() + b"\n")
         return
     if not records:
-        click.echo("the mesh is there, but nobody offers anything just now", err=True)
+        say("the mesh is there, but nobody offers anything just now")
     if clock:
-        click.echo(clock, err=True)
+        say(clock)
     if not records:
         return
     lines = table([HEADINGS, *(_row(record, now) for record in shown)])
     write(STDIO, printable("\n".join(lines) + "\n").encode())
     if len(records) > len(shown):
-        click.echo(f"({len(records) - len(shown)} more: --limit)", err=True)
+        say(f"({len(records) - len(shown)} more: --limit)")
 
 
 def as_json(record: Record, now: float) -> dict[str, Any]:

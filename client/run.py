@@ -16,8 +16,9 @@ from typing import Any
 
 import click
 
-from client.files import STDIO, mute_stdout, write
+from client.files import STDIO, write
 from client.options import JSON_VARIABLE, exit_code
+from privox_dht.cli.streams import mute_stdout, say
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.settings import printable, set_up_logging
 
@@ -58,13 +59,13 @@ def run_to_exit(prepare: Callable[[Options], Job], options: Options) -> None:
     try:
         asyncio.run(_interruptible(prepare(options)))
     except PrivoxError as exc:
-        click.echo(f"privox-client: {printable(exc)}", err=True)
+        say(f"privox-client: {printable(exc)}")
         attempts = [attempt.as_json() for attempt in getattr(exc, "attempts", ())]
         if options["as_json"]:
             _tell_json(options, type(exc).__name__, str(exc), exit_code(exc), attempts)
         sys.exit(exit_code(exc))
     except (asyncio.CancelledError, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        say("interrupted")
         if options["as_json"]:
             _tell_json(options, "Interrupted", "interrupted", INTERRUPTED)
         sys.exit(INTERRUPTED)
@@ -100,9 +101,9 @@ def _tell_json(
     """On stdout, unless the caller expects a sound there."""
     line = {"error": error, "message": message, "attempts": list(attempts), "exit_code": code}
     if options.get("service") == "tts" and options.get("output") == STDIO:
-        click.echo(json.dumps(line), err=True)
+        say(json.dumps(line))
         return
     try:
         write(STDIO, json.dumps(line).encode() + b"\n")
-    except ConfigError as exc:
-        click.echo(f"privox-client: {exc}", err=True)
+    except (ConfigError, BrokenPipeError) as exc:
+        say(f"privox-client: {exc}")

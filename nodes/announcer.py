@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from privox_dht import limits
+from privox_dht.atomic_file import replace_file
 from privox_dht.identity import Identity
 from privox_dht.records import Record, next_sequence, sign
 
@@ -151,13 +152,10 @@ class Announcer:
         return last if type(last) is int and 0 <= last < 2**52 else 0
 
     def _keep_sequence(self) -> None:
-        """In one step, so that a crash in the middle of it leaves the last one."""
         if self._file is None:
             return
-        fresh = self._file.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(self._sequence))
-            fresh.replace(self._file)
+            replace_file(self._file, json.dumps(self._sequence).encode())
         except OSError as exc:
             log.warning("cannot remember the sequence number: %s", exc)
 

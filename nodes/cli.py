@@ -25,6 +25,7 @@ from nodes.options import lending_options, place_options
 from nodes.services import parse_services
 from privox_dht import __version__, limits
 from privox_dht.api.bounds import Bounds
+from privox_dht.cli.streams import mute_stdout, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.hostport import parse_neighbours
 from privox_dht.relay import FarmTerms
@@ -86,19 +87,30 @@ def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
 
     def tell(verdict: Verdict) -> None:
         if as_json:
-            click.echo(json.dumps(asdict(verdict)))
+            _print(json.dumps(asdict(verdict)))
             return
         advice = f"\n{'':27}-> {verdict.advice}" if verdict.advice else ""
         line = f"{verdict.probe:<12} {verdict.found:<12}  {verdict.detail}{advice}"
-        click.echo(printable(line))
+        _print(printable(line))
 
     async def examine() -> bool:
-        return await Doctor(config_from(options)).examine(tell)
+        well = await Doctor(config_from(options)).examine(tell)
+        if not as_json:
+            _print("\nthis machine can lend" if well else "\nthis machine cannot lend as it is")
+        return well
 
     well = _run(examine)
-    if not as_json:
-        click.echo("\nthis machine can lend" if well else "\nthis machine cannot lend as it is")
     sys.exit(0 if well else 1)
+
+
+def _print(line: str) -> None:
+    try:
+        to_stdout(line.encode() + b"\n")
+    except BrokenPipeError:
+        mute_stdout()
+        sys.exit(1)
+    except OSError as exc:
+        raise ConfigError(f"cannot write to stdout: {exc.strerror}") from exc
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
 
+from privox_dht.atomic_file import create_file
 from privox_dht.errors import ConfigError
 
 SEED = PUBLIC = 32  # bytes of a secret and of a public key
@@ -119,7 +120,7 @@ class Identity:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
-                _write_once(path, cls.generate()._pem())
+                create_file(path, cls.generate()._pem())
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except OSError as exc:
             raise ConfigError(f"cannot keep a key in {folder}: {exc.strerror or exc}") from exc
@@ -185,19 +186,3 @@ def pin_of(public: bytes) -> str:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return "sha256//" + base64.b64encode(hashlib.sha256(info).digest()).decode("ascii")
-
-
-def _write_once(path: Path, content: bytes) -> None:
-    """Write a secret file atomically; if somebody else was first, theirs stays."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".key-")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-    finally:
-        os.unlink(temporary)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import os
 import re
 import shutil
 import threading
@@ -27,6 +26,7 @@ from typing import Any
 
 from nodes.engines import measure, threads
 from privox_dht import errors, limits, speech
+from privox_dht.atomic_file import replacing
 
 DEFAULT_VOICE = "en_US-lessac-medium"
 VOICES = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
@@ -231,10 +231,8 @@ def fetch(url: str, file: Path) -> None:
         OSError: it cannot be had.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        with urllib.request.urlopen(url, timeout=SILENCE) as response, part.open("wb") as out:
-            shutil.copyfileobj(response, out)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        urllib.request.urlopen(url, timeout=SILENCE) as response,
+        replacing(file, durable=True) as out,
+    ):
+        shutil.copyfileobj(response, out)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from privox_dht import limits
+from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.dht.addresses import Address, is_somebody
 
 FILE = "contacts.json"
@@ -61,9 +60,6 @@ def save(folder: Path, contacts: Iterable[tuple[Address, float]]) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".contacts-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-        os.replace(temporary, folder / FILE)
+        replace_file(folder / FILE, json.dumps(content, indent=1).encode(), mode=SECRET)
     except OSError as exc:
         log.warning("cannot keep contacts in %s: %s", folder, exc)

@@ -104,14 +104,17 @@ def test_a_new_file_is_as_the_umask_says(tmp_path):
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
-    def full(descriptor, mode):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fchmod", full)
-    with pytest.raises(ConfigError, match="No space left on device"):
-        write(str(tmp_path / "out"), b"x")
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, small_files):
+    with small_files(), pytest.raises(ConfigError, match="File too large"):
+        write(str(tmp_path / "out"), bytes(17))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_that_finds_no_room_on_disk_says_where_and_what_to_do(monkeypatch, small_files):
+    monkeypatch.setattr(limits, "SPOOL_IN_MEMORY", 1)
+    monkeypatch.setattr(sys, "stdin", Stdin(bytes(100)))
+    with small_files(), pytest.raises(ConfigError, match=r"cannot keep stdin in /.*TMPDIR"):
+        open_recording("-")
 
 
 def test_a_device_is_written_in_place():
