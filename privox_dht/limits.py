@@ -18,6 +18,7 @@ MAX_RECORD = 512  # bytes, encoded; two fit into one datagram beside its framing
 TYPICAL_RECORD = 480  # bytes; a full example must encode to no more than this
 MAX_MODELS = 8  # models or voices a record lists; more are said with a flag
 MAX_LANGUAGES = 16  # languages a record lists
+MAX_LANGUAGE_TAG = 35  # characters of a language tag: what RFC 5646 (4.4.1) has everybody take
 MAX_ROUTES = 4  # ways to reach a producer: two addresses and two farms
 MAX_NAME = 32  # characters of a model, voice or engine name in a record
 MAX_SLOTS = 255  # jobs at a time that a record may claim

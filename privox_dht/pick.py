@@ -18,6 +18,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from privox_dht import languages
 from privox_dht.manners import Manners
 from privox_dht.records import Record
 from privox_dht.speech import BACKENDS
@@ -47,15 +48,13 @@ class Wish:
         return BACKENDS if self.backend == ANY else (self.backend,)
 
     @property
-    def language_tag(self) -> str:
-        """The primary tag: "en" of "en-GB"."""
-        return self.language.replace("_", "-").split("-")[0].lower()
-
-    @property
     def searches(self) -> tuple[tuple[str, ...], ...]:
         """The DHT keys to look under, one after the other: all of the service, then narrower."""
         model = (self.model or self.voice).rpartition(":")[2]
-        narrower = (self.language and f"language={self.language_tag}", model and f"model={model}")
+        narrower = (
+            self.language and f"language={languages.primary(self.language)}",
+            model and f"model={model}",
+        )
         return ((), *((word,) for word in narrower if word))
 
     def __str__(self) -> str:
@@ -75,7 +74,7 @@ def fits(record: Record, wish: Wish) -> bool:
         and not _names(record, wish.avoid)
         and _has(record, wish.model)
         and _has(record, wish.voice)
-        and (not wish.language or not record.languages or wish.language_tag in record.languages)
+        and _speaks(record, wish.language)
     )
 
 
@@ -131,6 +130,11 @@ def _names(record: Record, peer_ids: tuple[str, ...]) -> bool:
 def _has(record: Record, name: str) -> bool:
     """Whether it may have a model, voice or engine of this name (unlisted ones are possible)."""
     return not name or record.more or _lists(record, name)
+
+
+def _speaks(record: Record, language: str) -> bool:
+    known = record.languages
+    return not language or not known or languages.nearest(language, known) is not None
 
 
 def _surely_has(record: Record, wish: Wish) -> bool:

@@ -36,7 +36,7 @@ class Ability:
     backend: str  # "cpu" or "gpu": what the work runs on
     engine: str  # "faster-whisper", "piper", "pocketsphinx", "espeak-ng", ...
     models: tuple[str, ...] = ()  # models (stt) or voices (tts) that may be named in a request
-    languages: tuple[str, ...] = ()  # BCP 47 primary tags ("en"); empty: any
+    languages: tuple[str, ...] = ()  # primary tags ("en"), see `languages`; empty: any
     speed: float = 0.0  # seconds of audio per second of work, measured at start; 0 is unknown
 
 
@@ -45,7 +45,7 @@ class TranscriptionRequest:
     """What is asked of `stt`, beside the audio."""
 
     model: str = ""  # "", an engine, a model, or "engine:model"
-    language: str = ""  # spoken language as a BCP 47 primary tag; empty: detect
+    language: str = ""  # spoken language as a BCP 47 tag; empty: detect
     translate: bool = False  # into English
     prompt: str = ""  # words to expect
     temperature: float = 0.0  # 0 to 1

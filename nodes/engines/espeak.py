@@ -2,22 +2,26 @@
 
 voice    "en-us", "de", ...: a language; or with a variant, "en-us+edward", "de+f3"
 ""       the voice of the language that was asked for, else the most intelligible English one
+
+Only voices that can be heard are offered: each is tried when the engine starts.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 from nodes.engines import measure
 from nodes.engines.worker import Crew
-from privox_dht import errors, limits, speech
+from privox_dht import errors, languages, limits, speech
 
 DEFAULT_VOICE = "en-us+edward"  # of all variants, the one that recognisers understand best
 WPM = 150  # words per minute at speed 1; espeak-ng's own 175 is harder to understand
 CALM, LIVELY = 20, 50  # how far the default voice rises and falls, and others (espeak-ng's own)
+LOWEST = 256  # a priority below all others
 NAMED = 6  # voices named in a refusal, beside their number
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
@@ -31,8 +35,7 @@ class EspeakNg:
         self._default = model or DEFAULT_VOICE
         self._crew = Crew("nodes.engines.espeak_worker")
         self._rate = 0
-        self._voices: tuple[str, ...] = ()
-        self._variants: frozenset[str] = frozenset()
+        self._voices = Voices((), ())
         self.ability = speech.Ability(self.service, backend, self.name)
 
     @classmethod
@@ -48,13 +51,14 @@ class EspeakNg:
         self.check(self.ability.backend)
         try:
             hello = await self._crew.start()
+            self._voices = Voices(await self._listed(), hello["variants"])
         except errors.Failed as exc:
+            await self._crew.close()
             fix = "pip install --force-reinstall espeakng-loader"
             raise errors.EngineUnavailable(str(exc), fix) from exc
         self._rate = hello["rate"]
-        self._voices, self._variants = tuple(hello["voices"]), frozenset(hello["variants"])
         try:
-            self._default = choose(self._default, "", "", self._voices, self._variants)
+            self._default = self._voices.choose(self._default, "", "")
         except errors.Refused as exc:
             await self._crew.close()
             raise errors.EngineUnavailable(exc.message, "name another voice, or none") from exc
@@ -62,20 +66,25 @@ class EspeakNg:
             self.service,
             self.ability.backend,
             self.name,
-            models=(self._default, *self._voices),
-            languages=measure.languages(self._voices),
+            models=(self._default, *self._voices.files),
+            languages=languages.published(self._voices.tags),
             speed=await measure.speaking(self, SAMPLE),
         )
+
+    async def _listed(self) -> list[Mapping[str, Any]]:
+        """The voices that can be heard, as the worker lists them."""
+        async with self._crew.worker() as worker, aclosing(worker.ask({"list": True})) as answer:
+            return [voice async for head, _ in answer for voice in head["voices"]]
 
     async def close(self) -> None:
         await self._crew.close()
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
         named = measure.named(request.voice or request.model, self.name)
-        voice = choose(named, request.language, self._default, self._voices, self._variants)
+        voice = self._voices.choose(named, request.language, self._default)
         asked = {
             "text": measure.speakable(request.text),
-            "voice": voice,
+            "voice": self._voices.file(voice),
             "wpm": round(WPM * request.speed),
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,
             "most": limits.MAX_SPEECH_SECONDS,
@@ -85,42 +94,61 @@ class EspeakNg:
                 yield speech.Sound(self._rate, pcm)
 
 
-def choose(
-    named: str, language: str, default: str, voices: Sequence[str], variants: frozenset[str]
-) -> str:
-    """The voice to speak with.
+class Voices:
+    """The voices there are. A voice is named by its first tag, or where several have the same, by
+    its file."""
 
-    Raises:
-        Refused: 404, there is no such voice, or none for the language.
-    """
-    if named:
+    def __init__(self, listed: Iterable[Mapping[str, Any]], variants: Iterable[str]) -> None:
+        """
+        Args:
+            listed: the `file` of each, and its `tags` behind their priorities, the best first.
+            variants: what may stand behind a "+".
+        """
+        self.files: dict[str, str] = {}
+        self.tags: dict[str, str] = {}  # every tag, and the name of the voice that speaks it best
+        self._variants = frozenset(variants)
+        best: dict[str, int] = {}
+        for voice in listed:
+            own = voice["tags"][0][1]
+            name = own if own not in self.files else Path(voice["file"]).name.lower()
+            self.files[name] = voice["file"]
+            for priority, tag in voice["tags"]:
+                if priority < best.get(tag, LOWEST):
+                    self.tags[tag], best[tag] = name, priority
+        self.tags |= {name: name for name in self.files}
+        self._names = {name.lower(): name for name in self.files}
+
+    def file(self, voice: str) -> str:
+        """What selects a voice that `choose` has chosen."""
+        base, plus, variant = voice.partition("+")
+        return self.files[base] + plus + variant
+
+    def choose(self, named: str, language: str, default: str) -> str:
+        """The voice to speak with.
+
+        Raises:
+            Refused: 404, there is no such voice, or none for the language.
+        """
+        if named:
+            return self._named(named)
+        if not language:
+            return default
+        own = default.partition("+")[0]
+        tags = {languages.primary(own): default, own: default}
+        tags |= {tag: name for tag, name in self.tags.items() if tag not in tags}
+        tag = languages.nearest(language, tags)
+        if tag is None:
+            raise _unknown("language", language, list(self.files))
+        return tags[tag]
+
+    def _named(self, named: str) -> str:
         base, plus, variant = named.partition("+")
-        tag = _find(base, voices, exact=True)
-        if tag is None or (plus and variant not in variants):
-            missing, known = (base, voices) if tag is None else (variant, sorted(variants))
-            raise _unknown("voice", missing, known)
-        return tag + plus + variant
-    if not language or measure.primary_tag(language) == measure.primary_tag(default):
-        return default
-    tag = _find(language, voices, exact=False)
-    if tag is None:
-        raise _unknown("language", language, voices)
-    return tag
-
-
-def _find(wanted: str, voices: Sequence[str], *, exact: bool) -> str | None:
-    """The voice of a language tag, or (unless `exact`) of its nearest relative."""
-    wanted = wanted.lower().replace("_", "-")
-    primary = measure.primary_tag(wanted)
-    for fits in (
-        lambda tag: tag.lower() == wanted,
-        lambda tag: not exact and tag.lower() == primary,
-        lambda tag: not exact and measure.primary_tag(tag) == primary,
-    ):
-        for tag in voices:
-            if fits(tag):
-                return tag
-    return None
+        name = self._names.get(base.lower().replace("_", "-"))
+        if name is None:
+            raise _unknown("voice", base, list(self.files))
+        if plus and variant not in self._variants:
+            raise _unknown("voice", variant, sorted(self._variants))
+        return name + plus + variant
 
 
 def _unknown(kind: str, missing: str, known: Sequence[str]) -> errors.Refused:

@@ -1,6 +1,9 @@
 """espeak-ng, driven through ctypes in a process of its own.
 
+    parent  -> {"list": true}
+    worker  -> {"voices": [{"file", "tags"}, ...]}    those that can be heard; see `voices`
     parent  -> {"text", "voice", "wpm", "range", "most"}
+               voice: the file of a voice, and "+variant"
                range: how far the voice rises and falls, most: seconds of sound at the most
     worker  -> {} + a piece of 16-bit PCM             ...
     worker  -> {"done": true}
@@ -10,9 +13,11 @@ espeak-ng is one big global variable: nothing else in this process may touch it.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import ctypes as c
 import itertools
+import operator
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -31,12 +36,19 @@ PIECE_MS = 200  # milliseconds of sound per callback
 LONGEST_PATH = 150  # bytes; espeak-ng 1.52 keeps its data path in 160, without looking
 OPEN_FILES = Path("/proc/self/fd")
 NEEDS_OTHER_SOFTWARE = "mb/"  # voices that only work with the program MBROLA
+SAID_BY_ALL = "a 1"  # every voice can say a letter or a number; some cannot say the other
+LISTING_WPM, LISTING_RANGE = 300, 50  # how that is said: quickly
+STDERR = 2  # the file descriptor
+AUDIBLE = (
+    0.05,
+    500,
+)  # seconds, and steps of 16 bits; a voice without its dictionary gives 9 ms of 0
 
 
 class _Voice(c.Structure):
     _fields_ = (
         ("name", c.c_char_p),
-        ("languages", c.c_char_p),  # a priority byte, then the tag
+        ("languages", c.c_void_p),  # (a priority byte, a tag, a zero) for each, then a zero
         ("identifier", c.c_char_p),
         ("gender", c.c_ubyte),
         ("age", c.c_ubyte),
@@ -79,14 +91,38 @@ class Espeak:
             raise RuntimeError(f"espeak-ng cannot use its data folder {data}")
         self.variants = sorted(p.name for p in Path(data, "voices", "!v").iterdir())
 
-    def voices(self) -> list[str]:
-        """The language tags that are voices, as espeak-ng ranks them."""
+    def voices(self) -> list[dict[str, Any]]:
+        """The voices that can be heard, as espeak-ng ranks them: `file` is what selects one, `tags`
+        are the languages it speaks, each behind its priority (1 is the highest), best first.
+
+        Some that espeak-ng lists have no dictionary in this installation, and say nothing.
+        """
         listed = self._lib.espeak_ListVoices(None)
-        tags: dict[str, None] = {}
+        found = []
         for voice in itertools.takewhile(bool, (listed[i] for i in itertools.count())):
-            if not voice.contents.identifier.decode().startswith(NEEDS_OTHER_SOFTWARE):
-                tags[voice.contents.languages[1:].decode()] = None
-        return list(tags)
+            file = voice.contents.identifier.decode()
+            if not file.startswith(NEEDS_OTHER_SOFTWARE):
+                tags = sorted(_tags(voice.contents.languages), key=operator.itemgetter(0))
+                found.append({"file": file, "tags": tags})
+        with _without_stderr():  # of each dictionary that is missing, espeak-ng complains there
+            return [voice for voice in found if self._is_heard(voice["file"])]
+
+    def _is_heard(self, file: str) -> bool:
+        said = bytearray()
+
+        def on_sound(samples: Any, count: int, _events: Any) -> int:
+            if samples and count > 0:
+                said.extend(c.string_at(samples, 2 * count))
+            return 0
+
+        asked = {"text": SAID_BY_ALL, "voice": file, "range": LISTING_RANGE}
+        try:
+            self._speak(asked, LISTING_WPM, _OnSound(on_sound))
+        except RuntimeError:
+            return False
+        seconds, peak = AUDIBLE
+        samples = array.array("h", bytes(said))
+        return len(samples) >= seconds * self.rate and max(map(abs, samples)) >= peak
 
     def synth(self, asked: Mapping[str, Any], say: working.Say) -> None:
         """Speak what is asked into `say`, piece by piece."""
@@ -149,6 +185,28 @@ class Espeak:
             self._lib.sonicDestroyStream(sonic)
 
 
+def _tags(listed: int) -> Iterator[tuple[int, str]]:
+    """The tags of a voice with their priorities, of which 1 is the highest."""
+    while priority := c.string_at(listed, 1)[0]:
+        tag = c.string_at(listed + 1)
+        yield priority, tag.decode()
+        listed += len(tag) + 2
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Nothing that C code writes to standard error is seen."""
+    kept = os.dup(STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _short_path(data: str) -> str:
     """`data`, or a link to it where its path is too long for espeak-ng."""
     if len(os.fsencode(data)) <= LONGEST_PATH:
@@ -162,10 +220,13 @@ def _short_path(data: str) -> str:
 
 def load() -> tuple[dict[str, Any], working.Answerer]:
     espeak = Espeak()
-    hello = {"rate": espeak.rate, "voices": espeak.voices(), "variants": espeak.variants}
+    hello = {"rate": espeak.rate, "variants": espeak.variants}
 
     def answer(asked: dict[str, Any], _payload: bytes, say: working.Say) -> None:
-        espeak.synth(asked, say)
+        if "list" in asked:
+            say({"voices": espeak.voices()})
+        else:
+            espeak.synth(asked, say)
 
     return hello, answer
 

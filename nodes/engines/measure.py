@@ -1,13 +1,12 @@
-"""Small things that all engines need: names, languages, and how fast they are."""
+"""Small things that all engines need: names, and how fast they are."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from privox_dht import limits, speech
+from privox_dht import speech
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,20 +29,6 @@ def named(asked: str, engine: str) -> str:
 def speakable(text: str) -> str:
     """`text` without what no engine's C code takes: NUL characters and halves of characters."""
     return text.replace("\0", " ").encode("utf-8", "replace").decode()
-
-
-def primary_tag(tag: str) -> str:
-    """The language of a BCP 47 tag: "pt" of "pt-BR"."""
-    return tag.replace("_", "-").split("-")[0].lower()
-
-
-def languages(tags: Iterable[str]) -> tuple[str, ...]:
-    """The languages of `tags` as they are published: none, which means any, for very many.
-
-    A record has room for few; an engine that publishes some of many would not be asked for others.
-    """
-    primary = tuple(dict.fromkeys(map(primary_tag, tags)))
-    return primary if len(primary) <= limits.MAX_LANGUAGES else ()
 
 
 def babble(seconds: float, rate: int) -> NDArray[np.float32]:

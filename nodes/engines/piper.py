@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure, threads
-from privox_dht import errors, limits, speech
+from privox_dht import errors, languages, limits, speech
 from privox_dht.atomic_file import replacing
 
 DEFAULT_VOICE = "en_US-lessac-medium"
@@ -80,8 +80,8 @@ class Piper:
         except BaseException:
             await self.close()
             raise
-        language = measure.primary_tag(self._voice.config.espeak_voice)
-        self.ability = replace(self.ability, languages=(language,), speed=speed)
+        spoken = languages.published([self._voice.config.espeak_voice])
+        self.ability = replace(self.ability, languages=spoken, speed=speed)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
@@ -101,8 +101,8 @@ class Piper:
 
     def _refuse_language(self, request: speech.SpeechRequest) -> None:
         known = self.ability.languages
-        asked = measure.primary_tag(request.language)
-        if asked and known and asked not in known and not request.voice:
+        asked = "" if request.voice else request.language
+        if asked and known and not languages.nearest(asked, known):
             raise errors.Refused(
                 f"{self.ability.models[0]} speaks {known[0]}, not {request.language!r}",
                 status=404,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from nodes.engines import measure, pauses, pocketsphinx_worker
 from nodes.engines.worker import Crew
-from privox_dht import errors, speech
+from privox_dht import errors, languages, speech
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ class PocketSphinx:
                 code="model_not_found",
                 param="model",
             )
-        if request.language and measure.primary_tag(request.language) != LANGUAGE:
+        if request.language and not languages.nearest(request.language, (LANGUAGE,)):
             raise errors.Refused(
                 f"pocketsphinx understands {LANGUAGE} only, not {request.language!r}",
                 status=404,

@@ -21,7 +21,7 @@ import aiohttp
 
 from nodes.engines import measure, pauses
 from nodes.engines.remote import PROBE_WITHIN, Server
-from privox_dht import audio, errors, limits, speech
+from privox_dht import audio, errors, languages, limits, speech
 from privox_dht.audio import riff
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ BLOCK = 300.0  # seconds of audio in one request: 10 MB, under everybody's limit
 HEARS, SPEAKS = re.compile("whisper|transcri|stt|asr"), re.compile("tts|speech|voice|kokoro|piper")
 USUAL = {speech.STT: "whisper-1", speech.TTS: "tts-1"}  # names that most servers take
 USUAL_VOICE = "alloy"
+WHISPERS_OWN = {"jv": "jw", "fil": "tl"}  # languages that Whisper's servers call by an older code
 SAMPLE = "The quick brown fox jumps over the lazy dog."
 PROBE_SECONDS = 2  # of audio
 LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begun
@@ -120,7 +121,8 @@ class Transcriber(_Elsewhere):
         if request.temperature:
             form.add_field("temperature", str(request.temperature))
         if request.language and not request.translate:
-            form.add_field("language", measure.primary_tag(request.language))
+            language = languages.primary(request.language)
+            form.add_field("language", WHISPERS_OWN.get(language, language))
         if request.prompt:
             form.add_field("prompt", request.prompt)
         if request.words:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nodes.engines import measure, pauses, threads
-from privox_dht import errors, speech
+from privox_dht import errors, languages, speech
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,8 +76,8 @@ class FasterWhisper:
         except BaseException:
             await self.close()
             raise
-        languages = measure.languages(self._model.supported_languages)
-        self.ability = replace(self.ability, languages=languages, speed=speed)
+        known = languages.published(self._model.supported_languages)
+        self.ability = replace(self.ability, languages=known, speed=speed)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
@@ -104,7 +104,7 @@ class FasterWhisper:
                 param="model",
             )
         known = self._model.supported_languages
-        if request.language and measure.primary_tag(request.language) not in known:
+        if request.language and not languages.nearest(request.language, known):
             some = ", ".join(known[:NAMED])
             raise errors.Refused(
                 f"{self.ability.models[0]} does not know the language {request.language!r};"
@@ -154,11 +154,11 @@ class FasterWhisper:
             segments, info = self._model.transcribe(pcm[start:end], **options)
             for segment in segments:
                 options["language"] = info.language  # of this recording, from here on
-                yield _as_ours(segment, start / self.rate, info.language)
+                yield _as_ours(segment, start / self.rate, languages.primary(info.language))
 
     def _options(self, request: speech.TranscriptionRequest) -> dict[str, Any]:
         options: dict[str, Any] = {
-            "language": measure.primary_tag(request.language) if request.language else None,
+            "language": languages.nearest(request.language, self._model.supported_languages),
             "task": "translate" if request.translate else "transcribe",
             "initial_prompt": request.prompt or None,
             "word_timestamps": request.words,

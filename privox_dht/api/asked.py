@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from privox_dht.api.names import language_of, model_name, primary, voice_name
+from privox_dht.api.names import language_of, model_name, voice_name
 from privox_dht.errors import Refused
 from privox_dht.limits import MAX_TEXT
 from privox_dht.speech import (
@@ -68,7 +68,7 @@ def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> Want
         raise _bad("response_format", f"cannot be streamed as {format}", STREAMED_FORMATS)
     request = TranscriptionRequest(
         model=model_name(_name("model", given.get("model", ""))),
-        language=primary(language_of(given.get("language", "").strip())),
+        language=language_of(given.get("language", "").strip()),
         translate=translate,
         prompt=given.get("prompt", ""),
         temperature=_number("temperature", given.get("temperature", "") or "0", 0.0, 1.0),

@@ -2,7 +2,7 @@
 
     model     "", an engine, a model, or "engine:model"
     voice     "", or a voice (one of an ability's models), perhaps with "+variant"
-    language  a BCP 47 tag; abilities list primary tags, and listing none means any
+    language  a BCP 47 tag (see `languages`); an ability that lists none does any
 
 Apps made for OpenAI's API must name one of its models and voices: those names mean "the default".
 Pure.
@@ -10,9 +10,9 @@ Pure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
+from privox_dht import languages
 from privox_dht.errors import Refused
 from privox_dht.speech import TTS, Ability
 
@@ -31,7 +31,6 @@ OPENAI_VOICES = frozenset(
     | {"marin", "nova", "onyx", "sage", "shimmer", "verse"}
 )
 LISTED = 20  # names that a message lists; a client shows it on a terminal
-_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}")
 
 
 def language_of(tag: str) -> str:
@@ -40,18 +39,13 @@ def language_of(tag: str) -> str:
     Raises:
         Refused: it is not.
     """
-    if tag and not _TAG.fullmatch(tag):
+    if tag and not languages.is_tag(tag):
         raise Refused(
             "language is not a language tag such as 'en' or 'pt-BR'",
             code="bad_language",
             param="language",
         )
     return tag
-
-
-def primary(tag: str) -> str:
-    """`en` of `en-US`."""
-    return tag.partition("-")[0].lower()
 
 
 def choose(
@@ -117,7 +111,7 @@ def _lists(models: Sequence[str], name: str) -> bool:
 
 
 def _speaks(ability: Ability, language: str) -> bool:
-    return not ability.languages or primary(language) in ability.languages
+    return not ability.languages or languages.nearest(language, ability.languages) is not None
 
 
 def _nothing(what: str, name: str, there_is: list[str]) -> Refused:

@@ -15,13 +15,31 @@ import psutil
 import pytest
 
 from nodes.engines import espeak
-from nodes.engines.espeak import EspeakNg, choose
+from nodes.engines.espeak import EspeakNg, Voices
 from privox_dht import errors, limits, speech
 
 pytest.importorskip("espeakng_loader")
 Request = speech.SpeechRequest
 SENTENCE = "The weather is nice today."
-VOICES, VARIANTS = ("en-gb", "en-us", "de", "pt", "pt-br", "fr-fr"), frozenset({"edward", "f3"})
+VOICES = Voices(
+    [
+        {"file": "gmw/en-029", "tags": [[5, "en-029"], [10, "en"]]},
+        {"file": "gmw/en", "tags": [[2, "en-gb"], [2, "en"]]},
+        {"file": "gmw/en-US", "tags": [[2, "en-us"], [3, "en"]]},
+        {"file": "gmw/de", "tags": [[5, "de"]]},
+        {"file": "roa/pt-BR", "tags": [[5, "pt-br"], [6, "pt"]]},
+        {"file": "roa/pt", "tags": [[5, "pt"], [5, "pt-pt"]]},
+        {"file": "roa/fr-BE", "tags": [[5, "fr-be"], [8, "fr"]]},
+        {"file": "roa/fr", "tags": [[5, "fr-fr"], [5, "fr"]]},
+        {"file": "roa/es-419", "tags": [[5, "es-419"], [6, "es-mx"]]},
+        {"file": "gmq/nb", "tags": [[5, "nb"], [5, "no"]]},
+        {"file": "sit/cmn", "tags": [[5, "cmn"], [5, "zh-cmn"], [5, "zh"]]},
+        {"file": "sit/yue", "tags": [[5, "yue"], [8, "zh"]]},
+        {"file": "sit/yue-Latn-jyutping", "tags": [[5, "yue"], [8, "zh"]]},
+    ],
+    ("edward", "f3"),
+)
+LOUD = 1000  # steps of 16 bits
 
 
 @pytest.fixture
@@ -47,6 +65,33 @@ async def test_a_started_engine_says_what_it_can(engine: EspeakNg) -> None:
     assert {"en-us", "de", "ru", "pl"} <= set(ability.models) and len(ability.models) > 100
     assert ability.languages == (), "so many that they are published as any"
     assert ability.speed > 10
+
+
+async def test_every_announced_voice_speaks(engine: EspeakNg) -> None:
+    """Of those that espeak-ng itself lists, three have no dictionary, three are not found by the
+    name that it gives them, and two have one name."""
+    silent = []
+    for voice in engine.ability.models:
+        sounds = await say(engine, "Good day, 1 2 3", voice=voice)
+        samples = np.frombuffer(b"".join(sound.pcm for sound in sounds), "<i2")
+        if samples.size < 0.3 * 22_050 or np.abs(samples).max() < LOUD:
+            silent.append(voice)
+    assert not silent
+    assert {"en-gb", "fr-fr", "chr-US-Qaaa-x-west"} <= set(engine.ability.models)
+    assert not {"fo", "kaa", "xex"} & set(engine.ability.models)
+    assert len(set(engine.ability.models)) == len(engine.ability.models)
+
+
+async def test_every_language_of_a_voice_can_be_asked_for(engine: EspeakNg) -> None:
+    for tag in (*engine._voices.tags, "zh", "zh-CN", "no", "he-IL", "pt_PT", "cmn-Hans-CN"):
+        assert await say(engine, "1", language=tag), tag
+
+
+async def test_nothing_is_said_of_voices_that_are_not_offered(capfd: pytest.CaptureFixture) -> None:
+    engine = EspeakNg()
+    await engine.start()
+    await engine.close()
+    assert capfd.readouterr().err == ""
 
 
 async def test_sound_comes_in_pieces_and_is_not_silence(engine: EspeakNg) -> None:
@@ -151,20 +196,42 @@ async def test_there_is_no_gpu_for_it() -> None:
     [
         ("", "", "en-us+edward"),
         ("", "en", "en-us+edward"),
+        ("", "en-US", "en-us+edward"),
+        ("", "en-GB", "en-gb"),
+        ("", "en-AU", "en-us+edward"),
         ("", "de", "de"),
         ("", "de-AT", "de"),
         ("", "pt-BR", "pt-br"),
         ("", "pt_PT", "pt"),
+        ("", "pt", "pt"),
         ("", "fr", "fr-fr"),
+        ("", "fr-CA", "fr-fr"),
+        ("", "fr-BE", "fr-be"),
+        ("", "es-MX", "es-419"),
+        ("", "es", "es-419"),
+        ("", "no", "nb"),
+        ("", "zh", "cmn"),
+        ("", "zh-CN", "cmn"),
+        ("", "zh-yue", "yue"),
         ("de", "", "de"),
         ("DE", "fr", "de"),
         ("en-gb+f3", "", "en-gb+f3"),
+        ("yue-latn-jyutping", "", "yue-latn-jyutping"),
     ],
 )
 def test_the_voice_is_chosen_by_name_then_by_language(
     named: str, language: str, chosen: str
 ) -> None:
-    assert choose(named, language, "en-us+edward", VOICES, VARIANTS) == chosen
+    assert VOICES.choose(named, language, "en-us+edward") == chosen
+
+
+def test_a_language_that_several_voices_speak_is_spoken_by_the_best() -> None:
+    assert VOICES.choose("", "en", "de") == "en-gb"
+
+
+def test_a_voice_is_selected_by_its_file() -> None:
+    assert VOICES.file("fr-fr+f3") == "roa/fr+f3"
+    assert VOICES.file("yue") == "sit/yue"
 
 
 @pytest.mark.parametrize(
@@ -181,6 +248,6 @@ def test_what_is_not_there_is_refused_and_what_there_is_named(
     named: str, language: str, param: str
 ) -> None:
     with pytest.raises(errors.Refused, match=r"it has \d+, such as") as refused:
-        choose(named, language, "en-us+edward", VOICES, VARIANTS)
+        VOICES.choose(named, language, "en-us+edward")
     assert (refused.value.status, refused.value.param) == (404, param)
     assert len(refused.value.message) < 200

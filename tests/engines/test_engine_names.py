@@ -106,11 +106,6 @@ def test_a_model_is_named_with_or_without_its_engine(asked: str, model: str) -> 
     assert measure.named(asked, "piper") == model
 
 
-def test_languages_are_primary_tags_each_once_and_very_many_are_any() -> None:
-    assert measure.languages(["en-us", "en_GB", "pt-BR"]) == ("en", "pt")
-    assert measure.languages(chr(97 + n) * 2 for n in range(17)) == ()
-
-
 def test_what_speed_is_measured_on_is_sound_and_not_silence() -> None:
     babble = measure.babble(1.0, 16_000)
     assert (babble.size, babble.dtype.name) == (16_000, "float32")

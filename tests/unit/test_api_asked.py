@@ -41,7 +41,7 @@ def test_every_field_finds_its_place() -> None:
         ],
         translate=True,
     )
-    request = TranscriptionRequest("small", "pt", True, "Ada, Alan", 0.4, True)
+    request = TranscriptionRequest("small", "pt-BR", True, "Ada, Alan", 0.4, True)
     assert wanted == asked.WantedText(request, "verbose_json", True, False)
 
 
@@ -127,7 +127,7 @@ def test_fields_that_are_null_are_as_if_left_out() -> None:
         ({"input": "x", "stream_format": "smoke"}, "stream_format"),
         ({"input": "x", "voice": ["amy"]}, "voice"),
         ({"input": "x", "model": 7}, "model"),
-        ({"input": "x", "language": "EN_us"}, "language"),
+        ({"input": "x", "language": "EN us"}, "language"),
     ],
 )
 def test_a_speech_field_without_meaning_is_refused_by_name(

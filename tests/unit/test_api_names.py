@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privox_dht.api import catalogue
-from privox_dht.api.names import choose, language_of, primary
+from privox_dht.api.names import choose, language_of
 from privox_dht.errors import Refused
 from privox_dht.speech import STT, TTS, Ability
 
@@ -51,10 +51,12 @@ def test_an_engine_that_lists_no_models_takes_any() -> None:
     assert choose((CUSTOM,), TTS, model="custom:own", voice="anything") == [CUSTOM]
 
 
-def test_a_language_is_matched_by_its_primary_tag() -> None:
+def test_a_language_is_matched_by_its_tag() -> None:
     assert choose(ALL, STT, language="en-GB") == [WHISPER, SPHINX]
     assert choose(ALL, STT, language="fr") == [WHISPER]
     assert choose(ALL, TTS, language="de-AT") == [ESPEAK]
+    norwegian = Ability(TTS, "cpu", "e", ("nb",), ("no",))
+    assert choose((norwegian,), TTS, language="nb-NO") == [norwegian]
 
 
 def test_an_unknown_language_is_400_and_names_what_there_is() -> None:
@@ -80,8 +82,8 @@ def test_a_long_list_is_cut() -> None:
 def test_language_tags() -> None:
     assert language_of("") == ""
     assert language_of("zh-Hant-TW") == "zh-Hant-TW"
-    assert primary("EN-us") == "en"
-    for wrong in ("english", "e", "en_US", "en-", "../en", "en\n"):
+    assert language_of("en_US") == "en_US"
+    for wrong in ("english", "e", "en-", "../en", "en\n"):
         with pytest.raises(Refused):
             language_of(wrong)
 

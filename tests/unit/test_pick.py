@@ -58,6 +58,14 @@ def test_an_engine_that_lists_no_language_does_them_all():
     assert fits(record("any"), Wish("stt", language="sw"))
 
 
+def test_a_language_has_many_codes():
+    chinese = record("zh", languages=("zh", "no"))
+    for tag in ("zh", "zh-CN", "zh_TW", "cmn", "nb"):
+        assert fits(chinese, Wish("stt", language=tag)), tag
+    assert not fits(chinese, Wish("stt", language="yue"))
+    assert Wish("stt", language="cmn-CN").searches == ((), ("language=zh",))
+
+
 def test_a_record_with_more_models_than_it_lists_may_have_the_one_asked_for():
     some = record("some", models=("a",), more=True)
     sure = record("sure", models=("b",))
