@@ -50,7 +50,8 @@ def _service(context: click.Context, option: click.Parameter, value: str | None)
 common_options = chain(
     click.option(
         "--neighbours", "--neighbors", "neighbours", callback=comma_list, metavar="HOST:PORT,...",
-        help="Any nodes of the mesh, to join through. Default: those known from the last time.",
+        help="Any nodes of the mesh, to join through; nobody else is asked then, but nodes met"
+        " through them before. Default: those known from the last time.",
     ),
     click.option(
         "--network", default="privox", show_default=True, metavar="NAME",

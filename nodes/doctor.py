@@ -26,7 +26,7 @@ from nodes.producer import Producer
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
-from privox_dht.dht import contacts
+from privox_dht.dht.contacts import ContactFile
 from privox_dht.directory import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
 from privox_dht.hostport import Address, join_host
@@ -104,9 +104,10 @@ class Doctor:
         raise error
 
     def _neighbours(self) -> list[Address]:
-        """Those that were named, else those that the node remembers."""
-        known = list(self.config.neighbours)
-        return known or contacts.load(self.config.state_dir, time.time())
+        """Whom the node would join through: those that are named, and those it remembers."""
+        config = self.config
+        kept = ContactFile.choose(config.state_dir, config.network, config.neighbours)
+        return list(dict.fromkeys([*config.neighbours, *kept.known(time.time())]))
 
     async def _job_port(self) -> int:
         return self._dht.port if self._dht.port == self.config.port else 0

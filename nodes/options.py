@@ -30,8 +30,9 @@ place_options = chain(
         "neighbours",
         callback=comma_list,
         metavar="HOST:PORT,...",
-        help="Any nodes of the mesh, to join through. Default: those"
-        " known from the last time; none at all makes this a first node.",
+        help="Any nodes of the mesh, to join through; nobody else is asked then, but nodes met"
+        " through them before. Default: those known from the last time; none at all makes this a"
+        " first node.",
     ),
     click.option(
         "--network",

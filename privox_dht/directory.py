@@ -26,7 +26,7 @@ from typing import Any
 from privox_dht import limits
 from privox_dht.api.directory import Answer
 from privox_dht.api.directory_client import DirectoryClient
-from privox_dht.dht import DhtNode, Reach, contacts
+from privox_dht.dht import DhtNode, Reach
 from privox_dht.dht.sockets import resolve
 from privox_dht.errors import Busy, JobError, Lost, NotJoined
 from privox_dht.hostport import Address, join_host
@@ -68,7 +68,6 @@ class Directory(DhtNode):
         super().__init__(identity, **options)
         self._udp_wait, self._udp_again, self._udp_silent = udp_wait, udp_again, udp_silent
         self._client = DirectoryClient()
-        self._named: tuple[Address, ...] = ()  # as `join` was told them
         self._neighbours: list[Address] = []  # that may be asked over HTTPS, the best first
         self._views: dict[Address, View] = {}  # of those that answered when last asked
         self._keeping: asyncio.Task[None] | None = None
@@ -103,7 +102,6 @@ class Directory(DhtNode):
             NotJoined: nobody answered; the message says who was tried.
         """
         began = asyncio.get_running_loop().time()
-        self._named = tuple(neighbours)
         by_udp = self._spawn(self._join_by_udp(neighbours, timeout))
         try:
             await asyncio.wait([by_udp], timeout=min(self._udp_wait, timeout / 2))
@@ -150,8 +148,8 @@ class Directory(DhtNode):
         some: list[Address] = []
         try:
             async with asyncio.timeout_at(deadline):
-                addresses = await resolve(self._named, self._state.families)
-                some = [*dict.fromkeys([*addresses, *self.remembered()])][: limits.HTTPS_NEIGHBOURS]
+                found = await resolve(self._known(), self._state.families)
+                some = found.addresses[: limits.HTTPS_NEIGHBOURS]
                 asking = {self._spawn(self._greet(address, met)) for address in some}
                 while asking and not met:
                     _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
@@ -315,8 +313,8 @@ class Directory(DhtNode):
         """Write good contacts to the state folder, if we have one."""
         if self._lookups.instead is None:
             super().save_contacts()
-        elif self._folder is not None:
-            contacts.add(self._folder, self._views, self._state.clock())
+        elif (kept := self._contact_file()) is not None:
+            kept.add(self._views, self._state.clock())
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""

@@ -153,7 +153,8 @@ BUCKET_STALE = 3600.0  # seconds without a look-up after which a bucket is looke
 # authors have it; every 900 s cost more than all else that 1,000 nodes said, and found no more
 PROOF_AGAIN = 60.0  # seconds an address that gave no proof is not asked for one again
 INTRODUCTIONS = 16  # newcomers that are being asked for their proof at the same time
-CONTACTS_KEPT = 64  # contacts written to the state folder
+CONTACTS_KEPT = 64  # contacts written to the state folder, for each set of neighbours
+CONTACT_FILES_KEPT = 32  # sets of neighbours whose contacts are kept; the one used longest ago goes
 CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
 JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
 HOLDERS_KEPT = 120.0  # seconds a publisher goes straight to the nodes that held its record

@@ -82,7 +82,8 @@ class Mesh:
         """Join the mesh through any of `neighbours` ("host:port"), as a guest.
 
         Args:
-            neighbours: any nodes of the mesh; several may be dead. Empty: those that `state` knows.
+            neighbours: any nodes of the mesh; several may be dead. Nobody else is asked, but nodes
+                met through them before. Empty: those that `state` knows from the last time.
             network: the name of the mesh.
             state: a folder to remember nodes in, for the next time.
             timeout: seconds to wait for a neighbour to answer.

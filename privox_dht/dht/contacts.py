@@ -1,65 +1,150 @@
-"""Good contacts across restarts: `contacts.json` in the state folder.
+"""Good contacts across restarts: files in the folder `contacts` of the state folder.
 
-    {"version": 1, "contacts": [{"host": "192.0.2.7", "port": 5678, "seen": 1760000000}, ...]}
+    contacts/3f0c9a1b7e5d2468.json   one for each mesh name and set of neighbours
+    {"version": 2, "network": "privox", "neighbours": ["host:5678"], "used": 1760000000,
+     "contacts": [{"host": "192.0.2.7", "port": 5678, "seen": 1760000000}, ...]}
 
-Written atomically; whatever is wrong with the file, a node starts without it.
+neighbours named     -> the contacts met through those, and no others: whoever names neighbours
+                        means their mesh, and nobody met elsewhere
+no neighbours named  -> those met the last time in the mesh of this name, however that was joined
+
+Written atomically; whatever is wrong with a file, a node starts without it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from privox_dht import limits
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.dht.addresses import Address, is_somebody
+from privox_dht.errors import ConfigError
+from privox_dht.hostport import join_host, split_host
 
-FILE = "contacts.json"
-VERSION = 1
+FOLDER = "contacts"
+NAME = re.compile(r"[0-9a-f]{16}\.json")
+VERSION = 2
 log = logging.getLogger(__name__)
 
 
-def load(folder: Path, now: float) -> list[Address]:
-    """The contacts kept there, the latest seen first; those not seen for a month are left out."""
-    return [address for address, seen in _read(folder) if now - seen < limits.CONTACTS_KEPT_FOR]
+@dataclass(frozen=True, slots=True)
+class ContactFile:
+    """The contacts met in the mesh of one name through one set of neighbours."""
+
+    state: Path  # the state folder
+    network: str
+    neighbours: tuple[Address, ...] = ()  # none: of a first node, whom others came to
+
+    @classmethod
+    def choose(cls, state: Path, network: str, named: Sequence[Address]) -> ContactFile:
+        """The one for these neighbours; if none are named, the latest."""
+        return cls(state, network, tuple(named)) if named else cls.latest(state, network)
+
+    @classmethod
+    def latest(cls, state: Path, network: str) -> ContactFile:
+        """The one that was written last in the mesh of this name; an empty one if there is none."""
+        ours = [
+            (used, path, content)
+            for used, path, content in _files(state)
+            if content.get("network") == network
+        ]
+        for _, path, content in sorted(ours, key=lambda file: -file[0]):
+            try:
+                named = [split_host(str(n), limits.DHT_PORT) for n in content["neighbours"]]
+            except (ConfigError, KeyError, TypeError) as exc:
+                log.warning("%s is not readable (%s): doing without it", path, exc)
+                continue
+            return cls(state, network, tuple(named))
+        return cls(state, network)
+
+    @property
+    def path(self) -> Path:
+        """Where it lies; the order in which neighbours were named does not matter."""
+        said = json.dumps([self.network, self._names()])
+        return self.state / FOLDER / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
+
+    def known(self, now: float) -> list[Address]:
+        """The contacts in it, the latest seen first (those not seen for a month are left out), and
+        the neighbours they were met through."""
+        kept = [a for a, seen in self._contacts() if now - seen < limits.CONTACTS_KEPT_FOR]
+        return list(dict.fromkeys([*kept, *self.neighbours]))
+
+    def add(self, met: Iterable[Address], now: float) -> None:
+        """Keep nodes that were met in another way than by UDP, beside those that are there."""
+        self.save({**dict(self._contacts()), **dict.fromkeys(met, now)}.items(), now)
+
+    def save(self, contacts: Iterable[tuple[Address, float]], now: float) -> None:
+        """Keep contacts with the time each was last seen (seconds since the epoch)."""
+        latest = sorted(contacts, key=lambda contact: -contact[1])[: limits.CONTACTS_KEPT]
+        content = {
+            "version": VERSION,
+            "network": self.network,
+            "neighbours": self._names(),
+            "used": now,
+            "contacts": [
+                {"host": host, "port": port, "seen": round(seen)} for (host, port), seen in latest
+            ],
+        }
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            replace_file(self.path, json.dumps(content, indent=1).encode(), mode=SECRET)
+        except OSError as exc:
+            log.warning("cannot keep contacts in %s: %s", folder, exc)
+        _drop_oldest(self.state)
+
+    def _names(self) -> list[str]:
+        return sorted({join_host(host.lower(), port) for host, port in self.neighbours})
+
+    def _contacts(self) -> list[tuple[Address, float]]:
+        try:
+            kept = _read(self.path)["contacts"]
+            some = [(float(c["seen"]), str(c["host"]), int(c["port"])) for c in kept]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            log.warning("%s is not readable (%s): doing without it", self.path, exc)
+            return []
+        some.sort(reverse=True)
+        return [
+            ((host, port), seen)
+            for seen, host, port in some[: limits.CONTACTS_KEPT]
+            if is_somebody(host) and 0 < port < 65536
+        ]
 
 
-def _read(folder: Path) -> list[tuple[Address, float]]:
+def _read(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise ValueError(f"it is not of version {VERSION}")
+    return content
+
+
+def _files(state: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]:
+    """When each was written, where it lies, and what is in it."""
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        kept = content["contacts"] if content["version"] == VERSION else []
-        some = [(float(c["seen"]), str(c["host"]), int(c["port"])) for c in kept]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        log.warning("%s is not readable (%s): starting without it", folder / FILE, exc)
-        return []
-    some.sort(reverse=True)
-    return [
-        ((host, port), seen)
-        for seen, host, port in some[: limits.CONTACTS_KEPT]
-        if is_somebody(host) and 0 < port < 65536
-    ]
+        paths = [path for path in (state / FOLDER).iterdir() if NAME.fullmatch(path.name)]
+    except OSError:
+        return
+    for path in paths:
+        try:
+            content = _read(path)
+            yield float(content["used"]), path, content
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            log.warning("%s is not readable (%s): doing without it", path, exc)
 
 
-def add(folder: Path, met: Iterable[Address], now: float) -> None:
-    """Keep nodes that were met in another way than by UDP, beside those that are there."""
-    save(folder, {**dict(_read(folder)), **dict.fromkeys(met, now)}.items())
-
-
-def save(folder: Path, contacts: Iterable[tuple[Address, float]]) -> None:
-    """Keep contacts with the time each was last seen (seconds since the epoch)."""
-    latest = sorted(contacts, key=lambda contact: -contact[1])[: limits.CONTACTS_KEPT]
-    content = {
-        "version": VERSION,
-        "contacts": [
-            {"host": host, "port": port, "seen": round(seen)} for (host, port), seen in latest
-        ],
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        replace_file(folder / FILE, json.dumps(content, indent=1).encode(), mode=SECRET)
-    except OSError as exc:
-        log.warning("cannot keep contacts in %s: %s", folder, exc)
+def _drop_oldest(state: Path) -> None:
+    """So many sets of neighbours are remembered, and no more."""
+    files = sorted(_files(state), key=lambda file: -file[0])
+    for _, path, _ in files[limits.CONTACT_FILES_KEPT :]:
+        with suppress(OSError):
+            path.unlink()

@@ -20,9 +20,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from privox_dht import limits
-from privox_dht.dht import contacts, sockets
+from privox_dht.dht import sockets
 from privox_dht.dht.addresses import Address, is_loopback, is_usable
 from privox_dht.dht.answers import Answers
+from privox_dht.dht.contacts import ContactFile
 from privox_dht.dht.hosting import Hosting
 from privox_dht.dht.join import Joiner
 from privox_dht.dht.listening import Listening
@@ -34,6 +35,7 @@ from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact
 from privox_dht.dht.upkeep import upkeep
 from privox_dht.errors import NotJoined
+from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record, farm_key, service_key
 from privox_dht.speech import BACKENDS
@@ -71,7 +73,10 @@ class DhtNode:
         """
         self._state = NodeState(identity, network, clock, rng or CHANCE)
         self._state.guest = guest
-        self._host, self._wanted_port, self._folder = host, port, state
+        self._host, self._wanted_port = host, port
+        self._network, self._folder = network, state
+        self._named: tuple[Address, ...] = ()  # every neighbour that `join` was told of
+        self._kept: ContactFile | None = None  # where those met are kept, once that is known
         self._tasks: set[asyncio.Task[Any]] = set()
         answers = Answers(self._state, lambda: self._dial_back)
         self._listening = Listening(self._state, answers, self._open, self._spawn)
@@ -187,18 +192,14 @@ class DhtNode:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        kept = contacts.load(self._folder, self._state.clock()) if self._folder else []
-        try:
-            async with asyncio.timeout_at(deadline):
-                named = await sockets.resolve(neighbours, self._state.families)
-        except TimeoutError:
-            named = []
-        everybody = list(dict.fromkeys([*named, *kept]))
-        if not neighbours and not kept:
+        known = self._known(neighbours)
+        if not known:
             return self._table_size()
-        met = await self._joiner.meet(everybody, deadline)
+        names_until = loop.time() + timeout / 2  # a slow name server must not take it all
+        found = await sockets.resolve(known, self._state.families, names_until)
+        met = await self._joiner.meet(found.addresses, deadline) if found.addresses else []
         if not met:
-            tried = ", ".join(f"{host}:{port}" for host, port in (neighbours or kept))
+            tried = ", ".join(join_host(*node) for node in known)
             raise NotJoined(f"no neighbour answered within {timeout:g} s; tried {tried}")
         if self.guest:
             try:
@@ -269,8 +270,21 @@ class DhtNode:
         return is_usable(ip, self._state.private is not False)
 
     def remembered(self) -> list[Address]:
-        """Nodes known from the last time, which `join` tries too."""
-        return contacts.load(self._folder, self._state.clock()) if self._folder else []
+        """Nodes known from the last time, which `join` tries too: only those met through the
+        neighbours that it was told of, if it was told of any."""
+        kept = self._contact_file()
+        return kept.known(self._state.clock()) if kept else []
+
+    def _known(self, neighbours: Sequence[Address] = ()) -> list[Address]:
+        """Whom to join through: every neighbour we were told of, and those remembered."""
+        if not set(neighbours) <= set(self._named):
+            self._named, self._kept = (*self._named, *neighbours), None
+        return list(dict.fromkeys([*self._named, *self.remembered()]))
+
+    def _contact_file(self) -> ContactFile | None:
+        if self._kept is None and self._folder is not None:
+            self._kept = ContactFile.choose(self._folder, self._network, self._named)
+        return self._kept
 
     # -- what there is to know ---------------------------------------------------------------------
 
@@ -312,11 +326,12 @@ class DhtNode:
 
     def save_contacts(self) -> None:
         """Write good contacts to the state folder, if we have one."""
-        some = self._contacts()
-        if self._folder is None or not some:
+        some, kept = self._contacts(), self._contact_file()
+        if kept is None or not some:
             return
-        ahead = self._state.clock() - asyncio.get_running_loop().time()
-        contacts.save(self._folder, ((c.address, c.seen + ahead) for c in some))
+        now = self._state.clock()
+        ahead = now - asyncio.get_running_loop().time()
+        kept.save(((c.address, c.seen + ahead) for c in some), now)
 
     def _forget_private(self) -> None:
         for protocol in self._protocols.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from privox_dht import limits
 from privox_dht.dht import wire
@@ -115,23 +115,53 @@ def has_ipv6() -> bool:
     return True
 
 
-async def resolve(neighbours: Sequence[Address], families: int) -> list[Address]:
-    """The addresses behind names, in the families we speak; names nobody knows give none."""
+class Resolved(NamedTuple):
+    """What came of looking up neighbours."""
+
+    addresses: list[Address]  # each once, in the families we speak
+    unknown: dict[Address, str]  # those without an address, and why
+
+
+async def resolve(
+    neighbours: Sequence[Address], families: int, deadline: float | None = None
+) -> Resolved:
+    """The addresses behind names.
+
+    Args:
+        families: flags of the address families that we speak.
+        deadline: loop time after which a name server is not waited for.
+    """
     loop = asyncio.get_running_loop()
+    wanted = list(dict.fromkeys(neighbours))
+    asking = [loop.create_task(_addresses_of(*neighbour)) for neighbour in wanted]
+    try:
+        if asking:
+            left = None if deadline is None else max(deadline - loop.time(), 0.0)
+            await asyncio.wait(asking, timeout=left)
+        addresses: dict[Address, None] = {}
+        unknown = {}
+        for neighbour, task in zip(wanted, asking, strict=True):
+            found, why = task.result() if task.done() else ([], "the name server does not answer")
+            spoken = [a for a in found if families & wire.family_of(a)]
+            addresses |= dict.fromkeys(spoken)
+            if not spoken:
+                unknown[neighbour] = why or "it has no address of a kind that this machine speaks"
+        return Resolved(list(addresses), unknown)
+    finally:
+        for task in asking:
+            task.cancel()
 
-    async def one(host: str, port: int) -> list[Address]:
-        if is_literal(host):
-            family = wire.FAMILY_6 if ":" in host else wire.FAMILY_4
-            return [(host, port)] if families & family else []
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except (OSError, UnicodeError):
-            return []
-        return [
-            (str(address[0]).partition("%")[0], port)
-            for family, *_, address in found
-            if families & (wire.FAMILY_6 if family == socket.AF_INET6 else wire.FAMILY_4)
-        ]
 
-    some = await asyncio.gather(*(one(host, port) for host, port in neighbours))
-    return list(dict.fromkeys(address for addresses in some for address in addresses))
+async def _addresses_of(host: str, port: int) -> tuple[list[Address], str]:
+    """The addresses behind a name; if there are none, why."""
+    if is_literal(host):
+        return [(host, port)], ""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except socket.gaierror as exc:
+        missing = exc.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
+        return [], "no such name" if missing else f"the name cannot be looked up ({exc.strerror})"
+    except (OSError, UnicodeError) as exc:
+        return [], f"the name cannot be looked up ({exc})"
+    return [(str(address[0]).partition("%")[0], port) for *_, address in found], ""

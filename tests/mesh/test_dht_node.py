@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import time
-from pathlib import Path
 
 import pytest
 from dht_kit import HOST, mesh_of, node_of, record_of, stranger, until
@@ -200,26 +198,6 @@ async def test_neighbours_tell_us_our_address_and_the_time() -> None:
         await late.join([(HOST, nodes[0].port)])
         offset = late.clock_offset()
         assert offset is not None and 99 < offset < 101
-
-
-async def test_contacts_are_kept_and_joined_through_after_a_restart(tmp_path: Path) -> None:
-    async with mesh_of(4) as nodes:
-        async with node_of(state=tmp_path) as node:
-            await node.join([(HOST, nodes[0].port)])
-        kept = json.loads((tmp_path / "contacts.json").read_text())
-        assert {c["port"] for c in kept["contacts"]} >= {node.port for node in nodes[:1]}
-        assert all(abs(c["seen"] - time.time()) < 60 for c in kept["contacts"])
-        async with node_of(state=tmp_path) as again:
-            assert await again.join([(HOST, free_port())]) >= 1
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"version": 1}', '{"version": 1, "contacts": [5]}']
-)
-async def test_a_damaged_contacts_file_is_as_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / "contacts.json").write_text(content)
-    async with node_of(state=tmp_path) as node:
-        assert await node.join([]) == 0
 
 
 async def test_a_vanished_node_that_was_asked_once_is_told_of_no_more_and_soon_forgotten(

@@ -28,7 +28,8 @@ from privox_dht.api.directory import Answer, directory_pages
 from privox_dht.api.directory_client import DirectoryClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
-from privox_dht.dht import DhtNode, contacts
+from privox_dht.dht import DhtNode
+from privox_dht.dht.contacts import ContactFile
 from privox_dht.dht.lookup import Lookups
 from privox_dht.directory import Directory, View
 from privox_dht.errors import Busy, Failed, Lost, NotJoined, Refused
@@ -217,8 +218,9 @@ async def test_nobody_by_either_way_is_said_with_who_was_tried() -> None:
 
 
 async def test_neighbours_met_over_https_are_remembered_beside_others(tmp_path: Path) -> None:
-    contacts.save(tmp_path, [((HOST, 9), time.time() - 100)])
     async with gaps_before(1) as (_, gaps):
+        kept = ContactFile(tmp_path, "privox", (gaps[0].address,))
+        kept.save([((HOST, 9), time.time() - 100)], time.time() - 100)
         async with blocked(state=tmp_path) as node:
             await node.join([gaps[0].address])
         async with blocked(state=tmp_path) as again:

@@ -13,7 +13,7 @@ import pytest
 
 from privox_dht import atomic_file
 from privox_dht.atomic_file import create_file, replace_file, replacing, write_all
-from privox_dht.dht import contacts
+from privox_dht.dht.contacts import ContactFile
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 
@@ -35,11 +35,12 @@ def test_a_key_that_did_not_fit_is_no_key(tmp_path, small_files):
 
 
 def test_contacts_that_did_not_fit_leave_those_that_were_there(tmp_path, caplog, small_files):
-    contacts.save(tmp_path, [(("192.0.2.1", 5678), 100.0)])
+    kept = ContactFile(tmp_path, "privox")
+    kept.save([(("192.0.2.1", 5678), 100.0)], 100.0)
     with small_files():
-        contacts.save(tmp_path, [(("192.0.2.2", 5678), 200.0)])
+        kept.save([(("192.0.2.2", 5678), 200.0)], 200.0)
     assert "cannot keep contacts" in caplog.text
-    assert contacts.load(tmp_path, 100.0) == [("192.0.2.1", 5678)]
+    assert kept.known(100.0) == [("192.0.2.1", 5678)]
 
 
 def test_an_exception_while_a_file_is_written_leaves_the_old_one(tmp_path):
