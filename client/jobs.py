@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Coroutine, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from client.files import STDIO, check_writable, open_recording, read_text, write, write_note
-from client.options import STT_FORMATS
+from client.formats import ending_of, format_for
 from client.progress import Progress
 from privox_dht.cli.streams import say
 from privox_dht.errors import ConfigError
 from privox_dht.job import Done
 from privox_dht.mesh import Mesh
 from privox_dht.settings import printable, state_folder
-from privox_dht.speech import AUDIO_FORMATS
+from privox_dht.speech import STT, TTS
 from privox_dht.transcript import render
 
 Options = Mapping[str, Any]
@@ -69,8 +68,7 @@ async def _speak(options: Options, text: str, output: str, format: str) -> None:
 
 def transcribe(options: Options) -> Job:
     """`--service stt`: a recording to text."""
-    if (format := options["format_"] or "text") not in STT_FORMATS:
-        raise ConfigError(f"--format {format} is not for stt; there is: {', '.join(STT_FORMATS)}")
+    format = format_for(STT, options["output"] or "", options["format_"] or "")
     if options["file"] is None:
         raise ConfigError("--service stt needs --file AUDIO (or --file - to read stdin)")
     check_writable(options["output"] or STDIO)
@@ -110,14 +108,10 @@ def _keep_text(output: str, done: Done[Any], format: str) -> None:
 
 def audio_output(options: Options) -> tuple[str, str]:
     """Where the audio goes and in which format: from --output and --format, either or both."""
-    output, format = options["output"] or "", options["format_"] or ""
-    suffix = Path(output).suffix.lower().lstrip(".")
-    named = {"ogg": "opus", "m4a": "aac"}.get(suffix, suffix)
-    format = format or (named if named in AUDIO_FORMATS else "wav")
-    if format not in AUDIO_FORMATS:
-        raise ConfigError(f"--format {format} is not for tts; there is: {', '.join(AUDIO_FORMATS)}")
+    output = options["output"] or ""
+    format = format_for(TTS, output, options["format_"] or "")
     to_file = sys.stdout.isatty() or options["as_json"]
-    output = output or (f"speech.{format}" if to_file else STDIO)
+    output = output or (f"speech.{ending_of(TTS, format)}" if to_file else STDIO)
     if output == STDIO and sys.stdout.isatty():
         raise ConfigError("audio is not written to a terminal; use --output FILE or a pipe")
     return output, format

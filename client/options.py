@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from client.formats import formats_of
 from privox_dht import limits
 from privox_dht.errors import (
     AllBusy,
@@ -18,7 +19,7 @@ from privox_dht.errors import (
     Refused,
 )
 from privox_dht.settings import ENVIRONMENT, LEVELS, chain, comma_list, config_option
-from privox_dht.speech import ALIASES, AUDIO_FORMATS, SERVICES
+from privox_dht.speech import ALIASES, SERVICES, STT, TTS
 
 EXIT_CODES = {
     0: "done",
@@ -35,7 +36,6 @@ _BY_ERROR: tuple[tuple[type[PrivoxError], int], ...] = (
     (JobError, 5),
 )  # fmt: skip
 JSON_VARIABLE = f"{ENVIRONMENT}_JSON"
-STT_FORMATS = ("text", "json", "srt", "vtt")
 
 
 def exit_code(error: PrivoxError) -> int:
@@ -93,8 +93,8 @@ job_options = chain(
     ),
     click.option(
         "--format", "format_", envvar=f"{ENVIRONMENT}_FORMAT", metavar="FORMAT",
-        help=f"tts: {', '.join(f for f in AUDIO_FORMATS if f != 'pcm')} [from --output's name, or"
-        f" wav]; stt: {', '.join(STT_FORMATS)} [text].",
+        help=f"tts: {', '.join(formats_of(TTS))} [from --output's name, or wav];"
+        f" stt: {', '.join(formats_of(STT))} [from --output's name, or text].",
     ),
     click.option("--voice", default="", help="tts: a voice, as `list` shows them."),
     click.option("--language", default="", help="The language, such as en or de."),

@@ -208,7 +208,7 @@ class Mesh:
             language: a BCP 47 tag.
             model: an engine or "engine:voice"; empty: any.
             speed: 0.25 to 4.
-            format: wav, mp3, flac, opus, aac or pcm.
+            format: wav, mp3, flac, opus, aac, m4a or pcm.
             watch: callbacks that tell how it goes.
             how: `backend`, `only`, `prefer`, `avoid`, `via_farm`, `wait`, `timeout`.
 

@@ -24,7 +24,7 @@ STT, TTS = "stt", "tts"
 SERVICES = (STT, TTS)
 ALIASES = {"asr": STT}  # older systems' word for it
 BACKENDS = ("cpu", "gpu")
-AUDIO_FORMATS = ("wav", "mp3", "flac", "opus", "aac", "pcm")
+AUDIO_FORMATS = ("wav", "mp3", "flac", "opus", "aac", "m4a", "pcm")
 TEXT_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 

@@ -4,6 +4,7 @@
                            verbose_json   text, language, duration, segments, words
                            text           one line
                            srt, vtt       subtitles, one cue for each segment
+                           tsv            start and end in milliseconds, text; a line a segment
 
 Pure: a transcript and a format in, a content type and a string out.
 """
@@ -24,6 +25,7 @@ CONTENT_TYPES = {
     "text": "text/plain",
     "srt": "application/x-subrip",
     "vtt": "text/vtt",
+    "tsv": "text/tab-separated-values",
 }
 
 
@@ -35,7 +37,7 @@ def render(
     words: bool = False,
     segments: bool = True,
 ) -> str:
-    """`transcript` in one of `speech.TEXT_FORMATS`.
+    """`transcript` in one of `CONTENT_TYPES`.
 
     Args:
         translated: verbose_json says so.
@@ -124,11 +126,21 @@ def _vtt(transcript: Transcript) -> str:
     return "WEBVTT\n" + "".join(cues)
 
 
+def _tsv(transcript: Transcript) -> str:
+    """As Whisper's own program writes it."""
+    lines = (
+        f"{round(start * 1000)}\t{round(end * 1000)}\t{text}\n"
+        for start, end, text in _cues(transcript)
+    )
+    return "start\tend\ttext\n" + "".join(lines)
+
+
 _RENDER: dict[str, Callable[[Transcript], str]] = {
     "json": _json,
     "text": _text,
     "srt": _srt,
     "vtt": _vtt,
+    "tsv": _tsv,
 }
 
 

@@ -12,12 +12,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from privox_dht import limits
 from privox_dht.audio import CONTENT_TYPES, Encoder
 from privox_dht.errors import Failed, Refused
 from privox_dht.speech import Sound
 
 PLAIN = ("wav", "pcm")  # formats that cost nothing to write, and that every installation can
 PREFERRED, ALWAYS = "mp3", "wav"  # without a format asked for: OpenAI's default, if we can
+PIECE = 64 * limits.KIB  # bytes handed on at a time; in base64 far below limits.MAX_EVENT
 PROBE_RATE = 24_000  # Hz; what OpenAI's voices have
 
 
@@ -62,10 +64,12 @@ class SoundFile:
                     self.rate = sound.rate
                     encoder = Encoder(self.format, sound.rate)
                 self._count(sound)
-                yield await self._do(encoder.feed, sound.pcm)
+                for piece in _cut(await self._do(encoder.feed, sound.pcm)):
+                    yield piece
         if encoder is None:
             raise Failed("the engine made no sound")
-        yield await self._do(encoder.finish)
+        for piece in _cut(await self._do(encoder.finish)):
+            yield piece
 
     def _count(self, sound: Sound) -> None:
         if sound.rate != self.rate:
@@ -78,3 +82,8 @@ class SoundFile:
         if self.format in PLAIN:
             return step(*args)
         return await asyncio.to_thread(step, *args)
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """`data` in pieces that fit into an event each; one empty piece if there is none yet."""
+    return [data[at : at + PIECE] for at in range(0, max(len(data), 1), PIECE)]

@@ -4,12 +4,14 @@
     for pcm in pieces:  send(encoder.feed(pcm))      as soon as the codec gives something
     send(encoder.finish())                           what it held back, and the end
 
-A piece may end in the middle of a sample. Opus has rates of its own, AAC and MP3 have lists of
-theirs: sound at another rate is resampled to the next higher one.
+FLAC and M4A say in their headers how long they are, which is known at the end: all of such a file
+comes from `finish()`. A piece may end in the middle of a sample. Opus has rates of its own, AAC and
+MP3 have lists of theirs: sound at another rate is resampled to the next higher one.
 """
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any, cast
 
 from privox_dht import errors, speech
@@ -24,6 +26,7 @@ CONTENT_TYPES = {
     "flac": "audio/flac",
     "opus": "audio/ogg",
     "aac": "audio/aac",
+    "m4a": "audio/mp4",
     "pcm": "audio/pcm",
 }
 
@@ -33,7 +36,9 @@ _CODECS: dict[str, tuple[str, str, str, int, dict[str, str]]] = {
     "flac": ("flac", "flac", "s16", 0, {}),
     "opus": ("ogg", "libopus", "s16", 32_000, {"page_duration": "200000"}),
     "aac": ("adts", "aac", "fltp", 64_000, {}),
+    "m4a": ("ipod", "aac", "fltp", 64_000, {}),
 }
+WHOLE = ("flac", "m4a")  # formats whose beginning is written last
 
 
 class Encoder:
@@ -83,7 +88,7 @@ class Encoder:
         return riff.header(self.rate) if self.format == "wav" and not begun else b""
 
 
-class _Sink:
+class _Stream:
     """A file that cannot seek, and gives away what was written to it."""
 
     def __init__(self) -> None:
@@ -116,9 +121,9 @@ class _Coder:
         container, codec, self._sample_format, bit_rate, options = _CODECS[format]
         self._av: Any = av
         self._numpy = numpy
-        self._sink = _Sink()
+        self._file = io.BytesIO() if format in WHOLE else _Stream()
         self._rate = rate
-        self._out: Any = av.open(self._sink, "w", format=container, container_options=options)
+        self._out: Any = av.open(self._file, "w", format=container, container_options=options)
         coded_rate = _next_rate(rate, av.Codec(codec, "w").audio_rates)
         self._stream = cast(Any, self._out.add_stream(codec, rate=coded_rate, layout="mono"))
         self._stream.codec_context.format = self._sample_format
@@ -132,7 +137,7 @@ class _Coder:
         frame.sample_rate = self._rate
         for resampled in self._resampler.resample(frame):
             self._encode(resampled)
-        return self._sink.take()
+        return self._file.take() if isinstance(self._file, _Stream) else b""
 
     def finish(self) -> bytes:
         try:
@@ -142,7 +147,8 @@ class _Coder:
             pass
         self._encode(None)
         self._out.close()
-        return self._sink.take()
+        file = self._file
+        return file.take() if isinstance(file, _Stream) else file.getvalue()
 
     def _encode(self, frame: av.AudioFrame | None) -> None:
         for packet in self._stream.encode(frame):

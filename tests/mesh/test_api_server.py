@@ -209,6 +209,7 @@ async def test_wav_is_a_sound_file_of_the_right_length(http: aiohttp.ClientSessi
         ("flac", "audio/flac", b"fLaC"),
         ("opus", "audio/ogg", b"OggS"),
         ("aac", "audio/aac", b"\xff"),
+        ("m4a", "audio/mp4", b"\0\0\0\x1cftypM4A "),
         ("pcm", "audio/pcm", b""),
     ],
 )

@@ -60,6 +60,55 @@ def test_text_comes_back_as_an_audio_file_in_one_step(shared, tmp_path):
     assert not list(tmp_path.glob(".privox-*"))
 
 
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("x.m4a", b"\0\0\0\x1cftypM4A "), ("x", b"RIFF")],
+)
+def test_the_name_of_the_sound_decides_its_format(shared, tmp_path, name, begins):
+    out = tmp_path / name
+    told = answer(shared.client("--service", "tts", "--text", "hello", "-o", str(out), "--json"))
+    assert out.read_bytes().startswith(begins)
+    assert told["bytes"] == out.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("s.srt", "1\n00:00:00,000 --> 00:00:02,500\n2.50 seconds"),
+        ("s.json", '{"task":"transcribe"'),
+    ],
+)
+def test_the_name_of_the_transcript_decides_its_format(shared, tmp_path, name, begins):
+    """`-o s.srt` wrote plain text."""
+    out, wav = tmp_path / name, silence(tmp_path / "in.wav", 2.5)
+    ran = shared.client("--service", "stt", "--file", str(wav), "-o", str(out))
+    assert (ran.returncode, ran.stdout) == (0, b"")
+    assert out.read_text().startswith(begins)
+
+
+def test_a_name_that_says_no_format_is_refused_before_anything_is_asked(shared, tmp_path):
+    jobs = len(shared.nodes["a"].lines)
+    for how, code in ((("-o", "x.xyz"), 2), (("-o", "x.mp3", "--format", "wav"), 2)):
+        ran = shared.client("--service", "tts", "--text", "hello", *how)
+        assert ran.returncode == code
+    assert len(shared.nodes["a"].lines) == jobs
+
+
+def test_audio_that_does_not_fit_on_stdout_is_an_error(shared, tmp_path):
+    """Cut at 4 KiB, it was called done: exit code 0, and --json told the full size."""
+    command = shared.command("--service", "tts", "--text", "hello", "-o", "-", "--json")
+    with (tmp_path / "out").open("wb") as out:
+        ran = subprocess.run(
+            ["sh", "-c", 'ulimit -f 8 && exec "$@"', "sh", *command],  # blocks of 512 bytes
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=out, stderr=subprocess.PIPE, timeout=40, check=False,
+        )  # fmt: skip
+    assert ran.returncode == 2
+    said = json.loads(ran.stderr.splitlines()[-1])
+    assert (said["exit_code"], "bytes" in said) == (2, False)
+    assert "cannot write to stdout: File too large" in said["message"]
+
+
 def test_what_one_client_speaks_another_hears_through_a_pipe(shared):
     spoken = shared.client("--service", "tts", "--text", "hello", "-o", "-").stdout
     heard = shared.client("--service", "stt", "--file", "-", stdin=spoken)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncGenerator
 
 import pytest
 
+from privox_dht import limits
 from privox_dht.api import sound as module
 from privox_dht.api.sound import SoundFile, file_format
 from privox_dht.audio import Encoder
@@ -36,6 +38,15 @@ async def test_a_file_knows_its_rate_and_its_length() -> None:
     assert sizes == [3244, 3200, 0]
     assert (file.rate, file.content_type) == (16_000, "audio/wav")
     assert file.seconds == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("format", ["pcm", "flac"])
+async def test_no_piece_is_too_large_for_an_event(format: str) -> None:
+    """A minute of an engine's sound in one piece, or a file that is complete before it leaves."""
+    noise = Sound(48_000, random.Random(1).randbytes(2 * 48_000 * 60))
+    file = SoundFile(format, sounds(noise), 120)
+    sizes = [len(piece) async for piece in file.pieces()]
+    assert sum(sizes) > limits.MAX_EVENT > 2 * max(sizes)
 
 
 async def test_an_engine_that_says_nothing_has_failed() -> None:
