@@ -82,8 +82,11 @@ LIST_WANT = 256  # records that showing the mesh to a person asks for, per servi
 # -- the speech API: what one connection may hold up, what one answer may bring ------------------
 
 HANDSHAKE_TIMEOUT = 5.0  # seconds for TLS on an accepted connection; callers give up after 3
+TLS_GOODBYE = 1.0  # seconds for the other side to end TLS too; asyncio's 30 keep idle ones alive
+JOBLESS = 10.0  # seconds a connection stays on which no job begins, whatever else it asks
 MAX_CONNECTIONS = 512  # held at once by a speech server; with TLS one costs about 292 KB
-MAX_CONNECTIONS_PER_ADDRESS = 64  # of those from one address (loopback is exempt: it is ours)
+MAX_CONNECTIONS_PER_ADDRESS = 64  # of those from one address; four times that from one /24, as many
+# from an IPv6 /56, twice from a /48 (loopback is exempt: it is ours)
 UPLOAD_BEGIN = 5.0  # seconds until the first byte of a body; a slot is held meanwhile
 UPLOAD_WALL = 3600.0  # seconds for a whole upload: 256 MiB at 600 kbit/s, the slowest home uplink
 UPLOAD_PIECE = 16 * KIB  # bytes a caller hands over at once
@@ -175,8 +178,10 @@ RESERVED_FOR = 60.0  # seconds after which they are ordinary contacts, dialled b
 FARM_PRODUCERS = 5_000  # producers at one farm; 20,000 connections, which one process carries
 FARM_IDLE_LINES = 3  # parked lines per producer: a burst of calls finds one while others are parked
 FARM_LINES = 64  # lines per producer, calls included: twice what one client address can claim
-FARM_PRODUCERS_PER_ADDRESS = 8  # per IPv4 address or IPv6 /64: a household or small office
-FARM_CALLS_PER_ADDRESS = 32  # per IPv4 address or IPv6 /64: a busy gateway, and half of FARM_LINES
+FARM_PRODUCERS_PER_ADDRESS = 8  # of one network (`quotas`): a household or small office
+FARM_CALLS_PER_ADDRESS = 32  # of one network: a busy gateway
+FARM_LINES_PER_ADDRESS = 16  # calls of one network to one producer: a home has an IPv4 address and
+# an IPv6 /48, and 16 and 32 are less than FARM_LINES: others get through
 FARM_CALL_BYTES = 512 * MIB  # bytes of one call, both ways: the largest upload twice over
 FARM_CALL_SECONDS = 4 * 3600  # seconds of one call: two hours of audio, uploaded and heard in two
 FARM_BUFFERED = 256 * MIB  # bytes a farm holds for all slow readers together

@@ -29,6 +29,8 @@ class Bounds:
     speech_seconds: float = limits.MAX_SPEECH_SECONDS  # seconds of sound one text may become
     heartbeat: float = limits.HEARTBEAT  # seconds between comments on a quiet stream
     handshake: float = limits.HANDSHAKE_TIMEOUT  # seconds for TLS
+    goodbye: float = limits.TLS_GOODBYE  # seconds for the end of TLS
+    jobless: float = limits.JOBLESS  # seconds a connection stays on which no job begins
     keepalive: float = limits.KEEPALIVE  # seconds an idle connection stays
     linger: float = limits.LINGER  # seconds a refused upload is still read
     answer_stall: float = limits.ANSWER_STALL  # seconds without the client taking a byte

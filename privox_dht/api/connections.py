@@ -1,7 +1,8 @@
 """HTTP on connections, those of our own gate and those that somebody else accepted.
 
-aiohttp's low-level server, told to be quiet about strangers' bad manners, to tell handlers at once
-when their client is gone, and to tell others when a connection is.
+aiohttp's low-level server, told to be quiet about malformed requests, to tell handlers at once when
+their client is gone, and to tell others when a connection is. A connection ends when its headers
+pass their bound before they are complete, and when no job begins on it in time.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
 
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.jobs import log_bug
+
+log = logging.getLogger("privox.api")
 
 MAX_HEADER_LINES = 64  # a browser sends about 20
 _MANNERS = (HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
@@ -38,8 +43,11 @@ class Connections(web.Server):
             max_line_size=bounds.headers,
             max_field_size=bounds.headers,
         )
-        self._stall = bounds.answer_stall
+        self._bounds = bounds
         self._when_lost: dict[Any, Callable[[], None]] = {}
+
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, bounds=self._bounds, loop=self._loop, **self._kwargs)
 
     def when_lost(self, handler: Any, tell: Callable[[], None]) -> None:
         """Call `tell`, once, when the connection of `handler` is gone."""
@@ -52,11 +60,79 @@ class Connections(web.Server):
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        _give_up_on_the_dead(transport, self._stall)
+        _give_up_on_the_dead(transport, self._bounds.answer_stall)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
         self.lost(handler)
+
+
+@contextmanager
+def working_on(request: web.BaseRequest) -> Iterator[None]:
+    """While this is open, the connection of `request` does a job."""
+    connection = request.protocol
+    assert isinstance(connection, _Protocol)
+    connection.job_began()
+    try:
+        yield
+    finally:
+        connection.job_ended()
+
+
+class _Protocol(RequestHandler):
+    """One connection. It ends when headers do not end, and when no job begins on it."""
+
+    __slots__ = ("_body", "_jobless", "_max_headers", "_unfinished", "_wait")
+
+    def __init__(self, manager: web.Server, *, bounds: Bounds, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._max_headers = bounds.headers
+        self._jobless = bounds.jobless
+        self._body: StreamReader = EMPTY_PAYLOAD  # of the request that was last begun
+        self._unfinished = 0  # bytes of a request whose headers have not ended
+        self._wait: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.job_ended()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._wait:
+            self._wait.cancel()
+
+    def job_began(self) -> None:
+        """What this connection is for: it may take as long as it takes."""
+        if self._wait:
+            self._wait.cancel()
+            self._wait = None
+
+    def job_ended(self) -> None:
+        """The next one must begin in time, or the connection ends."""
+        if self._wait:
+            self._wait.cancel()
+        if self.transport is None:  # it is gone
+            return
+        self._wait = asyncio.get_running_loop().call_later(self._jobless, self._without_job)
+
+    def _without_job(self) -> None:
+        self._wait = None
+        if self._current_request is None:
+            self.force_close()
+        else:
+            self.close()  # when the page that is being read is through
+
+    def data_received(self, data: bytes) -> None:
+        is_body, requests = not self._body.is_eof(), len(self._messages)
+        super().data_received(data)
+        if len(self._messages) > requests:
+            self._body = self._messages[-1][1]
+            self._unfinished = 0
+        elif not (is_body or self._upgraded):
+            self._unfinished += len(data)
+            if self._unfinished > self._max_headers:
+                log.debug("headers without an end")
+                self.force_close()
 
 
 class _Quiet(logging.LoggerAdapter[logging.Logger]):

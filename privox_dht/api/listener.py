@@ -1,8 +1,7 @@
 """Sockets and connections of a speech server; what is said on them is for others.
 
 listen(...)   sockets for one port on the families asked for
-Connections   aiohttp's HTTP server with a bound on how many connections stand, in all and from
-              one address
+Gate          accepts, within bounds on how many connections stand, in all and from one network
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.connections import Connections
 from privox_dht.errors import ConfigError
+from privox_dht.quotas import Prefixes, SharedQuota, quota_prefixes
 
 log = logging.getLogger("privox.api")
 
@@ -27,7 +27,6 @@ BACKLOG = 128  # connections the kernel holds until they are accepted
 ACCEPT_AGAIN = 0.1  # seconds until the next try when the system has no descriptor left
 PORT_ATTEMPTS = 8  # tries to find one number free in both families
 _ANY = (None, "", "::")  # hosts that mean every address of both families
-OURS = "loopback"  # whatever comes from this very machine
 
 
 def listen(host: str | None, port: int) -> list[socket.socket]:
@@ -84,34 +83,6 @@ def _bind(hosts: list[str], port: int) -> list[socket.socket]:
     return sockets
 
 
-class Crowd:
-    """Who stands where, and who may come: one total, one share for each address but our own."""
-
-    def __init__(self, most: int, most_per_address: int) -> None:
-        self._most = most
-        self._most_per_address = most_per_address
-        self._standing: Counter[str] = Counter()
-        self.refused = 0
-
-    def __repr__(self) -> str:
-        return f"<Crowd {self._standing.total()} standing, {self.refused} refused>"
-
-    def enter(self, address: str) -> bool:
-        """Whether one more from `address` may come; if so, it counts from now on."""
-        crowded = address != OURS and self._standing[address] >= self._most_per_address
-        if crowded or self._standing.total() >= self._most:
-            self.refused += 1
-            return False
-        self._standing[address] += 1
-        return True
-
-    def leave(self, address: str) -> None:
-        """One from `address` has gone."""
-        self._standing[address] -= 1
-        if self._standing[address] <= 0:
-            del self._standing[address]
-
-
 class Gate:
     """Lets connections in while it is entered."""
 
@@ -121,14 +92,17 @@ class Gate:
         http: Connections,
         tls: ssl.SSLContext | None,
         bounds: Bounds,
+        prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
     ) -> None:
         self._sockets = sockets
         self._http = http
         self._tls = tls
         self._handshake = bounds.handshake if tls else None
+        self._goodbye = bounds.goodbye if tls else None
         self._accepting: list[asyncio.Task[None]] = []
         self._greeting: set[asyncio.Task[None]] = set()
-        self.crowd = Crowd(bounds.connections, bounds.connections_per_address)
+        self._prefixes_of = prefixes_of
+        self.quota = SharedQuota(bounds.connections, bounds.connections_per_address)
 
     async def __aenter__(self) -> Self:
         self._accepting = [asyncio.create_task(self._accept(door)) for door in self._sockets]
@@ -156,29 +130,33 @@ class Gate:
                 log.warning("cannot accept a connection: %s", exc.strerror)
                 await asyncio.sleep(ACCEPT_AGAIN)
                 continue
-            address = address_of(str(where[0]))
-            if self.crowd.enter(address):
-                self._start(line, address)
+            prefixes = self._prefixes_of(str(where[0]))
+            if self.quota.acquire(prefixes):
+                self._start(line, prefixes)
             else:
                 line.close()
 
-    def _start(self, line: socket.socket, address: str) -> None:
+    def _start(self, line: socket.socket, prefixes: Prefixes) -> None:
         def over(greeting: asyncio.Task[None]) -> None:
             self._greeting.discard(greeting)
             if greeting.cancelled():  # perhaps before it began, and so before anybody owned it
                 line.close()
 
-        greeting = asyncio.create_task(self._greet(line, address))
+        greeting = asyncio.create_task(self._greet(line, prefixes))
         self._greeting.add(greeting)
         greeting.add_done_callback(over)
 
-    async def _greet(self, line: socket.socket, address: str) -> None:
+    async def _greet(self, line: socket.socket, prefixes: Prefixes) -> None:
         """From a raw connection to one that HTTP is spoken on."""
         handler = self._http()
-        self._http.when_lost(handler, lambda: self.crowd.leave(address))
+        self._http.when_lost(handler, lambda: self.quota.release(prefixes))
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: handler, line, ssl=self._tls, ssl_handshake_timeout=self._handshake
+                lambda: handler,
+                line,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._handshake,
+                ssl_shutdown_timeout=self._goodbye,
             )
         except OSError as exc:  # TLS errors and time-outs are among them
             log.debug("a handshake failed: %s", type(exc).__name__)
@@ -186,13 +164,3 @@ class Gate:
         except BaseException:
             self._http.lost(handler)
             raise
-
-
-def address_of(host: str) -> str:
-    """Whom a connection counts for: an IPv4 address, an IPv6 /64, or this very machine."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if address.is_loopback:
-        return OURS
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)

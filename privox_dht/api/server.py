@@ -33,11 +33,12 @@ from aiohttp import web
 from privox_dht.api import catalogue, door
 from privox_dht.api.answers import reply_error, reply_json
 from privox_dht.api.bounds import Bounds
-from privox_dht.api.connections import Connections
+from privox_dht.api.connections import Connections, working_on
 from privox_dht.api.jobs import Job, Jobs, log_bug
 from privox_dht.api.listener import Gate, listen
 from privox_dht.api.work import Desk
 from privox_dht.errors import Busy, JobError
+from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import STT, TTS, Provider
 
 log = logging.getLogger("privox.api")
@@ -65,6 +66,7 @@ class SpeechServer:
         jobs: Jobs | None = None,
         more: Mapping[tuple[str, str], Handler] | None = None,
         drain: float = DRAIN,
+        prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
     ) -> None:
         """
         Args:
@@ -75,6 +77,7 @@ class SpeechServer:
             jobs: counts and tells of jobs; a fresh one if None.
             more: further pages by method and path, served beside the API.
             drain: seconds that running jobs get when the server stops.
+            prefixes_of: the networks that an address counts for.
         """
         self.jobs = jobs or Jobs()
         self.port = port
@@ -83,6 +86,7 @@ class SpeechServer:
         self._tls = tls
         self._bounds = bounds
         self._drain = drain
+        self._prefixes_of = prefixes_of
         self._desk = Desk(provider, bounds)
         self._work: dict[tuple[str, str], tuple[str, Work]] = {
             ("POST", "/v1/audio/transcriptions"): (STT, self._desk.transcribe),
@@ -107,7 +111,7 @@ class SpeechServer:
         sockets = listen(self._host, self.port)
         self.port = sockets[0].getsockname()[1]
         self._http = Connections(self._serve, self._bounds)
-        self._gate = Gate(sockets, self._http, self._tls, self._bounds)
+        self._gate = Gate(sockets, self._http, self._tls, self._bounds, self._prefixes_of)
         await self._gate.__aenter__()
         return self
 
@@ -178,6 +182,7 @@ class SpeechServer:
                 self.jobs.turned_away += isinstance(exc, Busy)
                 return await door.decline(request, reply_error(exc))
             job = held.enter_context(self.jobs.job(service))
+            held.enter_context(working_on(request))
             await door.go_ahead(request)
             return await work(request, job)
 

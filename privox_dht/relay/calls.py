@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+from privox_dht.quotas import Prefixes
 from privox_dht.relay.terms import FarmTerms, Patience
 
 
@@ -22,7 +23,7 @@ class Producer:
 
     key: bytes
     instance: bytes  # of the process that parked: two machines with one key differ in it
-    place: str  # whose allowance it uses
+    prefixes: Prefixes  # the networks it counts for
     control: Hashable
     idle: OrderedDict[str, Hashable] = field(default_factory=OrderedDict)  # token -> line
     tokens: set[str] = field(default_factory=set)  # given, not shown yet
@@ -61,7 +62,7 @@ class Call:
     line: Hashable  # the producer's connection
     producer: Producer
     token: str  # the line's
-    place: str  # whose allowance this call uses
+    prefixes: Prefixes  # the networks its caller counts for
     started: float
     up: Flow = field(default_factory=Flow)
     down: Flow = field(default_factory=Flow)

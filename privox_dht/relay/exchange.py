@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, cast
 
 from privox_dht import limits
 from privox_dht.identity import Identity
+from privox_dht.quotas import quota_prefixes
 from privox_dht.relay import sockets, wire
 from privox_dht.relay.calls import Call
 from privox_dht.relay.effects import Drop, Effects, Say
 from privox_dht.relay.switchboard import Switchboard
-from privox_dht.relay.terms import FarmTerms, Patience, place_of
+from privox_dht.relay.terms import FarmTerms, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-NOWHERE = "0.0.0.0"  # whose allowance a connection uses that was gone before we saw it
+NOWHERE = "0.0.0.0"  # whose quota a connection counts for that was gone before we saw it
 
 
 class Exchange:
@@ -66,7 +67,7 @@ class Exchange:
         self.empty.clear()
         self._transports[transport] = True
         peer = transport.get_extra_info("peername")
-        self.board.opened(transport, place_of(peer[0] if peer else NOWHERE), self.clock())
+        self.board.opened(transport, quota_prefixes(peer[0] if peer else NOWHERE), self.clock())
         sockets.keep_alive(transport.get_extra_info("socket"))
 
     def closed(self, transport: asyncio.Transport) -> None:

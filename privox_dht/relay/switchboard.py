@@ -14,10 +14,11 @@ returns what is to be done, as `Say` and `Drop`, and the caller does it. Time is
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
 from privox_dht import limits
+from privox_dht.quotas import Prefixes, SharedQuota
 from privox_dht.relay.calls import Call, Calls, Producer
 from privox_dht.relay.effects import Drop, Effects, Refusal, Say
 from privox_dht.relay.terms import FarmTerms, Patience
@@ -41,10 +42,11 @@ class Switchboard:
         self._files = files  # connections the system lets us have
         self._reserve = min(limits.FARM_FILE_RESERVE, files // 8)
         self._capped = capped  # caps per address; off where everybody has the same
-        self._doors: OrderedDict[Hashable, tuple[float, str]] = OrderedDict()  # oldest first
-        self._door_places: Counter[str] = Counter()
-        self._places: Counter[str] = Counter()  # producers by address
-        self._callers: Counter[str] = Counter()  # calls by address
+        self._doors: OrderedDict[Hashable, tuple[float, Prefixes]] = OrderedDict()  # oldest first
+        self._door_quota = SharedQuota(limits.FARM_DOORS, limits.FARM_DOORS_PER_ADDRESS)
+        self._producer_quota = SharedQuota(None, terms.producers_per_address)
+        self._call_quota = SharedQuota(None, terms.calls_per_address)
+        self._line_quota = SharedQuota(None, limits.FARM_LINES_PER_ADDRESS)  # for each producer
         self._controls: dict[Hashable, Producer] = {}
         self._heard: OrderedDict[Hashable, float] = OrderedDict()  # longest silent first
         self._pinged: OrderedDict[Hashable, float] = OrderedDict()  # longest ago first
@@ -70,8 +72,9 @@ class Switchboard:
 
     # -- at the door ------------------------------------------------------------------------
 
-    def opened(self, who: Hashable, place: str, now: float) -> None:
-        """A connection opened; it has `patience.head` seconds to say and prove what it is.
+    def opened(self, who: Hashable, prefixes: Prefixes, now: float) -> None:
+        """A connection from those networks opened; it has `patience.head` seconds to say and prove
+        what it is.
 
         Raises:
             Refusal: there are too many like it; `lost` must be called for it all the same.
@@ -79,16 +82,14 @@ class Switchboard:
         self.connections += 1
         if self.connections > self._files:
             raise Refusal("full")
-        many = self._capped and self._door_places[place] >= limits.FARM_DOORS_PER_ADDRESS
-        if many or len(self._doors) >= limits.FARM_DOORS:
+        prefixes = prefixes if self._capped else ()
+        if not self._door_quota.acquire(prefixes):
             raise Refusal("doors")
-        self._doors[who] = (now, place)
-        self._door_places[place] += 1
+        self._doors[who] = (now, prefixes)
 
-    def _leave_door(self, who: Hashable) -> str:
-        _, place = self._doors.pop(who)
-        _less(self._door_places, place)
-        return place
+    def _leave_door(self, who: Hashable) -> None:
+        _, prefixes = self._doors.pop(who)
+        self._door_quota.release(prefixes)
 
     # -- producers --------------------------------------------------------------------------
 
@@ -98,30 +99,30 @@ class Switchboard:
         Raises:
             Refusal: it cannot be parked here now.
         """
-        place = self._doors[who][1]
+        prefixes = self._doors[who][1]
         old = self.producers.get(key)
-        self._may_park(key, instance, place, old, now)
+        self._may_park(key, instance, prefixes, old, now)
         effects: Effects = []
         if old is not None:
             effects = [Say(old.control, ("superseded",)), *self._end(old, "superseded")]
             effects.append(Drop(old.control, "superseded", gently=True))
         self._leave_door(who)
-        producer = Producer(key, instance, place, who)
+        producer = Producer(key, instance, prefixes, who)
         self.producers[key] = self._controls[who] = producer
-        self._places[place] += 1
+        self._producer_quota.take(prefixes)
         self._heard[who] = self._pinged[who] = now
         granted = ("granted", str(self._terms.idle_lines), str(self._terms.lines))
         return [*effects, Say(who, granted), *self._grant(producer)]
 
     def _may_park(
-        self, key: bytes, instance: bytes, place: str, old: Producer | None, now: float
+        self, key: bytes, instance: bytes, prefixes: Prefixes, old: Producer | None, now: float
     ) -> None:
         if self._draining:
             raise Refusal("draining", 60)
         if old is None:
             if len(self.producers) >= self._terms.producers or not self._room():
                 raise Refusal("full", 60)
-            if self._capped and self._places[place] >= self._terms.producers_per_address:
+            if not self._producer_quota.has_share(prefixes):
                 raise Refusal("address", 300)
         elif old.instance != instance:
             self._moves = {k: m for k, m in self._moves.items() if now - m[-1] < _WINDOW}
@@ -195,10 +196,11 @@ class Switchboard:
         Raises:
             Refusal: there is none, or this caller has too many.
         """
-        place = self._doors[who][1]
+        prefixes = self._doors[who][1]
         if self._draining:
             raise Refusal("draining")
-        if self._capped and self._callers[place] >= self._terms.calls_per_address:
+        at_producer = _at_producer(key, prefixes)
+        if not (self._call_quota.has_share(prefixes) and self._line_quota.has_share(at_producer)):
             raise Refusal("address")
         producer = self.producers.get(key)
         if producer is None:
@@ -208,9 +210,10 @@ class Switchboard:
         token, line = producer.idle.popitem(last=False)
         del self._lines[line]
         self._leave_door(who)
-        self._callers[place] += 1
+        self._call_quota.take(prefixes)
+        self._line_quota.take(at_producer)
         producer.calls += 1
-        call = Call(who, line, producer, token, place, now)
+        call = Call(who, line, producer, token, prefixes, now)
         self.calls.begin(call)
         return call, [Say(producer.control, ("claimed", token)), *self._grant(producer)]
 
@@ -233,7 +236,8 @@ class Switchboard:
 
     def _over(self, call: Call) -> Effects:
         """Both sides of a call are gone; its producer may have left before, or parked anew."""
-        _less(self._callers, call.place)
+        self._call_quota.release(call.prefixes)
+        self._line_quota.release(_at_producer(call.producer.key, call.prefixes))
         call.producer.calls -= 1
         standing = self._controls.get(call.producer.control) is call.producer
         return self._grant(call.producer) if standing else []
@@ -243,7 +247,7 @@ class Switchboard:
         del self.producers[producer.key], self._controls[producer.control]
         self._heard.pop(producer.control, None)
         self._pinged.pop(producer.control, None)
-        _less(self._places, producer.place)
+        self._producer_quota.release(producer.prefixes)
         for token in producer.tokens:
             del self._tokens[token]
         for line in producer.idle.values():
@@ -278,8 +282,6 @@ class Switchboard:
 _WINDOW = limits.RELAY_FLAP_WINDOW
 
 
-def _less(counter: Counter[str], place: str) -> None:
-    """Count one down; what is at zero is forgotten, or strangers could fill the memory."""
-    counter[place] -= 1
-    if counter[place] <= 0:
-        del counter[place]
+def _at_producer(key: bytes, prefixes: Prefixes) -> Prefixes:
+    """The same networks, as callers of one producer."""
+    return tuple(f"{key.hex()}@{prefix}" for prefix in prefixes)

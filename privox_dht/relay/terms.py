@@ -6,7 +6,6 @@ Patience    waits that both ends use; arguments only so that tests need not wait
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -60,13 +59,3 @@ class Patience:
     handshake: float = limits.RELAY_HANDSHAKE  # from a claim to a finished TLS handshake
     stall: float = limits.RELAY_STALL  # that a reader may take nothing of what waits for it
     linger: float = limits.RELAY_LINGER  # that one side may stay after the other hung up
-
-
-def place_of(address: str) -> str:
-    """Who shares one allowance: an IPv4 address, or an IPv6 /64, which one subscriber has whole."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is None:
-            return str(ipaddress.ip_network((int(ip) >> 64 << 64, 64)))
-        ip = ip.ipv4_mapped
-    return str(ip)

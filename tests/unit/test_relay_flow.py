@@ -11,8 +11,8 @@ TERMS = FarmTerms(call_bytes=1000, call_seconds=100, buffered=500)
 def running(*names: str) -> tuple[Calls, list[Call]]:
     """Calls that have begun at second 0, of which the client has said something."""
     calls = Calls(TERMS, Patience())
-    producer = Producer(bytes(32), bytes(8), "p", "control")
-    begun = [Call(f"{n} client", f"{n} line", producer, n, "c", 0.0) for n in names]
+    producer = Producer(bytes(32), bytes(8), ("p/32",), "control")
+    begun = [Call(f"{n} client", f"{n} line", producer, n, ("c/32",), 0.0) for n in names]
     for call in begun:
         calls.begin(call)
         calls.spoke(call)

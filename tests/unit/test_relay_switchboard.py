@@ -46,15 +46,15 @@ class Farm:
         self.now = 0.0
 
     def control(self, who: str, key: bytes, instance: bytes = HOME, place: str = "p") -> list[str]:
-        self.board.opened(who, place, self.now)
+        self.board.opened(who, (f"{place}/32",), self.now)
         return told(self.board.admit(who, key, instance, self.now))
 
     def line(self, who: str, token: str, place: str = "p") -> list[str]:
-        self.board.opened(who, place, self.now)
+        self.board.opened(who, (f"{place}/32",), self.now)
         return told(self.board.park(who, token))
 
     def call(self, who: str, key: bytes, place: str = "c") -> list[str]:
-        self.board.opened(who, place, self.now)
+        self.board.opened(who, (f"{place}/32",), self.now)
         call, effects = self.board.claim(who, key, self.now)
         return [f"{call.client}+{call.line}", *told(effects)]
 
@@ -251,7 +251,7 @@ def parked_farm(**changes: Any) -> Farm:
 def test_a_switchboard_says_how_it_is() -> None:
     farm = parked_farm()
     farm.call("c1", ANA)
-    farm.board.opened("somebody", "x", 0.0)
+    farm.board.opened("somebody", ("x/32",), 0.0)
     farm.drain()
     assert repr(farm.board) == (
         "<Switchboard 1 producers, 1 lines parked, 1 calls, 1 at the door, draining>"
@@ -278,7 +278,7 @@ def test_one_machine_may_come_back_as_often_as_its_network_drops_it() -> None:
 def test_at_the_limit_of_files_nobody_parks_but_a_call_still_comes_through() -> None:
     farm = parked_farm(files=8, idle_lines=3)  # a reserve of one: ana, l1, l2 are three
     for n in range(4):
-        farm.board.opened(f"x{n}", "q", 0.0)
+        farm.board.opened(f"x{n}", ("q/32",), 0.0)
     assert farm.line("l3", "t3") == ["ana: full", "drop l3 full"]
     farm.lost("l3")
     with pytest.raises(Refusal, match="full"):
@@ -286,16 +286,16 @@ def test_at_the_limit_of_files_nobody_parks_but_a_call_still_comes_through() -> 
     farm.lost("ben")
     assert farm.call("c1", ANA)[0] == "c1+l1"
     with pytest.raises(Refusal, match="full"):
-        farm.board.opened("beyond", "q", 0.0)
+        farm.board.opened("beyond", ("q/32",), 0.0)
 
 
 def test_an_address_cannot_fill_the_door() -> None:
     farm = Farm(files=10_000)
     for n in range(limits.FARM_DOORS_PER_ADDRESS):
-        farm.board.opened(n, "x", 0.0)
+        farm.board.opened(n, ("x/32",), 0.0)
     with pytest.raises(Refusal, match="doors"):
-        farm.board.opened("one more", "x", 0.0)
-    farm.board.opened("somebody else", "y", 0.0)
+        farm.board.opened("one more", ("x/32",), 0.0)
+    farm.board.opened("somebody else", ("y/32",), 0.0)
 
 
 def test_where_everybody_has_one_address_there_are_no_caps_per_address() -> None:
@@ -346,9 +346,33 @@ def test_nothing_is_left_of_strangers_whatever_they_do() -> None:
         farm.board.lost(who)
     board = farm.board
     left = [
-        board._doors, board._door_places, board._places, board._callers, board._controls,
+        board._doors, board._door_quota._taken, board._producer_quota._taken,
+        board._call_quota._taken, board._line_quota._taken, board._controls,
         board._heard, board._pinged, board._tokens, board._lines, board.producers,
         board.calls.open, board.calls._by_side, board.calls._silent, board.calls._behind,
     ]  # fmt: skip
-    assert board.connections == 0
+    assert board.connections == board._door_quota.standing == board._call_quota.standing == 0
     assert not any(left), left
+
+
+def test_one_network_cannot_hold_every_line_of_a_producer() -> None:
+    """A home with an IPv4 address and an IPv6 /48 calls as often as it can: others get through."""
+    farm = Farm(files=10_000, idle_lines=3, lines=64, calls_per_address=32)
+    farm.control("producer", ANA)
+    home = [("20.1.1.1/32", "20.1.1.0/24")]
+    home += [(f"2001:db8:1:{n:x}::/64", f"2001:db8:1:{n >> 8:x}00::/56", "2001:db8:1::/48")
+             for n in range(0, 4096, 64)]  # fmt: skip
+    held = 0
+    for turn, prefixes in enumerate(home * 40):
+        for token in list(farm.board.producers[ANA].tokens):
+            farm.line(f"line {turn} {token}", token)
+        farm.board.opened(turn, prefixes, 0.0)
+        try:
+            farm.board.claim(turn, ANA, 0.0)
+            held += 1
+        except Refusal:
+            farm.board.lost(turn)
+    print(f"{held} of {FarmTerms().lines} lines are the home's")
+    assert held == 3 * limits.FARM_LINES_PER_ADDRESS
+    farm.board.opened("somebody else", ("20.9.9.9/32", "20.9.9.0/24"), 0.0)
+    farm.board.claim("somebody else", ANA, 0.0)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from privox_dht import limits, records
 from privox_dht.identity import Identity
 from privox_dht.relay import FarmTerms
-from privox_dht.relay.terms import place_of
 
 
 def test_terms_go_through_a_record_and_come_back() -> None:
@@ -33,21 +30,3 @@ def test_an_hour_of_audio_passes_in_one_call() -> None:
 
 def test_one_address_cannot_claim_every_line_of_a_producer() -> None:
     assert FarmTerms().calls_per_address <= FarmTerms().lines // 2
-
-
-@pytest.mark.parametrize(
-    ("address", "place"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
-        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::1", "::/64"),
-    ],
-)
-def test_an_ipv6_subscriber_is_one_place_however_many_addresses_it_has(
-    address: str, place: str
-) -> None:
-    assert place_of(address) == place

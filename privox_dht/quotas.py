@@ -1,0 +1,93 @@
+"""Who shares a quota, and how much of something each of them may have. Pure.
+
+One machine may come from as many addresses as its owner has, so a quota is counted for each
+network around an address as well:
+
+    IPv4    the address, its /24
+    IPv6    the /64 of one network, the /56 a home is given, the /48 a site is given
+
+Each level has a share of its own; a request must fit into all of them. This machine itself
+(loopback) has no quota.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Sequence
+
+Prefixes = tuple[str, ...]
+
+IPV4_LEVELS = (32, 24)  # prefix lengths, the narrowest first
+IPV6_LEVELS = (64, 56, 48)
+SHARES = {32: 1, 24: 4, 64: 1, 56: 1, 48: 2}  # of a level, as multiples of one address's: a home
+# has one IPv4 address and a whole /56, seldom a /48; a /24 is mostly many homes
+
+
+def quota_prefixes(host: str) -> Prefixes:
+    """The networks that `host` counts for, the narrowest first; none for this machine itself.
+
+    An IPv4 address mapped into IPv6 counts as IPv4; a scope (`%eth0`) is ignored.
+
+    Raises:
+        ValueError: it is not the literal of an address.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_loopback:
+        return ()
+    levels = IPV4_LEVELS if address.version == 4 else IPV6_LEVELS
+    return tuple(str(ipaddress.ip_network((address, bits), strict=False)) for bits in levels)
+
+
+class SharedQuota:
+    """How many of something stand, in all and for each network.
+
+    Args:
+        total: for everybody together; None for no such bound.
+        per_address: for the narrowest level; `SHARES` says how many times that a wider one has.
+    """
+
+    def __init__(self, total: int | None, per_address: int) -> None:
+        self._total = total
+        self._per_address = per_address
+        self._taken: Counter[str] = Counter()
+        self.standing = 0
+        self.refused = 0
+
+    def __repr__(self) -> str:
+        return f"<SharedQuota {self.standing} standing, {self.refused} refused>"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody at all may come."""
+        return self._total is not None and self.standing >= self._total
+
+    def has_share(self, prefixes: Sequence[str]) -> bool:
+        """Whether one more may come from there, as far as that network's own share goes."""
+        return all(
+            self._taken[prefix] < self._per_address * SHARES[int(prefix.rpartition("/")[2])]
+            for prefix in prefixes
+        )
+
+    def acquire(self, prefixes: Sequence[str]) -> bool:
+        """Whether one more may come from there; if so, it counts from now on."""
+        if self.is_full or not self.has_share(prefixes):
+            self.refused += 1
+            return False
+        self.take(prefixes)
+        return True
+
+    def take(self, prefixes: Sequence[str]) -> None:
+        """One more comes from there, whatever the bounds say."""
+        self.standing += 1
+        self._taken.update(prefixes)
+
+    def release(self, prefixes: Sequence[str]) -> None:
+        """One from there has gone."""
+        self.standing -= 1
+        for prefix in prefixes:
+            self._taken[prefix] -= 1
+            if self._taken[prefix] <= 0:
+                del self._taken[prefix]  # or strangers could fill the memory
