@@ -23,11 +23,11 @@ from statistics import median
 from types import TracebackType
 from typing import Any
 
-from privox_dht import limits
+from privox_dht import limits, unjoined
 from privox_dht.api.directory import Answer
 from privox_dht.api.directory_client import DirectoryClient
 from privox_dht.dht import DhtNode, Reach
-from privox_dht.dht.sockets import resolve
+from privox_dht.dht.sockets import Resolved, resolve
 from privox_dht.errors import Busy, JobError, Lost, NotJoined
 from privox_dht.hostport import Address, join_host
 from privox_dht.identity import Identity
@@ -70,6 +70,8 @@ class Directory(DhtNode):
         self._client = DirectoryClient()
         self._neighbours: list[Address] = []  # that may be asked over HTTPS, the best first
         self._views: dict[Address, View] = {}  # of those that answered when last asked
+        self._tried = Resolved({}, {})  # who was last asked over HTTPS ...
+        self._failures: dict[Address, str] = {}  # ... and why they were of no use
         self._keeping: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -127,6 +129,8 @@ class Directory(DhtNode):
         try:
             await asyncio.wait([by_udp, by_https], return_when=asyncio.FIRST_COMPLETED)
             met = by_https.result() if by_https.done() else {}
+            if by_https.done() and self._all_elsewhere():
+                raise NotJoined(self._why_not(timeout))
             if not met and not self._udp_answered(began):
                 await asyncio.wait([by_udp, by_https])
                 met = by_https.result()
@@ -134,10 +138,18 @@ class Directory(DhtNode):
                 return self._joined_over_https(met)
             outcome = await by_udp
             if isinstance(outcome, NotJoined):
-                outcome = NotJoined(f"{outcome}, by UDP and over HTTPS")
+                outcome = NotJoined(self._why_not(timeout))
             return self._joined_by_udp(outcome)
         finally:
             by_https.cancel()
+
+    def _all_elsewhere(self) -> bool:
+        """Whether everybody we could ask answered, and is in another mesh."""
+        return bool(self._failures) and set(self._failures.values()) == {unjoined.OTHER_MESH}
+
+    def _why_not(self, timeout: float) -> str:
+        reasons = self._tried.of_each(self._failures)
+        return unjoined.why(self.network, timeout, self._known(), reasons)
 
     def _udp_answered(self, since: float) -> bool:
         return self._table_size() > 0 and self._state.heard_at >= since
@@ -145,11 +157,11 @@ class Directory(DhtNode):
     async def _meet_over_https(self, deadline: float) -> dict[Address, View]:
         """Those of the neighbours that answer, as far as they do so soon after the first."""
         met: dict[Address, View] = {}
-        some: list[Address] = []
+        self._failures = {}
+        self._tried = await resolve(self._known(), self._state.families, deadline)
+        some = self._tried.addresses[: limits.HTTPS_NEIGHBOURS]
         try:
             async with asyncio.timeout_at(deadline):
-                found = await resolve(self._known(), self._state.families)
-                some = found.addresses[: limits.HTTPS_NEIGHBOURS]
                 asking = {self._spawn(self._greet(address, met)) for address in some}
                 while asking and not met:
                     _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
@@ -164,7 +176,8 @@ class Directory(DhtNode):
         try:
             answer = await self._heard(address, self._client.greet)
         except JobError as exc:
-            log.debug("- %s", exc)
+            log.debug("- %s: %s", join_host(*address), exc)
+            self._failures[address] = str(exc)
         else:
             met[address] = self._view(answer)
 
@@ -270,7 +283,7 @@ class Directory(DhtNode):
     async def _heard(self, node: Address, ask: Ask) -> Answer:
         answer = await ask(node)
         if answer.mesh != self.mesh:
-            raise Lost(f"{join_host(*node)} is in another mesh")
+            raise Lost(unjoined.OTHER_MESH)
         return answer
 
     def _failed(self, node: Address, exc: JobError) -> None:

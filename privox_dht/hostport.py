@@ -27,18 +27,31 @@ def split_host(text: str, default_port: int) -> Address:
         port = rest[1:] if rest.startswith(":") else (rest or port)
     elif host.count(":") == 1:
         host, _, port = host.partition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    bad_host = not host or host.isdigit() or "/" in host or any(map(str.isspace, host))
+    if bad_host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError(f"{text!r} is not host:port (or [IPv6 address]:port)")
     return host, int(port)
 
 
 def parse_neighbours(
-    neighbours: Iterable[str | Address], default_port: int = limits.DHT_PORT
+    neighbours: str | Iterable[str | Address], default_port: int = limits.DHT_PORT
 ) -> list[Address]:
-    """Neighbours as a person gives them, as addresses, each once.
+    """Neighbours as a person gives them, as addresses, each once: one string with commas between
+    them, or several strings or pairs of host and port.
 
     Raises:
         ConfigError: one of them is not `host:port`.
     """
-    addresses = [n if isinstance(n, tuple) else split_host(n, default_port) for n in neighbours]
+    some = neighbours.split(",") if isinstance(neighbours, str) else neighbours
+    addresses = [_address(one, default_port) for one in some if one != ""]
     return list(dict.fromkeys(addresses))
+
+
+def _address(given: object, default_port: int) -> Address:
+    match given:
+        case str():
+            return split_host(given, default_port)
+        case str() as host, int() as port if host and not isinstance(port, bool):
+            if 0 < port < 65536:
+                return host, port
+    raise ConfigError(f"{given!r} is not a neighbour: give 'host:port', or a pair of both")

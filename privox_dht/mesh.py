@@ -71,7 +71,7 @@ class Mesh:
     @asynccontextmanager
     async def join(
         cls,
-        neighbours: Sequence[str | tuple[str, int]] = (),
+        neighbours: str | Sequence[str | tuple[str, int]] = (),
         *,
         network: str = "privox",
         state: Path | None = None,
@@ -82,7 +82,8 @@ class Mesh:
         """Join the mesh through any of `neighbours` ("host:port"), as a guest.
 
         Args:
-            neighbours: any nodes of the mesh; several may be dead. Nobody else is asked, but nodes
+            neighbours: any nodes of the mesh, in a list or in one string with commas between
+                them; several may be dead. Nobody else is asked, but nodes
                 met through them before. Empty: those that `state` knows from the last time.
             network: the name of the mesh.
             state: a folder to remember nodes in, for the next time.
@@ -115,7 +116,9 @@ class Mesh:
     async def _join(self, neighbours: Sequence[tuple[str, int]], timeout: float) -> None:
         try:
             if not neighbours and not self.dht.remembered():
-                raise NotJoined("no node of the mesh is known: name one with its host:port")
+                raise NotJoined(
+                    f"no node of mesh {self.dht.network!r} is known: name a neighbour, host:port"
+                )
             await self.dht.join(neighbours, timeout)
         except NotJoined as exc:
             self.not_joined = exc

@@ -10,18 +10,23 @@ Only addresses that the owner of this program named, or nodes met before, are as
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import os
 import ssl
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 
-from privox_dht import limits
+from privox_dht import limits, unjoined
 from privox_dht.api.directory import CONTENT_TYPE, PATH, Answer
 from privox_dht.api.faults import read_error
 from privox_dht.api.peer import connector
 from privox_dht.errors import BadMessage, Failed, Lost
 from privox_dht.hostport import Address, join_host
+
+log = logging.getLogger("privox.directory")
 
 
 class DirectoryClient:
@@ -81,12 +86,13 @@ class DirectoryClient:
             ):
                 return await _read(response)
         except BadMessage as exc:
-            raise Failed(f"the answer makes no sense: {exc}") from exc
+            log.debug("! %s makes no sense: %s", join_host(*node), exc)
+            raise Failed(unjoined.NO_NODE) from exc
         except TimeoutError as exc:
-            raise Lost(f"{join_host(*node)} did not answer in time") from exc
+            raise Lost(unjoined.SILENT) from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            why = str(exc)[: limits.MAX_MESSAGE] or type(exc).__name__
-            raise Lost(f"no answer from {join_host(*node)}: {why}") from exc
+            log.debug("! no answer from %s: %s", join_host(*node), exc)
+            raise Lost(_why(exc)) from exc
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -108,6 +114,20 @@ def _anybody() -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
+
+
+def _why(exc: Exception) -> str:
+    """Why no answer came, in words that are the same for the same reason."""
+    number = exc.errno if isinstance(exc, OSError) else None
+    if number == errno.ECONNREFUSED:
+        return unjoined.REFUSED
+    if isinstance(exc, aiohttp.ServerTimeoutError):
+        return unjoined.SILENT
+    if isinstance(exc, ssl.SSLError | aiohttp.ClientSSLError | aiohttp.ClientResponseError):
+        return unjoined.NO_NODE
+    if number and number in errno.errorcode:
+        return os.strerror(number).lower()
+    return unjoined.NO_NODE if isinstance(exc, aiohttp.ClientError) else str(exc)
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

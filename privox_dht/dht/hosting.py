@@ -148,7 +148,7 @@ class Hosting:
     @contextmanager
     def _turn(self, asker: str, rates: tuple[Rates, Rates]) -> Iterator[None]:
         if not self._is_in():
-            raise NotJoined("this node is not in the mesh just now")
+            raise NotJoined("the node there is not in the mesh itself just now")
         now = asyncio.get_running_loop().time()
         holder = _holder(asker)
         of_each, of_all = rates

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from privox_dht import limits
+from privox_dht import limits, unjoined
 from privox_dht.dht import sockets
 from privox_dht.dht.addresses import Address, is_loopback, is_usable
 from privox_dht.dht.answers import Answers
@@ -35,7 +35,6 @@ from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact
 from privox_dht.dht.upkeep import upkeep
 from privox_dht.errors import NotJoined
-from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record, farm_key, service_key
 from privox_dht.speech import BACKENDS
@@ -74,7 +73,7 @@ class DhtNode:
         self._state = NodeState(identity, network, clock, rng or CHANCE)
         self._state.guest = guest
         self._host, self._wanted_port = host, port
-        self._network, self._folder = network, state
+        self.network, self._folder = network, state
         self._named: tuple[Address, ...] = ()  # every neighbour that `join` was told of
         self._kept: ContactFile | None = None  # where those met are kept, once that is known
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -199,8 +198,7 @@ class DhtNode:
         found = await sockets.resolve(known, self._state.families, names_until)
         met = await self._joiner.meet(found.addresses, deadline) if found.addresses else []
         if not met:
-            tried = ", ".join(join_host(*node) for node in known)
-            raise NotJoined(f"no neighbour answered within {timeout:g} s; tried {tried}")
+            raise NotJoined(unjoined.why(self.network, timeout, known, found.unknown))
         if self.guest:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -283,7 +281,7 @@ class DhtNode:
 
     def _contact_file(self) -> ContactFile | None:
         if self._kept is None and self._folder is not None:
-            self._kept = ContactFile.choose(self._folder, self._network, self._named)
+            self._kept = ContactFile.choose(self._folder, self.network, self._named)
         return self._kept
 
     # -- what there is to know ---------------------------------------------------------------------

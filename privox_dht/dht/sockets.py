@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from privox_dht import limits
+from privox_dht import limits, unjoined
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import Address, is_literal
 from privox_dht.errors import ConfigError
@@ -118,8 +118,23 @@ def has_ipv6() -> bool:
 class Resolved(NamedTuple):
     """What came of looking up neighbours."""
 
-    addresses: list[Address]  # each once, in the families we speak
-    unknown: dict[Address, str]  # those without an address, and why
+    found: dict[Address, list[Address]]  # those of each, in the families we speak
+    unknown: dict[Address, str]  # those that have none, and why
+
+    @property
+    def addresses(self) -> list[Address]:
+        """All addresses, each once."""
+        return list(dict.fromkeys(one for some in self.found.values() for one in some))
+
+    def of_each(self, reasons: Mapping[Address, str]) -> dict[Address, str]:
+        """What became of each neighbour, when it is known of each address."""
+        told = {
+            neighbour: reasons[address]
+            for neighbour, addresses in self.found.items()
+            for address in addresses
+            if address in reasons
+        }
+        return {**told, **self.unknown}
 
 
 async def resolve(
@@ -138,15 +153,14 @@ async def resolve(
         if asking:
             left = None if deadline is None else max(deadline - loop.time(), 0.0)
             await asyncio.wait(asking, timeout=left)
-        addresses: dict[Address, None] = {}
-        unknown = {}
+        addresses, unknown = {}, {}
         for neighbour, task in zip(wanted, asking, strict=True):
-            found, why = task.result() if task.done() else ([], "the name server does not answer")
-            spoken = [a for a in found if families & wire.family_of(a)]
-            addresses |= dict.fromkeys(spoken)
-            if not spoken:
-                unknown[neighbour] = why or "it has no address of a kind that this machine speaks"
-        return Resolved(list(addresses), unknown)
+            found, why = task.result() if task.done() else ([], unjoined.NAMESERVER)
+            if spoken := [address for address in found if families & wire.family_of(address)]:
+                addresses[neighbour] = spoken
+            else:
+                unknown[neighbour] = why or unjoined.NO_ADDRESS
+        return Resolved(addresses, unknown)
     finally:
         for task in asking:
             task.cancel()
@@ -161,7 +175,7 @@ async def _addresses_of(host: str, port: int) -> tuple[list[Address], str]:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except socket.gaierror as exc:
         missing = exc.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
-        return [], "no such name" if missing else f"the name cannot be looked up ({exc.strerror})"
+        return [], unjoined.NO_NAME if missing else f"it cannot be looked up ({exc.strerror})"
     except (OSError, UnicodeError) as exc:
-        return [], f"the name cannot be looked up ({exc})"
+        return [], f"it cannot be looked up ({exc})"
     return [(str(address[0]).partition("%")[0], port) for *_, address in found], ""

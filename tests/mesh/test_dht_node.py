@@ -149,7 +149,9 @@ async def test_nobody_answering_is_said_with_who_was_tried() -> None:
     port = free_port()
     async with node_of() as alone:
         began = time.monotonic()
-        with pytest.raises(NotJoined, match=f"127.0.0.1:{port}, no.such.host.invalid:9"):
+        with pytest.raises(
+            NotJoined, match=f"127.0.0.1:{port}: no answer.*invalid:9: no such name"
+        ):
             await alone.join([(HOST, port), ("no.such.host.invalid", 9)], timeout=0.5)
         assert 0.4 < time.monotonic() - began < 2
 

@@ -293,7 +293,7 @@ async def test_a_fallback_that_is_no_url_is_said_before_anything_is_sent(url):
 
 
 async def test_with_no_neighbour_known_nobody_is_asked(tmp_path):
-    with pytest.raises(NotJoined, match="no node of the mesh is known"):
+    with pytest.raises(NotJoined, match="no node of mesh 'privox' is known"):
         async with Mesh.join(state=tmp_path):
             pass
 

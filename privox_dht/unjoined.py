@@ -1,0 +1,56 @@
+"""Why a mesh could not be joined, in words that say what to do. Pure.
+
+a name nobody knows         is not a host that is silent,
+a host that is silent       is not a host where nothing listens,
+and a node of another mesh  is neither: it answers, but not to us
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from privox_dht.hostport import Address, join_host
+
+NO_NAME = "no such name"
+SILENT = "no answer"
+REFUSED = "connection refused, nothing listens there"
+NO_NODE = "something else than a node answers there"
+OTHER_MESH = "it answers, but its mesh has another name"
+NO_ADDRESS = "it has no address of a kind that this machine speaks"
+NAMESERVER = "the name server does not answer"
+
+HINTS = {
+    NO_NAME: "is it spelled right?",
+    SILENT: "is it up, and are UDP and TCP let through to that port?",
+    REFUSED: "is the node running, and is that its port?",
+    NO_NODE: "which port does the node listen on?",
+    OTHER_MESH: "give the --network that it was given",
+    NAMESERVER: "does this machine's network work?",
+}
+TOLD = 3  # addresses told for each reason
+
+
+def why(
+    network: str, within: float, neighbours: Iterable[Address], reasons: Mapping[Address, str]
+) -> str:
+    """A sentence for whoever wanted to join.
+
+    Args:
+        network: the name of the mesh.
+        within: seconds that it was tried for.
+        neighbours: who was tried, by name or by address.
+        reasons: why each could not be used; who is not in it was silent.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for neighbour in dict.fromkeys(neighbours):
+        reason = reasons.get(neighbour, SILENT)
+        by_reason.setdefault(reason, []).append(join_host(*neighbour))
+    told = "; ".join(_told(reason, who, within) for reason, who in by_reason.items())
+    return f"cannot join mesh {network!r}: {told}"
+
+
+def _told(reason: str, who: list[str], within: float) -> str:
+    more = f" and {len(who) - TOLD} more" if len(who) > TOLD else ""
+    hint = HINTS.get(reason)
+    waited = f" within {within:g} s" if reason == SILENT else ""
+    return f"{', '.join(who[:TOLD])}{more}: {reason}{waited}" + (f" ({hint})" if hint else "")
