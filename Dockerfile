@@ -7,38 +7,55 @@
 #
 # No downloaded model is inside. Without GPL engines: --build-arg EXTRAS= (see NOTICE).
 # Every option of privox-node is an environment variable too: PRIVOX_ and its name.
+# docs/install.md tells how to keep it running. Another base: --build-arg BASE=IMAGE; it needs
+# Python 3.11 or 3.13 as python3, with venv (pocketsphinx has wheels for these).
 
-FROM python:3.12-slim-bookworm AS build
+ARG BASE=python:3.13.13-slim-trixie
+
+# What it needs: a layer that changes only when setup.cfg does.
+FROM ${BASE} AS needs
 ARG EXTRAS=embedded
 WORKDIR /source
-COPY pyproject.toml setup.cfg README.md LICENSE NOTICE ./
+COPY pyproject.toml setup.cfg ./
+RUN python3 -m venv /opt/privox \
+    && /opt/privox/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+        --only-binary=:all: ".${EXTRAS:+[$EXTRAS]}" \
+    && /opt/privox/bin/python -m pip uninstall --quiet --yes privox-dht
+
+# Our own code, in a folder beside it.
+FROM needs AS code
+COPY LICENSE NOTICE ./
+COPY docs/package.md docs/
 COPY privox_dht privox_dht/
 COPY nodes nodes/
 COPY client client/
-RUN python -m venv /opt/privox \
-    && /opt/privox/bin/pip install --no-cache-dir --disable-pip-version-check ".${EXTRAS:+[$EXTRAS]}" \
-    && /opt/privox/bin/privox-node --help > /dev/null
+RUN /opt/privox/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps \
+        --target /opt/privox-dht .
 
-FROM python:3.12-slim-bookworm
+FROM ${BASE}
 LABEL org.opencontainers.image.title="privox_dht" \
       org.opencontainers.image.description="Lend and borrow speech over a mesh with no central server"
-COPY --from=build /opt/privox /opt/privox
-COPY LICENSE NOTICE /usr/share/doc/privox-dht/
 RUN useradd --system --uid 5678 --user-group --home-dir /var/lib/privox privox \
     && install --directory --owner=privox --group=privox --mode=0700 /var/lib/privox
-ENV PATH=/opt/privox/bin:$PATH \
+COPY LICENSE NOTICE /usr/share/doc/privox-dht/
+COPY --from=needs /opt/privox /opt/privox
+COPY --from=code /opt/privox-dht /opt/privox-dht
+ENV PATH=/opt/privox-dht/bin:/opt/privox/bin:$PATH \
+    PYTHONPATH=/opt/privox-dht \
     PYTHONUNBUFFERED=1 \
     PRIVOX_STATE_DIR=/var/lib/privox \
     PRIVOX_MODEL_CACHE=/var/lib/privox/models
+RUN privox-node --help > /dev/null && privox-client --help > /dev/null
 USER 5678:5678
 WORKDIR /var/lib/privox
 VOLUME /var/lib/privox
 
-# The mesh (UDP) and jobs (TCP); a farm's relay; a gateway.
-EXPOSE 5678/udp 5678/tcp 1776/tcp 5600/tcp
+# The mesh (UDP) and jobs (TCP); a farm's relay.
+EXPOSE 5678/udp 5678/tcp 1776/tcp
 
-# Healthy is what a stranger can ask: a guest joins through this very node.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["sh", "-c", "privox-client --state-dir /tmp/health --neighbours 127.0.0.1:${PRIVOX_PORT:-5678} list --limit 1"]
+# Asks the node that keeps its key in PRIVOX_STATE_DIR, at whatever port and in whatever mesh it is.
+# An engine may load its model for minutes before the node listens: that is no fault.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10m --retries=3 \
+    CMD ["privox-node", "health"]
 
 CMD ["privox-node"]

@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 
 import click
 
+from nodes import health as health_check
 from nodes.config import NodeConfig, advertised_address, changed, listening_address
 from nodes.doctor import Doctor, Verdict
 from nodes.node import Node
-from nodes.options import lending_options, place_options
+from nodes.options import lending_options, place_options, state_option
 from nodes.services import parse_services
 from privox_dht import __version__, limits
 from privox_dht.api.bounds import Bounds
@@ -31,6 +32,7 @@ from privox_dht.hostport import parse_neighbours
 from privox_dht.relay import FarmTerms
 from privox_dht.settings import (
     ENVIRONMENT,
+    config_option,
     printable,
     set_up_logging,
     state_folder,
@@ -111,6 +113,24 @@ def _print(line: str) -> None:
         sys.exit(1)
     except OSError as exc:
         raise ConfigError(f"cannot write to stdout: {exc.strerror}") from exc
+
+
+@main.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@state_option
+@click.option("--published", is_flag=True,
+              help="It is well only once others hold a record of all that it lends.")  # fmt: skip
+@config_option
+@click.pass_context
+def health(context: click.Context, /, published: bool, **given: Any) -> None:
+    """Ask the node that runs with this state folder whether it does what it should.
+
+    The node says in its folder where it listens and in which mesh, so nothing else needs to be
+    told. Exit code 0 if it answers on UDP and TCP.
+    """
+    options = with_outer(context, given)
+    set_up_logging("error", as_json=False)
+    folder = options["state_dir"] or state_folder("node")
+    click.echo(printable(_run(lambda: health_check.check(folder, published))))
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

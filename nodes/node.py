@@ -19,6 +19,7 @@ from nodes.announcer import Announcer
 from nodes.config import NodeConfig
 from nodes.farms import farm_record, known_farms
 from nodes.folder import owned
+from nodes.health import Listening, told_in
 from nodes.producer import Producer
 from nodes.reporting import report
 from nodes.routes import routes
@@ -31,7 +32,7 @@ from privox_dht.directory import Directory
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
-from privox_dht.records import Record
+from privox_dht.records import FARM, Record
 from privox_dht.relay import Farm, Parkings
 from privox_dht.settings import told
 
@@ -76,6 +77,7 @@ class Node:
             engines, config.slots, on_change=self._job_changed, more_status=self.status
         )
         self.server = await self._listening_server()
+        self._stack.enter_context(told_in(config.state_dir, self._where()))
         log.info(
             "node %s listens on UDP %d and TCP %d, mesh %r",
             self.identity.peer_id, self.dht.port, self.server.port, config.network,
@@ -93,6 +95,13 @@ class Node:
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )
         self._is_up = True
+
+    def _where(self) -> Listening:
+        everywhere = self.config.host in (None, "0.0.0.0", "::")
+        return Listening(
+            self.identity.peer_id, self.config.network, "localhost" if everywhere
+            else str(self.config.host), self.dht.port, self.server.port,
+        )  # fmt: skip
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A task that ends with the node, before anything it uses."""
@@ -189,9 +198,16 @@ class Node:
             "network": self.config.network,
             "reachable": situation.reachable,
             "routes": [str(route) for route in routes(situation)],
+            "lends": sorted(self._lends()),
+            "published": {kind: list(ways) for kind, ways in self._published.items()},
             "dht": self.dht.stats(),
             **({"farm": self.farm.stats()} if self.farm else {}),
         }
+
+    def _lends(self) -> set[str]:
+        """The kinds of record that others are to find."""
+        farm = {FARM} if self.farm else set()
+        return farm | {ability.service for ability in self.producer.abilities()}
 
     async def _publish(self, record: Record) -> int:
         holders = await self.dht.publish(record)

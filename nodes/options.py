@@ -13,6 +13,12 @@ from privox_dht.api.bounds import Bounds
 from privox_dht.relay import FarmTerms
 from privox_dht.settings import LEVELS, chain, comma_list, config_option
 
+state_option = click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the node's key and the nodes it knows are kept.",
+)
+
 place_options = chain(
     click.option(
         "--port",
@@ -47,11 +53,7 @@ place_options = chain(
         metavar="HOST:PORT,...",
         help="Park at these farms instead of those found in the mesh.",
     ),
-    click.option(
-        "--state-dir",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Where the node's key and the nodes it knows are kept.",
-    ),
+    state_option,
     click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True),
     click.option("--json-logs", is_flag=True, help="One JSON object a line on stderr."),
     config_option,

@@ -30,11 +30,21 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SHELL_WORDS = {"sh", "grep"}  # programs of the base image that commands may use
+DEPLOYED: dict[str, dict[str, Any]] = {
+    name: yaml.safe_load((ROOT / "deploy" / name).read_text()) for name in ("lend.yml", "farm.yml")
+}
+EVERY_COMPOSE = {"docker-compose.yml": COMPOSE, **DEPLOYED}
+INSTALL_PAGE = (ROOT / "docs/install.md").read_text()
+UNIT = ROOT / "deploy" / "privox-node.service"
 SERVICE_KEYS = {
     "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init",
-    "read_only", "security_opt", "tmpfs", "volumes",
+    "mem_limit", "pids_limit", "ports", "read_only", "restart", "security_opt",
+    "stop_grace_period", "tmpfs", "ulimits", "volumes",
 }  # fmt: skip
-SETTINGS = {"PRIVOX_NETWORK", "PRIVOX_NEIGHBOURS", "PRIVOX_STATE_DIR", "PRIVOX_MODEL_CACHE"}
+SETTINGS = {
+    "PRIVOX_ADVERTISE", "PRIVOX_MODEL_CACHE", "PRIVOX_NEIGHBOURS", "PRIVOX_NETWORK",
+    "PRIVOX_SERVICES", "PRIVOX_STATE_DIR",
+}  # fmt: skip
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -68,10 +78,11 @@ def commands() -> Iterator[tuple[str, ...]]:
     yield from split(json.loads(every("CMD")[-1]))
     health = every("HEALTHCHECK")[0].partition("CMD ")[2]
     yield from split(json.loads(health))
-    for service in COMPOSE["services"].values():
-        yield from split(service["command"])
-        test = service["healthcheck"].get("test")
-        yield from split(["sh", "-c", *test[1:]]) if test else ()
+    for compose in EVERY_COMPOSE.values():
+        for service in compose["services"].values():
+            yield from split(service["command"])
+            test = service.get("healthcheck", {}).get("test")
+            yield from split(test[1:]) if test else ()
 
 
 def split(argv: list[str]) -> Iterator[tuple[str, ...]]:
@@ -107,25 +118,29 @@ def test_every_command_is_one_that_the_image_has_and_that_takes_these_flags(
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("argv", sorted({a for a in commands() if a[0] == "privox-node"}))
+@pytest.mark.parametrize("argv", sorted({a for a in commands() if a[:1] == ("privox-node",)}))
 def test_every_node_command_is_a_configuration_that_a_node_accepts(argv: tuple[str, ...]) -> None:
     from nodes.cli import config_from
 
     context = scripts()["privox-node"].make_context("privox-node", list(argv[1:]))
+    if argv[1:2] == ("health",):
+        return
     assert config_from(context.params).network in {"privox", "demo"}
 
 
 def test_every_setting_in_the_environment_is_an_option() -> None:
     named = set(re.findall(rf"{ENVIRONMENT}_[A-Z_]+", DOCKERFILE)) - {f"{ENVIRONMENT}_"}
-    for service in COMPOSE["services"].values():
-        named |= set(service["environment"])
+    for compose in EVERY_COMPOSE.values():
+        for service in compose["services"].values():
+            named |= set(service["environment"])
+    named |= set(re.findall(rf"{ENVIRONMENT}_[A-Z_]+(?==)", UNIT.read_text()))
     options = {
         f"{ENVIRONMENT}_{option.name.upper()}"
         for script in scripts().values()
         for option in script.params
         if option.name
     }
-    assert named == SETTINGS | {"PRIVOX_PORT"}
+    assert named == SETTINGS
     assert named <= options
 
 
@@ -169,10 +184,23 @@ def test_every_package_of_the_distribution_is_in_the_image() -> None:
     assert {package.rstrip("*") for package in packages} <= set(copied())
 
 
-def test_both_stages_start_from_the_same_small_base() -> None:
+def test_every_stage_starts_from_the_same_base_which_is_pinned_to_a_patch_release() -> None:
     bases = [line.split()[0] for line in every("FROM")]
-    assert bases == ["python:3.12-slim-bookworm"] * 2
-    assert SETUP["options"]["python_requires"] == ">=3.11"
+    assert set(bases) == {"${BASE}", "needs"}
+    (base,) = re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, re.M)
+    (version,) = re.findall(r"^python:(\d+\.\d+)\.\d+-slim-[a-z]+$", base)
+    assert f"Programming Language :: Python :: {version}" in SETUP["metadata"]["classifiers"]
+
+
+def test_a_change_of_code_leaves_the_layer_of_what_it_needs_as_it_is() -> None:
+    """What goes into the first stage is what names the dependencies, and no code of ours."""
+    needs = DOCKERFILE[DOCKERFILE.index("AS needs") : DOCKERFILE.index("AS code")]
+    assert re.findall(r"^COPY (.*)$", needs, re.M) == ["pyproject.toml setup.cfg ./"]
+    assert "uninstall --quiet --yes privox-dht" in needs
+    code = DOCKERFILE[DOCKERFILE.index("AS code") :]
+    assert "--no-deps" in code
+    layers = re.findall(r"^COPY --from=(\w+)", code, re.M)
+    assert layers == ["needs", "code"], "what changes less lies below"
 
 
 def test_the_image_does_not_run_as_root_and_keeps_its_state_in_a_volume_of_its_own() -> None:
@@ -202,13 +230,13 @@ def test_no_model_is_downloaded_into_the_image() -> None:
 def test_the_exposed_ports_are_ours() -> None:
     (exposed,) = every("EXPOSE")
     ports = {int(port.partition("/")[0]) for port in exposed.split()}
-    assert ports == {limits.DHT_PORT, limits.RELAY_PORT, limits.GATEWAY_PORT}
+    assert ports == {limits.DHT_PORT, limits.RELAY_PORT}
     assert "5678/udp" in exposed.split()
 
 
-def test_the_healthcheck_asks_through_the_port_that_the_node_listens_on() -> None:
+def test_the_healthcheck_names_no_port_mesh_or_file_so_it_follows_them_all() -> None:
     (health,) = every("HEALTHCHECK")
-    assert f"${{PRIVOX_PORT:-{limits.DHT_PORT}}}" in health
+    assert json.loads(health.partition("CMD ")[2]) == ["privox-node", "health"]
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -225,15 +253,49 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_yamllint_finds_nothing() -> None:
-    line = [sys.executable, "-m", "yamllint", "--strict", "docker-compose.yml"]
+    files = ["docker-compose.yml", *(f"deploy/{name}" for name in DEPLOYED)]
+    rules = "{extends: default, rules: {document-start: disable, line-length: {max: 100}}}"
+    line = [sys.executable, "-m", "yamllint", "--strict", "-d", rules, *files]
     found = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout
 
 
-def test_the_compose_file_says_nothing_that_compose_does_not_know() -> None:
-    assert {key for key in COMPOSE if not key.startswith("x-")} == {"name", "services", "volumes"}
-    for name, service in COMPOSE["services"].items():
+@pytest.mark.parametrize("compose", EVERY_COMPOSE.values(), ids=EVERY_COMPOSE)
+def test_the_compose_files_say_nothing_that_compose_does_not_know(compose: dict[str, Any]) -> None:
+    assert {key for key in compose if not key.startswith("x-")} == {"name", "services", "volumes"}
+    for name, service in compose["services"].items():
         assert set(service) <= SERVICE_KEYS, name
+
+
+@pytest.mark.parametrize("compose", EVERY_COMPOSE.values(), ids=EVERY_COMPOSE)
+def test_every_service_runs_within_walls(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+
+
+@pytest.mark.parametrize("compose", DEPLOYED.values(), ids=DEPLOYED)
+def test_what_is_left_running_comes_back_and_can_be_called(compose: dict[str, Any]) -> None:
+    (service,) = compose["services"].values()
+    assert service["restart"] == "unless-stopped"
+    wanted = {f"{limits.DHT_PORT}/udp", f"{limits.DHT_PORT}/tcp"}
+    if "--farm" in service["command"]:
+        wanted |= {f"{limits.RELAY_PORT}/tcp"}
+        assert int(service["stop_grace_period"].rstrip("s")) > limits.FARM_DRAIN
+    assert {port.partition(":")[2] for port in service["ports"]} == wanted
+    assert all(port.split(":")[0] == port.split(":")[1].split("/")[0] for port in service["ports"])
+    (volume,) = every("VOLUME")
+    assert [v.partition(":")[2] for v in service["volumes"]] == [volume]
+
+
+def test_what_waits_on_a_tmpfs_fits_into_it_and_into_the_memory() -> None:
+    (lend,) = DEPLOYED["lend.yml"]["services"].values()
+    (size,) = re.findall(r"^/tmp:size=(\d+)m$", lend["tmpfs"][0])
+    assert int(size) * 2**20 >= 2 * limits.MAX_UPLOAD
+    assert lend["mem_limit"] == "2g"
 
 
 def test_there_is_a_first_node_a_producer_for_each_service_and_a_client() -> None:
@@ -279,11 +341,66 @@ def test_volumes_are_declared_and_hold_the_state() -> None:
 
 def test_what_runs_read_only_writes_nowhere_but_to_its_volume_and_tmp() -> None:
     for service in COMPOSE["services"].values():
-        assert service["read_only"]
         assert service["tmpfs"] == ["/tmp"]
         text = " ".join(service["command"]) + str(service["healthcheck"])
         written = re.findall(r"--(?:output|state-dir) (\S+)", text)
         assert all(path.startswith("/tmp/") for path in written)
+
+
+# -- systemd ---------------------------------------------------------------------------------------
+
+
+def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("cannot be had here: systemd-analyze")
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name  # the program is looked for, and this machine has it elsewhere
+    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.M))
+    found = systemd_analyze("verify", str(unit))
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+
+def test_systemd_finds_the_unit_well_walled() -> None:
+    found = systemd_analyze("security", "--offline=true", "--threshold=16", "--no-pager", str(UNIT))
+    assert found.returncode == 0, found.stdout
+
+
+def test_the_unit_gives_the_node_its_folders_and_time_to_end() -> None:
+    unit = UNIT.read_text()
+    assert "StateDirectory=privox\n" in unit
+    assert "PRIVOX_STATE_DIR=%S/privox " in unit
+    assert "CacheDirectory=privox\n" in unit
+    assert "PRIVOX_MODEL_CACHE=%C/privox " in unit
+    (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.M)
+    assert int(seconds) > limits.FARM_DRAIN
+    (program,) = re.findall(r"^ExecStart=(\S+)", unit, re.M)
+    assert Path(program).name in scripts()
+    assert f"sudo python3 -m venv {Path(program).parents[1]}\n" in INSTALL_PAGE
+
+
+# -- what PyPI shows -------------------------------------------------------------------------------
+
+
+def test_every_link_in_the_packages_description_works_where_there_is_no_repository() -> None:
+    named = SETUP["metadata"]["long_description"].removeprefix("file: ")
+    text = (ROOT / named).read_text()
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert not re.search(r"^\[.*\]:|<a |<img ", text, re.M), "links are written in one way only"
+
+
+def test_the_files_that_the_packages_description_names_are_in_the_source_distribution() -> None:
+    text = (ROOT / "docs/package.md").read_text()
+    manifest = (ROOT / "MANIFEST.in").read_text()
+    for name in re.findall(r"`((?:docs/)?[A-Za-z]+\.md)`", text):
+        assert (ROOT / name).is_file()
+        assert name == "README.md" or "graft docs\n" in manifest, name
 
 
 # -- licences --------------------------------------------------------------------------------------

@@ -1,0 +1,121 @@
+"""`privox-node health`: does the node that keeps its key in this folder answer?
+
+    node   -> its folder      where it listens, in which mesh, with which key (`listening.json`)
+    health -> UDP port        joins the mesh through it, as any stranger would
+    health -> TCP port        GET /v1/status over TLS; the key must be the one in the file
+
+So the check follows whatever port, mesh and address the node was given, by flags, environment or
+file. It needs to know only the folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from privox_dht.api.client import Endpoint, SpeechClient
+from privox_dht.atomic_file import SECRET, replace_file
+from privox_dht.dht.node import DhtNode
+from privox_dht.errors import ConfigError, LocalError, NotJoined, PrivoxError
+from privox_dht.hostport import join_host
+from privox_dht.identity import Identity, public_of
+
+LISTENING_FILE = "listening.json"
+JOIN_WITHIN = 4.0  # seconds; a node on this machine answers in milliseconds unless it hangs
+
+
+class Unhealthy(LocalError):
+    """The node does not do what it should; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a running node can be asked."""
+
+    peer: str  # its peer id
+    network: str
+    host: str  # an IP literal, or "localhost" when it listens everywhere
+    port: int  # UDP
+    job_port: int  # TCP
+
+
+@contextmanager
+def told_in(folder: Path, listening: Listening) -> Iterator[None]:
+    """`listening.json` in the folder, for as long as the context is open.
+
+    Raises:
+        ConfigError: the folder takes no file.
+    """
+    path = folder / LISTENING_FILE
+    try:
+        replace_file(path, json.dumps(asdict(listening)).encode() + b"\n", mode=SECRET)
+    except OSError as exc:
+        raise ConfigError(f"cannot write {path}: {exc.strerror or exc}") from exc
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def listening_in(folder: Path) -> Listening:
+    """Where the node that uses `folder` listens.
+
+    Raises:
+        Unhealthy: no node says so.
+    """
+    path = folder / LISTENING_FILE
+    try:
+        return Listening(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise Unhealthy(
+            f"no node listens that keeps its state in {folder} (it may still be starting); "
+            "the folder is named by --state-dir or PRIVOX_STATE_DIR, as for the node"
+        ) from None
+    except (OSError, ValueError, TypeError) as exc:
+        raise Unhealthy(f"cannot read {path}: {exc}") from exc
+
+
+async def check(folder: Path, published: bool) -> str:
+    """What to say of a node that is well.
+
+    Args:
+        folder: its state folder.
+        published: whether it is only well once others hold a record of all that it lends.
+
+    Raises:
+        Unhealthy: it is not.
+    """
+    node = listening_in(folder)
+    try:
+        await _joined_through(node)
+        status = await _status(node)
+    except PrivoxError as exc:
+        raise Unhealthy(f"node {node.peer[:8]} does not answer: {exc}") from exc
+    held: list[str] = sorted(status.get("published", {}))
+    lent: list[str] = sorted(status.get("lends", []))
+    if published and held != lent:
+        missing = ", ".join(set(lent) - set(held))
+        raise Unhealthy(f"node {node.peer[:8]} answers, but nobody can find its {missing} yet")
+    found = f"; others find its {', '.join(held)}" if held else ""
+    return f"node {node.peer[:8]} answers on UDP {node.port} and TCP {node.job_port}{found}"
+
+
+async def _joined_through(node: Listening) -> None:
+    async with DhtNode(
+        Identity.generate(), network=node.network, host=None, guest=True
+    ) as stranger:
+        try:
+            await stranger.join([(node.host, node.port)], JOIN_WITHIN)
+        except NotJoined:
+            where = join_host(node.host, node.port)
+            raise Unhealthy(f"nobody joins mesh {node.network!r} through {where} (UDP)") from None
+
+
+async def _status(node: Listening) -> dict[str, Any]:
+    endpoint = Endpoint(f"https://{join_host(node.host, node.job_port)}", public_of(node.peer))
+    async with SpeechClient(allow=lambda address: True) as client:
+        return await client.status(endpoint)
