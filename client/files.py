@@ -17,6 +17,7 @@ from privox_dht.cli.streams import stop_signals_raise, to_stderr, to_stdout
 from privox_dht.errors import ConfigError, Refused
 
 STDIO = "-"
+MOST_OF_A_TEXT = 4 * limits.MAX_TEXT + 4  # bytes; a character has at most 4
 PIECE = 1 * limits.MIB  # bytes read from a pipe at a time
 
 
@@ -27,8 +28,30 @@ def read_text(text: str) -> str:
         Refused: it is empty, too long, or no text.
     """
     if text == STDIO:
-        most = 4 * limits.MAX_TEXT + 4  # bytes; a character has at most 4
-        text = _stdin().read(most).decode("utf-8-sig", "surrogateescape")
+        text = _decoded(_stdin().read(MOST_OF_A_TEXT))
+    return _checked(text)
+
+
+def read_text_file(name: str) -> str:
+    """The text to speak that a file holds; stdin if its name is "-".
+
+    Raises:
+        Refused: it cannot be read, is empty, too long, or no text.
+    """
+    if name == STDIO:
+        return read_text(STDIO)
+    try:
+        with Path(name).open("rb") as file:
+            return _checked(_decoded(file.read(MOST_OF_A_TEXT)))
+    except OSError as exc:
+        raise Refused(f"cannot read {name}: {exc.strerror or exc}") from exc
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8-sig", "surrogateescape")
+
+
+def _checked(text: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise Refused("the text to speak is not UTF-8")
     if not text.strip():
@@ -77,6 +100,18 @@ def check_writable(output: str) -> None:
         raise ConfigError(f"cannot write {output}: there is no folder {path.parent}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ConfigError(f"cannot write {output}: permission denied")
+
+
+def make_folder(name: str) -> None:
+    """A folder for results, if there is none yet.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        Path(name).mkdir(exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"cannot make the folder {name}: {exc.strerror or exc}") from exc
 
 
 def write(output: str, data: bytes) -> None:

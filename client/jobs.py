@@ -1,29 +1,45 @@
-"""The two jobs of `privox-client`: speak a text, transcribe a recording.
+"""The two jobs of `privox-client`: speak a text, transcribe recordings.
 
-Each is first prepared (options checked, stdin read, the output looked at), then done.
+Each is first prepared (options checked, stdin read, the outputs looked at), then done.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from client.files import STDIO, check_writable, open_recording, read_text, write, write_note
+from client.files import (
+    STDIO,
+    check_writable,
+    make_folder,
+    open_recording,
+    read_text,
+    read_text_file,
+    write,
+    write_note,
+)
 from client.formats import ending_of, format_for
+from client.options import error_as_json
+from client.player import play, players_for
 from client.progress import Progress
-from privox_dht.cli.streams import say
-from privox_dht.errors import ConfigError
+from client.targets import Target, targets_of
+from privox_dht.caption_layout import CaptionLayout
+from privox_dht.cli.streams import say, stop_signals_raise
+from privox_dht.errors import AllFailed, ConfigError, Refused, SomeFailed
 from privox_dht.job import Done
 from privox_dht.mesh import Mesh
 from privox_dht.settings import printable, state_folder
-from privox_dht.speech import STT, TTS
-from privox_dht.transcript import render
+from privox_dht.speech import TTS, Transcript
+from privox_dht.transcript import CAPTIONS, render, verbose
 
 Options = Mapping[str, Any]
 Job = Coroutine[Any, Any, None]
 HOW = ("backend", "only", "prefer", "avoid", "via_farm", "wait", "timeout")
+OF_ONE_RECORDING = (Refused, AllFailed)  # errors that another recording need not meet
 
 
 def mesh_of(options: Options) -> Any:
@@ -39,12 +55,27 @@ def mesh_of(options: Options) -> Any:
 
 
 def speak(options: Options) -> Job:
-    """`--service tts`: a text to an audio file."""
-    if options["text"] is None:
-        raise ConfigError("--service tts needs --text TEXT (or --text - to read stdin)")
+    """`--service tts`: a text to an audio file, or to the loudspeakers."""
     output, format = audio_output(options)
-    check_writable(output)
-    return _speak(options, read_text(options["text"]), output, format)
+    if options["play"]:
+        players_for(format)
+    check_writable(output or STDIO)
+    return _speak(options, text_of(options), output, format)
+
+
+def text_of(options: Options) -> str:
+    """What is to be spoken.
+
+    Raises:
+        ConfigError: neither or both of --text and --text-file are given.
+        Refused: see `read_text`.
+    """
+    text, file = options["text"], options["text_file"]
+    if text is None and file is None:
+        raise ConfigError("--service tts needs --text TEXT or --text-file FILE (- reads stdin)")
+    if text is not None and file is not None:
+        raise ConfigError("--text and --text-file are both given: leave one out")
+    return read_text(text) if file is None else read_text_file(file)
 
 
 async def _speak(options: Options, text: str, output: str, format: str) -> None:
@@ -60,58 +91,110 @@ async def _speak(options: Options, text: str, output: str, format: str) -> None:
                 watch=progress.watch(),
                 **{name: options[name] for name in HOW},
             )
-    write(output, done.value)
+    told: dict[str, Any] = {"format": format, "bytes": len(done.value)}
     where = "stdout" if output == STDIO else output
-    told = {"output": where, "format": format, "bytes": len(done.value)}
-    _report(done, told, options["as_json"], f"{len(done.value)} bytes of {format} in {where}")
+    if output:
+        write(output, done.value)
+        told["output"] = where
+    if options["play"]:
+        told["played"] = await play(done.value, format)
+    what = f"{len(done.value)} bytes of {format}" + (f" in {where}" if output else "")
+    _report(done, told, options["as_json"], what)
 
 
 def transcribe(options: Options) -> Job:
-    """`--service stt`: a recording to text."""
-    format = format_for(STT, options["output"] or "", options["format_"] or "")
-    if options["file"] is None:
+    """`--service stt`: recordings to text."""
+    if not options["file"]:
         raise ConfigError("--service stt needs --file AUDIO (or --file - to read stdin)")
-    check_writable(options["output"] or STDIO)
-    return _transcribe(options, open_recording(options["file"]), format)
+    output, asked = options["output"] or "", options["format_"] or ""
+    targets = targets_of(options["file"], output, asked, as_json=options["as_json"])
+    if output.endswith(os.sep):
+        make_folder(output)
+    for target in targets:
+        check_writable(target.output or STDIO)
+    if len(targets) == 1:
+        return _transcribe(options, targets[0], open_recording(targets[0].recording))
+    stdin = open_recording(STDIO) if STDIO in options["file"] else None
+    return _transcribe_all(options, targets, stdin)
 
 
-async def _transcribe(options: Options, recording: BinaryIO, format: str) -> None:
+async def _transcribe(options: Options, target: Target, recording: BinaryIO) -> None:
     with recording:
         async with mesh_of(options) as mesh:
             with Progress() as progress:
-                done = await mesh.transcript(
-                    recording,
-                    language=options["language"],
-                    model=options["model"],
-                    translate=options["translate"],
-                    words=options["words"] or format == "json",
-                    watch=progress.watch(),
-                    **{name: options[name] for name in HOW},
-                )
+                done = await _transcript(mesh, options, target, recording, progress)
+    _keep(options, target, done)
+
+
+async def _transcribe_all(options: Options, targets: list[Target], stdin: BinaryIO | None) -> None:
+    """One after the other. What is at fault in one recording keeps no other from being done."""
+    failed = 0
+    async with mesh_of(options) as mesh:
+        for number, target in enumerate(targets, 1):
+            label = f"{number}/{len(targets)} {Path(target.recording).name}: "
+            try:
+                with stop_signals_raise():  # a named pipe may be silent
+                    is_stdin = target.recording == STDIO
+                    recording = (stdin if is_stdin else None) or open_recording(target.recording)
+                with recording, Progress(label=label) as progress:
+                    done = await _transcript(mesh, options, target, recording, progress)
+            except OF_ONE_RECORDING as exc:
+                failed += 1
+                say(f"privox-client: {printable(target.recording)}: {printable(exc)}")
+                if options["as_json"]:
+                    line = json.dumps({"file": target.recording, **error_as_json(exc)})
+                    write(STDIO, line.encode() + b"\n")
+                continue
+            _keep(options, target, done, file=target.recording)
+    if failed:
+        raise SomeFailed(f"{failed} of {len(targets)} recordings could not be transcribed")
+
+
+async def _transcript(
+    mesh: Mesh, options: Options, target: Target, recording: BinaryIO, progress: Progress
+) -> Done[Transcript]:
+    return await mesh.transcript(
+        recording,
+        language=options["language"],
+        model=options["model"],
+        translate=options["translate"],
+        words=options["words"] or target.format in (*CAPTIONS, "json"),
+        watch=progress.watch(),
+        **{name: options[name] for name in HOW},
+    )
+
+
+def _keep(
+    options: Options, target: Target, done: Done[Transcript], file: str | None = None
+) -> None:
+    """Write the transcript where it belongs, and tell of it.
+
+    Args:
+        file: the recording's name, where there are several.
+    """
+    if target.output:
+        form = "verbose_json" if target.format == "json" else target.format
+        layout = CaptionLayout(options["line_width"], options["line_count"])
+        text = render(done.value, form, words=True, layout=layout).rstrip("\n") + "\n"
+        write(target.output, printable(text).encode())
+    told: dict[str, Any] = {} if file is None else {"file": file}
     if options["as_json"]:
-        words = options["words"] or format == "json"
-        told = {"transcript": json.loads(render(done.value, "verbose_json", words=words))}
-        if options["output"] not in (None, STDIO):
-            _keep_text(options["output"], done, format)
-            told["output"] = options["output"]
-        _report(done, told, True, "")
-        return
-    _keep_text(options["output"] or STDIO, done, format)
-    _report(done, {}, False, f"{done.value.seconds:.1f} s of audio")
-
-
-def _keep_text(output: str, done: Done[Any], format: str) -> None:
-    form = "verbose_json" if format == "json" else format
-    text = render(done.value, form, words=True).rstrip("\n") + "\n"
-    write(output, printable(text).encode())
+        words = options["words"] or target.format == "json"
+        told["transcript"] = verbose(done.value, words=words)
+        if target.output not in ("", STDIO):
+            told["output"] = target.output
+    what = f"{done.value.seconds:.1f} s of audio"
+    _report(done, told, options["as_json"], what if file is None else f"{file}: {what}")
 
 
 def audio_output(options: Options) -> tuple[str, str]:
-    """Where the audio goes and in which format: from --output and --format, either or both."""
+    """Where the audio goes ("": nowhere, it is only played) and in which format: from --output
+    and --format, either or both."""
     output = options["output"] or ""
     format = format_for(TTS, output, options["format_"] or "")
-    to_file = sys.stdout.isatty() or options["as_json"]
-    output = output or (f"speech.{ending_of(TTS, format)}" if to_file else STDIO)
+    if output or not options["play"]:
+        to_file = sys.stdout.isatty() or options["as_json"]
+        output = output or (f"speech.{ending_of(TTS, format)}" if to_file else STDIO)
     if output == STDIO and sys.stdout.isatty():
         raise ConfigError("audio is not written to a terminal; use --output FILE or a pipe")
     return output, format

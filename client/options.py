@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from client.formats import formats_of
 from privox_dht import limits
+from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
 from privox_dht.errors import (
     AllBusy,
     AllFailed,
@@ -17,6 +21,7 @@ from privox_dht.errors import (
     NotJoined,
     PrivoxError,
     Refused,
+    SomeFailed,
 )
 from privox_dht.settings import ENVIRONMENT, LEVELS, chain, comma_list, config_option
 from privox_dht.speech import ALIASES, SERVICES, STT, TTS
@@ -29,11 +34,12 @@ EXIT_CODES = {
     5: "every producer tried failed",
     6: "input refused",
     7: "all busy until --wait ended",
+    8: "some of several recordings failed",
     130: "interrupted",
 }
 _BY_ERROR: tuple[tuple[type[PrivoxError], int], ...] = (
     (ConfigError, 2), (NotJoined, 3), (NoProducer, 4), (AllFailed, 5), (Refused, 6), (AllBusy, 7),
-    (JobError, 5),
+    (SomeFailed, 8), (JobError, 5),
 )  # fmt: skip
 JSON_VARIABLE = f"{ENVIRONMENT}_JSON"
 
@@ -43,8 +49,27 @@ def exit_code(error: PrivoxError) -> int:
     return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), 1)
 
 
+def error_as_json(error: PrivoxError) -> dict[str, Any]:
+    """What `--json` says of an error."""
+    attempts = [attempt.as_json() for attempt in getattr(error, "attempts", ())]
+    return failure_as_json(type(error).__name__, str(error), exit_code(error), attempts)
+
+
+def failure_as_json(
+    error: str, message: str, code: int, attempts: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """What `--json` says when the end is not a result."""
+    return {"error": error, "message": message, "attempts": list(attempts), "exit_code": code}
+
+
 def _service(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     return ALIASES.get(value, value) if value else value
+
+
+class FileNames(click.types.StringParamType):
+    """Several names in one environment variable stand as in PATH: there may be spaces in them."""
+
+    envvar_list_splitter = os.pathsep
 
 
 common_options = chain(
@@ -82,14 +107,20 @@ job_options = chain(
         help="stt: speech to text (also: asr). tts: text to speech.",
     ),
     click.option("--text", metavar="TEXT|-", help="tts: what to speak; - reads it from stdin."),
+    click.option("--text-file", metavar="FILE|-", help="tts: a file that holds the text."),
     click.option(
-        "--file", metavar="AUDIO|-",
-        help="stt: the recording, in any common format; - reads it from stdin.",
+        "--file", multiple=True, type=FileNames(), metavar="AUDIO|-",
+        help="stt: the recording, in any common format; - reads it from stdin. Several: each gets"
+        " a file of its own in the folder that --output names, or a line of --json.",
     ),
     click.option(
-        "--output", "-o", metavar="FILE|-",
+        "--output", "-o", metavar="FILE|FOLDER/|-",
         help="tts: where the audio goes [speech.FORMAT; in a pipe without --json: -];"
         " stt: where the text goes [-].",
+    ),
+    click.option(
+        "--play", is_flag=True,
+        help="tts: play it, by a program such as aplay, paplay, pw-play, afplay, ffplay or sox.",
     ),
     click.option(
         "--format", "format_", envvar=f"{ENVIRONMENT}_FORMAT", metavar="FORMAT",
@@ -103,6 +134,14 @@ job_options = chain(
         "--speed", default=1.0, type=click.FloatRange(0.25, 4.0), help="tts: how fast [1.0]."
     ),
     click.option("--translate", is_flag=True, help="stt: into English."),
+    click.option(
+        "--line-width", default=LINE_WIDTH, show_default=True, type=click.IntRange(10, 1000),
+        help="stt, srt and vtt: characters of a line.",
+    ),
+    click.option(
+        "--line-count", default=LINE_COUNT, show_default=True, type=click.IntRange(1, 20),
+        help="stt, srt and vtt: lines of a caption.",
+    ),
     click.option("--words", is_flag=True, help="stt, json: times of words too."),
     click.option(
         "--backend", type=click.Choice(("cpu", "gpu", "any")), default="any", show_default=True,

@@ -25,7 +25,8 @@ ERASE = "\r\x1b[2K"
 class Progress:
     """One line on a terminal."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, label: str = "") -> None:
+        self._label = label  # stands before everything: which of several jobs this is
         self._stream = stream or sys.stderr
         self._shown = self._stream.isatty()
         self._last = 0.0
@@ -74,7 +75,7 @@ class Progress:
         if self._shown and (now or time.monotonic() - self._last >= REDRAW):
             self._last = time.monotonic()
             width = shutil.get_terminal_size().columns - 1  # a second line would not be erased
-            self._stream.write(ERASE + printable(text)[: max(width, 1)])
+            self._stream.write(ERASE + printable(self._label + text)[: max(width, 1)])
             self._stream.flush()
 
 

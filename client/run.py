@@ -11,13 +11,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import click
 
 from client.files import STDIO, write
-from client.options import JSON_VARIABLE, exit_code
+from client.options import JSON_VARIABLE, error_as_json, exit_code, failure_as_json
 from privox_dht.cli.streams import mute_stdout, say
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.settings import printable, set_up_logging
@@ -30,6 +30,9 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 class Program(click.Group):
     """A group that tells even a mistake in its options as JSON, where --json is asked for."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spread_files(args, self.commands))
+
     def main(self, args: Sequence[str] | None = None, *more: Any, **how: Any) -> Any:
         standalone = how.pop("standalone_mode", True)
         run: Callable[..., Any] = super().main
@@ -40,11 +43,27 @@ class Program(click.Group):
         except click.ClickException as exc:
             exc.show()
             if _wants_json(sys.argv[1:] if args is None else args):
-                _tell_json({}, "ConfigError", exc.format_message(), exc.exit_code)
+                message = exc.format_message()
+                _tell_json({}, failure_as_json("ConfigError", message, exc.exit_code))
             sys.exit(exc.exit_code)
         except click.Abort:
             sys.exit(INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def spread_files(args: Sequence[str], commands: Collection[str]) -> list[str]:
+    """`--file` before each of several names, since `--file *.ogg` is what a shell makes of it."""
+    spread: list[str] = []
+    of_files = False
+    for at, arg in enumerate(args):
+        if arg == "--file":
+            of_files = True
+        elif (arg.startswith("-") and arg != STDIO) or arg in commands:
+            of_files = False
+        elif of_files and args[at - 1] != "--file":
+            spread.append("--file")
+        spread.append(arg)
+    return spread
 
 
 def run_to_exit(prepare: Callable[[Options], Job], options: Options) -> None:
@@ -60,14 +79,13 @@ def run_to_exit(prepare: Callable[[Options], Job], options: Options) -> None:
         asyncio.run(_interruptible(prepare(options)))
     except PrivoxError as exc:
         say(f"privox-client: {printable(exc)}")
-        attempts = [attempt.as_json() for attempt in getattr(exc, "attempts", ())]
         if options["as_json"]:
-            _tell_json(options, type(exc).__name__, str(exc), exit_code(exc), attempts)
+            _tell_json(options, error_as_json(exc))
         sys.exit(exit_code(exc))
     except (asyncio.CancelledError, KeyboardInterrupt):
         say("interrupted")
         if options["as_json"]:
-            _tell_json(options, "Interrupted", "interrupted", INTERRUPTED)
+            _tell_json(options, failure_as_json("Interrupted", "interrupted", INTERRUPTED))
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever read our stdout has gone; there is nobody left to tell
         mute_stdout()
@@ -95,11 +113,8 @@ def _wants_json(args: Sequence[str]) -> bool:
     return "--json" in args or os.environ.get(JSON_VARIABLE, "").lower() in ("1", "true", "yes")
 
 
-def _tell_json(
-    options: Options, error: str, message: str, code: int, attempts: Sequence[Any] = ()
-) -> None:
+def _tell_json(options: Options, line: Mapping[str, Any]) -> None:
     """On stdout, unless the caller expects a sound there."""
-    line = {"error": error, "message": message, "attempts": list(attempts), "exit_code": code}
     if options.get("service") == "tts" and options.get("output") == STDIO:
         say(json.dumps(line))
         return

@@ -18,6 +18,7 @@
         NoProducer               the mesh is there, but nobody on it does this
         AllBusy                  everybody who could was busy until the wait ended
         AllFailed                everybody who was tried failed; `.attempts` says who and why
+        SomeFailed               of several recordings some could not be transcribed
 
 There are two kinds of blame, local and remote, and no third. Each layer translates what its
 libraries raise: above `dht/` nobody has heard of kademlia, above `relay/` and `api/` nobody has
@@ -150,3 +151,7 @@ class AllFailed(JobError):
     def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:
         super().__init__(message)
         self.attempts = tuple(attempts)
+
+
+class SomeFailed(JobError):
+    """Of several recordings some could not be transcribed; why was said of each."""

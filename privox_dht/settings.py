@@ -83,8 +83,11 @@ def _as_defaults(command: click.Command, table: Mapping[str, Any]) -> dict[str, 
     for name, value in table.items():
         option = by_flag.get(name.replace("-", "_"))
         if option is not None:
-            is_list = isinstance(value, list) and not option.multiple
-            defaults[str(option.name)] = ",".join(map(str, value)) if is_list else value
+            if isinstance(value, list) and not option.multiple:
+                value = ",".join(map(str, value))
+            elif option.multiple and not isinstance(value, list):
+                value = [value]
+            defaults[str(option.name)] = value
     return defaults
 
 

@@ -3,7 +3,7 @@
     Transcript --render--> json           {"text": ...}
                            verbose_json   text, language, duration, segments, words
                            text           one line
-                           srt, vtt       subtitles, one cue for each segment
+                           srt, vtt       subtitles: one cue for each segment, or as a layout says
                            tsv            start and end in milliseconds, text; a line a segment
 
 Pure: a transcript and a format in, a content type and a string out.
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from privox_dht.caption_layout import Caption, CaptionLayout, captions
 from privox_dht.speech import Segment, Transcript, Word
 
 JSON = "application/json"
+CAPTIONS = ("srt", "vtt")  # formats that a layout is for
 CONTENT_TYPES = {
     "json": JSON,
     "verbose_json": JSON,
@@ -36,6 +38,7 @@ def render(
     translated: bool = False,
     words: bool = False,
     segments: bool = True,
+    layout: CaptionLayout | None = None,
 ) -> str:
     """`transcript` in one of `CONTENT_TYPES`.
 
@@ -43,13 +46,16 @@ def render(
         translated: verbose_json says so.
         words: verbose_json lists words with their times.
         segments: verbose_json lists segments.
+        layout: how large captions of srt and vtt may be; None: one line for each segment.
 
     Raises:
         KeyError: there is no such format.
     """
     if format == "verbose_json":
         return _dumps(verbose(transcript, translated=translated, words=words, segments=segments))
-    return _RENDER[format](transcript)
+    if format in _WHOLE:
+        return _WHOLE[format](transcript)
+    return _TIMED[format](_cues(transcript, layout if format in CAPTIONS else None))
 
 
 def verbose(
@@ -110,47 +116,46 @@ def _text(transcript: Transcript) -> str:
     return transcript.text + "\n"
 
 
-def _srt(transcript: Transcript) -> str:
-    cues = (
-        f"{n}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text.replace('-->', '->')}\n"
-        for n, (start, end, text) in enumerate(_cues(transcript), 1)
+def _srt(cues: Iterable[Caption]) -> str:
+    return "\n".join(
+        f"{n}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
+        f"{_lines(cue).replace('-->', '->')}\n"
+        for n, cue in enumerate(cues, 1)
     )
-    return "\n".join(cues)
 
 
-def _vtt(transcript: Transcript) -> str:
-    cues = (
-        f"\n{_clock(start, '.')} --> {_clock(end, '.')}\n{html.escape(text, quote=False)}\n"
-        for start, end, text in _cues(transcript)
+def _vtt(cues: Iterable[Caption]) -> str:
+    return "WEBVTT\n" + "".join(
+        f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
+        f"{html.escape(_lines(cue), quote=False)}\n"
+        for cue in cues
     )
-    return "WEBVTT\n" + "".join(cues)
 
 
-def _tsv(transcript: Transcript) -> str:
+def _tsv(cues: Iterable[Caption]) -> str:
     """As Whisper's own program writes it."""
-    lines = (
-        f"{round(start * 1000)}\t{round(end * 1000)}\t{text}\n"
-        for start, end, text in _cues(transcript)
+    return "start\tend\ttext\n" + "".join(
+        f"{round(cue.start * 1000)}\t{round(cue.end * 1000)}\t{_lines(cue)}\n" for cue in cues
     )
-    return "start\tend\ttext\n" + "".join(lines)
 
 
-_RENDER: dict[str, Callable[[Transcript], str]] = {
-    "json": _json,
-    "text": _text,
-    "srt": _srt,
-    "vtt": _vtt,
-    "tsv": _tsv,
-}
+_WHOLE: dict[str, Callable[[Transcript], str]] = {"json": _json, "text": _text}
+_TIMED: dict[str, Callable[[Iterable[Caption]], str]] = {"srt": _srt, "vtt": _vtt, "tsv": _tsv}
 
 
-def _cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Segments with words in them; on one line each, since a blank line would end the cue."""
+def _cues(transcript: Transcript, layout: CaptionLayout | None) -> Iterator[Caption]:
+    """Captions of the segments with words in them. Without a layout each is one line: a blank line
+    would end the cue."""
     for segment in transcript.segments:
-        text = " ".join(segment.text.split())
-        if text:
+        if layout is not None:
+            yield from captions(segment, layout)
+        elif text := " ".join(segment.text.split()):
             start = max(0.0, segment.start)
-            yield start, max(start, segment.end), text
+            yield Caption(start, max(start, segment.end), (text,))
+
+
+def _lines(cue: Caption) -> str:
+    return "\n".join(cue.lines)
 
 
 def _clock(seconds: float, point: str) -> str:

@@ -94,6 +94,41 @@ def test_a_name_that_says_no_format_is_refused_before_anything_is_asked(shared, 
     assert len(shared.nodes["a"].lines) == jobs
 
 
+def test_several_recordings_each_get_a_file_and_one_that_is_none_keeps_no_other(shared, tmp_path):
+    wavs = [silence(tmp_path / f"{n}.wav", n) for n in (1, 2)]
+    garbage = tmp_path / "garbage.wav"
+    garbage.write_bytes(b"this is no recording at all" * 50)
+    folder = tmp_path / "texts"
+    files = (str(wavs[0]), str(garbage), str(wavs[1]))
+    ran = shared.client("--service", "stt", "--file", *files, "-o", f"{folder}/", "--json")
+    assert ran.returncode == 8
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [line.get("file") for line in lines] == [*files, None]
+    assert [line.get("exit_code") for line in lines] == [None, 6, None, 8]
+    assert lines[2]["transcript"]["text"] == "2.00 seconds of sound"
+    assert {file.name: file.read_text() for file in folder.iterdir()} == {
+        "1.txt": "1.00 seconds of sound\n",
+        "2.txt": "2.00 seconds of sound\n",
+    }
+    assert b"1 of 3 recordings could not be transcribed" in ran.stderr
+
+
+def test_a_text_from_a_file_is_played(shared, tmp_path):
+    (tmp_path / "text").write_text("hello")
+    player = tmp_path / "aplay"
+    player.write_text(f'#!/bin/sh\nexec /bin/cp "$2" {tmp_path}/heard.wav\n')
+    player.chmod(0o755)
+    job = ("--service", "tts", "--text-file", str(tmp_path / "text"), "--play", "--json")
+    ran = subprocess.run(
+        shared.command(*job), cwd=tmp_path, capture_output=True, timeout=40, check=False,
+        env={**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    told = answer(ran)
+    assert (told["played"], "output" in told) == ("aplay", False)
+    assert (tmp_path / "heard.wav").stat().st_size == told["bytes"]
+    assert not (tmp_path / "speech.wav").exists()
+
+
 def test_audio_that_does_not_fit_on_stdout_is_an_error(shared, tmp_path):
     """Cut at 4 KiB, it was called done: exit code 0, and --json told the full size."""
     command = shared.command("--service", "tts", "--text", "hello", "-o", "-", "--json")

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from client.files import check_writable, open_recording, read_text, write
+from client.files import check_writable, open_recording, read_text, read_text_file, write
 from privox_dht import limits
 from privox_dht.errors import ConfigError, Refused
 
@@ -74,6 +74,19 @@ def test_a_text_on_stdin_is_utf_8_or_refused(monkeypatch):
         read_text("-")
     with pytest.raises(Refused, match="not UTF-8"):
         read_text(os.fsdecode(b"caf\xe9"))
+
+
+def test_a_text_can_stand_in_a_file(tmp_path, monkeypatch):
+    file = tmp_path / "text"
+    file.write_bytes("\ufeffgrüße\n".encode())
+    assert read_text_file(str(file)) == "grüße\n"
+    monkeypatch.setattr(sys, "stdin", Stdin(b"from stdin"))
+    assert read_text_file("-") == "from stdin"
+    with pytest.raises(Refused, match=r"cannot read .*none: No such file"):
+        read_text_file(str(tmp_path / "none"))
+    file.write_bytes(b"x" * (limits.MAX_TEXT + 1))
+    with pytest.raises(Refused, match="longer than 4096"):
+        read_text_file(str(file))
 
 
 def test_the_longest_text_in_the_widest_characters_fits(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import client.cli
+import client.jobs
 import nodes.cli
 from client import listing
 from privox_dht.settings import PlainLines, printable
@@ -76,6 +77,17 @@ def test_one_file_speaks_to_a_program_and_its_subcommands(told, tmp_path):
         assert (told["neighbours"], told["limit"]) == (("a:1",), 3)
     assert run("--config", str(file), "-o", "x.wav").exit_code == 0
     assert told["voice"] == "v"
+
+
+def test_names_with_spaces_can_stand_in_a_file_and_in_the_environment(told, tmp_path, monkeypatch):
+    monkeypatch.setattr("client.jobs.transcribe", client.jobs.speak)
+    file = tmp_path / "client.toml"
+    for text, names in (('"my talk.ogg"', ["my talk.ogg"]), ('["a b", "c"]', ["a b", "c"])):
+        file.write_text(f'service = "stt"\nfile = {text}\n')
+        assert run("--config", str(file)).exit_code == 0
+        assert list(told["file"]) == names
+    assert run("--service", "stt", env={"PRIVOX_FILE": "my talk.ogg:c"}).exit_code == 0
+    assert list(told["file"]) == ["my talk.ogg", "c"]
 
 
 def test_an_option_counts_by_how_it_was_given_and_not_where(told, tmp_path):
