@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure
-from nodes.engines.worker import Crew
+from nodes.engines.crew import Crew
 from privox_dht import errors, languages, limits, speech
 
 DEFAULT_VOICE = "en-us+edward"  # of all variants, the one that recognisers understand best
@@ -73,7 +73,7 @@ class EspeakNg:
 
     async def _listed(self) -> list[Mapping[str, Any]]:
         """The voices that can be heard, as the worker lists them."""
-        async with self._crew.worker() as worker, aclosing(worker.ask({"list": True})) as answer:
+        async with aclosing(self._crew.ask({"list": True})) as answer:
             return [voice async for head, _ in answer for voice in head["voices"]]
 
     async def close(self) -> None:
@@ -89,7 +89,7 @@ class EspeakNg:
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,
             "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with self._crew.worker() as worker, aclosing(worker.ask(asked)) as answer:
+        async with aclosing(self._crew.ask(asked)) as answer:
             async for _, pcm in answer:
                 yield speech.Sound(self._rate, pcm)
 

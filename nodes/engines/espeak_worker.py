@@ -19,12 +19,12 @@ import ctypes as c
 import itertools
 import operator
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nodes.engines import working
+from nodes.engines.wall import Wall
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
 DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a bad path ends the process
@@ -33,12 +33,12 @@ RATE, RANGE = 1, 4  # espeakRATE (words per minute) and espeakRANGE (0 to 100; 5
 SLOWEST = 80  # words per minute; espeak-ng takes less for this
 STRETCHED_ROOM = 1 << 14  # bytes of slowed-down sound that are fetched at a time
 PIECE_MS = 200  # milliseconds of sound per callback
-LONGEST_PATH = 150  # bytes; espeak-ng 1.52 keeps its data path in 160, without looking
-OPEN_FILES = Path("/proc/self/fd")
+DATA = b"."  # where it is called from; espeak-ng 1.52 keeps a path in 160 bytes, without looking
+SECONDS = 60  # of processor time for one text; the longest takes two
 NEEDS_OTHER_SOFTWARE = "mb/"  # voices that only work with the program MBROLA
 SAID_BY_ALL = "a 1"  # every voice can say a letter or a number; some cannot say the other
 LISTING_WPM, LISTING_RANGE = 300, 50  # how that is said: quickly
-STDERR = 2  # the file descriptor
+STDOUT, STDERR = 1, 2  # file descriptors
 AUDIBLE = (
     0.05,
     500,
@@ -68,7 +68,7 @@ class Espeak:
     def __init__(self) -> None:
         import espeakng_loader
 
-        data = _short_path(espeakng_loader.get_data_path())
+        os.chdir(data_folder())
         self._lib = lib = c.CDLL(espeakng_loader.get_library_path())
         lib.espeak_Initialize.argtypes = [c.c_int, c.c_int, c.c_char_p, c.c_int]
         lib.espeak_SetVoiceByName.argtypes = [c.c_char_p]
@@ -86,10 +86,14 @@ class Espeak:
         lib.sonicReadShortFromStream.argtypes = [c.c_void_p, c.c_void_p, c.c_int]
         lib.espeak_ListVoices.argtypes = [c.c_void_p]
         lib.espeak_ListVoices.restype = c.POINTER(c.POINTER(_Voice))
-        self.rate = lib.espeak_Initialize(SYNCHRONOUS, PIECE_MS, os.fsencode(data), DONT_EXIT)
+        self.rate = lib.espeak_Initialize(SYNCHRONOUS, PIECE_MS, DATA, DONT_EXIT)
         if self.rate <= 0:
-            raise RuntimeError(f"espeak-ng cannot use its data folder {data}")
-        self.variants = sorted(p.name for p in Path(data, "voices", "!v").iterdir())
+            raise RuntimeError(f"espeak-ng cannot use its data folder {Path.cwd()}")
+        self.variants = sorted(p.name for p in Path("voices", "!v").iterdir())
+        self._on_sound: Callable[[bytes], bool] = lambda pcm: True
+        self._error: Exception | None = None  # raised while sound came
+        self._callback = _OnSound(self._sound_came)  # one for all: behind the wall, memory for
+        lib.espeak_SetSynthCallback(self._callback)  # machine code cannot be had
 
     def voices(self) -> list[dict[str, Any]]:
         """The voices that can be heard, as espeak-ng ranks them: `file` is what selects one, `tags`
@@ -110,14 +114,13 @@ class Espeak:
     def _is_heard(self, file: str) -> bool:
         said = bytearray()
 
-        def on_sound(samples: Any, count: int, _events: Any) -> int:
-            if samples and count > 0:
-                said.extend(c.string_at(samples, 2 * count))
-            return 0
+        def on_sound(pcm: bytes) -> bool:
+            said.extend(pcm)
+            return False
 
         asked = {"text": SAID_BY_ALL, "voice": file, "range": LISTING_RANGE}
         try:
-            self._speak(asked, LISTING_WPM, _OnSound(on_sound))
+            self._speak(asked, LISTING_WPM, on_sound)
         except RuntimeError:
             return False
         seconds, peak = AUDIBLE
@@ -137,25 +140,38 @@ class Espeak:
 
         with self._stretched(min(1.0, wpm / SLOWEST), on_piece) as write:
 
-            def on_sound(samples: Any, count: int, _events: Any) -> int:
-                if samples and count > 0:
-                    write(c.string_at(samples, 2 * count))
-                return left < 0  # espeak-ng stops here
+            def on_sound(pcm: bytes) -> bool:
+                write(pcm)
+                return left < 0
 
-            status = self._speak(asked, max(wpm, SLOWEST), _OnSound(on_sound))
+            status = self._speak(asked, max(wpm, SLOWEST), on_sound)
         if left < 0:
             raise working.Refusal(f"the text is longer than {most:.0f} s of speech", 413, "input")
         if status:
             raise RuntimeError(f"espeak-ng failed with status {status}")
 
-    def _speak(self, asked: Mapping[str, Any], wpm: int, callback: Any) -> int:
+    def _sound_came(self, samples: Any, count: int, _events: Any) -> int:
+        """espeak-ng stops when this is not 0. An error must not get lost in C code."""
+        if not samples or count <= 0 or self._error is not None:
+            return self._error is not None
+        try:
+            return self._on_sound(c.string_at(samples, 2 * count))
+        except Exception as exc:
+            self._error = exc
+            return 1
+
+    def _speak(self, asked: Mapping[str, Any], wpm: int, on_sound: Callable[[bytes], bool]) -> int:
+        """Give the sound to `on_sound`, which says when it is enough."""
         if self._lib.espeak_SetVoiceByName(asked["voice"].encode()):
             raise RuntimeError(f"espeak-ng does not take its own voice {asked['voice']!r}")
         self._lib.espeak_SetParameter(RATE, wpm, 0)
         self._lib.espeak_SetParameter(RANGE, asked["range"], 0)
-        self._lib.espeak_SetSynthCallback(callback)
+        self._on_sound, self._error = on_sound, None
         data = asked["text"].encode() + b"\0"
-        return int(self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8, None, None))
+        status = int(self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8, None, None))
+        if self._error is not None:
+            raise self._error
+        return status
 
     @contextlib.contextmanager
     def _stretched(
@@ -197,25 +213,19 @@ def _tags(listed: int) -> Iterator[tuple[int, str]]:
 def _without_stderr() -> Iterator[None]:
     """Nothing that C code writes to standard error is seen."""
     kept = os.dup(STDERR)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, STDERR)
+        os.dup2(STDOUT, STDERR)  # a worker's standard output is /dev/null
         yield
     finally:
         os.dup2(kept, STDERR)
         os.close(kept)
-        os.close(nowhere)
 
 
-def _short_path(data: str) -> str:
-    """`data`, or a link to it where its path is too long for espeak-ng."""
-    if len(os.fsencode(data)) <= LONGEST_PATH:
-        return data
-    if OPEN_FILES.is_dir():  # Linux
-        return f"{OPEN_FILES}/{os.open(data, os.O_RDONLY | os.O_DIRECTORY)}"
-    link = Path(tempfile.mkdtemp(prefix="espeak-", dir="/tmp"), "data")
-    link.symlink_to(data, target_is_directory=True)
-    return str(link)
+def data_folder() -> Path:
+    """Where dictionaries and voices are: read while it speaks, as languages change in a text."""
+    import espeakng_loader
+
+    return Path(espeakng_loader.get_data_path())
 
 
 def load() -> tuple[dict[str, Any], working.Answerer]:
@@ -232,4 +242,4 @@ def load() -> tuple[dict[str, Any], working.Answerer]:
 
 
 if __name__ == "__main__":
-    working.serve(load)
+    working.serve(load, Wall(seconds=SECONDS, readable=(data_folder(),)))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nodes.engines import measure, pauses, pocketsphinx_worker
-from nodes.engines.worker import Crew
+from nodes.engines.crew import Crew
 from privox_dht import errors, languages, speech
 
 if TYPE_CHECKING:
@@ -84,13 +84,12 @@ class PocketSphinx:
     ) -> AsyncGenerator[speech.Segment]:
         self._refuse_what_it_cannot(request)
         spans = await asyncio.to_thread(pauses.utterances, pcm, self.rate)
-        async with self._crew.worker() as worker:
-            for start, end in spans:
-                utterance = await asyncio.to_thread(prepared, pcm[start:end])
-                async with aclosing(worker.ask({}, utterance)) as answer:
-                    async for head, _ in answer:
-                        if head["words"]:
-                            yield _segment(head["words"], start / self.rate)
+        for start, end in spans:
+            utterance = await asyncio.to_thread(prepared, pcm[start:end])
+            async with aclosing(self._crew.ask({}, utterance)) as answer:
+                async for head, _ in answer:
+                    if head["words"]:
+                        yield _segment(head["words"], start / self.rate)
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         if measure.named(request.model, self.name) not in ("", MODEL):

@@ -1,262 +1,255 @@
-"""The parent's side of engines that live in processes of their own.
+"""The parent's side of work that is done in a process of its own.
 
-Some engines hold Python's lock while they work, and some can bring the whole process down. They
-work in a child process, which can be killed at any moment and costs the node nothing.
+Engines and codecs can hold Python's lock, eat memory, or be brought down by what a stranger sends.
+They work in child processes behind a wall (see `wall`), which can be killed at any moment and cost
+the node nothing.
 
-    Crew      as many workers as there are jobs at a time; keeps them warm, replaces the dead
-    Worker    one process: asked one thing at a time (see `working` for what is said)
-
-A job that ends before its answer is complete (cancelled, closed, broken) costs its worker: it is
-killed, and another one is warmed up for the next job. A crew whose workers die at once, again and
-again, stops trying for a while, and says so.
+    Worker    one process: loaded once, does jobs as its mode says (see `working`)
+    Job       one question to a worker, and its answer, on a socket of its own
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
-import time
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import working
+from nodes.engines import link, working
 from privox_dht import errors
 
 START_WITHIN = 60.0  # seconds until a worker must be ready; a slow disk, not a slow model
-HIRES = 6  # workers that may fail to start ...
-HIRES_WINDOW = 60.0  # ... within these seconds, before the crew gives up for as long
-AT_MOST = os.cpu_count() or 1  # workers at a time; more would only make each slower
 STREAM_LIMIT = 1 << 18  # bytes a worker may be ahead of whoever listens
+TOLD_WITHIN = 1.0  # seconds in which a worker says why a job ended
+INHERITED = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")  # of our environment
 
 
-class Worker:
-    """One child process, ready to be asked."""
+class Died(errors.Failed):
+    """The process that did the job is gone; `.why` is the signal that ended it, if it is known."""
 
-    def __init__(self, module: str, arguments: Sequence[str]) -> None:
-        self.module = module
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self.process = _spawn(module, arguments, theirs)
-        self.answering = False  # it owes somebody the rest of an answer
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class Job:
+    """One question to a worker."""
+
+    def __init__(self, worker: Worker, number: int, ours: socket.socket) -> None:
+        self.number = number
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.open = False  # the worker owes us the rest of an answer
+        self._worker = worker
         self._socket = ours
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     def __repr__(self) -> str:
-        return f"<Worker {self.module} pid {self.process.pid}>"
+        return f"<Job {self.number} of {self._worker!r}{', open' if self.open else ''}>"
+
+    async def say(
+        self, head: dict[str, Any], payload: bytes = b"", files: Sequence[int] = ()
+    ) -> None:
+        """Ask, or go on asking. `files` are handed over as open files; we keep ours."""
+        self.open = True
+        data = link.frame(head, payload)
+        if self._writer is None:
+            data = data[socket.send_fds(self._socket, [data[: link.LENGTHS.size]], files) :]
+            self._reader, self._writer = await asyncio.open_connection(
+                sock=self._socket, limit=STREAM_LIMIT
+            )
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as exc:
+            raise await self._died() from exc
+
+    async def hear(self) -> link.Piece | None:
+        """The next piece of the answer; None at its end.
+
+        Raises:
+            Refused, Failed: the worker says so.
+            Died: it is gone.
+        """
+        head, data = await self._next()
+        self.open = not head.keys() & link.ENDS
+        if "done" in head:
+            return None
+        if "refused" in head:
+            raise errors.Refused(
+                head["refused"],
+                status=head["status"],
+                code=head.get("code") or "invalid_request",
+                param=head["param"] or None,
+            )
+        if "failed" in head:
+            raise errors.Failed(head["failed"])
+        return head, data
+
+    async def pieces(self) -> AsyncGenerator[link.Piece]:
+        """The answer to its end; raises as `hear` does."""
+        while (piece := await self.hear()) is not None:
+            yield piece
+
+    def hang_up(self) -> None:
+        """Listen no more."""
+        if self._writer is None:
+            self._socket.close()
+        else:
+            self._writer.transport.abort()
+
+    async def _next(self) -> link.Piece:
+        assert self._reader is not None
+        try:
+            return await _read(self._reader)
+        except (asyncio.IncompleteReadError, OSError) as exc:
+            raise await self._died() from exc
+
+    async def _died(self) -> Died:
+        try:
+            async with asyncio.timeout(TOLD_WITHIN):
+                why = await asyncio.shield(self.ended)
+        except TimeoutError:
+            why = ""
+        module = self._worker.module
+        return Died(f"the worker process of {module} died{f' ({why})' if why else ''}", why)
+
+
+class Worker:
+    """One child process, ready to be asked."""
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], on_death: Callable[[Worker], None]
+    ) -> None:
+        self.module = module
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = _spawn(module, arguments, theirs)
+        self.mode = working.ALONE
+        self._jobs: dict[int, Job] = {}
+        self._numbers = itertools.count(1)
+        self._on_death = on_death
+        self._orders = ours
+        self._writer: asyncio.StreamWriter | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.module} pid {self.process.pid}, {len(self._jobs)} jobs>"
 
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._jobs)
+
     async def ready(self) -> dict[str, Any]:
         """What the worker says about itself once it is loaded."""
-        self._reader, self._writer = await asyncio.open_connection(
-            sock=self._socket, limit=STREAM_LIMIT
-        )
-        async with asyncio.timeout(START_WITHIN):
-            hello, _ = await self._hear()
+        reader, self._writer = await asyncio.open_connection(sock=self._orders)
+        try:
+            async with asyncio.timeout(START_WITHIN):
+                hello, _ = await _read(reader)
+        except (asyncio.IncompleteReadError, OSError) as exc:
+            raise Died(f"the worker process of {self.module} died") from exc
         if "failed" in hello:
             raise errors.Failed(f"{self.module} could not start: {hello['failed']}")
+        self.mode = hello["mode"]
+        self._listening = asyncio.create_task(self._listen(reader))
         return hello
 
-    async def ask(
-        self, question: dict[str, Any], payload: bytes = b""
-    ) -> AsyncGenerator[working.Piece]:
-        """The pieces of the answer.
+    def begin(self) -> Job:
+        """A job in this worker."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        job = Job(self, next(self._numbers), ours)
+        with theirs:
+            if self._listening is None or self._listening.done():
+                job.ended.set_result("")  # the process is gone, and asking it will say so
+                return job
+            self._jobs[job.number] = job
+            self._order({"job": job.number}, theirs.fileno())
+        return job
 
-        Raises:
-            Refused, Failed: the worker says so, or died.
-        """
-        assert self._writer is not None
-        self.answering = True
-        try:
-            self._writer.write(working.frame(question, payload))
-            await self._writer.drain()
-        except OSError as exc:
-            raise self._died() from exc
-        while True:
-            head, data = await self._hear()
-            self.answering = not head.keys() & working.ENDS
-            if "done" in head:
-                return
-            if "refused" in head:
-                raise errors.Refused(
-                    head["refused"], status=head["status"], param=head["param"] or None
-                )
-            if "failed" in head:
-                raise errors.Failed(head["failed"])
-            yield head, data
-
-    async def _hear(self) -> working.Piece:
-        assert self._reader is not None
-        try:
-            lengths = await self._reader.readexactly(working.LENGTHS.size)
-            head_size, payload_size = working.LENGTHS.unpack(lengths)
-            if head_size > working.MAX_HEAD or payload_size > working.MAX_PAYLOAD:
-                raise errors.Failed(f"{self.module} says something far too long")
-            head = json.loads(await self._reader.readexactly(head_size))
-            return head, await self._reader.readexactly(payload_size)
-        except (asyncio.IncompleteReadError, OSError) as exc:
-            raise self._died() from exc
-
-    def _died(self) -> errors.Failed:
-        return errors.Failed(f"the worker process of {self.module} died")
+    def end(self, job: Job) -> None:
+        """Nobody listens to `job` any more."""
+        if self.mode == working.FORK and not job.ended.done():
+            self._order({"kill": job.number})
+        job.hang_up()
 
     async def kill(self) -> None:
-        """End the process now; nothing of it is left when this returns."""
-        self.process.kill()
+        """End the process now, and all it started; nothing of it is left when this returns."""
+        self.kill_now()
+        if self._listening is not None:
+            self._listening.cancel()
         if self._writer is None:
-            self._socket.close()
+            self._orders.close()
         else:
             self._writer.transport.abort()
         await asyncio.shield(asyncio.to_thread(self.process.wait))
 
+    def kill_now(self) -> None:
+        """End the process and all it started, without waiting for that."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
-class Crew:
-    """Warm workers of one kind."""
-
-    def __init__(
-        self, module: str, arguments: Sequence[str] = (), *, at_most: int = AT_MOST
-    ) -> None:
-        self.module = module
-        self._arguments = tuple(arguments)
-        self._room = asyncio.Semaphore(at_most)
-        self._idle: list[Worker] = []
-        self._all: set[Worker] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._warming: asyncio.Task[None] | None = None
-        self._failures: deque[float] = deque(maxlen=HIRES)
-        self._closed = False
-
-    def __repr__(self) -> str:
-        return f"<Crew {self.module} {len(self._idle)} idle of {len(self._all)}>"
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        return tuple(worker.process.pid for worker in self._all)
-
-    @property
-    def busy(self) -> bool:
-        """Whether somebody is being answered."""
-        return any(worker.answering for worker in self._all)
-
-    async def start(self) -> dict[str, Any]:
-        """Have one worker warm; returns what it says about itself.
-
-        Raises:
-            Failed: it cannot start.
-        """
-        worker, hello = await self._hire()
-        self._idle.append(worker)
-        return hello
-
-    async def close(self) -> None:
-        """End all workers."""
-        self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(self._dismiss(worker) for worker in tuple(self._all)))
-
-    @contextlib.asynccontextmanager
-    async def worker(self) -> AsyncIterator[Worker]:
-        """A worker for one job. It is kept if it answered to the end, killed if not."""
-        async with self._room:
-            worker = await self._take()
-            try:
-                yield worker
-            finally:
-                if worker.answering or not worker.alive:
-                    self._replace(worker)
-                else:
-                    self._idle.append(worker)
-
-    async def _take(self) -> Worker:
-        """A warm worker, or the one that is being warmed, or a new one."""
-        while self._idle or self._is_warming():
-            if not self._idle:
-                await self._warmed()
-                continue
-            worker = self._idle.pop()
-            if worker.alive:
-                return worker
-            await self._dismiss(worker)
-        worker, _ = await self._hire()
-        return worker
-
-    async def _hire(self) -> tuple[Worker, dict[str, Any]]:
-        now = time.monotonic()
-        if len(self._failures) == HIRES and now - self._failures[0] < HIRES_WINDOW:
-            raise errors.Failed(f"{self.module} failed to start {HIRES} times in a row")
-        if self._closed:
-            raise errors.Failed(f"{self.module} is closed")
-        worker = Worker(self.module, self._arguments)
-        self._all.add(worker)
+    def _order(self, order: dict[str, Any], *files: int) -> None:
+        """An order is short: it leaves in one piece, or the process is past hearing it."""
         try:
-            hello = await worker.ready()
-        except BaseException as exc:
-            if isinstance(exc, Exception):  # and not a job that was cancelled meanwhile
-                self._failures.append(now)
-            await self._dismiss(worker)
-            if isinstance(exc, TimeoutError):
-                raise errors.Failed(f"{self.module} was not ready in {START_WITHIN:.0f} s") from exc
-            raise
-        self._failures.clear()
-        return worker, hello
+            socket.send_fds(self._orders, [link.frame(order)], files)
+        except OSError:
+            self.kill_now()
 
-    def _replace(self, worker: Worker) -> None:
-        """Kill at once (this is not the time to wait), bury and replace in the background.
-
-        One at a time is warmed: however many jobs are cancelled, processes do not pile up.
-        """
-        worker.process.kill()
-        if self._closed:  # `close` buries it
-            return
-        self._spawn_task(self._dismiss(worker))
-        if not self._is_warming():
-            self._warming = self._spawn_task(self._warm())
-
-    def _spawn_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _is_warming(self) -> bool:
-        return self._warming is not None and not self._warming.done()
-
-    async def _warmed(self) -> None:
-        """Wait for the worker that is being warmed; who gives up waiting does not stop it."""
-        if self._warming is not None:
-            await asyncio.wait([self._warming])
-
-    async def _warm(self) -> None:
-        if self._idle or self._closed:
-            return
-        with contextlib.suppress(errors.Failed):  # the next job will say so
-            fresh, _ = await self._hire()
-            self._idle.append(fresh)
-
-    async def _dismiss(self, worker: Worker) -> None:
-        await worker.kill()
-        self._all.discard(worker)
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Which jobs ended, until the process does."""
+        try:
+            while True:
+                told, _ = await _read(reader)
+                if job := self._jobs.pop(told["ended"], None):
+                    job.ended.set_result(told["why"])
+        except (asyncio.IncompleteReadError, OSError, errors.Failed):
+            self._on_death(self)
+        finally:
+            for job in self._jobs.values():
+                job.ended.set_result("")
+            self._jobs.clear()
 
 
-def _spawn(module: str, arguments: Sequence[str], link: socket.socket) -> subprocess.Popen[bytes]:
-    """Start `module` with `link` as its file descriptor 0."""
+def _spawn(module: str, arguments: Sequence[str], orders: socket.socket) -> subprocess.Popen[bytes]:
+    """Start `module` with `orders` as its file descriptor 0, and next to nothing of ours."""
     here = str(Path(__file__).resolve().parents[2])  # so that it finds this very package
-    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
+    named = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    path = os.pathsep.join([here, *map(os.path.abspath, named)])
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, *arguments],
-        stdin=link.fileno(),
+        stdin=orders.fileno(),
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path, working.PARENT: str(os.getpid())},
+        process_group=0,  # killed with all it started, and not asked by Ctrl-C
+        cwd="/",
+        env={
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": path,
+            "OPENBLAS_NUM_THREADS": "1",  # its threads are not there in a copy, and it would wait
+            working.PARENT: str(os.getpid()),
+        },
     )
+
+
+async def _read(reader: asyncio.StreamReader) -> link.Piece:
+    lengths = await reader.readexactly(link.LENGTHS.size)
+    head_size, payload_size = link.LENGTHS.unpack(lengths)
+    if head_size > link.MAX_HEAD or payload_size > link.MAX_PAYLOAD:
+        raise errors.Failed("a worker says something far too long")
+    head = json.loads(await reader.readexactly(head_size))
+    return head, await reader.readexactly(payload_size)

@@ -1,116 +1,225 @@
-"""The worker's side of an engine that lives in a process of its own.
+"""The worker's side of work that is done in a process of its own.
 
-The engine's parent holds the other end of file descriptor 0, which is a socket. Both sides speak
-frames: two lengths, a JSON object, bytes.
+The parent holds the other end of file descriptor 0, a socket for orders. Each job has a socket of
+its own, which comes with the order. Frames are spoken on both (see `link`).
 
-    worker  -> {"ready": true, ...}                   once, when it is loaded and warm
-    parent  -> {what is asked}          + bytes
-    worker  -> {a piece of the answer}  + bytes       as many as there are
-    worker  -> {"done": true}                         or {"refused": why, ...} or {"failed": why}
+    orders  worker -> {"ready": true, "mode": ..., "walls": [...], ...}    once, loaded and warm
+            parent -> {"job": 1}              + the job's socket
+            parent -> {"kill": 1}             where the mode is "fork"
+            worker -> {"ended": 1, "why": ""} the job is over; why: the signal that ended it, if any
+    a job   parent -> {what is asked}         + bytes, + open files
+            worker -> {a piece of the answer} + bytes             as many as there are
+            worker -> {"done": true}          or {"refused": why, ...} or {"failed": why}
 
-One question at a time. The parent ends a worker by killing it. A worker whose parent is gone ends
-by itself: Linux kills it, elsewhere it reads the end of file, or sees that it was adopted.
+The mode says who does a job:
+
+    fork      a copy of the loaded process, behind the wall, for this one job. It can be ended at
+              any moment, and nothing of one job is there for the next. Linux only
+    threads   a thread of the process, which is behind the wall as a whole; any number at a time
+    alone     the process itself, one job at a time; it is killed to end one
+
+The parent ends a worker by killing its process group. A worker whose parent is gone ends by itself:
+Linux kills it, elsewhere it reads the end of file, or sees that it was adopted.
 """
 
 from __future__ import annotations
 
-import ctypes
+import gc
 import json
 import os
+import selectors
 import signal
 import socket
-import struct
-import sys
-from collections.abc import Callable
-from typing import Any, BinaryIO
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-LENGTHS = struct.Struct("!II")  # bytes of JSON, bytes that follow it
-MAX_HEAD = 1 << 20  # bytes of JSON; a segment with all its words is a few KiB
-MAX_PAYLOAD = 1 << 24  # bytes; the longest piece of sound that is handed over is a few MB
+from nodes.engines import wall
+from nodes.engines.link import HungUp, Link
+from nodes.engines.wall import Wall
+
 PARENT = "PRIVOX_WORKER_PARENT"  # environment variable: the process id of the parent
 NICENESS = 5  # the node answers the network first, and works then
-PR_SET_PDEATHSIG = 1  # Linux prctl(2): the signal to get when the parent is gone
+FORK, THREADS, ALONE = "fork", "threads", "alone"
+ROOM_FOR_NAMES = 1 << 12  # bytes; what a trial says of its walls is much shorter
 
-ENDS = {"done", "refused", "failed"}  # the last message of an answer has one of these
-
-Piece = tuple[dict[str, Any], bytes]
-Say = Callable[..., None]  # (head, payload=b"")
-Answerer = Callable[[dict[str, Any], bytes, Say], None]
-
-
-def frame(head: dict[str, Any], payload: bytes = b"") -> bytes:
-    """One message as it goes over the socket."""
-    packed = json.dumps(head).encode()
-    return LENGTHS.pack(len(packed), len(payload)) + packed + payload
+Say = Link  # call it with (head, payload=b"")
+Answerer = Callable[[dict[str, Any], bytes, Link], None]
+Load = Callable[[], tuple[dict[str, Any], Answerer]]
 
 
 class Refusal(Exception):
     """The question is at fault; `.status` is the HTTP status that says so."""
 
-    def __init__(self, message: str, status: int, param: str) -> None:
+    def __init__(self, message: str, status: int, param: str, code: str = "") -> None:
         super().__init__(message)
-        self.head = {"refused": message, "status": status, "param": param}
+        self.head = {"refused": message, "status": status, "param": param, "code": code}
 
 
-def die_with_parent() -> None:
-    """Ask Linux to kill this process with its parent; harmless elsewhere."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    leave_if_orphaned()  # it may have been gone already
-
-
-def leave_if_orphaned() -> None:
-    """End this process if its parent is not the one that started it any more."""
-    if os.getppid() != int(os.environ.get(PARENT, os.getppid())):
-        os._exit(0)
-
-
-def serve(load: Callable[[], tuple[dict[str, Any], Answerer]]) -> None:
-    """Load, say so, and answer questions until the parent hangs up.
+def serve(load: Load, around: Wall | None = None, mode: str = FORK) -> None:
+    """Load, say so, and do jobs behind the wall until the parent hangs up.
 
     `load` returns what to say about itself, and what answers one question.
     """
-    die_with_parent()
+    parent = int(os.environ.get(PARENT, os.getppid()))
+    wall.die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to decide about
     os.nice(NICENESS)
-    link = socket.socket(fileno=0)
-    read, write = link.makefile("rb"), link.makefile("wb")
-
-    def say(head: dict[str, Any], payload: bytes = b"") -> None:
-        leave_if_orphaned()
-        _say(write, head, payload)
-
+    orders = Link(socket.socket(fileno=0))
+    if mode == FORK and not hasattr(os, "pidfd_open"):
+        mode = ALONE
     try:
         hello, answer = load()
+        jobs = MODES[mode](orders, answer, around or Wall(), parent)
     except Exception as exc:
-        say({"failed": f"{type(exc).__name__}: {exc}"})
+        orders({"failed": f"{type(exc).__name__}: {exc}"})
         return
-    say({"ready": True, **hello})
-    while question := _read(read):
-        try:
-            answer(*question, say)
-        except Refusal as refusal:
-            say(refusal.head)
-        except Exception as exc:
-            say({"failed": f"{type(exc).__name__}: {exc}"})
-        else:
-            say({"done": True})
-
-
-def _say(write: BinaryIO, head: dict[str, Any], payload: bytes = b"") -> None:
     try:
-        write.write(frame(head, payload))
-        write.flush()
-    except OSError:  # the parent has hung up
-        os._exit(0)
+        orders({"ready": True, "mode": mode, "walls": jobs.walls, **hello})
+        while True:
+            jobs.serve_some()
+    except HungUp:
+        os._exit(0)  # not waiting for threads
 
 
-def _read(read: BinaryIO) -> Piece | None:
-    lengths = read.read(LENGTHS.size)
-    if len(lengths) < LENGTHS.size:
-        return None
-    head_size, payload_size = LENGTHS.unpack(lengths)
-    head, payload = read.read(head_size), read.read(payload_size)
-    if len(payload) < payload_size:
-        return None
-    return json.loads(head), payload
+class Alone:
+    """One job after the other, in this very process."""
+
+    def __init__(self, orders: Link, answer: Answerer, around: Wall, parent: int) -> None:
+        self._orders, self._answer = orders, answer
+        self.walls = wall.close(around, parent)
+
+    def serve_some(self) -> None:
+        order, _ = self._orders.hear()
+        answer_one(_job_socket(self._orders), self._answer)
+        self._orders({"ended": order["job"], "why": ""})
+
+
+class Threads:
+    """Each job in a thread. The engine sees to it that its library is used as it allows."""
+
+    def __init__(self, orders: Link, answer: Answerer, around: Wall, parent: int) -> None:
+        self._orders, self._answer = orders, answer
+        self._telling = threading.Lock()
+        self.walls = wall.close(around, parent)
+
+    def serve_some(self) -> None:
+        order, _ = self._orders.hear()
+        job = order["job"], _job_socket(self._orders)
+        threading.Thread(target=self._do, args=job, daemon=True).start()
+
+    def _do(self, job: int, link: Link) -> None:
+        answer_one(link, self._answer)
+        with self._telling:
+            self._orders({"ended": job, "why": ""})
+
+
+class Fork:
+    """Each job in a copy of this process, which itself never sees a question."""
+
+    def __init__(self, orders: Link, answer: Answerer, around: Wall, parent: int) -> None:
+        self._orders, self._answer, self._wall = orders, answer, around
+        self._jobs: dict[int, tuple[int, int]] = {}  # number: process id, and a handle of it
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(orders.socket, selectors.EVENT_READ)
+        self.walls = self._tried()
+        gc.freeze()  # what is loaded stays shared with the copies
+
+    def serve_some(self) -> None:
+        for key, _ in self._selector.select():
+            if key.data is None:
+                self._obey()
+            else:
+                self._bury(key.data)
+
+    def _obey(self) -> None:
+        order, _ = self._orders.hear()
+        if "job" in order:
+            self._begin(order["job"], _job_socket(self._orders))
+        elif order["kill"] in self._jobs:
+            signal.pidfd_send_signal(self._jobs[order["kill"]][1], signal.SIGKILL)
+
+    def _begin(self, job: int, link: Link) -> None:
+        parent = os.getpid()
+        process = os.fork()
+        if not process:
+            self._be_the_copy(link, parent)
+        link.socket.close()
+        handle = os.pidfd_open(process)
+        self._jobs[job] = process, handle
+        self._selector.register(handle, selectors.EVENT_READ, job)
+
+    def _be_the_copy(self, link: Link, parent: int) -> NoReturn:
+        try:
+            self._orders.socket.close()
+            self._selector.close()
+            _close_all([handle for _, handle in self._jobs.values()])
+            wall.close(self._wall, parent)
+            answer_one(link, self._answer)
+        finally:
+            os._exit(0)
+
+    def _bury(self, job: int) -> None:
+        process, handle = self._jobs.pop(job)
+        self._selector.unregister(handle)
+        os.close(handle)
+        _, status = os.waitpid(process, 0)
+        why = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
+        self._orders({"ended": job, "why": why})
+
+    def _tried(self) -> Sequence[str]:
+        """The names of the walls that stand around a copy."""
+        reading, writing = os.pipe()
+        parent = os.getpid()
+        process = os.fork()
+        if not process:
+            try:
+                os.write(writing, json.dumps(wall.close(self._wall, parent)).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with open(reading, "rb") as said:
+            names = said.read(ROOM_FOR_NAMES)
+        os.waitpid(process, 0)
+        return [str(name) for name in json.loads(names)]
+
+
+MODES: dict[str, type[Fork] | type[Threads] | type[Alone]] = {
+    FORK: Fork,
+    THREADS: Threads,
+    ALONE: Alone,
+}
+
+
+def answer_one(link: Link, answer: Answerer) -> None:
+    """Answer the one question that comes by `link`, and hang up."""
+    try:
+        asked, payload = link.hear()
+        files = link.files
+        try:
+            answer(asked, payload, link)
+        except Refusal as refusal:
+            link(refusal.head)
+        except HungUp:
+            raise
+        except Exception as exc:
+            link({"failed": f"{type(exc).__name__}: {exc}"})
+        else:
+            link({"done": True})
+        finally:
+            _close_all(files)
+    except HungUp:
+        pass
+    finally:
+        link.socket.close()
+
+
+def _job_socket(orders: Link) -> Link:
+    """The socket that came with the last order."""
+    [handle] = orders.files
+    return Link(socket.socket(fileno=handle))
+
+
+def _close_all(files: Sequence[int]) -> None:
+    for file in files:
+        os.close(file)

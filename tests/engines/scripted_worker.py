@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nodes.engines import working
+from nodes.engines.wall import Wall
+
+FORBIDDEN: dict[str, Callable[[str], Any]] = {
+    "read": lambda path: Path(path).read_bytes(),
+    "write": lambda path: Path(path).write_bytes(b"mine"),
+    "append": lambda path: os.open(path, os.O_WRONLY | os.O_APPEND),
+    "list": os.listdir,
+    "remove": os.remove,
+    "socket": lambda _: socket.socket().close(),
+    "datagram": lambda _: socket.socket(type=socket.SOCK_DGRAM).close(),
+    "socket pair": lambda _: socket.socketpair(),
+    "fork": lambda _: os.fork(),
+    "run": lambda _: os.execv("/bin/true", ["true"]),
+    "kill": lambda pid: os.kill(int(pid), 0),
+    "limits": lambda _: _raise_a_limit(),
+    "memory": lambda size: bytearray(int(size)),
+}
+
+
+def _raise_a_limit() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 12, 1 << 12))
 
 
 def load() -> tuple[dict[str, Any], working.Answerer]:
@@ -32,10 +58,28 @@ def answer(asked: dict[str, Any], payload: bytes, say: working.Say) -> None:
             raise working.Refusal("not that", 404, "voice")
         case "break":
             raise ValueError("broken")
+        case "try":
+            try:
+                FORBIDDEN[asked["what"]](asked["with"])
+            except (OSError, MemoryError, ValueError) as exc:
+                say({"refused by": type(exc).__name__})
+            else:
+                say({"refused by": ""})
+        case "crash":
+            os.abort()
+        case "environment":
+            say(dict(os.environ))
+        case "write to what came":
+            say({"wrote": os.write(say.files[0], payload)})
+        case "spin":
+            while True:
+                pass
         case "print":
             print("stray words")
             say({})
 
 
 if __name__ == "__main__":
-    working.serve(load)
+    mode = next((m for m in (working.ALONE, working.THREADS) if f"--{m}" in sys.argv), working.FORK)
+    threads = mode == working.THREADS
+    working.serve(load, Wall(memory=64 << 20, seconds=2, threads=threads), mode)

@@ -1,4 +1,6 @@
-"""Workers and crews: what happens to a process when its job, or its parent, ends badly."""
+"""Workers and crews: what happens to a process when its job, or its parent, ends badly.
+
+Where a worker makes a copy of itself for each job (Linux), and where it works alone (elsewhere)."""
 
 from __future__ import annotations
 
@@ -15,8 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
+from nodes.engines import crew as crew_module
 from nodes.engines import worker as worker_module
-from nodes.engines.worker import Crew
+from nodes.engines.crew import Crew
+from nodes.engines.worker import Died, Job
 from privox_dht import errors
 
 MODULE = "scripted_worker"
@@ -28,9 +32,13 @@ def _find_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
 
-@pytest.fixture
-async def crew() -> AsyncIterator[Crew]:
-    crew = Crew(MODULE, at_most=2)
+FORK = pytest.param("--fork", marks=pytest.mark.skipif(
+    sys.platform != "linux", reason="copies are made on Linux only"))  # fmt: skip
+
+
+@pytest.fixture(params=[FORK, "--alone"])
+async def crew(request: pytest.FixtureRequest) -> AsyncIterator[Crew]:
+    crew = Crew(MODULE, [request.param], at_most=2)
     await crew.start()
     yield crew
     pids = crew.pids
@@ -39,8 +47,7 @@ async def crew() -> AsyncIterator[Crew]:
 
 
 async def ask(crew: Crew, payload: bytes = b"", **question: Any) -> list[Any]:
-    async with crew.worker() as worker:
-        return [piece async for piece in worker.ask(question, payload)]
+    return [piece async for piece in crew.ask(question, payload)]
 
 
 def gone(pid: int) -> bool:
@@ -67,19 +74,28 @@ async def test_megabytes_go_both_ways(crew: Crew) -> None:
     assert echoed == sent
 
 
-async def test_one_worker_does_one_job_after_the_other(crew: Crew) -> None:
-    [(first, _)] = await ask(crew, do="echo")
-    [(second, _)] = await ask(crew, do="echo")
-    assert first["pid"] == second["pid"]
+async def test_one_process_does_one_job_after_the_other(crew: Crew) -> None:
+    before = crew.pids
+    for _ in range(3):
+        await ask(crew, do="echo")
+    assert crew.pids == before
 
 
-async def test_two_jobs_at_a_time_have_two_workers(crew: Crew) -> None:
-    async with crew.worker() as one, crew.worker() as other:
-        assert one.process.pid != other.process.pid
+async def test_two_jobs_at_a_time_are_done_side_by_side(crew: Crew) -> None:
+    async with crew.job() as one, crew.job() as other:
+        assert await running(one) != await running(other)
+
+
+async def running(job: Job) -> int:
+    """The process that does a job which never ends."""
+    await job.say({"do": "hang"})
+    piece = await job.hear()
+    assert piece is not None
+    return int(piece[0]["pid"])
 
 
 async def test_a_third_job_waits_for_its_turn(crew: Crew) -> None:
-    async with crew.worker(), crew.worker():
+    async with crew.job(), crew.job():
         third = asyncio.ensure_future(ask(crew, do="echo"))
         done, _ = await asyncio.wait([third], timeout=0.1)
         assert not done
@@ -87,12 +103,12 @@ async def test_a_third_job_waits_for_its_turn(crew: Crew) -> None:
 
 
 async def test_a_refusal_is_told_and_the_worker_stays(crew: Crew) -> None:
-    [(before, _)] = await ask(crew, do="echo")
+    before = crew.pids
     with pytest.raises(errors.Refused, match="not that") as refused:
         await ask(crew, do="refuse")
     assert (refused.value.status, refused.value.param) == (404, "voice")
-    [(after, _)] = await ask(crew, do="echo")
-    assert before["pid"] == after["pid"]
+    assert len(await ask(crew, do="echo")) == 1
+    assert crew.pids == before
 
 
 async def test_an_engine_that_raises_fails_the_job_and_the_next_one_works(crew: Crew) -> None:
@@ -106,12 +122,30 @@ async def test_words_printed_by_a_library_do_not_get_into_the_answer(crew: Crew)
 
 
 async def test_a_worker_killed_in_mid_job_fails_it_and_is_replaced(crew: Crew) -> None:
-    with pytest.raises(errors.Failed, match="died"):
-        async with crew.worker() as worker:
-            async for head, _ in worker.ask({"do": "hang"}):
-                os.kill(head["pid"], signal.SIGKILL)
-    [(head, _)] = await ask(crew, do="echo")
-    assert head["pid"] != worker.process.pid
+    async with crew.job() as job:
+        os.kill(await running(job), signal.SIGKILL)
+        with pytest.raises(Died, match="died"):
+            await job.hear()
+    assert len(await ask(crew, do="echo")) == 1
+
+
+async def test_of_a_worker_that_died_it_is_said_why_and_another_is_warm_within_a_second(
+    crew: Crew,
+) -> None:
+    with pytest.raises(Died, match="died"):
+        await ask(crew, do="crash")
+    async with asyncio.timeout(1.0):
+        assert len(await ask(crew, do="echo")) == 1
+
+
+async def test_the_signal_that_ended_a_copy_is_told() -> None:
+    async with started("--fork") as crew:
+        with pytest.raises(Died, match="SIGABRT") as died:
+            await ask(crew, do="crash")
+        assert died.value.why == "SIGABRT"
+        with pytest.raises(Died) as died:
+            await ask(crew, do="spin")
+        assert died.value.why == "SIGXCPU"
 
 
 async def test_a_worker_that_died_while_idle_costs_nobody_a_job(crew: Crew) -> None:
@@ -122,15 +156,15 @@ async def test_a_worker_that_died_while_idle_costs_nobody_a_job(crew: Crew) -> N
 
 
 async def test_cancelling_a_job_kills_its_worker_at_once(crew: Crew) -> None:
-    started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def job() -> None:
-        async with crew.worker() as worker:
-            async for head, _ in worker.ask({"do": "hang"}):
-                started.set_result(head["pid"])
+    async def hang() -> None:
+        async with crew.job() as job:
+            begun.set_result(await running(job))
+            await job.hear()
 
-    task = asyncio.create_task(job())
-    pid = await started
+    task = asyncio.create_task(hang())
+    pid = await begun
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -154,7 +188,7 @@ async def test_a_storm_of_cancelled_jobs_does_not_pile_up_processes(crew: Crew) 
 async def test_jobs_cancelled_while_a_worker_starts_do_not_count_as_failures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_module, "HIRES", 2)
+    monkeypatch.setattr(crew_module, "HIRES", 2)
     crew = Crew(MODULE)
     for _ in range(5):
         job = asyncio.create_task(ask(crew, do="echo"))
@@ -165,40 +199,71 @@ async def test_jobs_cancelled_while_a_worker_starts_do_not_count_as_failures(
     await crew.close()
 
 
-async def test_closing_an_answer_early_kills_its_worker(crew: Crew) -> None:
-    async def numbers() -> Any:
-        async with crew.worker() as worker, contextlib.aclosing(worker.ask(question)) as answer:
-            async for head, _ in answer:
-                yield head["number"], worker.process.pid
-
-    question = {"do": "count", "to": 10**9}
-    async with contextlib.aclosing(numbers()) as counting:
-        number, pid = await anext(counting)
-        assert number == 0
-    await until_gone(pid)
+async def test_closing_an_answer_early_ends_its_work(crew: Crew) -> None:
+    async with contextlib.aclosing(crew.ask({"do": "hang"})) as answer:
+        head, _ = await anext(answer)
+    await until_gone(head["pid"])
 
 
 async def test_a_worker_waits_for_a_slow_listener(crew: Crew) -> None:
     """A gigabyte is announced; what is not fetched stays unmade, not in our memory."""
     before = psutil.Process().memory_info().rss
-    async with (
-        crew.worker() as worker,
-        contextlib.aclosing(worker.ask({"do": "count", "to": 1000, "size": 1 << 20})) as answer,
-    ):
+    question = {"do": "count", "to": 1000, "size": 1 << 20}
+    async with contextlib.aclosing(crew.ask(question)) as answer:
         await anext(answer)
         await asyncio.sleep(0.3)
         assert psutil.Process().memory_info().rss - before < 32 << 20
-        assert psutil.Process(worker.process.pid).memory_info().rss < 200 << 20
+        assert all(psutil.Process(pid).memory_info().rss < 200 << 20 for pid in crew.pids)
 
 
 async def test_an_answer_left_incomplete_does_not_leak_into_the_next(crew: Crew) -> None:
-    async with (
-        crew.worker() as worker,
-        contextlib.aclosing(worker.ask({"do": "count", "to": 100})) as answer,
-    ):
+    async with contextlib.aclosing(crew.ask({"do": "count", "to": 100})) as answer:
         await anext(answer)
     [(head, payload)] = await ask(crew, b"mine", do="echo")
     assert payload == b"mine" and "pid" in head
+
+
+@contextlib.asynccontextmanager
+async def started(*arguments: str) -> AsyncIterator[Crew]:
+    crew = Crew(MODULE, arguments)
+    await crew.start()
+    try:
+        yield crew
+    finally:
+        await crew.close()
+
+
+async def test_a_worker_has_nothing_of_the_nodes_environment(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "key")
+    async with started("--alone") as fresh:
+        [(environment, _)] = await ask(fresh, do="environment")
+    assert set(environment) <= {
+        *("PATH", "LANG", "PYTHONPATH", "OPENBLAS_NUM_THREADS", "PRIVOX_WORKER_PARENT", "LC_CTYPE"),
+        *worker_module.INHERITED,
+    }
+
+
+async def test_a_thread_that_nobody_listens_to_ends_at_its_border() -> None:
+    async with started("--threads") as crew:
+        async with contextlib.aclosing(crew.ask({"do": "count", "to": 10**9})) as answer:
+            await anext(answer)
+        async with asyncio.timeout(SOON):
+            while crew.busy:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.01)
+        assert len(await ask(crew, do="echo")) == 1
+
+
+async def test_a_thread_that_never_comes_to_its_border_costs_its_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew_module, "BORDER_WITHIN", 0.1)
+    async with started("--threads") as crew:
+        async with contextlib.aclosing(crew.ask({"do": "hang"})) as answer:
+            head, _ = await anext(answer)
+        await until_gone(head["pid"])
+        assert len(await ask(crew, do="echo")) == 1
 
 
 async def test_a_worker_that_cannot_load_says_why() -> None:
@@ -211,7 +276,7 @@ async def test_a_worker_that_cannot_load_says_why() -> None:
 async def test_a_crew_gives_up_for_a_while_when_no_worker_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_module, "HIRES", 2)
+    monkeypatch.setattr(crew_module, "HIRES", 2)
     crew = Crew(MODULE, ["--broken"])
     for _ in range(2):
         with pytest.raises(errors.Failed, match="no model"):
@@ -223,20 +288,21 @@ async def test_a_crew_gives_up_for_a_while_when_no_worker_starts(
 
 PARENT = """
 import asyncio
-from nodes.engines.worker import Crew
+import sys
+from nodes.engines.crew import Crew
 async def main():
-    crew = Crew("scripted_worker")
+    crew = Crew("scripted_worker", sys.argv[1:])
     await crew.start()
-    async with crew.worker() as worker:
-        async for head, _ in worker.ask({"do": "hang"}):
-            print(head["pid"], flush=True)
+    async for head, _ in crew.ask({"do": "hang"}):
+        print(head["pid"], flush=True)
 asyncio.run(main())
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it goes at its next border")
-async def test_a_busy_worker_goes_when_its_parent_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+@pytest.mark.parametrize("mode", ["--fork", "--threads", "--alone"])
+async def test_a_busy_worker_goes_when_its_parent_is_killed(mode: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT, mode], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pid = int(await asyncio.to_thread(parent.stdout.readline))
         assert not gone(pid)

@@ -1,0 +1,194 @@
+"""The workers of one kind, kept warm: see `worker` for what a worker and a job are.
+
+A job that ends before its answer is complete (cancelled, closed, broken) is ended in the worker
+too: where each job is a copy of the worker, the copy is killed; a thread gets some seconds to come
+to its next border; a worker that works alone is killed, and another one is warmed up. A crew whose
+workers die at once, again and again, stops trying for a while, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from typing import Any
+
+from nodes.engines import link, working
+from nodes.engines.worker import Job, Worker
+from privox_dht import errors
+
+HIRES = 6  # workers that may fail to start ...
+HIRES_WINDOW = 60.0  # ... within these seconds, before the crew gives up for as long
+AT_MOST = os.cpu_count() or 1  # jobs at a time; more would only make each slower
+BORDER_WITHIN = 30.0  # seconds a thread gets to come to its next border once nobody listens
+
+
+class Crew:
+    """Warm workers of one kind."""
+
+    def __init__(
+        self, module: str, arguments: Sequence[str] = (), *, at_most: int = AT_MOST
+    ) -> None:
+        self.module = module
+        self.at_most = at_most
+        self._arguments = tuple(arguments)
+        self._room = asyncio.Semaphore(at_most)
+        self._idle: list[Worker] = []  # those that can be given a job
+        self._all: set[Worker] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._warming: asyncio.Task[None] | None = None
+        self._failures: deque[float] = deque(maxlen=HIRES)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Crew {self.module} {len(self._idle)} ready of {len(self._all)}>"
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(worker.process.pid for worker in self._all)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is being worked on."""
+        return any(worker.busy for worker in self._all)
+
+    async def start(self) -> dict[str, Any]:
+        """Have one worker warm; returns what it says about itself.
+
+        Raises:
+            Failed: it cannot start.
+        """
+        worker, hello = await self._hire()
+        self._idle.append(worker)
+        return hello
+
+    async def close(self) -> None:
+        """End all workers."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(self._dismiss(worker) for worker in tuple(self._all)))
+
+    @contextlib.asynccontextmanager
+    async def job(self) -> AsyncIterator[Job]:
+        """A job in a warm worker. What is left of it at the end of the context is ended."""
+        async with self._room:
+            worker = await self._take()
+            job = worker.begin()
+            try:
+                yield job
+            finally:
+                self._leave(worker, job)
+
+    async def ask(
+        self, question: dict[str, Any], payload: bytes = b"", files: Sequence[int] = ()
+    ) -> AsyncGenerator[link.Piece]:
+        """The pieces of the answer to `question`; closing this ends the work.
+
+        Raises:
+            Refused, Failed: the worker says so.
+            Died: it is gone.
+        """
+        async with self.job() as job:
+            await job.say(question, payload, files)
+            async for piece in job.pieces():
+                yield piece
+
+    async def _take(self) -> Worker:
+        """A warm worker, or the one that is being warmed, or a new one."""
+        while self._idle or self._is_warming():
+            if not self._idle:
+                await self._warmed()
+                continue
+            worker = self._idle[-1]
+            if not worker.alive:
+                self._idle.pop()
+                await self._dismiss(worker)
+                continue
+            if worker.mode == working.ALONE:
+                self._idle.pop()
+            return worker
+        worker, _ = await self._hire()
+        if worker.mode != working.ALONE:
+            self._idle.append(worker)
+        return worker
+
+    def _leave(self, worker: Worker, job: Job) -> None:
+        """After a job: keep the worker if it can do another."""
+        worker.end(job)
+        if worker.mode == working.ALONE:
+            if job.open or not worker.alive:
+                self._replace(worker)
+            else:
+                self._idle.append(worker)
+        elif worker.mode == working.THREADS and not job.ended.done():
+            self._spawn_task(self._till_its_border(worker, job))
+
+    async def _till_its_border(self, worker: Worker, job: Job) -> None:
+        """A thread that does not come to its border has hung: its process goes."""
+        await asyncio.wait([job.ended], timeout=BORDER_WITHIN)
+        if not job.ended.done():
+            self._replace(worker)
+
+    async def _hire(self) -> tuple[Worker, dict[str, Any]]:
+        now = time.monotonic()
+        if len(self._failures) == HIRES and now - self._failures[0] < HIRES_WINDOW:
+            raise errors.Failed(f"{self.module} failed to start {HIRES} times in a row")
+        if self._closed:
+            raise errors.Failed(f"{self.module} is closed")
+        worker = Worker(self.module, self._arguments, self._replace)
+        self._all.add(worker)
+        try:
+            hello = await worker.ready()
+        except BaseException as exc:
+            if isinstance(exc, Exception):  # and not a job that was cancelled meanwhile
+                self._failures.append(now)
+            await self._dismiss(worker)
+            if isinstance(exc, TimeoutError):
+                raise errors.Failed(f"{self.module} was not ready in time") from exc
+            raise
+        self._failures.clear()
+        return worker, hello
+
+    def _replace(self, worker: Worker) -> None:
+        """Kill at once (this is not the time to wait), bury and replace in the background.
+
+        One at a time is warmed: however many jobs are cancelled, processes do not pile up.
+        """
+        worker.kill_now()
+        if worker in self._idle:
+            self._idle.remove(worker)
+        if self._closed or worker not in self._all:  # `close` buries it
+            return
+        self._spawn_task(self._dismiss(worker))
+        if not self._is_warming():
+            self._warming = self._spawn_task(self._warm())
+
+    def _spawn_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _is_warming(self) -> bool:
+        return self._warming is not None and not self._warming.done()
+
+    async def _warmed(self) -> None:
+        """Wait for the worker that is being warmed; who gives up waiting does not stop it."""
+        if self._warming is not None:
+            await asyncio.wait([self._warming])
+
+    async def _warm(self) -> None:
+        if self._idle or self._closed:
+            return
+        with contextlib.suppress(errors.Failed):  # the next job will say so
+            fresh, _ = await self._hire()
+            self._idle.append(fresh)
+
+    async def _dismiss(self, worker: Worker) -> None:
+        await worker.kill()
+        self._all.discard(worker)

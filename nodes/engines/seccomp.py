@@ -1,0 +1,193 @@
+"""A seccomp filter: the calls that a process may make of Linux from now on, all others refused.
+
+    calls of a worker, by name  ->  numbers of this machine  ->  a BPF program  ->  seccomp(2)
+
+What is not listed gives EPERM and not death: libraries ask for things that they can do without.
+Written by hand because what there is of libraries needs libseccomp on the machine or is not kept.
+It holds for all threads of the process and for what they start, and cannot be taken back.
+
+Raises OSError where Linux has no seccomp, or none for this kind of machine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# name: number on x86_64, number on aarch64 (None: not there). From Linux's own tables.
+NUMBERS: dict[str, tuple[int | None, int | None]] = {
+    # read and write what is open already: the job's socket, the upload, the sound
+    **{"read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66)},
+    **{"pread64": (17, 67), "pwrite64": (18, 68), "lseek": (8, 62), "close": (3, 57)},
+    **{
+        "fstat": (5, 80),
+        "fcntl": (72, 25),
+        "dup": (32, 23),
+        "dup2": (33, None),
+        "dup3": (292, 24),
+        "poll": (7, None),
+        "ppoll": (271, 73),
+    },
+    **{"select": (23, None), "pselect6": (270, 72), "shutdown": (48, 210)},
+    **{"sendto": (44, 206), "recvfrom": (45, 207), "sendmsg": (46, 211), "recvmsg": (47, 212)},
+    **{"getsockname": (51, 204), "getsockopt": (55, 209)},
+    # memory
+    **{"mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216), "mprotect": (10, 226)},
+    **{"madvise": (28, 233), "brk": (12, 214), "get_mempolicy": (239, 236)},
+    # locks, signals of its own, the clock, chance, what the process is
+    **{"futex": (202, 98), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135)},
+    **{"rt_sigreturn": (15, 139), "sigaltstack": (131, 132), "restart_syscall": (219, 128)},
+    **{"exit": (60, 93), "exit_group": (231, 94), "clock_gettime": (228, 113)},
+    **{"clock_getres": (229, 114), "clock_nanosleep": (230, 115), "nanosleep": (35, 101)},
+    **{"gettimeofday": (96, 169), "time": (201, None), "getrandom": (318, 278)},
+    **{"getpid": (39, 172), "getppid": (110, 173), "gettid": (186, 178)},
+    **{"getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177)},
+    **{"getrusage": (98, 165), "getrlimit": (97, 163), "times": (100, 153)},
+    **{"sysinfo": (99, 179), "uname": (63, 160), "getcpu": (309, 168)},
+    **{"sched_yield": (24, 124), "sched_getaffinity": (204, 123)},
+    # threads
+    **{"set_robust_list": (273, 99), "rseq": (334, 293), "membarrier": (324, 283)},
+    **{"sched_setaffinity": (203, 122), "eventfd2": (290, 19)},
+    # with conditions: see `_conditions`
+    **{"newfstatat": (262, 79), "statx": (332, 291), "prlimit64": (302, 261)},
+    **{
+        "open": (2, None),
+        "tgkill": (234, 131),
+        "clone": (56, 220),
+        "clone3": (435, 435),
+        "openat": (257, 56),
+    },
+    # read folders
+    **{"getdents64": (217, 61), "readlink": (89, None), "readlinkat": (267, 78)},
+    **{
+        "stat": (4, None),
+        "lstat": (6, None),
+        "access": (21, None),
+        "faccessat": (269, 48),
+        "faccessat2": (439, 439),
+        "getcwd": (79, 17),
+    },
+}
+CONDITIONAL = ("newfstatat", "statx", "prlimit64", "open", "openat", "tgkill", "clone", "clone3")
+READING = ("getdents64", "readlink", "readlinkat", "stat", "lstat", "access", "faccessat",
+           "faccessat2", "getcwd")  # fmt: skip
+THREADS = ("sched_setaffinity", "eventfd2")
+ALWAYS = tuple(n for n in NUMBERS if n not in (*CONDITIONAL, *READING, *THREADS))
+
+# machine: column in NUMBERS, its name in audit.h, the number of seccomp(2)
+MACHINES = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}
+SET_MODE_FILTER, ALL_THREADS = 1, 1  # operation and flag of seccomp(2)
+ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000  # REFUSE | errno
+LOAD, IF_EQUAL, AND, RETURN = 0x20, 0x15, 0x54, 0x06  # instructions of BPF, on 32 bits
+NUMBER_AT, MACHINE_AT, ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data, little-endian
+
+CLONE_THREAD = 0x10000
+PROT_EXEC = 4
+AT_EMPTY_PATH = 0x1000  # of an open file, and not of a path
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+LOW, HIGH = 0, 4  # halves of an argument
+ALL_BITS = 0xFFFFFFFF
+
+Condition = tuple[int, int, int, int]  # argument, which half, mask, what the masked half must be
+Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, value
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a process may do beyond working with what it has open."""
+
+    reading: bool = False  # open files for reading and look at folders; Landlock says which
+    threads: bool = False  # start threads of its own, never processes
+    machine_code: bool = False  # make memory executable: numerical libraries write their own code
+
+
+def install(allowed: Allowed) -> None:
+    """Refuse this process, all its threads, everything else from now on. It must have given up
+    new privileges (or be root).
+
+    Raises:
+        OSError: there is no seccomp here.
+    """
+    column, machine, seccomp = _this_machine()
+    instructions = program(allowed, column, machine, os.getpid())
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    head = ctypes.create_string_buffer(
+        struct.pack("@HP", len(instructions), ctypes.addressof(buffer))
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(seccomp, SET_MODE_FILTER, ALL_THREADS, head):
+        raise OSError(ctypes.get_errno(), "seccomp refused the filter")
+
+
+def program(allowed: Allowed, column: int, machine: int, pid: int) -> list[Instruction]:
+    """The filter as BPF: pure."""
+    names = [*ALWAYS, *(READING if allowed.reading else ()), *(THREADS if allowed.threads else ())]
+    conditions = _conditions(allowed, pid)
+    lines: list[Instruction] = [
+        (LOAD, 0, 0, MACHINE_AT),
+        (IF_EQUAL, 1, 0, machine),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER_AT),
+    ]
+    for name in names:
+        if name not in conditions and (number := NUMBERS[name][column]) is not None:
+            lines += [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, ALLOW)]
+    for name, wanted in conditions.items():
+        if (number := NUMBERS[name][column]) is not None:
+            block = _block(wanted)
+            lines += [(IF_EQUAL, 0, len(block), number), *block]
+    no_clone3 = NUMBERS["clone3"][column]
+    assert no_clone3 is not None
+    return [
+        *lines,
+        (IF_EQUAL, 0, 1, no_clone3),  # what it starts cannot be seen: libc falls back to clone
+        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+        (RETURN, 0, 0, REFUSE | errno.EPERM),
+    ]
+
+
+def _conditions(allowed: Allowed, pid: int) -> dict[str, Sequence[Condition]]:
+    """Calls that are allowed only with certain arguments. All of a call's conditions must hold."""
+    conditions: dict[str, Sequence[Condition]] = {
+        "tgkill": [(0, LOW, ALL_BITS, pid)],  # itself: abort() does so
+        "prlimit64": [(2, LOW, ALL_BITS, 0), (2, HIGH, ALL_BITS, 0)],  # ask, do not set
+    }
+    if allowed.reading:
+        conditions |= {"newfstatat": [], "statx": [], "open": [(1, LOW, WRITING, 0)]}
+        conditions["openat"] = [(2, LOW, WRITING, 0)]
+    else:
+        conditions |= {
+            "newfstatat": [(3, LOW, AT_EMPTY_PATH, AT_EMPTY_PATH)],
+            "statx": [(2, LOW, AT_EMPTY_PATH, AT_EMPTY_PATH)],
+        }
+    if allowed.threads:
+        conditions["clone"] = [(0, LOW, CLONE_THREAD, CLONE_THREAD)]
+    if not allowed.machine_code:
+        conditions |= {"mmap": [(2, LOW, PROT_EXEC, 0)], "mprotect": [(2, LOW, PROT_EXEC, 0)]}
+    return conditions
+
+
+def _block(conditions: Sequence[Condition]) -> list[Instruction]:
+    """Allow if all hold, refuse if not; the number of the call is in nobody's way any more."""
+    lines: list[Instruction] = []
+    for argument, half, mask, value in conditions:
+        lines += [
+            (LOAD, 0, 0, ARGUMENTS_AT + 8 * argument + half),
+            (AND, 0, 0, mask),
+            (IF_EQUAL, 1, 0, value),
+            (RETURN, 0, 0, REFUSE | errno.EPERM),
+        ]
+    return [*lines, (RETURN, 0, 0, ALLOW)]
+
+
+def _this_machine() -> tuple[int, int, int]:
+    try:
+        return MACHINES[platform.machine()]
+    except KeyError:
+        raise OSError(errno.ENOSYS, f"no filter for {platform.machine()}") from None

@@ -1,0 +1,124 @@
+"""The wall around whatever works on strangers' files and texts.
+
+    close(Wall(...))  ->  ("other user", "limits", "no new privileges", "Landlock 7", "seccomp")
+
+What stands is returned, and told at the node's start; what cannot be had here is left out.
+
+    stands             on                what it keeps a worker from
+    limits             any system        more memory and time than it needs, writing into files
+    other user         any, if root      what is not open to everybody
+    no new privileges  Linux             rights of a program that has some
+    Landlock           Linux 5.13        files, TCP, signals: see `landlock`
+    seccomp            Linux             sockets, processes, opening files: see `seccomp`
+
+It closes once everything is loaded, and before a byte of a stranger's is looked at.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import resource
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodes.engines import landlock, seccomp
+
+MIB = 1 << 20
+LINUX = sys.platform == "linux"
+NOBODY = 65_534  # user and group, where the system does not name one
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # of prctl(2)
+PAGES = Path("/proc/self/statm")  # its first number: pages of address space
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """How much room one worker has."""
+
+    memory: int = 256 * MIB  # bytes of address space above what it has when the wall closes; 0: any
+    seconds: int = 120  # of processor time; 0: any
+    file_size: int = 0  # bytes; 0: it cannot write to any file
+    files: int = 64  # open at a time
+    readable: tuple[Path, ...] = ()  # folders with what it must still read, where Landlock stands
+    threads: bool = False  # it may start threads (never processes)
+    machine_code: bool = False  # its libraries write machine code
+
+
+def close(wall: Wall, parent: int) -> tuple[str, ...]:
+    """Put this process behind `wall`, for good. It goes with the process `parent`. The names of
+    what stands."""
+    standing = []
+    folders = [os.open(folder, os.O_PATH) for folder in wall.readable] if LINUX else []
+    if os.geteuid() == 0:  # who may not even look at what is above those folders
+        become_nobody()
+        standing.append("other user")
+    die_with_parent(parent)  # again: Linux forgets it with the rights
+    limit(wall)
+    standing.append("limits")
+    if not LINUX:
+        return tuple(standing)
+    with suppress(OSError):
+        no_new_privileges()
+        standing.append("no new privileges")
+    readable = False
+    with suppress(OSError):
+        landlock.restrict(folders)
+        standing.append(f"Landlock {landlock.version()}")
+        readable = bool(folders)
+    for folder in folders:
+        os.close(folder)
+    with suppress(OSError):
+        seccomp.install(seccomp.Allowed(readable, wall.threads, wall.machine_code))
+        standing.append("seccomp")
+    return tuple(standing)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process with its parent; elsewhere, end it if that is gone."""
+    if LINUX:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before it was asked
+        os._exit(0)
+
+
+def become_nobody() -> None:
+    """Give up being root, and every group."""
+    try:
+        nobody = pwd.getpwnam("nobody")
+        user, group = nobody.pw_uid, nobody.pw_gid
+    except KeyError:
+        user = group = NOBODY
+    os.setgroups([])
+    os.setgid(group)
+    os.setuid(user)
+
+
+def limit(wall: Wall) -> None:
+    """Limits of the system, which can only be lowered from here on."""
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_FSIZE, wall.file_size)
+    _lower(resource.RLIMIT_NOFILE, wall.files)
+    if wall.seconds:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + wall.seconds, 1)
+    if wall.memory and LINUX:  # elsewhere nothing says what is mapped already
+        mapped = int(PAGES.read_text().split()[0]) * resource.getpagesize()
+        _lower(resource.RLIMIT_AS, mapped + wall.memory)
+
+
+def no_new_privileges() -> None:
+    """Nothing that this process runs gets more rights than it has."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "no_new_privs was refused")
+
+
+def _lower(which: int, to: int, grace: int = 0) -> None:
+    """A limit that was lower before stays. `grace`: between its signal and the end."""
+    _, hard = resource.getrlimit(which)
+    most = to + grace if hard == resource.RLIM_INFINITY else min(to + grace, hard)
+    resource.setrlimit(which, (min(to, most), most))

@@ -1,0 +1,126 @@
+"""The wall: what the system refuses a worker that does as a stranger tells it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from nodes.engines import landlock, seccomp
+from nodes.engines.crew import Crew
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these walls are Linux's")
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def _find_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+@pytest.fixture(params=["--fork", "--threads", "--alone"])
+async def crew(request: pytest.FixtureRequest) -> AsyncIterator[Crew]:
+    crew = Crew("scripted_worker", [request.param])
+    await crew.start()
+    yield crew
+    await crew.close()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state folder as a careless owner leaves it, readable and writable by all."""
+    tmp_path.chmod(0o777)
+    for folder in tmp_path.parents:
+        if folder.owner() == tmp_path.owner() and folder != Path("/") and folder != Path("/tmp"):
+            folder.chmod(0o755)
+    key = tmp_path / "key"
+    key.write_bytes(b"secret")
+    key.chmod(0o666)
+    return tmp_path
+
+
+async def refused(crew: Crew, what: str, argument: object = "") -> str:
+    """The error with which `what` failed; "" if it did not."""
+    question = {"do": "try", "what": what, "with": str(argument)}
+    [(head, _)] = [piece async for piece in crew.ask(question)]
+    return str(head["refused by"])
+
+
+async def test_every_wall_stands_on_linux(crew: Crew) -> None:
+    walls = (await crew.start())["walls"]
+    assert {"limits", "no new privileges", "seccomp"} <= set(walls)
+    assert (landlock.version() == 0) or f"Landlock {landlock.version()}" in walls
+    assert ("other user" in walls) == (os.geteuid() == 0)
+
+
+async def test_a_worker_cannot_read_the_state_folder(crew: Crew, state: Path) -> None:
+    assert await refused(crew, "read", state / "key") == "PermissionError"
+    assert await refused(crew, "list", state) == "PermissionError"
+
+
+async def test_a_worker_cannot_open_a_socket(crew: Crew) -> None:
+    for kind in ("socket", "datagram", "socket pair"):
+        assert await refused(crew, kind) == "PermissionError", kind
+
+
+async def test_a_worker_cannot_start_a_process(crew: Crew) -> None:
+    assert await refused(crew, "fork") == "PermissionError"
+    assert await refused(crew, "run") == "PermissionError"
+
+
+async def test_a_worker_cannot_write_a_file(crew: Crew, state: Path) -> None:
+    assert await refused(crew, "write", state / "new") == "PermissionError"
+    assert await refused(crew, "append", state / "key") == "PermissionError"
+    assert await refused(crew, "remove", state / "key") == "PermissionError"
+    assert (state / "key").read_bytes() == b"secret"
+
+
+async def test_a_worker_cannot_write_into_an_upload_that_was_handed_to_it(
+    crew: Crew, state: Path
+) -> None:
+    file = os.open(state / "key", os.O_RDWR)
+    try:
+        question = {"do": "write to what came"}
+        with pytest.raises(Exception, match="OSError"):
+            [_ async for _ in crew.ask(question, b"mine", [file])]
+    finally:
+        os.close(file)
+    assert (state / "key").read_bytes() == b"secret"
+
+
+async def test_a_worker_cannot_signal_the_node_nor_raise_its_limits(crew: Crew) -> None:
+    assert await refused(crew, "kill", os.getpid()) == "PermissionError"
+    assert await refused(crew, "limits") in ("PermissionError", "ValueError")
+
+
+async def test_a_worker_has_no_more_memory_than_it_was_given(crew: Crew) -> None:
+    assert await refused(crew, "memory", 32 * MIB) == ""
+    assert await refused(crew, "memory", 512 * MIB) == "MemoryError"
+
+
+@pytest.mark.parametrize("machine", seccomp.MACHINES)
+def test_the_filter_ends_every_branch_and_jumps_nowhere_else(machine: str) -> None:
+    """As the kernel checks it, for machines other than this one as well."""
+    column, audit, _ = seccomp.MACHINES[machine]
+    for allowed in (seccomp.Allowed(), seccomp.Allowed(True, True, True)):
+        lines = seccomp.program(allowed, column, audit, 1)
+        assert len(lines) < 4096 and lines[-1][0] == seccomp.RETURN
+        for at, (code, yes, no, _) in enumerate(lines):
+            if code == seccomp.IF_EQUAL:
+                assert max(at + 1 + yes, at + 1 + no) < len(lines)
+
+
+def test_the_numbers_of_calls_are_each_there_once() -> None:
+    for column in (0, 1):
+        numbers = [both[column] for both in seccomp.NUMBERS.values() if both[column] is not None]
+        assert len(numbers) == len(set(numbers))
+
+
+@pytest.mark.parametrize(
+    "call", ["socket", "connect", "execve", "ptrace", "kill", "fork", "unlink"]
+)
+def test_what_reaches_beyond_the_process_is_not_on_the_list(call: str) -> None:
+    assert call not in seccomp.NUMBERS
