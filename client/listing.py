@@ -56,6 +56,8 @@ def as_json(record: Record, now: float) -> dict[str, Any]:
         "models": list(record.models),
         "more_models": record.more,
         "languages": list(record.languages),
+        "translates": record.translates,
+        "only_named": record.only_named,
         "slots": record.slots,
         "idle": record.idle,
         "speed": record.speed,

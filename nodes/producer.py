@@ -73,7 +73,9 @@ class Producer:
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[Listening | Segment]:
-        chosen = self._chosen(STT, model=request.model, language=request.language)
+        chosen = self._chosen(
+            STT, model=request.model, language=request.language, translate=request.translate
+        )
         engine = cast(Transcriber, chosen)
         pcm = await _decoded(upload, engine.rate)
         yield Listening(len(pcm) / engine.rate)
@@ -89,7 +91,7 @@ class Producer:
             async for sound in sounds:
                 yield sound
 
-    def _chosen(self, service: str, **named: str) -> Engine:
+    def _chosen(self, service: str, **named: Any) -> Engine:
         """The engine that a request means; refuses names that nobody here has."""
         able = choose(self.abilities(), service, **named)
         if not able:

@@ -63,6 +63,8 @@ def records_of(abilities: Sequence[Ability], mesh: bytes, slots: int, idle: int)
             slots=slots,
             idle=idle,
             speed=max(a.speed for a in group),
+            translates=any(a.translates for a in group),
+            only_named=all(a.only_named for a in group),
         )
         for (service, backend, engine), group in merged.items()
     ]

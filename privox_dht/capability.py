@@ -65,6 +65,8 @@ class Record:
     slots: int = 0  # jobs at a time
     idle: int = 0  # of those free when this was signed
     speed: float = 0.0  # seconds of audio per second; 0 is unknown
+    translates: bool = False  # stt: into English
+    only_named: bool = False  # no job for those who do not name its engine
     terms: Mapping[str, int] = field(default_factory=dict)  # a farm's limits by one-letter name
     withdrawn: bool = False
     sequence: int = 0  # milliseconds since the epoch, or one more than the last
@@ -101,6 +103,7 @@ def pack(record: Record) -> bytes:
     }
     optional: dict[str, Any] = {
         "b": record.backend,
+        "d": record.translates,
         "e": record.engine,
         "i": record.idle,
         "l": list(record.languages),
@@ -111,6 +114,7 @@ def pack(record: Record) -> bytes:
         "s": record.slots,
         "w": record.withdrawn,
         "x": round(record.speed * 10),
+        "y": record.only_named,
     }
     fields.update({name: value for name, value in optional.items() if value})
     packed: bytes = msgpack.packb(dict(sorted(fields.items())))
@@ -142,6 +146,8 @@ def unpack(wire: bytes) -> Record:
         slots=slots,
         idle=read.number("i", 0, slots, 0),
         speed=read.number("x", 0, 1_000_000, 0) / 10,
+        translates=read.flag("d"),
+        only_named=read.flag("y"),
         terms=read.terms("q"),
         withdrawn=read.flag("w"),
         sequence=read.number("n", 0, 2**53),

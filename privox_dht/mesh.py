@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from privox_dht import limits
+from privox_dht import limits, openai_names
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.audio import mend_wav
 from privox_dht.caller import Caller
@@ -189,7 +189,9 @@ class Mesh:
             spoken = next((s.language for s in segments if s.language), language)
             return Transcript(tuple(segments), seconds, spoken)
 
-        return await self._run(STT, work, watch, model=model, language=language, **how)
+        return await self._run(
+            STT, work, watch, model=model, language=language, translate=translate, **how
+        )
 
     async def speech(
         self,
@@ -282,6 +284,6 @@ def _mended(streamed: bytearray) -> bytes:
 def _model_for(record: Record | None, model: str) -> str:
     """What to call the model in a request to this producer: never empty for a node with several
     engines, so that the engine whose record was picked is the one that does it."""
-    if record is None or model:
+    if record is None:
         return model
-    return record.engine
+    return openai_names.model(model, record.models) or record.engine

@@ -18,7 +18,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from privox_dht import languages
+from privox_dht import languages, openai_names
 from privox_dht.manners import Manners
 from privox_dht.records import Record
 from privox_dht.speech import BACKENDS
@@ -38,6 +38,7 @@ class Wish:
     model: str = ""  # an engine, a model, "engine:model", or (tts) a voice
     voice: str = ""
     language: str = ""  # a BCP 47 tag
+    translate: bool = False  # stt: into English
     only: tuple[str, ...] = ()  # peer ids (or their beginnings): nobody else
     prefer: tuple[str, ...] = ()  # these first
     avoid: tuple[str, ...] = ()  # never these
@@ -50,7 +51,8 @@ class Wish:
     @property
     def searches(self) -> tuple[tuple[str, ...], ...]:
         """The DHT keys to look under, one after the other: all of the service, then narrower."""
-        model = (self.model or self.voice).rpartition(":")[2]
+        name = openai_names.model(self.model, ()) or openai_names.voice(self.voice, ())
+        model = name.rpartition(":")[2]
         narrower = (
             self.language and f"language={languages.primary(self.language)}",
             model and f"model={model}",
@@ -58,8 +60,12 @@ class Wish:
         return ((), *((word,) for word in narrower if word))
 
     def __str__(self) -> str:
-        details = (self.model and f"model {self.model}", self.voice and f"voice {self.voice}",
-                   self.language and f"language {self.language}")  # fmt: skip
+        details = (
+            self.model and f"model {self.model}",
+            self.voice and f"voice {self.voice}",
+            self.language and f"language {self.language}",
+            "translated into English" if self.translate else "",
+        )
         what = self.service if self.backend == ANY else f"{self.service}/{self.backend}"
         return ", ".join([what, *filter(None, details)])
 
@@ -72,9 +78,11 @@ def fits(record: Record, wish: Wish) -> bool:
         and not record.withdrawn
         and (not wish.only or _names(record, wish.only))
         and not _names(record, wish.avoid)
-        and _has(record, wish.model)
-        and _has(record, wish.voice)
+        and _has(record, openai_names.model(wish.model, record.models))
+        and _has(record, openai_names.voice(wish.voice, record.models))
         and _speaks(record, wish.language)
+        and (record.translates or not wish.translate)
+        and (not record.only_named or bool(wish.model and _lists(record, wish.model)))
     )
 
 

@@ -38,6 +38,8 @@ class Ability:
     models: tuple[str, ...] = ()  # models (stt) or voices (tts) that may be named in a request
     languages: tuple[str, ...] = ()  # primary tags ("en"), see `languages`; empty: any
     speed: float = 0.0  # seconds of audio per second of work, measured at start; 0 is unknown
+    translates: bool = False  # stt: speech of other languages into English text
+    only_named: bool = False  # it does no job that does not name it: made for trying things out
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
     stt/cpu/echo:5     the same, and takes five seconds over it
     tts/cpu/echo       a tone, 50 ms long for each character
 
-They are never chosen unless they are named.
+They are never chosen unless they are named: neither by a node, nor for a job.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Echo:
             raise errors.EngineUnavailable(
                 f"echo:{model} is not echo:SECONDS", "name it echo or echo:5"
             ) from exc
-        self.ability = speech.Ability(self.service, backend, self.name)
+        self.ability = speech.Ability(self.service, backend, self.name, only_named=True)
 
     @classmethod
     def check(cls, backend: str) -> None:

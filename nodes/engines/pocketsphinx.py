@@ -92,6 +92,8 @@ class PocketSphinx:
                         yield _segment(head["words"], start / self.rate)
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
+        if request.translate:
+            raise errors.Refused("pocketsphinx does not translate", code="not_supported")
         if measure.named(request.model, self.name) not in ("", MODEL):
             raise errors.Refused(
                 f"pocketsphinx has no model {request.model!r}; it has {MODEL}",

@@ -12,6 +12,7 @@ and the first words come back early.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -109,6 +110,16 @@ class Transcriber(_Elsewhere):
             offset, seconds = start / self.rate, (end - start) / self.rate
             for segment in self._segments(answer, offset, seconds):
                 yield segment
+
+    async def _learn(self) -> None:
+        """Whether it translates: many servers that hear do not."""
+        asked = speech.TranscriptionRequest(translate=True)
+        with contextlib.suppress(errors.JobError):
+            pcm = measure.babble(PROBE_SECONDS, self.rate)
+            async with contextlib.aclosing(self.transcribe(pcm, asked)) as segments:
+                async for _ in segments:
+                    pass
+            self.ability = replace(self.ability, translates=True)
 
     async def _measure(self) -> float:
         return await measure.hearing(self, measure.babble(PROBE_SECONDS, self.rate))

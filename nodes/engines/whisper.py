@@ -39,6 +39,10 @@ SELF_TEST_SECONDS = 30  # one window: Whisper hears no less at a time
 SELF_TEST_TOKENS = 80  # tokens that half a minute of ordinary speech gives
 INSTALL = "pip install 'privox-dht[whisper]'"
 TRANSLATES_INTO = "en"
+UNTAUGHT = (
+    "turbo",
+    "distil",
+)  # in the names of models that hear many languages, and translate none
 
 
 class FasterWhisper:
@@ -77,7 +81,9 @@ class FasterWhisper:
             await self.close()
             raise
         known = languages.published(self._model.supported_languages)
-        self.ability = replace(self.ability, languages=known, speed=speed)
+        taught = not any(word in self.ability.models[0] for word in UNTAUGHT)
+        translates = taught and self._model.model.is_multilingual
+        self.ability = replace(self.ability, languages=known, speed=speed, translates=translates)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from privox_dht.api.names import language_of, model_name, voice_name
+from privox_dht.api.names import language_of
 from privox_dht.errors import Refused
 from privox_dht.limits import MAX_TEXT
 from privox_dht.speech import (
@@ -67,7 +67,7 @@ def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> Want
     if stream and format not in STREAMED_FORMATS:
         raise _bad("response_format", f"cannot be streamed as {format}", STREAMED_FORMATS)
     request = TranscriptionRequest(
-        model=model_name(_name("model", given.get("model", ""))),
+        model=_name("model", given.get("model", "")),
         language=language_of(given.get("language", "").strip()),
         translate=translate,
         prompt=given.get("prompt", ""),
@@ -97,9 +97,9 @@ def speech(body: bytes, *, text: int = MAX_TEXT) -> WantedSound:
     speed = given.get("speed")
     request = SpeechRequest(
         text=words,
-        voice=voice_name(_voice(given)),
+        voice=_voice(given),
         language=language_of(_string(given, "language").strip()),
-        model=model_name(_name("model", _string(given, "model"))),
+        model=_name("model", _string(given, "model")),
         speed=_number("speed", 1.0 if speed is None else speed, SLOWEST, FASTEST),
     )
     return WantedSound(

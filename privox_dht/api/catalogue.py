@@ -69,4 +69,5 @@ def _model(name: str, ability: Ability) -> dict[str, Any]:
         "service": ability.service,
         "backend": ability.backend,
         "languages": list(ability.languages),
+        "translates": ability.translates,
     }

@@ -4,32 +4,22 @@
     voice     "", or a voice (one of an ability's models), perhaps with "+variant"
     language  a BCP 47 tag (see `languages`); an ability that lists none does any
 
-Apps made for OpenAI's API must name one of its models and voices: those names mean "the default".
+Apps made for OpenAI's API must name one of its models and voices: `resolve` leaves them out first.
 Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
-from privox_dht import languages
+from privox_dht import languages, openai_names
 from privox_dht.errors import Refused
-from privox_dht.speech import TTS, Ability
+from privox_dht.speech import STT, TTS, Ability, SpeechRequest, TranscriptionRequest
 
-OPENAI_MODELS = frozenset(
-    {
-        "whisper-1",
-        "gpt-4o-transcribe",
-        "gpt-4o-mini-transcribe",
-        "tts-1",
-        "tts-1-hd",
-        "gpt-4o-mini-tts",
-    }
-)
-OPENAI_VOICES = frozenset(
-    {"alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"}
-    | {"marin", "nova", "onyx", "sage", "shimmer", "verse"}
-)
+Request = TypeVar("Request", TranscriptionRequest, SpeechRequest)
+
 LISTED = 20  # names that a message lists; a client shows it on a terminal
 
 
@@ -48,6 +38,17 @@ def language_of(tag: str) -> str:
     return tag
 
 
+def resolve(request: Request, abilities: Iterable[Ability]) -> Request:
+    """`request` with OpenAI's names for the default left out, unless an ability lists them."""
+    service = STT if isinstance(request, TranscriptionRequest) else TTS
+    offered = [ability for ability in abilities if ability.service == service]
+    model = openai_names.model(request.model, _names(offered))
+    if isinstance(request, TranscriptionRequest):
+        return replace(request, model=model)
+    listed = _flat(ability.models for ability in offered)  # "echo" is a voice, and an engine
+    return replace(request, model=model, voice=openai_names.voice(request.voice, listed))
+
+
 def choose(
     abilities: Iterable[Ability],
     service: str,
@@ -55,6 +56,7 @@ def choose(
     model: str = "",
     voice: str = "",
     language: str = "",
+    translate: bool = False,
 ) -> list[Ability]:
     """The abilities of `service` that can do what is named, in their order; the first is meant.
 
@@ -68,7 +70,15 @@ def choose(
         return []
     fitting = [ability for ability in offered if _has_model(ability, model)]
     if not fitting:
-        raise _nothing("model", model, _names(offered))
+        raise _nothing("model", model, _names(offered)) if model else _only_named(offered)
+    if translate:
+        fitting = [ability for ability in fitting if ability.translates]
+        if not fitting:
+            raise Refused(
+                f"nothing here translates{f' by {model!r}' if model else ''}; ask for a transcript",
+                status=404,
+                code="translation_not_found",
+            )
     chosen = fitting
     if voice and service == TTS:
         chosen = [ability for ability in fitting if _lists(ability.models, voice)]
@@ -86,18 +96,10 @@ def choose(
     return chosen
 
 
-def model_name(name: str) -> str:
-    """What a model's name means: those of OpenAI mean the default."""
-    return "" if name in OPENAI_MODELS else name
-
-
-def voice_name(name: str) -> str:
-    """What a voice's name means: those of OpenAI mean the default."""
-    return "" if name in OPENAI_VOICES else name
-
-
 def _has_model(ability: Ability, model: str) -> bool:
-    if not model or model == ability.engine:
+    if not model:
+        return not ability.only_named
+    if model == ability.engine:
         return True
     engine, colon, rest = model.partition(":")
     if colon and engine == ability.engine:
@@ -120,6 +122,15 @@ def _nothing(what: str, name: str, there_is: list[str]) -> Refused:
         status=404,
         code=f"{what}_not_found",
         param=what,
+    )
+
+
+def _only_named(offered: list[Ability]) -> Refused:
+    return Refused(
+        f"name what is to do it; there is {_listing(_flat([a.engine] for a in offered))}",
+        status=404,
+        code="model_not_found",
+        param="model",
     )
 
 

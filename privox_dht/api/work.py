@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from privox_dht.api.answers import Stream, reply
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.faults import error_of, status_of
 from privox_dht.api.jobs import Job, log_bug
-from privox_dht.api.names import choose
+from privox_dht.api.names import choose, resolve
 from privox_dht.api.sound import SoundFile, file_format
 from privox_dht.api.steady import steady
 from privox_dht.api.upload import Upload, read_form, read_json
@@ -50,10 +51,9 @@ class Desk:
     async def speak(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
         """`POST /v1/audio/speech`."""
         wanted = asked.speech(await read_json(request, self._bounds), text=self._bounds.text)
-        r = wanted.request
-        abilities = choose(
-            self._provider.abilities(), TTS, model=r.model, voice=r.voice, language=r.language
-        )
+        able = self._provider.abilities()
+        r = resolve(wanted.request, able)
+        abilities = choose(able, TTS, model=r.model, voice=r.voice, language=r.language)
         headers = _who(abilities, r.voice)
         format = await file_format(wanted.format)
         file = SoundFile(format, self._provider.speak(r), self._bounds.speech_seconds)
@@ -85,11 +85,15 @@ class Desk:
         """Read the upload to its end; what is asked about it, if somebody here can answer."""
         fields = await read_form(request, self._bounds, upload)
         wanted = asked.transcription(fields, translate=translate)
+        wanted = replace(wanted, request=resolve(wanted.request, self._provider.abilities()))
         self._able(wanted.request)
         return wanted
 
     def _able(self, wanted: TranscriptionRequest) -> list[Ability]:
-        return choose(self._provider.abilities(), STT, model=wanted.model, language=wanted.language)
+        return choose(
+            self._provider.abilities(), STT,
+            model=wanted.model, language=wanted.language, translate=wanted.translate,
+        )  # fmt: skip
 
     async def _all_of_it(
         self, request: web.BaseRequest, upload: Upload, translate: bool

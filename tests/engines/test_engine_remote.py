@@ -102,7 +102,14 @@ async def test_everything_that_is_asked_is_passed_on(openai: OpenAi) -> None:
 async def test_translations_have_their_own_path(openai: OpenAi) -> None:
     async with started("stt", url(openai)) as engine:
         await hear(engine, Hear(translate=True))
+        assert engine.ability.translates
     assert openai.asked[-1]["path"] == "/v1/audio/translations"
+
+
+async def test_a_server_that_cannot_translate_is_not_said_to(openai: OpenAi) -> None:
+    openai.broken = {"/v1/audio/translations": web.Response(status=400)}
+    async with started("stt", url(openai)) as engine:
+        assert not engine.ability.translates
 
 
 async def test_a_long_recording_goes_in_blocks(

@@ -58,6 +58,7 @@ async def test_a_started_engine_says_what_it_can(engine: FasterWhisper) -> None:
     assert (ability.service, ability.backend, ability.engine) == ("stt", "cpu", "faster-whisper")
     assert ability.models == ("tiny-test",)
     assert ability.languages == (), "a model of a hundred languages takes any"
+    assert ability.translates
     assert ability.speed > 1
 
 

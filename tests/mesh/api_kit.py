@@ -57,7 +57,7 @@ class Counting:
 
     def abilities(self) -> Sequence[Ability]:
         return (
-            Ability(STT, "cpu", "counter", ("small", "large"), ("en", "de")),
+            Ability(STT, "cpu", "counter", ("small", "large"), ("en", "de"), translates=True),
             Ability(TTS, "cpu", "toner", ("low", "high"), ("en",)),
         )
 

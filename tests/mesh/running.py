@@ -65,6 +65,10 @@ class Lab:
         return process
 
     def command(self, *arguments: str) -> list[str]:
+        """A run of `privox-client`; its job is for `echo`, which most labs have, unless it names
+        another model."""
+        if "--service" in arguments and "--model" not in arguments:
+            arguments = (*arguments, "--model", "echo")
         joining = [
             "--neighbours",
             f"{HOST}:{self.port}",

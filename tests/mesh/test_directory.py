@@ -523,9 +523,9 @@ async def test_a_producer_without_udp_lends_through_a_farm_to_a_client_without_u
                 assert mesh.dht is not None and mesh.dht.through
                 listed = await mesh.producers()
                 assert {record.kind for record in listed} == {"stt", "tts", "farm"}
-                spoken = await mesh.speech("Good day")
+                spoken = await mesh.speech("Good day", model="echo")
                 assert spoken.route.startswith("relayed")
-                assert await mesh.transcribe(SECOND) == "1.00 seconds of sound"
+                assert await mesh.transcribe(SECOND, model="echo") == "1.00 seconds of sound"
         assert await first.dht.find("stt", "cpu", fresh=True) == [], "it took back what it said"
 
 

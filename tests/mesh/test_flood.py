@@ -50,21 +50,21 @@ async def survive(folder, datagrams: int, requests: int) -> None:
         said = node.events["listening"]
         neighbours = [f"{HOST}:{lab.port}"]
         async with Mesh.join(neighbours) as mesh:
-            assert await mesh.transcribe(SECOND) == "1.00 seconds of sound"
+            assert await mesh.transcribe(SECOND, model="echo") == "1.00 seconds of sound"
             await flood(said, datagrams // 10, requests // 10, seed=1)  # to warm up
             process = psutil.Process(node.process.pid)
             before = process.memory_info().rss
             flooding = asyncio.create_task(flood(said, datagrams, requests, seed=2))
             jobs = 0
             while not flooding.done():
-                assert await mesh.transcribe(SECOND) == "1.00 seconds of sound"
+                assert await mesh.transcribe(SECOND, model="echo") == "1.00 seconds of sound"
                 found = await mesh.dht.find("stt", "cpu", want=limits.LIST_WANT, fresh=True)
                 assert said["peer"] in [record.peer_id for record in found]
                 jobs += 1
                 await asyncio.wait({flooding}, timeout=0.1)
             await flooding
             assert jobs >= 3
-            assert await mesh.transcribe(SECOND) == "1.00 seconds of sound"
+            assert await mesh.transcribe(SECOND, model="echo") == "1.00 seconds of sound"
             assert process.memory_info().rss - before < GROWTH
             endpoint = Endpoint(f"https://{HOST}:{said['job_port']}", public_of(said["peer"]))
             dropped = (await mesh.client.status(endpoint))["dht"]["dropped"]

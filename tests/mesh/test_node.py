@@ -115,7 +115,7 @@ async def test_a_lone_node_that_remembers_only_the_dead_serves_all_the_same(tmp_
     async with running(tmp_path / "a", "tts/cpu/echo", join_timeout=0.2) as node:
         await until(lambda: node.announcer.holders)
         async with Mesh.join([f"{HOST}:{node.dht.port}"]) as mesh:
-            assert await mesh.speak("x")
+            assert await mesh.speak("x", model="echo")
 
 
 async def test_busy_and_idle_again_reach_the_mesh_at_once(tmp_path, monkeypatch):
@@ -177,7 +177,7 @@ async def test_ipv6_alone_is_enough(tmp_path):
     async with running(tmp_path, "tts/cpu/echo", host="::1") as node:
         await until(lambda: node.announcer.holders)
         async with Mesh.join([f"[::1]:{node.dht.port}"]) as mesh:
-            done = await mesh.speech("x")
+            done = await mesh.speech("x", model="echo")
     assert done.route == f"direct [::1]:{node.server.port}"
 
 

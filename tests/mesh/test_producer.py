@@ -34,7 +34,9 @@ async def test_a_cancelled_job_ends_only_when_its_thread_has_let_go_of_the_uploa
     producer = Producer([EchoTranscriber()], 1)
 
     async def job() -> None:
-        async with aclosing(producer.transcribe(upload, TranscriptionRequest())) as events:
+        async with aclosing(
+            producer.transcribe(upload, TranscriptionRequest(model="echo"))
+        ) as events:
             async for _ in events:
                 pass
 

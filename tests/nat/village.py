@@ -159,9 +159,10 @@ class Village:
         """The client's answer."""
         return self.asking(host, *flags).answer(seconds)
 
-    def transcribe(self, host: str, recording: Path, *flags: str) -> Asking:
-        return self.asking(host, "--service", "stt", "--file", str(recording), *flags)
+    def transcribe(self, host: str, recording: Path, *flags: str, model: str = "echo") -> Asking:
+        line = ["--service", "stt", "--file", str(recording), "--model", model]
+        return self.asking(host, *line, *flags)
 
-    def speak(self, host: str, text: str, output: Path, *flags: str) -> Asking:
-        line = ["--service", "tts", "--text", text, "--output", str(output)]
+    def speak(self, host: str, text: str, output: Path, *flags: str, model: str = "echo") -> Asking:
+        line = ["--service", "tts", "--text", text, "--output", str(output), "--model", model]
         return self.asking(host, *line, *flags)

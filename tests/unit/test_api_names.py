@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from privox_dht.api import catalogue
-from privox_dht.api.names import choose, language_of
+from privox_dht.api.names import choose, language_of, resolve
 from privox_dht.errors import Refused
-from privox_dht.speech import STT, TTS, Ability
+from privox_dht.speech import STT, TTS, Ability, SpeechRequest, TranscriptionRequest
 
 WHISPER = Ability(STT, "gpu", "faster-whisper", ("small", "large"))
 SPHINX = Ability(STT, "cpu", "pocketsphinx", ("en-us",), ("en",))
@@ -77,6 +77,55 @@ def test_a_long_list_is_cut() -> None:
     many = Ability(TTS, "cpu", "e", tuple(f"v{n}" for n in range(100)))
     with pytest.raises(Refused, match="v19 and 80 more"):
         choose((many,), TTS, voice="x")
+
+
+ECHO = Ability(STT, "cpu", "echo", only_named=True)
+TRANSLATES = Ability(STT, "cpu", "faster-whisper", ("tiny",), translates=True)
+
+
+def test_an_engine_for_trying_things_out_is_meant_only_where_it_is_named() -> None:
+    assert choose((ECHO, SPHINX), STT) == [SPHINX]
+    assert choose((ECHO, SPHINX), STT, model="echo") == [ECHO]
+    with pytest.raises(Refused, match="name what is to do it; there is echo") as caught:
+        choose((ECHO,), STT, language="en")
+    assert (caught.value.status, caught.value.param) == (404, "model")
+
+
+def test_a_translation_is_for_those_who_translate() -> None:
+    assert choose((SPHINX, TRANSLATES), STT, translate=True) == [TRANSLATES]
+    with pytest.raises(Refused, match="nothing here translates; ask for a transcript") as caught:
+        choose((SPHINX,), STT, translate=True)
+    assert caught.value.code == "translation_not_found"
+    with pytest.raises(Refused, match="translates by 'pocketsphinx'"):
+        choose((SPHINX, TRANSLATES), STT, model="pocketsphinx", translate=True)
+
+
+@pytest.mark.parametrize("name", ["whisper-1", "whisper-2", "gpt-4o-transcribe", "gpt-9-ears"])
+def test_openais_names_for_models_that_hear_mean_the_default(name: str) -> None:
+    assert resolve(TranscriptionRequest(model=name), ALL).model == ""
+
+
+@pytest.mark.parametrize("name", ["tts-1", "tts-1-hd", "TTS-2", "gpt-4o-mini-tts"])
+def test_openais_names_for_models_that_speak_mean_the_default(name: str) -> None:
+    resolved = resolve(SpeechRequest("x", model=name, voice="alloy"), ALL)
+    assert (resolved.model, resolved.voice) == ("", "")
+
+
+def test_names_of_our_own_are_no_names_of_openais() -> None:
+    for name in ("whisper-large-v3", "faster-whisper", "espeak-ng", "small", "tts", "gpt", ""):
+        assert resolve(TranscriptionRequest(model=name), ALL).model == name
+
+
+def test_openais_name_means_what_it_says_where_somebody_lists_it() -> None:
+    server = Ability(STT, "cpu", "openai-api", ("whisper-1", "gpt-4o-transcribe"))
+    assert resolve(TranscriptionRequest(model="whisper-1"), (*ALL, server)).model == "whisper-1"
+    speaks = Ability(TTS, "cpu", "openai-api", ("alloy", "nova"))
+    assert resolve(SpeechRequest("x", voice="nova"), (speaks,)).voice == "nova"
+
+
+def test_a_voice_of_openais_never_means_the_engine_of_that_name() -> None:
+    echo = Ability(TTS, "cpu", "echo", only_named=True)
+    assert resolve(SpeechRequest("x", voice="echo"), (echo, ESPEAK)).voice == ""
 
 
 def test_language_tags() -> None:

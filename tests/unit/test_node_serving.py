@@ -139,3 +139,16 @@ def test_an_engine_for_any_language_keeps_that_beside_one_for_few():
         Ability("stt", "cpu", "w", ("small",)),
     ]
     assert records_of(two, b"m" * 8, 1, 1)[0].languages == ()
+
+
+def test_a_record_says_who_translates_and_who_wants_to_be_named() -> None:
+    [translates, echo] = records_of(
+        [
+            Ability("stt", "cpu", "w", ("small.en",)),
+            Ability("stt", "cpu", "w", ("small",), translates=True),
+            Ability("stt", "cpu", "echo", only_named=True),
+        ],
+        b"m" * 8, 1, 1,
+    )  # fmt: skip
+    assert (translates.translates, translates.only_named) == (True, False)
+    assert (echo.translates, echo.only_named) == (False, True)

@@ -66,6 +66,32 @@ def test_a_language_has_many_codes():
     assert Wish("stt", language="cmn-CN").searches == ((), ("language=zh",))
 
 
+def test_openais_names_mean_the_default():
+    lists_it = record("api", models=("whisper-1",))
+    for name in ("whisper-1", "gpt-4o-transcribe", "whisper-9"):
+        assert fits(GERMAN, Wish("stt", model=name)), name
+    assert fits(GERMAN, Wish("stt", voice="alloy"))
+    assert order([GERMAN, lists_it], Wish("stt", model="whisper-1")) == ["api", "de"]
+    assert Wish("stt", model="whisper-1").searches == ((),)
+
+
+def test_an_engine_for_trying_things_out_does_only_what_names_it():
+    echo = record("echo", engine="echo", only_named=True, more=True)
+    assert order([echo, GERMAN]) == ["de"]
+    assert not fits(echo, Wish("stt", model="whisper-1"))
+    assert not fits(echo, Wish("stt", voice="echo"))
+    assert not fits(echo, Wish("stt", only=(echo.peer_id,)))
+    assert fits(echo, Wish("stt", model="echo"))
+
+
+def test_a_translation_is_asked_of_those_who_translate():
+    whisper = record("whisper", translates=True)
+    assert order([GERMAN, whisper], Wish("stt", translate=True)) == ["whisper"]
+    assert why_nobody([GERMAN], Wish("stt", translate=True)) == (
+        "nobody offers stt, translated into English; there is: stt/cpu/e (small) [de]"
+    )
+
+
 def test_a_record_with_more_models_than_it_lists_may_have_the_one_asked_for():
     some = record("some", models=("a",), more=True)
     sure = record("sure", models=("b",))

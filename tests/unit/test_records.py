@@ -40,6 +40,8 @@ FULL = Record(
     idle=5,
     speed=31.4,
     terms={"p": 5000},
+    translates=True,
+    only_named=True,
     sequence=int(NOW * 1000),
     issued=int(NOW),
     expires=int(NOW + limits.RECORD_LIFETIME),
@@ -298,6 +300,8 @@ WRONG: dict[str, list[object]] = {
     "s": [None, -1, 256, 8.0, False],
     "t": [None, "", "s t t", "x" * 33, 1],
     "w": [None, 0, "no"],
+    "d": [None, 0, "no"],
+    "y": [None, 0, "no"],
     "x": [None, -1, 1_000_001, 3.14],
     "z": [None, -1, 2**40 + 1, "soon"],
 }
