@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from client import jobs, listing
+from client.checks import refuse_job_options, refuse_unused
 from client.options import EXIT_CODES, common_options, job_options
 from client.run import Program, run_to_exit
 from privox_dht import __version__
@@ -44,10 +45,12 @@ def main(context: click.Context, /, **options: Any) -> None:
     The producer that does the job hears the audio or reads the text; nobody between you does.
     """
     if context.invoked_subcommand is not None:
+        refuse_job_options(context, main.commands[context.invoked_subcommand])
         context.obj = options
         return
     if not options["service"]:
         raise click.UsageError("say what is wanted: --service tts or --service stt (or `list`)")
+    refuse_unused(context, options)
     job = jobs.speak if options["service"] == TTS else jobs.transcribe
     run_to_exit(job, options)
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from privox_dht import limits
+from privox_dht import limits, units
 from privox_dht.atomic_file import replace_file, write_all
 from privox_dht.cli.streams import stop_signals_raise, to_stderr, to_stdout
 from privox_dht.errors import ConfigError, Refused
@@ -57,8 +57,26 @@ def _checked(text: str) -> str:
     if not text.strip():
         raise Refused("the text to speak is empty")
     if len(text) > limits.MAX_TEXT:
-        raise Refused(f"the text is longer than {limits.MAX_TEXT} characters", status=413)
+        raise Refused(
+            f"the text is longer than {limits.MAX_TEXT:,} characters: have it spoken in pieces",
+            status=413,
+        )
     return text
+
+
+def read_secret(path: Path) -> str:
+    """The one line in a file, such as a token.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"cannot read {path}: {exc}") from exc
+    if not secret or "\n" in secret:
+        raise ConfigError(f"{path} should hold one line, the token")
+    return secret
 
 
 def open_recording(name: str) -> BinaryIO:
@@ -201,4 +219,8 @@ def _check_size(size: int, name: str) -> None:
     if size == 0:
         raise Refused(f"{name} is empty: there is no recording in it")
     if size > limits.MAX_UPLOAD:
-        raise Refused(f"{name} is larger than {limits.MAX_UPLOAD} bytes", status=413)
+        raise Refused(
+            f"{name} is larger than {units.size(limits.MAX_UPLOAD)}, which is the most that a job"
+            " takes: compress it (ffmpeg -i RECORDING small.opus), or cut it into pieces",
+            status=413,
+        )

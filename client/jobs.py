@@ -17,6 +17,7 @@ from client.files import (
     check_writable,
     make_folder,
     open_recording,
+    read_secret,
     read_text,
     read_text_file,
     write,
@@ -27,6 +28,7 @@ from client.options import error_as_json
 from client.player import play, players_for
 from client.progress import Progress
 from client.targets import Target, targets_of
+from privox_dht import units
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.cli.streams import say, stop_signals_raise
 from privox_dht.errors import AllFailed, ConfigError, Refused, SomeFailed
@@ -50,8 +52,14 @@ def mesh_of(options: Options) -> Any:
         state=options["state_dir"] or state_folder("client"),
         timeout=options["join_timeout"],
         fallback=options.get("fallback", ""),
-        fallback_token=options.get("fallback_token", ""),
+        fallback_token=_token(options),
     )
+
+
+def _token(options: Options) -> str:
+    """The bearer token of the fallback server, from a file or the environment."""
+    file = options.get("fallback_token_file")
+    return read_secret(file) if file else options.get("fallback_token", "")
 
 
 def speak(options: Options) -> Job:
@@ -172,11 +180,14 @@ def _keep(
     Args:
         file: the recording's name, where there are several.
     """
+    if not done.value.text:
+        silent = f"no speech was heard in {units.duration(done.value.seconds)} of sound"
+        say(silent if file is None else f"{printable(file)}: {silent}")
     if target.output:
         form = "verbose_json" if target.format == "json" else target.format
         layout = CaptionLayout(options["line_width"], options["line_count"])
-        text = render(done.value, form, words=True, layout=layout).rstrip("\n") + "\n"
-        write(target.output, printable(text).encode())
+        text = render(done.value, form, words=True, layout=layout).rstrip("\n")
+        write(target.output, printable(f"{text}\n" if text else "").encode())
     told: dict[str, Any] = {} if file is None else {"file": file}
     if options["as_json"]:
         words = options["words"] or target.format == "json"

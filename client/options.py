@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from client.checks import OfService
 from client.formats import formats_of
 from privox_dht import limits
 from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
@@ -23,7 +25,15 @@ from privox_dht.errors import (
     Refused,
     SomeFailed,
 )
-from privox_dht.settings import ENVIRONMENT, LEVELS, chain, comma_list, config_option
+from privox_dht.settings import (
+    ENVIRONMENT,
+    LEVELS,
+    chain,
+    comma_list,
+    config_option,
+    neighbours_option,
+    not_a_flag,
+)
 from privox_dht.speech import ALIASES, SERVICES, STT, TTS
 
 EXIT_CODES = {
@@ -72,12 +82,11 @@ class FileNames(click.types.StringParamType):
     envvar_list_splitter = os.pathsep
 
 
+of_stt = partial(click.option, cls=OfService, service=STT)
+of_tts = partial(click.option, cls=OfService, service=TTS)
+
 common_options = chain(
-    click.option(
-        "--neighbours", "--neighbors", "neighbours", callback=comma_list, metavar="HOST:PORT,...",
-        help="Any nodes of the mesh, to join through; nobody else is asked then, but nodes met"
-        " through them before. Default: those known from the last time.",
-    ),
+    neighbours_option("those known from the last time."),
     click.option(
         "--network", default="privox", show_default=True, metavar="NAME",
         help="The name of the mesh; meshes of different names never mix.",
@@ -106,11 +115,11 @@ job_options = chain(
         "--service", type=click.Choice((*SERVICES, *ALIASES)), callback=_service,
         help="stt: speech to text (also: asr). tts: text to speech.",
     ),
-    click.option("--text", metavar="TEXT|-", help="tts: what to speak; - reads it from stdin."),
-    click.option("--text-file", metavar="FILE|-", help="tts: a file that holds the text."),
-    click.option(
+    of_tts("--text", metavar="TEXT|-", help="what to speak; - reads it from stdin."),
+    of_tts("--text-file", metavar="FILE|-", help="a file that holds the text."),
+    of_stt(
         "--file", multiple=True, type=FileNames(), metavar="AUDIO|-",
-        help="stt: the recording, in any common format; - reads it from stdin. Several: each gets"
+        help="the recording, in any common format; - reads it from stdin. Several: each gets"
         " a file of its own in the folder that --output names, or a line of --json.",
     ),
     click.option(
@@ -118,31 +127,31 @@ job_options = chain(
         help="tts: where the audio goes [speech.FORMAT; in a pipe without --json: -];"
         " stt: where the text goes [-].",
     ),
-    click.option(
+    of_tts(
         "--play", is_flag=True,
-        help="tts: play it, by a program such as aplay, paplay, pw-play, afplay, ffplay or sox.",
+        help="play it, by a program such as aplay, paplay, pw-play, afplay, ffplay or sox.",
     ),
     click.option(
         "--format", "format_", envvar=f"{ENVIRONMENT}_FORMAT", metavar="FORMAT",
         help=f"tts: {', '.join(formats_of(TTS))} [from --output's name, or wav];"
         f" stt: {', '.join(formats_of(STT))} [from --output's name, or text].",
     ),
-    click.option("--voice", default="", help="tts: a voice, as `list` shows them."),
+    of_tts("--voice", default="", help="a voice, as `list` shows them."),
     click.option("--language", default="", help="The language, such as en or de."),
     click.option("--model", default="", help="A model or an engine, as `list` shows them."),
-    click.option(
-        "--speed", default=1.0, type=click.FloatRange(0.25, 4.0), help="tts: how fast [1.0]."
+    of_tts(
+        "--speed", default=1.0, type=click.FloatRange(0.25, 4.0), help="how fast [1.0]."
     ),
-    click.option("--translate", is_flag=True, help="stt: into English."),
-    click.option(
+    of_stt("--translate", is_flag=True, help="into English."),
+    of_stt(
         "--line-width", default=LINE_WIDTH, show_default=True, type=click.IntRange(10, 1000),
-        help="stt, srt and vtt: characters of a line.",
+        help="characters of a line, in srt and vtt.",
     ),
-    click.option(
+    of_stt(
         "--line-count", default=LINE_COUNT, show_default=True, type=click.IntRange(1, 20),
-        help="stt, srt and vtt: lines of a caption.",
+        help="lines of a caption, in srt and vtt.",
     ),
-    click.option("--words", is_flag=True, help="stt, json: times of words too."),
+    of_stt("--words", is_flag=True, help="times of words too, in JSON."),
     click.option(
         "--backend", type=click.Choice(("cpu", "gpu", "any")), default="any", show_default=True,
         help="What the work must run on.",
@@ -167,6 +176,10 @@ job_options = chain(
         help="An OpenAI-style speech server to use when the mesh cannot.",
     ),
     click.option(
-        "--fallback-token", default="", metavar="TOKEN", help="Its bearer token, if it wants one."
+        "--fallback-token-file", metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file with its bearer token, if it wants one. (Or PRIVOX_FALLBACK_TOKEN in the"
+        " environment.)",
     ),
+    click.option("--fallback-token", default="", hidden=True, callback=not_a_flag),
 )  # fmt: skip

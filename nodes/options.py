@@ -11,7 +11,7 @@ from nodes.config import AUTO, NO, YES
 from privox_dht import limits
 from privox_dht.api.bounds import Bounds
 from privox_dht.relay import FarmTerms
-from privox_dht.settings import LEVELS, chain, comma_list, config_option
+from privox_dht.settings import LEVELS, chain, comma_list, config_option, neighbours_option
 
 state_option = click.option(
     "--state-dir",
@@ -30,16 +30,7 @@ place_options = chain(
     click.option(
         "--host", metavar="ADDRESS", help="Listen on this address only [all, IPv4 and IPv6]."
     ),
-    click.option(
-        "--neighbours",
-        "--neighbors",
-        "neighbours",
-        callback=comma_list,
-        metavar="HOST:PORT,...",
-        help="Any nodes of the mesh, to join through; nobody else is asked then, but nodes met"
-        " through them before. Default: those known from the last time; none at all makes this a"
-        " first node.",
-    ),
+    neighbours_option("those known from the last time; none at all makes this a first node."),
     click.option(
         "--network",
         default="privox",

@@ -15,6 +15,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from privox_dht.api.client import Endpoint
+from privox_dht.dht.addresses import is_loopback
 from privox_dht.errors import AllFailed, ConfigError, JobError, Refused
 from privox_dht.job import DONE, LOST, Attempt, Done
 
@@ -26,7 +27,7 @@ def endpoint_of(url: str, token: str) -> Endpoint:
     """The server at `url`.
 
     Raises:
-        ConfigError: that is no URL of a server.
+        ConfigError: that is no URL of a server, or the token could be read on the way.
     """
     try:
         parts = urlsplit(url)
@@ -35,7 +36,16 @@ def endpoint_of(url: str, token: str) -> Endpoint:
         good = False
     if not good:
         raise ConfigError(f"fallback {url!r} is not a URL such as http://host:8000")
+    if token and parts.scheme == "http" and not _is_here(str(parts.hostname)):
+        raise ConfigError(
+            f"fallback {url!r} would send the token for everybody on the way to read: use https"
+        )
     return Endpoint(url.rstrip("/"), None, token=token or None)
+
+
+def _is_here(host: str) -> bool:
+    """Whether nothing that is said to a host leaves this machine."""
+    return host == "localhost" or is_loopback(host)
 
 
 async def fall_back(

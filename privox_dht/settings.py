@@ -83,12 +83,28 @@ def _as_defaults(command: click.Command, table: Mapping[str, Any]) -> dict[str, 
     for name, value in table.items():
         option = by_flag.get(name.replace("-", "_"))
         if option is not None:
-            if isinstance(value, list) and not option.multiple:
-                value = ",".join(map(str, value))
-            elif option.multiple and not isinstance(value, list):
-                value = [value]
-            defaults[str(option.name)] = value
+            defaults[str(option.name)] = _as_flag(name, option, value)
     return defaults
+
+
+def _as_flag(name: str, option: click.Option, value: Any) -> Any:
+    """A value of a file as the option's flag would have it: neighbours = ["a:1", "b:2"] as
+    "a:1,b:2", and the table [job-limits] with text = 100 as "text=100"."""
+    is_many = option.callback is comma_list
+    if option.multiple and not isinstance(value, dict):
+        return value if isinstance(value, list) else [value]
+    if isinstance(value, dict) and is_many and "=" in str(option.metavar):
+        return ",".join(f"{key.replace('-', '_')}={number}" for key, number in value.items())
+    if isinstance(value, list) and is_many and not any(isinstance(v, dict | list) for v in value):
+        return ",".join(map(str, value))
+    if isinstance(value, dict | list):
+        what = "one value" if not is_many else "a list of texts"
+        given = "a table" if isinstance(value, dict) else "a list"
+        raise click.BadParameter(f"{name} takes {what}, and is {given}")
+    if isinstance(value, bool) != option.is_flag:
+        wanted = "true or false" if option.is_flag else "a value"
+        raise click.BadParameter(f"{name} takes {wanted}, and is {json.dumps(value, default=str)}")
+    return value
 
 
 def with_outer(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,6 +145,32 @@ def config_option(command: F) -> F:
         callback=load_config,
         help="A TOML file with any of these options, by their names: neighbours = [...].",
     )(command)
+
+
+def neighbours_option(default: str) -> Callable[[F], F]:
+    """`--neighbours`, in both spellings, as a flag and in the environment."""
+    return click.option(
+        "--neighbours",
+        "--neighbors",
+        "neighbours",
+        callback=comma_list,
+        envvar=[f"{ENVIRONMENT}_NEIGHBOURS", f"{ENVIRONMENT}_NEIGHBORS"],
+        metavar="HOST:PORT,...",
+        help="Any nodes of the mesh, to join through; nobody else is asked then, but nodes met"
+        f" through them before. Default: {default}",
+    )
+
+
+def not_a_flag(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Click callback of a secret: it may stand in the environment or in a file."""
+    if context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE:
+        flag = option.opts[0]
+        variable = f"{ENVIRONMENT}{flag.removeprefix('-').upper().replace('-', '_')}"
+        raise click.UsageError(
+            f"{flag} on the command line is seen by everybody on this machine: name a file that"
+            f" holds it ({flag}-file), or put it into the environment ({variable})"
+        )
+    return value
 
 
 def comma_list(context: click.Context, option: click.Parameter, value: Any) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from privox_dht import units
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.multipart import boundary_of
 from privox_dht.api.upload import not_a_form, too_large
@@ -28,7 +29,7 @@ def check_headers(request: web.BaseRequest, bounds: Bounds) -> None:
     size = len(request.raw_path) + sum(len(n) + len(v) + 4 for n, v in request.raw_headers)
     if size > bounds.headers:
         raise Refused(
-            f"the headers are larger than {bounds.headers} bytes",
+            f"the headers are larger than {units.size(bounds.headers)}",
             status=431,
             code="headers_too_large",
         )

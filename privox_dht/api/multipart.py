@@ -15,6 +15,7 @@ import re
 
 from privox_dht import limits
 from privox_dht.errors import Refused
+from privox_dht.units import size
 
 PREAMBLE, HEADERS, BODY, EPILOGUE = "preamble", "headers", "body", "epilogue"
 MAX_BOUNDARY = 70  # characters, as RFC 2046 has it
@@ -137,7 +138,7 @@ class Form:
             self._value += piece
             if len(self._value) > self._field:
                 raise Refused(
-                    f"the field {self._name!r} is longer than {self._field} bytes",
+                    f"the field {self._name!r} is longer than {size(self._field)}",
                     status=413,
                     code="field_too_long",
                     param=self._name,

@@ -22,6 +22,7 @@ from aiohttp import web
 from privox_dht.api.bounds import Bounds, Pace
 from privox_dht.api.multipart import Form, boundary_of
 from privox_dht.errors import Refused
+from privox_dht.units import size
 
 
 class Upload:
@@ -130,7 +131,7 @@ async def pieces(request: web.BaseRequest, bounds: Bounds, most: int) -> AsyncGe
 
 def too_large(most: int) -> Refused:
     """What is said of a body above its bound."""
-    return Refused(f"the body is larger than {most} bytes", status=413, code="too_large")
+    return Refused(f"the upload is larger than {size(most)}", status=413, code="too_large")
 
 
 def not_a_form() -> Refused:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from privox_dht import errors, limits
 from privox_dht.audio import riff
+from privox_dht.units import duration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +151,10 @@ class _Samples:
         self.count = end
 
     def _too_long(self) -> errors.Refused:
-        return _refused(f"the audio is longer than {self._max_seconds:.0f} s", status=413)
+        return _refused(
+            f"the audio is longer than {duration(self._max_seconds)}: cut it into pieces",
+            status=413,
+        )
 
 
 def _read_raw(source: BinaryIO, samples: _Samples) -> None:

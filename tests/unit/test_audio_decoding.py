@@ -126,7 +126,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "4 GHz": (lambda: audio.wav(noise(1), 2**32 // 2 - 1), 400, "claims .* Hz"),
     "64 channels": (many_channels, 400, "claims 64 channels; 1 to 8"),
     "a packet of ten megabytes": (one_packet, 400, "a packet of .* bytes, which is no sound"),
-    "three hours of silence": (lambda: silence(3), 413, "longer than 7200 s"),
+    "three hours of silence": (lambda: silence(3), 413, "longer than 2 hours"),
     "a list of other files (concat)": (
         lambda: b"ffconcat version 1.0\nfile /etc/passwd\n" * 10,
         400,
@@ -258,7 +258,7 @@ def test_samples_that_are_not_numbers_do_not_get_through() -> None:
 
 def test_seconds_are_counted_and_not_believed() -> None:
     """A streamed file says nothing of its length; the samples that come out are what counts."""
-    with pytest.raises(errors.Refused, match="longer than 4 s") as refused:
+    with pytest.raises(errors.Refused, match="longer than 4 seconds") as refused:
         audio.decode(encoded("flac"), RATE, max_seconds=4)
     assert refused.value.status == 413
     assert audio.decode(encoded("flac"), RATE, max_seconds=5).size == 5 * RATE
@@ -266,7 +266,7 @@ def test_seconds_are_counted_and_not_believed() -> None:
 
 def test_a_header_that_admits_to_be_too_long_is_refused_without_work() -> None:
     file = io.BytesIO(riff.header(RATE, 2**31 - 10_000) + noise(1))
-    with pytest.raises(errors.Refused, match="longer than 7200 s"):
+    with pytest.raises(errors.Refused, match="longer than 2 hours"):
         audio.decode(file, RATE)
     assert file.tell() < 40_000
 

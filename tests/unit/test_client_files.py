@@ -85,7 +85,7 @@ def test_a_text_can_stand_in_a_file(tmp_path, monkeypatch):
     with pytest.raises(Refused, match=r"cannot read .*none: No such file"):
         read_text_file(str(tmp_path / "none"))
     file.write_bytes(b"x" * (limits.MAX_TEXT + 1))
-    with pytest.raises(Refused, match="longer than 4096"):
+    with pytest.raises(Refused, match="longer than 4,096"):
         read_text_file(str(file))
 
 
@@ -94,7 +94,7 @@ def test_the_longest_text_in_the_widest_characters_fits(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Stdin(widest.encode()))
     assert read_text("-") == widest
     monkeypatch.setattr(sys, "stdin", Stdin(widest.encode() + b"x"))
-    with pytest.raises(Refused, match="longer than 4096"):
+    with pytest.raises(Refused, match="longer than 4,096"):
         read_text("-")
 
 

@@ -52,12 +52,42 @@ def test_an_owner_may_change_any_limit(told):
     assert told["config"].terms.producers == 7
 
 
+def test_a_file_may_give_limits_as_a_table(told, tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text("[job-limits]\ntext = 100\nupload-rate = 1\n[farm_limits]\nproducers = 7\n")
+    ran = node("--config", str(file))
+    assert ran.exit_code == 0, ran.output
+    config = told["config"]
+    assert (config.bounds.text, config.bounds.upload_rate) == (100, 1)
+    assert config.terms.producers == 7
+
+
+def test_neighbours_may_be_spelled_the_american_way_everywhere(told, tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text('neighbors = ["file:1"]\n')
+    env = {"PRIVOX_NEIGHBORS": "environment:1"}
+    for arguments, variables, host in (
+        (("--config", str(file)), {}, "file"),
+        (("--config", str(file)), env, "environment"),
+        (("--neighbors", "flag:1"), env, "flag"),
+    ):
+        assert node(*arguments, env=variables).exit_code == 0
+        assert told["config"].neighbours == ((host, 1),)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("neighbors_ = 1", "no option 'neighbors_'"),
         ("slots = ", "is not TOML"),
         ('slots = "many"', "'many' is not a valid integer"),
+        ("[neighbours]\na = 1", "neighbours takes a list of texts, and is a table"),
+        ("slots = [1]", "slots takes one value, and is a list"),
+        ("neighbours = [[1]]", "neighbours takes a list of texts, and is a list"),
+        ('farm = "yes"', 'farm takes true or false, and is "yes"'),
+        ("slots = true", "slots takes a value, and is true"),
+        ("[job-limits]\ncows = 1", "no limit 'cows'"),
+        ("[privox-node]\nslots = 1", "no option 'privox-node'"),
     ],
 )
 def test_a_spoilt_file_is_named_with_what_is_wrong(told, tmp_path, content, said):

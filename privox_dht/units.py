@@ -1,0 +1,23 @@
+"""Numbers as a person says them: 268435456 bytes are 256 MiB, 7200 seconds are 2 hours. Pure."""
+
+from __future__ import annotations
+
+SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+TIMES = ((3600, "hour"), (60, "minute"), (1, "second"))
+
+
+def size(number: int) -> str:
+    """A number of bytes: 1536 as "1.5 KiB"."""
+    for unit, name in SIZES:
+        if number >= unit:
+            return f"{number / unit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{number} bytes"
+
+
+def duration(seconds: float) -> str:
+    """A span of time in the largest unit of which it has a whole one: 5400 as "1.5 hours"."""
+    for unit, name in TIMES:
+        if seconds >= unit:
+            count = f"{seconds / unit:.1f}".removesuffix(".0")
+            return f"{count} {name}" + ("" if count == "1" else "s")
+    return f"{seconds:g} seconds"
