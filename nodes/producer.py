@@ -12,10 +12,11 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, BinaryIO, cast
 
 from nodes.admission import Admission
+from nodes.slot_queue import SlotQueue
 from privox_dht.api.names import choose
 from privox_dht.audio import decode
 from privox_dht.errors import Refused
@@ -25,6 +26,7 @@ from privox_dht.speech import (
     Ability,
     Engine,
     Listening,
+    Offer,
     Segment,
     Sound,
     Speaker,
@@ -48,6 +50,7 @@ class Producer:
     ) -> None:
         self._engines = list(engines)
         self.admission = Admission(slots, on_change)
+        self._slots = SlotQueue(self.admission)
         self._more_status = more_status
         self._since = time.time()
 
@@ -65,10 +68,10 @@ class Producer:
             **self._more_status(),
         }
 
-    def admit(self, service: str) -> AbstractContextManager[None]:
+    def admit(self, service: str, offer: Offer) -> AbstractAsyncContextManager[None]:
         if not any(ability.service == service for ability in self.abilities()):
             raise _not_served(service)
-        return self.admission.enter()
+        return self._slots.enter(offer)
 
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest

@@ -20,6 +20,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from privox_dht import limits
@@ -157,7 +158,9 @@ class Caller:
                 record = waiting.pop(0)
                 if record.peer_id in job.gone:  # another engine of one that was asked
                     continue
-                done = await self._ask(job, record, work, open_ways.get(record.peer_id))
+                done = await self._ask(
+                    job, record, work, open_ways.get(record.peer_id), queue=not waiting
+                )
                 if done is not None:
                     return done
             if verdict := job.verdict():
@@ -193,9 +196,10 @@ class Caller:
         return sorted(few, key=lambda record: record.peer_id not in open_ways) + rest
 
     async def _ask(
-        self, job: Job, record: Record, work: Work[T], open_ways: list[Way] | None
+        self, job: Job, record: Record, work: Work[T], open_ways: list[Way] | None, *, queue: bool
     ) -> Done[T] | None:
-        """One producer, by its routes in turn, until one of them reaches it."""
+        """One producer, by its routes in turn, until one of them reaches it; `queue` says that the
+        job may wait there for a slot, since nobody else is left to ask."""
         ways = open_ways or ([] if job.wish.via_farm else self._ways.direct(record))
         farms_asked = open_ways is not None
         if not ways:
@@ -207,7 +211,7 @@ class Caller:
             ways.remove(way)
             began = self._clock()
             try:
-                value = await work(endpoint, record)
+                value = await work(replace(endpoint, queue=queue), record)
             except JobError as exc:
                 attempt = Attempt(
                     record.peer_id, record.engine, route,

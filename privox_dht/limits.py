@@ -46,6 +46,12 @@ MAX_HEADERS = 16 * KIB  # bytes of request headers, all together
 MAX_JSON = 64 * KIB  # bytes of a JSON body; 4,096 characters are at most 24 KiB escaped
 MIN_UPLOAD_RATE = 2 * KIB  # bytes per second over a window; slower than a modem is an attack
 UPLOAD_WINDOW = 10.0  # seconds over which the upload rate is judged
+CONTENDED_UPLOAD_RATE = 32 * KIB  # bytes per second on average while others wait for a slot: 16 kHz
+# 16-bit sound as it is spoken; slower ones come back when there is room
+CONTENDED_UPLOAD_GRACE = 1.0  # seconds an upload has before its rate is judged by others' waiting
+QUEUE_WAIT = 1.5  # seconds a job may wait for a slot before it is told 503: less than OFFER_TIMEOUT
+QUEUE_PLACES = 32  # jobs in that queue; each may have brought OFFER_ABOVE bytes already
+QUEUE_PLACES_PER_NETWORK = 4  # of those from one network, of the widest kind that is counted
 OFFER_ABOVE = 64 * KIB  # bytes; larger bodies ask first, with `Expect: 100-continue`
 SPOOL_IN_MEMORY = 1 * MIB  # bytes of an upload held in memory before it goes to a temporary file
 MAX_SPEECH_SECONDS = 1800.0  # seconds of audio one text may become, against voices run wild

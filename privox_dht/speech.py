@@ -11,10 +11,13 @@ iterates) stops the work behind it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from privox_dht.errors import JobError
+from privox_dht.quotas import Prefixes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,6 +154,17 @@ class Speaker(Engine, Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
+class Offer:
+    """A job that asks for room, as far as that matters for who gets it."""
+
+    prefixes: Prefixes = ()  # the networks its client counts for, see `quotas`
+    wait: float = 0.0  # seconds it may wait in a queue
+    uploading: bool = False  # its body has not ended
+    received: int = 0  # bytes of its body so far
+    end_upload: Callable[[JobError], None] = lambda error: None  # end it with this error
+
+
 class Provider(Protocol):
     """What the speech API serves from."""
 
@@ -160,11 +174,11 @@ class Provider(Protocol):
     def status(self) -> Mapping[str, Any]:
         """What `GET /v1/status` says: JSON-able, without words, audio or client addresses."""
 
-    def admit(self, service: str) -> AbstractContextManager[None]:
+    def admit(self, service: str, offer: Offer) -> AbstractAsyncContextManager[None]:
         """Room for one job, held while the context is open.
 
         Raises:
-            Busy: there is none now.
+            Busy: there is none now, nor was there within `offer.wait`.
             Refused: the service is not offered here (404).
         """
 

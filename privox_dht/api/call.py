@@ -180,6 +180,8 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
     headers = {}
     if call.endpoint.token:
         headers["Authorization"] = f"Bearer {call.endpoint.token}"
+    if not call.endpoint.queue:
+        headers["Prefer"] = "wait=0"  # RFC 7240: another producer may be idle
     if body is not None:
         headers["Content-Type"] = body.content_type
         headers["Content-Length"] = str(body.size)

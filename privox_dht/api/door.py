@@ -8,15 +8,20 @@ server -> 100-continue, when the client asked and has its slot; and if it accept
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from aiohttp import web
 
-from privox_dht import units
+from privox_dht import limits, units
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.multipart import boundary_of
 from privox_dht.api.upload import not_a_form, too_large
 from privox_dht.errors import Refused
-from privox_dht.speech import STT
+from privox_dht.quotas import Prefixes
+from privox_dht.speech import STT, Offer
 
+_PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,4})(?:$|[,;\s])")  # RFC 7240, 4.3
 GO_AHEAD = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -56,6 +61,16 @@ def check_body(request: web.BaseRequest, service: str, bounds: Bounds) -> None:
     kind = content_type.partition(";")[0].strip().lower()
     if service != STT and kind != "application/json" and not kind.endswith("+json"):
         raise Refused("the body is not application/json", status=415, code="not_json")
+
+
+def offer_of(request: web.BaseRequest, prefixes_of: Callable[[str], Prefixes]) -> Offer:
+    """What admission asks about a request."""
+    peer = request.transport and request.transport.get_extra_info("peername")
+    prefixes = prefixes_of(str(peer[0])) if peer else ()
+    wait = limits.QUEUE_WAIT
+    if said := _PREFER_WAIT.search(request.headers.get("Prefer", "")):
+        wait = min(wait, int(said[1]))
+    return Offer(prefixes, wait, uploading=True)
 
 
 async def go_ahead(request: web.BaseRequest) -> None:

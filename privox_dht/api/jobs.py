@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from privox_dht.errors import JobError
+from privox_dht.speech import Offer
 
 log = logging.getLogger("privox.jobs")
 
@@ -32,6 +33,7 @@ class Job:
 
     number: int
     service: str
+    offer: Offer = field(default_factory=Offer, repr=False)
     outcome: str = ""  # "" while it runs, then one of OUTCOMES
     seconds: float = 0.0  # of wall time, set when it ended
 
@@ -65,10 +67,10 @@ class Jobs:
     _last: int = 0
 
     @contextmanager
-    def job(self, service: str) -> Iterator[Job]:
+    def job(self, service: str, offer: Offer) -> Iterator[Job]:
         """A job from the moment its slot was granted."""
         self._last += 1
-        job, begun = Job(self._last, service), time.monotonic()
+        job, begun = Job(self._last, service, offer), time.monotonic()
         self.running += 1
         self._tell(job)
         try:

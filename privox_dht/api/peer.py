@@ -35,6 +35,9 @@ class Endpoint:
     key: bytes | None  # pinned 32-byte Ed25519 key; None only for plain servers elsewhere
     proxy: str | None = None  # "http://farm:1776"
     token: str | None = field(default=None, repr=False)  # bearer, for servers that want one
+    queue: bool = (
+        True  # a job may wait there a moment for a slot, instead of being told 503 at once
+    )
 
     def __post_init__(self) -> None:
         if self.key is not None and not self.base.startswith("https://"):

@@ -8,8 +8,9 @@
 One request for a job goes like this, and each step can end it:
 
     what the headers say    415, 413, 431 ...      nothing was read yet
-    a slot                  503 + Retry-After      nothing was uploaded yet; the slot is held from
-                                                   here to the last byte of the answer
+    a slot                  503 + Retry-After      nothing was uploaded yet; it may wait in a short
+                                                   queue (`Prefer: wait=0` says no); the slot is
+                                                   held from here to the last byte of the answer
     100-continue            when the client asked
     the body                400, 408, 413          within bounds of size and pace
     what it asks            400, 404               naming what there is
@@ -24,7 +25,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
@@ -174,14 +175,15 @@ class SpeechServer:
         raise door.no_such_page(request.method, request.path, known)
 
     async def _job(self, request: web.BaseRequest, service: str, work: Work) -> web.StreamResponse:
-        with ExitStack() as held:
+        async with AsyncExitStack() as held:
             try:
                 door.check_body(request, service, self._bounds)
-                held.enter_context(self._provider.admit(service))
+                offer = door.offer_of(request, self._prefixes_of)
+                await held.enter_async_context(self._provider.admit(service, offer))
             except JobError as exc:
                 self.jobs.turned_away += isinstance(exc, Busy)
                 return await door.decline(request, reply_error(exc))
-            job = held.enter_context(self.jobs.job(service))
+            job = held.enter_context(self.jobs.job(service, offer))
             held.enter_context(working_on(request))
             await door.go_ahead(request)
             return await work(request, job)

@@ -14,14 +14,15 @@ import asyncio
 import io
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import BinaryIO, cast
 
 from aiohttp import web
 
 from privox_dht.api.bounds import Bounds, Pace
 from privox_dht.api.multipart import Form, boundary_of
-from privox_dht.errors import Refused
+from privox_dht.errors import JobError, Refused
+from privox_dht.speech import Offer
 from privox_dht.units import size
 
 
@@ -74,9 +75,10 @@ class Upload:
 
 
 async def read_form(
-    request: web.BaseRequest, bounds: Bounds, upload: Upload
+    request: web.BaseRequest, bounds: Bounds, upload: Upload, offer: Offer
 ) -> list[tuple[str, str]]:
     """Read the form to its end; its file goes to `upload`, its text fields are returned.
+    `offer` hears how far it is.
 
     Raises:
         Refused: 400, 408 or 413, saying what is wrong.
@@ -85,7 +87,7 @@ async def read_form(
     if boundary is None:
         raise not_a_form()
     form = Form(boundary, fields=bounds.fields, field=bounds.field)
-    async with aclosing(pieces(request, bounds, bounds.upload)) as body:
+    async with aclosing(pieces(request, bounds, bounds.upload, offer)) as body:
         async for piece in body:
             for part in form.feed(piece):
                 await upload.write(part)
@@ -97,36 +99,51 @@ async def read_form(
     return fields
 
 
-async def read_json(request: web.BaseRequest, bounds: Bounds) -> bytes:
+async def read_json(request: web.BaseRequest, bounds: Bounds, offer: Offer | None = None) -> bytes:
     """Read a small body to its end.
 
     Raises:
         Refused: 400, 408 or 413, saying what is wrong.
     """
     body = bytearray()
-    async with aclosing(pieces(request, bounds, bounds.json)) as all_pieces:
+    async with aclosing(pieces(request, bounds, bounds.json, offer or Offer())) as all_pieces:
         async for piece in all_pieces:
             body += piece
     return bytes(body)
 
 
-async def pieces(request: web.BaseRequest, bounds: Bounds, most: int) -> AsyncGenerator[bytes]:
+async def pieces(
+    request: web.BaseRequest, bounds: Bounds, most: int, offer: Offer
+) -> AsyncGenerator[bytes]:
     """The body as it comes: at most `most` bytes, and not too slowly."""
     loop = asyncio.get_running_loop()
-    pace, total = Pace(bounds, loop.time()), 0
+    pace = Pace(bounds, loop.time())
+    ended: list[JobError] = []  # by those who want the slot
     while not request.content.at_eof():
         try:
-            async with asyncio.timeout_at(pace.due):
+            async with asyncio.timeout_at(pace.due) as deadline:
+                offer.end_upload = lambda error: _end(error, ended, deadline)
                 piece = await request.content.readany()
         except TimeoutError as exc:
+            if ended:
+                raise ended[0] from None
             raise Refused("the upload is too slow", status=408, code="too_slow") from exc
         except web.RequestPayloadError as exc:
             raise Refused("the body is not well-formed HTTP", code="broken_body") from exc
-        total += len(piece)
-        if total > most:
+        offer.received += len(piece)
+        if offer.received > most:
             raise too_large(most)
         pace.took(len(piece), loop.time())
         yield piece
+        if ended:
+            raise ended[0]
+    offer.uploading = False
+
+
+def _end(error: JobError, ended: list[JobError], deadline: asyncio.Timeout) -> None:
+    ended.append(error)
+    with suppress(RuntimeError):  # nothing is being waited for just now
+        deadline.reschedule(0)
 
 
 def too_large(most: int) -> Refused:

@@ -28,7 +28,16 @@ from privox_dht.api.sound import SoundFile, file_format
 from privox_dht.api.steady import steady
 from privox_dht.api.upload import Upload, read_form, read_json
 from privox_dht.errors import JobError
-from privox_dht.speech import STT, TTS, Ability, Listening, Provider, Segment, TranscriptionRequest
+from privox_dht.speech import (
+    STT,
+    TTS,
+    Ability,
+    Listening,
+    Offer,
+    Provider,
+    Segment,
+    TranscriptionRequest,
+)
 
 ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 
@@ -50,7 +59,9 @@ class Desk:
 
     async def speak(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
         """`POST /v1/audio/speech`."""
-        wanted = asked.speech(await read_json(request, self._bounds), text=self._bounds.text)
+        wanted = asked.speech(
+            await read_json(request, self._bounds, job.offer), text=self._bounds.text
+        )
         able = self._provider.abilities()
         r = resolve(wanted.request, able)
         abilities = choose(able, TTS, model=r.model, voice=r.voice, language=r.language)
@@ -70,8 +81,10 @@ class Desk:
             stream = Stream(request, self._bounds.answer_stall)
             if door.wants_beats(request):
                 await stream.open(events.CONTENT_TYPE, {})
-                return await self._tell(stream, job, self._all_of_it(request, upload, translate))
-            wanted = await self._question(request, upload, translate)
+                return await self._tell(
+                    stream, job, self._all_of_it(request, upload, job.offer, translate)
+                )
+            wanted = await self._question(request, upload, job.offer, translate)
             heard = self._provider.transcribe(await upload.finished(), wanted.request)
             headers = _who(self._able(wanted.request), "")
             if wanted.stream:
@@ -80,10 +93,10 @@ class Desk:
             return await _whole(heard, wanted, headers)
 
     async def _question(
-        self, request: web.BaseRequest, upload: Upload, translate: bool
+        self, request: web.BaseRequest, upload: Upload, offer: Offer, translate: bool
     ) -> asked.WantedText:
         """Read the upload to its end; what is asked about it, if somebody here can answer."""
-        fields = await read_form(request, self._bounds, upload)
+        fields = await read_form(request, self._bounds, upload, offer)
         wanted = asked.transcription(fields, translate=translate)
         wanted = replace(wanted, request=resolve(wanted.request, self._provider.abilities()))
         self._able(wanted.request)
@@ -96,11 +109,11 @@ class Desk:
         )  # fmt: skip
 
     async def _all_of_it(
-        self, request: web.BaseRequest, upload: Upload, translate: bool
+        self, request: web.BaseRequest, upload: Upload, offer: Offer, translate: bool
     ) -> AsyncGenerator[bytes]:
         """The upload and the answer to it as one stream: nothing is said during the upload, and so
         a beat goes out every now and then; what is wrong with it is said as an event too."""
-        wanted = await self._question(request, upload, translate)
+        wanted = await self._question(request, upload, offer, translate)
         heard = self._provider.transcribe(await upload.finished(), wanted.request)
         async with aclosing(_text_events(heard)) as told:
             async for piece in told:

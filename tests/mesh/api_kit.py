@@ -17,11 +17,10 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Callable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -31,6 +30,7 @@ from privox_dht.speech import (
     TTS,
     Ability,
     Listening,
+    Offer,
     Segment,
     Sound,
     SpeechRequest,
@@ -64,8 +64,8 @@ class Counting:
     def status(self) -> Mapping[str, Any]:
         return {"slots": self.slots, "idle": self.slots - self.held}
 
-    @contextmanager
-    def admit(self, service: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def admit(self, service: str, offer: Offer) -> AsyncIterator[None]:
         if self.held >= self.slots:
             raise Busy(retry_after=2.0)
         self.held += 1

@@ -18,6 +18,7 @@ from nodes.standing import Standing
 from privox_dht import Mesh
 from privox_dht.errors import ConfigError
 from privox_dht.records import FARM, Relayed
+from privox_dht.speech import Offer
 
 HOST = "127.0.0.1"
 
@@ -122,7 +123,7 @@ async def test_busy_and_idle_again_reach_the_mesh_at_once(tmp_path, monkeypatch)
     monkeypatch.setattr("privox_dht.limits.ANNOUNCE_AT_MOST_EVERY", 0.05)
     async with running(tmp_path, "stt/cpu/echo") as node:
         await until(lambda: node.announcer.holders)
-        with node.producer.admit("stt"):
+        async with node.producer.admit("stt", Offer()):
             await until(lambda: _idle(node) == 0)
         await until(lambda: _idle(node) == 1)
 

@@ -23,6 +23,7 @@ from privox_dht.errors import (
     Refused,
     WrongKey,
 )
+from privox_dht.speech import Offer
 
 
 def over_http(exc: BaseException) -> JobError:
@@ -119,10 +120,10 @@ def test_a_job_is_told_of_at_its_beginning_and_its_end(caplog: pytest.LogCapture
     told: list[str] = []
     jobs = Jobs(watcher=lambda job: told.append(job.outcome))
     with caplog.at_level(logging.INFO, "privox.jobs"):
-        with jobs.job("stt"):
+        with jobs.job("stt", Offer()):
             assert jobs.running == 1
             assert caplog.messages == ["job 1 stt begun"]
-        with pytest.raises(Failed), jobs.job("tts"):
+        with pytest.raises(Failed), jobs.job("tts", Offer()):
             raise Failed("broke")
     assert told == ["", DONE, "", FAILED]
     assert [message.rsplit(" in ")[0] for message in caplog.messages] == [
@@ -136,7 +137,7 @@ def test_a_job_is_told_of_at_its_beginning_and_its_end(caplog: pytest.LogCapture
 
 def test_an_outcome_that_is_known_stays() -> None:
     jobs = Jobs()
-    with pytest.raises(ConnectionResetError), jobs.job("stt") as job:
+    with pytest.raises(ConnectionResetError), jobs.job("stt", Offer()) as job:
         job.ended(None)
         raise ConnectionResetError
     assert job.outcome == DONE

@@ -1,0 +1,72 @@
+"""Waiting for a slot: the shell around `admission`, which decides.
+
+async with slots.enter(offer):     a slot, perhaps after a wait of `offer.wait` seconds
+    ...                            held until the context is left
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from nodes.admission import Admission, Ticket
+from privox_dht.errors import Busy
+from privox_dht.speech import Offer
+
+LOOK_AGAIN = 0.25  # seconds between two looks at uploads that are in the way of those who wait
+
+
+class SlotQueue:
+    """Gives out the slots of an `Admission`."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._waiting: dict[Ticket, asyncio.Future[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<SlotQueue {self._admission!r}>"
+
+    @asynccontextmanager
+    async def enter(self, offer: Offer) -> AsyncGenerator[None]:
+        """A slot for `offer`, held while the context is open.
+
+        Raises:
+            Busy: none was free in time.
+        """
+        loop = asyncio.get_running_loop()
+        ticket = self._admission.enter(offer, loop.time())
+        try:
+            if not ticket.running:
+                await self._wait(ticket)
+            yield
+        finally:
+            following = self._admission.leave(ticket, loop.time())
+            turn = self._waiting.get(following) if following else None
+            if turn is not None and not turn.done():
+                turn.set_result(None)
+
+    async def _wait(self, ticket: Ticket) -> None:
+        """Return when it is the ticket's turn."""
+        loop = asyncio.get_running_loop()
+        turn = self._waiting[ticket] = loop.create_future()
+        ends = loop.time() + ticket.offer.wait
+        try:
+            while not ticket.running:
+                left = ends - loop.time()
+                if left <= 0:
+                    raise self._admission.busy()
+                self._end_what_is_in_the_way()
+                await asyncio.wait([turn], timeout=min(left, LOOK_AGAIN))
+        finally:
+            del self._waiting[ticket]
+
+    def _end_what_is_in_the_way(self) -> None:
+        ticket = self._admission.in_the_way(asyncio.get_running_loop().time())
+        if ticket is not None:
+            ticket.offer.end_upload(
+                Busy("others wait, and this upload is slow or one of many; send it again")
+            )
+
+
+__all__ = ["SlotQueue"]

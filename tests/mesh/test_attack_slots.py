@@ -1,0 +1,151 @@
+"""Attacks on the slots of a producer: does an honest client elsewhere still get its jobs done?
+
+A producer with real slots and a real server; each address of the loopback network plays a household
+of its own, which `homes` says. Each attack comes from one address, the honest client from another.
+What was measured is printed; docs/weaknesses.md has the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from api_kit import Raw, clip, field, form, head
+
+from nodes.engines.echo import EchoTranscriber
+from nodes.producer import Producer
+from privox_dht.api.server import SpeechServer
+from privox_dht.quotas import Prefixes
+
+ATTACKER, HONEST = "127.0.0.66", "127.0.0.7"
+PATH = "/v1/audio/transcriptions"
+BODY = form(field("model", "echo"), field("file", clip(0.5), "a.wav"))
+ROUNDS = 10  # honest jobs
+WITHIN = 20.0  # seconds for all of them; without an attack they take less than one
+BUSY_FOR = 0.1  # seconds of work for one job
+
+
+def homes(host: str) -> Prefixes:
+    """Every loopback address is a household."""
+    return (f"{host}/32", f"{host}.0/24")
+
+
+@asynccontextmanager
+async def producer(slots: int) -> AsyncIterator[SpeechServer]:
+    engine = EchoTranscriber(model=str(BUSY_FOR))
+    await engine.start()
+    server = SpeechServer(Producer([engine], slots), host="127.0.0.1", tls=None, prefixes_of=homes)
+    async with server:
+        yield server
+    await engine.close()
+
+
+async def connect(port: int, host: str) -> Raw:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
+    return Raw(reader, writer)
+
+
+async def one_job(port: int, host: str) -> int:
+    """The status that one request gets."""
+    raw = await connect(port, host)
+    try:
+        await raw.send(head(PATH, len(BODY), Connection="close") + BODY)
+        return (await raw.answer(10)).status
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return 0
+    finally:
+        raw.writer.close()
+
+
+async def slow_upload(port: int) -> None:
+    """2.4 KiB a second: just above the rate that is taken when nobody waits."""
+    raw = await connect(port, ATTACKER)
+    try:
+        await raw.send(head(PATH, 10_000_000) + field("file", b"R" * 2000, "a.wav")[:-2])
+        while not raw.reader.at_eof():
+            await raw.send(b"x" * 246)
+            await asyncio.sleep(0.1)  # the pace of the attack
+            if raw.writer.is_closing() or raw.reader._buffer:  # type: ignore[attr-defined]
+                return
+    finally:
+        raw.writer.close()
+
+
+async def polite_job(port: int) -> None:
+    """A job like any other, again and again."""
+    if await one_job(port, ATTACKER) != 200:
+        await asyncio.sleep(0.02)  # the pace of the attack
+
+
+async def cancelled_job(port: int) -> None:
+    """Take a slot and hang up."""
+    raw = await connect(port, ATTACKER)
+    try:
+        await raw.send(head(PATH, len(BODY), Expect="100-continue"))
+        await asyncio.wait_for(raw.reader.readline(), 5)
+        await raw.send(BODY)
+        await asyncio.sleep(0.02)  # the pace of the attack
+    except (ConnectionError, TimeoutError):
+        pass
+    finally:
+        raw.writer.transport.abort()
+
+
+Attack = Callable[[int], Coroutine[Any, Any, None]]
+
+
+async def again_and_again(attack: Attack, port: int) -> None:
+    while True:
+        try:
+            await attack(port)
+        except OSError:
+            await asyncio.sleep(0.05)  # refused: it comes back
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize(
+    ("attack", "connections"), [(slow_upload, 8), (polite_job, 16), (cancelled_job, 16)]
+)
+async def test_one_household_cannot_keep_the_slots_from_others(
+    attack: Attack, connections: int, slots: int
+) -> None:
+    async with producer(slots) as server:
+        quiet = await timed_jobs(server.port, 5)
+        storm = [
+            asyncio.create_task(again_and_again(attack, server.port)) for _ in range(connections)
+        ]
+        try:
+            await asyncio.sleep(0.5)  # the attack is under way
+            during = await timed_jobs(server.port, ROUNDS)
+        finally:
+            for task in storm:
+                task.cancel()
+            await asyncio.gather(*storm, return_exceptions=True)
+    usual, slowest = statistics.median(quiet), max(during, default=0.0)
+    print(
+        f"{attack.__name__}, {slots} slots: {len(during)} of {ROUNDS} jobs, "
+        f"{usual:.2f} s quiet, {slowest:.2f} s at most"
+    )
+    assert len(during) >= 0.9 * ROUNDS
+    in_time = [seconds for seconds in during if seconds <= 2 * usual + 2]
+    assert len(in_time) >= 0.9 * ROUNDS
+
+
+async def timed_jobs(port: int, count: int) -> list[float]:
+    """Seconds of each of `count` jobs that were done, as a client does them: again when busy."""
+    took: list[float] = []
+    ends = time.monotonic() + WITHIN
+    for _ in range(count):
+        began = time.monotonic()
+        while time.monotonic() < ends:
+            status = await one_job(port, HONEST)
+            if status == 200:
+                took.append(time.monotonic() - began)
+                break
+            await asyncio.sleep(1.0)  # what the 503 asks for
+    return took
