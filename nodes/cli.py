@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from nodes import health as health_check
 from nodes.config import NodeConfig, advertised_address, changed, listening_address
 from nodes.doctor import Doctor, Verdict
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
-from nodes.services import parse_services
+from nodes.services import SECRET, parse_services
 from privox_dht import __version__, limits
 from privox_dht.api.bounds import Bounds
 from privox_dht.cli.streams import mute_stdout, to_stdout
@@ -40,6 +42,7 @@ from privox_dht.settings import (
 )
 
 T = TypeVar("T")
+log = logging.getLogger("privox.node")
 EPILOG = (
     "Exit codes: 0 stopped, 1 nothing can be served, "
     "2 usage, or a port or folder that cannot be used."
@@ -69,7 +72,18 @@ def main(context: click.Context, /, **options: Any) -> None:
         context.obj = options
         return
     set_up_logging(options["log_level"], options["json_logs"])
+    if context.get_parameter_source("services") is ParameterSource.COMMANDLINE:
+        _warn_of_secrets(options["services"])
     _run(lambda: serve(config_from(options)))
+
+
+def _warn_of_secrets(services: Iterable[str]) -> None:
+    """A server's key on the command line is there for all to see."""
+    if any(SECRET.search(service) for service in services):
+        log.warning(
+            "the key in --services is seen by everybody on this machine: give it in the"
+            " environment (%s_SERVICES) or in a --config file", ENVIRONMENT,
+        )  # fmt: skip
 
 
 @main.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})

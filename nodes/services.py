@@ -9,12 +9,14 @@ tts/cpu/192.0.2.7:8899             one that speaks SOVA's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from privox_dht.errors import ConfigError
 from privox_dht.speech import ALIASES, BACKENDS, SERVICES
 
+SECRET = re.compile(r"(https?://)[^/@]+@")  # the key in the address of a server
 FORM = "service/backend[/engine[:model]], such as stt/cpu or tts/gpu/piper:en_US-lessac-medium"
 
 
@@ -27,7 +29,14 @@ class ServiceSpec:
     what: str = ""  # an engine, "engine:model", or the address of a server; "": the best there is
 
     def __str__(self) -> str:
-        return "/".join(filter(None, (self.service, self.backend, self.what)))
+        return "/".join(
+            filter(None, (self.service, self.backend, SECRET.sub(r"\1***@", self.what)))
+        )
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether the key of a server elsewhere is in it."""
+        return bool(SECRET.match(self.what))
 
 
 def parse_service(text: str) -> ServiceSpec:

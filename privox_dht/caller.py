@@ -35,9 +35,9 @@ from privox_dht.errors import (
     NoProducer,
     Refused,
 )
-from privox_dht.job import BUSY, DONE, LOST, Attempt, Done, Job
+from privox_dht.job import BUSY, CANCELLED, DONE, LOST, Attempt, Done, Job
 from privox_dht.manners import Manners
-from privox_dht.pick import Wish, rank, why_nobody
+from privox_dht.pick import ANY, Wish, rank, why_nobody
 from privox_dht.records import Record, newest
 from privox_dht.search import Directory, search
 from privox_dht.ways import Way, Ways, ended, first_true
@@ -122,7 +122,7 @@ class Caller:
             found = newest([*found, *self._proven()])
             order = rank(found, job.wish, self.manners, self._clock(), self._rng) or order
             if not order:
-                raise NoProducer(why_nobody(found, job.wish))
+                raise NoProducer(await self._why_nobody(found, job.wish))
             look_again = self._clock() + LOOK_AGAIN
             while self._left(job, order) and self._clock() < look_again:
                 done = await self._round(job, order, work)
@@ -134,6 +134,12 @@ class Caller:
                 if want == limits.LIST_WANT:
                     raise job.end()
                 want = limits.LIST_WANT  # there may be more than a look-up usually asks for
+
+    async def _why_nobody(self, found: list[Record], wish: Wish) -> str:
+        """What there is, the other backend included, when nothing that was found fits."""
+        if wish.backend != ANY:
+            found = found + await search(self._directory, replace(wish, backend=ANY))
+        return why_nobody(newest(found), wish)
 
     def _proven(self) -> list[Record]:
         """Records of those who did a job for us, while they hold: a look-up returns a sample, and
@@ -212,6 +218,12 @@ class Caller:
             began = self._clock()
             try:
                 value = await work(replace(endpoint, queue=queue), record)
+            except asyncio.CancelledError:
+                seconds = self._clock() - began
+                why = f"it had worked on it for {seconds:.1f} s"
+                who = (record.peer_id, record.engine, route)
+                self._note(job, Attempt(*who, CANCELLED, why, seconds))
+                raise
             except JobError as exc:
                 attempt = Attempt(
                     record.peer_id, record.engine, route,

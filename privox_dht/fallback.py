@@ -15,7 +15,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from privox_dht.api.client import Endpoint
-from privox_dht.dht.addresses import is_loopback
+from privox_dht.dht.addresses import is_here
 from privox_dht.errors import AllFailed, ConfigError, JobError, Refused
 from privox_dht.job import DONE, LOST, Attempt, Done
 
@@ -36,16 +36,12 @@ def endpoint_of(url: str, token: str) -> Endpoint:
         good = False
     if not good:
         raise ConfigError(f"fallback {url!r} is not a URL such as http://host:8000")
-    if token and parts.scheme == "http" and not _is_here(str(parts.hostname)):
+    if token and parts.scheme == "http" and not is_here(str(parts.hostname)):
         raise ConfigError(
             f"fallback {url!r} would send the token for everybody on the way to read: use https"
         )
-    return Endpoint(url.rstrip("/"), None, token=token or None)
-
-
-def _is_here(host: str) -> bool:
-    """Whether nothing that is said to a host leaves this machine."""
-    return host == "localhost" or is_loopback(host)
+    base = url.rstrip("/").removesuffix("/v1")  # people give it with and without
+    return Endpoint(base, None, token=token or None)
 
 
 async def fall_back(

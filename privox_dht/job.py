@@ -17,7 +17,7 @@ from privox_dht.pick import Wish
 from privox_dht.records import Record
 
 T = TypeVar("T")
-BUSY, DONE, LOST = "busy", "done", "lost"
+BUSY, DONE, LOST, CANCELLED = "busy", "done", "lost", "cancelled"
 TOLD = 8  # attempts that an error's sentence tells; its `.attempts` has all
 
 
@@ -28,7 +28,7 @@ class Attempt:
     peer_id: str
     engine: str
     route: str  # "direct host:port" or "relayed by host:port"
-    outcome: str  # done, busy, refused, failed, lost
+    outcome: str  # done, busy, refused, failed, lost, cancelled
     why: str
     seconds: float
 
@@ -96,8 +96,11 @@ class Job:
 
     def late(self, timeout: float) -> JobError:
         """The error that ends this job at its deadline."""
-        story = self.story() or "nobody had failed yet"
-        return AllFailed(f"not done within {timeout:g} s; {story}", self.attempts)
+        busy = len({attempt.peer_id for attempt in self.attempts if attempt.outcome == BUSY})
+        waited = (
+            f"all {busy} producers that were asked were busy" if busy else "no producer was found"
+        )
+        return AllFailed(f"not done within {timeout:g} s: {self.story() or waited}", self.attempts)
 
     def story(self) -> str:
         """What was tried, for a person."""

@@ -15,7 +15,7 @@ who did a job for us before come first: strangers may have invented the others.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from privox_dht import languages, openai_names
@@ -117,11 +117,28 @@ def why_nobody(records: Iterable[Record], wish: Wish) -> str:
         return f"nobody on the mesh offers {wish.service} just now"
     open_to_all = replace(wish, only=(), avoid=())
     if any(fits(record, open_to_all) for record in there):
-        left = "`only`" if wish.only else "`avoid`"
+        left = "--only" if wish.only else "--avoid"
         who = ", ".join(sorted({r.peer_id for r in there if fits(r, open_to_all)})[:6])
         return f"{left} leaves nobody who offers {wish}; there is: {who}"
-    offers = sorted({_offer(r) for r in there})
-    return f"nobody offers {wish}; there is: {'; '.join(offers[:6])}"
+    for flag, without in _relaxed(open_to_all):
+        if offers := {_offer(record) for record in there if fits(record, without)}:
+            return f"nobody offers {wish}; without {flag} there is: {'; '.join(sorted(offers)[:6])}"
+    offers = {_offer(record) for record in there}
+    return f"nobody offers {wish}; there is: {'; '.join(sorted(offers)[:6])}"
+
+
+def _relaxed(wish: Wish) -> Iterator[tuple[str, Wish]]:
+    """The wish with one demand less, and the flag of `privox-client` that makes it."""
+    if wish.backend != ANY:
+        yield f"--backend {wish.backend}", replace(wish, backend=ANY)
+    if wish.model:
+        yield f"--model {wish.model}", replace(wish, model="")
+    if wish.voice:
+        yield f"--voice {wish.voice}", replace(wish, voice="")
+    if wish.language:
+        yield f"--language {wish.language}", replace(wish, language="")
+    if wish.translate:
+        yield "--translate", replace(wish, translate=False)
 
 
 def _offer(record: Record) -> str:

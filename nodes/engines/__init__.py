@@ -23,6 +23,10 @@ from privox_dht import errors, speech
 GROUPS = {speech.STT: "privox_dht.transcribers", speech.TTS: "privox_dht.speakers"}
 NEVER_CHOSEN = 1000  # engines of this rank and above work only where they are named
 EMBEDDED = "pip install 'privox-dht[embedded]'"
+ON_A_GPU = {
+    speech.STT: "lend stt/cpu; for a GPU: its driver, CUDA 12 and 'privox-dht[whisper]'",
+    speech.TTS: "lend tts/cpu; for a GPU: its driver, onnxruntime-gpu and 'privox-dht[piper]'",
+}
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):[0-9]{1,5}")  # host:port
 
 
@@ -125,10 +129,10 @@ def _able(service: str, backend: str) -> list[EngineClass]:
             engine_class.check(backend)
             able.append(engine_class)
         except errors.EngineUnavailable as exc:
-            whys.append(f"{name}: {exc.why}")
+            whys.append(exc.why if name in exc.why else f"{name}: {exc.why}")
     if not able:
         why = f"no engine can do {service}/{backend} here ({'; '.join(whys) or 'none is known'})"
-        raise errors.EngineUnavailable(why, EMBEDDED)
+        raise errors.EngineUnavailable(why, EMBEDDED if backend == "cpu" else ON_A_GPU[service])
     return sorted(able, key=lambda engine_class: engine_class.rank)
 
 

@@ -23,6 +23,7 @@ import aiohttp
 import yarl
 
 from privox_dht import errors, limits, speech
+from privox_dht.dht.addresses import is_here
 
 MAX_ANSWER = 16 * limits.MIB  # bytes of JSON; SOVA packs its sound into it
 MAX_COMPLAINT = 64 * limits.KIB  # bytes of an error page that are read
@@ -57,12 +58,17 @@ class Server:
         try:
             given = yarl.URL(url)
             self.key, self.name = given.user or "", given.fragment
-            self.base = given.with_user(None).with_fragment(None).with_query(None)
+            self.base = _root(given.with_user(None).with_fragment(None).with_query(None))
             port = self.base.port
         except ValueError as exc:
             raise errors.ConfigError(f"{url!r} is not the address of a server: {exc}") from exc
         if not self.base.host or not port:
             raise errors.ConfigError(f"{url!r} is not the address of a server")
+        if self.key and self.base.scheme == "http" and not is_here(self.base.host):
+            raise errors.ConfigError(
+                f"the server at {self} would be sent its key for everybody on the way to read: use"
+                " https"
+            )
         self._session: aiohttp.ClientSession | None = None
 
     def __str__(self) -> str:
@@ -131,6 +137,12 @@ class Server:
             status=response.status,
             code="refused_elsewhere",
         )
+
+
+def _root(url: yarl.URL) -> yarl.URL:
+    """Below what the API's paths begin: people give the address with and without the /v1."""
+    path = url.path.rstrip("/")
+    return url.with_path(path.removesuffix("/v1") or "/")
 
 
 def _said(body: bytes) -> str:

@@ -80,6 +80,11 @@ def is_loopback(ip: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
+def is_here(host: str) -> bool:
+    """Whether nothing that is said to a host, given by name or address, leaves this machine."""
+    return host == "localhost" or is_loopback(host)
+
+
 def is_literal(host: str) -> bool:
     """Whether this is an address, and not a name to be looked up."""
     return _parse(host) is not None

@@ -318,3 +318,38 @@ def test_both_dialects_are_told_apart() -> None:
         engines.make_engine("stt", "cpu", "http://10.0.0.7:8000"), remote_openai.Transcriber
     )
     assert str(remote.Server("http://10.0.0.7")) == "10.0.0.7:80"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])
+async def test_a_server_may_be_given_with_and_without_the_v1_of_its_paths(
+    openai: OpenAi, path: str
+) -> None:
+    async with started("stt", url(openai) + path) as engine:
+        assert await hear(engine)
+
+
+def test_below_a_path_it_may_be_too() -> None:
+    assert str(remote.Server("https://host/speech/v1").base) == "https://host/speech"
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1:8000", "whisper", "localhost.example"])
+def test_a_servers_key_does_not_travel_in_the_clear(host: str) -> None:
+    with pytest.raises(errors.ConfigError, match="use https") as refused:
+        engines.make_engine("stt", "cpu", f"http://s3cret@{host}")
+    assert "s3cret" not in str(refused.value)
+    for url in (f"https://s3cret@{host}", f"http://{host}", "http://s3cret@127.0.0.1:8000"):
+        engines.make_engine("stt", "cpu", url)
+
+
+@pytest.mark.parametrize("service", ["stt", "tts"])
+def test_where_there_is_no_gpu_the_advice_is_about_the_gpu(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "known", lambda service: [])
+    with pytest.raises(errors.EngineUnavailable) as unavailable:
+        engines.make_engine(service, "gpu")
+    assert f"lend {service}/cpu" in unavailable.value.fix
+    assert "embedded" not in unavailable.value.fix
+    with pytest.raises(errors.EngineUnavailable) as unavailable:
+        engines.make_engine(service, "cpu")
+    assert "embedded" in unavailable.value.fix

@@ -158,6 +158,12 @@ async def test_nobody_who_fits_is_said_with_what_there_is():
     assert ("stt", "cpu", "language=fr") in directory.looked
 
 
+async def test_who_offers_it_on_the_other_backend_is_said_with_the_flag_to_leave_out():
+    call = Caller(Records(producer("a")), allow=lambda host: True)
+    with pytest.raises(NoProducer, match="nobody offers stt/gpu; without --backend gpu there is:"):
+        await call.run(Wish("stt", backend="gpu"), Producers())
+
+
 async def test_with_everybody_busy_it_waits_and_succeeds_when_one_is_free():
     waited = []
     work = Producers(a=[Busy(retry_after=0.01), Busy(retry_after=0.01), "text"])
@@ -181,8 +187,28 @@ async def test_the_whole_job_has_a_deadline_and_says_what_was_tried():
 
     work = Producers(a=Failed("broke"), b=never)
     call = caller(producer("a", speed=100), producer("b"))
-    with pytest.raises(AllFailed, match=r"not done within 0.05 s; .* failed \(broke\)"):
+    with pytest.raises(AllFailed, match=r"not done within 0.05 s: .* failed \(broke\)"):
         await call.run(STT, work, timeout=0.05)
+
+
+@pytest.mark.parametrize(
+    ("records", "answer", "said"),
+    [
+        ((), None, "no producer was found"),
+        (("a",), "never", r"\w{8} direct .*: cancelled \(it had worked on it for 0\.. s\)"),
+        (("a", "b"), Busy(retry_after=0.01), "all 2 producers that were asked were busy"),
+    ],
+)
+async def test_at_the_deadline_what_it_was_about_is_said(records, answer, said, monkeypatch):
+    async def never():
+        await asyncio.Event().wait()
+
+    call = caller(*map(producer, records))
+    if not records:
+        monkeypatch.setattr("privox_dht.caller.search", lambda *a, **how: never())
+    work = Producers(**dict.fromkeys(records, never if answer == "never" else answer))
+    with pytest.raises(AllFailed, match=f"not done within 0.1 s: {said}"):
+        await call.run(STT, work, timeout=0.1)
 
 
 async def test_addresses_that_may_not_be_dialled_are_not():

@@ -175,3 +175,8 @@ def test_silence_is_said_on_stderr_and_is_no_empty_line(monkeypatch, tmp_path, f
     assert ran.stderr == "no speech was heard in 1.5 minutes of sound\n"
     if left is not None:
         assert ran.stdout == left
+
+
+@pytest.mark.parametrize("url", ["http://host:8000", "http://host:8000/", "http://host:8000/v1/"])
+def test_the_fallback_may_be_given_with_and_without_the_v1_of_its_paths(url):
+    assert endpoint_of(url, "").base == "http://host:8000"

@@ -88,7 +88,8 @@ def test_a_translation_is_asked_of_those_who_translate():
     whisper = record("whisper", translates=True)
     assert order([GERMAN, whisper], Wish("stt", translate=True)) == ["whisper"]
     assert why_nobody([GERMAN], Wish("stt", translate=True)) == (
-        "nobody offers stt, translated into English; there is: stt/cpu/e (small) [de]"
+        "nobody offers stt, translated into English; without --translate there is:"
+        " stt/cpu/e (small) [de]"
     )
 
 
@@ -157,7 +158,9 @@ def test_searches_go_from_wide_to_narrow():
 def test_why_nobody_says_what_there_is():
     assert why_nobody([], Wish("tts")) == "nobody on the mesh offers tts just now"
     said = why_nobody([GERMAN], Wish("stt", language="fr"))
-    assert said == "nobody offers stt, language fr; there is: stt/cpu/e (small) [de]"
+    assert said == (
+        "nobody offers stt, language fr; without --language fr there is: stt/cpu/e (small) [de]"
+    )
 
 
 def test_whoever_did_a_job_comes_first_while_others_turn_out_to_be_dead():
@@ -176,6 +179,24 @@ def test_whoever_did_a_job_comes_first_while_others_turn_out_to_be_dead():
 def test_when_it_is_the_clients_own_choice_that_leaves_nobody_that_is_said():
     one = record("a")
     assert why_nobody([one], Wish("stt", only=("zzz",))) == (
-        f"`only` leaves nobody who offers stt; there is: {one.peer_id}"
+        f"--only leaves nobody who offers stt; there is: {one.peer_id}"
     )
-    assert why_nobody([one], Wish("stt", avoid=(one.peer_id,))).startswith("`avoid` leaves nobody")
+    assert why_nobody([one], Wish("stt", avoid=(one.peer_id,))).startswith("--avoid leaves nobody")
+
+
+@pytest.mark.parametrize(
+    ("wish", "flag"),
+    [
+        (Wish("stt", backend="gpu"), "--backend gpu"),
+        (Wish("stt", model="large"), "--model large"),
+        (Wish("stt", language="fr"), "--language fr"),
+        (Wish("stt", backend="gpu", only=(GERMAN.peer_id,)), "--backend gpu"),
+    ],
+)
+def test_which_flag_to_leave_out_is_said(wish, flag):
+    assert f"without {flag} there is: stt/cpu/e (small) [de]" in why_nobody([GERMAN], wish)
+
+
+def test_where_one_flag_less_would_not_do_what_there_is_is_said_all_the_same():
+    said = why_nobody([GERMAN], Wish("stt", backend="gpu", language="fr"))
+    assert said == "nobody offers stt/gpu, language fr; there is: stt/cpu/e (small) [de]"

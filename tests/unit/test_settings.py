@@ -164,3 +164,10 @@ def test_json_logs_are_one_object_a_line_with_the_fields_of_events():
     record.__dict__.update(told("listening", port=5))
     said = json.loads(JsonLines().format(record))
     assert (said["message"], said["event"], said["port"]) == ("hello you", "listening", 5)
+
+
+def test_a_servers_key_on_the_command_line_is_warned_of_and_elsewhere_is_not(told):
+    services = "stt/cpu/https://s3cret@host"
+    assert "seen by everybody" in node("--services", services).stderr
+    assert "seen by everybody" not in node(env={"PRIVOX_SERVICES": services}).stderr
+    assert "seen by everybody" not in node("--services", "stt/cpu").stderr
