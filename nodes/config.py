@@ -39,7 +39,7 @@ class NodeConfig:
     slots: int = 1  # jobs at a time, of all services together
     cache: Path | None = None  # where models are downloaded to
     reachable: str = AUTO  # "auto": found out by asking nodes to call back
-    farm: bool = False  # relay for producers behind a NAT
+    farm: bool | None = None  # relay for producers behind a NAT; None: if strangers can reach us
     relay_port: int = limits.RELAY_PORT
     bounds: Bounds = field(default_factory=Bounds)  # what one request for a job may bring
     terms: FarmTerms = field(default_factory=FarmTerms)  # what this farm grants

@@ -26,6 +26,7 @@ from nodes.producer import Producer
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
+from privox_dht.dht import Reach
 from privox_dht.dht.contacts import ContactFile
 from privox_dht.directory import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
@@ -138,17 +139,21 @@ class Doctor:
     async def _reach(self) -> Verdict:
         if self._dht.through:
             return Verdict("udp, tcp", NO, "UDP is blocked here", "let farms relay")
-        reach = await self._dht.dial_back(self._server.port)
-        seen = f"seen at {join_host(*reach.address)}" if reach.address else "seen differently"
+        found = [r for r in await self._dht.dial_back(self._server.port) if r.udp is not None]
+        detail = "; ".join(map(self._reached, found))
+        if any(reach.is_open for reach in found):
+            return Verdict("udp, tcp", YES, detail)
+        if not any(reach.is_shut for reach in found):
+            return Verdict("udp, tcp", UNKNOWN, detail, "no node could be asked for a call back")
+        return Verdict("udp, tcp", NO, detail, "forward both ports, or let farms relay")
+
+    def _reached(self, reach: Reach) -> str:
+        """What came through in one family."""
+        at = join_host(*reach.address) if reach.address else "an address"
         ports = (
             f"UDP {self._dht.port} {_said(reach.udp)}, TCP {self._server.port} {_said(reach.tcp)}"
         )
-        detail = f"{ports}; {seen}"
-        if reach.udp is None or reach.tcp is None:
-            return Verdict("udp, tcp", UNKNOWN, detail, "too few nodes to ask for a call back")
-        if reach.udp and reach.tcp:
-            return Verdict("udp, tcp", YES, detail)
-        return Verdict("udp, tcp", NO, detail, "forward both ports, or let farms relay")
+        return f"{ports}, called at {at}"
 
     async def _records(self) -> Verdict:
         now = time.time()

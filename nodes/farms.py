@@ -11,14 +11,19 @@ from nodes.routes import Situation, routes
 from privox_dht import limits
 from privox_dht.dht import DhtNode
 from privox_dht.hostport import Address
+from privox_dht.interfaces import has_route
 from privox_dht.records import FARM, Direct, Record
 from privox_dht.relay import FarmAt, FarmTerms
 
 
 async def known_farms(
-    dht: DhtNode, chosen: Sequence[Address], allow: Callable[[str], bool]
+    dht: DhtNode,
+    chosen: Sequence[Address],
+    allow: Callable[[str], bool],
+    own: bytes = b"",
 ) -> list[FarmAt]:
-    """The farms of the mesh, by their own signed records; only those at `chosen`, if any are.
+    """The farms of the mesh, by their own signed records; only those at `chosen`, if any are, and
+    not `own`. Doors that no packet of ours could get to are left out.
 
     A farm is dialled only at the addresses in its record: a name given with `--farms` says which
     record is meant, and nothing else.
@@ -30,7 +35,8 @@ async def known_farms(
         FarmAt(record.publisher, door.host, door.port)
         for record in await dht.find(FARM, want=want)
         for door in record.routes
-        if isinstance(door, Direct) and allow(door.host)
+        if record.publisher != own
+        if isinstance(door, Direct) and allow(door.host) and has_route(door.host)
         if not chosen or (door.host, door.port) in wanted
     ]
 

@@ -11,23 +11,23 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 from nodes.announcer import Announcer
 from nodes.config import NodeConfig
-from nodes.farms import farm_record, known_farms
+from nodes.farms import known_farms
 from nodes.folder import owned
 from nodes.health import Listening, told_in
 from nodes.producer import Producer
+from nodes.relaying import Relaying
 from nodes.reporting import report
 from nodes.routes import routes
 from nodes.serving import records_of, started_engines
 from nodes.standing import Standing
 from privox_dht.api.directory import directory_pages
 from privox_dht.api.server import SpeechServer
-from privox_dht.dht.addresses import is_loopback
 from privox_dht.directory import Directory
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
@@ -85,11 +85,15 @@ class Node:
                        peer=self.identity.peer_id),
         )  # fmt: skip
         self.standing = Standing(config, self.dht, self.server.port, self._changed)
-        self.farm = await self._open_farm() if config.farm else None
+        self.relaying = Relaying(config, self.identity, self.standing, self._stack)
+        if config.farm:
+            await self.relaying.open()
         self.parkings = self._parkings()
         if engines:
             self._spawn("parking", self._park())
         self._spawn("standing", self.standing.keep())
+        if config.farm is None:
+            self._spawn("relaying", self.relaying.once_reachable())
         self._spawn("reporting", report(self.dht.stats))
         self.announcer = await enter(  # left first: who is withdrawn is not called any more
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
@@ -132,29 +136,11 @@ class Node:
                 error = exc
         raise error
 
-    async def _open_farm(self) -> Farm:
-        config = self.config
-        all_loopback = bool(config.host) and is_loopback(str(config.host))
-        farm = await self._stack.enter_async_context(
-            Farm(
-                self.identity,
-                host=config.host or "",
-                port=config.relay_port,
-                terms=config.terms,
-                private=all_loopback,
-            )
-        )
-        self._stack.push_async_callback(farm.drain)
-        terms = ", ".join(f"{name} {value}" for name, value in asdict(farm.terms).items())
-        log.info("farm: relays on TCP %d; it allows: %s", farm.port, terms,
-                 extra=told("farming", port=farm.port))  # fmt: skip
-        return farm
-
     def _parkings(self) -> Parkings:
         chosen, dht = self.config.farms, self.dht
         return Parkings(
             self.identity,
-            lambda: known_farms(dht, chosen, dht.allows),
+            lambda: known_farms(dht, chosen, dht.allows, self.identity.public),
             server_context=self.identity.server_context(),
             connection=self.server.connection,
             on_change=self._parked,
@@ -185,10 +171,12 @@ class Node:
                     self.producer.abilities(), self.dht.mesh, admission.slots, admission.idle
                 )
             ]
-        if self.farm is not None:
-            ours = farm_record(self.dht.mesh, situation, self.farm.port, self.farm.terms)
-            said += [ours] if ours else []
-        return said
+        return [*said, *self.relaying.records(self.dht.mesh)]
+
+    @property
+    def farm(self) -> Farm | None:
+        """Our farm, if there is one."""
+        return self.relaying.farm
 
     def status(self) -> Mapping[str, Any]:
         """For `GET /v1/status`."""

@@ -80,10 +80,11 @@ lending_options = chain(
         help="Whether others can call this node; auto asks some of them to try.",
     ),
     click.option(
-        "--farm",
-        is_flag=True,
-        help="Relay for producers behind a NAT (needs a public address; cannot read what it"
-        " carries).",
+        "--farm/--no-farm",
+        default=None,
+        help="Relay for producers behind a NAT; a farm cannot read what it carries. Default: a"
+        f" node that strangers can call relays too, for at most {limits.FARM_TOO_PRODUCERS}"
+        " producers; with --farm for as many as --farm-limits says.",
     ),
     click.option(
         "--relay-port",

@@ -1,10 +1,15 @@
 """Which routes a node publishes, and what it tells its owner about them. Pure.
 
 --advertise host          that, at the job port
-a public mesh             the global address on which two neighbours agree
-a private mesh            the address from which we reach our neighbours
+called back               the addresses at which others just reached us, UDP and TCP
+nobody could call back    an address at which we are seen and which is on an interface of ours: no
+                          NAT changed it. In a public mesh two neighbours must agree on it
+seen by nobody            in a private mesh the addresses of our interfaces
 parked at farms           relayed by each of them
 none of these             nobody can reach us: said loudly
+
+An address that nobody sees us at is never published: behind a router that forwards a port it is
+the router's address that others can call, and not ours.
 """
 
 from __future__ import annotations
@@ -20,13 +25,15 @@ AT_MOST_DIRECT = 2  # one IPv4 and one IPv6 address; the rest of the four are fo
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a node knows of where it stands."""
+    """What a node knows of where it stands. Addresses are IP literals."""
 
     job_port: int
-    advertised: tuple[str, ...] = ()  # IP literals from --advertise
-    observed: tuple[str, ...] = ()  # our addresses as neighbours agree they see them
+    advertised: tuple[str, ...] = ()  # from --advertise
+    observed: tuple[str, ...] = ()  # ours as neighbours agree they see them
     glimpsed: tuple[str, ...] = ()  # at which any one neighbour sees us
-    local: tuple[str, ...] = ()  # our addresses on the interfaces towards the neighbours
+    local: tuple[str, ...] = ()  # ours on the interfaces towards the neighbours
+    called: tuple[str, ...] = ()  # at which others called us back, by UDP and by TCP
+    shut: str = ""  # families ("4", "6") in which they tried and did not get through
     private: bool = False  # the mesh itself is on private addresses
     reachable: bool = True  # as far as is known
     farms: tuple[bytes, ...] = ()  # keys of the farms at which we are parked
@@ -35,39 +42,52 @@ class Situation:
 def routes(situation: Situation) -> tuple[Route, ...]:
     """The routes to publish, direct ones first, at most four."""
     s = situation
-    hosts: Sequence[str] = ()
-    if s.advertised:
-        hosts = s.advertised
-    elif s.reachable:
-        hosts = s.local if s.private else s.observed
-    unique = list(dict.fromkeys(hosts))[:AT_MOST_DIRECT]
+    unique = list(dict.fromkeys(_hosts(s)))[:AT_MOST_DIRECT]
     direct: list[Route] = [Direct(host, s.job_port) for host in unique]
     relayed: list[Route] = [Relayed(farm) for farm in s.farms]
     return tuple((direct + relayed)[: limits.MAX_ROUTES])
 
 
-def is_reachable(
-    wanted: bool | None, situation: Situation, udp: bool | None, tcp: bool | None
-) -> bool:
+def _hosts(s: Situation) -> Sequence[str]:
+    """The addresses at which others can call us."""
+    if s.advertised:
+        return s.advertised
+    if not s.reachable:
+        return ()
+    return s.called or _unchanged(s) or _seen(s)
+
+
+def _seen(s: Situation) -> tuple[str, ...]:
+    """Our addresses as others see them; our own word for it where nobody sees us."""
+    if s.observed:
+        return s.observed
+    return (s.glimpsed or s.local) if s.private else ()
+
+
+def _unchanged(s: Situation) -> tuple[str, ...]:
+    """Those of them that no NAT has changed, in families that are not known to be shut."""
+    return tuple(ip for ip in _seen(s) if ip in s.local and family_of(ip) not in s.shut)
+
+
+def family_of(ip: str) -> str:
+    """ "4" or "6"."""
+    return "6" if ":" in ip else "4"
+
+
+def is_reachable(wanted: bool | None, situation: Situation) -> bool:
     """Whether others can call us, as far as can be known.
 
     Args:
         wanted: what the owner says; None: find out.
         situation: where we stand.
-        udp, tcp: whether nodes that we asked to call back got through; None: nobody could say.
     """
     if wanted is not None:
         return wanted
-    if situation.advertised:
+    if situation.advertised or situation.called:
         return True
-    if False in (udp, tcp):
-        return False
-    if udp and tcp:
-        return True
-    seen = situation.observed or (situation.glimpsed if situation.private else ())
-    if not seen:
-        return situation.private
-    return bool(set(seen) & set(situation.local))  # no NAT changed our address
+    if not _seen(situation):
+        return situation.private and not situation.shut
+    return bool(_unchanged(situation))
 
 
 def advice(situation: Situation) -> str:
@@ -81,7 +101,7 @@ def advice(situation: Situation) -> str:
             "or name farms with --farms HOST:1776."
         )
     return (
-        "NOBODY CAN REACH THIS NODE: no two neighbours agree on a public address of it. "
+        "NOBODY CAN REACH THIS NODE: no neighbour could call it back at a public address. "
         "Give --advertise ADDRESS if it has one."
     )
 

@@ -4,6 +4,9 @@ join, again and again, until somebody answers; again when everybody is gone
      by UDP, or where that is blocked over HTTPS: said loudly
 ask nodes to call back   -> reachable: a full node, with direct routes
                          -> not:       a guest of the DHT, parked at farms
+look again               every two minutes; soon, while little is known or one witness is all there
+                         is; at once when our own addresses change, when somebody sees us at another
+                         one, when the first stranger comes, and when this machine has slept
 """
 
 from __future__ import annotations
@@ -11,23 +14,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.routes import Situation, advice, farm_advice, is_reachable
+from privox_dht import limits
+from privox_dht.dht import Reach
+from privox_dht.dht.wire import FAMILY_6
 from privox_dht.directory import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.hostport import join_host
+from privox_dht.interfaces import SOMEWHERE, source_towards
 from privox_dht.settings import told
 
 log = logging.getLogger("privox.node")
 LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may change our address
-LOOK_SOON = 10.0  # seconds, while nobody was met, or nobody could say whether we can be reached
+LOOK_AGAIN = 30.0  # seconds, while one witness's word is all we have
+LOOK_SOON = (1.0, 10.0)  # seconds, first and most, while nobody could say whether we can be reached
+LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
+ASK_VIEW = 10.0  # seconds between two questions at which address we are seen, while we publish one
+# that is on no interface of ours: only others can tell when it changes
+SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0  # seconds between attempts to join, doubling
 CLOCK_WARNING = 10.0  # seconds our clock may differ from the neighbours' before we say so
-SOMEWHERE = ("192.0.2.1", "2001:db8::1")  # documentation addresses: no packet is ever sent there
 
 
 class Standing:
@@ -40,38 +51,96 @@ class Standing:
         self._dht = dht
         self._on_change = on_change
         self._wanted = None if config.reachable == AUTO else config.reachable == YES
-        self._callbacks: tuple[bool | None, bool | None] = (None, None)
+        self._reach: list[Reach] = []  # what those who were asked to call back found
+        self._unknown = 0  # looks in a row after which that was not known
+        self._news = asyncio.Event()  # something may have changed: look at once
+        self._sources: dict[str, str] = {}  # our address towards each of a few others
+        self._shown = ""
         self._situation = Situation(job_port, advertised=config.advertise)
         self._warned = ""
         self._through = ""  # the neighbour we work through, while UDP is blocked
         self.joined = asyncio.Event()  # somebody answered, once
         self.settled = False  # nobody is to be joined, or that was tried: what we say may be heard
         self.farms: tuple[bytes, ...] = ()  # where we are parked; set by whoever parks
+        self.relay_port: int | None = None  # of our farm, if it is to be found out who can call it
+        self._relay_reach: list[Reach] = []
+        self.reachable = asyncio.Event()  # strangers could call us, once
 
     @property
     def situation(self) -> Situation:
         """Where we stand now."""
-        local = [self._config.host] if self._bound() else self._local()
-        observed = tuple(dict.fromkeys(ip for ip, _ in self._dht.observed()))
         seen = replace(
             self._situation,
-            observed=observed,
+            observed=tuple(dict.fromkeys(ip for ip, _ in self._dht.observed())),
             glimpsed=tuple(self._dht.glimpsed()),
-            local=tuple(filter(None, local)),
+            local=tuple(self._here()),
             private=self._dht.private is not False,
             farms=self.farms,
         )
-        return replace(seen, reachable=is_reachable(self._wanted, seen, *self._callbacks))
+        seen = with_calls(seen, self._reach)
+        return replace(seen, reachable=is_reachable(self._wanted, seen))
+
+    def farm_situation(self, port: int) -> Situation:
+        """The same for our farm, at its own port."""
+        seen = replace(self.situation, job_port=port, farms=())
+        if self.relay_port is None or seen.advertised or not seen.reachable:
+            return seen
+        if not any(reach.witnesses for reach in self._relay_reach):
+            return seen if not seen.called else replace(seen, reachable=False)  # not found out yet
+        calls = with_calls(seen, self._relay_reach)
+        return replace(calls, reachable=bool(calls.called))
 
     async def keep(self) -> None:
         """Stay joined and know where we stand, for ever."""
+        self._dht.on_view(self._news.set)
         while True:
+            self._news.clear()
             try:
                 await self._keep_up()
             except Exception:  # once: the next look may succeed
                 log.exception("could not find out where we stand")
-            known = self._wanted is not None or None not in self._callbacks
-            await asyncio.sleep(LOOK_EVERY if known and self.joined.is_set() else LOOK_SOON)
+            await self._until_news(self._patience())
+
+    def _patience(self) -> float:
+        """Seconds until the next look, if nothing is heard until then."""
+        is_known = any(reach.is_open or reach.is_shut for reach in self._reach)
+        first, most = LOOK_SOON
+        if self._wanted is not None or self._situation.advertised:
+            return LOOK_EVERY if self.joined.is_set() else most
+        if not is_known:
+            self._unknown += 1
+            return min(most, first * 2.0 ** (self._unknown - 1))
+        self._unknown = 0
+        few = all(reach.witnesses < limits.DIAL_AGREE for reach in self._reach)
+        return LOOK_AGAIN if few else LOOK_EVERY
+
+    async def _until_news(self, seconds: float) -> None:
+        """Wait for so long, or until something has changed."""
+        loop = asyncio.get_running_loop()
+        until, asked = loop.time() + seconds, loop.time()
+        self._sources = {ip: self._sources.get(ip) or source_towards(ip) for ip in self._towards()}
+        while (left := until - loop.time()) > 0:
+            wall, clock = time.time(), loop.time()
+            try:
+                async with asyncio.timeout(min(left, LOOK_HERE)):
+                    await self._news.wait()
+                    return
+            except TimeoutError:
+                pass
+            slept = max(time.time() - wall, loop.time() - clock) > LOOK_HERE + SLEPT
+            if slept or self._has_moved():
+                why = "this machine has slept" if slept else "our addresses have changed"
+                log.info("%s: looking anew where we stand", why, extra=told("moved"))
+                self._sources.clear()
+                self._dht.moved()
+                self._on_change()
+                return
+            if loop.time() - asked > ASK_VIEW and set(self.situation.called) - set(self._here()):
+                asked = loop.time()
+                self._dht.ask_view()
+
+    def _has_moved(self) -> bool:
+        return any(source_towards(ip) != source for ip, source in self._sources.items())
 
     async def _keep_up(self) -> None:
         if not self._dht.contacts() and (self._config.neighbours or self._dht.remembered()):
@@ -92,13 +161,18 @@ class Standing:
         """Find out anew whether we can be reached; tell our owner what follows."""
         self._say_way()
         before = self.situation
-        if self._wanted is None and not before.advertised and self._dht.contacts():
-            reach = await self._dht.dial_back(before.job_port)
-            self._callbacks = (reach.udp, reach.tcp)
+        if self._wanted is None and not before.advertised and self._dht.has_witnesses:
+            self._reach = await self._dht.dial_back(before.job_port)
+            if self.relay_port is not None and any(reach.is_open for reach in self._reach):
+                self._relay_reach = await self._dht.dial_back(self.relay_port)
+        self._dht.know_own((*self._config.advertise, *before.local), reached=self.situation.called)
         now = self.situation
-        self._dht.guest = not now.reachable and bool(self._dht.contacts())
-        if now != before:
+        self._dht.guest = not now.reachable and self._dht.has_witnesses
+        self._show(now)
+        if now != before or self.relay_port is not None:
             self._on_change()
+        if self.settled and now.reachable:
+            self.reachable.set()
         self._warn(self._advice(now) if self._dht.contacts() else "")
         offset = self._dht.clock_offset()
         if offset is not None and abs(offset) > CLOCK_WARNING:
@@ -144,29 +218,42 @@ class Standing:
             log.warning("%s", text)
         self._warned = text
 
-    def _bound(self) -> bool:
-        return self._config.host not in (None, "", "0.0.0.0", "::")
+    def look_soon(self) -> None:
+        """Something is new here that strangers may or may not be able to call."""
+        self._news.set()
 
-    def _local(self) -> list[str]:
-        """Our address on the interface towards each neighbour. No packet is sent."""
-        towards = self._dht.contacts()[:8] or [(ip, 9) for ip in SOMEWHERE]
-        found = (_address_towards(ip, port) for ip, port in towards)
-        return list(dict.fromkeys(ip for ip in found if ip))
+    def _show(self, now: Situation) -> None:
+        """Log what strangers see of us, whenever that is something else."""
+        text = shown(now)
+        if text != self._shown and (now.glimpsed or now.called):
+            log.info("%s", text, extra=told("standing", reachable=now.reachable,
+                                            called=now.called, seen=now.glimpsed))  # fmt: skip
+            self._shown = text
+
+    def _towards(self) -> list[str]:
+        """Where a packet of ours might go."""
+        return [*dict.fromkeys((*(ip for ip, _ in self._dht.contacts()[:8]), *SOMEWHERE))]
+
+    def _here(self) -> list[str]:
+        """Our address on the interface towards each neighbour, and towards anybody."""
+        host = self._config.host
+        if host not in (None, "", "0.0.0.0", "::"):
+            return [str(host)]
+        return list(dict.fromkeys(filter(None, map(source_towards, self._towards()))))
 
 
-def _address_towards(ip: str, port: int) -> str:
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((ip, port))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
+def with_calls(situation: Situation, found: Sequence[Reach]) -> Situation:
+    """With what those who were asked to call back found."""
+    called = [reach.address[0] for reach in found if reach.is_open and reach.address]
+    shut = "".join("6" if reach.family == FAMILY_6 else "4" for reach in found if reach.is_shut)
+    return replace(situation, called=tuple(called), shut=shut)
 
 
 def shown(situation: Situation) -> str:
-    """For a log line: how we are seen."""
-    seen = (
-        ", ".join(join_host(ip, situation.job_port) for ip in situation.observed) or "nowhere yet"
-    )
-    return f"seen at {seen}, {'reachable' if situation.reachable else 'not reachable'}"
+    """For a log line: how strangers see us, and whether they get through."""
+    where = situation.called or situation.observed or situation.glimpsed
+    seen = ", ".join(join_host(ip, situation.job_port) for ip in where) or "nowhere yet"
+    if situation.called:
+        return f"strangers reach us at {seen}"
+    missed = "their calls do not come through" if situation.shut else "nobody could try to call"
+    return f"strangers see us at {seen}; {missed}"

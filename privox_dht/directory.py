@@ -316,11 +316,11 @@ class Directory(DhtNode):
             return super().clock_offset()
         return median(view.offset for view in self._views.values()) if self._views else None
 
-    async def dial_back(self, tcp_port: int | None) -> Reach:
+    async def dial_back(self, tcp_port: int | None) -> list[Reach]:
         """Whether strangers can reach us: not by UDP where it is blocked; nobody tries TCP."""
         if self._lookups.instead is None:
             return await super().dial_back(tcp_port)
-        return Reach(udp=False)
+        return [Reach(family, udp=False) for family in self._protocols]
 
     def save_contacts(self) -> None:
         """Write good contacts to the state folder, if we have one."""

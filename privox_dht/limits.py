@@ -167,21 +167,27 @@ CONTACT_FILES_KEPT = 32  # sets of neighbours whose contacts are kept; the one u
 CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
 JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
 HOLDERS_KEPT = 120.0  # seconds a publisher goes straight to the nodes that held its record
+PRIVATE_FOR = 3600.0  # seconds for which one private contact keeps a first node's mesh private
 OBSERVERS = 8  # neighbours whose word on our address and on the time is remembered
 DIAL_TIMEOUT = 1.5  # seconds a third node waits for a TCP connection when it dials back
-DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: dialling and three ways
-DIAL_HELPERS = 6  # pairs of helper and third node asked before reachability stays unknown
-DIAL_AGREE = 2  # verdicts that must agree
+DIAL_KNOCK = (0.3, 0.7)  # seconds after the first at which a knock is sent again ...
+DIAL_KNOCKED = 1.2  # ... and after which there is no answer to it, and nothing more is tried
+DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: knock, TCP, and three ways
+DIAL_REFERRED = 3.0  # seconds a helper waits for the third node's word: knock, TCP and two ways
+DIAL_HELPERS = 6  # pairs of helper and third node, or lone witnesses, asked at most
+DIAL_AGREE = 2  # verdicts that must agree, where more than one can be had
 DIAL_SAME_TARGET = 10.0  # seconds between two dial-backs of one node to one address
-DIAL_RATE = 2.0  # dial-backs per second one node does, all askers together
-DIAL_BURST = 8.0  # dial-backs at once
-KNOCK_LATE = 0.4  # seconds a knock may trail the verdict that it was sent
+DIAL_RATE = 10.0  # dial-backs per second one node does, all askers together: TCP is tried only at
+# an address and port that has answered, and twenty machines may start in the same second
+DIAL_BURST = 40.0  # dial-backs at once
 RESERVED = 4  # contacts a new node leaves alone until it was dialled back from them
 RESERVED_FOR = 60.0  # seconds after which they are ordinary contacts, dialled back or not
 
 # -- relay: farms, the producers parked at them, and calls through them --------------------------
 
 FARM_PRODUCERS = 5_000  # producers at one farm; 20,000 connections, which one process carries
+FARM_TOO_PRODUCERS = 100  # at a node that relays beside other things: 400 connections ...
+FARM_TOO_BUFFERED = 32 * MIB  # ... and bytes held for slow readers
 FARM_IDLE_LINES = 3  # parked lines per producer: a burst of calls finds one while others are parked
 FARM_LINES = 64  # lines per producer, calls included: twice what one client address can claim
 FARM_PRODUCERS_PER_ADDRESS = 8  # of one network (`quotas`): a household or small office
@@ -223,6 +229,7 @@ PRODUCER_BACKOFF = (1.0, 10.0)  # seconds after the first round in which every f
 PRODUCER_LINE_BACKOFF = (0.2, 5.0)  # seconds before parking again after a line that died idle
 PRODUCER_FARMS_LOOKUP = 5.0  # seconds to find out which farms there are; then the old list must do
 PRODUCER_SUPERSEDED = 3600.0  # seconds a farm is left alone where another machine has our place
+PRODUCER_LOOK_FIRST = 1.0  # seconds to the next look where there is no farm yet, doubling ...
 PRODUCER_LOOK_AGAIN = 15.0  # seconds between looks for more farms while there are too few
 PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for
 

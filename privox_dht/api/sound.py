@@ -17,8 +17,8 @@ from privox_dht.audio import CONTENT_TYPES, Encoder
 from privox_dht.errors import Failed, Refused
 from privox_dht.speech import Sound
 
-PREFERRED = "mp3"  # without a format asked for: OpenAI's default, if we can
-PLAIN = "wav"  # the format that costs nothing to write, and that every installation can
+PLAIN = ("wav", "pcm")  # formats that cost nothing to write, and that every installation can
+PREFERRED, ALWAYS = "mp3", "wav"  # without a format asked for: OpenAI's default, if we can
 PIECE = 64 * limits.KIB  # bytes handed on at a time; in base64 far below limits.MAX_EVENT
 PROBE_RATE = 24_000  # Hz; what OpenAI's voices have
 
@@ -29,14 +29,14 @@ async def file_format(asked: str) -> str:
     Raises:
         Refused: it cannot be written here.
     """
-    if asked == PLAIN:
+    if asked in PLAIN:
         return asked
     try:
         await asyncio.to_thread(Encoder, asked or PREFERRED, PROBE_RATE)  # imports PyAV, once
     except Refused:
         if asked:
             raise
-        return PLAIN
+        return ALWAYS
     return asked or PREFERRED
 
 
@@ -46,10 +46,9 @@ class SoundFile:
     def __init__(self, format: str, source: AsyncGenerator[Sound], most: float) -> None:
         self.format = format
         self.content_type = CONTENT_TYPES[format]
-        self.rate = 0  # Hz of the sound in the file; known once the first piece is out
+        self.rate = 0  # Hz of the engine's sound; known once the first piece is out
         self.seconds = 0.0  # of sound so far
         self._source = source
-        self._source_rate = 0
         self._most = most  # seconds
 
     async def pieces(self) -> AsyncGenerator[bytes]:
@@ -62,9 +61,8 @@ class SoundFile:
         async with aclosing(self._source) as sounds:
             async for sound in sounds:
                 if encoder is None:
-                    self._source_rate = sound.rate
+                    self.rate = sound.rate
                     encoder = Encoder(self.format, sound.rate)
-                    self.rate = encoder.file_rate
                 self._count(sound)
                 for piece in _cut(await self._do(encoder.feed, sound.pcm)):
                     yield piece
@@ -74,14 +72,14 @@ class SoundFile:
             yield piece
 
     def _count(self, sound: Sound) -> None:
-        if sound.rate != self._source_rate:
+        if sound.rate != self.rate:
             raise Failed("the engine changed its rate in the middle")
         self.seconds += sound.seconds
         if self.seconds > self._most:
             raise Failed(f"the engine spoke for longer than {self._most:.0f} s")
 
     async def _do(self, step: Callable[..., bytes], *args: bytes) -> bytes:
-        if self.format == PLAIN:
+        if self.format in PLAIN:
             return step(*args)
         return await asyncio.to_thread(step, *args)
 

@@ -6,8 +6,7 @@
 
 FLAC and M4A say in their headers how long they are, which is known at the end: all of such a file
 comes from `finish()`. A piece may end in the middle of a sample. Opus has rates of its own, AAC and
-MP3 have lists of theirs: sound at another rate is resampled to the next higher one. Raw PCM cannot
-say its rate, and so always has the one that OpenAI's API gives it.
+MP3 have lists of theirs: sound at another rate is resampled to the next higher one.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ CONTENT_TYPES = {
     "pcm": "audio/pcm",
 }
 
-PCM_RATE = 24_000  # Hz of raw PCM: OpenAI's clients play it at that
-
 # format: container, codec, sample format, bit rate (0: lossless), options of the container
 _CODECS: dict[str, tuple[str, str, str, int, dict[str, str]]] = {
     "mp3": ("mp3", "libmp3lame", "s16p", 64_000, {"write_xing": "0", "id3v2_version": "0"}),
@@ -40,7 +37,6 @@ _CODECS: dict[str, tuple[str, str, str, int, dict[str, str]]] = {
     "opus": ("ogg", "libopus", "s16", 32_000, {"page_duration": "200000"}),
     "aac": ("adts", "aac", "fltp", 64_000, {}),
     "m4a": ("ipod", "aac", "fltp", 64_000, {}),
-    "pcm": ("s16le", "pcm_s16le", "s16", 0, {}),
 }
 WHOLE = ("flac", "m4a")  # formats whose beginning is written last
 
@@ -55,7 +51,6 @@ class Encoder:
     def __init__(self, format: str, rate: int) -> None:
         self.format = format
         self.rate = rate
-        self.file_rate = rate  # Hz of the sound in the file
         self._odd = b""  # the first half of a sample that was cut in two
         self._coder: _Coder | None = None
         self._begun = False
@@ -64,9 +59,8 @@ class Encoder:
             raise errors.Refused(
                 f"there is no audio format {format!r}; there are {known}", param="response_format"
             )
-        if format in _CODECS and (format, rate) != ("pcm", PCM_RATE):
+        if format in _CODECS:
             self._coder = _Coder(format, rate)
-            self.file_rate = self._coder.rate
 
     def __repr__(self) -> str:
         return f"<Encoder {self.format} {self.rate} Hz>"
@@ -119,7 +113,7 @@ class _Coder:
             import numpy
         except ImportError as exc:
             raise errors.Refused(
-                f"{format} cannot be written here without PyAV; wav can",
+                f"{format} cannot be written here without PyAV; wav and pcm can",
                 status=501,
                 code="not_implemented",
                 param="response_format",
@@ -128,20 +122,19 @@ class _Coder:
         self._av: Any = av
         self._numpy = numpy
         self._file = io.BytesIO() if format in WHOLE else _Stream()
-        self._sound_rate = rate
+        self._rate = rate
         self._out: Any = av.open(self._file, "w", format=container, container_options=options)
-        rates = [PCM_RATE] if format == "pcm" else av.Codec(codec, "w").audio_rates
-        self.rate = _next_rate(rate, rates)
-        self._stream = cast(Any, self._out.add_stream(codec, rate=self.rate, layout="mono"))
+        coded_rate = _next_rate(rate, av.Codec(codec, "w").audio_rates)
+        self._stream = cast(Any, self._out.add_stream(codec, rate=coded_rate, layout="mono"))
         self._stream.codec_context.format = self._sample_format
         if bit_rate:
             self._stream.bit_rate = bit_rate
-        self._resampler: Any = av.AudioResampler(self._sample_format, "mono", self.rate)
+        self._resampler: Any = av.AudioResampler(self._sample_format, "mono", coded_rate)
 
     def feed(self, pcm: bytes) -> bytes:
         samples = self._numpy.frombuffer(pcm, "<i2").reshape(1, -1)
         frame = self._av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = self._sound_rate
+        frame.sample_rate = self._rate
         for resampled in self._resampler.resample(frame):
             self._encode(resampled)
         return self._file.take() if isinstance(self._file, _Stream) else b""

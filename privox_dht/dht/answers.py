@@ -38,7 +38,7 @@ class Dialling(Protocol):
 
     def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
     def refer(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
-    def knocked(self, nonce: bytes, address: Address) -> None: ...
+    def knocked(self, nonce: bytes, address: Address) -> bool: ...
 
 
 class Answers:
@@ -60,8 +60,7 @@ class Answers:
             case "put":
                 return self._put(request, address, proven)
             case "knock":
-                self._dialling().knocked(request.arguments[0], address)
-                return None
+                return {} if self._dialling().knocked(request.arguments[0], address) else None
             case "here":  # a proven sender is looked at by the socket
                 return None
         if not proven:

@@ -29,7 +29,7 @@ class Listening:
     def __init__(self, state: NodeState, answers: Answers, opened: Open, spawn: Spawn) -> None:
         self._state, self._answers, self._open, self._spawn = state, answers, opened, spawn
         self.protocols: dict[int, MeshProtocol] = {}  # by family
-        self._probers: list[Prober] = []
+        self._probers: dict[int, Prober] = {}  # likewise
         self.port = 0  # ours, once we have one
 
     async def open(self, host: str | None, wanted_port: int) -> None:
@@ -66,7 +66,11 @@ class Listening:
         self._answers.tables.append(protocol.router)
         prober = Prober(family, host, self._open_second, self._spawn)
         protocol.newcomer = prober.meet
-        self._probers.append(prober)
+        self._probers[family] = prober
+
+    async def second(self, family: int) -> MeshProtocol:
+        """A socket at another port than ours, which nobody has spoken to yet."""
+        return await self._probers[family].socket()
 
     async def _open_second(self, family: int, host: str) -> MeshProtocol:
         """A socket that only asks, for the table of the first one."""
@@ -75,7 +79,7 @@ class Listening:
 
     def rest(self) -> None:
         """Close what is not needed just now, and give back the room that a burst took."""
-        for prober in self._probers:
+        for prober in self._probers.values():
             prober.rest()
         for protocol in self.protocols.values():
             protocol.rest()
@@ -84,5 +88,5 @@ class Listening:
         """Close every socket."""
         for protocol in self.protocols.values():
             protocol.close()
-        for prober in self._probers:
+        for prober in self._probers.values():
             prober.close()

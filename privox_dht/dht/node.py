@@ -14,14 +14,14 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from privox_dht import limits, unjoined
-from privox_dht.dht import sockets
-from privox_dht.dht.addresses import Address, is_loopback, is_usable
+from privox_dht.dht import sockets, wire
+from privox_dht.dht.addresses import Address, is_global, is_loopback, is_usable
 from privox_dht.dht.answers import Answers
 from privox_dht.dht.contacts import ContactFile
 from privox_dht.dht.hosting import Hosting
@@ -102,7 +102,7 @@ class DhtNode:
 
     @functools.cached_property
     def _dial_back(self) -> DialBack:
-        return DialBack(self._state, self._protocols, self._spawn)
+        return DialBack(self._state, self._protocols, self._spawn, self._listening.second)
 
     @property
     def port(self) -> int:
@@ -256,9 +256,39 @@ class DhtNode:
         found = await self._lookups.find(farm_key(self.mesh, public), 1)
         return next((record for record in found if record.publisher == public), None)
 
-    async def dial_back(self, tcp_port: int | None) -> Reach:
-        """Whether strangers can reach our UDP port and, if given, this TCP port."""
+    async def dial_back(self, tcp_port: int | None) -> list[Reach]:
+        """Whether strangers can reach our UDP port and, if given, this TCP port, which must be the
+        same or the relay's; for each family that we have."""
         return await self._dial_back.ask(tcp_port)
+
+    def know_own(self, addresses: Iterable[str], *, reached: Iterable[str] = ()) -> None:
+        """Addresses that are ours: on an interface, or at which we were just dialled back."""
+        found = list(reached)
+        self._state.own_global = frozenset(filter(is_global, [*addresses, *found]))
+        for ip in found:
+            self._state.forget_views(but=ip)
+
+    def moved(self) -> None:
+        """We have other addresses than before: every contact is to see us there."""
+        self._state.forget_views()
+        self._joiner.announce()
+
+    def ask_view(self) -> None:
+        """Have one contact say at which address it sees us now."""
+        if contacts := self._contacts():
+            contact = self._state.rng.choice(contacts)
+            self._protocols[wire.family_of(contact.address)].ping(
+                contact.address, lambda contact: None, expected=contact.id
+            )
+
+    def on_view(self, told: Callable[[], None]) -> None:
+        """Whom to tell when somebody sees us at another address, or asks us as the first."""
+        self._state.on_view = told
+
+    @property
+    def has_witnesses(self) -> bool:
+        """Whether there is anybody who could say where we are."""
+        return bool(self.contacts() or self._state.witnesses)
 
     def allows(self, ip: str) -> bool:
         """Whether an address that a record gives may be dialled: any machine's in a private mesh

@@ -50,6 +50,15 @@ class Prober:
             self._opening = None
             self._newcomers.clear()
 
+    async def socket(self) -> MeshProtocol:
+        """The socket, opened if it is not."""
+        if self._socket is None:
+            if self._opening is None:
+                self._opening = self._spawn(self._start())
+            await asyncio.shield(self._opening)
+        assert self._socket is not None
+        return self._socket
+
     def rest(self) -> None:
         """Close the socket if nothing is on its way."""
         if self._socket is not None and not self._socket.busy:

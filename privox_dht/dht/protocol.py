@@ -87,8 +87,35 @@ class MeshProtocol(AskingProtocol):
             answer.add_done_callback(lambda late: self._reply_late(message, late, address))
         elif answer is not None:
             self._reply(message, answer, address, room)
-        if proven and not request.flags & GUEST and self.may_introduce(request.sender, address):
+        if proven:
+            self._noticed(request, address)
+
+    def _noticed(self, request: Request, address: Address) -> None:
+        """Somebody at a proven address asked us something."""
+        guest = bool(request.flags & GUEST)
+        self.state.noticed(request.sender, address, guest)
+        if guest or self.router is None:
+            return
+        known = self.router.get(request.sender)
+        if known is not None and known.address != address:
+            self._moved(known, address)
+        elif self.may_introduce(request.sender, address):
             self.newcomer(request.sender, address)
+
+    def _moved(self, known: Contact, address: Address) -> None:
+        """A contact of ours seems to ask from elsewhere. If it does not answer where it was, it may
+        prove itself there."""
+        where, now = pack_address(*address), self.loop.time()
+        if known.address in self._introducing or not self.state.failed.allow(where, now):
+            return
+        self._introducing[known.address] = None
+
+        def still_there(contact: Contact | None) -> None:
+            self._introducing.pop(known.address, None)
+            if contact is None:
+                self.ping(address, lambda contact: None, expected=known.id)
+
+        self.ping(known.address, still_there, expected=known.id)
 
     def _reply_late(self, message: bytes, late: asyncio.Future[Any], address: Address) -> None:
         if not late.cancelled() and late.exception() is None:

@@ -1,27 +1,40 @@
-"""Can others reach us? Asked of nodes that we have never spoken to.
+"""Can others reach us, and at which address? Asked of nodes that we have never spoken to.
 
     asker  -> helper       dial: this third node, my TCP port, a nonce      (token: proven address)
     helper -> third node   refer: the asker's address, as I see it, port, nonce
-    third  -> asker        knock: the nonce, by UDP; and one TCP connection, closed at once
-    third  -> helper -> asker   whether TCP came through
+    third  -> asker        knock: the nonce, by UDP
+    asker  -> third        I wait for that: only then one TCP connection, closed at once
+    third  -> helper -> asker   which address that was, and whether TCP came through
 
 A NAT lets in whoever was spoken to before, so the third node must be a stranger to the asker: new
-nodes leave a few contacts alone (`NodeState.reserved`) until this is done. The target is the
-source address the helper has proven, never one of anybody's choosing; the third node does this
-only for contacts of its own, seldom for one address, and slowly altogether. Two must agree.
+nodes leave a few contacts alone (`NodeState.reserved`) until this is done. Two must agree.
+
+In a mesh with one public machine there is no third node. Then a lone witness dials by itself, from
+a port that we never spoke to, and its word is enough: TCP comes through no NAT by itself. A first
+node has guests only to ask. Whoever publishes on one witness's word asks again and again.
+
+The target is the source address that the helper has proven, or one that answers a nonce which only
+who waits for it knows; TCP goes to that very port, or to the relay's. A third node does this only
+for contacts of its own, seldom for one address, slowly altogether, and never on its own machine for
+somebody who is not on it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address, is_loopback, pack_address, unpack_address
+from privox_dht.dht.addresses import (
+    Address,
+    is_loopback,
+    pack_address,
+    source_of,
+    unpack_address,
+)
 from privox_dht.dht.answers import Answer
 from privox_dht.dht.guards import Rates
 from privox_dht.dht.peers import ID, Peer
@@ -40,65 +53,136 @@ from privox_dht.dht.wire import (
 )
 
 REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody knocked: ask another helper at once
+Second = Callable[[int], Awaitable[MeshProtocol]]  # a socket of a family at another port than ours
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whether strangers can reach us; None where that could not be determined."""
+    """Whether strangers can reach us in one family; None where that could not be determined."""
 
+    family: int
     udp: bool | None = None
     tcp: bool | None = None
-    address: Address | None = None  # ours, as two neighbours or more see it
+    address: Address | None = None  # at which they reached us, or tried to
+    witnesses: int = 0  # whose word that is
+
+    @property
+    def is_open(self) -> bool:
+        """Whether both came through."""
+        return self.udp is True and self.tcp is True
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether we know that something did not come through."""
+        return False in (self.udp, self.tcp)
+
+
+class Vote(NamedTuple):
+    """What one of them saw."""
+
+    udp: bool
+    tcp: bool | None
+    address: Address | None
 
 
 class Votes:
-    """What third nodes saw, until two of them agree."""
+    """What they saw, until two of them agree, or there is only one."""
 
     def __init__(self) -> None:
-        self._cast: Counter[bool] = Counter()
+        self._cast: list[Vote] = []
 
-    def cast(self, came: bool | None) -> None:
-        if came is not None:
-            self._cast[came] += 1
+    def __len__(self) -> int:
+        return len(self._cast)
 
-    @property
-    def verdict(self) -> bool | None:
-        agreed = [came for came, count in self._cast.items() if count >= limits.DIAL_AGREE]
-        return agreed[0] if len(agreed) == 1 else None
+    def cast(self, came: bool | None, dialled: Dialled | None) -> None:
+        """Count what one of them said, if it said anything."""
+        if came is None or dialled is None:
+            return
+        tcp = None if dialled.tcp == UNTRIED else dialled.tcp == ARRIVED
+        self._cast.append(Vote(came, tcp, dialled.where))
+
+    def agreed(self, which: str) -> Any:
+        """What most of them saw, if two did, or the only one there is; else None."""
+        said = [value for vote in self._cast if (value := getattr(vote, which)) is not None]
+        counts = sorted(((said.count(value), value) for value in set(said)), reverse=True)
+        if len(said) == 1:
+            return said[0]
+        if not counts or counts[0][0] < limits.DIAL_AGREE:
+            return None
+        return counts[0][1] if counts[-1] == counts[0] or counts[1][0] < counts[0][0] else None
+
+    def is_settled(self, with_tcp: bool) -> bool:
+        """Whether no more of them need be asked."""
+        few = len(self._cast) < limits.DIAL_AGREE
+        udp, tcp = self.agreed("udp"), self.agreed("tcp")
+        return not few and (udp is False or (udp is True and (tcp is not None or not with_tcp)))
+
+
+class Witness(NamedTuple):
+    """A node that can dial us back by itself."""
+
+    id: bytes
+    address: Address
 
 
 class DialBack:
     """All three parts: asker, helper and third node."""
 
-    def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
+    def __init__(
+        self,
+        state: NodeState,
+        protocols: dict[int, MeshProtocol],
+        spawn: Spawn,
+        second: Second,
+    ) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
-        self._waiting: dict[bytes, tuple[Address, asyncio.Event]] = {}
+        self._second = second
+        self._waiting: dict[bytes, tuple[Address | None, asyncio.Event]] = {}
         self._targets = Rates(1 / limits.DIAL_SAME_TARGET, float(limits.DIAL_HELPERS))
         self._all = Rates(limits.DIAL_RATE, limits.DIAL_BURST)
 
     # -- the asker ---------------------------------------------------------------------------------
 
-    async def ask(self, tcp_port: int | None) -> Reach:
-        """Have third nodes dial us until two agree, or there is nobody left to ask."""
-        udp, tcp = Votes(), Votes()
+    async def ask(self, tcp_port: int | None) -> list[Reach]:
+        """Have others dial us, in each family that we have; until two agree, or nobody is left."""
+        found = await asyncio.gather(*(self._ask(f, tcp_port) for f in self._protocols))
+        self._state.reserved = frozenset()
+        return list(found)
+
+    async def _ask(self, family: int, tcp_port: int | None) -> Reach:
+        votes = Votes()
         tried: set[Address] = set()
         for _ in range(limits.DIAL_HELPERS):
-            pair = await self._pair(tried)
-            if pair is None:
+            pair = await self._pair(family, tried)
+            if pair is None or votes.is_settled(tcp_port is not None):
                 break
             helper, token, third = pair
             tried.add((third.ip, third.port))
-            came, dialled = await self._dial(helper, token, third, tcp_port or 0)
-            udp.cast(came)
-            if dialled is not None and dialled.tcp != UNTRIED:
-                tcp.cast(dialled.tcp == ARRIVED)
-            if udp.verdict is not None and (tcp_port is None or tcp.verdict is not None):
+            there = pack_address(third.ip, third.port)
+            votes.cast(*await self._dial(Witness(helper.id, helper.address), token, there,
+                                         tcp_port or 0))  # fmt: skip
+        for witness in self._witnesses(family) if len(votes) < limits.DIAL_AGREE else ():
+            if votes.is_settled(tcp_port is not None):
                 break
-        self._state.reserved = frozenset()
+            if token := await self._token(witness):
+                votes.cast(*await self._dial(witness, token, b"", tcp_port or 0))
         if not self._state.observed():  # the third nodes are strangers no more
             await asyncio.gather(*(self._meet(third) for third in tried))
-        observed = self._state.observed()
-        return Reach(udp.verdict, tcp.verdict, observed[0] if observed else None)
+        return Reach(
+            family, votes.agreed("udp"), votes.agreed("tcp"), votes.agreed("address"), len(votes)
+        )
+
+    def _witnesses(self, family: int) -> list[Witness]:
+        """Who may be asked to dial us by itself: contacts, or guests where there are none."""
+        contacts = self._protocols[family].router.contacts()
+        self._state.rng.shuffle(contacts)
+        some = [Witness(contact.id, contact.address) for contact in contacts]
+        guests = [
+            Witness(node_id, address)
+            for address, node_id in reversed(self._state.witnesses.items())
+            if family_of(address) == family
+        ]
+        return [*some, *guests][: limits.DIAL_HELPERS]
 
     async def _meet(self, address: Address) -> None:
         protocol = self._protocols[family_of(address)]
@@ -111,9 +195,15 @@ class DialBack:
         protocol.ping(address, done)
         await answered
 
-    async def _pair(self, tried: set[Address]) -> tuple[Contact, bytes, Peer] | None:
+    async def _token(self, witness: Witness) -> bytes:
+        found: Found | None = await self._call(
+            witness, "find", [witness.id, 0, -1], wire.read_found, size=limits.FIND_SIZE
+        )
+        return found.token if found is not None else b""
+
+    async def _pair(self, family: int, tried: set[Address]) -> tuple[Contact, bytes, Peer] | None:
         """A contact of ours with its token, and one of its contacts that we never spoke to."""
-        helpers = [c for p in self._protocols.values() for c in p.router.contacts()]
+        helpers = self._protocols[family].router.contacts()
         self._state.rng.shuffle(helpers)
         for helper in helpers[: limits.DIAL_HELPERS]:
             target = self._state.rng.randbytes(ID)
@@ -139,63 +229,65 @@ class DialBack:
         )
 
     async def _dial(
-        self, helper: Contact, token: bytes, third: Peer, tcp_port: int
+        self, helper: Witness, token: bytes, third: bytes, tcp_port: int
     ) -> tuple[bool | None, Dialled | None]:
+        """Have a helper's contact dial us, or with b"" the helper itself."""
         nonce = self._state.rng.randbytes(wire.NONCE)
         knocked = asyncio.Event()
-        self._waiting[nonce] = ((third.ip, third.port), knocked)
+        self._waiting[nonce] = (unpack_address(third) if third else None, knocked)
         try:
             dialled: Dialled | None = await self._call(
                 helper,
                 "dial",
-                [pack_address(third.ip, third.port), tcp_port, nonce],
+                [third, tcp_port, nonce],
                 wire.read_dialled,
                 token=token,
                 hard=limits.DIAL_ANSWER,
             )
-            if not knocked.is_set() and dialled is not None and dialled.knocked:
-                try:
-                    await asyncio.wait_for(knocked.wait(), limits.KNOCK_LATE)
-                except TimeoutError:
-                    return False, dialled
-            return (True if knocked.is_set() else None), dialled
+            if dialled is None or not dialled.knocked:
+                return (True if knocked.is_set() else None), dialled
+            return knocked.is_set(), dialled
         finally:
             del self._waiting[nonce]
 
-    def knocked(self, nonce: bytes, address: Address) -> None:
-        """A knock came in."""
+    def knocked(self, nonce: bytes, address: Address) -> bool:
+        """A knock came in; whether it was waited for."""
         third, event = self._waiting.get(nonce, (None, None))
-        if event is None or third != address:
+        if event is None or third not in (None, address):
             self._state.drop("unasked", "a knock")
-            return
+            return False
         event.set()
+        return True
 
     # -- the helper --------------------------------------------------------------------------------
 
     def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer:
-        """Pass the wish of a proven address on to a contact of ours."""
+        """Pass the wish of a proven address on to a contact of ours, or dial it ourselves."""
         there, tcp_port, nonce = request.arguments
-        protocol = self._protocols[family_of(address)]
-        third = protocol.router.at(unpack_address(there))
-        if third is None or not self._may_dial(address):
+        family = family_of(address)
+        third = self._protocols[family].router.at(unpack_address(there)) if there else None
+        if (there and third is None) or not self._may_dial(address):
             self._state.drop("vouch")
             return REFUSED
+        if third is None:
+            return self._spawn(self._try_from(self._second(family), address, tcp_port, nonce))
         return self._spawn(self._refer(third, address, tcp_port, nonce))
 
     async def _refer(self, third: Contact, asker: Address, tcp_port: int, nonce: bytes) -> Answer:
-        found: Found | None = await self._call(
-            third, "find", [third.id, 0, -1], wire.read_found, size=limits.FIND_SIZE
-        )
-        if found is None:
+        token = await self._token(Witness(third.id, third.address))
+        if not token:
             return REFUSED
         dialled: Dialled | None = await self._call(
             third,
             "refer",
             [pack_address(*asker), tcp_port, nonce],
             wire.read_dialled,
-            token=found.token,
+            token=token,
+            hard=limits.DIAL_REFERRED,
         )
-        return REFUSED if dialled is None else {"u": dialled.knocked, "d": dialled.tcp}
+        if dialled is None:
+            return REFUSED
+        return {"u": dialled.knocked, "d": dialled.tcp, "o": pack_address(*asker)}
 
     # -- the third node ----------------------------------------------------------------------------
 
@@ -208,33 +300,42 @@ class DialBack:
             protocol.router.at(address) is None
             or family_of(target) not in self._protocols
             or not self._state.may_contact(target[0])
+            or (is_loopback(target[0]) and not is_loopback(address[0]))
             or not self._may_dial(target)
         ):
             self._state.drop("vouch")
             return REFUSED
-        self._protocols[family_of(target)].tell(target, "knock", [nonce])
-        return self._spawn(self._connect(target[0], tcp_port))
+        return self._spawn(self._try(self._protocols[family_of(target)], target, tcp_port, nonce))
 
-    async def _connect(self, ip: str, tcp_port: int) -> Answer:
-        if not tcp_port:
-            return {"u": True, "d": UNTRIED}
-        try:
-            async with asyncio.timeout(limits.DIAL_TIMEOUT):
-                _, writer = await asyncio.open_connection(ip, tcp_port)
-        except (OSError, TimeoutError):
-            return {"u": True, "d": MISSED}
-        writer.transport.abort()
-        return {"u": True, "d": ARRIVED}
+    async def _try_from(
+        self, second: Awaitable[MeshProtocol], target: Address, tcp_port: int, nonce: bytes
+    ) -> Answer:
+        return await self._try(await second, target, tcp_port, nonce)
+
+    async def _try(
+        self, protocol: MeshProtocol, target: Address, tcp_port: int, nonce: bytes
+    ) -> Answer:
+        """Knock; then TCP, if somebody there waits for that, and at a port of that node only."""
+        was_waited_for = await protocol.call(
+            target, "knock", [nonce], wire.read_knocked,
+            resend=limits.DIAL_KNOCK, hard=limits.DIAL_KNOCKED,
+        )  # fmt: skip
+        tcp = UNTRIED
+        if was_waited_for and tcp_port in (target[1], limits.RELAY_PORT):
+            tcp = await _connect(target[0], tcp_port)
+        return {"u": True, "d": tcp, "o": pack_address(*target)}
 
     def _may_dial(self, target: Address) -> bool:
+        """By address, not by port: on one machine only, every port is somebody else."""
         now = asyncio.get_running_loop().time()
-        return self._targets.allow(pack_address(*target), now) and self._all.allow(b"", now)
+        source = source_of(pack_address(*target))
+        return self._targets.allow(source, now) and self._all.allow(b"", now)
 
     # -- all ---------------------------------------------------------------------------------------
 
     async def _call(
         self,
-        contact: Contact,
+        contact: Contact | Witness,
         method: str,
         arguments: list[Any],
         read: Callable[[Any], Any],
@@ -254,3 +355,13 @@ class DialBack:
             hard=hard,
             resend=limits.RESEND if method == "find" else (),  # a second dial would be refused
         )
+
+
+async def _connect(ip: str, port: int) -> int:
+    try:
+        async with asyncio.timeout(limits.DIAL_TIMEOUT):
+            _, writer = await asyncio.open_connection(ip, port)
+    except (OSError, TimeoutError):
+        return MISSED
+    writer.transport.abort()
+    return ARRIVED

@@ -1,13 +1,18 @@
 """What the sockets of one node have in common: who it is, what it holds, whom it may speak to.
 
 A mesh is private when its neighbours are: then any machine's address may be contacted. One whose
-neighbours are global is public, and there only global addresses are contacted or handed out. A
-first node, told of no neighbour, is in a public mesh from the first proven global contact on.
+neighbours are global is public, and there only global addresses are contacted or handed out.
+
+A first node, told of no neighbour, does not know. It takes its mesh for public once it has a global
+address itself (an interface's, or one at which it was dialled back) and a stranger with a global
+address was proven, while nobody with a private one was there for an hour; and no longer than until
+such a one comes. So a stranger's word alone makes no mesh public, and none for good.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -55,8 +60,9 @@ class NodeState:
 
     __slots__ = (
         "_contacted", "_second", "_views", "_votes", "clock", "counts", "dropped", "failed",
-        "families", "gate", "guest", "heard_at", "identity", "mesh", "on_loopback", "on_public",
-        "private", "rates", "reserved", "rng", "rtt", "store", "tokens",
+        "families", "gate", "guest", "heard_at", "identity", "is_named", "mesh", "on_loopback",
+        "on_public", "on_view", "own_global", "private", "private_at", "rates", "reserved", "rng",
+        "rtt", "store", "tokens", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +75,12 @@ class NodeState:
         self.guest = False
         self.families = 0  # flags of the sockets we have
         self.private: bool | None = None  # None: not known yet, treated as private
-        self.on_public: Callable[[], None] = lambda: None  # called once, when that is known
+        self.is_named = False  # whether our owner named a neighbour, and so said which it is
+        self.own_global: frozenset[str] = frozenset()  # global addresses that we know to be ours
+        self.private_at = -math.inf  # our clock, when somebody was last seen at a private address
+        self.on_public: Callable[[], None] = lambda: None  # called when the mesh is found public
+        self.on_view: Callable[[], None] = lambda: None  # called when we are seen elsewhere
+        self.witnesses: dict[Address, bytes] = {}  # guests that asked us lately, by id: the latest
         self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
         self.gate = Gate(self.mesh)
@@ -135,12 +146,42 @@ class NodeState:
     def met(self, ip: str, *, named: bool = False) -> None:
         """A node was proven at `ip`; `named` if our owner told us to ask there."""
         self.on_loopback = self.on_loopback or is_loopback(ip)
-        if is_global(ip):
-            if self.private is not False and (named or self.private is None):
-                self.private = False
-                self.on_public()
-        elif named and self.private is None:
-            self.private = True
+        self.is_named = self.is_named or named
+        if not is_global(ip):
+            if named and self.private is None:
+                self.private = True
+            self.saw_private()
+        elif self.private is not False and (named or self._may_be_public()):
+            self._go_public()
+
+    def saw_private(self) -> None:
+        """Somebody with a private address is in this mesh: unless our owner said otherwise, it is
+        not a public one (any more)."""
+        self.private_at = self.clock()
+        if self.private is False and not self.is_named:
+            self.private = None
+
+    def _may_be_public(self) -> bool:
+        quiet = self.clock() - self.private_at > limits.PRIVATE_FOR
+        undecided = self.private is None and not self.is_named
+        return undecided and quiet and bool(self.own_global)
+
+    def _go_public(self) -> None:
+        self.private = False
+        self.on_public()
+
+    def noticed(self, node_id: bytes, address: Address, guest: bool) -> None:
+        """A proven address asked us something."""
+        if self.private is False and not self.is_named and not is_global(address[0]):
+            self.saw_private()
+        if guest:
+            first = not self.witnesses
+            self.witnesses.pop(address, None)
+            self.witnesses[address] = node_id
+            if len(self.witnesses) > limits.OBSERVERS:
+                del self.witnesses[next(iter(self.witnesses))]
+            if first:
+                self.on_view()
 
     # -- what others see of us ---------------------------------------------------------------------
 
@@ -155,8 +196,23 @@ class NodeState:
             if not self._votes[old[0]]:
                 del self._votes[old[0]]
         seen = next((known for known in self._votes if known == seen), seen)  # one copy of each
+        is_news = all(seen[0] != ip for ip, _ in self._votes)
         self._views[voter] = (seen, offset)
         self._votes[seen] += 1
+        if is_news:
+            self.on_view()
+
+    def forget_views(self, but: str = "") -> None:
+        """We have moved: what was seen of us is no more. With `but`, only what was seen of us in
+        that address's family and is not it."""
+        gone = [
+            voter
+            for voter, ((ip, _), _) in self._views.items()
+            if not but or (ip != but and (":" in ip) == (":" in but))
+        ]
+        for voter in gone:
+            del self._views[voter]
+        self._votes = Counter(seen for seen, _ in self._views.values())
 
     def observed(self) -> list[Address]:
         """Our own addresses, as two or more neighbours see them, best first. In a public mesh a

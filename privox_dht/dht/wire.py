@@ -7,9 +7,9 @@
     ping   nonce, address asked   ->  key, signature over both, asker's address, time, token
     find   target, want, start    ->  token, closer contacts, records, how many there are
     put    base key, depth, wires ->  token, what became of each
-    dial   third node, TCP port, nonce                 -> whether TCP came through
+    dial   third node (none: you), TCP port, nonce     -> where we were dialled; what came through
     refer  asker's address, TCP port, nonce            -> the same, helper to third node
-    knock  nonce                                       -> nothing: arriving is what it says
+    knock  nonce                                       -> nothing in it: it was waited for
     here                                               -> nothing: the token proves the sender
 
 Every datagram goes through `seal` and `unseal`, both ways. Whatever is wrong with one is said as
@@ -99,6 +99,7 @@ class Dialled(NamedTuple):
 
     knocked: bool
     tcp: int
+    where: tuple[str, int] | None  # the address that was dialled
 
 
 # -- the one pair of functions every datagram goes through -----------------------------------------
@@ -191,6 +192,10 @@ def _is_address(value: object) -> bool:
     return type(value) is bytes and len(value) in (6, 18) and value[-2:] != b"\0\0"
 
 
+def _is_address_or_none(value: object) -> bool:
+    return value == b"" or _is_address(value)
+
+
 def _are_wires(value: object) -> bool:
     return (
         type(value) is list
@@ -203,7 +208,7 @@ METHODS: dict[str, tuple[Any, ...]] = {
     "ping": (_octets(NONCE), _is_address),
     "find": (_octets(ID), _number(0, 255), _number(-1, 1 << 20)),
     "put": (_octets(ID), _number(0, limits.SHARD_DEPTH), _are_wires),
-    "dial": (_is_address, _number(0, 65535), _octets(NONCE)),
+    "dial": (_is_address_or_none, _number(0, 65535), _octets(NONCE)),
     "refer": (_is_address, _number(0, 65535), _octets(NONCE)),
     "knock": (_octets(NONCE),),
     "here": (),
@@ -258,7 +263,16 @@ def read_dialled(body: Any) -> Dialled:
     tcp = fields.get("d")
     if type(tcp) is not int or tcp not in (ARRIVED, MISSED, UNTRIED):
         raise BadMessage("shape")
-    return Dialled(fields.get("u") is True, tcp)
+    where = fields.get("o")
+    if where is not None and not _is_address(where):
+        raise BadMessage("shape")
+    return Dialled(fields.get("u") is True, tcp, unpack_address(where) if where else None)
+
+
+def read_knocked(body: Any) -> bool:
+    """Raises BadMessage: it is not the answer to a knock."""
+    _fields(body)
+    return True
 
 
 def _fields(body: Any) -> dict[str, Any]:

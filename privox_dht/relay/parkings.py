@@ -178,7 +178,7 @@ class Parkings:
         log.info("relay: %s: %s", ending.state, ending.why)
         wait = limits.PRODUCER_SUPERSEDED if ending.state == "superseded" else ending.wait
         now = asyncio.get_running_loop().time()
-        (self._rounds.lost if parked else self._rounds.failed)(farm.public, now, wait)
+        (self._rounds.lost if parked else self._rounds.failed)(farm, now, wait)
         self._moved.set()
         if parked:
             self._tell()

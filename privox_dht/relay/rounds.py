@@ -1,7 +1,8 @@
 """Which farms to park at, and when to try again. Time and chance are arguments.
 
     held      farms where the producer is parked, or about to be
-    round     every known farm is tried once; those that failed wait for the next round
+    round     every known farm is tried once, by each of its doors until one opens; those that
+              failed wait for the next round
     pause     a moment's jitter after a loss, and a back-off only when a whole round has failed
 
 A thousand producers that lose one farm together are back within seconds this way; a back-off for
@@ -19,7 +20,7 @@ from privox_dht import limits
 
 
 class FarmAt(NamedTuple):
-    """A farm that is known, from its own record or from the command line."""
+    """One door of a farm that is known. A farm is its key; it may have a door in each family."""
 
     public: bytes
     host: str
@@ -46,10 +47,11 @@ class Rounds:
     def __init__(self, want: int, rng: random.Random) -> None:
         self._want = want
         self._rng = rng
-        self._tried: set[bytes] = set()
+        self._tried: set[FarmAt] = set()
         self._not_before: dict[bytes, float] = {}
         self._resume = 0.0  # when the pause is over
         self._failed_rounds = 0
+        self._empty_rounds = 0  # in a row in which no farm was known
         self._look = True  # we do not know which farms there are now
 
     def look_due(self, held: Collection[FarmAt], now: float) -> bool:
@@ -63,13 +65,14 @@ class Rounds:
         """A farm has taken us: not everything has failed."""
         self._failed_rounds = 0
 
-    def failed(self, farm: bytes, now: float, wait: float = 0.0) -> None:
-        """A farm could not be parked at; it asked to be left alone for `wait` seconds."""
+    def failed(self, farm: FarmAt, now: float, wait: float = 0.0) -> None:
+        """A farm could not be parked at, by this door; it asked to be left alone for `wait`
+        seconds."""
         self._tried.add(farm)
         if wait:
-            self._not_before[farm] = now + wait
+            self._not_before[farm.public] = now + wait
 
-    def lost(self, farm: bytes, now: float, wait: float = 0.0) -> None:
+    def lost(self, farm: FarmAt, now: float, wait: float = 0.0) -> None:
         """A farm where we were parked is gone: go elsewhere, not all in the same instant."""
         self.failed(farm, now, wait)
         self._resume = now + self._rng.uniform(0.0, limits.PRODUCER_ROUND)
@@ -83,8 +86,8 @@ class Rounds:
         if now < self._resume:
             return Plan((), self._resume - now)
         self._not_before = {f: t for f, t in self._not_before.items() if t > now}
-        keys = {farm.public for farm in held} | self._tried | self._not_before.keys()
-        rest = [farm for farm in known if farm.public not in keys]
+        keys = {farm.public for farm in held} | self._not_before.keys()
+        rest = [farm for farm in known if farm.public not in keys and farm not in self._tried]
         if rest:
             return Plan(tuple(self._choose(rest, held, missing)), None)
         self._end_round(bool(held), now)
@@ -96,20 +99,25 @@ class Rounds:
             self._failed_rounds += 1
             self._resume = now + backoff(self._failed_rounds, self._rng)
         else:
-            self._resume = now + limits.PRODUCER_LOOK_AGAIN * self._rng.uniform(0.5, 1.0)
+            self._empty_rounds = 0 if self._tried or holding else self._empty_rounds + 1
+            pause = limits.PRODUCER_LOOK_AGAIN
+            if self._empty_rounds:
+                pause = min(pause, limits.PRODUCER_LOOK_FIRST * 2.0 ** (self._empty_rounds - 1))
+            self._resume = now + pause * self._rng.uniform(0.5, 1.0)
         self._tried.clear()
         self._look = True
 
     def _choose(
         self, rest: list[FarmAt], held: Collection[FarmAt], missing: int
     ) -> Sequence[FarmAt]:
-        """By chance, but another machine before the same one again."""
+        """By chance, but another machine before the same one again, and a farm by one of its doors
+        only: at two it would be one producer twice."""
         self._rng.shuffle(rest)
         hosts = {farm.host for farm in held}
         chosen: list[FarmAt] = []
         while rest and len(chosen) < missing:
             farm = next((f for f in rest if f.host not in hosts), rest[0])
-            rest.remove(farm)
+            rest = [other for other in rest if other.public != farm.public]
             hosts.add(farm.host)
             chosen.append(farm)
         return chosen

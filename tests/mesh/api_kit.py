@@ -38,8 +38,7 @@ from privox_dht.speech import (
     Word,
 )
 
-RATE = 16_000  # Hz of the clips
-VOICE_RATE = 24_000  # Hz; what raw PCM has, so that it is the sound itself
+RATE = 16_000
 TONE = 0.1  # seconds of sound for one word
 
 
@@ -97,7 +96,7 @@ class Counting:
         async with self._watched():
             for word in request.text.split():
                 await self.gate.wait()
-                yield Sound(VOICE_RATE, tone(TONE / request.speed, 200 + 10 * len(word)))
+                yield Sound(RATE, tone(TONE / request.speed, 200 + 10 * len(word)))
                 if self.breaks_with:
                     raise self.breaks_with
 
@@ -128,7 +127,7 @@ class _Watched:
 @functools.cache
 def tone(seconds: float, pitch: float = 440.0) -> bytes:
     """16-bit PCM."""
-    samples = range(round(seconds * VOICE_RATE))
+    samples = range(round(seconds * RATE))
     return b"".join(
         struct.pack("<h", int(8000 * math.sin(2 * math.pi * pitch * n / RATE))) for n in samples
     )

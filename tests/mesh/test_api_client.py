@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_kit import VOICE_RATE, Counting, clip, until
+from api_kit import RATE, Counting, clip, until
 
 from privox_dht import limits
 from privox_dht.api.bounds import Bounds
@@ -173,8 +173,8 @@ async def test_progress_is_told_until_everything_has_gone(
 
 async def test_speech_is_a_whole_file(client: SpeechClient, server: SpeechServer) -> None:
     with wave.open(io.BytesIO(await say(client, at(server.port), "a b c"))) as sound:
-        assert sound.getframerate() == VOICE_RATE
-    assert len(await say(client, at(server.port), "a b c", "pcm")) == VOICE_RATE // 10 * 2 * 3
+        assert sound.getframerate() == RATE
+    assert len(await say(client, at(server.port), "a b c", "pcm")) == RATE // 10 * 2 * 3
 
 
 async def test_a_server_says_how_it_is(client: SpeechClient, server: SpeechServer) -> None:
@@ -202,7 +202,7 @@ async def test_the_ordinary_api_of_a_server_elsewhere_is_understood(
                 assert [s.text for s in segments if isinstance(s, Segment)] == (
                     ["16000 samples"] * seconds
                 )
-            assert len(await say(client, endpoint, "a", "pcm")) == VOICE_RATE // 10 * 2
+            assert len(await say(client, endpoint, "a", "pcm")) == RATE // 10 * 2
 
 
 async def test_a_token_is_shown_and_never_printed(client: SpeechClient) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from api_kit import VOICE_RATE, Counting, clip, until
+from api_kit import RATE, Counting, clip, until
 
 from privox_dht.api.server import SpeechServer
 from privox_dht.errors import Failed
@@ -92,7 +92,7 @@ async def test_speech_into_a_file(sdk: Any) -> None:
         model="tts-1", voice="alloy", input="a b", response_format="wav", speed=1.0
     )
     with wave.open(io.BytesIO(told.content)) as sound:
-        assert sound.getframerate() == VOICE_RATE
+        assert sound.getframerate() == RATE
 
 
 async def test_speech_as_it_is_made(sdk: Any) -> None:
@@ -101,7 +101,7 @@ async def test_speech_as_it_is_made(sdk: Any) -> None:
     ) as response:
         assert response.headers["content-type"] == "audio/pcm"
         size = sum([len(piece) async for piece in response.iter_bytes()])
-    assert size == 3 * VOICE_RATE // 10 * 2
+    assert size == 3 * RATE // 10 * 2
 
 
 async def test_the_list_of_models(sdk: Any) -> None:

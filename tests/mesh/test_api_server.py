@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import aiohttp.web
 import pytest
-from api_kit import VOICE_RATE, Counting, Raw, ask, clip, field, form, head, until
+from api_kit import RATE, Counting, Raw, ask, clip, field, form, head, until
 
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.server import SpeechServer
@@ -195,11 +195,11 @@ async def test_wav_is_a_sound_file_of_the_right_length(http: aiohttp.ClientSessi
         assert response.content_type == "audio/wav"
         assert response.headers["X-Privox-Engine"] == "toner"
         assert response.headers["X-Privox-Model"] == "low"
-        assert response.headers["X-Privox-Rate"] == str(VOICE_RATE)
+        assert response.headers["X-Privox-Rate"] == str(RATE)
         content = await response.read()
     with wave.open(io.BytesIO(content)) as sound:
-        assert sound.getframerate() == VOICE_RATE
-        assert len(content) - 44 == 3 * VOICE_RATE // 10 * 2
+        assert sound.getframerate() == RATE
+        assert len(content) - 44 == 3 * RATE // 10 * 2
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,9 @@ async def test_the_first_sound_leaves_before_the_second_is_made(
 ) -> None:
     async with http.post(TTS, json={"input": "a b", "response_format": "pcm"}) as response:
         provider.gate.clear()
-        first = await response.content.readexactly(VOICE_RATE // 10 * 2)
+        first = await response.content.readexactly(RATE // 10 * 2)
         provider.gate.set()
-        assert len(first + await response.read()) == 2 * VOICE_RATE // 10 * 2
+        assert len(first + await response.read()) == 2 * RATE // 10 * 2
 
 
 async def test_speech_as_events_is_the_same_file(http: aiohttp.ClientSession) -> None:
@@ -247,7 +247,7 @@ async def test_speech_as_events_is_the_same_file(http: aiohttp.ClientSession) ->
         *deltas, done = await events(response)
     assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == plain
     assert done == {
-        "type": "speech.audio.done", "bytes": len(plain), "seconds": 0.3, "rate": VOICE_RATE
+        "type": "speech.audio.done", "bytes": len(plain), "seconds": 0.3, "rate": RATE
     }  # fmt: skip
 
 

@@ -7,10 +7,12 @@ import socket
 import time
 
 import pytest
-from dht_kit import HOST, mesh_of, node_of, record_of, stranger, until
+from dht_kit import HOST, Stranger, mesh_of, node_of, record_of, stranger, until
 
 from privox_dht import limits
-from privox_dht.dht import DhtNode
+from privox_dht.dht import DhtNode, wire
+from privox_dht.dht.addresses import pack_address
+from privox_dht.dht.table import Contact
 from privox_dht.errors import ConfigError, NotJoined
 from privox_dht.identity import Identity
 from privox_dht.records import FARM
@@ -282,28 +284,105 @@ async def test_ipv6_nodes_alone_are_a_mesh() -> None:
 
 async def test_third_nodes_tell_whether_we_can_be_reached() -> None:
     async with mesh_of(4) as nodes, node_of(guest=True) as asker:
-        server = await asyncio.start_server(lambda r, w: w.close(), HOST, 0)
-        async with server:
+        async with await asyncio.start_server(lambda r, w: w.close(), HOST, asker.port):
             await asker.join([(HOST, nodes[0].port)])
-            reach = await asker.dial_back(server.sockets[0].getsockname()[1])
-        assert (reach.udp, reach.tcp) == (True, True)
+            (reach,) = await asker.dial_back(asker.port)
+        assert (reach.udp, reach.tcp, reach.witnesses) == (True, True, 2)
         assert reach.address == (HOST, asker.port)
 
 
 async def test_a_closed_tcp_port_is_told_as_such() -> None:
     async with mesh_of(4) as nodes, node_of(guest=True) as asker:
         await asker.join([(HOST, nodes[0].port)])
-        with socket.socket() as closed:
-            closed.bind((HOST, 0))
-            reach = await asker.dial_back(closed.getsockname()[1])
+        (reach,) = await asker.dial_back(asker.port)
         assert (reach.udp, reach.tcp) == (True, False)
 
 
-async def test_with_too_few_nodes_reachability_stays_unknown() -> None:
+async def test_one_witness_dials_by_itself_from_a_port_that_we_never_spoke_to() -> None:
+    """A mesh with one public machine has no third node, and never began."""
     async with mesh_of(1) as nodes, node_of(guest=True) as asker:
-        await asker.join([(HOST, nodes[0].port)])
-        reach = await asker.dial_back(None)
-        assert (reach.udp, reach.tcp) == (None, None)
+        async with await asyncio.start_server(lambda r, w: w.close(), HOST, asker.port):
+            await asker.join([(HOST, nodes[0].port)])
+            spoken_to = asker._state.has_contacted
+            heard: list[bool] = []
+            protocol = next(iter(asker._protocols.values()))
+            passed = protocol.datagram_received
+
+            def note(data: bytes, addr: tuple[str, int]) -> None:
+                heard.append(spoken_to(addr))
+                passed(data, addr)
+
+            protocol.datagram_received = note
+            (reach,) = await asker.dial_back(asker.port)
+        assert (reach.udp, reach.tcp, reach.witnesses) == (True, True, 1)
+        assert reach.address == (HOST, asker.port)
+        assert False in heard, "the knock"
+
+
+async def test_a_first_node_is_dialled_back_by_a_guest() -> None:
+    async with node_of() as first, node_of(guest=True) as guest:
+        async with await asyncio.start_server(lambda r, w: w.close(), HOST, first.port):
+            told = asyncio.Event()
+            first.on_view(told.set)
+            await guest.join([(HOST, first.port)])
+            await guest.dial_back(None)
+            await asyncio.wait_for(told.wait(), 2.0)
+            assert not first.contacts()
+            (reach,) = await first.dial_back(first.port)
+        assert reach.is_open and reach.address == (HOST, first.port)
+
+
+async def test_nobody_is_asked_by_whom_nobody_knows() -> None:
+    async with node_of() as alone:
+        (reach,) = await alone.dial_back(None)
+        assert (reach.udp, reach.tcp, reach.witnesses) == (None, None, 0)
+
+
+async def test_no_port_is_tried_but_the_askers_own_and_the_relays() -> None:
+    """With a port of its choice anybody behind a shared address could look for open ones there."""
+    async with mesh_of(4) as nodes, node_of(guest=True) as asker:
+        tried = asyncio.Event()
+        async with await asyncio.start_server(lambda r, w: tried.set(), HOST, 0) as server:
+            await asker.join([(HOST, nodes[0].port)])
+            (reach,) = await asker.dial_back(server.sockets[0].getsockname()[1])
+        assert (reach.udp, reach.tcp) == (True, None)
+        assert not tried.is_set()
+
+
+async def test_nobody_is_called_by_tcp_who_does_not_wait_for_it() -> None:
+    """A helper may name any address: what is there must answer the knock first."""
+    async with mesh_of(1) as nodes, stranger(nodes[0].mesh) as helper:
+        await helper_known(nodes[0], helper)
+        async with await asyncio.start_server(lambda r, w: w.close(), HOST, 0) as server:
+            target = server.sockets[0].getsockname()[1]
+            token = await helper.token(nodes[0].port)
+            arguments = [pack_address(HOST, target), target, bytes(wire.NONCE)]
+            answer = await helper.ask(nodes[0].port, "refer", arguments, token=token)
+        assert answer["d"] == wire.UNTRIED
+
+
+async def test_somebody_elsewhere_cannot_have_our_own_machine_called() -> None:
+    async with mesh_of(1) as nodes:
+        dial_back = nodes[0]._dial_back
+        elsewhere = ("10.1.2.3", 5678)
+        protocol = next(iter(nodes[0]._protocols.values()))
+        protocol.router.add_contact(Contact(b"x" * 20, pack_address(*elsewhere)))
+        nodes[0]._state.on_loopback = True
+        arguments = [pack_address(HOST, 22), 22, bytes(wire.NONCE)]
+        request = wire.Request("refer", b"x" * 20, 0, b"", arguments)
+        assert dial_back.refer(request, elsewhere) == {"u": False, "d": wire.UNTRIED}
+
+
+async def test_dial_backs_are_counted_by_address_and_not_by_port() -> None:
+    async with mesh_of(1) as nodes:
+        may = nodes[0]._dial_back._may_dial
+        assert sum(may(("198.51.100.7", port)) for port in range(1, 100)) == limits.DIAL_HELPERS
+
+
+async def helper_known(node: DhtNode, helper: Stranger) -> None:
+    """Make a stranger a contact."""
+    helper.send(node.port, helper.request("here", [], token=await helper.token(node.port)))
+    await until(lambda: node.contacts())
 
 
 async def test_a_node_that_drops_knocks_hears_that_it_cannot_be_reached() -> None:
@@ -318,7 +397,7 @@ async def test_a_node_that_drops_knocks_hears_that_it_cannot_be_reached() -> Non
                 passed(data, addr)
 
         protocol.datagram_received = as_behind_a_nat
-        reach = await asker.dial_back(None)
+        (reach,) = await asker.dial_back(None)
         assert reach.udp is False
 
 

@@ -191,7 +191,7 @@ async def test_what_is_known_of_oneself_over_https() -> None:
         assert node.contacts() == [gaps[0].address]
         assert node.glimpsed() == [HOST]
         assert abs(node.clock_offset()) < 1
-        assert (await node.dial_back(80)).udp is False
+        assert [reach.udp for reach in await node.dial_back(80)] == [False]
         assert node.stats()["through"] == node.through
         assert repr(node).startswith(f"<Directory by https://{HOST}:{gaps[0].port}")
 

@@ -104,7 +104,8 @@ async def test_a_producer_is_found_as_soon_as_it_has_joined(tmp_path):
         running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node,
     ):
         await node.standing.joined.wait()
-        await until(lambda: node.announcer.holders >= 2, within=1.0)
+        await until(lambda: node.announcer.holders, within=1.0)
+        assert await first.dht.find("tts", "cpu", fresh=True)
 
 
 async def test_a_lone_node_that_remembers_only_the_dead_serves_all_the_same(tmp_path):
@@ -133,7 +134,7 @@ def _idle(node: Node) -> int:
 
 
 async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("nodes.standing.LOOK_SOON", 0.01)
+    monkeypatch.setattr("nodes.standing.LOOK_SOON", (0.01, 0.01))
     looks = []
 
     async def look(self):

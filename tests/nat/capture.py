@@ -22,7 +22,7 @@ from types import TracebackType
 
 FRAME = 262_144  # bytes; more than the largest frame a virtual interface hands over unsegmented
 BUFFER = 256 * 1024 * 1024  # bytes of kernel buffer, so that a busy test thread loses nothing
-ETH_P_ALL, IPV4, TCP, UDP = 0x0003, 0x0800, 6, 17
+ETH_P_ALL, IPV4, IPV6, TCP, UDP = 0x0003, 0x0800, 0x86DD, 6, 17
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 
 Flow = tuple[str, str, int, int]  # source, destination, source port, destination port
@@ -30,7 +30,7 @@ Flow = tuple[str, str, int, int]  # source, destination, source port, destinatio
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One IPv4 packet of TCP or UDP."""
+    """One packet of TCP or UDP."""
 
     protocol: int
     flow: Flow
@@ -40,16 +40,25 @@ class Packet:
 
 def parse(frame: bytes) -> Packet | None:
     """The packet in an Ethernet frame; None for ARP, ICMP, fragments and what is cut short."""
-    if len(frame) < 34 or struct.unpack_from("!H", frame, 12)[0] != IPV4:
+    kind = struct.unpack_from("!H", frame, 12)[0] if len(frame) >= 34 else 0
+    if kind == IPV4:
+        start = 14 + (frame[14] & 0x0F) * 4
+        total, _, fragment = struct.unpack_from("!HHH", frame, 16)
+        protocol, where, family = frame[23], 26, socket.AF_INET
+    elif kind == IPV6 and len(frame) >= 54:
+        start, fragment = 54, 0  # nobody here sends extension headers
+        total = struct.unpack_from("!H", frame, 18)[0]
+        total += 40 if total else 0
+        protocol, where, family = frame[20], 22, socket.AF_INET6
+    else:
         return None
-    start = 14 + (frame[14] & 0x0F) * 4
-    total, _, fragment = struct.unpack_from("!HHH", frame, 16)
     end = 14 + total if total else len(frame)  # 0: an unsegmented frame of more than 64 KiB
-    protocol = frame[23]
     if protocol not in (TCP, UDP) or fragment & 0x1FFF or len(frame) < start + 8:
         return None
-    ports = struct.unpack_from("!HH", frame, start)
-    flow = (socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34]), *ports)
+    size = 4 if family == socket.AF_INET else 16
+    ends = (frame[where : where + size], frame[where + size : where + 2 * size])
+    source, destination = (socket.inet_ntop(family, address) for address in ends)
+    flow = (source, destination, *struct.unpack_from("!HH", frame, start))
     if protocol == UDP:
         return Packet(UDP, flow, 0, frame[start + 8 : end])
     if len(frame) < start + 20:

@@ -3,8 +3,9 @@
     test  -> Faults     loss, udp_loss, partition, blackhole, heal
     Faults -> switch    script(): the whole chain anew, put in place in one transaction
 
-Only IP is lost or cut, never ARP: on the internet a dead peer is silence, while a neighbour that
-stops answering ARP would be reported as unreachable after three seconds.
+Only IP is lost or cut, never ARP nor what IPv6 has in its place: on the internet a dead peer is
+silence, while a neighbour that stops answering those would be reported as unreachable after three
+seconds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 
 SHARES = 10_000  # loss is made in steps of a hundredth of a percent
 
+NEIGHBOURS = "nd-neighbor-solicit, nd-neighbor-advert"
+IP = "meta protocol { ip, ip6 }"
 TABLE = """
 table bridge lab {
   chain faults {
@@ -32,7 +35,7 @@ class Faults:
         """Lose this share (0 to 1) of the packets at a port, each way; at every port if None."""
         if not 0 <= share <= 1:
             raise ValueError(f"a share is between 0 and 1, not {share}")
-        what = "ip protocol udp" if udp_only else "ether type ip"
+        what = "meta l4proto udp" if udp_only else IP
         # numgen counts from 0 to SHARES - 1, so all of them is said by "at most the last"
         chance = f"{what} numgen random mod {SHARES} <= {round(share * SHARES) - 1} counter drop"
         if share * SHARES < 1:
@@ -44,11 +47,11 @@ class Faults:
         for one in one_side:
             for other in other_side:
                 for source, sink in ((one, other), (other, one)):
-                    self._rules.append(f'iifname "{source}" oifname "{sink}" ether type ip drop')
+                    self._rules.append(f'iifname "{source}" oifname "{sink}" {IP} drop')
 
     def blackhole(self, port: str) -> None:
         """Everything to and from a port vanishes: no reset, no unreachable, nothing."""
-        self._rules += [f"{end} ether type ip drop" for end in _ends(port)]
+        self._rules += [f"{end} {IP} drop" for end in _ends(port)]
 
     def heal(self) -> None:
         """Everything is well again."""
@@ -57,7 +60,9 @@ class Faults:
     def script(self) -> str:
         """The rules in force, for `nft -f`."""
         lines = ["flush chain bridge lab faults"]
-        lines += [f"add rule bridge lab faults {rule}" for rule in self._rules]
+        if self._rules:
+            exempt = f"icmpv6 type {{ {NEIGHBOURS} }} accept"
+            lines += [f"add rule bridge lab faults {rule}" for rule in (exempt, *self._rules)]
         return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
 """A small internet on one machine, of network namespaces, with everything that goes wrong in it.
 
-    host   host   host  ...          each its own namespace, 198.18.0.x
+    host   host   host  ...          each its own namespace; addresses: see `plan`
       |      |      |
     ==+======+======+======  switch (a bridge in its own namespace, no way out)  ======
                  |                       |
@@ -34,13 +34,21 @@ from . import nats, netns
 from .capture import Capture, open_packet_socket
 from .faults import TABLE, Faults
 from .netns import LabError
-from .plan import FIRST_SPARE, NETWORK, SWITCH, Layout, Nat, Plan
+from .plan import FIRST_SPARE, SWITCH, Layout, Nat, Plan
 from .programs import Program
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 60.0  # bound on a program that is run to its end
 NO_IPV6 = {"ipv6/conf/all/disable_ipv6": 1, "ipv6/conf/default/disable_ipv6": 1}
+IPV6 = {  # addresses are good at once, and nobody gives himself more of them
+    f"ipv6/conf/{which}/{name}": 0
+    for which in ("all", "default")
+    for name in ("accept_dad", "dad_transmits", "accept_ra", "autoconf")
+}
 ROUTER = {"ipv4/ip_forward": 1, "netfilter/nf_conntrack_tcp_loose": 0}
+ROUTER_6 = {
+    "ipv6/conf/all/forwarding": 1, "ipv6/conf/wan/proxy_ndp": 1, "ipv6/neigh/wan/proxy_delay": 0
+}  # fmt: skip
 _numbers = itertools.count(1)
 
 
@@ -86,12 +94,14 @@ class Lab:
     def _build(self) -> None:
         netns.command("ip", "-batch", "-", text=self._layout.outer())
         for name in self._layout.names:
-            netns.sysctl(self.namespace(name), NO_IPV6)
+            speaks_6 = "6" in self._layout.families(name)
+            netns.sysctl(self.namespace(name), IPV6 if speaks_6 else NO_IPV6)
         self._in_each("ip", dict(self._layout.inner()))
         rules = {name: nats.rules(nat.kind) for name, nat in self.plan.nats.items()}
         self._in_each("nft", {SWITCH: TABLE, **rules})
         for name in self.plan.nats:
-            netns.sysctl(self.namespace(name), ROUTER)
+            speaks_6 = "6" in self._layout.families(name)
+            netns.sysctl(self.namespace(name), {**ROUTER, **(ROUTER_6 if speaks_6 else {})})
         if self.plan.wired:
             self._start_wire()
 
@@ -132,13 +142,21 @@ class Lab:
     def namespace(self, host: str) -> str:
         return self._layout.namespace(host)
 
-    def address(self, host: str) -> str:
-        """The address by which the internet knows a host: behind a NAT, the NAT's."""
-        return self._layout.place(host).address
+    def families(self, host: str) -> str:
+        """What a host speaks: "4", "6" or "46"."""
+        return self._layout.families(host)
+
+    def address(self, host: str, family: str = "") -> str:
+        """The address by which the internet knows a host: behind a NAT the NAT's, if it speaks
+        IPv4 or nothing is said of the family. IPv6 knows of no NAT."""
+        place = self._layout.place(host)
+        if (family or next(iter(place.addresses))) == "6":
+            return self._layout.own_addresses(host)["6"]
+        return place.addresses[family] if family else place.address
 
     def own_address(self, host: str) -> str:
         """The address on the host's own interface."""
-        return self._layout.own_address(host)
+        return next(iter(self._layout.own_addresses(host).values()))
 
     def nat_of(self, host: str) -> str:
         """The NAT a host lives behind; the NAT itself for a NAT."""
@@ -186,11 +204,16 @@ class Lab:
             said = (exc.stdout or b"") + (exc.stderr or b"")
             raise LabError(f"{argv} on {host} took over {seconds:g} s:\n{said!r}") from exc
 
-    def socket(self, host: str, kind: socket.SocketKind, port: int | None = None) -> socket.socket:
-        """A socket that lives on a host, for use by the test itself; bound if a port is given."""
-        opened = netns.inside(self.namespace(host), lambda: socket.socket(socket.AF_INET, kind))
+    def socket(
+        self, host: str, kind: socket.SocketKind, port: int | None = None, families: str = ""
+    ) -> socket.socket:
+        """A socket that lives on a host, for use by the test itself; bound if a port is given.
+        IPv4 if the host speaks it, or may by `families`."""
+        speaks_4 = "4" in (families or self._layout.families(host))
+        family = socket.AF_INET if speaks_4 else socket.AF_INET6
+        opened = netns.inside(self.namespace(host), lambda: socket.socket(family, kind))
         if port is not None:
-            opened.bind(("0.0.0.0", port))
+            opened.bind(("0.0.0.0" if speaks_4 else "::", port))
         return opened
 
     def capture(self, host: str) -> Capture:
@@ -236,16 +259,35 @@ class Lab:
         netns.forget_flows(namespace)
 
     def nat_readdress(self, host: str) -> str:
-        """The NAT of a host gets another public address, and forgets; returns the new address."""
+        """The NAT of a host gets another public address, and forgets; returns the new address.
+        Where it speaks IPv6 it gets another prefix, and all at home another address."""
         nat = self.nat_of(host)
-        place = self._layout.places[nat]
-        old, place.address = place.address, f"{NETWORK}.{next(self._spare)}"
-        text = (
-            f"addr del {old}/24 dev {nats.WAN}\naddr add {place.address}/24 dev {nats.WAN}\n"
-            f"route replace default dev {nats.WAN}\n"
-        )
-        self._in_each("ip", {nat: text})
+        address = self._stand_anew(nat, self._layout.families(nat))
         self.nat_reboot(nat)
+        return address
+
+    def readdress(self, host: str, families: str = "") -> str:
+        """A public host gets other addresses; what was connected to it is not told. With
+        `families` it speaks those from now on. Returns the first of the new addresses."""
+        if host in self._layout.nat_of:
+            raise ValueError(f"{host} has the address that its router gives it")
+        return self._stand_anew(host, families or self._layout.families(host))
+
+    def _stand_anew(self, name: str, families: str) -> str:
+        layout, place = self._layout, self._layout.places[name]
+        homes = layout.plan.nats[name].members if name in layout.plan.nats else ()
+        flush = f"addr flush dev {place.interface} scope global\n"
+        if "6" in families:
+            netns.sysctl(self.namespace(name), {key: 1 - value for key, value in NO_IPV6.items()})
+            netns.sysctl(self.namespace(name), IPV6)
+        place.addresses = layout.numbered(next(self._spare), families)
+        lines = [*layout.stand(name), *(layout.house(name) if homes else ())]
+        texts = {name: flush + (f"addr flush dev {nats.LAN} scope global\n" if homes else "")}
+        texts[name] += "".join(f"{line}\n" for line in lines)
+        for home in homes:
+            own = "addr flush dev eth0 scope global\n"
+            texts[home] = own + "".join(f"{line}\n" for line in layout.live(home, name))
+        self._in_each("ip", texts)
         return place.address
 
     def divert(self, host: str, port: int, to: int) -> None:

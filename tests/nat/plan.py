@@ -1,5 +1,12 @@
 """Who is on a lab's internet, where each stands, and the `ip` commands that make it so.
 
+    private world   198.18.0.x, all in one network that counts as private
+    public world    20.x, global addresses, each host in a /24 of its own
+
+    IPv6 likewise, where a plan speaks it: fd18:: or 2600:a000::, each host in a /48 of its own.
+    Behind a router the homes have addresses of its prefix: nothing is translated, and nothing
+    comes in that nobody asked for.
+
 Nothing is done here: `Layout` turns a `Plan` into names, addresses and texts for `ip -batch`.
 """
 
@@ -10,10 +17,12 @@ from dataclasses import dataclass, field
 
 from . import nats
 
-NETWORK = "198.18.0"  # the range for tests of networks (RFC 2544): routed nowhere
+PRIVATE, PUBLIC = "private", "public"  # worlds
+IPV4, IPV6, DUAL = "4", "6", "46"  # the families that a host speaks
 HOME = "192.168.1"  # the same behind every NAT, as in real homes
-FIRST_HOST, FIRST_NAT, FIRST_SPARE = 10, 101, 201  # last numbers of addresses
+FIRST_HOST, FIRST_NAT, FIRST_SPARE = 10, 101, 201  # numbers of public hosts, NATs, new addresses
 SWITCH = "switch"
+ANYWHERE = {"4": "0.0.0.0/0", "6": "::/0"}
 LONGEST_NAME = 11  # characters of a host's name: with "lan-" before it, it names an interface
 
 
@@ -32,6 +41,9 @@ class Plan:
     public: tuple[str, ...] = ("first", "client")
     nats: Mapping[str, Nat] = field(default_factory=dict)
     wired: tuple[str, ...] = ()  # public hosts and NATs whose link can be slowed down
+    world: str = PRIVATE
+    families: str = IPV4  # of everybody ...
+    speaks: Mapping[str, str] = field(default_factory=dict)  # ... but these public hosts and NATs
 
 
 @dataclass
@@ -40,7 +52,12 @@ class Place:
 
     port: str  # its interface at the switch
     interface: str  # its own interface towards the switch
-    address: str  # on the public network
+    addresses: dict[str, str]  # on the public network, by family
+
+    @property
+    def address(self) -> str:
+        """The one that is told to others."""
+        return next(iter(self.addresses.values()))
 
 
 class Layout:
@@ -50,14 +67,18 @@ class Layout:
         self.plan = plan
         self._prefix = prefix
         self.nat_of = {host: name for name, nat in plan.nats.items() for host in nat.members}
-        self.places = {
-            name: Place(f"port{number}", "eth0", f"{NETWORK}.{FIRST_HOST + number}")
-            for number, name in enumerate(plan.public)
-        }
+        numbers = {name: FIRST_HOST + number for number, name in enumerate(plan.public)}
         for number, (name, nat) in enumerate(plan.nats.items()):
             nats.rules(nat.kind)  # there is such a kind
-            port = f"port{len(plan.public) + number}"
-            self.places[name] = Place(port, nats.WAN, f"{NETWORK}.{FIRST_NAT + number}")
+            numbers[name] = FIRST_NAT + number
+        self.places = {
+            name: Place(
+                f"port{place}",
+                nats.WAN if name in plan.nats else "eth0",
+                self.numbered(number, plan.speaks.get(name, plan.families)),
+            )
+            for place, (name, number) in enumerate(numbers.items())
+        }
         self.names = [SWITCH, *self.places, *self.nat_of]
         if len(set(self.names)) < len(plan.public) + len(plan.nats) + 1 + self._members():
             raise ValueError(f"two of the same name in {plan}")
@@ -66,6 +87,15 @@ class Layout:
 
     def _members(self) -> int:
         return sum(len(nat.members) for nat in self.plan.nats.values())
+
+    def numbered(self, number: int, families: str) -> dict[str, str]:
+        """The addresses of the host with this number, by family."""
+        public = self.plan.world == PUBLIC
+        both = {
+            "4": f"20.{number}.{number}.10" if public else f"198.18.0.{number}",
+            "6": f"2600:a000:{number:x}::10" if public else f"fd18:0:{number:x}::10",
+        }
+        return {family: both[family] for family in families}
 
     def namespace(self, host: str) -> str:
         if host not in self.names:
@@ -79,11 +109,18 @@ class Layout:
         """Where a host meets the internet: behind a NAT, the NAT's place."""
         return self.places[self.nat_of.get(host, host)]
 
-    def own_address(self, host: str) -> str:
-        """The address on the host's own interface."""
+    def families(self, host: str) -> str:
+        """What a host speaks."""
+        return "".join(self.place(host).addresses) if host != SWITCH else ""
+
+    def own_addresses(self, host: str) -> dict[str, str]:
+        """The addresses on the host's own interface, by family."""
+        place = self.place(host)
         if host not in self.nat_of:
-            return self.places[host].address
-        return f"{HOME}.{FIRST_HOST + self.plan.nats[self.nat_of[host]].members.index(host)}"
+            return place.addresses
+        number = FIRST_HOST + self.plan.nats[self.nat_of[host]].members.index(host)
+        own = {"4": f"{HOME}.{number}", "6": _home_of(place, number)}
+        return {family: own[family] for family in place.addresses}
 
     def interface(self, host: str) -> str:
         """The host's own interface towards the internet."""
@@ -114,29 +151,62 @@ class Layout:
     def inner(self) -> Iterator[tuple[str, str]]:
         """For each name, what is run inside its namespace: addresses, bridges, routes."""
         taps = [f"tuntap add dev {self.places[name].port} mode tap" for name in self.plan.wired]
-        lines = [*taps, "link add br0 type bridge forward_delay 0", "link set br0 up"]
+        bridge = "link add br0 type bridge forward_delay 0 mcast_snooping 0"
+        lines = [*taps, bridge, "link set br0 up"]
         ports = [place.port for place in self.places.values()]
         yield SWITCH, _text(lines + [f"link set {port} master br0 up" for port in ports])
         for name, place in self.places.items():
             device = place.interface
             lines = ["link set lo up"]
             lines += [f"tuntap add dev {device} mode tap"] * (name in self.plan.wired)
-            lines += _up(device, place.address)
-            lines += [f"route add default dev {device}"]  # the rest of the internet is silent
+            lines += [f"link set {device} up", *self.stand(name)]
             if name in self.plan.nats:
-                lines += self._home(self.plan.nats[name])
+                lines += self._home(name)
             yield name, _text(lines)
-        for host in self.nat_of:
-            lines = ["link set lo up", *_up("eth0", self.own_address(host))]
-            yield host, _text([*lines, f"route add default via {HOME}.1"])
+        for host, nat in self.nat_of.items():
+            lines = ["link set lo up", "link set eth0 up"]
+            yield host, _text([*lines, *self.live(host, nat)])
 
-    def _home(self, nat: Nat) -> list[str]:
-        bridge = [f"link add {nats.LAN} type bridge forward_delay 0", *_up(nats.LAN, f"{HOME}.1")]
-        return bridge + [f"link set lan-{host} master {nats.LAN} up" for host in nat.members]
+    def stand(self, name: str) -> list[str]:
+        """What gives a public host or a NAT its addresses: whoever else there is, is on the same
+        wire, and the rest of the internet is silent."""
+        place = self.places[name]
+        lines = [_add(family, ip, place.interface) for family, ip in place.addresses.items()]
+        lines += [f"route replace {ANYWHERE[f]} dev {place.interface}" for f in place.addresses]
+        for host in self.plan.nats[name].members if name in self.plan.nats else ():
+            if "6" in place.addresses:  # asked for on the wire, the router says: that is me
+                own = self.own_addresses(host)["6"]
+                lines.append(f"neigh replace proxy {own} dev {place.interface}")
+        return lines
+
+    def live(self, host: str, nat: str) -> list[str]:
+        """What gives a host behind a router its addresses."""
+        place = self.places[nat]
+        router = {"4": f"{HOME}.1", "6": _home_of(place, 1)}
+        own = self.own_addresses(host)
+        lines = [_add(family, ip, "eth0") for family, ip in own.items()]
+        return lines + [f"route replace {ANYWHERE[f]} via {router[f]} dev eth0" for f in own]
+
+    def house(self, nat: str) -> list[str]:
+        """What gives a router its addresses at home."""
+        place = self.places[nat]
+        own = {"4": f"{HOME}.1", "6": _home_of(place, 1)}
+        return [_add(family, own[family], nats.LAN) for family in place.addresses]
+
+    def _home(self, name: str) -> list[str]:
+        bridge = f"link add {nats.LAN} type bridge forward_delay 0 mcast_snooping 0"
+        lines = [bridge, f"link set {nats.LAN} up", *self.house(name)]
+        members = self.plan.nats[name].members
+        return lines + [f"link set lan-{host} master {nats.LAN} up" for host in members]
 
 
-def _up(device: str, address: str) -> list[str]:
-    return [f"addr add {address}/24 dev {device}", f"link set {device} up"]
+def _home_of(place: Place, number: int) -> str:
+    """An IPv6 address at home, of the prefix that the router was given."""
+    return f"{place.addresses.get('6', '::').removesuffix('::10')}:1::{number:x}"
+
+
+def _add(family: str, address: str, device: str) -> str:
+    return f"addr add {address}/{'24' if family == '4' else '64 nodad'} dev {device}"
 
 
 def _text(lines: list[str]) -> str:

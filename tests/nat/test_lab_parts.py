@@ -95,8 +95,9 @@ def test_faults_are_one_transaction_and_heal_empties_it() -> None:
     faults.partition(["port1"], ["port2", "port3"])
     lines = faults.script().splitlines()
     assert lines[0] == "flush chain bridge lab faults"
-    assert len(lines) == 1 + 2 + 4
-    assert "ip protocol udp numgen random mod 10000 <= 2999" in lines[1]
+    assert "nd-neighbor" in lines[1], "who is where is still found out"
+    assert len(lines) == 2 + 2 + 4
+    assert "meta l4proto udp numgen random mod 10000 <= 2999" in lines[2]
     with pytest.raises(ValueError, match="between 0 and 1"):
         faults.loss(None, 30)
     faults.heal()

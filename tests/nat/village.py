@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from privox_dht import limits
+from privox_dht.hostport import join_host
 
 from .lab import Lab, LabError
 from .programs import Program
@@ -105,7 +106,10 @@ class Asking:
 class Village:
     """The mesh of one lab. Its first node is the first that is started."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, *, all_relay: bool = False) -> None:
+        """`all_relay`: whoever can be called relays too, as it is by default; else who is told to
+        be a farm, so that a story knows by whom something was relayed."""
+        self._more = () if all_relay else ("--no-farm",)
         self.lab = lab
         self.nodes: dict[str, Node] = {}
         self._asked = 0
@@ -116,13 +120,16 @@ class Village:
         first = next(iter(self.nodes.values()), None)
         if first is None:
             return []
-        return ["--neighbours", f"{self.lab.address(first.host)}:{limits.DHT_PORT}"]
+        families = self.lab.families(first.host)
+        doors = [(self.lab.address(first.host, f), limits.DHT_PORT) for f in families]
+        return ["--neighbours", ",".join(join_host(*door) for door in doors)]
 
     def start(self, host: str, *flags: str) -> Node:
         """A node that has been started, and no more."""
         state = self.lab.folder / f"{host}.state"
         argv = [sys.executable, "-m", "nodes.cli", "--json-logs", "--state-dir", str(state)]
-        return Node(host, self.lab.spawn(host, [*argv, *self.neighbours, *flags]))
+        more = () if "--farm" in flags else self._more
+        return Node(host, self.lab.spawn(host, [*argv, *self.neighbours, *more, *flags]))
 
     def ready(self, node: Node) -> Node:
         """The same, once it listens and has joined."""

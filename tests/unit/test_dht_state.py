@@ -35,14 +35,54 @@ def test_a_mesh_whose_neighbours_are_private_stays_private() -> None:
     assert some.private is True and some.may_contact("10.0.0.1") and not some.diverse
 
 
-def test_a_first_node_is_in_a_public_mesh_from_the_first_global_contact_on() -> None:
+def test_a_first_node_on_a_global_address_is_in_a_public_mesh_once_a_global_stranger_came() -> None:
     some, told = state(), []
     some.on_public = lambda: told.append(True)
-    some.met("10.0.0.1")
+    some.own_global = frozenset(["9.9.9.9"])
     assert some.private is None and some.may_contact("10.0.0.2")
     some.met("1.1.1.1")
     some.met("8.8.8.8")
     assert some.private is False and not some.may_contact("10.0.0.2") and told == [True]
+
+
+def test_a_stranger_with_a_global_address_does_not_make_a_private_mesh_public() -> None:
+    some = state()
+    some.met("1.1.1.1")
+    assert some.private is None and some.may_contact("10.0.0.2"), "we have no global address"
+    some.met("10.0.0.1")
+    some.own_global = frozenset(["9.9.9.9"])
+    some.met("1.1.1.1")
+    assert some.private is None and some.may_contact("10.0.0.2"), "somebody private is here"
+
+
+def test_a_first_node_that_was_taken_for_public_is_private_again_when_somebody_private_comes() -> (
+    None
+):
+    some = state()
+    some.own_global = frozenset(["9.9.9.9"])
+    some.met("1.1.1.1")
+    assert some.private is False
+    some.noticed(b"x" * 20, ("192.168.1.7", 5678), guest=True)
+    assert some.private is None and some.may_contact("192.168.1.7")
+
+
+def test_where_our_owner_named_a_global_neighbour_nobody_private_changes_that() -> None:
+    some = state()
+    some.met("1.1.1.1", named=True)
+    some.noticed(b"x" * 20, ("192.168.1.7", 5678), guest=False)
+    assert some.private is False
+
+
+def test_when_we_have_moved_only_what_was_seen_at_the_old_address_is_forgotten() -> None:
+    some = state()
+    some.met("1.1.1.1", named=True)
+    for first in (1, 2, 3):
+        some.note_view((f"{first}.1.1.1", 1), ("9.9.9.9", 5), 0.0)
+    some.note_view(("2a00::1", 1), ("2a01::9", 5), 0.0)
+    some.note_view(("4.1.1.1", 1), ("9.9.9.10", 5), 0.0)
+    some.forget_views(but="9.9.9.10")
+    assert some.glimpsed() == ["2a01::9", "9.9.9.10"]
+    assert not some.is_elsewhere("9.9.9.10")
 
 
 def test_a_strangers_word_does_not_aim_us_at_our_own_machine() -> None:

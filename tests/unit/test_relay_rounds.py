@@ -39,7 +39,7 @@ def test_two_farms_on_one_machine_die_together_so_another_machine_is_preferred()
 def test_a_lost_farm_is_replaced_within_half_a_second_and_not_by_itself() -> None:
     some = rounds()
     some.parked()
-    some.lost(A.public, 10.0)
+    some.lost(A, 10.0)
     waiting = some.plan([A, B, C], [B], 10.0)
     assert waiting.dial == () and waiting.wait is not None
     assert 0 < waiting.wait <= limits.PRODUCER_ROUND
@@ -53,7 +53,7 @@ def test_every_farm_is_tried_once_a_round_and_only_a_whole_failed_round_backs_of
         while (plan := some.plan(known, [], now)).dial:
             for farm in plan.dial:
                 tried.append(farm)
-                some.failed(farm.public, now)
+                some.failed(farm, now)
         assert sorted(tried) == known
         assert plan.wait is not None
         pauses.append(plan.wait)
@@ -66,18 +66,18 @@ def test_every_farm_is_tried_once_a_round_and_only_a_whole_failed_round_backs_of
 def test_after_a_farm_has_taken_us_the_back_off_starts_again() -> None:
     some = rounds()
     for _ in range(5):
-        some.failed(A.public, 0.0)
+        some.failed(A, 0.0)
         assert some.plan([A], [], 1e9).dial == ()
         some._resume = 0.0
     some.parked()
-    some.failed(A.public, 0.0)
+    some.failed(A, 0.0)
     wait = some.plan([A], [], 0.0).wait
     assert wait is not None and wait <= limits.PRODUCER_BACKOFF[0]
 
 
 def test_a_farm_that_sent_us_away_is_left_alone_for_as_long_as_it_said() -> None:
     some = rounds()
-    some.failed(A.public, 0.0, wait=300.0)
+    some.failed(A, 0.0, wait=300.0)
     some.plan([A, B], [B], 0.0)
     assert some.plan([A, B], [B], 299.0).dial == ()
     assert some.plan([A, B], [B], 400.0).dial == (A,)
@@ -95,11 +95,11 @@ def test_with_too_few_farms_we_look_for_more_but_not_in_haste() -> None:
 def test_which_farms_there_are_is_asked_once_a_round_and_after_a_loss() -> None:
     some = rounds(1)
     assert [some.look_due([], 0.0), some.look_due([], 0.0)] == [True, False]
-    some.failed(A.public, 0.0)
+    some.failed(A, 0.0)
     assert some.plan([A, B], [], 0.0).dial == (B,)
     assert not some.look_due([], 0.0), "the round goes on with what is known"
     assert not some.look_due([B], 5.0), "nothing is missing"
-    some.lost(B.public, 5.0)
+    some.lost(B, 5.0)
     assert not some.look_due([], 5.0), "not before the pause is over"
     assert some.look_due([], 5.0 + limits.PRODUCER_ROUND)
 
@@ -107,3 +107,28 @@ def test_which_farms_there_are_is_asked_once_a_round_and_after_a_loss() -> None:
 def test_the_back_off_has_a_ceiling_however_long_it_lasts() -> None:
     rng = random.Random(2)
     assert max(backoff(n, rng) for n in range(1, 2000)) <= limits.PRODUCER_BACKOFF[1]
+
+
+def test_a_farm_with_two_doors_is_one_farm_and_the_second_door_is_tried_when_the_first_fails() -> (
+    None
+):
+    """Parked at both, a producer superseded itself, and left the farm alone for an hour."""
+    six = FarmAt(A.public, "2600::1", 1776)
+    for n in range(20):
+        assert len(Rounds(2, random.Random(n)).plan([A, six], [], 0.0).dial) == 1
+    some = rounds()
+    (first,) = some.plan([A, six], [], 0.0).dial
+    some.failed(first, 0.0)
+    assert set(some.plan([A, six], [], 0.0).dial) == {A, six} - {first}
+    assert some.plan([A, six], [A], 0.0).dial == ()
+
+
+def test_where_there_is_no_farm_yet_one_is_looked_for_soon_and_then_more_seldom() -> None:
+    some, now, waits = rounds(), 0.0, []
+    for _ in range(8):
+        wait = some.plan([], [], now).wait
+        assert wait is not None
+        waits.append(wait)
+        now += wait
+    assert waits[0] <= limits.PRODUCER_LOOK_FIRST
+    assert limits.PRODUCER_LOOK_AGAIN / 2 <= waits[-1] <= limits.PRODUCER_LOOK_AGAIN

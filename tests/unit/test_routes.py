@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from nodes.routes import Situation, advice, is_reachable, routes
 from privox_dht.records import Direct, Relayed
 
@@ -43,28 +45,53 @@ def test_a_node_that_nobody_can_reach_is_told_so_and_what_to_do():
 
 
 def test_the_owner_is_believed():
-    assert is_reachable(True, HOME, False, False)
-    assert not is_reachable(False, HOME, True, True)
+    assert is_reachable(True, replace(HOME, shut="4"))
+    assert not is_reachable(False, replace(HOME, called=("192.168.1.10",)))
 
 
-def test_those_who_called_back_are_believed_both_ways_must_work():
-    assert is_reachable(None, HOME, True, True)
-    assert not is_reachable(None, HOME, True, False)
-    assert not is_reachable(None, HOME, False, None)
+def test_those_who_called_back_are_believed():
+    assert is_reachable(None, replace(HOME, called=("198.51.100.7",)))
+    assert not is_reachable(None, replace(HOME, shut="4"))
+
+
+def test_the_address_at_which_others_got_through_is_the_one_that_is_published():
+    """Behind a router that forwards the port, a private mesh was told 192.168.1.10, and whoever
+    called that lost three seconds."""
+    here = Situation(
+        5678, glimpsed=("198.18.0.101",), local=("192.168.1.10",), called=("198.18.0.101",),
+        private=True,
+    )  # fmt: skip
+    assert routes(here) == (Direct("198.18.0.101", 5678),)
+
+
+def test_an_address_that_nobody_sees_is_not_published():
+    seen = Situation(5678, glimpsed=("198.18.0.101",), local=("192.168.1.10",), private=True)
+    seen = replace(seen, reachable=is_reachable(None, seen))
+    assert routes(seen) == ()
+
+
+def test_a_family_in_which_calls_do_not_come_through_is_not_published():
+    dual = Situation(
+        5678, glimpsed=("10.0.0.1", "fd00::1"), local=("10.0.0.1", "fd00::1"), private=True
+    )
+    assert len(routes(dual)) == 2
+    assert routes(replace(dual, shut="6")) == (Direct("10.0.0.1", 5678),)
+    assert not is_reachable(None, replace(dual, shut="46"))
 
 
 def test_when_nobody_could_say_an_unchanged_address_means_no_nat():
-    assert not is_reachable(None, HOME, None, None)
-    assert is_reachable(None, Situation(1, observed=("1.2.3.4",), local=("1.2.3.4",)), None, None)
+    assert not is_reachable(None, replace(HOME, local=("10.0.0.1",)))
+    assert is_reachable(None, Situation(1, observed=("1.2.3.4",), local=("1.2.3.4",)))
 
 
 def test_in_a_private_mesh_one_neighbour_is_enough_to_notice_a_nat():
     behind = Situation(1, glimpsed=("198.18.0.101",), local=("192.168.1.10",), private=True)
-    assert not is_reachable(None, behind, None, None)
+    assert not is_reachable(None, behind)
     beside = Situation(1, glimpsed=("192.168.1.10",), local=("192.168.1.10",), private=True)
-    assert is_reachable(None, beside, None, None)
+    assert is_reachable(None, beside)
 
 
 def test_in_a_private_mesh_nobody_seen_yet_means_reachable():
-    assert is_reachable(None, Situation(1, private=True), None, None)
-    assert not is_reachable(None, Situation(1, private=False), None, None)
+    assert is_reachable(None, Situation(1, private=True))
+    assert is_reachable(None, Situation(1, local=("10.0.0.1",), private=True))
+    assert not is_reachable(None, Situation(1, private=False))

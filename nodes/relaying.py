@@ -1,0 +1,89 @@
+"""The farm of a node: from the start if its owner said so, else once strangers can call the node.
+
+--farm        opened at once, with the limits of --farm-limits; published where the node is seen
+--no-farm     never
+neither       opened when the node turns out to be reachable, for few producers and little memory;
+              published once the relay's own port was called back as well. Not on a mesh that is all
+              on this machine: nobody there is behind a NAT
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import asdict, replace
+
+from nodes.config import NodeConfig
+from nodes.farms import farm_record
+from nodes.standing import Standing
+from privox_dht import limits
+from privox_dht.dht.addresses import is_loopback
+from privox_dht.errors import ConfigError
+from privox_dht.identity import Identity
+from privox_dht.records import Record
+from privox_dht.relay import Farm, FarmTerms
+from privox_dht.settings import told
+
+log = logging.getLogger("privox.node")
+
+
+class Relaying:
+    """Our farm, as far as there is one."""
+
+    def __init__(
+        self, config: NodeConfig, identity: Identity, standing: Standing, stack: AsyncExitStack
+    ) -> None:
+        self._config, self._identity, self._standing = config, identity, standing
+        self._stack = stack  # what ends with the node
+        self.farm: Farm | None = None
+
+    async def once_reachable(self) -> None:
+        """Relay too, as soon as strangers can call us."""
+        await self._standing.reachable.wait()
+        if all(map(is_loopback, self._standing.situation.local)):
+            return
+        try:
+            farm = await self.open()
+        except ConfigError as exc:
+            log.info("not relaying for others: %s", exc)
+            return
+        self._standing.relay_port = farm.port
+        self._standing.look_soon()
+
+    async def open(self) -> Farm:
+        """Listen.
+
+        Raises:
+            ConfigError: the port cannot be had.
+        """
+        config = self._config
+        farm = Farm(
+            self._identity,
+            host=config.host or "",
+            port=config.relay_port,
+            terms=config.terms if config.farm else beside_other_things(config.terms),
+            private=bool(config.host) and is_loopback(str(config.host)),
+        )
+        self.farm = await self._stack.enter_async_context(farm)
+        self._stack.push_async_callback(farm.drain)
+        terms = ", ".join(f"{name} {value}" for name, value in asdict(farm.terms).items())
+        log.info("farm: relays on TCP %d; it allows: %s", farm.port, terms,
+                 extra=told("farming", port=farm.port))  # fmt: skip
+        return farm
+
+    def records(self, mesh: bytes) -> list[Record]:
+        """What our farm has to announce: nothing while nobody could reach it."""
+        if self.farm is None:
+            return []
+        situation = self._standing.farm_situation(self.farm.port)
+        ours = farm_record(mesh, situation, self.farm.port, self.farm.terms)
+        return [ours] if ours else []
+
+
+def beside_other_things(terms: FarmTerms) -> FarmTerms:
+    """The limits of a farm that nobody asked for: less than a farm's own, where the owner did not
+    say otherwise."""
+    usual = FarmTerms()
+    few = replace(usual, producers=limits.FARM_TOO_PRODUCERS, buffered=limits.FARM_TOO_BUFFERED)
+    said = {name: value for name, value in asdict(terms).items() if value != getattr(usual, name)}
+    return replace(few, **said)
