@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from privox_dht.errors import ConfigError
@@ -15,6 +17,8 @@ except ImportError:  # not on this system: two nodes with one key are told apart
     fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = "lock"
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+log = logging.getLogger("privox.node")
 
 
 @contextmanager
@@ -27,6 +31,7 @@ def owned(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _keep_others_out(folder)
         handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as exc:
         raise ConfigError(
@@ -42,6 +47,50 @@ def owned(folder: Path) -> Iterator[Path]:
         ) from exc
     finally:
         os.close(handle)
+
+
+def is_in_use(folder: Path) -> bool:
+    """Whether a running node has `folder`."""
+    try:
+        handle = os.open(folder / LOCK_FILE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _keep_others_out(folder: Path) -> None:
+    """Whoever can write to the folder can put a key of his own there.
+
+    Raises:
+        ConfigError: everybody can, and it cannot be mended.
+    """
+    if os.name != "posix" or not (mode := _mode(folder)) & OTHERS_WRITE:
+        return
+    if not mode & stat.S_ISVTX:  # such as /tmp, which is meant for all
+        with suppress(OSError):
+            folder.chmod(mode & ~OTHERS_WRITE)
+    if _mode(folder) & stat.S_IWOTH:
+        raise ConfigError(
+            f"everybody on this machine can write to the state folder {folder}, and so give this"
+            f" node another key: make it yours alone (chmod 700 {folder}) or give a --state-dir"
+            " of its own"
+        )
+    if not _mode(folder) & OTHERS_WRITE:
+        log.warning(
+            "others could write to the state folder %s (mode %o); now they cannot. If somebody"
+            " may have done so, remove its key.pem: this node gets a new one then", folder, mode,
+        )  # fmt: skip
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _whose(folder: Path) -> str:

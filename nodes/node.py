@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from nodes.announcer import Announcer
+from nodes.clashes import clashes, in_words
 from nodes.config import NodeConfig
 from nodes.farms import known_farms
 from nodes.folder import owned
@@ -54,8 +55,10 @@ class Node:
     async def __aenter__(self) -> Node:
         try:
             await self._start()
-        except BaseException:
+        except BaseException as exc:
             await self._stack.aclose()
+            if isinstance(exc, ConfigError) and (found := clashes(self.config)):
+                raise ConfigError(in_words(found)) from exc
             raise
         return self
 

@@ -5,8 +5,8 @@
                             --X.509-->   a self-signed TLS certificate, so that a caller can check
                                          that whoever answers holds the key that signed the record
 
-The private key lives in the node's state folder as `key.pem` (mode 0600). It is written once,
-atomically, and never overwritten: losing it means becoming somebody else.
+The private key lives in the node's state folder as `key.pem` (mode 0600, and kept
+so). It is written once, atomically, and never overwritten: losing it means becoming somebody else.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
+import logging
 import os
 import ssl
+import stat
 import tempfile
 from pathlib import Path
 
@@ -33,7 +35,9 @@ from privox_dht.errors import ConfigError
 SEED = PUBLIC = 32  # bytes of a secret and of a public key
 SIGNATURE = 64  # bytes
 KEY_FILE = "key.pem"
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 CERTIFICATE_FILE = "certificate.pem"
+log = logging.getLogger("privox.identity")
 PEER_ID_LENGTH = 52  # 256 bits in base32, without the padding
 # A certificate says only which key it is; nobody checks its dates, so they never expire.
 CERTIFICATE_FROM = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
@@ -121,6 +125,7 @@ class Identity:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
                 create_file(path, cls.generate()._pem())
+            _keep_secret(path)
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except OSError as exc:
             raise ConfigError(f"cannot keep a key in {folder}: {exc.strerror or exc}") from exc
@@ -178,6 +183,28 @@ class Identity:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
+
+
+def _keep_secret(path: Path) -> None:
+    """A key that others could read is made unreadable to them, and its owner told.
+
+    Raises:
+        ConfigError: that cannot be done.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name != "posix" or not mode & OTHERS:
+        return
+    try:
+        path.chmod(mode & ~OTHERS)
+    except OSError as exc:
+        raise ConfigError(
+            f"others can read the private key {path} (mode {mode:o}), and it cannot be changed:"
+            f" {exc.strerror}; chmod 600 {path}"
+        ) from exc
+    log.warning(
+        "others could read the private key %s (mode %o); now they cannot. If somebody may have"
+        " read it, remove it: this node gets a new one then", path, mode,
+    )  # fmt: skip
 
 
 def pin_of(public: bytes) -> str:

@@ -94,7 +94,12 @@ def test_without_any_engine_each_says_why(installed: None, monkeypatch: pytest.M
     monkeypatch.setattr("importlib.util.find_spec", missing)
     with pytest.raises(errors.EngineUnavailable) as unavailable:
         engines.make_engine("stt", "gpu")
-    for said in ("better: no GPU", "pocketsphinx", "faster-whisper is not installed", "embedded"):
+    for said in (
+        "better: no GPU",
+        "pocketsphinx",
+        "faster-whisper is not installed",
+        "lend stt/cpu",
+    ):
         assert said in str(unavailable.value)
 
 

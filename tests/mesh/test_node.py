@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -151,11 +152,42 @@ async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch
 async def test_a_node_that_cannot_start_leaves_nothing_behind(tmp_path):
     async with running(tmp_path / "first", port=0) as first:
         for wrong in ({"port": first.dht.port}, {"farm": True, "relay_port": first.server.port}):
-            with pytest.raises(ConfigError, match="cannot listen"):
+            with pytest.raises(ConfigError, match="another program"):
                 async with running(tmp_path / "second", "tts/cpu/echo", **wrong):
                     pass
             async with running(tmp_path / "second"):  # the folder is free again
                 pass
+
+
+async def test_two_nodes_on_one_machine_are_told_of_all_their_clashes_at_once(tmp_path):
+    async with running(tmp_path, port=0, farm=True, relay_port=0) as first:
+        port, relay_port = first.dht.port, first.farm.port
+        same = {"port": port, "farm": True, "relay_port": relay_port}
+        with pytest.raises(ConfigError) as clash:
+            async with running(tmp_path, "tts/cpu/echo", **same):
+                pass
+        said = str(clash.value)
+        for what in (f"the state folder {tmp_path}", f"UDP port {port}", f"TCP port {port}",
+                     f"the farm's TCP port {relay_port}"):  # fmt: skip
+            assert what in said
+        assert said.endswith(f"to run beside it: --state-dir {tmp_path}-2 --port 0 --relay-port 0")
+        other = {"port": 0, "farm": True, "relay_port": 0}
+        async with running(Path(f"{tmp_path}-2"), **other):  # as it is told
+            pass
+
+
+async def test_what_is_not_in_the_way_is_not_told(tmp_path):
+    async with running(tmp_path / "first", port=0) as first:
+        with pytest.raises(ConfigError) as clash:
+            async with running(tmp_path / "second", port=first.dht.port):
+                pass
+    assert "state folder" not in str(clash.value) and "relay" not in str(clash.value)
+
+
+async def test_another_mistake_is_no_clash(tmp_path):
+    with pytest.raises(ConfigError, match="cannot listen"):
+        async with running(tmp_path, host="192.0.2.1"):
+            pass
 
 
 async def test_a_node_that_is_cancelled_while_it_starts_leaves_nothing_behind(tmp_path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from nodes.folder import owned
+from nodes.folder import OTHERS_WRITE, is_in_use, owned
 from privox_dht.errors import ConfigError
 
 NOBODY = 65534
@@ -45,3 +46,57 @@ def test_a_folder_of_ones_own_says_only_what_is_wrong_with_it(tmp_path: Path) ->
         owned(tmp_path / "file" / "folder"),
     ):
         pass
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o722, 0o770, 0o2775])
+def test_a_folder_that_others_can_write_to_is_closed_to_them_with_a_warning(
+    tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING")
+    tmp_path.chmod(mode)
+    with owned(tmp_path):
+        assert not mode_of(tmp_path) & OTHERS_WRITE
+    assert f"others could write to the state folder {tmp_path}" in caplog.text
+    caplog.clear()
+    with owned(tmp_path):
+        assert not caplog.text
+
+
+def test_a_folder_that_others_may_only_read_is_left_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING")
+    tmp_path.chmod(0o755)
+    with owned(tmp_path):
+        assert (mode_of(tmp_path), caplog.text) == (0o755, "")
+
+
+def test_a_folder_that_is_meant_for_all_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(ConfigError, match=f"chmod 700 {tmp_path}"), owned(tmp_path):
+        pass
+    assert mode_of(tmp_path) == 0o1777
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="cannot be had here: changing users needs root")
+def test_a_folder_of_another_user_that_all_can_write_to_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    tmp_path.chmod(0o777)
+    ran = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(tmp_path)],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "everybody on this machine can write to the state folder" in ran.stderr
+    assert mode_of(tmp_path) == 0o777
+
+
+def test_whether_a_node_uses_a_folder_can_be_asked(tmp_path: Path) -> None:
+    assert not is_in_use(tmp_path / "none")
+    with owned(tmp_path):
+        assert is_in_use(tmp_path)
+    assert not is_in_use(tmp_path)

@@ -172,6 +172,36 @@ def test_nobody_else_may_read_the_key(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o666, 0o755])
+def test_a_key_that_others_could_read_is_closed_to_them_with_a_warning(
+    tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING")
+    before = Identity.load(tmp_path)
+    path = tmp_path / KEY_FILE
+    path.chmod(mode)
+    assert Identity.load(tmp_path).public == before.public
+    assert stat.S_IMODE(path.stat().st_mode) == mode & 0o700
+    assert f"others could read the private key {path} (mode {mode:o})" in caplog.text
+    caplog.clear()
+    Identity.load(tmp_path)
+    assert not caplog.text
+
+
+def test_a_key_that_others_can_read_for_good_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Identity.load(tmp_path)
+    (tmp_path / KEY_FILE).chmod(0o644)
+
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(ConfigError, match=r"others can read the private key .*chmod 600"):
+        Identity.load(tmp_path)
+
+
 def test_processes_that_race_for_an_empty_folder_become_the_same_node(tmp_path: Path) -> None:
     line = [sys.executable, "-c", LOAD, str(tmp_path / "state")]
     racers = [

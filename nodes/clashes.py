@@ -1,0 +1,73 @@
+"""Two nodes on one machine: everything in which they are in each other's way is told at once.
+
+A node that cannot start looks at all it needs (its state folder, its UDP and TCP port, its farm's
+port), not only at what it stumbled over, and says with which flags the two would get along.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nodes.config import NodeConfig
+from nodes.folder import is_in_use
+from privox_dht.dht.sockets import hosts_of
+from privox_dht.errors import ConfigError
+
+DGRAM, STREAM = socket.SOCK_DGRAM, socket.SOCK_STREAM
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Something that another program has."""
+
+    what: str
+    flags: str  # with which this node gets its own
+
+
+def clashes(config: NodeConfig) -> list[Clash]:
+    """All that is in the way of a node of this configuration."""
+    return list(_clashes(config))
+
+
+def in_words(found: list[Clash]) -> str:
+    """What is in the way, and what to do."""
+    what = ", ".join(clash.what for clash in found)
+    flags = " ".join(dict.fromkeys(clash.flags for clash in found))
+    return f"another program, such as another privox-node, has {what}; to run beside it: {flags}"
+
+
+def _clashes(config: NodeConfig) -> Iterator[Clash]:
+    folder = config.state_dir
+    if is_in_use(folder):
+        yield Clash(f"the state folder {folder}", f"--state-dir {folder}-2")
+    for kind, name in ((DGRAM, "UDP"), (STREAM, "TCP")):
+        if config.port and _is_taken(config.host, config.port, kind):
+            yield Clash(f"{name} port {config.port}", "--port 0")
+    if config.farm and config.relay_port and _is_taken(config.host, config.relay_port, STREAM):
+        yield Clash(f"the farm's TCP port {config.relay_port}", "--relay-port 0")
+
+
+def _is_taken(host: str | None, port: int, kind: socket.SocketKind) -> bool:
+    """Whether somebody listens there. For a moment this listens there itself."""
+    try:
+        hosts = hosts_of(host).values()
+    except ConfigError:  # not a clash: the node says what is wrong with it
+        return False
+    return any(_refuses(one, port, kind) for one in hosts)
+
+
+def _refuses(host: str, port: int, kind: socket.SocketKind) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if kind == STREAM:  # what hung up lately is not in the way
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as exc:
+        return exc.errno == errno.EADDRINUSE
+    return False
