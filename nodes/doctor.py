@@ -207,7 +207,9 @@ class Doctor:
         clip = wav(bytes(2 * 16_000 * CLIP_SECONDS), 16_000)
         began = time.monotonic()
         async with SpeechClient(allow=self._dht.allows) as client:
-            events = client.transcribe(endpoint, clip, TranscriptionRequest())
+            events = client.transcribe(
+                endpoint, clip, TranscriptionRequest(model=EchoTranscriber.name)
+            )
             try:
                 said = [event.text async for event in events if isinstance(event, Segment)]
             except PrivoxError as exc:
