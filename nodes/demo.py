@@ -13,6 +13,7 @@ the WAV file. Exit code 0 only if it worked.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import json
 import re
 import subprocess
@@ -32,10 +33,11 @@ READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the l
 JOB_WITHIN = 60.0  # seconds for one client run
 STOP_WITHIN = 10.0  # seconds for a node to end after SIGTERM
 GOOD_ENOUGH = 0.5  # share of words right below which the demo says that it did not work
+VOICE = "pico" if importlib.util.find_spec("py_nanotts") else "espeak-ng"  # of `embedded`, the best
 ROLES = {
     "first node": ["--farm", "--relay-port", "0"],
     "STT producer": ["--services", "stt/cpu/pocketsphinx"],
-    "TTS producer": ["--services", "tts/cpu/espeak-ng", "--reachable", "no"],
+    "TTS producer": ["--services", f"tts/cpu/{VOICE}", "--reachable", "no"],
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from running import HOST, Lab
 
 from bench.words_right import AIM, SENTENCES
-from nodes.demo import words_right
+from nodes.demo import VOICE, words_right
 from privox_dht import Mesh
 
 
@@ -18,7 +18,7 @@ from privox_dht import Mesh
 async def test_most_words_come_back_right(tmp_path):
     with Lab(tmp_path, "--farm", "--relay-port", "0") as lab:
         await asyncio.to_thread(lab.producer, "ear", "stt/cpu/pocketsphinx")
-        await asyncio.to_thread(lab.producer, "voice", "tts/cpu/espeak-ng", "--reachable", "no")
+        await asyncio.to_thread(lab.producer, "voice", f"tts/cpu/{VOICE}", "--reachable", "no")
         heard = []
         async with Mesh.join([f"{HOST}:{lab.port}"]) as mesh:
             for sentence in SENTENCES:

@@ -1,0 +1,120 @@
+"""SVOX Pico: six languages in six megabytes, and the clearest voice of its size.
+
+voice    "en-US", "de-DE", ...: one for each language, and two for English
+""       the voice of the language that was asked for, else American English
+
+A text is spoken sentence by sentence: Pico itself gives no sound before the end.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import textwrap
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from nodes.engines import measure, pico_worker
+from nodes.engines.crew import Crew
+from privox_dht import errors, languages, limits, speech
+
+DEFAULT_VOICE = "en-US"
+MARKUP = str.maketrans("<>", "  ")  # what is between these, Pico would obey and not say
+SENTENCE = re.compile(r"(?<=[.!?;:…])\s+|\n+")  # where one ends and the next begins
+LONGEST = 300  # characters spoken at a time, about 20 s of sound; sentences are shorter
+ENDLESS = re.compile(r"\S{40}")  # so much of a word at a time: numbers that are longer break Pico
+SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
+
+
+class Pico:
+    """Text to speech in a process of its own."""
+
+    service, name, rank = speech.TTS, "pico", 15
+
+    def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
+        self._default = model or DEFAULT_VOICE
+        self._crew = Crew("nodes.engines.pico_worker")
+        self._voices: tuple[str, ...] = ()
+        self.ability = speech.Ability(self.service, backend, self.name)
+
+    @classmethod
+    def check(cls, backend: str) -> None:
+        if backend != "cpu":
+            raise errors.EngineUnavailable("pico works on the CPU only", "use tts/cpu")
+        if importlib.util.find_spec("py_nanotts") is None:
+            raise errors.EngineUnavailable(
+                "py-nanotts is not installed", "pip install py-nanotts (Linux), or use espeak-ng"
+            )
+
+    async def start(self) -> None:
+        self.check(self.ability.backend)
+        try:
+            hello = await self._crew.start()
+        except errors.Failed as exc:
+            fix = "pip install --force-reinstall py-nanotts"
+            raise errors.EngineUnavailable(str(exc), fix) from exc
+        self._voices = tuple(hello["voices"])
+        try:
+            self._default = choose(self._default, "", "", self._voices)
+        except errors.Refused as exc:
+            await self._crew.close()
+            raise errors.EngineUnavailable(exc.message, "name another voice, or none") from exc
+        self.ability = speech.Ability(
+            self.service,
+            self.ability.backend,
+            self.name,
+            models=tuple(dict.fromkeys((self._default, *self._voices))),
+            languages=languages.published(self._voices),
+            speed=await measure.speaking(self, SAMPLE),
+        )
+
+    async def close(self) -> None:
+        await self._crew.close()
+
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+        named = measure.named(request.voice or request.model, self.name)
+        asked = {
+            "texts": sentences(measure.speakable(request.text)),
+            "voice": choose(named, request.language, self._default, self._voices),
+            "speed": request.speed,
+            "most": limits.MAX_SPEECH_SECONDS,
+        }
+        async with aclosing(self._crew.ask(asked)) as answer:
+            async for _, pcm in answer:
+                yield speech.Sound(pico_worker.RATE, pcm)
+
+
+def choose(named: str, language: str, default: str, voices: Sequence[str]) -> str:
+    """The voice to speak with.
+
+    Raises:
+        Refused: 404, there is no such voice, or none for the language.
+    """
+    if named:
+        plain = named.lower().replace("_", "-")
+        found = next((voice for voice in voices if voice.lower() == plain), None)
+    elif language:
+        found = languages.nearest(language, (default, *voices))
+    else:
+        found = default
+    if found is None:
+        kind, missing = ("voice", named) if named else ("language", language)
+        raise errors.Refused(
+            f"pico has no {kind} {missing[: limits.MAX_NAME]!r}; it has {', '.join(voices)}",
+            status=404,
+            code=f"{kind}_not_found",
+            param=kind,
+        )
+    return found
+
+
+def sentences(text: str) -> list[str]:
+    """`text` in pieces that are spoken one after the other, without markup; no word is longer than
+    a piece."""
+    plain = ENDLESS.sub(r"\g<0> ", text.translate(MARKUP))
+    return [
+        piece
+        for sentence in SENTENCE.split(plain)
+        for piece in textwrap.wrap(sentence, LONGEST, break_on_hyphens=False)
+    ]

@@ -1,0 +1,72 @@
+"""SVOX Pico (py-nanotts) in a process of its own.
+
+    parent  -> {"texts", "voice", "speed", "most"}    most: seconds of sound at the most
+    worker  -> {} + 16-bit PCM at 16 kHz              a piece for each text, as it is spoken
+    worker  -> {"done": true}
+
+Pico holds Python's lock while it speaks, gives a text's sound when it has all of it, and obeys
+markup, <genfile file="..."> included: `pico` sees to it that none comes here.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+from pathlib import Path
+from typing import Any
+
+from nodes.engines import working
+from nodes.engines.wall import Wall
+
+RATE = 16_000  # Hz, as all its voices have it
+SAMPLE_BYTES = 2
+VOLUME = 0.5  # of its own, at which every loud vowel is cut off: pocketsphinx hears that
+AUDIBLE = 1000  # steps of 16 bits; for letters it does not know, Pico clicks at 100
+SECONDS = 60  # of processor time for one text; the longest takes two
+HERE = "."  # the folder with its voices, where it is called from
+
+
+def voices_folder() -> Path:
+    """Where its voices are: read again for each text."""
+    import py_nanotts
+
+    return Path(py_nanotts.__file__).parent / "lang"
+
+
+def load() -> tuple[dict[str, Any], working.Answerer]:
+    import py_nanotts
+    from py_nanotts._nanotts import speak
+
+    os.chdir(voices_folder())
+
+    def answer(asked: dict[str, Any], _payload: bytes, say: working.Say) -> None:
+        left = asked["most"] * RATE * SAMPLE_BYTES
+        heard = not any(map(_has_words, asked["texts"]))
+        for text in asked["texts"]:
+            pcm = speak(
+                text=text,
+                voice=asked["voice"],
+                speed=asked["speed"],
+                pitch=None,
+                volume=VOLUME,
+                lingware_path=HERE,
+            )
+            left -= len(pcm)
+            if left < 0:
+                seconds = asked["most"]
+                raise working.Refusal(f"the text is longer than {seconds:.0f} s", 413, "input")
+            heard = heard or max(array.array("h", pcm), default=0) >= AUDIBLE
+            if pcm:
+                say({}, pcm)
+        if not heard:
+            raise working.Refusal(f"no word of it can be read in {asked['voice']}", 400, "input")
+
+    return {"voices": [voice.value for voice in py_nanotts.Voice]}, answer
+
+
+def _has_words(text: str) -> bool:
+    return any(map(str.isalnum, text))
+
+
+if __name__ == "__main__":
+    working.serve(load, Wall(seconds=SECONDS, readable=(voices_folder(),)))

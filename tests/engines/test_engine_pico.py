@@ -1,0 +1,179 @@
+"""SVOX Pico in its own process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nodes.engines import pico
+from nodes.engines.pico import Pico, choose, sentences
+from privox_dht import errors, limits, speech
+
+pytest.importorskip("py_nanotts", reason="cannot be had here: py-nanotts has wheels for Linux only")
+Request = speech.SpeechRequest
+SENTENCE = "The weather is nice today."
+VOICES = ("en-GB", "en-US", "de-DE", "es-ES", "fr-FR", "it-IT")
+RATE = 16_000
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Pico]:
+    engine = Pico()
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+async def say(engine: Pico, text: str = SENTENCE, **more: object) -> list[speech.Sound]:
+    return [sound async for sound in engine.speak(Request(text, **more))]  # type: ignore[arg-type]
+
+
+async def seconds(engine: Pico, **more: object) -> float:
+    return sum(sound.seconds for sound in await say(engine, **more))  # type: ignore[arg-type]
+
+
+async def test_a_started_engine_says_what_it_can(engine: Pico) -> None:
+    ability = engine.ability
+    assert (ability.service, ability.backend, ability.engine) == ("tts", "cpu", "pico")
+    assert ability.models[0] == "en-US" and set(ability.models) == set(VOICES)
+    assert set(ability.languages) == {"en", "de", "es", "fr", "it"}
+    assert ability.speed > 10
+
+
+async def test_every_announced_voice_speaks(engine: Pico) -> None:
+    said = {}
+    for voice in engine.ability.models:
+        sounds = await say(engine, "1 2 3, A B C", voice=voice)
+        pcm = b"".join(sound.pcm for sound in sounds)
+        assert {sound.rate for sound in sounds} == {RATE}
+        assert 0.5 < len(pcm) / 2 / RATE < 10 and np.abs(np.frombuffer(pcm, "<i2")).max() > 3000
+        said[pcm] = voice
+    assert len(said) == len(VOICES), "no two are the same"
+
+
+async def test_a_sentence_is_heard_before_the_next_is_spoken(engine: Pico) -> None:
+    sounds = await say(engine, "One. Two! Three? " + "word " * 100)
+    assert len(sounds) == 5
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
+async def test_speed_is_honoured(engine: Pico, speed: float) -> None:
+    """But for the pause at the end of a sentence, which keeps its length."""
+    text = "one two three four five six seven eight nine ten " * 5
+    normal, asked = await seconds(engine, text=text), await seconds(engine, text=text, speed=speed)
+    assert asked * speed == pytest.approx(normal, rel=0.35)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "!", "\0", "\ud800", "\N{SNOWMAN}" * 50, "<" * 3000, "a\0b", "[[x", "\x1b[2J"]
+)
+async def test_texts_without_words_end_well(engine: Pico, text: str) -> None:
+    for sound in await say(engine, text):
+        assert len(sound.pcm) % 2 == 0
+    assert await seconds(engine) > 1
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 4096, "7" * 4096, "a." * 2048, "\u00df" * 4096, "1 " * 2048]
+)
+async def test_texts_without_an_end_end(engine: Pico, text: str) -> None:
+    assert await seconds(engine, text=text) > 1
+
+
+async def test_markup_is_not_obeyed(engine: Pico, tmp_path: Path) -> None:
+    """Pico writes a file where it is told <genfile>, and reads one at <play>."""
+    file = tmp_path / "written.wav"
+    tmp_path.chmod(0o777)
+    assert await seconds(engine, text=f"<genfile file='{file}'>hello there</genfile>") > 0.3
+    assert not file.exists()
+    assert "<" not in "".join(sentences(f"<genfile file='{file}'/>"))
+
+
+async def test_a_text_in_letters_it_does_not_know_is_refused(engine: Pico) -> None:
+    with pytest.raises(errors.Refused, match="no word of it can be read in en-US") as refused:
+        await say(engine, "\u041f\u0440\u0438\u0432\u0435\u0442")
+    assert refused.value.status == 400
+
+
+async def test_a_text_that_becomes_too_long_is_refused(
+    engine: Pico, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 2.0)
+    with pytest.raises(errors.Refused, match="longer than 2 s") as refused:
+        await say(engine, SENTENCE * 5)
+    assert refused.value.status == 413
+
+
+async def test_a_listener_who_leaves_stops_the_voice(engine: Pico) -> None:
+    async with aclosing(engine.speak(Request((SENTENCE + " ") * 150))) as sounds:
+        await anext(sounds)
+        assert engine._crew.busy
+    async with asyncio.timeout(2):
+        while engine._crew.busy:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+    assert await seconds(engine) > 1
+
+
+async def test_several_at_a_time_do_not_mix(engine: Pico) -> None:
+    alone = [await seconds(engine, voice=voice) for voice in VOICES]
+    together = await asyncio.gather(*(seconds(engine, voice=voice) for voice in VOICES))
+    assert together == alone
+
+
+async def test_a_default_voice_that_is_not_there_is_told_at_start() -> None:
+    with pytest.raises(errors.EngineUnavailable, match="no voice 'nobody'"):
+        await Pico(model="nobody").start()
+
+
+async def test_there_is_no_gpu_for_it() -> None:
+    with pytest.raises(errors.EngineUnavailable, match="CPU only"):
+        Pico.check("gpu")
+
+
+@pytest.mark.parametrize(
+    ("named", "language", "chosen"),
+    [
+        ("", "", "en-US"),
+        ("", "en", "en-US"),
+        ("", "en-GB", "en-GB"),
+        ("", "en-AU", "en-US"),
+        ("", "de", "de-DE"),
+        ("", "fr_CA", "fr-FR"),
+        ("en_gb", "", "en-GB"),
+        ("DE-de", "fr", "de-DE"),
+    ],
+)
+def test_the_voice_is_chosen_by_name_then_by_language(
+    named: str, language: str, chosen: str
+) -> None:
+    assert choose(named, language, pico.DEFAULT_VOICE, VOICES) == chosen
+
+
+@pytest.mark.parametrize(
+    ("named", "language", "param"),
+    [
+        ("nobody", "", "voice"),
+        ("../x", "", "voice"),
+        ("x" * 10_000, "", "voice"),
+        ("", "pt", "language"),
+    ],
+)
+def test_what_is_not_there_is_refused_and_what_there_is_named(
+    named: str, language: str, param: str
+) -> None:
+    with pytest.raises(errors.Refused, match="it has en-GB, en-US, de-DE") as refused:
+        choose(named, language, pico.DEFAULT_VOICE, VOICES)
+    assert (refused.value.status, refused.value.param) == (404, param)
+    assert len(refused.value.message) < 200
+
+
+def test_a_text_is_cut_between_sentences_and_no_piece_is_long() -> None:
+    assert sentences("One. Two!\nThree") == ["One.", "Two!", "Three"]
+    assert sentences("3.14 a.b") == ["3.14 a.b"]
+    assert max(map(len, sentences("word " * 500 + "x" * 1000))) <= pico.LONGEST
+    assert sentences(" ") == []
