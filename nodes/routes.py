@@ -18,8 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from privox_dht import limits
+from privox_dht.dht.addresses import is_global, is_loopback
+from privox_dht.hostport import join_host
 from privox_dht.records import Direct, Relayed, Route
 
+USUAL_NETWORK = "privox"  # which nobody needs to be told
 AT_MOST_DIRECT = 2  # one IPv4 and one IPv6 address; the rest of the four are for farms
 
 
@@ -88,6 +91,28 @@ def is_reachable(wanted: bool | None, situation: Situation) -> bool:
     if not _seen(situation):
         return situation.private and not situation.shut
     return bool(_unchanged(situation))
+
+
+def how_to_join(situation: Situation, port: int, network: str) -> str:
+    """What the owner of a first node tells those who are to join it.
+
+    Args:
+        situation: where the node stands.
+        port: its UDP port, which its TCP port for jobs should be as well.
+        network: the name of its mesh.
+    """
+    hosts = situation.advertised or situation.local
+    flags = "" if network == USUAL_NETWORK else f" --network {network}"
+    some = " or ".join(f"--neighbours {join_host(host, port)}" for host in hosts)
+    said = (
+        f"this is a first node; others join it with: {some or f'--neighbours HOST:{port}'}{flags}"
+    )
+    if any(map(is_global, hosts)) or all(map(is_loopback, hosts)):
+        return said
+    return (
+        f"{said}. From other networks: with this network's public address, once UDP and TCP port"
+        f" {port} are forwarded to this machine"
+    )
 
 
 def advice(situation: Situation) -> str:

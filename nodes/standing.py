@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
-from nodes.routes import Situation, advice, farm_advice, is_reachable
+from nodes.routes import Situation, advice, farm_advice, how_to_join, is_reachable
 from privox_dht import limits
 from privox_dht.dht import Reach
 from privox_dht.dht.wire import FAMILY_6
@@ -37,6 +37,8 @@ LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sen
 ASK_VIEW = 10.0  # seconds between two questions at which address we are seen, while we publish one
 # that is on no interface of ours: only others can tell when it changes
 SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
+PARKING_TAKES = 15.0  # seconds in which a producer has found a farm, if there is one: a look-up, a
+# dial, and a second try of each
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0  # seconds between attempts to join, doubling
 CLOCK_WARNING = 10.0  # seconds our clock may differ from the neighbours' before we say so
 
@@ -58,6 +60,7 @@ class Standing:
         self._shown = ""
         self._situation = Situation(job_port, advertised=config.advertise)
         self._warned = ""
+        self._warning: asyncio.TimerHandle | None = None  # what may have to be told soon
         self._through = ""  # the neighbour we work through, while UDP is blocked
         self.joined = asyncio.Event()  # somebody answered, once
         self.settled = False  # nobody is to be joined, or that was tried: what we say may be heard
@@ -93,13 +96,17 @@ class Standing:
     async def keep(self) -> None:
         """Stay joined and know where we stand, for ever."""
         self._dht.on_view(self._news.set)
-        while True:
-            self._news.clear()
-            try:
-                await self._keep_up()
-            except Exception:  # once: the next look may succeed
-                log.exception("could not find out where we stand")
-            await self._until_news(self._patience())
+        try:
+            while True:
+                self._news.clear()
+                try:
+                    await self._keep_up()
+                except Exception:  # once: the next look may succeed
+                    log.exception("could not find out where we stand")
+                await self._until_news(self._patience())
+        finally:
+            if self._warning is not None:
+                self._warning.cancel()
 
     def _patience(self) -> float:
         """Seconds until the next look, if nothing is heard until then."""
@@ -148,6 +155,7 @@ class Standing:
             self._settle()
         elif not self.settled:
             self._settle()
+            log.info("%s", how_to_join(self.situation, self._dht.port, self._config.network))
         if self._dht.contacts():
             self.joined.set()
         await self.look()
@@ -173,7 +181,7 @@ class Standing:
             self._on_change()
         if self.settled and now.reachable:
             self.reachable.set()
-        self._warn(self._advice(now) if self._dht.contacts() else "")
+        self._warn(now)
         offset = self._dht.clock_offset()
         if offset is not None and abs(offset) > CLOCK_WARNING:
             log.warning("our clock is %+.0f s off the neighbours'; mend it (NTP)", -offset)
@@ -194,11 +202,23 @@ class Standing:
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, RETRY_LONGEST)
 
-    def _advice(self, now: Situation) -> str:
-        """What to tell our owner, if there is anything to be reached for."""
+    def _warn(self, now: Situation) -> None:
+        """Tell our owner if nobody can reach us. A producer may be parked at a farm in a moment:
+        only if it is not, that is worth telling."""
         if self._config.farm:
-            return farm_advice(now)
-        return advice(now) if self._config.services else ""
+            self._tell_once(farm_advice(now) if self._dht.contacts() else "")
+        elif not self._advice(now):
+            self._tell_once("")
+        elif self._warning is None:
+            loop = asyncio.get_running_loop()
+            self._warning = loop.call_later(PARKING_TAKES, self._warn_by_now)
+
+    def _warn_by_now(self) -> None:
+        self._warning = None
+        self._tell_once(self._advice(self.situation))
+
+    def _advice(self, now: Situation) -> str:
+        return advice(now) if self._config.services and self._dht.contacts() else ""
 
     def _say_way(self) -> None:
         """Which way into the mesh works, if it is another one than before."""
@@ -213,7 +233,7 @@ class Standing:
         elif before and not through:
             log.info("UDP answers again", extra=told("udp_works"))
 
-    def _warn(self, text: str) -> None:
+    def _tell_once(self, text: str) -> None:
         if text and text != self._warned:
             log.warning("%s", text)
         self._warned = text

@@ -72,9 +72,10 @@ async def test_a_node_logs_its_directory_and_what_it_dropped_and_why(tmp_path, m
     ):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.sendto(b"nothing that a mesh would say", (HOST, first.dht.port))
+        await until(lambda: "directory: 1 contacts" in caplog.text)
         await until(lambda: "1 records held" in caplog.text)
         await until(lambda: "dropped: version 1" in caplog.text)
-    line = next(r for r in caplog.records if "1 records held" in r.getMessage())
+    line = next(r for r in caplog.records if "directory: 1 contacts" in r.getMessage())
     assert line.fields["event"] == "directory" and line.fields["contacts"] == 1
 
 
@@ -221,3 +222,42 @@ async def test_stopping_is_quick(tmp_path):
             await until(lambda: node.announcer.holders)
             began = time.monotonic()
         assert time.monotonic() - began < 1.5
+
+
+async def test_a_first_node_says_how_others_join_it_and_they_do(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    async with running(tmp_path / "first", network="home") as first:
+        await until(lambda: "this is a first node" in caplog.text)
+        said = f"--neighbours {HOST}:{first.dht.port} --network home"
+        assert said in caplog.text
+        caplog.clear()
+        async with running(tmp_path / "late", neighbour=first.dht.port, network="home") as late:
+            await until(late.standing.joined.is_set)
+    assert "first node" not in caplog.text
+
+
+async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach_it(
+    tmp_path, caplog
+):
+    async with running(tmp_path / "first", farm=True, reachable="yes") as first:
+        await first.announcer.announce()
+        port = first.dht.port
+        async with running(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
+            await until(lambda: node.standing.farms, 20)
+            await node.standing.look()
+            assert node.standing._warning is None or not node.standing._advice(
+                node.standing.situation
+            )
+    assert "NOBODY CAN REACH" not in caplog.text
+
+
+async def test_a_producer_that_nobody_can_reach_is_told_so_once_it_had_time_to_park(
+    tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr("nodes.standing.PARKING_TAKES", 0.3)
+    async with running(tmp_path / "first") as first:
+        port = first.dht.port
+        async with running(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
+            await until(lambda: node.standing._warning is not None)
+            assert "NOBODY CAN REACH" not in caplog.text
+            await until(lambda: "NOBODY CAN REACH THIS NODE" in caplog.text)

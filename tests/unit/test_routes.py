@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from nodes.routes import Situation, advice, is_reachable, routes
+from nodes.routes import Situation, advice, how_to_join, is_reachable, routes
 from privox_dht.records import Direct, Relayed
 
 HOME = Situation(5678, observed=("198.51.100.7",), local=("192.168.1.10",))
@@ -95,3 +95,21 @@ def test_in_a_private_mesh_nobody_seen_yet_means_reachable():
     assert is_reachable(None, Situation(1, private=True))
     assert is_reachable(None, Situation(1, local=("10.0.0.1",), private=True))
     assert not is_reachable(None, Situation(1, private=False))
+
+
+def test_a_first_node_says_how_others_join_it():
+    said = how_to_join(Situation(5678, local=("192.168.1.10", "2001:db8::1")), 5678, "privox")
+    assert "--neighbours 192.168.1.10:5678 or --neighbours [2001:db8::1]:5678." in said
+    assert "public address" in said and "--network" not in said
+
+
+def test_a_first_node_that_is_advertised_or_public_needs_no_more_words():
+    for there in ({"advertised": ("198.51.100.7",)}, {"local": ("8.8.8.8",)}):
+        said = how_to_join(Situation(5678, **there), 5678, "home")
+        assert said.endswith(":5678 --network home") or "198.51.100.7" in said
+    here = how_to_join(Situation(1, local=("127.0.0.1",)), 40001, "privox")
+    assert here.endswith("with: --neighbours 127.0.0.1:40001")
+
+
+def test_where_no_address_is_known_the_port_is():
+    assert "--neighbours HOST:5678" in how_to_join(Situation(5678), 5678, "privox")
