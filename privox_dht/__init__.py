@@ -5,6 +5,8 @@ from privox_dht import Mesh
 async with Mesh.join(["host:5678"]) as mesh:
     audio = await mesh.speak("Good day")
     text = await mesh.transcribe(audio)
+
+Without `async`: `privox_dht.sync`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 
@@ -23,6 +25,7 @@ from privox_dht import limits
 from privox_dht.errors import ConfigError
 from privox_dht.identity import peer_id_of, public_in
 
+CLOSING_TURNS = 16  # of the loop; a transport needs three or four to notice an end and to close
 Allow = Callable[[str], bool]
 TLS_VERSION = "TLSv1.3"
 
@@ -92,7 +95,8 @@ class Peers:
 
 
 def connector(allow: Allow) -> aiohttp.TCPConnector:
-    """Connections to allowed addresses only, reused for a short while."""
+    """Connections to allowed addresses only, reused for a short while. All of them are closed when
+    it is."""
 
     def dial(address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, where = address
@@ -102,10 +106,32 @@ def connector(allow: Allow) -> aiohttp.TCPConnector:
         made.setblocking(False)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # see `limits.WRITE_BUFFER`
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.WRITE_BUFFER)
+        made_here.made.add(made)
         return made
 
-    return aiohttp.TCPConnector(
+    made_here = _Connector(
         limit=0,  # callers are bounded by their jobs; waiting here would look like a dead peer
         keepalive_timeout=limits.KEEPALIVE / 2,  # let go before the other side does
         socket_factory=dial,
     )
+    return made_here
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Closes also what aiohttp leaves behind: TLS connections of jobs that were cancelled, which
+    would wait for the other side's goodbye, perhaps for longer than the loop runs."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.made: WeakSet[socket.socket] = WeakSet()
+
+    async def close(self, **how: Any) -> None:
+        await super().close(**how)
+        for _ in range(CLOSING_TURNS):
+            left = [sock for sock in self.made if sock.fileno() >= 0]
+            if not left:
+                return
+            for sock in left:
+                with suppress(OSError):  # it is not connected
+                    sock.shutdown(socket.SHUT_RDWR)  # its transport sees an end, and closes it
+            await asyncio.sleep(0)

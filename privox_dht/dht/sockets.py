@@ -15,8 +15,7 @@ from privox_dht.errors import ConfigError
 FREE_PORT_TRIES = 16  # times another free port is taken when the other family has it in use
 RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: a burst of 800 datagrams waits its turn
 AT_ONCE = 8  # datagrams read before others on this loop have their turn
-_room = bytearray(limits.MAX_DATAGRAM + 1)  # what is read into: a byte more shows what is too long
-_read = memoryview(_room)
+ROOM = limits.MAX_DATAGRAM + 1  # bytes read at a time: one more shows what is too long
 _NOTHING: dict[str, Any] = {}  # what there is to know of a socket beside that
 
 
@@ -25,11 +24,12 @@ class Udp(asyncio.DatagramTransport):
     with all it needs, and reads each datagram into 256 KiB of its own, which for 500 bytes costs
     more than the system call. A datagram may be lost anywhere; here it may be lost at once."""
 
-    __slots__ = ("_closed", "_loop", "_protocol", "_socket")
+    __slots__ = ("_closed", "_loop", "_protocol", "_room", "_socket")
 
     def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop, protocol: Any) -> None:
         super().__init__(_NOTHING)
         self._socket, self._loop, self._protocol, self._closed = sock, loop, protocol, False
+        self._room = bytearray(ROOM)  # of its own: another thread's loop may read at the same time
         protocol.connection_made(self)
         loop.add_reader(sock.fileno(), self._arrived)
 
@@ -38,13 +38,13 @@ class Udp(asyncio.DatagramTransport):
             if self._closed:
                 return
             try:
-                size, address = self._socket.recvfrom_into(_room)
+                size, address = self._socket.recvfrom_into(self._room)
             except BlockingIOError:
                 return
             except OSError as exc:  # some systems say here that a datagram did not arrive
                 self._protocol.error_received(exc)
                 return
-            self._protocol.datagram_received(bytes(_read[:size]), address)
+            self._protocol.datagram_received(bytes(memoryview(self._room)[:size]), address)
 
     def sendto(self, data: Any, addr: Any = None) -> None:
         """Send a datagram.

@@ -1,0 +1,172 @@
+"""The mesh from Python without `async`: for scripts, notebooks and programs with threads.
+
+    from privox_dht import sync
+
+    with sync.join(["host:5678"]) as mesh:
+        audio = mesh.speak("Good day")
+        print(mesh.transcribe(audio))
+
+    caller's thread              the mesh's own thread, with its own event loop
+    join()            -------->  enters Mesh.join, and stays in it
+    speak(...)        -------->  Mesh.speak(...)         any number of threads may call at once
+    Ctrl-C            -------->  that job is cancelled; the producer hears of it
+    close()           -------->  leaves the mesh; jobs that still run are cancelled
+
+It makes no difference whether the caller's thread runs an event loop: in a notebook one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from typing import Any, BinaryIO, Self, TypeVar
+
+from privox_dht.errors import Lost
+from privox_dht.job import Done
+from privox_dht.mesh import Mesh
+from privox_dht.records import Record
+from privox_dht.speech import Transcript
+
+T = TypeVar("T")
+
+
+class SyncMesh:
+    """A joined mesh whose methods wait. Made by `join`; left by `close`, or by leaving `with`."""
+
+    def __init__(self, joining: Callable[[], Any]) -> None:
+        """
+        Args:
+            joining: makes the async context manager that yields a `Mesh`.
+
+        Raises:
+            What entering that raises.
+        """
+        self._mesh: Mesh
+        self._loop: asyncio.AbstractEventLoop
+        self._task: asyncio.Task[None] | None = None
+        self._jobs: set[asyncio.Task[Any]] = set()  # touched in the mesh's thread only
+        self._lock = threading.Lock()  # no job begins while the mesh is being left
+        self._closed = False
+        entered: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._stay(joining, entered)), name="privox", daemon=True
+        )
+        self._thread.start()
+        try:
+            entered.result()
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
+        atexit.register(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SyncMesh {'left' if self._closed else 'joined'}>"
+
+    def close(self) -> None:
+        """Leave the mesh; again does nothing. Jobs of other threads end with `Lost`."""
+        with self._lock:
+            self._closed = True
+        if self._task is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            except RuntimeError:  # it was left already
+                pass
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        atexit.unregister(self.close)
+
+    def speak(self, text: str, **options: Any) -> bytes:
+        """`text` as audio (a WAV file unless `format` says otherwise); see `Mesh.speech`."""
+        return self._wait(self._mesh.speak(text, **options))
+
+    def transcribe(self, audio: bytes | str | Path | BinaryIO, **options: Any) -> str:
+        """The text of a recording (its bytes, its path, or an open file); see
+        `Mesh.transcript`."""
+        return self._wait(self._mesh.transcribe(audio, **options))
+
+    def speech(self, text: str, **options: Any) -> Done[bytes]:
+        """The audio and who did it; see `Mesh.speech`."""
+        return self._wait(self._mesh.speech(text, **options))
+
+    def transcript(self, audio: bytes | str | Path | BinaryIO, **options: Any) -> Done[Transcript]:
+        """Segments with times and who did it; see `Mesh.transcript`. Callbacks of `watch` are
+        called in the mesh's thread."""
+        return self._wait(self._mesh.transcript(audio, **options))
+
+    def producers(self, *services: str) -> list[Record]:
+        """Everybody who could be found: of all services, or of those named."""
+        return self._wait(self._mesh.producers(*([services] if services else [])))
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        with self._lock:
+            if self._closed:
+                work.close()
+                raise RuntimeError("the mesh was left: join it again")
+            future = asyncio.run_coroutine_threadsafe(self._counted(work), self._loop)
+        try:
+            return future.result()
+        except CancelledError as exc:
+            raise Lost("the mesh was left while this job ran") from exc
+        except BaseException:
+            future.cancel()  # Ctrl-C here ends the job there
+            raise
+
+    async def _counted(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._jobs.add(task)
+        try:
+            return await work
+        finally:
+            self._jobs.discard(task)
+
+    async def _stay(self, joining: Callable[[], Any], entered: Future[None]) -> None:
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        try:
+            async with joining() as self._mesh:
+                entered.set_result(None)
+                try:
+                    await asyncio.Event().wait()  # until it is cancelled
+                finally:
+                    jobs = list(self._jobs)
+                    for job in jobs:
+                        job.cancel()
+                    await asyncio.gather(*jobs, return_exceptions=True)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as exc:
+            if entered.done():
+                raise
+            entered.set_exception(exc)
+
+
+def join(
+    neighbours: str | Sequence[str | tuple[str, int]] = (),
+    *,
+    network: str = "privox",
+    state: Path | None = None,
+    timeout: float = 5.0,
+    fallback: str = "",
+    fallback_token: str = "",
+) -> SyncMesh:
+    """Join the mesh. Arguments and errors: see `Mesh.join`."""
+    return SyncMesh(
+        lambda: Mesh.join(
+            neighbours,
+            network=network,
+            state=state,
+            timeout=timeout,
+            fallback=fallback,
+            fallback_token=fallback_token,
+        )
+    )

@@ -1,0 +1,163 @@
+"""The mesh from Python without async: scripts, notebooks, threads."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import signal
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from running import HOST, Lab, silence
+
+from nodes.demo import RunningNode
+from privox_dht import sync
+from privox_dht.errors import ConfigError, Lost, NotJoined, Refused
+from privox_dht.mesh import Watch
+
+ECHO = {"model": "echo"}
+README = Path(__file__).parents[2] / "README.md"
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A mesh with a producer that answers at once."""
+    with Lab(tmp_path_factory.mktemp("sync")) as lab:
+        lab.producer("quick", "stt/cpu/echo,tts/cpu/echo,stt/cpu/pocketsphinx,tts/cpu/espeak-ng")
+        yield lab
+
+
+@pytest.fixture
+def at(lab) -> str:
+    return f"{HOST}:{lab.port}"
+
+
+@pytest.fixture
+def quick(lab) -> str:
+    return peer_of(lab.nodes["quick"])
+
+
+@pytest.fixture
+def slow(lab) -> Iterator[RunningNode]:
+    """A producer that needs a minute for a job, there for one test."""
+    node = lab.producer(f"slow-{len(lab.nodes)}", "stt/cpu/echo:60")
+    yield node
+    node.stop()
+
+
+def peer_of(node: RunningNode) -> str:
+    return node.events["listening"]["peer"]
+
+
+def test_a_script_speaks_transcribes_and_lists(at, quick, tmp_path):
+    with sync.join(at) as mesh:
+        audio = mesh.speak("Good day", **ECHO)
+        with wave.open(io.BytesIO(audio)) as file:
+            assert file.getnframes() == int(0.4 * 16_000)
+        assert mesh.transcribe(audio, only=[quick], **ECHO) == "0.40 seconds of sound"
+        assert mesh.transcribe(silence(tmp_path / "s.wav", 1), only=[quick], **ECHO).startswith(
+            "1.00"
+        )
+        assert mesh.speech("Good day", format="pcm", **ECHO).record.engine == "echo"
+        done = mesh.transcript(audio, only=[quick], **ECHO)
+        assert (done.value.seconds, done.record.peer_id) == (0.4, quick)
+        assert {record.kind for record in mesh.producers()} == {"stt", "tts"}
+        assert {record.kind for record in mesh.producers("tts")} == {"tts"}
+    assert repr(mesh) == "<SyncMesh left>"
+
+
+async def test_it_works_where_a_loop_is_running_as_in_a_notebook(at, quick):
+    asyncio.get_running_loop()
+    mesh = sync.join([at])
+    assert (
+        mesh.transcribe(mesh.speak("Good day", **ECHO), only=[quick], **ECHO)
+        == "0.40 seconds of sound"
+    )
+    mesh.close()
+    mesh.close()
+
+
+def test_any_number_of_threads_share_it(at):
+    with sync.join(at) as mesh, ThreadPoolExecutor(8) as threads:
+        spoken = list(threads.map(lambda text: mesh.speak(text, **ECHO), ["Good day"] * 16))
+    assert len(spoken) == 16 and len(set(spoken)) == 1
+
+
+def test_errors_are_those_of_the_mesh(at):
+    with pytest.raises(NotJoined, match=r"127\.0\.0\.1:9"):
+        sync.join([f"{HOST}:9"], timeout=0.3)
+    with pytest.raises(ConfigError):
+        sync.join(["nonsense:0"])
+    with sync.join(at) as mesh:
+        with pytest.raises(Refused, match="not a sound file"):
+            mesh.transcribe(b"this is no recording at all" * 50, **ECHO)
+        with pytest.raises(TypeError, match="colour"):
+            mesh.speak("x", colour="red")
+    with pytest.raises(RuntimeError, match="was left"):
+        mesh.speak("x")
+
+
+def test_leaving_ends_the_jobs_of_other_threads_and_the_thread(at, slow):
+    before = threading.active_count()
+    uploaded = threading.Event()
+    watch = Watch(uploaded=lambda sent, total: uploaded.set() if sent >= total else None)
+    with ThreadPoolExecutor(1) as threads:
+        mesh = sync.join(at)
+        audio = mesh.speak("Good day", **ECHO)
+        job = threads.submit(mesh.transcribe, audio, only=[peer_of(slow)], watch=watch, **ECHO)
+        assert uploaded.wait(20)
+        mesh.close()
+        with pytest.raises(Lost, match="mesh was left"):
+            job.result(10)
+    assert threading.active_count() == before
+    wait_for_line(slow, "cancelled")
+
+
+def wait_for_line(node: RunningNode, text: str) -> None:
+    with node.changed:
+        assert node.changed.wait_for(lambda: any(text in line for line in node.lines), 20)
+
+
+SCRIPT = """
+import sys
+from privox_dht import sync
+from privox_dht.mesh import Watch
+
+def uploaded(sent, total):
+    if sent >= total:
+        print("uploaded", flush=True)
+
+mesh = sync.join(sys.argv[1])
+audio = mesh.speak("Good day", model="echo")
+try:
+    mesh.transcribe(audio, only=[sys.argv[2]], model="echo", watch=Watch(uploaded=uploaded))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_ends_the_job_of_a_script_that_never_closes_the_mesh(at, slow):
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, at, peer_of(slow)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert script.stdout.readline() == b"uploaded\n"
+    wait_for_line(slow, "begun")
+    script.send_signal(signal.SIGINT)
+    out, err = script.communicate(timeout=20)
+    assert (script.returncode, out, err) == (0, b"interrupted\n", b"")
+
+
+def test_the_lines_in_the_readme_without_async_work(at, capsys):
+    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    exec(compile(code.replace("host:5678", at), "README.md", "exec"), {})
+    assert re.fullmatch(r"[a-z' ]+\n", capsys.readouterr().out)
