@@ -68,7 +68,8 @@ def choose(
     offered = [ability for ability in abilities if ability.service == service]
     if not offered:
         return []
-    fitting = [ability for ability in offered if _has_model(ability, model)]
+    fitting = [ability for ability in offered if _is_engine(ability, model)]
+    fitting = fitting or [ability for ability in offered if _has_model(ability, model)]
     if not fitting:
         raise _nothing("model", model, _names(offered)) if model else _only_named(offered)
     if translate:
@@ -97,14 +98,14 @@ def choose(
 
 
 def _has_model(ability: Ability, model: str) -> bool:
-    if not model:
-        return not ability.only_named
-    if model == ability.engine:
-        return True
+    return not ability.only_named and (not model or _lists(ability.models, model))
+
+
+def _is_engine(ability: Ability, model: str) -> bool:
+    """Whether `model` names this engine, with or without one of its models. An engine that lists no
+    models would take any name, another engine's too: so this is asked first."""
     engine, colon, rest = model.partition(":")
-    if colon and engine == ability.engine:
-        return _lists(ability.models, rest)
-    return _lists(ability.models, model)
+    return engine == ability.engine and (not colon or _lists(ability.models, rest))
 
 
 def _lists(models: Sequence[str], name: str) -> bool:

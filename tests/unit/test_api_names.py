@@ -49,6 +49,7 @@ def test_a_voice_may_have_a_variant() -> None:
 
 def test_an_engine_that_lists_no_models_takes_any() -> None:
     assert choose((CUSTOM,), TTS, model="custom:own", voice="anything") == [CUSTOM]
+    assert choose((CUSTOM, ESPEAK), TTS, model="espeak-ng") == [ESPEAK]
 
 
 def test_a_language_is_matched_by_its_tag() -> None:
@@ -86,6 +87,8 @@ TRANSLATES = Ability(STT, "cpu", "faster-whisper", ("tiny",), translates=True)
 def test_an_engine_for_trying_things_out_is_meant_only_where_it_is_named() -> None:
     assert choose((ECHO, SPHINX), STT) == [SPHINX]
     assert choose((ECHO, SPHINX), STT, model="echo") == [ECHO]
+    for name in ("pocketsphinx", "pocketsphinx:en-us", "en-us"):  # echo lists none, so it took any
+        assert choose((ECHO, SPHINX), STT, model=name) == [SPHINX]
     with pytest.raises(Refused, match="name what is to do it; there is echo") as caught:
         choose((ECHO,), STT, language="en")
     assert (caught.value.status, caught.value.param) == (404, "model")
