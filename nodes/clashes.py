@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from nodes.config import NodeConfig
 from nodes.folder import is_in_use
-from privox_dht.dht.sockets import hosts_of
+from privox_dht.dht.sockets import has_ipv6, hosts_of
+from privox_dht.dht.wire import FAMILY_6
 from privox_dht.errors import ConfigError
 
 DGRAM, STREAM = socket.SOCK_DGRAM, socket.SOCK_STREAM
@@ -51,15 +52,22 @@ def _clashes(config: NodeConfig) -> Iterator[Clash]:
 
 
 def _is_taken(host: str | None, port: int, kind: socket.SocketKind) -> bool:
-    """Whether somebody listens there. For a moment this listens there itself."""
+    return why_not_bound(host, port, kind) == errno.EADDRINUSE
+
+
+def why_not_bound(host: str | None, port: int, kind: socket.SocketKind) -> int:
+    """The system's error number for why nobody could listen there just now; 0 if one could. For a
+    moment this listens there itself."""
     try:
-        hosts = hosts_of(host).values()
-    except ConfigError:  # not a clash: the node says what is wrong with it
-        return False
-    return any(_refuses(one, port, kind) for one in hosts)
+        hosts = hosts_of(host)
+    except ConfigError:
+        return errno.EADDRNOTAVAIL
+    if len(hosts) > 1 and not has_ipv6():
+        hosts.pop(FAMILY_6)
+    return next(filter(None, (_bound(one, port, kind) for one in hosts.values())), 0)
 
 
-def _refuses(host: str, port: int, kind: socket.SocketKind) -> bool:
+def _bound(host: str, port: int, kind: socket.SocketKind) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, kind) as probe:
@@ -69,5 +77,5 @@ def _refuses(host: str, port: int, kind: socket.SocketKind) -> bool:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as exc:
-        return exc.errno == errno.EADDRINUSE
-    return False
+        return exc.errno or errno.EIO
+    return 0

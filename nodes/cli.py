@@ -22,10 +22,11 @@ from click.core import ParameterSource
 
 from nodes import health as health_check
 from nodes.config import NodeConfig, advertised_address, changed, listening_address
-from nodes.doctor import Doctor, Verdict
+from nodes.doctor import Doctor
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
 from nodes.services import SECRET, parse_services
+from nodes.verdict import Verdict
 from privox_dht import __version__, limits
 from privox_dht.api.bounds import Bounds
 from privox_dht.cli.streams import mute_stdout, to_stdout
@@ -93,10 +94,11 @@ def _warn_of_secrets(services: Iterable[str]) -> None:
               help="One JSON object a line.")  # fmt: skip
 @click.pass_context
 def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
-    """Tell what works from here: joining, the clock, being called, farms; and what to do.
+    """Tell what works from here: starting, joining, the clock, being called, farms; what to do.
 
     Give it the flags that the node gets; it may run beside the node.
-    Exit code 0 if this machine can lend: strangers can call it, or a farm relays.
+    Exit code 0 if this machine can lend: the node would start with these flags, and strangers
+    can call it, or a farm relays.
     """  # fmt: skip
     options = with_outer(context, given)
     set_up_logging("error", options["json_logs"])

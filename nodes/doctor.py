@@ -1,5 +1,7 @@
 """`privox-node doctor`: what works from here, what does not, and what to do about it.
 
+    node       would it start: are its folder and its ports free
+    engines    can what it is to lend be started
     join       does a neighbour answer
     clock      is ours right
     udp, tcp   can strangers call this machine (nodes we have never spoken to are asked to try)
@@ -18,11 +20,14 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
+from nodes import startable
 from nodes.config import NodeConfig
 from nodes.engines.echo import EchoTranscriber
 from nodes.farms import known_farms
 from nodes.producer import Producer
+from nodes.verdict import LATE, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
@@ -39,17 +44,7 @@ from privox_dht.speech import Segment, TranscriptionRequest
 KIND = "doctor"  # a kind of record that no client looks for
 CLIP_SECONDS = 2
 CLOCK_OFF = 10.0  # seconds; records are refused from 30
-YES, NO, UNKNOWN, LATE = "yes", "NO", "unknown", "not in time"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one probe found."""
-
-    probe: str
-    found: str  # one of YES, NO, UNKNOWN, LATE
-    detail: str = ""
-    advice: str = ""
+ENGINES_WITHIN = 600.0  # seconds: models may have to be downloaded
 
 
 Probe = Callable[[], Awaitable[Verdict]]
@@ -65,9 +60,18 @@ class Doctor:
 
     async def examine(self, tell: Callable[[Verdict], None]) -> bool:
         """Run every probe in turn, telling each verdict; whether this machine can lend."""
+        starts = [await _bounded("node", 5.0, partial(startable.node, self.config))]
+        tell(starts[0])
+        if self.config.services:
+            lends = partial(startable.engines, self.config)
+            starts.append(await _bounded("engines", ENGINES_WITHIN, lends))
+            tell(starts[1])
         async with AsyncExitStack() as stack:
             self._stack = stack
-            self._dht = await self._listening()
+            try:
+                self._dht = await self._listening()
+            except ConfigError:  # the first verdict says so
+                return False
             producer = Producer([EchoTranscriber()], 1)
             self._server = await stack.enter_async_context(
                 SpeechServer(
@@ -89,7 +93,8 @@ class Doctor:
                 verdicts.append(await _bounded(probe, within, run))
                 tell(verdicts[-1])
         found = {verdict.probe: verdict.found for verdict in verdicts}
-        return found["records"] == YES and YES in (found["udp, tcp"], found["round trip"])
+        is_found = found["records"] == YES and YES in (found["udp, tcp"], found["round trip"])
+        return is_found and all(verdict.found in (YES, PARTLY) for verdict in starts)
 
     async def _listening(self) -> Directory:
         """On the node's own port if it is free, since that is the one a router forwards."""
@@ -115,11 +120,14 @@ class Doctor:
 
     async def _join(self) -> Verdict:
         if not self._neighbours():
-            return Verdict("join", NO, "no neighbour is known", "give --neighbours HOST:PORT")
+            return Verdict(
+                "join", NO, "no neighbour is known",
+                "give --neighbours HOST:PORT; a first node has none, and is asked by others",
+            )  # fmt: skip
         try:
             count = await self._dht.join(self._neighbours(), 10.0)
         except NotJoined as exc:
-            return Verdict("join", NO, str(exc), "is the neighbour up? is TCP let out?")
+            return Verdict("join", NO, str(exc))
         if through := self._dht.through:
             return Verdict(
                 "join", YES, f"UDP is blocked; {count} nodes answer over HTTPS, first {through}",

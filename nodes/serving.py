@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,18 +26,21 @@ log = logging.getLogger("privox.node")
 
 @asynccontextmanager
 async def started_engines(
-    specs: Sequence[ServiceSpec], cache: Path | None
+    specs: Sequence[ServiceSpec],
+    cache: Path | None,
+    trouble: Callable[[str], None] = log.error,
 ) -> AsyncIterator[list[Engine]]:
-    """The engines of `specs` that could be started, closed on leaving.
+    """The engines of `specs` that could be started, closed on leaving; `trouble` is told why
+    others could not.
 
     Raises:
         EngineUnavailable: something was to be served, and nothing can be.
         ConfigError: a spec means nothing.
     """
-    choices = [(spec, _choice(spec, cache)) for spec in specs]
+    choices = [(spec, _choice(spec, cache, trouble)) for spec in specs]
     engines: list[Engine] = []
     try:
-        await _all_started(choices, engines)
+        await _all_started(choices, engines, trouble)
         if specs and not engines:
             wanted = ", ".join(map(str, specs))
             raise EngineUnavailable(f"nothing of what was asked ({wanted}) can be served here")
@@ -77,20 +80,22 @@ def _languages(group: Sequence[Ability]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lang for ability in group for lang in ability.languages))
 
 
-def _choice(spec: ServiceSpec, cache: Path | None) -> list[Engine]:
+def _choice(spec: ServiceSpec, cache: Path | None, trouble: Callable[[str], None]) -> list[Engine]:
     """The engines that may serve `spec`, best first."""
     try:
         return make_engines(spec.service, spec.backend, spec.what, cache=cache)
     except EngineUnavailable as exc:
-        log.error("cannot serve %s: %s", spec, exc)
+        trouble(f"cannot serve {spec}: {exc}")
         return []
 
 
 async def _all_started(
-    choices: Sequence[tuple[ServiceSpec, Sequence[Engine]]], engines: list[Engine]
+    choices: Sequence[tuple[ServiceSpec, Sequence[Engine]]],
+    engines: list[Engine],
+    trouble: Callable[[str], None],
 ) -> None:
     """Start one of each choice, all at the same time; `engines` has those that are up, in order."""
-    tasks = [asyncio.create_task(_first_started(*choice)) for choice in choices]
+    tasks = [asyncio.create_task(_first_started(*choice, trouble)) for choice in choices]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -100,7 +105,9 @@ async def _all_started(
         engines += [e for e in outcomes if e is not None and not isinstance(e, BaseException)]
 
 
-async def _first_started(spec: ServiceSpec, choice: Sequence[Engine]) -> Engine | None:
+async def _first_started(
+    spec: ServiceSpec, choice: Sequence[Engine], trouble: Callable[[str], None]
+) -> Engine | None:
     for left, engine in zip(range(len(choice) - 1, -1, -1), choice, strict=True):
         name = engine.ability.engine
         try:
@@ -111,7 +118,7 @@ async def _first_started(spec: ServiceSpec, choice: Sequence[Engine]) -> Engine 
             if left:
                 log.warning("cannot serve %s by %s: %s; trying the next best", spec, name, why)
             else:
-                log.error("cannot serve %s by %s: %s", spec, name, why)
+                trouble(f"cannot serve {spec} by {name}: {why}")
         except BaseException:
             await _closed(engine)
             raise

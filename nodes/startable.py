@@ -1,0 +1,81 @@
+"""Whether a node with these flags would start here at all, asked before anything of the network.
+
+    node     are its state folder and its ports free, or does it run already
+    engines  can what it is to lend be started; each is, once
+
+Nothing is made or changed: a folder that a doctor of another user made would be in the node's way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+from nodes.clashes import clashes, in_words, why_not_bound
+from nodes.config import NodeConfig
+from nodes.folder import is_in_use
+from nodes.serving import started_engines
+from nodes.verdict import NO, PARTLY, YES, Verdict
+from privox_dht.errors import ConfigError, EngineUnavailable
+from privox_dht.identity import KEY_FILE, Identity
+
+
+async def node(config: NodeConfig) -> Verdict:
+    """Its folder and its ports."""
+    folder = config.state_dir
+    if is_in_use(folder):
+        return Verdict("node", YES, f"it runs already, with the state folder {folder}")
+    if found := clashes(config):
+        return Verdict("node", NO, in_words(found))
+    if why := _folder_trouble(folder) or _port_trouble(config):
+        return Verdict("node", NO, why)
+    return Verdict("node", YES, "its state folder and its ports are free")
+
+
+async def engines(config: NodeConfig) -> Verdict:
+    """What it is to lend."""
+    troubles: list[str] = []
+    try:
+        async with started_engines(config.services, config.cache, troubles.append) as started:
+            some = ", ".join(
+                f"{a.service}/{a.backend}/{a.engine}" for a in (e.ability for e in started)
+            )
+    except EngineUnavailable:
+        return Verdict("engines", NO, "; ".join(troubles))
+    if troubles:
+        return Verdict("engines", PARTLY, f"{some}; but {'; '.join(troubles)}")
+    return Verdict("engines", YES, some)
+
+
+def _folder_trouble(folder: Path) -> str:
+    """Why the state folder could not be used; empty if it could."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return f"the state folder {folder} cannot be used: {place} cannot be written to"
+    if not (folder / KEY_FILE).exists():
+        return ""
+    try:
+        Identity.load(folder)
+    except ConfigError as exc:
+        return str(exc)
+    return ""
+
+
+def _port_trouble(config: NodeConfig) -> str:
+    """Why a port could not be had, other than that somebody has it; empty if it could."""
+    wanted = [(config.port, socket.SOCK_DGRAM), (config.port, socket.SOCK_STREAM)]
+    if config.farm:
+        wanted.append((config.relay_port, socket.SOCK_STREAM))
+    for port, kind in wanted:
+        if number := why_not_bound(config.host, port, kind):
+            why = os.strerror(number).lower()
+            hint = "; ports below 1024 are for root" if number == errno.EACCES else ""
+            return f"it cannot listen on {config.host or 'any address'}, port {port}: {why}{hint}"
+    return ""
+
+
+__all__ = ["engines", "node"]

@@ -1,0 +1,90 @@
+"""The doctor says "cannot lend" wherever the node with the same flags would not start or lend."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_node import HOST, running
+
+from nodes import startable
+from nodes.config import NodeConfig
+from nodes.doctor import Doctor
+from nodes.services import parse_services
+from nodes.verdict import NO, PARTLY, YES, Verdict
+
+
+def config(folder: Path, *services: str, **more: Any) -> NodeConfig:
+    return NodeConfig(
+        folder, services=tuple(parse_services(services)), **{"port": 0, "host": HOST, **more}
+    )
+
+
+async def examined(asked: NodeConfig) -> tuple[bool, dict[str, Verdict]]:
+    told: list[Verdict] = []
+    well = await Doctor(asked).examine(told.append)
+    return well, {verdict.probe: verdict for verdict in told}
+
+
+async def test_with_a_farm_and_an_engine_this_machine_can_lend(tmp_path: Path) -> None:
+    async with running(tmp_path / "first", farm=True, reachable="yes") as first:
+        await first.announcer.announce()
+        named = {"neighbours": ((HOST, first.dht.port),)}
+        well, found = await examined(config(tmp_path / "d", "stt/cpu/echo", **named))
+        assert well, found
+        assert (found["node"].found, found["engines"].found) == (YES, YES)
+        assert found["engines"].detail == "stt/cpu/echo"
+        well, found = await examined(config(tmp_path / "d", "stt/gpu/pocketsphinx", **named))
+        assert not well, "the node would end with 1"
+        assert found["engines"].found == NO and "use stt/cpu" in found["engines"].detail
+        assert found["round trip"].found == YES, "and all else is said all the same"
+
+
+async def test_what_cannot_be_lent_beside_what_can_is_said(tmp_path: Path) -> None:
+    verdict = await startable.engines(config(tmp_path, "stt/cpu/echo", "tts/gpu/espeak-ng"))
+    assert verdict.found == PARTLY
+    assert verdict.detail.startswith("stt/cpu/echo; but cannot serve tts/gpu/espeak-ng: ")
+
+
+async def test_a_node_that_runs_already_is_no_clash(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        verdict = await startable.node(config(tmp_path, port=node.dht.port))
+        assert verdict.found == YES and "runs already" in verdict.detail
+        verdict = await startable.node(config(tmp_path / "other", port=node.dht.port))
+        assert verdict.found == NO and "--port 0" in verdict.detail
+
+
+async def test_looking_makes_nothing_that_could_be_in_the_nodes_way(tmp_path: Path) -> None:
+    verdict = await startable.node(config(tmp_path / "state"))
+    assert verdict.found == YES and not (tmp_path / "state").exists()
+
+
+async def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    verdict = await startable.node(config(tmp_path / "file" / "state"))
+    assert verdict.found == NO and "cannot be written to" in verdict.detail
+    (tmp_path / "key.pem").write_text("no key")
+    verdict = await startable.node(config(tmp_path))
+    assert verdict.found == NO and "is not a private key" in verdict.detail
+
+
+async def test_an_address_of_another_machine_is_said_and_ends_the_examination(
+    tmp_path: Path,
+) -> None:
+    well, found = await examined(config(tmp_path, host="192.0.2.1"))
+    assert not well and list(found) == ["node"]
+    assert found["node"].found == NO and "192.0.2.1" in found["node"].detail
+
+
+async def test_a_port_for_root_only_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: socket.socket, address: object) -> None:
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr(socket.socket, "bind", refused)
+    verdict = await startable.node(config(tmp_path, port=443))
+    assert verdict.found == NO and "ports below 1024 are for root" in verdict.detail
