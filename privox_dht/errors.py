@@ -128,6 +128,10 @@ class Lost(JobError):
 class WrongKey(Lost):
     """Whoever answered does not hold the key that signed the record; nothing was sent to it."""
 
+    def __init__(self, message: str, key: bytes = b"") -> None:
+        super().__init__(message)
+        self.key = key  # what it holds instead, if that is a key of our kind
+
 
 class NotJoined(JobError):
     """No neighbour answered."""

@@ -68,15 +68,25 @@ KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a fol
 
 # -- picking and failing over --------------------------------------------------------------------
 
-MAX_PRODUCERS = 5  # producers tried for one job, busy ones not counted
+MAX_PRODUCERS = 5  # networks whose producers may fail one job, busy ones not counted
 MAX_UNREACHED = 48  # producers that may turn out to be unreachable: three rounds of knocking
 KNOCKS = 16  # producers knocked at at the same time, once one of them could not be reached
 KNOCK_TIMEOUT = 4.0  # seconds for the answer to a knock: a connection, and a moment
 KNOCK_GRACE = 0.1  # seconds that others have to answer a knock when the first has
 MAX_WAYS = 6  # ways to one producer that are dialled: two addresses, and the doors of its farms
 FALLBACK_WAIT = 3600.0  # seconds for a job at the fallback server, which is silent while it works
-MAX_DEATHS = 2  # producers that may die during one job; the job may be what kills them
-MAX_BELIEVED = 2  # producers that must agree before a 4xx about the input is believed
+MAX_FAILED = 16  # producers that may fail one job when they count as fewer networks
+MAX_DEATHS = 3  # networks whose producers may die during one job; the job may be what kills them, and
+# one home has two: an IPv4 address and an IPv6 /48
+MAX_BELIEVED = 3  # networks whose producers must agree before a 4xx about the input is believed
+DIALS_UNPROVEN = 2  # dials of one job to an address that has not proved to be a producer's or farm's
+FIRST_OPEN_PORT = 1024  # ports below are other services'; of those only 443 is dialled
+RESULT_GRACE = 8.0  # seconds for a first result beside what the work itself takes
+RESULT_SLACK = 4.0  # times as long as a producer's own measured speed says its work may take
+SLOWEST = 0.1  # seconds of audio per second; nobody is waited for as if it were slower
+DECODED_PER_SECOND = 1 * MIB  # bytes of a recording that a producer decodes in a second, at least
+SPEECH_PER_CHARACTER = 0.1  # seconds of sound that a character of text becomes, about
+JOB_DEADLINE = 4 * 3600.0  # seconds for a whole job that was given no time-out: FARM_CALL_SECONDS
 BAN_FIRST = 15.0  # seconds a producer that was lost is left alone, doubling each time ...
 BAN_LONGEST = 600.0  # ... up to this
 WAIT = 60.0  # seconds a client waits by default while everybody is busy

@@ -3,6 +3,7 @@
     busy   asked to be left alone for a moment: it is well, ask again then
     lost   went away in mid-job, or did not answer: left alone for 15 s, doubling to 10 min
     good   did a job: all is forgiven, and it is known to be there
+    doubt  refused or failed a job, perhaps rightly: others are asked before it
 
 Pure: the time (seconds, any clock that only goes forward) is an argument.
 """
@@ -22,6 +23,7 @@ class _Past:
     losses: int = 0
     banned_until: float = 0.0
     busy_until: float = 0.0
+    doubted: bool = False  # it refused or failed a job, and did none since
     proven: bool = False  # the last thing we know of it is that it did a job
 
 
@@ -50,7 +52,17 @@ class Manners:
     def good(self, peer_id: str) -> None:
         """It did a job."""
         past = self._of(peer_id)
-        past.losses, past.banned_until, past.busy_until, past.proven = 0, 0.0, 0.0, True
+        past.losses, past.banned_until, past.busy_until = 0, 0.0, 0.0
+        past.proven, past.doubted = True, False
+
+    def doubt(self, peer_id: str) -> None:
+        """It refused or failed a job; whether that was its own fault is not known."""
+        self._of(peer_id).doubted = True
+
+    def is_doubted(self, peer_id: str) -> bool:
+        """Whether it refused or failed a job, and did none since."""
+        past = self._past.get(peer_id)
+        return past is not None and past.doubted
 
     def is_proven(self, peer_id: str) -> bool:
         """Whether it did a job for us, and was not lost since."""
@@ -62,8 +74,8 @@ class Manners:
         return past is not None and now < past.banned_until
 
     def is_wary(self, now: float) -> bool:
-        """Whether somebody was lost a moment ago: strangers may be dead then, too."""
-        return any(now < past.banned_until for past in self._past.values())
+        """Whether somebody was lost a moment ago, or is doubted: strangers may be no better."""
+        return any(past.doubted or now < past.banned_until for past in self._past.values())
 
     def busy_for(self, peer_id: str, now: float) -> float:
         """Seconds until it may be asked again; 0 if it may be asked now."""

@@ -8,7 +8,7 @@
 A record that does not fit the wish is out. Those that fit are ordered by tiers: preferred by the
 client, then idle, then said to be busy, and those that were lost a moment ago last of all. Within
 a tier the fast and idle come first, with a little chance, so that many clients who read the same
-records do not all ask the same producer. While some of those who fit are known to be dead, those
+records do not all ask the same producer. Those who refused or failed a job come after them. While some of those who fit are known to be dead, those
 who did a job for us before come first: strangers may have invented the others.
 """
 
@@ -93,7 +93,7 @@ def rank(
     fitting = [record for record in records if fits(record, wish)]
     wary = manners.is_wary(now)
 
-    def order(record: Record) -> tuple[bool, bool, bool, bool, bool, float]:
+    def order(record: Record) -> tuple[bool, bool, bool, bool, bool, bool, float]:
         asked_to_wait = manners.busy_for(record.peer_id, now) > 0
         speed = min(record.speed or UNKNOWN_SPEED, SPEED_CAP)
         share = record.idle / record.slots if record.slots else 0.0
@@ -103,6 +103,7 @@ def rank(
             not _names(record, wish.prefer),
             asked_to_wait or record.idle == 0,
             not _surely_has(record, wish),
+            manners.is_doubted(record.peer_id),
             wary and not manners.is_proven(record.peer_id),
             -score,
         )

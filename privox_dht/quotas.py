@@ -41,6 +41,17 @@ def quota_prefixes(host: str) -> Prefixes:
     return tuple(str(ipaddress.ip_network((address, bits), strict=False)) for bits in levels)
 
 
+def home_of(host: str, port: int) -> str:
+    """Whose word it is that comes from there: one voice for each network that one owner may have.
+
+    On this machine every port is somebody else, in a private network every address.
+    """
+    prefixes = quota_prefixes(host)
+    if not prefixes:
+        return f"{host}:{port}"
+    return host if ipaddress.ip_address(host.partition("%")[0]).is_private else prefixes[-1]
+
+
 class SharedQuota:
     """How many of something stand, in all and for each network.
 

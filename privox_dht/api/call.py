@@ -128,7 +128,7 @@ def translated(call: Call) -> Iterator[None]:
     except JobError:
         raise
     except aiohttp.ServerFingerprintMismatch as exc:
-        raise WrongKey(f"another key answers at {call.endpoint}") from exc
+        raise WrongKey(f"another key answers at {call.endpoint}", exc.got) from exc
     except aiohttp.ClientHttpProxyError as exc:
         if exc.status == NO_LINE:
             raise NoLine(f"no line is free at {call.endpoint.proxy}") from exc

@@ -1,0 +1,67 @@
+"""What one job may dial: addresses come from records, and records from strangers. Pure.
+
+    an address that never proved itself    dialled twice at most in one job, a probe included
+    an address that several records name   dialled for the first of them only, and for the one whose
+                                           key it then turns out to hold
+    a port below 1024 other than 443       not dialled, unless the client named the producer
+
+So records cannot make clients knock at somebody else's door more than that, and nobody can hide a
+producer by naming its address in a record of his own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from urllib.parse import urlsplit
+
+from privox_dht import limits
+from privox_dht.hostport import Address
+
+WEB = 443  # a port below 1024 that producers and farms have where nothing else is let through
+
+
+class DialBudget:
+    """The dials of one job.
+
+    Args:
+        named: the client named the producer, so that its ports are its own affair.
+    """
+
+    def __init__(self, *, named: bool = False) -> None:
+        self._named = named
+        self._unproven: Counter[Address] = Counter()
+        self._for: dict[Address, bytes] = {}  # the key it was first dialled for
+        self._holds: dict[Address, bytes] = {}  # the key that it turned out to hold
+        self._proven: set[Address] = set()
+
+    def __repr__(self) -> str:
+        return f"<DialBudget {len(self._unproven)} addresses, {self._unproven.total()} unproven>"
+
+    def spend(self, address: Address, key: bytes | None) -> bool:
+        """Whether `address` may be dialled now, to find the holder of `key` there (None: a farm,
+        which passes calls on for many keys); if so, it counts."""
+        if address[1] < limits.FIRST_OPEN_PORT and address[1] != WEB and not self._named:
+            return False
+        if address in self._proven:
+            return key is None or key in (self._for.get(address), self._holds.get(address))
+        if key is not None and key != self._holds.get(address):
+            if self._for.setdefault(address, key) != key:
+                return False
+        if self._unproven[address] >= limits.DIALS_UNPROVEN:
+            return False
+        self._unproven[address] += 1
+        return True
+
+    def proved(self, address: Address) -> None:
+        """Who was looked for answered there."""
+        self._proven.add(address)
+
+    def holds(self, address: Address, key: bytes) -> None:
+        """It answered with this key, which is not the one that was looked for."""
+        self._holds[address] = key
+
+
+def dialled(base: str, proxy: str | None) -> Address:
+    """The address that a request to `base`, perhaps through `proxy`, connects to."""
+    parts = urlsplit(proxy or base)
+    return str(parts.hostname), parts.port or WEB
