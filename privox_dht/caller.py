@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint
+from privox_dht.dial_budget import dialled
 from privox_dht.errors import (
     AllBusy,
     Busy,
@@ -35,12 +36,13 @@ from privox_dht.errors import (
     NoProducer,
     Refused,
 )
-from privox_dht.job import BUSY, CANCELLED, DONE, LOST, Attempt, Done, Job
+from privox_dht.job import BUSY, CANCELLED, DONE, LOST, Attempt, Done, Job, Refusal, quoted
 from privox_dht.manners import Manners
 from privox_dht.pick import ANY, Wish, rank, why_nobody
-from privox_dht.records import Record, newest
+from privox_dht.quotas import home_of
+from privox_dht.records import Direct, Record, newest
 from privox_dht.search import Directory, search
-from privox_dht.ways import Way, Ways, ended, first_true
+from privox_dht.ways import Way, Ways, ended, first_true, learn, spend
 
 log = logging.getLogger("privox.caller")
 
@@ -96,18 +98,19 @@ class Caller:
             wish: what is asked for.
             work: does the job at an endpoint; raises only `JobError`.
             wait: seconds to go on asking while everybody is busy.
-            timeout: seconds for the whole job; None is no limit.
+            timeout: seconds for the whole job; None: `limits.JOB_DEADLINE`.
             on_wait: told, each time everybody is busy, how many seconds of waiting are left.
 
         Raises:
             Refused, NoProducer, AllBusy, AllFailed.
         """
+        timeout = limits.JOB_DEADLINE if timeout is None else timeout
         job = Job(wish, self._clock())
         try:
             async with asyncio.timeout(timeout) as deadline:
                 return await self._until_done(job, work, wait, on_wait)
         except TimeoutError as exc:
-            if timeout is None or not deadline.expired():
+            if not deadline.expired():
                 raise
             raise job.late(timeout) from exc
 
@@ -169,21 +172,35 @@ class Caller:
                 )
                 if done is not None:
                     return done
-            if verdict := job.verdict():
+            waiting = self._by_trust(job, waiting, open_ways)
+            proven_left = any(self.manners.is_proven(record.peer_id) for record in waiting)
+            if verdict := job.verdict(proven_left=proven_left):
                 raise verdict
         return None
+
+    def _by_trust(
+        self, job: Job, waiting: list[Record], open_ways: dict[str, list[Way]]
+    ) -> list[Record]:
+        """Those who are left, once somebody failed: other networks first, claims of speed aside."""
+        waiting = [record for record in waiting if record.peer_id not in job.gone]
+        if not job.failed:
+            return waiting
+        blamed = set(job.failed.values())
+        order = rank(waiting, job.wish, self.manners, self._clock(), self._rng, blamed=blamed)
+        return sorted(order, key=lambda record: record.peer_id not in open_ways)
 
     async def _who_answers(
         self, job: Job, waiting: list[Record], open_ways: dict[str, list[Way]]
     ) -> list[Record]:
         """`waiting` in another order: of its first few, those who answer a knock come first.
         Those who do not answer are gone; those who have not answered yet come next."""
-        few, rest = waiting[: limits.KNOCKS], waiting[limits.KNOCKS :]
+        few = _of_different_addresses(waiting)[: limits.KNOCKS]
+        rest = [record for record in waiting if record not in few]
         began = self._clock()
 
         async def knock(record: Record) -> bool:
             ways = await self._ways.of(record, via_farm=job.wish.via_farm)
-            found = await self._ways.open(ways)
+            found = await self._ways.open(ways, job.dials)
             if found:
                 open_ways[record.peer_id] = found
             else:
@@ -207,74 +224,99 @@ class Caller:
         """One producer, by its routes in turn, until one of them reaches it; `queue` says that the
         job may wait there for a slot, since nobody else is left to ask."""
         ways = open_ways or ([] if job.wish.via_farm else self._ways.direct(record))
-        farms_asked = open_ways is not None
-        if not ways:
-            ways, farms_asked = await self._ways.relayed(record), True
-        if not ways:
-            self._unreached(job, record, "no route", "no route that may be dialled", 0.0)
-        while ways:
-            route, endpoint = way = min(ways, key=lambda way: way[0] in job.broken)
-            ways.remove(way)
-            began = self._clock()
-            try:
-                value = await work(replace(endpoint, queue=queue), record)
-            except asyncio.CancelledError:
-                seconds = self._clock() - began
-                why = f"it had worked on it for {seconds:.1f} s"
-                who = (record.peer_id, record.engine, route)
-                self._note(job, Attempt(*who, CANCELLED, why, seconds))
-                raise
-            except JobError as exc:
-                attempt = Attempt(
-                    record.peer_id, record.engine, route,
-                    BUSY if isinstance(exc, Busy) else exc.outcome, str(exc),
-                    self._clock() - began,
-                )  # fmt: skip
-                self._note(job, attempt)
-                if self._is_over(job, record, exc, route, endpoint, answered=open_ways is not None):
-                    return None
-            else:
-                self.manners.good(record.peer_id)
-                self._kept[record.peer_id] = record
-                seconds = self._clock() - began
-                self._note(job, Attempt(record.peer_id, record.engine, route, DONE, "", seconds))
-                total = self._clock() - job.started
-                return Done(value, record, route, total, tuple(job.attempts))
+        farms_asked, dialled = open_ways is not None, False
+        while True:
             if not ways and not farms_asked:
                 ways, farms_asked = await self._ways.relayed(record), True
+                if record.peer_id in job.unreached:
+                    ways = await self._ways.open(ways, job.dials)
+            if not ways:
+                break
+            way = min(ways, key=lambda way: way[0] in job.broken)
+            ways.remove(way)
+            if not spend(job.dials, way[1]):
+                continue
+            dialled = True
+            try:
+                return await self._ask_by(job, record, work, way, queue=queue)
+            except JobError as exc:
+                if self._is_over(job, record, exc, way, answered=open_ways is not None):
+                    return None
             if record.peer_id in job.unreached:
-                ways = await self._ways.open(ways)
+                ways = await self._ways.open(ways, job.dials)
+        if not dialled:
+            self._unreached(job, record, "no route", "no route that may be dialled", 0.0)
         return None
 
+    async def _ask_by(
+        self, job: Job, record: Record, work: Work[T], way: Way, *, queue: bool
+    ) -> Done[T]:
+        """One producer by one way; what becomes of it is noted.
+
+        Raises:
+            JobError: it did not do the job.
+        """
+        route, endpoint = way
+        began = self._clock()
+
+        def note(outcome: str, why: str) -> None:
+            seconds = self._clock() - began
+            self._note(job, Attempt(record.peer_id, record.engine, route, outcome, why, seconds))
+
+        try:
+            value = await work(replace(endpoint, queue=queue), record)
+        except asyncio.CancelledError:
+            note(CANCELLED, f"it had worked on it for {self._clock() - began:.1f} s")
+            raise
+        except JobError as exc:
+            learn(job.dials, endpoint, exc)
+            said = str(exc) if isinstance(exc, Lost) else quoted(str(exc))
+            note(BUSY if isinstance(exc, Busy) else exc.outcome, said)
+            raise
+        self.manners.good(record.peer_id)
+        self._kept[record.peer_id] = record
+        learn(job.dials, endpoint, None)
+        note(DONE, "")
+        return Done(value, record, route, self._clock() - job.started, tuple(job.attempts))
+
     def _is_over(
-        self, job: Job, record: Record, exc: JobError, route: str, endpoint: Endpoint, *,
-        answered: bool,
-    ) -> bool:  # fmt: skip
+        self, job: Job, record: Record, exc: JobError, way: Way, *, answered: bool
+    ) -> bool:
         """Remember what a producer did; whether its other routes are not worth trying."""
+        route, endpoint = way
         peer_id, now = record.peer_id, self._clock()
         if isinstance(exc, Busy):
             job.gone.discard(peer_id)  # whatever broke before, it lives
             job.unreached.discard(peer_id)
             self.manners.busy(peer_id, now, exc.retry_after)
             return not isinstance(exc, NoLine)
+        home = home_of(*dialled(endpoint.base, endpoint.proxy))
         job.gone.add(peer_id)
         match exc:
             case Refused():
-                job.refusals.append(exc)
-                job.failed.add(peer_id)
+                proven = self.manners.is_proven(peer_id)
+                said = f"producer {peer_id[:8]} says: {quoted(exc.message)}"
+                error = Refused(said, status=exc.status, code=exc.code, param=exc.param)
+                job.refusals.append(Refusal(home, proven, error))
+                job.failed[peer_id] = home
+                if not proven:
+                    self.manners.doubt(peer_id)
                 return True
             case Lost(begun=True):
                 self.manners.lost(peer_id, now)
-                job.died.add(peer_id)
-                job.failed.add(peer_id)
+                job.died[peer_id] = job.failed[peer_id] = home
                 job.broken.add(route)
                 return endpoint.proxy is None  # a farm may be what died: other routes first
             case Lost():
                 self.manners.lost(peer_id, now)
-                (job.failed if answered else job.unreached).add(peer_id)
+                if answered:
+                    job.failed[peer_id] = home
+                else:
+                    job.unreached.add(peer_id)
                 return False
             case Failed():
-                job.failed.add(peer_id)
+                job.failed[peer_id] = home
+                self.manners.doubt(peer_id)
                 return True
         raise exc
 
@@ -305,3 +347,15 @@ class Caller:
         first = min(self.manners.busy_for(peer_id, now) for peer_id in busy)
         pause = max(POLL_AT_LEAST, first) * self._rng.uniform(1.0, 1.2)
         await asyncio.sleep(min(pause, max(left, 0.01)))
+
+
+def _of_different_addresses(records: list[Record]) -> list[Record]:
+    """Those whose direct routes nobody before them names: a dial shows who is really there."""
+    chosen: list[Record] = []
+    named: set[Direct] = set()
+    for record in records:
+        direct = {route for route in record.routes if isinstance(route, Direct)}
+        if direct.isdisjoint(named):
+            chosen.append(record)
+            named |= direct
+    return chosen

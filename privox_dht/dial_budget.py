@@ -44,9 +44,9 @@ class DialBudget:
             return False
         if address in self._proven:
             return key is None or key in (self._for.get(address), self._holds.get(address))
-        if key is not None and key != self._holds.get(address):
-            if self._for.setdefault(address, key) != key:
-                return False
+        its_own = key is None or key == self._holds.get(address)
+        if not its_own and self._for.setdefault(address, key or b"") != key:
+            return False
         if self._unproven[address] >= limits.DIALS_UNPROVEN:
             return False
         self._unproven[address] += 1

@@ -1,9 +1,13 @@
 """One job, and what happened to it so far: who was asked, how that ended, whether to go on. Pure.
 
-at most 5 producers that could be reached fail a job         (busy ones are not counted)
-at most 2 die during it                                      (it may be what kills them)
-at most 48 are found to be unreachable                       (strangers can invent many)
-a refusal is believed when a second producer agrees
+at most 5 networks' producers fail a job              (busy ones are not counted, 16 in all)
+at most 3 networks' producers die during it           (it may be what kills them)
+at most 48 are found to be unreachable                (strangers can invent many)
+a refusal is believed of a producer that did a job for us before, or when producers of three
+networks say the same and nobody is left who did
+
+Voices are counted by network (`quotas.home_of`): keys cost nothing, networks do. Those reached
+through one farm are one voice, since nobody knows where they are.
 """
 
 from __future__ import annotations
@@ -12,12 +16,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar
 
 from privox_dht import limits
+from privox_dht.dial_budget import DialBudget
 from privox_dht.errors import AllFailed, JobError, Refused
 from privox_dht.pick import Wish
 from privox_dht.records import Record
 
 T = TypeVar("T")
 BUSY, DONE, LOST, CANCELLED = "busy", "done", "lost", "cancelled"
+QUOTED = 200  # characters of a producer's words that are shown
 TOLD = 8  # attempts that an error's sentence tells; its `.attempts` has all
 
 
@@ -51,19 +57,33 @@ class Done(Generic[T]):
     attempts: tuple[Attempt, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One producer's word that the input is at fault."""
+
+    home: str  # the network it said so from
+    proven: bool  # it did a job for us before
+    error: Refused  # its words in quotes
+
+
 @dataclass(slots=True)
 class Job:
-    """What happened to one job so far. All sets but `broken` hold peer ids."""
+    """What happened to one job so far. All sets but `broken` hold peer ids, and so do the keys of
+    dicts, whose values are the networks they answered from."""
 
     wish: Wish
     started: float
     attempts: list[Attempt] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)  # not to be asked again for this job
-    failed: set[str] = field(default_factory=set)  # were reached, and did not do it
-    died: set[str] = field(default_factory=set)  # were lost after they took the job
+    failed: dict[str, str] = field(default_factory=dict)  # were reached, and did not do it
+    died: dict[str, str] = field(default_factory=dict)  # were lost after they took the job
     unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
     broken: set[str] = field(default_factory=set)  # routes on which it was lost: tried last
-    refusals: list[Refused] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    dials: DialBudget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dials = DialBudget(named=bool(self.wish.only))
 
     def note(self, attempt: Attempt) -> None:
         """Remember an attempt; of those that found the same producer busy, the last."""
@@ -74,15 +94,19 @@ class Job:
             ]
         self.attempts.append(attempt)
 
-    def verdict(self) -> JobError | None:
-        """The error that ends this job before everybody was asked, if there is one."""
-        if len(self.refusals) >= limits.MAX_BELIEVED:
-            return self.refusals[0]
-        if len(self.died) >= limits.MAX_DEATHS:
+    def verdict(self, *, proven_left: bool = False) -> JobError | None:
+        """The error that ends this job before everybody was asked, if there is one; `proven_left`
+        says that somebody is left who did a job for us before."""
+        for refusal in self.refusals:
+            voices = {r.home for r in self.refusals if r.error.status == refusal.error.status}
+            if refusal.proven or (len(voices) >= limits.MAX_BELIEVED and not proven_left):
+                return refusal.error
+        if len(set(self.died.values())) >= limits.MAX_DEATHS:
             return self._failed(
                 f"{len(self.died)} producers died on this job, so it is not given to another"
             )
-        if len(self.failed) >= limits.MAX_PRODUCERS:
+        networks = set(self.failed.values())
+        if len(networks) >= limits.MAX_PRODUCERS or len(self.failed) >= limits.MAX_FAILED:
             return self._failed(f"{len(self.failed)} producers failed")
         if len(self.unreached) >= limits.MAX_UNREACHED:
             return self._failed(f"{len(self.unreached)} producers could not be reached")
@@ -91,7 +115,7 @@ class Job:
     def end(self) -> JobError:
         """The error that ends this job when nobody is left to be asked."""
         if self.refusals:  # there is nobody to give a second opinion
-            return self.refusals[0]
+            return self.refusals[0].error
         return self._failed("every producer that was tried failed")
 
     def late(self, timeout: float) -> JobError:
@@ -110,3 +134,9 @@ class Job:
 
     def _failed(self, what: str) -> AllFailed:
         return AllFailed(f"{what}: {self.story()}", self.attempts)
+
+
+def quoted(words: str) -> str:
+    """A stranger's words, so that nobody takes them for ours."""
+    cut = words if len(words) <= QUOTED else f"{words[:QUOTED]}..."
+    return f'"{cut}"'

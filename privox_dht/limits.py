@@ -76,10 +76,12 @@ KNOCK_GRACE = 0.1  # seconds that others have to answer a knock when the first h
 MAX_WAYS = 6  # ways to one producer that are dialled: two addresses, and the doors of its farms
 FALLBACK_WAIT = 3600.0  # seconds for a job at the fallback server, which is silent while it works
 MAX_FAILED = 16  # producers that may fail one job when they count as fewer networks
-MAX_DEATHS = 3  # networks whose producers may die during one job; the job may be what kills them, and
+MAX_DEATHS = (
+    3  # networks whose producers may die during one job; the job may be what kills them, and
+)
 # one home has two: an IPv4 address and an IPv6 /48
 MAX_BELIEVED = 3  # networks whose producers must agree before a 4xx about the input is believed
-DIALS_UNPROVEN = 2  # dials of one job to an address that has not proved to be a producer's or farm's
+DIALS_UNPROVEN = 2  # dials of one job to an address that has not proved to be a producer's
 FIRST_OPEN_PORT = 1024  # ports below are other services'; of those only 443 is dialled
 RESULT_GRACE = 8.0  # seconds for a first result beside what the work itself takes
 RESULT_SLACK = 4.0  # times as long as a producer's own measured speed says its work may take

@@ -30,6 +30,7 @@ from privox_dht.identity import Identity
 from privox_dht.job import Done
 from privox_dht.pick import ANY, Wish
 from privox_dht.records import FARM, Record
+from privox_dht.result_deadline import results_due
 from privox_dht.speech import (
     BACKENDS,
     SERVICES,
@@ -177,15 +178,23 @@ class Mesh:
                 model=_model_for(record, model), language=language, translate=translate, words=words
             )
             seconds, segments = 0.0, []
-            heard = self.client.transcribe(endpoint, source, request, progress=watch.uploaded)
-            async with aclosing(heard) as events:
-                async for event in events:
-                    match event:
-                        case Listening():
-                            seconds = event.seconds
-                        case Segment():
-                            segments.append(event)
-                            watch.heard(event.end, seconds)
+
+            def uploaded(sent: int, total: int) -> None:
+                due.uploaded(sent, total)
+                watch.uploaded(sent, total)
+
+            async with results_due(record) as due:
+                heard = self.client.transcribe(endpoint, source, request, progress=uploaded)
+                async with aclosing(heard) as events:
+                    async for event in events:
+                        match event:
+                            case Listening():
+                                seconds = event.seconds
+                                due.work_is(seconds)
+                            case Segment():
+                                due.result()
+                                segments.append(event)
+                                watch.heard(event.end, seconds)
             spoken = next((s.language for s in segments if s.language), language)
             return Transcript(tuple(segments), seconds, spoken)
 
@@ -226,8 +235,13 @@ class Mesh:
             watch.calling(endpoint, record)
             request = SpeechRequest(text, voice, language, _model_for(record, model), speed)
             audio = bytearray()
-            async with aclosing(self.client.speak(endpoint, request, format)) as chunks:
+            async with (
+                results_due(record) as due,
+                aclosing(self.client.speak(endpoint, request, format)) as chunks,
+            ):
+                due.work_is(len(text) * limits.SPEECH_PER_CHARACTER)
                 async for chunk in chunks:
+                    due.result()
                     audio += chunk
                     watch.spoken(len(audio))
             return _mended(audio) if format == "wav" else bytes(audio)

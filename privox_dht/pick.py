@@ -7,20 +7,22 @@
 
 A record that does not fit the wish is out. Those that fit are ordered by tiers: preferred by the
 client, then idle, then said to be busy, and those that were lost a moment ago last of all. Within
-a tier the fast and idle come first, with a little chance, so that many clients who read the same
-records do not all ask the same producer. Those who refused or failed a job come after them. While some of those who fit are known to be dead, those
-who did a job for us before come first: strangers may have invented the others.
+a tier those who refused or failed a job come last, and the fast and idle come first, with a little
+chance, so that many clients who read the same records do not all ask the same producer. While some
+of those who fit are known to be dead or doubted, those who did a job for us before come first:
+strangers may have invented the others.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from privox_dht import languages, openai_names
 from privox_dht.manners import Manners
-from privox_dht.records import Record
+from privox_dht.quotas import home_of
+from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS
 
 ANY = "any"
@@ -87,15 +89,25 @@ def fits(record: Record, wish: Wish) -> bool:
 
 
 def rank(
-    records: Iterable[Record], wish: Wish, manners: Manners, now: float, rng: random.Random
+    records: Iterable[Record],
+    wish: Wish,
+    manners: Manners,
+    now: float,
+    rng: random.Random,
+    *,
+    blamed: Collection[str] = (),
 ) -> list[Record]:
-    """The records that fit, best first."""
+    """The records that fit, best first.
+
+    `blamed` are networks (`quotas.home_of`) whose producers failed this very job: others come
+    before theirs, and nobody's word of his own speed counts any more.
+    """
     fitting = [record for record in records if fits(record, wish)]
     wary = manners.is_wary(now)
 
-    def order(record: Record) -> tuple[bool, bool, bool, bool, bool, bool, float]:
+    def order(record: Record) -> tuple[bool | float, ...]:
         asked_to_wait = manners.busy_for(record.peer_id, now) > 0
-        speed = min(record.speed or UNKNOWN_SPEED, SPEED_CAP)
+        speed = UNKNOWN_SPEED if blamed else min(record.speed or UNKNOWN_SPEED, SPEED_CAP)
         share = record.idle / record.slots if record.slots else 0.0
         score = speed * (0.5 + share) * rng.uniform(1 - CHANCE, 1 + CHANCE)
         return (
@@ -103,12 +115,18 @@ def rank(
             not _names(record, wish.prefer),
             asked_to_wait or record.idle == 0,
             not _surely_has(record, wish),
+            not homes_of(record).isdisjoint(blamed),
             manners.is_doubted(record.peer_id),
             wary and not manners.is_proven(record.peer_id),
             -score,
         )
 
     return sorted(fitting, key=order)
+
+
+def homes_of(record: Record) -> set[str]:
+    """The networks in which it says that it can be called directly."""
+    return {home_of(route.host, route.port) for route in record.routes if isinstance(route, Direct)}
 
 
 def why_nobody(records: Iterable[Record], wish: Wish) -> str:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint
-from privox_dht.errors import JobError, Lost
+from privox_dht.dial_budget import DialBudget, dialled
+from privox_dht.errors import JobError, Lost, WrongKey
 from privox_dht.hostport import join_host
 from privox_dht.records import Direct, Record, Relayed
 
@@ -80,14 +81,16 @@ class Ways:
         direct = [] if via_farm else self.direct(record)
         return (direct + await self.relayed(record))[: limits.MAX_WAYS]
 
-    async def open(self, ways: Sequence[Way]) -> list[Way]:
+    async def open(self, ways: Sequence[Way], dials: DialBudget) -> list[Way]:
         """Those of `ways` that answer first, when all are knocked at together; none: nobody does.
+        Ways that `dials` does not afford are left out.
 
         Where nobody can knock, all of them.
         """
         if self._knock is None:
             return list(ways)
-        tasks = {asyncio.create_task(self._answers(way[1])): way for way in ways}
+        ways = [way for way in ways if spend(dials, way[1])]
+        tasks = {asyncio.create_task(self._answers(way[1], dials)): way for way in ways}
         try:
             async with asyncio.timeout(limits.KNOCK_TIMEOUT):
                 return [tasks[task] for task in await first_true(set(tasks))]
@@ -96,15 +99,34 @@ class Ways:
         finally:
             await ended(tasks)
 
-    async def _answers(self, endpoint: Endpoint) -> bool:
+    async def _answers(self, endpoint: Endpoint, dials: DialBudget) -> bool:
         assert self._knock is not None
         try:
             await self._knock(endpoint)
-        except Lost:
+        except Lost as exc:
+            learn(dials, endpoint, exc)
             return False
-        except JobError:  # busy, or odd: somebody is there
+        except JobError as exc:  # busy, or odd: somebody is there
+            learn(dials, endpoint, exc)
             return True
+        learn(dials, endpoint, None)
         return True
+
+
+def spend(dials: DialBudget, endpoint: Endpoint) -> bool:
+    """Whether this endpoint may be dialled now; if so, it counts."""
+    key = None if endpoint.proxy else endpoint.key
+    return dials.spend(dialled(endpoint.base, endpoint.proxy), key)
+
+
+def learn(dials: DialBudget, endpoint: Endpoint, exc: JobError | None) -> None:
+    """What a dial showed of the address, by how it ended."""
+    address = dialled(endpoint.base, endpoint.proxy)
+    if isinstance(exc, WrongKey):
+        if not endpoint.proxy:
+            dials.holds(address, exc.key)
+    elif not isinstance(exc, Lost) or exc.begun:
+        dials.proved(address)
 
 
 async def first_true(tasks: set[asyncio.Task[bool]]) -> list[asyncio.Task[bool]]:

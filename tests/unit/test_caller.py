@@ -26,7 +26,8 @@ FARM_KEY = b"f" * 32
 
 
 def producer(name: str, *routes, **fields) -> Record:
-    where = routes or (Direct(f"192.0.2.{ord(name[0])}", 5678),)
+    network = int(name[1:]) if name[1:].isdigit() else 2
+    where = routes or (Direct(f"192.0.{network}.{ord(name[0])}", 5678),)
     defaults = {"kind": "stt", "engine": "e", "slots": 1, "idle": 1, "mesh": b"m" * 8}
     return Record(publisher=name.encode().ljust(32), routes=where, **{**defaults, **fields})
 
@@ -103,13 +104,23 @@ async def test_a_lost_producer_is_left_alone_and_the_next_one_does_the_job():
     assert work.asked == ["b"]
 
 
-async def test_a_job_during_which_two_died_is_not_given_to_a_third():
+async def test_a_job_during_which_producers_of_three_networks_died_is_not_given_to_a_fourth():
     deadly = Lost("died", begun=True)
-    work = Producers(a=deadly, b=deadly, c="text")
-    with pytest.raises(AllFailed, match="2 producers died on this job") as caught:
-        await caller(*LAST_IS_SLOW).run(STT, work)
-    assert len(work.asked) == 2
-    assert [a.outcome for a in caught.value.attempts] == ["lost", "lost"]
+    work = Producers(a=deadly, b=deadly, c=deadly, d="text")
+    records = [producer(name, speed=100) for name in "abc"]
+    with pytest.raises(AllFailed, match="3 producers died on this job") as caught:
+        await caller(*records, producer("d", idle=0)).run(STT, work)
+    assert len(work.asked) == 3
+    assert [a.outcome for a in caught.value.attempts] == ["lost"] * 3
+
+
+async def test_deaths_in_one_network_are_one_voice_however_many_keys_it_has():
+    """A household makes keys at will: its producers take jobs and die, as often as they like."""
+    household = [producer(f"{n}", Direct("20.1.1.1", 5000 + n), speed=100) for n in range(8)]
+    work = Producers(**{f"{n}": Lost("died", begun=True) for n in range(8)}, a="text")
+    done = await caller(*household, producer("a", speed=1)).run(STT, work)
+    assert done.value == "text"
+    assert work.asked[1:] == ["a"], "after the first death the others of its network come last"
 
 
 async def test_those_that_never_took_the_job_do_not_count_as_deaths():
@@ -126,12 +137,81 @@ async def test_at_most_five_producers_are_tried():
     assert len(work.asked) == 5
 
 
-async def test_a_refusal_is_believed_when_two_agree():
+async def test_a_refusal_is_believed_when_producers_of_three_networks_agree():
     bad = Refused("not audio", status=400)
-    work = Producers(a=bad, b=bad, c="text")
+    work = Producers(a=bad, b=bad, c=bad, d="text")
+    records = [producer(name, speed=100) for name in "abc"]
+    with pytest.raises(Refused, match=r'^producer \w{8} says: "not audio"$') as caught:
+        await caller(*records, producer("d", idle=0)).run(STT, work)
+    assert len(work.asked) == 3
+    assert caught.value.status == 400
+
+
+async def test_refusals_of_one_household_end_no_job():
+    """Two hostile producers that answered 400 ended 5 of 5 jobs, with words of their own."""
+    lie = Refused("pay at evil.example " * 50)
+    household = [producer(f"{n}", Direct("20.1.1.1", 5000 + n), speed=100) for n in range(9)]
+    work = Producers(**{f"{n}": lie for n in range(9)}, a="text")
+    done = await caller(*household, producer("a", speed=1)).run(STT, work)
+    assert work.asked[1:] == ["a"]
+    assert len(done.attempts[0].why) < 220, "its words are cut"
+    assert done.attempts[0].why.startswith('"pay')
+
+
+async def test_strangers_who_refuse_are_not_believed_while_somebody_proven_is_left():
+    call = caller(*(producer(name) for name in "abcd"))
+    await call.run(Wish("stt", only=(producer("d").peer_id,)), Producers(d="text"))
+    call.manners._past[producer("d").peer_id].banned_until = float("inf")  # asked last of all
+    bad = Refused("no")
+    work = Producers(a=bad, b=bad, c=bad, d="text")
+    assert (await call.run(STT, work)).value == "text"
+    assert len(work.asked) == 4
+
+
+async def test_a_refusal_by_a_producer_that_did_a_job_is_believed_at_once():
+    call = caller(producer("a", speed=100), producer("b"))
+    work = Producers(a=["text", Refused("not audio")], b="text")
+    await call.run(STT, work)
     with pytest.raises(Refused, match="not audio"):
-        await caller(*LAST_IS_SLOW).run(STT, work)
+        await call.run(STT, work)
+    assert work.asked == ["a", "a"]
+
+
+async def test_who_refused_or_failed_is_asked_after_the_others_the_next_time():
+    call = caller(producer("a", speed=100), producer("b"))
+    work = Producers(a=[Failed("broke"), "text"], b="text")
+    await call.run(STT, work)
+    await call.run(STT, work)
+    assert work.asked == ["a", "b", "b"]
+
+
+async def test_an_address_that_many_records_name_is_dialled_once_and_for_whoever_is_there():
+    """One job made 192 connections to one address that records named."""
+    home = Direct("20.5.5.5", 5678)
+    liars = [producer(f"{n}", home, speed=100) for n in range(30)]
+    true = producer("t", home, speed=1)
+    work = Producers(**{f"{n}": WrongKey("no", true.publisher) for n in range(30)}, t="text")
+    done = await caller(*liars, true).run(STT, work)
+    assert done.record == true
     assert len(work.asked) == 2
+
+
+async def test_an_address_where_nobody_answers_is_dialled_twice_at_most():
+    home = Direct("20.5.5.5", 5678)
+    work = Producers(**{f"{n}": Lost("no connection") for n in range(30)})
+    with pytest.raises(AllFailed):
+        await caller(*(producer(f"{n}", home) for n in range(30))).run(STT, work)
+    assert len(work.asked) <= 2
+
+
+async def test_ports_of_other_services_are_dialled_only_for_a_producer_that_was_named():
+    mail = producer("m", Direct("20.5.5.5", 25))
+    with pytest.raises(AllFailed, match="no route that may be dialled"):
+        await caller(mail).run(STT, Producers(m="text"))
+    web = producer("w", Direct("20.5.5.5", 443))
+    assert (await caller(web).run(STT, Producers(w="text"))).value == "text"
+    named = Wish("stt", only=(mail.peer_id,))
+    assert (await caller(mail).run(named, Producers(m="text"))).value == "text"
 
 
 async def test_one_producers_refusal_is_not_believed_when_another_does_the_job():
@@ -187,7 +267,7 @@ async def test_the_whole_job_has_a_deadline_and_says_what_was_tried():
 
     work = Producers(a=Failed("broke"), b=never)
     call = caller(producer("a", speed=100), producer("b"))
-    with pytest.raises(AllFailed, match=r"not done within 0.05 s: .* failed \(broke\)"):
+    with pytest.raises(AllFailed, match=r'not done within 0.05 s: .* failed \("broke"\)'):
         await call.run(STT, work, timeout=0.05)
 
 
@@ -234,7 +314,7 @@ async def test_a_relayed_route_goes_through_the_address_in_the_farms_own_record(
 
 
 async def test_a_direct_route_that_is_dead_is_followed_by_the_relayed_one():
-    both = producer("a", Direct("192.0.2.1", 1), Relayed(FARM_KEY))
+    both = producer("a", Direct("192.0.2.1", 5678), Relayed(FARM_KEY))
     work = Producers(a=[Lost("refused"), "text"])
     done = await caller(both, farm(Direct("192.0.2.200", 1776))).run(STT, work)
     assert done.route == "relayed by 192.0.2.200:1776"
@@ -262,7 +342,7 @@ async def test_the_farm_by_which_a_job_was_lost_is_tried_last_when_the_producer_
 
 
 async def test_via_farm_never_dials_directly():
-    both = producer("a", Direct("192.0.2.1", 1), Relayed(FARM_KEY))
+    both = producer("a", Direct("192.0.2.1", 5678), Relayed(FARM_KEY))
     work = Producers(a="text")
     call = caller(both, farm(Direct("192.0.2.200", 1776)))
     done = await call.run(Wish("stt", via_farm=True), work)
