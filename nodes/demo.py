@@ -7,7 +7,8 @@
     privox-client     speech.wav -> text        (whoever on the mesh can hear)
 
 Separate processes, real sockets, loopback only. Nothing passes between the two client runs but
-the WAV file. Exit code 0 only if it worked.
+the WAV file. Exit code 0 only if it worked. Your own settings (PRIVOX_...) do not count here, and
+nothing is left behind: no process, no file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from privox_dht.settings import ENVIRONMENT
 
 SENTENCE = "nobody knows how many stars there are in the sky"
 READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the longest of it
@@ -48,7 +53,9 @@ class RunningNode:
         self.name = name
         command = [sys.executable, "-m", "nodes.cli", "--json-logs", "--port", "0"]
         command += ["--host", "127.0.0.1", "--state-dir", str(folder), *arguments]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env=plain_environment()
+        )
         self.events: dict[str, dict[str, Any]] = {}
         self.lines: list[str] = []
         self.changed = threading.Condition()
@@ -96,6 +103,11 @@ class RunningNode:
             self.changed.notify_all()
 
 
+def plain_environment() -> dict[str, str]:
+    """This process's environment without settings of privox."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(f"{ENVIRONMENT}_")}
+
+
 @contextmanager
 def running_mesh(folder: Path) -> Iterator[dict[str, RunningNode]]:
     """The mesh of the demo, ended when the context is left."""
@@ -122,6 +134,7 @@ def client(port: int, *arguments: str) -> dict[str, Any]:
         ran = subprocess.run(
             [*command, "--state-dir", state, *arguments],
             capture_output=True, text=True, timeout=JOB_WITHIN, check=False,
+            env=plain_environment(),
         )  # fmt: skip
     if ran.returncode:
         raise click.ClickException(f"privox-client ended with {ran.returncode}: {ran.stderr}")
@@ -146,7 +159,7 @@ def there_and_back(port: int, text: str, folder: Path) -> bool:
     wav = folder / "speech.wav"
     click.echo(f"\nasked:    {text}")
     spoken = client(port, "--service", "tts", "--text", text, "--output", str(wav))
-    click.echo(f"spoken:   {wav} ({spoken['bytes']} bytes), by {_who(spoken)}")
+    click.echo(f"spoken:   a WAV file of {spoken['bytes']:,} bytes, by {_who(spoken)}")
     heard = client(port, "--service", "stt", "--file", str(wav))
     transcript = heard["transcript"]["text"]
     click.echo(f"heard:    {transcript}\n          by {_who(heard)}")
@@ -164,17 +177,25 @@ def _who(job: dict[str, Any]) -> str:
 @click.option("--stay", is_flag=True, help="Leave the mesh running until Ctrl-C.")
 def main(text: str, stay: bool) -> None:
     """Start a mesh on this machine, speak TEXT through it, and have it understood again."""
-    folder = Path(tempfile.mkdtemp(prefix="privox-demo-"))
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupted)
     click.echo("starting a mesh of three nodes on 127.0.0.1 ...")
-    with running_mesh(folder) as nodes:
+    with (
+        tempfile.TemporaryDirectory(prefix="privox-demo-") as folder,
+        running_mesh(Path(folder)) as nodes,
+    ):
         port = nodes["first node"].events["listening"]["port"]
-        worked = there_and_back(port, text or SENTENCE, folder)
+        worked = there_and_back(port, text or SENTENCE, Path(folder))
         click.echo(f"\n{'it works' if worked else 'IT DID NOT WORK'}: "
                    f"{time.monotonic() - began:.1f} s in all")  # fmt: skip
         if stay:
             _stay(port)
     sys.exit(0 if worked else 1)
+
+
+def _interrupted(*_: object) -> None:
+    """SIGTERM ends the demo as Ctrl-C does: tidily."""
+    raise KeyboardInterrupt
 
 
 def _stay(port: int) -> None:

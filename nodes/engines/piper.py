@@ -17,6 +17,7 @@ import json
 import re
 import shutil
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -217,6 +218,8 @@ def _downloaded(name: str, cache: Path) -> Path:
             if not wanted.is_file():
                 fetch(f"{folder}/{wanted.name}", wanted)
     except OSError as exc:
+        if isinstance(exc, urllib.error.HTTPError):
+            exc.close()  # it holds the answer's connection open
         raise errors.EngineUnavailable(
             f"the voice {name} cannot be downloaded ({exc})",
             "look at its name, connect to the internet once, or name an .onnx file",

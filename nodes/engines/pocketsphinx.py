@@ -52,7 +52,9 @@ class PocketSphinx:
             return
         if sys.version_info >= TOO_NEW:
             raise errors.EngineUnavailable(
-                "pocketsphinx has no wheel for Python 3.14", "use Python 3.11 to 3.13"
+                "pocketsphinx is not installed, and has no wheel for Python 3.14",
+                "with a C compiler: pip install pocketsphinx; without one use faster-whisper"
+                " (pip install 'privox-dht[whisper]') or Python 3.13",
             )
         raise errors.EngineUnavailable(
             "pocketsphinx is not installed", "pip install 'privox-dht[embedded]'"

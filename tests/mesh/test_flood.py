@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 import time
 
@@ -30,6 +31,8 @@ MESH = mesh_tag("privox")
 STRANGERS = 40  # sockets: each is a source of its own, so that few datagrams fall to the rate limit
 GROWTH = 64 * 2**20  # bytes that the node may grow after warming up
 SECOND = wav(bytes(32_000), 16_000)
+SENT_AHEAD = 64 * 2**20  # bytes of requests whose answers nobody reads
+STALLED = 3.0  # seconds without taking a byte: the node waits for its reader
 PAUSE = 0.002  # seconds after each volley: slower than the socket's buffer fills
 
 
@@ -184,3 +187,34 @@ async def http_flood(port: int, count: int, rng: random.Random) -> None:
     began = time.monotonic()
     await asyncio.gather(*(one(mutated(rng.choice(good), rng)) for _ in range(count)))
     assert time.monotonic() - began < 3 * count
+
+
+@pytest.mark.timeout(180)
+async def test_requests_sent_ahead_of_their_answers_do_not_pile_up(tmp_path):
+    """aiohttp before 3.14.1 reads on and on: 64 MB of requests from one stranger cost 1.2 GB."""
+    with Lab(tmp_path) as lab:
+        said = lab.first.events["listening"]
+        process = psutil.Process(lab.first.process.pid)
+        before = process.memory_info().rss
+        taken = await asyncio.to_thread(send_ahead, said["job_port"], SENT_AHEAD)
+        grown = process.memory_info().rss - before
+        assert grown < GROWTH, f"{grown >> 20} MB for {taken >> 20} MB of requests"
+
+
+def send_ahead(port: int, most: int) -> int:
+    """Proper requests one after the other, no answer read; how many bytes the node took until it
+    took no more."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    request = b"GET /v1/status HTTP/1.1\r\nHost: target\r\n\r\n" * 400
+    taken = 0
+    with (
+        socket.create_connection((HOST, port), timeout=STALLED) as line,
+        context.wrap_socket(line) as tls,
+    ):
+        try:
+            while taken < most:
+                taken += tls.send(request)
+        except OSError:  # it takes no more, or has hung up
+            pass
+    return taken

@@ -1,0 +1,20 @@
+"""For every test: what the user of this machine has set, saved or configured does not count."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+
+FOLDERS = ("XDG_CONFIG_HOME", "XDG_STATE_HOME")  # where programs would look in the user's home
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before anything of ours is imported; the programs that tests start inherit it."""
+    for name in [name for name in os.environ if name.startswith("PRIVOX_")]:
+        del os.environ[name]
+    home = tempfile.TemporaryDirectory(prefix="privox-tests-")
+    config.add_cleanup(home.cleanup)
+    for name in FOLDERS:
+        os.environ[name] = home.name

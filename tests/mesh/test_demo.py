@@ -1,0 +1,72 @@
+"""`make demo`, as it is run by somebody who has other things on his machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytest.importorskip("pocketsphinx")
+pytest.importorskip("espeakng_loader")
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def demo(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """The demo, for a user whose home is `home`, and who has settings of his own."""
+    temp, config = home / "temp", home / ".config" / "privox"
+    temp.mkdir()
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text("this is not = = TOML")
+    own = {"PRIVOX_NETWORK": "elsewhere", "PRIVOX_NEIGHBOURS": "127.0.0.1:9", "PRIVOX_SLOTS": "x"}
+    places = {"HOME": str(home), "TMPDIR": str(temp), "XDG_STATE_HOME": str(home / "state")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nodes.demo"], cwd=ROOT, env={**os.environ, **own, **places},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def left_in(home: Path) -> list[str]:
+    return sorted(str(path.relative_to(home)) for path in home.rglob("*") if not path.is_dir())
+
+
+@pytest.mark.timeout(120)
+def test_the_demo_works_whatever_its_user_has_set_and_leaves_nothing(tmp_path: Path) -> None:
+    with demo(tmp_path) as process:
+        output, _ = process.communicate(timeout=100)
+        assert process.returncode == 0, output
+    assert "it works" in output
+    assert left_in(tmp_path) == [".config/privox/config.toml"]
+    assert not any((tmp_path / "temp").iterdir())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_a_demo_that_is_interrupted_leaves_nothing_either(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    with demo(tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "first node" in line:  # its mesh is up
+                break
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) >= 3
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert psutil.wait_procs(started, timeout=10)[1] == []
+    assert left_in(tmp_path) == [".config/privox/config.toml"]
+    assert not any((tmp_path / "temp").iterdir())
