@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from nodes import startable
+from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engines.echo import EchoTranscriber
 from nodes.farms import known_farms
@@ -72,7 +73,8 @@ class Doctor:
                 self._dht = await self._listening()
             except ConfigError:  # the first verdict says so
                 return False
-            producer = Producer([EchoTranscriber()], 1)
+            codecs = await stack.enter_async_context(Codecs(1))
+            producer = Producer([EchoTranscriber()], 1, codecs)
             self._server = await stack.enter_async_context(
                 SpeechServer(
                     producer, host=self.config.host, port=await self._job_port(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any
 
 from nodes.announcer import Announcer
 from nodes.clashes import clashes, in_words
+from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.farms import known_farms
 from nodes.folder import owned
@@ -76,8 +78,13 @@ class Node:
         self.identity = Identity.load(config.state_dir)
         self.dht = await self._listening_dht()
         engines = await enter(started_engines(config.services, config.cache))
+        self.codecs = await enter(Codecs(config.slots))
+        if engines:
+            await self._close_the_walls()
         self.producer = Producer(
-            engines, config.slots, on_change=self._job_changed, more_status=self.status
+            *(engines, config.slots, self.codecs),
+            on_change=self._job_changed,
+            more_status=self.status,
         )
         self.server = await self._listening_server()
         self._stack.enter_context(told_in(config.state_dir, self._where()))
@@ -102,6 +109,16 @@ class Node:
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )
         self._is_up = True
+
+    async def _close_the_walls(self) -> None:
+        """Have a process ready for strangers' files, and say what keeps it in."""
+        await self.codecs.start()
+        walls = ", ".join(self.codecs.walls)
+        log.info(
+            "what strangers send is worked on behind: %s", walls, extra=told("walls", walls=walls)
+        )
+        if sys.platform == "linux" and "seccomp" not in self.codecs.walls:
+            log.warning("this machine has no seccomp: workers can open sockets and start processes")
 
     def _where(self) -> Listening:
         everywhere = self.config.host in (None, "0.0.0.0", "::")
@@ -131,7 +148,7 @@ class Node:
         for port in (self.dht.port,) if config.port else (self.dht.port, 0):
             server = SpeechServer(
                 self.producer, host=config.host, port=port, tls=context, bounds=config.bounds,
-                more=directory_pages(self.dht.hosting),
+                more=directory_pages(self.dht.hosting), encoders=self.codecs,
             )  # fmt: skip
             try:
                 return await self._stack.enter_async_context(server)

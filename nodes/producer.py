@@ -2,24 +2,23 @@
 
 admit        a slot, or Busy                        (asked by the API before the upload)
 choose       which engine, or what there is instead
-decode       the upload to PCM at its rate          (in a thread, bounded, stopped on cancel)
+decode       the upload to sound at its rate        (in a process of its own, see `codecs`)
 engine       segments or sound, as they are ready   -> the API, which streams them
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, BinaryIO, cast
 
 from nodes.admission import Admission
+from nodes.codecs import Codecs
 from nodes.slot_queue import SlotQueue
 from privox_dht.api.names import choose
-from privox_dht.audio import decode
 from privox_dht.errors import Refused
+from privox_dht.recording import Recording
 from privox_dht.speech import (
     STT,
     TTS,
@@ -27,6 +26,7 @@ from privox_dht.speech import (
     Engine,
     Listening,
     Offer,
+    RecordingTranscriber,
     Segment,
     Sound,
     Speaker,
@@ -44,11 +44,13 @@ class Producer:
         self,
         engines: Sequence[Engine],
         slots: int,
+        codecs: Codecs,
         *,
         on_change: Callable[[], None] = lambda: None,
         more_status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._engines = list(engines)
+        self._codecs = codecs
         self.admission = Admission(slots, on_change)
         self._slots = SlotQueue(self.admission)
         self._more_status = more_status
@@ -80,11 +82,11 @@ class Producer:
             STT, model=request.model, language=request.language, translate=request.translate
         )
         engine = cast(Transcriber, chosen)
-        pcm = await _decoded(upload, engine.rate)
-        yield Listening(len(pcm) / engine.rate)
-        async with aclosing(engine.transcribe(pcm, request)) as segments:
-            async for segment in segments:
-                yield segment
+        async with self._codecs.decoded(upload, engine.rate) as recording:
+            yield Listening(recording.seconds)
+            async with aclosing(_heard(engine, recording, request)) as segments:
+                async for segment in segments:
+                    yield segment
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
         chosen = self._chosen(
@@ -106,16 +108,10 @@ def _not_served(service: str) -> Refused:
     return Refused(f"{service} is not served here", status=404, code="service_not_found")
 
 
-async def _decoded(upload: BinaryIO, rate: int) -> Any:
-    """The upload as PCM. A cancelled job stops the decoding thread between two packets, and ends
-    only when the thread has let go of the upload: whoever called closes it then."""
-    stop = threading.Event()
-    work = asyncio.ensure_future(asyncio.to_thread(decode, upload, rate, stop=stop))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # of a job that nobody waits for any more
-        raise
+def _heard(
+    engine: Transcriber, recording: Recording, request: TranscriptionRequest
+) -> AsyncGenerator[Segment]:
+    """What an engine hears; one in another process maps the sound itself."""
+    if isinstance(engine, RecordingTranscriber):
+        return engine.transcribe_recording(recording, request)
+    return engine.transcribe(recording.samples(), request)

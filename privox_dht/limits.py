@@ -58,6 +58,7 @@ MAX_SPEECH_SECONDS = 1800.0  # seconds of audio one text may become, against voi
 MAX_CHANNELS = 8  # audio channels; more is a hostile header
 MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz; what real recordings have
 DECODE_WALL = 120.0  # seconds of wall time that decoding one upload may take
+OPEN_WALL = 10.0  # seconds of these until it is known what the file is; milliseconds are usual
 
 HEARTBEAT = 1.0  # seconds between comments on a streamed answer while the engine thinks
 SILENCE = 4.0  # seconds without a byte from a producer that streams: it is gone

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
 
 from privox_dht.errors import JobError
 from privox_dht.quotas import Prefixes
@@ -22,6 +22,8 @@ from privox_dht.quotas import Prefixes
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from privox_dht.recording import Recording
 
 STT, TTS = "stt", "tts"
 SERVICES = (STT, TTS)
@@ -138,6 +140,17 @@ class Transcriber(Engine, Protocol):
             Refused: the request names a model or language this engine does not have.
             Failed: the engine broke.
         """
+        ...
+
+
+@runtime_checkable
+class RecordingTranscriber(Transcriber, Protocol):
+    """An engine that hears in another process: it is handed the sound, and nobody copies it."""
+
+    def transcribe_recording(
+        self, recording: Recording, request: TranscriptionRequest
+    ) -> AsyncGenerator[Segment]:
+        """As `transcribe`. The recording is there until this is closed."""
         ...
 
 

@@ -37,6 +37,7 @@ from privox_dht.api.bounds import Bounds
 from privox_dht.api.connections import Connections, working_on
 from privox_dht.api.jobs import Job, Jobs, log_bug
 from privox_dht.api.listener import Gate, listen
+from privox_dht.api.sound import Encoders, InThreads
 from privox_dht.api.work import Desk
 from privox_dht.errors import Busy, JobError
 from privox_dht.quotas import Prefixes, quota_prefixes
@@ -68,6 +69,7 @@ class SpeechServer:
         more: Mapping[tuple[str, str], Handler] | None = None,
         drain: float = DRAIN,
         prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
+        encoders: Encoders | None = None,
     ) -> None:
         """
         Args:
@@ -79,6 +81,7 @@ class SpeechServer:
             more: further pages by method and path, served beside the API.
             drain: seconds that running jobs get when the server stops.
             prefixes_of: the networks that an address counts for.
+            encoders: where answers are encoded; threads of this process if None.
         """
         self.jobs = jobs or Jobs()
         self.port = port
@@ -88,7 +91,7 @@ class SpeechServer:
         self._bounds = bounds
         self._drain = drain
         self._prefixes_of = prefixes_of
-        self._desk = Desk(provider, bounds)
+        self._desk = Desk(provider, bounds, encoders or InThreads())
         self._work: dict[tuple[str, str], tuple[str, Work]] = {
             ("POST", "/v1/audio/transcriptions"): (STT, self._desk.transcribe),
             ("POST", "/v1/audio/translations"): (STT, self._desk.translate),

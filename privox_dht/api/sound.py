@@ -2,15 +2,22 @@
 
     provider -> Sound, Sound, ... -> SoundFile.pieces() -> bytes of one file
 
-The work of a codec is done off the loop. A voice that runs wild is stopped, one that changes its
-rate in mid-sentence has failed, and so has one that says nothing.
+A codec works where the server's owner wants it: a producer has processes for it. A voice that runs
+wild is stopped, one that changes its rate in mid-sentence has failed, and so has one that says
+nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+)
+from typing import Protocol
 
 from privox_dht import limits
 from privox_dht.audio import CONTENT_TYPES, Encoder
@@ -23,7 +30,30 @@ PIECE = 64 * limits.KIB  # bytes handed on at a time; in base64 far below limits
 PROBE_RATE = 24_000  # Hz; what OpenAI's voices have
 
 
-async def file_format(asked: str) -> str:
+class StreamEncoder(Protocol):
+    """One sound file in the making; see `audio.Encoder`."""
+
+    def feed(self, pcm: bytes) -> AsyncGenerator[bytes]:
+        """What can be said of the file after `pcm` more of sound, in pieces of at most `PIECE`."""
+        ...
+
+    def finish(self) -> AsyncGenerator[bytes]:
+        """The rest of the file, likewise."""
+        ...
+
+
+class Encoders(Protocol):
+    """Where files of formats that need a codec are written."""
+
+    async def check(self, format: str) -> None:
+        """Raises: Refused: files of this format cannot be written here."""
+
+    def encoder(self, format: str, rate: int) -> AbstractAsyncContextManager[StreamEncoder]:
+        """A file in the making, while the context is open."""
+        ...
+
+
+async def file_format(asked: str, encoders: Encoders) -> str:
     """The format to write: what was asked for, or the default if nothing was.
 
     Raises:
@@ -32,7 +62,7 @@ async def file_format(asked: str) -> str:
     if asked in PLAIN:
         return asked
     try:
-        await asyncio.to_thread(Encoder, asked or PREFERRED, PROBE_RATE)  # imports PyAV, once
+        await encoders.check(asked or PREFERRED)
     except Refused:
         if asked:
             raise
@@ -43,13 +73,16 @@ async def file_format(asked: str) -> str:
 class SoundFile:
     """One spoken answer as a file."""
 
-    def __init__(self, format: str, source: AsyncGenerator[Sound], most: float) -> None:
+    def __init__(
+        self, format: str, source: AsyncGenerator[Sound], most: float, encoders: Encoders
+    ) -> None:
         self.format = format
         self.content_type = CONTENT_TYPES[format]
         self.rate = 0  # Hz of the engine's sound; known once the first piece is out
         self.seconds = 0.0  # of sound so far
         self._source = source
         self._most = most  # seconds
+        self._encoders = encoders
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """The file; pieces may be empty while a codec gathers.
@@ -57,19 +90,24 @@ class SoundFile:
         Raises:
             Failed: the engine did what no engine may.
         """
-        encoder: Encoder | None = None
-        async with aclosing(self._source) as sounds:
+        encoder: StreamEncoder | None = None
+        async with AsyncExitStack() as held:
+            sounds = await held.enter_async_context(aclosing(self._source))
             async for sound in sounds:
                 if encoder is None:
                     self.rate = sound.rate
-                    encoder = Encoder(self.format, sound.rate)
+                    encoder = await held.enter_async_context(self._encoder())
                 self._count(sound)
-                for piece in _cut(await self._do(encoder.feed, sound.pcm)):
+                async for piece in encoder.feed(sound.pcm):
                     yield piece
-        if encoder is None:
-            raise Failed("the engine made no sound")
-        for piece in _cut(await self._do(encoder.finish)):
-            yield piece
+            if encoder is None:
+                raise Failed("the engine made no sound")
+            async for piece in encoder.finish():
+                yield piece
+
+    def _encoder(self) -> AbstractAsyncContextManager[StreamEncoder]:
+        where = PLAINLY if self.format in PLAIN else self._encoders
+        return where.encoder(self.format, self.rate)
 
     def _count(self, sound: Sound) -> None:
         if sound.rate != self.rate:
@@ -78,10 +116,48 @@ class SoundFile:
         if self.seconds > self._most:
             raise Failed(f"the engine spoke for longer than {self._most:.0f} s")
 
+
+class InThreads:
+    """Encoders in threads of this process: for a server whose sound is its own."""
+
+    async def check(self, format: str) -> None:
+        await asyncio.to_thread(Encoder, format, PROBE_RATE)  # imports PyAV, once
+
+    @asynccontextmanager
+    async def encoder(self, format: str, rate: int) -> AsyncIterator[StreamEncoder]:
+        yield _Threaded(await asyncio.to_thread(Encoder, format, rate))
+
+
+class _Threaded:
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    async def feed(self, pcm: bytes) -> AsyncGenerator[bytes]:
+        for piece in _cut(await self._do(self._encoder.feed, pcm)):
+            yield piece
+
+    async def finish(self) -> AsyncGenerator[bytes]:
+        for piece in _cut(await self._do(self._encoder.finish)):
+            yield piece
+
     async def _do(self, step: Callable[..., bytes], *args: bytes) -> bytes:
-        if self.format in PLAIN:
-            return step(*args)
         return await asyncio.to_thread(step, *args)
+
+
+class _Plain(_Threaded):
+    async def _do(self, step: Callable[..., bytes], *args: bytes) -> bytes:
+        return step(*args)
+
+
+class _Plainly(InThreads):
+    """Formats that no codec is needed for, on the loop."""
+
+    @asynccontextmanager
+    async def encoder(self, format: str, rate: int) -> AsyncIterator[StreamEncoder]:
+        yield _Plain(Encoder(format, rate))
+
+
+PLAINLY = _Plainly()
 
 
 def _cut(data: bytes) -> list[bytes]:

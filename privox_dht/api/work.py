@@ -24,7 +24,7 @@ from privox_dht.api.bounds import Bounds
 from privox_dht.api.faults import error_of, status_of
 from privox_dht.api.jobs import Job, log_bug
 from privox_dht.api.names import choose, resolve
-from privox_dht.api.sound import SoundFile, file_format
+from privox_dht.api.sound import Encoders, SoundFile, file_format
 from privox_dht.api.steady import steady
 from privox_dht.api.upload import Upload, read_form, read_json
 from privox_dht.errors import JobError
@@ -45,8 +45,9 @@ ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 class Desk:
     """Does one job after the other, any number at a time."""
 
-    def __init__(self, provider: Provider, bounds: Bounds) -> None:
+    def __init__(self, provider: Provider, bounds: Bounds, encoders: Encoders) -> None:
         self._provider = provider
+        self._encoders = encoders
         self._bounds = bounds
 
     async def transcribe(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
@@ -66,8 +67,9 @@ class Desk:
         r = resolve(wanted.request, able)
         abilities = choose(able, TTS, model=r.model, voice=r.voice, language=r.language)
         headers = _who(abilities, r.voice)
-        format = await file_format(wanted.format)
-        file = SoundFile(format, self._provider.speak(r), self._bounds.speech_seconds)
+        format = await file_format(wanted.format, self._encoders)
+        sounds = self._provider.speak(r)
+        file = SoundFile(format, sounds, self._bounds.speech_seconds, self._encoders)
         stream = Stream(request, self._bounds.answer_stall)
         if wanted.events:
             await stream.open(events.CONTENT_TYPE, headers)

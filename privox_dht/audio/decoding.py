@@ -5,8 +5,10 @@
     decode    packet by packet, counting samples; between packets the clock and `stop` are asked
     judge     nothing decoded, mostly broken packets, or much less than the header promised
 
-What a header claims is never the measure of what is allocated: the samples that come out are.
-They are kept once, as float32 at the wanted rate, in a buffer that grows with them.
+What a header claims is never the measure of what is allocated: the samples that come out are,
+which are float32 at the wanted rate. `decode` keeps them in a buffer that grows with them;
+`decode_into` gives them away as they come. Both run FFmpeg on strangers' bytes: a producer has this
+done in a process behind a wall (`nodes/codecs.py`), and only `plain` in its own.
 
 A file that was cut off is refused when its container says how long it should have been (WAV,
 FLAC, MP4): half a recording must not pass for a whole one. MP3, Ogg and WebM, and WAV from a
@@ -16,9 +18,8 @@ stream, make no such promise; of those, what is there is used.
 from __future__ import annotations
 
 import io
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from privox_dht import errors, limits
@@ -28,6 +29,8 @@ from privox_dht.units import duration
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Put = Callable[["NDArray[np.float32]"], None]
 
 RAW_RATE = 16_000  # Hz of raw PCM, which says nothing about itself
 FULL_SCALE = 1 / 32_768  # of a 16-bit sample, which is what the resampler gives: so it averages
@@ -41,8 +44,16 @@ MOSTLY = 0.5  # share of broken packets from which a file is garbage and not mer
 MAX_PACKET = 8 << 20  # bytes of one packet; what it decodes to is several times that
 GROW = 60  # seconds by which the buffer grows: little is wasted, and the kernel moves the pages
 TAKES_ANY_TAG = 19  # the first PyAV that reads tags in any encoding, and has no option for it
+DECODERS = (  # those of sound that people have; FFmpeg has ten times as many, and of pictures too
+    *("pcm_s8", "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le"),
+    *("pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw"),
+    *("adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "gsm", "gsm_ms", "mp3", "mp3float", "mp2"),
+    *("mp2float", "mp1", "mp1float", "flac", "alac", "vorbis", "opus", "libopus", "speex", "aac"),
+    *("amrnb", "amrwb", "libopencore_amrnb", "libopencore_amrwb", "ac3", "eac3", "dca"),
+)
 OPEN_OPTIONS = {
     "format_whitelist": DEMUXERS,
+    "codec_whitelist": ",".join(DECODERS),  # so that no picture is decoded to find out its size
     "protocol_whitelist": "none",
     "max_streams": "8",
     "probesize": "1000000",  # bytes looked at to find out what this is
@@ -57,17 +68,54 @@ def decode(
     raw: bool = False,
     max_seconds: float = limits.MAX_AUDIO_SECONDS,
     wall: float = limits.DECODE_WALL,
-    stop: threading.Event | None = None,
 ) -> NDArray[np.float32]:
     """All samples of `file`, mono in -1..1 at `rate` Hz. Blocks: call it in a thread.
 
-    `raw` says that the file is headerless 16-bit little-endian mono PCM at 16 kHz. `stop` ends
-    the work between two packets, with `Failed`.
+    `raw` says that the file is headerless 16-bit little-endian mono PCM at 16 kHz.
 
     Raises:
         Refused: 400 it is empty, not sound, broken or cut off; 413 it is too long; 501 PyAV is
             not installed. The message names the problem.
     """
+    check_for_pyav()
+    kept = _Kept(rate)
+    decode_into(kept.add, file, rate, raw=raw, max_seconds=max_seconds, wall=wall)
+    return kept.finished()
+
+
+def decode_into(
+    put: Put,
+    file: BinaryIO | bytes,
+    rate: int,
+    *,
+    raw: bool = False,
+    max_seconds: float = limits.MAX_AUDIO_SECONDS,
+    wall: float = limits.DECODE_WALL,
+    opened: Callable[[], None] = lambda: None,
+) -> int:
+    """Decode as `decode` does, and give the samples to `put` as they come. How many they are.
+
+    `opened` is called once it is known what the file is.
+    """
+    check_for_pyav()
+    source = io.BytesIO(file) if isinstance(file, bytes) else file
+    source.seek(0)
+    if not source.read(1):
+        raise _refused("the audio file is empty")
+    source.seek(0)
+    samples = _Samples(put, rate, max_seconds, wall)
+    if raw:
+        opened()
+        _read_raw(source, samples)
+    else:
+        _read_container(source, samples, opened)
+    if not samples.count:
+        raise _refused("the file holds no audio samples")
+    return samples.count
+
+
+def check_for_pyav() -> None:
+    """Raises: Refused (501): PyAV is not installed."""
     try:
         import numpy  # noqa: F401
         from av import AudioResampler  # noqa: F401
@@ -77,38 +125,63 @@ def decode(
             status=501,
             code="not_implemented",
         ) from exc
-    source = io.BytesIO(file) if isinstance(file, bytes) else file
-    source.seek(0)
-    if not source.read(1):
-        raise _refused("the audio file is empty")
-    source.seek(0)
-    samples = _Samples(rate, max_seconds, wall, stop)
-    if raw:
-        _read_raw(source, samples)
-    else:
-        _read_container(source, samples)
-    if not samples.count:
-        raise _refused("the file holds no audio samples")
-    return samples.finished()
+
+
+def plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | None:
+    """The samples of a file that needs no decoding: a small WAV of `size` bytes, 16-bit mono PCM at
+    `rate` Hz, whose header tells the truth. None for any other: what it is, `decode` finds out."""
+    import numpy
+
+    if not riff.SAMPLE < size <= limits.SPOOL_IN_MEMORY:
+        return None
+    file.seek(0)
+    data = file.read(size)
+    form = riff.begin(data)
+    if form is None or not form.is_plain or form.rate != rate or not form.size:
+        return None
+    samples = data[form.begins : form.begins + form.size]
+    if len(samples) != form.size or form.size % riff.SAMPLE:
+        return None
+    return numpy.frombuffer(samples, "<i2") * numpy.float32(FULL_SCALE)
+
+
+class _Kept:
+    """Samples in a buffer that grows with them."""
+
+    def __init__(self, rate: int) -> None:
+        import numpy
+
+        self._rate = rate
+        self._buffer: NDArray[np.float32] = numpy.empty(0, numpy.float32)
+        self._count = 0
+
+    def add(self, more: NDArray[np.float32]) -> None:
+        end = self._count + more.size
+        if end > self._buffer.size:
+            self._buffer.resize(end + GROW * self._rate, refcheck=False)
+        self._buffer[self._count : end] = more
+        self._count = end
+
+    def finished(self) -> NDArray[np.float32]:
+        # No view of the buffer is ever given away before this, so it may move.
+        self._buffer.resize(self._count, refcheck=False)
+        return self._buffer
 
 
 class _Samples:
-    """What was decoded so far, and whether it may go on."""
+    """How much was decoded so far, and whether it may go on."""
 
-    def __init__(
-        self, rate: int, max_seconds: float, wall: float, stop: threading.Event | None
-    ) -> None:
+    def __init__(self, put: Put, rate: int, max_seconds: float, wall: float) -> None:
         import av
         import numpy
 
         self._numpy = numpy
-        self._buffer: NDArray[np.float32] = numpy.empty(0, numpy.float32)
+        self._put = put
         self._resampler: Any = av.AudioResampler("s16", "mono", rate)
         self._rate = rate
         self._max_seconds = max_seconds
         self._wall = wall
         self._ends = time.monotonic() + wall
-        self._stop = stop
         self.count = 0
 
     @property
@@ -116,9 +189,7 @@ class _Samples:
         return self.count / self._rate
 
     def may_go_on(self) -> None:
-        """Raises: Refused (too slow), Failed (told to stop)."""
-        if self._stop is not None and self._stop.is_set():
-            raise errors.Failed("decoding was stopped")
+        """Raises: Refused: it takes too long."""
         if time.monotonic() > self._ends:
             raise _refused(f"decoding took more than {self._wall:.0f} s", status=413)
 
@@ -136,18 +207,11 @@ class _Samples:
         for resampled in self._resampler.resample(frame):
             self._append(resampled.to_ndarray().reshape(-1))
 
-    def finished(self) -> NDArray[np.float32]:
-        # No view of the buffer is ever given away before this, so it may move.
-        self._buffer.resize(self.count, refcheck=False)
-        return self._buffer
-
     def _append(self, more: NDArray[np.int16]) -> None:
         end = self.count + more.size
         if end > self._max_seconds * self._rate:
             raise self._too_long()
-        if end > self._buffer.size:
-            self._buffer.resize(end + GROW * self._rate, refcheck=False)
-        self._numpy.multiply(more, FULL_SCALE, out=self._buffer[self.count : end])
+        self._put(self._numpy.multiply(more, FULL_SCALE, dtype=self._numpy.float32))
         self.count = end
 
     def _too_long(self) -> errors.Refused:
@@ -172,7 +236,7 @@ def _read_raw(source: BinaryIO, samples: _Samples) -> None:
         samples.add(None)
 
 
-def _read_container(source: BinaryIO, samples: _Samples) -> None:
+def _read_container(source: BinaryIO, samples: _Samples, opened: Callable[[], None]) -> None:
     import av
 
     promised = riff.promised_seconds(source)
@@ -182,6 +246,7 @@ def _read_container(source: BinaryIO, samples: _Samples) -> None:
             source, "r", options=OPEN_OPTIONS, io_open=_no_other_file, **_tags_in_any_encoding()
         ) as container:
             stream = _look(container)
+            opened()
             promised = promised or _promised_seconds(container, stream)
             samples.claimed(promised)
             _decode_stream(container, stream, samples)
@@ -212,6 +277,8 @@ def _look(container: Any) -> Any:
     codec = stream.codec_context
     if codec is None:
         raise _refused("the audio in this file is of a kind that cannot be decoded")
+    if codec.name not in DECODERS:
+        raise _refused(f"the audio in this file is {codec.name}, which is not taken")
     if not limits.MIN_RATE <= (codec.sample_rate or 0) <= limits.MAX_RATE:
         raise _bad_rate(codec.sample_rate or 0)
     if not 1 <= (codec.channels or 0) <= limits.MAX_CHANNELS:

@@ -57,6 +57,12 @@ class Form:
     bits: int  # per sample
     size: int  # bytes of samples; 0: it does not know
     begins: int  # where the samples begin
+    code: int = PCM_CODE  # the kind of coding
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the samples are just like ours: 16-bit mono PCM."""
+        return (self.code, self.channels, self.bits) == (PCM_CODE, 1, SAMPLE * 8)
 
     @property
     def seconds(self) -> float:
@@ -74,8 +80,8 @@ def begin(head: bytes) -> Form | None:
         kind, size = struct.unpack("<4sI", chunk)
         at += 8
         if kind == b"data" and fmt:
-            _, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fmt)
-            return Form(rate, channels, bits, size if size < OPEN_ENDED else 0, at)
+            code, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fmt)
+            return Form(rate, channels, bits, size if size < OPEN_ENDED else 0, at, code)
         if kind == b"fmt " and size >= FMT_SIZE and len(head) >= at + FMT_SIZE:
             fmt = head[at : at + FMT_SIZE]
         at += size + size % 2

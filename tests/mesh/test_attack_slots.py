@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from api_kit import Raw, clip, field, form, head
 
+from nodes.codecs import Codecs
 from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
 from privox_dht.api.server import SpeechServer
@@ -39,7 +40,9 @@ def homes(host: str) -> Prefixes:
 async def producer(slots: int) -> AsyncIterator[SpeechServer]:
     engine = EchoTranscriber(model=str(BUSY_FOR))
     await engine.start()
-    server = SpeechServer(Producer([engine], slots), host="127.0.0.1", tls=None, prefixes_of=homes)
+    server = SpeechServer(
+        Producer([engine], slots, Codecs(slots)), host="127.0.0.1", tls=None, prefixes_of=homes
+    )
     async with server:
         yield server
     await engine.close()

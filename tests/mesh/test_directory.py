@@ -19,6 +19,7 @@ import pytest
 import yarl
 from dht_kit import HOST, mesh_of, next_sequence, node_of, record_of, until
 
+from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.doctor import Doctor
 from nodes.node import Node
@@ -100,7 +101,7 @@ class Gap:
 async def page_of(node: DhtNode) -> AsyncIterator[SpeechServer]:
     """The speech server of a node that serves nothing but its directory page."""
     server = SpeechServer(
-        Producer([], 1), host=HOST, tls=Identity.generate().server_context(),
+        Producer([], 1, Codecs(1)), host=HOST, tls=Identity.generate().server_context(),
         more=directory_pages(node.hosting),
     )  # fmt: skip
     async with server:
@@ -316,7 +317,7 @@ class Liar:
 @asynccontextmanager
 async def lied_to(liar: Liar) -> AsyncIterator[tuple[Directory, Gap]]:
     server = SpeechServer(
-        Producer([], 1), host=HOST, tls=Identity.generate().server_context(),
+        Producer([], 1, Codecs(1)), host=HOST, tls=Identity.generate().server_context(),
         more=directory_pages(liar),
     )  # fmt: skip
     async with server, Gap(server.port) as gap, blocked() as node:

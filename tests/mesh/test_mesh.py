@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engines.echo import EchoSpeaker, EchoTranscriber
 from nodes.node import Node
@@ -96,7 +97,9 @@ async def test_a_second_job_does_not_wait_for_the_dht(first, tmp_path):
 
 
 async def test_the_fallback_server_does_it_when_nobody_on_the_mesh_can(first):
-    plain = SpeechServer(Producer([EchoSpeaker(), EchoTranscriber()], 1), host=HOST, tls=None)
+    plain = SpeechServer(
+        Producer([EchoSpeaker(), EchoTranscriber()], 1, Codecs(1)), host=HOST, tls=None
+    )
     async with plain as server:
         url = f"http://{HOST}:{server.port}"
         async with Mesh.join(at(first), fallback=url) as mesh:
@@ -113,7 +116,7 @@ async def test_a_mesh_that_nobody_answered_is_joined_once_somebody_does(tmp_path
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    plain = SpeechServer(Producer([EchoSpeaker()], 1), host=HOST, tls=None)
+    plain = SpeechServer(Producer([EchoSpeaker()], 1, Codecs(1)), host=HOST, tls=None)
     async with plain as server:
         url = f"http://{HOST}:{server.port}"
         async with Mesh.join([f"{HOST}:{port}"], timeout=0.3, fallback=url) as mesh:
@@ -124,7 +127,7 @@ async def test_a_mesh_that_nobody_answered_is_joined_once_somebody_does(tmp_path
                 tmp_path, port=port, host=HOST, services=tuple(parse_services(["tts/cpu/echo"]))
             )
             async with Node(told) as node, asyncio.timeout(20):
-                while mesh.not_joined is not None:  # noqa: ASYNC110
+                while mesh.not_joined is not None or not node.standing.settled:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
                 await node.announcer.announce()
                 done = await mesh.speech("Good day", model="echo")
@@ -157,7 +160,7 @@ async def test_whoever_answers_with_another_key_never_gets_the_audio(first):
     """Mallory signs a record that leads to Alice's port; then Mallory listens where Alice's record
     leads. Neither gets a byte of the job."""
     alice, mallory = Identity.generate(), Identity.generate()
-    producer = Producer([EchoTranscriber()], 1)
+    producer = Producer([EchoTranscriber()], 1, Codecs(1))
     server = SpeechServer(producer, host=HOST, tls=mallory.server_context())
     async with server, DhtNode(alice, host=HOST) as dht:
         await dht.join([(HOST, first.dht.port)])
@@ -267,7 +270,7 @@ async def test_what_the_mesh_said_stands_beside_what_the_fallback_said(first):
 
 
 async def test_a_fallback_server_that_blames_the_input_is_believed(first):
-    plain = SpeechServer(Producer([EchoTranscriber()], 1), host=HOST, tls=None)
+    plain = SpeechServer(Producer([EchoTranscriber()], 1, Codecs(1)), host=HOST, tls=None)
     async with (
         plain as server,
         Mesh.join(at(first), fallback=f"http://{HOST}:{server.port}") as mesh,
@@ -277,7 +280,7 @@ async def test_a_fallback_server_that_blames_the_input_is_believed(first):
 
 
 async def test_the_fallback_server_has_only_the_time_that_is_left(first):
-    slow = SpeechServer(Producer([EchoTranscriber(model="30")], 1), host=HOST, tls=None)
+    slow = SpeechServer(Producer([EchoTranscriber(model="30")], 1, Codecs(1)), host=HOST, tls=None)
     async with (
         slow as server,
         Mesh.join(at(first), fallback=f"http://{HOST}:{server.port}") as mesh,

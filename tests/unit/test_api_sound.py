@@ -8,9 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from privox_dht import limits
-from privox_dht.api import sound as module
-from privox_dht.api.sound import SoundFile, file_format
-from privox_dht.audio import Encoder
+from privox_dht.api.sound import InThreads, SoundFile, file_format
 from privox_dht.errors import Failed, Refused
 from privox_dht.speech import Sound
 
@@ -21,7 +19,7 @@ async def sounds(*pieces: Sound) -> AsyncGenerator[Sound]:
 
 
 async def written(format: str, *pieces: Sound, most: float = 60.0) -> bytes:
-    file = SoundFile(format, sounds(*pieces), most)
+    file = SoundFile(format, sounds(*pieces), most, InThreads())
     return b"".join([piece async for piece in file.pieces()])
 
 
@@ -33,7 +31,7 @@ async def test_pcm_is_the_sound_itself() -> None:
 
 
 async def test_a_file_knows_its_rate_and_its_length() -> None:
-    file = SoundFile("wav", sounds(TENTH, TENTH), 60)
+    file = SoundFile("wav", sounds(TENTH, TENTH), 60, InThreads())
     sizes = [len(piece) async for piece in file.pieces()]
     assert sizes == [3244, 3200, 0]
     assert (file.rate, file.content_type) == (16_000, "audio/wav")
@@ -44,7 +42,7 @@ async def test_a_file_knows_its_rate_and_its_length() -> None:
 async def test_no_piece_is_too_large_for_an_event(format: str) -> None:
     """A minute of an engine's sound in one piece, or a file that is complete before it leaves."""
     noise = Sound(48_000, random.Random(1).randbytes(2 * 48_000 * 60))
-    file = SoundFile(format, sounds(noise), 120)
+    file = SoundFile(format, sounds(noise), 120, InThreads())
     sizes = [len(piece) async for piece in file.pieces()]
     assert sum(sizes) > limits.MAX_EVENT > 2 * max(sizes)
 
@@ -75,20 +73,20 @@ async def test_closing_the_file_closes_the_engine() -> None:
         finally:
             closed = True
 
-    pieces = SoundFile("pcm", endless(), 60).pieces()
+    pieces = SoundFile("pcm", endless(), 60, InThreads()).pieces()
     await anext(pieces)
     await pieces.aclose()
     assert closed
 
 
-async def test_without_a_codec_the_default_is_wav_and_a_named_format_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def nothing(format: str, rate: int) -> Encoder:
+class Nothing(InThreads):
+    async def check(self, format: str) -> None:
         raise Refused("cannot be written here", status=501)
 
-    monkeypatch.setattr(module, "Encoder", nothing)
-    assert await file_format("") == "wav"
-    assert await file_format("pcm") == "pcm"
+
+async def test_without_a_codec_the_default_is_wav_and_a_named_format_is_refused() -> None:
+    assert await file_format("", InThreads()) == "mp3"
+    assert await file_format("", Nothing()) == "wav"
+    assert await file_format("pcm", Nothing()) == "pcm"
     with pytest.raises(Refused):
-        await file_format("mp3")
+        await file_format("mp3", Nothing())

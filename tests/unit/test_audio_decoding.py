@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from functools import cache
@@ -24,6 +23,7 @@ from hypothesis import strategies as st
 
 from privox_dht import audio, errors, limits
 from privox_dht.audio import riff
+from privox_dht.audio.decoding import plain
 
 RATE = 16_000
 MIB = 1 << 20
@@ -279,12 +279,26 @@ def test_decoding_takes_no_longer_than_it_may() -> None:
     assert time.monotonic() - began < 2
 
 
-@pytest.mark.parametrize("raw", [False, True])
-def test_decoding_stops_when_told_to(raw: bool) -> None:
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(errors.Failed, match="stopped"):
-        audio.decode(audio.wav(noise(5), RATE), RATE, raw=raw, stop=stop)
+@pytest.mark.parametrize("rate", [8_000, RATE, 44_100])
+def test_a_plain_wav_is_read_as_ffmpeg_reads_it(rate: int) -> None:
+    file = audio.wav(noise(1, rate), rate)
+    samples = plain(io.BytesIO(file), len(file), rate)
+    assert samples is not None and samples.dtype == np.float32
+    assert np.array_equal(samples, audio.decode(file, rate))
+
+
+def test_only_a_wav_that_tells_the_truth_is_plain() -> None:
+    file = audio.wav(noise(1), RATE)
+    stereo = bytearray(file)
+    stereo[22] = 2
+    floats = bytearray(file)
+    floats[20] = 3
+    no_length = riff.header(RATE) + noise(1)
+    odd = riff.header(RATE, 31_999) + bytes(31_999)
+    large = audio.wav(noise(40), RATE)
+    for other in (file[:-1], stereo, floats, no_length, odd, large, b"RIFF", b"", encoded("mp3")):
+        assert plain(io.BytesIO(bytes(other)), len(other), RATE) is None
+    assert plain(io.BytesIO(file), len(file), 8_000) is None
 
 
 def test_raw_pcm_without_a_sample_is_refused() -> None:

@@ -1,0 +1,87 @@
+"""FFmpeg (through PyAV), in a process of its own, since it works on strangers' files.
+
+parent -> {"decode": rate, "most": seconds, "wall": seconds} + the upload, if it is small
+          + where the samples go, + the upload, if it is a file
+worker -> {"opened": true}              it is known what the file is
+worker -> {"samples": count}
+
+parent -> {"encode": format, "rate": rate}
+parent -> {} + 16-bit PCM               again and again, then {"end": true}
+worker -> {} + bytes of the file        any number, then {"fed": true}, for each of these
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from nodes.engines import working
+from nodes.engines.link import Link
+from nodes.engines.wall import MIB, Wall
+from privox_dht import errors, limits
+from privox_dht.audio import Encoder
+from privox_dht.audio.decoding import check_for_pyav, decode_into
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MEMORY = 512 * MIB  # bytes; a FLAC file is written as a whole, and half an hour of one is 170 MB
+SECONDS = int(limits.DECODE_WALL)  # of processor time: what it gets by the clock, at the most
+LARGEST = int(limits.MAX_AUDIO_SECONDS) * 4 * limits.MAX_RATE  # bytes; the room is less, and sealed
+PIECE = 64 * limits.KIB  # bytes of a written file told at a time
+TRIED_FORMAT, TRIED_RATE = "mp3", 24_000  # what shows whether formats of codecs can be written
+
+
+def load() -> tuple[dict[str, Any], working.Answerer]:
+    try:
+        check_for_pyav()
+        Encoder(TRIED_FORMAT, TRIED_RATE)
+    except errors.Refused as exc:
+        return {"able": False, "why": exc.message}, answer
+    return {"able": True}, answer
+
+
+def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:
+    try:
+        if "decode" in asked:
+            _decode(asked, payload, link)
+        else:
+            _encode(asked, link)
+    except errors.Refused as exc:
+        raise working.Refusal(exc.message, exc.status, exc.param or "", exc.code) from exc
+
+
+def _decode(asked: dict[str, Any], payload: bytes, link: Link) -> None:
+    room, *upload = link.files
+
+    def put(samples: NDArray[np.float32]) -> None:
+        data = memoryview(samples.data).cast("B")
+        while data:
+            data = data[os.write(room, data) :]
+
+    count = decode_into(
+        put,
+        os.fdopen(upload[0], "rb", closefd=False) if upload else payload,
+        asked["decode"],
+        max_seconds=asked["most"],
+        wall=asked["wall"],
+        opened=lambda: link({"opened": True}),
+    )
+    link({"samples": count})
+
+
+def _encode(asked: dict[str, Any], link: Link) -> None:
+    encoder = Encoder(asked["encode"], asked["rate"])
+    ended = False
+    while not ended:
+        head, pcm = link.hear()
+        ended = "end" in head
+        written = encoder.finish() if ended else encoder.feed(pcm)
+        for at in range(0, len(written), PIECE):
+            link({}, written[at : at + PIECE])
+        link({"fed": True})
+
+
+if __name__ == "__main__":
+    working.serve(load, Wall(memory=MEMORY, seconds=SECONDS, file_size=LARGEST))

@@ -1,0 +1,197 @@
+"""Decoding strangers' uploads and encoding answers, without FFmpeg in the node.
+
+    upload -> decoded()  -> Recording     by a process behind a wall; at once if it is a plain WAV
+    sound  -> encoder()  -> bytes         by such a process; see `privox_dht.api.sound`
+
+What the process writes goes to memory that the engine's process maps: the node does not look at it.
+Whoever leaves ends the work at once, whatever FFmpeg is doing. A file that is not understood within
+some seconds is refused, and so is one that brings the process down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any, BinaryIO
+
+from nodes.engines.crew import Crew
+from nodes.engines.worker import Died, Job
+from privox_dht import limits
+from privox_dht.audio.decoding import plain
+from privox_dht.errors import Refused
+from privox_dht.recording import Recording
+
+MODULE = "nodes.codec_worker"
+IN_THE_QUESTION = limits.SPOOL_IN_MEMORY  # bytes of an upload that go with it; larger: as a file
+FED_AT_ONCE = limits.MIB  # bytes of sound given to an encoder at a time
+LATE = 5.0  # seconds after which a process is not believed to look at the clock itself
+OUT_OF_TIME = "SIGXCPU"
+
+
+class Codecs:
+    """FFmpeg in processes of its own, for so many jobs at a time."""
+
+    def __init__(self, at_most: int) -> None:
+        self._crew = Crew(MODULE, at_most=at_most)
+        self.walls: tuple[str, ...] = ()  # that stand around the processes
+        self._why_not = ""
+
+    def __repr__(self) -> str:
+        return f"<Codecs {self._crew!r}>"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process works for somebody."""
+        return self._crew.busy
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return self._crew.pids
+
+    async def start(self) -> None:
+        """Raises: Failed: no process can be started."""
+        hello = await self._crew.start()
+        self.walls = tuple(hello["walls"])
+        self._why_not = "" if hello["able"] else hello["why"]
+
+    async def close(self) -> None:
+        await self._crew.close()
+
+    async def __aenter__(self) -> Codecs:
+        return self  # the first job starts a process, if nobody did
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # -- decoding ---------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def decoded(self, upload: BinaryIO, rate: int) -> AsyncIterator[Recording]:
+        """The sound of a stranger's file, there while the context is open.
+
+        Raises:
+            Refused: see `audio.decode`; or it took too long, or brought FFmpeg down.
+        """
+        size = upload.seek(0, os.SEEK_END)
+        samples = None if self._why_not else plain(upload, size, rate)
+        if samples is not None:
+            with Recording.of(samples, rate) as recording:
+                yield recording
+            return
+        with Recording.room(rate, limits.MAX_AUDIO_SECONDS) as recording:
+            recording.count = await self._decode(upload, size, recording)
+            yield recording
+
+    async def _decode(self, upload: BinaryIO, size: int, recording: Recording) -> int:
+        """Have `upload` decoded into `recording`; how many samples there are."""
+        question = {
+            "decode": recording.rate,
+            "most": limits.MAX_AUDIO_SECONDS,
+            "wall": limits.DECODE_WALL,
+        }
+        async with self._crew.job() as job:
+            try:
+                with _as_file(upload, size) as (small, files):
+                    await job.say(question, small, [recording.file, *files])
+                await _within(limits.OPEN_WALL, job, "understanding the file took")
+                told = await _within(limits.DECODE_WALL + LATE, job, "decoding took")
+                await job.hear()
+            except Died as exc:
+                raise _broke(exc) from exc
+        return int(told["samples"])
+
+    # -- encoding ---------------------------------------------------------------------------------
+
+    async def check(self, format: str) -> None:
+        """Raises: Refused: files of this format cannot be written here."""
+        if self._why_not:
+            raise Refused(
+                self._why_not, status=501, code="not_implemented", param="response_format"
+            )
+
+    @contextlib.asynccontextmanager
+    async def encoder(self, format: str, rate: int) -> AsyncIterator[WorkerEncoder]:
+        """A file in the making, in a process of its own."""
+        async with self._crew.job() as job:
+            await job.say({"encode": format, "rate": rate})
+            yield WorkerEncoder(job)
+
+
+class WorkerEncoder:
+    """See `privox_dht.api.sound.StreamEncoder`."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    async def feed(self, pcm: bytes) -> AsyncGenerator[bytes]:
+        for at in range(0, len(pcm), FED_AT_ONCE):
+            await self._job.say({}, pcm[at : at + FED_AT_ONCE])
+            async for piece in self._written():
+                yield piece
+
+    async def finish(self) -> AsyncGenerator[bytes]:
+        await self._job.say({"end": True})
+        async for piece in self._written():
+            yield piece
+        await self._job.hear()
+
+    async def _written(self) -> AsyncGenerator[bytes]:
+        while (piece := await self._job.hear()) is not None:
+            head, data = piece
+            yield data  # nothing, at the end
+            if "fed" in head:
+                return
+
+
+async def _within(seconds: float, job: Job, what: str) -> dict[str, Any]:
+    """The next thing that a decoding job says."""
+    try:
+        async with asyncio.timeout(seconds):
+            piece = await job.hear()
+    except TimeoutError as exc:
+        raise _too_slow(f"{what} more than {seconds:.0f} s") from exc
+    assert piece is not None  # it says what it promised, or why not
+    return piece[0]
+
+
+@contextlib.contextmanager
+def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
+    """An upload as it is handed over: its bytes if it is small, else as an open file that can only
+    be read, where there is such a thing."""
+    upload.seek(0)
+    if size <= IN_THE_QUESTION:
+        yield upload.read(), []
+        return
+    try:
+        number = upload.fileno()
+    except io.UnsupportedOperation:  # large, and in memory: only where somebody asks for that
+        with Recording.room(1, size) as copy:  # of one byte, four times as much room as needed
+            while piece := upload.read(FED_AT_ONCE):
+                os.write(copy.file, piece)
+            os.truncate(copy.file, size)
+            yield b"", [copy.file]
+        return
+    try:
+        only_to_read = os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield b"", [number]
+        return
+    try:
+        yield b"", [only_to_read]
+    finally:
+        os.close(only_to_read)
+
+
+def _broke(exc: Died) -> Refused:
+    """What is said of a file that ended the process which decoded it."""
+    if exc.why == OUT_OF_TIME:
+        return _too_slow(f"decoding took more than {limits.DECODE_WALL:.0f} s of processor time")
+    how = f" ({exc.why})" if exc.why else ""
+    return Refused(f"decoding this file broke the decoder{how}", code="invalid_audio", param="file")
+
+
+def _too_slow(message: str) -> Refused:
+    return Refused(message, status=413, code="audio_too_long", param="file")
