@@ -3,6 +3,7 @@
     privox-client --neighbours host:5678 --service tts --text "Good day"      audio to a file
     privox-client --neighbours host:5678 --service stt --file meeting.ogg     text to stdout
     privox-client --neighbours host:5678 list                                 who is on the mesh
+    privox-client --neighbours host:5678 voices                               what --voice may name
 
 Text goes to stdout and everything else to stderr: progress on a terminal, silence in a pipe.
 """
@@ -41,6 +42,7 @@ def main(context: click.Context, /, **options: Any) -> None:
     privox-client --neighbours host:5678 --service tts --text "Good day"
     privox-client --neighbours host:5678 --service stt --file meeting.ogg --format srt
     privox-client --neighbours host:5678 list
+    privox-client --neighbours host:5678 voices
 
     The producer that does the job hears the audio or reads the text; nobody between you does.
     """
@@ -63,6 +65,14 @@ def main(context: click.Context, /, **options: Any) -> None:
 def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
     """Show who is on the mesh: service, backend, engine, what it has, idle slots, route, age."""
     run_to_exit(listing.show, {**with_outer(context, options), "limit": limit, "service": "list"})
+
+
+@main.command("voices", context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@common_options
+@click.pass_context
+def voices_command(context: click.Context, /, **options: Any) -> None:
+    """Show what --voice may name, with its engine and the producers that have it."""
+    run_to_exit(listing.show_voices, {**with_outer(context, options), "service": "voices"})
 
 
 if __name__ == "__main__":

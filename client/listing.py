@@ -45,6 +45,32 @@ async def show(options: Mapping[str, Any]) -> None:
         say(f"({len(records) - len(shown)} more: --limit)")
 
 
+async def show_voices(options: Mapping[str, Any]) -> None:
+    """Print what `--voice` may name, as a table or as JSON."""
+    async with mesh_of(options) as mesh:
+        voices = await mesh.voices()
+    if options["as_json"]:
+        listed = [
+            {"voice": voice, "engine": engine, "producers": list(peers)}
+            for (voice, engine), peers in voices.found.items()
+        ]
+        found = {"found": len(listed), "voices": listed, "silent": list(voices.silent)}
+        write(STDIO, json.dumps(found).encode() + b"\n")
+        return
+    if not voices.found:
+        say("connected, but nobody on the mesh has a voice just now")
+        return
+    rows = [
+        (voice, engine, _few([peer[:8] for peer in peers], False))
+        for (voice, engine), peers in voices.found.items()
+    ]
+    lines = table([("VOICE", "ENGINE", "PRODUCERS"), *rows])
+    write(STDIO, printable("\n".join(lines) + "\n").encode())
+    if voices.silent:
+        peers = _few([peer[:8] for peer in voices.silent], False)
+        say(f"(not complete: {peers} did not say which other voices there are)")
+
+
 def as_json(record: Record, now: float) -> dict[str, Any]:
     """Everything a record says, and the pin with which curl checks its publisher."""
     return {

@@ -114,6 +114,10 @@ class Caller:
                 raise
             raise job.late(timeout) from exc
 
+    async def reach(self, record: Record) -> list[Way]:
+        """The ways by which this producer answers just now; none: by none."""
+        return await self._ways.open(await self._ways.of(record))
+
     async def _until_done(
         self, job: Job, work: Work[T], wait: float, on_wait: OnWait | None
     ) -> Done[T]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,13 @@ from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.audio import mend_wav
 from privox_dht.caller import Caller
 from privox_dht.directory import Directory
-from privox_dht.errors import AllBusy, AllFailed, NoProducer, NotJoined
+from privox_dht.errors import AllBusy, AllFailed, JobError, NoProducer, NotJoined
 from privox_dht.fallback import endpoint_of, fall_back
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
 from privox_dht.job import Done
 from privox_dht.pick import ANY, Wish
-from privox_dht.records import FARM, Record
+from privox_dht.records import FARM, Record, newest
 from privox_dht.result_deadline import results_due
 from privox_dht.speech import (
     BACKENDS,
@@ -56,6 +56,14 @@ class Watch:
     spoken: Callable[[int], None] = lambda received: None  # bytes of audio so far
     waiting: Callable[[float], None] = lambda left: None  # everybody is busy; seconds left
     calling: Callable[[Endpoint, Record | None], None] = lambda endpoint, record: None
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """The voices that could be found."""
+
+    found: Mapping[tuple[str, str], tuple[str, ...]]  # (voice, engine): peer ids, in order
+    silent: tuple[str, ...]  # peer ids of producers that have more and did not say which
 
 
 @dataclass(slots=True)
@@ -256,6 +264,34 @@ class Mesh:
         keys = [(s, b) for s in services for b in (("",) if s == FARM else BACKENDS)]
         found = await asyncio.gather(*(dht.find(*key, want=limits.LIST_WANT) for key in keys))
         return [record for records in found for record in records]
+
+    async def voices(self) -> Voices:
+        """Every voice on the mesh, with those who have it. A record holds only a few: whoever has
+        more is asked for them, 32 producers at most."""
+        records = newest(await self.producers([TTS]))
+        more = [record for record in records if record.more][: limits.VOICES_ASKED]
+        answers = await asyncio.gather(*map(self._all_voices, more))
+        found: dict[tuple[str, str], list[str]] = {}
+        for record in records:
+            for voice in record.models:
+                found.setdefault((voice, record.engine), []).append(record.peer_id)
+        for record, answer in zip(more, answers, strict=True):
+            for voice, engine in answer or ():
+                if engine == record.engine and voice not in record.models:
+                    found.setdefault((voice, engine), []).append(record.peer_id)
+        told = {record.peer_id for record, answer in zip(more, answers, strict=True) if answer}
+        silent = {record.peer_id for record in records if record.more} - told
+        return Voices({key: tuple(found[key]) for key in sorted(found)}, tuple(sorted(silent)))
+
+    async def _all_voices(self, record: Record) -> list[tuple[str, str]] | None:
+        """None: it does not answer, or not in words that we know."""
+        for _, endpoint in await self.caller.reach(record):
+            try:
+                async with asyncio.timeout(limits.VOICES_TIMEOUT):
+                    return await self.client.voices(endpoint)
+            except (JobError, TimeoutError):
+                continue
+        return None
 
     def clock_is_off(self) -> str:
         """A sentence if our clock is so wrong that good records look bad; else empty."""

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from privox_dht.errors import Lost
 from privox_dht.job import Done
-from privox_dht.mesh import Mesh
+from privox_dht.mesh import Mesh, Voices
 from privox_dht.records import Record
 from privox_dht.speech import Transcript
 
@@ -106,6 +106,10 @@ class SyncMesh:
     def producers(self, *services: str) -> list[Record]:
         """Everybody who could be found: of all services, or of those named."""
         return self._wait(self._mesh.producers(*([services] if services else [])))
+
+    def voices(self) -> Voices:
+        """Every voice on the mesh, with those who have it; see `Mesh.voices`."""
+        return self._wait(self._mesh.voices())
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         with self._lock:

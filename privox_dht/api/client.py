@@ -29,7 +29,7 @@ from privox_dht import limits
 from privox_dht.api.body import Body, Source, document, form
 from privox_dht.api.call import Call, begin, pieces, tracing, translated
 from privox_dht.api.events import Events
-from privox_dht.api.heard import Heard, Spoken, whole
+from privox_dht.api.heard import Heard, Spoken, voices_in, whole
 from privox_dht.api.peer import Allow, Endpoint, Peers, connector
 from privox_dht.errors import BadMessage, Lost
 from privox_dht.speech import Listening, Segment, SpeechRequest, TranscriptionRequest
@@ -150,6 +150,17 @@ class SpeechClient:
             if not isinstance(answer, dict):
                 raise BadMessage("shape", "the status is no object")
         return answer
+
+    async def voices(self, endpoint: Endpoint) -> list[tuple[str, str]]:
+        """All voices that the server has, each with its engine ("" where it does not say).
+
+        Raises:
+            Refused, Busy, Failed, Lost, WrongKey: see `errors`.
+        """
+        call = self._call(endpoint, "/v1/audio/voices", None, None)
+        with translated(call):
+            answer = await self._json(call, limits.MAX_VOICES_ANSWER)
+            return voices_in(answer)
 
     def _call(
         self, endpoint: Endpoint, path: str, body: Body | None, progress: Progress | None

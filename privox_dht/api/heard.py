@@ -115,6 +115,21 @@ def whole(answer: object) -> Iterator[Listening | Segment]:
         yield _segment({"language": language, **segment}, segment.get("text"))
 
 
+def voices_in(answer: object) -> list[tuple[str, str]]:
+    """What a list of voices says: each voice with its engine ("" where it is not said).
+
+    Raises:
+        BadMessage: it has another shape.
+    """
+    told = _mapping(answer)
+    listed = told.get("data") or told.get("voices") or []
+    if not isinstance(listed, list) or len(listed) > limits.MAX_VOICES:
+        raise BadMessage("shape", "voices")
+    entries = [{"id": entry} if isinstance(entry, str) else _mapping(entry) for entry in listed]
+    voices = [(_short(entry.get("id")), _short(entry.get("engine"))) for entry in entries]
+    return [(voice, engine) for voice, engine in voices if voice]
+
+
 def _segment(told: Mapping[str, Any], text: object) -> Segment:
     words = told.get("words") or []
     if not isinstance(words, list) or len(words) > limits.MAX_SEGMENTS:

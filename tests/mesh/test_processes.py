@@ -129,6 +129,22 @@ def test_a_text_from_a_file_is_played(shared, tmp_path):
     assert not (tmp_path / "speech.wav").exists()
 
 
+def test_all_voices_are_listed_although_a_record_holds_but_a_few(lab):
+    producer = lab.producer("a", "tts/cpu/espeak-ng,tts/cpu/echo")
+    found = answer(lab.client("voices", "--json"))
+    assert found["silent"] == []
+    assert len(found["voices"]) == found["found"] > 100
+    german = next(voice for voice in found["voices"] if voice["voice"] == "de")
+    assert german == {
+        "voice": "de",
+        "engine": "espeak-ng",
+        "producers": [producer.events["listening"]["peer"]],
+    }
+    shown = lab.client("voices").stdout.decode().splitlines()
+    assert shown[0].split() == ["VOICE", "ENGINE", "PRODUCERS"]
+    assert len(shown) == found["found"] + 1
+
+
 def test_audio_that_does_not_fit_on_stdout_is_an_error(shared, tmp_path):
     """Cut at 4 KiB, it was called done: exit code 0, and --json told the full size."""
     command = shared.command("--service", "tts", "--text", "hello", "-o", "-", "--json")

@@ -50,6 +50,7 @@ def long_options(command):
 COMMANDS = {
     "client": client.cli.main,
     "list": client.cli.list_command,
+    "voices": client.cli.voices_command,
     "node": nodes.cli.main,
     "doctor": nodes.cli.doctor,
 }
