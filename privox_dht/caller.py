@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint
-from privox_dht.dial_budget import dialled
+from privox_dht.dial_budget import DialBudget, dialled
 from privox_dht.errors import (
     AllBusy,
     Busy,
@@ -114,9 +114,10 @@ class Caller:
                 raise
             raise job.late(timeout) from exc
 
-    async def reach(self, record: Record) -> list[Way]:
-        """The ways by which this producer answers just now; none: by none."""
-        return await self._ways.open(await self._ways.of(record))
+    async def reach(self, record: Record, dials: DialBudget) -> list[Way]:
+        """The ways by which this producer answers just now, as far as `dials` affords to ask; none:
+        by none."""
+        return await self._ways.open(await self._ways.of(record), dials)
 
     async def _until_done(
         self, job: Job, work: Work[T], wait: float, on_wait: OnWait | None

@@ -22,6 +22,7 @@ from privox_dht import limits, openai_names
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.audio import mend_wav
 from privox_dht.caller import Caller
+from privox_dht.dial_budget import DialBudget
 from privox_dht.directory import Directory
 from privox_dht.errors import AllBusy, AllFailed, JobError, NoProducer, NotJoined
 from privox_dht.fallback import endpoint_of, fall_back
@@ -270,7 +271,8 @@ class Mesh:
         more is asked for them, 32 producers at most."""
         records = newest(await self.producers([TTS]))
         more = [record for record in records if record.more][: limits.VOICES_ASKED]
-        answers = await asyncio.gather(*map(self._all_voices, more))
+        dials = DialBudget()
+        answers = await asyncio.gather(*(self._all_voices(record, dials) for record in more))
         found: dict[tuple[str, str], list[str]] = {}
         for record in records:
             for voice in record.models:
@@ -283,9 +285,9 @@ class Mesh:
         silent = {record.peer_id for record in records if record.more} - told
         return Voices({key: tuple(found[key]) for key in sorted(found)}, tuple(sorted(silent)))
 
-    async def _all_voices(self, record: Record) -> list[tuple[str, str]] | None:
+    async def _all_voices(self, record: Record, dials: DialBudget) -> list[tuple[str, str]] | None:
         """None: it does not answer, or not in words that we know."""
-        for _, endpoint in await self.caller.reach(record):
+        for _, endpoint in await self.caller.reach(record, dials):
             try:
                 async with asyncio.timeout(limits.VOICES_TIMEOUT):
                     return await self.client.voices(endpoint)
