@@ -67,6 +67,7 @@ async def main() -> int:
         for service, what in (
             ("stt", "pocketsphinx"),
             ("tts", "espeak-ng"),
+            ("tts", "pico"),
             ("stt", f"faster-whisper:{Path(folder, 'base')}"),
             ("tts", f"piper:{Path(folder, 'voice.onnx')}"),
         ):
@@ -93,6 +94,17 @@ async def _engine(service: str, what: str, speech: Any) -> Lag:
 
 
 async def _measured(what: str, work: Work) -> Lag:
+    began = time.perf_counter()
+    async with lateness() as late:
+        await work()
+    took = time.perf_counter() - began
+    late.sort()
+    return Lag(what, took, statistics.median(late), late[int(len(late) * 0.99)], late[-1])
+
+
+@asynccontextmanager
+async def lateness() -> AsyncIterator[list[float]]:
+    """By how many seconds the loop was late, each time it was asked to wake us."""
     late: list[float] = []
 
     async def probe() -> None:
@@ -102,13 +114,11 @@ async def _measured(what: str, work: Work) -> Lag:
             late.append(time.perf_counter() - due)
 
     probing = asyncio.create_task(probe())
-    began = time.perf_counter()
-    await work()
-    took = time.perf_counter() - began
-    probing.cancel()
-    await asyncio.gather(probing, return_exceptions=True)
-    late.sort()
-    return Lag(what, took, statistics.median(late), late[int(len(late) * 0.99)], late[-1])
+    try:
+        yield late
+    finally:
+        probing.cancel()
+        await asyncio.gather(probing, return_exceptions=True)
 
 
 def _hear(engine: Any, pcm: Any) -> Work:

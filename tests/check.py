@@ -78,7 +78,8 @@ def tests(soak: bool) -> bool:
 
 def prepare() -> None:
     """What tests need beside Python; says so where it cannot be had."""
-    subprocess.run(["sh", str(ROOT / "tests/nat/install.sh")], check=False)
+    for script in ("tests/nat/install.sh", "tests/engines/install_speech.sh"):
+        subprocess.run(["sh", str(ROOT / script)], check=False)
 
 
 def may_skip(output: str) -> bool:
