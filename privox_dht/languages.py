@@ -46,6 +46,17 @@ def primary(tag: str) -> str:
     return _apart(tag).language
 
 
+def written(tag: str) -> str:
+    """A tag as RFC 5646 has it written: "en-GB", "zh-Latn", "es-419", and what follows in small
+    letters. What is no tag stays as it is."""
+    parts = _TAG.fullmatch(_plain(tag)) if is_tag(tag) else None
+    if parts is None:
+        return tag
+    language = _one_code(parts["extended"] or parts["language"])
+    script, region = (parts["script"] or "").title(), (parts["region"] or "").upper()
+    return "-".join(filter(None, (language, script, region))) + parts["rest"]
+
+
 def published(tags: Iterable[str]) -> tuple[str, ...]:
     """The languages of `tags`, as a record lists them: none, which means any, for very many.
 

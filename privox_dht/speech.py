@@ -45,6 +45,7 @@ class Ability:
     speed: float = 0.0  # seconds of audio per second of work, measured at start; 0 is unknown
     translates: bool = False  # stt: speech of other languages into English text
     only_named: bool = False  # it does no job that does not name it: made for trying things out
+    spoken: Mapping[str, str] = field(default_factory=dict, hash=False)  # tts: voices' own tags
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,10 @@ class EspeakNg:
             models=(self._default, *self._voices.files),
             languages=languages.published(self._voices.tags),
             speed=await measure.speaking(self, SAMPLE),
+            spoken={
+                voice: languages.written(voice.partition("+")[0])
+                for voice in (self._default, *self._voices.files)
+            },
         )
 
     async def _listed(self) -> list[Mapping[str, Any]]:

@@ -67,6 +67,7 @@ class Pico:
             models=tuple(dict.fromkeys((self._default, *self._voices))),
             languages=languages.published(self._voices),
             speed=await measure.speaking(self, SAMPLE),
+            spoken={voice: languages.written(voice) for voice in self._voices},
         )
 
     async def close(self) -> None:

@@ -81,8 +81,13 @@ class Piper:
         except BaseException:
             await self.close()
             raise
-        spoken = languages.published([self._voice.config.espeak_voice])
-        self.ability = replace(self.ability, languages=spoken, speed=speed)
+        tag = self._voice.config.espeak_voice
+        self.ability = replace(
+            self.ability,
+            languages=languages.published([tag]),
+            speed=speed,
+            spoken={voice: languages.written(tag) for voice in self.ability.models},
+        )
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)

@@ -44,9 +44,16 @@ def model(abilities: Iterable[Ability], name: str) -> dict[str, Any]:
 
 
 def voices(abilities: Iterable[Ability]) -> dict[str, Any]:
-    """The list of voices. `voices` holds bare names, which is what most apps look for."""
+    """The list of voices. `voices` holds bare names, which is what most apps look for; a voice's
+    `language` is empty where its engine does not say."""
     data = [
-        {"id": voice, "object": "voice", "name": voice, "engine": ability.engine}
+        {
+            "id": voice,
+            "object": "voice",
+            "name": voice,
+            "engine": ability.engine,
+            "language": ability.spoken.get(voice, ""),
+        }
         for ability in abilities
         if ability.service == TTS
         for voice in ability.models

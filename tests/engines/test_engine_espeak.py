@@ -65,6 +65,8 @@ async def test_a_started_engine_says_what_it_can(engine: EspeakNg) -> None:
     assert {"en-us", "de", "ru", "pl"} <= set(ability.models) and len(ability.models) > 100
     assert ability.languages == (), "so many that they are published as any"
     assert ability.speed > 10
+    assert set(ability.spoken) == set(ability.models)
+    assert (ability.spoken["en-us+edward"], ability.spoken["cmn"]) == ("en-US", "zh")
 
 
 async def test_every_announced_voice_speaks(engine: EspeakNg) -> None:

@@ -41,6 +41,7 @@ async def test_a_started_engine_says_what_it_can(engine: Piper) -> None:
     ability = engine.ability
     assert (ability.service, ability.backend, ability.engine) == ("tts", "cpu", "piper")
     assert (ability.models, ability.languages) == (("xx_XX-test-low",), ("en",))
+    assert set(ability.spoken) == set(ability.models)
     assert ability.speed > 1
 
 

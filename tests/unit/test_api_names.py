@@ -156,3 +156,9 @@ def test_a_model_that_is_not_there_is_404() -> None:
 
 def test_voices_are_those_of_the_speaking_engines() -> None:
     assert catalogue.voices(ALL)["voices"] == ["en-us", "de"]
+
+
+def test_a_voice_is_listed_with_its_language_where_that_is_known() -> None:
+    known = Ability(TTS, "cpu", "pico", ("en-US", "x"), ("en",), spoken={"en-US": "en-US"})
+    listed = catalogue.voices((known,))["data"]
+    assert [(voice["id"], voice["language"]) for voice in listed] == [("en-US", "en-US"), ("x", "")]

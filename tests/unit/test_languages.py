@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privox_dht.languages import is_tag, nearest, primary, published
+from privox_dht.languages import is_tag, nearest, primary, published, written
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,21 @@ def test_what_is_a_tag(tag: str) -> None:
 def test_what_is_no_tag(text: str) -> None:
     assert not is_tag(text)
     primary(text)  # whatever a stranger's record lists, nothing is raised
+
+
+@pytest.mark.parametrize(
+    ("tag", "as_written"),
+    [
+        ("EN_gb", "en-GB"),
+        ("cmn-latn-pinyin", "zh-Latn-pinyin"),
+        ("es-419", "es-419"),
+        ("en-gb-x-rp", "en-GB-x-rp"),
+        ("piqd", "piqd"),
+        ("", ""),
+    ],
+)
+def test_a_tag_is_written_as_everybody_does(tag: str, as_written: str) -> None:
+    assert written(tag) == as_written
 
 
 def test_one_language_is_published_under_one_code_and_very_many_as_any() -> None:
