@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -128,11 +127,9 @@ WRITE = "from client.files import write; write('-', bytes(2**20))"
 def test_a_stdout_that_is_cut_by_a_limit_is_an_error(tmp_path, unbuffered):
     """Unbuffered, as in containers, the first 64 KiB were written and the exit code was 0."""
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
-
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); "
     with (tmp_path / "out").open("wb") as out:
-        ran = run_python(WRITE, unbuffered=unbuffered, stdout=out, preexec_fn=limit)
+        ran = run_python(limit + WRITE, unbuffered=unbuffered, stdout=out)
     assert ran.returncode == 1
     assert b"ConfigError: cannot write to stdout: File too large" in ran.stderr
 
