@@ -18,6 +18,7 @@ import click
 
 from client.files import STDIO, write
 from client.options import JSON_VARIABLE, error_as_json, exit_code, failure_as_json
+from privox_dht.cli.groups import ExplainingGroup
 from privox_dht.cli.streams import mute_stdout, say
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.settings import printable, set_up_logging
@@ -27,7 +28,7 @@ Job = Coroutine[Any, Any, None]
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-class Program(click.Group):
+class Program(ExplainingGroup):
     """A group that tells even a mistake in its options as JSON, where --json is asked for."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

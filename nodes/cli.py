@@ -29,6 +29,7 @@ from nodes.services import SECRET, parse_services
 from nodes.verdict import Verdict
 from privox_dht import __version__, limits
 from privox_dht.api.bounds import Bounds
+from privox_dht.cli.groups import ExplainingGroup
 from privox_dht.cli.streams import mute_stdout, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.hostport import parse_neighbours
@@ -51,6 +52,7 @@ EPILOG = (
 
 
 @click.group(
+    cls=ExplainingGroup,
     invoke_without_command=True,
     context_settings={"auto_envvar_prefix": ENVIRONMENT, "help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
@@ -75,7 +77,20 @@ def main(context: click.Context, /, **options: Any) -> None:
     set_up_logging(options["log_level"], options["json_logs"])
     if context.get_parameter_source("services") is ParameterSource.COMMANDLINE:
         _warn_of_secrets(options["services"])
+    _warn_of_unused(context, options)
     _run(lambda: serve(config_from(options)))
+
+
+def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
+    """Options on the command line that do nothing, given the others."""
+    without = {
+        "--services": () if options["services"] else ("slots", "farms", "model_cache"),
+        "a farm (--no-farm)": ("relay_port", "farm_limits") if options["farm"] is False else (),
+    }
+    for lacking, names in without.items():
+        for name in names:
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                log.warning("--%s does nothing without %s", name.replace("_", "-"), lacking)
 
 
 def _warn_of_secrets(services: Iterable[str]) -> None:
@@ -168,6 +183,10 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
     Raises:
         ConfigError: they say something impossible.
     """
+    if options["farm"] and options["port"] and options["port"] == options["relay_port"]:
+        raise ConfigError(
+            f"--port and --relay-port are both {options['port']}: jobs and the relay each need one"
+        )
     return NodeConfig(
         state_dir=options["state_dir"] or state_folder("node"),
         port=options["port"],

@@ -28,7 +28,8 @@ from nodes.config import NodeConfig
 from nodes.engines.echo import EchoTranscriber
 from nodes.farms import known_farms
 from nodes.producer import Producer
-from nodes.verdict import LATE, NO, PARTLY, UNKNOWN, YES, Verdict
+from nodes.standing import Standing
+from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
@@ -95,7 +96,8 @@ class Doctor:
                 verdicts.append(await _bounded(probe, within, run))
                 tell(verdicts[-1])
         found = {verdict.probe: verdict.found for verdict in verdicts}
-        is_found = found["records"] == YES and YES in (found["udp, tcp"], found["round trip"])
+        is_called = found["udp, tcp"] in (YES, LIKELY) or found["round trip"] == YES
+        is_found = found["records"] == YES and is_called
         return is_found and all(verdict.found in (YES, PARTLY) for verdict in starts)
 
     async def _listening(self) -> Directory:
@@ -154,7 +156,12 @@ class Doctor:
         if any(reach.is_open for reach in found):
             return Verdict("udp, tcp", YES, detail)
         if not any(reach.is_shut for reach in found):
-            return Verdict("udp, tcp", UNKNOWN, detail, "no node could be asked for a call back")
+            nobody = "no node could be asked for a call back"
+            stands = Standing(self.config, self._dht, self._server.port, lambda: None)
+            if stands.situation.reachable:
+                own = "the address that others see is this machine's own: no NAT is between"
+                return Verdict("udp, tcp", LIKELY, f"{nobody}; {own}")
+            return Verdict("udp, tcp", UNKNOWN, detail, nobody)
         return Verdict("udp, tcp", NO, detail, "forward both ports, or let farms relay")
 
     def _reached(self, reach: Reach) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-YES, PARTLY, NO, UNKNOWN, LATE = "yes", "in part", "NO", "unknown", "not in time"
+YES, PARTLY, LIKELY, NO = "yes", "in part", "likely", "NO"
+UNKNOWN, LATE = "unknown", "not in time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,6 @@ class Verdict:
     """What one probe found."""
 
     probe: str
-    found: str  # one of YES, PARTLY, NO, UNKNOWN, LATE
+    found: str  # one of those above
     detail: str = ""
     advice: str = ""

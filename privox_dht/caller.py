@@ -250,7 +250,9 @@ class Caller:
             if record.peer_id in job.unreached:
                 ways = await self._ways.open(ways, job.dials)
         if not dialled:
-            self._unreached(job, record, "no route", "no route that may be dialled", 0.0)
+            farm = "it is parked at no farm that is known" if job.wish.via_farm else ""
+            why = farm or "no route that may be dialled"
+            self._unreached(job, record, "no route", why, 0.0)
         return None
 
     async def _ask_by(

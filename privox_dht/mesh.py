@@ -127,7 +127,7 @@ class Mesh:
         try:
             if not neighbours and not self.dht.remembered():
                 raise NotJoined(
-                    f"no node of mesh {self.dht.network!r} is known: name a neighbour, host:port"
+                    f"no node of mesh {self.dht.network!r} is known: give --neighbours host:port"
                 )
             await self.dht.join(neighbours, timeout)
         except NotJoined as exc:

@@ -14,7 +14,9 @@ nothing that a server says is read without an end.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -57,6 +59,8 @@ class Server:
     def __init__(self, url: str) -> None:
         try:
             given = yarl.URL(url)
+            if not given.host:
+                raise ValueError("it names no host")
             self.key, self.name = given.user or "", given.fragment
             self.base = _root(given.with_user(None).with_fragment(None).with_query(None))
             port = self.base.port
@@ -99,9 +103,7 @@ class Server:
                     raise await self._complaint(response)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            raise errors.Failed(
-                f"the server at {self} does not answer ({type(exc).__name__})"
-            ) from exc
+            raise errors.Failed(f"the server at {self} does not answer ({_why(exc)})") from exc
 
     async def json(self, method: str, path: str, **options: Any) -> Any:
         """A whole answer, read as JSON, whatever type it claims to be."""
@@ -143,6 +145,13 @@ def _root(url: yarl.URL) -> yarl.URL:
     """Below what the API's paths begin: people give the address with and without the /v1."""
     path = url.path.rstrip("/")
     return url.with_path(path.removesuffix("/v1") or "/")
+
+
+def _why(exc: Exception) -> str:
+    """Why no answer came: in the system's words, if it has any."""
+    number = exc.errno if isinstance(exc, OSError) else None
+    known = number is not None and number in errno.errorcode
+    return os.strerror(number or 0).lower() if known else type(exc).__name__
 
 
 def _said(body: bytes) -> str:

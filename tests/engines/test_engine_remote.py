@@ -353,3 +353,15 @@ def test_where_there_is_no_gpu_the_advice_is_about_the_gpu(
     with pytest.raises(errors.EngineUnavailable) as unavailable:
         engines.make_engine(service, "cpu")
     assert "embedded" in unavailable.value.fix
+
+
+async def test_a_server_that_is_not_there_is_said_in_the_systems_words() -> None:
+    with pytest.raises(errors.EngineUnavailable, match=r"does not answer \(connection refused\)"):
+        async with started("stt", "http://127.0.0.1:9"):
+            pass
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///v1", "https://k@"])
+def test_an_address_without_a_host_is_said_to_be_that(url: str) -> None:
+    with pytest.raises(errors.ConfigError, match="is not the address of a server: "):
+        engines.make_engine("stt", "cpu", url)

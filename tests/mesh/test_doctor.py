@@ -14,7 +14,7 @@ from nodes import startable
 from nodes.config import NodeConfig
 from nodes.doctor import Doctor
 from nodes.services import parse_services
-from nodes.verdict import NO, PARTLY, YES, Verdict
+from nodes.verdict import LIKELY, NO, PARTLY, YES, Verdict
 
 
 def config(folder: Path, *services: str, **more: Any) -> NodeConfig:
@@ -88,3 +88,14 @@ async def test_a_port_for_root_only_is_said(
     monkeypatch.setattr(socket.socket, "bind", refused)
     verdict = await startable.node(config(tmp_path, port=443))
     assert verdict.found == NO and "ports below 1024 are for root" in verdict.detail
+
+
+async def test_beside_one_neighbour_only_an_address_that_no_nat_changed_will_do(
+    tmp_path: Path,
+) -> None:
+    """Nobody is there who could call it back, and the node would publish its address."""
+    async with running(tmp_path / "first") as first:
+        named = {"neighbours": ((HOST, first.dht.port),)}
+        well, found = await examined(config(tmp_path / "d", "stt/cpu/echo", **named))
+        assert found["udp, tcp"].found in (YES, LIKELY) and found["farm"].found == NO
+        assert well

@@ -497,3 +497,8 @@ async def test_a_record_that_ran_out_is_not_kept():
     directory.records, clock[0] = (), 2000.0
     with pytest.raises(NoProducer):
         await call.run(STT, Producers(a="text"))
+
+
+async def test_only_through_a_farm_and_parked_at_none_is_said():
+    with pytest.raises(AllFailed, match="it is parked at no farm that is known"):
+        await caller(producer("a")).run(Wish("stt", via_farm=True), Producers())

@@ -111,6 +111,7 @@ def test_a_spoilt_file_is_named_with_what_is_wrong(told, tmp_path, content, said
         (("--job-limits", "text=0"), "above 0"),
         (("--slots", "0"), "0 is not in the range"),
         (("--port", "70000"), "70000"),
+        (("--farm", "--port", "77", "--relay-port", "77"), "are both 77"),
         (("sing",), "No such command 'sing'"),
     ],
 )
@@ -171,3 +172,18 @@ def test_a_servers_key_on_the_command_line_is_warned_of_and_elsewhere_is_not(tol
     assert "seen by everybody" in node("--services", services).stderr
     assert "seen by everybody" not in node(env={"PRIVOX_SERVICES": services}).stderr
     assert "seen by everybody" not in node("--services", "stt/cpu").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--slots", "2"), "--slots does nothing without --services"),
+        (("--farms", "a:1"), "--farms does nothing without --services"),
+        (("--no-farm", "--relay-port", "5"), "--relay-port does nothing without a farm"),
+        (("--services", "stt/cpu", "--slots", "2", "--relay-port", "5"), ""),
+    ],
+)
+def test_a_flag_that_does_nothing_is_warned_of(told, arguments, said):
+    ran = node(*arguments)
+    assert ran.exit_code == 0
+    assert said in ran.stderr and ("does nothing" in ran.stderr) == bool(said)

@@ -1,0 +1,85 @@
+"""Users are told where a bad value comes from, and of a variable that means nothing.
+
+PRIVOX_SLOTS=many        -> "... 'many' is not a valid integer range (from PRIVOX_SLOTS)"
+slots = "many" in a file -> "... (from the --config file)"
+PRIVOX_NEIGHBOR=...      -> "PRIVOX_NEIGHBOR means nothing: PRIVOX_NEIGHBOURS does"
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from privox_dht.cli.streams import say
+
+ALIKE = 0.8  # from 0 to 1; a misspelled name is at least so much like the right one
+# Variables that mean something to one program and look like one of the other's: both may run in
+# one environment.
+OF_EITHER = frozenset({"SERVICE", "SERVICES", "FARM", "FARMS"})
+
+
+class ExplainingGroup(click.Group):
+    """A group that explains mistakes in values given elsewhere than on the command line."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        with _source_told():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for line in misspelled(os.environ, ctx.auto_envvar_prefix or "", _known(self)):
+            say(line)
+        with _source_told():
+            return super().invoke(ctx)
+
+
+def misspelled(environment: Mapping[str, str], prefix: str, known: Iterable[str]) -> list[str]:
+    """A line for each variable that looks like one of ours, and is none.
+
+    Args:
+        known: names after the prefix.
+    """
+    names = set(known)
+    lines = []
+    for variable in sorted(environment):
+        name = variable.removeprefix(f"{prefix}_")
+        if name == variable or name in names | OF_EITHER:
+            continue
+        if meant := difflib.get_close_matches(name, names, 1, ALIKE):
+            lines.append(f"{variable} means nothing: {prefix}_{meant[0]} does")
+    return lines
+
+
+def _known(group: click.Group) -> Iterator[str]:
+    for command in (group, *group.commands.values()):
+        for option in command.params:
+            for flag in option.opts:
+                yield flag.lstrip("-").upper().replace("-", "_")
+
+
+@contextmanager
+def _source_told() -> Iterator[None]:
+    """Add where a bad value comes from to what is said of it."""
+    try:
+        yield
+    except click.BadParameter as exc:
+        if not (where := _source(exc)):
+            raise
+        told = f"{exc.message} (from {where})"
+        raise click.BadParameter(told, exc.ctx, exc.param, exc.param_hint) from exc
+
+
+def _source(exc: click.BadParameter) -> str:
+    if exc.ctx is None or exc.param is None or exc.param.name is None:
+        return ""
+    source = exc.ctx.get_parameter_source(exc.param.name)
+    if source is ParameterSource.ENVIRONMENT:
+        given = exc.param.envvar or f"{exc.ctx.auto_envvar_prefix}_{exc.param.name.upper()}"
+        names = [given] if isinstance(given, str) else given
+        return next((name for name in names if name in os.environ), names[0])
+    return "the --config file" if source is ParameterSource.DEFAULT_MAP else ""
