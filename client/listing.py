@@ -51,7 +51,12 @@ async def show_voices(options: Mapping[str, Any]) -> None:
         voices = await mesh.voices()
     if options["as_json"]:
         listed = [
-            {"voice": voice, "engine": engine, "producers": list(peers)}
+            {
+                "voice": voice,
+                "engine": engine,
+                "language": voices.languages[voice, engine],
+                "producers": list(peers),
+            }
             for (voice, engine), peers in voices.found.items()
         ]
         found = {"found": len(listed), "voices": listed, "silent": list(voices.silent)}
@@ -61,10 +66,10 @@ async def show_voices(options: Mapping[str, Any]) -> None:
         say("connected, but nobody on the mesh has a voice just now")
         return
     rows = [
-        (voice, engine, _few([peer[:8] for peer in peers], False))
+        (voice, voices.languages[voice, engine], engine, _few([peer[:8] for peer in peers], False))
         for (voice, engine), peers in voices.found.items()
     ]
-    lines = table([("VOICE", "ENGINE", "PRODUCERS"), *rows])
+    lines = table([("VOICE", "LANGUAGE", "ENGINE", "PRODUCERS"), *rows])
     write(STDIO, printable("\n".join(lines) + "\n").encode())
     if voices.silent:
         peers = _few([peer[:8] for peer in voices.silent], False)

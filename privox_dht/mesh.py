@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,6 +65,7 @@ class Voices:
     """The voices that could be found."""
 
     found: Mapping[tuple[str, str], tuple[str, ...]]  # (voice, engine): peer ids, in order
+    languages: Mapping[tuple[str, str], str]  # (voice, engine): a BCP 47 tag, "" if unknown
     silent: tuple[str, ...]  # peer ids of producers that have more and did not say which
 
 
@@ -267,25 +269,30 @@ class Mesh:
         return [record for records in found for record in records]
 
     async def voices(self) -> Voices:
-        """Every voice on the mesh, with those who have it. A record holds only a few: whoever has
-        more is asked for them, 32 producers at most."""
-        records = newest(await self.producers([TTS]))
-        more = [record for record in records if record.more][: limits.VOICES_ASKED]
-        dials = DialBudget()
-        answers = await asyncio.gather(*(self._all_voices(record, dials) for record in more))
+        """Every voice on the mesh, with those who have it. A record holds only a few, without their
+        languages: 32 producers at most are asked for more."""
+        records = sorted(newest(await self.producers([TTS])), key=lambda r: not r.more)
+        dials, asked = DialBudget(), records[: limits.VOICES_ASKED]
+        answers = await asyncio.gather(*(self._all_voices(record, dials) for record in asked))
         found: dict[tuple[str, str], list[str]] = {}
-        for record in records:
-            for voice in record.models:
+        languages: dict[tuple[str, str], str] = {}
+        told = {record.peer_id for record, answer in zip(asked, answers, strict=True) if answer}
+        for record, answer in zip_longest(records, answers):
+            own = {voice: "" for voice in record.models}
+            own |= {v: language for v, engine, language in answer or () if engine == record.engine}
+            for voice, language in own.items():
                 found.setdefault((voice, record.engine), []).append(record.peer_id)
-        for record, answer in zip(more, answers, strict=True):
-            for voice, engine in answer or ():
-                if engine == record.engine and voice not in record.models:
-                    found.setdefault((voice, engine), []).append(record.peer_id)
-        told = {record.peer_id for record, answer in zip(more, answers, strict=True) if answer}
+                languages[voice, record.engine] = (
+                    languages.get((voice, record.engine), "") or language
+                )
         silent = {record.peer_id for record in records if record.more} - told
-        return Voices({key: tuple(found[key]) for key in sorted(found)}, tuple(sorted(silent)))
+        return Voices(
+            {key: tuple(found[key]) for key in sorted(found)}, languages, tuple(sorted(silent))
+        )
 
-    async def _all_voices(self, record: Record, dials: DialBudget) -> list[tuple[str, str]] | None:
+    async def _all_voices(
+        self, record: Record, dials: DialBudget
+    ) -> list[tuple[str, str, str]] | None:
         """None: it does not answer, or not in words that we know."""
         for _, endpoint in await self.caller.reach(record, dials):
             try:

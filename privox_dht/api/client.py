@@ -151,8 +151,8 @@ class SpeechClient:
                 raise BadMessage("shape", "the status is no object")
         return answer
 
-    async def voices(self, endpoint: Endpoint) -> list[tuple[str, str]]:
-        """All voices that the server has, each with its engine ("" where it does not say).
+    async def voices(self, endpoint: Endpoint) -> list[tuple[str, str, str]]:
+        """All voices that the server has: name, engine, language ("" where it does not say).
 
         Raises:
             Refused, Busy, Failed, Lost, WrongKey: see `errors`.

@@ -115,8 +115,8 @@ def whole(answer: object) -> Iterator[Listening | Segment]:
         yield _segment({"language": language, **segment}, segment.get("text"))
 
 
-def voices_in(answer: object) -> list[tuple[str, str]]:
-    """What a list of voices says: each voice with its engine ("" where it is not said).
+def voices_in(answer: object) -> list[tuple[str, str, str]]:
+    """What a list of voices says: each voice, its engine, its language ("" where it is not said).
 
     Raises:
         BadMessage: it has another shape.
@@ -126,8 +126,9 @@ def voices_in(answer: object) -> list[tuple[str, str]]:
     if not isinstance(listed, list) or len(listed) > limits.MAX_VOICES:
         raise BadMessage("shape", "voices")
     entries = [{"id": entry} if isinstance(entry, str) else _mapping(entry) for entry in listed]
-    voices = [(_short(entry.get("id")), _short(entry.get("engine"))) for entry in entries]
-    return [(voice, engine) for voice, engine in voices if voice]
+    names = ("id", "engine", "language")
+    voices = [tuple(_short(entry.get(name)) for name in names) for entry in entries]
+    return [(voice, engine, language) for voice, engine, language in voices if voice]
 
 
 def _segment(told: Mapping[str, Any], text: object) -> Segment:

@@ -138,10 +138,11 @@ def test_all_voices_are_listed_although_a_record_holds_but_a_few(lab):
     assert german == {
         "voice": "de",
         "engine": "espeak-ng",
+        "language": "de",
         "producers": [producer.events["listening"]["peer"]],
     }
     shown = lab.client("voices").stdout.decode().splitlines()
-    assert shown[0].split() == ["VOICE", "ENGINE", "PRODUCERS"]
+    assert shown[0].split() == ["VOICE", "LANGUAGE", "ENGINE", "PRODUCERS"]
     assert len(shown) == found["found"] + 1
 
 

@@ -7,10 +7,10 @@ from privox_dht.api.heard import voices_in
 from privox_dht.errors import BadMessage
 
 
-def test_voices_come_with_their_engine_where_it_is_said():
-    data = [{"id": "de", "engine": "espeak-ng"}, {"id": "amy"}, {"id": ""}]
-    assert voices_in({"data": data}) == [("de", "espeak-ng"), ("amy", "")]
-    assert voices_in({"voices": ["de", "en"]}) == [("de", ""), ("en", "")]
+def test_voices_come_with_their_engine_and_language_where_these_are_said():
+    data = [{"id": "de", "engine": "espeak-ng", "language": "de"}, {"id": "amy"}, {"id": ""}]
+    assert voices_in({"data": data}) == [("de", "espeak-ng", "de"), ("amy", "", "")]
+    assert voices_in({"voices": ["de", "en"]}) == [("de", "", ""), ("en", "", "")]
     assert voices_in({}) == []
 
 
@@ -26,4 +26,4 @@ def test_what_is_no_list_of_voices_is_a_bad_message(answer):
 
 def test_a_voice_that_is_no_name_is_left_out_or_cut():
     listed = voices_in({"data": [{"id": 7}, {"id": "x" * 10_000, "engine": {}}]})
-    assert all(len(voice) <= 1000 and isinstance(engine, str) for voice, engine in listed)
+    assert all(len(voice) <= 1000 and isinstance(engine, str) for voice, engine, _ in listed)
