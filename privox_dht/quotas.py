@@ -75,6 +75,10 @@ class SharedQuota:
         """Whether nobody at all may come."""
         return self._total is not None and self.standing >= self._total
 
+    def held_by(self, prefixes: Sequence[str]) -> int:
+        """How many come from the widest of these networks."""
+        return self._taken[prefixes[-1]] if prefixes else 0
+
     def has_share(self, prefixes: Sequence[str]) -> bool:
         """Whether one more may come from there, as far as that network's own share goes."""
         return all(

@@ -20,6 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.jobs import log_bug
+from privox_dht.quotas import Prefixes
 
 log = logging.getLogger("privox.api")
 
@@ -47,7 +48,7 @@ class Connections(web.Server):
         self._when_lost: dict[Any, Callable[[], None]] = {}
 
     def __call__(self) -> RequestHandler:
-        return _Protocol(self, bounds=self._bounds, loop=self._loop, **self._kwargs)
+        return HttpConnection(self, bounds=self._bounds, loop=self._loop, **self._kwargs)
 
     def when_lost(self, handler: Any, tell: Callable[[], None]) -> None:
         """Call `tell`, once, when the connection of `handler` is gone."""
@@ -71,7 +72,7 @@ class Connections(web.Server):
 def working_on(request: web.BaseRequest) -> Iterator[None]:
     """While this is open, the connection of `request` does a job."""
     connection = request.protocol
-    assert isinstance(connection, _Protocol)
+    assert isinstance(connection, HttpConnection)
     connection.job_began()
     try:
         yield
@@ -79,15 +80,16 @@ def working_on(request: web.BaseRequest) -> Iterator[None]:
         connection.job_ended()
 
 
-class _Protocol(RequestHandler):
+class HttpConnection(RequestHandler):
     """One connection. It ends when headers do not end, and when no job begins on it."""
 
-    __slots__ = ("_body", "_jobless", "_max_headers", "_unfinished", "_wait")
+    __slots__ = ("_body", "_caller", "_jobless", "_max_headers", "_unfinished", "_wait")
 
     def __init__(self, manager: web.Server, *, bounds: Bounds, **options: Any) -> None:
         super().__init__(manager, **options)
         self._max_headers = bounds.headers
         self._jobless = bounds.jobless
+        self._caller: Callable[[], Prefixes] | None = None
         self._body: StreamReader = EMPTY_PAYLOAD  # of the request that was last begun
         self._unfinished = 0  # bytes of a request whose headers have not ended
         self._wait: asyncio.TimerHandle | None = None
@@ -100,6 +102,17 @@ class _Protocol(RequestHandler):
         super().connection_lost(exc)
         if self._wait:
             self._wait.cancel()
+
+    def ask_who_calls(self, caller: Callable[[], Prefixes]) -> None:
+        """The connection came through a farm, whose address says nothing of its client's."""
+        self._caller = caller
+
+    def prefixes(self, prefixes_of: Callable[[str], Prefixes]) -> Prefixes:
+        """The networks that the client counts for."""
+        if self._caller is not None:
+            return self._caller()
+        peer = self.transport and self.transport.get_extra_info("peername")
+        return prefixes_of(str(peer[0])) if peer else ()
 
     def job_began(self) -> None:
         """What this connection is for: it may take as long as it takes."""

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from privox_dht import limits, units
 from privox_dht.api.bounds import Bounds
+from privox_dht.api.connections import HttpConnection
 from privox_dht.api.multipart import boundary_of
 from privox_dht.api.upload import not_a_form, too_large
 from privox_dht.errors import Refused
@@ -65,8 +66,8 @@ def check_body(request: web.BaseRequest, service: str, bounds: Bounds) -> None:
 
 def offer_of(request: web.BaseRequest, prefixes_of: Callable[[str], Prefixes]) -> Offer:
     """What admission asks about a request."""
-    peer = request.transport and request.transport.get_extra_info("peername")
-    prefixes = prefixes_of(str(peer[0])) if peer else ()
+    assert isinstance(request.protocol, HttpConnection)
+    prefixes = request.protocol.prefixes(prefixes_of)
     wait = limits.QUEUE_WAIT
     if said := _PREFER_WAIT.search(request.headers.get("Prefer", "")):
         wait = min(wait, int(said[1]))

@@ -48,8 +48,14 @@ class Exchange:
         self.clock = clock
         self.buffer = memoryview(bytearray(limits.SPLICE_CHUNK))  # one for all: sent on at once
         self.counts: Counter[str] = Counter()  # why connections were dropped or refused
+        secret = os.urandom(wire.TOKEN)  # for tags of callers
         self.board = Switchboard(
-            terms, patience, lambda: os.urandom(wire.TOKEN).hex(), files=files, capped=capped
+            terms,
+            patience,
+            lambda: os.urandom(wire.TOKEN).hex(),
+            lambda prefixes: wire.tag_caller(secret, prefixes),
+            files=files,
+            capped=capped,
         )
         self.quiet = asyncio.Event()  # no call is open
         self.empty = asyncio.Event()  # no connection is open
@@ -67,7 +73,9 @@ class Exchange:
         self.empty.clear()
         self._transports[transport] = True
         peer = transport.get_extra_info("peername")
-        self.board.opened(transport, quota_prefixes(peer[0] if peer else NOWHERE), self.clock())
+        host = peer[0] if peer else NOWHERE
+        here = (f"{host}/32",)  # in a mesh of many machines, programs on ours have a quota too
+        self.board.opened(transport, quota_prefixes(host) or here, self.clock())
         sockets.keep_alive(transport.get_extra_info("socket"))
 
     def closed(self, transport: asyncio.Transport) -> None:

@@ -15,12 +15,22 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol, runtime_checkable
 
 from privox_dht import limits
+from privox_dht.hostport import join_host
+from privox_dht.quotas import Prefixes
 from privox_dht.relay import sockets, wire
 from privox_dht.relay.terms import Patience
 
 MakeProtocol = Callable[[], asyncio.BaseProtocol]
+
+
+@runtime_checkable
+class AsksWhoCalls(Protocol):
+    """A server's protocol that shares its slots out by network."""
+
+    def ask_who_calls(self, caller: Callable[[], Prefixes]) -> None: ...
 
 
 class Line:
@@ -53,6 +63,7 @@ class Line:
         self._connection = connection
         self._patience = patience
         self._over = over
+        self._caller = "-"
         self._sock: socket.socket | None = None
         self._limit: asyncio.Timeout | None = None  # while a claimed line has no call yet
 
@@ -84,7 +95,7 @@ class Line:
             raise
         try:
             await loop.connect_accepted_socket(
-                lambda: Handed(self._connection(), self._hand, lambda: self._over(self)),
+                lambda: Handed(self._answerer(), self._hand, lambda: self._over(self)),
                 sock,
                 ssl=self._context,
                 ssl_handshake_timeout=self._patience.handshake,
@@ -94,11 +105,26 @@ class Line:
                 sock.shutdown(socket.SHUT_RDWR)
             raise
 
+    def _answerer(self) -> asyncio.BaseProtocol:
+        """The HTTP server's protocol, told whom to ask who calls."""
+        protocol = self._connection()
+        if isinstance(protocol, AsksWhoCalls):
+            protocol.ask_who_calls(lambda: self.caller)
+        return protocol
+
     def _hand(self) -> None:
         self.handed = True
 
-    def claim(self) -> None:
-        """A call has this line: it must get through its handshake in time."""
+    @property
+    def caller(self) -> Prefixes:
+        """The networks its caller counts for, as far as the farm told them."""
+        farm = join_host(*self._farm)
+        return tuple(f"{tag} by {farm}" for tag in self._caller.split("."))
+
+    def claim(self, caller: str = "") -> None:
+        """A call has this line: it must get through its handshake in time. `caller` is the farm's
+        word of who calls."""
+        self._caller = caller or self._caller
         if self.claimed or self._sock is None or self._limit is None:
             return
         self.claimed = True

@@ -233,8 +233,8 @@ class Stay:
                 self._most = limits.PRODUCER_IDLE_LINES
                 self._told(None)
                 self._fill()
-            case ("claimed", token) if token in self._lines:
-                self._lines[token].claim()
+            case ("claimed", token, caller) if token in self._lines:
+                self._lines[token].claim(caller)
                 self._fill()
             case _:
                 pass  # `full` and `ping` say that the farm lives; of other lines we know nothing

@@ -32,6 +32,7 @@ class Switchboard:
         terms: FarmTerms,
         patience: Patience,
         new_token: Callable[[], str],
+        tag_caller: Callable[[Prefixes], str],
         *,
         files: int,
         capped: bool = True,
@@ -39,6 +40,7 @@ class Switchboard:
         self._terms = terms
         self._patience = patience
         self._new_token = new_token
+        self._tag_caller = tag_caller
         self._files = files  # connections the system lets us have
         self._reserve = min(limits.FARM_FILE_RESERVE, files // 8)
         self._capped = capped  # caps per address; off where everybody has the same
@@ -192,6 +194,7 @@ class Switchboard:
 
     def claim(self, who: Hashable, key: bytes, now: float) -> tuple[Call, Effects]:
         """The connection asks for the producer of `key`, and has a line of it when this returns.
+        The last idle line is for networks that have no call with that producer yet.
 
         Raises:
             Refusal: there is none, or this caller has too many.
@@ -205,7 +208,8 @@ class Switchboard:
         producer = self.producers.get(key)
         if producer is None:
             raise Refusal("unknown")
-        if not producer.idle:
+        last_for_others = self._terms.idle_lines > 1 and self._line_quota.held_by(at_producer)
+        if len(producer.idle) <= bool(last_for_others):
             raise Refusal("line")
         token, line = producer.idle.popitem(last=False)
         del self._lines[line]
@@ -215,7 +219,8 @@ class Switchboard:
         producer.calls += 1
         call = Call(who, line, producer, token, prefixes, now)
         self.calls.begin(call)
-        return call, [Say(producer.control, ("claimed", token)), *self._grant(producer)]
+        claimed = ("claimed", token, self._tag_caller(prefixes))
+        return call, [Say(producer.control, claimed), *self._grant(producer)]
 
     # -- ends -------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@
     producer -> farm      prove <producer's key> <instance> <signature>
     farm     -> producer  granted <idle lines> <lines>, token <token>, ...; or refused <why> <wait>
     producer -> farm      PARK <token> PRIVOX/1 CR LF CR LF        on a connection of its own
-    farm     -> producer  parked <token>, claimed <token>, token <token>, full, ...
+    farm     -> producer  parked <token>, claimed <token> <caller>, token <token>, full, ...
     both                  ping
 
 Everything is ASCII, one message a line. The first two signatures prove both keys: the farm signs
@@ -20,10 +20,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity, public_of, verify
+from privox_dht.quotas import Prefixes
 from privox_dht.relay.terms import FarmTerms
 
 VERSION = "PRIVOX/1"
@@ -36,6 +38,7 @@ PRODUCER_DOMAIN = b"privox_dht relay producer 1\0"  # likewise for a producer
 _KEY, _SIGNATURE = "[0-9a-f]{64}", "[0-9a-f]{128}"
 _NONCE, _INSTANCE, _TOKEN = "[0-9a-f]{64}", "[0-9a-f]{16}", "[0-9a-f]{32}"
 _NUMBER, _WHY = "[0-9]{1,6}", "[a-z-]{1,16}"
+_CALLER = r"(?:-|[0-9a-f]{12}(?:\.[0-9a-f]{12}){0,2})"  # tags of networks, the narrowest first
 
 WORDS = {
     "challenge": (_NONCE, _KEY, _SIGNATURE),
@@ -44,7 +47,7 @@ WORDS = {
     "refused": (_WHY, _NUMBER),  # why, seconds to stay away
     "token": (_TOKEN,),  # park one line with this
     "parked": (_TOKEN,),  # the line is parked
-    "claimed": (_TOKEN,),  # a call has the line
+    "claimed": (_TOKEN, _CALLER),  # a call has the line, from these networks
     "gone": (_TOKEN,),  # the line died, or the token cannot be used: give another
     "full": (),  # no more lines until a call ends
     "draining": (_NUMBER,),  # the farm stops; calls may run for so many seconds
@@ -259,3 +262,13 @@ def check_proof(
     if not verify(key, signature, signed):
         raise BadMessage("proof")
     return key, instance
+
+
+# -- who calls ----------------------------------------------------------------------------------
+
+
+def tag_caller(secret: bytes, prefixes: Prefixes) -> str:
+    """The networks of a caller, so that the producer can tell households apart and nothing more:
+    hashes that only this farm can make, and only until it stops."""
+    tags = (blake2b(prefix.encode(), digest_size=6, key=secret).hexdigest() for prefix in prefixes)
+    return ".".join(tags) or "-"

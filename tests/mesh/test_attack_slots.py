@@ -8,9 +8,10 @@ What was measured is printed; docs/weaknesses.md has the figures.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +22,10 @@ from nodes.codecs import Codecs
 from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
 from privox_dht.api.server import SpeechServer
+from privox_dht.identity import Identity
 from privox_dht.quotas import Prefixes
+from privox_dht.relay.farm import Farm
+from privox_dht.relay.parking import Parking
 
 ATTACKER, HONEST = "127.0.0.66", "127.0.0.7"
 PATH = "/v1/audio/transcriptions"
@@ -118,13 +122,17 @@ async def test_one_household_cannot_keep_the_slots_from_others(
     attack: Attack, connections: int, slots: int
 ) -> None:
     async with producer(slots) as server:
-        quiet = await timed_jobs(server.port, 5)
+
+        async def job(host: str) -> int:
+            return await one_job(server.port, host)
+
+        quiet = await timed_jobs(5, job)
         storm = [
             asyncio.create_task(again_and_again(attack, server.port)) for _ in range(connections)
         ]
         try:
             await asyncio.sleep(0.5)  # the attack is under way
-            during = await timed_jobs(server.port, ROUNDS)
+            during = await timed_jobs(ROUNDS, job)
         finally:
             for task in storm:
                 task.cancel()
@@ -139,16 +147,73 @@ async def test_one_household_cannot_keep_the_slots_from_others(
     assert len(in_time) >= 0.9 * ROUNDS
 
 
-async def timed_jobs(port: int, count: int) -> list[float]:
+async def timed_jobs(count: int, job: Callable[[str], Awaitable[int]]) -> list[float]:
     """Seconds of each of `count` jobs that were done, as a client does them: again when busy."""
     took: list[float] = []
     ends = time.monotonic() + WITHIN
     for _ in range(count):
         began = time.monotonic()
         while time.monotonic() < ends:
-            status = await one_job(port, HONEST)
+            status = await job(HONEST)
             if status == 200:
                 took.append(time.monotonic() - began)
                 break
             await asyncio.sleep(1.0)  # what the 503 asks for
     return took
+
+
+async def test_one_household_cannot_keep_a_producer_behind_a_farm_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All who come through a farm have the farm's address at the producer: the farm tells it apart
+    who calls, and not from where."""
+    monkeypatch.setattr("privox_dht.relay.exchange.quota_prefixes", homes)
+    me, farm_key = Identity.generate(), Identity.generate()
+    farm = Farm(farm_key, port=0, host="127.0.0.1", private=False)
+    async with farm, producer(1) as server, Parking(
+        me, ("127.0.0.1", farm.port), farm_key.public, server_context=me.server_context(),
+        connection=server.connection, on_change=lambda _: None,
+    ) as parking:  # fmt: skip
+        await parking.parked(5)
+
+        async def job(host: str) -> int:
+            return await relayed_job(farm.port, me.peer_id, host)
+
+        async def attack(port: int) -> None:
+            if await job(ATTACKER) != 200:
+                await asyncio.sleep(0.02)  # the pace of the attack
+
+        quiet = await timed_jobs(3, job)
+        storm = [asyncio.create_task(again_and_again(attack, 0)) for _ in range(16)]
+        try:
+            await asyncio.sleep(0.5)  # the attack is under way
+            during = await timed_jobs(ROUNDS, job)
+        finally:
+            for task in storm:
+                task.cancel()
+            await asyncio.gather(*storm, return_exceptions=True)
+    usual, slowest = statistics.median(quiet), max(during, default=0.0)
+    print(
+        f"by a farm: {len(during)} of {ROUNDS} jobs, {usual:.2f} s quiet, {slowest:.2f} s at most"
+    )
+    in_time = [seconds for seconds in during if seconds <= 2 * usual + 2]
+    assert len(in_time) >= 0.9 * ROUNDS
+
+
+async def relayed_job(port: int, peer_id: str, host: str) -> int:
+    """The status that one request through a farm gets; 0 when the farm has no line."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
+    try:
+        writer.write(f"CONNECT {peer_id}.privox:443 HTTP/1.1\r\n\r\n".encode())
+        if not (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200"):
+            return 0
+        await writer.start_tls(context)
+        raw = Raw(reader, writer)
+        await raw.send(head(PATH, len(BODY), Connection="close") + BODY)
+        return (await raw.answer(10)).status
+    except (OSError, asyncio.IncompleteReadError):
+        return 0
+    finally:
+        writer.transport.abort()

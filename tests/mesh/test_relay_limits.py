@@ -139,7 +139,7 @@ async def test_a_line_that_is_claimed_and_stays_silent_is_given_up_by_the_produc
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"PARK"):
             token = head.split()[1].decode()
-            control[0].write(wire.say(("parked", token)) + wire.say(("claimed", token)))
+            control[0].write(wire.say(("parked", token)) + wire.say(("claimed", token, "-")))
             dropped.put_nowait(await reader.read())
         else:
             control.append(writer)

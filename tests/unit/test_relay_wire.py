@@ -40,7 +40,11 @@ PINNED = [
     (wire.say(("refused", "flapping", "60")), b"refused flapping 60\n"),
     (wire.say(("token", TOKEN)), b"token 05050505050505050505050505050505\n"),
     (wire.say(("parked", TOKEN)), b"parked 05050505050505050505050505050505\n"),
-    (wire.say(("claimed", TOKEN)), b"claimed 05050505050505050505050505050505\n"),
+    (wire.say(("claimed", TOKEN, "-")), b"claimed 05050505050505050505050505050505 -\n"),
+    (
+        wire.say(("claimed", TOKEN, "0123456789ab.0123456789ab")),
+        b"claimed 05050505050505050505050505050505 0123456789ab.0123456789ab\n",
+    ),
     (wire.say(("gone", TOKEN)), b"gone 05050505050505050505050505050505\n"),
     (wire.say(("full",)), b"full\n"),
     (wire.say(("draining", "30")), b"draining 30\n"),
