@@ -85,6 +85,25 @@ async def test_the_lines_in_the_readme_work(first, tmp_path, capsys):
     assert re.fullmatch(r"[a-z' ]+\n", capsys.readouterr().out)
 
 
+async def test_no_job_is_done_by_an_engine_that_cannot_or_is_only_for_trying_out(first, tmp_path):
+    """One in three recordings once came back as "1.00 seconds of sound", and a translation as what
+    had been heard in the other language."""
+    both = ("stt/cpu/pocketsphinx", "stt/cpu/echo")
+    async with (
+        running(tmp_path / "a", *both, neighbour=first.dht.port),
+        running(tmp_path / "b", "stt/cpu/echo", neighbour=first.dht.port),
+        Mesh.join(at(first)) as mesh,
+    ):
+        for model in ("", "whisper-1", "gpt-4o-transcribe", "pocketsphinx"):
+            done = await mesh.transcript(SECOND, model=model, language="en-GB")
+            assert done.record.engine == "pocketsphinx"
+        assert (await mesh.transcript(SECOND, model="echo")).record.engine == "echo"
+        with pytest.raises(
+            NoProducer, match="translated into English; without --translate there is"
+        ):
+            await mesh.transcript(SECOND, translate=True)
+
+
 async def test_a_second_job_does_not_wait_for_the_dht(first, tmp_path):
     async with (
         running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port),
