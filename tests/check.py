@@ -58,9 +58,14 @@ def tests(soak: bool) -> bool:
     prepare()
     marks = () if soak else ("-m", "not soak")
     good, totals = True, {"passed": 0, "failed": 0, "skipped": 0}
-    for floor in FLOORS:
-        folder = f"tests/{floor}"
-        passed, output = run(folder, "python", "-m", "pytest", "-q", *marks, folder)
+    steps = [
+        (f"tests/{floor}", "python", "-m", "pytest", "-q", *marks, f"tests/{floor}")
+        for floor in FLOORS
+    ]
+    if soak:
+        steps.append(("tests/image", "/bin/sh", "tests/image.sh"))
+    for name, *command in steps:
+        passed, output = run(name, *command)
         closing = output.strip().splitlines()[-1] if output.strip() else ""
         found = re.findall(r"(\d+) (passed|failed|skipped|error)", closing)
         counts = {word: int(number) for number, word in found}
@@ -78,7 +83,8 @@ def tests(soak: bool) -> bool:
 
 def prepare() -> None:
     """What tests need beside Python; says so where it cannot be had."""
-    for script in ("tests/nat/install.sh", "tests/engines/install_speech.sh"):
+    scripts = ("tests/nat/install.sh", "tests/engines/install_speech.sh", "tests/mesh/install.sh")
+    for script in scripts:
         subprocess.run(["sh", str(ROOT / script)], check=False)
 
 
