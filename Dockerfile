@@ -35,7 +35,8 @@ RUN /opt/privox/bin/python -m pip install --no-cache-dir --disable-pip-version-c
 FROM ${BASE}
 LABEL org.opencontainers.image.title="privox_dht" \
       org.opencontainers.image.description="Lend and borrow speech over a mesh with no central server"
-RUN useradd --system --uid 5678 --user-group --home-dir /var/lib/privox privox \
+RUN useradd --uid 5678 --user-group --no-create-home --home-dir /var/lib/privox \
+        --shell /usr/sbin/nologin privox \
     && install --directory --owner=privox --group=privox --mode=0700 /var/lib/privox
 COPY LICENSE NOTICE /usr/share/doc/privox-dht/
 COPY --from=needs /opt/privox /opt/privox

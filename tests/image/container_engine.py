@@ -65,8 +65,9 @@ def build(arguments: Sequence[str]) -> int:
     base = os.environ.get("PRIVOX_IMAGE_BASE")
     trusted = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     return subprocess.call(
-        ["buildah", "--log-level", "error", *storage(), "bud", "--quiet", "--isolation", "chroot", "--format", "docker",
-         "--layers", "--network", "host", *(["--build-arg", f"BASE={base}"] if base else []),
+        ["buildah", "--log-level", "error", *storage(), "bud", "--quiet", "--isolation", "chroot",
+         "--format", "docker", "--layers", "--network", "host",
+         *(["--build-arg", f"BASE={base}"] if base else []),
          *(["--volume", f"{trusted}:{CERTIFICATES}:ro"] if trusted else []), *arguments]
     )  # fmt: skip
 
