@@ -100,7 +100,7 @@ common_options = chain(
         help="Seconds to wait for a neighbour to answer.",
     ),
     click.option(
-        "--state-dir", type=click.Path(file_okay=False, path_type=Path),
+        "--state-dir", type=click.Path(file_okay=False, readable=False, path_type=Path),
         help="Where the nodes met are remembered for the next time.",
     ),
     click.option(

@@ -15,7 +15,7 @@ from privox_dht.settings import LEVELS, chain, comma_list, config_option, neighb
 
 state_option = click.option(
     "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     help="Where the node's key and the nodes it knows are kept.",
 )
 

@@ -40,28 +40,28 @@ else
     # Only what this run made: a container's mounts are gone with its namespace.
     trap 'rm -rf --one-file-system "$folder"' EXIT
 fi
-export PRIVOX_IMAGE_FOLDER="$folder"
+export TEST_IMAGE_FOLDER="$folder"
 docker="$python tests/image/container_engine.py"
 
 base=$(sed -n 's/^ARG BASE=//p' Dockerfile)
 release=${base##*-} # the Debian release in the base's name
 if timeout 120 $docker pull "docker.io/library/$base" >/dev/null 2>&1; then
-    export PRIVOX_IMAGE_BASE="docker.io/library/$base"
+    export TEST_IMAGE_BASE="docker.io/library/$base"
 else
-    export PRIVOX_IMAGE_BASE="localhost/privox-base-$release"
-    if ! $docker image exists "$PRIVOX_IMAGE_BASE"; then
+    export TEST_IMAGE_BASE="localhost/privox-base-$release"
+    if ! $docker image exists "$TEST_IMAGE_BASE"; then
         say "no registry is at hand: a base of Debian $release by debootstrap"
         rm -rf "$folder/base"
         debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv \
             "$release" "$folder/base" >"$folder/debootstrap.log" 2>&1 ||
             { tail -3 "$folder/debootstrap.log"; cannot "debootstrap failed"; }
         rm -rf "$folder/base/var/cache/apt/archives" "$folder/base/var/lib/apt/lists"
-        $docker import-folder "$folder/base" "$PRIVOX_IMAGE_BASE"
+        $docker import-folder "$folder/base" "$TEST_IMAGE_BASE"
         rm -rf "$folder/base"
     fi
 fi
 
-say "building over $PRIVOX_IMAGE_BASE"
+say "building over $TEST_IMAGE_BASE"
 $docker build --tag privox-dht .
 status=0
 # Of its own: mounts (crun wants one kind of cgroups, and some systems mount two) and network.

@@ -1,11 +1,11 @@
 """Enough of `docker` for the project's pages, by Buildah and Podman.
 
-    build    buildah, in a chroot; what BASE is may be said by PRIVOX_IMAGE_BASE
+    build    buildah, in a chroot; what BASE is may be said by TEST_IMAGE_BASE
     run ...  podman, with the limits that it cannot take from a system without systemd
     compose  what a compose file says: `up`, `exec`, `logs`, `down`; an unknown key is an error
 
 Podman has no systemd here that would run health checks: they are run where they are waited for.
-Everything is kept in PRIVOX_IMAGE_FOLDER.
+Everything is kept in TEST_IMAGE_FOLDER.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-FOLDER = Path(os.environ.get("PRIVOX_IMAGE_FOLDER", ""))  # said by tests/image.sh
+FOLDER = Path(os.environ.get("TEST_IMAGE_FOLDER", ""))  # said by tests/image.sh
 LIMITS = {"nofile": 4096, "nproc": 4096}  # a container's, where nothing else is said
 HEALTHY_WITHIN = 120.0  # seconds for a service that others wait for
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -62,7 +62,7 @@ def podman(*arguments: str) -> list[str]:
 
 def build(arguments: Sequence[str]) -> int:
     """`docker build`: the machine's own certificates are shown to pip, as its index may want."""
-    base = os.environ.get("PRIVOX_IMAGE_BASE")
+    base = os.environ.get("TEST_IMAGE_BASE")
     trusted = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     return subprocess.call(
         ["buildah", "--log-level", "error", *storage(), "bud", "--quiet", "--isolation", "chroot",

@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.skipif("PRIVOX_IMAGE_FOLDER" not in os.environ, reason="tests/image.sh runs these"),
+    pytest.mark.skipif("TEST_IMAGE_FOLDER" not in os.environ, reason="tests/image.sh runs these"),
 ]
 PAGE = (ROOT / "docs/install.md").read_text()
 NAME = "privox-under-test"
