@@ -1,6 +1,6 @@
 # One image for every role; the command says which:
 #
-#   docker run -p 5678:5678/udp -p 5678:5678 IMAGE privox-node                          a first node
+#   docker run -p 5678:5678/udp -p 5678:5678 -p 1776:1776 IMAGE privox-node             a first node
 #   docker run IMAGE privox-node --neighbours HOST:5678 --services stt/cpu,tts/cpu      a producer
 #   docker run -p 1776:1776 -p 5678:5678/udp IMAGE privox-node --neighbours HOST:5678 --farm   a farm
 #   docker run IMAGE privox-client --neighbours HOST:5678 list                          a client

@@ -96,10 +96,9 @@ async def check(folder: Path, published: bool) -> str:
     except PrivoxError as exc:
         raise Unhealthy(f"node {node.peer[:8]} does not answer: {exc}") from exc
     held: list[str] = sorted(status.get("published", {}))
-    lent: list[str] = sorted(status.get("lends", []))
-    if published and held != lent:
-        missing = ", ".join(set(lent) - set(held))
-        raise Unhealthy(f"node {node.peer[:8]} answers, but nobody can find its {missing} yet")
+    if published and (missing := set(status.get("lends", [])) - set(held)):
+        named = ", ".join(sorted(missing))
+        raise Unhealthy(f"node {node.peer[:8]} answers, but nobody can find its {named} yet")
     found = f"; others find its {', '.join(held)}" if held else ""
     return f"node {node.peer[:8]} answers on UDP {node.port} and TCP {node.job_port}{found}"
 

@@ -214,7 +214,7 @@ class Node:
 
     def _lends(self) -> set[str]:
         """The kinds of record that others are to find."""
-        farm = {FARM} if self.farm else set()
+        farm = {FARM} if self.config.farm else set()  # not one that it is by the way
         return farm | {ability.service for ability in self.producer.abilities()}
 
     async def _publish(self, record: Record) -> int:

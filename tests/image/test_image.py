@@ -205,8 +205,8 @@ def test_the_compose_mesh_speaks_and_hears(sh: Sh) -> None:
 def first_node(tmp_path: Path) -> Iterator[None]:
     """A mesh to join, outside the containers."""
     node = subprocess.Popen(
-        [sys.executable, "-m", "nodes.cli", "--port", "7777", "--state-dir",
-         str(tmp_path / "first")], cwd=ROOT, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "nodes.cli", "--host", HERE, "--port", "7777",
+         "--state-dir", str(tmp_path / "first")], cwd=ROOT, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     yield
     node.terminate()
@@ -237,7 +237,7 @@ def test_the_compose_files_that_the_page_gives_lend_and_relay(
             time.sleep(0.2)
         listed = client("list", "--json")
         kinds = {record["service"] for record in json.loads(listed.stdout)["records"]}
-        assert kinds == ({"stt", "tts"} if file == "lend" else {"farm"})
+        assert kinds >= ({"stt", "tts"} if file == "lend" else {"farm"})
         if file == "lend":
             wav = str(tmp_path / "s.wav")
             spoken = client("--service", "tts", "--text", SPOKEN, "--output", wav)
@@ -261,4 +261,4 @@ def test_the_command_without_compose_lends_too(sh: Sh, first_node: None) -> None
     while (well := sh(f"docker exec {NAME} privox-node health --published")).returncode:
         assert time.monotonic() < deadline, well.stdout + well.stderr
         time.sleep(0.2)
-    assert "others find its stt, tts" in well.stdout
+    assert re.search("others find its (farm, )?stt, tts", well.stdout)

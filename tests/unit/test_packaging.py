@@ -281,10 +281,8 @@ def test_every_service_runs_within_walls(compose: dict[str, Any]) -> None:
 def test_what_is_left_running_comes_back_and_can_be_called(compose: dict[str, Any]) -> None:
     (service,) = compose["services"].values()
     assert service["restart"] == "unless-stopped"
-    wanted = {f"{limits.DHT_PORT}/udp", f"{limits.DHT_PORT}/tcp"}
-    if "--farm" in service["command"]:
-        wanted |= {f"{limits.RELAY_PORT}/tcp"}
-        assert int(service["stop_grace_period"].rstrip("s")) > limits.FARM_DRAIN
+    wanted = {f"{limits.DHT_PORT}/udp", f"{limits.DHT_PORT}/tcp", f"{limits.RELAY_PORT}/tcp"}
+    assert int(service["stop_grace_period"].rstrip("s")) > limits.FARM_DRAIN
     assert {port.partition(":")[2] for port in service["ports"]} == wanted
     assert all(port.split(":")[0] == port.split(":")[1].split("/")[0] for port in service["ports"])
     (volume,) = every("VOLUME")
