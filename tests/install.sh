@@ -1,5 +1,5 @@
-# Read by the scripts that install what a floor of tests needs: `wanted PROGRAM PACKAGE` for each,
-# then `install_wanted NAME`. Never fails a test run: where it cannot install, it says why in one
+# Read by the scripts that install what a floor of tests needs: `wanted PROGRAM PACKAGE` or
+# `wanted_path PATH PACKAGE` for each, then `install_wanted NAME`. Never fails a test run: where it cannot install, it says why in one
 # line, and the tests skip themselves with their own reason.
 # shellcheck shell=sh
 
@@ -10,6 +10,10 @@ wanted() {
         [ ! -x "$place/$1" ] || return 0
     done
     need="$need $2"
+}
+
+wanted_path() {
+    [ -e "$1" ] || need="$need $2"
 }
 
 install_wanted() {
