@@ -10,10 +10,11 @@ PY := $(VENV)/bin/python
 DEMO := $(VENV)/.demo-ready
 DEV := $(VENV)/.dev-ready
 
-.PHONY: help demo run test soak lint bench clean
+.PHONY: help demo run test test-pythons soak lint bench clean
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo 'make run     the same mesh, left running until Ctrl-C'
+	@echo 'make test-pythons   the unit and engine tests on every supported Python found here'
 	@echo 'make soak    the full counts (three hours)'
 	@echo 'make lint    format, lint, types, import floors'
 	@echo 'make bench   what is measured, against what'
@@ -44,6 +45,9 @@ lint: $(DEV)
 test: $(DEV)
 	@$(PY) tests/check.py test
 
+test-pythons: $(DEV)
+	@$(PY) tests/pythons.py
+
 soak: $(DEV)
 	@$(PY) tests/check.py soak
 
@@ -51,4 +55,4 @@ bench: $(DEV)
 	@$(PY) -m bench
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-pythons

@@ -66,19 +66,32 @@ def tests(soak: bool) -> bool:
         steps.append(("tests/image", "/bin/sh", "tests/image.sh"))
     for name, *command in steps:
         passed, output = run(name, *command)
-        closing = output.strip().splitlines()[-1] if output.strip() else ""
-        found = re.findall(r"(\d+) (passed|failed|skipped|error)", closing)
-        counts = {word: int(number) for number, word in found}
+        counts = counted(output, passed)
         for word in totals:
-            totals[word] += counts.get(word, 0)
-        totals["failed"] += counts.get("error", 0) or (0 if passed or counts.get("failed") else 1)
+            totals[word] += counts[word]
         good &= passed
-        if os.environ.get("CI") and counts.get("skipped"):
+        if os.environ.get("CI") and counts["skipped"]:
             good &= may_skip(output)
         if not good and not soak:
             break
-    print("{passed} passed, {failed} failed, {skipped} skipped".format(**totals), flush=True)
+    print(total_line(totals), flush=True)
     return good
+
+
+def counted(output: str, good: bool) -> dict[str, int]:
+    """What pytest's last line says: passed, failed (errors too), skipped. A run that ended badly
+    without saying how counts as one that failed."""
+    closing = output.strip().splitlines()[-1] if output.strip() else ""
+    found = {
+        word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|error)", closing)
+    }
+    failed = found.get("failed", 0) + found.get("error", 0)
+    failed = failed or (0 if good else 1)
+    return {"passed": found.get("passed", 0), "failed": failed, "skipped": found.get("skipped", 0)}
+
+
+def total_line(totals: dict[str, int]) -> str:
+    return "{passed} passed, {failed} failed, {skipped} skipped".format(**totals)
 
 
 def prepare() -> None:

@@ -1,0 +1,89 @@
+"""Before a service is lent: a second of sound, by the very path that jobs take.
+
+    stt    written as WAV and as MP3 (where it can be), each must come out of `Producer.transcribe` again
+    tts    written as the format that is sent where none is asked for
+
+An installation whose codecs are missing or broken would otherwise announce itself, and fail every
+job.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from nodes.producer import Producer
+from privox_dht import errors, speech
+from privox_dht.api.sound import ALWAYS, SoundFile, file_format
+
+RATE = 24_000  # Hz of the sound that is written
+SECONDS = 1.0
+CLOSE = 0.1  # seconds by which what is decoded may differ: codecs pad
+MISSING = "pip install 'privox-dht[audio]'"
+BROKEN = "pip install --force-reinstall 'privox-dht[audio]'"
+
+
+class _Ear:
+    """An engine that only takes in what it is given."""
+
+    rate = 16_000
+    ability = speech.Ability(speech.STT, "cpu", "sound-check")
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def transcribe(
+        self, pcm: Any, request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
+        return
+        yield
+
+
+async def check(service: str) -> None:
+    """Whether sound can be read (stt) or written (tts) here.
+
+    Raises:
+        EngineUnavailable: it cannot; says in which format, why, and what mends it.
+    """
+    if service == speech.TTS:
+        await _written(await file_format(""))
+        return
+    for format in dict.fromkeys((ALWAYS, await file_format(""))):
+        await _read(format, await _written(format))
+
+
+async def _written(format: str) -> bytes:
+    try:
+        return b"".join([piece async for piece in SoundFile(format, _tone(), 2 * SECONDS).pieces()])
+    except Exception as exc:
+        raise _unavailable(f"a second of sound cannot be written as {format}", exc) from exc
+
+
+async def _read(format: str, file: bytes) -> None:
+    producer = Producer([_Ear()], slots=1)
+    try:
+        asked = speech.TranscriptionRequest()
+        heard = [event async for event in producer.transcribe(io.BytesIO(file), asked)]
+    except Exception as exc:
+        raise _unavailable(f"a second of sound in {format} cannot be read", exc) from exc
+    seconds = sum(event.seconds for event in heard if isinstance(event, speech.Listening))
+    if abs(seconds - SECONDS) > CLOSE:
+        raise errors.EngineUnavailable(
+            f"a second of sound in {format} is read as {seconds:.2f} s", BROKEN
+        )
+
+
+async def _tone() -> AsyncGenerator[speech.Sound]:
+    """A rectangle of 240 Hz, not loud."""
+    half = RATE // 240 // 2
+    wave = b"\x00\x08" * half + b"\x00\xf8" * half
+    yield speech.Sound(RATE, wave * int(SECONDS * RATE / (2 * half)))
+
+
+def _unavailable(what: str, exc: Exception) -> errors.EngineUnavailable:
+    if isinstance(exc, errors.Refused):
+        missing = exc.status == 501
+        return errors.EngineUnavailable(f"{what}: {exc.message}", MISSING if missing else BROKEN)
+    return errors.EngineUnavailable(f"{what} ({type(exc).__name__}: {exc})", BROKEN)
