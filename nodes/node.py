@@ -13,9 +13,11 @@ import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
+from nodes import sound_check
 from nodes.announcer import Announcer
 from nodes.clashes import clashes, in_words
 from nodes.codecs import Codecs
@@ -77,10 +79,12 @@ class Node:
         self._stack.enter_context(owned(config.state_dir))
         self.identity = Identity.load(config.state_dir)
         self.dht = await self._listening_dht()
-        engines = await enter(started_engines(config.services, config.cache))
         self.codecs = await enter(Codecs(config.slots))
-        if engines:
+        if config.services:
             await self._close_the_walls()
+        engines = await enter(
+            started_engines(config.services, config.cache, partial(sound_check.check, self.codecs))
+        )
         self.producer = Producer(
             *(engines, config.slots, self.codecs),
             on_change=self._job_changed,
@@ -112,7 +116,7 @@ class Node:
 
     async def _close_the_walls(self) -> None:
         """Have a process ready for strangers' files, and say what keeps it in."""
-        await self.codecs.start()
+        await sound_check.start(self.codecs)
         walls = ", ".join(self.codecs.walls)
         log.info(
             "what strangers send is worked on behind: %s", walls, extra=told("walls", walls=walls)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,10 +28,12 @@ log = logging.getLogger("privox.node")
 async def started_engines(
     specs: Sequence[ServiceSpec],
     cache: Path | None,
+    check_sound: Callable[[str], Awaitable[None]],
     trouble: Callable[[str], None] = log.error,
 ) -> AsyncIterator[list[Engine]]:
     """The engines of `specs` that could be started, closed on leaving; `trouble` is told why
-    others could not.
+    others could not. `check_sound` raises `EngineUnavailable` for a service whose sound cannot be
+    read or written here; see `nodes.sound_check`.
 
     Raises:
         EngineUnavailable: something was to be served, and nothing can be.
@@ -40,7 +42,7 @@ async def started_engines(
     choices = [(spec, _choice(spec, cache, trouble)) for spec in specs]
     engines: list[Engine] = []
     try:
-        await _all_started(choices, engines, trouble)
+        await _all_started(choices, engines, check_sound, trouble)
         if specs and not engines:
             wanted = ", ".join(map(str, specs))
             raise EngineUnavailable(f"nothing of what was asked ({wanted}) can be served here")
@@ -92,10 +94,13 @@ def _choice(spec: ServiceSpec, cache: Path | None, trouble: Callable[[str], None
 async def _all_started(
     choices: Sequence[tuple[ServiceSpec, Sequence[Engine]]],
     engines: list[Engine],
+    check_sound: Callable[[str], Awaitable[None]],
     trouble: Callable[[str], None],
 ) -> None:
     """Start one of each choice, all at the same time; `engines` has those that are up, in order."""
-    tasks = [asyncio.create_task(_first_started(*choice, trouble)) for choice in choices]
+    tasks = [
+        asyncio.create_task(_first_started(*choice, check_sound, trouble)) for choice in choices
+    ]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -106,11 +111,15 @@ async def _all_started(
 
 
 async def _first_started(
-    spec: ServiceSpec, choice: Sequence[Engine], trouble: Callable[[str], None]
+    spec: ServiceSpec,
+    choice: Sequence[Engine],
+    check_sound: Callable[[str], Awaitable[None]],
+    trouble: Callable[[str], None],
 ) -> Engine | None:
     for left, engine in zip(range(len(choice) - 1, -1, -1), choice, strict=True):
         name = engine.ability.engine
         try:
+            await check_sound(engine.ability.service)
             await engine.start()
         except Exception as exc:
             await _closed(engine)

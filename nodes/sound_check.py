@@ -1,7 +1,7 @@
 """Before a service is lent: a second of sound, by the very path that jobs take.
 
-    stt    written as WAV and as MP3 (where it can be), each must come out of `Producer.transcribe` again
-    tts    written as the format that is sent where none is asked for
+    tts    written in the format that is sent where none is asked for
+    stt    the same, and as WAV, and each must come out of `Producer.transcribe` again
 
 An installation whose codecs are missing or broken would otherwise announce itself, and fail every
 job.
@@ -13,6 +13,7 @@ import io
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from nodes.codecs import Codecs
 from nodes.producer import Producer
 from privox_dht import errors, speech
 from privox_dht.api.sound import ALWAYS, SoundFile, file_format
@@ -41,28 +42,44 @@ class _Ear:
         yield
 
 
-async def check(service: str) -> None:
+async def start(codecs: Codecs) -> None:
+    """Have a process for codecs ready.
+
+    Raises:
+        EngineUnavailable: none can be started; says why, and what mends it.
+    """
+    try:
+        await codecs.start()
+    except errors.Failed as exc:
+        raise _unavailable("no sound can be read or written here", exc) from exc
+
+
+async def check(codecs: Codecs, service: str) -> None:
     """Whether sound can be read (stt) or written (tts) here.
 
     Raises:
         EngineUnavailable: it cannot; says in which format, why, and what mends it.
     """
     if service == speech.TTS:
-        await _written(await file_format(""))
-        return
-    for format in dict.fromkeys((ALWAYS, await file_format(""))):
-        await _read(format, await _written(format))
+        await _written(codecs, "")
+    elif service == speech.STT:
+        for asked in (ALWAYS, ""):
+            await _read(codecs, *await _written(codecs, asked))
 
 
-async def _written(format: str) -> bytes:
+async def _written(codecs: Codecs, asked: str) -> tuple[str, bytes]:
+    """A second of sound in the format that is sent where `asked` is asked for."""
+    format = asked or "any format"
     try:
-        return b"".join([piece async for piece in SoundFile(format, _tone(), 2 * SECONDS).pieces()])
+        format = await file_format(asked, codecs)
+        pieces = SoundFile(format, _tone(), 2 * SECONDS, codecs).pieces()
+        return format, b"".join([piece async for piece in pieces])
     except Exception as exc:
-        raise _unavailable(f"a second of sound cannot be written as {format}", exc) from exc
+        raise _unavailable(f"a second of sound cannot be written in {format}", exc) from exc
 
 
-async def _read(format: str, file: bytes) -> None:
-    producer = Producer([_Ear()], slots=1)
+async def _read(codecs: Codecs, format: str, file: bytes) -> None:
+    producer = Producer([_Ear()], 1, codecs)
     try:
         asked = speech.TranscriptionRequest()
         heard = [event async for event in producer.transcribe(io.BytesIO(file), asked)]

@@ -11,9 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
+from nodes import sound_check
 from nodes.clashes import clashes, in_words, why_not_bound
+from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.folder import is_in_use
 from nodes.serving import started_engines
@@ -38,12 +41,16 @@ async def engines(config: NodeConfig) -> Verdict:
     """What it is to lend."""
     troubles: list[str] = []
     try:
-        async with started_engines(config.services, config.cache, troubles.append) as started:
-            some = ", ".join(
-                f"{a.service}/{a.backend}/{a.engine}" for a in (e.ability for e in started)
-            )
-    except EngineUnavailable:
-        return Verdict("engines", NO, "; ".join(troubles))
+        async with Codecs(1) as codecs:
+            await sound_check.start(codecs)
+            check = partial(sound_check.check, codecs)
+            lent = started_engines(config.services, config.cache, check, troubles.append)
+            async with lent as started:
+                some = ", ".join(
+                    f"{a.service}/{a.backend}/{a.engine}" for a in (e.ability for e in started)
+                )
+    except EngineUnavailable as exc:
+        return Verdict("engines", NO, "; ".join(troubles) or str(exc))
     if troubles:
         return Verdict("engines", PARTLY, f"{some}; but {'; '.join(troubles)}")
     return Verdict("engines", YES, some)

@@ -34,6 +34,10 @@ class Engine:
         self.closed += 1
 
 
+async def fine(service):
+    """A machine that reads and writes every sound."""
+
+
 @pytest.fixture
 def offered(monkeypatch):
     """Engines by spec, instead of those that are installed."""
@@ -56,7 +60,7 @@ async def test_where_the_best_cannot_be_started_the_next_best_is(offered, caplog
     next_best = Engine("pocketsphinx")
     offered[""] = [best, next_best, Engine("never")]
     caplog.set_level(logging.INFO)
-    async with started_engines(specs(""), None) as up:
+    async with started_engines(specs(""), None, fine) as up:
         assert up == [next_best]
     assert (best.closed, next_best.closed) == (1, 1)
     assert "by faster-whisper: no model; to mend it: name a folder; trying the next" in caplog.text
@@ -66,7 +70,7 @@ async def test_where_the_best_cannot_be_started_the_next_best_is(offered, caplog
 async def test_an_engine_that_breaks_in_any_way_is_only_that_engine(offered, caplog):
     offered["odd"] = [Engine("odd", ValueError("somebody else's engine"))]
     offered["good"] = [Engine("good")]
-    async with started_engines(specs("odd", "good"), None) as up:
+    async with started_engines(specs("odd", "good"), None, fine) as up:
         assert [engine.ability.engine for engine in up] == ["good"]
     assert "by odd: it broke (ValueError: somebody else's engine)" in caplog.text
 
@@ -74,7 +78,7 @@ async def test_an_engine_that_breaks_in_any_way_is_only_that_engine(offered, cap
 async def test_with_nothing_to_serve_of_what_was_asked_the_node_does_not_start(offered):
     offered["x"] = [Engine("x", EngineUnavailable("gone"))]
     with pytest.raises(EngineUnavailable, match="nothing of what was asked"):
-        async with started_engines(specs("x"), None):
+        async with started_engines(specs("x"), None, fine):
             pass
 
 
@@ -83,7 +87,7 @@ async def test_a_node_that_is_stopped_while_it_loads_leaves_no_engine(offered):
     offered["quick"], offered["slow"] = [quick], [slow]
 
     async def enter():
-        async with started_engines(specs("quick", "slow"), None):
+        async with started_engines(specs("quick", "slow"), None, fine):
             pass
 
     task = asyncio.create_task(enter())
@@ -102,7 +106,7 @@ async def test_an_engine_that_cannot_be_closed_keeps_no_other_from_it(offered, c
 
     bad.close = broken
     offered["bad"], offered["good"] = [bad], [good]
-    async with started_engines(specs("bad", "good"), None):
+    async with started_engines(specs("bad", "good"), None, fine):
         pass
     assert good.closed == 1
     assert "could not be closed" in caplog.text
@@ -118,7 +122,7 @@ async def test_the_echo_engine_is_never_chosen_unless_it_is_named():
 
 async def test_an_engine_that_there_is_not_is_a_mistake_in_the_flags():
     with pytest.raises(ConfigError, match="no engine 'nobody'"):
-        async with started_engines(specs("nobody"), None):
+        async with started_engines(specs("nobody"), None, fine):
             pass
 
 
@@ -152,3 +156,20 @@ def test_a_record_says_who_translates_and_who_wants_to_be_named() -> None:
     )  # fmt: skip
     assert (translates.translates, translates.only_named) == (True, False)
     assert (echo.translates, echo.only_named) == (False, True)
+
+
+async def test_what_cannot_be_decoded_is_not_served(offered):
+    async def deaf(service):
+        if service == speech.STT:
+            raise EngineUnavailable("a second of sound in mp3 cannot be read", "pip install av")
+
+    offered["good"] = [engine := Engine("good")]
+    troubles = []
+    with pytest.raises(EngineUnavailable, match="nothing of what was asked"):
+        async with started_engines(specs("good"), None, deaf, troubles.append):
+            pass
+    assert troubles == [
+        "cannot serve stt/cpu/good by good: a second of sound in mp3 cannot be read;"
+        " to mend it: pip install av"
+    ]
+    assert (engine.up.is_set(), engine.closed) == (False, 1)
