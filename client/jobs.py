@@ -53,6 +53,7 @@ def mesh_of(options: Options) -> Any:
         timeout=options["join_timeout"],
         fallback=options.get("fallback", ""),
         fallback_token=_token(options),
+        hidden=bool(options.get("via_farm")),
     )
 
 

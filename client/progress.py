@@ -58,8 +58,9 @@ class Progress:
         self._draw(f"hearing {clock_face(done)} of {clock_face(total)}")
 
     def _waiting(self, left: float) -> None:
-        """Everybody is busy: said in a pipe too, since it explains why nothing comes."""
-        text = f"everybody is busy, asking again for {left:.0f} s"
+        """Everybody is busy, or the last one was lost: said in a pipe too, since it explains why
+        nothing comes."""
+        text = f"everybody is busy or lost, asking again for {left:.0f} s"
         if self._shown:
             self._draw(text, now=True)
         elif self._last == 0.0:

@@ -1,6 +1,7 @@
 """From a wish to a result: find, pick, dial, offer, and on to the next when one cannot.
 
     find    records from the DHT (cached there)             nobody fits  -> NoProducer
+            to be hidden (via_farm): nobody that was ever sent anything
     pick    an order, by `pick.rank`
     dial    a route of the first: direct, else relayed      no answer    -> knock at the others
     offer   ask before a large upload                       busy         -> next; ask again later
@@ -11,6 +12,9 @@
 One that cannot be reached costs one time-out. From then on nobody is dialled in vain: the next
 sixteen are knocked at together, by all their routes, and whoever answers first is asked. What ends
 a job is written in `job`. The caller learns what was tried.
+
+When the last one is lost that had taken the job, it is waited for: found again, by whatever
+routes it has then, and asked again. A loss while our own network was gone is held against nobody.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from privox_dht.errors import (
     NoProducer,
     Refused,
 )
+from privox_dht.hostport import Address
 from privox_dht.job import BUSY, CANCELLED, DONE, LOST, Attempt, Done, Job, Refusal, quoted
 from privox_dht.manners import Manners
 from privox_dht.pick import ANY, Wish, rank, why_nobody
@@ -60,6 +65,10 @@ class Caller:
         directory: the DHT.
         allow: whether an address may be dialled (in a public mesh only global ones).
         knock: asks an endpoint something short, to find out whether anybody is there.
+        has_route: whether a packet to an address would leave this machine.
+        online: whether our own network is there: somebody else answers now.
+        contacted: whether we ever sent anything to an address: who asks to be hidden is not hidden
+            from it.
         clock: seconds that only go forward.
         now: seconds since the epoch, for what a record says of itself.
         rng: chance.
@@ -71,12 +80,17 @@ class Caller:
         *,
         allow: Callable[[str], bool],
         knock: Callable[[Endpoint], Awaitable[Any]] | None = None,
+        has_route: Callable[[str], bool] = lambda ip: True,
+        online: Callable[[], Awaitable[bool]] | None = None,
+        contacted: Callable[[Address], bool] = lambda address: False,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
         self._directory = directory
-        self._ways = Ways(directory, allow, knock)
+        self._ways = Ways(directory, allow, knock, has_route)
+        self._online = online
+        self._contacted = contacted
         self._clock = clock
         self._rng = rng or random.Random()
         self._now = now
@@ -97,9 +111,10 @@ class Caller:
         Args:
             wish: what is asked for.
             work: does the job at an endpoint; raises only `JobError`.
-            wait: seconds to go on asking while everybody is busy.
+            wait: seconds to go on asking while everybody is busy, or the last one is lost.
             timeout: seconds for the whole job; None: `limits.JOB_DEADLINE`.
-            on_wait: told, each time everybody is busy, how many seconds of waiting are left.
+            on_wait: told, each time everybody is busy or lost, how many seconds of waiting are
+                left.
 
         Raises:
             Refused, NoProducer, AllBusy, AllFailed.
@@ -126,11 +141,15 @@ class Caller:
         want = limits.FIND_WANT
         while True:
             fresh = want > limits.FIND_WANT and not job.refusals
-            found = await search(self._directory, job.wish, want, fresh=fresh)
+            found = await self._search(job, want, fresh)
             found = newest([*found, *self._proven()])
             order = rank(found, job.wish, self.manners, self._clock(), self._rng) or order
             if not order:
                 raise NoProducer(await self._why_nobody(found, job.wish))
+            if job.wish.via_farm:
+                order = await self._hiding(order)
+            if job.is_waiting:
+                await self._welcome_back(job, order)
             look_again = self._clock() + LOOK_AGAIN
             while self._left(job, order) and self._clock() < look_again:
                 done = await self._round(job, order, work)
@@ -140,8 +159,62 @@ class Caller:
                     await self._pause(job, order, wait, on_wait)
             if not self._left(job, order):
                 if want == limits.LIST_WANT:
-                    raise job.end()
+                    await self._until_next_look(job, wait, on_wait)
                 want = limits.LIST_WANT  # there may be more than a look-up usually asks for
+
+    async def _search(self, job: Job, want: int, fresh: bool) -> list[Record]:
+        """Who offers what is wished. While one that was lost is waited for, our network may be gone
+        as well: a look-up must not take all the time."""
+        looking = search(self._directory, job.wish, want, fresh=fresh)
+        if not job.is_waiting:
+            return await looking
+        try:
+            return await asyncio.wait_for(looking, limits.RETURN_SEARCH)
+        except TimeoutError:
+            return []
+
+    async def _until_next_look(self, job: Job, wait: float, on_wait: OnWait | None) -> None:
+        """Nobody is left: wait for those that had the job and were lost, unless that takes too
+        long, or something else was wrong."""
+        now = self._clock()
+        if not job.may_come_back or not self._ways.can_knock:
+            raise job.end()
+        if job.waiting_since is None:
+            job.waiting_since = now
+        left = job.waiting_since + wait - now
+        if left <= 0:
+            raise job.end()
+        if on_wait:
+            on_wait(left)
+        await asyncio.sleep(min(limits.RETURN_POLL, left))
+
+    async def _welcome_back(self, job: Job, order: list[Record]) -> None:
+        """Those that were lost with the job and answer again may be asked again."""
+        lost = [record for record in order if record.peer_id in job.lost]
+        for peer_id in await self._ways.back(lost, job.dials, via_farm=job.wish.via_farm):
+            job.comes_back(peer_id)
+
+    async def _hiding(self, order: list[Record]) -> list[Record]:
+        """Of those that fit, the ones we can hide from: that we never sent anything, and that are
+        parked at a farm which does not stand where they do.
+
+        Raises:
+            NoProducer: there is none; it says why.
+        """
+        strange = [record for record in order if not any(
+            isinstance(route, Direct) and self._contacted((route.host, route.port))
+            for route in record.routes
+        )]  # fmt: skip
+        ways = await asyncio.gather(*(self._ways.relayed(record, apart=True) for record in strange))
+        hidden = [record for record, some in zip(strange, ways, strict=True) if some]
+        if not hidden:
+            met, parked = len(order) - len(strange), len(strange)
+            raise NoProducer(
+                f"nobody can be asked through a farm without seeing this address: {met} of "
+                f"{len(order)} that fit were spoken to already (as neighbours), {parked} are "
+                "parked at no farm apart from them"
+            )
+        return hidden
 
     async def _why_nobody(self, found: list[Record], wish: Wish) -> str:
         """What there is, the other backend included, when nothing that was found fits."""
@@ -232,7 +305,8 @@ class Caller:
         farms_asked, dialled = open_ways is not None, False
         while True:
             if not ways and not farms_asked:
-                ways, farms_asked = await self._ways.relayed(record), True
+                ways = await self._ways.relayed(record, apart=job.wish.via_farm)
+                farms_asked = True
                 if record.peer_id in job.unreached:
                     ways = await self._ways.open(ways, job.dials)
             if not ways:
@@ -245,13 +319,15 @@ class Caller:
             try:
                 return await self._ask_by(job, record, work, way, queue=queue)
             except JobError as exc:
+                if isinstance(exc, Lost) and exc.begun and not await self._is_online():
+                    job.excused.add(record.peer_id)
                 if self._is_over(job, record, exc, way, answered=open_ways is not None):
                     return None
             if record.peer_id in job.unreached:
                 ways = await self._ways.open(ways, job.dials)
         if not dialled:
             farm = "it is parked at no farm that is known" if job.wish.via_farm else ""
-            why = farm or "no route that may be dialled"
+            why = farm or self._ways.none_because(record)
             self._unreached(job, record, "no route", why, 0.0)
         return None
 
@@ -286,6 +362,10 @@ class Caller:
         note(DONE, "")
         return Done(value, record, route, self._clock() - job.started, tuple(job.attempts))
 
+    async def _is_online(self) -> bool:
+        """Whether it was the producer that was lost, and not our own network."""
+        return self._online is None or await self._online()
+
     def _is_over(
         self, job: Job, record: Record, exc: JobError, way: Way, *, answered: bool
     ) -> bool:
@@ -311,7 +391,7 @@ class Caller:
                 return True
             case Lost(begun=True):
                 self.manners.lost(peer_id, now)
-                job.died[peer_id] = job.failed[peer_id] = home
+                job.lose(peer_id, home)
                 job.broken.add(route)
                 return endpoint.proxy is None  # a farm may be what died: other routes first
             case Lost():

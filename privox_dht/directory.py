@@ -27,6 +27,7 @@ from privox_dht import limits, unjoined
 from privox_dht.api.directory import Answer
 from privox_dht.api.directory_client import DirectoryClient
 from privox_dht.dht import DhtNode, Reach
+from privox_dht.dht.addresses import is_loopback
 from privox_dht.dht.sockets import Resolved, resolve
 from privox_dht.errors import Busy, JobError, Lost, NotJoined
 from privox_dht.hostport import Address, join_host
@@ -56,17 +57,21 @@ class Directory(DhtNode):
         udp_wait: float = limits.UDP_WAIT,
         udp_again: float = limits.UDP_AGAIN,
         udp_silent: float = limits.UDP_SILENT,
+        hidden: bool = False,
         **options: Any,
     ) -> None:
         """
         Args:
             udp_wait: seconds without an answer by UDP after which HTTPS is tried beside it.
             udp_again: seconds between tries whether UDP answers again, at most.
+            hidden: speak to nobody but the neighbours, over HTTPS: they do all looking up, so that
+                no other node learns our address.
             udp_silent: seconds in which UDP must answer something, if anything was asked by it.
             options: those of `DhtNode`.
         """
         super().__init__(identity, **options)
         self._udp_wait, self._udp_again, self._udp_silent = udp_wait, udp_again, udp_silent
+        self._hidden = hidden
         self._client = DirectoryClient()
         self._neighbours: list[Address] = []  # that may be asked over HTTPS, the best first
         self._views: dict[Address, View] = {}  # of those that answered when last asked
@@ -104,6 +109,11 @@ class Directory(DhtNode):
             NotJoined: nobody answered; the message says who was tried.
         """
         began = asyncio.get_running_loop().time()
+        if self._hidden:
+            self._known(neighbours)
+            if met := await self._meet_over_https(began + timeout):
+                return self._joined_over_https(met)
+            raise NotJoined(self._why_not(timeout))
         by_udp = self._spawn(self._join_by_udp(neighbours, timeout))
         try:
             await asyncio.wait([by_udp], timeout=min(self._udp_wait, timeout / 2))
@@ -199,9 +209,15 @@ class Directory(DhtNode):
         self._keep_way()
         return outcome
 
+    def has_contacted(self, address: Address) -> bool:
+        """Whether we ever sent anything to that machine (on loopback: that port)."""
+        asked = {a if is_loopback(a[0]) else (a[0], 0) for a in self._neighbours}
+        party = address if is_loopback(address[0]) else (address[0], 0)
+        return party in asked or super().has_contacted(address)
+
     def _keep_way(self) -> None:
         """From now on, find out when the other way is the one that works."""
-        if self._keeping is None:
+        if self._keeping is None and not self._hidden:
             self._keeping = self._spawn(self._look_for_ways())
 
     async def _look_for_ways(self) -> None:

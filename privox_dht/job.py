@@ -1,7 +1,9 @@
 """One job, and what happened to it so far: who was asked, how that ended, whether to go on. Pure.
 
 at most 5 networks' producers fail a job              (busy ones are not counted, 16 in all)
-at most 3 networks' producers die during it           (it may be what kills them)
+at most 3 networks' producers die during it           (it may be what kills them; not counted
+                                                      while our own network was gone)
+the last one that was lost is waited for              (and given the job again, but not for ever)
 at most 48 are found to be unreachable                (strangers can invent many)
 a refusal is believed of a producer that did a job for us before, or when producers of three
 networks say the same and nobody is left who did
@@ -77,6 +79,10 @@ class Job:
     gone: set[str] = field(default_factory=set)  # not to be asked again for this job
     failed: dict[str, str] = field(default_factory=dict)  # were reached, and did not do it
     died: dict[str, str] = field(default_factory=dict)  # were lost after they took the job
+    lost: set[str] = field(default_factory=set)  # of those who died, worth waiting for
+    excused: set[str] = field(default_factory=set)  # were lost while our own network was gone
+    waiting_since: float | None = None  # when nobody but those was left
+    returns: int = 0  # times that one of them was found again
     unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
     broken: set[str] = field(default_factory=set)  # routes on which it was lost: tried last
     refusals: list[Refusal] = field(default_factory=list)
@@ -111,6 +117,34 @@ class Job:
         if len(self.unreached) >= limits.MAX_UNREACHED:
             return self._failed(f"{len(self.unreached)} producers could not be reached")
         return None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for one that was lost."""
+        return self.waiting_since is not None
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether one that was lost with the job is worth waiting for."""
+        often = self.returns >= limits.MAX_RETURNS
+        return bool(self.lost) and not self.refusals and not often
+
+    def comes_back(self, peer_id: str) -> None:
+        """One that was lost answers again."""
+        self.waiting_since = None
+        self.returns += 1
+        self.failed.pop(peer_id, None)
+        for those in (self.gone, self.lost, self.excused, self.unreached):
+            those.discard(peer_id)
+
+    def lose(self, peer_id: str, home: str) -> None:
+        """One was lost with the job. Once more while our own network was there: it may be the job
+        that kills it, so it is not waited for again."""
+        self.failed[peer_id] = home
+        if peer_id in self.excused or peer_id not in self.died:
+            self.lost.add(peer_id)
+        if peer_id not in self.excused:
+            self.died[peer_id] = home
 
     def end(self) -> JobError:
         """The error that ends this job when nobody is left to be asked."""

@@ -29,6 +29,7 @@ from privox_dht.errors import AllBusy, AllFailed, JobError, NoProducer, NotJoine
 from privox_dht.fallback import endpoint_of, fall_back
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
+from privox_dht.interfaces import has_route
 from privox_dht.job import Done
 from privox_dht.pick import ANY, Wish
 from privox_dht.records import FARM, Record, newest
@@ -90,6 +91,7 @@ class Mesh:
         timeout: float = 5.0,
         fallback: str = "",
         fallback_token: str = "",
+        hidden: bool = False,
     ) -> AsyncIterator[Mesh]:
         """Join the mesh through any of `neighbours` ("host:port"), as a guest.
 
@@ -102,6 +104,9 @@ class Mesh:
             timeout: seconds to wait for a neighbour to answer.
             fallback: base URL of an OpenAI-style server to use when the mesh cannot do a job.
             fallback_token: a bearer token for it.
+            hidden: speak to the neighbours only, which look up in one's stead (over HTTPS), so that
+                a job with `via_farm` can go to any other producer without its learning our address.
+                A mesh that was joined without knows more nodes, and hides from fewer.
 
         Raises:
             NotJoined: nobody answered, and there is no fallback. (With one, joining is tried again
@@ -110,9 +115,15 @@ class Mesh:
         """
         endpoint = endpoint_of(fallback, fallback_token) if fallback else None
         wanted = parse_neighbours(neighbours)
-        dht = Directory(Identity.generate(), network=network, host=None, guest=True, state=state)
+        dht = Directory(
+            Identity.generate(), network=network, host=None, guest=True, state=state, hidden=hidden
+        )
         async with dht, SpeechClient(allow=dht.allows) as client:
-            mesh = cls(dht, client, Caller(dht, allow=dht.allows, knock=client.status), endpoint)
+            caller = Caller(
+                dht, allow=dht.allows, knock=client.status, has_route=has_route,
+                online=dht.hears_anybody, contacted=dht.has_contacted,
+            )  # fmt: skip
+            mesh = cls(dht, client, caller, endpoint)
             try:
                 await mesh._join(wanted, timeout)
             except NotJoined:

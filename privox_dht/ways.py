@@ -10,7 +10,7 @@ Nothing is dialled but addresses that may be dialled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from privox_dht import limits
@@ -26,7 +26,7 @@ Way = tuple[str, Endpoint]  # the route as people read it, and where it leads
 class Farms(Protocol):
     """What is asked of the DHT."""
 
-    async def find_farm(self, public: bytes) -> Record | None: ...
+    async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None: ...
 
 
 class Ways:
@@ -37,6 +37,7 @@ class Ways:
         allow: whether an address may be dialled.
         knock: asks an endpoint something short; raises `Lost` when nobody is there. None: nobody
             knocks, and every way is taken as it comes.
+        has_route: whether a packet to an address would leave this machine at all.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Ways:
         farms: Farms,
         allow: Callable[[str], bool],
         knock: Callable[[Endpoint], Awaitable[Any]] | None,
+        has_route: Callable[[str], bool] = lambda ip: True,
     ) -> None:
         self._farms = farms
         self._allow = allow
         self._knock = knock
+        self._has_route = has_route
 
     @property
     def can_knock(self) -> bool:
@@ -58,13 +61,24 @@ class Ways:
         return [
             (str(route), Endpoint(f"https://{join_host(route.host, route.port)}", record.publisher))
             for route in record.routes
-            if isinstance(route, Direct) and self._allow(route.host)
+            if isinstance(route, Direct) and self._may_dial(route.host)
         ][: limits.MAX_WAYS]
 
-    async def relayed(self, record: Record) -> list[Way]:
-        """The ways through farms; all farms are looked up at the same time."""
+    def _may_dial(self, host: str) -> bool:
+        return self._allow(host) and self._has_route(host)
+
+    async def relayed(
+        self, record: Record, *, fresh: bool = False, apart: bool = False
+    ) -> list[Way]:
+        """The ways through farms; all farms are looked up at the same time.
+
+        Args:
+            fresh: ask the mesh where the farms are, even if that is at hand.
+            apart: none at an address of the producer's own.
+        """
         keys = [route.farm for route in record.routes if isinstance(route, Relayed)]
-        farms = await asyncio.gather(*map(self._farms.find_farm, keys))
+        farms = await asyncio.gather(*(self._farms.find_farm(key, fresh=fresh) for key in keys))
+        own = {route.host for route in record.routes if isinstance(route, Direct)} if apart else ()
         base = f"https://{record.peer_id}.privox"
         return [
             (
@@ -73,13 +87,36 @@ class Ways:
             )
             for farm in farms
             for door in (farm.routes if farm else ())
-            if isinstance(door, Direct) and self._allow(door.host)
+            if isinstance(door, Direct) and self._may_dial(door.host) and door.host not in own
         ][: limits.MAX_WAYS]
 
-    async def of(self, record: Record, *, via_farm: bool = False) -> list[Way]:
+    async def of(self, record: Record, *, via_farm: bool = False, fresh: bool = False) -> list[Way]:
         """All of them, direct ones first."""
         direct = [] if via_farm else self.direct(record)
-        return (direct + await self.relayed(record))[: limits.MAX_WAYS]
+        relayed = await self.relayed(record, fresh=fresh, apart=via_farm)
+        return (direct + relayed)[: limits.MAX_WAYS]
+
+    def none_because(self, record: Record) -> str:
+        """Why there is no way to a producer, for a person."""
+        hosts = [r.host for r in record.routes if isinstance(r, Direct) and self._allow(r.host)]
+        if not hosts:
+            return "no route that may be dialled"
+        families = " and ".join(sorted({"IPv6" if ":" in host else "IPv4" for host in hosts}))
+        return f"it has {families} only, which this machine has not, and no farm with both"
+
+    async def back(
+        self, records: Iterable[Record], dials: DialBudget, *, via_farm: bool
+    ) -> dict[str, list[Way]]:
+        """Of producers that were lost, those that answer a knock by now, and the ways to them."""
+        if self._knock is None:
+            return {}
+
+        async def knock(record: Record) -> tuple[str, list[Way]]:
+            ways = await self.of(record, via_farm=via_farm, fresh=True)
+            return record.peer_id, await self.open(ways, dials)
+
+        answered = await asyncio.gather(*map(knock, records))
+        return {peer_id: ways for peer_id, ways in answered if ways}
 
     async def open(self, ways: Sequence[Way], dials: DialBudget) -> list[Way]:
         """Those of `ways` that answer first, when all are knocked at together; none: nobody does.

@@ -251,9 +251,10 @@ class DhtNode:
         found.sort(key=lambda record: record.idle == 0)
         return found[:want]
 
-    async def find_farm(self, public: bytes) -> Record | None:
-        """The record of the farm with this key; None if it has none just now."""
-        found = await self._lookups.find(farm_key(self.mesh, public), 1)
+    async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None:
+        """The record of the farm with this key; None if it has none just now. With `fresh` the
+        mesh is asked even if a good answer is at hand."""
+        found = await self._lookups.find(farm_key(self.mesh, public), 1, fresh=fresh)
         return next((record for record in found if record.publisher == public), None)
 
     async def dial_back(self, tcp_port: int | None) -> list[Reach]:
@@ -284,6 +285,27 @@ class DhtNode:
     def on_view(self, told: Callable[[], None]) -> None:
         """Whom to tell when somebody sees us at another address, or asks us as the first."""
         self._state.on_view = told
+
+    def has_contacted(self, address: Address) -> bool:
+        """Whether we, as a guest, ever sent anything to that machine (on loopback: that port)."""
+        return self._state.has_contacted(address)
+
+    async def hears_anybody(self, within: float = limits.OWN_NETWORK) -> bool:
+        """Whether any contact answers now: if none does, it is our own network that is gone. With
+        nobody to ask, it is taken to be there."""
+        known = self._contacts()
+        some = self._state.rng.sample(known, min(len(known), limits.OWN_NETWORK_ASKED))
+        answered = asyncio.Event()
+        for contact in some:
+            self._protocols[wire.family_of(contact.address)].ping(
+                contact.address, lambda there: answered.set() if there else None,
+                expected=contact.id,
+            )  # fmt: skip
+        try:
+            await asyncio.wait_for(answered.wait(), within if some else 0)
+        except TimeoutError:
+            return not some
+        return True
 
     @property
     def has_witnesses(self) -> bool:

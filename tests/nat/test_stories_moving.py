@@ -132,9 +132,7 @@ def test_a_laptop_that_slept_and_woke_in_another_network_lends_again(
     laptop.program.freeze()
     village.lab.nat_readdress("laptop")
     time.sleep(SLEEP)  # the nap that the story is about
-    here = laptop.program.here()
     laptop.program.thaw()
-    laptop.event("moved", 5.0, since=here)
 
     def call() -> Answer:
         return village.transcribe("client", tone, "--timeout", str(GIVE_UP)).answer()

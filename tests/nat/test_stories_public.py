@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from privox_dht.hostport import join_host
+
 from . import nats
 from .conftest import BuildLab
 from .lab import Nat, Plan
@@ -54,7 +56,8 @@ def test_one_public_machine_is_enough_for_a_mesh_of_laptops(
     first = village.node("first")
     lender = village.node("lender", *LENDS)
     lender.published("relayed", seconds=FOUND)
-    assert first.published("direct")[0] == f"direct {village.lab.address('first')}:1776"
+    door = join_host(village.lab.address("first"), 1776)
+    assert first.published("direct")[0] == f"direct {door}"
     assert served(village, tone).said["producer"] == lender.peer
 
 

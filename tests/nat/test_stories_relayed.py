@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from . import nats, netns
-from .capture import TCP
+from .capture import TCP, UDP
 from .lab import Lab, Nat, Plan
 from .village import Village, write_tone
 
@@ -151,9 +151,21 @@ def test_via_farm_keeps_the_address_of_a_client_from_a_producer_that_could_be_ca
     assert answer.code == 0, answer.text
     assert answer.said["route"].startswith("relayed")
     assert capture.missed == 0
-    tcp = {packet.flow[0] for packet in capture.packets() if packet.protocol == TCP}
-    assert lab.address("client") not in tcp
-    assert tcp, "the farm's were seen"
+    packets = capture.packets()
+    seen = {address for packet in packets for address in packet.flow[:2]}
+    assert lab.address("client") not in seen, "by no protocol: looking up included"
+    assert {TCP, UDP} <= {packet.protocol for packet in packets}, "the farm's and others' were seen"
+
+
+def test_who_asks_to_be_hidden_and_knows_the_producer_only_is_told_that_this_cannot_be(
+    village: Village, tmp_path: Path
+) -> None:
+    lender = village.nodes["lender"]
+    lender.published('direct[^"]*", "relayed')
+    only = ("--only", lender.peer, "--neighbours", f"{village.lab.address('lender')}:5678")
+    answer = village.speak("client", SENTENCE, tmp_path / "a.wav", *only, "--via-farm").answer()
+    assert answer.code == 4, answer.text
+    assert "spoken to already" in answer.text
 
 
 def test_a_relayed_job_whose_client_is_killed_ends_within_a_second(

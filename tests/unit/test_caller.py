@@ -46,7 +46,7 @@ class Records:
         self.looked.append((kind, backend, *narrower))
         return [r for r in self.records if r.kind == kind and r.backend == backend]
 
-    async def find_farm(self, public):
+    async def find_farm(self, public, *, fresh=False):
         farms = [r for r in self.records if r.kind == FARM and r.publisher == public]
         return farms[0] if farms else None
 
@@ -500,5 +500,99 @@ async def test_a_record_that_ran_out_is_not_kept():
 
 
 async def test_only_through_a_farm_and_parked_at_none_is_said():
-    with pytest.raises(AllFailed, match="it is parked at no farm that is known"):
+    with pytest.raises(NoProducer, match="parked at no farm"):
         await caller(producer("a")).run(Wish("stt", via_farm=True), Producers())
+
+
+class Place:
+    """Whether somebody answers a knock there."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.knocks = 0
+
+    async def __call__(self, endpoint):
+        self.knocks += 1
+        there = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if not there:
+            raise Lost("silence")
+
+
+GONE = Lost("its router is gone", begun=True)
+
+
+async def test_a_last_producer_that_is_lost_is_waited_for_and_asked_again(monkeypatch):
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+    place, work, told = Place(False, False, True), Producers(a=[GONE, "text"]), []
+    call = Caller(Records(producer("a")), allow=lambda host: True, knock=place)
+    done = await call.run(STT, work, on_wait=told.append)
+    assert done.value == "text" and work.asked == ["a", "a"]
+    assert place.knocks == 3 and len(told) >= 2
+
+
+async def test_a_last_producer_that_does_not_come_back_is_waited_for_as_long_as_was_said(
+    monkeypatch,
+):
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+    call = Caller(Records(producer("a")), allow=lambda host: True, knock=Place(False))
+    with pytest.raises(AllFailed, match="its router is gone"):
+        await call.run(STT, Producers(a=GONE), wait=0.1)
+
+
+async def test_one_that_never_had_the_job_is_not_waited_for():
+    call = Caller(Records(producer("a")), allow=lambda host: True, knock=Place(False))
+    async with asyncio.timeout(2.0):
+        with pytest.raises(AllFailed):
+            await call.run(STT, Producers(a=Lost("nobody there")))
+
+
+@pytest.mark.parametrize(("online", "asked"), [(True, 2), (False, 6)])
+async def test_losses_while_our_own_network_is_gone_are_not_held_against_the_job(
+    monkeypatch, online, asked
+):
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+
+    async def network():
+        return online
+
+    work = Producers(a=GONE)
+    call = Caller(
+        Records(producer("a")), allow=lambda host: True, knock=Place(True), online=network
+    )
+    with pytest.raises(AllFailed):
+        await call.run(STT, work, wait=1.0)
+    assert len(work.asked) == asked
+
+
+async def test_who_asks_to_be_hidden_is_served_by_nobody_that_was_ever_spoken_to():
+    far, near = Direct("192.0.2.7", 5678), Direct("192.0.2.8", 5678)
+    a, b = producer("a", near, Relayed(FARM_KEY)), producer("b", far, Relayed(FARM_KEY))
+    here = farm(Direct("192.0.2.50", 1776))
+    call = Caller(
+        Records(a, b, here), allow=lambda host: True, contacted=lambda at: at[0] == near.host
+    )
+    work = Producers(a="text", b="text")
+    for _ in range(5):
+        assert (await call.run(Wish("stt", via_farm=True), work)).record == b
+    with pytest.raises(NoProducer, match="1 of 1 that fit were spoken to already"):
+        await call.run(Wish("stt", via_farm=True, avoid=(b.peer_id,)), work)
+
+
+async def test_who_asks_to_be_hidden_does_not_go_through_a_farm_beside_the_producer():
+    a = producer("a", Direct("192.0.2.50", 5678), Relayed(FARM_KEY))
+    call = caller(a, farm(Direct("192.0.2.50", 1776)))
+    with pytest.raises(NoProducer, match="no farm apart from them"):
+        await call.run(Wish("stt", via_farm=True), Producers(a="text"))
+
+
+async def test_an_address_in_a_family_that_we_do_not_have_is_not_dialled():
+    four, six = Direct("192.0.2.7", 5678), Direct("2001:db8::7", 5678)
+    call = Caller(
+        Records(producer("a", four), producer("b", four, six)), allow=lambda host: True,
+        has_route=lambda ip: ":" in ip,
+    )  # fmt: skip
+    work = Producers(a="text", b="text")
+    done = await call.run(STT, work)
+    assert work.asked == ["b"] and "2001:db8::7" in done.route
+    with pytest.raises(AllFailed, match="IPv4 only, which this machine has not"):
+        await call.run(Wish("stt", avoid=(producer("b").peer_id,)), work)
