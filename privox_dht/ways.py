@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint
+from privox_dht.dht.addresses import is_loopback
 from privox_dht.dial_budget import DialBudget, dialled
 from privox_dht.errors import JobError, Lost, WrongKey
 from privox_dht.hostport import join_host
@@ -78,7 +79,8 @@ class Ways:
         """
         keys = [route.farm for route in record.routes if isinstance(route, Relayed)]
         farms = await asyncio.gather(*(self._farms.find_farm(key, fresh=fresh) for key in keys))
-        own = {route.host for route in record.routes if isinstance(route, Direct)} if apart else ()
+        direct = (route.host for route in record.routes if isinstance(route, Direct))
+        own = {host for host in direct if apart and not is_loopback(host)}
         base = f"https://{record.peer_id}.privox"
         return [
             (

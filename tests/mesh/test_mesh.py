@@ -217,9 +217,11 @@ async def test_via_farm_insists_on_a_farm_for_a_producer_that_could_be_called(tm
             await producer.announcer.announce()
             async with Mesh.join(at(farm)) as mesh:
                 assert (await mesh.speech("x", model="echo")).route.startswith("direct")
-                assert (await mesh.speech("x", model="echo", via_farm=True)).route.startswith(
-                    "relayed"
-                )
+                with pytest.raises(NoProducer, match="spoken to already"):
+                    await mesh.speech("x", model="echo", via_farm=True)
+            async with Mesh.join(at(farm), hidden=True) as mesh:
+                done = await mesh.speech("x", model="echo", via_farm=True)
+                assert done.route.startswith("relayed")
 
 
 @contextlib.asynccontextmanager
