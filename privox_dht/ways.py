@@ -101,7 +101,7 @@ class Ways:
     def none_because(self, record: Record) -> str:
         """Why there is no way to a producer, for a person."""
         hosts = [r.host for r in record.routes if isinstance(r, Direct) and self._allow(r.host)]
-        if not hosts:
+        if not hosts or any(map(self._has_route, hosts)):
             return "no route that may be dialled"
         families = " and ".join(sorted({"IPv6" if ":" in host else "IPv4" for host in hosts}))
         return f"it has {families} only, which this machine has not, and no farm with both"
