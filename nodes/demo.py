@@ -33,7 +33,7 @@ import click
 
 from privox_dht.settings import ENVIRONMENT
 
-SENTENCE = "nobody knows how many stars there are in the sky"
+SENTENCE = "we will meet at the station at half past seven"
 READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the longest of it
 JOB_WITHIN = 60.0  # seconds for one client run
 STOP_WITHIN = 10.0  # seconds for a node to end after SIGTERM
