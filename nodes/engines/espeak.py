@@ -16,6 +16,9 @@ from typing import Any
 
 from nodes.engines import measure
 from nodes.engines.crew import Crew
+from nodes.engines.deadly import Deadly
+from nodes.engines.espeak_text import bounded
+from nodes.engines.worker import Died
 from privox_dht import errors, languages, limits, speech
 
 DEFAULT_VOICE = "en-us+edward"  # of all variants, the one that recognisers understand best
@@ -34,6 +37,7 @@ class EspeakNg:
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._default = model or DEFAULT_VOICE
         self._crew = Crew("nodes.engines.espeak_worker")
+        self._deadly = Deadly()
         self._rate = 0
         self._voices = Voices((), ())
         self.ability = speech.Ability(self.service, backend, self.name)
@@ -87,15 +91,26 @@ class EspeakNg:
         named = measure.named(request.voice or request.model, self.name)
         voice = self._voices.choose(named, request.language, self._default)
         asked = {
-            "text": measure.speakable(request.text),
+            "text": bounded(measure.speakable(request.text)),
             "voice": self._voices.file(voice),
             "wpm": round(WPM * request.speed),
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,
             "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with aclosing(self._crew.ask(asked)) as answer:
-            async for _, pcm in answer:
-                yield speech.Sound(self._rate, pcm)
+        question = (voice, request.text)
+        if question in self._deadly:
+            raise errors.Refused(
+                "espeak-ng broke down over this very text before; change it, or name another voice",
+                code="invalid_input",
+                param="input",
+            )
+        try:
+            async with aclosing(self._crew.ask(asked)) as answer:
+                async for _, pcm in answer:
+                    yield speech.Sound(self._rate, pcm)
+        except Died as exc:
+            self._deadly.died(question, exc)
+            raise
 
 
 class Voices:

@@ -1,31 +1,26 @@
 """pocketsphinx: English, offline, light; its model comes with its wheel.
 
-    find the utterances (pauses)  ->  add a whisper of noise  ->  a worker process  ->  words
-
-The noise is what the model knows and synthetic speech lacks: pauses that are digitally silent
-confuse it. At this level, people's recordings do not notice.
+a recording  ->  a worker process: utterances, a whisper of noise, words  ->  segments
 """
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nodes.engines import measure, pauses, pocketsphinx_worker
+from nodes.engines import measure, pocketsphinx_worker
 from nodes.engines.crew import Crew
 from privox_dht import errors, languages, speech
+from privox_dht.recording import Recording
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NOISE = 10  # standard deviation, in steps of 16 bits: 70 dB below full scale
 LANGUAGE, MODEL = "en", "en-us"
 TOO_NEW = (3, 14)  # there is no wheel for this Python and later ones
 SELF_TEST_SECONDS = 2
@@ -84,14 +79,19 @@ class PocketSphinx:
     async def transcribe(
         self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
+        with Recording.of(pcm, self.rate) as recording:
+            async with aclosing(self.transcribe_recording(recording, request)) as segments:
+                async for segment in segments:
+                    yield segment
+
+    async def transcribe_recording(
+        self, recording: Recording, request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
         self._refuse_what_it_cannot(request)
-        spans = await asyncio.to_thread(pauses.utterances, pcm, self.rate)
-        for start, end in spans:
-            utterance = await asyncio.to_thread(prepared, pcm[start:end])
-            async with aclosing(self._crew.ask({}, utterance)) as answer:
-                async for head, _ in answer:
-                    if head["words"]:
-                        yield _segment(head["words"], start / self.rate)
+        question = {"samples": recording.count}
+        async with aclosing(self._crew.ask(question, files=[recording.file])) as answer:
+            async for head, _ in answer:
+                yield _segment(head["words"], head["at"])
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         if request.translate:
@@ -110,22 +110,6 @@ class PocketSphinx:
                 code="language_not_found",
                 param="language",
             )
-
-
-def prepared(pcm: NDArray[np.float32]) -> bytes:
-    """16-bit samples with a floor of noise, always the same."""
-    import numpy
-
-    noise = _noise(round(pauses.LONGEST * PocketSphinx.rate))
-    loud = pcm * 32_767 + numpy.resize(noise, pcm.size)
-    return loud.clip(-32_768, 32_767).astype("<i2").tobytes()
-
-
-@cache
-def _noise(samples: int) -> NDArray[np.float32]:
-    import numpy
-
-    return numpy.random.default_rng(0).normal(0, NOISE, samples).astype(numpy.float32)
 
 
 def _segment(words: list[tuple[str, float, float, float]], offset: float) -> speech.Segment:

@@ -1,0 +1,40 @@
+"""Text in the pieces that espeak-ng 1.52 can take.
+
+It keeps a word, and what it makes of it, in places of fixed size on its stack: 193 times "A.", 110
+times "s'" or a long dotted address bring its process down. So what it takes for one word is never
+long: spaces are put in, where nobody hears them. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST = 40  # characters without a space; the longest words of books have about as many
+MARKS_AT_ONCE = 3  # of the same mark in a row: an ellipsis
+MARKS_IN_A_RUN = 12  # marks between two spaces: of numbers, dates and addresses
+JOINERS_AT_ONCE = 4  # characters in a row that stand on or join others; scripts need up to three
+REPEATED = re.compile(rf"([^\w\s])\1{{{MARKS_AT_ONCE},}}")
+
+
+def bounded(text: str) -> str:
+    """`text` without what is too long for espeak-ng."""
+    text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text)
+    out: list[str] = []
+    run = marks = joiners = 0  # since the last space
+    for character in text:
+        kind = unicodedata.category(character)
+        if character.isspace():
+            run = marks = joiners = 0
+            out.append(character)
+            continue
+        joiners = joiners + 1 if kind[0] == "M" or kind == "Cf" else 0
+        if joiners > JOINERS_AT_ONCE:
+            continue
+        if (run >= LONGEST or marks >= MARKS_IN_A_RUN) and not joiners:
+            out.append(" ")
+            run = marks = 0
+        run += 1
+        marks += kind[0] in "PS"
+        out.append(character)
+    return "".join(out)

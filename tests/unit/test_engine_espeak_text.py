@@ -1,0 +1,60 @@
+"""Texts as espeak-ng can take them: what is put in, and what is left alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.engines.deadly import Deadly
+from nodes.engines.espeak_text import LONGEST, MARKS_IN_A_RUN, bounded
+from nodes.engines.worker import Died
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Good day, it's 10:30 on 24.12.2026 (a Thursday)...",
+        "https://example.org/a/page",
+        "Donaudampfschifffahrtsgesellschaft",
+        "मैं हिन्दी बोलता हूँ",
+        "a\nb\tc",
+        "",
+    ],
+)
+def test_what_people_write_is_left_as_it_is(text: str) -> None:
+    assert bounded(text) == text
+
+
+def test_a_long_run_gets_spaces_and_loses_nothing() -> None:
+    assert bounded("a" * 1000).replace(" ", "") == "a" * 1000
+    assert max(map(len, bounded("a" * 1000).split())) == LONGEST
+
+
+def test_marks_are_few_between_two_spaces() -> None:
+    for run in bounded("A." * 193).split():
+        assert run.count(".") <= MARKS_IN_A_RUN
+
+
+def test_the_same_mark_stands_three_times_in_a_row_at_most() -> None:
+    assert bounded("wait......... what????") == "wait... what???"
+
+
+@given(st.text(max_size=300))
+def test_whatever_comes_no_run_is_long(text: str) -> None:
+    assert all(len(run) <= LONGEST + 5 for run in bounded(text).split())
+
+
+def test_what_killed_is_known_again_and_so_many_are_kept() -> None:
+    deadly = Deadly(kept=2)
+    for text in ("a", "b", "c"):
+        deadly.died(("en", text), Died("it died", "SIGSEGV"))
+    assert [("en", text) in deadly for text in ("a", "b", "c")] == [False, True, True]
+    assert len(deadly) == 2 and ("de", "c") not in deadly
+
+
+@pytest.mark.parametrize("why", ["", "SIGKILL", "SIGTERM"])
+def test_what_somebody_else_ended_is_not_held_against_a_text(why: str) -> None:
+    deadly = Deadly()
+    deadly.died(("en", "a"), Died("it died", why))
+    assert not len(deadly)
