@@ -193,7 +193,7 @@ def test_curl_calls_a_producer_through_a_farm_and_refuses_a_wrong_pin(
     def curl(pin: str) -> subprocess.CompletedProcess[bytes]:
         line = ["curl", "--silent", "--show-error", "--proxy", f"http://{farm}:{RELAY}"]
         line += ["--insecure", "--pinnedpubkey", pin, "--header", "Content-Type: application/json"]
-        line += ["--data", '{"input": "Good day", "response_format": "wav"}']
+        line += ["--data", '{"model": "echo", "input": "Good day", "response_format": "wav"}']
         url = f"https://{producer.peer}.privox/v1/audio/speech"
         return village.lab.run("client", [*line, "--output", str(tmp_path / "curl.wav"), url])
 
