@@ -14,6 +14,7 @@ import argparse
 import functools
 import os
 import re
+import resource
 import ssl
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def run_quietly(*command: str) -> subprocess.CompletedProcess[str]:
 def podman(*arguments: str) -> list[str]:
     """A command line of podman's."""
     return [
-        "podman", "--log-level", "fatal", *storage(), "--tmpdir", f"{FOLDER}/tmp",
+        "podman", "--log-level", "error", *storage(), "--tmpdir", f"{FOLDER}/tmp",
         "--cgroup-manager", "cgroupfs", "--runtime", "crun", "--network-backend", "netavark",
         "--network-config-dir", f"{FOLDER}/networks", "--events-backend", "none", *arguments,
     ]  # fmt: skip
@@ -84,7 +85,9 @@ def import_folder(folder: str, name: str) -> int:
 
 def run(arguments: Sequence[str], limits: Mapping[str, int] = LIMITS) -> list[str]:
     """The command line for `docker run`."""
-    said = [f"--ulimit={name}={number}:{number}" for name, number in limits.items()]
+    most = {"nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1]}  # what this machine may grant
+    granted = {name: min(number, most.get(name, number)) for name, number in limits.items()}
+    said = [f"--ulimit={name}={number}:{number}" for name, number in granted.items()]
     return podman("run", *said, *arguments)
 
 
