@@ -54,8 +54,9 @@ def close(wall: Wall, parent: int) -> tuple[str, ...]:
     standing = []
     folders = [os.open(folder, os.O_PATH) for folder in wall.readable] if LINUX else []
     if os.geteuid() == 0:  # who may not even look at what is above those folders
-        become_nobody()
-        standing.append("other user")
+        with suppress(OSError):  # root in a container may not have the right to
+            become_nobody()
+            standing.append("other user")
     die_with_parent(parent)  # again: Linux forgets it with the rights
     limit(wall)
     standing.append("limits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -54,6 +55,29 @@ async def test_every_wall_stands_on_linux(crew: Crew) -> None:
     assert {"limits", "no new privileges", "seccomp"} <= set(walls)
     assert (landlock.version() == 0) or f"Landlock {landlock.version()}" in walls
     assert ("other user" in walls) == (os.geteuid() == 0)
+
+
+async def test_a_root_that_may_not_change_its_user_has_the_other_walls() -> None:
+    """As in a container that was started with `--cap-drop ALL`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WITHOUT_RIGHTS), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    walls = said.decode().strip().split(",")
+    assert "other user" not in walls and {"limits", "no new privileges", "seccomp"} <= set(walls)
+
+
+WITHOUT_RIGHTS = """
+import ctypes, os
+from nodes.engines.wall import Wall, close
+libc = ctypes.CDLL(None)
+for capability in range(41):
+    libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+import struct
+head = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0))
+libc.capset(head, ctypes.create_string_buffer(24))
+print(*close(Wall(), os.getppid()), sep=",")
+"""
 
 
 async def test_a_worker_cannot_read_the_state_folder(crew: Crew, state: Path) -> None:
