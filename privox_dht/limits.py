@@ -139,12 +139,15 @@ ALPHA = 4  # requests of one look-up in flight while answers still bring closer 
 LOOKUP_REQUESTS = 200  # requests one look-up may send, whatever strangers keep inventing; with 70 %
 # of 1,000 nodes dead one took 128
 LOOKUP_TIME = 8.0  # seconds one look-up may take: three hard timeouts, with most of the mesh dead
+LOOKUP_TIME_PER_RECORD = 0.005  # seconds more for each record that is wanted: ten thousand take 21
+REFLECTED = 5  # bytes sent in vain, at most, to addresses that an answer named for each it weighed
 SOFT_LEAST, SOFT_MOST = 0.1, 1.0  # seconds after which a silent request frees its place
 HARD_TIMEOUT = 2.5  # seconds after which a request is lost; a late answer counts until then
 RESEND = (0.3, 0.7, 1.2, 1.8)  # seconds after the first sending at which it is sent again
 RESEND_NAMED = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 1.9)  # likewise, to a neighbour we were told of:
 # where 30 of 100 datagrams are lost, UDP_WAIT ends unanswered once in 200 to 430 times, not in 30
 FIRST_RTT, FIRST_SPREAD = 0.15, 0.08  # seconds; what is believed before anything was measured
+JUDGES = 8  # of the closest nodes: most of them must say that a key is full before it is believed
 HOLDERS = 2  # holders that must have answered before a look-up believes it has seen enough
 GRACE = 0.04  # seconds a look-up with one holder's answer waits for a second one's ...
 GRACE_FEW = 0.1  # ... and if that one holds fewer than are wanted
@@ -156,6 +159,7 @@ MAX_RECORDS_IN_DATAGRAM = 3  # records of one answer; two of the longest fit, th
 MAX_CONTACTS_IN_DATAGRAM = 20  # contacts of one answer: Kademlia's k
 AMPLIFICATION = 1.5  # bytes answered per byte asked to an address that has not proven itself
 FIND_SIZE = 480  # bytes to which a find is padded: 720 of answer hold a record and eight contacts
+FIND_CONTACTS_SIZES = (392, 200, 0)  # where only contacts are wanted: 20, 9 or 2 of IPv4
 PING_SIZE = 128  # bytes to which a ping is padded: its signed answer takes about 170
 CONTACTS_PER_NETWORK = 2  # contacts of one /24 or /56 in a bucket and in a look-up's window
 TOKEN_ROTATION = 300.0  # seconds; a write token is good for one to two of these
@@ -164,7 +168,10 @@ SOURCE_BURST = 300.0  # datagrams a source may send at once: one look-up with al
 SOURCES = 4096  # source addresses whose rate is remembered
 OUTSTANDING = 4096  # requests waiting for an answer, all look-ups together
 RECORDS_PER_KEY = 1024  # records a node holds under one key; beyond it the key splits
-RECORDS_PER_SOURCE = 2048  # records one address may place at a node (/64 in IPv6)
+RECORDS_PER_SOURCE = 2048  # records one address may place at a node (IPv6: /56, as homes are given)
+RECORDS_PER_NETWORK = 4096  # ... and the /24 or /48 around it
+RECORDS_PER_KEY_SHARES = (128, 256)  # of them under one key: HOSTED_RECORDS and some; the network.
+# A household that has an IPv4 address and a /48 gets a third of RECORDS_PER_KEY
 RECORDS_IN_ALL = 100_000  # records a node holds: 65 MB at 650 bytes each
 KEYS_IN_ALL = 100_000  # keys a node holds records under
 SHARD_BITS = 4  # bits of the publisher's id by which a full key splits: 16 shards
@@ -188,6 +195,15 @@ CONTACTS_KEPT = 64  # contacts written to the state folder, for each set of neig
 CONTACT_FILES_KEPT = 32  # sets of neighbours whose contacts are kept; the one used longest ago goes
 CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
 JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
+GROWN, GROWN_AFTER = (
+    1.1,
+    1.5,
+)  # times as many contacts as at the last announcement, and seconds after
+# which it is made again: in a mesh that fills, whoever is the closest today is not tomorrow
+HANDOVER_KEYS = 256  # keys of ours looked at for one newcomer
+HANDOVER_RECORDS = 512  # records given to one newcomer: 200 KB, all else its publishers bring
+HANDOVER_RATE, HANDOVER_BURST = 2.0, 64.0  # newcomers per second that are given any, and at once
+HOLDERS_LOOKED = 30.0  # seconds after which one of those nodes is asked who has come since
 HOLDERS_KEPT = 120.0  # seconds a publisher goes straight to the nodes that held its record
 PRIVATE_FOR = 3600.0  # seconds for which one private contact keeps a first node's mesh private
 OBSERVERS = 8  # neighbours whose word on our address and on the time is remembered
@@ -265,11 +281,12 @@ UDP_AGAIN_FIRST = 5.0  # ... and before the first, each wait twice the last: it 
 HTTPS_NEIGHBOURS = 8  # neighbours asked at the same time; each costs a TLS handshake
 HTTPS_BUSY = 2.0  # seconds to wait, once, when every neighbour was busy
 HOSTING_TIMEOUT = 10.0  # seconds for an answer: a look-up (LOOKUP_TIME) and the way there and back
-HOSTING_RATE = 5.0  # requests per second of one address (IPv6: /64); a job needs three, a list five
+HOSTING_RATE = 5.0  # requests per second of one address (IPv6: /56); a job needs three, a list five
 HOSTING_BURST = 50.0  # requests of one address at once: a small office after a power cut
 HOSTING_RATE_IN_ALL = 20.0  # requests per second: walks for others stay below what we may ask each
 # node ourselves (SOURCE_RATE), with room for our own
 HOSTING_BURST_IN_ALL = 100.0  # requests at once, all askers together
+HOSTING_PER_NETWORK = 2  # times that for the /24 or /48 around an address, in a public mesh
 HOSTING_AT_ONCE = 16  # look-ups for others at the same time
 HOSTED_RECORDS = 100  # records placed for others: with nine keys each they are half of what our
 # address may place at one node (RECORDS_PER_SOURCE)

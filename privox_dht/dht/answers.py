@@ -105,16 +105,19 @@ class Answers:
             answer.update(packed)
             room -= sum(map(len, packed.values()))
         if want:
-            answer.update(self._records(target, want, start, room))
+            asker = pack_address(*address) if proven else b""
+            answer.update(self._records(target, want, start, room, asker))
         return answer
 
-    def _records(self, key: bytes, want: int, start: int, room: int) -> dict[str, Any]:
+    def _records(
+        self, key: bytes, want: int, start: int, room: int, asker: bytes
+    ) -> dict[str, Any]:
         store, now = self._state.store, self._state.clock()
         most = min(want, limits.MAX_RECORDS_IN_DATAGRAM)
         if start < 0:
-            wires = store.sample(key, most, room, now)
+            wires = store.sample(key, most, room, now, asker)
         else:
-            wires = store.page(key, start, most, room, now)
+            wires = store.page(key, start, most, room, now, asker)
         fields: dict[str, Any] = {"r": wires} if wires else {}
         if count := store.count(key):
             fields.update(c=count, i=store.idle(key))
@@ -153,7 +156,7 @@ class Answers:
                 fates.append(wire.REFUSED)
                 continue
             key = shard_of(base, dht_id_of(record.publisher), depth)
-            fate = state.store.put(key, record, source, state.clock())
+            fate = state.store.put(key, record, source, state.clock(), networks=state.diverse)
             if fate == wire.FULL:
                 state.drop("record full")
             fates.append(fate)

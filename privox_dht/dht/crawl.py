@@ -2,12 +2,15 @@
 
     candidates, closest first -> up to alpha of them asked at a time, more amid silence
     soft timeout              -> the place is free again; a late answer still counts
+named by others           -> asked on the credit of those who named it: at length, or in short, and
+                             then again with the token that it gave; two in vain end its network
     answer                    -> closer candidates, a token, records
     first holder              -> a moment's grace for a second one, so that a stale word is noticed;
                                  longer on the way, where nobody has a reason to hold anything
 
 It ends when the closest k have answered (or are silent), when enough was found, after so many
-requests, or when its time is up; whatever strangers answer.
+requests, or when its time is up; whatever strangers answer. What goes to addresses that have never
+answered is bounded by what came from those who named them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections import Counter
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -24,19 +28,21 @@ from kademlia.node import Node
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import Address, network_of
+from privox_dht.dht.budget import Budget, Credit
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.wire import Found
 from privox_dht.records import Record
 
 NEW, FLYING, ANSWERED, SLOW, DEAD = range(5)  # what became of a candidate; from SLOW on: silent
+FEW = 3  # contacts of an answer that may have been short for want of room
 
 
 class Candidate:
     """A node that may be asked."""
 
-    __slots__ = ("address", "count", "distance", "full", "id", "idle", "rtt", "state", "stored",
-                 "timer", "token")  # fmt: skip
+    __slots__ = ("address", "backers", "count", "distance", "full", "id", "idle", "in_short",
+                 "read", "rtt", "shown", "state", "stored", "timer", "token")  # fmt: skip
 
     def __init__(self, node_id: bytes, address: Address, target: int, rtt: float = 0.0) -> None:
         self.id, self.address = node_id, address
@@ -46,6 +52,10 @@ class Candidate:
         self.token = b""
         self.count = self.idle = 0  # records it holds under the target
         self.full = False
+        self.read = False  # whether it was asked for its pages
+        self.shown = 0  # valid records that it has told of
+        self.backers: list[Credit] = []  # of the answers that named it; none: it is known to us
+        self.in_short = False  # asked without padding, so that its answer may be cut
         self.stored: bool | None = None  # whether it took our record; None: not asked yet
         self.timer: asyncio.TimerHandle | None = None
 
@@ -64,6 +74,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         *,
         want: int = 0,
         base: bytes = b"",
+        budget: Budget | None = None,
     ) -> None:
         self.state, self.protocols = state, protocols
         self.node = Node(target)
@@ -71,16 +82,20 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         self.want = want
         self.base = base or target  # the key that a record must name; a shard's target is another
         self.loop = asyncio.get_running_loop()
+        self.budget = budget or Budget(want, self.loop.time())
         self.order: list[Candidate] = []
         self.requests = 0
         self.found: dict[tuple[str, str, bytes], Record] = {}
         self.holders: list[Candidate] = []
         self._read: dict[bytes, bool] = {}  # what we were told, and whether it passed
         self.ended: asyncio.Future[None] = self.loop.create_future()
-        self._known: set[bytes] = {state.identity.dht_id}
+        self._known: dict[bytes, Candidate | None] = {state.identity.dht_id: None}
         self._addresses: set[Address] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._answers = self._silences = 0
+        self._vain: Counter[bytes] = Counter()  # addresses of a network that have never answered
+        self._abandoned = False
+        self.thorough = False  # whether it goes on when enough was found
         self._waited = False  # whether the first holder was given its grace, and is still alone
 
     def __repr__(self) -> str:
@@ -94,14 +109,20 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
     async def find(self) -> list[Candidate]:
         """Walk; the closest nodes that answered, closest first."""
         now = self.loop.time()
+        if self.ended.done():
+            self.ended = self.loop.create_future()
         for protocol in self.protocols.values():
             protocol.router.touch(self.node.long_id, now)
             for contact in protocol.router.find_neighbors(self.node):
                 self.add(contact)
-        self._timers.append(self.loop.call_later(limits.LOOKUP_TIME, self.end))
+        end = min(now + limits.LOOKUP_TIME, self.budget.deadline)
+        self._timers.append(self.loop.call_at(end, self.end))
         try:
             self.pump()
             await self.ended
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
         finally:
             self.end()
         return self.closest()
@@ -117,10 +138,17 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         answered = (candidate for candidate in self.order if candidate.state == ANSWERED)
         return list(islice(answered, self.ksize))
 
-    def add(self, peer: Any) -> None:
-        """One more candidate, unless it is us, known, or nobody we may speak to."""
+    def add(self, peer: Any, named: Credit | None = None) -> None:
+        """One more candidate, unless it is us, known, or nobody we may speak to.
+
+        Args:
+            named: what its being named is worth, if a stranger told us of it.
+        """
         node_id = peer.id
         if node_id in self._known:
+            known = self._known[node_id]
+            if known is not None and named is not None and known.backers:
+                known.backers.append(named)
             return
         address = peer.address
         if address in self._addresses or address in self.state.reserved:
@@ -128,10 +156,12 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         if not self.state.may_contact(address[0]):
             self.state.drop("contact", address[0])
             return
-        self._known.add(node_id)
         self._addresses.add(address)
         rtt = getattr(peer, "rtt", 0.0)  # what strangers tell of has none
-        bisect.insort(self.order, Candidate(node_id, address, self.node.long_id, rtt))
+        candidate = self._known[node_id] = Candidate(node_id, address, self.node.long_id, rtt)
+        if named is not None:
+            candidate.backers.append(named)
+        bisect.insort(self.order, candidate)
 
     def end(self) -> None:
         """Stop asking; what is in flight may still serve the routing table."""
@@ -140,17 +170,25 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         for timer in self._timers:
             timer.cancel()
 
+    def abandon(self) -> None:
+        """Nobody waits for what this finds: say nothing more."""
+        self._abandoned = True
+        self.end()
+
     # -- deciding ----------------------------------------------------------------------------------
 
     def window(self) -> list[Candidate]:
-        """The k closest that are not silent, at most two of one network among them."""
+        """The k closest that are not silent, at most two of one network among them, and nobody who
+        may not be asked."""
         window: list[Candidate] = []
         crowds: Counter[bytes] | None = Counter() if self.state.diverse else None
         for candidate in self.order:
-            if candidate.state >= SLOW:
+            if candidate.state >= SLOW or (candidate.state == NEW and not self._payable(candidate)):
                 continue
             if crowds is not None:
                 network = network_of(candidate.address[0])
+                if self._vain[network] >= limits.CONTACTS_PER_NETWORK and candidate.state == NEW:
+                    continue
                 crowds[network] += 1
                 if crowds[network] > limits.CONTACTS_PER_NETWORK:
                     continue
@@ -179,9 +217,12 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         limit = self.parallel(window)
         for candidate in window:
             if candidate.state == NEW and flying < limit:
-                if self.requests >= limits.LOOKUP_REQUESTS:
+                size = self._affordable(candidate)
+                if size is None:
+                    continue
+                if self.requests >= limits.LOOKUP_REQUESTS or not self.budget.take():
                     break
-                self._launch(candidate)
+                self._launch(candidate, size)
                 flying += 1
         if not flying and not self._worth_waiting():
             self.end()
@@ -196,8 +237,37 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def _launch(self, candidate: Candidate) -> None:
+    def _affordable(self, candidate: Candidate) -> int | None:
+        """Bytes to which a request to somebody may be padded; 0 for none, None to ask it later."""
+        sizes = (limits.FIND_SIZE, 0) if self.want else limits.FIND_CONTACTS_SIZES
+        if not candidate.backers:
+            return sizes[0]
+        for size in sizes:
+            if self._pay(candidate, size or wire.BARE_FIND):
+                return size
+        return None
+
+    def _payable(self, candidate: Candidate) -> bool:
+        some = candidate.backers
+        return not some or any(credit.covers(wire.BARE_FIND) for credit in some)
+
+    def _pay(self, candidate: Candidate, size: int) -> bool:
+        return any(credit.pay(size) for credit in candidate.backers)
+
+    def _may_resend(self, candidate: Candidate, size: int) -> bool:
+        """Whether somebody who is silent may be asked once more."""
+        if self._abandoned:
+            return False
+        if not candidate.backers:
+            return True
+        if self.ended.done() or not self._pay(candidate, size):
+            return False
+        candidate.in_short = True
+        return True
+
+    def _launch(self, candidate: Candidate, size: int) -> None:
         candidate.state = FLYING
+        candidate.in_short = not size and not candidate.token
         self.requests += 1
         protocol = self.protocol_for(candidate)
         soft = self.state.rtt.soft(candidate.rtt)
@@ -210,7 +280,10 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             wire.read_found,
             lambda found: self._answered(candidate, found),
             node_id=candidate.id,
-            size=limits.FIND_SIZE,
+            token=candidate.token,
+            size=size,
+            again=lambda size: self._may_resend(candidate, size),
+            bare=bool(candidate.backers),
         )
 
     def protocol_for(self, candidate: Candidate) -> MeshProtocol:
@@ -220,13 +293,21 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         if candidate.state == FLYING:
             candidate.state = SLOW
             self._silences += 1
+            if candidate.backers:
+                self._vain[network_of(candidate.address[0])] += 1
             self.pump()
 
     def _answered(self, candidate: Candidate, found: Found | None) -> None:
         if candidate.timer is not None:
             candidate.timer.cancel()
+        if candidate.state == SLOW and candidate.backers and found is not None:
+            self._vain[network_of(candidate.address[0])] -= 1
         if found is None:
             candidate.state = DEAD
+        elif self._was_cut(candidate, found):
+            candidate.token, candidate.backers = found.token, []  # it has proven to be there
+            self._launch(candidate, 0)
+            return
         else:
             candidate.state, candidate.token = ANSWERED, found.token
             self._answers += 1
@@ -239,12 +320,43 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         self.protocol_for(candidate).introduce(candidate.id, candidate.address)
         if self.ended.done():
             return
+        named = Credit(found.weight)
         for peer in found.peers:
-            self.add(peer)
-        if self.want and self.take(found.wires):
-            candidate.count, candidate.idle = found.total, found.idle
+            self.add(peer, named)
+        candidate.shown = self.take(found.wires) if self.want else 0
+        if candidate.shown:
+            candidate.count = min(found.total, limits.RECORDS_PER_KEY)
+            candidate.idle = min(found.idle, candidate.count)
             candidate.full = found.full
             self.holders.append(candidate)
+
+    def ask_page(self, holder: Candidate, start: int, done: Callable[[Found | None], None]) -> None:
+        """Ask a holder for its records from turn `start` on."""
+        self.requests += 1
+        self.protocol_for(holder).ask(
+            holder.address,
+            "find",
+            [self.node.id, limits.MAX_RECORDS_IN_DATAGRAM, start],
+            wire.read_found,
+            done,
+            node_id=holder.id,
+            token=holder.token,
+            again=lambda size: not self._abandoned,
+        )
+
+    def apart(self, candidates: list[Candidate]) -> list[Candidate]:
+        """In a public mesh, one of each network."""
+        if not self.state.diverse:
+            return candidates
+        by_network = {network_of(candidate.address[0]): candidate for candidate in candidates}
+        return list(by_network.values())
+
+    def _was_cut(self, candidate: Candidate, found: Found) -> bool:
+        """Whether there is more to hear, now that its token is known: it was asked in short."""
+        if self.ended.done() or candidate.token or not found.token or candidate.stored is not None:
+            return False
+        few = len(found.peers) <= FEW or found.total > 0
+        return candidate.in_short and few and not found.wires
 
     def take(self, wires: list[bytes]) -> int:
         """Keep the records among these bytes that pass; how many did."""
@@ -267,7 +379,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     def on_answer(self, candidate: Candidate) -> None:
         """Somebody answered (or never will): is that enough?"""
-        if not self.want or not self.holders:
+        if not self.want or not self.holders or self.thorough:
             return
         window = self.window()
         if self.want > limits.FIND_WANT and not self._arrived(window):
@@ -283,6 +395,8 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """The one holder had its grace. Its word will do if the walk has arrived: on the way there
         it may be an old one, told again by somebody who lies. It has a longer grace otherwise."""
         window = self.window()
+        if self.thorough:
+            return
         if self._arrived(window) or (self._waited and self._voices(window)):
             self.end()
         elif not self._waited:
@@ -299,6 +413,4 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         network may be one liar."""
         most = max(holder.count for holder in self.holders)
         full = [h for h in self.holders if h.count >= most * limits.AGREEMENT and h in window]
-        if self.state.diverse:
-            return len({network_of(holder.address[0]) for holder in full})
-        return len(full)
+        return len(self.apart(full))

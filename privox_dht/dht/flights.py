@@ -2,6 +2,7 @@
 
 ask -> request out; again after 0.3, 0.7, 1.2 and 1.8 s of silence; lost after 2.5 s
     <- answer, accepted only for a message id we sent, from the very address we sent it to
+    <- a token instead of an answer: once more, with that
 
 A contact that answers is known to live, and how fast it is; one that twice does not is forgotten.
 """
@@ -24,14 +25,15 @@ from privox_dht.dht.wire import REQUEST
 from privox_dht.errors import BadMessage
 
 Done = Callable[[Any], None]  # called once, with what was read or None
+Again = Callable[[int], bool]  # whether so many bytes may be sent again
 AMID_SILENCE = -1  # failures of a contact that was silent while nobody else answered either
 
 
 class Flight:
     """A request of ours that waits for its answer."""
 
-    __slots__ = ("address", "datagram", "done", "hard", "node_id", "read", "resend", "sent",
-                 "timer", "tries")  # fmt: skip
+    __slots__ = ("address", "again", "bare", "datagram", "done", "hard", "node_id",
+                 "proven", "read", "resend", "sent", "timer", "tries")  # fmt: skip
 
     def __init__(
         self, address: Address, datagram: bytes, read: Callable[[Any], Any], done: Done
@@ -40,9 +42,12 @@ class Flight:
         self.sent = 0.0
         self.node_id = b""  # of the node asked, if it may be a contact
         self.tries = 1
+        self.proven = False  # whether it was asked again with a token
         self.timer: asyncio.TimerHandle | None = None
         self.hard = limits.HARD_TIMEOUT
         self.resend: tuple[float, ...] = limits.RESEND
+        self.bare = b""  # what is sent again, if not the same
+        self.again: Again | None = None
 
 
 class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no types
@@ -114,8 +119,16 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
         size: int = 0,
         hard: float = limits.HARD_TIMEOUT,
         resend: tuple[float, ...] = limits.RESEND,
+        again: Again | None = None,
+        bare: bool = False,
     ) -> None:
-        """Ask a node; `done` is called once with what `read` made of its answer, or with None."""
+        """Ask a node; `done` is called once with what `read` made of its answer, or with None.
+
+        Args:
+            size: bytes the request is padded to.
+            again: asked each time before it is sent again.
+            bare: send it again without padding.
+        """
         state = self.state
         if self._closed or len(self._outstanding) >= limits.OUTSTANDING:
             state.drop("flight")
@@ -126,6 +139,10 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
         flight = Flight(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
         flight.node_id = node_id
         flight.sent, flight.hard, flight.resend = self.loop.time(), hard, resend
+        flight.again = again
+        if bare:
+            body[-1] = b""
+            flight.bare = wire.seal(state.mesh, REQUEST, message, body)
         self._outstanding[message] = flight
         wait = resend[0] if resend else hard
         flight.timer = self.loop.call_later(wait, self._silent, message)
@@ -164,7 +181,9 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
         if flight is None:
             return
         if flight.tries <= len(flight.resend):
-            self._send(flight.datagram, flight.address)
+            datagram = flight.bare or flight.datagram
+            if flight.again is None or flight.again(len(datagram)):
+                self._send(datagram, flight.address)
             past = flight.resend[flight.tries - 1]
             after = (
                 flight.resend[flight.tries] if flight.tries < len(flight.resend) else flight.hard
@@ -183,12 +202,23 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
             raise BadMessage("unasked")
         if flight.address != address:
             raise BadMessage("address")
+        try:
+            body = wire.unpack(packed)
+            token = wire.read_retry(body)
+        except BadMessage:
+            body, token = None, b""
+        if token and not flight.proven:
+            flight.proven = True
+            flight.datagram = wire.with_token(self.state.mesh, flight.datagram, token)
+            flight.bare = b""
+            self._send(flight.datagram, address)
+            return
         del self._outstanding[message]
         if flight.timer is not None:
             flight.timer.cancel()
         answer = None
         try:
-            answer = flight.read(wire.unpack(packed))
+            answer = flight.read(body)
             self._heard(flight)
         finally:
             flight.done(answer)

@@ -5,8 +5,8 @@
 
 Who asks has proven its address (it speaks TCP). Whatever it wants costs no more than its share: of
 requests, of look-ups at the same time, and of records, since what we place for others counts
-towards our own address where it is stored. A record is checked as any other; it can be hidden by
-whoever stands between, and not forged.
+towards our own address where it is stored. What is done for somebody ends when he leaves. A record
+is checked as any other; it can be hidden by whoever stands between, and not forged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from privox_dht import limits
-from privox_dht.dht.addresses import holder_of, is_loopback
+from privox_dht.dht.addresses import holder_of, is_loopback, pack_ip
 from privox_dht.dht.guards import Rates
 from privox_dht.dht.lookup import Lookups
 from privox_dht.dht.publish import Publisher
@@ -28,16 +28,21 @@ from privox_dht.records import Record, keys_of, parse
 FULL_RETRY = 30.0  # seconds after which a place may have become free: records expire after 120
 
 
+Shares = tuple[bytes, ...]  # the address that asks and the network around it; empty: our machine
+
+
 class Guests:
-    """Whose records we place for them: so many at a time, in all and of one address. Pure."""
+    """Whose records we place for them: so many at a time, in all, of one address and of the network
+    around it. Pure."""
 
     def __init__(
         self,
         most: int = limits.HOSTED_RECORDS,
         most_per_address: int = limits.HOSTED_PER_ADDRESS,
+        most_per_network: int = limits.HOSTED_PER_ADDRESS * limits.HOSTING_PER_NETWORK,
     ) -> None:
-        self._most, self._most_per_address = most, most_per_address
-        self._held: dict[bytes, tuple[bytes, float]] = {}  # place -> holder of the address, end
+        self._most, self._shares = most, (most_per_address, most_per_network)
+        self._held: dict[bytes, tuple[Shares, float]] = {}  # place -> whose it is, end
 
     def __len__(self) -> int:
         return len(self._held)
@@ -45,21 +50,21 @@ class Guests:
     def __repr__(self) -> str:
         return f"<Guests {len(self)} of {self._most} records>"
 
-    def admit(self, place: bytes, holder: bytes, expires: float, now: float) -> bool:
+    def admit(self, place: bytes, shares: Shares, expires: float, now: float) -> bool:
         """Whether a record may be placed; if so, it counts until it expires. A renewal always may.
 
         Args:
             place: what the newest sequence wins over: publisher, kind, backend and engine.
-            holder: the address that asks; empty: our own machine, which has no share of its own.
+            shares: the address that asks, and the network around it; empty: our own machine.
         """
         self._held = {key: held for key, held in self._held.items() if held[1] > now}
         if place not in self._held:
-            of_each = Counter(holder for holder, _ in self._held.values())
-            if holder and of_each[holder] >= self._most_per_address:
+            of_each = Counter(share for shares, _ in self._held.values() for share in shares)
+            if any(of_each[s] >= most for s, most in zip(shares, self._shares, strict=False)):
                 return False
             if len(self._held) >= self._most:
                 return False
-        self._held[place] = (holder, expires)
+        self._held[place] = (shares, expires)
         return True
 
 
@@ -75,12 +80,15 @@ class Hosting:
     ) -> None:
         self._state, self._lookups, self._is_in = state, lookups, is_in
         self._publisher = publisher
+        wider = limits.HOSTING_PER_NETWORK
         self._asks = (
             Rates(limits.HOSTING_RATE, limits.HOSTING_BURST),
+            Rates(limits.HOSTING_RATE * wider, limits.HOSTING_BURST * wider),
             Rates(limits.HOSTING_RATE_IN_ALL, limits.HOSTING_BURST_IN_ALL),
         )
         self._puts = (
             Rates(limits.HOSTED_RATE, limits.HOSTED_BURST),
+            Rates(limits.HOSTED_RATE * wider, limits.HOSTED_BURST * wider),
             Rates(limits.HOSTED_RATE_IN_ALL, limits.HOSTED_BURST_IN_ALL),
         )
         self._running = 0
@@ -114,11 +122,11 @@ class Hosting:
             Busy, NotJoined: not for the asker, not now.
         """
         with self._turn(asker, self._asks):
-            found = await self._lookups.find(key, want, within=limits.CACHE_FRESH)
+            found = (await self._lookups.find(key, want, within=limits.CACHE_FRESH))[:want]
         self._state.counts["looked up for others"] += 1
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)
-        return [record.wire for record in found[:want]]
+        return [record.wire for record in found]
 
     async def take(self, asker: str, wire: bytes) -> int:
         """Leave a record where it belongs; how many nodes hold it.
@@ -130,7 +138,8 @@ class Hosting:
         with self._turn(asker, self._puts):
             record = self._checked(wire)
             place = f"{record.kind}/{record.backend}/".encode() + record.place
-            if not self.guests.admit(place, _holder(asker), record.expires, self.now()):
+            shares = _shares(asker, self._state.diverse)
+            if not self.guests.admit(place, shares, record.expires, self.now()):
                 raise Busy("too many records are placed from here already", FULL_RETRY)
             self._state.counts["placed for others"] += 1
             return await self._publisher.publish(record)
@@ -146,14 +155,16 @@ class Hosting:
             raise Refused(f"not a record to keep: {exc.reason}", code="bad_record") from exc
 
     @contextmanager
-    def _turn(self, asker: str, rates: tuple[Rates, Rates]) -> Iterator[None]:
+    def _turn(self, asker: str, rates: tuple[Rates, Rates, Rates]) -> Iterator[None]:
         if not self._is_in():
             raise NotJoined("the node there is not in the mesh itself just now")
         now = asyncio.get_running_loop().time()
-        holder = _holder(asker)
-        of_each, of_all = rates
-        if holder and not of_each.allow(holder, now):
+        *of_each, of_all = rates
+        shares = list(zip(of_each, _shares(asker, self._state.diverse), strict=False))
+        if any(some.holds(share, now) for some, share in shares):
             raise Busy("too many requests from one address")
+        for some, share in shares:
+            some.allow(share, now)
         if self._running >= limits.HOSTING_AT_ONCE or not of_all.allow(b"", now):
             raise Busy("too many requests just now")
         self._running += 1
@@ -163,6 +174,12 @@ class Hosting:
             self._running -= 1
 
 
-def _holder(asker: str) -> bytes:
-    """Whose share a request counts towards; empty for our own machine."""
-    return b"" if is_loopback(asker) else holder_of(asker)
+def _shares(asker: str, networks: bool) -> Shares:
+    """Whose shares a request counts towards: the address and, in a public mesh, the network around
+    it. Homes are given an IPv6 /56, which counts as one address; the network is a /24 or a /48."""
+    if is_loopback(asker):
+        return ()
+    packed = pack_ip(asker)
+    if not networks:
+        return (holder_of(asker),)
+    return (packed, packed[:3]) if len(packed) == 4 else (packed[:7], packed[:6])

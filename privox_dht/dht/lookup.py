@@ -4,8 +4,9 @@ find -> an answer younger than ten seconds: as it is
      -> an older one that still holds: as it is, and a walk behind it renews it
      -> none: the walk that is under way, or a new one
 
-walk -> the holders' random samples; more wanted: pages from the fullest holders, side by side
-     -> a key that has split, and still more wanted: its shards
+walk -> the holders' samples; more wanted: pages from the fullest holders, side by side
+     -> a key that has split, as most of the closest say and show, and still more wanted: its shards
+     -> all of that within one budget; it ends when the last who waits for it has gone
      -> everybody we know has been silent for a minute: asked again, and not waited for
 """
 
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 from privox_dht import limits
 from privox_dht.dht import wire
+from privox_dht.dht.budget import Budget
 from privox_dht.dht.crawl import Candidate, MeshCrawl
 from privox_dht.dht.gate import shard
 from privox_dht.dht.protocol import MeshProtocol
@@ -27,6 +29,7 @@ from privox_dht.records import Record, newest
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]
 PAGE_ROOM = limits.MAX_DATAGRAM - wire.HEADER - 48  # bytes of records in a page
+PAGE_AT_LEAST = PAGE_ROOM // (limits.MAX_RECORD + 3)  # records of a full page, however long
 
 
 class Kept(NamedTuple):
@@ -41,14 +44,15 @@ class Kept(NamedTuple):
 class Lookups:
     """The look-ups of one node."""
 
-    __slots__ = ("_kept", "_protocols", "_running", "_spawn", "_state", "_used", "instead",
-                 "last_requests")  # fmt: skip
+    __slots__ = ("_kept", "_protocols", "_running", "_spawn", "_state", "_used", "_waiting",
+                 "instead", "last_requests")  # fmt: skip
 
     def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
         self._kept: dict[bytes, Kept] = {}  # the oldest first
         self._used: dict[bytes, float] = {}  # loop time at which somebody last asked
         self._running: dict[bytes, tuple[int, asyncio.Task[Kept]]] = {}
+        self._waiting: dict[asyncio.Task[Kept], int] = {}  # how many wait for each walk
         self.last_requests = 0  # datagrams the last walk asked with
         self.instead: Instead | None = None  # who is asked where nothing can be walked to
 
@@ -72,8 +76,18 @@ class Lookups:
                     self._walk(key, want)
                 self._state.counts["lookups from memory"] += 1
                 return usable
-        kept = await asyncio.shield(self._walk(key, want))
-        return self._usable(key, kept)
+        return self._usable(key, await self._wait_for(key, self._walk(key, want)))
+
+    async def _wait_for(self, key: bytes, walk: asyncio.Task[Kept]) -> Kept:
+        """The answer of a walk; the last who gives up waiting ends it."""
+        self._waiting[walk] = self._waiting.get(walk, 0) + 1
+        try:
+            return await asyncio.shield(walk)
+        finally:
+            self._waiting[walk] -= 1
+            if not self._waiting[walk]:
+                del self._waiting[walk]
+                walk.cancel()  # if it is done, this does nothing
 
     def _usable(self, key: bytes, kept: Kept) -> list[Record]:
         """What still holds of an answer. What has a successor by now may lie in our own store."""
@@ -110,7 +124,10 @@ class Lookups:
 
     async def _look(self, key: bytes, want: int) -> Kept:
         if self.instead is None:
-            found, requests = await self._collect(key, key, 0, 0, want)
+            budget = Budget(want, asyncio.get_running_loop().time())
+            most = budget.requests
+            found = await self._collect(key, key, 0, 0, want, budget)
+            requests = most - budget.requests
         else:
             found, requests = await self.instead(key, want), 0
         now = asyncio.get_running_loop().time()
@@ -126,31 +143,37 @@ class Lookups:
     # -- one walk, its pages and its shards --------------------------------------------------------
 
     async def _collect(
-        self, base: bytes, key: bytes, prefix: int, depth: int, want: int
-    ) -> tuple[list[Record], int]:
-        """The records under one key or shard, and how many requests that took."""
-        crawl = await self._crawl(base, key, want)
-        self._take_mine(crawl, key, want)
-        await self._pages(crawl, want)
-        found, requests = list(crawl.found.values()), crawl.requests
-        split = any(holder.full for holder in crawl.holders) or self._state.store.is_full(key)
-        if split and len(found) < want and depth < limits.SHARD_DEPTH:
-            deeper = range(prefix << limits.SHARD_BITS, (prefix + 1) << limits.SHARD_BITS)
-            for start in range(deeper.start, deeper.stop, limits.ALPHA):
-                parts = await asyncio.gather(
-                    *(
-                        self._collect(base, shard(base, part, depth + 1), part, depth + 1, want)
-                        for part in range(start, start + limits.ALPHA)
-                    )
+        self, base: bytes, key: bytes, prefix: int, depth: int, want: int, budget: Budget
+    ) -> list[Record]:
+        """The records under one key or shard."""
+        crawl = await self._crawl(base, key, want, budget)
+        try:
+            self._take_mine(crawl, key, want)
+            await self._pages(crawl, want)
+            if self._was_promised_more(crawl, want):  # those who agreed did not show what they said
+                await self._go_on(crawl)
+                await self._pages(crawl, want)
+            found = list(crawl.found.values())
+            if len(found) >= want or depth == limits.SHARD_DEPTH or not await self._split(crawl):
+                return found
+        except asyncio.CancelledError:
+            crawl.abandon()
+            raise
+        deeper = range(prefix << limits.SHARD_BITS, (prefix + 1) << limits.SHARD_BITS)
+        for start in range(deeper.start, deeper.stop, limits.ALPHA):
+            if not self._goes_on(budget):
+                break
+            parts = await asyncio.gather(
+                *(
+                    self._collect(base, shard(base, part, depth + 1), part, depth + 1, want, budget)
+                    for part in range(start, start + limits.ALPHA)
                 )
-                for records, more in parts:
-                    requests += more
-                    found += records
-            found = newest(found)  # who moved on to a shard may have left an older word here
-        return found, requests
+            )
+            found += [record for records in parts for record in records]
+        return newest(found)  # who moved on to a shard may have left an older word here
 
-    async def _crawl(self, base: bytes, key: bytes, want: int) -> MeshCrawl:
-        crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
+    async def _crawl(self, base: bytes, key: bytes, want: int, budget: Budget) -> MeshCrawl:
+        crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base, budget=budget)
         patience = self._patience()
         if patience is not None:
             crawl.loop.call_later(patience, _end_unanswered, crawl)
@@ -158,9 +181,24 @@ class Lookups:
         silenced = crawl.met_silence and patience is None
         if not crawl.holders and (self._state.reserved or silenced):
             self._state.reserved = frozenset()  # then rather ask those too, and the silent again
-            crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base)
+            crawl = MeshCrawl(
+                self._state, self._protocols, key, want=want, base=base, budget=budget
+            )
             await crawl.find()
         return crawl
+
+    def _was_promised_more(self, crawl: MeshCrawl, want: int) -> bool:
+        most = max((holder.count for holder in crawl.holders), default=0)
+        return len(crawl.found) < limits.AGREEMENT * min(want, most)
+
+    async def _go_on(self, crawl: MeshCrawl) -> None:
+        """Ask the rest of the closest too, if the walk ended early."""
+        if not crawl.thorough and self._goes_on(crawl.budget):
+            crawl.thorough = True
+            await crawl.find()
+
+    def _goes_on(self, budget: Budget) -> bool:
+        return budget.requests > 0 and asyncio.get_running_loop().time() < budget.deadline
 
     def _patience(self) -> float | None:
         """Seconds to wait for a first answer, if everybody we know has been silent for long; None
@@ -179,40 +217,75 @@ class Lookups:
     async def _pages(self, crawl: MeshCrawl, want: int) -> None:
         """Ask the holders for more of what they have, the fullest first, until it is enough. Where
         everybody is wanted that is when one more holder has told of nobody new."""
-        budget, known = max(limits.PAGES, want), -1
+        known = -1
         for holder in sorted(crawl.holders, key=lambda holder: -holder.count):
             enough = len(crawl.found) >= min(want, max(h.count for h in crawl.holders))
             settled = want <= limits.FIND_WANT or len(crawl.found) in (known, want)
-            if (enough and settled) or budget <= 0 or not holder.token:
+            if (enough and settled) or not self._goes_on(crawl.budget):
                 return
             known = len(crawl.found)
-            starts = self._rows(crawl, holder, want)[:budget]
-            budget -= len(starts)
-            crawl.requests += len(starts)
-            for at in range(0, len(starts), limits.PAGES):
-                some = starts[at : at + limits.PAGES]
-                await asyncio.gather(*(self._page(crawl, holder, start) for start in some))
+            if holder.token and not holder.read:
+                holder.read = True
+                await self._read(crawl, holder, self._rows(crawl, holder, want))
+
+    async def _read(self, crawl: MeshCrawl, holder: Candidate, starts: list[int]) -> None:
+        """Pages of one holder, many side by side, as long as it shows what it says it has."""
+        for at in range(0, len(starts), limits.PAGES):
+            some = starts[at : at + limits.PAGES]
+            some = some[: crawl.budget.take(len(some))]
+            shown = holder.shown
+            await self._ask_pages(crawl, holder, some)
+            if holder.shown - shown < len(some) or not self._goes_on(crawl.budget):
+                return
 
     def _rows(self, crawl: MeshCrawl, holder: Candidate, want: int) -> list[int]:
-        """Where the pages begin: the idle first, from a random one on if there are enough."""
+        """Where the pages begin."""
         longest = max((len(record.wire) for record in crawl.found.values()), default=1)
         step = max(1, min(limits.MAX_RECORDS_IN_DATAGRAM, PAGE_ROOM // (longest + 3)))
-        first = 0
-        if holder.idle > want:
-            first = self._state.rng.randrange(holder.idle - want + 1)
-        return list(range(first, min(holder.count, first + want), step))
+        return list(range(0, min(holder.count, want), step))
 
-    async def _page(self, crawl: MeshCrawl, holder: Candidate, start: int) -> None:
-        found: Found | None = await crawl.protocol_for(holder).call(
-            holder.address,
-            "find",
-            [crawl.node.id, limits.MAX_RECORDS_IN_DATAGRAM, start],
-            wire.read_found,
-            node_id=holder.id,
-            token=holder.token,
-        )
-        if found is not None:
-            crawl.take(found.wires)
+    async def _ask_pages(self, crawl: MeshCrawl, holder: Candidate, starts: list[int]) -> None:
+        """Until all have come, or for a while none has; one that comes later still counts."""
+        loop = asyncio.get_running_loop()
+        came = asyncio.Event()
+        left = len(starts)
+
+        def take(found: Found | None) -> None:
+            nonlocal left
+            left -= 1
+            if found is not None:
+                holder.shown += crawl.take(found.wires)
+            came.set()
+
+        for start in starts:
+            crawl.ask_page(holder, start, take)
+        patience = self._state.rtt.soft(holder.rtt) + limits.RESEND[0]
+        while left and loop.time() < crawl.budget.deadline:
+            came.clear()
+            try:
+                async with asyncio.timeout(patience):
+                    await came.wait()
+            except TimeoutError:
+                return
+
+    async def _split(self, crawl: MeshCrawl) -> bool:
+        """Whether the key has split: most of the eight closest say so, of different networks, each
+        of whom showed as many records as a page holds; or we hold that many ourselves."""
+        if self._state.store.is_full(crawl.node.id):
+            return True
+        if not any(holder.full for holder in crawl.holders):
+            return False
+        if len(crawl.closest()) < limits.JUDGES:
+            await self._go_on(crawl)
+        judges = crawl.apart(crawl.closest())[: limits.JUDGES]
+        say_so = [judge for judge in judges if judge.full]
+        if 2 * len(say_so) <= len(judges):
+            return False
+        unseen = [judge for judge in say_so if judge.shown < limits.MAX_RECORDS_IN_DATAGRAM]
+        unseen = unseen[: crawl.budget.take(len(unseen))]
+        await asyncio.gather(*(self._ask_pages(crawl, judge, [0]) for judge in unseen))
+        seen = [judge for judge in say_so if judge.shown >= PAGE_AT_LEAST]
+        return 2 * len(seen) > len(judges)
 
 
 def _end_unanswered(crawl: MeshCrawl) -> None:

@@ -24,6 +24,7 @@ from privox_dht.dht import sockets, wire
 from privox_dht.dht.addresses import Address, is_global, is_loopback, is_usable
 from privox_dht.dht.answers import Answers
 from privox_dht.dht.contacts import ContactFile
+from privox_dht.dht.handover import Handover
 from privox_dht.dht.hosting import Hosting
 from privox_dht.dht.join import Joiner
 from privox_dht.dht.listening import Listening
@@ -83,6 +84,8 @@ class DhtNode:
         self._lookups = Lookups(self._state, self._protocols, self._spawn)
         self._joiner = Joiner(self._state, self._protocols, self._spawn)
         self._state.on_public = self._forget_private
+        self._handover = Handover(self._state, self._protocols, self._spawn)
+        self._state.on_contact = self._met
 
     def __repr__(self) -> str:
         kind = "guest" if self.guest else "node"
@@ -240,16 +243,16 @@ class DhtNode:
         Args:
             backend: "cpu" or "gpu"; empty for both (a farm has none).
             narrower: words such as "language=de" or "model=small".
-            want: how many are enough; a look-up may find fewer.
+            want: how many of each backend are enough; a look-up may find fewer.
             fresh: ask the mesh even if a good answer is at hand.
         """
         backends = (backend,) if backend or kind == FARM else BACKENDS
         keys = [service_key(self.mesh, kind, one, *narrower) for one in backends]
         parts = await asyncio.gather(*(self._lookups.find(key, want, fresh=fresh) for key in keys))
-        found = [record for part in parts for record in part]
+        found = [record for part in parts for record in part[:want]]  # in the order of their turns
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)
-        return found[:want]
+        return found
 
     async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None:
         """The record of the farm with this key; None if it has none just now. With `fresh` the
@@ -382,6 +385,12 @@ class DhtNode:
         now = self._state.clock()
         ahead = now - asyncio.get_running_loop().time()
         kept.save(((c.address, c.seen + ahead) for c in some), now)
+
+    def _met(self, protocol: MeshProtocol, contact: Contact, token: bytes) -> None:
+        """A node that was not known is a contact from now on."""
+        self._handover.met(protocol, contact, token)
+        if "_publisher" in vars(self):
+            self._publisher.met()
 
     def _forget_private(self) -> None:
         for protocol in self._protocols.values():

@@ -1,8 +1,10 @@
 """One UDP socket of a node: rpcudp's protocol with every datagram dispatched in one step.
 
 ask -> see `flights`
-<-  request: counted against its source, checked, answered within 1.5 times its bytes unless it
-    shows a token; no task is made for it, and nothing in it can raise out of here
+<-  request: checked, counted against its source, answered within 1.5 times its bytes unless it
+    shows a token; no task is made for it, and nothing in it can raise out of here. Who shows a
+    token has a share of its own: anybody can use up the share of an address, by forging it. Then
+    the answer is a token, shorter than the question, and `flights` asks again with that
 
 introduce -> ping with a nonce
           <- key and signature: only then is a node a contact. Whoever asked us is pinged from
@@ -73,12 +75,15 @@ class MeshProtocol(AskingProtocol):
         state = self.state
         now = self.loop.time()
         where = pack_address(*address)
-        if not state.rates.allow(source_of(where), now):
-            raise BadMessage("rate")
         request = wire.read_request(wire.unpack(packed))
+        proven = state.tokens.proves(request.token, where, now)
+        rates = state.proven_rates if proven else state.rates
+        if not rates.allow(source_of(where), now):
+            if not proven and size > wire.RETRY_SIZE:
+                self._reply(message, wire.retry(state.tokens.give(where, now)), address)
+            raise BadMessage("rate")
         if not state.on_loopback:
             state.on_loopback = is_loopback(address[0])
-        proven = state.tokens.proves(request.token, where, now)
         room = limits.MAX_DATAGRAM if proven else int(size * limits.AMPLIFICATION)
         room = min(room, limits.MAX_DATAGRAM) - HEADER
         assert self.answer is not None
@@ -224,6 +229,7 @@ class MeshProtocol(AskingProtocol):
                 return  # it still answers where it was
         if self.router.add_contact(contact):
             self._say_here(contact, token)
+            self.state.on_contact(self, contact, token)
 
     def _say_here(self, contact: Contact, token: bytes) -> None:
         """Show a contact the token it gave us: our address is proven, it may want us as well."""

@@ -2,10 +2,11 @@
 
     publisher -> walk to the key; every node that answers on the way gives a write token
               -> put, to each of the closest as soon as the very closest has answered
-    node      -> held | refused | full: then the record goes to the key's shard as well
+    node      -> held | refused | full: if most of the closest say so, to the key's shard as well
 
 `put` returns when ten of the closest twenty (all, in a small mesh) have confirmed; the rest goes on
-behind it. The nodes and their tokens are remembered, so that the next announcement needs no walk.
+behind it. The nodes and their tokens are remembered, so that the next announcement needs no walk;
+one of them is asked now and then who has come.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import Any
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.crawl import ANSWERED, DEAD, SLOW, Candidate, MeshCrawl
+from privox_dht.dht.crawl import ANSWERED, DEAD, NEW, SLOW, Candidate, MeshCrawl
 from privox_dht.dht.gate import shard_of
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.state import NodeState
-from privox_dht.dht.wire import HELD, Stored
+from privox_dht.dht.wire import FULL, HELD, Stored
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, keys_of
 
@@ -38,20 +39,26 @@ class StoreCrawl(MeshCrawl):
         depth: int,
         record: Record,
         holders: list[Candidate],
+        look: bool = False,
     ) -> None:
+        """`holders` took the last word and are asked nothing more; with `look`, one of them is, who
+        has come since."""
         target = shard_of(base, dht_id_of(record.publisher), depth)
         super().__init__(state, protocols, target, base=base)
         self.depth, self.record = depth, record
-        self.full = False
-        self.held = 0  # nodes that confirmed
+        self.held = 0  # nodes that hold it for sure
+        self.taken = 0  # nodes that took it, perhaps only to draw lots: the key is full there
         self.enough: asyncio.Future[None] = self.loop.create_future()
         self._writing = 0
         for holder in holders:
             self._seed(holder)
+        if look and holders:  # not of the very closest, which would hold the others up
+            self.order[min(self.alpha, len(self.order) - 1)].state = NEW
 
     def _seed(self, holder: Candidate) -> None:
         holder.state, holder.stored, holder.timer = ANSWERED, None, None
-        self._known.add(holder.id)
+        holder.backers = []  # it has answered before
+        self._known[holder.id] = holder
         self._addresses.add(holder.address)
         self.order.append(holder)
         self.order.sort()
@@ -65,7 +72,14 @@ class StoreCrawl(MeshCrawl):
             self.enough.set_result(None)
 
     def _has_enough(self, live: int) -> bool:
-        return live > 0 and self.held >= min(live, max(1, self.ksize // limits.QUORUM))
+        return live > 0 and self.taken >= min(live, max(1, self.ksize // limits.QUORUM))
+
+    @property
+    def full(self) -> bool:
+        """Whether the key has split: most of the eight closest that took the record say so."""
+        judges = [candidate for candidate in self.order if candidate.stored]
+        judges = self.apart(judges)[: limits.JUDGES]
+        return 2 * sum(judge.full for judge in judges) > len(judges)
 
     def _write(self, window: list[Candidate]) -> None:
         """Put the record where it belongs, once the very closest have told of their neighbours."""
@@ -89,6 +103,7 @@ class StoreCrawl(MeshCrawl):
             lambda stored: self._confirmed(candidate, stored, again),
             node_id=candidate.id,
             token=candidate.token,
+            again=lambda size: not self._abandoned,
         )
 
     def _put_late(self, candidate: Candidate) -> None:
@@ -106,12 +121,13 @@ class StoreCrawl(MeshCrawl):
             candidate.state = DEAD
         else:
             candidate.state, candidate.token = ANSWERED, stored.token
-            self.full = self.full or stored.full
+            candidate.full = stored.full
             if stored.fates == [] and again and not self.ended.done():  # our token had expired
                 self._put(candidate, again=False)
-            elif stored.fates == [HELD]:
+            elif stored.fates == [HELD] or (stored.fates == [FULL] and stored.full):
                 candidate.stored = True
-                self.held += 1
+                self.taken += 1
+                self.held += stored.fates == [HELD]
         self.pump()
 
     def _worth_waiting(self) -> bool:
@@ -127,42 +143,83 @@ class Publisher:
 
     def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
-        self._holders: dict[bytes, tuple[float, list[Candidate]]] = {}
+        self._holders: dict[bytes, tuple[float, float, list[Candidate]]] = {}
         self._busy = asyncio.Semaphore(limits.ALPHA)
+        self._size = 0  # contacts we had when we last walked
+        self._growing: asyncio.Task[None] | None = None
 
     async def publish(self, record: Record) -> int:
         """Leave a record under every key it may stand; how many nodes hold it under the key where
         the fewest do."""
+        self._size = self._size or self._contacts()
         counts = await asyncio.gather(*(self._under(key, record, 0) for key in keys_of(record)))
         return min(counts)
 
+    def met(self) -> None:
+        """We have one more contact. If that is because the mesh grows, what we said a moment ago
+        was left with nodes that are not the closest any more."""
+        if self._growing is None and self._has_grown():
+            self._growing = self._spawn(self._say_again())
+
+    def _has_grown(self) -> bool:
+        return self._contacts() > limits.GROWN * self._size > 0
+
+    async def _say_again(self) -> None:
+        try:
+            while self._has_grown():
+                await asyncio.sleep(limits.GROWN_AFTER)
+                now, self._size = self._state.clock(), self._contacts()
+                said = [one for one in self._state.said.values() if one[2].expires > now]
+                for base, depth, record in said:
+                    self._holders.pop(shard_of(base, dht_id_of(record.publisher), depth), None)
+                await asyncio.gather(
+                    *(self._under(base, record, 0) for base, depth, record in said if not depth)
+                )
+        finally:
+            self._growing = None
+
+    def _contacts(self) -> int:
+        return sum(len(protocol.router) for protocol in self._protocols.values())
+
     async def _under(self, base: bytes, record: Record, depth: int) -> int:
         key = shard_of(base, dht_id_of(record.publisher), depth)
+        self._state.said[key] = base, depth, record
         async with self._busy:
-            walked_at, holders = self._remembered(key)
-            crawl = StoreCrawl(self._state, self._protocols, base, depth, record, holders)
-            self._spawn(self._walk(key, crawl, walked_at))
-            await crawl.enough  # the rest goes on behind us; the node holds on to it
+            now = asyncio.get_running_loop().time()
+            walked_at, looked_at, holders = self._remembered(key, now)
+            look = now - looked_at > limits.HOLDERS_LOOKED
+            crawl = StoreCrawl(self._state, self._protocols, base, depth, record, holders, look)
+            self._spawn(self._walk(key, crawl, walked_at, now if look else looked_at))
+            try:
+                await crawl.enough  # the rest goes on behind us; the node holds on to it
+            except asyncio.CancelledError:
+                crawl.abandon()
+                raise
         mine = self._keep(key, base, record, crawl)
-        if crawl.full and depth < limits.SHARD_DEPTH:
-            await self._under(base, record, depth + 1)
-        return crawl.held + mine
+        if not crawl.full:
+            return crawl.held + mine
+        if depth == limits.SHARD_DEPTH:  # nothing splits further: they keep a sample
+            return crawl.taken + mine
+        return max(crawl.held + mine, await self._under(base, record, depth + 1))
 
-    async def _walk(self, key: bytes, crawl: StoreCrawl, walked_at: float) -> None:
+    async def _walk(
+        self, key: bytes, crawl: StoreCrawl, walked_at: float, looked_at: float
+    ) -> None:
         try:
             await crawl.find()
         finally:
             crawl.end()
             if not crawl.enough.done():
                 crawl.enough.set_result(None)
-        self._holders[key] = (walked_at, crawl.keepers())
+        self._holders[key] = (walked_at, looked_at, crawl.keepers())
 
-    def _remembered(self, key: bytes) -> tuple[float, list[Candidate]]:
-        """When the key was last walked to from afar, and who held our record since; nobody once
-        that is long ago, so that nodes which came since are found."""
-        now = asyncio.get_running_loop().time()
-        walked_at, holders = self._holders.pop(key, (now, []))
-        return (walked_at, holders) if now - walked_at < limits.HOLDERS_KEPT else (now, [])
+    def _remembered(self, key: bytes, now: float) -> tuple[float, float, list[Candidate]]:
+        """When the key was last walked to from afar, when one of its holders was last asked who
+        has come, and who held our record since; nobody once that is long ago."""
+        walked_at, looked_at, holders = self._holders.pop(key, (now, now, []))
+        if now - walked_at < limits.HOLDERS_KEPT:
+            return walked_at, looked_at, holders
+        return now, now, []
 
     def _keep(self, key: bytes, base: bytes, record: Record, crawl: StoreCrawl) -> int:
         """Hold it ourselves as well, if we are among the closest; 1 if so."""

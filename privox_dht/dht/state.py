@@ -17,6 +17,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from privox_dht import limits
 from privox_dht.dht import gate as gates
@@ -36,6 +37,7 @@ from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
 from privox_dht.records import Record, mesh_tag
 
+OnContact = Callable[[Any, Any, bytes], None]  # its socket here, the contact, its token for that
 log = logging.getLogger(__name__)
 
 REASONS = (
@@ -60,9 +62,9 @@ class NodeState:
 
     __slots__ = (
         "_contacted", "_second", "_views", "_votes", "clock", "counts", "dropped", "failed",
-        "families", "gate", "guest", "heard_at", "identity", "is_named", "mesh", "on_loopback",
-        "on_public", "on_view", "own_global", "private", "private_at", "rates", "reserved", "rng",
-        "rtt", "store", "tokens", "witnesses",
+        "families", "gate", "guest", "heard_at", "identity", "is_named", "mesh", "on_contact",
+        "on_loopback", "on_public", "on_view", "own_global", "private", "private_at",
+        "proven_rates", "rates", "reserved", "rng", "rtt", "said", "store", "tokens", "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -81,11 +83,14 @@ class NodeState:
         self.on_public: Callable[[], None] = lambda: None  # called when the mesh is found public
         self.on_view: Callable[[], None] = lambda: None  # called when we are seen elsewhere
         self.witnesses: dict[Address, bytes] = {}  # guests that asked us lately, by id: the latest
+        self.on_contact: OnContact = lambda socket, contact, token: None  # a node new to us
         self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
+        self.said: dict[bytes, tuple[bytes, int, Record]] = {}  # key -> base, depth, our last word
         self.gate = Gate(self.mesh)
         self.tokens = Tokens(rng)
         self.rates = Rates(limits.SOURCE_RATE, limits.SOURCE_BURST)
+        self.proven_rates = Rates(limits.SOURCE_RATE, limits.SOURCE_BURST)  # who shows a token
         self.failed = Rates(1 / limits.PROOF_AGAIN, 1.0)  # addresses that gave no proof: they wait
         self.rtt = RoundTrip()
         self.dropped: Counter[str] = Counter()

@@ -2,110 +2,38 @@
 
     put -> the newest sequence of a publisher and engine wins; an older one, and one that was
            withdrawn, stays away for as long as its successor is remembered here
-    sample, page -> idle producers first, from a random place on, never the expired or withdrawn
+    page -> the records in the order of `turns`: of each network one, then of each a second one ...
 
 One key's records are a `Shelf`: parallel columns in three runs, `[idle | busy | withdrawn]`, kept
 so by swapping, so that drawing, moving and removing cost the same at 10 and at 10,000 records. A
 record costs its wire bytes and about 150 more. When a shelf is full it keeps a uniform sample
-chosen by a keyed hash that nobody outside can aim at.
+chosen by a keyed hash that nobody outside can aim at, and answers every put alike, so that nobody
+learns by asking what the hash of a key is.
+
+Each record counts towards the address it came from and the networks around that (`SHARES`), under
+its key and in all: whoever owns one network cannot crowd others out, neither from the shelf nor
+from what is told of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-from array import array
-from collections import Counter
-from collections.abc import Iterator
-from itertools import pairwise
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kademlia.storage import IStorage
 
 from privox_dht import limits
+from privox_dht.dht.shelf import LEVELS, SLOTS, Shelf, turns
 from privox_dht.dht.wire import FULL, HELD, REFUSED
 from privox_dht.records import Record
 
-IDLE, BUSY, WITHDRAWN = 0, 1, 2  # the runs of a shelf, in order
 PROBES = 8  # records looked at to find one that may go: the worst of eight is in the last ninth
-
-
-class Shelf:
-    """The records under one key."""
-
-    __slots__ = ("at", "edges", "expiries", "places", "sequences", "sources", "wires")
-
-    def __init__(self) -> None:
-        self.at: dict[int, int] = {}  # hash of publisher and engine -> row
-        self.wires: list[bytes] = []
-        self.places = array("Q")
-        self.sequences = array("Q")
-        self.expiries = array("Q")
-        self.sources = array("Q")
-        self.edges = [0, 0]  # where the busy begin, where the withdrawn begin
-
-    def __len__(self) -> int:
-        return len(self.wires)
-
-    def __repr__(self) -> str:
-        idle, live = self.edges
-        return f"<Shelf {idle} idle, {live - idle} busy, {len(self) - live} withdrawn>"
-
-    @property
-    def live(self) -> int:
-        """Records that are not withdrawn."""
-        return self.edges[1]
-
-    def run_of(self, row: int) -> int:
-        return IDLE if row < self.edges[0] else BUSY if row < self.edges[1] else WITHDRAWN
-
-    def append(self, place: int, source: int) -> int:
-        """A new row at the end, among the withdrawn; `write` moves it where it belongs."""
-        row = len(self.wires)
-        self.at[place] = row
-        self.wires.append(b"")
-        self.places.append(place)
-        for column in (self.sequences, self.expiries):
-            column.append(0)
-        self.sources.append(source)
-        return row
-
-    def write(self, row: int, record: Record) -> None:
-        """Put a record's bytes into a row and the row into its run."""
-        self.wires[row] = record.wire
-        self.sequences[row] = record.sequence
-        self.expiries[row] = record.expires
-        self.move(row, WITHDRAWN if record.withdrawn else IDLE if record.idle else BUSY)
-
-    def move(self, row: int, run: int) -> int:
-        """Bring a row into a run, one border at a time; its new place."""
-        here = self.run_of(row)
-        while here < run:
-            self.edges[here] -= 1
-            row = self._swap(row, self.edges[here])
-            here += 1
-        while here > run:
-            here -= 1
-            row = self._swap(row, self.edges[here])
-            self.edges[here] += 1
-        return row
-
-    def remove(self, row: int) -> None:
-        row = self.move(row, WITHDRAWN)
-        self._swap(row, len(self.wires) - 1)
-        del self.at[self.places[-1]]
-        self.wires.pop()
-        for column in (self.places, self.sequences, self.expiries, self.sources):
-            column.pop()
-
-    def _swap(self, one: int, other: int) -> int:
-        if one != other:
-            for column in (self.places, self.sequences, self.expiries, self.sources):
-                column[one], column[other] = column[other], column[one]
-            self.wires[one], self.wires[other] = self.wires[other], self.wires[one]
-            self.at[self.places[one]] = one
-            self.at[self.places[other]] = other
-        return other
+ORDERS = 64  # orders kept for those who are reading pages; one of a full key takes 8 KB
+ORDERED_ANEW = 64  # records up to which an order for somebody unknown is made for each answer
+ORDER_KEPT = 10.0  # seconds for which somebody reads pages in one order
 
 
 class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
@@ -117,19 +45,18 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         *,
         per_key: int = limits.RECORDS_PER_KEY,
         per_source: int = limits.RECORDS_PER_SOURCE,
+        per_network: int = limits.RECORDS_PER_NETWORK,
+        key_shares: tuple[int, int] = limits.RECORDS_PER_KEY_SHARES,
         in_all: int = limits.RECORDS_IN_ALL,
         keys: int = limits.KEYS_IN_ALL,
     ) -> None:
         self._rng = rng
         self._salt = rng.randbytes(16)
-        self._per_key, self._per_source, self._in_all, self._keys = (
-            per_key,
-            per_source,
-            in_all,
-            keys,
-        )
+        self._shares = tuple(zip(LEVELS, (per_source, per_network), key_shares, strict=True))
+        self._orders: OrderedDict[tuple[bytes, bytes], tuple[float, list[int]]] = OrderedDict()
+        self._per_key, self._in_all, self._keys = per_key, in_all, keys
         self._shelves: dict[bytes, Shelf] = {}
-        self._sources: Counter[int] = Counter()
+        self._sources: Counter[int] = Counter()  # records of each address and network: `_counted`
         self._held = 0
 
     def __bool__(self) -> bool:
@@ -141,30 +68,54 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
     def __repr__(self) -> str:
         return f"<RecordStore {self._held} records under {len(self._shelves)} keys>"
 
-    def put(self, key: bytes, record: Record, source: bytes, now: float) -> int:
-        """HELD, REFUSED (it is older than what is held) or FULL (seen, not kept)."""
-        place = self._hash(record.place + record.kind.encode() + record.backend.encode())
+    def put(
+        self, key: bytes, record: Record, source: bytes, now: float, *, networks: bool = False
+    ) -> int:
+        """HELD, REFUSED (it is older than what is held) or FULL (seen; whether it is kept is not
+        told: the key is full, or its source or its publisher has a share of it already).
+
+        Args:
+            source: the address it came from, as `addresses.holder_of` has it; empty: our own
+                machine, which has no share.
+            networks: whether the network around that address counts too: not in a private mesh.
+        """
+        publisher, engine = self._name(record)
         shelf = self._shelves.get(key)
-        if shelf is not None and place in shelf.at:
-            row = shelf.at[place]
-            if record.sequence < shelf.sequences[row]:
-                return REFUSED
-            if record.sequence == shelf.sequences[row]:
-                return HELD if record.wire == shelf.wires[row] else REFUSED
-            shelf.write(row, record)
-            return HELD
-        origin = self._hash(source) if source else 0  # our own records count towards nobody
-        if origin and self._sources[origin] >= self._per_source:
+        row = None if shelf is None else shelf.find(publisher, engine)
+        if shelf is not None and row is not None:
+            fate = self._renew(shelf, row, record, self._origin(source, networks))
+            return FULL if len(shelf) >= self._per_key else fate
+        origin = self._origin(source, networks)
+        place = publisher if shelf is None else shelf.free_place(publisher)
+        if place is None or not self._has_share(shelf, origin):
             return FULL
         if shelf is None and len(self._shelves) >= self._keys:
             return FULL
+        was_full = shelf is not None and len(shelf) >= self._per_key
         if not self._make_room(shelf, place, now):
             return FULL
         shelf = self._shelves.setdefault(key, Shelf())
-        shelf.write(shelf.append(place, origin), record)
-        self._sources[origin] += 1
+        shelf.write(shelf.append(place, engine, origin), record)
+        self._count(origin, 1)
         self._held += 1
+        self._let_into_orders(key, place)
+        return FULL if was_full else HELD
+
+    def _renew(self, shelf: Shelf, row: int, record: Record, origin: int) -> int:
+        if record.sequence < shelf.sequences[row]:
+            return REFUSED
+        if record.sequence == shelf.sequences[row]:
+            return HELD if record.wire == shelf.wires[row] else REFUSED
+        if origin != shelf.sources[row] and self._has_share(shelf, origin):
+            self._count(shelf.sources[row], -1)  # who said it first may have been anybody
+            self._count(origin, 1)
+            shelf.sources[row] = origin
+        shelf.write(row, record)
         return HELD
+
+    def keys(self) -> list[bytes]:
+        """All keys under which something is held."""
+        return list(self._shelves)
 
     def is_full(self, key: bytes) -> bool:
         """Whether the key holds so many that newcomers should go to its shards as well."""
@@ -181,25 +132,31 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         shelf = self._shelves.get(key)
         return 0 if shelf is None else shelf.edges[0]
 
-    def sample(self, key: bytes, most: int, room: int, now: float) -> list[bytes]:
-        """Up to `most` records that fit into `room` bytes: random, the idle first."""
-        shelf = self._shelves.get(key)
-        if shelf is None:
-            return []
-        rows: list[int] = []
-        ends = (0, *shelf.edges, len(shelf))
-        for start, end in pairwise(ends):
-            if len(rows) < most and start < end:
-                few = min(end - start, most + 2)
-                rows += self._rng.sample(range(start, end), few) if few > 1 else (start,)
-        return self._fit(shelf, rows, most, room, now)
+    def page(
+        self, key: bytes, start: int, most: int, room: int, now: float, asker: bytes = b""
+    ) -> list[bytes]:
+        """Up to `most` records that fit into `room` bytes, from turn `start` on. None is withdrawn.
 
-    def page(self, key: bytes, start: int, most: int, room: int, now: float) -> list[bytes]:
-        """The records from row `start` on: the idle, then the busy."""
+        Args:
+            asker: who reads on: his pages are of one order.
+        """
         shelf = self._shelves.get(key)
         if shelf is None:
             return []
-        return self._fit(shelf, list(range(start, min(shelf.live, start + most))), most, room, now)
+        order = self._order(key, shelf, asker, now)
+        return self._fit(shelf, order[start : start + most], most, room, now)
+
+    def sample(
+        self, key: bytes, most: int, room: int, now: float, asker: bytes = b""
+    ) -> list[bytes]:
+        """The first records of an order, and where there are so few the withdrawn, so that readers
+        learn of those."""
+        shelf = self._shelves.get(key)
+        if shelf is None:
+            return []
+        order = self._order(key, shelf, asker, now)[: most + 2]  # some may have expired
+        gone = shelf.places[shelf.live : shelf.live + most] if len(order) < most else ()
+        return self._fit(shelf, [*order, *gone], most, room, now)
 
     def sweep(self, now: float) -> int:
         """Forget what has expired; how many that were."""
@@ -213,9 +170,33 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
                 del self._shelves[key]
         return before - self._held
 
-    def _fit(self, shelf: Shelf, rows: list[int], most: int, room: int, now: float) -> list[bytes]:
+    def _order(self, key: bytes, shelf: Shelf, asker: bytes, now: float) -> list[int]:
+        """In which order one asker is told of a shelf: kept while it reads page after page."""
+        if not asker and shelf.live <= ORDERED_ANEW:
+            return turns(shelf, self._rng)
+        made, order = self._orders.get((key, asker), (0.0, []))
+        if not 0 <= now - made < (ORDER_KEPT if asker else 1.0):
+            made, order = now, turns(shelf, self._rng)
+        self._orders[key, asker] = made, order
+        self._orders.move_to_end((key, asker))
+        if len(self._orders) > ORDERS:
+            self._orders.popitem(last=False)
+        return order
+
+    def _let_into_orders(self, key: bytes, place: int) -> None:
+        """Who reads now is to see what comes now."""
+        for (some, _), (_, order) in self._orders.items():
+            if some == key:
+                order.insert(self._rng.randrange(len(order) + 1), place)
+
+    def _fit(
+        self, shelf: Shelf, places: Iterable[int], most: int, room: int, now: float
+    ) -> list[bytes]:
         wires: list[bytes] = []
-        for row in rows:
+        for place in places:
+            row = shelf.at.get(place)
+            if row is None:  # it went since the order was made
+                continue
             wire = shelf.wires[row]
             if shelf.expiries[row] <= now or len(wire) + 3 > room:
                 continue
@@ -246,15 +227,53 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         return True
 
     def _remove(self, shelf: Shelf, row: int) -> None:
-        origin = shelf.sources[row]
-        self._sources[origin] -= 1
-        if self._sources[origin] <= 0:
-            del self._sources[origin]
+        self._count(shelf.sources[row], -1)
         shelf.remove(row)
         self._held -= 1
 
-    def _hash(self, octets: bytes) -> int:
-        digest = hashlib.blake2b(octets, digest_size=8, key=self._salt).digest()
+    # -- whose record it is, and whose share it takes ---------------------------------------------
+
+    def _name(self, record: Record) -> tuple[int, int]:
+        """Whose record it is, with room for a slot, and of which engine. The kind and backend are
+        those of the key."""
+        publisher = self._hash(record.publisher, 8) // SLOTS * SLOTS
+        return publisher, self._hash(record.kind.encode() + record.engine.encode(), 4)
+
+    def _origin(self, source: bytes, networks: bool) -> int:
+        """An address as a number whose first bits stand for the network around it: see `LEVELS`.
+        Two of them may collide, and then share; nobody can aim at that."""
+        if not source:
+            return 0
+        around = source
+        if networks:
+            around = source[:3] if len(source) == 4 else source[:6]  # /24 or /48
+            source = source if len(source) == 4 else source[:7]  # homes are given a /56
+        return self._hash(b"n" + around, 4) >> 2 << LEVELS[1] | self._hash(source, 5) >> 6 or 1
+
+    def _has_share(self, shelf: Shelf | None, origin: int) -> bool:
+        """Whether one more record of this origin may stand here, and under this key."""
+        if not origin:
+            return True
+        for level, in_all, under_key in self._shares:
+            if self._sources[_counted(origin, level)] >= in_all:
+                return False
+            if shelf is not None and len(shelf) >= under_key:
+                who = origin >> level
+                if sum(some >> level == who for some in shelf.sources) >= under_key:
+                    return False
+        return True
+
+    def _count(self, origin: int, by: int) -> None:
+        if not origin:
+            return
+        for level in LEVELS:
+            who = _counted(origin, level)
+            self._sources[who] += by
+            if self._sources[who] <= 0:
+                del self._sources[who]
+
+    def _hash(self, octets: bytes, size: int) -> int:
+        digest = hashlib.blake2b(octets, digest_size=size, key=self._salt).digest()
         return int.from_bytes(digest, "big")
 
     # -- what kademlia expects of a storage: nothing enters by these doors, nothing is republished
@@ -274,3 +293,8 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())
+
+
+def _counted(origin: int, level: int) -> int:
+    """What an address or a network is counted under: no two levels share a number."""
+    return (origin >> level) * 2 + LEVELS.index(level)

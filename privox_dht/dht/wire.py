@@ -11,6 +11,7 @@
     refer  asker's address, TCP port, nonce            -> the same, helper to third node
     knock  nonce                                       -> nothing in it: it was waited for
     here                                               -> nothing: the token proves the sender
+    any of them, from an address that asks too much    -> token, `b`: again with this, please
 
 Every datagram goes through `seal` and `unseal`, both ways. Whatever is wrong with one is said as
 BadMessage with one of `REASONS`; nothing else is ever raised here for a stranger's bytes.
@@ -52,6 +53,8 @@ REASONS = (
 _PACKER = msgpack.Packer()  # a new one for each datagram would cost more than the packing
 _HEADER = struct.Struct(">B8sB8s")
 HEADER = _HEADER.size
+RETRY_SIZE = HEADER + 1 + 2 + 2 + TOKEN + 2 + 1  # bytes of an answer that is only a token
+BARE_FIND = 96  # bytes of a find without padding and token, at most
 _FRAME = 12  # bytes that msgpack puts around the padding and the largest arguments, at most
 
 
@@ -84,6 +87,12 @@ class Found(NamedTuple):
     total: int  # records under the key that are not withdrawn
     idle: int  # of those, producers that said they were idle; they are the first rows
     full: bool  # the key has split: shards hold more
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it took to say this, at the least."""
+        records = sum(map(len, self.wires))
+        return HEADER + records + sum(len(peer.packed) for peer in self.peers)
 
 
 class Stored(NamedTuple):
@@ -215,7 +224,24 @@ METHODS: dict[str, tuple[Any, ...]] = {
 }
 
 
+def with_token(mesh: bytes, datagram: bytes, token: bytes) -> bytes:
+    """A request of ours once more, with a token and so without padding."""
+    _, message, packed = unseal(mesh, datagram)
+    method, sender, flags, _, arguments, _ = unpack(packed)
+    return seal(mesh, REQUEST, message, [method, sender, flags, token, arguments, b""])
+
+
 # -- answers ---------------------------------------------------------------------------------------
+
+
+def retry(token: bytes) -> dict[str, Any]:
+    """The answer to whom we cannot tell from others who use his address: ask again with this."""
+    return {"t": token, "b": True}
+
+
+def read_retry(body: Any) -> bytes:
+    """The token of such an answer; empty if it is another."""
+    return _token(body) if type(body) is dict and body.get("b") is True else b""
 
 
 def read_pong(body: Any) -> Pong:

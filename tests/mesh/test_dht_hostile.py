@@ -347,7 +347,7 @@ async def test_a_store_flood_leaves_memory_flat() -> None:
     async with besieged() as (node, other, enemy):
         token = await enemy.token(node.port)
         state = node._state
-        state.rates.each = 0.0
+        state.proven_rates.each = 0.0
         state.store._per_key, state.store._in_all = 64, 500
         mesh = node.mesh
         flood = []
@@ -395,7 +395,7 @@ def mutations(rng: random.Random, valid: list[bytes], count: int) -> list[bytes]
 async def test_a_flood_of_mutated_messages_stops_nothing(count: int) -> None:
     rng = random.Random(7)
     async with besieged() as (node, other, enemy):
-        node._state.rates.each = 0.0  # every one is to be read
+        node._state.rates.each = node._state.proven_rates.each = 0.0  # every one is to be read
         token = await enemy.token(node.port)
         record = record_of(enemy.identity, node.mesh, models=("a", "b"), languages=("de",))
         key = keys_of(record)[0]

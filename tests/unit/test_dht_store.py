@@ -95,7 +95,7 @@ def test_pages_cover_everything_once() -> None:
     held = store()
     for n in range(31):
         held.put(KEY, record(n, idle=n % 3), b"s", NOW)
-    pages = [held.page(KEY, start, 3, 1 << 20, NOW) for start in range(0, 33, 3)]
+    pages = [held.page(KEY, start, 3, 1 << 20, NOW, b"asker") for start in range(0, 33, 3)]
     wires = [wire for page in pages for wire in page]
     assert len(wires) == len(set(wires)) == 31
 
@@ -137,6 +137,103 @@ def test_one_source_cannot_fill_the_store() -> None:
     fates = [held.put(n.to_bytes(20, "big"), record(n), b"flood", NOW) for n in range(30)]
     assert fates.count(HELD) == 10 and fates.count(FULL) == 20
     assert held.put(KEY, record(99), b"honest", NOW) == HELD
+
+
+def test_a_publisher_has_room_for_eight_engines_under_a_key() -> None:
+    held = store()
+    engines = [replace(record(1), engine=f"e{n}", wire=b"e%d" % n) for n in range(12)]
+    assert [held.put(KEY, one, b"s", NOW) for one in engines] == [HELD] * 8 + [FULL] * 4
+    newer = replace(engines[3], sequence=2, wire=b"newer")
+    assert held.put(KEY, newer, b"s", NOW) == HELD and b"newer" in all_of(held)
+    assert held.put(KEY, record(2), b"s", NOW) == HELD
+    held.sweep(5_000.0)
+    assert held.put(KEY, engines[11], b"s", NOW) == HELD
+
+
+HOME, NEXT_DOOR = b"\x42\x06\x06\x06", b"\x42\x06\x06\x07"  # of one /24
+HOME_6 = bytes.fromhex("2a02000800080001")  # a /64 ...
+NEXT_ROOM, NEXT_DOOR_6 = HOME_6[:7] + b"\x02", HOME_6[:6] + b"\x09\x01"  # of its /56; of its /48
+
+
+@pytest.mark.parametrize(
+    ("sources", "most"),
+    [
+        ([HOME], 10), ([HOME, NEXT_DOOR], 15), ([HOME_6], 10), ([HOME_6, NEXT_ROOM], 10),
+        ([HOME_6, NEXT_DOOR_6], 15),
+    ],
+    ids=["address", "/24", "/64", "/56", "/48"],
+)  # fmt: skip
+def test_an_address_and_the_network_around_it_have_their_shares(
+    sources: list[bytes], most: int
+) -> None:
+    far, near = store(per_source=10, per_network=15), store(key_shares=(10, 15))
+    for held, key in ((far, None), (near, KEY)):
+        for n in range(40):
+            where = key or n.to_bytes(20, "big")
+            held.put(where, record(n), sources[n % len(sources)], NOW, networks=True)
+        assert len(held) == most
+        assert held.put(KEY, record(99), b"\x08\x08\x08\x08", NOW, networks=True) == HELD
+        held.sweep(5_000.0)
+        assert not held._sources
+
+
+def test_in_a_private_mesh_only_the_address_has_a_share() -> None:
+    held = store(key_shares=(10, 15))
+    for n in range(60):
+        held.put(KEY, record(n), bytes((10, 0, 0, n)), NOW)
+    assert len(held) == 60
+
+
+def test_a_full_key_answers_every_put_alike() -> None:
+    """So nobody learns which of its keys has a low hash: neither when it comes, nor by asking
+    again, by an older word or by another one of the same sequence."""
+    held = store(per_key=16)
+    for n in range(16):
+        held.put(KEY, record(n), n.to_bytes(4, "big"), NOW)
+    for n in range(16, 60):
+        source = n.to_bytes(4, "big")
+        other = replace(record(n), wire=b"other")
+        for word in (record(n), record(n), other, record(n, sequence=2), record(n, sequence=1)):
+            assert held.put(KEY, word, source, NOW) == FULL
+
+
+def test_whoever_says_it_anew_has_it_on_its_own_share() -> None:
+    """A record may be said first by somebody who heard it elsewhere."""
+    held = store(key_shares=(2, 2))
+    for n in range(2):
+        held.put(KEY, record(n), b"thief", NOW)
+    assert held.put(KEY, record(2), b"thief", NOW) == FULL
+    held.put(KEY, record(0, sequence=2), b"owner", NOW)
+    assert held.put(KEY, record(2), b"thief", NOW) == HELD
+    assert sorted(held._sources.values()) == [1, 1, 2, 2]
+
+
+def test_of_each_network_one_is_told_before_any_second_one() -> None:
+    """Two hundred idle records of one /24, at two addresses, beside five honest ones, two of which
+    are busy: nobody has to read far."""
+    held = store()
+    for n in range(200):
+        held.put(KEY, record(n, idle=2), (HOME, NEXT_DOOR)[n % 2], NOW, networks=True)
+    for n in range(1_000, 1_005):
+        source = bytes((20, 0, n & 255, 7))
+        held.put(KEY, record(n, idle=int(n < 1_003)), source, NOW, networks=True)
+    first = held.page(KEY, 0, 6, 1 << 20, NOW, b"asker")
+    assert {record(n, idle=int(n < 1_003)).wire for n in range(1_000, 1_005)} <= set(first)
+    assert {record(n, idle=0).wire for n in (1_003, 1_004)} == set(first[4:])
+    rest = held.page(KEY, 6, 500, 1 << 20, NOW, b"asker")
+    numbers = [int(wire[1:].split(b",")[0]) % 2 for wire in rest[:100]]
+    assert 45 <= sum(numbers) <= 55  # its two addresses take turns as well
+
+
+def test_who_comes_while_somebody_reads_is_told_too() -> None:
+    held = store()
+    for n in range(100):
+        held.put(KEY, record(n), n.to_bytes(4, "big"), NOW)
+    held.page(KEY, 0, 3, 1 << 20, NOW, b"asker")
+    held.put(KEY, record(500), b"late", NOW)
+    held.put(KEY, record(0, sequence=2, withdrawn=True), bytes(4), NOW)
+    wires = held.page(KEY, 0, 200, 1 << 20, NOW, b"asker")
+    assert record(500).wire in wires and record(0).wire not in wires
 
 
 def test_a_source_may_place_more_once_its_records_expired() -> None:

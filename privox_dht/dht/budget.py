@@ -1,0 +1,48 @@
+"""What one look-up may cost, its pages and its shards included; and what may be sent to addresses
+that have never answered. Pure.
+
+    answer of B bytes -> 5 x B bytes may go to those it names; it names whom it likes
+    somebody named    -> asked at length while that lasts, then in short, then not at all
+"""
+
+from __future__ import annotations
+
+from privox_dht import limits
+
+
+class Budget:
+    """Requests and time, shared by all that one look-up does."""
+
+    __slots__ = ("deadline", "requests")
+
+    def __init__(self, want: int, now: float) -> None:
+        self.requests = limits.LOOKUP_REQUESTS + want
+        self.deadline = now + limits.LOOKUP_TIME + want * limits.LOOKUP_TIME_PER_RECORD
+
+    def __repr__(self) -> str:
+        return f"<Budget {self.requests} requests, until {self.deadline:.1f}>"
+
+    def take(self, most: int = 1) -> int:
+        """Up to so many requests: how many there are."""
+        taken = max(0, min(most, self.requests))
+        self.requests -= taken
+        return taken
+
+
+class Credit:
+    """What may be sent to those whom one answer named, in bytes."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, weight: int) -> None:
+        self.left = weight * limits.REFLECTED
+
+    def covers(self, size: int) -> bool:
+        return size <= self.left
+
+    def pay(self, size: int) -> bool:
+        """Whether it lasts for so many bytes more; if so, they are spent."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True

@@ -1,0 +1,123 @@
+"""Records for newcomers: a mesh that grows must not hide what was said while it was small.
+
+    a node was proven, and stands among the closest twenty to a key
+      -> of a record that we said ourselves: put, that record
+      -> of records we hold, if we stand among the closest few: put, all that is under that key
+    whoever said them says it again within a minute, and then finds the newcomer by itself
+
+The newcomer has proven its address, so nothing is sent where nobody asked; how much is bounded per
+newcomer, and how many newcomers in a second. What it is given counts towards our address there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+from kademlia.node import Node
+
+from privox_dht import limits
+from privox_dht.dht import wire
+from privox_dht.dht.gate import shard_of
+from privox_dht.dht.guards import Rates
+from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht.publish import Spawn
+from privox_dht.dht.state import NodeState
+from privox_dht.dht.table import Contact
+from privox_dht.errors import BadRecord
+from privox_dht.identity import dht_id_of
+from privox_dht.records import keys_of, parse
+
+SETTLE = 0.3  # seconds that others who come at the same time have to become known
+
+
+class Handover:
+    """What one node gives to those who come."""
+
+    __slots__ = ("_protocols", "_rates", "_spawn", "_state")
+
+    def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
+        self._state, self._protocols, self._spawn = state, protocols, spawn
+        self._rates = Rates(limits.HANDOVER_RATE, limits.HANDOVER_BURST)
+
+    def met(self, protocol: MeshProtocol, newcomer: Contact, token: bytes) -> None:
+        """A node that we did not know was proven by this socket, and gave us this token."""
+        if not token or not (self._state.said or len(self._state.store)):
+            return
+        if self._rates.allow(b"", protocol.loop.time()):
+            self._spawn(self._give(protocol, newcomer, token))
+
+    async def _give(self, protocol: MeshProtocol, newcomer: Contact, token: bytes) -> None:
+        await asyncio.sleep(SETTLE)
+        for base, depth, wires in self._due(newcomer):
+            for some in _datagrams(wires):
+                stored: wire.Stored | None = await protocol.call(
+                    newcomer.address,
+                    "put",
+                    [base, depth, some],
+                    wire.read_stored,
+                    node_id=newcomer.id,
+                    token=token,
+                )
+                if stored is None:
+                    return
+
+    def _due(self, newcomer: Contact) -> Iterator[tuple[bytes, int, list[bytes]]]:
+        """What a newcomer should hold: key before it split, how often it has, records."""
+        now = self._state.clock()
+        for key, (base, depth, record) in list(self._state.said.items()):
+            if record.expires <= now:
+                del self._state.said[key]
+            elif self._belongs(key, newcomer, anyway=True):
+                yield base, depth, [record.wire]
+        left = limits.HANDOVER_RECORDS
+        for key in self._state.store.keys()[: limits.HANDOVER_KEYS]:
+            if left > 0 and self._belongs(key, newcomer):
+                most = min(left, limits.RECORDS_PER_KEY_SHARES[0])
+                wires = self._state.store.sample(key, most, 1 << 20, now)
+                left -= len(wires)
+                if under := self._base_of(key, wires):
+                    yield *under, wires
+
+    def _belongs(self, key: bytes, newcomer: Contact, *, anyway: bool = False) -> bool:
+        """Whether a newcomer stands among those who hold a key, and we close enough to be the one
+        who gives it, unless that is so `anyway`."""
+        target = int.from_bytes(key, "big")
+        mine = int.from_bytes(self._state.identity.dht_id, "big") ^ target
+        near: list[int] = []
+        for protocol in self._protocols.values():
+            near += (c.long_id ^ target for c in protocol.router.find_neighbors(Node(key)))
+        near.sort()
+        others = [distance for distance in near if distance != newcomer.long_id ^ target]
+        if not anyway and sum(distance < mine for distance in others) >= limits.ALPHA:
+            return False
+        return newcomer.long_id ^ target in near[: limits.BUCKET]
+
+    def _base_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
+        """The key that the records under a shard name, and how often that has split."""
+        for one in wires[:1]:
+            try:
+                record = parse(one, self._state.clock(), self._state.mesh, trusted=True)
+            except BadRecord:
+                return None
+            for depth in range(limits.SHARD_DEPTH + 1):
+                for base in keys_of(record):
+                    if shard_of(base, dht_id_of(record.publisher), depth) == key:
+                        return base, depth
+        return None
+
+
+def _datagrams(wires: Iterable[bytes]) -> list[list[bytes]]:
+    """As many records side by side as a datagram has room for."""
+    room = limits.MAX_DATAGRAM - 128  # around them: a header, an id, a key, a token
+    some: list[list[bytes]] = [[]]
+    size = 0
+    for one in wires:
+        if some[-1] and (
+            len(some[-1]) == limits.MAX_RECORDS_IN_DATAGRAM or size + len(one) + 3 > room
+        ):
+            some.append([])
+            size = 0
+        some[-1].append(one)
+        size += len(one) + 3
+    return [one for one in some if one]

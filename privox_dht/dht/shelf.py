@@ -1,0 +1,145 @@
+"""The records under one key, and in which order they are told of. Pure.
+
+Columns side by side instead of an object for each: in three runs, `[idle | busy | withdrawn]`, kept
+so by swapping. A publisher has `SLOTS` places under a key, one for each of its engines.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections import Counter
+
+from privox_dht.records import Record
+
+IDLE, BUSY, WITHDRAWN = 0, 1, 2  # the runs of a shelf, in order
+SLOTS = 8  # engines of one publisher under one key; a power of two, the low bits of a place
+LEVELS = (0, 34)  # bits of a source that fall away: for the address (/56), for /24 or /48
+
+
+class Shelf:
+    """The records under one key."""
+
+    __slots__ = ("at", "edges", "engines", "expiries", "places", "sequences", "sources", "wires")
+
+    def __init__(self) -> None:
+        self.at: dict[int, int] = {}  # place -> row
+        self.wires: list[bytes] = []
+        self.places = array("Q")  # hash of the publisher, its last bits the slot
+        self.engines = array("I")  # hash of the engine
+        self.sequences = array("Q")
+        self.expiries = array("Q")
+        self.sources = array("Q")  # hash of the address it came from; 0: our own
+        self.edges = [0, 0]  # where the busy begin, where the withdrawn begin
+
+    def __len__(self) -> int:
+        return len(self.wires)
+
+    def __repr__(self) -> str:
+        idle, live = self.edges
+        return f"<Shelf {idle} idle, {live - idle} busy, {len(self) - live} withdrawn>"
+
+    @property
+    def live(self) -> int:
+        """Records that are not withdrawn."""
+        return self.edges[1]
+
+    @property
+    def _columns(self) -> tuple[array[int], ...]:
+        return (self.places, self.engines, self.sequences, self.expiries, self.sources)
+
+    def run_of(self, row: int) -> int:
+        return IDLE if row < self.edges[0] else BUSY if row < self.edges[1] else WITHDRAWN
+
+    def find(self, publisher: int, engine: int) -> int | None:
+        """The row of a publisher's engine. `publisher` is its first place."""
+        for place in range(publisher, publisher + SLOTS):
+            row = self.at.get(place)
+            if row is not None and self.engines[row] == engine:
+                return row
+        return None
+
+    def free_place(self, publisher: int) -> int | None:
+        """A place for one more engine of a publisher; None if it has them all."""
+        places = range(publisher, publisher + SLOTS)
+        return next((place for place in places if place not in self.at), None)
+
+    def append(self, place: int, engine: int, source: int) -> int:
+        """A new row at the end, among the withdrawn; `write` moves it where it belongs."""
+        row = len(self.wires)
+        self.at[place] = row
+        self.wires.append(b"")
+        self.places.append(place)
+        self.engines.append(engine)
+        for column in (self.sequences, self.expiries):
+            column.append(0)
+        self.sources.append(source)
+        return row
+
+    def write(self, row: int, record: Record) -> None:
+        """Put a record's bytes into a row and the row into its run."""
+        self.wires[row] = record.wire
+        self.sequences[row] = record.sequence
+        self.expiries[row] = record.expires
+        self.move(row, WITHDRAWN if record.withdrawn else IDLE if record.idle else BUSY)
+
+    def move(self, row: int, run: int) -> int:
+        """Bring a row into a run, one border at a time; its new place."""
+        here = self.run_of(row)
+        while here < run:
+            self.edges[here] -= 1
+            row = self._swap(row, self.edges[here])
+            here += 1
+        while here > run:
+            here -= 1
+            row = self._swap(row, self.edges[here])
+            self.edges[here] += 1
+        return row
+
+    def remove(self, row: int) -> None:
+        row = self.move(row, WITHDRAWN)
+        self._swap(row, len(self.wires) - 1)
+        del self.at[self.places[-1]]
+        self.wires.pop()
+        for column in self._columns:
+            column.pop()
+
+    def _swap(self, one: int, other: int) -> int:
+        if one != other:
+            for column in self._columns:
+                column[one], column[other] = column[other], column[one]
+            self.wires[one], self.wires[other] = self.wires[other], self.wires[one]
+            self.at[self.places[one]] = one
+            self.at[self.places[other]] = other
+        return other
+
+
+def turns(shelf: Shelf, rng: random.Random) -> list[int]:
+    """The places of all that is not withdrawn, in the order in which they are told of: one of each
+    network, then a second one of each, and so on; within a network likewise by address. Each
+    network's idle ones come first, and so do the idle of each turn; all else is chance. So one who
+    has many records, however idle, is told of no sooner than one who has a single one.
+    """
+    idle, live = shelf.edges
+    rows = list(range(live))
+    _shuffle(rows, rng)
+    sources = shelf.sources
+    for level in LEVELS:
+        had: Counter[int] = Counter()
+        turn = [0] * live
+        rows.sort(key=lambda row: row >= idle)
+        for row in rows:
+            who = sources[row] >> level
+            if who:
+                turn[row] = had[who]
+                had[who] += 1
+        rows.sort(key=lambda row: turn[row])
+    _shuffle(rows, rng)  # who has many would come first in each turn
+    rows.sort(key=lambda row: (turn[row], row >= idle))
+    return [shelf.places[row] for row in rows]
+
+
+def _shuffle(rows: list[int], rng: random.Random) -> None:
+    """Like `rng.shuffle`, but with one draw from the system instead of one for each row."""
+    if len(rows) > 1:
+        random.Random(rng.getrandbits(64)).shuffle(rows)
