@@ -19,6 +19,8 @@ from pathlib import Path
 
 import aiohttp
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
+
 from bench.measure import Row, medians, options, show, timed
 from nodes.demo import RunningNode
 from nodes.engines import make_engine

@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
+
 from bench.measure import options
 from nodes.engines import make_engine
 from privox_dht import audio, errors

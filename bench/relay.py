@@ -12,11 +12,15 @@ import argparse
 import asyncio
 import io
 import json
+import sys
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import aiohttp
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
 from bench.relay_parts import HOST, Part, Pin, part
 from privox_dht.identity import peer_id_of

@@ -1,6 +1,6 @@
 """What a parked line costs the farm: resident memory for each, with its share of control lines.
 
-python -m bench.relay_lines [--lines 5000] [--json]
+python bench/relay_lines.py [--lines 5000] [--json]
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ import argparse
 import asyncio
 import json
 import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
 from bench.relay_parts import HOST, Part, part
 from privox_dht.identity import Identity

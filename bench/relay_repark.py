@@ -12,8 +12,12 @@ import argparse
 import asyncio
 import json
 import random
+import sys
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
 from bench.relay_parts import HOST, part
 from privox_dht.identity import Identity

@@ -25,9 +25,12 @@ import wave
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
 from bench import real_models
 from bench.loop_lag import lateness

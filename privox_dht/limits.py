@@ -286,7 +286,6 @@ HOSTING_BURST = 50.0  # requests of one address at once: a small office after a 
 HOSTING_RATE_IN_ALL = 20.0  # requests per second: walks for others stay below what we may ask each
 # node ourselves (SOURCE_RATE), with room for our own
 HOSTING_BURST_IN_ALL = 100.0  # requests at once, all askers together
-HOSTING_PER_NETWORK = 2  # times that for the /24 or /48 around an address, in a public mesh
 HOSTING_AT_ONCE = 16  # look-ups for others at the same time
 HOSTED_RECORDS = 100  # records placed for others: with nine keys each they are half of what our
 # address may place at one node (RECORDS_PER_SOURCE)

@@ -126,6 +126,7 @@ class Ours:
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
+        self._said: dict[str, Record] = {}
 
     def node(self, number: int, **options: Any) -> SimNode:
         seed = self._rng.randbytes(32)
@@ -140,10 +141,13 @@ class Ours:
         return node
 
     async def put(self, node: SimNode, name: str) -> bool:
-        return await node.publish(record_of(node, name)) > 0
+        record = self._said[name] = record_of(node, name)
+        return await node.publish(record) > 0
 
     async def get(self, node: SimNode, name: str) -> bool:
-        return bool(await node.find(name, "cpu", fresh=True))
+        """Whether the very record that was said last is found."""
+        found = await node.find(name, "cpu", fresh=True)
+        return self._said.get(name) in found
 
     def holds(self, node: SimNode, name: str) -> bool:
         return node._state.store.count(service_key(node.mesh, name, "cpu")) > 0

@@ -17,18 +17,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from privox_dht import limits
-from privox_dht.dht.addresses import holder_of, is_loopback, pack_ip
 from privox_dht.dht.guards import Rates
 from privox_dht.dht.lookup import Lookups
 from privox_dht.dht.publish import Publisher
 from privox_dht.dht.state import NodeState
 from privox_dht.errors import BadRecord, Busy, NotJoined, Refused
+from privox_dht.quotas import SHARES, Prefixes, quota_prefixes
 from privox_dht.records import Record, keys_of, parse
 
 FULL_RETRY = 30.0  # seconds after which a place may have become free: records expire after 120
 
 
-Shares = tuple[bytes, ...]  # the address that asks and the network around it; empty: our machine
+Limits = tuple[dict[int, Rates], Rates]  # requests of each level of networks, of all together
 
 
 class Guests:
@@ -39,10 +39,9 @@ class Guests:
         self,
         most: int = limits.HOSTED_RECORDS,
         most_per_address: int = limits.HOSTED_PER_ADDRESS,
-        most_per_network: int = limits.HOSTED_PER_ADDRESS * limits.HOSTING_PER_NETWORK,
     ) -> None:
-        self._most, self._shares = most, (most_per_address, most_per_network)
-        self._held: dict[bytes, tuple[Shares, float]] = {}  # place -> whose it is, end
+        self._most, self._most_per_address = most, most_per_address
+        self._held: dict[bytes, tuple[Prefixes, float]] = {}  # place -> whose it is, end
 
     def __len__(self) -> int:
         return len(self._held)
@@ -50,17 +49,17 @@ class Guests:
     def __repr__(self) -> str:
         return f"<Guests {len(self)} of {self._most} records>"
 
-    def admit(self, place: bytes, shares: Shares, expires: float, now: float) -> bool:
+    def admit(self, place: bytes, shares: Prefixes, expires: float, now: float) -> bool:
         """Whether a record may be placed; if so, it counts until it expires. A renewal always may.
 
         Args:
             place: what the newest sequence wins over: publisher, kind, backend and engine.
-            shares: the address that asks, and the network around it; empty: our own machine.
+            shares: the address that asks, and the networks around it; none: our own machine.
         """
         self._held = {key: held for key, held in self._held.items() if held[1] > now}
         if place not in self._held:
             of_each = Counter(share for shares, _ in self._held.values() for share in shares)
-            if any(of_each[s] >= most for s, most in zip(shares, self._shares, strict=False)):
+            if any(of_each[s] >= self._most_per_address * SHARES[_level(s)] for s in shares):
                 return False
             if len(self._held) >= self._most:
                 return False
@@ -80,15 +79,12 @@ class Hosting:
     ) -> None:
         self._state, self._lookups, self._is_in = state, lookups, is_in
         self._publisher = publisher
-        wider = limits.HOSTING_PER_NETWORK
         self._asks = (
-            Rates(limits.HOSTING_RATE, limits.HOSTING_BURST),
-            Rates(limits.HOSTING_RATE * wider, limits.HOSTING_BURST * wider),
+            _for_each_level(limits.HOSTING_RATE, limits.HOSTING_BURST),
             Rates(limits.HOSTING_RATE_IN_ALL, limits.HOSTING_BURST_IN_ALL),
         )
         self._puts = (
-            Rates(limits.HOSTED_RATE, limits.HOSTED_BURST),
-            Rates(limits.HOSTED_RATE * wider, limits.HOSTED_BURST * wider),
+            _for_each_level(limits.HOSTED_RATE, limits.HOSTED_BURST),
             Rates(limits.HOSTED_RATE_IN_ALL, limits.HOSTED_BURST_IN_ALL),
         )
         self._running = 0
@@ -155,12 +151,12 @@ class Hosting:
             raise Refused(f"not a record to keep: {exc.reason}", code="bad_record") from exc
 
     @contextmanager
-    def _turn(self, asker: str, rates: tuple[Rates, Rates, Rates]) -> Iterator[None]:
+    def _turn(self, asker: str, rates: Limits) -> Iterator[None]:
         if not self._is_in():
             raise NotJoined("the node there is not in the mesh itself just now")
         now = asyncio.get_running_loop().time()
-        *of_each, of_all = rates
-        shares = list(zip(of_each, _shares(asker, self._state.diverse), strict=False))
+        of_each, of_all = rates
+        shares = [(of_each[_level(s)], s.encode()) for s in _shares(asker, self._state.diverse)]
         if any(some.holds(share, now) for some, share in shares):
             raise Busy("too many requests from one address")
         for some, share in shares:
@@ -174,12 +170,16 @@ class Hosting:
             self._running -= 1
 
 
-def _shares(asker: str, networks: bool) -> Shares:
-    """Whose shares a request counts towards: the address and, in a public mesh, the network around
-    it. Homes are given an IPv6 /56, which counts as one address; the network is a /24 or a /48."""
-    if is_loopback(asker):
-        return ()
-    packed = pack_ip(asker)
-    if not networks:
-        return (holder_of(asker),)
-    return (packed, packed[:3]) if len(packed) == 4 else (packed[:7], packed[:6])
+def _for_each_level(rate: float, burst: float) -> dict[int, Rates]:
+    """Rates for an address, and for the networks around it, by the bits of their prefix."""
+    return {bits: Rates(rate * times, burst * times) for bits, times in SHARES.items()}
+
+
+def _level(share: str) -> int:
+    return int(share.rpartition("/")[2])
+
+
+def _shares(asker: str, networks: bool) -> Prefixes:
+    """Whose shares a request counts towards: the address and, in a public mesh, the networks around
+    it; nobody's if it is our own machine."""
+    return quota_prefixes(asker) if networks else quota_prefixes(asker)[:1]

@@ -12,8 +12,9 @@ from multidict import MultiDict
 
 from privox_dht import limits
 from privox_dht.api.directory import Answer, asked
-from privox_dht.dht.hosting import Guests, _shares
+from privox_dht.dht.hosting import Guests
 from privox_dht.errors import BadMessage, Refused
+from privox_dht.quotas import quota_prefixes
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 GOOD = {"m": b"8 octets", "n": 1_700_000_000_000, "o": "203.0.113.7", "r": [b"wire"], "h": 3}
@@ -113,18 +114,28 @@ def test_no_bytes_break_the_reader(body: bytes) -> None:
 
 def test_one_address_has_its_share_and_all_together_theirs() -> None:
     guests = Guests(most=5, most_per_address=2)
-    assert [guests.admit(bytes([n]), (b"one",), 100, 0) for n in range(3)] == [True, True, False]
-    assert [guests.admit(b"x" + bytes([n]), (b"two",), 100, 0) for n in range(2)] == [True, True]
-    assert [guests.admit(b"y" + bytes([n]), (b"three",), 100, 0) for n in range(2)] == [True, False]
+    assert [guests.admit(bytes([n]), ("1.0.0.1/32",), 100, 0) for n in range(3)] == [
+        True,
+        True,
+        False,
+    ]
+    assert [guests.admit(b"x" + bytes([n]), ("2.0.0.1/32",), 100, 0) for n in range(2)] == [
+        True,
+        True,
+    ]
+    assert [guests.admit(b"y" + bytes([n]), ("3.0.0.1/32",), 100, 0) for n in range(2)] == [
+        True,
+        False,
+    ]
     assert repr(guests) == "<Guests 5 of 5 records>"
 
 
 def test_a_renewal_is_always_let_in_and_what_has_expired_makes_room() -> None:
     guests = Guests(most=1, most_per_address=1)
-    assert guests.admit(b"a", (b"one",), 100, 0)
-    assert guests.admit(b"a", (b"one",), 200, 50)
-    assert not guests.admit(b"b", (b"two",), 300, 150), "the renewal counts until its own end"
-    assert guests.admit(b"b", (b"two",), 300, 200)
+    assert guests.admit(b"a", ("1.0.0.1/32",), 100, 0)
+    assert guests.admit(b"a", ("1.0.0.1/32",), 200, 50)
+    assert not guests.admit(b"b", ("2.0.0.1/32",), 300, 150), "the renewal counts until its own end"
+    assert guests.admit(b"b", ("2.0.0.1/32",), 300, 200)
 
 
 def test_our_own_machine_has_no_share_of_its_own() -> None:
@@ -139,28 +150,9 @@ def test_what_is_placed_for_others_leaves_room_for_our_own_records() -> None:
     assert limits.HOSTING_TIMEOUT > limits.LOOKUP_TIME
 
 
-def test_the_network_around_an_address_has_a_share_too() -> None:
-    """Whoever has a /48 of IPv6, or a /24, has as many addresses as it likes."""
-    guests = Guests(most=10, most_per_address=2, most_per_network=3)
-    near = [(bytes([n]), b"network") for n in range(5)]
-    assert [guests.admit(bytes([n]), near[n], 100, 0) for n in range(5)] == [True] * 3 + [False] * 2
-    assert guests.admit(b"elsewhere", (b"far", b"away"), 100, 0)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "public", "private"),
-    [
-        ("66.6.6.6", "66.6.6.7", 1, 0),
-        ("66.6.6.6", "66.6.7.6", 0, 0),
-        ("2a02:8:8:1::1", "2a02:8:8:2::1", 2, 0),
-        ("2a02:8:8:1::1", "2a02:8:8:1ff::1", 1, 0),
-        ("2a02:8:8:1::1", "2a02:8:9:1::1", 0, 0),
-        ("2a02:8:8:1::1", "2a02:8:8:1::2", 2, 1),
-    ],
-)
-def test_homes_and_the_networks_around_them_share(
-    one: str, other: str, public: int, private: int
-) -> None:
-    for networks, common in ((True, public), (False, private)):
-        assert len(set(_shares(one, networks)) & set(_shares(other, networks))) == common
-    assert _shares("127.0.0.1", True) == ()
+def test_the_networks_around_an_address_have_a_share_too() -> None:
+    """Whoever has a /48 of IPv6 has as many addresses as it likes."""
+    guests = Guests(most=10, most_per_address=2)
+    near = [quota_prefixes(f"2a02:8:8:{n:x}00::1") for n in range(6)]
+    assert [guests.admit(bytes([n]), near[n], 100, 0) for n in range(6)] == [True] * 4 + [False] * 2
+    assert guests.admit(b"elsewhere", quota_prefixes("2a02:8:9::1"), 100, 0)

@@ -1,0 +1,22 @@
+"""Every bench runs as a file and as a module: what its own help says may be typed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+RUN = sorted(path.stem for path in BENCH.glob("*.py") if "\nfrom bench." in path.read_text())
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_bench_can_be_run_as_a_file_from_anywhere(name: str, tmp_path: Path) -> None:
+    file = str(BENCH / f"{name}.py")
+    asked = subprocess.run(
+        [sys.executable, file, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=50
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert "usage" in asked.stdout.lower()

@@ -1,0 +1,62 @@
+"""What a look-up may cost, and what may go to addresses that have never answered."""
+
+from __future__ import annotations
+
+from privox_dht import limits
+from privox_dht.dht import wire
+from privox_dht.dht.budget import Budget, Credit
+from privox_dht.dht.peers import Peer
+
+MESH, TOKEN = b"m" * 8, b"t" * wire.TOKEN
+
+
+def test_a_budget_is_spent_by_all_who_share_it() -> None:
+    budget = Budget(limits.FIND_WANT, 100.0)
+    most = limits.LOOKUP_REQUESTS + limits.FIND_WANT
+    assert budget.take(most - 1) == most - 1
+    assert budget.take(5) == 1 and budget.take(5) == 0
+
+
+def test_who_wants_everybody_has_more_time() -> None:
+    few, many = Budget(limits.FIND_WANT, 0.0), Budget(20_000, 0.0)
+    assert few.deadline < limits.LOOKUP_TIME + 1 < limits.HOSTING_TIMEOUT
+    assert many.deadline > 60
+
+
+def test_credit_lasts_for_five_times_what_an_answer_weighed() -> None:
+    named = [Peer(bytes(20), ("20.0.0.1", 5)) for _ in range(3)]
+    found = wire.Found(TOKEN, named, [b"x" * 100], 1, 1, False)
+    assert found.weight == wire.HEADER + 3 * 26 + 100
+    credit = Credit(found.weight)
+    assert not credit.pay(limits.REFLECTED * found.weight + 1)
+    assert credit.pay(limits.REFLECTED * found.weight) and not credit.covers(1)
+
+
+def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
+    """Else an answer of fifty bytes would send five hundred to an address of its choosing."""
+    one = wire.Found(TOKEN, [Peer(bytes(20), ("20.0.0.1", 5))], [], 0, 0, False)
+    credit = Credit(one.weight)
+    assert not credit.covers(min(size for size in limits.FIND_CONTACTS_SIZES if size) + 30)
+    assert credit.covers(wire.BARE_FIND)
+
+
+def test_a_find_in_short_is_no_longer_than_it_is_said_to_be() -> None:
+    body = wire.request_body("find", bytes(20), 7, b"", [bytes(20), 255, -1], 0)
+    assert len(wire.seal(MESH, wire.REQUEST, bytes(8), body)) <= wire.BARE_FIND
+
+
+def test_a_retry_is_shorter_than_any_question_it_answers() -> None:
+    datagram = wire.seal(MESH, wire.ANSWER, bytes(8), wire.retry(TOKEN))
+    assert len(datagram) == wire.RETRY_SIZE
+    assert wire.read_retry(wire.retry(TOKEN)) == TOKEN
+    assert wire.read_retry({"t": TOKEN}) == wire.read_retry([1]) == b""
+
+
+def test_a_question_asked_again_shows_the_token_and_is_otherwise_the_same() -> None:
+    body = wire.request_body("find", b"s" * 20, 7, b"", [b"k" * 20, 3, -1], 480)
+    asked = wire.seal(MESH, wire.REQUEST, b"message!", body)
+    again = wire.with_token(MESH, asked, TOKEN)
+    kind, message, packed = wire.unseal(MESH, again)
+    request = wire.read_request(wire.unpack(packed))
+    assert (kind, message) == (wire.REQUEST, b"message!") and len(again) < 120
+    assert request == wire.Request("find", b"s" * 20, 7, TOKEN, [b"k" * 20, 3, -1])
