@@ -36,7 +36,7 @@ def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
     """Else an answer of fifty bytes would send five hundred to an address of its choosing."""
     one = wire.Found(TOKEN, [Peer(bytes(20), ("20.0.0.1", 5))], [], 0, 0, False)
     credit = Credit(one.weight)
-    assert not credit.covers(min(size for size in limits.FIND_CONTACTS_SIZES if size) + 30)
+    assert not credit.covers(limits.FIND_SIZE // 2)
     assert credit.covers(wire.BARE_FIND)
 
 
