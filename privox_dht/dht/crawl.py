@@ -239,7 +239,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     def _affordable(self, candidate: Candidate) -> int | None:
         """Bytes to which a request to somebody may be padded; 0 for none, None to ask it later."""
-        sizes = (limits.FIND_SIZE,) if self.want else limits.FIND_CONTACTS_SIZES
+        sizes: tuple[int, ...] = (limits.FIND_SIZE,) if self.want else limits.FIND_CONTACTS_SIZES
         if not candidate.backers:
             return sizes[0]
         for size in (*sizes, 0):

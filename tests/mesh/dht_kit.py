@@ -8,6 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from nodes.codecs import Codecs
+from nodes.producer import Producer
+from privox_dht.api.directory import directory_pages
+from privox_dht.api.server import SpeechServer
 from privox_dht.dht import DhtNode, wire
 from privox_dht.dht.addresses import pack_address, plain
 from privox_dht.identity import Identity
@@ -51,6 +55,17 @@ def node_of(**options: Any) -> DhtNode:
     node = DhtNode(identity, **options)
     node.identity = identity  # type: ignore[attr-defined]
     return node
+
+
+@asynccontextmanager
+async def page_of(node: DhtNode) -> AsyncIterator[SpeechServer]:
+    """The speech server of a node that serves nothing but its directory page."""
+    server = SpeechServer(
+        Producer([], 1, Codecs(1)), host=HOST, tls=Identity.generate().server_context(),
+        more=directory_pages(node.hosting),
+    )  # fmt: skip
+    async with server:
+        yield server
 
 
 async def until(true: Callable[[], Any], seconds: float = 5.0) -> Any:

@@ -13,14 +13,11 @@ import time
 from typing import Any
 
 import pytest
-from dht_kit import HOST, mesh_of, node_of, record_of, until
+from dht_kit import HOST, mesh_of, node_of, page_of, record_of, until
 from public_kit import Internet, Passerby, PublicNode, announce, internet
 
-from nodes.producer import Producer
 from privox_dht import limits
-from privox_dht.api.directory import directory_pages
 from privox_dht.api.directory_client import DirectoryClient
-from privox_dht.api.server import SpeechServer
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import pack_address
 from privox_dht.identity import Identity
@@ -252,11 +249,7 @@ async def test_what_is_looked_up_for_an_asker_ends_when_it_leaves() -> None:
         await announce(nodes[1], nodes[1].identity)
         await liars_beside(net, nodes, 3)
         key = service_key(nodes[0].mesh, "stt", "cpu")
-        page = SpeechServer(
-            Producer([], 1), host=HOST, tls=Identity.generate().server_context(),
-            more=directory_pages(nodes[0].hosting),
-        )  # fmt: skip
-        async with page, DirectoryClient() as client:
+        async with page_of(nodes[0]) as page, DirectoryClient() as client:
             before = nodes[0].stats()["lookups"]
             asking = asyncio.create_task(client.records((HOST, page.port), key, 256))
             await until(lambda: nodes[0].stats()["lookups"] > before)

@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yarl
-from dht_kit import HOST, mesh_of, next_sequence, node_of, record_of, until
+from dht_kit import HOST, mesh_of, next_sequence, node_of, page_of, record_of, until
 
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
@@ -95,17 +95,6 @@ class Gap:
                 await writer.drain()
         finally:
             writer.close()
-
-
-@asynccontextmanager
-async def page_of(node: DhtNode) -> AsyncIterator[SpeechServer]:
-    """The speech server of a node that serves nothing but its directory page."""
-    server = SpeechServer(
-        Producer([], 1, Codecs(1)), host=HOST, tls=Identity.generate().server_context(),
-        more=directory_pages(node.hosting),
-    )  # fmt: skip
-    async with server:
-        yield server
 
 
 @asynccontextmanager
