@@ -16,7 +16,7 @@ SILENT = "no answer"
 REFUSED = "connection refused, nothing listens there"
 NO_NODE = "something else than a node answers there"
 OTHER_MESH = "it answers, but its mesh has another name"
-NO_ADDRESS = "it has no address of a kind that this machine speaks"
+NO_ADDRESS = "it has no address"
 NAMESERVER = "the name server does not answer"
 
 HINTS = {
@@ -28,6 +28,12 @@ HINTS = {
     NAMESERVER: "does this machine's network work?",
 }
 TOLD = 3  # addresses told for each reason
+
+
+def other_family(kinds: Iterable[bool]) -> str:
+    """The reason where a neighbour has only addresses (True: IPv6) that this machine has not."""
+    named = " and ".join("IPv6" if six else "IPv4" for six in sorted(kinds))
+    return f"it has {named} only, which this machine has not" if named else NO_ADDRESS
 
 
 def why(

@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from privox_dht import limits, unjoined
-from privox_dht.dht import sockets, wire
-from privox_dht.dht.addresses import Address, is_global, is_loopback, is_usable
+from privox_dht.dht import families, sockets, wire
+from privox_dht.dht.addresses import Address, is_global, is_literal, is_loopback, is_usable
 from privox_dht.dht.answers import Answers
 from privox_dht.dht.contacts import ContactFile
 from privox_dht.dht.handover import Handover
@@ -148,7 +148,21 @@ class DhtNode:
         self._spawn(
             upkeep(self._state, self._protocols, self._lookups, at_rest, self.save_contacts)
         )
+        if len(self._protocols) > 1:
+            self._spawn(families.keep(self._state, self._usable, self._meet_anew))
         return self
+
+    def _usable(self) -> int:
+        """Flags of the families in which a packet of ours could leave just now."""
+        named = [host for host, _ in self._named if is_literal(host)]
+        return families.usable(self._protocols, named)
+
+    async def _meet_anew(self) -> None:
+        """A family of addresses has come: meet the neighbours there."""
+        deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
+        found = await sockets.resolve(self._known(), self._state.families, deadline)
+        if await self._joiner.meet(found.addresses, deadline):
+            await self._joiner.settle()
 
     async def __aexit__(
         self,
@@ -332,6 +346,7 @@ class DhtNode:
         """Whom to join through: every neighbour we were told of, and those remembered."""
         if not set(neighbours) <= set(self._named):
             self._named, self._kept = (*self._named, *neighbours), None
+        self._state.families = self._usable()
         return list(dict.fromkeys([*self._named, *self.remembered()]))
 
     def _contact_file(self) -> ContactFile | None:

@@ -159,7 +159,8 @@ async def resolve(
             if spoken := [address for address in found if families & wire.family_of(address)]:
                 addresses[neighbour] = spoken
             else:
-                unknown[neighbour] = why or unjoined.NO_ADDRESS
+                kinds = {wire.family_of(address) == wire.FAMILY_6 for address in found}
+                unknown[neighbour] = why or unjoined.other_family(kinds)
         return Resolved(addresses, unknown)
     finally:
         for task in asking:
