@@ -23,7 +23,7 @@ async def show(options: Mapping[str, Any]) -> None:
     """Print the mesh as a table, or as JSON."""
     async with mesh_of(options) as mesh:
         records = await mesh.producers()
-        clock = mesh.clock_is_off()
+        clock, family = mesh.clock_is_off(), mesh.missing_family(records)
     now = time.time()
     records.sort(key=lambda r: (r.kind, r.backend, r.engine, -r.idle, r.peer_id))
     shown = records[: options["limit"]]
@@ -31,12 +31,14 @@ async def show(options: Mapping[str, Any]) -> None:
         found = {"found": len(records), "records": [as_json(r, now) for r in shown]}
         if clock:
             found["clock"] = clock
+        if family:
+            found["family"] = family
         write(STDIO, json.dumps(found).encode() + b"\n")
         return
     if not records:
         say("the mesh is there, but nobody offers anything just now")
-    if clock:
-        say(clock)
+    for why in filter(None, (clock, family)):
+        say(why)
     if not records:
         return
     lines = table([HEADINGS, *(_row(record, now) for record in shown)])

@@ -32,7 +32,7 @@ from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.job import Done
 from privox_dht.pick import ANY, Wish
-from privox_dht.records import FARM, Record, newest
+from privox_dht.records import FARM, Direct, Record, newest
 from privox_dht.result_deadline import results_due
 from privox_dht.speech import (
     BACKENDS,
@@ -312,6 +312,24 @@ class Mesh:
             except (JobError, TimeoutError):
                 continue
         return None
+
+    def missing_family(self, records: Sequence[Record]) -> str:
+        """A sentence if some of these are only at addresses of a family that this machine has not;
+        else empty."""
+        found = [
+            hosts
+            for record in records
+            if (hosts := [r.host for r in record.routes if isinstance(r, Direct)])
+        ]
+        out = [hosts for hosts in found if not any(map(has_route, hosts))]
+        if not out:
+            return ""
+        families = {"IPv6" if ":" in host else "IPv4" for hosts in out for host in hosts}
+        named = " or ".join(sorted(families))
+        return (
+            f"{len(out)} of {len(found)} with an address have {named} only, which this machine has "
+            "not: they can be called through farms that have both"
+        )
 
     def clock_is_off(self) -> str:
         """A sentence if our clock is so wrong that good records look bad; else empty."""
