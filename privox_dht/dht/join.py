@@ -37,6 +37,10 @@ class Joiner:
     async def meet(self, addresses: list[Address], deadline: float) -> list[Contact]:
         """Ping everybody until somebody has answered, then a moment more."""
         loop = asyncio.get_running_loop()
+        for address in addresses:
+            self._state.families |= (
+                family_of(address) if family_of(address) in self._protocols else 0
+            )
         met: list[Contact] = []
         while not met and loop.time() < deadline:
             began = loop.time()

@@ -11,6 +11,7 @@ from privox_dht import limits, unjoined
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import Address, is_literal
 from privox_dht.errors import ConfigError
+from privox_dht.interfaces import has_route
 
 FREE_PORT_TRIES = 16  # times another free port is taken when the other family has it in use
 RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: a burst of 800 datagrams waits its turn
@@ -143,7 +144,8 @@ async def resolve(
     """The addresses behind names.
 
     Args:
-        families: flags of the address families that we speak.
+        families: flags of the address families that lead everywhere; an address of another is
+            good if there is a way to it.
         deadline: loop time after which a name server is not waited for.
     """
     loop = asyncio.get_running_loop()
@@ -156,7 +158,7 @@ async def resolve(
         addresses, unknown = {}, {}
         for neighbour, task in zip(wanted, asking, strict=True):
             found, why = task.result() if task.done() else ([], unjoined.NAMESERVER)
-            if spoken := [address for address in found if families & wire.family_of(address)]:
+            if spoken := [a for a in found if families & wire.family_of(a) or has_route(a[0])]:
                 addresses[neighbour] = spoken
             else:
                 kinds = {wire.family_of(address) == wire.FAMILY_6 for address in found}
