@@ -13,6 +13,7 @@ import pytest
 
 from . import nats, netns
 from .capture import TCP, UDP
+from .conftest import in_world
 from .lab import Lab, Nat, Plan
 from .village import Village, write_tone
 
@@ -33,7 +34,7 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
     """Two first nodes, two farms, and a producer in each kind of home; nobody is told of a farm."""
     if why := netns.probe():
         pytest.skip(why)
-    with Lab(HOMES, tmp_path_factory.mktemp("homes")) as lab:
+    with Lab(in_world(HOMES), tmp_path_factory.mktemp("homes")) as lab:
         village = Village(lab)
         village.open("first", "second", farms=("farm1", "farm2"))
         started = [village.start(kind[:11], *LENDS) for kind in nats.KINDS]
