@@ -76,12 +76,7 @@ class Doctor:
                 return False
             codecs = await stack.enter_async_context(Codecs(1))
             producer = Producer([EchoTranscriber()], 1, codecs)
-            self._server = await stack.enter_async_context(
-                SpeechServer(
-                    producer, host=self.config.host, port=await self._job_port(),
-                    tls=self.identity.server_context(),
-                )
-            )  # fmt: skip
+            self._server = await self._serving(producer)
             verdicts = [await _bounded("join", 15.0, self._join)]
             tell(verdicts[0])
             if verdicts[0].found != YES:
@@ -119,8 +114,17 @@ class Doctor:
         kept = ContactFile.choose(config.state_dir, config.network, config.neighbours)
         return list(dict.fromkeys([*config.neighbours, *kept.known(time.time())]))
 
-    async def _job_port(self) -> int:
-        return self._dht.port if self._dht.port == self.config.port else 0
+    async def _serving(self, producer: Producer) -> SpeechServer:
+        """On the number of our UDP port, since no other is called back; on any, if it is taken."""
+        for port in (self._dht.port, 0):
+            server = SpeechServer(
+                producer, host=self.config.host, port=port, tls=self.identity.server_context()
+            )
+            try:
+                return await self._stack.enter_async_context(server)
+            except ConfigError as exc:
+                error = exc
+        raise error
 
     async def _join(self) -> Verdict:
         if not self._neighbours():
