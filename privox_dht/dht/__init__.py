@@ -7,7 +7,7 @@ the wire is in `wire`, what is held in `store`, who is known in `table`; how a k
 
 from privox_dht.dht.addresses import is_global, is_usable
 from privox_dht.dht.node import DhtNode
-from privox_dht.dht.reach import Reach
 from privox_dht.dht.state import REASONS
+from privox_dht.dht.verdicts import Reach
 
 __all__ = ["REASONS", "DhtNode", "Reach", "is_global", "is_usable"]

@@ -31,10 +31,11 @@ from privox_dht.dht.listening import Listening
 from privox_dht.dht.lookup import Lookups
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Publisher
-from privox_dht.dht.reach import DialBack, Reach
+from privox_dht.dht.reach import DialBack
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact
 from privox_dht.dht.upkeep import upkeep
+from privox_dht.dht.verdicts import Reach
 from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record, farm_key, service_key

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from privox_dht import limits
@@ -42,6 +41,7 @@ from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Spawn
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.table import Contact
+from privox_dht.dht.verdicts import Reach, Votes
 from privox_dht.dht.wire import (
     ARRIVED,
     MISSED,
@@ -54,68 +54,6 @@ from privox_dht.dht.wire import (
 
 REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody knocked: ask another helper at once
 Second = Callable[[int], Awaitable[MeshProtocol]]  # a socket of a family at another port than ours
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Whether strangers can reach us in one family; None where that could not be determined."""
-
-    family: int
-    udp: bool | None = None
-    tcp: bool | None = None
-    address: Address | None = None  # at which they reached us, or tried to
-    witnesses: int = 0  # whose word that is
-
-    @property
-    def is_open(self) -> bool:
-        """Whether both came through."""
-        return self.udp is True and self.tcp is True
-
-    @property
-    def is_shut(self) -> bool:
-        """Whether we know that something did not come through."""
-        return False in (self.udp, self.tcp)
-
-
-class Vote(NamedTuple):
-    """What one of them saw."""
-
-    udp: bool
-    tcp: bool | None
-    address: Address | None
-
-
-class Votes:
-    """What they saw, until two of them agree, or there is only one."""
-
-    def __init__(self) -> None:
-        self._cast: list[Vote] = []
-
-    def __len__(self) -> int:
-        return len(self._cast)
-
-    def cast(self, came: bool | None, dialled: Dialled | None) -> None:
-        """Count what one of them said, if it said anything."""
-        if came is None or dialled is None:
-            return
-        tcp = None if dialled.tcp == UNTRIED else dialled.tcp == ARRIVED
-        self._cast.append(Vote(came, tcp, dialled.where))
-
-    def agreed(self, which: str) -> Any:
-        """What most of them saw, if two did, or the only one there is; else None."""
-        said = [value for vote in self._cast if (value := getattr(vote, which)) is not None]
-        counts = sorted(((said.count(value), value) for value in set(said)), reverse=True)
-        if len(said) == 1:
-            return said[0]
-        if not counts or counts[0][0] < limits.DIAL_AGREE:
-            return None
-        return counts[0][1] if counts[-1] == counts[0] or counts[1][0] < counts[0][0] else None
-
-    def is_settled(self, with_tcp: bool) -> bool:
-        """Whether no more of them need be asked."""
-        few = len(self._cast) < limits.DIAL_AGREE
-        udp, tcp = self.agreed("udp"), self.agreed("tcp")
-        return not few and (udp is False or (udp is True and (tcp is not None or not with_tcp)))
 
 
 class Witness(NamedTuple):

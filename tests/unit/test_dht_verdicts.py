@@ -1,0 +1,57 @@
+"""Whether we can be reached, by what those who were asked to try found."""
+
+from __future__ import annotations
+
+import pytest
+
+from privox_dht.dht.verdicts import Reach, Votes
+from privox_dht.dht.wire import ARRIVED, MISSED, UNTRIED, Dialled
+
+HERE, THERE = ("9.9.9.9", 5678), ("7.7.7.7", 5678)
+
+
+def votes(*cast: tuple[bool | None, int]) -> Votes:
+    made = Votes()
+    for came, tcp in cast:
+        made.cast(came, Dialled(True, tcp, HERE))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("cast", "udp", "tcp"),
+    [
+        ((), None, None),
+        (((True, ARRIVED),), True, True),  # one witness is all there is
+        (((True, ARRIVED), (True, ARRIVED)), True, True),
+        (((True, ARRIVED), (False, UNTRIED)), None, True),  # word against word
+        (((True, ARRIVED), (True, MISSED)), True, None),
+        (((True, ARRIVED), (False, UNTRIED), (True, ARRIVED)), True, True),
+        (((False, UNTRIED), (False, UNTRIED)), False, None),
+        (((None, UNTRIED), (True, ARRIVED)), True, True),  # who could not say has no voice
+    ],
+)
+def test_two_must_agree_unless_there_is_only_one(
+    cast: tuple[tuple[bool | None, int], ...], udp: bool | None, tcp: bool | None
+) -> None:
+    some = votes(*cast)
+    assert (some.agreed("udp"), some.agreed("tcp")) == (udp, tcp)
+
+
+def test_the_address_is_the_one_that_most_have_called() -> None:
+    some = votes((True, ARRIVED), (True, ARRIVED))
+    some.cast(True, Dialled(True, ARRIVED, THERE))
+    assert some.agreed("address") == HERE
+
+
+def test_no_more_are_asked_than_it_takes() -> None:
+    assert not votes((True, ARRIVED)).is_settled(True)
+    assert votes((True, ARRIVED), (True, ARRIVED)).is_settled(True)
+    assert not votes((True, UNTRIED), (True, UNTRIED)).is_settled(True)
+    assert votes((True, UNTRIED), (True, UNTRIED)).is_settled(False)
+    assert votes((False, UNTRIED), (False, UNTRIED)).is_settled(True)
+
+
+def test_open_is_both_and_shut_is_either() -> None:
+    assert Reach(2, udp=True, tcp=True).is_open
+    assert not Reach(2, udp=True).is_open and not Reach(2, udp=True).is_shut
+    assert Reach(2, udp=True, tcp=False).is_shut and Reach(2, udp=False).is_shut
