@@ -203,6 +203,10 @@ GROWN, GROWN_AFTER = (
 HANDOVER_KEYS = 256  # keys of ours looked at for one newcomer
 HANDOVER_RECORDS = 512  # records given to one newcomer: 200 KB, all else its publishers bring
 HANDOVER_RATE, HANDOVER_BURST = 2.0, 64.0  # newcomers per second that are given any, and at once
+PUBLISHED_KEPT = (
+    1024  # keys of records we published whose holders are remembered: HOSTED_RECORDS with
+)
+# nine each, and our own
 HOLDERS_LOOKED = 30.0  # seconds after which one of those nodes is asked who has come since
 HOLDERS_KEPT = 120.0  # seconds a publisher goes straight to the nodes that held its record
 PRIVATE_FOR = 3600.0  # seconds for which one private contact keeps a first node's mesh private

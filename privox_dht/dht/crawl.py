@@ -29,38 +29,13 @@ from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import Address, network_of
 from privox_dht.dht.budget import Budget, Credit
+from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.state import NodeState
 from privox_dht.dht.wire import Found
 from privox_dht.records import Record
 
-NEW, FLYING, ANSWERED, SLOW, DEAD = range(5)  # what became of a candidate; from SLOW on: silent
 FEW = 3  # contacts of an answer that may have been short for want of room
-
-
-class Candidate:
-    """A node that may be asked."""
-
-    __slots__ = ("address", "backers", "count", "distance", "full", "id", "idle", "in_short",
-                 "read", "rtt", "shown", "state", "stored", "timer", "token")  # fmt: skip
-
-    def __init__(self, node_id: bytes, address: Address, target: int, rtt: float = 0.0) -> None:
-        self.id, self.address = node_id, address
-        self.distance = int.from_bytes(node_id, "big") ^ target
-        self.rtt = rtt  # seconds; 0 is unknown
-        self.state = NEW
-        self.token = b""
-        self.count = self.idle = 0  # records it holds under the target
-        self.full = False
-        self.read = False  # whether it was asked for its pages
-        self.shown = 0  # valid records that it has told of
-        self.backers: list[Credit] = []  # of the answers that named it; none: it is known to us
-        self.in_short = False  # asked without padding, so that its answer may be cut
-        self.stored: bool | None = None  # whether it took our record; None: not asked yet
-        self.timer: asyncio.TimerHandle | None = None
-
-    def __lt__(self, other: Candidate) -> bool:
-        return self.distance < other.distance
 
 
 class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
@@ -183,7 +158,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         window: list[Candidate] = []
         crowds: Counter[bytes] | None = Counter() if self.state.diverse else None
         for candidate in self.order:
-            if candidate.state >= SLOW or (candidate.state == NEW and not self._payable(candidate)):
+            if candidate.state >= SLOW or (candidate.state == NEW and not candidate.may_be_asked):
                 continue
             if crowds is not None:
                 network = network_of(candidate.address[0])
@@ -243,16 +218,9 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         if not candidate.backers:
             return sizes[0]
         for size in (*sizes, 0):
-            if self._pay(candidate, size or wire.BARE_FIND):
+            if candidate.pay(size or wire.BARE_FIND):
                 return size
         return None
-
-    def _payable(self, candidate: Candidate) -> bool:
-        some = candidate.backers
-        return not some or any(credit.covers(wire.BARE_FIND) for credit in some)
-
-    def _pay(self, candidate: Candidate, size: int) -> bool:
-        return any(credit.pay(size) for credit in candidate.backers)
 
     def _may_resend(self, candidate: Candidate, size: int) -> bool:
         """Whether somebody who is silent may be asked once more."""
@@ -260,7 +228,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             return False
         if not candidate.backers:
             return True
-        if self.ended.done() or not self._pay(candidate, size):
+        if self.ended.done() or not candidate.pay(size):
             return False
         candidate.in_short = True
         return True

@@ -65,10 +65,8 @@ class Handover:
     def _due(self, newcomer: Contact) -> Iterator[tuple[bytes, int, list[bytes]]]:
         """What a newcomer should hold: key before it split, how often it has, records."""
         now = self._state.clock()
-        for key, (base, depth, record) in list(self._state.said.items()):
-            if record.expires <= now:
-                del self._state.said[key]
-            elif self._belongs(key, newcomer, anyway=True):
+        for (key, _), (base, depth, record) in list(self._state.said.items()):
+            if record.expires > now and self._belongs(key, newcomer, anyway=True):
                 yield base, depth, [record.wire]
         left = limits.HANDOVER_RECORDS
         for key in self._state.store.keys()[: limits.HANDOVER_KEYS]:

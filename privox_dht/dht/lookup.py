@@ -19,7 +19,8 @@ from typing import NamedTuple
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.budget import Budget
-from privox_dht.dht.crawl import Candidate, MeshCrawl
+from privox_dht.dht.candidate import Candidate
+from privox_dht.dht.crawl import MeshCrawl
 from privox_dht.dht.gate import shard
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.publish import Spawn

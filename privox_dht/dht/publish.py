@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.crawl import ANSWERED, DEAD, NEW, SLOW, Candidate, MeshCrawl
+from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
+from privox_dht.dht.crawl import MeshCrawl
 from privox_dht.dht.gate import shard_of
 from privox_dht.dht.protocol import MeshProtocol
 from privox_dht.dht.state import NodeState
@@ -25,6 +26,8 @@ from privox_dht.dht.wire import FULL, HELD, Stored
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, keys_of
 
+K = TypeVar("K")
+V = TypeVar("V")
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 
@@ -183,7 +186,7 @@ class Publisher:
 
     async def _under(self, base: bytes, record: Record, depth: int) -> int:
         key = shard_of(base, dht_id_of(record.publisher), depth)
-        self._state.said[key] = base, depth, record
+        _remember(self._state.said, (key, record.place), (base, depth, record))
         async with self._busy:
             now = asyncio.get_running_loop().time()
             walked_at, looked_at, holders = self._remembered(key, now)
@@ -211,7 +214,7 @@ class Publisher:
             crawl.end()
             if not crawl.enough.done():
                 crawl.enough.set_result(None)
-        self._holders[key] = (walked_at, looked_at, crawl.keepers())
+        _remember(self._holders, key, (walked_at, looked_at, crawl.keepers()))
 
     def _remembered(self, key: bytes, now: float) -> tuple[float, float, list[Candidate]]:
         """When the key was last walked to from afar, when one of its holders was last asked who
@@ -231,3 +234,11 @@ class Publisher:
         if len(closest) >= crawl.ksize and mine > closest[-1].distance:
             return 0  # who holds but its own record would only mislead those who pass by
         return int(state.store.put(key, record, b"", state.clock()) == HELD)
+
+
+def _remember(some: dict[K, V], key: K, value: V) -> None:
+    """Keep the latest: what is placed for others may have a new key each time."""
+    some.pop(key, None)
+    some[key] = value
+    if len(some) > limits.PUBLISHED_KEPT:
+        del some[next(iter(some))]

@@ -37,6 +37,7 @@ from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
 from privox_dht.records import Record, mesh_tag
 
+Said = tuple[bytes, int, Record]  # key before it split, how often it has, the last word
 OnContact = Callable[[Any, Any, bytes], None]  # its socket here, the contact, its token for that
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class NodeState:
         self.on_contact: OnContact = lambda socket, contact, token: None  # a node new to us
         self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
-        self.said: dict[bytes, tuple[bytes, int, Record]] = {}  # key -> base, depth, our last word
+        self.said: dict[tuple[bytes, bytes], Said] = {}  # what we published, by key and place
         self.gate = Gate(self.mesh)
         self.tokens = Tokens(rng)
         self.rates = Rates(limits.SOURCE_RATE, limits.SOURCE_BURST)

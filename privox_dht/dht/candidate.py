@@ -1,0 +1,46 @@
+"""A node that a look-up may ask, and what became of it. Pure."""
+
+from __future__ import annotations
+
+import asyncio
+
+from privox_dht.dht import wire
+from privox_dht.dht.addresses import Address
+from privox_dht.dht.budget import Credit
+
+NEW, FLYING, ANSWERED, SLOW, DEAD = range(5)  # what became of a candidate; from SLOW on: silent
+
+
+class Candidate:
+    """A node that may be asked."""
+
+    __slots__ = ("address", "backers", "count", "distance", "full", "id", "idle", "in_short",
+                 "read", "rtt", "shown", "state", "stored", "timer", "token")  # fmt: skip
+
+    def __init__(self, node_id: bytes, address: Address, target: int, rtt: float = 0.0) -> None:
+        self.id, self.address = node_id, address
+        self.distance = int.from_bytes(node_id, "big") ^ target
+        self.rtt = rtt  # seconds; 0 is unknown
+        self.state = NEW
+        self.token = b""
+        self.count = self.idle = 0  # records it holds under the target
+        self.full = False
+        self.read = False  # whether it was asked for its pages
+        self.shown = 0  # valid records that it has told of
+        self.backers: list[Credit] = []  # of the answers that named it; none: it is known to us
+        self.in_short = False  # asked without padding, so that its answer may be cut
+        self.stored: bool | None = None  # whether it took our record; None: not asked yet
+        self.timer: asyncio.TimerHandle | None = None
+
+    def __lt__(self, other: Candidate) -> bool:
+        return self.distance < other.distance
+
+    @property
+    def may_be_asked(self) -> bool:
+        """Whether those who named it have credit for at least a short request."""
+        some = self.backers
+        return not some or any(credit.covers(wire.BARE_FIND) for credit in some)
+
+    def pay(self, size: int) -> bool:
+        """Whether one of those who named it has credit for so many bytes; then they are spent."""
+        return any(credit.pay(size) for credit in self.backers)
