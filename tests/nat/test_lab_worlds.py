@@ -34,8 +34,17 @@ def reaches(lab: Lab, source: str, sink: str, port: int = SERVER, wait: float = 
         return True
 
 
-@pytest.mark.parametrize("families", [IPV4, IPV6, DUAL])
-@pytest.mark.parametrize("world", [PRIVATE, PUBLIC])
+@pytest.mark.parametrize(
+    ("world", "families"),
+    [
+        (PUBLIC, IPV4),
+        (PUBLIC, IPV6),
+        pytest.param(PUBLIC, DUAL, marks=pytest.mark.soak),
+        pytest.param(PRIVATE, IPV4, marks=pytest.mark.soak),
+        pytest.param(PRIVATE, IPV6, marks=pytest.mark.soak),
+        pytest.param(PRIVATE, DUAL, marks=pytest.mark.soak),
+    ],
+)
 def test_homes_reach_public_hosts_and_not_the_other_way_before_and_after_a_move(
     build_lab: BuildLab, world: str, families: str
 ) -> None:

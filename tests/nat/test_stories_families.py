@@ -43,6 +43,7 @@ def test_a_client_with_ipv6_alone_is_served_through_a_farm_that_has_both(
     assert answer.seconds < SERVED
 
 
+@pytest.mark.soak
 def test_what_only_the_other_family_leads_to_is_said(village: Village, tmp_path: Path) -> None:
     village.open("first")
     four = village.node("four", "--services", "stt/cpu/echo")

@@ -88,7 +88,8 @@ def test_in_whatever_order_they_come_the_client_is_served(
     served(village, tone)
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [2, 3])
 def test_more_public_machines_relay_too(build_lab: BuildLab, tone: Path, count: int) -> None:
     public = ("first", "second", "third")[:count]
     village = world(build_lab, public)
