@@ -127,9 +127,9 @@ def crowd(mesh: bytes, keys: int, engines: int) -> list[Record]:
 @pytest.mark.parametrize(
     ("keys", "engines"), [(80, 11), pytest.param(256, 16, marks=soak)], ids=["quick", "full"]
 )
-async def test_one_household_cannot_hide_the_producers_of_a_key(keys: int, engines: int) -> None:
-    """One address, and a /48 with as many networks as it likes, offer thousands of records to every
-    node. Whoever looks afterwards finds all who are honest, in the first thirty-two."""
+async def test_one_address_cannot_hide_the_producers_of_a_key(keys: int, engines: int) -> None:
+    """One address offers hundreds, or thousands, of records to every node. Whoever looks afterwards
+    finds all who are honest, in the first thirty-two."""
     async with internet() as net:
         nodes = await net.mesh(10)
         for node in nodes:
