@@ -83,7 +83,8 @@ def test_the_readmes_mesh_goes_on_while_it_is_killed_and_moved(
     village = Readme(build_lab(plan), all_relay=True)
     village.set_up()
     wav = tmp_path / "spoken.wav"
-    spoken = village.speak("client", SPOKEN, wav, "--neighbours", village.host).answer()
+    to_speak = ("--service", "tts", "--text", SPOKEN, "--output", str(wav))
+    spoken = village.asking("client", "--neighbours", village.host, *to_speak).answer()
     assert spoken.code == 0, spoken.text
     quiet = village.job(wav).answer()
     assert quiet.code == 0, quiet.text
