@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -18,3 +19,5 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     for name in FOLDERS:
         os.environ[name] = home.name
+    # A shell that starts the tests in the background ignores SIGINT, and programs inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -106,7 +106,7 @@ async def test_a_producer_is_found_as_soon_as_it_has_joined(tmp_path):
         running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node,
     ):
         await node.standing.joined.wait()
-        await until(lambda: node.announcer.holders, within=1.0)
+        await until(lambda: node.announcer.holders, within=1.9)
         assert await first.dht.find("tts", "cpu", fresh=True)
 
 
