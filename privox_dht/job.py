@@ -14,6 +14,7 @@ through one farm are one voice, since nobody knows where they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar
 
@@ -90,6 +91,10 @@ class Job:
 
     def __post_init__(self) -> None:
         self.dials = DialBudget(named=bool(self.wish.only))
+
+    def left(self, order: Iterable[Record]) -> list[Record]:
+        """Those of `order` that may still be asked, now or later."""
+        return [record for record in order if record.peer_id not in self.gone]
 
     def note(self, attempt: Attempt) -> None:
         """Remember an attempt; of those that found the same producer busy, the last."""

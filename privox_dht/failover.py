@@ -1,0 +1,263 @@
+"""One round of a job: those who may be asked, asked one after the other until one does it.
+
+    dial    a route of the first: direct, else relayed      no answer    -> knock at the others
+    offer   ask before a large upload                       busy         -> next; ask again later
+    job     upload, answer                                  lost         -> left alone a while, next
+                                                            refused      -> see `job`
+                                                            failed       -> next
+
+One that cannot be reached costs one time-out. From then on nobody is dialled in vain: the next
+sixteen are knocked at together, by all their routes, and whoever answers first is asked. Once
+somebody failed, other networks are asked before his, and claims of speed count no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from privox_dht import limits
+from privox_dht.api.client import Endpoint
+from privox_dht.dial_budget import dialled
+from privox_dht.errors import Busy, Failed, JobError, Lost, NoLine, Refused
+from privox_dht.job import BUSY, CANCELLED, DONE, LOST, Attempt, Done, Job, Refusal, quoted
+from privox_dht.manners import Manners
+from privox_dht.pick import rank
+from privox_dht.quotas import home_of
+from privox_dht.records import Direct, Record
+from privox_dht.ways import Way, Ways, ended, first_true, learn, spend
+
+log = logging.getLogger("privox.caller")
+
+T = TypeVar("T")
+Work = Callable[[Endpoint, Record | None], Awaitable[T]]
+
+
+class Failover:
+    """Asks producers in turn.
+
+    Args:
+        ways: to producers.
+        manners: how they behaved, which this learns more of.
+        online: whether our own network is there; None: it is.
+        clock: seconds that only go forward.
+        rng: chance.
+    """
+
+    def __init__(
+        self,
+        ways: Ways,
+        manners: Manners,
+        online: Callable[[], Awaitable[bool]] | None,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._ways = ways
+        self._manners = manners
+        self._online = online
+        self._clock = clock
+        self._rng = rng
+
+    async def round(self, job: Job, order: list[Record], work: Work[T]) -> Done[T] | None:
+        """Ask each of `order` once; None when nobody could.
+
+        Raises:
+            JobError: the job has ended, see `Job.verdict`.
+        """
+        now = self._clock()
+        waiting = [r for r in job.left(order) if not self._manners.busy_for(r.peer_id, now)]
+        open_ways: dict[str, list[Way]] = {}  # peer ids that answered a knock, by these
+        while waiting:
+            if job.unreached and self._ways.can_knock and waiting[0].peer_id not in open_ways:
+                waiting = await self._who_answers(job, waiting, open_ways)
+            else:
+                record = waiting.pop(0)
+                if record.peer_id in job.gone:  # another engine of one that was asked
+                    continue
+                done = await self._ask(
+                    job, record, work, open_ways.get(record.peer_id), queue=not waiting
+                )
+                if done is not None:
+                    return done
+            waiting = self._by_trust(job, waiting, open_ways)
+            proven_left = any(self._manners.is_proven(record.peer_id) for record in waiting)
+            if verdict := job.verdict(proven_left=proven_left):
+                raise verdict
+        return None
+
+    def _by_trust(
+        self, job: Job, waiting: list[Record], open_ways: dict[str, list[Way]]
+    ) -> list[Record]:
+        """Those who are left, once somebody failed: other networks first, claims of speed aside."""
+        waiting = [record for record in waiting if record.peer_id not in job.gone]
+        if not job.failed:
+            return waiting
+        blamed = set(job.failed.values())
+        order = rank(waiting, job.wish, self._manners, self._clock(), self._rng, blamed=blamed)
+        return sorted(order, key=lambda record: record.peer_id not in open_ways)
+
+    async def _who_answers(
+        self, job: Job, waiting: list[Record], open_ways: dict[str, list[Way]]
+    ) -> list[Record]:
+        """`waiting` in another order: of its first few, those who answer a knock come first.
+        Those who do not answer are gone; those who have not answered yet come next."""
+        few = _of_different_addresses(waiting)[: limits.KNOCKS]
+        rest = [record for record in waiting if record not in few]
+        began = self._clock()
+
+        async def knock(record: Record) -> bool:
+            ways = await self._ways.of(record, via_farm=job.wish.via_farm)
+            found = await self._ways.open(ways, job.dials)
+            if found:
+                open_ways[record.peer_id] = found
+            else:
+                where = ", ".join(route for route, _ in ways) or "no route"
+                seconds = self._clock() - began
+                self._unreached(job, record, where, "nobody answered a knock", seconds)
+            return bool(found)
+
+        peers = {record.peer_id: record for record in few}
+        tasks = [asyncio.create_task(knock(record)) for record in peers.values()]
+        try:
+            await first_true(set(tasks))
+        finally:
+            await ended(tasks)
+        few = [record for record in few if record.peer_id not in job.gone]
+        return sorted(few, key=lambda record: record.peer_id not in open_ways) + rest
+
+    async def _ask(
+        self, job: Job, record: Record, work: Work[T], open_ways: list[Way] | None, *, queue: bool
+    ) -> Done[T] | None:
+        """One producer, by its routes in turn, until one of them reaches it; `queue` says that the
+        job may wait there for a slot, since nobody else is left to ask."""
+        ways = open_ways or ([] if job.wish.via_farm else self._ways.direct(record))
+        farms_asked, dialled = open_ways is not None, False
+        while True:
+            if not ways and not farms_asked:
+                ways = await self._ways.relayed(record, apart=job.wish.via_farm)
+                farms_asked = True
+                if record.peer_id in job.unreached:
+                    ways = await self._ways.open(ways, job.dials)
+            if not ways:
+                break
+            way = min(ways, key=lambda way: way[0] in job.broken)
+            ways.remove(way)
+            if not spend(job.dials, way[1]):
+                continue
+            dialled = True
+            try:
+                return await self._ask_by(job, record, work, way, queue=queue)
+            except JobError as exc:
+                if isinstance(exc, Lost) and exc.begun and not await self._is_online():
+                    job.excused.add(record.peer_id)
+                if self._is_over(job, record, exc, way, answered=open_ways is not None):
+                    return None
+            if record.peer_id in job.unreached:
+                ways = await self._ways.open(ways, job.dials)
+        if not dialled:
+            farm = "it is parked at no farm that is known" if job.wish.via_farm else ""
+            why = farm or self._ways.none_because(record)
+            self._unreached(job, record, "no route", why, 0.0)
+        return None
+
+    async def _ask_by(
+        self, job: Job, record: Record, work: Work[T], way: Way, *, queue: bool
+    ) -> Done[T]:
+        """One producer by one way; what becomes of it is noted.
+
+        Raises:
+            JobError: it did not do the job.
+        """
+        route, endpoint = way
+        began = self._clock()
+
+        def note(outcome: str, why: str) -> None:
+            seconds = self._clock() - began
+            self._note(job, Attempt(record.peer_id, record.engine, route, outcome, why, seconds))
+
+        try:
+            value = await work(replace(endpoint, queue=queue), record)
+        except asyncio.CancelledError:
+            note(CANCELLED, f"it had worked on it for {self._clock() - began:.1f} s")
+            raise
+        except JobError as exc:
+            learn(job.dials, endpoint, exc)
+            said = str(exc) if isinstance(exc, Lost) else quoted(str(exc))
+            note(BUSY if isinstance(exc, Busy) else exc.outcome, said)
+            raise
+        self._manners.good(record.peer_id)
+        learn(job.dials, endpoint, None)
+        note(DONE, "")
+        return Done(value, record, route, self._clock() - job.started, tuple(job.attempts))
+
+    async def _is_online(self) -> bool:
+        """Whether it was the producer that was lost, and not our own network."""
+        return self._online is None or await self._online()
+
+    def _is_over(
+        self, job: Job, record: Record, exc: JobError, way: Way, *, answered: bool
+    ) -> bool:
+        """Remember what a producer did; whether its other routes are not worth trying."""
+        route, endpoint = way
+        peer_id, now = record.peer_id, self._clock()
+        if isinstance(exc, Busy):
+            job.gone.discard(peer_id)  # whatever broke before, it lives
+            job.unreached.discard(peer_id)
+            self._manners.busy(peer_id, now, exc.retry_after)
+            return not isinstance(exc, NoLine)
+        home = home_of(*dialled(endpoint.base, endpoint.proxy))
+        job.gone.add(peer_id)
+        match exc:
+            case Refused():
+                proven = self._manners.is_proven(peer_id)
+                said = f"producer {peer_id[:8]} says: {quoted(exc.message)}"
+                error = Refused(said, status=exc.status, code=exc.code, param=exc.param)
+                job.refusals.append(Refusal(home, proven, error))
+                job.failed[peer_id] = home
+                if not proven:
+                    self._manners.doubt(peer_id)
+                return True
+            case Lost(begun=True):
+                self._manners.lost(peer_id, now)
+                job.lose(peer_id, home)
+                job.broken.add(route)
+                return endpoint.proxy is None  # a farm may be what died: other routes first
+            case Lost():
+                self._manners.lost(peer_id, now)
+                if answered:
+                    job.failed[peer_id] = home
+                else:
+                    job.unreached.add(peer_id)
+                return False
+            case Failed():
+                job.failed[peer_id] = home
+                self._manners.doubt(peer_id)
+                return True
+        raise exc
+
+    def _unreached(self, job: Job, record: Record, where: str, why: str, seconds: float) -> None:
+        """Nobody is there."""
+        job.gone.add(record.peer_id)
+        job.unreached.add(record.peer_id)
+        self._manners.lost(record.peer_id, self._clock())
+        self._note(job, Attempt(record.peer_id, record.engine, where, LOST, why, seconds))
+
+    def _note(self, job: Job, attempt: Attempt) -> None:
+        job.note(attempt)
+        log.debug("%s", attempt)
+
+
+def _of_different_addresses(records: list[Record]) -> list[Record]:
+    """Those whose direct routes nobody before them names: a dial shows who is really there."""
+    chosen: list[Record] = []
+    named: set[Direct] = set()
+    for record in records:
+        direct = {route for route in record.routes if isinstance(route, Direct)}
+        if direct.isdisjoint(named):
+            chosen.append(record)
+            named |= direct
+    return chosen
