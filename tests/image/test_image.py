@@ -205,7 +205,7 @@ def test_the_compose_mesh_speaks_and_hears(sh: Sh) -> None:
 def first_node(tmp_path: Path) -> Iterator[None]:
     """A mesh to join, outside the containers."""
     node = subprocess.Popen(
-        [sys.executable, "-m", "nodes.cli", "--host", HERE, "--port", "7777",
+        [sys.executable, "-m", "nodes.cli", "--no-farm", "--host", HERE, "--port", "7777",
          "--state-dir", str(tmp_path / "first")], cwd=ROOT, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     yield
