@@ -44,11 +44,10 @@ def homes(host: str) -> Prefixes:
 async def producer(slots: int) -> AsyncIterator[SpeechServer]:
     engine = EchoTranscriber(model=str(BUSY_FOR))
     await engine.start()
-    server = SpeechServer(
-        Producer([engine], slots, Codecs(slots)), host="127.0.0.1", tls=None, prefixes_of=homes
-    )
-    async with server:
-        yield server
+    async with Codecs(slots) as codecs:
+        work = Producer([engine], slots, codecs)
+        async with SpeechServer(work, host="127.0.0.1", tls=None, prefixes_of=homes) as server:
+            yield server
     await engine.close()
 
 

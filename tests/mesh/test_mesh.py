@@ -54,6 +54,12 @@ async def first(tmp_path):
         yield node
 
 
+@pytest.fixture
+async def codecs():
+    async with Codecs(1) as some:
+        yield some
+
+
 def at(node: Node) -> list[str]:
     return [f"{HOST}:{node.dht.port}"]
 
@@ -115,9 +121,9 @@ async def test_a_second_job_does_not_wait_for_the_dht(first, tmp_path):
         assert mesh.dht.stats()["asked"] == asked
 
 
-async def test_the_fallback_server_does_it_when_nobody_on_the_mesh_can(first):
+async def test_the_fallback_server_does_it_when_nobody_on_the_mesh_can(first, codecs):
     plain = SpeechServer(
-        Producer([EchoSpeaker(), EchoTranscriber()], 1, Codecs(1)), host=HOST, tls=None
+        Producer([EchoSpeaker(), EchoTranscriber()], 1, codecs), host=HOST, tls=None
     )
     async with plain as server:
         url = f"http://{HOST}:{server.port}"
@@ -129,13 +135,15 @@ async def test_the_fallback_server_does_it_when_nobody_on_the_mesh_can(first):
             assert (await mesh.speak("Good day", model="echo"))[:4] == b"RIFF"
 
 
-async def test_a_mesh_that_nobody_answered_is_joined_once_somebody_does(tmp_path, monkeypatch):
+async def test_a_mesh_that_nobody_answered_is_joined_once_somebody_does(
+    tmp_path, monkeypatch, codecs
+):
     """An application that was started before the nodes were."""
     monkeypatch.setattr("privox_dht.mesh.RETRY_FIRST", 0.05)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    plain = SpeechServer(Producer([EchoSpeaker()], 1, Codecs(1)), host=HOST, tls=None)
+    plain = SpeechServer(Producer([EchoSpeaker()], 1, codecs), host=HOST, tls=None)
     async with plain as server:
         url = f"http://{HOST}:{server.port}"
         async with Mesh.join([f"{HOST}:{port}"], timeout=0.3, fallback=url) as mesh:
@@ -175,11 +183,11 @@ async def test_input_at_fault_is_told_as_the_producer_tells_it(first, tmp_path):
             await mesh.transcribe(b"", model="echo")
 
 
-async def test_whoever_answers_with_another_key_never_gets_the_audio(first):
+async def test_whoever_answers_with_another_key_never_gets_the_audio(first, codecs):
     """Mallory signs a record that leads to Alice's port; then Mallory listens where Alice's record
     leads. Neither gets a byte of the job."""
     alice, mallory = Identity.generate(), Identity.generate()
-    producer = Producer([EchoTranscriber()], 1, Codecs(1))
+    producer = Producer([EchoTranscriber()], 1, codecs)
     server = SpeechServer(producer, host=HOST, tls=mallory.server_context())
     async with server, DhtNode(alice, host=HOST) as dht:
         await dht.join([(HOST, first.dht.port)])
@@ -290,8 +298,8 @@ async def test_what_the_mesh_said_stands_beside_what_the_fallback_said(first):
     assert [a.peer_id for a in caught.value.attempts] == ["fallback"]
 
 
-async def test_a_fallback_server_that_blames_the_input_is_believed(first):
-    plain = SpeechServer(Producer([EchoTranscriber()], 1, Codecs(1)), host=HOST, tls=None)
+async def test_a_fallback_server_that_blames_the_input_is_believed(first, codecs):
+    plain = SpeechServer(Producer([EchoTranscriber()], 1, codecs), host=HOST, tls=None)
     async with (
         plain as server,
         Mesh.join(at(first), fallback=f"http://{HOST}:{server.port}") as mesh,
@@ -300,8 +308,8 @@ async def test_a_fallback_server_that_blames_the_input_is_believed(first):
             await mesh.transcribe(b"this is no recording", model="echo")
 
 
-async def test_the_fallback_server_has_only_the_time_that_is_left(first):
-    slow = SpeechServer(Producer([EchoTranscriber(model="30")], 1, Codecs(1)), host=HOST, tls=None)
+async def test_the_fallback_server_has_only_the_time_that_is_left(first, codecs):
+    slow = SpeechServer(Producer([EchoTranscriber(model="30")], 1, codecs), host=HOST, tls=None)
     async with (
         slow as server,
         Mesh.join(at(first), fallback=f"http://{HOST}:{server.port}") as mesh,
