@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import random
 import shutil
-import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from killing import kill_all
 
 from nodes.engines import espeak
 from nodes.engines.espeak import EspeakNg, Voices
@@ -159,8 +157,7 @@ async def test_a_worker_that_is_killed_fails_the_job_only(engine: EspeakNg) -> N
     with pytest.raises(errors.Failed, match="died"):
         async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
             async for _ in sounds:
-                for pid in engine._crew.pids:
-                    os.kill(pid, signal.SIGKILL)
+                kill_all(engine._crew.pids)
     assert await seconds(engine) > 1
 
 
@@ -297,9 +294,7 @@ async def test_a_text_whose_worker_was_killed_by_somebody_else_is_spoken_again(
     with pytest.raises(errors.Failed, match="died"):
         async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
             async for _ in sounds:
-                for pid in engine._crew.pids:
-                    with contextlib.suppress(ProcessLookupError):  # a sound was under way already
-                        os.kill(pid, signal.SIGKILL)
+                kill_all(engine._crew.pids)
     assert await seconds(engine, text=SENTENCE * 100) > 1
 
 

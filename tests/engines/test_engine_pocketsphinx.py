@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -12,6 +10,7 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 import pytest_asyncio
+from killing import kill_all
 from numpy.typing import NDArray
 
 from nodes.engines.espeak import EspeakNg
@@ -158,8 +157,7 @@ async def test_a_worker_that_is_killed_in_mid_job_fails_the_job_only(
     with pytest.raises(errors.Failed, match="died"):
         async with aclosing(engine.transcribe(np.concatenate([spoken, pause] * 5), ANY)) as heard:
             async for _ in heard:
-                for pid in engine._crew.pids:
-                    os.kill(pid, signal.SIGKILL)
+                kill_all(engine._crew.pids)
     assert (await hear(engine, spoken))[0].text == SENTENCE
 
 
