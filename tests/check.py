@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 PACKAGES = ("privox_dht", "nodes", "client")
 FLOORS = ("unit", "engines", "mesh", "nat")
+UNSTEADY = 3  # tests of a floor that may fail and pass alone afterwards; more is no accident
 LINT = (
     ("format", "ruff", "format", "--check", "--quiet", "."),
     ("lint", "ruff", "check", "--quiet", "."),
@@ -43,6 +44,7 @@ def run(name: str, *command: str) -> tuple[bool, str]:
         sys.stdout.write(line)
         sys.stdout.flush()
         output.append(line)
+    process.stdout.close()
     good = process.wait() == 0
     print(f"== {name}: {'ok' if good else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
     return good, "".join(output)
@@ -67,6 +69,8 @@ def tests(soak: bool) -> bool:
     for name, *command in steps:
         passed, output = run(name, *command)
         counts = counted(output, passed)
+        if not passed and name != "tests/image" and counts["failed"] <= UNSTEADY:
+            passed, counts = alone(name, command, counts, failures(output))
         for word in totals:
             totals[word] += counts[word]
         good &= passed
@@ -76,6 +80,25 @@ def tests(soak: bool) -> bool:
             break
     print(total_line(totals), flush=True)
     return good
+
+
+def alone(
+    name: str, command: list[str], counts: dict[str, int], failed: list[str]
+) -> tuple[bool, dict[str, int]]:
+    """The few that failed, run again by themselves: a race that a busy machine loses is told from
+    a fault, and named, so that somebody mends it."""
+    again, output = run(f"{name}, what failed, alone", *command, "--last-failed")
+    if not again or counted(output, again)["passed"] < len(failed):
+        return False, counts
+    for test in failed:
+        print(f"UNSTEADY: failed among others and passed alone: {test}", flush=True)
+    return True, {**counts, "passed": counts["passed"] + len(failed), "failed": 0}
+
+
+def failures(output: str) -> list[str]:
+    """The tests that a run of pytest names at its end, each once."""
+    named = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
+    return list(dict.fromkeys(named))
 
 
 def counted(output: str, good: bool) -> dict[str, int]:
