@@ -1,7 +1,7 @@
 """Runs every check, cheap ones first: lint, types, floors, then tests by floor.
 
     python tests/check.py lint     format, lint, types, import floors
-    python tests/check.py test     all of that, and every test at a size for ten minutes
+    python tests/check.py test     all of that, and every test at a size for a quarter of an hour
     python tests/check.py soak     all of that, and the full counts
 
 With CI=true a floor of tests that could have run on this machine must not have been skipped.
