@@ -16,7 +16,7 @@ help:
 	@echo 'make run     the same mesh, left running until Ctrl-C'
 	@echo 'make test-pythons   the unit and engine tests on every supported Python found here'
 	@echo 'make soak    the full counts (three hours)'
-	@echo 'make lint    format, lint, types, import floors'
+	@echo 'make lint    format, lint, types, import floors, known holes in dependencies'
 	@echo 'make bench   what is measured, against what'
 	@echo 'make clean   forget the virtual environment'
 

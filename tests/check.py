@@ -1,6 +1,6 @@
 """Runs every check, cheap ones first: lint, types, floors, then tests by floor.
 
-    python tests/check.py lint     format, lint, types, import floors
+    python tests/check.py lint     format, lint, types, import floors, known holes in dependencies
     python tests/check.py test     all of that, and every test at a size for a quarter of an hour
     python tests/check.py soak     all of that, and the full counts
 
@@ -26,6 +26,7 @@ LINT = (
     ("lint", "ruff", "check", "--quiet", "."),
     ("types", "mypy"),
     ("import floors", "lint-imports"),
+    ("known holes", "python", "tests/audit.py"),
 )
 
 
