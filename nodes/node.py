@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -32,7 +33,9 @@ from nodes.routes import routes
 from nodes.serving import records_of, started_engines
 from nodes.standing import Standing
 from privox_dht.api.directory import directory_pages
+from privox_dht.api.listener import bind
 from privox_dht.api.server import SpeechServer
+from privox_dht.dht.sockets import FREE_PORT_TRIES
 from privox_dht.directory import Directory
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
@@ -78,7 +81,7 @@ class Node:
         config, enter = self.config, self._stack.enter_async_context
         self._stack.enter_context(owned(config.state_dir))
         self.identity = Identity.load(config.state_dir)
-        self.dht = await self._listening_dht()
+        self.dht, sockets = await self._on_one_port()
         self.codecs = await enter(Codecs(config.slots))
         if config.services:
             await self._close_the_walls()
@@ -90,7 +93,7 @@ class Node:
             on_change=self._job_changed,
             more_status=self.status,
         )
-        self.server = await self._listening_server()
+        self.server = await self._listening_server(sockets)
         self._stack.enter_context(told_in(config.state_dir, self._where()))
         log.info(
             "node %s listens on UDP %d and TCP %d, mesh %r",
@@ -137,28 +140,46 @@ class Node:
         task.add_done_callback(_tell_if_broken)
         self._stack.push_async_callback(_ended, task)
 
-    async def _listening_dht(self) -> Directory:
+    async def _on_one_port(self) -> tuple[Directory, list[socket.socket]]:
+        """The DHT on a UDP port, and the sockets of the TCP port of the same number: where UDP is
+        blocked, others try HTTPS at a neighbour's UDP port. With port 0, a number free for both.
+
+        Raises:
+            ConfigError: the port, or any that is free for both, cannot be had.
+        """
+        config = self.config
+        for tries_left in reversed(range(FREE_PORT_TRIES)):
+            async with AsyncExitStack() as stack:
+                sockets = bind(config.host, config.port)
+                for bound in sockets:
+                    stack.callback(bound.close)
+                try:
+                    dht = await stack.enter_async_context(
+                        self._directory(sockets[0].getsockname()[1])
+                    )
+                except ConfigError:
+                    if config.port or not tries_left:
+                        raise
+                else:
+                    self._stack.push_async_exit(stack.pop_all())
+                    return dht, sockets
+        raise AssertionError("the last try returns or raises")
+
+    def _directory(self, port: int) -> Directory:
         config = self.config
         guest = bool(config.neighbours) and not config.advertise and config.reachable != "yes"
-        dht = Directory(
-            self.identity, network=config.network, host=config.host, port=config.port,
+        return Directory(
+            self.identity, network=config.network, host=config.host, port=port,
             guest=guest, state=config.state_dir,
         )  # fmt: skip
-        return await self._stack.enter_async_context(dht)
 
-    async def _listening_server(self) -> SpeechServer:
-        """On the DHT's port number; on any free one when that was not asked for by number."""
-        config, context = self.config, self.identity.server_context()
-        for port in (self.dht.port,) if config.port else (self.dht.port, 0):
-            server = SpeechServer(
-                self.producer, host=config.host, port=port, tls=context, bounds=config.bounds,
-                more=directory_pages(self.dht.hosting), encoders=self.codecs,
-            )  # fmt: skip
-            try:
-                return await self._stack.enter_async_context(server)
-            except ConfigError as exc:
-                error = exc
-        raise error
+    async def _listening_server(self, sockets: list[socket.socket]) -> SpeechServer:
+        server = SpeechServer(
+            self.producer, host=self.config.host, sockets=sockets,
+            tls=self.identity.server_context(), bounds=self.config.bounds,
+            more=directory_pages(self.dht.hosting), encoders=self.codecs,
+        )  # fmt: skip
+        return await self._stack.enter_async_context(server)
 
     def _parkings(self) -> Parkings:
         chosen, dht = self.config.farms, self.dht

@@ -1,7 +1,8 @@
 """Sockets and connections of a speech server; what is said on them is for others.
 
-listen(...)   sockets for one port on the families asked for
-Gate          accepts, within bounds on how many connections stand, in all and from one network
+bind(...)   sockets that have one port on the families asked for; nobody is let in yet
+Gate        listens there and accepts, within bounds on how many connections stand, in all and from
+            one network
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ PORT_ATTEMPTS = 8  # tries to find one number free in both families
 _ANY = (None, "", "::")  # hosts that mean every address of both families
 
 
-def listen(host: str | None, port: int) -> list[socket.socket]:
-    """Listening sockets on `host` and `port`; on every address of both families with None or "::".
+def bind(host: str | None, port: int) -> list[socket.socket]:
+    """Sockets that have `port` of `host`; of every address of both families with None or "::". They
+    do not listen yet: whoever calls is refused.
 
     Port 0 is any free one, the same in both families.
 
@@ -62,18 +64,18 @@ def _ipv6_works() -> bool:
     return True
 
 
-def _bind(hosts: list[str], port: int) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
+def _bind(hosts: list[str], wanted: int) -> list[socket.socket]:
+    port, sockets = wanted, list[socket.socket]()
     try:
         for host in hosts:
             family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
             bound = socket.socket(family, socket.SOCK_STREAM)
             sockets.append(bound)
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if wanted:  # what hung up there lately is not in the way
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             bound.bind((host, port))
-            bound.listen(BACKLOG)
             bound.setblocking(False)
             port = bound.getsockname()[1]
     except BaseException:
@@ -105,6 +107,18 @@ class Gate:
         self.quota = SharedQuota(bounds.connections, bounds.connections_per_address)
 
     async def __aenter__(self) -> Self:
+        """Listen, and let callers in from now on.
+
+        Raises:
+            ConfigError: another program has come to listen there since the sockets were bound.
+        """
+        try:
+            for door in self._sockets:
+                door.listen(BACKLOG)
+        except OSError as exc:
+            for door in self._sockets:
+                door.close()
+            raise ConfigError(f"cannot listen on a TCP port any more: {exc.strerror}") from exc
         self._accepting = [asyncio.create_task(self._accept(door)) for door in self._sockets]
         return self
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -36,7 +37,7 @@ from privox_dht.api.answers import reply_error, reply_json
 from privox_dht.api.bounds import Bounds
 from privox_dht.api.connections import Connections, working_on
 from privox_dht.api.jobs import Job, Jobs, log_bug
-from privox_dht.api.listener import Gate, listen
+from privox_dht.api.listener import Gate, bind
 from privox_dht.api.sound import Encoders, InThreads
 from privox_dht.api.work import Desk
 from privox_dht.errors import Busy, JobError
@@ -63,6 +64,7 @@ class SpeechServer:
         *,
         host: str | None = "0.0.0.0",
         port: int = 0,
+        sockets: list[socket.socket] | None = None,
         tls: ssl.SSLContext | None,
         bounds: Bounds = DEFAULT_BOUNDS,
         jobs: Jobs | None = None,
@@ -76,6 +78,8 @@ class SpeechServer:
             provider: who does the work.
             host: an address of this machine; None or "::" for all, of both families.
             port: 0 for any free one; see `.port` once entered.
+            sockets: those that `listener.bind` gave for that host and port; bound on entering if
+                None. Closed on leaving.
             tls: None for plain HTTP, which is for loopback only.
             jobs: counts and tells of jobs; a fresh one if None.
             more: further pages by method and path, served beside the API.
@@ -87,6 +91,7 @@ class SpeechServer:
         self.port = port
         self._provider = provider
         self._host = host
+        self._sockets = sockets
         self._tls = tls
         self._bounds = bounds
         self._drain = drain
@@ -112,7 +117,7 @@ class SpeechServer:
         return f"<SpeechServer {scheme} {self._host or '::'}:{self.port}, {self.jobs.running} jobs>"
 
     async def __aenter__(self) -> Self:
-        sockets = listen(self._host, self.port)
+        sockets = self._sockets or bind(self._host, self.port)
         self.port = sockets[0].getsockname()[1]
         self._http = Connections(self._serve, self._bounds)
         self._gate = Gate(sockets, self._http, self._tls, self._bounds, self._prefixes_of)

@@ -18,6 +18,7 @@ import pytest
 from api_kit import RATE, Counting, Raw, ask, clip, field, form, head, until
 
 from privox_dht.api.bounds import Bounds
+from privox_dht.api.listener import bind
 from privox_dht.api.server import SpeechServer
 from privox_dht.errors import ConfigError, Failed
 from privox_dht.identity import Identity
@@ -342,6 +343,18 @@ async def test_a_port_that_is_taken_is_a_configuration_error(provider: Counting)
         with pytest.raises(ConfigError, match=str(server.port)):
             async with SpeechServer(provider, host="127.0.0.1", port=server.port, tls=None):
                 pass
+
+
+async def test_a_port_is_had_before_anybody_is_let_in(provider: Counting) -> None:
+    (bound,) = bind("127.0.0.1", 0)
+    port = bound.getsockname()[1]
+    with pytest.raises(ConfigError, match=str(port)):
+        bind("127.0.0.1", port)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    async with SpeechServer(provider, host="127.0.0.1", sockets=[bound], tls=None) as server:
+        assert server.port == port
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
 async def test_a_host_of_another_machine_is_a_configuration_error(provider: Counting) -> None:

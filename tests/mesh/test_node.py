@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes import node as node_module
 from nodes import reporting
 from nodes.config import NodeConfig
 from nodes.node import Node
@@ -50,6 +51,28 @@ async def test_a_farm_that_also_serves_says_each_of_its_routes_once(tmp_path, ca
             await node.announcer.announce()
     said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("published")]
     assert len(said) == 2, said
+
+
+async def test_any_free_port_is_one_that_is_free_for_both_udp_and_tcp(tmp_path, monkeypatch):
+    """Its TCP port once had another number then, and who came over HTTPS did not find it."""
+    with contextlib.ExitStack() as others:
+        taken, really = [], node_module.bind
+
+        def bind(host, port):
+            bound = really(host, port)
+            if len(taken) < 3:  # another program has that number for UDP
+                other = others.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                other.bind((HOST, bound[0].getsockname()[1]))
+                taken.append(other.getsockname()[1])
+            return bound
+
+        monkeypatch.setattr(node_module, "bind", bind)
+        async with running(tmp_path, "tts/cpu/echo") as node:
+            assert node.dht.port == node.server.port
+            assert len(taken) == 3 and node.dht.port not in taken
+            for number in taken:  # nothing is kept of what was tried
+                with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as free:
+                    free.bind((HOST, number))
 
 
 async def test_a_farm_that_nobody_can_reach_says_so_loudly(tmp_path, caplog):
