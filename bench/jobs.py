@@ -26,7 +26,7 @@ from nodes.demo import RunningNode
 from nodes.engines import make_engine
 from privox_dht import Mesh
 from privox_dht.audio import decode, wav
-from privox_dht.caller import Caller
+from privox_dht.dispatch.dispatcher import Caller
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
 HOST, FAR = "127.0.0.1", "127.0.0.2"

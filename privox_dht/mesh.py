@@ -22,18 +22,18 @@ from typing import Any, BinaryIO
 from privox_dht import limits, openai_names
 from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.audio import mend_wav
-from privox_dht.caller import Caller
-from privox_dht.dial_budget import DialBudget
 from privox_dht.directory import Directory
+from privox_dht.dispatch.dial_budget import DialBudget
+from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.fallback import endpoint_of, fall_back
+from privox_dht.dispatch.job_state import Done
+from privox_dht.dispatch.result_deadline import results_due
+from privox_dht.dispatch.selection import ANY, Wish
 from privox_dht.errors import AllBusy, AllFailed, JobError, NoProducer, NotJoined
-from privox_dht.fallback import endpoint_of, fall_back
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
-from privox_dht.job import Done
-from privox_dht.pick import ANY, Wish
 from privox_dht.records import FARM, Direct, Record, newest
-from privox_dht.result_deadline import results_due
 from privox_dht.speech import (
     BACKENDS,
     SERVICES,

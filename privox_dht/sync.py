@@ -25,8 +25,8 @@ from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
+from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import Lost
-from privox_dht.job import Done
 from privox_dht.mesh import Mesh, Voices
 from privox_dht.records import Record
 from privox_dht.speech import Transcript

@@ -19,7 +19,7 @@ from api_kit import Counting, clip
 from privox_dht import limits
 from privox_dht.api.client import SpeechClient
 from privox_dht.api.server import SpeechServer
-from privox_dht.caller import Caller
+from privox_dht.dispatch.dispatcher import Caller
 from privox_dht.errors import AllFailed, Failed, Refused
 from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh

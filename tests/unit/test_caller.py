@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from privox_dht.caller import Caller
+from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.selection import Wish
 from privox_dht.errors import (
     AllBusy,
     AllFailed,
@@ -18,7 +19,6 @@ from privox_dht.errors import (
     Refused,
     WrongKey,
 )
-from privox_dht.pick import Wish
 from privox_dht.records import FARM, Direct, Record, Relayed
 
 STT = Wish("stt")
@@ -285,7 +285,7 @@ async def test_at_the_deadline_what_it_was_about_is_said(records, answer, said, 
 
     call = caller(*map(producer, records))
     if not records:
-        monkeypatch.setattr("privox_dht.caller.search", lambda *a, **how: never())
+        monkeypatch.setattr("privox_dht.dispatch.dispatcher.search", lambda *a, **how: never())
     work = Producers(**dict.fromkeys(records, never if answer == "never" else answer))
     with pytest.raises(AllFailed, match=f"not done within 0.1 s: {said}"):
         await call.run(STT, work, timeout=0.1)
@@ -440,7 +440,7 @@ async def test_when_all_that_were_found_failed_the_mesh_is_asked_for_more():
 
 
 async def test_a_mesh_that_is_mute_for_a_moment_does_not_end_the_waiting(monkeypatch):
-    monkeypatch.setattr("privox_dht.caller.LOOK_AGAIN", 0.01)
+    monkeypatch.setattr("privox_dht.dispatch.dispatcher.LOOK_AGAIN", 0.01)
 
     class Mute(Records):
         async def find(self, kind, backend="", *narrower, want=32, fresh=False):

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 import client.cli
 from client.checks import OfService
 from client.jobs import mesh_of
+from privox_dht.dispatch.fallback import endpoint_of
+from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import ConfigError
-from privox_dht.fallback import endpoint_of
-from privox_dht.job import Done
 from privox_dht.speech import Transcript
 
 STT = ("--service", "stt", "--file", "x.wav")

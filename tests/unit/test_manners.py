@@ -1,5 +1,5 @@
 from privox_dht import limits
-from privox_dht.manners import REMEMBERED, Manners
+from privox_dht.dispatch.reputation import REMEMBERED, Manners
 
 
 def test_a_lost_producer_is_left_alone_for_15_s_doubling_to_10_min():

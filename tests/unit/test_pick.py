@@ -3,8 +3,8 @@ from collections import Counter
 
 import pytest
 
-from privox_dht.manners import Manners
-from privox_dht.pick import Wish, fits, rank, why_nobody
+from privox_dht.dispatch.reputation import Manners
+from privox_dht.dispatch.selection import Wish, fits, rank, why_nobody
 from privox_dht.records import Record
 
 

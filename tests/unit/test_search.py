@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from privox_dht import limits
-from privox_dht.pick import Wish
+from privox_dht.dispatch.discovery import search
+from privox_dht.dispatch.selection import Wish
 from privox_dht.records import Direct, Record
-from privox_dht.search import search
 
 
 def producer(backend: str, **fields) -> Record:

@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar
 
 from privox_dht import limits
-from privox_dht.dial_budget import DialBudget
+from privox_dht.dispatch.dial_budget import DialBudget
+from privox_dht.dispatch.selection import Wish
 from privox_dht.errors import AllFailed, JobError, Refused
-from privox_dht.pick import Wish
 from privox_dht.records import Record
 
 T = TypeVar("T")

@@ -22,14 +22,24 @@ from typing import TypeVar
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint
-from privox_dht.dial_budget import dialled
+from privox_dht.dispatch.dial_budget import dialled
+from privox_dht.dispatch.job_state import (
+    BUSY,
+    CANCELLED,
+    DONE,
+    LOST,
+    Attempt,
+    Done,
+    Job,
+    Refusal,
+    quoted,
+)
+from privox_dht.dispatch.reputation import Manners
+from privox_dht.dispatch.route_prober import Way, Ways, ended, first_true, learn, spend
+from privox_dht.dispatch.selection import rank
 from privox_dht.errors import Busy, Failed, JobError, Lost, NoLine, Refused
-from privox_dht.job import BUSY, CANCELLED, DONE, LOST, Attempt, Done, Job, Refusal, quoted
-from privox_dht.manners import Manners
-from privox_dht.pick import rank
 from privox_dht.quotas import home_of
 from privox_dht.records import Direct, Record
-from privox_dht.ways import Way, Ways, ended, first_true, learn, spend
 
 log = logging.getLogger("privox.caller")
 

@@ -24,19 +24,19 @@ from typing import Any, TypeVar
 
 from privox_dht import limits
 from privox_dht.api.client import Endpoint
-from privox_dht.dial_budget import DialBudget
+from privox_dht.dispatch.attempts import Failover, Work
+from privox_dht.dispatch.dial_budget import DialBudget
+from privox_dht.dispatch.discovery import Directory, search
+from privox_dht.dispatch.job_state import Done, Job
+from privox_dht.dispatch.reputation import Manners
+from privox_dht.dispatch.route_prober import Way, Ways
+from privox_dht.dispatch.selection import ANY, Wish, rank, why_nobody
 from privox_dht.errors import (
     AllBusy,
     NoProducer,
 )
-from privox_dht.failover import Failover, Work
 from privox_dht.hostport import Address
-from privox_dht.job import Done, Job
-from privox_dht.manners import Manners
-from privox_dht.pick import ANY, Wish, rank, why_nobody
 from privox_dht.records import Direct, Record, newest
-from privox_dht.search import Directory, search
-from privox_dht.ways import Way, Ways
 
 log = logging.getLogger("privox.caller")
 

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from privox_dht import languages, openai_names
-from privox_dht.manners import Manners
+from privox_dht.dispatch.reputation import Manners
 from privox_dht.quotas import home_of
 from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS

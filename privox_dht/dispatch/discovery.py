@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from privox_dht import limits
-from privox_dht.pick import Wish, fits
+from privox_dht.dispatch.selection import Wish, fits
 from privox_dht.records import Record, newest
 
 
