@@ -13,10 +13,10 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-from privox_dht.api.client import Endpoint
 from privox_dht.mesh import Watch
 from privox_dht.records import Record
 from privox_dht.settings import printable
+from privox_dht.speech_api.client import Endpoint
 
 REDRAW = 0.1  # seconds; more often than this only flickers
 ERASE = "\r\x1b[2K"

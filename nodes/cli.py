@@ -28,11 +28,11 @@ from nodes.options import lending_options, place_options, state_option
 from nodes.services import SECRET, parse_services
 from nodes.verdict import Verdict
 from privox_dht import __version__, limits
-from privox_dht.api.bounds import Bounds
 from privox_dht.cli.groups import ExplainingGroup
 from privox_dht.cli.streams import mute_stdout, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.hostport import parse_neighbours
+from privox_dht.http.request_limits import Bounds
 from privox_dht.relay import FarmTerms
 from privox_dht.settings import (
     ENVIRONMENT,

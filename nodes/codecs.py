@@ -1,7 +1,7 @@
 """Decoding strangers' uploads and encoding answers, without FFmpeg in the node.
 
     upload -> decoded()  -> Recording     by a process behind a wall; at once if it is a plain WAV
-    sound  -> encoder()  -> bytes         by such a process; see `privox_dht.api.sound`
+    sound  -> encoder()  -> bytes         by such a process; see `speech_api.audio_response`
 
 What the process writes goes to memory that the engine's process maps: the node does not look at it.
 Whoever leaves ends the work at once, whatever FFmpeg is doing. A file that is not understood within
@@ -121,7 +121,7 @@ class Codecs:
 
 
 class WorkerEncoder:
-    """See `privox_dht.api.sound.StreamEncoder`."""
+    """See `privox_dht.speech_api.audio_response.StreamEncoder`."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

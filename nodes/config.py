@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nodes.services import ServiceSpec
 from privox_dht import limits
-from privox_dht.api.bounds import Bounds
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import Address
+from privox_dht.http.request_limits import Bounds
 from privox_dht.relay import FarmTerms
 
 if TYPE_CHECKING:

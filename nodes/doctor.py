@@ -30,18 +30,18 @@ from nodes.farms import known_farms
 from nodes.producer import Producer
 from nodes.standing import Standing
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
-from privox_dht.api.client import Endpoint, SpeechClient
-from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
 from privox_dht.dht import Reach
 from privox_dht.dht.contacts import ContactFile
-from privox_dht.directory import Directory
+from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
 from privox_dht.hostport import Address, join_host
 from privox_dht.identity import Identity
 from privox_dht.records import Record, sign
 from privox_dht.relay import FarmAt, Parking
 from privox_dht.speech import Segment, TranscriptionRequest
+from privox_dht.speech_api.client import Endpoint, SpeechClient
+from privox_dht.speech_api.server import SpeechServer
 
 KIND = "doctor"  # a kind of record that no client looks for
 CLIP_SECONDS = 2

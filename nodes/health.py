@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.dht.node import DhtNode
 from privox_dht.errors import ConfigError, LocalError, NotJoined, PrivoxError
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity, public_of
+from privox_dht.speech_api.client import Endpoint, SpeechClient
 
 LISTENING_FILE = "listening.json"
 JOIN_WITHIN = 4.0  # seconds; a node on this machine answers in milliseconds unless it hangs

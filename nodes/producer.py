@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, cast
 from nodes.admission import Admission
 from nodes.codecs import Codecs
 from nodes.slot_queue import SlotQueue
-from privox_dht.api.names import choose
 from privox_dht.errors import Refused
 from privox_dht.recording import Recording
 from privox_dht.speech import (
@@ -34,6 +33,7 @@ from privox_dht.speech import (
     Transcriber,
     TranscriptionRequest,
 )
+from privox_dht.speech_api.model_selection import choose
 
 
 class Producer:

@@ -16,7 +16,7 @@ from typing import Any
 from nodes.codecs import Codecs
 from nodes.producer import Producer
 from privox_dht import errors, speech
-from privox_dht.api.sound import ALWAYS, SoundFile, file_format
+from privox_dht.speech_api.audio_response import ALWAYS, SoundFile, file_format
 
 RATE = 24_000  # Hz of the sound that is written
 SECONDS = 1.0

@@ -23,7 +23,7 @@ from nodes.routes import Situation, advice, farm_advice, how_to_join, is_reachab
 from privox_dht import limits
 from privox_dht.dht import Reach
 from privox_dht.dht.wire import FAMILY_6
-from privox_dht.directory import Directory
+from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.hostport import join_host
 from privox_dht.interfaces import SOMEWHERE, source_towards

@@ -21,7 +21,7 @@
         SomeFailed               of several recordings some could not be transcribed
 
 There are two kinds of blame, local and remote, and no third. Each layer translates what its
-libraries raise: above `dht/` nobody has heard of kademlia, above `relay/` and `api/` nobody has
+libraries raise: above `dht/` nobody has heard of kademlia, above `relay/` and `http/` nobody has
 heard of aiohttp.
 """
 

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from privox_dht import limits, openai_names
-from privox_dht.api.client import Endpoint, SpeechClient
 from privox_dht.audio import mend_wav
-from privox_dht.directory import Directory
+from privox_dht.directory.failover import Directory
 from privox_dht.dispatch.dial_budget import DialBudget
 from privox_dht.dispatch.dispatcher import Caller
 from privox_dht.dispatch.fallback import endpoint_of, fall_back
@@ -45,6 +44,7 @@ from privox_dht.speech import (
     Transcript,
     TranscriptionRequest,
 )
+from privox_dht.speech_api.client import Endpoint, SpeechClient
 
 RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0  # seconds between tries to join, doubling
 MESH_FAILED = (NotJoined, NoProducer, AllBusy, AllFailed)  # what a fallback server is for

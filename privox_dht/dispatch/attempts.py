@@ -21,7 +21,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from privox_dht import limits
-from privox_dht.api.client import Endpoint
 from privox_dht.dispatch.dial_budget import dialled
 from privox_dht.dispatch.job_state import (
     BUSY,
@@ -40,6 +39,7 @@ from privox_dht.dispatch.selection import rank
 from privox_dht.errors import Busy, Failed, JobError, Lost, NoLine, Refused
 from privox_dht.quotas import home_of
 from privox_dht.records import Direct, Record
+from privox_dht.speech_api.client import Endpoint
 
 log = logging.getLogger("privox.caller")
 

@@ -23,7 +23,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from privox_dht import limits
-from privox_dht.api.client import Endpoint
 from privox_dht.dispatch.attempts import Failover, Work
 from privox_dht.dispatch.dial_budget import DialBudget
 from privox_dht.dispatch.discovery import Directory, search
@@ -37,6 +36,7 @@ from privox_dht.errors import (
 )
 from privox_dht.hostport import Address
 from privox_dht.records import Direct, Record, newest
+from privox_dht.speech_api.client import Endpoint
 
 log = logging.getLogger("privox.caller")
 

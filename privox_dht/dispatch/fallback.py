@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from privox_dht.api.client import Endpoint
 from privox_dht.dht.addresses import is_here
 from privox_dht.dispatch.job_state import DONE, LOST, Attempt, Done
 from privox_dht.errors import AllFailed, ConfigError, JobError, Refused
+from privox_dht.speech_api.client import Endpoint
 
 T = TypeVar("T")
 INPUT_AT_FAULT = (400, 413, 415, 422)  # statuses; 401 or 404 say that the server is not for us

@@ -10,12 +10,12 @@ from typing import Any
 
 from nodes.codecs import Codecs
 from nodes.producer import Producer
-from privox_dht.api.directory import directory_pages
-from privox_dht.api.server import SpeechServer
 from privox_dht.dht import DhtNode, wire
 from privox_dht.dht.addresses import pack_address, plain
+from privox_dht.directory.https_server import directory_pages
 from privox_dht.identity import Identity
 from privox_dht.records import Record, sign
+from privox_dht.speech_api.server import SpeechServer
 
 HOST = "127.0.0.1"
 _sequence = int(time.time() * 1000)

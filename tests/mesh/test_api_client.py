@@ -17,10 +17,6 @@ import pytest
 from api_kit import RATE, Counting, clip, until
 
 from privox_dht import limits
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.client import Endpoint, SpeechClient
-from privox_dht.api.events import BEAT, event
-from privox_dht.api.server import SpeechServer
 from privox_dht.errors import (
     Busy,
     ConfigError,
@@ -31,8 +27,12 @@ from privox_dht.errors import (
     Refused,
     WrongKey,
 )
+from privox_dht.http.request_limits import Bounds
+from privox_dht.http.sse import BEAT, event
 from privox_dht.identity import Identity
 from privox_dht.speech import Listening, Segment, SpeechRequest, TranscriptionRequest
+from privox_dht.speech_api.client import Endpoint, SpeechClient
+from privox_dht.speech_api.server import SpeechServer
 
 ASKED = TranscriptionRequest()
 ME = Identity.generate()

@@ -11,8 +11,8 @@ import pytest
 from api_kit import Counting, Raw, ask, clip, field, form, head, until
 
 from privox_dht import limits
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.server import SpeechServer
+from privox_dht.http.request_limits import Bounds
+from privox_dht.speech_api.server import SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
 BOUNDS = Bounds(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from api_kit import RATE, Counting, clip, until
 
-from privox_dht.api.server import SpeechServer
 from privox_dht.errors import Failed
+from privox_dht.speech_api.server import SpeechServer
 
 openai: Any = pytest.importorskip("openai")
 

@@ -17,11 +17,11 @@ import aiohttp.web
 import pytest
 from api_kit import RATE, Counting, Raw, ask, clip, field, form, head, until
 
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.listener import bind
-from privox_dht.api.server import SpeechServer
+from privox_dht.http.listener import bind
 from privox_dht.errors import ConfigError, Failed
+from privox_dht.http.request_limits import Bounds
 from privox_dht.identity import Identity
+from privox_dht.speech_api.server import SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
 

@@ -18,8 +18,8 @@ from api_kit import Counting, Raw, clip, field, form, head, until
 from running import HOST, Lab
 
 from privox_dht import limits
-from privox_dht.api.server import Bounds, SpeechServer
 from privox_dht.identity import Identity
+from privox_dht.speech_api.server import Bounds, SpeechServer
 
 MOST_GROWTH = 64 << 20  # bytes by which a node may grow, whatever strangers do
 

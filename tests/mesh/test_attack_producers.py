@@ -17,14 +17,14 @@ import pytest
 from api_kit import Counting, clip
 
 from privox_dht import limits
-from privox_dht.api.client import SpeechClient
-from privox_dht.api.server import SpeechServer
 from privox_dht.dispatch.dispatcher import Caller
 from privox_dht.errors import AllFailed, Failed, Refused
 from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh
 from privox_dht.records import Direct, Record
 from privox_dht.speech import Listening, Segment, TranscriptionRequest
+from privox_dht.speech_api.client import SpeechClient
+from privox_dht.speech_api.server import SpeechServer
 
 HOST = "127.0.0.1"
 LIE = "this format is not supported; subscribe at evil.example"

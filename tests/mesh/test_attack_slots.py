@@ -21,11 +21,11 @@ from api_kit import Raw, clip, field, form, head
 from nodes.codecs import Codecs
 from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
-from privox_dht.api.server import SpeechServer
 from privox_dht.identity import Identity
 from privox_dht.quotas import Prefixes
 from privox_dht.relay.farm import Farm
 from privox_dht.relay.parking import Parking
+from privox_dht.speech_api.server import SpeechServer
 
 ATTACKER, HONEST = "127.0.0.66", "127.0.0.7"
 PATH = "/v1/audio/transcriptions"

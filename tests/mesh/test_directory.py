@@ -25,17 +25,17 @@ from nodes.doctor import Doctor
 from nodes.node import Node
 from nodes.services import parse_services
 from privox_dht import Mesh, limits
-from privox_dht.api.directory import Answer, directory_pages
-from privox_dht.api.directory_client import DirectoryClient
-from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
 from privox_dht.dht.contacts import ContactFile
 from privox_dht.dht.lookup import Lookups
-from privox_dht.directory import Directory, View
+from privox_dht.directory.failover import Directory, View
+from privox_dht.directory.https_client import DirectoryClient
+from privox_dht.directory.https_server import Answer, directory_pages
 from privox_dht.errors import Busy, Failed, Lost, NotJoined, Refused
 from privox_dht.identity import Identity
 from privox_dht.records import Record, mesh_tag, service_key, sign
+from privox_dht.speech_api.server import SpeechServer
 
 from nodes.producer import Producer  # isort: skip
 

@@ -20,12 +20,12 @@ from running import HOST, Lab
 from test_api_fuzz import good_ones, mutated
 
 from privox_dht import Mesh, limits
-from privox_dht.api.client import Endpoint
 from privox_dht.audio import wav
 from privox_dht.dht import wire
 from privox_dht.dht.addresses import pack_address
 from privox_dht.identity import Identity, public_of
 from privox_dht.records import mesh_tag, service_key
+from privox_dht.speech_api.client import Endpoint
 
 MESH = mesh_tag("privox")
 STRANGERS = 40  # sockets: each is a source of its own, so that few datagrams fall to the rate limit

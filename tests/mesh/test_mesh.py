@@ -21,13 +21,13 @@ from nodes.node import Node
 from nodes.producer import Producer
 from nodes.services import parse_services
 from privox_dht import Mesh
-from privox_dht.api.server import SpeechServer
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
-from privox_dht.directory import Directory
+from privox_dht.directory.failover import Directory
 from privox_dht.errors import AllFailed, ConfigError, NoProducer, NotJoined, Refused
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, sign
+from privox_dht.speech_api.server import SpeechServer
 
 HOST = "127.0.0.1"
 SECOND = wav(bytes(32_000), 16_000)

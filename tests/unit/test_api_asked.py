@@ -9,25 +9,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from privox_dht.api import asked
 from privox_dht.errors import Refused
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
+from privox_dht.speech_api import openai_requests
 
 # A busy machine is no reason to fail.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def speech(**fields: Any) -> asked.WantedSound:
-    return asked.speech(json.dumps(fields).encode())
+def speech(**fields: Any) -> openai_requests.WantedSound:
+    return openai_requests.speech(json.dumps(fields).encode())
 
 
 def test_nothing_but_a_file_asks_for_plain_json_in_any_language() -> None:
-    wanted = asked.transcription([], translate=False)
-    assert wanted == asked.WantedText(TranscriptionRequest(), "json", False, True)
+    wanted = openai_requests.transcription([], translate=False)
+    assert wanted == openai_requests.WantedText(TranscriptionRequest(), "json", False, True)
 
 
 def test_every_field_finds_its_place() -> None:
-    wanted = asked.transcription(
+    wanted = openai_requests.transcription(
         [
             ("model", "small"),
             ("language", "pt-BR"),
@@ -42,12 +42,13 @@ def test_every_field_finds_its_place() -> None:
         translate=True,
     )
     request = TranscriptionRequest("small", "pt-BR", True, "Ada, Alan", 0.4, True)
-    assert wanted == asked.WantedText(request, "verbose_json", True, False)
+    assert wanted == openai_requests.WantedText(request, "verbose_json", True, False)
 
 
 def test_openai_names_are_passed_on_for_whoever_knows_what_there_is() -> None:
     assert (
-        asked.transcription([("model", "whisper-1")], translate=False).request.model == "whisper-1"
+        openai_requests.transcription([("model", "whisper-1")], translate=False).request.model
+        == "whisper-1"
     )
     request = speech(model="gpt-4o-mini-tts", voice="alloy", input="hi").request
     assert (request.model, request.voice) == ("gpt-4o-mini-tts", "alloy")
@@ -55,7 +56,7 @@ def test_openai_names_are_passed_on_for_whoever_knows_what_there_is() -> None:
 
 def test_segments_and_words_can_both_be_asked_for() -> None:
     fields = [("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment")]
-    wanted = asked.transcription(fields, translate=False)
+    wanted = openai_requests.transcription(fields, translate=False)
     assert wanted.segments and wanted.request.words
 
 
@@ -76,19 +77,21 @@ def test_segments_and_words_can_both_be_asked_for() -> None:
 )
 def test_a_field_without_meaning_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(Refused) as caught:
-        asked.transcription([(name, value)], translate=False)
+        openai_requests.transcription([(name, value)], translate=False)
     assert caught.value.status == 400
     assert caught.value.param == name.removesuffix("[]")
 
 
 def test_subtitles_cannot_be_streamed() -> None:
     with pytest.raises(Refused, match="json, text, verbose_json"):
-        asked.transcription([("stream", "true"), ("response_format", "srt")], translate=False)
+        openai_requests.transcription(
+            [("stream", "true"), ("response_format", "srt")], translate=False
+        )
 
 
 def test_a_field_that_stands_twice_is_refused() -> None:
     with pytest.raises(Refused, match="twice"):
-        asked.transcription([("model", "a"), ("model", "b")], translate=False)
+        openai_requests.transcription([("model", "a"), ("model", "b")], translate=False)
 
 
 def test_speech_fields_find_their_place() -> None:
@@ -153,7 +156,7 @@ def test_the_longest_text_is_taken_and_one_character_more_is_not() -> None:
 )
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(Refused) as caught:
-        asked.speech(body)
+        openai_requests.speech(body)
     assert caught.value.code == "bad_json"
 
 
@@ -175,7 +178,7 @@ _ANY = st.recursive(
 )
 def test_no_json_raises_anything_but_refused(fields: dict[str, Any]) -> None:
     try:
-        asked.speech(json.dumps(fields).encode())
+        openai_requests.speech(json.dumps(fields).encode())
     except Refused:
         pass
 
@@ -191,6 +194,6 @@ def test_no_json_raises_anything_but_refused(fields: dict[str, Any]) -> None:
 )
 def test_no_form_raises_anything_but_refused(fields: list[tuple[str, str]]) -> None:
     try:
-        asked.transcription(fields, translate=False)
+        openai_requests.transcription(fields, translate=False)
     except Refused:
         pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privox_dht import limits
-from privox_dht.api.bounds import Bounds, Pace
+from privox_dht.http.request_limits import Bounds, Pace
 
 BOUNDS = Bounds(upload_begin=5, upload_rate=100, upload_window=10, upload_wall=60)
 

@@ -12,18 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privox_dht import limits
-from privox_dht.api import events
-from privox_dht.api.events import BEAT, Events, event
-from privox_dht.api.heard import Heard, Spoken, whole
 from privox_dht.errors import BadMessage, Busy, Failed, JobError, Lost, Refused
+from privox_dht.http import sse
+from privox_dht.http.sse import BEAT, Events, event
 from privox_dht.speech import Listening, Segment, Word
+from privox_dht.speech_api.openai_responses import Heard, Spoken, whole
 
 # A busy machine is no reason to fail.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def hear(**fields: Any) -> list[Listening | Segment]:
-    return list(Heard().take({"type": events.TEXT_DELTA, **fields}))
+    return list(Heard().take({"type": sse.TEXT_DELTA, **fields}))
 
 
 # -- the stream ------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_the_end_is_what_the_last_event_says() -> None:
     heard = Heard()
     assert list(heard.take({"type": "something.new"})) == []
     assert not heard.done
-    assert list(heard.take({"type": events.TEXT_DONE, "text": "hi"})) == []
+    assert list(heard.take({"type": sse.TEXT_DONE, "text": "hi"})) == []
     assert heard.done
 
 
@@ -145,7 +145,7 @@ def test_segments_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_SEGMENTS", 3)
     heard, one = (
         Heard(),
-        {"type": events.TEXT_DELTA, "delta": "", "segment": {"start": 0, "end": 1}},
+        {"type": sse.TEXT_DELTA, "delta": "", "segment": {"start": 0, "end": 1}},
     )
     for _ in range(3):
         list(heard.take(one))
@@ -206,13 +206,13 @@ def test_a_whole_answer_of_another_shape_is_a_bad_message(answer: object) -> Non
 
 
 def delta(audio: object) -> Mapping[str, Any]:
-    return {"type": events.AUDIO_DELTA, "audio": audio}
+    return {"type": sse.AUDIO_DELTA, "audio": audio}
 
 
 def test_audio_comes_piece_by_piece_until_the_end_says_how_much_it_was() -> None:
     spoken = Spoken()
     assert spoken.take(delta(base64.b64encode(b"\x00\xff").decode())) == b"\x00\xff"
-    assert spoken.take({"type": events.AUDIO_DONE, "bytes": 2}) == b""
+    assert spoken.take({"type": sse.AUDIO_DONE, "bytes": 2}) == b""
     assert spoken.done
 
 
@@ -224,7 +224,7 @@ def test_audio_that_is_not_base64_is_a_bad_message(audio: object) -> None:
 
 def test_an_end_that_counts_differently_is_a_bad_message() -> None:
     with pytest.raises(BadMessage, match="missing"):
-        Spoken().take({"type": events.AUDIO_DONE, "bytes": 9})
+        Spoken().take({"type": sse.AUDIO_DONE, "bytes": 9})
 
 
 def test_audio_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +245,7 @@ _ANY = st.recursive(
 
 @UNHURRIED
 @given(
-    st.sampled_from([events.TEXT_DELTA, events.TEXT_DONE, events.AUDIO_DELTA, "error"]),
+    st.sampled_from([sse.TEXT_DELTA, sse.TEXT_DONE, sse.AUDIO_DELTA, "error"]),
     st.dictionaries(
         st.sampled_from(["delta", "segment", "seconds", "audio", "error", "status"]), _ANY
     ),

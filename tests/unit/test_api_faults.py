@@ -9,8 +9,6 @@ import math
 
 import pytest
 
-from privox_dht.api.faults import error_of, headers_of, read_error, status_of
-from privox_dht.api.jobs import CANCELLED, DONE, FAILED, LOST, REFUSED, Job, Jobs, outcome_of
 from privox_dht.errors import (
     AllBusy,
     AllFailed,
@@ -23,7 +21,18 @@ from privox_dht.errors import (
     Refused,
     WrongKey,
 )
+from privox_dht.http.error_mapping import error_of, headers_of, read_error, status_of
 from privox_dht.speech import Offer
+from privox_dht.speech_api.job_log import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    LOST,
+    REFUSED,
+    Job,
+    Jobs,
+    outcome_of,
+)
 
 
 def over_http(exc: BaseException) -> JobError:

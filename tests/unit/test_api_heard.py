@@ -3,8 +3,8 @@
 import pytest
 
 from privox_dht import limits
-from privox_dht.api.heard import voices_in
 from privox_dht.errors import BadMessage
+from privox_dht.speech_api.openai_responses import voices_in
 
 
 def test_voices_come_with_their_engine_and_language_where_these_are_said():

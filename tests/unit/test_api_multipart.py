@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privox_dht import limits
-from privox_dht.api.multipart import Form, boundary_of
 from privox_dht.errors import Refused
+from privox_dht.http.multipart import Form, boundary_of
 
 # A busy machine is no reason to fail.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from privox_dht.api import catalogue
-from privox_dht.api.names import choose, language_of, resolve
 from privox_dht.errors import Refused
 from privox_dht.speech import STT, TTS, Ability, SpeechRequest, TranscriptionRequest
+from privox_dht.speech_api import model_catalogue
+from privox_dht.speech_api.model_selection import choose, language_of, resolve
 
 WHISPER = Ability(STT, "gpu", "faster-whisper", ("small", "large"))
 SPHINX = Ability(STT, "cpu", "pocketsphinx", ("en-us",), ("en",))
@@ -141,24 +141,24 @@ def test_language_tags() -> None:
 
 
 def test_models_lists_engines_and_their_models() -> None:
-    listed = [entry["id"] for entry in catalogue.models(ALL)["data"]]
+    listed = [entry["id"] for entry in model_catalogue.models(ALL)["data"]]
     assert listed[:3] == ["faster-whisper", "faster-whisper:small", "faster-whisper:large"]
-    assert catalogue.model(ALL, "espeak-ng:de")["service"] == "tts"
+    assert model_catalogue.model(ALL, "espeak-ng:de")["service"] == "tts"
 
 
 def test_a_model_that_is_not_there_is_404() -> None:
     with pytest.raises(Refused) as caught:
-        catalogue.model(ALL, "gpt-9")
+        model_catalogue.model(ALL, "gpt-9")
     assert caught.value.status == 404
     with pytest.raises(Refused):
-        catalogue.model((), "gpt-9")
+        model_catalogue.model((), "gpt-9")
 
 
 def test_voices_are_those_of_the_speaking_engines() -> None:
-    assert catalogue.voices(ALL)["voices"] == ["en-us", "de"]
+    assert model_catalogue.voices(ALL)["voices"] == ["en-us", "de"]
 
 
 def test_a_voice_is_listed_with_its_language_where_that_is_known() -> None:
     known = Ability(TTS, "cpu", "pico", ("en-US", "x"), ("en",), spoken={"en-US": "en-US"})
-    listed = catalogue.voices((known,))["data"]
+    listed = model_catalogue.voices((known,))["data"]
     assert [(voice["id"], voice["language"]) for voice in listed] == [("en-US", "en-US"), ("x", "")]

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from privox_dht import limits
-from privox_dht.api.sound import InThreads, SoundFile, file_format
 from privox_dht.errors import Failed, Refused
 from privox_dht.speech import Sound
+from privox_dht.speech_api.audio_response import InThreads, SoundFile, file_format
 
 
 async def sounds(*pieces: Sound) -> AsyncGenerator[Sound]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from privox_dht import limits
-from privox_dht.api.body import form
-from privox_dht.api.multipart import Form, boundary_of
-from privox_dht.api.steady import AHEAD, steady
 from privox_dht.errors import Refused
+from privox_dht.http.client_body import form
+from privox_dht.http.heartbeat import AHEAD, steady
+from privox_dht.http.multipart import Form, boundary_of
 
 
 async def counting(closed: asyncio.Event, gate: asyncio.Event) -> AsyncGenerator[int]:

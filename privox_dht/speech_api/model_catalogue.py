@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from privox_dht.api.names import choose
 from privox_dht.errors import Refused
 from privox_dht.speech import SERVICES, TTS, Ability
+from privox_dht.speech_api.model_selection import choose
 
 MODEL_PREFIX = "/v1/models/"
 CREATED = 1_704_067_200  # OpenAI's clients want a date; models here have none: 2024-01-01

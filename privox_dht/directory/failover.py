@@ -24,11 +24,11 @@ from types import TracebackType
 from typing import Any
 
 from privox_dht import limits, unjoined
-from privox_dht.api.directory import Answer
-from privox_dht.api.directory_client import DirectoryClient
 from privox_dht.dht import DhtNode, Reach
 from privox_dht.dht.addresses import is_loopback
 from privox_dht.dht.sockets import Resolved, resolve
+from privox_dht.directory.https_client import DirectoryClient
+from privox_dht.directory.https_server import Answer
 from privox_dht.errors import Busy, JobError, Lost, NotJoined
 from privox_dht.hostport import Address, join_host
 from privox_dht.identity import Identity

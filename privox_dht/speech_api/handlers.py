@@ -18,16 +18,14 @@ from typing import Any
 from aiohttp import web
 
 from privox_dht import transcript
-from privox_dht.api import asked, door, events
-from privox_dht.api.answers import Stream, reply
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.faults import error_of, status_of
-from privox_dht.api.jobs import Job, log_bug
-from privox_dht.api.names import choose, resolve
-from privox_dht.api.sound import Encoders, SoundFile, file_format
-from privox_dht.api.steady import steady
-from privox_dht.api.upload import Upload, read_form, read_json
 from privox_dht.errors import JobError
+from privox_dht.http import request_checks, sse
+from privox_dht.http.connections import log_bug
+from privox_dht.http.error_mapping import error_of, status_of
+from privox_dht.http.heartbeat import steady
+from privox_dht.http.request_body import Upload, read_form, read_json
+from privox_dht.http.request_limits import Bounds
+from privox_dht.http.responses import Stream, reply
 from privox_dht.speech import (
     STT,
     TTS,
@@ -38,6 +36,10 @@ from privox_dht.speech import (
     Segment,
     TranscriptionRequest,
 )
+from privox_dht.speech_api import openai_requests
+from privox_dht.speech_api.audio_response import Encoders, SoundFile, file_format
+from privox_dht.speech_api.job_log import Job
+from privox_dht.speech_api.model_selection import choose, resolve
 
 ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 
@@ -60,7 +62,7 @@ class Desk:
 
     async def speak(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
         """`POST /v1/audio/speech`."""
-        wanted = asked.speech(
+        wanted = openai_requests.speech(
             await read_json(request, self._bounds, job.offer), text=self._bounds.text
         )
         able = self._provider.abilities()
@@ -72,7 +74,7 @@ class Desk:
         file = SoundFile(format, sounds, self._bounds.speech_seconds, self._encoders)
         stream = Stream(request, self._bounds.answer_stall)
         if wanted.events:
-            await stream.open(events.CONTENT_TYPE, headers)
+            await stream.open(sse.CONTENT_TYPE, headers)
             return await self._tell(stream, job, _audio_events(file))
         return await self._play(stream, job, file, headers)
 
@@ -81,8 +83,8 @@ class Desk:
     ) -> web.StreamResponse:
         with closing(Upload(self._bounds.in_memory)) as upload:
             stream = Stream(request, self._bounds.answer_stall)
-            if door.wants_beats(request):
-                await stream.open(events.CONTENT_TYPE, {})
+            if request_checks.wants_beats(request):
+                await stream.open(sse.CONTENT_TYPE, {})
                 return await self._tell(
                     stream, job, self._all_of_it(request, upload, job.offer, translate)
                 )
@@ -90,16 +92,16 @@ class Desk:
             heard = self._provider.transcribe(await upload.finished(), wanted.request)
             headers = _who(self._able(wanted.request), "")
             if wanted.stream:
-                await stream.open(events.CONTENT_TYPE, headers)
+                await stream.open(sse.CONTENT_TYPE, headers)
                 return await self._tell(stream, job, _text_events(heard))
             return await _whole(heard, wanted, headers)
 
     async def _question(
         self, request: web.BaseRequest, upload: Upload, offer: Offer, translate: bool
-    ) -> asked.WantedText:
+    ) -> openai_requests.WantedText:
         """Read the upload to its end; what is asked about it, if somebody here can answer."""
         fields = await read_form(request, self._bounds, upload, offer)
-        wanted = asked.transcription(fields, translate=translate)
+        wanted = openai_requests.transcription(fields, translate=translate)
         wanted = replace(wanted, request=resolve(wanted.request, self._provider.abilities()))
         self._able(wanted.request)
         return wanted
@@ -128,14 +130,14 @@ class Desk:
         try:
             async with steady(pieces, self._bounds.heartbeat) as batches:
                 async for batch in batches:
-                    await stream.send(b"".join(batch) or events.BEAT)
+                    await stream.send(b"".join(batch) or sse.BEAT)
             job.ended(None)  # the client knows: its hanging up from here on changes nothing
         except ConnectionError:
             raise
         except Exception as exc:
             _note(job, exc)
             status, _ = status_of(exc)
-            await stream.send(events.event(events.ERROR, error=error_of(exc), status=status))
+            await stream.send(sse.event(sse.ERROR, error=error_of(exc), status=status))
         return await stream.close()
 
     async def _play(
@@ -160,7 +162,9 @@ class Desk:
 
 
 async def _whole(
-    heard: AsyncGenerator[Listening | Segment], wanted: asked.WantedText, headers: dict[str, str]
+    heard: AsyncGenerator[Listening | Segment],
+    wanted: openai_requests.WantedText,
+    headers: dict[str, str],
 ) -> web.StreamResponse:
     """One answer when all is known."""
     seconds, segments = 0.0, []
@@ -189,17 +193,15 @@ async def _text_events(heard: AsyncGenerator[Listening | Segment]) -> AsyncGener
         async for item in heard:
             if isinstance(item, Listening):
                 seconds = item.seconds
-                yield events.event(events.TEXT_DELTA, delta="", seconds=round(seconds, 3))
+                yield sse.event(sse.TEXT_DELTA, delta="", seconds=round(seconds, 3))
                 continue
             segments.append(item)
             delta = item.text.strip()
             delta = f" {delta}" if delta and text else delta
             text += delta
-            yield events.event(events.TEXT_DELTA, delta=delta, segment=_segment_out(item))
+            yield sse.event(sse.TEXT_DELTA, delta=delta, segment=_segment_out(item))
     whole = transcript.gather(segments, seconds)
-    yield events.event(
-        events.TEXT_DONE, text=text, language=whole.language, seconds=round(seconds, 3)
-    )
+    yield sse.event(sse.TEXT_DONE, text=text, language=whole.language, seconds=round(seconds, 3))
 
 
 def _segment_out(segment: Segment) -> dict[str, Any]:
@@ -220,10 +222,8 @@ async def _audio_events(file: SoundFile) -> AsyncGenerator[bytes]:
             if piece:
                 size += len(piece)
                 audio = base64.b64encode(piece).decode("ascii")
-                yield events.event(events.AUDIO_DELTA, audio=audio)
-    yield events.event(
-        events.AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate
-    )
+                yield sse.event(sse.AUDIO_DELTA, audio=audio)
+    yield sse.event(sse.AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate)
 
 
 def _who(abilities: list[Ability], voice: str) -> dict[str, str]:

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from privox_dht import limits
-from privox_dht.api import events
-from privox_dht.api.faults import read_error_object
 from privox_dht.errors import BadMessage
+from privox_dht.http import sse
+from privox_dht.http.error_mapping import read_error_object
 from privox_dht.speech import Listening, Segment, Word
 
 LONGEST = 10 * limits.MAX_AUDIO_SECONDS  # seconds; a time beyond this is nonsense
@@ -39,13 +39,13 @@ class Heard:
             JobError: it tells of an error.
         """
         kind = event["type"]
-        if kind == events.TEXT_DELTA:
+        if kind == sse.TEXT_DELTA:
             if "seconds" in event:
                 yield Listening(_seconds(event["seconds"]))
             if "segment" in event:
                 self._count()
                 yield _segment(_mapping(event["segment"]), event.get("delta"))
-        elif kind == events.TEXT_DONE:
+        elif kind == sse.TEXT_DONE:
             self.done = True
         else:
             _told_error(event)
@@ -71,9 +71,9 @@ class Spoken:
             JobError: it tells of an error.
         """
         kind = event["type"]
-        if kind == events.AUDIO_DELTA:
+        if kind == sse.AUDIO_DELTA:
             return self._audio(event.get("audio"))
-        if kind == events.AUDIO_DONE:
+        if kind == sse.AUDIO_DONE:
             self.done = True
             if event.get("bytes", self._size) != self._size:
                 raise BadMessage("size", "a part of the audio is missing")
@@ -157,7 +157,7 @@ def _word(told: Mapping[str, Any]) -> Word:
 
 def _told_error(event: Mapping[str, Any]) -> None:
     """Raise what an error event tells; events of other types are none of ours."""
-    if event["type"] != events.ERROR and "error" not in event:
+    if event["type"] != sse.ERROR and "error" not in event:
         return
     status = event.get("status")
     number = status if type(status) is int and 400 <= status < 600 else 500

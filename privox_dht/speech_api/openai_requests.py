@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from privox_dht.api.names import language_of
 from privox_dht.errors import Refused
 from privox_dht.limits import MAX_TEXT
 from privox_dht.speech import (
@@ -24,6 +23,7 @@ from privox_dht.speech import (
     SpeechRequest,
     TranscriptionRequest,
 )
+from privox_dht.speech_api.model_selection import language_of
 
 MAX_NAME = 128  # characters of a model, voice or format name; longer ones name nothing
 STREAMED_FORMATS = ("json", "text", "verbose_json")  # subtitles are made when all is known

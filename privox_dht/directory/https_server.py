@@ -23,9 +23,9 @@ import msgpack
 from aiohttp import web
 
 from privox_dht import limits
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.upload import read_json as read_small
 from privox_dht.errors import BadMessage, Refused
+from privox_dht.http.request_body import read_json as read_small
+from privox_dht.http.request_limits import Bounds
 
 PATH = "/v1/records"
 CONTENT_TYPE = "application/msgpack"

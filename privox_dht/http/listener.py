@@ -17,9 +17,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.connections import Connections
 from privox_dht.errors import ConfigError
+from privox_dht.http.connections import Connections
+from privox_dht.http.request_limits import Bounds
 from privox_dht.quotas import Prefixes, SharedQuota, quota_prefixes
 
 log = logging.getLogger("privox.api")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,12 +96,3 @@ class Jobs:
         log.info(str(job))  # as it is now: a handler may format it later
         if self.watcher:
             self.watcher(job)
-
-
-def log_bug(what: str, exc: BaseException) -> None:
-    """An exception nobody meant: where it happened at ERROR; its words, which may be a client's,
-    only at DEBUG."""
-    frames = traceback.extract_tb(exc.__traceback__)
-    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
-    log.error("%s broke: %s at %s", what, type(exc).__name__, where)
-    log.debug("%s broke", what, exc_info=exc)

@@ -22,10 +22,10 @@ from typing import Any
 import aiohttp
 
 from privox_dht import limits
-from privox_dht.api.body import Body
-from privox_dht.api.faults import read_error
-from privox_dht.api.peer import Endpoint, PeerKey
 from privox_dht.errors import BadMessage, Failed, JobError, Lost, NoLine, WrongKey
+from privox_dht.http.client_body import Body
+from privox_dht.http.error_mapping import read_error
+from privox_dht.http.pinned_tls import Endpoint, PeerKey
 
 CONNECT, OFFER, UPLOAD, WAIT, ANSWER = "connect", "offer", "upload", "wait", "answer"
 NO_LINE = 503  # a farm's answer to CONNECT when no line is parked just now

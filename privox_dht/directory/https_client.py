@@ -20,11 +20,11 @@ from typing import Self
 import aiohttp
 
 from privox_dht import limits, unjoined
-from privox_dht.api.directory import CONTENT_TYPE, PATH, Answer
-from privox_dht.api.faults import read_error
-from privox_dht.api.peer import connector
+from privox_dht.directory.https_server import CONTENT_TYPE, PATH, Answer
 from privox_dht.errors import BadMessage, Failed, Lost
 from privox_dht.hostport import Address, join_host
+from privox_dht.http.error_mapping import read_error
+from privox_dht.http.pinned_tls import connector
 
 log = logging.getLogger("privox.directory")
 

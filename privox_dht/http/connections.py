@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,8 +19,7 @@ from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.jobs import log_bug
+from privox_dht.http.request_limits import Bounds
 from privox_dht.quotas import Prefixes
 
 log = logging.getLogger("privox.api")
@@ -169,3 +169,12 @@ def _give_up_on_the_dead(transport: asyncio.Transport, stall: float) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall * 1000))
     except OSError:  # no TCP: a socket that somebody else made
         pass
+
+
+def log_bug(what: str, exc: BaseException) -> None:
+    """An exception nobody meant: where it happened at ERROR; its words, which may be a client's,
+    only at DEBUG."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
+    log.error("%s broke: %s at %s", what, type(exc).__name__, where)
+    log.debug("%s broke", what, exc_info=exc)

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
-from privox_dht.api.faults import error_of, headers_of, status_of
+from privox_dht.http.error_mapping import error_of, headers_of, status_of
 
 JSON = "application/json"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})

@@ -26,13 +26,13 @@ from typing import Any, Self
 import aiohttp
 
 from privox_dht import limits
-from privox_dht.api.body import Body, Source, document, form
-from privox_dht.api.call import Call, begin, pieces, tracing, translated
-from privox_dht.api.events import Events
-from privox_dht.api.heard import Heard, Spoken, voices_in, whole
-from privox_dht.api.peer import Allow, Endpoint, Peers, connector
 from privox_dht.errors import BadMessage, Lost
+from privox_dht.http.client_body import Body, Source, document, form
+from privox_dht.http.client_request import Call, begin, pieces, tracing, translated
+from privox_dht.http.pinned_tls import Allow, Endpoint, Peers, connector
+from privox_dht.http.sse import Events
 from privox_dht.speech import Listening, Segment, SpeechRequest, TranscriptionRequest
+from privox_dht.speech_api.openai_responses import Heard, Spoken, voices_in, whole
 
 Progress = Callable[[int, int], None]
 DEFAULT_STT, DEFAULT_TTS, DEFAULT_VOICE = "whisper-1", "tts-1", "alloy"  # where one must be named

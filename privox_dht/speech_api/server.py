@@ -32,17 +32,18 @@ from typing import Self
 
 from aiohttp import web
 
-from privox_dht.api import catalogue, door
-from privox_dht.api.answers import reply_error, reply_json
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.connections import Connections, working_on
-from privox_dht.api.jobs import Job, Jobs, log_bug
-from privox_dht.api.listener import Gate, bind
-from privox_dht.api.sound import Encoders, InThreads
-from privox_dht.api.work import Desk
 from privox_dht.errors import Busy, JobError
+from privox_dht.http import request_checks
+from privox_dht.http.connections import Connections, log_bug, working_on
+from privox_dht.http.listener import Gate, bind
+from privox_dht.http.request_limits import Bounds
+from privox_dht.http.responses import reply_error, reply_json
 from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import STT, TTS, Provider
+from privox_dht.speech_api import model_catalogue
+from privox_dht.speech_api.audio_response import Encoders, InThreads
+from privox_dht.speech_api.handlers import Desk
+from privox_dht.speech_api.job_log import Job, Jobs
 
 log = logging.getLogger("privox.api")
 
@@ -171,42 +172,44 @@ class SpeechServer:
             self._running.discard(task)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
-        door.check_headers(request, self._bounds)
+        request_checks.check_headers(request, self._bounds)
         place = (request.method, request.path)
         if place in self._work:
             return await self._job(request, *self._work[place])
         if page := self._pages.get(("GET", request.path) if request.method == "HEAD" else place):
             return await page(request)
-        if request.method in ("GET", "HEAD") and request.path.startswith(catalogue.MODEL_PREFIX):
+        if request.method in ("GET", "HEAD") and request.path.startswith(
+            model_catalogue.MODEL_PREFIX
+        ):
             return await self._model(request)
         known = {method for method, path in (*self._work, *self._pages) if path == request.path}
-        raise door.no_such_page(request.method, request.path, known)
+        raise request_checks.no_such_page(request.method, request.path, known)
 
     async def _job(self, request: web.BaseRequest, service: str, work: Work) -> web.StreamResponse:
         async with AsyncExitStack() as held:
             try:
-                door.check_body(request, service, self._bounds)
-                offer = door.offer_of(request, self._prefixes_of)
+                request_checks.check_body(request, service, self._bounds)
+                offer = request_checks.offer_of(request, self._prefixes_of)
                 await held.enter_async_context(self._provider.admit(service, offer))
             except JobError as exc:
                 self.jobs.turned_away += isinstance(exc, Busy)
-                return await door.decline(request, reply_error(exc))
+                return await request_checks.decline(request, reply_error(exc))
             job = held.enter_context(self.jobs.job(service, offer))
             held.enter_context(working_on(request))
-            await door.go_ahead(request)
+            await request_checks.go_ahead(request)
             return await work(request, job)
 
     # -- pages ------------------------------------------------------------------------------------
 
     async def _models(self, request: web.BaseRequest) -> web.StreamResponse:
-        return reply_json(catalogue.models(self._provider.abilities()))
+        return reply_json(model_catalogue.models(self._provider.abilities()))
 
     async def _model(self, request: web.BaseRequest) -> web.StreamResponse:
-        name = request.path.removeprefix(catalogue.MODEL_PREFIX)
-        return reply_json(catalogue.model(self._provider.abilities(), name))
+        name = request.path.removeprefix(model_catalogue.MODEL_PREFIX)
+        return reply_json(model_catalogue.model(self._provider.abilities(), name))
 
     async def _voices(self, request: web.BaseRequest) -> web.StreamResponse:
-        return reply_json(catalogue.voices(self._provider.abilities()))
+        return reply_json(model_catalogue.voices(self._provider.abilities()))
 
     async def _status(self, request: web.BaseRequest) -> web.StreamResponse:
         return reply_json({**self._provider.status(), "jobs": self.jobs.status()})

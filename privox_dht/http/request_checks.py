@@ -14,11 +14,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from privox_dht import limits, units
-from privox_dht.api.bounds import Bounds
-from privox_dht.api.connections import HttpConnection
-from privox_dht.api.multipart import boundary_of
-from privox_dht.api.upload import not_a_form, too_large
 from privox_dht.errors import Refused
+from privox_dht.http.connections import HttpConnection
+from privox_dht.http.multipart import boundary_of
+from privox_dht.http.request_body import not_a_form, too_large
+from privox_dht.http.request_limits import Bounds
 from privox_dht.quotas import Prefixes
 from privox_dht.speech import STT, Offer
 
