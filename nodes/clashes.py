@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nodes.config import NodeConfig
 from nodes.folder import is_in_use
-from privox_dht.dht.sockets import has_ipv6, hosts_of
+from privox_dht.dht.udp_transport import has_ipv6, hosts_of
 from privox_dht.dht.wire import FAMILY_6
 from privox_dht.errors import ConfigError
 

@@ -32,7 +32,7 @@ from nodes.standing import Standing
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht.audio import wav
 from privox_dht.dht import Reach
-from privox_dht.dht.contacts import ContactFile
+from privox_dht.dht.contact_file import ContactFile
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
 from privox_dht.hostport import Address, join_host

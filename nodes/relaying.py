@@ -17,7 +17,7 @@ from nodes.config import NodeConfig
 from nodes.farms import farm_record
 from nodes.standing import Standing
 from privox_dht import limits
-from privox_dht.dht.addresses import is_loopback
+from privox_dht.addresses import is_loopback
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.records import Record

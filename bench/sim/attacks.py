@@ -16,8 +16,8 @@ from typing import Any
 from sim.virtual import Air, address_of, run
 from sim.worlds import PORT, Ours, SimNode, record_of
 
-from privox_dht.dht import protocol
-from privox_dht.dht.addresses import Address, pack_address
+from privox_dht.addresses import Address, pack_address
+from privox_dht.dht import rpc_protocol
 from privox_dht.dht.wire import HELD, Request
 from privox_dht.records import Record, service_key
 
@@ -72,8 +72,8 @@ async def place(world: Ours, gang: Gang, number: int, honest: list[SimNode]) -> 
         known[member.identity.public] = node_id
         member._state.identity.dht_id = node_id
         members.append(member)
-    before = protocol.dht_id_of
-    protocol.dht_id_of = lambda public: known.get(public) or before(public)
+    before = rpc_protocol.dht_id_of
+    rpc_protocol.dht_id_of = lambda public: known.get(public) or before(public)
     for member in members:
         await member.__aenter__()
         for socket in member._protocols.values():
@@ -106,11 +106,11 @@ def eclipse(nodes: int, sybils: int, keys: int, looks: int, seed: int = 6) -> tu
             await node.__aexit__(None, None, None)
         return found, tried
 
-    real = protocol.dht_id_of
+    real = rpc_protocol.dht_id_of
     try:
         result: tuple[int, int] = run(Air(seed), main)
     finally:
-        protocol.dht_id_of = real
+        rpc_protocol.dht_id_of = real
     return result
 
 

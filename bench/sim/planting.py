@@ -30,11 +30,11 @@ from sim.virtual import Air
 from sim.worlds import PORT, Ours, SimNode, Stock
 
 from privox_dht import limits
-from privox_dht.dht.addresses import pack_address
-from privox_dht.dht.join import FILLS
-from privox_dht.dht.peers import ID
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.table import Contact
+from privox_dht.addresses import pack_address
+from privox_dht.dht.bootstrap import FILLS
+from privox_dht.dht.compact_nodes import ID
+from privox_dht.dht.routing_table import Contact
+from privox_dht.dht.rpc_protocol import MeshProtocol
 
 STOCK_ALPHA = 3  # `kademlia.network.Server`'s own
 FIRST_ROOM = 20  # contacts in the answer to a first, padded `find`

@@ -14,8 +14,8 @@ from kademlia.utils import digest
 from sim.virtual import address_of
 
 from privox_dht import records
-from privox_dht.dht import DhtNode, protocol
-from privox_dht.dht.protocol import MeshProtocol
+from privox_dht.dht import DhtNode, rpc_protocol
+from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.identity import Identity, dht_id_of, peer_id_of
 from privox_dht.records import Direct, Record, service_key, sign
 
@@ -81,7 +81,7 @@ def quick_signatures() -> None:
     def verify(public: bytes, signature: bytes, message: bytes) -> bool:
         return signature == quick_signature(public, message)
 
-    protocol.verify = records.verify = verify
+    rpc_protocol.verify = records.verify = verify
     global make_identity
     make_identity = QuickIdentity.from_seed
 

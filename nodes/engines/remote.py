@@ -25,7 +25,7 @@ import aiohttp
 import yarl
 
 from privox_dht import errors, limits, speech
-from privox_dht.dht.addresses import is_here
+from privox_dht.addresses import is_here
 
 MAX_ANSWER = 16 * limits.MIB  # bytes of JSON; SOVA packs its sound into it
 MAX_COMPLAINT = 64 * limits.KIB  # bytes of an error page that are read

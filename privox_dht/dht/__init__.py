@@ -1,13 +1,14 @@
 """The mesh's directory: who can do what, kept by all nodes together.
 
 The only place that knows kademlia and rpcudp; everything above speaks to `DhtNode`. What is said on
-the wire is in `wire`, what is held in `store`, who is known in `table`; how a key is looked up in
-`crawl`, `lookup` and `publish`. docs/dht.md explains it from the outside.
+the wire is in `wire`, what is held in `record_store`, who is known in `routing_table`; how a key is
+looked up in `iterative_lookup`, `record_lookup` and `publisher`. docs/dht.md explains it from the
+outside.
 """
 
-from privox_dht.dht.addresses import is_global, is_usable
+from privox_dht.addresses import is_global, is_usable
+from privox_dht.dht.dial_back_votes import Reach
 from privox_dht.dht.node import DhtNode
-from privox_dht.dht.state import REASONS
-from privox_dht.dht.verdicts import Reach
+from privox_dht.dht.node_state import REASONS
 
 __all__ = ["REASONS", "DhtNode", "Reach", "is_global", "is_usable"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from privox_dht.addresses import Address
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address
-from privox_dht.dht.budget import Credit
+from privox_dht.dht.lookup_budget import Credit
 
 NEW, FLYING, ANSWERED, SLOW, DEAD = range(5)  # what became of a candidate; from SLOW on: silent
 

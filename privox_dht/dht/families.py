@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from privox_dht.dht import wire
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.state import NodeState
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.interfaces import SOMEWHERE, has_route
 
 LOOK_EVERY = 3.0  # seconds

@@ -18,12 +18,12 @@ from kademlia.node import Node
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.gate import shard_of
-from privox_dht.dht.guards import Rates
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.publish import Spawn
-from privox_dht.dht.state import NodeState
-from privox_dht.dht.table import Contact
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.publisher import Spawn
+from privox_dht.dht.record_validator import shard_of
+from privox_dht.dht.routing_table import Contact
+from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.write_tokens import Rates
 from privox_dht.errors import BadRecord
 from privox_dht.identity import dht_id_of
 from privox_dht.records import keys_of, parse

@@ -20,22 +20,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from privox_dht import limits, unjoined
-from privox_dht.dht import families, sockets, wire
-from privox_dht.dht.addresses import Address, is_global, is_literal, is_loopback, is_usable
-from privox_dht.dht.answers import Answers
-from privox_dht.dht.contacts import ContactFile
+from privox_dht.addresses import Address, is_global, is_literal, is_loopback, is_usable
+from privox_dht.dht import families, udp_transport, wire
+from privox_dht.dht.bootstrap import Joiner
+from privox_dht.dht.contact_file import ContactFile
+from privox_dht.dht.dial_back import DialBack
+from privox_dht.dht.dial_back_votes import Reach
 from privox_dht.dht.handover import Handover
-from privox_dht.dht.hosting import Hosting
-from privox_dht.dht.join import Joiner
-from privox_dht.dht.listening import Listening
-from privox_dht.dht.lookup import Lookups
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.publish import Publisher
-from privox_dht.dht.reach import DialBack
-from privox_dht.dht.state import NodeState
-from privox_dht.dht.table import Contact
-from privox_dht.dht.upkeep import upkeep
-from privox_dht.dht.verdicts import Reach
+from privox_dht.dht.maintenance import upkeep
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.publisher import Publisher
+from privox_dht.dht.record_lookup import Lookups
+from privox_dht.dht.resolver import Hosting
+from privox_dht.dht.routing_table import Contact
+from privox_dht.dht.rpc_handlers import Answers
+from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.udp_endpoints import Listening
 from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record, farm_key, service_key
@@ -161,7 +161,7 @@ class DhtNode:
     async def _meet_anew(self) -> None:
         """A family of addresses has come: meet the neighbours there."""
         deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
-        found = await sockets.resolve(self._known(), self._state.families, deadline)
+        found = await udp_transport.resolve(self._known(), self._state.families, deadline)
         if await self._joiner.meet(found.addresses, deadline):
             await self._joiner.settle()
 
@@ -182,7 +182,7 @@ class DhtNode:
         self, factory: Callable[[], MeshProtocol], host: str, port: int
     ) -> tuple[MeshProtocol, int]:
         """Where sockets come from; a simulation has its own."""
-        return sockets.open_udp(factory, host, port)
+        return udp_transport.open_udp(factory, host, port)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that ends with this node at the latest."""
@@ -213,7 +213,7 @@ class DhtNode:
         if not known:
             return self._table_size()
         names_until = loop.time() + timeout / 2  # a slow name server must not take it all
-        found = await sockets.resolve(known, self._state.families, names_until)
+        found = await udp_transport.resolve(known, self._state.families, names_until)
         met = await self._joiner.meet(found.addresses, deadline) if found.addresses else []
         if not met:
             raise NotJoined(unjoined.why(self.network, timeout, known, found.unknown))

@@ -14,9 +14,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from privox_dht import limits
-from privox_dht.dht.addresses import Address
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.publish import Spawn
+from privox_dht.addresses import Address
+from privox_dht.dht.publisher import Spawn
+from privox_dht.dht.rpc_protocol import MeshProtocol
 
 Open = Callable[[int, str], Awaitable[MeshProtocol]]
 

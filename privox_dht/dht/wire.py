@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import msgpack
 
 from privox_dht import limits
-from privox_dht.dht.addresses import unpack_address
-from privox_dht.dht.peers import ID, Peer, unpack_peers
+from privox_dht.addresses import unpack_address
+from privox_dht.dht.compact_nodes import ID, Peer, unpack_peers
 from privox_dht.errors import BadMessage
 
 REQUEST, ANSWER = 0, 1  # the kind of a datagram

@@ -24,9 +24,9 @@ from types import TracebackType
 from typing import Any
 
 from privox_dht import limits, unjoined
+from privox_dht.addresses import is_loopback
 from privox_dht.dht import DhtNode, Reach
-from privox_dht.dht.addresses import is_loopback
-from privox_dht.dht.sockets import Resolved, resolve
+from privox_dht.dht.udp_transport import Resolved, resolve
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.directory.https_server import Answer
 from privox_dht.errors import Busy, JobError, Lost, NotJoined

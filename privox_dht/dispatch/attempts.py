@@ -3,7 +3,7 @@
     dial    a route of the first: direct, else relayed      no answer    -> knock at the others
     offer   ask before a large upload                       busy         -> next; ask again later
     job     upload, answer                                  lost         -> left alone a while, next
-                                                            refused      -> see `job`
+                                                            refused      -> see `job_state`
                                                             failed       -> next
 
 One that cannot be reached costs one time-out. From then on nobody is dialled in vain: the next

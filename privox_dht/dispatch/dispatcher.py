@@ -3,10 +3,10 @@
     find    records from the DHT (cached there)             nobody fits  -> NoProducer
             to be hidden (via_farm): nobody that was ever sent anything
     pick    an order, by `pick.rank`
-    ask     each in turn, by `failover`                     busy         -> wait, ask again
+    ask     each in turn, by `attempts`                     busy         -> wait, ask again
                                                             nobody left  -> look again, wider
 
-What ends a job is written in `job`. The caller learns what was tried.
+What ends a job is written in `job_state`. The caller learns what was tried.
 
 When the last one is lost that had taken the job, it is waited for: found again, by whatever
 routes it has then, and asked again. A loss while our own network was gone is held against nobody.

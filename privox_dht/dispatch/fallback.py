@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from privox_dht.dht.addresses import is_here
+from privox_dht.addresses import is_here
 from privox_dht.dispatch.job_state import DONE, LOST, Attempt, Done
 from privox_dht.errors import AllFailed, ConfigError, JobError, Refused
 from privox_dht.speech_api.client import Endpoint

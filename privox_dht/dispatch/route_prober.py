@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from privox_dht import limits
-from privox_dht.dht.addresses import is_loopback
+from privox_dht.addresses import is_loopback
 from privox_dht.dispatch.dial_budget import DialBudget, dialled
 from privox_dht.errors import JobError, Lost, WrongKey
 from privox_dht.hostport import join_host

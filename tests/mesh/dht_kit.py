@@ -10,8 +10,8 @@ from typing import Any
 
 from nodes.codecs import Codecs
 from nodes.producer import Producer
+from privox_dht.addresses import pack_address, plain
 from privox_dht.dht import DhtNode, wire
-from privox_dht.dht.addresses import pack_address, plain
 from privox_dht.directory.https_server import directory_pages
 from privox_dht.identity import Identity
 from privox_dht.records import Record, sign

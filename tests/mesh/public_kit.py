@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from dht_kit import Stranger, record_of
 
-from privox_dht.dht import DhtNode, sockets, wire
+from privox_dht.dht import DhtNode, udp_transport, wire
 from privox_dht.identity import Identity
 from privox_dht.records import Record
 
@@ -81,7 +81,9 @@ class PublicNode(DhtNode):
         family = ANY.get(host, wire.family_of((host, 0)))
         ip = next(ip for ip in self.ips if wire.family_of((ip, 0)) == family)
         inside = self.internet.host(ip)
-        border, port = sockets.open_udp(lambda: Border(self.internet, factory()), inside, port)
+        border, port = udp_transport.open_udp(
+            lambda: Border(self.internet, factory()), inside, port
+        )
         return border.inner, port
 
     @property
@@ -155,7 +157,7 @@ class Internet:
         self, mesh: bytes, ip: str, identity: Identity | None = None, port: int = 0
     ) -> Passerby:
         """A socket at an address; others may be there too."""
-        border, got = sockets.open_udp(
+        border, got = udp_transport.open_udp(
             lambda: Border(self, Passerby(mesh, identity)), self.host(ip), port
         )
         passerby: Passerby = border.inner

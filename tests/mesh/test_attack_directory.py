@@ -17,8 +17,8 @@ from dht_kit import HOST, mesh_of, node_of, page_of, record_of, until
 from public_kit import Internet, Passerby, PublicNode, announce, internet
 
 from privox_dht import limits
+from privox_dht.addresses import pack_address
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import pack_address
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.identity import Identity
 from privox_dht.records import Record, keys_of, service_key

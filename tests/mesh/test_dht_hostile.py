@@ -19,8 +19,8 @@ import pytest
 from dht_kit import HOST, Stranger, mesh_of, node_of, record_of, stranger, until
 
 from privox_dht import limits
+from privox_dht.addresses import pack_address
 from privox_dht.dht import REASONS, DhtNode, wire
-from privox_dht.dht.addresses import pack_address
 from privox_dht.identity import Identity
 from privox_dht.records import keys_of, service_key
 

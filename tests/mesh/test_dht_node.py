@@ -10,9 +10,9 @@ import pytest
 from dht_kit import HOST, Stranger, mesh_of, node_of, record_of, stranger, until
 
 from privox_dht import limits
+from privox_dht.addresses import pack_address
 from privox_dht.dht import DhtNode, wire
-from privox_dht.dht.addresses import pack_address
-from privox_dht.dht.table import Contact
+from privox_dht.dht.routing_table import Contact
 from privox_dht.errors import ConfigError, NotJoined
 from privox_dht.identity import Identity
 from privox_dht.records import FARM
@@ -403,7 +403,7 @@ async def test_a_node_that_drops_knocks_hears_that_it_cannot_be_reached() -> Non
 
 async def test_nobody_dials_for_a_stranger() -> None:
     async with mesh_of(2) as nodes, stranger(nodes[0].mesh) as other:
-        from privox_dht.dht.addresses import pack_address
+        from privox_dht.addresses import pack_address
 
         token = await other.token(nodes[0].port)
         there = pack_address("127.0.0.1", 22)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from privox_dht import limits
-from privox_dht.dht import sockets
+from privox_dht.dht import udp_transport
 
 HOST = "127.0.0.1"
 
@@ -50,22 +50,22 @@ async def test_a_burst_arrives_whole_in_order_and_others_have_their_turn(
     mouth: socket.socket,
 ) -> None:
     ear, turns = Ear(100), 0
-    _, port = sockets.open_udp(lambda: ear, HOST, 0)
+    _, port = udp_transport.open_udp(lambda: ear, HOST, 0)
     for number in range(100):  # all wait in the kernel before the loop looks
         mouth.sendto(b"%d" % number, (HOST, port))
     while not ear.heard.is_set():
         before = len(ear.said)
         await asyncio.sleep(0)
         turns += 1
-        assert len(ear.said) - before <= sockets.AT_ONCE
+        assert len(ear.said) - before <= udp_transport.AT_ONCE
     assert ear.said == [b"%d" % number for number in range(100)]
-    assert turns >= 100 / sockets.AT_ONCE
+    assert turns >= 100 / udp_transport.AT_ONCE
     ear.transport.close()
 
 
 async def test_what_is_too_long_is_read_as_too_long_and_no_longer(mouth: socket.socket) -> None:
     ear = Ear(2)
-    _, port = sockets.open_udp(lambda: ear, HOST, 0)
+    _, port = udp_transport.open_udp(lambda: ear, HOST, 0)
     mouth.sendto(bytes(limits.MAX_DATAGRAM), (HOST, port))
     mouth.sendto(bytes(20_000), (HOST, port))
     await asyncio.wait_for(ear.heard.wait(), 5)
@@ -75,7 +75,7 @@ async def test_what_is_too_long_is_read_as_too_long_and_no_longer(mouth: socket.
 
 async def test_a_socket_closed_amid_a_burst_hears_and_says_no_more(mouth: socket.socket) -> None:
     ear = Ear(1)
-    _, port = sockets.open_udp(lambda: ear, HOST, 0)
+    _, port = udp_transport.open_udp(lambda: ear, HOST, 0)
     heard = ear.datagram_received
 
     def close_at_once(data: bytes, address: tuple[Any, ...]) -> None:
@@ -97,7 +97,7 @@ async def test_a_socket_closed_amid_a_burst_hears_and_says_no_more(mouth: socket
 
 async def test_an_address_that_cannot_be_sent_to_is_said_to_the_sender() -> None:
     ear = Ear(1)
-    _, _ = sockets.open_udp(lambda: ear, HOST, 0)
+    _, _ = udp_transport.open_udp(lambda: ear, HOST, 0)
     with pytest.raises(OSError):
         ear.transport.sendto(bytes(70_000), (HOST, 9))
     ear.transport.close()
@@ -105,7 +105,7 @@ async def test_an_address_that_cannot_be_sent_to_is_said_to_the_sender() -> None
 
 async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
     ear = Ear(1)
-    _, port = sockets.open_udp(lambda: ear, HOST, 0)
+    _, port = udp_transport.open_udp(lambda: ear, HOST, 0)
     with pytest.raises(OSError):
-        sockets.open_udp(lambda: Ear(1), HOST, port)
+        udp_transport.open_udp(lambda: Ear(1), HOST, port)
     ear.transport.close()

@@ -27,8 +27,8 @@ from nodes.services import parse_services
 from privox_dht import Mesh, limits
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
-from privox_dht.dht.contacts import ContactFile
-from privox_dht.dht.lookup import Lookups
+from privox_dht.dht.contact_file import ContactFile
+from privox_dht.dht.record_lookup import Lookups
 from privox_dht.directory.failover import Directory, View
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.directory.https_server import Answer, directory_pages

@@ -20,9 +20,9 @@ from running import HOST, Lab
 from test_api_fuzz import good_ones, mutated
 
 from privox_dht import Mesh, limits
+from privox_dht.addresses import pack_address
 from privox_dht.audio import wav
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import pack_address
 from privox_dht.identity import Identity, public_of
 from privox_dht.records import mesh_tag, service_key
 from privox_dht.speech_api.client import Endpoint

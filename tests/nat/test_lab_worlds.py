@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from privox_dht.dht.addresses import is_global, network_of
+from privox_dht.addresses import is_global, network_of
 
 from . import nats
 from .conftest import BuildLab

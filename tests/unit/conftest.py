@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))  # which 
 from sim import worlds
 
 from privox_dht import records
-from privox_dht.dht import protocol
+from privox_dht.dht import rpc_protocol
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Signatures are hashes here, and Ed25519 again afterwards."""
-    monkeypatch.setattr(protocol, "verify", protocol.verify)
+    monkeypatch.setattr(rpc_protocol, "verify", rpc_protocol.verify)
     monkeypatch.setattr(records, "verify", records.verify)
     monkeypatch.setattr(worlds, "make_identity", worlds.make_identity)
     worlds.quick_signatures()

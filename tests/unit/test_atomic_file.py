@@ -12,7 +12,7 @@ import pytest
 
 from privox_dht import atomic_file
 from privox_dht.atomic_file import create_file, replace_file, replacing, write_all
-from privox_dht.dht.contacts import ContactFile
+from privox_dht.dht.contact_file import ContactFile
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privox_dht.dht.addresses import (
+from privox_dht.addresses import (
     holder_of,
     is_global,
     is_loopback,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.budget import Budget, Credit
-from privox_dht.dht.peers import Peer
+from privox_dht.dht.compact_nodes import Peer
+from privox_dht.dht.lookup_budget import Budget, Credit
 
 MESH, TOKEN = b"m" * 8, b"t" * wire.TOKEN
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from privox_dht import limits
-from privox_dht.dht.contacts import FOLDER, ContactFile
+from privox_dht.dht.contact_file import FOLDER, ContactFile
 
 A, B = ("a.example", 5678), ("b.example", 5678)
 HERE, THERE = ("192.0.2.1", 5678), ("192.0.2.2", 5678)

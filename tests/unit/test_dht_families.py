@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from privox_dht.dht import families
-from privox_dht.dht.state import NodeState
+from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.identity import Identity
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from privox_dht import limits
-from privox_dht.dht.addresses import pack_address
-from privox_dht.dht.gate import REASONS, Gate, shard, shard_of
-from privox_dht.dht.guards import Rates, RoundTrip, Tokens
+from privox_dht.addresses import pack_address
+from privox_dht.dht.record_validator import REASONS, Gate, shard, shard_of
+from privox_dht.dht.write_tokens import Rates, RoundTrip, Tokens
 from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
 from privox_dht.records import Record, keys_of, mesh_tag, sign

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privox_dht import limits
-from privox_dht.dht.publish import _remember
+from privox_dht.dht.publisher import _remember
 
 
 def test_the_latest_are_remembered_and_no_more_than_so_many(

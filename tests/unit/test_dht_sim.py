@@ -129,7 +129,7 @@ def test_a_key_that_is_full_splits_and_clients_follow_without_being_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from privox_dht import limits
-    from privox_dht.dht.store import RecordStore
+    from privox_dht.dht.record_store import RecordStore
 
     monkeypatch.setitem(RecordStore.__init__.__kwdefaults__, "per_key", 24)
     assert limits.RECORDS_PER_KEY > 24

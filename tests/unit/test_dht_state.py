@@ -7,7 +7,7 @@ import random
 import pytest
 
 from privox_dht import limits
-from privox_dht.dht.state import NodeState
+from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.identity import Identity
 

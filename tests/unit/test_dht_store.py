@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from privox_dht import limits
-from privox_dht.dht.store import RecordStore, Shelf
+from privox_dht.dht.record_store import RecordStore, Shelf
 from privox_dht.dht.wire import FULL, HELD, REFUSED
 from privox_dht.records import Record
 

@@ -8,8 +8,8 @@ import pytest
 from kademlia.node import Node
 
 from privox_dht import limits
-from privox_dht.dht.addresses import pack_address
-from privox_dht.dht.table import DEEPEST, Contact, MeshTable, spread
+from privox_dht.addresses import pack_address
+from privox_dht.dht.routing_table import DEEPEST, Contact, MeshTable, spread
 
 ME = Node(b"\x5a" * 20)
 

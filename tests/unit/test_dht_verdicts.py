@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privox_dht.dht.verdicts import Reach, Votes
+from privox_dht.dht.dial_back_votes import Reach, Votes
 from privox_dht.dht.wire import ARRIVED, MISSED, UNTRIED, Dialled
 
 HERE, THERE = ("9.9.9.9", 5678), ("7.7.7.7", 5678)

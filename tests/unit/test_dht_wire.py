@@ -9,9 +9,9 @@ import msgpack
 import pytest
 
 from privox_dht import limits
+from privox_dht.addresses import pack_address
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import pack_address
-from privox_dht.dht.peers import Peer, pack_peers
+from privox_dht.dht.compact_nodes import Peer, pack_peers
 from privox_dht.dht.wire import ANSWER, HEADER, REQUEST
 from privox_dht.errors import BadMessage
 

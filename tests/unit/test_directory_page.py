@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from privox_dht import limits
-from privox_dht.dht.hosting import Guests
+from privox_dht.dht.resolver import Guests
 from privox_dht.directory.https_server import Answer, asked
 from privox_dht.errors import BadMessage, Refused
 from privox_dht.quotas import quota_prefixes

@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.budget import Budget
 from privox_dht.dht.candidate import Candidate
-from privox_dht.dht.crawl import MeshCrawl
-from privox_dht.dht.gate import shard
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.publish import Spawn
-from privox_dht.dht.state import NodeState
+from privox_dht.dht.iterative_lookup import MeshCrawl
+from privox_dht.dht.lookup_budget import Budget
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.publisher import Spawn
+from privox_dht.dht.record_validator import shard
+from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.dht.wire import Found
 from privox_dht.records import Record, newest
 

@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
-from privox_dht.dht.crawl import MeshCrawl
-from privox_dht.dht.gate import shard_of
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.state import NodeState
+from privox_dht.dht.iterative_lookup import MeshCrawl
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.record_validator import shard_of
+from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.dht.wire import FULL, HELD, Stored
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, keys_of

@@ -3,7 +3,7 @@
     ping  -> our key, our signature over the nonce and the address we were asked at
     find  -> contacts closer to the target, and a few of the records under it
     put   -> each record held, refused, or seen and not kept; needs a token
-    dial, refer, knock -> see `reach`
+    dial, refer, knock -> see `dial_back`
 
 Nothing here sends. `room` is how many bytes the answer may have.
 """
@@ -17,12 +17,12 @@ from typing import Any, Protocol
 from kademlia.node import Node
 
 from privox_dht import limits
+from privox_dht.addresses import Address, holder_of, is_loopback, pack_address, unpack_address
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address, holder_of, is_loopback, pack_address, unpack_address
-from privox_dht.dht.gate import shard_of
-from privox_dht.dht.peers import ID, pack_peers, peer_size
-from privox_dht.dht.state import NodeState
-from privox_dht.dht.table import MeshTable, spread
+from privox_dht.dht.compact_nodes import ID, pack_peers, peer_size
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.record_validator import shard_of
+from privox_dht.dht.routing_table import MeshTable, spread
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6, Request
 from privox_dht.identity import dht_id_of
 
@@ -34,7 +34,7 @@ Answer = dict[str, Any] | None
 
 
 class Dialling(Protocol):
-    """The dial-backs of a node (`reach`)."""
+    """The dial-backs of a node (`dial_back`)."""
 
     def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
     def refer(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...

@@ -1,10 +1,10 @@
 """One UDP socket of a node: rpcudp's protocol with every datagram dispatched in one step.
 
-ask -> see `flights`
+ask -> see `rpc_client`
 <-  request: checked, counted against its source, answered within 1.5 times its bytes unless it
     shows a token; no task is made for it, and nothing in it can raise out of here. Who shows a
     token has a share of its own: anybody can use up the share of an address, by forging it. Then
-    the answer is a token, shorter than the question, and `flights` asks again with that
+    the answer is a token, shorter than the question, and `rpc_client` asks again with that
 
 introduce -> ping with a nonce
           <- key and signature: only then is a node a contact. Whoever asked us is pinged from
@@ -19,11 +19,11 @@ from collections.abc import Callable
 from typing import Any
 
 from privox_dht import limits
+from privox_dht.addresses import Address, is_loopback, pack_address, plain, source_of
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address, is_loopback, pack_address, plain, source_of
-from privox_dht.dht.flights import AskingProtocol
-from privox_dht.dht.state import NodeState
-from privox_dht.dht.table import Contact, MeshTable
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.routing_table import Contact, MeshTable
+from privox_dht.dht.rpc_client import AskingProtocol
 from privox_dht.dht.wire import ANSWER, GUEST, HEADER, Pong, Request
 from privox_dht.errors import BadMessage
 from privox_dht.identity import dht_id_of, verify

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from privox_dht import limits, unjoined
+from privox_dht.addresses import Address, is_literal
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address, is_literal
 from privox_dht.errors import ConfigError
 from privox_dht.interfaces import has_route
 

@@ -19,8 +19,8 @@ from kademlia.node import Node
 from kademlia.routing import RoutingTable
 
 from privox_dht import limits
-from privox_dht.dht.addresses import LOOPBACK_6, Address, pack_address
-from privox_dht.dht.peers import ID, unpack_peer
+from privox_dht.addresses import LOOPBACK_6, Address, pack_address
+from privox_dht.dht.compact_nodes import ID, unpack_peer
 
 BITS = 8 * ID
 DEEPEST = 40  # splits; a mesh that needs more has more nodes than there are people

@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.crawl import MeshCrawl
-from privox_dht.dht.lookup import Lookups
-from privox_dht.dht.peers import ID
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.state import NodeState
-from privox_dht.dht.table import Contact
+from privox_dht.dht.compact_nodes import ID
+from privox_dht.dht.iterative_lookup import MeshCrawl
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.record_lookup import Lookups
+from privox_dht.dht.routing_table import Contact
+from privox_dht.dht.rpc_protocol import MeshProtocol
 
 KEPT = 16  # contacts remembered in case all are lost at once
 SAVE_EVERY = 20  # rounds between two savings of the contacts: five minutes

@@ -17,10 +17,10 @@ from kademlia.node import Node
 from kademlia.protocol import KademliaProtocol
 
 from privox_dht import limits
+from privox_dht.addresses import Address
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address
-from privox_dht.dht.state import NodeState
-from privox_dht.dht.table import Contact, MeshTable
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.routing_table import Contact, MeshTable
 from privox_dht.dht.wire import REQUEST
 from privox_dht.errors import BadMessage
 

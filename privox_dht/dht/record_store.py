@@ -26,7 +26,7 @@ from typing import Any
 from kademlia.storage import IStorage
 
 from privox_dht import limits
-from privox_dht.dht.shelf import LEVELS, SLOTS, Shelf, turns
+from privox_dht.dht.key_records import LEVELS, SLOTS, Shelf, turns
 from privox_dht.dht.wire import FULL, HELD, REFUSED
 from privox_dht.records import Record
 

@@ -26,12 +26,12 @@ from kademlia.crawling import SpiderCrawl
 from kademlia.node import Node
 
 from privox_dht import limits
+from privox_dht.addresses import Address, network_of
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address, network_of
-from privox_dht.dht.budget import Budget, Credit
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.state import NodeState
+from privox_dht.dht.lookup_budget import Budget, Credit
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.dht.wire import Found
 from privox_dht.records import Record
 

@@ -12,14 +12,14 @@ import asyncio
 from typing import Any
 
 from privox_dht import limits
+from privox_dht.addresses import Address
 from privox_dht.dht import wire
-from privox_dht.dht.addresses import Address
-from privox_dht.dht.crawl import MeshCrawl
-from privox_dht.dht.peers import ID
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.publish import Spawn
-from privox_dht.dht.state import NodeState
-from privox_dht.dht.table import Contact
+from privox_dht.dht.compact_nodes import ID
+from privox_dht.dht.iterative_lookup import MeshCrawl
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.publisher import Spawn
+from privox_dht.dht.routing_table import Contact
+from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.dht.wire import family_of
 
 JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered

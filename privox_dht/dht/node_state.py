@@ -20,9 +20,7 @@ from statistics import median
 from typing import Any
 
 from privox_dht import limits
-from privox_dht.dht import gate as gates
-from privox_dht.dht import wire
-from privox_dht.dht.addresses import (
+from privox_dht.addresses import (
     Address,
     is_global,
     is_loopback,
@@ -30,9 +28,11 @@ from privox_dht.dht.addresses import (
     network_of,
     pack_address,
 )
-from privox_dht.dht.gate import Gate
-from privox_dht.dht.guards import Rates, RoundTrip, Tokens
-from privox_dht.dht.store import RecordStore
+from privox_dht.dht import record_validator as gates
+from privox_dht.dht import wire
+from privox_dht.dht.record_store import RecordStore
+from privox_dht.dht.record_validator import Gate
+from privox_dht.dht.write_tokens import Rates, RoundTrip, Tokens
 from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
 from privox_dht.records import Record, mesh_tag

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from privox_dht import limits
-from privox_dht.dht.guards import Rates
-from privox_dht.dht.lookup import Lookups
-from privox_dht.dht.publish import Publisher
-from privox_dht.dht.state import NodeState
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.publisher import Publisher
+from privox_dht.dht.record_lookup import Lookups
+from privox_dht.dht.write_tokens import Rates
 from privox_dht.errors import BadRecord, Busy, NotJoined, Refused
 from privox_dht.quotas import SHARES, Prefixes, quota_prefixes
 from privox_dht.records import Record, keys_of, parse

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from privox_dht import limits
-from privox_dht.dht.addresses import Address
+from privox_dht.addresses import Address
 from privox_dht.dht.wire import ARRIVED, UNTRIED, Dialled
 
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from privox_dht import limits
+from privox_dht.addresses import Address, is_somebody
 from privox_dht.atomic_file import SECRET, replace_file
-from privox_dht.dht.addresses import Address, is_somebody
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host, split_host
 

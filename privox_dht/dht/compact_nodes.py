@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from privox_dht import limits
-from privox_dht.dht.addresses import Address, pack_address, unpack_address
+from privox_dht.addresses import Address, pack_address, unpack_address
 from privox_dht.errors import BadMessage
 
 ID = 20  # bytes of a node's id and of a key

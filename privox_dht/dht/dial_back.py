@@ -26,22 +26,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from privox_dht import limits
-from privox_dht.dht import wire
-from privox_dht.dht.addresses import (
+from privox_dht.addresses import (
     Address,
     is_loopback,
     pack_address,
     source_of,
     unpack_address,
 )
-from privox_dht.dht.answers import Answer
-from privox_dht.dht.guards import Rates
-from privox_dht.dht.peers import ID, Peer
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.publish import Spawn
-from privox_dht.dht.state import NodeState
-from privox_dht.dht.table import Contact
-from privox_dht.dht.verdicts import Reach, Votes
+from privox_dht.dht import wire
+from privox_dht.dht.compact_nodes import ID, Peer
+from privox_dht.dht.dial_back_votes import Reach, Votes
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.publisher import Spawn
+from privox_dht.dht.routing_table import Contact
+from privox_dht.dht.rpc_handlers import Answer
+from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.dht.wire import (
     ARRIVED,
     MISSED,
@@ -51,6 +50,7 @@ from privox_dht.dht.wire import (
     Request,
     family_of,
 )
+from privox_dht.dht.write_tokens import Rates
 
 REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody knocked: ask another helper at once
 Second = Callable[[int], Awaitable[MeshProtocol]]  # a socket of a family at another port than ours

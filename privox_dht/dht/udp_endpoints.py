@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 
-from privox_dht.dht import sockets, wire
-from privox_dht.dht.answers import Answers
+from privox_dht.dht import udp_transport, wire
+from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.prober import Prober
-from privox_dht.dht.protocol import MeshProtocol
-from privox_dht.dht.publish import Spawn
-from privox_dht.dht.state import NodeState
+from privox_dht.dht.publisher import Spawn
+from privox_dht.dht.rpc_handlers import Answers
+from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.errors import ConfigError
 
 Factory = Callable[[], MeshProtocol]
@@ -38,16 +38,16 @@ class Listening:
         Raises:
             ConfigError: it cannot be had.
         """
-        for try_ in range(sockets.FREE_PORT_TRIES):
+        for try_ in range(udp_transport.FREE_PORT_TRIES):
             try:
-                for family, address in sockets.hosts_of(host).items():
+                for family, address in udp_transport.hosts_of(host).items():
                     await self._open_first(family, address, self.port or wanted_port)
                 return
             except OSError as exc:
                 self.close()
                 for had in (self.protocols, self._probers, self._answers.tables):
                     had.clear()
-                if wanted_port or try_ + 1 == sockets.FREE_PORT_TRIES:
+                if wanted_port or try_ + 1 == udp_transport.FREE_PORT_TRIES:
                     where = f"{host or 'any'} UDP port {wanted_port}"
                     why = exc.strerror or exc
                     raise ConfigError(f"cannot listen on {where}: {why}") from exc
@@ -58,7 +58,7 @@ class Listening:
         try:
             protocol, self.port = await self._open(factory, host, port)
         except OSError:
-            if family == wire.FAMILY_6 and self.protocols and not sockets.has_ipv6():
+            if family == wire.FAMILY_6 and self.protocols and not udp_transport.has_ipv6():
                 return
             raise
         self.protocols[family] = protocol
