@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not t
 
 from bench.relay_parts import HOST, Part, part
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms, wire
+from privox_dht.relay import FarmTerms, messages
 
 AIM = 8 * 1024  # bytes for each parked line
 AT_ONCE = 50  # producers that park at the same time
@@ -25,19 +25,19 @@ SETTLE = 1.0  # seconds for the farm to have read everything
 
 async def producer(farm: Part, lines: int) -> list[asyncio.StreamWriter]:
     """Park `lines` lines as one producer; the connections, which stay open while they are held."""
-    identity, nonce = Identity.generate(), os.urandom(wire.NONCE)
+    identity, nonce = Identity.generate(), os.urandom(messages.NONCE)
     reader, control = await asyncio.open_connection(HOST, farm.port)
-    control.write(wire.control(nonce))
-    ear = wire.Ear()
+    control.write(messages.control(nonce))
+    ear = messages.Ear()
     (asked,) = ear.hear(await reader.readline())
-    theirs = wire.check_challenge(asked, nonce, farm.public)
-    control.write(wire.say(wire.prove(identity, farm.public, theirs, nonce, os.urandom(8))))
+    theirs = messages.check_challenge(asked, nonce, farm.public)
+    control.write(messages.say(messages.prove(identity, farm.public, theirs, nonce, os.urandom(8))))
     connections = [control]
     await reader.readline()  # granted
     for _ in range(lines):
         ((_, token),) = ear.hear(await reader.readline())
         _, line = await asyncio.open_connection(HOST, farm.port)
-        line.write(wire.park(token))
+        line.write(messages.park(token))
         connections.append(line)
     return connections
 

@@ -30,11 +30,11 @@ from client.progress import Progress
 from client.targets import Target, targets_of
 from privox_dht import units
 from privox_dht.caption_layout import CaptionLayout
+from privox_dht.cli.settings import printable, state_folder
 from privox_dht.cli.streams import say, stop_signals_raise
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import AllFailed, ConfigError, Refused, SomeFailed
 from privox_dht.mesh import Mesh
-from privox_dht.settings import printable, state_folder
 from privox_dht.speech import TTS, Transcript
 from privox_dht.transcript import CAPTIONS, render, verbose
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from client.files import STDIO, write
 from client.jobs import mesh_of
+from privox_dht.cli.settings import printable
 from privox_dht.cli.streams import say
 from privox_dht.identity import peer_id_of, pin_of
 from privox_dht.records import FARM, Direct, Record
-from privox_dht.settings import printable
 
 HEADINGS = ("PEER", "SERVICE", "ENGINE", "MODELS OR VOICES", "LANGUAGES", "IDLE", "SPEED", "ROUTE",
             "AGE")  # fmt: skip

@@ -14,6 +14,15 @@ from client.checks import OfService
 from client.formats import formats_of
 from privox_dht import limits
 from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
+from privox_dht.cli.settings import (
+    ENVIRONMENT,
+    LEVELS,
+    chain,
+    comma_list,
+    config_option,
+    neighbours_option,
+    not_a_flag,
+)
 from privox_dht.errors import (
     AllBusy,
     AllFailed,
@@ -24,15 +33,6 @@ from privox_dht.errors import (
     PrivoxError,
     Refused,
     SomeFailed,
-)
-from privox_dht.settings import (
-    ENVIRONMENT,
-    LEVELS,
-    chain,
-    comma_list,
-    config_option,
-    neighbours_option,
-    not_a_flag,
 )
 from privox_dht.speech import ALIASES, SERVICES, STT, TTS
 

@@ -13,9 +13,9 @@ import time
 from types import TracebackType
 from typing import TextIO
 
+from privox_dht.cli.settings import printable
 from privox_dht.mesh import Watch
 from privox_dht.records import Record
-from privox_dht.settings import printable
 from privox_dht.speech_api.client import Endpoint
 
 REDRAW = 0.1  # seconds; more often than this only flickers

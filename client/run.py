@@ -19,9 +19,9 @@ import click
 from client.files import STDIO, write
 from client.options import JSON_VARIABLE, error_as_json, exit_code, failure_as_json
 from privox_dht.cli.groups import ExplainingGroup
+from privox_dht.cli.settings import printable, set_up_logging
 from privox_dht.cli.streams import mute_stdout, say
 from privox_dht.errors import ConfigError, PrivoxError
-from privox_dht.settings import printable, set_up_logging
 
 Options = Mapping[str, Any]
 Job = Coroutine[Any, Any, None]

@@ -29,12 +29,7 @@ from nodes.services import SECRET, parse_services
 from nodes.verdict import Verdict
 from privox_dht import __version__, limits
 from privox_dht.cli.groups import ExplainingGroup
-from privox_dht.cli.streams import mute_stdout, to_stdout
-from privox_dht.errors import ConfigError, PrivoxError
-from privox_dht.hostport import parse_neighbours
-from privox_dht.http.request_limits import Bounds
-from privox_dht.relay import FarmTerms
-from privox_dht.settings import (
+from privox_dht.cli.settings import (
     ENVIRONMENT,
     config_option,
     printable,
@@ -42,6 +37,11 @@ from privox_dht.settings import (
     state_folder,
     with_outer,
 )
+from privox_dht.cli.streams import mute_stdout, to_stdout
+from privox_dht.errors import ConfigError, PrivoxError
+from privox_dht.hostport import parse_neighbours
+from privox_dht.http.request_limits import Bounds
+from privox_dht.relay import FarmTerms
 
 T = TypeVar("T")
 log = logging.getLogger("privox.node")

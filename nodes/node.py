@@ -33,6 +33,7 @@ from nodes.routes import routes
 from nodes.serving import records_of, started_engines
 from nodes.standing import Standing
 from privox_dht.dht.sockets import FREE_PORT_TRIES
+from privox_dht.cli.settings import told
 from privox_dht.directory.failover import Directory
 from privox_dht.http.listener import bind
 from privox_dht.directory.https_server import directory_pages
@@ -41,7 +42,6 @@ from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record
 from privox_dht.relay import Farm, Parkings
-from privox_dht.settings import told
 from privox_dht.speech_api.server import SpeechServer
 
 log = logging.getLogger("privox.node")

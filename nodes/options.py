@@ -9,9 +9,9 @@ import click
 
 from nodes.config import AUTO, NO, YES
 from privox_dht import limits
+from privox_dht.cli.settings import LEVELS, chain, comma_list, config_option, neighbours_option
 from privox_dht.http.request_limits import Bounds
 from privox_dht.relay import FarmTerms
-from privox_dht.settings import LEVELS, chain, comma_list, config_option, neighbours_option
 
 state_option = click.option(
     "--state-dir",

@@ -18,11 +18,11 @@ from nodes.farms import farm_record
 from nodes.standing import Standing
 from privox_dht import limits
 from privox_dht.addresses import is_loopback
+from privox_dht.cli.settings import told
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.records import Record
 from privox_dht.relay import Farm, FarmTerms
-from privox_dht.settings import told
 
 log = logging.getLogger("privox.node")
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from privox_dht.settings import told
+from privox_dht.cli.settings import told
 
 log = logging.getLogger("privox.node")
 

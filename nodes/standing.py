@@ -21,13 +21,13 @@ from dataclasses import replace
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.routes import Situation, advice, farm_advice, how_to_join, is_reachable
 from privox_dht import limits
+from privox_dht.cli.settings import told
 from privox_dht.dht import Reach
 from privox_dht.dht.wire import FAMILY_6
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.hostport import join_host
 from privox_dht.interfaces import SOMEWHERE, source_towards
-from privox_dht.settings import told
 
 log = logging.getLogger("privox.node")
 LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may change our address

@@ -20,9 +20,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from privox_dht import limits
-from privox_dht.capability import FARM, TAG_LENGTH, Direct, Record, Relayed, Route, pack, unpack
 from privox_dht.errors import BadRecord
 from privox_dht.identity import SIGNATURE, Identity, dht_id_of, verify
+from privox_dht.record_codec import FARM, TAG_LENGTH, Direct, Record, Relayed, Route, pack, unpack
 
 DOMAIN = b"privox_dht record 1\0"  # what is signed starts with this, and nothing else does
 NARROW_UP_TO = 4  # languages or models that get a key each: who has many is found without

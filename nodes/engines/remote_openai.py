@@ -23,7 +23,7 @@ import aiohttp
 from nodes.engines import measure, pauses
 from nodes.engines.remote import PROBE_WITHIN, Server
 from privox_dht import audio, errors, languages, limits, speech
-from privox_dht.audio import riff
+from privox_dht.audio import wav_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,9 +199,9 @@ class Speaker(_Elsewhere):
                         continue
                     piece = head[form.begins :]
                 pcm = odd + piece
-                whole = len(pcm) // riff.SAMPLE * riff.SAMPLE
+                whole = len(pcm) // wav_header.SAMPLE * wav_header.SAMPLE
                 pcm, odd = pcm[:whole], pcm[whole:]
-                left -= whole / riff.SAMPLE / form.rate
+                left -= whole / wav_header.SAMPLE / form.rate
                 if left < 0:
                     raise self.server.junk("more speech than any text becomes")
                 if pcm:
@@ -209,14 +209,14 @@ class Speaker(_Elsewhere):
             if form is None:
                 raise self.server.junk("something that is not a WAV file")
 
-    def _begin(self, head: bytes) -> riff.Form | None:
+    def _begin(self, head: bytes) -> wav_header.Form | None:
         """What the WAV file is, once enough of it is there."""
-        form = riff.begin(head)
+        form = wav_header.begin(head)
         if form is None:
             if len(head) > LONGEST_HEADER:
                 raise self.server.junk("something that is not a WAV file")
             return None
-        if (form.channels, form.bits) != (1, riff.SAMPLE * 8):
+        if (form.channels, form.bits) != (1, wav_header.SAMPLE * 8):
             raise self.server.junk(f"{form.bits}-bit sound of {form.channels} channels")
         if not limits.MIN_RATE <= form.rate <= limits.MAX_RATE:
             raise self.server.junk(f"sound at {form.rate} Hz")

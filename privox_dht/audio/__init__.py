@@ -13,6 +13,6 @@ from __future__ import annotations
 
 from privox_dht.audio.decoding import decode
 from privox_dht.audio.encoding import CONTENT_TYPES, Encoder
-from privox_dht.audio.riff import mend_wav, wav
+from privox_dht.audio.wav_header import mend_wav, wav
 
 __all__ = ["CONTENT_TYPES", "Encoder", "decode", "mend_wav", "wav"]

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from privox_dht import errors, limits
-from privox_dht.audio import riff
+from privox_dht.audio import wav_header
 from privox_dht.units import duration
 
 if TYPE_CHECKING:
@@ -132,15 +132,15 @@ def plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | None:
     `rate` Hz, whose header tells the truth. None for any other: what it is, `decode` finds out."""
     import numpy
 
-    if not riff.SAMPLE < size <= limits.SPOOL_IN_MEMORY:
+    if not wav_header.SAMPLE < size <= limits.SPOOL_IN_MEMORY:
         return None
     file.seek(0)
     data = file.read(size)
-    form = riff.begin(data)
+    form = wav_header.begin(data)
     if form is None or not form.is_plain or form.rate != rate or not form.size:
         return None
     samples = data[form.begins : form.begins + form.size]
-    if len(samples) != form.size or form.size % riff.SAMPLE:
+    if len(samples) != form.size or form.size % wav_header.SAMPLE:
         return None
     return numpy.frombuffer(samples, "<i2") * numpy.float32(FULL_SCALE)
 
@@ -239,7 +239,7 @@ def _read_raw(source: BinaryIO, samples: _Samples) -> None:
 def _read_container(source: BinaryIO, samples: _Samples, opened: Callable[[], None]) -> None:
     import av
 
-    promised = riff.promised_seconds(source)
+    promised = wav_header.promised_seconds(source)
     source.seek(0)
     try:
         with av.open(

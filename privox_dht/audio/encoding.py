@@ -15,7 +15,7 @@ import io
 from typing import TYPE_CHECKING, Any, cast
 
 from privox_dht import errors, speech
-from privox_dht.audio import riff
+from privox_dht.audio import wav_header
 
 if TYPE_CHECKING:
     import av
@@ -68,7 +68,7 @@ class Encoder:
     def feed(self, pcm: bytes) -> bytes:
         """What can be said of the file after `pcm` more of sound; may be empty."""
         pcm = self._odd + pcm
-        whole = len(pcm) - len(pcm) % riff.SAMPLE
+        whole = len(pcm) - len(pcm) % wav_header.SAMPLE
         pcm, self._odd = pcm[:whole], pcm[whole:]
         if self._coder is not None:
             return self._coder.feed(pcm) if pcm else b""
@@ -85,7 +85,7 @@ class Encoder:
     def _start(self) -> bytes:
         """The header, once."""
         begun, self._begun = self._begun, True
-        return riff.header(self.rate) if self.format == "wav" and not begun else b""
+        return wav_header.header(self.rate) if self.format == "wav" and not begun else b""
 
 
 class _Stream:

@@ -4,13 +4,13 @@
     client    asks the farm, CONNECT <peer id>.privox   any HTTP client that knows proxies
     farm      joins the two, and cannot read a word     Farm, FarmTerms
 
-What is said on the wire, byte for byte, is in `wire`; what a farm decides, in `switchboard`.
+What is said on the wire, byte for byte, is in `messages`; what a farm decides, in `farm.switchboard`.
 """
 
-from privox_dht.relay.farm import Farm
-from privox_dht.relay.parking import Parking
-from privox_dht.relay.parkings import Parkings
-from privox_dht.relay.rounds import FarmAt
-from privox_dht.relay.terms import FarmTerms, Patience
+from privox_dht.relay.farm.server import Farm
+from privox_dht.relay.farm_limits import FarmTerms, Patience
+from privox_dht.relay.producer.farm_pool import Parkings
+from privox_dht.relay.producer.farm_selection import FarmAt
+from privox_dht.relay.producer.single_farm import Parking
 
 __all__ = ["Farm", "FarmAt", "FarmTerms", "Parking", "Parkings", "Patience"]

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, FarmAt, Parking, Parkings, Patience, wire
+from privox_dht.relay import Farm, FarmAt, Parking, Parkings, Patience, messages
 
 LOCAL = "127.0.0.1"
 # As `Patience` has it, but in the time a test has.
@@ -298,16 +298,18 @@ async def bare_producer(
     farm: Farm, key: Identity, me: Identity, lines: int = 1
 ) -> tuple[Raw, list[Raw]]:
     """A producer made by hand: its control line, and parked lines that the test holds."""
-    nonce = bytes(wire.NONCE)
+    nonce = bytes(messages.NONCE)
     control = await connect(farm)
-    control.say(wire.control(nonce))
+    control.say(messages.control(nonce))
     theirs = bytes.fromhex((await control.line()).split()[1].decode())
-    control.say(wire.say(wire.prove(me, key.public, theirs, nonce, bytes(wire.INSTANCE))))
+    control.say(
+        messages.say(messages.prove(me, key.public, theirs, nonce, bytes(messages.INSTANCE)))
+    )
     assert (await control.line()).startswith(b"granted")
     held = []
     for _ in range(lines):
         line = await connect(farm)
-        line.say(wire.park((await control.line()).split()[1].decode()))
+        line.say(messages.park((await control.line()).split()[1].decode()))
         held.append(line)
     await until(lambda: farm.stats()["parked"] == lines)
     return control, held

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 from api_kit import Raw, clip, field, form, head
+from privox_dht.relay.farm.server import Farm
 
 from nodes.codecs import Codecs
 from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
 from privox_dht.identity import Identity
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.farm import Farm
-from privox_dht.relay.parking import Parking
+from privox_dht.relay.producer.single_farm import Parking
 from privox_dht.speech_api.server import SpeechServer
 
 ATTACKER, HONEST = "127.0.0.66", "127.0.0.7"
@@ -167,7 +167,7 @@ async def test_one_household_cannot_keep_a_producer_behind_a_farm_from_others(
 ) -> None:
     """All who come through a farm have the farm's address at the producer: the farm tells it apart
     who calls, and not from where."""
-    monkeypatch.setattr("privox_dht.relay.exchange.quota_prefixes", homes)
+    monkeypatch.setattr("privox_dht.relay.farm.driver.quota_prefixes", homes)
     me, farm_key = Identity.generate(), Identity.generate()
     farm = Farm(farm_key, port=0, host="127.0.0.1", private=False)
     async with farm, producer(1) as server, Parking(

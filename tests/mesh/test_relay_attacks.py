@@ -26,7 +26,7 @@ from relay_kit import (
 
 from privox_dht import limits
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmTerms, Patience, wire
+from privox_dht.relay import Farm, FarmTerms, Patience, messages
 
 FARM = Identity.generate()
 ELSEWHERE = "127.0.0.2"  # another address of this machine; only Linux has it without asking
@@ -77,7 +77,7 @@ async def test_a_head_that_drips_or_never_comes_is_dropped_in_time() -> None:
 async def test_a_proof_that_never_comes_is_dropped_in_time() -> None:
     async with farm_of(FARM, patience=HURRY) as farm:
         stranger = await connect(farm)
-        stranger.say(wire.control(NONCE))
+        stranger.say(messages.control(NONCE))
         assert (await stranger.line()).startswith(b"challenge ")
         assert await stranger.over(2) == b""
         stranger.close()
@@ -86,9 +86,9 @@ async def test_a_proof_that_never_comes_is_dropped_in_time() -> None:
 async def introduced(farm: Farm, me: Identity) -> Raw:
     """A control line of `me`, up to and with its proof."""
     stranger = await connect(farm)
-    stranger.say(wire.control(NONCE))
+    stranger.say(messages.control(NONCE))
     theirs = bytes.fromhex((await stranger.line()).split()[1].decode())
-    stranger.say(wire.say(wire.prove(me, FARM.public, theirs, NONCE, INSTANCE)))
+    stranger.say(messages.say(messages.prove(me, FARM.public, theirs, NONCE, INSTANCE)))
     return stranger
 
 
@@ -96,10 +96,10 @@ async def test_nobody_parks_under_anothers_key() -> None:
     thief, victim = Identity.generate(), Identity.generate()
     async with farm_of(FARM) as farm:
         stranger = await connect(farm)
-        stranger.say(wire.control(NONCE))
+        stranger.say(messages.control(NONCE))
         theirs = bytes.fromhex((await stranger.line()).split()[1].decode())
-        word, _, *rest = wire.prove(thief, FARM.public, theirs, NONCE, INSTANCE)
-        stranger.say(wire.say((word, victim.public.hex(), *rest)))
+        word, _, *rest = messages.prove(thief, FARM.public, theirs, NONCE, INSTANCE)
+        stranger.say(messages.say((word, victim.public.hex(), *rest)))
         assert await stranger.over() == b"refused proof 0\n"
         assert farm.stats()["producers"] == 0
         stranger.close()
@@ -110,10 +110,10 @@ async def test_a_proof_is_good_for_one_challenge_only() -> None:
     async with farm_of(FARM) as farm:
         first, second = await connect(farm), await connect(farm)
         for stranger in (first, second):
-            stranger.say(wire.control(NONCE))
+            stranger.say(messages.control(NONCE))
         theirs = bytes.fromhex((await first.line()).split()[1].decode())
         await second.line()
-        proof = wire.say(wire.prove(me, FARM.public, theirs, NONCE, INSTANCE))
+        proof = messages.say(messages.prove(me, FARM.public, theirs, NONCE, INSTANCE))
         first.say(proof)
         assert await first.line() == b"granted 3 64\n"
         second.say(proof)
@@ -127,9 +127,9 @@ async def test_a_token_parks_one_line_once() -> None:
         await control.line()
         token = (await control.line()).split()[1].decode()
         first, replay = await connect(farm), await connect(farm)
-        first.say(wire.park(token))
+        first.say(messages.park(token))
         await until(lambda: farm.stats()["parked"] == 1)
-        replay.say(wire.park(token))
+        replay.say(messages.park(token))
         assert await replay.over() == b""
         assert farm.stats()["parked"] == 1
         for raw in (control, first, replay):
@@ -144,7 +144,7 @@ async def test_a_token_dies_with_its_control_line() -> None:
         control.close()
         await until(lambda: farm.stats()["producers"] == 0)
         late = await connect(farm)
-        late.say(wire.park(token))
+        late.say(messages.park(token))
         assert await late.over() == b""
         late.close()
 
@@ -154,7 +154,7 @@ async def test_a_parked_line_that_speaks_is_dropped() -> None:
         control = await introduced(farm, Identity.generate())
         await control.line()
         line = await connect(farm)
-        line.say(wire.park((await control.line()).split()[1].decode()))
+        line.say(messages.park((await control.line()).split()[1].decode()))
         await until(lambda: farm.stats()["parked"] == 1)
         line.say(b"HTTP/1.1 200 OK\r\n\r\n")
         assert await line.over() == b""
@@ -214,7 +214,7 @@ async def test_what_a_producer_signs_for_a_hostile_farm_is_worth_nothing_elsewhe
             back.write(asked)
             nonce = bytes.fromhex((await there.readline()).split()[1].decode())
             theirs = bytes.fromhex(asked.split()[1].decode())
-            writer.write(wire.say(wire.challenge(hostile, theirs, nonce)))
+            writer.write(messages.say(messages.challenge(hostile, theirs, nonce)))
             back.write(await reader.read(4096))
             said.set_result(await there.read(4096))
             for side in (back, writer):
@@ -246,7 +246,7 @@ async def test_a_producer_survives_whatever_a_farm_says(answer: bytes) -> None:
 
 
 async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
-    tokens = b"".join(wire.say(("token", os.urandom(16).hex())) for _ in range(200))
+    tokens = b"".join(messages.say(("token", os.urandom(16).hex())) for _ in range(200))
     opened: list[bytes] = []
     control: list[asyncio.StreamWriter] = []
 
@@ -258,7 +258,7 @@ async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
         else:
             control.append(writer)
             nonce = bytes.fromhex(head.split()[1].decode())
-            writer.write(wire.say(wire.challenge(FARM, nonce, bytes(32))))
+            writer.write(messages.say(messages.challenge(FARM, nonce, bytes(32))))
             await reader.readline()
             writer.write(b"granted 500 500\n" + tokens)
         await reader.read()

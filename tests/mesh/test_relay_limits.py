@@ -25,7 +25,7 @@ from relay_kit import (
 
 from privox_dht import limits
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms, wire
+from privox_dht.relay import FarmTerms, messages
 
 FARM = Identity.generate()
 A_MOMENT = 0.2  # seconds; for what must not happen there is nothing to wait for
@@ -139,14 +139,16 @@ async def test_a_line_that_is_claimed_and_stays_silent_is_given_up_by_the_produc
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"PARK"):
             token = head.split()[1].decode()
-            control[0].write(wire.say(("parked", token)) + wire.say(("claimed", token, "-")))
+            control[0].write(
+                messages.say(("parked", token)) + messages.say(("claimed", token, "-"))
+            )
             dropped.put_nowait(await reader.read())
         else:
             control.append(writer)
             nonce = bytes.fromhex(head.split()[1].decode())
-            writer.write(wire.say(wire.challenge(FARM, nonce, bytes(32))))
+            writer.write(messages.say(messages.challenge(FARM, nonce, bytes(32))))
             await reader.readline()
-            tokens = b"".join(wire.say(("token", f"{n:032x}")) for n in range(2))
+            tokens = b"".join(messages.say(("token", f"{n:032x}")) for n in range(2))
             writer.write(b"granted 2 2\n" + tokens)
             await reader.read()
         writer.close()

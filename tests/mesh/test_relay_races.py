@@ -27,7 +27,7 @@ from relay_kit import (
 )
 
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms, Patience, wire
+from privox_dht.relay import FarmTerms, Patience, messages
 
 FARM = Identity.generate()
 
@@ -90,7 +90,7 @@ async def test_park_crosses_the_loss_of_the_control_line() -> None:
         token = (await control.line()).split()[1].decode()
         line = await connect(farm)
         control.close()
-        line.say(wire.park(token))
+        line.say(messages.park(token))
         assert await line.over() == b""
         await until(lambda: farm.stats()["connections"] == 0)
         line.close()

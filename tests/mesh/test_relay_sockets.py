@@ -8,12 +8,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from privox_dht.relay.farm.protocols import End, Standing
 from relay_kit import LOCAL, at, farm_of, get, parked, post, relayed, serving, until
 
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmTerms, sockets
-from privox_dht.relay.door import End, Standing
+from privox_dht.relay import Farm, FarmTerms, tcp
 
 FARM = Identity.generate()
 USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
@@ -55,14 +55,14 @@ async def test_bytes_that_a_reader_has_not_taken_are_counted_wherever_they_wait(
     await loop.sock_connect(theirs, ours.getsockname())
     accepted, _ = ours.accept()
     transport, _ = await loop.create_connection(asyncio.Protocol, sock=accepted)
-    assert sockets.untaken(transport) == 0
+    assert tcp.untaken(transport) == 0
     transport.write(bytes(20_000_000))
-    waiting = sockets.untaken(transport)
+    waiting = tcp.untaken(transport)
     assert transport.get_write_buffer_size() < waiting <= 20_000_000
     left = 20_000_000
     while left:
         left -= len(await loop.sock_recv(theirs, 2**20))
-    await until(lambda: sockets.untaken(transport) == 0)
+    await until(lambda: tcp.untaken(transport) == 0)
     transport.abort()
     for sock in (ours, theirs):
         sock.close()
@@ -77,20 +77,20 @@ async def test_a_farm_that_nobody_answers_for_is_given_up_in_time() -> None:
             sock.setblocking(False)
             sock.connect_ex(full.getsockname())
         with pytest.raises(TimeoutError):
-            await sockets.dial(*full.getsockname(), 0.2)
+            await tcp.dial(*full.getsockname(), 0.2)
         for sock in held:
             sock.close()
 
 
 async def test_a_farm_may_be_given_by_name() -> None:
     async with farm_of(FARM) as farm:
-        (await sockets.dial("localhost", farm.port, 5)).close()
+        (await tcp.dial("localhost", farm.port, 5)).close()
     with pytest.raises(socket.gaierror):
-        await sockets.dial("no-such-host.invalid", 1, 5)
+        await tcp.dial("no-such-host.invalid", 1, 5)
 
 
 def test_the_system_lets_a_farm_open_files() -> None:
-    assert sockets.files() > 100
+    assert tcp.files() > 100
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privox_dht import audio, errors, limits
-from privox_dht.audio import riff
+from privox_dht.audio import wav_header
 from privox_dht.audio.decoding import plain
 
 RATE = 16_000
@@ -118,7 +118,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "text": (lambda: b"Dear reader, this is no sound. " * 100, 400, NOT_SOUND),
     "a picture": (picture, 400, NOT_SOUND),
     "a film without sound": (a_film, 400, "holds no audio"),
-    "a header and nothing else": (lambda: riff.header(RATE, 0), 400, "no audio samples"),
+    "a header and nothing else": (lambda: wav_header.header(RATE, 0), 400, "no audio samples"),
     "half a WAV": (lambda: audio.wav(noise(4), RATE)[:64_044], 400, "promises 4.0 s .* holds 2.0"),
     "half a FLAC": (lambda: half(container("flac", "flac")), 400, "cut off: it promises 5.0 s"),
     "half an M4A": (lambda: half(container("ipod", "aac")), 400, NOT_SOUND),
@@ -265,7 +265,7 @@ def test_seconds_are_counted_and_not_believed() -> None:
 
 
 def test_a_header_that_admits_to_be_too_long_is_refused_without_work() -> None:
-    file = io.BytesIO(riff.header(RATE, 2**31 - 10_000) + noise(1))
+    file = io.BytesIO(wav_header.header(RATE, 2**31 - 10_000) + noise(1))
     with pytest.raises(errors.Refused, match="longer than 2 hours"):
         audio.decode(file, RATE)
     assert file.tell() < 40_000
@@ -293,8 +293,8 @@ def test_only_a_wav_that_tells_the_truth_is_plain() -> None:
     stereo[22] = 2
     floats = bytearray(file)
     floats[20] = 3
-    no_length = riff.header(RATE) + noise(1)
-    odd = riff.header(RATE, 31_999) + bytes(31_999)
+    no_length = wav_header.header(RATE) + noise(1)
+    odd = wav_header.header(RATE, 31_999) + bytes(31_999)
     large = audio.wav(noise(40), RATE)
     for other in (file[:-1], stereo, floats, no_length, odd, large, b"RIFF", b"", encoded("mp3")):
         assert plain(io.BytesIO(bytes(other)), len(other), RATE) is None

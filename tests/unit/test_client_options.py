@@ -12,7 +12,7 @@ import client.cli
 import client.jobs
 import nodes.cli
 from client import listing
-from privox_dht.settings import PlainLines, printable
+from privox_dht.cli.settings import PlainLines, printable
 
 JOB = ("--service", "tts", "--text", "hello", "--output", "x.wav")
 

@@ -6,7 +6,7 @@ import random
 
 from privox_dht import limits
 from privox_dht.relay import FarmAt
-from privox_dht.relay.rounds import Rounds, backoff
+from privox_dht.relay.producer.farm_selection import Rounds, backoff
 
 A, B, C, D = (FarmAt(bytes([n]) * 32, f"203.0.113.{n}", 1776) for n in range(4))
 

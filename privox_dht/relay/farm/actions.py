@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from privox_dht.errors import RemoteError
-from privox_dht.relay.wire import Message
+from privox_dht.relay.messages import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from typing import Protocol, runtime_checkable
 from privox_dht import limits
 from privox_dht.hostport import join_host
 from privox_dht.quotas import Prefixes
-from privox_dht.relay import sockets, wire
-from privox_dht.relay.terms import Patience
+from privox_dht.relay import messages, tcp
+from privox_dht.relay.farm_limits import Patience
 
 MakeProtocol = Callable[[], asyncio.BaseProtocol]
 
@@ -84,11 +84,11 @@ class Line:
     async def _serve(self) -> None:
         """Park, wait for a call, and give it to the HTTP server."""
         loop = asyncio.get_running_loop()
-        self._sock = sock = await sockets.dial(*self._farm, limits.PRODUCER_DIAL)
+        self._sock = sock = await tcp.dial(*self._farm, limits.PRODUCER_DIAL)
         try:
-            sockets.parked(sock)
-            await loop.sock_sendall(sock, wire.park(self.token))
-            await sockets.readable(sock)
+            tcp.parked(sock)
+            await loop.sock_sendall(sock, messages.park(self.token))
+            await tcp.readable(sock)
             self.claim()
         except BaseException:
             sock.close()
@@ -128,7 +128,7 @@ class Line:
         if self.claimed or self._sock is None or self._limit is None:
             return
         self.claimed = True
-        sockets.user_timeout(self._sock, 0)  # a slow reader is not a dead one
+        tcp.user_timeout(self._sock, 0)  # a slow reader is not a dead one
         self._limit.reschedule(asyncio.get_running_loop().time() + self._patience.handshake)
 
 

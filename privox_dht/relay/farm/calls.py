@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.terms import FarmTerms, Patience
+from privox_dht.relay.farm_limits import FarmTerms, Patience
 
 
 @dataclass(slots=True, eq=False)

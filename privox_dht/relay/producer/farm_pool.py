@@ -21,11 +21,11 @@ from privox_dht import limits
 from privox_dht.errors import Lost, PrivoxError
 from privox_dht.identity import Identity, peer_id_of
 from privox_dht.records import Relayed
-from privox_dht.relay import wire
-from privox_dht.relay.line import MakeProtocol
-from privox_dht.relay.rounds import FarmAt, Rounds
-from privox_dht.relay.stay import Ending, Place, Stay
-from privox_dht.relay.terms import Patience
+from privox_dht.relay import messages
+from privox_dht.relay.farm_limits import Patience
+from privox_dht.relay.producer.farm_selection import FarmAt, Rounds
+from privox_dht.relay.producer.line import MakeProtocol
+from privox_dht.relay.producer.session import Ending, Place, Stay
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Parkings:
         self._patience = patience or Patience()
         self._rng = rng or random.Random()
         self._rounds = Rounds(want, self._rng)
-        self._instance = os.urandom(wire.INSTANCE)
+        self._instance = os.urandom(messages.INSTANCE)
         self._known: Sequence[FarmAt] = ()
         self._held: dict[FarmAt, bool] = {}  # True: parked there; False: on the way
         self._stays: set[asyncio.Task[None]] = set()

@@ -23,10 +23,10 @@ from privox_dht import limits
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
-from privox_dht.relay import sockets
-from privox_dht.relay.door import Door
-from privox_dht.relay.exchange import Exchange
-from privox_dht.relay.terms import FarmTerms, Patience
+from privox_dht.relay import tcp
+from privox_dht.relay.farm.driver import Exchange
+from privox_dht.relay.farm.protocols import Door
+from privox_dht.relay.farm_limits import FarmTerms, Patience
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Farm:
             self._patience,
             self._clock,
             capped=self._capped,
-            files=sockets.files() if self._files is None else self._files,
+            files=tcp.files() if self._files is None else self._files,
         )
         loop = asyncio.get_running_loop()
         try:

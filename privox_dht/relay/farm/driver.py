@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, cast
 from privox_dht import limits
 from privox_dht.identity import Identity
 from privox_dht.quotas import quota_prefixes
-from privox_dht.relay import sockets, wire
-from privox_dht.relay.calls import Call
-from privox_dht.relay.effects import Drop, Effects, Say
-from privox_dht.relay.switchboard import Switchboard
-from privox_dht.relay.terms import FarmTerms, Patience
+from privox_dht.relay import messages, tcp
+from privox_dht.relay.farm.actions import Drop, Effects, Say
+from privox_dht.relay.farm.calls import Call
+from privox_dht.relay.farm.switchboard import Switchboard
+from privox_dht.relay.farm_limits import FarmTerms, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -48,12 +48,12 @@ class Exchange:
         self.clock = clock
         self.buffer = memoryview(bytearray(limits.SPLICE_CHUNK))  # one for all: sent on at once
         self.counts: Counter[str] = Counter()  # why connections were dropped or refused
-        secret = os.urandom(wire.TOKEN)  # for tags of callers
+        secret = os.urandom(messages.TOKEN)  # for tags of callers
         self.board = Switchboard(
             terms,
             patience,
-            lambda: os.urandom(wire.TOKEN).hex(),
-            lambda prefixes: wire.tag_caller(secret, prefixes),
+            lambda: os.urandom(messages.TOKEN).hex(),
+            lambda prefixes: messages.tag_caller(secret, prefixes),
             files=files,
             capped=capped,
         )
@@ -76,7 +76,7 @@ class Exchange:
         host = peer[0] if peer else NOWHERE
         here = (f"{host}/32",)  # in a mesh of many machines, programs on ours have a quota too
         self.board.opened(transport, quota_prefixes(host) or here, self.clock())
-        sockets.keep_alive(transport.get_extra_info("socket"))
+        tcp.keep_alive(transport.get_extra_info("socket"))
 
     def closed(self, transport: asyncio.Transport) -> None:
         """A connection is gone from the loop as well."""
@@ -112,7 +112,7 @@ class Exchange:
                 case Say(to, message):
                     control = _transport(to)
                     if not control.is_closing():
-                        control.write(wire.say(message))
+                        control.write(messages.say(message))
                 case Drop(who, why, gently):
                     self.counts[why] += 1
                     connection = _transport(who)
@@ -137,8 +137,8 @@ class Exchange:
         """End the calls that have had their share, or whose reader takes nothing."""
         now = self.clock()
         for call in list(self.board.calls.open):
-            up = sockets.untaken(_transport(call.line))
-            down = sockets.untaken(_transport(call.client))
+            up = tcp.untaken(_transport(call.line))
+            down = tcp.untaken(_transport(call.client))
             why = self.board.calls.verdict(call, up, down, now)
             if why is not None:
                 self.hang_up(call, why)

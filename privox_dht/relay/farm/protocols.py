@@ -14,10 +14,10 @@ import os
 
 from privox_dht import limits
 from privox_dht.errors import BadMessage
-from privox_dht.relay import sockets, wire
-from privox_dht.relay.calls import Call, Flow
-from privox_dht.relay.effects import Refusal
-from privox_dht.relay.exchange import Exchange
+from privox_dht.relay import messages, tcp
+from privox_dht.relay.farm.actions import Refusal
+from privox_dht.relay.farm.calls import Call, Flow
+from privox_dht.relay.farm.driver import Exchange
 
 
 class Door(asyncio.Protocol):
@@ -47,7 +47,7 @@ class Door(asyncio.Protocol):
             return
         self._head += data
         try:
-            said = wire.read_head(self._head)
+            said = messages.read_head(self._head)
             if said is not None:
                 self._become(*said)
         except BadMessage as exc:
@@ -55,13 +55,15 @@ class Door(asyncio.Protocol):
         except Refusal as exc:
             self._refuse(exc.why)
 
-    def _become(self, said: wire.Connect | wire.Park | wire.Control, rest: bytes) -> None:
+    def _become(
+        self, said: messages.Connect | messages.Park | messages.Control, rest: bytes
+    ) -> None:
         match said:
-            case wire.Connect(producer):
+            case messages.Connect(producer):
                 self._connect(producer, rest)
-            case wire.Park(token):
+            case messages.Park(token):
                 self._park(token, rest)
-            case wire.Control(nonce):
+            case messages.Control(nonce):
                 standing = Standing(self._exchange, self._transport, nonce)
                 self._transport.set_protocol(standing)
                 standing.challenge(rest)
@@ -71,26 +73,26 @@ class Door(asyncio.Protocol):
         assert isinstance(call.line, asyncio.Transport)
         line = call.line.get_protocol()
         assert isinstance(line, End)
-        sockets.user_timeout(call.line.get_extra_info("socket"), 0)
+        tcp.user_timeout(call.line.get_extra_info("socket"), 0)
         client = End(self._exchange, self._transport)
         self._transport.set_protocol(client)
         client.splice(line, call, call.up)
         line.splice(client, call, call.down)
-        self._transport.write(wire.accepted(self._exchange.terms))
+        self._transport.write(messages.accepted(self._exchange.terms))
         if rest:
             client.forward(rest)
 
     def _park(self, token: str, rest: bytes) -> None:
         if rest:
             raise BadMessage("head")
-        sockets.user_timeout(self._transport.get_extra_info("socket"), limits.RELAY_SILENCE)
+        tcp.user_timeout(self._transport.get_extra_info("socket"), limits.RELAY_SILENCE)
         self._transport.set_protocol(End(self._exchange, self._transport))
         self._exchange.do(self._exchange.board.park(self._transport, token))
 
     def _refuse(self, why: str) -> None:
         self._exchange.counts[why] += 1
-        if why in wire.REFUSALS:
-            self._transport.write(wire.refusal(why))
+        if why in messages.REFUSALS:
+            self._transport.write(messages.refusal(why))
         self._transport.close()
 
 
@@ -102,17 +104,17 @@ class Standing(asyncio.Protocol):
     def __init__(self, exchange: Exchange, transport: asyncio.Transport, nonce: bytes) -> None:
         self._exchange = exchange
         self._transport = transport
-        self._ear = wire.Ear()
-        self._nonces: tuple[bytes, bytes] | None = (nonce, os.urandom(wire.NONCE))
+        self._ear = messages.Ear()
+        self._nonces: tuple[bytes, bytes] | None = (nonce, os.urandom(messages.NONCE))
         transport.set_write_buffer_limits(high=limits.RELAY_HEAD)
-        sockets.user_timeout(transport.get_extra_info("socket"), limits.RELAY_SILENCE)
+        tcp.user_timeout(transport.get_extra_info("socket"), limits.RELAY_SILENCE)
 
     def challenge(self, rest: bytes) -> None:
         """Say what the producer has to sign."""
         assert self._nonces is not None
         theirs, ours = self._nonces
-        message = wire.challenge(self._exchange.identity, theirs, ours)
-        self._transport.write(wire.say(message))
+        message = messages.challenge(self._exchange.identity, theirs, ours)
+        self._transport.write(messages.say(message))
         if rest:
             self.data_received(rest)
 
@@ -127,11 +129,11 @@ class Standing(asyncio.Protocol):
         except Refusal as exc:
             self._refuse(exc.why, exc.wait)
 
-    def _hear(self, message: wire.Message) -> None:
+    def _hear(self, message: messages.Message) -> None:
         exchange = self._exchange
         if self._nonces is not None:
             theirs, ours = self._nonces
-            key, instance = wire.check_proof(message, exchange.identity.public, ours, theirs)
+            key, instance = messages.check_proof(message, exchange.identity.public, ours, theirs)
             self._nonces = None  # one proof for one challenge
             exchange.do(exchange.board.admit(self._transport, key, instance, exchange.clock()))
         elif message[0] == "gone":
@@ -142,7 +144,7 @@ class Standing(asyncio.Protocol):
 
     def _refuse(self, why: str, wait: int) -> None:
         self._exchange.counts[why] += 1
-        self._transport.write(wire.say(("refused", why, str(wait))))
+        self._transport.write(messages.say(("refused", why, str(wait))))
         self._transport.close()
         self._exchange.lost(self._transport)
 
@@ -198,7 +200,7 @@ class End(asyncio.BufferedProtocol):
     def _take(self, data: bytes | memoryview) -> None:
         """Send what the system takes at once; only the rest is copied, and waits here."""
         transport = self._transport
-        sent = 0 if transport.get_write_buffer_size() else sockets.send(transport, data)
+        sent = 0 if transport.get_write_buffer_size() else tcp.send(transport, data)
         if sent < len(data):
             transport.write(bytes(data[sent:]))
 

@@ -24,11 +24,11 @@ from typing import Self
 from privox_dht import limits
 from privox_dht.errors import Lost
 from privox_dht.identity import Identity, peer_id_of
-from privox_dht.relay import wire
-from privox_dht.relay.line import MakeProtocol
-from privox_dht.relay.rounds import backoff
-from privox_dht.relay.stay import Ending, Place, Stay
-from privox_dht.relay.terms import Patience
+from privox_dht.relay import messages
+from privox_dht.relay.farm_limits import Patience
+from privox_dht.relay.producer.farm_selection import backoff
+from privox_dht.relay.producer.line import MakeProtocol
+from privox_dht.relay.producer.session import Ending, Place, Stay
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Parking:
             connection,
             patience or Patience(),
             lines,
-            os.urandom(wire.INSTANCE),
+            os.urandom(messages.INSTANCE),
         )
         self._moved = asyncio.Event()
         self._failures = 0  # stays in a row that did not get as far as parking

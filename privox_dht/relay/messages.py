@@ -26,7 +26,7 @@ from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity, public_of, verify
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.terms import FarmTerms
+from privox_dht.relay.farm_limits import FarmTerms
 
 VERSION = "PRIVOX/1"
 END = b"\r\n\r\n"

@@ -25,9 +25,9 @@ from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
-from privox_dht.relay import sockets, wire
-from privox_dht.relay.line import Line, MakeProtocol
-from privox_dht.relay.terms import Patience
+from privox_dht.relay import messages, tcp
+from privox_dht.relay.farm_limits import Patience
+from privox_dht.relay.producer.line import Line, MakeProtocol
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,8 @@ class Wires(asyncio.Protocol):
     """The producer's end of a control line: messages in, in order; None is the end."""
 
     def __init__(self) -> None:
-        self._ear = wire.Ear()
-        self._heard: asyncio.Queue[wire.Message | None] = asyncio.Queue()
+        self._ear = messages.Ear()
+        self._heard: asyncio.Queue[messages.Message | None] = asyncio.Queue()
         self._transport: asyncio.Transport | None = None
         self.why = "hung up"
 
@@ -90,14 +90,14 @@ class Wires(asyncio.Protocol):
     def say(self, *message: str) -> None:
         """Send one message."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(wire.say(message))
+            self._transport.write(messages.say(message))
 
     def open(self, nonce: bytes) -> None:
         """Say what this connection is."""
         assert self._transport is not None
-        self._transport.write(wire.control(nonce))
+        self._transport.write(messages.control(nonce))
 
-    async def next(self, seconds: float) -> wire.Message | None:
+    async def next(self, seconds: float) -> messages.Message | None:
         """The next message; None at the end.
 
         Raises:
@@ -155,13 +155,13 @@ class Stay:
     async def _until_over(self) -> Ending:
         place = self._place
         try:
-            sock = await sockets.dial(place.host, place.port, limits.PRODUCER_DIAL)
+            sock = await tcp.dial(place.host, place.port, limits.PRODUCER_DIAL)
         except OSError as exc:
             return Ending("lost", f"no connection to {place}: {exc or 'not in time'}")
         try:
             loop = asyncio.get_running_loop()
             await loop.create_connection(lambda: self._wires, sock=sock)
-            sockets.parked(sock)
+            tcp.parked(sock)
             await self._introduce()
             return await self._stand()
         except TimeoutError:
@@ -176,13 +176,13 @@ class Stay:
 
     async def _introduce(self) -> None:
         """Prove both keys to each other."""
-        place, nonce = self._place, os.urandom(wire.NONCE)
+        place, nonce = self._place, os.urandom(messages.NONCE)
         async with asyncio.timeout(place.patience.head):
             self._wires.open(nonce)
             asked = await self._hear(place.patience.head)
-            farm_nonce = wire.check_challenge(asked, nonce, place.farm)
+            farm_nonce = messages.check_challenge(asked, nonce, place.farm)
             self._wires.say(
-                *wire.prove(place.identity, place.farm, farm_nonce, nonce, place.instance)
+                *messages.prove(place.identity, place.farm, farm_nonce, nonce, place.instance)
             )
             answer = await self._hear(place.patience.head)
         if answer[0] != "granted":
@@ -207,7 +207,7 @@ class Stay:
             dead = loop.time() + patience.silence
             self._heed(message)
 
-    async def _hear(self, seconds: float) -> wire.Message:
+    async def _hear(self, seconds: float) -> messages.Message:
         message = await self._wires.next(seconds)
         if message is None:
             raise _Over(Ending("lost", f"{self._place} {self._wires.why}"))
@@ -222,7 +222,7 @@ class Stay:
             raise _Over(Ending("superseded", why))
         return message
 
-    def _heed(self, message: wire.Message) -> None:
+    def _heed(self, message: messages.Message) -> None:
         match message:
             case ("token", token):
                 self._tokens.append(token)

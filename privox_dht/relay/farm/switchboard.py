@@ -19,9 +19,9 @@ from collections.abc import Callable, Hashable
 
 from privox_dht import limits
 from privox_dht.quotas import Prefixes, SharedQuota
-from privox_dht.relay.calls import Call, Calls, Producer
-from privox_dht.relay.effects import Drop, Effects, Refusal, Say
-from privox_dht.relay.terms import FarmTerms, Patience
+from privox_dht.relay.farm.actions import Drop, Effects, Refusal, Say
+from privox_dht.relay.farm.calls import Call, Calls, Producer
+from privox_dht.relay.farm_limits import FarmTerms, Patience
 
 
 class Switchboard:
