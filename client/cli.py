@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from client import jobs, listing
+from client import job_commands, listing
 from client.checks import refuse_job_options, refuse_unused
 from client.options import EXIT_CODES, common_options, job_options
 from client.run import Program, run_to_exit
@@ -53,7 +53,7 @@ def main(context: click.Context, /, **options: Any) -> None:
     if not options["service"]:
         raise click.UsageError("say what is wanted: --service tts or --service stt (or `list`)")
     refuse_unused(context, options)
-    job = jobs.speak if options["service"] == TTS else jobs.transcribe
+    job = job_commands.speak if options["service"] == TTS else job_commands.transcribe
     run_to_exit(job, options)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from client.files import STDIO, write
-from client.jobs import mesh_of
+from client.job_commands import mesh_of
 from privox_dht.cli.settings import printable
 from privox_dht.cli.streams import say
 from privox_dht.identity import peer_id_of, pin_of

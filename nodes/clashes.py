@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nodes.config import NodeConfig
-from nodes.folder import is_in_use
+from nodes.state_lock import is_in_use
 from privox_dht.dht.udp_transport import has_ipv6, hosts_of
 from privox_dht.dht.wire import FAMILY_6
 from privox_dht.errors import ConfigError

@@ -25,7 +25,7 @@ from nodes.config import NodeConfig, advertised_address, changed, listening_addr
 from nodes.doctor import Doctor
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
-from nodes.services import SECRET, parse_services
+from nodes.service_spec import SECRET, parse_services
 from nodes.verdict import Verdict
 from privox_dht import __version__, limits
 from privox_dht.cli.groups import ExplainingGroup

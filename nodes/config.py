@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from nodes.services import ServiceSpec
+from nodes.service_spec import ServiceSpec
 from privox_dht import limits
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import Address

@@ -26,9 +26,9 @@ from nodes import startable
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engines.echo import EchoTranscriber
-from nodes.farms import known_farms
+from nodes.farm_discovery import known_farms
 from nodes.producer import Producer
-from nodes.standing import Standing
+from nodes.reachability import Standing
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht.audio import wav
 from privox_dht.dht import Reach

@@ -23,22 +23,22 @@ from nodes.announcer import Announcer
 from nodes.clashes import clashes, in_words
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
-from nodes.farms import known_farms
-from nodes.folder import owned
+from nodes.engine_startup import records_of, started_engines
+from nodes.farm_discovery import known_farms
 from nodes.health import Listening, told_in
 from nodes.producer import Producer
+from nodes.reachability import Standing
 from nodes.relaying import Relaying
-from nodes.reporting import report
 from nodes.routes import routes
-from nodes.serving import records_of, started_engines
-from nodes.standing import Standing
-from privox_dht.dht.sockets import FREE_PORT_TRIES
+from nodes.state_lock import owned
+from nodes.stats_log import report
 from privox_dht.cli.settings import told
+from privox_dht.dht.udp_transport import FREE_PORT_TRIES
 from privox_dht.directory.failover import Directory
-from privox_dht.http.listener import bind
 from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
+from privox_dht.http.listener import bind
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record
 from privox_dht.relay import Farm, Parkings

@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 
 from nodes.config import NodeConfig
-from nodes.farms import farm_record
-from nodes.standing import Standing
+from nodes.farm_discovery import farm_record
+from nodes.reachability import Standing
 from privox_dht import limits
 from privox_dht.addresses import is_loopback
 from privox_dht.cli.settings import told

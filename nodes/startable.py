@@ -18,8 +18,8 @@ from nodes import sound_check
 from nodes.clashes import clashes, in_words, why_not_bound
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
-from nodes.folder import is_in_use
-from nodes.serving import started_engines
+from nodes.engine_startup import started_engines
+from nodes.state_lock import is_in_use
 from nodes.verdict import NO, PARTLY, YES, Verdict
 from privox_dht.errors import ConfigError, EngineUnavailable
 from privox_dht.identity import KEY_FILE, Identity

@@ -4,7 +4,7 @@
     client    asks the farm, CONNECT <peer id>.privox   any HTTP client that knows proxies
     farm      joins the two, and cannot read a word     Farm, FarmTerms
 
-What is said on the wire, byte for byte, is in `messages`; what a farm decides, in `farm.switchboard`.
+What is said, byte for byte, is in `messages`; what a farm decides, in `farm.switchboard`.
 """
 
 from privox_dht.relay.farm.server import Farm

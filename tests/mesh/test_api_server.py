@@ -17,8 +17,8 @@ import aiohttp.web
 import pytest
 from api_kit import RATE, Counting, Raw, ask, clip, field, form, head, until
 
-from privox_dht.http.listener import bind
 from privox_dht.errors import ConfigError, Failed
+from privox_dht.http.listener import bind
 from privox_dht.http.request_limits import Bounds
 from privox_dht.identity import Identity
 from privox_dht.speech_api.server import SpeechServer

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 from api_kit import Raw, clip, field, form, head
-from privox_dht.relay.farm.server import Farm
 
 from nodes.codecs import Codecs
 from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
 from privox_dht.identity import Identity
 from privox_dht.quotas import Prefixes
+from privox_dht.relay.farm.server import Farm
 from privox_dht.relay.producer.single_farm import Parking
 from privox_dht.speech_api.server import SpeechServer
 

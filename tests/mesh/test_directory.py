@@ -23,7 +23,7 @@ from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.doctor import Doctor
 from nodes.node import Node
-from nodes.services import parse_services
+from nodes.service_spec import parse_services
 from privox_dht import Mesh, limits
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode

@@ -13,7 +13,7 @@ from test_node import HOST, running
 from nodes import startable
 from nodes.config import NodeConfig
 from nodes.doctor import Doctor
-from nodes.services import parse_services
+from nodes.service_spec import parse_services
 from nodes.verdict import LIKELY, NO, PARTLY, YES, Verdict
 
 

@@ -19,7 +19,7 @@ from nodes.config import NodeConfig
 from nodes.engines.echo import EchoSpeaker, EchoTranscriber
 from nodes.node import Node
 from nodes.producer import Producer
-from nodes.services import parse_services
+from nodes.service_spec import parse_services
 from privox_dht import Mesh
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode

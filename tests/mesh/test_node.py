@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from nodes import node as node_module
-from nodes import reporting
+from nodes import stats_log
 from nodes.config import NodeConfig
 from nodes.node import Node
-from nodes.services import parse_services
-from nodes.standing import Standing
+from nodes.reachability import Standing
+from nodes.service_spec import parse_services
 from privox_dht import Mesh
 from privox_dht.errors import ConfigError
 from privox_dht.records import FARM, Relayed
@@ -87,8 +87,8 @@ async def test_a_farm_that_nobody_can_reach_says_so_loudly(tmp_path, caplog):
 
 async def test_a_node_logs_its_directory_and_what_it_dropped_and_why(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(reporting, "FIRST", 0.05)
-    monkeypatch.setattr(reporting, "EVERY", 0.05)
+    monkeypatch.setattr(stats_log, "FIRST", 0.05)
+    monkeypatch.setattr(stats_log, "EVERY", 0.05)
     async with (
         running(tmp_path / "first") as first,
         running(tmp_path / "second", "tts/cpu/echo", neighbour=first.dht.port),
@@ -159,7 +159,7 @@ def _idle(node: Node) -> int:
 
 
 async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("nodes.standing.LOOK_SOON", (0.01, 0.01))
+    monkeypatch.setattr("nodes.reachability.LOOK_SOON", (0.01, 0.01))
     looks = []
 
     async def look(self):
@@ -277,7 +277,7 @@ async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach
 async def test_a_producer_that_nobody_can_reach_is_told_so_once_it_had_time_to_park(
     tmp_path, caplog, monkeypatch
 ):
-    monkeypatch.setattr("nodes.standing.PARKING_TAKES", 0.3)
+    monkeypatch.setattr("nodes.reachability.PARKING_TAKES", 0.3)
     async with running(tmp_path / "first") as first:
         port = first.dht.port
         async with running(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:

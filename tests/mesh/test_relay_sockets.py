@@ -8,12 +8,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from privox_dht.relay.farm.protocols import End, Standing
 from relay_kit import LOCAL, at, farm_of, get, parked, post, relayed, serving, until
 
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.relay import Farm, FarmTerms, tcp
+from privox_dht.relay.farm.protocols import End, Standing
 
 FARM = Identity.generate()
 USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import client.cli
 from client.checks import OfService
-from client.jobs import mesh_of
+from client.job_commands import mesh_of
 from privox_dht.dispatch.fallback import endpoint_of
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import ConfigError
@@ -34,7 +34,11 @@ def told(monkeypatch):
 
         return job()
 
-    for job in ("client.jobs.speak", "client.jobs.transcribe", "client.listing.show"):
+    for job in (
+        "client.job_commands.speak",
+        "client.job_commands.transcribe",
+        "client.listing.show",
+    ):
         monkeypatch.setattr(job, prepare)
     return seen
 
@@ -115,7 +119,7 @@ def test_a_mistake_of_this_kind_is_json_where_json_is_asked_for(told):
 
 def test_the_token_comes_from_a_file_or_the_environment(told, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr("client.jobs.Mesh.join", lambda *a, **how: given.append(how))
+    monkeypatch.setattr("client.job_commands.Mesh.join", lambda *a, **how: given.append(how))
     file = tmp_path / "token"
     file.write_text("s3cret\n")
     url = ("--fallback", "https://host")
@@ -167,7 +171,7 @@ class Silent:
     ("format", "left"), [("text", ""), ("srt", ""), ("vtt", "WEBVTT\n"), ("json", None)]
 )
 def test_silence_is_said_on_stderr_and_is_no_empty_line(monkeypatch, tmp_path, format, left):
-    monkeypatch.setattr("client.jobs.mesh_of", lambda options: Silent())
+    monkeypatch.setattr("client.job_commands.mesh_of", lambda options: Silent())
     recording = tmp_path / "x.wav"
     recording.write_bytes(b"RIFF")
     ran = run("--service", "stt", "--file", str(recording), "--format", format)

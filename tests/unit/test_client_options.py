@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import client.cli
-import client.jobs
+import client.job_commands
 import nodes.cli
 from client import listing
 from privox_dht.cli.settings import PlainLines, printable
@@ -30,7 +30,7 @@ def told(monkeypatch):
 
         return job()
 
-    monkeypatch.setattr("client.jobs.speak", prepare)
+    monkeypatch.setattr("client.job_commands.speak", prepare)
     monkeypatch.setattr(listing, "show", prepare)
     return seen
 
@@ -81,7 +81,7 @@ def test_one_file_speaks_to_a_program_and_its_subcommands(told, tmp_path):
 
 
 def test_names_with_spaces_can_stand_in_a_file_and_in_the_environment(told, tmp_path, monkeypatch):
-    monkeypatch.setattr("client.jobs.transcribe", client.jobs.speak)
+    monkeypatch.setattr("client.job_commands.transcribe", client.job_commands.speak)
     file = tmp_path / "client.toml"
     for text, names in (('"my talk.ogg"', ["my talk.ogg"]), ('["a b", "c"]', ["a b", "c"])):
         file.write_text(f'service = "stt"\nfile = {text}\n')

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from nodes.folder import OTHERS_WRITE, is_in_use, owned
+from nodes.state_lock import OTHERS_WRITE, is_in_use, owned
 from privox_dht.errors import ConfigError
 
 NOBODY = 65534
 AS_NOBODY = f"""
 import os, sys
 from pathlib import Path
-from nodes.folder import owned
+from nodes.state_lock import owned
 os.setgid({NOBODY}); os.setuid({NOBODY})
 with owned(Path(sys.argv[1])):
     pass

@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
-from nodes import engines, serving
+from nodes import engine_startup, engines
+from nodes.engine_startup import records_of, started_engines
 from nodes.engines.echo import EchoTranscriber
-from nodes.services import parse_services
-from nodes.serving import records_of, started_engines
+from nodes.service_spec import parse_services
 from privox_dht import speech
 from privox_dht.errors import ConfigError, EngineUnavailable
 from privox_dht.speech import Ability
@@ -46,7 +46,7 @@ def offered(monkeypatch):
     def make(service, backend, what, *, cache):
         return choices[what]
 
-    monkeypatch.setattr(serving, "make_engines", make)
+    monkeypatch.setattr(engine_startup, "make_engines", make)
     return choices
 
 

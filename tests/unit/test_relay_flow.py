@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from privox_dht.relay.farm.calls import Call, Calls, Producer
-
 from privox_dht.relay import FarmTerms, Patience
+from privox_dht.relay.farm.calls import Call, Calls, Producer
 
 TERMS = FarmTerms(call_bytes=1000, call_seconds=100, buffered=500)
 

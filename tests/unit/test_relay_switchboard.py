@@ -10,11 +10,11 @@ import random
 from typing import Any
 
 import pytest
-from privox_dht.relay.farm.actions import Drop, Refusal, Say
-from privox_dht.relay.farm.switchboard import Switchboard
 
 from privox_dht import limits
 from privox_dht.relay import FarmTerms, Patience
+from privox_dht.relay.farm.actions import Drop, Refusal, Say
+from privox_dht.relay.farm.switchboard import Switchboard
 
 TERMS = FarmTerms(
     producers=3,

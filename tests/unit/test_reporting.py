@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodes.reporting import in_words
+from nodes.stats_log import in_words
 
 STATS = {
     "contacts": 76, "guest": False, "private": False, "rtt_ms": 93.4, "rtt_spread_ms": 30.2,

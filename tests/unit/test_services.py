@@ -1,6 +1,6 @@
 import pytest
 
-from nodes.services import ServiceSpec, parse_service, parse_services
+from nodes.service_spec import ServiceSpec, parse_service, parse_services
 from privox_dht.errors import ConfigError
 
 

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from nodes.engines import make_engines
-from nodes.services import ServiceSpec
+from nodes.service_spec import ServiceSpec
 from privox_dht.errors import EngineUnavailable, PrivoxError
 from privox_dht.records import Record
 from privox_dht.speech import Ability, Engine
