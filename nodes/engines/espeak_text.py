@@ -2,7 +2,8 @@
 
 It keeps a word, and what it makes of it, in places of fixed size on its stack: 193 times "A.", 110
 times "s'" or a long dotted address bring its process down. So what it takes for one word is never
-long: spaces are put in, where nobody hears them. Pure.
+long: spaces are put in, where nobody hears them. A Braille pattern is read out dot by dot into such
+a place, in five languages too small for eight: the six dots of a letter are kept. Pure.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ LONGEST = 40  # characters without a space; the longest words of books have abou
 MARKS_AT_ONCE = 3  # of the same mark in a row: an ellipsis
 MARKS_IN_A_RUN = 12  # marks between two spaces: of numbers, dates and addresses
 JOINERS_AT_ONCE = 4  # characters in a row that stand on or join others; scripts need up to three
+BRAILLE = {0x2800 + dots: 0x2800 + dots % 64 for dots in range(256)}  # dots 7 and 8 are dropped
 REPEATED = re.compile(rf"([^\w\s])\1{{{MARKS_AT_ONCE},}}")
 
 
 def bounded(text: str) -> str:
     """`text` without what is too long for espeak-ng."""
-    text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text)
+    text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text.translate(BRAILLE))
     out: list[str] = []
     run = marks = joiners = 0  # since the last space
     for character in text:

@@ -6,7 +6,8 @@
              "en_US-libritts-high+p3922", "...+7"       one of its speakers, by name or number
 
 One sentence is one piece of sound. Its phonemes come from a copy of espeak-ng inside piper that
-is one big global variable, so that only one thread of this process may be in piper at a time.
+is one big global variable, so that only one thread of this process may be in piper at a time. It
+has espeak-ng's holes too: what would overflow its stack is bounded before (`espeak_text`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure, threads
+from nodes.engines.espeak_text import bounded
 from privox_dht import errors, languages, limits, speech
 from privox_dht.atomic_file import replacing
 
@@ -139,7 +141,8 @@ class Piper:
         length = self._voice.config.length_scale / request.speed
         config = SynthesisConfig(speaker_id=speaker, length_scale=length)
         left = limits.MAX_SPEECH_SECONDS
-        chunks = iter(self._voice.synthesize(measure.speakable(request.text), config))
+        text = bounded(measure.speakable(request.text))
+        chunks = iter(self._voice.synthesize(text, config))
         while True:
             with ONE_AT_A_TIME:
                 chunk = next(chunks, None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from random_texts import SCRIPTS, random_text
 
 from nodes.engines import pico
 from nodes.engines.pico import Pico, choose, sentences
@@ -98,6 +100,25 @@ async def test_a_text_in_letters_it_does_not_know_is_refused(engine: Pico) -> No
     with pytest.raises(errors.Refused, match="no word of it can be read in en-US") as refused:
         await say(engine, "\u041f\u0440\u0438\u0432\u0435\u0442")
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "count", [40, pytest.param(100_000, marks=[pytest.mark.soak, pytest.mark.timeout(20_000)])]
+)
+async def test_random_texts_in_many_scripts_never_bring_a_worker_down(
+    engine: Pico, count: int
+) -> None:
+    rng = random.Random(5678)
+    before = engine._crew.pids
+    for number in range(count):
+        voice, text = rng.choice(VOICES), random_text(rng, rng.choice(list(SCRIPTS)))
+        try:
+            await say(engine, text, voice=voice, speed=4.0)
+        except errors.Refused:
+            continue  # no word of it can be read
+        except errors.Failed as exc:
+            pytest.fail(f"text {number} in {voice} ({len(text)} characters): {exc}")
+    assert engine._crew.pids == before
 
 
 async def test_a_text_that_becomes_too_long_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -11,6 +12,7 @@ import pytest
 import tiny_piper
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from random_texts import DEADLY, SCRIPTS, random_text
 
 from nodes.engines import piper as piper_module
 from nodes.engines.piper import Piper, choose
@@ -43,6 +45,32 @@ async def test_a_started_engine_says_what_it_can(engine: Piper) -> None:
     assert (ability.models, ability.languages) == (("xx_XX-test-low",), ("en",))
     assert set(ability.spoken) == set(ability.models)
     assert ability.speed > 1
+
+
+@pytest.mark.parametrize("name", DEADLY)
+async def test_texts_that_brought_espeak_down_are_spoken(engine: Piper, name: str) -> None:
+    """piper has its phonemes from an espeak-ng of its own, with the same holes."""
+    await say(engine, DEADLY[name])
+    assert await say(engine, "Hello")
+
+
+@pytest.mark.parametrize(
+    "count", [4, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(20_000)])]
+)
+@pytest.mark.parametrize("script", SCRIPTS)
+async def test_random_texts_in_many_scripts_are_spoken(
+    script: str, count: int, tmp_path: Path
+) -> None:
+    file = tiny_piper.make(tmp_path / "xx_XX-test-low.onnx", voice=script)
+    engine, rng = Piper(model=str(file)), random.Random(5678)
+    await engine.start()
+    for number in range(count):
+        text = random_text(rng, script)
+        try:
+            await say(engine, text, speed=4.0)
+        except errors.Failed as exc:
+            pytest.fail(f"text {number} ({len(text)} characters): {exc}")
+    await engine.close()
 
 
 async def test_every_sentence_is_one_piece_of_sound(engine: Piper) -> None:

@@ -36,6 +36,10 @@ def test_marks_are_few_between_two_spaces() -> None:
         assert run.count(".") <= MARKS_IN_A_RUN
 
 
+def test_a_braille_pattern_keeps_the_six_dots_of_a_letter() -> None:
+    assert bounded("\u2813\u28ff\u28fe") == "\u2813\u283f\u283e"
+
+
 def test_the_same_mark_stands_three_times_in_a_row_at_most() -> None:
     assert bounded("wait......... what????") == "wait... what???"
 
