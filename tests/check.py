@@ -1,99 +1,243 @@
 """Runs every check, cheap ones first: lint, types, floors, then tests by floor.
 
     python tests/check.py lint     format, lint, types, import floors, known holes in dependencies
-    python tests/check.py test     all of that, and every test at a size for a quarter of an hour
+    python tests/check.py test     all of that, and every test but those at full size
     python tests/check.py soak     all of that, and the full counts
 
-With CI=true a floor of tests that could have run on this machine must not have been skipped.
+`test` has the floors run side by side, then, on a machine that is quiet again, the tests marked
+`quiet` and what failed beside the others. A floor is one line once it is done; of one that failed,
+everything it said. `soak` measures at length, so its floors run one after the other.
+
+Ctrl-C ends all of it at once. With CI=true a floor of tests that could have run on this machine
+must not have been skipped.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 PACKAGES = ("privox_dht", "nodes", "client")
-FLOORS = ("unit", "engines", "mesh", "nat")
 UNSTEADY = 3  # tests of a floor that may fail and pass alone afterwards; more is no accident
+GRACE = 5.0  # seconds that a command gets to clean up after Ctrl-C
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command, of which only its end is of interest."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a step."""
+
+    step: Step
+    good: bool
+    output: str
+    seconds: float
+
+    @property
+    def verdict(self) -> str:
+        return f"{'ok' if self.good else 'FAILED'} ({self.seconds:.0f} s)"
+
+
 LINT = (
-    ("format", "ruff", "format", "--check", "--quiet", "."),
-    ("lint", "ruff", "check", "--quiet", "."),
-    ("types", "mypy"),
-    ("import floors", "lint-imports"),
-    ("known holes", "python", "tests/audit.py"),
+    Step("format", ("ruff", "format", "--check", "--quiet", ".")),
+    Step("lint", ("ruff", "check", "--quiet", ".")),
+    Step("types", ("mypy",)),
+    Step("import floors", ("lint-imports",)),
+    Step("known holes", ("python", "tests/audit.py")),
 )
 
 
-def run(name: str, *command: str) -> tuple[bool, str]:
-    """One step; its output is shown as it comes and returned."""
-    began = time.monotonic()
-    print(f"== {name}", flush=True)
-    path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    process = subprocess.Popen(
-        [str(BIN / command[0]), *command[1:]], cwd=ROOT, env={**os.environ, **path},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    output = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        sys.stdout.write(line)
-        sys.stdout.flush()
-        output.append(line)
-    process.stdout.close()
-    good = process.wait() == 0
-    print(f"== {name}: {'ok' if good else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
-    return good, "".join(output)
+def pytest(name: str, folder: str, marks: str, *options: str) -> Step:
+    """A run of tests; what failed last is remembered for each run by itself."""
+    cache = ("-o", f"cache_dir=.pytest_cache/{Path(folder).name}")
+    return Step(name, ("python", "-m", "pytest", "-q", *cache, "-m", marks, *options, folder))
 
 
-def lint() -> bool:
+def floor(name: str, marks: str = "", *options: str) -> Step:
+    return pytest(f"tests/{name}", f"tests/{name}", marks, *options)
+
+
+BESIDE = "not soak and not quiet"  # what may run beside other floors
+WAITING = ("-n", str(max(2, os.cpu_count() or 1)), "--dist", "loadfile")
+LANES = (  # side by side; the two that keep a core busy take turns
+    (floor("unit", BESIDE), floor("engines", BESIDE)),
+    (floor("mesh", BESIDE, *WAITING),),
+    (floor("nat", BESIDE),),
+)
+LAST = pytest("tests marked quiet", "tests", "quiet and not soak")
+SOAK = (
+    *(floor(name) for name in ("unit", "engines", "mesh", "nat")),
+    Step("tests/image", ("/bin/sh", "tests/image.sh")),
+)
+
+
+class Commands:
+    """Runs steps, also side by side, each in a session of its own, so that all can be ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._ended = False
+
+    def run(self, step: Step, shown: bool = False) -> Result:
+        """One step; with `shown`, its output is shown as it comes."""
+        began, output = time.monotonic(), []
+        process = self._start(step)
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                output.append(line)
+                if shown:
+                    say(line.rstrip("\n"))
+        good = process.wait() == 0
+        with self._lock:
+            self._running.discard(process)
+        return Result(step, good, "".join(output), time.monotonic() - began)
+
+    def _start(self, step: Step) -> subprocess.Popen[str]:
+        path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        with self._lock:
+            if self._ended:
+                raise KeyboardInterrupt
+            process = subprocess.Popen(
+                [str(BIN / step.command[0]), *step.command[1:]], cwd=ROOT,
+                env={**os.environ, **path}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+            )  # fmt: skip
+            self._running.add(process)
+        return process
+
+    def beside(self, lanes: Iterable[Sequence[Step]]) -> list[Result]:
+        """The steps of each lane in turn, the lanes side by side; each is told of when it is done.
+        A step that fails ends nothing, so that one run shows all there is to mend."""
+        lanes = [list(lane) for lane in lanes]
+
+        def travel(lane: list[Step]) -> list[Result]:
+            results = []
+            for step in lane:
+                results.append(self.run(step))
+                if not self._ended:
+                    tell(results[-1])
+            return results
+
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            try:
+                return [result for results in pool.map(travel, lanes) for result in results]
+            except BaseException:
+                self.end()
+                raise
+
+    def end(self) -> None:
+        """End whatever runs, with all that it started, and let nothing begin any more."""
+        with self._lock:
+            self._ended = True
+            running = list(self._running)
+        for number, grace in ((signal.SIGINT, GRACE), (signal.SIGKILL, GRACE)):
+            deadline = time.monotonic() + grace
+            for process in running:
+                try:
+                    os.killpg(process.pid, number)  # it leads a session, and so a group
+                except ProcessLookupError:
+                    continue
+            for process in running:
+                try:
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    continue
+
+
+def say(text: str) -> None:
+    """A line, or several that belong together, of whoever runs beside others."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def tell(result: Result) -> None:
+    """How a step ended, in a line; everything it said if it failed."""
+    lines, counts = [], counted(result.output, result.good)
+    if not result.good:
+        lines = [f"== {result.step.name} said:", result.output.rstrip()]
+    elif counts["skipped"]:
+        lines = [line for line in result.output.splitlines() if line.startswith("SKIPPED")]
+    how_many = f"{total_line(counts)}, " if "pytest" in result.step.command else ""
+    say("\n".join([*lines, f"== {result.step.name}: {how_many}{result.verdict}"]))
+
+
+def lint(commands: Commands) -> bool:
     """Every step, so that one run shows all there is to mend."""
-    return all([run(name, *command)[0] for name, *command in LINT])
+    return all(result.good for result in commands.beside([step] for step in LINT))
 
 
-def tests(soak: bool) -> bool:
-    """Every floor of tests, lowest first."""
+def tests(commands: Commands) -> bool:
+    """Every test but those of soak: side by side what can be, then by itself what cannot, and what
+    failed beside others."""
     prepare()
-    marks = () if soak else ("-m", "not soak")
+    say(f"== side by side: {' | '.join(', '.join(s.name for s in lane) for lane in LANES)}")
+    results = [*commands.beside(LANES), *commands.beside([[LAST]])]
+    return summed_up([again(commands, result) for result in results])
+
+
+def soak(commands: Commands) -> bool:
+    """Every test at full size, one floor after the other."""
+    prepare()
+    results = []
+    for step in SOAK:
+        say(f"== {step.name}")
+        result = commands.run(step, shown=True)
+        say(f"== {step.name}: {result.verdict}")
+        results.append(again(commands, result))
+    return summed_up(results)
+
+
+Counts = dict[str, int]
+
+
+def summed_up(results: Iterable[tuple[Result, Counts]]) -> bool:
+    """Whether all went well; the last line says how many tests passed, failed and were skipped."""
     good, totals = True, {"passed": 0, "failed": 0, "skipped": 0}
-    steps = [
-        (f"tests/{floor}", "python", "-m", "pytest", "-q", *marks, f"tests/{floor}")
-        for floor in FLOORS
-    ]
-    if soak:
-        steps.append(("tests/image", "/bin/sh", "tests/image.sh"))
-    for name, *command in steps:
-        passed, output = run(name, *command)
-        counts = counted(output, passed)
-        if not passed and name != "tests/image" and counts["failed"] <= UNSTEADY:
-            passed, counts = alone(name, command, counts, failures(output))
+    for result, counts in results:
+        good &= not counts["failed"]
+        if os.environ.get("CI") and counts["skipped"]:
+            good &= may_skip(result.output)
         for word in totals:
             totals[word] += counts[word]
-        good &= passed
-        if os.environ.get("CI") and counts["skipped"]:
-            good &= may_skip(output)
-        if not good and not soak:
-            break
-    print(total_line(totals), flush=True)
+    say(total_line(totals))
     return good
 
 
-def alone(
-    name: str, command: list[str], counts: dict[str, int], failed: list[str]
-) -> tuple[bool, dict[str, int]]:
+def again(commands: Commands, result: Result) -> tuple[Result, Counts]:
     """The few that failed, run again by themselves: a race that a busy machine loses is told from
     a fault, and named, so that somebody mends it."""
-    again, output = run(f"{name}, what failed, alone", *command, "--last-failed")
-    if not again or counted(output, again)["passed"] < len(failed):
-        return False, counts
+    counts = counted(result.output, result.good)
+    failed = failures(result.output)
+    many = counts["failed"] > UNSTEADY or not failed
+    if result.good or many or "pytest" not in result.step.command:
+        return result, counts
+    say(f"== {result.step.name}: what failed, alone")
+    command = (*result.step.command, "-n", "0", "--last-failed")
+    second = commands.run(Step(result.step.name, command), shown=True)
+    if not second.good or counted(second.output, second.good)["passed"] < len(failed):
+        return result, counts
     for test in failed:
-        print(f"UNSTEADY: failed among others and passed alone: {test}", flush=True)
-    return True, {**counts, "passed": counts["passed"] + len(failed), "failed": 0}
+        say(f"UNSTEADY: failed among others and passed alone: {test}")
+    return result, {**counts, "passed": counts["passed"] + len(failed), "failed": 0}
 
 
 def failures(output: str) -> list[str]:
@@ -133,7 +277,7 @@ def may_skip(output: str) -> bool:
         if line.startswith("SKIPPED") and "cannot be had here:" not in line
     ]
     for line in bad:
-        print(f"skipped although it could run here: {line}", flush=True)
+        say(f"skipped although it could run here: {line}")
     return not bad
 
 
@@ -142,9 +286,16 @@ def main() -> int:
     if what not in ("lint", "test", "soak"):
         print(__doc__)
         return 2
-    good = lint()
-    if what != "lint" and good:
-        good = tests(soak=what == "soak")
+    commands = Commands()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    try:
+        good = lint(commands)
+        if good and what != "lint":
+            good = tests(commands) if what == "test" else soak(commands)
+    except KeyboardInterrupt:
+        commands.end()
+        say("ended")
+        return 130
     return 0 if good else 1
 
 

@@ -205,6 +205,7 @@ async def liars_beside(net: Internet, nodes: list[PublicNode], count: int) -> li
     return liars
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("want", [limits.FIND_WANT, limits.LIST_WANT])
 async def test_three_liars_who_say_that_a_key_is_full_hold_no_lookup_up(want: int) -> None:
     async with internet() as net:
@@ -301,6 +302,7 @@ async def test_junk_in_a_producers_name_does_not_mute_it(seconds: float) -> None
 # -- a mesh that grows -----------------------------------------------------------------------------
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("at_once", [1, 8], ids=["one by one", "eight at a time"])
 async def test_producers_that_came_while_the_mesh_grew_are_listed_within_seconds(
     at_once: int,

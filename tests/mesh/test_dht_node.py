@@ -204,6 +204,7 @@ async def test_neighbours_tell_us_our_address_and_the_time() -> None:
         assert offset is not None and 99 < offset < 101
 
 
+@pytest.mark.quiet
 async def test_a_vanished_node_that_was_asked_once_is_told_of_no_more_and_soon_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,10 +1,16 @@
-"""The program that runs the tests: what it makes of a test that loses a race, and of a fault."""
+"""The program that runs the tests: what it makes of floors side by side, of a test that loses a
+race, of a fault, and of Ctrl-C."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
+import textwrap
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,36 +30,138 @@ def test_race(tmp_path_factory):
         raise AssertionError("lost")
 """
 FAULT = "def test_fault():\n    raise AssertionError('always')\n"
+MEETING = """
+import sys, time
+from pathlib import Path
+
+mine, other = map(Path, sys.argv[1:])
+mine.touch()
+deadline = time.monotonic() + 20
+while not other.exists():
+    if time.monotonic() > deadline:
+        sys.exit("nobody came")
+    time.sleep(0.01)
+"""
 
 
-def ran(folder: Path) -> tuple[bool, dict[str, int]]:
-    """What `check` makes of the tests in `folder`."""
+@pytest.fixture(autouse=True)
+def few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading all that are installed takes a second for each run."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+def ran(folder: Path, *options: str) -> tuple[check.Result, check.Counts]:
+    """What `check` makes of the tests in `folder`, of which some fail."""
     command = ["python", "-m", "pytest", "-q", "-rf", "-c", "/dev/null", "--rootdir", str(folder)]
-    command += [str(folder)]
-    good, output = check.run("floor", *command)
-    counts = check.counted(output, good)
-    assert not good
-    return check.alone("floor", command, counts, check.failures(output))
+    command += ["-p", "xdist.plugin"]  # of the plugins that are installed only this one
+    commands = check.Commands()
+    result = commands.run(check.Step("floor", (*command, *options, str(folder))))
+    assert not result.good
+    return check.again(commands, result)
 
 
 def test_a_race_that_is_lost_once_is_named_and_fails_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "test_it.py").write_text(RACE)
-    good, counts = ran(tmp_path)
-    assert good
+    result, counts = ran(tmp_path, "-n", "1", "--dist", "loadfile")
     assert counts == {"passed": 2, "failed": 0, "skipped": 0}
+    assert check.summed_up([(result, counts)])
     (named,) = [line for line in capsys.readouterr().out.splitlines() if "UNSTEADY" in line]
     assert named.endswith("test_it.py::test_race")
 
 
 def test_a_fault_fails_again(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(RACE + FAULT)
-    good, counts = ran(tmp_path)
-    assert not good
+    result, counts = ran(tmp_path)
     assert counts["failed"] == 2
+    assert not check.summed_up([(result, counts)])
 
 
 def test_failures_are_named_whole_and_each_once() -> None:
     output = "FAILED a.py::t[x y] - Error: no\nERROR b.py::u - X\nERROR b.py::u\n1 failed, 1 error"
     assert check.failures(output) == ["a.py::t[x y]", "b.py::u"]
+
+
+def test_lanes_run_side_by_side_and_a_step_is_a_line_unless_it_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    lanes = (
+        (
+            check.Step("one", ("python", "-c", MEETING, one, two)),
+            check.Step("bad", ("python", "-c", "print('the reason'); raise SystemExit(1)")),
+        ),
+        (check.Step("two", ("python", "-c", MEETING, two, one)),),
+    )
+    results = check.Commands().beside(lanes)
+    assert {result.step.name: result.good for result in results} == {
+        "one": True, "bad": False, "two": True
+    }  # fmt: skip
+    said = capsys.readouterr().out.splitlines()
+    assert sorted(line.partition(" (")[0] for line in said) == [
+        "== bad said:", "== bad: FAILED", "== one: ok", "== two: ok", "the reason",
+    ]  # fmt: skip
+    assert said.index("the reason") == said.index("== bad said:") + 1
+
+
+def test_a_floor_tells_how_many_passed_and_what_was_skipped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    floor = check.floor("nat")
+    output = "..s\nSKIPPED [1] a.py: no root\n2 passed, 1 skipped in 3.10s\n"
+    check.tell(check.Result(floor, True, output, 3.1))
+    assert capsys.readouterr().out.splitlines() == [
+        "SKIPPED [1] a.py: no root",
+        "== tests/nat: 2 passed, 0 failed, 1 skipped, ok (3 s)",
+    ]
+
+
+def test_every_test_but_those_of_soak_is_in_one_step() -> None:
+    steps = [step for lane in check.LANES for step in lane]
+    floors = {path.parent.name for path in (check.ROOT / "tests").glob("*/test_*.py")} - {"image"}
+    assert sorted(step.command[-1] for step in steps) == sorted(f"tests/{name}" for name in floors)
+    for step in steps:
+        assert "not soak and not quiet" in step.command
+    assert check.LAST.command[-1] == "tests" and "quiet and not soak" in check.LAST.command
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_every_floor_and_what_it_started(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    holds = textwrap.dedent(f"""
+        import subprocess, sys
+        from pathlib import Path
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        Path({str(tmp_path)!r}, sys.argv[1]).write_text(str(child.pid))
+        child.wait()
+    """)
+    program = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(check.ROOT / "tests")!r})
+        import check
+        step = lambda name: check.Step(name, ("python", "-c", {holds!r}, name))
+        check.lint = lambda commands: commands.beside([[step("one"), step("next")], [step("two")]])
+        sys.argv[1:] = ["lint"]
+        sys.exit(check.main())
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    children = [psutil.Process(int(_text_of(tmp_path / name))) for name in ("one", "two")]
+    process.send_signal(number)
+    said, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert said.splitlines() == ["ended"] and not errors
+    assert not psutil.wait_procs(children, timeout=1)[1]
+    assert not (tmp_path / "next").exists()
+
+
+def _text_of(path: Path) -> str:
+    """What is in a file, once it is there."""
+    deadline = time.monotonic() + 20
+    while not path.exists() or not path.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return path.read_text()
