@@ -3,11 +3,13 @@
 It keeps a word, and what it makes of it, in places of fixed size on its stack: 193 times "A.", 110
 times "s'" or a long dotted address bring its process down. So what it takes for one word is never
 long: spaces are put in, where nobody hears them. A Braille pattern is read out dot by dot into such
-a place, in five languages too small for eight: the six dots of a letter are kept. Pure.
+a place, in five languages too small for eight: the six dots of a letter are kept. A hyphen between
+a mark and a word in letters of India or Thailand brings it down too: none begins a word. Pure.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
@@ -20,12 +22,14 @@ REPEATED = re.compile(rf"([^\w\s])\1{{{MARKS_AT_ONCE},}}")
 
 
 def bounded(text: str) -> str:
-    """`text` without what is too long for espeak-ng."""
+    """`text` without what espeak-ng cannot take."""
     text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text.translate(BRAILLE))
     out: list[str] = []
     run = marks = joiners = 0  # since the last space
-    for character in text:
+    for character, following in itertools.zip_longest(text, text[1:], fillvalue=""):
         kind = unicodedata.category(character)
+        if character == "-" and following.isalpha() and not (out and _is_of_a_word(out[-1])):
+            character = " "
         if character.isspace():
             run = marks = joiners = 0
             out.append(character)
@@ -40,3 +44,8 @@ def bounded(text: str) -> str:
         marks += kind[0] in "PS"
         out.append(character)
     return "".join(out)
+
+
+def _is_of_a_word(character: str) -> bool:
+    """Whether it is a letter, a digit, or a sign on one."""
+    return unicodedata.category(character)[0] in "LNM"

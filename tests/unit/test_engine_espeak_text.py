@@ -40,6 +40,18 @@ def test_a_braille_pattern_keeps_the_six_dots_of_a_letter() -> None:
     assert bounded("\u2813\u28ff\u28fe") == "\u2813\u283f\u283e"
 
 
+@pytest.mark.parametrize("before", ["(", '"', ".", "\u2026", "\u00a0", "\u200d", "", " "])
+def test_a_hyphen_that_begins_a_word_is_dropped(before: str) -> None:
+    assert bounded(f"{before}-\u0916\u0922") == f"{before} \u0916\u0922"
+
+
+@pytest.mark.parametrize(
+    "text", ["-5", "(-5)", "well-known", "\u0927\u0940-\u0927", "a - b", "7-a"]
+)
+def test_a_hyphen_within_a_word_and_a_minus_are_kept(text: str) -> None:
+    assert bounded(text) == text
+
+
 def test_the_same_mark_stands_three_times_in_a_row_at_most() -> None:
     assert bounded("wait......... what????") == "wait... what???"
 
