@@ -4,8 +4,9 @@
     "https://KEY@host/path#NAME"  the same with a key, below a path, and always this model
     "host:port"                   a server that speaks SOVA's (`remote_sova`)
 
-`Server` is the wire they share: what goes wrong there comes out as this project's errors, and
-nothing that a server says is read without an end.
+`Server` is the wire they share: what goes wrong there comes out as this project's errors. Such a
+server is a stranger, too: nothing that it says is read without an end, unpacked, followed to
+another place, or kept for the next request.
 
     400 404 413 415 422   the request is at fault                    Refused
     429 503               it is busy                                 Busy
@@ -14,9 +15,11 @@ nothing that a server says is read without an end.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,12 +30,20 @@ import yarl
 from privox_dht import errors, limits, speech
 from privox_dht.addresses import is_here
 
-MAX_ANSWER = 16 * limits.MIB  # bytes of JSON; SOVA packs its sound into it
+MAX_ANSWER = 2 * limits.MIB  # bytes of JSON; ten times the words of a block with all their times
+MAX_SOUND = 16 * limits.MIB  # bytes of JSON that SOVA packs its sound into
+MAX_VALUES = 100_000  # values in an answer: each takes up to 64 bytes once it is read
+BEYOND_16_BITS = re.compile(
+    rb"\\u[dD][89abAB]|[\xf0-\xf4]"
+)  # of these, all of a string takes 4 bytes
 MAX_COMPLAINT = 64 * limits.KIB  # bytes of an error page that are read
 SHOWN = 200  # characters of a complaint that are passed on
 CONNECT_WITHIN = 5.0  # seconds
-SILENCE = 180.0  # seconds; servers that do not stream think for long about a block
+SILENCE = 180.0  # seconds without a byte of sound
+ANSWER_BEGINS = 180.0  # seconds; servers that do not stream think for long about a block
+ANSWER_ENDS = 60.0  # seconds for all of an answer in JSON, once it has begun
 PROBE_WITHIN = 60.0  # seconds for the first request of all: the server may load its model then
+LONGEST_NAME = 128  # characters of a model or voice
 AT_FAULT = {400, 404, 413, 415, 422}
 BUSY = {429, 503}
 
@@ -80,8 +91,15 @@ class Server:
 
     def open(self) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN, sock_read=SILENCE)
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        self._session = aiohttp.ClientSession(timeout=timeout, headers=headers)
+        headers = {"Accept-Encoding": "identity"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        self._session = aiohttp.ClientSession(
+            timeout=timeout,
+            headers=headers,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
 
     async def close(self) -> None:
         if self._session is not None:
@@ -96,34 +114,52 @@ class Server:
             raise errors.Failed(f"the engine at {self} is not started")
         url = self.base / path.lstrip("/") if path else self.base
         try:
-            async with self._session.request(
-                method, url, allow_redirects=False, **options
-            ) as response:
+            async with asyncio.timeout(ANSWER_BEGINS):
+                response = await self._session.request(
+                    method, url, allow_redirects=False, **options
+                )
+            async with response:
                 if response.status != 200:
                     raise await self._complaint(response)
+                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    raise self.junk("something packed, although it was asked not to")
                 yield response
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        except aiohttp.ConnectionTimeoutError as exc:
+            raise errors.Failed(f"the server at {self} does not answer") from exc
+        except TimeoutError as exc:
+            raise errors.Failed(f"the server at {self} does not answer in time") from exc
+        except (aiohttp.ClientError, OSError) as exc:
             raise errors.Failed(f"the server at {self} does not answer ({_why(exc)})") from exc
 
-    async def json(self, method: str, path: str, **options: Any) -> Any:
-        """A whole answer, read as JSON, whatever type it claims to be."""
+    async def json(self, method: str, path: str, most: int = MAX_ANSWER, **options: Any) -> Any:
+        """A whole answer of at most so many bytes, read as JSON, whatever type it claims to be."""
         async with self.request(method, path, **options) as response:
-            body = await self._read(response, MAX_ANSWER)
+            async with asyncio.timeout(ANSWER_ENDS):
+                body = await self._read(response, most)
         try:
-            return json.loads(body)
+            return _parsed(body)
         except ValueError as exc:
             raise self.junk("something that is not JSON") from exc
+
+    async def pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+        """An answer as it comes, each piece of it in time."""
+        while True:
+            async with asyncio.timeout(SILENCE):  # of bytes that frame nothing, too
+                piece = await response.content.readany()
+            if not piece:
+                return
+            yield piece
 
     def junk(self, what: str) -> errors.Failed:
         return errors.Failed(f"the server at {self} answers with {what}")
 
-    async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
         body = bytearray()
         async for piece in response.content.iter_any():
             body += piece
             if len(body) > most:
                 raise self.junk(f"more than {most} bytes")
-        return bytes(body)
+        return body
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> errors.JobError:
         """What the server says is wrong, as one of our errors."""
@@ -133,12 +169,38 @@ class Server:
             return errors.Busy(f"the server at {self} is busy", min(seconds, limits.WAIT))
         if response.status not in AT_FAULT:
             return errors.Failed(f"the server at {self} answers with status {response.status}")
-        body = await response.content.read(MAX_COMPLAINT)
+        async with asyncio.timeout(ANSWER_ENDS):
+            body = await response.content.read(MAX_COMPLAINT)
         return errors.Refused(
             f"the server at {self} refuses: {_said(body)}",
             status=response.status,
             code="refused_elsewhere",
         )
+
+
+def names(listed: Any) -> list[str]:
+    """Those of a server's list that can be names of models or voices."""
+    return [
+        name
+        for name in (listed if isinstance(listed, list) else ())
+        if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()
+    ][: limits.MAX_SLOTS]
+
+
+def _parsed(body: bytearray) -> Any:
+    """JSON that takes little more memory than it has bytes.
+
+    Raises:
+        ValueError: it is none, or takes far more.
+    """
+    if sum(map(body.count, (b",", b"[", b"{", b":"))) > MAX_VALUES:
+        raise ValueError("too many values")
+    if len(body) > MAX_ANSWER and BEYOND_16_BITS.search(body):
+        raise ValueError("a long text that takes four bytes a character")
+    try:
+        return json.loads(body)
+    except RecursionError as exc:
+        raise ValueError("values within values within values") from exc
 
 
 def _root(url: yarl.URL) -> yarl.URL:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from nodes.engines import measure, pauses
-from nodes.engines.remote import PROBE_WITHIN, Server
+from nodes.engines.remote import PROBE_WITHIN, Server, names
 from privox_dht import audio, errors, languages, limits, speech
 from privox_dht.audio import wav_header
 
@@ -37,6 +38,7 @@ USUAL_VOICE = "alloy"
 WHISPERS_OWN = {"jv": "jw", "fil": "tl"}  # languages that Whisper's servers call by an older code
 SAMPLE = "The quick brown fox jumps over the lazy dog."
 PROBE_SECONDS = 2  # of audio
+TEXT_AT_ONCE, TEXT_A_SECOND = 1000, 100  # characters; who speaks fast says 25 a second
 LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begun
 
 
@@ -87,7 +89,7 @@ class _Elsewhere:
         except errors.Refused:
             return []
         listed = answer.get("data", answer.get("voices")) if isinstance(answer, dict) else answer
-        return [name for name in map(_name, listed or ()) if name][: limits.MAX_SLOTS]
+        return names([_name(one) for one in listed]) if isinstance(listed, list) else []
 
     def _named(self, asked: str) -> str:
         return measure.named(asked, ENGINE) or self.model
@@ -148,18 +150,17 @@ class Transcriber(_Elsewhere):
         or, as OpenAI does it, beside them.
         """
         try:
-            language = str(answer.get("language") or "")
-            loose = [_word(word, offset) for word in answer.get("words") or ()]
+            language = str(answer.get("language") or "")[: limits.MAX_NAME]
+            loose = [_word(word, offset, seconds) for word in answer.get("words") or ()]
             listed = answer.get("segments") or [
                 {"text": answer["text"], "start": 0.0, "end": seconds}
             ]
-            return [
-                segment
-                for one in listed
-                if (segment := _segment(one, offset, loose, language)).text
-            ]
+            heard = [_segment(one, offset, seconds, loose, language) for one in listed]
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise self.server.junk("something that is not a transcript") from exc
+        if sum(len(segment.text) for segment in heard) > most_text(seconds):
+            raise self.server.junk(f"more text than {seconds:.0f} s of sound hold")
+        return [segment for segment in heard if segment.text]
 
 
 class Speaker(_Elsewhere):
@@ -190,24 +191,31 @@ class Speaker(_Elsewhere):
             asked["language"] = request.language  # ours; others ignore it
         async with self.server.request("POST", "v1/audio/speech", json=asked) as response:
             head, form = b"", None
-            odd, left = b"", limits.MAX_SPEECH_SECONDS
-            async for piece in response.content.iter_any():
+            odd, size, left = b"", 0, 0
+            async for piece in self.server.pieces(response):
                 if form is None:
                     head += piece
                     form = self._begin(head)
                     if form is None:
                         continue
                     piece = head[form.begins :]
-                pcm = odd + piece
+                    most = int(limits.MAX_SPEECH_SECONDS * form.rate) * wav_header.SAMPLE
+                    size = form.size if form.size <= most else 0  # nobody knows it that long before
+                    left = size or most
+                pcm = odd + piece[:left] if size else odd + piece
+                left -= len(piece)
                 whole = len(pcm) // wav_header.SAMPLE * wav_header.SAMPLE
                 pcm, odd = pcm[:whole], pcm[whole:]
-                left -= whole / wav_header.SAMPLE / form.rate
-                if left < 0:
+                if left < 0 and not size:
                     raise self.server.junk("more speech than any text becomes")
                 if pcm:
                     yield speech.Sound(form.rate, pcm)
+                if left <= 0 and size:
+                    return  # what stands behind is no sound
             if form is None:
                 raise self.server.junk("something that is not a WAV file")
+            if size:
+                raise self.server.junk("less sound than its WAV header promises")
 
     def _begin(self, head: bytes) -> wav_header.Form | None:
         """What the WAV file is, once enough of it is there."""
@@ -216,8 +224,9 @@ class Speaker(_Elsewhere):
             if len(head) > LONGEST_HEADER:
                 raise self.server.junk("something that is not a WAV file")
             return None
-        if (form.channels, form.bits) != (1, wav_header.SAMPLE * 8):
-            raise self.server.junk(f"{form.bits}-bit sound of {form.channels} channels")
+        if not form.is_plain:
+            kind = f"{form.bits}-bit sound of {form.channels} channels, coded as {form.code}"
+            raise self.server.junk(kind)
         if not limits.MIN_RATE <= form.rate <= limits.MAX_RATE:
             raise self.server.junk(f"sound at {form.rate} Hz")
         return form
@@ -243,19 +252,31 @@ def _name(entry: Any) -> str:
     return entry if isinstance(entry, str) else ""
 
 
-def _word(word: Any, offset: float) -> speech.Word:
-    return speech.Word(
-        str(word["word"]).strip(),
-        round(offset + float(word["start"]), 2),
-        round(offset + float(word["end"]), 2),
-        float(word.get("probability", 1.0)),
-    )
+def most_text(seconds: float) -> int:
+    """Characters that so much speech may become."""
+    return TEXT_AT_ONCE + int(seconds * TEXT_A_SECOND)
+
+
+def _times(one: Any, offset: float, seconds: float) -> tuple[float, float]:
+    """The start and end of something heard in a block, in the time of the whole recording."""
+    start, end = float(one["start"]), float(one["end"])
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise ValueError("no times")
+    start = min(max(start, 0.0), seconds)
+    end = min(max(end, start), seconds)
+    return round(offset + start, 2), round(offset + end, 2)
+
+
+def _word(word: Any, offset: float, seconds: float) -> speech.Word:
+    sure = float(word.get("probability", 1.0))
+    start, end = _times(word, offset, seconds)
+    return speech.Word(str(word["word"]).strip(), start, end, sure if 0.0 <= sure <= 1.0 else 1.0)
 
 
 def _segment(
-    one: Any, offset: float, loose: Sequence[speech.Word], language: str
+    one: Any, offset: float, seconds: float, loose: Sequence[speech.Word], language: str
 ) -> speech.Segment:
-    start, end = round(offset + float(one["start"]), 2), round(offset + float(one["end"]), 2)
-    own = tuple(_word(word, offset) for word in one.get("words") or ())
+    start, end = _times(one, offset, seconds)
+    own = tuple(_word(word, offset, seconds) for word in one.get("words") or ())
     beside = tuple(word for word in loose if start <= word.start < end)
     return speech.Segment(str(one["text"]).strip(), start, end, own or beside, language)

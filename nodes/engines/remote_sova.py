@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from nodes.engines import measure, pauses
-from nodes.engines.remote import PROBE_WITHIN, Server
-from nodes.engines.remote_openai import as_wav
+from nodes.engines.remote import MAX_SOUND, PROBE_WITHIN, Server, names
+from nodes.engines.remote_openai import as_wav, most_text
 from privox_dht import audio, errors, limits, speech
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Transcriber(_Elsewhere):
             form = aiohttp.FormData()
             form.add_field("audio_blob", file, filename="audio.wav", content_type="audio/wav")
             text = self._text(await self.server.json("POST", "asr", data=form))
+            if len(text) > most_text(BLOCK):
+                raise self.server.junk(f"more text than {BLOCK:.0f} s of sound hold")
             if text:
                 yield speech.Segment(text, round(start / self.rate, 2), round(end / self.rate, 2))
 
@@ -130,8 +132,7 @@ class Speaker(_Elsewhere):
             listed = self._good(await self.server.json("POST", "get_models/"))
         except errors.Refused:  # an older server, which does not say
             listed = []
-        names = [name for name in listed if isinstance(name, str) and name]
-        return names[: limits.MAX_SLOTS] or [USUAL_VOICE]
+        return names(listed) or [USUAL_VOICE]
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
         named = measure.named(request.voice or request.model, ENGINE) or self.voice
@@ -146,7 +147,7 @@ class Speaker(_Elsewhere):
             )
         speed = min(max(request.speed, SLOWEST), FASTEST)
         form = {"text": request.text, "voice": named, "options": f"speed_factor={speed}"}
-        answer = await self.server.json("POST", "synthesize/", data=form)
+        answer = await self.server.json("POST", "synthesize/", MAX_SOUND, data=form)
         pcm = await asyncio.to_thread(self._pcm, answer)
         for at in range(0, len(pcm), PIECE):
             yield speech.Sound(RATE, pcm[at : at + PIECE])
