@@ -5,32 +5,39 @@
 #   docker run -p 1776:1776 -p 5678:5678/udp IMAGE privox-node --neighbours HOST:5678 --farm   a farm
 #   docker run IMAGE privox-client --neighbours HOST:5678 list                          a client
 #
-# No downloaded model is inside. Without GPL engines: --build-arg EXTRAS= (see NOTICE).
+# No downloaded model is inside. Without engines, so without GPL ones: --build-arg EXTRAS=none
+# (see NOTICE); with faster-whisper and piper: EXTRAS=all. What it installs is pinned with its
+# hashes in deploy/requirements; `make lock` makes it anew.
 # Every option of privox-node is an environment variable too: PRIVOX_ and its name.
 # docs/install.md tells how to keep it running. Another base: --build-arg BASE=IMAGE; it needs
-# Python 3.11 or 3.13 as python3, with venv (pocketsphinx has wheels for these).
+# Python 3.13 as python3, with venv: for that the requirements were pinned.
 
 ARG BASE=python:3.13.13-slim-trixie
 
-# What it needs: a layer that changes only when setup.cfg does.
+# What it needs: a layer that changes only when its requirements do.
 FROM ${BASE} AS needs
 ARG EXTRAS=embedded
-WORKDIR /source
-COPY pyproject.toml setup.cfg ./
+COPY deploy/requirements/${EXTRAS}.txt /source/requirements.txt
 RUN python3 -m venv /opt/privox \
     && /opt/privox/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-        --only-binary=:all: ".${EXTRAS:+[$EXTRAS]}" \
-    && /opt/privox/bin/python -m pip uninstall --quiet --yes privox-dht
+        --only-binary=:all: --require-hashes --requirement /source/requirements.txt
 
 # Our own code, in a folder beside it.
 FROM needs AS code
-COPY LICENSE NOTICE ./
+WORKDIR /source
+COPY deploy/requirements/build.txt ./
+RUN python3 -m venv /opt/build \
+    && /opt/build/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+        --only-binary=:all: --require-hashes --requirement build.txt
+COPY pyproject.toml setup.cfg LICENSE NOTICE ./
 COPY docs/package.md docs/
 COPY privox_dht privox_dht/
 COPY nodes nodes/
 COPY client client/
-RUN /opt/privox/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps \
-        --target /opt/privox-dht .
+RUN /opt/build/bin/python -m pip wheel --no-cache-dir --disable-pip-version-check --no-index \
+        --no-build-isolation --no-deps --wheel-dir dist . \
+    && /opt/privox/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+        --no-index --no-deps --target /opt/privox-dht dist/*.whl
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="privox_dht" \

@@ -10,13 +10,14 @@ PY := $(VENV)/bin/python
 DEMO := $(VENV)/.demo-ready
 DEV := $(VENV)/.dev-ready
 
-.PHONY: help demo run test test-pythons soak lint bench clean
+.PHONY: help demo run test test-pythons soak lint lock bench clean
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo 'make run     the same mesh, left running until Ctrl-C'
 	@echo 'make test-pythons   the unit and engine tests on every supported Python found here'
 	@echo 'make soak    the full counts (three hours)'
 	@echo 'make lint    format, lint, types, import floors, known holes in dependencies'
+	@echo 'make lock    pin what the image installs, with hashes (deploy/requirements)'
 	@echo 'make bench   what is measured, against what'
 	@echo 'make clean   forget the virtual environment'
 
@@ -50,6 +51,10 @@ test-pythons: $(DEV)
 
 soak: $(DEV)
 	@$(PY) tests/check.py soak
+
+lock: $(DEV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check 'uv >=0.8,<0.14'
+	@PATH=$(VENV)/bin:$$PATH $(PY) deploy/lock.py
 
 bench: $(DEV)
 	@$(PY) -m bench

@@ -45,6 +45,7 @@ docker="$python tests/image/container_engine.py"
 
 base=$(sed -n 's/^ARG BASE=//p' Dockerfile)
 release=${base##*-} # the Debian release in the base's name
+minor=$(expr "$base" : 'python:\([0-9]*\.[0-9]*\)')
 if timeout 120 $docker pull "docker.io/library/$base" >/dev/null 2>&1; then
     export TEST_IMAGE_BASE="docker.io/library/$base"
 else
@@ -60,6 +61,14 @@ else
         rm -rf "$folder/base"
     fi
 fi
+
+say "what is pinned can be had for both kinds of processor"
+for machine in x86_64 aarch64; do
+    "$python" -m pip install --quiet --disable-pip-version-check --dry-run --no-deps \
+        --require-hashes --only-binary :all: --target "$folder/none" --python-version "$minor" \
+        --platform "manylinux_2_28_$machine" --platform "manylinux_2_17_$machine" \
+        --platform "manylinux2014_$machine" --requirement deploy/requirements/embedded.txt
+done
 
 say "building over $TEST_IMAGE_BASE"
 $docker build --tag privox-dht .
