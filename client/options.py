@@ -129,7 +129,7 @@ job_options = chain(
     ),
     of_tts(
         "--play", is_flag=True,
-        help="play it, by a program such as aplay, paplay, pw-play, afplay, ffplay or sox.",
+        help="play it, by aplay, paplay, pw-play, afplay, ffplay, sox or the extra `play`.",
     ),
     click.option(
         "--format", "format_", envvar=f"{ENVIRONMENT}_FORMAT", metavar="FORMAT",

@@ -1,24 +1,28 @@
 """`--play`: sound out of the loudspeakers, by whatever program there is.
 
-No library is needed: a desktop has one of these. Each is tried until one succeeds.
+A desktop has one of these; each is tried until one succeeds. The last of them is ours, for machines
+that have the Python package `sounddevice` (the extra `play`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from client import sound_library
 from privox_dht.atomic_file import replace_file
 from privox_dht.errors import ConfigError
 
 ANY = ("wav", "mp3", "flac", "opus", "aac", "m4a")
 SETTLE = 2.0  # seconds for a player to end once it was told to
 WHAT_TO_DO = (
-    "install one (Debian: sudo apt install alsa-utils), or leave out --play and use --output FILE"
+    "install one (Debian: sudo apt install alsa-utils), pip install 'privox-dht[play]',"
+    " or leave out --play and use --output FILE"
 )
 
 
@@ -28,6 +32,19 @@ class Player:
 
     command: tuple[str, ...]  # the file's name is added
     formats: tuple[str, ...]
+    name: str = ""  # if it is not the command's
+
+    def __str__(self) -> str:
+        return self.name or self.command[0]
+
+    @property
+    def is_here(self) -> bool:
+        if self is SOUND_LIBRARY:
+            return sound_library.can_be_used()
+        return shutil.which(self.command[0]) is not None
+
+
+SOUND_LIBRARY = Player((sys.executable, "-m", sound_library.__name__), ("wav",), name="sounddevice")
 
 
 PLAYERS = (
@@ -37,6 +54,7 @@ PLAYERS = (
     Player(("afplay",), ("wav", "mp3", "aac", "m4a", "flac")),
     Player(("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"), ANY),
     Player(("play", "-q"), ("wav", "flac")),
+    SOUND_LIBRARY,
 )
 
 
@@ -46,13 +64,13 @@ def players_for(format: str) -> list[Player]:
     Raises:
         ConfigError: there are none; says what to do.
     """
-    here = [player for player in PLAYERS if shutil.which(player.command[0])]
+    here = [player for player in PLAYERS if player.is_here]
     if not here:
-        names = ", ".join(player.command[0] for player in PLAYERS)
+        names = ", ".join(map(str, PLAYERS))
         raise ConfigError(f"--play finds no player here ({names}): {WHAT_TO_DO}")
     if able := [player for player in here if format in player.formats]:
         return able
-    names = ", ".join(player.command[0] for player in here)
+    names = ", ".join(map(str, here))
     raise ConfigError(
         f"--play: no player here ({names}) plays {format}; play wav, or install ffmpeg"
     )
@@ -74,8 +92,8 @@ async def play(sound: bytes, format: str) -> str:
         for player in players:
             complaint = await _run([*player.command, str(file)])
             if complaint is None:
-                return player.command[0]
-            complaints.append(f"{player.command[0]}: {complaint}")
+                return str(player)
+            complaints.append(f"{player}: {complaint}")
     raise ConfigError(f"the sound cannot be played: {'; '.join(complaints)}")
 
 

@@ -1,19 +1,29 @@
-"""Playing, with players that the test writes."""
+"""Playing, with players that the test writes, and with real ones into a file.
+
+The real ones are Debian's aplay and PortAudio: ALSA is told that the loudspeaker is a file.
+"""
 
 import asyncio
+import ctypes.util
+import importlib.util
 import os
+import shutil
+import sys
+import wave
 from pathlib import Path
 
 import pytest
 
-from client.player import play, players_for
+from client import sound_library
+from client.player import PLAYERS, SOUND_LIBRARY, play, players_for
 from privox_dht.errors import ConfigError
 
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Puts a shell script on an otherwise empty PATH."""
+    """Puts a shell script on an otherwise empty PATH, where no library is either."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sound_library, "can_be_used", lambda: False)
 
     def put(name: str, script: str) -> None:
         path = tmp_path / name
@@ -24,7 +34,9 @@ def install(tmp_path, monkeypatch):
 
 
 def test_without_a_player_it_says_what_to_install(install):
-    with pytest.raises(ConfigError, match=r"no player here \(pw-play.*alsa-utils.*--output FILE"):
+    with pytest.raises(
+        ConfigError, match=r"no player here \(pw-play.*alsa-utils.*\[play\].*--output FILE"
+    ):
         players_for("wav")
 
 
@@ -69,3 +81,55 @@ async def test_cancelling_stops_the_sound(install, tmp_path):
         await playing
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
+
+
+def test_the_sound_library_is_the_last_that_is_tried(install, monkeypatch):
+    monkeypatch.setattr(sound_library, "can_be_used", lambda: True)
+    install("aplay", "")
+    assert [str(player) for player in players_for("wav")] == ["aplay", "sounddevice"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there PortAudio is a package apart")
+def test_the_sound_library_without_portaudio_is_none(monkeypatch):
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
+    assert not sound_library.can_be_used()
+
+
+def is_here(player) -> bool:
+    if player is SOUND_LIBRARY:
+        found = importlib.util.find_spec("sounddevice") and ctypes.util.find_library("portaudio")
+        return bool(found)
+    return shutil.which(player.command[0]) is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cannot be had here: ALSA")
+@pytest.mark.parametrize("name", ["aplay", "sounddevice"])
+async def test_every_sample_reaches_the_loudspeaker(name, tmp_path, monkeypatch):
+    (player,) = [player for player in PLAYERS if str(player) == name]
+    if not is_here(player):
+        pytest.skip(f"cannot be had here: {name}")
+    monkeypatch.setattr("client.player.PLAYERS", (player,))
+    heard, settings = tmp_path / "heard", tmp_path / "asound.conf"
+    settings.write_text(
+        f'pcm.!default {{ type file file "{heard}" format raw slave.pcm {{ type null }} }}\n'
+    )
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(settings))
+    samples = bytes(n % 251 for n in range(2 * 22_050))
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 22_050, 0, "NONE", ""))
+        sound.writeframes(samples)
+    assert await play((tmp_path / "sound.wav").read_bytes(), "wav") == name
+    played = heard.read_bytes()
+    assert played[: len(samples)] == samples
+    assert not any(played[len(samples) :]), "what fills the last period is silence"
+
+
+def test_a_library_that_cannot_play_says_why(tmp_path, capfd, monkeypatch):
+    if not is_here(SOUND_LIBRARY):
+        pytest.skip("cannot be had here: sounddevice")
+    garbage = tmp_path / "garbage.wav"
+    garbage.write_bytes(b"no sound at all")
+    monkeypatch.setattr(sys, "argv", ["", str(garbage)])
+    monkeypatch.setattr("sounddevice.query_devices", lambda: ["a loudspeaker"])
+    assert sound_library.main() == 1
+    assert capfd.readouterr().err.strip() == "file does not start with RIFF id"
