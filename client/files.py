@@ -112,11 +112,17 @@ def check_writable(output: str) -> None:
     if output == STDIO:
         return
     path = Path(output)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where it is forbidden to look
         raise ConfigError(f"cannot write {output}: it is a folder")
-    if not path.parent.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(path.parent.stat().st_mode)
+    except PermissionError as exc:
+        raise ConfigError(f"cannot write {output}: permission denied") from exc
+    except OSError:
+        is_folder = False
+    if not is_folder:
         raise ConfigError(f"cannot write {output}: there is no folder {path.parent}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not os.access(path if os.path.exists(path) else path.parent, os.W_OK):
         raise ConfigError(f"cannot write {output}: permission denied")
 
 

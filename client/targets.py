@@ -61,7 +61,7 @@ def targets_of(
 
 
 def _is_folder(output: str) -> bool:
-    return output.endswith(os.sep) or bool(output and Path(output).is_dir())
+    return output.endswith(os.sep) or os.path.isdir(output)
 
 
 def _in_folder(recordings: Sequence[str], folder: str, format: str) -> list[Target]:

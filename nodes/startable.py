@@ -59,7 +59,7 @@ async def engines(config: NodeConfig) -> Verdict:
 def _folder_trouble(folder: Path) -> str:
     """Why the state folder could not be used; empty if it could."""
     place = folder
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:  # Path.exists raises if forbidden
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         return f"the state folder {folder} cannot be used: {place} cannot be written to"

@@ -96,7 +96,7 @@ def _mode(path: Path) -> int:
 def _whose(folder: Path) -> str:
     """What to do about a folder that is another user's, such as one mounted into a container."""
     mine, place = os.geteuid(), folder
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:  # Path.exists raises if forbidden
         place = place.parent
     try:
         owner = place.stat().st_uid

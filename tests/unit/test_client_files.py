@@ -3,8 +3,11 @@
 import io
 import os
 import stat
+import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -147,3 +150,20 @@ def test_an_output_is_looked_at_before_the_work_is_done(tmp_path, monkeypatch, o
         return
     with pytest.raises(ConfigError, match=said):
         check_writable(output)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="cannot be had here: changing users needs root")
+@pytest.mark.parametrize("output", ["speech.wav", "deeper/speech.wav", "deeper/"])
+def test_a_folder_that_may_not_be_entered_is_said_before_the_work(output):
+    """It was a traceback: a look into such a folder raises."""
+    with tempfile.TemporaryDirectory() as closed:
+        file = os.path.join(closed, output)
+        job = ("--service", "tts", "--text", "hello", "--neighbours", "127.0.0.1:9")
+        program = "import os; from client.cli import main; os.setuid(65534); main()"
+        ran = subprocess.run(
+            [sys.executable, "-c", program, *job, "--output", file],
+            cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+            env={**os.environ, "PRIVOX_STATE_DIR": closed},
+        )  # fmt: skip
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr
+    assert f"cannot write {file}" in ran.stderr

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -103,15 +104,17 @@ def test_whether_a_node_uses_a_folder_can_be_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="cannot be had here: changing users needs root")
-def test_the_program_says_so_too_of_a_folder_that_it_cannot_even_read(tmp_path: Path) -> None:
-    """The command line's own check of the folder once came first, and named neither user."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    (tmp_path / "theirs").mkdir(mode=0o700)
-    program = f"import os; from nodes.cli import main; os.setuid({NOBODY}); main()"
-    ran = subprocess.run(
-        [sys.executable, "-c", program, "--state-dir", str(tmp_path / "theirs")],
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 2
-    assert "belongs to user 0, and this node runs as user 65534" in ran.stderr
+@pytest.mark.parametrize("below", ["", "mine"])
+def test_the_program_says_so_too_of_a_folder_that_it_cannot_even_read(
+    below: str,
+) -> None:
+    """The command line's own check of the folder once came first, and named neither user; below a
+    folder that may not be entered, the node ended with a traceback."""
+    with tempfile.TemporaryDirectory() as theirs:
+        program = f"import os; from nodes.cli import main; os.setuid({NOBODY}); main()"
+        ran = subprocess.run(
+            [sys.executable, "-c", program, "--state-dir", str(Path(theirs, below))],
+            cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert ran.returncode == 2, ran.stderr
+    assert f"{theirs} belongs to user 0, and this node runs as user 65534" in ran.stderr
