@@ -47,6 +47,7 @@ class Served:
     port: int  # of the direct route
     bodies: list[int] = field(default_factory=list)  # bytes of each request, when it was read
     left: asyncio.Event = field(default_factory=asyncio.Event)  # a client went away in mid-job
+    read: asyncio.Event = field(default_factory=asyncio.Event)  # an unread body may be read now
     began: asyncio.Event = field(default_factory=asyncio.Event)  # a job that takes for ever began
 
 
@@ -64,6 +65,8 @@ async def serving(identity: Identity | None = None) -> AsyncIterator[Served]:
     seen: list[Served] = []  # filled once the server stands
     app[SERVED] = seen
     app.router.add_post("/count", _count)
+    app.router.add_post("/slowly", _slowly)
+    app.router.add_post("/unread", _unread)
     app.router.add_get("/zeros/{bytes}", _zeros)
     app.router.add_get("/forever", _forever)
     await runner.setup()
@@ -87,6 +90,23 @@ async def _count(request: web.Request) -> web.Response:
         got += len(piece)
     served.bodies.append(got)
     return web.json_response({"bytes": got, "key": served.identity.peer_id})
+
+
+async def _unread(request: web.Request) -> web.Response:
+    served: Served = request.app[SERVED][0]
+    await served.read.wait()
+    return web.Response()
+
+
+async def _slowly(request: web.Request) -> web.Response:
+    """Two million bytes at a time, with a pause after each."""
+    got = taken = 0
+    async for piece in request.content.iter_any():
+        got, taken = got + len(piece), taken + len(piece)
+        if taken > 2_000_000:
+            await asyncio.sleep(0.02)
+            taken = 0
+    return web.json_response({"bytes": got})
 
 
 async def _zeros(request: web.Request) -> web.StreamResponse:

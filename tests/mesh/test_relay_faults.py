@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -247,6 +248,47 @@ async def test_a_reader_that_takes_nothing_is_dropped_and_a_silent_job_is_not() 
         assert not silent.done() and farm.stats()["calls"] == 1
         assert farm.stats()["held_bytes"] == 0
         silent.cancel()
+
+
+async def zeros(count: int) -> AsyncIterator[bytes]:
+    for _ in range(count // 65_536):
+        yield bytes(65_536)
+
+
+async def test_a_producer_that_reads_slowly_never_makes_the_farm_hold_more_than_a_chunk() -> None:
+    async with (
+        serving() as served,
+        farm_process(SEEDS[0], Patience()) as (process, where),
+        parkings(served, [where], want=1),
+        aiohttp.ClientSession() as session,
+    ):
+        memory = psutil.Process(process.pid).memory_info
+        before = most = memory().rss
+
+        async def watched() -> AsyncIterator[bytes]:
+            nonlocal most
+            async for piece in zeros(40_000_000):
+                most = max(most, memory().rss)
+                yield piece
+
+        async with session.post(**via(where, served.identity, "/slowly"), data=watched()) as answer:
+            assert (await answer.json())["bytes"] == 40_000_000 // 65_536 * 65_536
+        assert most - before < 16 * 2**20
+
+
+async def test_a_producer_that_takes_nothing_loses_the_call() -> None:
+    hasty = Patience(stall=0.5)
+    async with (
+        serving() as served,
+        farm_of(FARM, patience=hasty) as farm,
+        parked(served, farm, FARM),
+        aiohttp.ClientSession() as session,
+    ):
+        with pytest.raises(aiohttp.ClientError):
+            await session.post(**relayed(farm, served, "/unread"), data=zeros(60_000_000))
+        assert farm.stats()["dropped"] == {"stalled": 2}
+        assert farm.stats()["calls"] == 0 and farm.stats()["held_bytes"] == 0
+        served.read.set()
 
 
 async def repark(count: int, seconds: float) -> float:
