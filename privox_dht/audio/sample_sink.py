@@ -1,0 +1,102 @@
+"""Decoded frames into samples at the wanted rate, within bounds.
+
+A `SampleSink` resamples, counts what comes out and gives it on; a `SampleBuffer` is somewhere to
+give it to. What a header claims is never the measure of what is allocated: the samples are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from privox_dht import errors, limits
+from privox_dht.audio.refusals import bad_rate, refused
+from privox_dht.units import duration
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Put = Callable[["NDArray[np.float32]"], None]
+
+FULL_SCALE = 1 / 32_768  # of a 16-bit sample, which is what the resampler gives: so it averages
+# channels without ever exceeding the scale, and cannot be given NaN
+TOO_LONG_BY = 1.01  # a claim is refused at once above this times the limit; samples are exact
+GROW = 60  # seconds by which the buffer grows: little is wasted, and the kernel moves the pages
+
+
+class SampleBuffer:
+    """Samples in a buffer that grows with them."""
+
+    def __init__(self, rate: int) -> None:
+        import numpy
+
+        self._rate = rate
+        self._buffer: NDArray[np.float32] = numpy.empty(0, numpy.float32)
+        self._count = 0
+
+    def add(self, more: NDArray[np.float32]) -> None:
+        end = self._count + more.size
+        if end > self._buffer.size:
+            self._buffer.resize(end + GROW * self._rate, refcheck=False)
+        self._buffer[self._count : end] = more
+        self._count = end
+
+    def finished(self) -> NDArray[np.float32]:
+        # No view of the buffer is ever given away before this, so it may move.
+        self._buffer.resize(self._count, refcheck=False)
+        return self._buffer
+
+
+class SampleSink:
+    """How much was decoded so far, and whether it may go on."""
+
+    def __init__(self, put: Put, rate: int, max_seconds: float, wall: float) -> None:
+        import av
+        import numpy
+
+        self._numpy = numpy
+        self._put = put
+        self._resampler: Any = av.AudioResampler("s16", "mono", rate)
+        self._rate = rate
+        self._max_seconds = max_seconds
+        self._wall = wall
+        self._ends = time.monotonic() + wall
+        self.count = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.count / self._rate
+
+    def may_go_on(self) -> None:
+        """Raises: Refused: it takes too long."""
+        if time.monotonic() > self._ends:
+            raise refused(f"decoding took more than {self._wall:.0f} s", status=413)
+
+    def claimed(self, seconds: float) -> None:
+        """Refuse a header that admits to be too long, before any work."""
+        if seconds > self._max_seconds * TOO_LONG_BY:
+            raise self._too_long()
+
+    def add(self, frame: Any) -> None:
+        """One decoded frame, or None to get what the resampler holds back."""
+        if frame is not None:
+            if frame.sample_rate > limits.MAX_RATE or frame.sample_rate < limits.MIN_RATE:
+                raise bad_rate(frame.sample_rate)
+            frame.pts = None  # gaps and jumps in a stranger's clock are not our silence
+        for resampled in self._resampler.resample(frame):
+            self._append(resampled.to_ndarray().reshape(-1))
+
+    def _append(self, more: NDArray[np.int16]) -> None:
+        end = self.count + more.size
+        if end > self._max_seconds * self._rate:
+            raise self._too_long()
+        self._put(self._numpy.multiply(more, FULL_SCALE, dtype=self._numpy.float32))
+        self.count = end
+
+    def _too_long(self) -> errors.Refused:
+        return refused(
+            f"the audio is longer than {duration(self._max_seconds)}: cut it into pieces",
+            status=413,
+        )
