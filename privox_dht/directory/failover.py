@@ -17,34 +17,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 from privox_dht import limits, unjoined
-from privox_dht.addresses import is_loopback
 from privox_dht.dht import DhtNode, Reach
 from privox_dht.dht.udp_transport import Resolved, resolve
-from privox_dht.directory.https_client import DirectoryClient
-from privox_dht.directory.https_server import Answer
-from privox_dht.errors import Busy, JobError, Lost, NotJoined
-from privox_dht.hostport import Address, join_host
+from privox_dht.directory.https_neighbours import HttpsNeighbours, View
+from privox_dht.errors import NotJoined
+from privox_dht.hostport import Address
 from privox_dht.identity import Identity
 from privox_dht.records import Record
 
 log = logging.getLogger("privox.directory")
-
-Ask = Callable[[Address], Awaitable[Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a neighbour that answered over HTTPS says of us."""
-
-    seen: str  # our address
-    offset: float  # seconds its clock is ahead of ours
 
 
 class Directory(DhtNode):
@@ -72,11 +58,8 @@ class Directory(DhtNode):
         super().__init__(identity, **options)
         self._udp_wait, self._udp_again, self._udp_silent = udp_wait, udp_again, udp_silent
         self._hidden = hidden
-        self._client = DirectoryClient()
-        self._neighbours: list[Address] = []  # that may be asked over HTTPS, the best first
-        self._views: dict[Address, View] = {}  # of those that answered when last asked
-        self._tried = Resolved({}, {})  # who was last asked over HTTPS ...
-        self._failures: dict[Address, str] = {}  # ... and why they were of no use
+        self._https = HttpsNeighbours(self.mesh, self._state.clock, self._spawn)
+        self._tried = Resolved({}, {})  # who was last asked over HTTPS
         self._keeping: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -89,14 +72,12 @@ class Directory(DhtNode):
         trace: TracebackType | None,
     ) -> None:
         await super().__aexit__(kind, error, trace)
-        await self._client.__aexit__(kind, error, trace)
+        await self._https.close()
 
     @property
     def through(self) -> str:
         """The neighbour that is asked over HTTPS; empty while we are in the mesh by UDP."""
-        if self._lookups.instead is None or not self._neighbours:
-            return ""
-        return f"https://{join_host(*self._neighbours[0])}"
+        return "" if self._lookups.instead is None else self._https.first
 
     # -- joining -----------------------------------------------------------------------------------
 
@@ -139,7 +120,7 @@ class Directory(DhtNode):
         try:
             await asyncio.wait([by_udp, by_https], return_when=asyncio.FIRST_COMPLETED)
             met = by_https.result() if by_https.done() else {}
-            if by_https.done() and self._all_elsewhere():
+            if by_https.done() and self._https.are_all_elsewhere():
                 raise NotJoined(self._why_not(timeout))
             if not met and not self._udp_answered(began):
                 await asyncio.wait([by_udp, by_https])
@@ -153,46 +134,19 @@ class Directory(DhtNode):
         finally:
             by_https.cancel()
 
-    def _all_elsewhere(self) -> bool:
-        """Whether everybody we could ask answered, and is in another mesh."""
-        return bool(self._failures) and set(self._failures.values()) == {unjoined.OTHER_MESH}
-
     def _why_not(self, timeout: float) -> str:
-        reasons = self._tried.of_each(self._failures)
+        reasons = self._tried.of_each(self._https.failures)
         return unjoined.why(self.network, timeout, self._known(), reasons)
 
     def _udp_answered(self, since: float) -> bool:
         return self._table_size() > 0 and self._state.heard_at >= since
 
     async def _meet_over_https(self, deadline: float) -> dict[Address, View]:
-        """Those of the neighbours that answer, as far as they do so soon after the first."""
-        met: dict[Address, View] = {}
-        self._failures = {}
         self._tried = await resolve(self._known(), self._state.families, deadline)
-        some = self._tried.addresses[: limits.HTTPS_NEIGHBOURS]
-        try:
-            async with asyncio.timeout_at(deadline):
-                asking = {self._spawn(self._greet(address, met)) for address in some}
-                while asking and not met:
-                    _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
-                if asking:
-                    await asyncio.wait(asking, timeout=limits.SOFT_LEAST)
-        except TimeoutError:
-            pass
-        self._neighbours = [*met, *(address for address in some if address not in met)]
-        return met
-
-    async def _greet(self, address: Address, met: dict[Address, View]) -> None:
-        try:
-            answer = await self._heard(address, self._client.greet)
-        except JobError as exc:
-            log.debug("- %s: %s", join_host(*address), exc)
-            self._failures[address] = str(exc)
-        else:
-            met[address] = self._view(answer)
+        return await self._https.meet(self._tried.addresses, deadline)
 
     def _joined_over_https(self, met: dict[Address, View]) -> int:
-        self._views = met
+        self._https.views = met
         for ip, _ in met:
             self._state.met(ip, named=True)
         self._lookups.instead = self._look_up
@@ -205,15 +159,13 @@ class Directory(DhtNode):
         if isinstance(outcome, NotJoined):
             raise outcome
         self._lookups.instead = None
-        self._views = {}
+        self._https.views = {}
         self._keep_way()
         return outcome
 
     def has_contacted(self, address: Address) -> bool:
         """Whether we ever sent anything to that machine (on loopback: that port)."""
-        asked = {a if is_loopback(a[0]) else (a[0], 0) for a in self._neighbours}
-        party = address if is_loopback(address[0]) else (address[0], 0)
-        return party in asked or super().has_contacted(address)
+        return self._https.have_been_asked(address) or super().has_contacted(address)
 
     def _keep_way(self) -> None:
         """From now on, find out when the other way is the one that works."""
@@ -246,7 +198,7 @@ class Directory(DhtNode):
         await asyncio.sleep(self._udp_silent)
         return self._state.heard_at < began and self._state.counts["unanswered"] > before
 
-    # -- asking ------------------------------------------------------------------------------------
+    # -- records -----------------------------------------------------------------------------------
 
     async def publish(self, record: Record) -> int:
         """Leave our signed record (or its withdrawal) with the closest nodes of each of its keys.
@@ -256,81 +208,31 @@ class Directory(DhtNode):
         """
         if self._lookups.instead is None:
             return await super().publish(record)
-        asked = await self._asked(lambda node: self._client.leave(node, record.wire))
-        return asked[1].holders if asked else 0
+        return await self._https.leave(record.wire)
 
     async def _look_up(self, key: bytes, want: int) -> list[Record]:
-        """The records under a key, each checked; that there is none, two neighbours must say."""
-
-        def ask(node: Address) -> Awaitable[Answer]:
-            return self._client.records(node, key, want)
-
-        asked = await self._asked(ask)
-        if asked is None:
-            return []
-        first, answer = asked
-        if not answer.wires and (others := [node for node in self._views if node != first]):
-            asked = await self._asked(ask, others[:1])
-            answer = asked[1] if asked else answer
-        checked = (self._state.accept(wire, key) for wire in answer.wires[:want])
+        """The records under a key, each checked."""
+        wires = await self._https.records(key, want)
+        checked = (self._state.accept(wire, key) for wire in wires)
         return [record for record in checked if record is not None]
-
-    async def _asked(
-        self, ask: Ask, nodes: Sequence[Address] = ()
-    ) -> tuple[Address, Answer] | None:
-        """The first answer that a neighbour gives, and whose it is. Those that fail are asked
-        last from then on."""
-        for last in (False, True):
-            busy = False
-            for node in nodes or list(self._neighbours):
-                try:
-                    answer = await self._heard(node, ask)
-                except JobError as exc:
-                    busy = busy or isinstance(exc, Busy)
-                    self._failed(node, exc)
-                    continue
-                self._views[node] = self._view(answer)
-                return node, answer
-            if last or not busy:
-                break
-            await asyncio.sleep(limits.HTTPS_BUSY)
-        return None
-
-    async def _heard(self, node: Address, ask: Ask) -> Answer:
-        answer = await ask(node)
-        if answer.mesh != self.mesh:
-            raise Lost(unjoined.OTHER_MESH)
-        return answer
-
-    def _failed(self, node: Address, exc: JobError) -> None:
-        """Others are asked before it from now on. Busy is not dead."""
-        log.debug("! %s: %s", join_host(*node), exc)
-        if not isinstance(exc, Busy):
-            self._views.pop(node, None)
-        if node in self._neighbours:
-            self._neighbours.remove(node)
-            self._neighbours.append(node)
-
-    def _view(self, answer: Answer) -> View:
-        return View(answer.seen, answer.time - self._state.clock())
 
     # -- what there is to know ---------------------------------------------------------------------
 
     def contacts(self) -> list[Address]:
         """The addresses of all contacts; over HTTPS, of the neighbours that answer."""
-        return super().contacts() if self._lookups.instead is None else list(self._views)
+        return super().contacts() if self._lookups.instead is None else list(self._https.views)
 
     def glimpsed(self) -> list[str]:
         """Every IP at which any neighbour sees us, agreed on or not."""
         if self._lookups.instead is None:
             return super().glimpsed()
-        return list(dict.fromkeys(view.seen for view in self._views.values()))
+        return self._https.glimpsed()
 
     def clock_offset(self) -> float | None:
         """How far our neighbours' clocks are ahead of ours (median, seconds)."""
         if self._lookups.instead is None:
             return super().clock_offset()
-        return median(view.offset for view in self._views.values()) if self._views else None
+        return self._https.clock_offset()
 
     async def dial_back(self, tcp_port: int | None) -> list[Reach]:
         """Whether strangers can reach us: not by UDP where it is blocked; nobody tries TCP."""
@@ -343,7 +245,7 @@ class Directory(DhtNode):
         if self._lookups.instead is None:
             super().save_contacts()
         elif (kept := self._contact_file()) is not None:
-            kept.add(self._views, self._state.clock())
+            kept.add(self._https.views, self._state.clock())
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""

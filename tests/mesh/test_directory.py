@@ -29,8 +29,9 @@ from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.dht.record_lookup import Lookups
-from privox_dht.directory.failover import Directory, View
+from privox_dht.directory.failover import Directory
 from privox_dht.directory.https_client import DirectoryClient
+from privox_dht.directory.https_neighbours import View
 from privox_dht.directory.https_server import Answer, directory_pages
 from privox_dht.errors import Busy, Failed, Lost, NotJoined, Refused
 from privox_dht.identity import Identity

@@ -1,0 +1,164 @@
+"""Neighbours that are asked over HTTPS: who answers, whom to ask first, what they say of us.
+
+meet      greet some of them at once; those that answer are asked from then on
+ask       one after the other, until one answers; whoever fails is asked last from then on
+records   that there is none under a key, two of them must say
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from privox_dht import limits, unjoined
+from privox_dht.addresses import is_loopback
+from privox_dht.directory.https_client import DirectoryClient
+from privox_dht.directory.https_server import Answer
+from privox_dht.errors import Busy, JobError, Lost
+from privox_dht.hostport import Address, join_host
+
+log = logging.getLogger("privox.directory")
+
+Ask = Callable[[Address], Awaitable[Answer]]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a neighbour that answered over HTTPS says of us."""
+
+    seen: str  # our address
+    offset: float  # seconds its clock is ahead of ours
+
+
+class HttpsNeighbours:
+    """Those of one mesh."""
+
+    def __init__(self, mesh: bytes, clock: Callable[[], float], spawn: Spawn) -> None:
+        """
+        Args:
+            mesh: the id of our mesh; whoever is in another is of no use.
+            spawn: runs something to its end, or to that of the node.
+        """
+        self._mesh = mesh
+        self._clock = clock
+        self._spawn = spawn
+        self._client = DirectoryClient()
+        self._order: list[Address] = []  # whom to ask, the best first
+        self.views: dict[Address, View] = {}  # of those that answered when last asked
+        self.failures: dict[Address, str] = {}  # why others were of no use, when last met
+
+    async def close(self) -> None:
+        await self._client.__aexit__(None, None, None)
+
+    @property
+    def first(self) -> str:
+        """The URL of the one that is asked first; empty before any was met."""
+        return f"https://{join_host(*self._order[0])}" if self._order else ""
+
+    async def meet(self, addresses: Sequence[Address], deadline: float) -> dict[Address, View]:
+        """Those that answer, as far as they do so soon after the first."""
+        met: dict[Address, View] = {}
+        self.failures = {}
+        some = addresses[: limits.HTTPS_NEIGHBOURS]
+        try:
+            async with asyncio.timeout_at(deadline):
+                asking = {self._spawn(self._greet(address, met)) for address in some}
+                while asking and not met:
+                    _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                if asking:
+                    await asyncio.wait(asking, timeout=limits.SOFT_LEAST)
+        except TimeoutError:
+            pass
+        self._order = [*met, *(address for address in some if address not in met)]
+        return met
+
+    async def _greet(self, address: Address, met: dict[Address, View]) -> None:
+        try:
+            answer = await self._answer(address, self._client.greet)
+        except JobError as exc:
+            log.debug("- %s: %s", join_host(*address), exc)
+            self.failures[address] = str(exc)
+        else:
+            met[address] = self._view(answer)
+
+    def are_all_elsewhere(self) -> bool:
+        """Whether everybody we could ask answered, and is in another mesh."""
+        return bool(self.failures) and set(self.failures.values()) == {unjoined.OTHER_MESH}
+
+    def have_been_asked(self, address: Address) -> bool:
+        """Whether one of them is that machine (on loopback: that port)."""
+        asked = {a if is_loopback(a[0]) else (a[0], 0) for a in self._order}
+        return (address if is_loopback(address[0]) else (address[0], 0)) in asked
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    async def leave(self, wire: bytes) -> int:
+        """Have a signed record left where it belongs; how many hold it now, by the word of one."""
+        asked = await self._ask(lambda node: self._client.leave(node, wire))
+        return asked[1].holders if asked else 0
+
+    async def records(self, key: bytes, want: int) -> list[bytes]:
+        """At most `want` records under a key, still to be checked."""
+
+        def ask(node: Address) -> Awaitable[Answer]:
+            return self._client.records(node, key, want)
+
+        asked = await self._ask(ask)
+        if asked is None:
+            return []
+        first, answer = asked
+        if not answer.wires and (others := [node for node in self.views if node != first]):
+            asked = await self._ask(ask, others[:1])
+            answer = asked[1] if asked else answer
+        return list(answer.wires[:want])
+
+    async def _ask(self, ask: Ask, nodes: Sequence[Address] = ()) -> tuple[Address, Answer] | None:
+        """The first answer that one gives, and whose it is."""
+        for last in (False, True):
+            busy = False
+            for node in nodes or list(self._order):
+                try:
+                    answer = await self._answer(node, ask)
+                except JobError as exc:
+                    busy = busy or isinstance(exc, Busy)
+                    self._failed(node, exc)
+                    continue
+                self.views[node] = self._view(answer)
+                return node, answer
+            if last or not busy:
+                break
+            await asyncio.sleep(limits.HTTPS_BUSY)
+        return None
+
+    async def _answer(self, node: Address, ask: Ask) -> Answer:
+        answer = await ask(node)
+        if answer.mesh != self._mesh:
+            raise Lost(unjoined.OTHER_MESH)
+        return answer
+
+    def _failed(self, node: Address, exc: JobError) -> None:
+        """Others are asked before it from now on. Busy is not dead."""
+        log.debug("! %s: %s", join_host(*node), exc)
+        if not isinstance(exc, Busy):
+            self.views.pop(node, None)
+        if node in self._order:
+            self._order.remove(node)
+            self._order.append(node)
+
+    # -- what they say of us -----------------------------------------------------------------------
+
+    def _view(self, answer: Answer) -> View:
+        return View(answer.seen, answer.time - self._clock())
+
+    def glimpsed(self) -> list[str]:
+        """Every IP at which any of them sees us."""
+        return list(dict.fromkeys(view.seen for view in self.views.values()))
+
+    def clock_offset(self) -> float | None:
+        """How far their clocks are ahead of ours (median, seconds)."""
+        return median(view.offset for view in self.views.values()) if self.views else None
