@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -142,15 +143,18 @@ LISTENERS: dict[str, Callable[[], Any]] = {
 
 async def main() -> int:
     given = options(__doc__ or "")
+    load = os.getloadavg()[0]
     table = await measured()
     embedded = table.pair(*EMBEDDED)
     if given.json:
         rows = [asdict(pair) for pair in table.pairs], [asdict(work) for work in table.works]
         worst = min(embedded.shares)
         told = {"median": embedded.median, "worst": worst, "aim": AIM, "missing": table.missing}
+        told["load"] = load
         print(json.dumps(told | {"pairs": rows[0], "engines": rows[1]}))
     else:
         _show(table)
+        print(f"before it began {load:.1f} programs were busy on {os.cpu_count()} cores")
     return 0 if embedded.median >= AIM else 1
 
 

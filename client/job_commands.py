@@ -108,7 +108,7 @@ async def _speak(options: Options, text: str, output: str, format: str) -> None:
     if options["play"]:
         told["played"] = await play(done.value, format)
     what = f"{len(done.value)} bytes of {format}" + (f" in {where}" if output else "")
-    _report(done, told, options["as_json"], what)
+    _report(done, told, options["as_json"], what, audio_on_stdout=output == STDIO)
 
 
 def transcribe(options: Options) -> Job:
@@ -212,8 +212,16 @@ def audio_output(options: Options) -> tuple[str, str]:
     return output, format
 
 
-def _report(done: Done[Any], told: dict[str, Any], as_json: bool, what: str) -> None:
-    """Who did it, by which route, how long it took: as JSON on stdout or as a line on stderr."""
+def _report(
+    done: Done[Any],
+    told: dict[str, Any],
+    as_json: bool,
+    what: str,
+    *,
+    audio_on_stdout: bool = False,
+) -> None:
+    """Who did it, by which route, how long it took: as JSON on stdout (on stderr, where the audio
+    is on stdout) or as a line on stderr."""
     record = done.record
     who = record.peer_id if record else "fallback"
     if as_json:
@@ -226,7 +234,7 @@ def _report(done: Done[Any], told: dict[str, Any], as_json: bool, what: str) -> 
             "attempts": [attempt.as_json() for attempt in done.attempts],
         }
         line = json.dumps({**told, **job})
-        if told.get("output") == "stdout":
+        if audio_on_stdout:
             write_note(line)
         else:
             write(STDIO, line.encode() + b"\n")

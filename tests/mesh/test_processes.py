@@ -113,6 +113,16 @@ def test_several_recordings_each_get_a_file_and_one_that_is_none_keeps_no_other(
     assert b"1 of 3 recordings could not be transcribed" in ran.stderr
 
 
+def test_a_file_that_is_called_stdout_is_a_file(shared, tmp_path):
+    job = ("--service", "tts", "--text", "hello", "-o", "stdout", "--format", "wav", "--json")
+    ran = subprocess.run(
+        shared.command(*job), cwd=tmp_path, capture_output=True, timeout=40, check=False,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    assert answer(ran)["output"] == "stdout"
+    assert (tmp_path / "stdout").read_bytes().startswith(b"RIFF")
+
+
 def test_a_text_from_a_file_is_played(shared, tmp_path):
     (tmp_path / "text").write_text("hello")
     player = tmp_path / "aplay"
