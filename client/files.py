@@ -7,13 +7,14 @@ import os
 import stat
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from privox_dht import limits, units
 from privox_dht.atomic_file import replace_file, write_all
-from privox_dht.cli.streams import stop_signals_raise, to_stderr, to_stdout
+from privox_dht.cli.streams import offer_to_stdout, stop_signals_raise, to_stderr, to_stdout
 from privox_dht.errors import ConfigError, Refused
 
 STDIO = "-"
@@ -144,11 +145,40 @@ def write(output: str, data: bytes) -> None:
     Raises:
         ConfigError: that is not possible.
     """
-    try:
+    with _explained(output):
         if output == STDIO:
             to_stdout(data)
         else:
             _to_file(Path(os.path.realpath(output)), data)
+
+
+def write_so_far(output: str, data: bytes) -> None:
+    """To a file in one step, for now: `write` will follow. Does nothing where it cannot be replaced
+    (a pipe, a device, a file in a folder that is not ours).
+
+    Raises:
+        ConfigError: that is not possible.
+    """
+    path = Path(os.path.realpath(output))
+    if not _in_place(path):
+        with _explained(output):
+            replace_file(path, data)
+
+
+def offer(data: bytes, seconds: float = 0.0) -> bytes:
+    """As much as stdout takes within `seconds`; what it does not take is returned.
+
+    Raises:
+        ConfigError: it takes nothing any more.
+    """
+    with _explained(STDIO):
+        return offer_to_stdout(data, seconds)
+
+
+@contextmanager
+def _explained(output: str) -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as exc:
@@ -169,8 +199,7 @@ def write_note(line: str) -> None:
 
 
 def _to_file(path: Path, data: bytes) -> None:
-    in_place = (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK)
-    if not in_place:
+    if not _in_place(path):
         replace_file(path, data, durable=True)
         return
     # /dev/null, a pipe; a file in a folder that is not ours
@@ -180,6 +209,10 @@ def _to_file(path: Path, data: bytes) -> None:
             write_all(descriptor, data)
         finally:
             os.close(descriptor)
+
+
+def _in_place(path: Path) -> bool:
+    return (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK)
 
 
 def _stdin() -> BinaryIO:

@@ -5,6 +5,7 @@ Each is first prepared (options checked, stdin read, the outputs looked at), the
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ from client.files import (
     write_note,
 )
 from client.formats import ending_of, format_for
+from client.live_transcript import HeardInPart, LiveTranscript
 from client.options import error_as_json
 from client.player import play, players_for
 from client.progress import Progress
@@ -32,15 +34,23 @@ from privox_dht import units
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.cli.settings import printable, state_folder
 from privox_dht.cli.streams import say, stop_signals_raise
+from privox_dht.dispatch.event_stream import last_of
+from privox_dht.dispatch.job_options import JobKeywords
 from privox_dht.dispatch.job_state import Done
-from privox_dht.errors import AllFailed, ConfigError, Refused, SomeFailed
+from privox_dht.errors import (
+    AllFailed,
+    ConfigError,
+    JobError,
+    PrivoxError,
+    Refused,
+    SomeFailed,
+)
 from privox_dht.mesh import Mesh
 from privox_dht.speech import TTS, Transcript
-from privox_dht.transcript import CAPTIONS, render, verbose
+from privox_dht.transcript import CAPTIONS, verbose
 
 Options = Mapping[str, Any]
 Job = Coroutine[Any, Any, None]
-HOW = ("backend", "only", "prefer", "avoid", "via_farm", "wait", "timeout")
 OF_ONE_RECORDING = (Refused, AllFailed)  # errors that another recording need not meet
 
 
@@ -89,17 +99,15 @@ def text_of(options: Options) -> str:
 
 async def _speak(options: Options, text: str, output: str, format: str) -> None:
     async with mesh_of(options) as mesh:
+        events = mesh.speech_events(
+            text,
+            voice=options["voice"],
+            speed=options["speed"],
+            format=format,
+            **_job_keywords(options),
+        )
         with Progress() as progress:
-            done = await mesh.speech(
-                text,
-                voice=options["voice"],
-                language=options["language"],
-                model=options["model"],
-                speed=options["speed"],
-                format=format,
-                watch=progress.watch(),
-                **{name: options[name] for name in HOW},
-            )
+            done = await last_of(events, progress.show)
     told: dict[str, Any] = {"format": format, "bytes": len(done.value)}
     where = "stdout" if output == STDIO else output
     if output:
@@ -131,8 +139,9 @@ async def _transcribe(options: Options, target: Target, recording: BinaryIO) -> 
     with recording:
         async with mesh_of(options) as mesh:
             with Progress() as progress:
-                done = await _transcript(mesh, options, target, recording, progress)
-    _keep(options, target, done)
+                live = _live(options, target, progress)
+                done = await _transcript(mesh, options, recording, live)
+    _keep(options, target, live, done)
 
 
 async def _transcribe_all(options: Options, targets: list[Target], stdin: BinaryIO | None) -> None:
@@ -146,35 +155,72 @@ async def _transcribe_all(options: Options, targets: list[Target], stdin: Binary
                     is_stdin = target.recording == STDIO
                     recording = (stdin if is_stdin else None) or open_recording(target.recording)
                 with recording, Progress(label=label) as progress:
-                    done = await _transcript(mesh, options, target, recording, progress)
+                    live = _live(options, target, progress)
+                    done = await _transcript(mesh, options, recording, live)
             except OF_ONE_RECORDING as exc:
                 failed += 1
-                say(f"privox-client: {printable(target.recording)}: {printable(exc)}")
-                if options["as_json"]:
-                    line = json.dumps({"file": target.recording, **error_as_json(exc)})
-                    write(STDIO, line.encode() + b"\n")
-                continue
-            _keep(options, target, done, file=target.recording)
+                _tell_failed(options, target, exc)
+            except HeardInPart as part:
+                if not isinstance(part.__cause__, OF_ONE_RECORDING):
+                    raise
+                failed += 1
+                _tell_failed(options, target, part.__cause__, part.as_json())
+            else:
+                _keep(options, target, live, done, file=target.recording)
     if failed:
         raise SomeFailed(f"{failed} of {len(targets)} recordings could not be transcribed")
 
 
+def _tell_failed(
+    options: Options, target: Target, exc: PrivoxError, heard: Mapping[str, Any] | None = None
+) -> None:
+    """One of several recordings could not be transcribed, or in part only."""
+    say(f"privox-client: {printable(target.recording)}: {printable(exc)}")
+    if options["as_json"]:
+        line = json.dumps({"file": target.recording, **error_as_json(exc), **(heard or {})})
+        write(STDIO, line.encode() + b"\n")
+
+
+def _live(options: Options, target: Target, progress: Progress) -> LiveTranscript:
+    layout = CaptionLayout(options["line_width"], options["line_count"])
+    words = options["words"] or target.format in (*CAPTIONS, "json")
+    return LiveTranscript(target, layout, progress, words=words)
+
+
 async def _transcript(
-    mesh: Mesh, options: Options, target: Target, recording: BinaryIO, progress: Progress
+    mesh: Mesh, options: Options, recording: BinaryIO, live: LiveTranscript
 ) -> Done[Transcript]:
-    return await mesh.transcript(
-        recording,
-        language=options["language"],
-        model=options["model"],
-        translate=options["translate"],
-        words=options["words"] or target.format in (*CAPTIONS, "json"),
-        watch=progress.watch(),
-        **{name: options[name] for name in HOW},
+    events = mesh.transcription_events(
+        recording, translate=options["translate"], words=live.words, **_job_keywords(options)
     )
+    try:
+        return await last_of(events, live.take)
+    except (JobError, asyncio.CancelledError, KeyboardInterrupt) as exc:
+        if part := live.keep(options["language"]):
+            raise part from exc
+        raise
+
+
+def _job_keywords(options: Options) -> JobKeywords:
+    return {
+        "language": options["language"],
+        "model": options["model"],
+        "backend": options["backend"],
+        "only": options["only"],
+        "prefer": options["prefer"],
+        "avoid": options["avoid"],
+        "via_farm": options["via_farm"],
+        "wait": options["wait"],
+        "timeout": options["timeout"],
+    }
 
 
 def _keep(
-    options: Options, target: Target, done: Done[Transcript], file: str | None = None
+    options: Options,
+    target: Target,
+    live: LiveTranscript,
+    done: Done[Transcript],
+    file: str | None = None,
 ) -> None:
     """Write the transcript where it belongs, and tell of it.
 
@@ -184,11 +230,7 @@ def _keep(
     if not done.value.text:
         silent = f"no speech was heard in {units.duration(done.value.seconds)} of sound"
         say(silent if file is None else f"{printable(file)}: {silent}")
-    if target.output:
-        form = "verbose_json" if target.format == "json" else target.format
-        layout = CaptionLayout(options["line_width"], options["line_count"])
-        text = render(done.value, form, words=True, layout=layout).rstrip("\n")
-        write(target.output, printable(f"{text}\n" if text else "").encode())
+    live.finish(done.value)
     told: dict[str, Any] = {} if file is None else {"file": file}
     if options["as_json"]:
         words = options["words"] or target.format == "json"

@@ -11,12 +11,17 @@ import shutil
 import sys
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from privox_dht.cli.settings import printable
-from privox_dht.mesh import Watch
-from privox_dht.records import Record
-from privox_dht.speech_api.client import Endpoint
+from privox_dht.dispatch.job_events import (
+    AudioChunk,
+    Dialing,
+    JobEvent,
+    Uploading,
+    Waiting,
+)
+from privox_dht.speech import Listening, Segment
 
 REDRAW = 0.1  # seconds; more often than this only flickers
 ERASE = "\r\x1b[2K"
@@ -30,6 +35,9 @@ class Progress:
         self._stream = stream or sys.stderr
         self._shown = self._stream.isatty()
         self._last = 0.0
+        self._told = False  # that everybody is busy, where there is no terminal
+        self._seconds = 0.0  # of the recording
+        self._received = 0  # bytes of sound
 
     def __enter__(self) -> Progress:
         return self
@@ -37,25 +45,33 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Make room: somebody else writes to the terminal now. The next event draws again."""
         if self._shown:
+            self._last = 0.0
             self._stream.write(ERASE)
             self._stream.flush()
 
-    def watch(self) -> Watch:
-        """Callbacks that draw this line."""
-        return Watch(
-            uploaded=self._uploaded,
-            heard=self._heard,
-            spoken=lambda received: self._draw(f"receiving, {received // 1024} KiB so far"),
-            waiting=self._waiting,
-            calling=self._calling,
-        )
-
-    def _uploaded(self, sent: int, total: int) -> None:
-        self._draw(f"sending {sent * 100 // max(total, 1)} %", now=sent >= total)
-
-    def _heard(self, done: float, total: float) -> None:
-        self._draw(f"hearing {clock_face(done)} of {clock_face(total)}")
+    def show(self, event: JobEvent[Any]) -> None:
+        """What just happened."""
+        match event:
+            case Waiting(seconds):
+                self._waiting(seconds)
+            case Dialing(record, route):
+                self._received = 0
+                who = f"{record.peer_id[:8]} ({record.engine})" if record else route
+                self._draw(f"calling {who}", now=True)
+            case Uploading(sent, total):
+                self._draw(f"sending {sent * 100 // max(total, 1)} %", now=sent >= total)
+            case Listening(seconds):
+                self._seconds = seconds
+            case Segment():
+                self._draw(f"hearing {clock_face(event.end)} of {clock_face(self._seconds)}")
+            case AudioChunk(data):
+                self._received += len(data)
+                self._draw(f"receiving, {self._received // 1024} KiB so far")
 
     def _waiting(self, left: float) -> None:
         """Everybody is busy, or the last one was lost: said in a pipe too, since it explains why
@@ -63,14 +79,10 @@ class Progress:
         text = f"everybody is busy or lost, asking again for {left:.0f} s"
         if self._shown:
             self._draw(text, now=True)
-        elif self._last == 0.0:
-            self._last = time.monotonic()
+        elif not self._told:
+            self._told = True
             self._stream.write(f"privox-client: {text}\n")
             self._stream.flush()
-
-    def _calling(self, endpoint: Endpoint, record: Record | None) -> None:
-        who = f"{record.peer_id[:8]} ({record.engine})" if record else endpoint.base
-        self._draw(f"calling {who}", now=True)
 
     def _draw(self, text: str, now: bool = False) -> None:
         if self._shown and (now or time.monotonic() - self._last >= REDRAW):

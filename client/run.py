@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from client.files import STDIO, write
-from client.options import JSON_VARIABLE, error_as_json, exit_code, failure_as_json
+from client.live_transcript import HeardInPart
+from client.options import JSON_VARIABLE, error_as_json, failure_as_json
 from privox_dht.cli.groups import ExplainingGroup
 from privox_dht.cli.settings import printable, set_up_logging
 from privox_dht.cli.streams import mute_stdout, say
@@ -78,19 +79,26 @@ def run_to_exit(prepare: Callable[[Options], Job], options: Options) -> None:
     set_up_logging(options["log_level"], as_json=False)
     try:
         asyncio.run(_interruptible(prepare(options)))
-    except PrivoxError as exc:
-        say(f"privox-client: {printable(exc)}")
-        if options["as_json"]:
-            _tell_json(options, error_as_json(exc))
-        sys.exit(exit_code(exc))
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        say("interrupted")
-        if options["as_json"]:
-            _tell_json(options, failure_as_json("Interrupted", "interrupted", INTERRUPTED))
-        sys.exit(INTERRUPTED)
+    except HeardInPart as part:
+        assert part.__cause__ is not None
+        _end(options, part.__cause__, part.as_json())
+    except (PrivoxError, asyncio.CancelledError, KeyboardInterrupt) as exc:
+        _end(options, exc)
     except BrokenPipeError:  # whoever read our stdout has gone; there is nobody left to tell
         mute_stdout()
         sys.exit(1)
+
+
+def _end(options: Options, exc: BaseException, heard: Mapping[str, Any] | None = None) -> NoReturn:
+    """Tell of an error, or of Ctrl-C, and end the process."""
+    if isinstance(exc, PrivoxError):
+        said, line = f"privox-client: {printable(exc)}", error_as_json(exc)
+    else:
+        said, line = "interrupted", failure_as_json("Interrupted", "interrupted", INTERRUPTED)
+    say(said)
+    if options["as_json"]:
+        _tell_json(options, {**line, **(heard or {})})
+    sys.exit(line["exit_code"])
 
 
 async def _interruptible(job: Job) -> None:

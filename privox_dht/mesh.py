@@ -3,6 +3,8 @@
     async with Mesh.join(["host:5678"]) as mesh:
         text = await mesh.transcribe("meeting.ogg")
         audio = await mesh.speak("Good day")
+        async for segment in mesh.segments("meeting.ogg"):
+            print(segment.text)
 
 A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
 """
@@ -10,55 +12,46 @@ A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
 from __future__ import annotations
 
 import asyncio
-import io
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeVar, Unpack
 
-from privox_dht import limits, openai_names
-from privox_dht.audio import mend_wav
+from privox_dht import limits
 from privox_dht.directory.failover import Directory
 from privox_dht.dispatch.dial_budget import DialBudget
 from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.fallback import endpoint_of, fall_back
+from privox_dht.dispatch.job_events import AudioChunk, Dialing, JobEvent
+from privox_dht.dispatch.job_options import (
+    JobOptions,
+    SpeechKeywords,
+    SpeechOptions,
+    TranscriptionKeywords,
+    TranscriptionOptions,
+)
 from privox_dht.dispatch.job_state import Done
-from privox_dht.dispatch.result_deadline import results_due
-from privox_dht.dispatch.selection import ANY, Wish
+from privox_dht.dispatch.joined_segments import JoinedSegments
+from privox_dht.dispatch.selection import Wish
+from privox_dht.dispatch.work import SpeechWork, TranscriptionWork, Work
 from privox_dht.errors import AllBusy, AllFailed, JobError, NoProducer, NotJoined
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.records import FARM, Direct, Record, newest
-from privox_dht.speech import (
-    BACKENDS,
-    SERVICES,
-    STT,
-    TTS,
-    Listening,
-    Segment,
-    SpeechRequest,
-    Transcript,
-    TranscriptionRequest,
-)
+from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 
 RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0  # seconds between tries to join, doubling
 MESH_FAILED = (NotJoined, NoProducer, AllBusy, AllFailed)  # what a fallback server is for
 
 
-@dataclass(slots=True)
-class Watch:
-    """Callbacks that tell how a job goes; each may be replaced."""
-
-    uploaded: Callable[[int, int], None] = lambda sent, total: None  # bytes
-    heard: Callable[[float, float], None] = lambda done, total: None  # seconds of audio
-    spoken: Callable[[int], None] = lambda received: None  # bytes of audio so far
-    waiting: Callable[[float], None] = lambda left: None  # everybody is busy; seconds left
-    calling: Callable[[Endpoint, Record | None], None] = lambda endpoint, record: None
+T = TypeVar("T")
+Recording = bytes | str | Path | BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,120 +150,94 @@ class Mesh:
             with suppress(NotJoined):
                 await self._join(neighbours, timeout)
 
-    async def transcribe(self, audio: bytes | str | Path | BinaryIO, **options: Any) -> str:
-        """The text of a recording in any common format. Options and errors: see `transcript`."""
+    async def transcribe(self, audio: Recording, **options: Unpack[TranscriptionKeywords]) -> str:
+        """The text of a recording in any common format; see `transcript`."""
         return (await self.transcript(audio, **options)).value.text
 
-    async def speak(self, text: str, **options: Any) -> bytes:
+    async def speak(self, text: str, **options: Unpack[SpeechKeywords]) -> bytes:
         """`text` as audio (a WAV file unless `format` says otherwise); see `speech`."""
         return (await self.speech(text, **options)).value
 
     async def transcript(
-        self,
-        audio: bytes | str | Path | BinaryIO,
-        *,
-        language: str = "",
-        model: str = "",
-        translate: bool = False,
-        words: bool = False,
-        watch: Watch | None = None,
-        **how: Any,
+        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
     ) -> Done[Transcript]:
         """A recording's segments with times, and who did it.
 
         Args:
             audio: a file in any common format: its bytes, its path, or a seekable binary file,
                 which stays open. Sent as it is.
-            language: spoken language as a BCP 47 tag; empty: the engine detects it.
-            model: an engine, a model, or "engine:model"; empty: any.
-            translate: into English.
-            words: times of words too, from engines that have them.
-            watch: callbacks that tell how it goes.
-            how: `backend`, `only`, `prefer`, `avoid`, `via_farm`, `wait`, `timeout`.
+            options: see `TranscriptionOptions`.
 
         Raises:
             Refused, NoProducer, AllBusy, AllFailed, NotJoined.
+            TypeError: there is no such option.
         """
-        watch = watch or Watch()
-        source = Path(audio) if isinstance(audio, str) else audio
+        return await last_of(self.transcription_events(audio, **options))
 
-        async def work(endpoint: Endpoint, record: Record | None) -> Transcript:
-            watch.calling(endpoint, record)
-            request = TranscriptionRequest(
-                model=_model_for(record, model), language=language, translate=translate, words=words
-            )
-            seconds, segments = 0.0, []
-
-            def uploaded(sent: int, total: int) -> None:
-                due.uploaded(sent, total)
-                watch.uploaded(sent, total)
-
-            async with results_due(record) as due:
-                heard = self.client.transcribe(endpoint, source, request, progress=uploaded)
-                async with aclosing(heard) as events:
-                    async for event in events:
-                        match event:
-                            case Listening():
-                                seconds = event.seconds
-                                due.work_is(seconds)
-                            case Segment():
-                                due.result()
-                                segments.append(event)
-                                watch.heard(event.end, seconds)
-            spoken = next((s.language for s in segments if s.language), language)
-            return Transcript(tuple(segments), seconds, spoken)
-
-        return await self._run(
-            STT, work, watch, model=model, language=language, translate=translate, **how
-        )
-
-    async def speech(
-        self,
-        text: str,
-        *,
-        voice: str = "",
-        language: str = "",
-        model: str = "",
-        speed: float = 1.0,
-        format: str = "wav",
-        watch: Watch | None = None,
-        **how: Any,
-    ) -> Done[bytes]:
+    async def speech(self, text: str, **options: Unpack[SpeechKeywords]) -> Done[bytes]:
         """`text` as a whole audio file, and who did it.
 
         Args:
             text: at most 4,096 characters.
-            voice: a voice; empty: the producer's default for the language.
-            language: a BCP 47 tag.
-            model: an engine or "engine:voice"; empty: any.
-            speed: 0.25 to 4.
-            format: wav, mp3, flac, opus, aac, m4a or pcm.
-            watch: callbacks that tell how it goes.
-            how: `backend`, `only`, `prefer`, `avoid`, `via_farm`, `wait`, `timeout`.
+            options: see `SpeechOptions`.
 
         Raises:
             Refused, NoProducer, AllBusy, AllFailed, NotJoined.
+            TypeError: there is no such option.
         """
-        watch = watch or Watch()
+        return await last_of(self.speech_events(text, **options))
 
-        async def work(endpoint: Endpoint, record: Record | None) -> bytes:
-            watch.calling(endpoint, record)
-            request = SpeechRequest(text, voice, language, _model_for(record, model), speed)
-            audio = bytearray()
-            async with (
-                results_due(record) as due,
-                aclosing(self.client.speak(endpoint, request, format)) as chunks,
-            ):
-                due.work_is(len(text) * limits.SPEECH_PER_CHARACTER)
-                async for chunk in chunks:
-                    due.result()
-                    audio += chunk
-                    watch.spoken(len(audio))
-            return _mended(audio) if format == "wav" else bytes(audio)
+    async def segments(
+        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
+    ) -> AsyncGenerator[Segment]:
+        """A recording's segments as they are recognised. No word comes twice: where a producer dies
+        in mid-job, the next one's words are told from there on. To leave early ends the job.
 
-        return await self._run(
-            TTS, work, watch, model=model, voice=voice, language=language, **how
-        )  # fmt: skip
+        Args and errors: see `transcript`. An error may come after segments.
+        """
+        joined = JoinedSegments()
+        async with aclosing(self.transcription_events(audio, **options)) as events:
+            async for event in events:
+                if not isinstance(event, Done) and (segment := joined.take(event)):
+                    yield segment
+
+    async def audio(self, text: str, **options: Unpack[SpeechKeywords]) -> AsyncGenerator[bytes]:
+        """The file that `speech` makes, in pieces as they are spoken, to be played at once. The
+        header of a WAV file then says that it goes on until its end. To leave early ends the job.
+
+        Args and errors: see `speech`. One more: a producer that dies after the first piece ends
+            this with AllFailed, since another one's voice cannot go on in the same file.
+        """
+        begun = False
+        async with aclosing(self.speech_events(text, **options)) as events:
+            async for event in events:
+                match event:
+                    case AudioChunk(data):
+                        begun = True
+                        yield data
+                    case Dialing(route=route) if begun:
+                        raise AllFailed(
+                            "the producer was lost after it had begun to speak: ask again, or use"
+                            f" speech(), which would go on to the next ({route})"
+                        )
+
+    def transcription_events(
+        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
+    ) -> AsyncGenerator[JobEvent[Transcript]]:
+        """All that happens while a recording is transcribed; the last event is what `transcript`
+        returns. See `job_events`. Args and errors: see `transcript`."""
+        how = TranscriptionOptions(**options)
+        source = Path(audio) if isinstance(audio, str) else audio
+        wish = how.wish(STT, translate=how.translate)
+        return self._events(wish, TranscriptionWork(self.client, source, how), how)
+
+    def speech_events(
+        self, text: str, **options: Unpack[SpeechKeywords]
+    ) -> AsyncGenerator[JobEvent[bytes]]:
+        """All that happens while a text is spoken; the last event is what `speech` returns. See
+        `job_events`. Args and errors: see `speech`."""
+        how = SpeechOptions(**options)
+        return self._events(how.wish(TTS, voice=how.voice), SpeechWork(self.client, text, how), how)
 
     async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
         """Everybody who could be found, by service."""
@@ -341,37 +308,33 @@ class Mesh:
             "expired or not yet valid: set it (sudo timedatectl set-ntp true)"
         )
 
-    async def _run(self, service: str, work: Any, watch: Watch, **how: Any) -> Done[Any]:
-        wait, timeout = how.pop("wait", limits.WAIT), how.pop("timeout", None)
-        wish = Wish(service, **{"backend": ANY, **how})
+    async def _events(
+        self, wish: Wish, work: Work[T], how: JobOptions
+    ) -> AsyncGenerator[JobEvent[T]]:
+        """The job's events on the mesh; where it cannot, those of the fallback server."""
         began = time.monotonic()
         try:
             caller = self._joined().caller
-            return await caller.run(wish, work, wait=wait, timeout=timeout, on_wait=watch.waiting)
+            job = caller.run(wish, work, wait=how.wait, timeout=how.timeout)
+            async with aclosing(job) as events:
+                async for event in events:
+                    yield event
+            return
         except MESH_FAILED as exc:
-            left = limits.FALLBACK_WAIT if timeout is None else began + timeout - time.monotonic()
-            if self.fallback is not None and left > 0:
-                return await fall_back(self.fallback, work, exc, began, left)
-            if isinstance(exc, NoProducer) and (why := self.clock_is_off()):
-                raise NoProducer(f"{exc}; {why}") from exc
-            raise
+            left = limits.FALLBACK_WAIT
+            if how.timeout is not None:
+                left = began + how.timeout - time.monotonic()
+            if self.fallback is None or left <= 0:
+                if isinstance(exc, NoProducer) and (why := self.clock_is_off()):
+                    raise NoProducer(f"{exc}; {why}") from exc
+                raise
+            failed = exc
+        instead = fall_back(self.fallback, work, failed, began, left)
+        async with aclosing(instead) as last_events:
+            async for event in last_events:
+                yield event
 
     def _joined(self) -> Mesh:
         if self.not_joined is not None:
             raise self.not_joined
         return self
-
-
-def _mended(streamed: bytearray) -> bytes:
-    """A WAV file whose header says how long it is: a stream's could not know."""
-    file = io.BytesIO(streamed)
-    mend_wav(file)
-    return file.getvalue()
-
-
-def _model_for(record: Record | None, model: str) -> str:
-    """What to call the model in a request to this producer: never empty for a node with several
-    engines, so that the engine whose record was picked is the one that does it."""
-    if record is None:
-        return model
-    return openai_names.model(model, record.models) or record.engine

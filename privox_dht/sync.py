@@ -5,10 +5,13 @@
     with sync.join(["host:5678"]) as mesh:
         audio = mesh.speak("Good day")
         print(mesh.transcribe(audio))
+        for segment in mesh.segments("meeting.ogg"):
+            print(segment.text)
 
     caller's thread              the mesh's own thread, with its own event loop
     join()            -------->  enters Mesh.join, and stays in it
     speak(...)        -------->  Mesh.speak(...)         any number of threads may call at once
+    segments(...)     -------->  Mesh.segments(...)      item by item
     Ctrl-C            -------->  that job is cancelled; the producer hears of it
     close()           -------->  leaves the mesh; jobs that still run are cancelled
 
@@ -20,16 +23,18 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
+from privox_dht.dispatch.job_options import SpeechKeywords, TranscriptionKeywords
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import Lost
-from privox_dht.mesh import Mesh, Voices
+from privox_dht.mesh import Mesh, Recording, Voices
 from privox_dht.records import Record
-from privox_dht.speech import Transcript
+from privox_dht.speech import Segment, Transcript
 
 T = TypeVar("T")
 
@@ -85,23 +90,36 @@ class SyncMesh:
             self._thread.join()
         atexit.unregister(self.close)
 
-    def speak(self, text: str, **options: Any) -> bytes:
+    def speak(self, text: str, **options: Unpack[SpeechKeywords]) -> bytes:
         """`text` as audio (a WAV file unless `format` says otherwise); see `Mesh.speech`."""
         return self._wait(self._mesh.speak(text, **options))
 
-    def transcribe(self, audio: bytes | str | Path | BinaryIO, **options: Any) -> str:
+    def transcribe(self, audio: Recording, **options: Unpack[TranscriptionKeywords]) -> str:
         """The text of a recording (its bytes, its path, or an open file); see
         `Mesh.transcript`."""
         return self._wait(self._mesh.transcribe(audio, **options))
 
-    def speech(self, text: str, **options: Any) -> Done[bytes]:
+    def speech(self, text: str, **options: Unpack[SpeechKeywords]) -> Done[bytes]:
         """The audio and who did it; see `Mesh.speech`."""
         return self._wait(self._mesh.speech(text, **options))
 
-    def transcript(self, audio: bytes | str | Path | BinaryIO, **options: Any) -> Done[Transcript]:
-        """Segments with times and who did it; see `Mesh.transcript`. Callbacks of `watch` are
-        called in the mesh's thread."""
+    def transcript(
+        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
+    ) -> Done[Transcript]:
+        """Segments with times and who did it; see `Mesh.transcript`."""
         return self._wait(self._mesh.transcript(audio, **options))
+
+    def segments(
+        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
+    ) -> Generator[Segment]:
+        """Segments as they are recognised; see `Mesh.segments`. To leave the loop early, or to
+        close this, ends the job."""
+        return self._iterate(self._mesh.segments(audio, **options))
+
+    def audio(self, text: str, **options: Unpack[SpeechKeywords]) -> Generator[bytes]:
+        """The file that `speech` makes, in pieces as they are spoken; see `Mesh.audio`. To leave
+        the loop early, or to close this, ends the job."""
+        return self._iterate(self._mesh.audio(text, **options))
 
     def producers(self, *services: str) -> list[Record]:
         """Everybody who could be found: of all services, or of those named."""
@@ -124,6 +142,14 @@ class SyncMesh:
         except BaseException:
             future.cancel()  # Ctrl-C here ends the job there
             raise
+
+    def _iterate(self, stream: AsyncGenerator[T]) -> Generator[T]:
+        try:
+            while item := self._wait(_next(stream)):
+                yield item[0]
+        finally:
+            with suppress(RuntimeError):  # the mesh was left, or Ctrl-C ended the job already
+                self._wait(_close(stream))
 
     async def _counted(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
@@ -152,6 +178,18 @@ class SyncMesh:
             if entered.done():
                 raise
             entered.set_exception(exc)
+
+
+async def _next(stream: AsyncGenerator[T]) -> tuple[T, ...]:
+    """The next item; nothing at the end."""
+    try:
+        return (await anext(stream),)
+    except StopAsyncIteration:
+        return ()
+
+
+async def _close(stream: AsyncGenerator[T]) -> None:
+    await stream.aclose()
 
 
 def join(

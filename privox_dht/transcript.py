@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from privox_dht.caption_layout import Caption, CaptionLayout, captions
@@ -53,9 +54,39 @@ def render(
     """
     if format == "verbose_json":
         return _dumps(verbose(transcript, translated=translated, words=words, segments=segments))
-    if format in _WHOLE:
-        return _WHOLE[format](transcript)
-    return _TIMED[format](_cues(transcript, layout if format in CAPTIONS else None))
+    if format == "json":
+        return _dumps({"text": transcript.text, **transcript.extra})
+    growing = GrowingText(format, layout)
+    return "".join(map(growing.piece, transcript.segments)) + growing.end()
+
+
+class GrowingText:
+    """A transcript that is written as it is recognised, in one of `GROWING`."""
+
+    def __init__(self, format: str, layout: CaptionLayout | None = None) -> None:
+        """
+        Args:
+            layout: see `render`.
+
+        Raises:
+            KeyError: the format is none that grows.
+        """
+        self._format = GROWING[format]
+        self._layout = layout if format in CAPTIONS else None
+        self._cues = 0  # so far
+
+    def piece(self, segment: Segment) -> str:
+        """What a segment adds; may be empty."""
+        told = ""
+        for cue in _cues(segment, self._layout):
+            before = self._format.between if self._cues else self._format.begin
+            self._cues += 1
+            told += before + self._format.cue(self._cues, cue)
+        return told
+
+    def end(self) -> str:
+        """What comes after the last segment."""
+        return self._format.end if self._cues else self._format.begin + self._format.end
 
 
 def verbose(
@@ -108,50 +139,55 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
     }
 
 
-def _json(transcript: Transcript) -> str:
-    return _dumps({"text": transcript.text, **transcript.extra})
+def _text(number: int, cue: Caption) -> str:
+    return " ".join(cue.lines)
 
 
-def _text(transcript: Transcript) -> str:
-    return transcript.text + "\n"
-
-
-def _srt(cues: Iterable[Caption]) -> str:
-    return "\n".join(
-        f"{n}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
+def _srt(number: int, cue: Caption) -> str:
+    return (
+        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
         f"{_lines(cue).replace('-->', '->')}\n"
-        for n, cue in enumerate(cues, 1)
     )
 
 
-def _vtt(cues: Iterable[Caption]) -> str:
-    return "WEBVTT\n" + "".join(
+def _vtt(number: int, cue: Caption) -> str:
+    return (
         f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
         f"{html.escape(_lines(cue), quote=False)}\n"
-        for cue in cues
     )
 
 
-def _tsv(cues: Iterable[Caption]) -> str:
+def _tsv(number: int, cue: Caption) -> str:
     """As Whisper's own program writes it."""
-    return "start\tend\ttext\n" + "".join(
-        f"{round(cue.start * 1000)}\t{round(cue.end * 1000)}\t{_lines(cue)}\n" for cue in cues
-    )
+    return f"{round(cue.start * 1000)}\t{round(cue.end * 1000)}\t{_lines(cue)}\n"
 
 
-_WHOLE: dict[str, Callable[[Transcript], str]] = {"json": _json, "text": _text}
-_TIMED: dict[str, Callable[[Iterable[Caption]], str]] = {"srt": _srt, "vtt": _vtt, "tsv": _tsv}
+@dataclass(frozen=True, slots=True)
+class _Growing:
+    """A format whose beginning does not depend on what comes later."""
+
+    cue: Callable[[int, Caption], str]  # its number from 1, and the cue
+    begin: str = ""
+    between: str = ""
+    end: str = ""
 
 
-def _cues(transcript: Transcript, layout: CaptionLayout | None) -> Iterator[Caption]:
-    """Captions of the segments with words in them. Without a layout each is one line: a blank line
-    would end the cue."""
-    for segment in transcript.segments:
-        if layout is not None:
-            yield from captions(segment, layout)
-        elif text := " ".join(segment.text.split()):
-            start = max(0.0, segment.start)
-            yield Caption(start, max(start, segment.end), (text,))
+GROWING: Mapping[str, _Growing] = {
+    "text": _Growing(_text, between=" ", end="\n"),
+    "srt": _Growing(_srt, between="\n"),
+    "vtt": _Growing(_vtt, begin="WEBVTT\n"),
+    "tsv": _Growing(_tsv, begin="start\tend\ttext\n"),
+}
+
+
+def _cues(segment: Segment, layout: CaptionLayout | None) -> Iterator[Caption]:
+    """Captions of a segment that holds words. Without a layout it is one line: a blank line would
+    end the cue."""
+    if layout is not None:
+        yield from captions(segment, layout)
+    elif text := " ".join(segment.text.split()):
+        start = max(0.0, segment.start)
+        yield Caption(start, max(start, segment.end), (text,))
 
 
 def _lines(cue: Caption) -> str:

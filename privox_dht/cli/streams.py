@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -38,6 +40,29 @@ def to_stdout(data: bytes) -> None:
         raise
 
 
+def offer_to_stdout(data: bytes, seconds: float = 0.0) -> bytes:
+    """As much of `data` as stdout takes within `seconds`; what it does not take is returned.
+
+    Raises:
+        BrokenPipeError, OSError: see `to_stdout`.
+    """
+    try:
+        descriptor = _descriptor(sys.stdout)
+        if descriptor is None:
+            _to_stream(sys.stdout, data)
+            return b""
+        until = time.monotonic() + seconds
+        while data and _takes(descriptor, max(until - time.monotonic(), 0.0)):
+            with suppress(BlockingIOError):
+                data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
+    except BrokenPipeError:
+        raise
+    except OSError:
+        mute_stdout()
+        raise
+    return data
+
+
 def to_stderr(data: bytes) -> None:
     """All of `data`.
 
@@ -60,17 +85,30 @@ def mute_stdout() -> None:
 
 
 def _to_stream(stream: TextIO | None, data: bytes) -> None:
-    if stream is None:
-        raise OSError(errno.EBADF, "it is closed")
-    stream.flush()
-    try:
-        descriptor = stream.fileno()
-    except io.UnsupportedOperation:  # no file: a test's, a notebook's
+    descriptor = _descriptor(stream)
+    if descriptor is None:
+        assert stream is not None
         stream.buffer.write(data)
         stream.buffer.flush()
         return
     with stop_signals_raise():
         write_all(descriptor, data)
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    """Of a stream with nothing left in it; None: it is no file but a test's, or a notebook's."""
+    if stream is None:
+        raise OSError(errno.EBADF, "it is closed")
+    stream.flush()
+    try:
+        return stream.fileno()
+    except io.UnsupportedOperation:
+        return None
+
+
+def _takes(descriptor: int, seconds: float) -> bool:
+    """Whether `select.PIPE_BUF` bytes can be written without waiting, within `seconds`."""
+    return bool(select.select([], [descriptor], [], seconds)[1])
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from privox_dht import limits
 from privox_dht.dispatch.dial_budget import dialled
+from privox_dht.dispatch.job_events import Dialing, Emit
 from privox_dht.dispatch.job_state import (
     BUSY,
     CANCELLED,
@@ -36,15 +37,14 @@ from privox_dht.dispatch.job_state import (
 from privox_dht.dispatch.reputation import Manners
 from privox_dht.dispatch.route_prober import Way, Ways, ended, first_true, learn, spend
 from privox_dht.dispatch.selection import rank
+from privox_dht.dispatch.work import Work
 from privox_dht.errors import Busy, Failed, JobError, Lost, NoLine, Refused
 from privox_dht.quotas import home_of
 from privox_dht.records import Direct, Record
-from privox_dht.speech_api.client import Endpoint
 
 log = logging.getLogger("privox.caller")
 
 T = TypeVar("T")
-Work = Callable[[Endpoint, Record | None], Awaitable[T]]
 
 
 class Failover:
@@ -72,7 +72,9 @@ class Failover:
         self._clock = clock
         self._rng = rng
 
-    async def round(self, job: Job, order: list[Record], work: Work[T]) -> Done[T] | None:
+    async def round(
+        self, job: Job, order: list[Record], work: Work[T], emit: Emit
+    ) -> Done[T] | None:
         """Ask each of `order` once; None when nobody could.
 
         Raises:
@@ -89,7 +91,7 @@ class Failover:
                 if record.peer_id in job.gone:  # another engine of one that was asked
                     continue
                 done = await self._ask(
-                    job, record, work, open_ways.get(record.peer_id), queue=not waiting
+                    job, record, work, emit, open_ways.get(record.peer_id), queue=not waiting
                 )
                 if done is not None:
                     return done
@@ -140,7 +142,14 @@ class Failover:
         return sorted(few, key=lambda record: record.peer_id not in open_ways) + rest
 
     async def _ask(
-        self, job: Job, record: Record, work: Work[T], open_ways: list[Way] | None, *, queue: bool
+        self,
+        job: Job,
+        record: Record,
+        work: Work[T],
+        emit: Emit,
+        open_ways: list[Way] | None,
+        *,
+        queue: bool,
     ) -> Done[T] | None:
         """One producer, by its routes in turn, until one of them reaches it; `queue` says that the
         job may wait there for a slot, since nobody else is left to ask."""
@@ -160,7 +169,7 @@ class Failover:
                 continue
             dialled = True
             try:
-                return await self._ask_by(job, record, work, way, queue=queue)
+                return await self._ask_by(job, record, work, emit, way, queue=queue)
             except JobError as exc:
                 if isinstance(exc, Lost) and exc.begun and not await self._is_online():
                     job.excused.add(record.peer_id)
@@ -175,7 +184,7 @@ class Failover:
         return None
 
     async def _ask_by(
-        self, job: Job, record: Record, work: Work[T], way: Way, *, queue: bool
+        self, job: Job, record: Record, work: Work[T], emit: Emit, way: Way, *, queue: bool
     ) -> Done[T]:
         """One producer by one way; what becomes of it is noted.
 
@@ -189,8 +198,9 @@ class Failover:
             seconds = self._clock() - began
             self._note(job, Attempt(record.peer_id, record.engine, route, outcome, why, seconds))
 
+        emit(Dialing(record, route))
         try:
-            value = await work(replace(endpoint, queue=queue), record)
+            value = await work(replace(endpoint, queue=queue), record, emit)
         except asyncio.CancelledError:
             note(CANCELLED, f"it had worked on it for {self._clock() - began:.1f} s")
             raise

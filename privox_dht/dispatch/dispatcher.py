@@ -1,4 +1,5 @@
-"""From a wish to a result: find, pick, ask, and on to the next when one cannot.
+"""From a wish to a result: find, pick, ask, and on to the next when one cannot. Who gives a job
+reads it as a stream of events.
 
     find    records from the DHT (cached there)             nobody fits  -> NoProducer
             to be hidden (via_farm): nobody that was ever sent anything
@@ -18,22 +19,23 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from privox_dht import limits
-from privox_dht.dispatch.attempts import Failover, Work
+from privox_dht.dispatch.attempts import Failover
 from privox_dht.dispatch.dial_budget import DialBudget
 from privox_dht.dispatch.discovery import Directory, search
+from privox_dht.dispatch.event_stream import streamed
+from privox_dht.dispatch.job_events import Emit, JobEvent, Waiting
 from privox_dht.dispatch.job_state import Done, Job
 from privox_dht.dispatch.reputation import Manners
 from privox_dht.dispatch.route_prober import Way, Ways
 from privox_dht.dispatch.selection import ANY, Wish, rank, why_nobody
-from privox_dht.errors import (
-    AllBusy,
-    NoProducer,
-)
+from privox_dht.dispatch.work import Work
+from privox_dht.errors import AllBusy, NoProducer
 from privox_dht.hostport import Address
 from privox_dht.records import Direct, Record, newest
 from privox_dht.speech_api.client import Endpoint
@@ -41,7 +43,6 @@ from privox_dht.speech_api.client import Endpoint
 log = logging.getLogger("privox.caller")
 
 T = TypeVar("T")
-OnWait = Callable[[float], None]
 POLL_AT_LEAST = 0.2  # seconds between rounds while everybody is busy, whatever Retry-After says
 LOOK_AGAIN = 5.0  # seconds after which a waiting job asks the DHT who else has come
 
@@ -92,26 +93,35 @@ class Caller:
         *,
         wait: float = limits.WAIT,
         timeout: float | None = None,
-        on_wait: OnWait | None = None,
-    ) -> Done[T]:
-        """Do `work` at a producer that fits `wish`.
+    ) -> AsyncGenerator[JobEvent[T]]:
+        """Do `work` at a producer that fits `wish`: what happens, and at last `Done`. Closing the
+        stream cancels the job, and the producer hears of it.
 
         Args:
             wish: what is asked for.
-            work: does the job at an endpoint; raises only `JobError`.
+            work: does the job at an endpoint.
             wait: seconds to go on asking while everybody is busy, or the last one is lost.
             timeout: seconds for the whole job; None: `limits.JOB_DEADLINE`.
-            on_wait: told, each time everybody is busy or lost, how many seconds of waiting are
-                left.
 
         Raises:
             Refused, NoProducer, AllBusy, AllFailed.
         """
         timeout = limits.JOB_DEADLINE if timeout is None else timeout
+
+        async def job(emit: Emit) -> Done[T]:
+            return await self._in_time(wish, work, emit, wait, timeout)
+
+        async with aclosing(streamed(job)) as events:
+            async for event in events:
+                yield event
+
+    async def _in_time(
+        self, wish: Wish, work: Work[T], emit: Emit, wait: float, timeout: float
+    ) -> Done[T]:
         job = Job(wish, self._clock())
         try:
             async with asyncio.timeout(timeout) as deadline:
-                return await self._until_done(job, work, wait, on_wait)
+                return await self._until_done(job, work, emit, wait)
         except TimeoutError as exc:
             if not deadline.expired():
                 raise
@@ -122,9 +132,7 @@ class Caller:
         by none."""
         return await self._ways.open(await self._ways.of(record), dials)
 
-    async def _until_done(
-        self, job: Job, work: Work[T], wait: float, on_wait: OnWait | None
-    ) -> Done[T]:
+    async def _until_done(self, job: Job, work: Work[T], emit: Emit, wait: float) -> Done[T]:
         order: list[Record] = []
         want = limits.FIND_WANT
         while True:
@@ -140,16 +148,16 @@ class Caller:
                 await self._welcome_back(job, order)
             look_again = self._clock() + LOOK_AGAIN
             while job.left(order) and self._clock() < look_again:
-                done = await self._failover.round(job, order, work)
+                done = await self._failover.round(job, order, work, emit)
                 if done is not None:
                     assert done.record is not None  # a producer did it
                     self._kept[done.record.peer_id] = done.record
                     return done
                 if job.left(order):
-                    await self._pause(job, order, wait, on_wait)
+                    await self._pause(job, order, emit, wait)
             if not job.left(order):
                 if want == limits.LIST_WANT:
-                    await self._until_next_look(job, wait, on_wait)
+                    await self._until_next_look(job, emit, wait)
                 want = limits.LIST_WANT  # there may be more than a look-up usually asks for
 
     async def _search(self, job: Job, want: int, fresh: bool) -> list[Record]:
@@ -163,7 +171,7 @@ class Caller:
         except TimeoutError:
             return []
 
-    async def _until_next_look(self, job: Job, wait: float, on_wait: OnWait | None) -> None:
+    async def _until_next_look(self, job: Job, emit: Emit, wait: float) -> None:
         """Nobody is left: wait for those that had the job and were lost, unless that takes too
         long, or something else was wrong."""
         now = self._clock()
@@ -174,8 +182,7 @@ class Caller:
         left = job.waiting_since + wait - now
         if left <= 0:
             raise job.end()
-        if on_wait:
-            on_wait(left)
+        emit(Waiting(left))
         await asyncio.sleep(min(limits.RETURN_POLL, left))
 
     async def _welcome_back(self, job: Job, order: list[Record]) -> None:
@@ -219,9 +226,7 @@ class Caller:
         self._kept = {peer: record for peer, record in self._kept.items() if record.expires > now}
         return list(self._kept.values())
 
-    async def _pause(
-        self, job: Job, order: list[Record], wait: float, on_wait: OnWait | None
-    ) -> None:
+    async def _pause(self, job: Job, order: list[Record], emit: Emit, wait: float) -> None:
         """Everybody who is left is busy: wait until the first of them may be asked again."""
         now = self._clock()
         left = job.started + wait - now
@@ -230,8 +235,7 @@ class Caller:
             raise AllBusy(
                 f"all {len(busy)} producers of {job.wish} were busy for {wait:.0f} s", job.attempts
             )
-        if on_wait:
-            on_wait(left)
+        emit(Waiting(left))
         first = min(self.manners.busy_for(peer_id, now) for peer_id in busy)
         pause = max(POLL_AT_LEAST, first) * self._rng.uniform(1.0, 1.2)
         await asyncio.sleep(min(pause, max(left, 0.01)))

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from privox_dht.addresses import is_here
+from privox_dht.dispatch.event_stream import streamed
+from privox_dht.dispatch.job_events import Dialing, Emit, JobEvent
 from privox_dht.dispatch.job_state import DONE, LOST, Attempt, Done
+from privox_dht.dispatch.work import Work
 from privox_dht.errors import AllFailed, ConfigError, JobError, Refused
 from privox_dht.speech_api.client import Endpoint
 
@@ -45,13 +49,9 @@ def endpoint_of(url: str, token: str) -> Endpoint:
 
 
 async def fall_back(
-    server: Endpoint,
-    work: Callable[[Endpoint, None], Awaitable[T]],
-    failed: JobError,
-    began: float,
-    left: float,
-) -> Done[T]:
-    """Do `work` at `server`.
+    server: Endpoint, work: Work[T], failed: JobError, began: float, left: float
+) -> AsyncGenerator[JobEvent[T]]:
+    """Do `work` at `server`: what happens, and at last `Done`.
 
     Args:
         failed: why the mesh could not.
@@ -62,6 +62,18 @@ async def fall_back(
         Refused: the input is at fault.
         AllFailed: neither the mesh nor this server could.
     """
+
+    async def job(emit: Emit) -> Done[T]:
+        return await _in_time(server, work, emit, failed, began, left)
+
+    async with aclosing(streamed(job)) as events:
+        async for event in events:
+            yield event
+
+
+async def _in_time(
+    server: Endpoint, work: Work[T], emit: Emit, failed: JobError, began: float, left: float
+) -> Done[T]:
     now = time.monotonic()
     route = f"fallback {server.base}"
     before = getattr(failed, "attempts", ())
@@ -69,9 +81,10 @@ async def fall_back(
     def attempt(outcome: str, why: str) -> Attempt:
         return Attempt("fallback", "", route, outcome, why, time.monotonic() - now)
 
+    emit(Dialing(None, route))
     try:
         async with asyncio.timeout(left):
-            value = await work(server, None)
+            value = await work(server, None, emit)
     except TimeoutError:
         tried = attempt(LOST, f"not done within {left:.0f} s")
     except JobError as exc:

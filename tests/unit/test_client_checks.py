@@ -163,8 +163,8 @@ class Silent:
     async def __aexit__(self, *exc):
         pass
 
-    async def transcript(self, recording, **how):
-        return Done(Transcript((), 90.0, ""), None, "direct", 0.1, ())
+    async def transcription_events(self, recording, **how):
+        yield Done(Transcript((), 90.0, ""), None, "direct", 0.1, ())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import random
 import pytest
 
 from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.event_stream import last_of
+from privox_dht.dispatch.job_events import Waiting
 from privox_dht.dispatch.selection import Wish
 from privox_dht.errors import (
     AllBusy,
@@ -59,7 +61,7 @@ class Producers:
         self.asked = []
         self.endpoints = []
 
-    async def __call__(self, endpoint, record):
+    async def __call__(self, endpoint, record, emit):
         name = record.publisher.decode().strip()
         self.asked.append(name)
         self.endpoints.append(endpoint)
@@ -73,6 +75,11 @@ class Producers:
         return outcome
 
 
+def told_to(waits):
+    """Puts the seconds of waiting that are left into a list."""
+    return lambda event: waits.append(event.seconds) if isinstance(event, Waiting) else None
+
+
 def caller(*records, allow=lambda host: True):
     return Caller(Records(*records), allow=allow, rng=random.Random(1))
 
@@ -80,7 +87,7 @@ def caller(*records, allow=lambda host: True):
 async def test_a_job_is_done_by_the_producer_that_was_found():
     a = producer("a")
     work = Producers(a="text")
-    done = await caller(a).run(STT, work)
+    done = await last_of(caller(a).run(STT, work))
     assert (done.value, done.record, done.route) == ("text", a, "direct 192.0.2.97:5678")
     assert work.endpoints[0].base == "https://192.0.2.97:5678"
     assert work.endpoints[0].key == a.publisher
@@ -89,7 +96,7 @@ async def test_a_job_is_done_by_the_producer_that_was_found():
 async def test_busy_costs_one_question_and_is_not_held_against_anybody():
     work = Producers(a=Busy(), b="text")
     call = caller(producer("a", speed=100), producer("b"))
-    done = await call.run(STT, work)
+    done = await last_of(call.run(STT, work))
     assert work.asked == ["a", "b"]
     assert not call.manners.is_banned(producer("a").peer_id, 0)
     assert [a.outcome for a in done.attempts] == ["busy", "done"]
@@ -97,10 +104,10 @@ async def test_busy_costs_one_question_and_is_not_held_against_anybody():
 
 async def test_a_lost_producer_is_left_alone_and_the_next_one_does_the_job():
     call = caller(producer("a", speed=100), producer("b"))
-    done = await call.run(STT, Producers(a=Lost("gone", begun=True), b="text"))
+    done = await last_of(call.run(STT, Producers(a=Lost("gone", begun=True), b="text")))
     assert done.record.publisher.startswith(b"b")
     work = Producers(a="text", b="text")
-    await call.run(STT, work)
+    await last_of(call.run(STT, work))
     assert work.asked == ["b"]
 
 
@@ -109,7 +116,7 @@ async def test_a_job_during_which_producers_of_three_networks_died_is_not_given_
     work = Producers(a=deadly, b=deadly, c=deadly, d="text")
     records = [producer(name, speed=100) for name in "abc"]
     with pytest.raises(AllFailed, match="3 producers died on this job") as caught:
-        await caller(*records, producer("d", idle=0)).run(STT, work)
+        await last_of(caller(*records, producer("d", idle=0)).run(STT, work))
     assert len(work.asked) == 3
     assert [a.outcome for a in caught.value.attempts] == ["lost"] * 3
 
@@ -118,7 +125,7 @@ async def test_deaths_in_one_network_are_one_voice_however_many_keys_it_has():
     """A household makes keys at will: its producers take jobs and die, as often as they like."""
     household = [producer(f"{n}", Direct("20.1.1.1", 5000 + n), speed=100) for n in range(8)]
     work = Producers(**{f"{n}": Lost("died", begun=True) for n in range(8)}, a="text")
-    done = await caller(*household, producer("a", speed=1)).run(STT, work)
+    done = await last_of(caller(*household, producer("a", speed=1)).run(STT, work))
     assert done.value == "text"
     assert work.asked[1:] == ["a"], "after the first death the others of its network come last"
 
@@ -126,14 +133,14 @@ async def test_deaths_in_one_network_are_one_voice_however_many_keys_it_has():
 async def test_those_that_never_took_the_job_do_not_count_as_deaths():
     dead = Lost("connection refused")
     work = Producers(a=dead, b=dead, c=dead, d="text")
-    done = await caller(*map(producer, "abcd")).run(STT, work)
+    done = await last_of(caller(*map(producer, "abcd")).run(STT, work))
     assert done.value == "text"
 
 
 async def test_at_most_five_producers_are_tried():
     work = Producers(**dict.fromkeys("abcdefgh", Failed("broke")))
     with pytest.raises(AllFailed, match="5 producers failed"):
-        await caller(*map(producer, "abcdefgh")).run(STT, work)
+        await last_of(caller(*map(producer, "abcdefgh")).run(STT, work))
     assert len(work.asked) == 5
 
 
@@ -142,7 +149,7 @@ async def test_a_refusal_is_believed_when_producers_of_three_networks_agree():
     work = Producers(a=bad, b=bad, c=bad, d="text")
     records = [producer(name, speed=100) for name in "abc"]
     with pytest.raises(Refused, match=r'^producer \w{8} says: "not audio"$') as caught:
-        await caller(*records, producer("d", idle=0)).run(STT, work)
+        await last_of(caller(*records, producer("d", idle=0)).run(STT, work))
     assert len(work.asked) == 3
     assert caught.value.status == 400
 
@@ -152,7 +159,7 @@ async def test_refusals_of_one_household_end_no_job():
     lie = Refused("pay at evil.example " * 50)
     household = [producer(f"{n}", Direct("20.1.1.1", 5000 + n), speed=100) for n in range(9)]
     work = Producers(**{f"{n}": lie for n in range(9)}, a="text")
-    done = await caller(*household, producer("a", speed=1)).run(STT, work)
+    done = await last_of(caller(*household, producer("a", speed=1)).run(STT, work))
     assert work.asked[1:] == ["a"]
     assert len(done.attempts[0].why) < 220, "its words are cut"
     assert done.attempts[0].why.startswith('"pay')
@@ -160,28 +167,28 @@ async def test_refusals_of_one_household_end_no_job():
 
 async def test_strangers_who_refuse_are_not_believed_while_somebody_proven_is_left():
     call = caller(*(producer(name) for name in "abcd"))
-    await call.run(Wish("stt", only=(producer("d").peer_id,)), Producers(d="text"))
+    await last_of(call.run(Wish("stt", only=(producer("d").peer_id,)), Producers(d="text")))
     call.manners._past[producer("d").peer_id].banned_until = float("inf")  # asked last of all
     bad = Refused("no")
     work = Producers(a=bad, b=bad, c=bad, d="text")
-    assert (await call.run(STT, work)).value == "text"
+    assert (await last_of(call.run(STT, work))).value == "text"
     assert len(work.asked) == 4
 
 
 async def test_a_refusal_by_a_producer_that_did_a_job_is_believed_at_once():
     call = caller(producer("a", speed=100), producer("b"))
     work = Producers(a=["text", Refused("not audio")], b="text")
-    await call.run(STT, work)
+    await last_of(call.run(STT, work))
     with pytest.raises(Refused, match="not audio"):
-        await call.run(STT, work)
+        await last_of(call.run(STT, work))
     assert work.asked == ["a", "a"]
 
 
 async def test_who_refused_or_failed_is_asked_after_the_others_the_next_time():
     call = caller(producer("a", speed=100), producer("b"))
     work = Producers(a=[Failed("broke"), "text"], b="text")
-    await call.run(STT, work)
-    await call.run(STT, work)
+    await last_of(call.run(STT, work))
+    await last_of(call.run(STT, work))
     assert work.asked == ["a", "b", "b"]
 
 
@@ -191,7 +198,7 @@ async def test_an_address_that_many_records_name_is_dialled_once_and_for_whoever
     liars = [producer(f"{n}", home, speed=100) for n in range(30)]
     true = producer("t", home, speed=1)
     work = Producers(**{f"{n}": WrongKey("no", true.publisher) for n in range(30)}, t="text")
-    done = await caller(*liars, true).run(STT, work)
+    done = await last_of(caller(*liars, true).run(STT, work))
     assert done.record == true
     assert len(work.asked) == 2
 
@@ -200,54 +207,54 @@ async def test_an_address_where_nobody_answers_is_dialled_twice_at_most():
     home = Direct("20.5.5.5", 5678)
     work = Producers(**{f"{n}": Lost("no connection") for n in range(30)})
     with pytest.raises(AllFailed):
-        await caller(*(producer(f"{n}", home) for n in range(30))).run(STT, work)
+        await last_of(caller(*(producer(f"{n}", home) for n in range(30))).run(STT, work))
     assert len(work.asked) <= 2
 
 
 async def test_ports_of_other_services_are_dialled_only_for_a_producer_that_was_named():
     mail = producer("m", Direct("20.5.5.5", 25))
     with pytest.raises(AllFailed, match="no route that may be dialled"):
-        await caller(mail).run(STT, Producers(m="text"))
+        await last_of(caller(mail).run(STT, Producers(m="text")))
     web = producer("w", Direct("20.5.5.5", 443))
-    assert (await caller(web).run(STT, Producers(w="text"))).value == "text"
+    assert (await last_of(caller(web).run(STT, Producers(w="text")))).value == "text"
     named = Wish("stt", only=(mail.peer_id,))
-    assert (await caller(mail).run(named, Producers(m="text"))).value == "text"
+    assert (await last_of(caller(mail).run(named, Producers(m="text")))).value == "text"
 
 
 async def test_one_producers_refusal_is_not_believed_when_another_does_the_job():
     call = caller(producer("a", speed=100), producer("b"))
-    done = await call.run(STT, Producers(a=Refused("I am odd"), b="text"))
+    done = await last_of(call.run(STT, Producers(a=Refused("I am odd"), b="text")))
     assert done.value == "text"
 
 
 async def test_a_refusal_is_believed_when_nobody_else_can_be_asked():
     with pytest.raises(Refused, match="not audio"):
-        await caller(producer("a")).run(STT, Producers(a=Refused("not audio")))
+        await last_of(caller(producer("a")).run(STT, Producers(a=Refused("not audio"))))
 
 
 async def test_nobody_there_is_said_at_once():
     with pytest.raises(NoProducer, match="nobody on the mesh offers stt"):
-        await caller().run(STT, Producers())
+        await last_of(caller().run(STT, Producers()))
 
 
 async def test_nobody_who_fits_is_said_with_what_there_is():
     directory = Records(producer("a", languages=("de",)))
     call = Caller(directory, allow=lambda host: True)
     with pytest.raises(NoProducer, match=r"there is: stt/cpu/e \[de\]"):
-        await call.run(Wish("stt", language="fr"), Producers())
+        await last_of(call.run(Wish("stt", language="fr"), Producers()))
     assert ("stt", "cpu", "language=fr") in directory.looked
 
 
 async def test_who_offers_it_on_the_other_backend_is_said_with_the_flag_to_leave_out():
     call = Caller(Records(producer("a")), allow=lambda host: True)
     with pytest.raises(NoProducer, match="nobody offers stt/gpu; without --backend gpu there is:"):
-        await call.run(Wish("stt", backend="gpu"), Producers())
+        await last_of(call.run(Wish("stt", backend="gpu"), Producers()))
 
 
 async def test_with_everybody_busy_it_waits_and_succeeds_when_one_is_free():
     waited = []
     work = Producers(a=[Busy(retry_after=0.01), Busy(retry_after=0.01), "text"])
-    done = await caller(producer("a")).run(STT, work, wait=30, on_wait=waited.append)
+    done = await last_of(caller(producer("a")).run(STT, work, wait=30), told_to(waited))
     assert done.value == "text"
     assert [a.outcome for a in done.attempts] == ["busy", "done"]
     assert len(waited) == 2
@@ -257,7 +264,7 @@ async def test_with_everybody_busy_it_waits_and_succeeds_when_one_is_free():
 async def test_everybody_busy_until_the_wait_ends():
     work = Producers(a=Busy(retry_after=0.01), b=Busy(retry_after=0.01))
     with pytest.raises(AllBusy, match="all 2 producers of stt were busy") as caught:
-        await caller(producer("a"), producer("b")).run(STT, work, wait=0.3)
+        await last_of(caller(producer("a"), producer("b")).run(STT, work, wait=0.3))
     assert {attempt.outcome for attempt in caught.value.attempts} == {"busy"}
 
 
@@ -268,7 +275,7 @@ async def test_the_whole_job_has_a_deadline_and_says_what_was_tried():
     work = Producers(a=Failed("broke"), b=never)
     call = caller(producer("a", speed=100), producer("b"))
     with pytest.raises(AllFailed, match=r'not done within 0.05 s: .* failed \("broke"\)'):
-        await call.run(STT, work, timeout=0.05)
+        await last_of(call.run(STT, work, timeout=0.05))
 
 
 @pytest.mark.parametrize(
@@ -288,14 +295,16 @@ async def test_at_the_deadline_what_it_was_about_is_said(records, answer, said, 
         monkeypatch.setattr("privox_dht.dispatch.dispatcher.search", lambda *a, **how: never())
     work = Producers(**dict.fromkeys(records, never if answer == "never" else answer))
     with pytest.raises(AllFailed, match=f"not done within 0.1 s: {said}"):
-        await call.run(STT, work, timeout=0.1)
+        await last_of(call.run(STT, work, timeout=0.1))
 
 
 async def test_addresses_that_may_not_be_dialled_are_not():
     aimed = producer("a", Direct("127.0.0.1", 22), Direct("10.0.0.1", 80))
     work = Producers(a="text")
     with pytest.raises(AllFailed, match="no route that may be dialled"):
-        await caller(aimed, allow=lambda host: not host.startswith(("127.", "10."))).run(STT, work)
+        await last_of(
+            caller(aimed, allow=lambda host: not host.startswith(("127.", "10."))).run(STT, work)
+        )
     assert work.asked == []
 
 
@@ -307,7 +316,7 @@ async def test_a_relayed_route_goes_through_the_address_in_the_farms_own_record(
     behind = producer("a", Relayed(FARM_KEY))
     work = Producers(a="text")
     door = farm(Direct("192.0.2.200", 1776))
-    done = await caller(behind, door).run(STT, work)
+    done = await last_of(caller(behind, door).run(STT, work))
     assert work.endpoints[0].base == f"https://{behind.peer_id}.privox"
     assert work.endpoints[0].proxy == "http://192.0.2.200:1776"
     assert done.route == "relayed by 192.0.2.200:1776"
@@ -316,7 +325,7 @@ async def test_a_relayed_route_goes_through_the_address_in_the_farms_own_record(
 async def test_a_direct_route_that_is_dead_is_followed_by_the_relayed_one():
     both = producer("a", Direct("192.0.2.1", 5678), Relayed(FARM_KEY))
     work = Producers(a=[Lost("refused"), "text"])
-    done = await caller(both, farm(Direct("192.0.2.200", 1776))).run(STT, work)
+    done = await last_of(caller(both, farm(Direct("192.0.2.200", 1776))).run(STT, work))
     assert done.route == "relayed by 192.0.2.200:1776"
 
 
@@ -325,7 +334,9 @@ async def test_no_line_at_one_farm_means_the_next_farm_not_a_busy_producer():
     other = Record(publisher=b"g" * 32, mesh=b"m" * 8, kind=FARM,
                    routes=(Direct("192.0.2.201", 1776),))  # fmt: skip
     work = Producers(a=[NoLine("none parked"), "text"])
-    done = await caller(two, farm(Direct("192.0.2.200", 1776)), other).run(STT, work, wait=0)
+    done = await last_of(
+        caller(two, farm(Direct("192.0.2.200", 1776)), other).run(STT, work, wait=0)
+    )
     assert done.route == "relayed by 192.0.2.201:1776"
 
 
@@ -335,7 +346,7 @@ async def test_the_farm_by_which_a_job_was_lost_is_tried_last_when_the_producer_
     other = Record(publisher=b"g" * 32, mesh=b"m" * 8, kind=FARM,
                    routes=(Direct("192.0.2.201", 1776),))  # fmt: skip
     work = Producers(a=[Lost("cut", begun=True), Busy(retry_after=0.0), "text"])
-    done = await caller(two, farm(Direct("192.0.2.200", 1776)), other).run(STT, work)
+    done = await last_of(caller(two, farm(Direct("192.0.2.200", 1776)), other).run(STT, work))
     assert [(a.route[-16:], a.outcome) for a in done.attempts] == [
         ("192.0.2.200:1776", "lost"), ("192.0.2.201:1776", "busy"), ("192.0.2.201:1776", "done"),
     ]  # fmt: skip
@@ -345,13 +356,13 @@ async def test_via_farm_never_dials_directly():
     both = producer("a", Direct("192.0.2.1", 5678), Relayed(FARM_KEY))
     work = Producers(a="text")
     call = caller(both, farm(Direct("192.0.2.200", 1776)))
-    done = await call.run(Wish("stt", via_farm=True), work)
+    done = await last_of(call.run(Wish("stt", via_farm=True), work))
     assert done.route.startswith("relayed")
 
 
 async def test_whoever_answers_with_another_key_is_left_alone():
     call = caller(producer("a", speed=100), producer("b"))
-    done = await call.run(STT, Producers(a=WrongKey("another key"), b="text"))
+    done = await last_of(call.run(STT, Producers(a=WrongKey("another key"), b="text")))
     assert [a.outcome for a in done.attempts] == ["lost", "done"]
 
 
@@ -379,7 +390,7 @@ async def test_dead_routes_are_not_dead_producers():
     routes = [Direct(f"192.0.2.{n}", 5678) for n in range(3)]
     work = Producers(a=DEAD, b=DEAD, c="text")
     records = (producer("a", *routes, speed=99), producer("b", *routes, speed=99), producer("c"))
-    assert (await caller(*records).run(STT, work)).value == "text"
+    assert (await last_of(caller(*records).run(STT, work))).value == "text"
 
 
 async def test_after_one_dead_producer_nobody_else_is_dialled_in_vain():
@@ -387,7 +398,7 @@ async def test_after_one_dead_producer_nobody_else_is_dialled_in_vain():
     records = [producer(name, speed=100) for name in dead]
     call, knocks = knocking(*records, producer("good"), alive={"good"})
     work = Producers(**dead, good="text")
-    done = await call.run(STT, work)
+    done = await last_of(call.run(STT, work))
     assert done.value == "text"
     assert len(work.asked) == 2
     assert len(knocks) == 12
@@ -398,7 +409,7 @@ async def test_strangers_cannot_make_a_caller_knock_for_ever():
     dead = {f"d{n}": DEAD for n in range(200)}
     call, knocks = knocking(*map(producer, dead), alive=())
     with pytest.raises(AllFailed, match=r"producers could not be reached: .*; and \d+ more"):
-        await call.run(STT, Producers(**dead))
+        await last_of(call.run(STT, Producers(**dead)))
     assert len(knocks) <= 48
 
 
@@ -407,7 +418,7 @@ async def test_whoever_answers_a_knock_and_then_not_the_job_is_one_of_five():
     call, _ = knocking(*map(producer, liars), alive=liars)
     work = Producers(**liars)
     with pytest.raises(AllFailed, match="5 producers failed"):
-        await call.run(STT, work)
+        await last_of(call.run(STT, work))
     assert len(work.asked) == 6  # the first was never reached, for all that is known
 
 
@@ -423,7 +434,7 @@ async def test_the_routes_of_one_producer_are_knocked_at_together():
     routes = [Direct(f"192.0.2.{n}", 5678) for n in range(4)]
     one = Caller(Records(producer("a", *routes)), allow=lambda host: True, knock=knock)
     work = Producers(a=[DEAD, "text"])
-    done = await one.run(STT, work)
+    done = await last_of(one.run(STT, work))
     assert done.route == "direct 192.0.2.3:5678"
     assert len(inside) == 3
 
@@ -435,7 +446,7 @@ async def test_when_all_that_were_found_failed_the_mesh_is_asked_for_more():
             return found if want > 32 else found[:1]
 
     call = Caller(Wide(producer("a", speed=9), producer("b")), allow=lambda host: True)
-    done = await call.run(STT, Producers(a=DEAD, b="text"))
+    done = await last_of(call.run(STT, Producers(a=DEAD, b="text")))
     assert done.value == "text"
 
 
@@ -449,7 +460,7 @@ async def test_a_mesh_that_is_mute_for_a_moment_does_not_end_the_waiting(monkeyp
 
     call = Caller(Mute(producer("a")), allow=lambda host: True)
     work = Producers(a=[Busy(retry_after=0.01), Busy(retry_after=0.01), "text"])
-    assert (await call.run(STT, work, wait=5)).value == "text"
+    assert (await last_of(call.run(STT, work, wait=5))).value == "text"
 
 
 async def test_a_time_out_that_is_not_ours_is_not_taken_for_the_deadline():
@@ -457,7 +468,7 @@ async def test_a_time_out_that_is_not_ours_is_not_taken_for_the_deadline():
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        await caller(producer("a")).run(STT, Producers(a=broken))
+        await last_of(caller(producer("a")).run(STT, Producers(a=broken)))
 
 
 async def test_nothing_of_a_cancelled_job_is_left():
@@ -468,7 +479,9 @@ async def test_nothing_of_a_cancelled_job_is_left():
 
     records = [producer(f"d{n}") for n in range(9)]
     call = Caller(Records(*records), allow=lambda host: True, knock=knock)
-    job = asyncio.create_task(call.run(STT, Producers(**{f"d{n}": DEAD for n in range(9)})))
+    job = asyncio.create_task(
+        last_of(call.run(STT, Producers(**{f"d{n}": DEAD for n in range(9)})))
+    )
     while len(asyncio.all_tasks()) < 9:  # noqa: ASYNC110
         await asyncio.sleep(0)
     job.cancel()
@@ -482,9 +495,9 @@ async def test_a_producer_that_did_a_job_is_asked_again_although_a_look_up_misse
     directory = Records(producer("a", speed=9, expires=2000), producer("z", speed=100))
     call = Caller(directory, allow=lambda host: True, now=lambda: 1000.0, rng=random.Random(1))
     work = Producers(a="text", z=Lost("connection refused"), b=Lost("connection refused"))
-    await call.run(STT, work)
+    await last_of(call.run(STT, work))
     directory.records = (producer("b", speed=100),)
-    done = await call.run(STT, work)
+    done = await last_of(call.run(STT, work))
     assert work.asked == ["z", "a", "a"]
     assert done.value == "text"
 
@@ -493,15 +506,15 @@ async def test_a_record_that_ran_out_is_not_kept():
     directory = Records(producer("a", expires=2000))
     clock = [1000.0]
     call = Caller(directory, allow=lambda host: True, now=lambda: clock[0])
-    await call.run(STT, Producers(a="text"))
+    await last_of(call.run(STT, Producers(a="text")))
     directory.records, clock[0] = (), 2000.0
     with pytest.raises(NoProducer):
-        await call.run(STT, Producers(a="text"))
+        await last_of(call.run(STT, Producers(a="text")))
 
 
 async def test_only_through_a_farm_and_parked_at_none_is_said():
     with pytest.raises(NoProducer, match="parked at no farm"):
-        await caller(producer("a")).run(Wish("stt", via_farm=True), Producers())
+        await last_of(caller(producer("a")).run(Wish("stt", via_farm=True), Producers()))
 
 
 class Place:
@@ -525,7 +538,7 @@ async def test_a_last_producer_that_is_lost_is_waited_for_and_asked_again(monkey
     monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
     place, work, told = Place(False, False, True), Producers(a=[GONE, "text"]), []
     call = Caller(Records(producer("a")), allow=lambda host: True, knock=place)
-    done = await call.run(STT, work, on_wait=told.append)
+    done = await last_of(call.run(STT, work), told_to(told))
     assert done.value == "text" and work.asked == ["a", "a"]
     assert place.knocks == 3 and len(told) >= 2
 
@@ -536,14 +549,14 @@ async def test_a_last_producer_that_does_not_come_back_is_waited_for_as_long_as_
     monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
     call = Caller(Records(producer("a")), allow=lambda host: True, knock=Place(False))
     with pytest.raises(AllFailed, match="its router is gone"):
-        await call.run(STT, Producers(a=GONE), wait=0.1)
+        await last_of(call.run(STT, Producers(a=GONE), wait=0.1))
 
 
 async def test_one_that_never_had_the_job_is_not_waited_for():
     call = Caller(Records(producer("a")), allow=lambda host: True, knock=Place(False))
     async with asyncio.timeout(2.0):
         with pytest.raises(AllFailed):
-            await call.run(STT, Producers(a=Lost("nobody there")))
+            await last_of(call.run(STT, Producers(a=Lost("nobody there"))))
 
 
 @pytest.mark.parametrize(("online", "asked"), [(True, 2), (False, 6)])
@@ -560,7 +573,7 @@ async def test_losses_while_our_own_network_is_gone_are_not_held_against_the_job
         Records(producer("a")), allow=lambda host: True, knock=Place(True), online=network
     )
     with pytest.raises(AllFailed):
-        await call.run(STT, work, wait=1.0)
+        await last_of(call.run(STT, work, wait=1.0))
     assert len(work.asked) == asked
 
 
@@ -573,16 +586,16 @@ async def test_who_asks_to_be_hidden_is_served_by_nobody_that_was_ever_spoken_to
     )
     work = Producers(a="text", b="text")
     for _ in range(5):
-        assert (await call.run(Wish("stt", via_farm=True), work)).record == b
+        assert (await last_of(call.run(Wish("stt", via_farm=True), work))).record == b
     with pytest.raises(NoProducer, match="1 of 1 that fit were spoken to already"):
-        await call.run(Wish("stt", via_farm=True, avoid=(b.peer_id,)), work)
+        await last_of(call.run(Wish("stt", via_farm=True, avoid=(b.peer_id,)), work))
 
 
 async def test_who_asks_to_be_hidden_does_not_go_through_a_farm_beside_the_producer():
     a = producer("a", Direct("192.0.2.50", 5678), Relayed(FARM_KEY))
     call = caller(a, farm(Direct("192.0.2.50", 1776)))
     with pytest.raises(NoProducer, match="no farm apart from them"):
-        await call.run(Wish("stt", via_farm=True), Producers(a="text"))
+        await last_of(call.run(Wish("stt", via_farm=True), Producers(a="text")))
 
 
 async def test_an_address_in_a_family_that_we_do_not_have_is_not_dialled():
@@ -592,7 +605,7 @@ async def test_an_address_in_a_family_that_we_do_not_have_is_not_dialled():
         has_route=lambda ip: ":" in ip,
     )  # fmt: skip
     work = Producers(a="text", b="text")
-    done = await call.run(STT, work)
+    done = await last_of(call.run(STT, work))
     assert work.asked == ["b"] and "2001:db8::7" in done.route
     with pytest.raises(AllFailed, match="IPv4 only, which this machine has not"):
-        await call.run(Wish("stt", avoid=(producer("b").peer_id,)), work)
+        await last_of(call.run(Wish("stt", avoid=(producer("b").peer_id,)), work))

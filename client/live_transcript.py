@@ -1,0 +1,137 @@
+"""A transcript that is written while it is recognised.
+
+    stdout   text, srt, vtt, tsv    piece by piece; on a terminal a line for each segment of a text
+             json                   at the end
+    a file   all formats            the whole so far, every second, in one step each time
+    the end                         the whole transcript, of one producer
+    Ctrl-C, or an error             what was heard until then is kept, and said so
+
+Where a producer dies in mid-job the next one's words go on where its own ended (`JoinedSegments`);
+a file has the next one's whole transcript in the end.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from client.files import STDIO, offer, write, write_so_far
+from client.progress import Progress, clock_face
+from client.targets import Target
+from privox_dht.caption_layout import CaptionLayout
+from privox_dht.cli.settings import printable
+from privox_dht.cli.streams import say
+from privox_dht.dispatch.job_events import JobEvent
+from privox_dht.dispatch.job_state import Done
+from privox_dht.dispatch.joined_segments import JoinedSegments
+from privox_dht.speech import Segment, Transcript
+from privox_dht.transcript import GROWING, GrowingText, render, verbose
+
+SAVE_EVERY = 1.0  # seconds between two versions of a file
+LAST_WAIT = 2.0  # seconds for a slow reader of stdout to take what was heard, once we are to end
+
+
+class HeardInPart(Exception):
+    """The job ended without a result (`__cause__` says why), after something was heard."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        super().__init__(transcript.text)
+        self.transcript = transcript
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` adds to the error."""
+        return {"transcript": verbose(self.transcript, words=True)}
+
+
+class LiveTranscript:
+    """One job's transcript on its way to its target."""
+
+    def __init__(
+        self, target: Target, layout: CaptionLayout, progress: Progress, *, words: bool
+    ) -> None:
+        self.words = words  # whether their times are wanted
+        self._target = target
+        self._layout = layout
+        self._progress = progress
+        self._heard = JoinedSegments()
+        self._saved = 0.0  # when, by `time.monotonic`
+        self._unread = b""  # what stdout has not taken yet
+        self._pieces: GrowingText | None = None  # for what goes to stdout in pieces
+        self._by_lines = False
+        if target.output == STDIO and target.format in GROWING:
+            self._pieces = GrowingText(target.format, layout)
+            self._by_lines = target.format == "text" and sys.stdout.isatty()
+
+    def take(self, event: JobEvent[Any]) -> None:
+        """Show what happened, and write what is new."""
+        segment = None if isinstance(event, Done) else self._heard.take(event)
+        if segment is None:
+            self._progress.show(event)
+        elif self._pieces is not None:
+            self._print(self._pieces, segment)
+            self._progress.show(event)
+        else:
+            self._progress.show(event)
+            self._save()
+
+    def finish(self, transcript: Transcript) -> None:
+        """The job is done: write all of it that is not written yet.
+
+        Raises:
+            ConfigError: that is not possible.
+        """
+        self._progress.clear()
+        if self._pieces is not None:
+            write(STDIO, self._unread + self._end(self._pieces))
+        elif self._target.output:
+            write(self._target.output, self._rendered(transcript))
+
+    def keep(self, language: str) -> HeardInPart | None:
+        """The job ended without a result: write what was heard, and say where; None: nothing was.
+
+        Args:
+            language: what was asked for.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        heard = self._heard.transcript(language)
+        if not heard.text:
+            return None
+        self._progress.clear()
+        if self._pieces is not None:
+            offer(self._unread + self._end(self._pieces), LAST_WAIT)
+        elif self._target.output:
+            write(self._target.output, self._rendered(heard))
+        until = f"{clock_face(self._heard.end)} of {clock_face(heard.seconds)}"
+        say(printable(f"privox-client: what was heard, {until}, {self._where()}"))
+        return HeardInPart(heard)
+
+    def _where(self) -> str:
+        if self._target.output == STDIO:
+            return "was printed"
+        return f"is in {self._target.output}" if self._target.output else "is in the JSON"
+
+    def _print(self, pieces: GrowingText, segment: Segment) -> None:
+        if self._by_lines:
+            text = f"{' '.join(segment.text.split())}\n"
+            self._progress.clear()
+        else:
+            text = pieces.piece(segment)
+        self._unread = offer(self._unread + printable(text).encode())
+
+    def _end(self, pieces: GrowingText) -> bytes:
+        silent = self._target.format == "text" and not self._heard.segments
+        return b"" if self._by_lines or silent else pieces.end().encode()
+
+    def _save(self) -> None:
+        if self._target.output in ("", STDIO) or time.monotonic() - self._saved < SAVE_EVERY:
+            return
+        write_so_far(self._target.output, self._rendered(self._heard.transcript()))
+        self._saved = time.monotonic()
+
+    def _rendered(self, transcript: Transcript) -> bytes:
+        form = "verbose_json" if self._target.format == "json" else self._target.format
+        text = render(transcript, form, words=True, layout=self._layout).rstrip("\n")
+        return printable(f"{text}\n" if text else "").encode()

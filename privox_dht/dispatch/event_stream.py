@@ -1,0 +1,88 @@
+"""What a coroutine emits while it runs, as an async iterator.
+
+    coroutine --emit--> queue --> whoever iterates
+              --returns--------> the last item
+              --raises---------> raised there, after all that was emitted before it
+
+The coroutine never waits for whoever iterates: a slow reader keeps no producer's slot, and looks
+like no slow producer. What is kept for it is bounded by what a producer may answer
+(`limits.MAX_ANSWER`, `limits.MAX_ANSWER_AUDIO`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from privox_dht.dispatch.job_events import AudioChunk, Dialing, Emit, JobEvent, Progress, Uploading
+from privox_dht.dispatch.job_state import Done
+
+T = TypeVar("T")
+
+
+class EventQueue:
+    """Events that nobody has read yet."""
+
+    def __init__(self) -> None:
+        self._events: deque[Progress] = deque()
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, event: Progress) -> None:
+        """Of an upload only the newest is kept; of an answer that begins anew no sound."""
+        if isinstance(event, Uploading) and self._events:
+            if isinstance(self._events[-1], Uploading):
+                self._events.pop()
+        elif isinstance(event, Dialing):
+            self._events = deque(e for e in self._events if not isinstance(e, AudioChunk))
+        self._events.append(event)
+        self._changed.set()
+
+    def take(self) -> Progress:
+        """The oldest."""
+        return self._events.popleft()
+
+    def wake(self) -> None:
+        """End `wait`, though there may be no event."""
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Until something was put since the last `wait`."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
+async def streamed(work: Callable[[Emit], Coroutine[Any, Any, T]]) -> AsyncGenerator[Progress | T]:
+    """All that `work` emits, then what it returns. Closing this cancels it, and returns when
+    nothing of it is left."""
+    queue = EventQueue()
+    job = asyncio.create_task(work(queue.put))
+    job.add_done_callback(lambda _: queue.wake())
+    try:
+        while True:
+            while queue:
+                yield queue.take()
+            if job.done():
+                break
+            await queue.wait()
+        yield job.result()
+    finally:
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+
+async def last_of(
+    events: AsyncGenerator[JobEvent[T]], show: Callable[[JobEvent[T]], None] = lambda event: None
+) -> Done[T]:
+    """The end of a job, once every event was shown."""
+    async with aclosing(events):
+        async for event in events:
+            show(event)
+            if isinstance(event, Done):
+                return event
+    raise AssertionError("a job ended without its end")

@@ -1,0 +1,62 @@
+"""One job as a stream of events. Pure.
+
+    Waiting     everybody is busy, or the last producer was lost
+    Dialing     a producer is asked
+    Uploading   so much of the recording has gone
+    Listening   it is sound audio, this long                          (stt)
+    Segment     a stretch of it, recognised                           (stt)
+    AudioChunk  a part of the spoken file                             (tts)
+    Done        the whole result, and who did it; always the last one
+
+A producer may die in mid-job. Then `Dialing` comes again, and after it everything from the start:
+what came before it belongs to an answer that has no end. See `JoinedSegments` for words that
+somebody has read already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from privox_dht.dispatch.job_state import Done
+from privox_dht.records import Record
+from privox_dht.speech import Listening, Segment
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Everybody is busy, or the last producer was lost with the job."""
+
+    seconds: float  # for which the job goes on asking
+
+
+@dataclass(frozen=True, slots=True)
+class Dialing:
+    """A producer is asked, which begins the job anew."""
+
+    record: Record | None  # None: the fallback server
+    route: str  # "direct host:port", "relayed by host:port" or "fallback URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Uploading:
+    """The recording goes out."""
+
+    sent: int  # bytes
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """The next part of the spoken file. A WAV file's header does not know its length yet; the
+    `value` of `Done` does."""
+
+    data: bytes
+
+
+Progress = Waiting | Dialing | Uploading | Listening | Segment | AudioChunk
+JobEvent = Progress | Done[T]
+Emit = Callable[[Progress], None]

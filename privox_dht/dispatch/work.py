@@ -1,0 +1,127 @@
+"""The two kinds of job, done at one endpoint.
+
+    dispatcher   chooses an endpoint     -> work(endpoint, record, emit)
+    work         asks there, in time     -> emits what comes, returns the whole
+                 cannot                  -> JobError: the dispatcher goes on to the next
+
+The same work may be done again at the next endpoint, from the start.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeVar
+
+from privox_dht import limits, openai_names
+from privox_dht.audio import mend_wav
+from privox_dht.dispatch.job_events import AudioChunk, Emit, Uploading
+from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
+from privox_dht.dispatch.result_deadline import results_due
+from privox_dht.records import Record
+from privox_dht.speech import (
+    Listening,
+    Segment,
+    SpeechRequest,
+    Transcript,
+    TranscriptionRequest,
+)
+from privox_dht.speech_api.client import Endpoint, SpeechClient
+from privox_dht.transcript import gather
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Work(Protocol[T_co]):
+    """What the dispatcher has done at one endpoint after the other."""
+
+    async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> T_co:
+        """Do it at `endpoint`.
+
+        Args:
+            record: what the producer says of itself; None: a server elsewhere.
+            emit: is told of each thing as it happens.
+
+        Raises:
+            JobError: it could not be done there.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionWork:
+    """A recording to text."""
+
+    client: SpeechClient
+    audio: bytes | Path | BinaryIO
+    options: TranscriptionOptions
+
+    async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> Transcript:
+        options = self.options
+        request = TranscriptionRequest(
+            model=_model_for(record, options.model),
+            language=options.language,
+            translate=options.translate,
+            words=options.words,
+        )
+        seconds, segments = 0.0, []
+
+        def uploaded(sent: int, total: int) -> None:
+            due.uploaded(sent, total)
+            emit(Uploading(sent, total))
+
+        async with results_due(record) as due:
+            heard = self.client.transcribe(endpoint, self.audio, request, progress=uploaded)
+            async with aclosing(heard) as items:
+                async for item in items:
+                    match item:
+                        case Listening():
+                            seconds = item.seconds
+                            due.work_is(seconds)
+                        case Segment():
+                            due.result()
+                            segments.append(item)
+                    emit(item)
+        return gather(segments, seconds, options.language)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechWork:
+    """A text to a sound file."""
+
+    client: SpeechClient
+    text: str
+    options: SpeechOptions
+
+    async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> bytes:
+        options = self.options
+        model = _model_for(record, options.model)
+        request = SpeechRequest(self.text, options.voice, options.language, model, options.speed)
+        audio = bytearray()
+        async with (
+            results_due(record) as due,
+            aclosing(self.client.speak(endpoint, request, options.format)) as chunks,
+        ):
+            due.work_is(len(self.text) * limits.SPEECH_PER_CHARACTER)
+            async for chunk in chunks:
+                due.result()
+                audio += chunk
+                emit(AudioChunk(chunk))
+        return _mended(audio) if options.format == "wav" else bytes(audio)
+
+
+def _mended(streamed: bytearray) -> bytes:
+    """A WAV file whose header says how long it is: a stream's could not know."""
+    file = io.BytesIO(streamed)
+    mend_wav(file)
+    return file.getvalue()
+
+
+def _model_for(record: Record | None, model: str) -> str:
+    """What to call the model in a request to this producer: never empty for a node with several
+    engines, so that the engine whose record was picked is the one that does it."""
+    if record is None:
+        return model
+    return openai_names.model(model, record.models) or record.engine
