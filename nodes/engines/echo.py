@@ -1,8 +1,9 @@
 """Engines that understand nothing: for trying a mesh, and for measuring all that is not an engine.
 
     stt/cpu/echo       answers how long the recording is
-    stt/cpu/echo:5     the same, and takes five seconds over it
+    stt/cpu/echo:5     the same in five parts, one a second
     tts/cpu/echo       a tone, 50 ms long for each character
+    tts/cpu/echo:5     the same, and takes five seconds over it
 
 They are never chosen unless they are named: neither by a node, nor for a job.
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 RATE = 16_000  # Hz
 TONE = 440.0  # Hz
 SECONDS_PER_CHARACTER = 0.05
-STEP = 0.1  # seconds between two segments of a slow echo
+STEP = 1.0  # seconds between two segments of a slow echo
 NEVER_CHOSEN = 1000  # a rank: see `nodes.engines`
 
 
@@ -52,10 +53,6 @@ class _Echo:
     async def close(self) -> None:
         return
 
-    async def _dawdle(self) -> None:
-        for _ in range(math.ceil(self._takes / STEP)):
-            await asyncio.sleep(STEP)
-
 
 class EchoTranscriber(_Echo):
     """Says how long the recording is."""
@@ -67,8 +64,14 @@ class EchoTranscriber(_Echo):
         self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         seconds = len(pcm) / RATE
-        await self._dawdle()
-        yield speech.Segment(f"{seconds:.2f} seconds of sound", 0.0, seconds)
+        if not self._takes:
+            yield speech.Segment(f"{seconds:.2f} seconds of sound", 0.0, seconds)
+            return
+        parts = math.ceil(self._takes / STEP)
+        for n in range(parts):
+            await asyncio.sleep(self._takes / parts)
+            start, end = seconds * n / parts, seconds * (n + 1) / parts
+            yield speech.Segment(f"{start:.2f} to {end:.2f} seconds,", start, end)
 
 
 class EchoSpeaker(_Echo):
@@ -77,9 +80,10 @@ class EchoSpeaker(_Echo):
     service = speech.TTS
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
-        await self._dawdle()
         samples = int(RATE * SECONDS_PER_CHARACTER / request.speed)
         step = 2 * math.pi * TONE / RATE
         tone = array("h", (round(8000 * math.sin(step * i)) for i in range(samples)))
         for _ in request.text:
+            if self._takes:
+                await asyncio.sleep(self._takes / len(request.text))
             yield speech.Sound(RATE, tone.tobytes())

@@ -26,12 +26,8 @@ class JoinedSegments:
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self.seconds = 0.0  # of the recording; 0: not known yet
+        self.end = 0.0  # seconds; how far it was heard
         self._joint = 0.0  # seconds; what an earlier producer told ends here
-
-    @property
-    def end(self) -> float:
-        """How far the recording was heard, in seconds."""
-        return max((segment.end for segment in self.segments[-1:]), default=0.0)
 
     def take(self, event: Progress) -> Segment | None:
         """What is new in an event; None: nothing."""
@@ -42,6 +38,7 @@ class JoinedSegments:
                 self.seconds = seconds
             case Segment() if new := unheard(event, self._joint):
                 self.segments.append(new)
+                self.end = max(self.end, new.end)
                 return new
         return None
 

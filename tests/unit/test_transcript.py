@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from privox_dht.caption_layout import CaptionLayout
 from privox_dht.speech import TEXT_FORMATS, Segment, Transcript, Word
-from privox_dht.transcript import CONTENT_TYPES, gather, render
+from privox_dht.transcript import CONTENT_TYPES, GROWING, GrowingText, gather, render
 
 HELLO = Segment(
     " Hello there. ", 0.0, 1.5, (Word("Hello", 0.0, 0.7, 0.91), Word("there.", 0.7, 1.5))
@@ -114,3 +115,22 @@ def test_text_in_any_script_stays_readable_in_json() -> None:
 def test_the_language_is_the_first_that_an_engine_named_or_the_one_asked_for() -> None:
     assert gather([HELLO, BYE], 1.0, "de").language == "en"
     assert gather([HELLO], 1.0, "de").language == "de"
+
+
+@pytest.mark.parametrize("format", GROWING)
+@pytest.mark.parametrize("layout", [None, CaptionLayout(12, 1)])
+def test_a_transcript_that_grows_is_in_the_end_the_whole_one(
+    format: str, layout: CaptionLayout | None
+) -> None:
+    growing = GrowingText(format, layout)
+    pieces = [growing.piece(segment) for segment in WHOLE.segments]
+    assert all(pieces)
+    assert "".join(pieces) + growing.end() == render(WHOLE, format, layout=layout)
+
+
+@pytest.mark.parametrize("format", GROWING)
+def test_each_piece_of_a_growing_transcript_is_whole_cues(format: str) -> None:
+    growing = GrowingText(format)
+    assert growing.piece(HELLO) == render(gather([HELLO], 1.5), format).rstrip("\n") + (
+        "" if format == "text" else "\n"
+    )

@@ -1,0 +1,234 @@
+"""A job as a stream: text while it is recognised, sound while it is spoken, and what is left when
+somebody dies or presses Ctrl-C. Real nodes and clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from running import HOST, Lab, silence
+
+from nodes.demo import RunningNode
+from privox_dht import sync
+from privox_dht.dispatch.job_events import Dialing, Uploading
+from privox_dht.dispatch.job_state import Done
+from privox_dht.errors import AllFailed
+from privox_dht.mesh import Mesh
+from privox_dht.speech import Listening, Segment
+
+ECHO = {"model": "echo"}
+PARTS = [f"{n:.2f} to {n + 1:.2f} seconds," for n in range(4)]  # of four seconds
+FIRST = PARTS[0].encode()
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A mesh with a producer that takes four seconds for a job, and hears a part each second."""
+    with Lab(tmp_path_factory.mktemp("streamed")) as lab:
+        lab.producer("slow", "stt/cpu/echo:4,tts/cpu/echo:2", "--slots", "4")
+        yield lab
+
+
+@pytest.fixture
+def at(lab: Lab) -> list[str]:
+    return [f"{HOST}:{lab.port}"]
+
+
+@pytest.fixture
+def doomed(lab: Lab) -> Iterator[RunningNode]:
+    """One more of the kind, to be killed."""
+    node = lab.producer(f"doomed-{len(lab.nodes)}", "stt/cpu/echo:4,tts/cpu/echo:2")
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return silence(tmp_path / "talk.wav", 4)
+
+
+def peer_of(node: RunningNode) -> str:
+    return node.events["listening"]["peer"]
+
+
+def wait_for_line(node: RunningNode, text: str) -> None:
+    with node.changed:
+        assert node.changed.wait_for(lambda: any(text in line for line in node.lines), 20)
+
+
+def kill(node: RunningNode) -> None:
+    os.kill(node.process.pid, signal.SIGKILL)
+
+
+async def test_all_that_happens_comes_as_events_and_the_result_last(at, recording) -> None:
+    async with Mesh.join(at) as mesh:
+        told = [event async for event in mesh.transcription_events(recording, **ECHO)]
+    dialing, *uploading, listening = told[:-5]
+    assert (type(dialing), dialing.record.engine) == (Dialing, "echo")
+    assert dialing.route.startswith("direct")
+    size = recording.stat().st_size
+    assert uploading[-1] == Uploading(size, size)
+    assert listening == Listening(4.0)
+    assert [segment.text for segment in told[-5:-1]] == PARTS
+    assert type(told[-1]) is Done
+    assert told[-1].value.segments == tuple(told[-5:-1])
+
+
+async def test_segments_come_while_the_rest_is_heard_and_leaving_ends_the_job(
+    lab, at, recording
+) -> None:
+    async with Mesh.join(at) as mesh:
+        async with aclosing(mesh.segments(recording, **ECHO)) as segments:
+            async for segment in segments:
+                assert segment.text == PARTS[0]
+                break
+        wait_for_line(lab.nodes["slow"], "cancelled")
+
+
+def test_without_async_too(lab, at, recording) -> None:
+    with sync.join(at) as mesh:
+        assert [segment.text for segment in mesh.segments(recording, **ECHO)] == PARTS
+        before = sum("cancelled" in line for line in lab.nodes["slow"].lines)
+        for segment in mesh.segments(recording, **ECHO):
+            assert segment.end == 1.0
+            break
+        node = lab.nodes["slow"]
+        with node.changed:
+            assert node.changed.wait_for(
+                lambda: sum("cancelled" in line for line in node.lines) > before, 20
+            )
+        left = mesh.segments(recording, **ECHO)
+        next(left)
+    with pytest.raises(RuntimeError, match="was left"):
+        next(left)
+
+
+async def test_no_word_is_told_twice_when_the_producer_is_killed_in_mid_job(
+    at, doomed, recording
+) -> None:
+    told, dialled = [], []
+    async with Mesh.join(at) as mesh:
+        job = mesh.transcription_events(recording, prefer=[peer_of(doomed)], **ECHO)
+        async with aclosing(job) as events:
+            async for event in events:
+                if isinstance(event, Dialing):
+                    dialled.append(event.record.peer_id)
+                elif isinstance(event, Segment):
+                    told.append(event.text)
+                    if len(told) == 2:
+                        kill(doomed)
+        assert told == [*PARTS[:2], *PARTS], "events tell what is so"
+        assert len(dialled) == 2
+        assert event.value.text == " ".join(PARTS)
+
+
+async def test_whoever_reads_along_reads_on_when_the_producer_is_killed(
+    at, doomed, recording
+) -> None:
+    told = []
+    async with Mesh.join(at) as mesh:
+        async for segment in mesh.segments(recording, prefer=[peer_of(doomed)], **ECHO):
+            told.append(segment.text)
+            if len(told) == 2:
+                kill(doomed)
+    assert told == PARTS
+
+
+async def test_sound_comes_while_the_rest_is_spoken(at) -> None:
+    async with Mesh.join(at) as mesh:
+        pieces = [piece async for piece in mesh.audio("Good day", format="pcm", **ECHO)]
+        whole = await mesh.speak("Good day", format="pcm", **ECHO)
+    assert len(pieces) > 4
+    assert b"".join(pieces) == whole
+
+
+async def test_another_voice_does_not_go_on_in_the_same_file(at, doomed) -> None:
+    async with Mesh.join(at) as mesh:
+        heard = b""
+        with pytest.raises(AllFailed, match="after it had begun to speak"):
+            async for piece in mesh.audio("Good day", prefer=[peer_of(doomed)], **ECHO):
+                heard += piece
+                kill(doomed)
+        assert heard.startswith(b"RIFF")
+        assert await mesh.speak("Good day", prefer=[peer_of(doomed)], **ECHO)
+
+
+def test_text_leaves_the_client_as_it_is_recognised(lab, recording) -> None:
+    client = lab.start_client("--service", "stt", "--file", str(recording))
+    assert client.stdout.read(len(FIRST)) == FIRST
+    assert client.poll() is None, "the rest is not heard yet"
+    rest, err = client.communicate(timeout=20)
+    assert (FIRST + rest).decode() == " ".join(PARTS) + "\n"
+    assert (client.returncode, err) == (0, b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_heard_is_kept_when_the_client_is_interrupted(lab, recording, number) -> None:
+    client = lab.start_client("--service", "stt", "--file", str(recording))
+    assert client.stdout.read(len(FIRST)) == FIRST
+    client.send_signal(number)
+    out, err = client.communicate(timeout=10)
+    assert (client.returncode, out) == (130, b"\n")
+    assert err == b"privox-client: what was heard, 0:01 of 0:04, was printed\ninterrupted\n"
+
+
+def test_what_was_heard_is_in_the_file_and_in_the_json_of_an_interrupted_client(
+    lab, recording, tmp_path
+) -> None:
+    output = tmp_path / "talk.srt"
+    job = ("--service", "stt", "--file", str(recording), "--output", str(output), "--json")
+    client = lab.start_client(*job)
+    until_it_holds(output, PARTS[0])
+    client.send_signal(signal.SIGINT)
+    out, err = client.communicate(timeout=10)
+    told = json.loads(out)
+    assert (client.returncode, told["error"], told["exit_code"]) == (130, "Interrupted", 130)
+    assert told["transcript"]["text"].startswith(PARTS[0])
+    assert output.read_text().startswith(f"1\n00:00:00,000 --> 00:00:01,000\n{PARTS[0]}\n")
+    assert f"of 0:04, is in {output}\ninterrupted\n" in err.decode()
+
+
+def until_it_holds(file: Path, text: str) -> None:
+    while not (file.exists() and text in file.read_text()):
+        pass
+
+
+def test_what_was_heard_is_kept_when_nobody_can_do_the_rest(lab, doomed, recording) -> None:
+    only = ("--only", peer_of(doomed), "--wait", "0")
+    client = lab.start_client("--service", "stt", "--file", str(recording), *only)
+    assert client.stdout.read(len(FIRST)) == FIRST
+    kill(doomed)
+    out, err = client.communicate(timeout=30)
+    assert (client.returncode, out) == (5, b"\n")
+    assert b"what was heard, 0:01 of 0:04, was printed\nprivox-client: every producer" in err
+
+
+def test_on_a_terminal_the_text_stands_above_the_line_that_tells_how_far_it_is(
+    lab, recording
+) -> None:
+    ours, theirs = pty.openpty()
+    command = lab.command("--service", "stt", "--file", str(recording))
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs) as client:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:  # the other end is closed
+            pass
+        os.close(ours)
+        assert client.wait(10) == 0
+    shown = shown.decode().replace("\r\n", "\n")
+    assert "hearing 0:02 of 0:04" in shown
+    left = re.sub(r"[^\n]*\r\x1b\[2K", "", shown)  # as the terminal shows it in the end
+    assert left.splitlines()[:4] == PARTS
+    assert left.splitlines()[4].startswith("4.0 s of audio, by")

@@ -1,0 +1,68 @@
+"""Words for somebody who reads along, though a producer died in mid-job."""
+
+from __future__ import annotations
+
+import pytest
+
+from privox_dht.dispatch.job_events import Dialing, Progress
+from privox_dht.dispatch.joined_segments import JoinedSegments, unheard
+from privox_dht.speech import Listening, Segment, Word
+
+DIAL = Dialing(None, "fallback http://x")
+WORDS = tuple(Word(word, n, n + 1) for n, word in enumerate(["one", "two", "three", "four"]))
+
+
+def read(*events: Progress) -> str:
+    """What somebody reads who is told these events."""
+    joined = JoinedSegments()
+    return " ".join(new.text for event in events if (new := joined.take(event)))
+
+
+def test_segments_of_one_producer_are_told_as_they_are_even_if_they_overlap() -> None:
+    first, second = Segment("one two", 0, 2.5), Segment("three", 2, 3)
+    assert read(DIAL, Listening(3), first, second) == "one two three"
+
+
+def test_no_word_comes_twice_when_the_next_producer_begins_anew() -> None:
+    died = (DIAL, Segment("one two", 0, 2))
+    assert read(*died, DIAL, Segment("one two", 0, 2), Segment("three", 2, 3)) == "one two three"
+
+
+def test_a_segment_that_reaches_over_the_joint_is_cut_by_the_times_of_its_words() -> None:
+    whole = Segment("One, two, three, four.", 0, 4, WORDS)
+    cut = unheard(whole, 3)
+    assert cut == Segment("four.", 3, 4, WORDS[3:])
+    assert read(DIAL, Segment("one two three", 0, 3), DIAL, whole) == "one two three four."
+
+
+@pytest.mark.parametrize(("until", "left"), [(1, "two three four"), (2, "three four"), (3, "four")])
+def test_without_times_of_words_it_is_cut_in_proportion(until: float, left: str) -> None:
+    cut = unheard(Segment("one two three four", 0, 4), until)
+    assert cut is not None
+    assert (cut.text, cut.start, cut.end) == (left, until, 4)
+
+
+@pytest.mark.parametrize(("until", "left"), [(1, "汉字"), (3, None)])
+def test_a_script_without_spaces_is_told_whole_or_not_at_all(until: float, left: str) -> None:
+    cut = unheard(Segment("汉字", 0, 4), until)
+    assert (cut.text if cut else None) == left
+
+
+@pytest.mark.parametrize("until", [2.2, 2.0, 1.8])
+def test_producers_may_differ_a_little_about_where_a_segment_ends(until: float) -> None:
+    assert unheard(Segment("one two", 0, 2), until) is None
+    assert unheard(Segment("three", 2, 3), until) == Segment("three", 2, 3)
+
+
+def test_a_producer_that_dies_earlier_than_the_one_before_adds_nothing() -> None:
+    first = (DIAL, Segment("one two three", 0, 3))
+    second = (DIAL, Segment("one", 0, 1))
+    assert read(*first, *second, DIAL, Segment("one two three four", 0, 4)) == "one two three four"
+
+
+def test_what_was_heard_is_a_transcript() -> None:
+    joined = JoinedSegments()
+    for event in (DIAL, Listening(9.0), Segment("uno", 0, 1, language="es")):
+        joined.take(event)
+    heard = joined.transcript("de")
+    assert (heard.text, heard.seconds, heard.language, joined.end) == ("uno", 9.0, "es", 1)
