@@ -246,12 +246,12 @@ def test_the_chosen_producer_is_killed_in_mid_upload_and_another_does_the_job(la
 
 
 def test_while_everybody_is_busy_the_client_says_so_waits_and_succeeds(lab, tmp_path):
-    producer = lab.producer("a", "stt/cpu/echo:6")  # longer than the queue of the producer
+    producer = lab.producer("a", "stt/cpu/echo:8")  # longer than the queue of the producer
     wav = silence(tmp_path / "s.wav", 1)
     first = lab.start_client("--service", "stt", "--file", str(wav))
     wait_for_line(producer, "begun")
     second = lab.client("--service", "stt", "--file", str(wav), "--wait", "30")
-    assert second.stdout.endswith(b" 0.83 to 1.00 seconds,\n")
+    assert second.stdout.endswith(b" 0.88 to 1.00 seconds,\n")
     assert b"everybody is busy" in second.stderr
     assert first.communicate(timeout=10)[0] == second.stdout
 
