@@ -3,12 +3,14 @@ somebody dies or presses Ctrl-C. Real nodes and clients."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import re
 import signal
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -24,6 +26,7 @@ from privox_dht.errors import AllFailed
 from privox_dht.mesh import Mesh
 from privox_dht.speech import Listening, Segment
 
+README = Path(__file__).parents[2] / "README.md"
 ECHO = {"model": "echo"}
 PARTS = [f"{n:.2f} to {n + 1:.2f} seconds," for n in range(4)]  # of four seconds
 FIRST = PARTS[0].encode()
@@ -160,6 +163,20 @@ async def test_another_voice_does_not_go_on_in_the_same_file(at, doomed) -> None
                 kill(doomed)
         assert heard.startswith(b"RIFF")
         assert await mesh.speak("Good day", prefer=[peer_of(doomed)], **ECHO)
+
+
+async def test_the_lines_in_the_readme_that_stream_work(lab, at, tmp_path, monkeypatch, capsys):
+    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[2]
+    names: dict = {}
+    exec("async def lines(mesh, player):\n" + textwrap.indent(code, "    "), names)
+    silence(tmp_path / "meeting.ogg", 1)
+    monkeypatch.chdir(tmp_path)
+    player = io.BytesIO()
+    lab.producer("quick", "stt/cpu/pocketsphinx,tts/cpu/espeak-ng")
+    async with Mesh.join(at) as mesh:
+        await names["lines"](mesh, player)
+    assert len(player.getvalue()) > 24_000, "at 24,000 Hz this is half a second"
+    assert re.fullmatch(r"( +\d+\.\d  .*\n)*", capsys.readouterr().out)
 
 
 def test_text_leaves_the_client_as_it_is_recognised(lab, recording) -> None:
