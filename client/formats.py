@@ -22,7 +22,6 @@ AUDIO = {
 TEXT = {"txt": "text", "text": "text", "json": "json", "srt": "srt", "vtt": "vtt", "tsv": "tsv"}
 ENDINGS = {STT: TEXT, TTS: AUDIO}
 DEFAULTS = {STT: "text", TTS: "wav"}
-CAPTIONS = ("srt", "vtt")
 
 
 def formats_of(service: str) -> tuple[str, ...]:

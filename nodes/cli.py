@@ -37,7 +37,7 @@ from privox_dht.cli.settings import (
     state_folder,
     with_outer,
 )
-from privox_dht.cli.streams import mute_stdout, to_stdout
+from privox_dht.cli.streams import mute_stdout, say, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.hostport import parse_neighbours
 from privox_dht.http.request_limits import Bounds
@@ -161,7 +161,7 @@ def health(context: click.Context, /, published: bool, **given: Any) -> None:
     options = with_outer(context, given)
     set_up_logging("error", as_json=False)
     folder = options["state_dir"] or state_folder("node")
-    click.echo(printable(_run(lambda: health_check.check(folder, published))))
+    _print(printable(_run(lambda: health_check.check(folder, published))))
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -171,7 +171,7 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except ConfigError as exc:
         raise click.UsageError(str(exc)) from exc
     except PrivoxError as exc:
-        click.echo(f"privox-node: {printable(exc)}", err=True)
+        say(f"privox-node: {printable(exc)}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

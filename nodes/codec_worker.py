@@ -19,6 +19,7 @@ from nodes.engines import working
 from nodes.engines.link import Link
 from nodes.engines.wall import MIB, Wall
 from privox_dht import errors, limits
+from privox_dht.atomic_file import write_all
 from privox_dht.audio import Encoder
 from privox_dht.audio.decoding import check_for_pyav, decode_into
 
@@ -56,9 +57,7 @@ def _decode(asked: dict[str, Any], payload: bytes, link: Link) -> None:
     room, *upload = link.files
 
     def put(samples: NDArray[np.float32]) -> None:
-        data = memoryview(samples.data).cast("B")
-        while data:
-            data = data[os.write(room, data) :]
+        write_all(room, memoryview(samples.data).cast("B"))
 
     count = decode_into(
         put,

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from nodes.engines.crew import Crew
 from nodes.engines.worker import Died, Job
 from privox_dht import limits
+from privox_dht.atomic_file import write_all
 from privox_dht.audio.decoding import plain
 from privox_dht.errors import Refused
 from privox_dht.recording import Recording
@@ -170,7 +171,7 @@ def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
     except io.UnsupportedOperation:  # large, and in memory: only where somebody asks for that
         with Recording.room(1, size) as copy:  # of one byte, four times as much room as needed
             while piece := upload.read(FED_AT_ONCE):
-                os.write(copy.file, piece)
+                write_all(copy.file, piece)
             os.truncate(copy.file, size)
             yield b"", [copy.file]
         return

@@ -38,13 +38,11 @@ def owned(folder: Path) -> Iterator[Path]:
             f"cannot use the state folder {folder}: {exc.strerror}{_whose(folder)}"
         ) from exc
     try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_ours(handle):
+            raise ConfigError(
+                f"another privox-node uses {folder}; give this one its own --state-dir"
+            )
         yield folder
-    except BlockingIOError as exc:
-        raise ConfigError(
-            f"another privox-node uses {folder}; give this one its own --state-dir"
-        ) from exc
     finally:
         os.close(handle)
 
@@ -56,13 +54,19 @@ def is_in_use(folder: Path) -> bool:
     except OSError:
         return False
     try:
+        return not _is_ours(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_ours(handle: int) -> bool:
+    """Lock an open file; whether nobody else had."""
+    try:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+        return False
+    return True
 
 
 def _keep_others_out(folder: Path) -> None:

@@ -67,7 +67,7 @@ def create_file(path: Path, data: bytes) -> None:
             os.link(temporary, path)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of `data`: one `write` may take less than it is given, and one to a pipe that does
     not block may take nothing until its reader has read."""
     left = memoryview(data)

@@ -28,7 +28,8 @@ def split_host(text: str, default_port: int) -> Address:
     elif host.count(":") == 1:
         host, _, port = host.partition(":")
     bad_host = not host or host.isdigit() or "/" in host or any(map(str.isspace, host))
-    if bad_host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    bad_port = not port.isascii() or not port.isdigit() or len(port) > len("65535")
+    if bad_host or bad_port or not 0 < int(port) < 65536:
         raise ConfigError(f"{text!r} is not host:port (or [IPv6 address]:port)")
     return host, int(port)
 

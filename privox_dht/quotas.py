@@ -49,7 +49,7 @@ def home_of(host: str, port: int) -> str:
     prefixes = quota_prefixes(host)
     if not prefixes:
         return f"{host}:{port}"
-    return host if ipaddress.ip_address(host.partition("%")[0]).is_private else prefixes[-1]
+    return host if ipaddress.ip_network(prefixes[0]).is_private else prefixes[-1]
 
 
 class SharedQuota:

@@ -20,6 +20,8 @@ import tempfile
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from privox_dht.atomic_file import write_all
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -58,9 +60,7 @@ class Recording:
     def of(cls, pcm: NDArray[np.float32], rate: int) -> Self:
         """A recording of these samples."""
         recording = cls.room(rate, pcm.size / rate + 1)
-        data = memoryview(pcm.astype("<f4", copy=False).data).cast("B")
-        while data:
-            data = data[os.write(recording.file, data) :]
+        write_all(recording.file, memoryview(pcm.astype("<f4", copy=False).data).cast("B"))
         recording.count = pcm.size
         return recording
 

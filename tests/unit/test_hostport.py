@@ -30,6 +30,7 @@ def test_host_and_port_are_read(text, address):
         "host:65536",
         "host:x",
         "host:-1",
+        "host:" + "1" * 5_000,  # more digits than int() takes
         "[::1]x",
         "host:\u0661",
         "5678",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privox_dht import limits
-from privox_dht.quotas import Prefixes, SharedQuota, quota_prefixes
+from privox_dht.quotas import Prefixes, SharedQuota, home_of, quota_prefixes
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,20 @@ from privox_dht.quotas import Prefixes, SharedQuota, quota_prefixes
 )
 def test_an_address_counts_for_the_networks_around_it(host: str, counts_for: Prefixes) -> None:
     assert quota_prefixes(host) == counts_for
+
+
+@pytest.mark.parametrize(
+    ("host", "home"),
+    [
+        ("127.0.0.1", "127.0.0.1:5678"),
+        ("10.1.2.3", "10.1.2.3"),
+        ("8.8.4.4", "8.8.4.0/24"),
+        ("::ffff:8.8.4.4", "8.8.4.0/24"),  # Python 3.11 calls every mapped address private
+        ("2a00:1450:4001::5", "2a00:1450:4001::/48"),
+    ],
+)
+def test_one_owner_has_one_voice(host: str, home: str) -> None:
+    assert home_of(host, 5678) == home
 
 
 def test_nobody_may_come_beyond_the_total() -> None:

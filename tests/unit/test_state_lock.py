@@ -49,6 +49,13 @@ def test_a_folder_of_ones_own_says_only_what_is_wrong_with_it(tmp_path: Path) ->
         pass
 
 
+def test_what_goes_wrong_in_a_running_node_is_not_blamed_on_the_folder(tmp_path: Path) -> None:
+    """Whatever raised BlockingIOError while the folder was held came out as another node's."""
+    with pytest.raises(BlockingIOError), owned(tmp_path):
+        raise BlockingIOError
+    assert not is_in_use(tmp_path)
+
+
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
