@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from privox_dht import limits
 from privox_dht.errors import Busy, ConfigError
+from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
-from privox_dht.speech import Offer
 
 NETWORKS_REMEMBERED = 4096  # networks whose last turn is known; more are strangers' inventions
 HERE: Prefixes = ("this machine",)  # whatever comes from this very machine counts as one network

@@ -17,6 +17,7 @@ from nodes.admission import Admission
 from nodes.codecs import Codecs
 from nodes.slot_queue import SlotQueue
 from privox_dht.errors import Refused
+from privox_dht.offer import Offer
 from privox_dht.recording import Recording
 from privox_dht.speech import (
     STT,
@@ -24,7 +25,6 @@ from privox_dht.speech import (
     Ability,
     Engine,
     Listening,
-    Offer,
     RecordingTranscriber,
     Segment,
     Sound,

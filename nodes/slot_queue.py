@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from nodes.admission import Admission, Ticket
 from privox_dht.errors import Busy
-from privox_dht.speech import Offer
+from privox_dht.offer import Offer
 
 LOOK_AGAIN = 0.25  # seconds between two looks at uploads that are in the way of those who wait
 

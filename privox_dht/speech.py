@@ -11,13 +11,12 @@ iterates) stops the work behind it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
 
-from privox_dht.errors import JobError
-from privox_dht.quotas import Prefixes
+from privox_dht.offer import Offer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,17 +165,6 @@ class Speaker(Engine, Protocol):
             Failed: the engine broke.
         """
         ...
-
-
-@dataclass(slots=True, eq=False)
-class Offer:
-    """A job that asks for room, as far as that matters for who gets it."""
-
-    prefixes: Prefixes = ()  # the networks its client counts for, see `quotas`
-    wait: float = 0.0  # seconds it may wait in a queue
-    uploading: bool = False  # its body has not ended
-    received: int = 0  # bytes of its body so far
-    end_upload: Callable[[JobError], None] = lambda error: None  # end it with this error
 
 
 class Provider(Protocol):

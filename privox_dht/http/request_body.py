@@ -22,7 +22,7 @@ from aiohttp import web
 from privox_dht.errors import JobError, Refused
 from privox_dht.http.multipart import Form, boundary_of
 from privox_dht.http.request_limits import Bounds, Pace
-from privox_dht.speech import Offer
+from privox_dht.offer import Offer
 from privox_dht.units import size
 
 

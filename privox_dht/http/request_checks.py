@@ -19,8 +19,8 @@ from privox_dht.http.connections import HttpConnection
 from privox_dht.http.multipart import boundary_of
 from privox_dht.http.request_body import not_a_form, too_large
 from privox_dht.http.request_limits import Bounds
+from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
-from privox_dht.speech import STT, Offer
 
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,4})(?:$|[,;\s])")  # RFC 7240, 4.3
 GO_AHEAD = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -47,21 +47,32 @@ def check_headers(request: web.BaseRequest, bounds: Bounds) -> None:
         raise Refused("only 100-continue can be expected", status=417, code="bad_expect")
 
 
-def check_body(request: web.BaseRequest, service: str, bounds: Bounds) -> None:
-    """Refuse a body whose headers already say that it cannot be taken.
+def check_form(request: web.BaseRequest, bounds: Bounds) -> None:
+    """Refuse a body whose headers already say that it is no form, or too large a one.
 
     Raises:
         Refused: 413 or 415.
     """
-    most = bounds.upload if service == STT else bounds.json
+    _check_size(request, bounds.upload)
+    if boundary_of(request.headers.get("Content-Type", "")) is None:
+        raise not_a_form()
+
+
+def check_json(request: web.BaseRequest, bounds: Bounds) -> None:
+    """Refuse a body whose headers already say that it is no JSON, or too much of it.
+
+    Raises:
+        Refused: 413 or 415.
+    """
+    _check_size(request, bounds.json)
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Refused("the body is not application/json", status=415, code="not_json")
+
+
+def _check_size(request: web.BaseRequest, most: int) -> None:
     if request.content_length is not None and request.content_length > most:
         raise too_large(most)
-    content_type = request.headers.get("Content-Type", "")
-    if service == STT and boundary_of(content_type) is None:
-        raise not_a_form()
-    kind = content_type.partition(";")[0].strip().lower()
-    if service != STT and kind != "application/json" and not kind.endswith("+json"):
-        raise Refused("the body is not application/json", status=415, code="not_json")
 
 
 def offer_of(request: web.BaseRequest, prefixes_of: Callable[[str], Prefixes]) -> Offer:

@@ -18,9 +18,7 @@ from privox_dht.errors import BadMessage
 CONTENT_TYPE = "text/event-stream"
 BEAT = b":\n\n"
 
-TEXT_DELTA, TEXT_DONE = "transcript.text.delta", "transcript.text.done"
-AUDIO_DELTA, AUDIO_DONE = "speech.audio.delta", "speech.audio.done"
-ERROR = "error"
+ERROR = "error"  # the type of an event that ends a stream without a result
 
 
 def event(kind: str, **fields: Any) -> bytes:

@@ -13,7 +13,6 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any
 
 from aiohttp import web
 
@@ -26,12 +25,12 @@ from privox_dht.http.heartbeat import steady
 from privox_dht.http.request_body import Upload, read_form, read_json
 from privox_dht.http.request_limits import Bounds
 from privox_dht.http.responses import Stream, reply
+from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,
     TTS,
     Ability,
     Listening,
-    Offer,
     Provider,
     Segment,
     TranscriptionRequest,
@@ -40,6 +39,13 @@ from privox_dht.speech_api import openai_requests
 from privox_dht.speech_api.audio_response import Encoders, SoundFile, file_format
 from privox_dht.speech_api.job_log import Job
 from privox_dht.speech_api.model_selection import choose, resolve
+from privox_dht.speech_api.openai_responses import (
+    AUDIO_DELTA,
+    AUDIO_DONE,
+    TEXT_DELTA,
+    TEXT_DONE,
+    segment_fields,
+)
 
 ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 
@@ -193,25 +199,15 @@ async def _text_events(heard: AsyncGenerator[Listening | Segment]) -> AsyncGener
         async for item in heard:
             if isinstance(item, Listening):
                 seconds = item.seconds
-                yield sse.event(sse.TEXT_DELTA, delta="", seconds=round(seconds, 3))
+                yield sse.event(TEXT_DELTA, delta="", seconds=round(seconds, 3))
                 continue
             segments.append(item)
             delta = item.text.strip()
             delta = f" {delta}" if delta and text else delta
             text += delta
-            yield sse.event(sse.TEXT_DELTA, delta=delta, segment=_segment_out(item))
+            yield sse.event(TEXT_DELTA, delta=delta, segment=segment_fields(item))
     whole = transcript.gather(segments, seconds)
-    yield sse.event(sse.TEXT_DONE, text=text, language=whole.language, seconds=round(seconds, 3))
-
-
-def _segment_out(segment: Segment) -> dict[str, Any]:
-    """What a delta tells beside its text."""
-    out: dict[str, Any] = {"start": round(segment.start, 3), "end": round(segment.end, 3)}
-    if segment.language:
-        out["language"] = segment.language
-    if segment.words:
-        out["words"] = [transcript.word_out(word) for word in segment.words]
-    return out
+    yield sse.event(TEXT_DONE, text=text, language=whole.language, seconds=round(seconds, 3))
 
 
 async def _audio_events(file: SoundFile) -> AsyncGenerator[bytes]:
@@ -222,8 +218,8 @@ async def _audio_events(file: SoundFile) -> AsyncGenerator[bytes]:
             if piece:
                 size += len(piece)
                 audio = base64.b64encode(piece).decode("ascii")
-                yield sse.event(sse.AUDIO_DELTA, audio=audio)
-    yield sse.event(sse.AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate)
+                yield sse.event(AUDIO_DELTA, audio=audio)
+    yield sse.event(AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate)
 
 
 def _who(abilities: list[Ability], voice: str) -> dict[str, str]:

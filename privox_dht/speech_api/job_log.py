@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from privox_dht.errors import JobError
-from privox_dht.speech import Offer
+from privox_dht.offer import Offer
 
 log = logging.getLogger("privox.jobs")
 

@@ -19,7 +19,10 @@ from privox_dht.errors import BadMessage
 from privox_dht.http import sse
 from privox_dht.http.error_mapping import read_error_object
 from privox_dht.speech import Listening, Segment, Word
+from privox_dht.transcript import word_out
 
+TEXT_DELTA, TEXT_DONE = "transcript.text.delta", "transcript.text.done"
+AUDIO_DELTA, AUDIO_DONE = "speech.audio.delta", "speech.audio.done"
 LONGEST = 10 * limits.MAX_AUDIO_SECONDS  # seconds; a time beyond this is nonsense
 _CONTROL = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 
@@ -39,13 +42,13 @@ class Heard:
             JobError: it tells of an error.
         """
         kind = event["type"]
-        if kind == sse.TEXT_DELTA:
+        if kind == TEXT_DELTA:
             if "seconds" in event:
                 yield Listening(_seconds(event["seconds"]))
             if "segment" in event:
                 self._count()
                 yield _segment(_mapping(event["segment"]), event.get("delta"))
-        elif kind == sse.TEXT_DONE:
+        elif kind == TEXT_DONE:
             self.done = True
         else:
             _told_error(event)
@@ -71,9 +74,9 @@ class Spoken:
             JobError: it tells of an error.
         """
         kind = event["type"]
-        if kind == sse.AUDIO_DELTA:
+        if kind == AUDIO_DELTA:
             return self._audio(event.get("audio"))
-        if kind == sse.AUDIO_DONE:
+        if kind == AUDIO_DONE:
             self.done = True
             if event.get("bytes", self._size) != self._size:
                 raise BadMessage("size", "a part of the audio is missing")
@@ -129,6 +132,16 @@ def voices_in(answer: object) -> list[tuple[str, str, str]]:
     names = ("id", "engine", "language")
     voices = [tuple(_short(entry.get(name)) for name in names) for entry in entries]
     return [(voice, engine, language) for voice, engine, language in voices if voice]
+
+
+def segment_fields(segment: Segment) -> dict[str, Any]:
+    """What a delta tells beside its text; `Heard` reads it."""
+    fields: dict[str, Any] = {"start": round(segment.start, 3), "end": round(segment.end, 3)}
+    if segment.language:
+        fields["language"] = segment.language
+    if segment.words:
+        fields["words"] = [word_out(word) for word in segment.words]
+    return fields
 
 
 def _segment(told: Mapping[str, Any], text: object) -> Segment:

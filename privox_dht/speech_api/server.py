@@ -36,6 +36,7 @@ from privox_dht.errors import Busy, JobError
 from privox_dht.http import request_checks
 from privox_dht.http.connections import Connections, log_bug, working_on
 from privox_dht.http.listener import Gate, bind
+from privox_dht.http.request_checks import check_form, check_json
 from privox_dht.http.request_limits import Bounds
 from privox_dht.http.responses import reply_error, reply_json
 from privox_dht.quotas import Prefixes, quota_prefixes
@@ -48,6 +49,7 @@ from privox_dht.speech_api.job_log import Job, Jobs
 log = logging.getLogger("privox.api")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Check = Callable[[web.BaseRequest, Bounds], None]
 Work = Callable[[web.BaseRequest, Job], Awaitable[web.StreamResponse]]
 
 DEFAULT_BOUNDS = Bounds()
@@ -98,10 +100,10 @@ class SpeechServer:
         self._drain = drain
         self._prefixes_of = prefixes_of
         self._desk = Desk(provider, bounds, encoders or InThreads())
-        self._work: dict[tuple[str, str], tuple[str, Work]] = {
-            ("POST", "/v1/audio/transcriptions"): (STT, self._desk.transcribe),
-            ("POST", "/v1/audio/translations"): (STT, self._desk.translate),
-            ("POST", "/v1/audio/speech"): (TTS, self._desk.speak),
+        self._work: dict[tuple[str, str], tuple[str, Check, Work]] = {
+            ("POST", "/v1/audio/transcriptions"): (STT, check_form, self._desk.transcribe),
+            ("POST", "/v1/audio/translations"): (STT, check_form, self._desk.translate),
+            ("POST", "/v1/audio/speech"): (TTS, check_json, self._desk.speak),
         }
         self._pages: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/models"): self._models,
@@ -185,10 +187,12 @@ class SpeechServer:
         known = {method for method, path in (*self._work, *self._pages) if path == request.path}
         raise request_checks.no_such_page(request.method, request.path, known)
 
-    async def _job(self, request: web.BaseRequest, service: str, work: Work) -> web.StreamResponse:
+    async def _job(
+        self, request: web.BaseRequest, service: str, check: Check, work: Work
+    ) -> web.StreamResponse:
         async with AsyncExitStack() as held:
             try:
-                request_checks.check_body(request, service, self._bounds)
+                check(request, self._bounds)
                 offer = request_checks.offer_of(request, self._prefixes_of)
                 await held.enter_async_context(self._provider.admit(service, offer))
             except JobError as exc:

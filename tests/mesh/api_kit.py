@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from privox_dht.errors import Busy, Refused
+from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,
     TTS,
     Ability,
     Listening,
-    Offer,
     Segment,
     Sound,
     SpeechRequest,

@@ -19,8 +19,8 @@ from nodes.reachability import Standing
 from nodes.service_spec import parse_services
 from privox_dht import Mesh
 from privox_dht.errors import ConfigError
+from privox_dht.offer import Offer
 from privox_dht.records import FARM, Relayed
-from privox_dht.speech import Offer
 
 HOST = "127.0.0.1"
 

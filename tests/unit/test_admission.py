@@ -9,8 +9,8 @@ import pytest
 from nodes.admission import NETWORKS_REMEMBERED, Admission, Ticket
 from privox_dht import limits
 from privox_dht.errors import Busy, ConfigError
+from privox_dht.offer import Offer
 from privox_dht.quotas import quota_prefixes
-from privox_dht.speech import Offer
 
 HOME, SITE, OTHER = "20.1.1.1", "2001:db8:1::1", "20.2.2.2"
 

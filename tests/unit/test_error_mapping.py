@@ -22,7 +22,7 @@ from privox_dht.errors import (
     WrongKey,
 )
 from privox_dht.http.error_mapping import error_of, headers_of, read_error, status_of
-from privox_dht.speech import Offer
+from privox_dht.offer import Offer
 from privox_dht.speech_api.job_log import (
     CANCELLED,
     DONE,

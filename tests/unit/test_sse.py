@@ -13,17 +13,25 @@ from hypothesis import strategies as st
 
 from privox_dht import limits
 from privox_dht.errors import BadMessage, Busy, Failed, JobError, Lost, Refused
-from privox_dht.http import sse
 from privox_dht.http.sse import BEAT, Events, event
 from privox_dht.speech import Listening, Segment, Word
-from privox_dht.speech_api.openai_responses import Heard, Spoken, whole
+from privox_dht.speech_api.openai_responses import (
+    AUDIO_DELTA,
+    AUDIO_DONE,
+    TEXT_DELTA,
+    TEXT_DONE,
+    Heard,
+    Spoken,
+    segment_fields,
+    whole,
+)
 
 # A busy machine is no reason to fail.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def hear(**fields: Any) -> list[Listening | Segment]:
-    return list(Heard().take({"type": sse.TEXT_DELTA, **fields}))
+    return list(Heard().take({"type": TEXT_DELTA, **fields}))
 
 
 # -- the stream ------------------------------------------------------------------------------------
@@ -102,7 +110,7 @@ def test_the_end_is_what_the_last_event_says() -> None:
     heard = Heard()
     assert list(heard.take({"type": "something.new"})) == []
     assert not heard.done
-    assert list(heard.take({"type": sse.TEXT_DONE, "text": "hi"})) == []
+    assert list(heard.take({"type": TEXT_DONE, "text": "hi"})) == []
     assert heard.done
 
 
@@ -145,7 +153,7 @@ def test_segments_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_SEGMENTS", 3)
     heard, one = (
         Heard(),
-        {"type": sse.TEXT_DELTA, "delta": "", "segment": {"start": 0, "end": 1}},
+        {"type": TEXT_DELTA, "delta": "", "segment": {"start": 0, "end": 1}},
     )
     for _ in range(3):
         list(heard.take(one))
@@ -206,13 +214,13 @@ def test_a_whole_answer_of_another_shape_is_a_bad_message(answer: object) -> Non
 
 
 def delta(audio: object) -> Mapping[str, Any]:
-    return {"type": sse.AUDIO_DELTA, "audio": audio}
+    return {"type": AUDIO_DELTA, "audio": audio}
 
 
 def test_audio_comes_piece_by_piece_until_the_end_says_how_much_it_was() -> None:
     spoken = Spoken()
     assert spoken.take(delta(base64.b64encode(b"\x00\xff").decode())) == b"\x00\xff"
-    assert spoken.take({"type": sse.AUDIO_DONE, "bytes": 2}) == b""
+    assert spoken.take({"type": AUDIO_DONE, "bytes": 2}) == b""
     assert spoken.done
 
 
@@ -222,9 +230,15 @@ def test_audio_that_is_not_base64_is_a_bad_message(audio: object) -> None:
         Spoken().take(delta(audio))
 
 
+@pytest.mark.parametrize("words", [(), (Word("grüße", 0.25, 0.5, 0.75), Word("dich", 0.5, 1.0))])
+def test_a_segment_is_read_as_it_was_written(words: tuple[Word, ...]) -> None:
+    segment = Segment("grüße dich", 0.25, 1.0, words, "de")
+    assert hear(delta=segment.text, segment=segment_fields(segment)) == [segment]
+
+
 def test_an_end_that_counts_differently_is_a_bad_message() -> None:
     with pytest.raises(BadMessage, match="missing"):
-        Spoken().take({"type": sse.AUDIO_DONE, "bytes": 9})
+        Spoken().take({"type": AUDIO_DONE, "bytes": 9})
 
 
 def test_audio_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +259,7 @@ _ANY = st.recursive(
 
 @UNHURRIED
 @given(
-    st.sampled_from([sse.TEXT_DELTA, sse.TEXT_DONE, sse.AUDIO_DELTA, "error"]),
+    st.sampled_from([TEXT_DELTA, TEXT_DONE, AUDIO_DELTA, "error"]),
     st.dictionaries(
         st.sampled_from(["delta", "segment", "seconds", "audio", "error", "status"]), _ANY
     ),
