@@ -45,7 +45,7 @@ def endpoint_of(url: str, token: str) -> Endpoint:
             f"fallback {url!r} would send the token for everybody on the way to read: use https"
         )
     base = url.rstrip("/").removesuffix("/v1")  # people give it with and without
-    return Endpoint(base, None, token=token or None)
+    return Endpoint(base, None, token=token or None, native=False)
 
 
 async def fall_back(

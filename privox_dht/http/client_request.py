@@ -50,13 +50,13 @@ class Call:
     @property
     def asks_first(self) -> bool:
         """Whether the body waits for a 100-continue; not every ordinary server knows of that."""
-        return self.pin is not None and self.body is not None and self.body.large
+        return self.endpoint.native and self.body is not None and self.body.large
 
     @property
     def silence(self) -> float | None:
         """Seconds without a byte after which the server is gone; None where only the caller can
         tell, since an ordinary server says nothing while it works."""
-        return limits.SILENCE if self.pin is not None or self.body is None else None
+        return limits.SILENCE if self.endpoint.native or self.body is None else None
 
     def enter(self, phase: str, seconds: float | None) -> None:
         """The next step, and how long it may take."""

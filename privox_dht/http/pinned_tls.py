@@ -35,12 +35,13 @@ class Endpoint:
     """One way to reach one server."""
 
     base: str  # "https://203.0.113.5:5678" or "https://<peer id>.privox"
-    key: bytes | None  # pinned 32-byte Ed25519 key; None only for plain servers elsewhere
+    key: bytes | None  # pinned 32-byte Ed25519 key; None: its name and certificate must do
     proxy: str | None = None  # "http://farm:1776"
     token: str | None = field(default=None, repr=False)  # bearer, for servers that want one
     queue: bool = (
         True  # a job may wait there a moment for a slot, instead of being told 503 at once
     )
+    native: bool = True  # one of ours: it knows `Expect`, sends events, and beats while it works
 
     def __post_init__(self) -> None:
         if self.key is not None and not self.base.startswith("https://"):

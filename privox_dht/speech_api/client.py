@@ -9,7 +9,7 @@
 Every step has its own bound, and what a stranger answers is bounded in size and shape. What goes
 wrong comes out as Refused, Busy, Failed, Lost or WrongKey, and as nothing else.
 
-Our own servers (those with a pinned key) are asked for events, so that a dead one is told from a
+Our own servers (`Endpoint.native`) are asked for events, so that a dead one is told from a
 thinking one by its silence. An ordinary OpenAI-style server is asked in the ordinary way, and may
 be silent for as long as the caller waits.
 """
@@ -86,7 +86,7 @@ class SpeechClient:
         path = "/v1/audio/translations" if request.translate else "/v1/audio/transcriptions"
         async with form(source, _form_fields(request, endpoint), filename) as body:
             call = self._call(endpoint, path, body, progress)
-            hear = self._hear if endpoint.key is not None else self._hear_whole
+            hear = self._hear if endpoint.native else self._hear_whole
             async with aclosing(hear(call)) as heard:
                 async for item in heard:
                     yield item
@@ -122,7 +122,7 @@ class SpeechClient:
         """
         body = document(json.dumps(_speech_fields(request, endpoint, format)).encode())
         call = self._call(endpoint, "/v1/audio/speech", body, None)
-        if endpoint.key is None:
+        if not endpoint.native:
             async with aclosing(self._audio(call)) as audio:
                 async for piece in audio:
                     yield piece
@@ -235,7 +235,7 @@ async def _settle(response: aiohttp.ClientResponse) -> None:
 
 
 def _form_fields(request: TranscriptionRequest, endpoint: Endpoint) -> list[tuple[str, str]]:
-    ours = endpoint.key is not None
+    ours = endpoint.native
     granularities = ["segment", "word"] if request.words else ["segment"]
     fields = [
         ("model", request.model or ("" if ours else DEFAULT_STT)),
@@ -250,7 +250,7 @@ def _form_fields(request: TranscriptionRequest, endpoint: Endpoint) -> list[tupl
 
 
 def _speech_fields(request: SpeechRequest, endpoint: Endpoint, format: str) -> dict[str, Any]:
-    ours = endpoint.key is not None
+    ours = endpoint.native
     fields = {
         "model": request.model or ("" if ours else DEFAULT_TTS),
         "voice": request.voice or ("" if ours else DEFAULT_VOICE),

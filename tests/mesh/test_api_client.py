@@ -9,7 +9,7 @@ import ssl
 import time
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ async def client() -> AsyncIterator[SpeechClient]:
 
 
 def at(port: int, key: bytes | None = ME.public, **more: Any) -> Endpoint:
-    return Endpoint(f"{'https' if key else 'http'}://127.0.0.1:{port}", key, **more)
+    how = {"native": key is not None, **more}
+    return Endpoint(f"{'https' if key else 'http'}://127.0.0.1:{port}", key, **how)
 
 
 async def hear(
@@ -188,13 +189,25 @@ async def test_connections_are_used_again(client: SpeechClient, server: SpeechSe
     assert server.connections == 1
 
 
+async def test_one_of_our_own_servers_needs_no_pin_to_be_asked_for_events(
+    client: SpeechClient, provider: Counting
+) -> None:
+    """A pin says who answers; whether it is one of ours is said by itself."""
+    async with SpeechServer(provider, host="127.0.0.1", tls=None) as plain:
+        endpoint = at(plain.port, None, native=True)
+        provider.gate.clear()
+        heard = client.transcribe(endpoint, clip(2), TranscriptionRequest())
+        async with aclosing(heard) as items:
+            assert await anext(items) == Listening(2.0), "before there is a whole answer"
+
+
 async def test_the_ordinary_api_of_a_server_elsewhere_is_understood(
     client: SpeechClient, provider: Counting
 ) -> None:
     async with SpeechServer(provider, host="127.0.0.1", tls=None) as plain:
         for endpoint in (
             at(plain.port, None),
-            Endpoint(f"http://127.0.0.1:{plain.port}/v1/", None),
+            Endpoint(f"http://127.0.0.1:{plain.port}/v1/", None, native=False),
         ):
             for seconds in (1, 10):
                 length, *segments = await hear(client, endpoint, clip(seconds))
