@@ -2,6 +2,7 @@
 
     every 45 s +- 5                      all records, newly dated and signed
     at once, when something that matters changes (at most every 2 s)
+    soon, when no other node took them (3 s, 6 s, ...)
     on leaving                           the same records, withdrawn
 
 A record lives 120 s, so two lost announcements cost nothing.
@@ -26,7 +27,7 @@ from privox_dht.records import Record, next_sequence, sign
 
 log = logging.getLogger("privox.announce")
 SEQUENCE_FILE = "sequence.json"
-RETRY_AFTER = 3.0  # seconds, when nobody took the last announcement
+RETRY_FIRST = 3.0  # seconds, when nobody took the last announcement, doubling until the next one
 WITHDRAW_TIMEOUT = 1.0  # seconds; a node that stops does not wait longer for its neighbours
 
 
@@ -64,6 +65,7 @@ class Announcer:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.holders = 0  # nodes that took the last announcement
+        self._untaken = 0  # announcements in a row that nobody took
 
     async def __aenter__(self) -> Announcer:
         self._task = asyncio.create_task(self._run(), name="announcer")
@@ -95,6 +97,7 @@ class Announcer:
         self._keep_sequence()
         counts = await self._publish_all([*records, *withdrawn])
         self.holders = min(counts[: len(records)], default=0)
+        self._untaken = self._untaken + 1 if records and not self.holders else 0
         return self.holders
 
     async def withdraw(self) -> None:
@@ -129,10 +132,11 @@ class Announcer:
 
     def _quiet(self) -> float:
         """Seconds until the next announcement, if nothing changes until then."""
-        if self._said and not self.holders:
-            return RETRY_AFTER
         jitter = self._rng.uniform(-limits.ANNOUNCE_JITTER, limits.ANNOUNCE_JITTER)
-        return limits.ANNOUNCE_EVERY + jitter - limits.ANNOUNCE_AT_MOST_EVERY
+        usual = limits.ANNOUNCE_EVERY + jitter - limits.ANNOUNCE_AT_MOST_EVERY
+        if self._untaken:
+            return float(min(usual, RETRY_FIRST * 2.0 ** min(self._untaken - 1, 16)))
+        return usual
 
     def _signed(self, record: Record) -> Record:
         now = self._clock()

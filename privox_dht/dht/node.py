@@ -234,7 +234,8 @@ class DhtNode:
         """Leave our signed record (or its withdrawal) with the closest nodes of each of its keys.
 
         Returns:
-            How many nodes hold it now, under the key where the fewest do.
+            How many nodes hold it now, ourselves included, under the key where the fewest do; 0 if
+            there are others and none of them took it.
         """
         self._state.counts["published"] += 1
         self._state.reserved = frozenset()  # who publishes was dialled back, or never will be

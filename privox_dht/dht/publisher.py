@@ -53,6 +53,8 @@ class StoreCrawl(MeshCrawl):
         self.taken = 0  # nodes that took it, perhaps only to draw lots: the key is full there
         self.enough: asyncio.Future[None] = self.loop.create_future()
         self._writing = 0
+        known = (c for protocol in protocols.values() for c in protocol.router.contacts())
+        self._is_heard = any(not contact.failures for contact in known)
         for holder in holders:
             self._seed(holder)
         if look and holders:  # not of the very closest, which would hold the others up
@@ -134,7 +136,16 @@ class StoreCrawl(MeshCrawl):
         self.pump()
 
     def _worth_waiting(self) -> bool:
-        return self._writing > 0 or super()._worth_waiting()
+        """Whoever is late may be the only one to take the record; where nobody has answered for a
+        while, that is not waited for."""
+        if self._writing or self.taken or not self._is_heard:
+            return self._writing > 0
+        return any(candidate.state == SLOW for candidate in self.order)
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether there was somebody to take the record, and nobody has."""
+        return bool(self.order) and not self.taken
 
     def keepers(self) -> list[Candidate]:
         """The nodes that hold the record."""
@@ -153,7 +164,7 @@ class Publisher:
 
     async def publish(self, record: Record) -> int:
         """Leave a record under every key it may stand; how many nodes hold it under the key where
-        the fewest do."""
+        the fewest do, ourselves included; 0 if there are others and none of them took it."""
         self._size = self._size or self._contacts()
         counts = await asyncio.gather(*(self._under(key, record, 0) for key in keys_of(record)))
         return min(counts)
@@ -199,6 +210,8 @@ class Publisher:
                 crawl.abandon()
                 raise
         mine = self._keep(key, base, record, crawl)
+        if crawl.came_to_nothing:
+            return 0
         if not crawl.full:
             return crawl.held + mine
         if depth == limits.SHARD_DEPTH:  # nothing splits further: they keep a sample

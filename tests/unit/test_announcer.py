@@ -104,6 +104,19 @@ async def test_a_publish_that_fails_is_tried_again(monkeypatch, caplog):
     assert "could not announce" in caplog.text
 
 
+async def test_what_nobody_took_is_said_again_soon_and_then_ever_less_often():
+    async def nobody(record):
+        return 0
+
+    announcer = Announcer(Identity.generate(), lambda: [ability("a")], nobody)
+    waits = []
+    for _ in range(8):
+        await announcer.announce()
+        waits.append(announcer._quiet())
+    assert waits[:4] == [3.0, 6.0, 12.0, 24.0]
+    assert 30.0 < max(waits) < 60.0, "no less often than when all is well"
+
+
 async def test_nothing_to_say_is_nothing_said():
     shelf = Shelf()
     announcer = Announcer(Identity.generate(), lambda: [], shelf.publish)
