@@ -23,7 +23,8 @@ async def known_farms(
     own: bytes = b"",
 ) -> list[FarmAt]:
     """The farms of the mesh, by their own signed records; only those at `chosen`, if any are, and
-    not `own`. Doors that no packet of ours could get to are left out.
+    not `own`. Doors that no packet of ours could get to are left out. The mesh is asked each time:
+    who lost a farm may have lost it because that has another address by now.
 
     A farm is dialled only at the addresses in its record: a name given with `--farms` says which
     record is meant, and nothing else.
@@ -33,7 +34,7 @@ async def known_farms(
     want = limits.LIST_WANT if chosen else limits.FIND_WANT  # ours must be among them
     return [
         FarmAt(record.publisher, door.host, door.port)
-        for record in await dht.find(FARM, want=want)
+        for record in await dht.find(FARM, want=want, fresh=True)
         for door in record.routes
         if record.publisher != own
         if isinstance(door, Direct) and allow(door.host) and has_route(door.host)

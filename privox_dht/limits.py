@@ -185,6 +185,7 @@ CONTACT_STALE = 600.0  # seconds of silence after which a contact is pinged
 SILENT_FOR = 60.0  # seconds; while nobody answers, contacts are waited for that long: most networks
 # that went away are back by then, and whoever is pinged every 15 s has been so three times
 CONTACT_FAILURES = 2  # unanswered requests in a row after which a contact is forgotten
+MET_AGAIN = 16  # neighbours and remembered contacts pinged when no contact answers, every 15 s
 REFRESH_EVERY = 15.0  # seconds between rounds of upkeep: expiry, stale contacts, thin buckets
 REFRESH_PINGS = 8  # stale contacts pinged in one round
 BUCKET_STALE = 3600.0  # seconds without a look-up after which a bucket is looked up, as Kademlia's
@@ -258,7 +259,9 @@ RELAY_FIRST_BYTE = 3.0  # seconds a call may stay silent before it loses its lin
 RELAY_HANDSHAKE = 5.0  # seconds from a claim to a finished TLS handshake
 RELAY_STALL = 10.0  # seconds in which a reader takes no byte of what waits for it
 RELAY_LINGER = 2.0  # seconds one side may stay on after the other hung up and all was delivered
-RELAY_KEEPALIVE = (5, 5, 2)  # seconds idle, seconds between probes, probes: dead after 15 s
+RELAY_UNACKED = 8.0  # seconds in which the other machine acknowledges nothing on what is parked: it
+# is gone, or one of us has another address. One that is frozen still acknowledges
+RELAY_KEEPALIVE = (5, 1, 5)  # seconds idle, seconds between probes, probes: dead after 10 s
 RELAY_FLAPS = 3  # times in RELAY_FLAP_WINDOW that one key may move to another machine
 RELAY_FLAP_WINDOW = 60.0  # seconds
 

@@ -79,6 +79,7 @@ class DhtNode:
         self._named: tuple[Address, ...] = ()  # every neighbour that `join` was told of
         self._kept: ContactFile | None = None  # where those met are kept, once that is known
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._meeting: asyncio.Task[None] | None = None  # while nobody we know answers
         answers = Answers(self._state, lambda: self._dial_back)
         self._listening = Listening(self._state, answers, self._open, self._spawn)
         self._protocols = self._listening.protocols
@@ -87,6 +88,7 @@ class DhtNode:
         self._state.on_public = self._forget_private
         self._handover = Handover(self._state, self._protocols, self._spawn)
         self._state.on_contact = self._met
+        self._state.on_unanswered = self._unanswered
 
     def __repr__(self) -> str:
         kind = "guest" if self.guest else "node"
@@ -158,10 +160,24 @@ class DhtNode:
         named = [host for host, _ in self._named if is_literal(host)]
         return families.usable(self._protocols, named)
 
-    async def _meet_anew(self) -> None:
-        """A family of addresses has come: meet the neighbours there."""
+    def _unanswered(self) -> None:
+        """A contact did not answer. If none of them does, somebody may whom we were told of: one
+        that came back, and was forgotten, or those that we know have moved."""
+        if self._meeting is None and all(contact.failures for contact in self._contacts()):
+            self._meeting = self._spawn(self._meet_again())
+
+    async def _meet_again(self) -> None:
+        try:
+            await self._meet_anew(limits.MET_AGAIN)
+            await asyncio.sleep(limits.REFRESH_EVERY)
+        finally:
+            self._meeting = None
+
+    async def _meet_anew(self, most: int | None = None) -> None:
+        """Meet the neighbours, and those remembered, once more: a family of addresses has come, or
+        nobody else answers."""
         deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
-        found = await udp_transport.resolve(self._known(), self._state.families, deadline)
+        found = await udp_transport.resolve(self._known()[:most], self._state.families, deadline)
         if await self._joiner.meet(found.addresses, deadline):
             await self._joiner.settle()
 

@@ -64,8 +64,9 @@ class NodeState:
     __slots__ = (
         "_contacted", "_second", "_views", "_votes", "clock", "counts", "dropped", "failed",
         "families", "gate", "guest", "heard_at", "identity", "is_named", "mesh", "on_contact",
-        "on_loopback", "on_public", "on_view", "own_global", "private", "private_at",
-        "proven_rates", "rates", "reserved", "rng", "rtt", "said", "store", "tokens", "witnesses",
+        "on_loopback", "on_public", "on_unanswered", "on_view", "own_global", "private",
+        "private_at", "proven_rates", "rates", "reserved", "rng", "rtt", "said", "store", "tokens",
+        "witnesses",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +86,7 @@ class NodeState:
         self.on_view: Callable[[], None] = lambda: None  # called when we are seen elsewhere
         self.witnesses: dict[Address, bytes] = {}  # guests that asked us lately, by id: the latest
         self.on_contact: OnContact = lambda socket, contact, token: None  # a node new to us
+        self.on_unanswered: Callable[[], None] = lambda: None  # called when a contact is silent
         self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
         self.said: dict[tuple[bytes, bytes], Said] = {}  # what we published, by key and place

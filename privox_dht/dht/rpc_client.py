@@ -244,7 +244,8 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
             return
         if self.state.heard_at < flight.sent:  # it may be our own network that is gone: it stays,
             contact.failures = contact.failures or AMID_SILENCE  # is pinged, and told of to nobody
-            return
-        contact.failures = max(contact.failures, 0) + 1
-        if contact.failures >= limits.CONTACT_FAILURES:
-            self.router.remove_contact(contact)
+        else:
+            contact.failures = max(contact.failures, 0) + 1
+            if contact.failures >= limits.CONTACT_FAILURES:
+                self.router.remove_contact(contact)
+        self.state.on_unanswered()

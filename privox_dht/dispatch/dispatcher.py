@@ -10,7 +10,8 @@ reads it as a stream of events.
 What ends a job is written in `job_state`. The caller learns what was tried.
 
 When the last one is lost that had taken the job, it is waited for: found again, by whatever
-routes it has then, and asked again. A loss while our own network was gone is held against nobody.
+routes it has then, and asked again; so is whoever could not be reached meanwhile. A loss while our
+own network was gone is held against nobody.
 """
 
 from __future__ import annotations
@@ -186,10 +187,12 @@ class Caller:
         await asyncio.sleep(min(limits.RETURN_POLL, left))
 
     async def _welcome_back(self, job: Job, order: list[Record]) -> None:
-        """Those that were lost with the job and answer again may be asked again."""
+        """Those that were lost with the job, or were not reached, and answer by now may be asked
+        (again): a farm that moved takes the ways to all who are parked at it along."""
         lost = [record for record in order if record.peer_id in job.lost]
-        for peer_id in await self._ways.back(lost, job.dials, via_farm=job.wish.via_farm):
-            job.comes_back(peer_id)
+        unreached = [record for record in order if record.peer_id in job.unreached]
+        some = [*lost, *unreached][: limits.KNOCKS]
+        job.come_back(await self._ways.back(some, job.dials, via_farm=job.wish.via_farm))
 
     async def _hiding(self, order: list[Record]) -> list[Record]:
         """Of those that fit, the ones we can hide from: that we never sent anything, and that are

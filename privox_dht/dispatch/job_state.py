@@ -3,7 +3,8 @@
 at most 5 networks' producers fail a job              (busy ones are not counted, 16 in all)
 at most 3 networks' producers die during it           (it may be what kills them; not counted
                                                       while our own network was gone)
-the last one that was lost is waited for              (and given the job again, but not for ever)
+the last one that was lost is waited for              (and given the job again, but not for ever);
+                                                      those that nobody reached meanwhile as well
 at most 48 are found to be unreachable                (strangers can invent many)
 a refusal is believed of a producer that did a job for us before, or when producers of three
 networks say the same and nobody is left who did
@@ -14,7 +15,7 @@ through one farm are one voice, since nobody knows where they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar
 
@@ -83,7 +84,7 @@ class Job:
     lost: set[str] = field(default_factory=set)  # of those who died, worth waiting for
     excused: set[str] = field(default_factory=set)  # were lost while our own network was gone
     waiting_since: float | None = None  # when nobody but those was left
-    returns: int = 0  # times that one of them was found again
+    returns: int = 0  # times that some of them, or of those never reached, were found again
     unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
     broken: set[str] = field(default_factory=set)  # routes on which it was lost: tried last
     refusals: list[Refusal] = field(default_factory=list)
@@ -134,13 +135,16 @@ class Job:
         often = self.returns >= limits.MAX_RETURNS
         return bool(self.lost) and not self.refusals and not often
 
-    def comes_back(self, peer_id: str) -> None:
-        """One that was lost answers again."""
+    def come_back(self, peer_ids: Collection[str]) -> None:
+        """Some that were lost or not reached answer by now."""
+        if not peer_ids:
+            return
         self.waiting_since = None
         self.returns += 1
-        self.failed.pop(peer_id, None)
+        for peer_id in peer_ids:
+            self.failed.pop(peer_id, None)
         for those in (self.gone, self.lost, self.excused, self.unreached):
-            those.discard(peer_id)
+            those.difference_update(peer_ids)
 
     def lose(self, peer_id: str, home: str) -> None:
         """One was lost with the job. Once more while our own network was there: it may be the job

@@ -44,7 +44,7 @@ def user_timeout(sock: socket.socket, seconds: float) -> None:
 def parked(sock: socket.socket) -> None:
     """The options of a connection that waits."""
     keep_alive(sock)
-    user_timeout(sock, limits.RELAY_SILENCE)
+    user_timeout(sock, limits.RELAY_UNACKED)
 
 
 def untaken(transport: asyncio.WriteTransport) -> int:

@@ -118,6 +118,32 @@ def test_what_was_silent_while_others_answered_is_forgotten_within_a_minute() ->
     virtual.run(air, story)
 
 
+def test_who_hears_from_no_contact_asks_the_neighbours_it_was_told_of_again() -> None:
+    """The first node was restarted, and had been forgotten; then the one contact that was left got
+    another address. A lender was alone for good, beside a neighbour that was there all the time."""
+    air, world = virtual.Air(6), worlds.Ours(6)
+
+    async def story() -> None:
+        first, other = await mesh(world, 2)
+        lender = world.node(3, guest=True)
+        async with lender:
+            await lender.join([(first.ip, worlds.PORT)])
+            await world.put(lender, "tts")  # it was dialled back: nobody is left alone any more
+            await asyncio.sleep(5.0)
+            air.dead.add(first.ip)
+            while (first.ip, worlds.PORT) in lender.contacts():
+                await lender.find("stt", "cpu", fresh=True)
+            assert (other.ip, worlds.PORT) in lender.contacts()
+            air.dead.clear()
+            assert await world.put(first, "stt")
+            air.dead.add(other.ip)
+            began = asyncio.get_running_loop().time()
+            while not await lender.find("stt", "cpu", fresh=True):
+                assert asyncio.get_running_loop().time() - began < 10.0
+
+    virtual.run(air, story)
+
+
 def test_a_neighbour_that_hears_only_the_eighth_datagram_is_joined_before_udp_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -552,6 +552,25 @@ async def test_a_last_producer_that_does_not_come_back_is_waited_for_as_long_as_
         await last_of(call.run(STT, Producers(a=GONE), wait=0.1))
 
 
+async def test_while_a_last_producer_is_waited_for_one_that_could_not_be_reached_may_do_the_job(
+    monkeypatch,
+):
+    """A farm moved. One producer was lost with the job, and never came back; the other was not
+    reached at the old address. It was parked elsewhere four seconds later, and nobody asked it."""
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+    b = producer("b")
+
+    async def knock(endpoint):
+        if endpoint.key != b.publisher:
+            raise Lost("silence")
+
+    nobody_there = Lost("no connection within 3 s")
+    work = Producers(a=GONE, b=[nobody_there, "text"])
+    call = Caller(Records(producer("a", speed=100), b), allow=lambda host: True, knock=knock)
+    done = await call.run(STT, work)
+    assert done.record == b and work.asked == ["a", "b", "b"]
+
+
 async def test_one_that_never_had_the_job_is_not_waited_for():
     call = Caller(Records(producer("a")), allow=lambda host: True, knock=Place(False))
     async with asyncio.timeout(2.0):

@@ -69,6 +69,11 @@ def test_a_text_in_json_fits_however_it_is_escaped() -> None:
 def test_silence_is_longer_than_two_heartbeats() -> None:
     assert limits.SILENCE > 2 * limits.HEARTBEAT
     assert limits.RELAY_SILENCE > limits.RELAY_PING
+    idle, interval, probes = limits.RELAY_KEEPALIVE
+    assert idle + 2 * interval < limits.RELAY_UNACKED < limits.RELAY_SILENCE, (
+        "two probes, then more"
+    )
+    assert idle + interval * probes >= limits.RELAY_UNACKED
 
 
 def test_a_ban_grows() -> None:

@@ -85,7 +85,7 @@ class Door(asyncio.Protocol):
     def _park(self, token: str, rest: bytes) -> None:
         if rest:
             raise BadMessage("head")
-        tcp.user_timeout(self._transport.get_extra_info("socket"), limits.RELAY_SILENCE)
+        tcp.user_timeout(self._transport.get_extra_info("socket"), limits.RELAY_UNACKED)
         self._transport.set_protocol(End(self._exchange, self._transport))
         self._exchange.do(self._exchange.board.park(self._transport, token))
 
@@ -107,7 +107,7 @@ class Standing(asyncio.Protocol):
         self._ear = messages.Ear()
         self._nonces: tuple[bytes, bytes] | None = (nonce, os.urandom(messages.NONCE))
         transport.set_write_buffer_limits(high=limits.RELAY_HEAD)
-        tcp.user_timeout(transport.get_extra_info("socket"), limits.RELAY_SILENCE)
+        tcp.user_timeout(transport.get_extra_info("socket"), limits.RELAY_UNACKED)
 
     def challenge(self, rest: bytes) -> None:
         """Say what the producer has to sign."""
