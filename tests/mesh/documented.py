@@ -55,7 +55,6 @@ NOT_HERE = {
     "python -m bench.": ELSEWHERE,
     ".venv/bin/python -m bench.": ELSEWHERE,
     "sudo .venv/bin/python -m pytest tests/nat": "the floor above this one",
-    "sudo PRIVOX_LAB_WORLD=public": "the floor above this one, told again",
     "sudo .venv/bin/python -m tests.nat": "needs root; tests/nat/test_lab_parts.py does it",
     ".venv/bin/python -m pytest": "it is what runs this test",
     "docker ": DOCKER,

@@ -1,22 +1,23 @@
 """Labs for tests. Where none can be built, what needs one is skipped, and the reason said.
 
-PRIVOX_LAB_WORLD=public (and PRIVOX_LAB_FAMILIES=6 or 46) has stories that do not say themselves in
-which world they happen told in that one.
+@pytest.mark.every_world             told in each world and family of addresses: as always in the
+@pytest.mark.every_world(quick=True) private one by IPv4, in the others by the soak; or, `quick`, in
+                                     the public one with both families every time too
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from . import nats, netns
 from .lab import Lab, Nat, Plan
-from .plan import IPV4
+from .plan import DUAL, IPV4, IPV6, PRIVATE, PUBLIC
 
 BuildLab = Callable[[Plan], Lab]
 
@@ -26,22 +27,55 @@ EVERY_NAT = Plan(
 )
 
 
-def in_world(plan: Plan) -> Plan:
-    """The plan, in the world that this run of the tests is about."""
-    usual = Plan()
-    if (plan.world, plan.families, plan.speaks) != (usual.world, usual.families, usual.speaks):
-        return plan
-    world = os.environ.get("PRIVOX_LAB_WORLD", usual.world)
-    return replace(plan, world=world, families=os.environ.get("PRIVOX_LAB_FAMILIES", IPV4))
+class Setting(NamedTuple):
+    """Where a story happens."""
+
+    world: str = PRIVATE
+    families: str = IPV4
+
+    def __str__(self) -> str:
+        return f"{self.world}-ipv{self.families}"
+
+    def of(self, plan: Plan) -> Plan:
+        """A plan that does not say itself where it is, here."""
+        usual = Plan()
+        if (plan.world, plan.families, plan.speaks) != (usual.world, usual.families, usual.speaks):
+            return plan
+        return replace(plan, world=self.world, families=self.families)
+
+
+SETTINGS = [
+    Setting(world, families) for world in (PRIVATE, PUBLIC) for families in (IPV4, IPV6, DUAL)
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tell each story that is marked so in each world and family."""
+    marker = metafunc.definition.get_closest_marker("every_world")
+    if marker is None:
+        return
+    always = {Setting()} | ({Setting(PUBLIC, DUAL)} if marker.kwargs.get("quick") else set())
+    told = [
+        pytest.param(setting, id=str(setting), marks=() if setting in always else pytest.mark.soak)
+        for setting in SETTINGS
+    ]
+    metafunc.parametrize("told_in", told, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def told_in(request: pytest.FixtureRequest) -> Setting:
+    """Where the story happens."""
+    setting: Setting = getattr(request, "param", Setting())
+    return setting
 
 
 @pytest.fixture
-def build_lab(tmp_path: Path) -> Iterator[BuildLab]:
+def build_lab(tmp_path: Path, told_in: Setting) -> Iterator[BuildLab]:
     """A function from a plan to its lab; programs' output goes to the test's folder."""
     if why := netns.probe():
         pytest.skip(why)
     with ExitStack() as labs:
-        yield lambda plan: labs.enter_context(Lab(in_world(plan), tmp_path))
+        yield lambda plan: labs.enter_context(Lab(told_in.of(plan), tmp_path))
 
 
 @pytest.fixture

@@ -97,8 +97,8 @@ class Hostile:
 
 async def main(mode: str, port: str, target: str, place: str = "0") -> None:
     host, _, number = target.rpartition(":")
-    hostile = Hostile(mode, host, int(number), int(place))
-    server = await asyncio.start_server(hostile.accept, "0.0.0.0", int(port))
+    hostile = Hostile(mode, host.strip("[]"), int(number), int(place))
+    server = await asyncio.start_server(hostile.accept, None, int(port))
     print("ready", flush=True)
     async with server:
         await server.serve_forever()

@@ -295,7 +295,7 @@ class Lab:
         it would have it; what runs on the host itself still reaches the real one."""
         chain = "type nat hook prerouting priority -100"
         rule = f"tcp dport {port} redirect to :{to}"
-        text = f"table ip divert {{\n chain divert {{\n {chain}\n {rule}\n }}\n}}\n"
+        text = f"table inet divert {{\n chain divert {{\n {chain}\n {rule}\n }}\n}}\n"
         self._in_each("nft", {host: text})
 
     def link(self, host: str, **shape: float) -> None:

@@ -23,7 +23,7 @@ BACK = 20.0  # seconds in which a producer must be callable again, whatever happ
 NOTICED = 300.0  # seconds in which a node must notice that its UDP goes nowhere any more
 GIVE_UP = 4.0  # seconds after which one attempt to call it is given up for the next
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = [pytest.mark.timeout(150), pytest.mark.every_world]
 
 
 class Home(Village):
@@ -77,6 +77,7 @@ def test_a_farm_that_is_killed_idle_is_replaced_by_another_within_three_seconds(
     assert set(now) == {second, third}, "and the producer has moved on"
 
 
+@pytest.mark.every_world(quick=True)
 def test_a_farm_that_is_killed_in_mid_job_costs_time_and_not_the_job(
     home: Home, tone: Path
 ) -> None:
@@ -87,7 +88,7 @@ def test_a_farm_that_is_killed_in_mid_job_costs_time_and_not_the_job(
     answer = asking.answer()
     assert answer.code == 0, answer.text
     assert answer.transcript == "1.00 seconds of sound"
-    assert home.lab.address(second) in answer.said["route"]
+    assert answer.said["route"].removeprefix("relayed by ") in home.doors(second, 1776)
     assert answer.seconds < 2 * JOB + 3.0
 
 
@@ -121,7 +122,9 @@ def test_a_producer_is_back_within_twenty_seconds_after_its_router_forgot_everyt
     def call() -> Answer:
         return home.transcribe("client", tone, "--timeout", str(GIVE_UP)).answer()
 
-    assert home.until_callable(call) < BACK
+    back = home.until_callable(call)
+    print(f"laptop: a client was served {back:.1f} s after its router's {how}")
+    assert back < BACK
 
 
 @pytest.mark.soak

@@ -21,7 +21,7 @@ SENTENCE = "Sphinx of black quartz, judge my vow. " * 5
 RELAY, EVIL = 1776, 1777  # ports
 PLACE = 60_000  # the byte that is altered: far into the sound, far past every handshake
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.every_world]
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_with_one_hostile_farm_the_job_is_done_through_the_other(
     hostile.wait_for("^(flipped|answered)$")
     failed, done = answer.said["attempts"]
     assert failed["outcome"] == "lost"
-    assert failed["route"] == f"relayed by {village.lab.address(first)}:{RELAY}"
-    assert done["route"] == f"relayed by {village.lab.address(second)}:{RELAY}"
+    assert failed["route"].removeprefix("relayed by ") in village.doors(first, RELAY)
+    assert done["route"].removeprefix("relayed by ") in village.doors(second, RELAY)
     assert (tmp_path / "also-good.wav").read_bytes() == (tmp_path / "good.wav").read_bytes()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from . import nats, netns
 from .capture import TCP, UDP
-from .conftest import in_world
+from .conftest import Setting
 from .lab import Lab, Nat, Plan
 from .village import Village, write_tone
 
@@ -26,15 +27,15 @@ LENDS = ("--services", "stt/cpu/echo,tts/cpu/echo")
 RELAY, TUNNEL = 1776, 8000  # ports
 PINS_DIFFER = 90  # curl's exit code
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = [pytest.mark.timeout(150), pytest.mark.every_world]
 
 
 @pytest.fixture(scope="module")
-def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
+def village(tmp_path_factory: pytest.TempPathFactory, told_in: Setting) -> Iterator[Village]:
     """Two first nodes, two farms, and a producer in each kind of home; nobody is told of a farm."""
     if why := netns.probe():
         pytest.skip(why)
-    with Lab(in_world(HOMES), tmp_path_factory.mktemp("homes")) as lab:
+    with Lab(told_in.of(HOMES), tmp_path_factory.mktemp("homes")) as lab:
         village = Village(lab)
         village.open("first", "second", farms=("farm1", "farm2"))
         started = [village.start(kind[:11], *LENDS) for kind in nats.KINDS]
@@ -50,7 +51,8 @@ def test_a_producer_behind_a_nat_is_found_and_does_both_services(
 ) -> None:
     producer = village.nodes[kind[:11]]
     producer.published("relayed")
-    farms = {f"relayed by {village.lab.address(farm)}:{RELAY}" for farm in ("farm1", "farm2")}
+    doors = [*village.doors("farm1", RELAY), *village.doors("farm2", RELAY)]
+    farms = {f"relayed by {door}" for door in doors}
 
     spoken = village.speak("client", SENTENCE, tmp_path / "a.wav", "--only", producer.peer).answer()
     assert spoken.code == 0, spoken.text
@@ -108,8 +110,9 @@ def test_the_farm_carries_no_word_and_no_sound_that_it_could_read(
     carried = sum(map(len, one.streams().values())) + sum(map(len, two.streams().values()))
     assert carried > 2 * wav.stat().st_size, "it did go through a farm, both ways"
 
-    home, client = lab.address(producer.host), lab.address("client")
-    assert frozenset((home, client)) not in mine.hosts(), "no byte took a direct route"
+    for family in lab.families("client"):
+        ends = frozenset(lab.address(host, family) for host in (producer.host, "client"))
+        assert ends not in mine.hosts(), "no byte took a direct route"
 
 
 def test_the_search_finds_both_in_what_a_plain_tunnel_carried(
@@ -122,7 +125,7 @@ def test_the_search_finds_both_in_what_a_plain_tunnel_carried(
         lab.capture("farm1") as capture,
     ):
         sink.listen()
-        target = f"{lab.address('second')}:{TUNNEL}"
+        target = village.doors("second", TUNNEL)[0]
         line = [sys.executable, "-m", "tests.nat.hostile", "tunnel", str(TUNNEL), target]
         tunnel = lab.spawn("farm1", line, name="tunnel")
         tunnel.wait_for("ready")
@@ -154,7 +157,8 @@ def test_via_farm_keeps_the_address_of_a_client_from_a_producer_that_could_be_ca
     assert capture.missed == 0
     packets = capture.packets()
     seen = {address for packet in packets for address in packet.flow[:2]}
-    assert lab.address("client") not in seen, "by no protocol: looking up included"
+    mine = {lab.address("client", family) for family in lab.families("client")}
+    assert not mine & seen, "by no protocol: looking up included"
     assert {TCP, UDP} <= {packet.protocol for packet in packets}, "the farm's and others' were seen"
 
 
@@ -163,7 +167,7 @@ def test_who_asks_to_be_hidden_and_knows_the_producer_only_is_told_that_this_can
 ) -> None:
     lender = village.nodes["lender"]
     lender.published('direct[^"]*", "relayed')
-    only = ("--only", lender.peer, "--neighbours", f"{village.lab.address('lender')}:5678")
+    only = ("--only", lender.peer, "--neighbours", ",".join(village.doors("lender", 5678)))
     answer = village.speak("client", SENTENCE, tmp_path / "a.wav", *only, "--via-farm").answer()
     assert answer.code == 4, answer.text
     assert "spoken to already" in answer.text
@@ -189,10 +193,10 @@ def test_curl_calls_a_producer_through_a_farm_and_refuses_a_wrong_pin(
     producer.published("relayed")
     records = village.ask("client", "list").said["records"]
     pins = {record["peer"]: record["pin"] for record in records}
-    farm = village.lab.address("farm1")
+    farm = village.doors("farm1", RELAY)[0]
 
     def curl(pin: str) -> subprocess.CompletedProcess[bytes]:
-        line = ["curl", "--silent", "--show-error", "--proxy", f"http://{farm}:{RELAY}"]
+        line = ["curl", "--silent", "--show-error", "--proxy", f"http://{farm}"]
         line += ["--insecure", "--pinnedpubkey", pin, "--header", "Content-Type: application/json"]
         line += ["--data", '{"model": "echo", "input": "Good day", "response_format": "wav"}']
         url = f"https://{producer.peer}.privox/v1/audio/speech"
@@ -207,7 +211,7 @@ def test_curl_calls_a_producer_through_a_farm_and_refuses_a_wrong_pin(
 
 def test_where_udp_is_blocked_a_node_says_so_and_through_whom_it_works(village: Village) -> None:
     said = village.nodes[nats.UDP_BLOCKED[:11]].event("udp_blocked", 1.0)
-    assert said["through"] == f"https://{village.lab.address('first')}:5678"
+    assert said["through"] in {f"https://{door}" for door in village.doors("first", 5678)}
     assert "UDP IS BLOCKED" in said["message"]
 
 
@@ -231,9 +235,9 @@ def test_a_client_whose_network_blocks_udp_is_served_too(village: Village, tmp_p
 def test_where_udp_is_blocked_and_nobody_answers_a_node_says_who_was_tried(
     village: Village,
 ) -> None:
-    lab, nobody = village.lab, f"{village.lab.address('client')}:5678"
+    lab, nobody = village.lab, village.doors("client", 5678)[0]
     argv = [sys.executable, "-m", "nodes.cli", "--state-dir", str(lab.folder / "alone.state")]
     argv += ["--port", "0", "--neighbours", nobody]
     node = lab.spawn(nats.UDP_BLOCKED[:11], [*argv, *LENDS], name="alone")
-    node.wait_for(rf"cannot join mesh.*{nobody}")
+    node.wait_for(rf"cannot join mesh.*{re.escape(nobody)}")
     assert node.stop() == 0

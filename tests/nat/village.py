@@ -120,9 +120,12 @@ class Village:
         first = next(iter(self.nodes.values()), None)
         if first is None:
             return []
-        families = self.lab.families(first.host)
-        doors = [(self.lab.address(first.host, f), limits.DHT_PORT) for f in families]
-        return ["--neighbours", ",".join(join_host(*door) for door in doors)]
+        return ["--neighbours", ",".join(self.doors(first.host, limits.DHT_PORT))]
+
+    def doors(self, host: str, port: int) -> list[str]:
+        """A port of a host as others name it, once for each family of addresses that it has."""
+        families = self.lab.families(host)
+        return [join_host(self.lab.address(host, family), port) for family in families]
 
     def start(self, host: str, *flags: str) -> Node:
         """A node that has been started, and no more."""
