@@ -34,7 +34,7 @@ LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may chan
 LOOK_AGAIN = 30.0  # seconds, while one witness's word is all we have
 LOOK_SOON = (1.0, 10.0)  # seconds, first and most, while nobody could say whether we can be reached
 LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
-ASK_VIEW = 10.0  # seconds between two questions at which address we are seen, while we publish one
+ASK_VIEW = 5.0  # seconds between two questions at which address we are seen, while we publish one
 # that is on no interface of ours: only others can tell when it changes
 SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
 PARKING_TAKES = 15.0  # seconds in which a producer has found a farm, if there is one: a look-up, a
@@ -170,9 +170,9 @@ class Standing:
         self._say_way()
         before = self.situation
         if self._wanted is None and not before.advertised and self._dht.has_witnesses:
-            self._reach = await self._dht.dial_back(before.job_port)
+            self._reach = await self._dialled_back(before.job_port, self._reach)
             if self.relay_port is not None and any(reach.is_open for reach in self._reach):
-                self._relay_reach = await self._dht.dial_back(self.relay_port)
+                self._relay_reach = await self._dialled_back(self.relay_port, self._relay_reach)
         self._dht.know_own((*self._config.advertise, *before.local), reached=self.situation.called)
         now = self.situation
         self._dht.guest = not now.reachable and self._dht.has_witnesses
@@ -185,6 +185,15 @@ class Standing:
         offset = self._dht.clock_offset()
         if offset is not None and abs(offset) > CLOCK_WARNING:
             log.warning("our clock is %+.0f s off the neighbours'; mend it (NTP)", -offset)
+
+    async def _dialled_back(self, port: int, before: Sequence[Reach]) -> list[Reach]:
+        """What others find who are asked to call that port. They are asked once more before it is
+        believed that what was open is not: our address is a new one, and a datagram was lost."""
+        found = await self._dht.dial_back(port)
+        was_open = {reach.family for reach in before if reach.is_open}
+        if any(reach.family in was_open and not reach.is_open for reach in found):
+            found = await self._dht.dial_back(port)
+        return found
 
     async def _join(self) -> None:
         """Until somebody answers, or has come to us."""

@@ -18,6 +18,8 @@ from nodes.node import Node
 from nodes.reachability import Standing
 from nodes.service_spec import parse_services
 from privox_dht import Mesh
+from privox_dht.dht import Reach
+from privox_dht.dht.wire import FAMILY_4
 from privox_dht.errors import ConfigError
 from privox_dht.offer import Offer
 from privox_dht.records import FARM, Relayed
@@ -171,6 +173,30 @@ async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch
     async with running(tmp_path):
         await until(lambda: len(looks) > 2)
     assert "could not find out where we stand" in caplog.text
+
+
+async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to_be_shut(
+    tmp_path, monkeypatch
+):
+    """One lost datagram, just when a router had another address, and the node said that "nobody
+    could try to call" until the next look."""
+
+    async def idle(self):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Standing, "keep", idle)  # looks are made here only
+    reached = Reach(FAMILY_4, udp=True, tcp=True, address=(HOST, 1), witnesses=1)
+    answers = [[reached], [Reach(FAMILY_4)], [reached]]
+
+    async def dial_back(port):
+        return answers.pop(0)
+
+    async with running(tmp_path / "first") as first, running(tmp_path / "second") as second:
+        await second.dht.join([(HOST, first.dht.port)])
+        monkeypatch.setattr(second.dht, "dial_back", dial_back)
+        await second.standing.look()
+        await second.standing.look()
+        assert second.standing.situation.called == (HOST,) and not answers
 
 
 async def test_a_node_that_cannot_start_leaves_nothing_behind(tmp_path):
