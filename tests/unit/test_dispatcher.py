@@ -567,7 +567,7 @@ async def test_while_a_last_producer_is_waited_for_one_that_could_not_be_reached
     nobody_there = Lost("no connection within 3 s")
     work = Producers(a=GONE, b=[nobody_there, "text"])
     call = Caller(Records(producer("a", speed=100), b), allow=lambda host: True, knock=knock)
-    done = await call.run(STT, work)
+    done = await last_of(call.run(STT, work))
     assert done.record == b and work.asked == ["a", "b", "b"]
 
 
