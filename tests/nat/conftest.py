@@ -1,8 +1,9 @@
 """Labs for tests. Where none can be built, what needs one is skipped, and the reason said.
 
-@pytest.mark.every_world             told in each world and family of addresses: as always in the
-@pytest.mark.every_world(quick=True) private one by IPv4, in the others by the soak; or, `quick`, in
-                                     the public one with both families every time too
+@pytest.mark.every_world                   told in each world and family of addresses: always in the
+                                           private one by IPv4, in the others by the soak
+@pytest.mark.every_world("public-ipv46")   always in this one instead, or in several
+@pytest.mark.every_world(worlds=(PUBLIC,)) in no other world
 """
 
 from __future__ import annotations
@@ -54,10 +55,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("every_world")
     if marker is None:
         return
-    always = {Setting()} | ({Setting(PUBLIC, DUAL)} if marker.kwargs.get("quick") else set())
+    always = marker.args or (str(Setting()),)
     told = [
-        pytest.param(setting, id=str(setting), marks=() if setting in always else pytest.mark.soak)
-        for setting in SETTINGS
+        pytest.param(there, id=str(there), marks=() if str(there) in always else pytest.mark.soak)
+        for there in SETTINGS
+        if there.world in marker.kwargs.get("worlds", (PRIVATE, PUBLIC))
     ]
     metafunc.parametrize("told_in", told, indirect=True, scope="module")
 

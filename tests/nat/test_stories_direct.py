@@ -61,7 +61,7 @@ def test_one_machine_speaks_and_another_understands(village: Village, tmp_path: 
     assert share_of_words(SENTENCE, heard.transcript) >= WORDS_RIGHT, heard.transcript
 
 
-@pytest.mark.every_world(quick=True)
+@pytest.mark.every_world("private-ipv4", "public-ipv46")
 def test_a_client_behind_a_symmetric_nat_is_served(village: Village, tone: Path) -> None:
     village.node("one", "--services", "stt/cpu/echo").published("direct")
     answer = village.transcribe("laptop", tone).answer()
@@ -82,7 +82,7 @@ def test_joining_and_finding_survive_the_loss_of_every_third_datagram(
         assert [r["peer"] for r in answer.said["records"]] == [producer.peer]
 
 
-@pytest.mark.every_world(quick=True)
+@pytest.mark.every_world("private-ipv4", "public-ipv46")
 def test_a_producer_joins_and_is_found_although_every_third_datagram_is_lost(
     village: Village,
 ) -> None:
@@ -121,7 +121,7 @@ def test_a_job_whose_producer_is_killed_is_done_by_another(village: Village, ton
     assert answer.seconds < undisturbed.seconds + 3.0
 
 
-@pytest.mark.every_world(quick=True)
+@pytest.mark.every_world("private-ipv4", "public-ipv46")
 def test_a_job_whose_producer_falls_silent_is_given_to_another_within_six_seconds(
     village: Village, tone: Path
 ) -> None:

@@ -77,7 +77,7 @@ def test_a_farm_that_is_killed_idle_is_replaced_by_another_within_three_seconds(
     assert set(now) == {second, third}, "and the producer has moved on"
 
 
-@pytest.mark.every_world(quick=True)
+@pytest.mark.every_world("private-ipv4", "public-ipv46")
 def test_a_farm_that_is_killed_in_mid_job_costs_time_and_not_the_job(
     home: Home, tone: Path
 ) -> None:

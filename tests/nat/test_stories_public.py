@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from privox_dht.hostport import join_host
-
 from . import nats
 from .conftest import BuildLab
 from .lab import Nat, Plan
-from .plan import DUAL, IPV4, IPV6, PUBLIC
+from .plan import PUBLIC
 from .village import Answer, Node, Village, write_tone
 
 FOUND = 10.0  # seconds from a client's start to its answer, whatever the order of things
@@ -25,7 +23,10 @@ HOMES = {
 }
 LENDS = ("--services", "stt/cpu/echo")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.every_world("public-ipv4", worlds=(PUBLIC,)),
+]
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def tone(tmp_path: Path) -> Path:
     return write_tone(tmp_path / "tone.wav", 1.0)
 
 
-def world(build_lab: BuildLab, public: tuple[str, ...], families: str = IPV4) -> Village:
-    return Village(build_lab(Plan(public, HOMES, world=PUBLIC, families=families)), all_relay=True)
+def world(build_lab: BuildLab, public: tuple[str, ...]) -> Village:
+    return Village(build_lab(Plan(public, HOMES)), all_relay=True)
 
 
 def served(village: Village, tone: Path, host: str = "client") -> Answer:
@@ -45,19 +46,14 @@ def served(village: Village, tone: Path, host: str = "client") -> Answer:
     return answer
 
 
-@pytest.mark.parametrize(
-    "families", [IPV4, pytest.param(IPV6, marks=pytest.mark.soak),
-                 pytest.param(DUAL, marks=pytest.mark.soak)],
-)  # fmt: skip
 def test_one_public_machine_is_enough_for_a_mesh_of_laptops(
-    build_lab: BuildLab, tone: Path, families: str
+    build_lab: BuildLab, tone: Path
 ) -> None:
-    village = world(build_lab, ("first",), families)
+    village = world(build_lab, ("first",))
     first = village.node("first")
     lender = village.node("lender", *LENDS)
     lender.published("relayed", seconds=FOUND)
-    door = join_host(village.lab.address("first"), 1776)
-    assert first.published("direct")[0] == f"direct {door}"
+    assert first.published("direct")[0].removeprefix("direct ") in village.doors("first", 1776)
     assert served(village, tone).said["producer"] == lender.peer
 
 
@@ -74,7 +70,7 @@ def test_in_whatever_order_they_come_the_client_is_served(
     """Who comes before there is anybody to join through goes on trying; a client is asked again by
     its owner."""
     village = world(build_lab, ("first",))
-    neighbours = ("--neighbours", f"{village.lab.address('first')}:5678")
+    neighbours = ("--neighbours", ",".join(village.doors("first", 5678)))
     nodes: dict[str, Node] = {}
     for who in order:
         if who == "client":
@@ -106,7 +102,7 @@ def test_twenty_machines_that_start_in_the_same_second_are_a_mesh(
 ) -> None:
     hosts = ("first", *(f"h{number}" for number in range(19)))
     village = world(build_lab, hosts)
-    neighbours = ("--neighbours", f"{village.lab.address('first')}:5678")
+    neighbours = ("--neighbours", ",".join(village.doors("first", 5678)))
     began = time.monotonic()
     nodes = [village.start("first"), *(village.start(h, *neighbours, *LENDS) for h in hosts[1:])]
     village.nodes["first"] = nodes[0]
