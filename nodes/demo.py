@@ -131,11 +131,15 @@ def client(port: int, *arguments: str) -> dict[str, Any]:
     """One run of the real `privox-client`; what it printed with --json."""
     command = [sys.executable, "-m", "client.cli", "--neighbours", f"127.0.0.1:{port}", "--json"]
     with tempfile.TemporaryDirectory(prefix="privox-demo-client-") as state:
-        ran = subprocess.run(
-            [*command, "--state-dir", state, *arguments],
-            capture_output=True, text=True, timeout=JOB_WITHIN, check=False,
-            env=plain_environment(),
-        )  # fmt: skip
+        try:
+            ran = subprocess.run(
+                [*command, "--state-dir", state, *arguments],
+                capture_output=True, text=True, timeout=JOB_WITHIN, check=False,
+                env=plain_environment(),
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            told = f"privox-client has no result after {JOB_WITHIN:.0f} s"
+            raise click.ClickException(told) from None
     if ran.returncode:
         raise click.ClickException(f"privox-client ended with {ran.returncode}: {ran.stderr}")
     answer: dict[str, Any] = json.loads(ran.stdout)

@@ -89,10 +89,9 @@ class Node:
             started_engines(config.services, config.cache, partial(sound_check.check, self.codecs))
         )
         self.producer = Producer(
-            *(engines, config.slots, self.codecs),
-            on_change=self._job_changed,
-            more_status=self.status,
-        )
+            engines, config.slots, self.codecs,
+            on_change=self._job_changed, more_status=self.status,
+        )  # fmt: skip
         self.server = await self._listening_server(sockets)
         self._stack.enter_context(told_in(config.state_dir, self._where()))
         log.info(

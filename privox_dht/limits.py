@@ -77,10 +77,8 @@ KNOCK_GRACE = 0.1  # seconds that others have to answer a knock when the first h
 MAX_WAYS = 6  # ways to one producer that are dialled: two addresses, and the doors of its farms
 FALLBACK_WAIT = 3600.0  # seconds for a job at the fallback server, which is silent while it works
 MAX_FAILED = 16  # producers that may fail one job when they count as fewer networks
-MAX_DEATHS = (
-    3  # networks whose producers may die during one job; the job may be what kills them, and
-)
-# one home has two: an IPv4 address and an IPv6 /48
+MAX_DEATHS = 3  # networks whose producers may die during one job: it may be what kills them, and
+# one home has two, an IPv4 address and an IPv6 /48
 MAX_BELIEVED = 3  # networks whose producers must agree before a 4xx about the input is believed
 DIALS_UNPROVEN = 2  # dials of one job to an address that has not proved to be a producer's
 FIRST_OPEN_PORT = 1024  # ports below are other services'; of those only 443 is dialled
@@ -196,18 +194,14 @@ CONTACTS_KEPT = 64  # contacts written to the state folder, for each set of neig
 CONTACT_FILES_KEPT = 32  # sets of neighbours whose contacts are kept; the one used longest ago goes
 CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
 JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
-GROWN, GROWN_AFTER = (
-    1.1,
-    1.5,
-)  # times as many contacts as at the last announcement, and seconds after
-# which it is made again: in a mesh that fills, whoever is the closest today is not tomorrow
+GROWN = 1.1  # times as many contacts as at the last announcement: it is made again, since in a mesh
+# that fills whoever is the closest today is not tomorrow ...
+GROWN_AFTER = 1.5  # ... so many seconds later, since more may come at once
 HANDOVER_KEYS = 256  # keys of ours looked at for one newcomer
 HANDOVER_RECORDS = 512  # records given to one newcomer: 200 KB, all else its publishers bring
 HANDOVER_RATE, HANDOVER_BURST = 2.0, 64.0  # newcomers per second that are given any, and at once
-PUBLISHED_KEPT = (
-    1024  # keys of records we published whose holders are remembered: HOSTED_RECORDS with
-)
-# nine each, and our own
+PUBLISHED_KEPT = 1024  # keys of records we published whose holders are remembered: those of
+# HOSTED_RECORDS, nine each, and our own
 HOLDERS_LOOKED = 30.0  # seconds after which one of those nodes is asked who has come since
 HOLDERS_KEPT = 120.0  # seconds a publisher goes straight to the nodes that held its record
 PRIVATE_FOR = 3600.0  # seconds for which one private contact keeps a first node's mesh private

@@ -162,6 +162,8 @@ class SyncMesh:
 
     async def _stay(self, joining: Callable[[], Any], entered: Future[None]) -> None:
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        if self._closed:  # Ctrl-C came before there was anything to cancel
+            return
         try:
             async with joining() as self._mesh:
                 entered.set_result(None)
@@ -200,6 +202,7 @@ def join(
     timeout: float = 5.0,
     fallback: str = "",
     fallback_token: str = "",
+    hidden: bool = False,
 ) -> SyncMesh:
     """Join the mesh. Arguments and errors: see `Mesh.join`."""
     return SyncMesh(
@@ -210,5 +213,6 @@ def join(
             timeout=timeout,
             fallback=fallback,
             fallback_token=fallback_token,
+            hidden=hidden,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import re
 import signal
@@ -20,6 +21,7 @@ from running import HOST, Lab, silence
 from nodes.demo import RunningNode
 from privox_dht import sync
 from privox_dht.errors import ConfigError, Lost, NotJoined, Refused
+from privox_dht.mesh import Mesh
 
 ECHO = {"model": "echo"}
 README = Path(__file__).parents[2] / "README.md"
@@ -54,6 +56,46 @@ def slow(lab) -> Iterator[RunningNode]:
 
 def peer_of(node: RunningNode) -> str:
     return node.events["listening"]["peer"]
+
+
+def test_it_is_joined_with_what_a_mesh_is_joined_with():
+    """`hidden` was missing, so nobody could hide behind a farm from a script."""
+    ours, theirs = inspect.signature(sync.join), inspect.signature(Mesh.join)
+    assert list(ours.parameters.values()) == list(theirs.parameters.values())
+
+
+def test_ctrl_c_before_the_mesh_has_begun_to_join_leaves_no_thread(monkeypatch):
+    """What was to be cancelled did not exist yet, and `close` waited for ever."""
+    closing, run, join = threading.Event(), asyncio.run, threading.Thread.join
+
+    def late(work):
+        assert closing.wait(30)
+        return run(work)
+
+    def joined(thread, timeout=None):
+        closing.set()
+        join(thread, 30 if timeout is None else timeout)
+        assert not thread.is_alive()
+
+    def interrupted(future, timeout=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sync.asyncio, "run", late)
+    monkeypatch.setattr(sync.Future, "result", interrupted)
+    monkeypatch.setattr(threading.Thread, "join", joined)
+    with pytest.raises(KeyboardInterrupt):
+        sync.SyncMesh(Nowhere)
+    assert closing.is_set()
+
+
+class Nowhere:
+    """A mesh that is entered and never left."""
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exc):
+        pass
 
 
 def test_a_script_speaks_transcribes_and_lists(at, quick, tmp_path):
