@@ -1,13 +1,15 @@
-"""For the tests in virtual time: the way to `bench/sim`, and signatures that cost nothing."""
+"""What several of these tests use; and for those in virtual time the way to `bench/sim`, and
+signatures that cost nothing."""
 
 from __future__ import annotations
 
 import logging
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,24 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.disable(logging.CRITICAL)  # stock tells of every time-out as an error
     yield
     logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The options that `privox-client` would be run with, whichever of its commands it is."""
+    seen: dict[str, Any] = {}
+
+    def prepare(options: dict[str, Any]) -> Coroutine[Any, Any, None]:
+        seen.update(options)
+
+        async def job() -> None:
+            pass
+
+        return job()
+
+    for job in ("job_commands.speak", "job_commands.transcribe", "listing.show"):
+        monkeypatch.setattr(f"client.{job}", prepare)
+    return seen
 
 
 @pytest.fixture

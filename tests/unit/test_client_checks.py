@@ -21,28 +21,6 @@ STT = ("--service", "stt", "--file", "x.wav")
 TTS = ("--service", "tts", "--text", "hello", "-o", "x.wav")
 
 
-@pytest.fixture
-def told(monkeypatch):
-    """What the client would be run with."""
-    seen = {}
-
-    def prepare(options):
-        seen.update(options)
-
-        async def job():
-            pass
-
-        return job()
-
-    for job in (
-        "client.job_commands.speak",
-        "client.job_commands.transcribe",
-        "client.listing.show",
-    ):
-        monkeypatch.setattr(job, prepare)
-    return seen
-
-
 def run(*arguments, env=None):
     return CliRunner().invoke(client.cli.main, arguments, env=env or {})
 

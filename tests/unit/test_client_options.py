@@ -11,28 +11,9 @@ from click.testing import CliRunner
 import client.cli
 import client.job_commands
 import nodes.cli
-from client import listing
 from privox_dht.cli.settings import PlainLines, printable
 
 JOB = ("--service", "tts", "--text", "hello", "--output", "x.wav")
-
-
-@pytest.fixture
-def told(monkeypatch):
-    """What the client would be run with."""
-    seen = {}
-
-    def prepare(options):
-        seen.update(options)
-
-        async def job():
-            pass
-
-        return job()
-
-    monkeypatch.setattr("client.job_commands.speak", prepare)
-    monkeypatch.setattr(listing, "show", prepare)
-    return seen
 
 
 def run(*arguments, env=None):
