@@ -48,7 +48,8 @@ def answer(asked: dict[str, Any], payload: bytes, say: working.Say) -> None:
             say({"pid": os.getpid()}, payload)
         case "count":
             for number in range(asked["to"]):
-                say({"number": number}, bytes(asked.get("size", 0)))
+                made = {"made": time.monotonic()} if "timed" in asked else {}
+                say({"number": number, **made}, bytes(asked.get("size", 0)))
         case "hang":
             say({"pid": os.getpid()})
             busy_until = time.monotonic() + 60

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -206,14 +207,24 @@ async def test_closing_an_answer_early_ends_its_work(crew: Crew) -> None:
 
 
 async def test_a_worker_waits_for_a_slow_listener(crew: Crew) -> None:
-    """A gigabyte is announced; what is not fetched stays unmade, not in our memory."""
+    """A gigabyte is announced; what is not fetched stays unmade, not in our memory. Nobody listens
+    for as long as another worker needs to hand over many times what may be made ahead."""
     before = psutil.Process().memory_info().rss
-    question = {"do": "count", "to": 1000, "size": 1 << 20}
+    question = {"do": "count", "timed": True, "to": 1000, "size": 1 << 20}
     async with contextlib.aclosing(crew.ask(question)) as answer:
         await anext(answer)
-        await asyncio.sleep(0.3)
+        async for _ in crew.ask({"do": "count", "to": 50, "size": 1 << 20}):
+            pass
         assert psutil.Process().memory_info().rss - before < 32 << 20
         assert all(psutil.Process(pid).memory_info().rss < 200 << 20 for pid in crew.pids)
+        listened_again = time.monotonic()
+        made = {head["number"]: head["made"] async for head, _ in _first(5, answer)}
+        assert made[5] > listened_again
+
+
+async def _first(count: int, answer: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    for _ in range(count):
+        yield await anext(answer)
 
 
 async def test_an_answer_left_incomplete_does_not_leak_into_the_next(crew: Crew) -> None:
