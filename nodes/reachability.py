@@ -21,6 +21,7 @@ from dataclasses import replace
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.routes import Situation, advice, farm_advice, how_to_join, is_reachable
 from privox_dht import limits
+from privox_dht.backoff import backoff
 from privox_dht.cli.settings import told
 from privox_dht.dht import Reach
 from privox_dht.dht.wire import FAMILY_6
@@ -116,7 +117,7 @@ class Standing:
             return LOOK_EVERY if self.joined.is_set() else most
         if not is_known:
             self._unknown += 1
-            return min(most, first * 2.0 ** (self._unknown - 1))
+            return backoff(self._unknown, first, most)
         self._unknown = 0
         few = all(reach.witnesses < limits.DIAL_AGREE for reach in self._reach)
         return LOOK_AGAIN if few else LOOK_EVERY
@@ -197,19 +198,20 @@ class Standing:
 
     async def _join(self) -> None:
         """Until somebody answers, or has come to us."""
-        pause = RETRY_FIRST
+        failures = 0
         while not self._dht.contacts():
             try:
                 count = await self._dht.join(self._config.neighbours, self._config.join_timeout)
             except NotJoined as exc:
+                failures += 1
+                pause = backoff(failures, RETRY_FIRST, RETRY_LONGEST, random.Random())
                 log.warning("%s; trying again in %.0f s", exc, pause)
                 self._settle()
             else:
                 log.info("joined mesh %r, %d nodes known", self._config.network, count,
                          extra=told("joined", nodes=count))  # fmt: skip
                 return
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * 2, RETRY_LONGEST)
+            await asyncio.sleep(pause)
 
     def _warn(self, now: Situation) -> None:
         """Tell our owner if nobody can reach us. A producer may be parked at a farm in a moment:

@@ -12,6 +12,7 @@ A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, Unpack
 
 from privox_dht import limits
+from privox_dht.backoff import backoff
 from privox_dht.directory.failover import Directory
 from privox_dht.dispatch.dial_budget import DialBudget
 from privox_dht.dispatch.dispatcher import Caller
@@ -143,10 +145,10 @@ class Mesh:
 
     async def _join_later(self, neighbours: Sequence[tuple[str, int]], timeout: float) -> None:
         """Once a neighbour answers, the fallback is but a fallback."""
-        pause = RETRY_FIRST
+        failures = 0
         while self.not_joined is not None:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, RETRY_LONGEST)
+            failures += 1
+            await asyncio.sleep(backoff(failures, RETRY_FIRST, RETRY_LONGEST, random.Random()))
             with suppress(NotJoined):
                 await self._join(neighbours, timeout)
 

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from privox_dht import limits, unjoined
+from privox_dht.backoff import backoff
 from privox_dht.dht import DhtNode, Reach
 from privox_dht.dht.udp_transport import Resolved, resolve
 from privox_dht.directory.https_neighbours import HttpsNeighbours, View
@@ -173,15 +174,15 @@ class Directory(DhtNode):
             self._keeping = self._spawn(self._look_for_ways())
 
     async def _look_for_ways(self) -> None:
-        wait = limits.UDP_AGAIN_FIRST
+        failures = 0
         while True:
             if self._lookups.instead is not None:
-                wait = min(wait, self._udp_again)
-                await asyncio.sleep(wait * (0.9 + 0.2 * self._state.rng.random()))
-                wait *= 2
+                failures += 1
+                wait = backoff(failures, limits.UDP_AGAIN_FIRST, self._udp_again, self._state.rng)
+                await asyncio.sleep(wait)
                 await self._try_udp()
             elif await self._udp_fell_silent():
-                wait = limits.UDP_AGAIN_FIRST
+                failures = 0
                 deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
                 if met := await self._meet_over_https(deadline):
                     self._joined_over_https(met)

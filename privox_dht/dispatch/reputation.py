@@ -14,6 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from privox_dht import limits
+from privox_dht.backoff import backoff
 
 REMEMBERED = 1024  # producers; more than a client meets, so that strangers cannot fill memory
 
@@ -45,7 +46,7 @@ class Manners:
         past = self._of(peer_id)
         past.losses += 1
         past.proven = False
-        ban: float = min(limits.BAN_FIRST * 2 ** (past.losses - 1), limits.BAN_LONGEST)
+        ban = backoff(past.losses, limits.BAN_FIRST, limits.BAN_LONGEST)
         past.banned_until = now + ban
         return ban
 

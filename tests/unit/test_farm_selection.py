@@ -6,7 +6,7 @@ import random
 
 from privox_dht import limits
 from privox_dht.relay import FarmAt
-from privox_dht.relay.producer.farm_selection import Rounds, backoff
+from privox_dht.relay.producer.farm_selection import Rounds
 
 A, B, C, D = (FarmAt(bytes([n]) * 32, f"203.0.113.{n}", 1776) for n in range(4))
 
@@ -102,11 +102,6 @@ def test_which_farms_there_are_is_asked_once_a_round_and_after_a_loss() -> None:
     some.lost(B, 5.0)
     assert not some.look_due([], 5.0), "not before the pause is over"
     assert some.look_due([], 5.0 + limits.PRODUCER_ROUND)
-
-
-def test_the_back_off_has_a_ceiling_however_long_it_lasts() -> None:
-    rng = random.Random(2)
-    assert max(backoff(n, rng) for n in range(1, 2000)) <= limits.PRODUCER_BACKOFF[1]
 
 
 def test_a_farm_with_two_doors_is_one_farm_and_the_second_door_is_tried_when_the_first_fails() -> (

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from privox_dht import limits
+from privox_dht.backoff import backoff
 
 
 class FarmAt(NamedTuple):
@@ -33,12 +34,6 @@ class Plan:
 
     dial: tuple[FarmAt, ...]
     wait: float | None  # seconds until something is to be planned again; None: when it changes
-
-
-def backoff(failures: int, rng: random.Random) -> float:
-    """Seconds to wait after so many failures in a row."""
-    first, most = limits.PRODUCER_BACKOFF
-    return min(most, first * 2.0 ** min(failures - 1, 16)) * rng.uniform(0.5, 1.0)
 
 
 class Rounds:
@@ -97,13 +92,13 @@ class Rounds:
         """Nobody is left to try: start again after a pause, longer each time if nobody took us."""
         if self._tried and not holding:
             self._failed_rounds += 1
-            self._resume = now + backoff(self._failed_rounds, self._rng)
+            pause = backoff(self._failed_rounds, *limits.PRODUCER_BACKOFF)
         else:
             self._empty_rounds = 0 if self._tried or holding else self._empty_rounds + 1
             pause = limits.PRODUCER_LOOK_AGAIN
             if self._empty_rounds:
-                pause = min(pause, limits.PRODUCER_LOOK_FIRST * 2.0 ** (self._empty_rounds - 1))
-            self._resume = now + pause * self._rng.uniform(0.5, 1.0)
+                pause = backoff(self._empty_rounds, limits.PRODUCER_LOOK_FIRST, pause)
+        self._resume = now + pause * self._rng.uniform(0.5, 1.0)
         self._tried.clear()
         self._look = True
 

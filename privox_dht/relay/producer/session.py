@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from privox_dht import limits
+from privox_dht.backoff import backoff
 from privox_dht.errors import BadMessage
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
@@ -262,10 +263,7 @@ class Stay:
 
     def _delay(self) -> float:
         """Seconds before the next line is dialled: none, unless the last ones died at once."""
-        if not self._misses:
-            return 0.0
-        first, most = limits.PRODUCER_LINE_BACKOFF
-        return min(most, first * 2.0 ** min(self._misses, 10)) * self._rng.uniform(0.5, 1.0)
+        return backoff(self._misses, *limits.PRODUCER_LINE_BACKOFF, self._rng)
 
     def _line_over(self, task: asyncio.Task[None]) -> None:
         """A line is the HTTP server's, or nobody's: whatever ended it, ask for another."""

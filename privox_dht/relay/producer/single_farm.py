@@ -22,11 +22,11 @@ from types import TracebackType
 from typing import Self
 
 from privox_dht import limits
+from privox_dht.backoff import backoff
 from privox_dht.errors import Lost
 from privox_dht.identity import Identity, peer_id_of
 from privox_dht.relay import messages
 from privox_dht.relay.farm_limits import Patience
-from privox_dht.relay.producer.farm_selection import backoff
 from privox_dht.relay.producer.line import MakeProtocol
 from privox_dht.relay.producer.session import Ending, Place, Stay
 
@@ -140,7 +140,8 @@ class Parking:
         self._failures = 0 if self.state == "parked" else self._failures + 1
         self._pause = self._rng.uniform(0.0, limits.PRODUCER_ROUND)
         if self._failures or ending.wait:
-            self._pause = max(ending.wait, backoff(max(self._failures, 1), self._rng))
+            pause = backoff(max(self._failures, 1), *limits.PRODUCER_BACKOFF, self._rng)
+            self._pause = max(ending.wait, pause)
         self.why = ending.why
         self.over = ending.state == "superseded"
         log.info("relay: %s: %s", ending.state, ending.why)
