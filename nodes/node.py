@@ -125,6 +125,14 @@ class Node:
         )
         if sys.platform == "linux" and "seccomp" not in self.codecs.walls:
             log.warning("this machine has no seccomp: workers can open sockets and start processes")
+        kept_out = any(
+            wall == "other user" or wall.startswith("Landlock") for wall in self.codecs.walls
+        )
+        if sys.platform == "linux" and not kept_out:
+            log.warning(
+                "this machine has no Landlock: whoever gets hold of espeak-ng or pico by a text can"
+                " read what this node's user can, the node's key too; run it as a user of its own"
+            )
 
     def _where(self) -> Listening:
         everywhere = self.config.host in (None, "0.0.0.0", "::")

@@ -43,7 +43,7 @@ class Wall:
     seconds: int = 120  # of processor time; 0: any
     file_size: int = 0  # bytes; 0: it cannot write to any file
     files: int = 64  # open at a time
-    readable: tuple[Path, ...] = ()  # folders with what it must still read, where Landlock stands
+    readable: tuple[Path, ...] = ()  # folders with what it must still read; Landlock keeps it there
     threads: bool = False  # it may start threads (never processes)
     machine_code: bool = False  # its libraries write machine code
 
@@ -65,15 +65,14 @@ def close(wall: Wall, parent: int) -> tuple[str, ...]:
     with suppress(OSError):
         no_new_privileges()
         standing.append("no new privileges")
-    readable = False
     with suppress(OSError):
         landlock.restrict(folders)
         standing.append(f"Landlock {landlock.version()}")
-        readable = bool(folders)
     for folder in folders:
         os.close(folder)
     with suppress(OSError):
-        seccomp.install(seccomp.Allowed(readable, wall.threads, wall.machine_code))
+        reading = bool(folders)  # without Landlock of anything, or the engine could not work
+        seccomp.install(seccomp.Allowed(reading, wall.threads, wall.machine_code))
         standing.append("seccomp")
     return tuple(standing)
 

@@ -80,6 +80,36 @@ print(*close(Wall(), os.getppid()), sep=",")
 """
 
 
+async def test_without_landlock_an_engine_still_reads_its_voices_and_the_others_nothing(
+    tmp_path: Path,
+) -> None:
+    """As on Linux before 5.13: pico and espeak-ng could not open their own files."""
+    for readable, outcome in ((tmp_path, "opened"), ("", "Operation not permitted")):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", WITHOUT_LANDLOCK, str(readable)), stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+        walls, came = said.decode().strip().splitlines()
+        assert "seccomp" in walls and "Landlock" not in walls
+        assert came == outcome
+
+
+WITHOUT_LANDLOCK = """
+import os, sys
+from pathlib import Path
+from nodes.engines import landlock
+from nodes.engines.wall import Wall, close
+landlock.version = lambda: 0
+folder = sys.argv[1]
+print(*close(Wall(readable=(Path(folder),) if folder else ()), os.getppid()))
+try:
+    os.close(os.open("/etc/hostname", os.O_RDONLY))
+    print("opened")
+except OSError as exc:
+    print(exc.strerror)
+"""
+
+
 async def test_a_worker_cannot_read_the_state_folder(crew: Crew, state: Path) -> None:
     assert await refused(crew, "read", state / "key") == "PermissionError"
     assert await refused(crew, "list", state) == "PermissionError"
