@@ -12,6 +12,7 @@ from client.job_commands import mesh_of
 from privox_dht.cli.settings import printable
 from privox_dht.cli.streams import say
 from privox_dht.identity import peer_id_of, pin_of
+from privox_dht.interfaces import has_route
 from privox_dht.records import FARM, Direct, Record
 
 HEADINGS = ("PEER", "SERVICE", "ENGINE", "MODELS OR VOICES", "LANGUAGES", "IDLE", "SPEED", "ROUTE",
@@ -23,7 +24,7 @@ async def show(options: Mapping[str, Any]) -> None:
     """Print the mesh as a table, or as JSON."""
     async with mesh_of(options) as mesh:
         records = await mesh.producers()
-        clock, family = mesh.clock_is_off(), mesh.missing_family(records)
+        clock, family = mesh.clock_is_off(), _missing_family(records)
     now = time.time()
     records.sort(key=lambda r: (r.kind, r.backend, r.engine, -r.idle, r.peer_id))
     shown = records[: options["limit"]]
@@ -45,6 +46,25 @@ async def show(options: Mapping[str, Any]) -> None:
     write(STDIO, printable("\n".join(lines) + "\n").encode())
     if len(records) > len(shown):
         say(f"({len(records) - len(shown)} more: --limit)")
+
+
+def _missing_family(records: Sequence[Record]) -> str:
+    """A sentence if some of these are only at addresses of a family that this machine has not;
+    else empty."""
+    found = [
+        hosts
+        for record in records
+        if (hosts := [r.host for r in record.routes if isinstance(r, Direct)])
+    ]
+    out = [hosts for hosts in found if not any(map(has_route, hosts))]
+    if not out:
+        return ""
+    families = {"IPv6" if ":" in host else "IPv4" for hosts in out for host in hosts}
+    named = " or ".join(sorted(families))
+    return (
+        f"{len(out)} of {len(found)} with an address have {named} only, which this machine has "
+        "not: they can be called through farms that have both"
+    )
 
 
 async def show_voices(options: Mapping[str, Any]) -> None:

@@ -14,10 +14,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, TypeVar, Unpack
 
@@ -44,9 +43,10 @@ from privox_dht.errors import AllBusy, AllFailed, JobError, NoProducer, NotJoine
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
-from privox_dht.records import FARM, Direct, Record, newest
+from privox_dht.records import FARM, Record, newest
 from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
+from privox_dht.voices import VoiceAnswer, Voices, voices_of
 
 RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0  # seconds between tries to join, doubling
 MESH_FAILED = (NotJoined, NoProducer, AllBusy, AllFailed)  # what a fallback server is for
@@ -54,15 +54,6 @@ MESH_FAILED = (NotJoined, NoProducer, AllBusy, AllFailed)  # what a fallback ser
 
 T = TypeVar("T")
 Recording = bytes | str | Path | BinaryIO
-
-
-@dataclass(frozen=True, slots=True)
-class Voices:
-    """The voices that could be found."""
-
-    found: Mapping[tuple[str, str], tuple[str, ...]]  # (voice, engine): peer ids, in order
-    languages: Mapping[tuple[str, str], str]  # (voice, engine): a BCP 47 tag, "" if unknown
-    silent: tuple[str, ...]  # peer ids of producers that have more and did not say which
 
 
 @dataclass(slots=True)
@@ -254,25 +245,9 @@ class Mesh:
         records = sorted(newest(await self.producers([TTS])), key=lambda r: not r.more)
         dials, asked = DialBudget(), records[: limits.VOICES_ASKED]
         answers = await asyncio.gather(*(self._all_voices(record, dials) for record in asked))
-        found: dict[tuple[str, str], list[str]] = {}
-        languages: dict[tuple[str, str], str] = {}
-        told = {record.peer_id for record, answer in zip(asked, answers, strict=True) if answer}
-        for record, answer in zip_longest(records, answers):
-            own = {voice: "" for voice in record.models}
-            own |= {v: language for v, engine, language in answer or () if engine == record.engine}
-            for voice, language in own.items():
-                found.setdefault((voice, record.engine), []).append(record.peer_id)
-                languages[voice, record.engine] = (
-                    languages.get((voice, record.engine), "") or language
-                )
-        silent = {record.peer_id for record in records if record.more} - told
-        return Voices(
-            {key: tuple(found[key]) for key in sorted(found)}, languages, tuple(sorted(silent))
-        )
+        return voices_of(records, answers)
 
-    async def _all_voices(
-        self, record: Record, dials: DialBudget
-    ) -> list[tuple[str, str, str]] | None:
+    async def _all_voices(self, record: Record, dials: DialBudget) -> VoiceAnswer | None:
         """None: it does not answer, or not in words that we know."""
         for _, endpoint in await self.caller.reach(record, dials):
             try:
@@ -281,24 +256,6 @@ class Mesh:
             except (JobError, TimeoutError):
                 continue
         return None
-
-    def missing_family(self, records: Sequence[Record]) -> str:
-        """A sentence if some of these are only at addresses of a family that this machine has not;
-        else empty."""
-        found = [
-            hosts
-            for record in records
-            if (hosts := [r.host for r in record.routes if isinstance(r, Direct)])
-        ]
-        out = [hosts for hosts in found if not any(map(has_route, hosts))]
-        if not out:
-            return ""
-        families = {"IPv6" if ":" in host else "IPv4" for hosts in out for host in hosts}
-        named = " or ".join(sorted(families))
-        return (
-            f"{len(out)} of {len(found)} with an address have {named} only, which this machine has "
-            "not: they can be called through farms that have both"
-        )
 
     def clock_is_off(self) -> str:
         """A sentence if our clock is so wrong that good records look bad; else empty."""

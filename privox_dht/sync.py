@@ -32,9 +32,10 @@ from typing import Any, Self, TypeVar, Unpack
 from privox_dht.dispatch.job_options import SpeechKeywords, TranscriptionKeywords
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import Lost
-from privox_dht.mesh import Mesh, Recording, Voices
+from privox_dht.mesh import Mesh, Recording
 from privox_dht.records import Record
 from privox_dht.speech import Segment, Transcript
+from privox_dht.voices import Voices
 
 T = TypeVar("T")
 
