@@ -31,9 +31,10 @@ _MANNERS = (HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
 class Connections(web.Server):
     """Makes a protocol for each connection, and knows which of them stand."""
 
-    def __init__(self, handler: Any, bounds: Bounds) -> None:
+    def __init__(self, handler: Any, bounds: Bounds, request_factory: Any = None) -> None:
         super().__init__(
             handler,
+            request_factory=request_factory,
             handler_cancellation=True,
             auto_decompress=False,
             access_log=None,

@@ -10,18 +10,23 @@ import socket
 import ssl
 import wave
 from collections.abc import AsyncIterator
+from contextlib import aclosing, closing
 from typing import Any
 
 import aiohttp
-import aiohttp.web
 import pytest
+from aiohttp import web
 from api_kit import RATE, Counting, Raw, ask, clip, field, form, head, until
 
+from privox_dht import limits
 from privox_dht.errors import ConfigError, Failed
 from privox_dht.http.listener import bind
+from privox_dht.http.request_body import Upload, read_form
+from privox_dht.http.request_checks import check_form
 from privox_dht.http.request_limits import Bounds
 from privox_dht.identity import Identity
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech import TranscriptionRequest
+from privox_dht.speech_api.server import Job, SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
 
@@ -305,9 +310,50 @@ async def test_head_is_answered_like_get_without_a_body(server: SpeechServer) ->
         assert (await raw.answer()).status == 200
 
 
+async def test_a_dialect_is_an_application_that_is_mounted_in_the_api(provider: Counting) -> None:
+    """As the gateway's older dialects will be: pages and jobs of its own, under its own path."""
+
+    async def length(request: web.BaseRequest, job: Job) -> web.StreamResponse:
+        with closing(Upload(limits.SPOOL_IN_MEMORY)) as upload:
+            await read_form(request, Bounds(), upload, job.offer)
+            heard = provider.transcribe(await upload.finished(), TranscriptionRequest())
+            async with aclosing(heard) as items:
+                return web.Response(text=f"{(await anext(items)).seconds} s")
+
+    async def hello(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=f"hello {request.match_info['name']}")
+
+    server = SpeechServer(provider, host="127.0.0.1", tls=None)
+    dialect = web.Application()
+    dialect.router.add_get("/hello/{name}", hello)
+    server.add_job("/length", "stt", check_form, length, dialect)
+    server.app.add_subapp("/older", dialect)
+    async with server, aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as http:
+        async with http.get("/older/hello/you") as response:
+            assert await response.text() == "hello you"
+        async with http.post("/older/length", data=upload()) as response:
+            assert await response.text() == "1.5 s"
+        assert (provider.admitted, server.jobs.outcomes["done"]) == (1, 1)
+        for method, path, status, code in (
+            ("GET", "/older/nothing", 404, "not_found"),
+            ("PUT", "/older/length", 405, "method_not_allowed"),
+        ):
+            async with http.request(method, path) as response:
+                assert (response.status, (await response.json())["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/nothing", 404), ("/v1/models", 405)])
+async def test_where_there_is_no_such_page_it_is_said_before_the_upload(
+    server: SpeechServer, path: str, status: int
+) -> None:
+    async with Raw.to(server.port) as raw:
+        await raw.send(head(path, 50_000_000, Expect="100-continue"))
+        assert (await raw.answer()).status == status
+
+
 async def test_further_pages_are_served_beside_the_api(provider: Counting) -> None:
-    async def hello(request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
-        return aiohttp.web.Response(text="hello")
+    async def hello(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="hello")
 
     async with SpeechServer(
         provider, host="127.0.0.1", tls=None, more={("GET", "/hello"): hello}

@@ -14,8 +14,9 @@ from client.checks import OfService
 from client.job_commands import mesh_of
 from privox_dht.dispatch.fallback import endpoint_of
 from privox_dht.dispatch.job_state import Done
-from privox_dht.errors import ConfigError
-from privox_dht.speech import Transcript
+from privox_dht.errors import AllFailed, ConfigError
+from privox_dht.speech import Listening, Segment, Transcript
+from privox_dht.transcript import gather
 
 STT = ("--service", "stt", "--file", "x.wav")
 TTS = ("--service", "tts", "--text", "hello", "-o", "x.wav")
@@ -157,6 +158,38 @@ def test_silence_is_said_on_stderr_and_is_no_empty_line(monkeypatch, tmp_path, f
     assert ran.stderr == "no speech was heard in 1.5 minutes of sound\n"
     if left is not None:
         assert ran.stdout == left
+
+
+class Dying(Silent):
+    """A mesh in which the first recording is heard in part, and nobody does the rest."""
+
+    def __init__(self):
+        self.jobs = 0
+
+    async def transcription_events(self, recording, **how):
+        self.jobs += 1
+        yield Listening(9.0)
+        yield Segment(f"part {self.jobs}", 0.0, 2.0)
+        if self.jobs == 1:
+            raise AllFailed("every producer that was tried failed")
+        yield Done(gather([Segment("part 2", 0.0, 2.0)], 9.0), None, "direct", 0.1, ())
+
+
+def test_of_several_recordings_one_that_was_heard_in_part_is_kept_and_the_next_is_done(
+    monkeypatch, tmp_path
+):
+    mesh = Dying()
+    monkeypatch.setattr("client.job_commands.mesh_of", lambda options: mesh)
+    names = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
+    for name in names:
+        (tmp_path / name).write_bytes(b"RIFF")
+    ran = run("--service", "stt", "--file", *names, "--output", f"{tmp_path}/", "--json")
+    assert ran.exit_code == 8
+    first, second, end = map(json.loads, ran.stdout.splitlines())
+    assert (first["error"], first["transcript"]["text"]) == ("AllFailed", "part 1")
+    assert (second["transcript"]["text"], end["error"]) == ("part 2", "SomeFailed")
+    assert [(tmp_path / f"{name}.txt").read_text() for name in "ab"] == ["part 1\n", "part 2\n"]
+    assert f"what was heard, 0:02 of 0:09, is in {tmp_path}/a.txt" in ran.stderr
 
 
 @pytest.mark.parametrize("url", ["http://host:8000", "http://host:8000/", "http://host:8000/v1/"])

@@ -1,0 +1,155 @@
+"""An aiohttp application on a port, and on connections that somebody else accepted.
+
+    client -> headers   within bounds, or refused
+              routing   404 and 405 say what there is; with `Expect`, before anything is uploaded
+              handler   what it raises is answered in words: see `error_mapping`
+
+Routes that take a body wait with their 100-continue until they want it: `expect_handler=not_yet`.
+A dialect of its own is an application that is mounted in this one with `add_subapp`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+from aiohttp import web
+
+from privox_dht.errors import JobError
+from privox_dht.http.connections import Connections, log_bug
+from privox_dht.http.listener import Gate, bind
+from privox_dht.http.request_checks import asks_first, check_headers, no_such_page
+from privox_dht.http.request_limits import Bounds
+from privox_dht.http.responses import reply_error
+from privox_dht.quotas import Prefixes, quota_prefixes
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+DEFAULT_BOUNDS = Bounds()
+DRAIN = 0.5  # seconds that running requests get once the server stops; more makes Ctrl-C feel deaf
+STOP_WITHIN = 2.0  # seconds that cancelled requests get to let go of everything
+AT_ONCE = 0.01  # seconds; aiohttp waits this long twice, and takes 0 for ever
+
+
+async def not_yet(request: web.BaseRequest) -> None:
+    """An `expect_handler`: the route itself says 100-continue, or refuses."""
+
+
+class HttpServer:
+    """Serves one application."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        host: str | None = "0.0.0.0",
+        port: int = 0,
+        sockets: list[socket.socket] | None = None,
+        tls: ssl.SSLContext | None,
+        bounds: Bounds = DEFAULT_BOUNDS,
+        drain: float = DRAIN,
+        prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
+    ) -> None:
+        """
+        Args:
+            app: what is served; routes can be added until the server is entered.
+            host: an address of this machine; None or "::" for all, of both families.
+            port: 0 for any free one; see `.port` once entered.
+            sockets: those that `listener.bind` gave for that host and port; bound on entering if
+                None. Closed on leaving.
+            tls: None for plain HTTP, which is for loopback only.
+            drain: seconds that running requests get when the server stops.
+            prefixes_of: the networks that an address counts for.
+        """
+        self.app = app
+        self.port = port
+        self._host = host
+        self._sockets = sockets
+        self._tls = tls
+        self._bounds = bounds
+        self._drain = drain
+        self._prefixes_of = prefixes_of
+        self._runner = web.AppRunner(app)
+        self._http: Connections | None = None
+        self._gate: Gate | None = None
+        self._running: set[asyncio.Task[object]] = set()  # requests
+
+    def __repr__(self) -> str:
+        scheme = "https" if self._tls else "http"
+        return f"<{type(self).__name__} {scheme} {self._host or '::'}:{self.port}>"
+
+    async def __aenter__(self) -> Self:
+        sockets = self._sockets or bind(self._host, self.port)
+        self.port = sockets[0].getsockname()[1]
+        await self._runner.setup()
+        server = self._runner.server
+        assert server is not None
+        self._http = Connections(self._serve, self._bounds, server.request_factory)
+        self._gate = Gate(sockets, self._http, self._tls, self._bounds, self._prefixes_of)
+        await self._gate.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: Any) -> None:
+        assert self._gate is not None and self._http is not None
+        await self._gate.__aexit__(*exc)
+        self._http.pre_shutdown()
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._drain)
+        await self._http.shutdown(AT_ONCE)
+        if self._running:  # cancelled, but not through yet
+            await asyncio.wait(self._running, timeout=STOP_WITHIN)
+        await self._runner.cleanup()
+
+    def connection(self) -> asyncio.Protocol:
+        """A fresh HTTP protocol for a connection that somebody else accepted and made TLS of;
+        they call its `connection_made(transport)`."""
+        if self._http is None:
+            raise RuntimeError("the server is not running")
+        return self._http()
+
+    @property
+    def connections(self) -> int:
+        """How many connections HTTP is spoken on."""
+        return len(self._http.connections) if self._http else 0
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Every request, whatever becomes of it: nothing but a cancellation gets out of here."""
+        task = asyncio.current_task()
+        assert task is not None  # coroutines run in tasks
+        self._running.add(task)
+        try:
+            check_headers(request, self._bounds)
+            return await self._answer(request)
+        except ConnectionError:
+            return web.Response(status=499)  # nobody is there to read it
+        except JobError as exc:
+            return reply_error(exc)
+        except Exception as exc:
+            log_bug(f"{request.method[:8]} {request.path[:64]!r}", exc)
+            return reply_error(exc)
+        finally:
+            self._running.discard(task)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """What the application answers; where it has no such page, our own words.
+
+        Raises:
+            JobError: see `error_mapping`.
+        """
+        server = self._runner.server
+        assert server is not None and isinstance(request, web.Request)
+        try:
+            if asks_first(request):  # or aiohttp says 100-continue before it says 404
+                found = await self.app.router.resolve(request)
+                if found.http_exception is not None:
+                    raise found.http_exception
+            answer: web.StreamResponse = await server.request_handler(request)
+            return answer
+        except web.HTTPMethodNotAllowed as exc:
+            known = set(exc.allowed_methods) - {"HEAD"}
+            raise no_such_page(request.method, request.path, known) from exc
+        except web.HTTPNotFound as exc:
+            raise no_such_page(request.method, request.path, set()) from exc
