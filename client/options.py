@@ -125,7 +125,7 @@ job_options = chain(
     click.option(
         "--output", "-o", metavar="FILE|FOLDER/|-",
         help="tts: where the audio goes [speech.FORMAT; in a pipe without --json: -];"
-        " stt: where the text goes [-].",
+        " stt: where the text goes, as it is recognised [-].",
     ),
     of_tts(
         "--play", is_flag=True,
