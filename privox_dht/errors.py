@@ -120,9 +120,10 @@ class Lost(JobError):
 
     outcome = "lost"
 
-    def __init__(self, message: str, *, begun: bool = False) -> None:
+    def __init__(self, message: str, *, begun: bool = False, timed_out: bool = False) -> None:
         super().__init__(message)
         self.begun = begun  # the producer had taken the job: what killed it may be the job
+        self.timed_out = timed_out  # nothing came: it may be there all the same
 
 
 class WrongKey(Lost):

@@ -63,6 +63,8 @@ OPEN_WALL = 10.0  # seconds of these until it is known what the file is; millise
 HEARTBEAT = 1.0  # seconds between comments on a streamed answer while the engine thinks
 SILENCE = 4.0  # seconds without a byte from a producer that streams: it is gone
 CONNECT_TIMEOUT = 3.0  # seconds for TCP and TLS to a producer, by any one route
+FIRST_DIAL = 0.6  # of these for a stranger who is the first to be asked, while others are left to
+# be knocked at: two round trips of a quarter of a second, which is far, and a moment
 OFFER_TIMEOUT = 4.0  # seconds for the answer to an offer (the 100-continue, or the 503)
 RETRY_AFTER = 1.0  # seconds a busy producer asks to be left alone
 KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a follow-up, no more
@@ -72,6 +74,7 @@ KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a fol
 MAX_PRODUCERS = 5  # networks whose producers may fail one job, busy ones not counted
 MAX_UNREACHED = 48  # producers that may turn out to be unreachable: three rounds of knocking
 KNOCKS = 16  # producers knocked at at the same time, once one of them could not be reached
+KNOCKS_PER_NETWORK = 2  # of these at producers of one network, before others have had their turn
 KNOCK_TIMEOUT = 4.0  # seconds for the answer to a knock: a connection, and a moment
 KNOCK_GRACE = 0.1  # seconds that others have to answer a knock when the first has
 MAX_WAYS = 6  # ways to one producer that are dialled: two addresses, and the doors of its farms

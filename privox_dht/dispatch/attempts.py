@@ -6,8 +6,9 @@
                                                             refused      -> see `job_state`
                                                             failed       -> next
 
-One that cannot be reached costs one time-out. From then on nobody is dialled in vain: the next
-sixteen are knocked at together, by all their routes, and whoever answers first is asked. Once
+One that cannot be reached costs one time-out, a short one where it never did a job for us. From
+then on nobody is dialled in vain: the next sixteen are knocked at together (the slow one too), two
+of each network before a third, by all their routes, and whoever answers first is asked. Once
 somebody failed, other networks are asked before his, and claims of speed count no more.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -36,7 +38,7 @@ from privox_dht.dispatch.job_state import (
 )
 from privox_dht.dispatch.reputation import Manners
 from privox_dht.dispatch.route_prober import Way, Ways, ended, first_true, learn, spend
-from privox_dht.dispatch.selection import rank
+from privox_dht.dispatch.selection import homes_of, rank
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import Busy, Failed, JobError, Lost, NoLine, Refused
 from privox_dht.quotas import home_of
@@ -45,6 +47,10 @@ from privox_dht.records import Direct, Record
 log = logging.getLogger("privox.caller")
 
 T = TypeVar("T")
+
+
+class _Slow(Exception):
+    """A stranger's connection did not stand in a short while: others may be quicker."""
 
 
 class Failover:
@@ -83,16 +89,24 @@ class Failover:
         now = self._clock()
         waiting = [r for r in job.left(order) if not self._manners.busy_for(r.peer_id, now)]
         open_ways: dict[str, list[Way]] = {}  # peer ids that answered a knock, by these
+        slow = False  # the first has not answered yet
         while waiting:
-            if job.unreached and self._ways.can_knock and waiting[0].peer_id not in open_ways:
+            knocks = self._ways.can_knock and waiting[0].peer_id not in open_ways
+            if knocks and (slow or job.unreached):
                 waiting = await self._who_answers(job, waiting, open_ways)
             else:
                 record = waiting.pop(0)
                 if record.peer_id in job.gone:  # another engine of one that was asked
                     continue
-                done = await self._ask(
-                    job, record, work, emit, open_ways.get(record.peer_id), queue=not waiting
-                )
+                try:
+                    done = await self._ask(
+                        job, record, work, emit, open_ways.get(record.peer_id), queue=not waiting,
+                        hurry=knocks and bool(waiting),
+                    )  # fmt: skip
+                except _Slow:
+                    slow = True
+                    waiting.insert(0, record)
+                    continue
                 if done is not None:
                     return done
             waiting = self._by_trust(job, waiting, open_ways)
@@ -117,7 +131,7 @@ class Failover:
     ) -> list[Record]:
         """`waiting` in another order: of its first few, those who answer a knock come first.
         Those who do not answer are gone; those who have not answered yet come next."""
-        few = _of_different_addresses(waiting)[: limits.KNOCKS]
+        few = _by_turns(_of_different_addresses(waiting))[: limits.KNOCKS]
         rest = [record for record in waiting if record not in few]
         began = self._clock()
 
@@ -150,9 +164,15 @@ class Failover:
         open_ways: list[Way] | None,
         *,
         queue: bool,
+        hurry: bool,
     ) -> Done[T] | None:
         """One producer, by its routes in turn, until one of them reaches it; `queue` says that the
-        job may wait there for a slot, since nobody else is left to ask."""
+        job may wait there for a slot, since nobody else is left to ask; `hurry`, that others are.
+
+        Raises:
+            _Slow: a stranger who was to be in a hurry was not.
+        """
+        hurry = hurry and not self._manners.is_proven(record.peer_id)
         ways = open_ways or ([] if job.wish.via_farm else self._ways.direct(record))
         farms_asked, dialled = open_ways is not None, False
         while True:
@@ -168,9 +188,14 @@ class Failover:
             if not spend(job.dials, way[1]):
                 continue
             dialled = True
+            shortly = hurry and way[1].proxy is None  # a farm's address is other producers' too
+            if shortly:
+                way = (way[0], replace(way[1], connect_within=limits.FIRST_DIAL))
             try:
                 return await self._ask_by(job, record, work, emit, way, queue=queue)
             except JobError as exc:
+                if shortly and isinstance(exc, Lost) and exc.timed_out and not exc.begun:
+                    raise _Slow from exc
                 if isinstance(exc, Lost) and exc.begun and not await self._is_online():
                     job.excused.add(record.peer_id)
                 if self._is_over(job, record, exc, way, answered=open_ways is not None):
@@ -281,3 +306,17 @@ def _of_different_addresses(records: list[Record]) -> list[Record]:
             chosen.append(record)
             named |= direct
     return chosen
+
+
+def _by_turns(records: list[Record]) -> list[Record]:
+    """A few of each network, and then everybody else: who has many ports or many keys at one place
+    does not use up the knocks."""
+    seen: Counter[str] = Counter()
+    first: list[Record] = []
+    rest: list[Record] = []
+    for record in records:
+        networks = homes_of(record) or {record.peer_id}
+        seen.update(networks)
+        few = max(seen[network] for network in networks) <= limits.KNOCKS_PER_NETWORK
+        (first if few else rest).append(record)
+    return first + rest

@@ -1,6 +1,6 @@
 """One request on its way: its bounds, and what its failures mean.
 
-    connect       CONNECT_TIMEOUT   TCP, the farm's answer, TLS, the key
+    connect       connect_within    TCP, the farm's answer, TLS, the key; CONNECT_TIMEOUT at most
     offer         OFFER_TIMEOUT     headers are out; the 100-continue, or a refusal
     upload        SILENCE           from one piece taken to the next, until the answer begins: our
                                     own servers begin it with the 100, and beat from then on
@@ -136,7 +136,8 @@ def translated(call: Call) -> Iterator[None]:
     except BadMessage as exc:
         raise Failed(f"the answer makes no sense: {exc}") from exc
     except TimeoutError as exc:
-        raise Lost(_SLOW[call.phase], begun=call.begun) from exc
+        why = _SLOW[call.phase].format(call.endpoint.connect_within)
+        raise Lost(why, begun=call.begun, timed_out=True) from exc
     except (aiohttp.ClientError, OSError, ValueError) as exc:
         if isinstance(ours := exc.__cause__, JobError):  # raised by our own upload, in its task
             raise ours from None
@@ -146,7 +147,7 @@ def translated(call: Call) -> Iterator[None]:
 _HUNG_UP = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 _SLOW = {
-    CONNECT: f"no connection within {limits.CONNECT_TIMEOUT:.0f} s",
+    CONNECT: "no connection within {:g} s",
     OFFER: f"no answer to the offer within {limits.OFFER_TIMEOUT:.0f} s",
     UPLOAD: f"nobody took a byte of the upload for {limits.SILENCE:.0f} s",
     WAIT: f"no answer within {limits.SILENCE:.0f} s",
@@ -199,6 +200,7 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
                     proxy=call.endpoint.proxy,
                     ssl=True if call.pin is None else call.pin,
                     expect100=call.asks_first,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=call.endpoint.connect_within),
                     allow_redirects=False,
                     trace_request_ctx=call,
                 )

@@ -6,21 +6,27 @@ address says. What is sent to an address where nobody listens is counted and goe
 
     node      a `DhtNode` with these addresses
     stranger  a socket that says what a test wants, from any address, a victim's included
+    tcp       addresses whose every port takes a connection and is silent
+
+Clients of the speech API dial global addresses too (`Dialled`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from dht_kit import Stranger, record_of
 
 from privox_dht.dht import DhtNode, udp_transport, wire
+from privox_dht.http import pinned_tls
 from privox_dht.identity import Identity
 from privox_dht.records import Record
 
@@ -106,6 +112,16 @@ class Passerby(Stranger):
         self.transport.sendto(data, there)
 
 
+class Dialled(socket.socket):
+    """A connection to a global address."""
+
+    internet: Internet
+
+    def connect(self, address: Any) -> None:
+        ip, port = address[:2]
+        super().connect((self.internet.hosts[ip], self.internet.silent.get(ip, port)))
+
+
 class Internet:
     """Who is where, and what was sent there."""
 
@@ -116,9 +132,17 @@ class Internet:
         self.names: dict[str, str] = {}
         self.bytes_to: Counter[str] = Counter()
         self.datagrams_to: Counter[str] = Counter()
+        self.silent: dict[str, int] = {}  # address whose ports are silent: where that is
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Internet:
+        def dialled(*how: Any) -> Dialled:
+            sock = Dialled(*how)
+            sock.internet = self
+            return sock
+
+        patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(pinned_tls, "socket", SimpleNamespace(**{**vars(socket), "socket": dialled}))
         return self
 
     async def __aexit__(self, *error: Any) -> None:
@@ -131,6 +155,23 @@ class Internet:
             self.hosts[ip] = f"127.80.{number >> 8}.{number & 255}"
             self.names[self.hosts[ip]] = ip
         return self.hosts[ip]
+
+    @asynccontextmanager
+    async def tcp(self, *ips: str) -> AsyncIterator[None]:
+        """At these addresses a connection to any port is taken, and nothing is said."""
+        taken: list[asyncio.StreamWriter] = []
+
+        async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            taken.append(writer)
+
+        async with AsyncExitStack() as stack:
+            for ip in ips:
+                server = await asyncio.start_server(take, self.host(ip), 0)
+                await stack.enter_async_context(server)
+                self.silent[ip] = server.sockets[0].getsockname()[1]
+            yield
+            for writer in taken:
+                writer.transport.abort()
 
     def name_of(self, inside: str) -> str:
         return self.names[inside]

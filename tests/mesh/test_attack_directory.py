@@ -21,7 +21,7 @@ from privox_dht.addresses import pack_address
 from privox_dht.dht import wire
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.identity import Identity
-from privox_dht.records import Record, keys_of, service_key
+from privox_dht.records import Direct, Record, keys_of, service_key
 
 soak = [pytest.mark.soak, pytest.mark.timeout(600)]
 HOUSEHOLD = "66.6.6.6"
@@ -114,12 +114,17 @@ async def place(liar: Passerby, node: PublicNode, records: list[Record], depth: 
         assert len(answer["s"]) == len(some)
 
 
-def crowd(mesh: bytes, keys: int, engines: int) -> list[Record]:
-    """Records of producers that nobody needs."""
+def crowd(mesh: bytes, keys: int, engines: int, *, routes: bool = False) -> list[Record]:
+    """Records of producers that nobody needs, which claim to be the fastest; with routes each
+    claims a port of the household."""
     made = []
     for number in range(keys):
         who = Identity.from_seed(b"crowd" + number.to_bytes(27, "big"))
-        made += [record_of(who, mesh, engine=f"e{engine}", idle=2) for engine in range(engines)]
+        more = {"routes": (Direct(HOUSEHOLD, 2000 + number),)} if routes else {}
+        made += [
+            record_of(who, mesh, engine=f"e{engine}", idle=2, speed=190.0, **more)
+            for engine in range(engines)
+        ]
     random.Random(1).shuffle(made)
     return made
 
@@ -190,7 +195,8 @@ async def liars_beside(net: Internet, nodes: list[PublicNode], count: int) -> li
         while (int.from_bytes(who.dht_id[:2], "big") ^ key) >> 8:  # 256 keys cost nothing
             who = Identity.generate()
         liar = await net.stranger(nodes[0].mesh, f"66.6.{number}.6", who)
-        record = record_of(liar.identity, nodes[0].mesh, idle=2)
+        routes = (Direct(liar.ip, 2000),)
+        record = record_of(liar.identity, nodes[0].mesh, idle=2, speed=190.0, routes=routes)
 
         def full(arguments: list[Any], addr: Any, wire: bytes = record.wire) -> Any:
             if arguments[2] >= 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import statistics
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -93,6 +94,28 @@ async def test_two_producers_that_refuse_everything_end_no_job() -> None:
     async with mesh_of(1, "refuses", "refuses") as mesh:
         done = [await mesh.transcribe(clip()) for _ in range(5)]
     assert done == ["16000 samples"] * 5
+
+
+WAYS = ("refuses", "fails", "says nothing", "says its length and then nothing")
+
+
+@pytest.mark.timeout(180)
+async def test_jobs_are_done_beside_a_household_of_hostile_producers() -> None:
+    """Four beside two honest ones: nine of ten jobs take at most twice as long as without them, and
+    two seconds. The grace for a first result is the real one."""
+    async with mesh_of(2) as mesh:
+        quiet = statistics.median([await timed(mesh) for _ in range(5)])
+    async with mesh_of(2, *WAYS) as mesh:
+        took = [await timed(mesh) for _ in range(10)]
+    print(f"{quiet:.2f} s quiet; {' '.join(f'{seconds:.2f}' for seconds in took)}")
+    assert sum(seconds <= 2 * quiet + 2 for seconds in took) >= 9
+
+
+async def timed(mesh: Mesh) -> float:
+    """Seconds that one job takes."""
+    began = time.monotonic()
+    assert await mesh.transcribe(clip()) == "16000 samples"
+    return time.monotonic() - began
 
 
 async def test_what_a_producer_says_is_shown_as_its_words() -> None:

@@ -102,6 +102,21 @@ async def cancelled_job(port: int) -> None:
         raw.writer.transport.abort()
 
 
+async def held_connection(port: int) -> None:
+    """Ask something short every now and then, and never for a job."""
+    raw = await connect(port, ATTACKER)
+    try:
+        while True:
+            await raw.send(b"HEAD /v1/status HTTP/1.1\r\nHost: privox\r\n\r\n")
+            if not await raw.reader.readuntil(b"\r\n\r\n"):
+                return
+            await asyncio.sleep(0.5)  # the pace of the attack
+    except (ConnectionError, asyncio.IncompleteReadError):
+        await asyncio.sleep(0.05)  # it comes back
+    finally:
+        raw.writer.close()
+
+
 Attack = Callable[[int], Coroutine[Any, Any, None]]
 Job = Callable[[str], Awaitable[int]]  # from an address, to a status
 
@@ -116,7 +131,8 @@ async def again_and_again(attack: Attack, port: int) -> None:
 
 @pytest.mark.parametrize("slots", [1, 4])
 @pytest.mark.parametrize(
-    ("attack", "connections"), [(slow_upload, 8), (polite_job, 16), (cancelled_job, 16)]
+    ("attack", "connections"),
+    [(slow_upload, 8), (polite_job, 16), (cancelled_job, 16), (held_connection, 128)],
 )
 async def test_one_household_cannot_keep_the_slots_from_others(
     attack: Attack, connections: int, slots: int
@@ -162,8 +178,9 @@ async def timed_jobs(count: int, job: Job) -> list[float]:
     return took
 
 
+@pytest.mark.parametrize(("held", "connections"), [(False, 16), (True, 64)], ids=["jobs", "held"])
 async def test_one_household_cannot_keep_a_producer_behind_a_farm_from_others(
-    monkeypatch: pytest.MonkeyPatch,
+    held: bool, connections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All who come through a farm have the farm's address at the producer: the farm tells it apart
     who calls, and not from where."""
@@ -180,26 +197,52 @@ async def test_one_household_cannot_keep_a_producer_behind_a_farm_from_others(
             return await relayed_job(farm.port, me.peer_id, host)
 
         async def attack(port: int) -> None:
-            if await job(ATTACKER) != 200:
+            if held:
+                await held_line(port, me.peer_id)
+            elif await job(ATTACKER) != 200:
                 await asyncio.sleep(0.02)  # the pace of the attack
 
-        await attacked("by a farm", attack, farm.port, 16, job)
+        what = "lines held" if held else "jobs"
+        await attacked(f"by a farm, {what}", attack, farm.port, connections, job)
 
 
-async def relayed_job(port: int, peer_id: str, host: str) -> int:
-    """The status that one request through a farm gets; 0 when the farm has no line."""
+async def held_line(port: int, peer_id: str) -> None:
+    """Claim a line, and ask something short on it until it ends."""
+    try:
+        async with relayed_line(port, peer_id, ATTACKER) as raw:
+            while raw is not None:
+                await raw.send(b"HEAD /v1/status HTTP/1.1\r\nHost: privox\r\n\r\n")
+                await raw.reader.readuntil(b"\r\n\r\n")
+                await asyncio.sleep(0.5)  # the pace of the attack
+    except (OSError, asyncio.IncompleteReadError):
+        pass
+    await asyncio.sleep(0.05)  # it comes back
+
+
+@asynccontextmanager
+async def relayed_line(port: int, peer_id: str, host: str) -> AsyncIterator[Raw | None]:
+    """A connection to a producer through a farm; None when the farm has no line."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
     try:
         writer.write(f"CONNECT {peer_id}.privox:443 HTTP/1.1\r\n\r\n".encode())
-        if not (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200"):
-            return 0
-        await writer.start_tls(context)
-        raw = Raw(reader, writer)
-        await raw.send(head(PATH, len(BODY), Connection="close") + BODY)
-        return (await raw.answer(10)).status
-    except (OSError, asyncio.IncompleteReadError):
-        return 0
+        if (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200"):
+            await writer.start_tls(context)
+            yield Raw(reader, writer)
+        else:
+            yield None
     finally:
         writer.transport.abort()
+
+
+async def relayed_job(port: int, peer_id: str, host: str) -> int:
+    """The status that one request through a farm gets; 0 when the farm has no line."""
+    try:
+        async with relayed_line(port, peer_id, host) as raw:
+            if raw is None:
+                return 0
+            await raw.send(head(PATH, len(BODY), Connection="close") + BODY)
+            return (await raw.answer(10)).status
+    except (OSError, asyncio.IncompleteReadError):
+        return 0

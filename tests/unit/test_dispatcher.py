@@ -3,9 +3,11 @@ real processes stands in tests/mesh."""
 
 import asyncio
 import random
+import time
 
 import pytest
 
+from privox_dht import limits
 from privox_dht.dispatch.dispatcher import Caller
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import Waiting
@@ -420,6 +422,40 @@ async def test_whoever_answers_a_knock_and_then_not_the_job_is_one_of_five():
     with pytest.raises(AllFailed, match="5 producers failed"):
         await last_of(call.run(STT, work))
     assert len(work.asked) == 6  # the first was never reached, for all that is known
+
+
+SLOW = Lost("no connection yet", timed_out=True)
+
+
+@pytest.mark.parametrize("quicker", ["a", "b"])
+async def test_a_stranger_that_is_slow_is_knocked_at_beside_the_others(quicker):
+    call, knocks = knocking(producer("a", speed=100), producer("b"), alive={quicker})
+    work = Producers(a=[SLOW, "text"], b="text")
+    done = await last_of(call.run(STT, work))
+    assert work.asked == ["a", quicker] and sorted(knocks) == ["a", "b"]
+    assert done.record.publisher.decode().strip() == quicker
+    within = [endpoint.connect_within for endpoint in work.endpoints]
+    assert within == [limits.FIRST_DIAL, limits.CONNECT_TIMEOUT]
+    assert call.manners.is_banned(producer("a").peer_id, time.monotonic()) == (quicker == "b")
+
+
+async def test_who_did_a_job_for_us_and_who_is_the_last_are_given_all_their_time():
+    call, _ = knocking(producer("a", speed=100), producer("b"), alive=set())
+    work = Producers(a=["text", "text"], b="text")
+    for _ in range(2):
+        await last_of(call.run(STT, work))
+    alone, _ = knocking(producer("a"), alive=set())
+    await last_of(alone.run(STT, work))
+    within = [endpoint.connect_within for endpoint in work.endpoints]
+    assert within == [limits.FIRST_DIAL, limits.CONNECT_TIMEOUT, limits.CONNECT_TIMEOUT]
+
+
+async def test_the_many_ports_of_one_network_do_not_use_up_the_knocks():
+    many = [producer(f"d{n}", Direct("192.0.9.1", 2000 + n), speed=190) for n in range(40)]
+    call, knocks = knocking(*many, producer("z", Direct("192.0.8.1", 2000)), alive={"z"})
+    work = Producers(**{f"d{n}": SLOW for n in range(40)}, z="text")
+    assert (await last_of(call.run(STT, work))).value == "text"
+    assert work.asked[-1] == "z" and len(work.asked) == 2 and len(knocks) == limits.KNOCKS
 
 
 async def test_the_routes_of_one_producer_are_knocked_at_together():
