@@ -26,10 +26,12 @@ def bounded(text: str) -> str:
     text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text.translate(BRAILLE))
     out: list[str] = []
     run = marks = joiners = 0  # since the last space
+    in_word = False  # the last was a letter or a digit, or what stands on one
     for character, following in itertools.zip_longest(text, text[1:], fillvalue=""):
         kind = unicodedata.category(character)
-        if character == "-" and following.isalpha() and not (out and _is_of_a_word(out[-1])):
+        if character == "-" and not in_word and _goes_on(following):
             character = " "
+        in_word = kind[0] in "LN" or (in_word and kind[0] in "MC")
         if character.isspace():
             run = marks = joiners = 0
             out.append(character)
@@ -46,6 +48,6 @@ def bounded(text: str) -> str:
     return "".join(out)
 
 
-def _is_of_a_word(character: str) -> bool:
-    """Whether it is a letter, a digit, or a sign on one."""
-    return unicodedata.category(character)[0] in "LNM"
+def _goes_on(following: str) -> bool:
+    """Whether a hyphen before it would begin a word: before a letter, or what stands on one."""
+    return bool(following) and unicodedata.category(following)[0] in "LMC"

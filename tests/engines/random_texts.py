@@ -14,6 +14,7 @@ DEADLY = {  # espeak-ng 1.52 overflows its stack, or so it did
     "accents on accents": "e\u0301\u0302" + "\u0303" * 3000,
     "joiners": "a\u200d" * 2000,
     "Braille of eight dots": "\u28ff",
+    "a hyphen behind a mark, before a sign": "\u0965(-\u0901\u0916\u0922",
     "a hyphen behind a mark": "(-\u0915\u092e\u0932)",
 }
 

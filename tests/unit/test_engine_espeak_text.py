@@ -45,6 +45,12 @@ def test_a_hyphen_that_begins_a_word_is_dropped(before: str) -> None:
     assert bounded(f"{before}-\u0916\u0922") == f"{before} \u0916\u0922"
 
 
+@pytest.mark.parametrize("sign", ["\u0901", "\u200d"])
+def test_a_hyphen_before_a_sign_of_a_word_is_dropped_too(sign: str) -> None:
+    assert bounded(f"\u0965-{sign}\u0916\u0922") == f"\u0965 {sign}\u0916\u0922"
+    assert bounded(f"({sign}-\u0916\u0922") == f"({sign} \u0916\u0922"
+
+
 @pytest.mark.parametrize(
     "text", ["-5", "(-5)", "well-known", "\u0927\u0940-\u0927", "a - b", "7-a"]
 )
