@@ -6,6 +6,7 @@ Real sockets. The server behaves until the engine has started, unless a test say
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 import json
 import struct
@@ -37,7 +38,7 @@ from privox_dht import audio, errors, limits
 GROWTH = 64 * limits.MIB  # bytes by which the node may grow
 SOON = 10.0  # seconds; nothing here has to wait for a time-out
 DIALECTS = {"openai": OpenAi, "sova": Sova}
-BOMB = 256 * limits.MIB  # bytes that the bombs become
+BOMB = 128 * limits.MIB  # bytes that the bombs become
 JUNK = b"x" * 65_536
 
 
@@ -55,6 +56,7 @@ async def ask(engine: Any) -> None:
     await (hear(engine) if engine.ability.service == "stt" else say(engine))
 
 
+@functools.cache
 def bomb(coding: str) -> bytes:
     packer = zlib.compressobj(9, wbits={"gzip": 31, "deflate": 15}[coding])
     zeros = bytes(limits.MIB)

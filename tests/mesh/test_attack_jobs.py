@@ -27,6 +27,7 @@ from privox_dht.records import Direct, Record
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.server import SpeechServer
 
+pytestmark = pytest.mark.quiet
 LONG, MORE = 2.0, 2.0  # times what a job takes in peace, and seconds beside that
 PRODUCERS = 6
 GIVEN_UP = 30.0  # seconds for a job

@@ -99,7 +99,7 @@ async def test_two_producers_that_refuse_everything_end_no_job() -> None:
 WAYS = ("refuses", "fails", "says nothing", "says its length and then nothing")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.quiet
 async def test_jobs_are_done_beside_a_household_of_hostile_producers() -> None:
     """Four beside two honest ones: nine of ten jobs take at most twice as long as without them, and
     two seconds. The grace for a first result is the real one."""
