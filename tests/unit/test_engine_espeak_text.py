@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.engines.deadly import Deadly
-from nodes.engines.espeak_text import LONGEST, MARKS_IN_A_RUN, bounded
+from nodes.engines.espeak_text import DOTS_AT_ONCE, LONGEST, MARKS_IN_A_RUN, bounded
 from nodes.engines.worker import Died
 
 
@@ -56,6 +56,12 @@ def test_a_hyphen_before_a_sign_of_a_word_is_dropped_too(sign: str) -> None:
 )
 def test_a_hyphen_within_a_word_and_a_minus_are_kept(text: str) -> None:
     assert bounded(text) == text
+
+
+def test_dots_between_letters_are_few_in_a_clause() -> None:
+    said = bounded("b." * 60 + "b, " + "c." * 10 + "c")
+    assert said.count(".") == DOTS_AT_ONCE + 10
+    assert said.replace(" ", "").replace(".", "") == "b" * 61 + "," + "c" * 11
 
 
 def test_the_same_mark_stands_three_times_in_a_row_at_most() -> None:
