@@ -85,6 +85,7 @@ LAST = pytest("tests marked quiet", "tests", "quiet and not soak")
 SOAK = (
     *(floor(name) for name in ("unit", "engines", "mesh", "nat")),
     Step("tests/image", ("/bin/sh", "tests/image.sh")),
+    Step("tests/systemd.sh", ("/bin/sh", "tests/systemd.sh")),
 )
 
 
