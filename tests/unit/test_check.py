@@ -45,9 +45,11 @@ while not other.exists():
 
 
 @pytest.fixture(autouse=True)
-def few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loading all that are installed takes a second for each run."""
+def plain_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the plugins that are installed, which take a second to load, and without what this
+    run was told."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
 
 
 def ran(folder: Path, *options: str) -> tuple[check.Result, check.Counts]:
