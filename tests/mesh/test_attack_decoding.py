@@ -92,6 +92,7 @@ def encoded(format: str) -> bytes:
     return encoder.feed(hostile_sound.SECOND) + encoder.finish()
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("times", [1, pytest.param(25, marks=pytest.mark.soak)])
 @pytest.mark.timeout(600)
 async def test_files_that_are_dear_to_open_do_not_make_the_node_grow(

@@ -129,6 +129,7 @@ async def again_and_again(attack: Attack, port: int) -> None:
             await asyncio.sleep(0.05)  # refused: it comes back
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("slots", [1, 4])
 @pytest.mark.parametrize(
     ("attack", "connections"),
@@ -178,6 +179,7 @@ async def timed_jobs(count: int, job: Job) -> list[float]:
     return took
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize(("held", "connections"), [(False, 16), (True, 64)], ids=["jobs", "held"])
 async def test_one_household_cannot_keep_a_producer_behind_a_farm_from_others(
     held: bool, connections: int, monkeypatch: pytest.MonkeyPatch

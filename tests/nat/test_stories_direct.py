@@ -103,6 +103,7 @@ def test_a_job_is_done_although_every_tenth_packet_is_lost(
     assert answer.transcript == "20.00 seconds of sound"
 
 
+@pytest.mark.quiet
 def test_a_job_whose_producer_is_killed_is_done_by_another(village: Village, tone: Path) -> None:
     one = village.node("one", "--services", f"stt/cpu/echo:{JOB}")
     two = village.node("two", "--services", f"stt/cpu/echo:{JOB}")
@@ -121,6 +122,7 @@ def test_a_job_whose_producer_is_killed_is_done_by_another(village: Village, ton
     assert answer.seconds < undisturbed.seconds + 3.0
 
 
+@pytest.mark.quiet
 @pytest.mark.every_world("private-ipv4", "public-ipv46")
 def test_a_job_whose_producer_falls_silent_is_given_to_another_within_six_seconds(
     village: Village, tone: Path
@@ -152,6 +154,7 @@ def test_a_frozen_producer_is_left_within_six_seconds(village: Village, tone: Pa
     assert answer.seconds < 6.0 + 2.0
 
 
+@pytest.mark.quiet
 def test_a_producer_whose_client_is_killed_is_idle_again_within_a_second(
     village: Village, tone: Path
 ) -> None:

@@ -62,6 +62,7 @@ def tone(tmp_path: Path) -> Path:
     return write_tone(tmp_path / "tone.wav", 1.0)
 
 
+@pytest.mark.quiet
 def test_a_farm_that_is_killed_idle_is_replaced_by_another_within_three_seconds(
     home: Home, tone: Path
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_farm_that_is_killed_idle_is_replaced_by_another_within_three_seconds(
     assert set(now) == {second, third}, "and the producer has moved on"
 
 
+@pytest.mark.quiet
 @pytest.mark.every_world("private-ipv4", "public-ipv46")
 def test_a_farm_that_is_killed_in_mid_job_costs_time_and_not_the_job(
     home: Home, tone: Path

@@ -28,7 +28,7 @@ from privox_dht.hostport import join_host
 from .lab import Lab, LabError
 from .programs import Program
 
-START_SECONDS = 20.0  # for a node to listen with its engines warm, on a slow and busy machine
+START_SECONDS = 60.0  # for a node to listen with its engines warm; given up then, and no promise
 FIND_SECONDS = 30.0  # for a node to find out where it stands and be published
 ASK_SECONDS = 60.0  # for one job, bad luck included
 RATE = 16_000  # Hz
