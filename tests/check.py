@@ -64,14 +64,20 @@ LINT = (
 )
 
 
-def pytest(name: str, folder: str, marks: str, *options: str) -> Step:
+def pytest(name: str, marks: str, *options: str) -> Step:
     """A run of tests; what failed last is remembered for each run by itself."""
-    cache = ("-o", f"cache_dir=.pytest_cache/{Path(folder).name}")
-    return Step(name, ("python", "-m", "pytest", "-q", *cache, "-m", marks, *options, folder))
+    cache = ("-o", f"cache_dir=.pytest_cache/{Path(name).name}")
+    return Step(name, ("python", "-m", "pytest", "-q", *cache, "-m", marks, *options))
 
 
 def floor(name: str, marks: str = "", *options: str) -> Step:
-    return pytest(f"tests/{name}", f"tests/{name}", marks, *options)
+    return pytest(f"tests/{name}", marks, *options, f"tests/{name}")
+
+
+def files_with(mark: str) -> list[str]:
+    """The files of tests that use a mark: reading all of them takes pytest several seconds."""
+    files = sorted((ROOT / "tests").glob("*/test_*.py"))
+    return [str(f.relative_to(ROOT)) for f in files if f"mark.{mark}" in f.read_text()]
 
 
 BESIDE = "not soak and not quiet"  # what may run beside other floors
@@ -81,7 +87,7 @@ LANES = (  # side by side; the two that keep a core busy take turns
     (floor("mesh", BESIDE, *WAITING),),
     (floor("nat", BESIDE),),
 )
-LAST = pytest("tests marked quiet", "tests", "quiet and not soak")
+LAST = pytest("tests marked quiet", "quiet and not soak", *files_with("quiet"))
 SOAK = (
     *(floor(name) for name in ("unit", "engines", "mesh", "nat")),
     Step("tests/image", ("/bin/sh", "tests/image.sh")),
