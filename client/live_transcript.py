@@ -22,7 +22,7 @@ from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.cli.settings import printable
 from privox_dht.cli.streams import say
-from privox_dht.dispatch.job_events import JobEvent
+from privox_dht.dispatch.job_events import Dialing, JobEvent
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.speech import Segment, Transcript
@@ -55,6 +55,7 @@ class LiveTranscript:
         self._layout = layout
         self._progress = progress
         self._heard = JoinedSegments()
+        self._joint = 0.0  # seconds; up to here earlier producers were heard
         self._saved = 0.0  # when, by `time.monotonic`
         self._unread = b""  # what stdout has not taken yet
         self._pieces: GrowingText | None = None  # for what goes to stdout in pieces
@@ -65,6 +66,8 @@ class LiveTranscript:
 
     def take(self, event: JobEvent[Any]) -> None:
         """Show what happened, and write what is new."""
+        if isinstance(event, Dialing):
+            self._tell_joint()
         segment = None if isinstance(event, Done) else self._heard.take(event)
         if segment is None:
             self._progress.show(event)
@@ -107,6 +110,13 @@ class LiveTranscript:
         until = f"{clock_face(self._heard.end)} of {clock_face(heard.seconds)}"
         say(printable(f"privox-client: what was heard, {until}, {self._where()}"))
         return HeardInPart(heard)
+
+    def _tell_joint(self) -> None:
+        """Whoever reads along should know where one producer's words end and another's begin."""
+        if self._pieces is not None and self._heard.end > self._joint:
+            self._joint = self._heard.end
+            self._progress.clear()
+            say(f"privox-client: lost at {clock_face(self._joint)}, going on from there")
 
     def _where(self) -> str:
         if self._target.output == STDIO:

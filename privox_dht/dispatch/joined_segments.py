@@ -38,7 +38,8 @@ class JoinedSegments:
                 self.seconds = seconds
             case Segment() if new := unheard(event, self._joint):
                 self.segments.append(new)
-                self.end = max(self.end, new.end)
+                within = min(new.end, self.seconds or new.end)  # engines may guess beyond the end
+                self.end = max(self.end, within)
                 return new
         return None
 

@@ -198,6 +198,18 @@ def test_what_was_heard_is_kept_when_the_client_is_interrupted(lab, recording, n
     assert err == b"privox-client: what was heard, 0:01 of 0:04, was printed\ninterrupted\n"
 
 
+def test_the_client_prints_no_word_twice_when_the_producer_is_killed(
+    lab, doomed, recording, tmp_path
+) -> None:
+    job = ("--service", "stt", "--file", str(recording), "--prefer", peer_of(doomed))
+    client = lab.start_client(*job)
+    assert client.stdout.read(len(FIRST)) == FIRST
+    kill(doomed)
+    out, err = client.communicate(timeout=30)
+    assert (client.returncode, (FIRST + out).decode()) == (0, " ".join(PARTS) + "\n")
+    assert b"lost at 0:0" in err
+
+
 def test_what_was_heard_is_in_the_file_and_in_the_json_of_an_interrupted_client(
     lab, recording, tmp_path
 ) -> None:

@@ -60,6 +60,13 @@ def test_a_producer_that_dies_earlier_than_the_one_before_adds_nothing() -> None
     assert read(*first, *second, DIAL, Segment("one two three four", 0, 4)) == "one two three four"
 
 
+def test_a_time_beyond_the_recording_does_not_swallow_what_the_next_one_hears() -> None:
+    joined = JoinedSegments()
+    for event in (DIAL, Listening(4.0), Segment("one", 0, 90), DIAL, Listening(4.0)):
+        joined.take(event)
+    assert joined.end == 4.0
+
+
 def test_what_was_heard_is_a_transcript() -> None:
     joined = JoinedSegments()
     for event in (DIAL, Listening(9.0), Segment("uno", 0, 1, language="es")):

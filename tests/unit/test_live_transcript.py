@@ -200,7 +200,7 @@ def test_where_nothing_was_heard_no_file_is_touched(tmp_path: Path) -> None:
 
 
 def test_after_a_death_in_mid_job_a_pipe_goes_on_and_a_file_has_the_whole(
-    tmp_path: Path, pipe: Reader
+    tmp_path: Path, capfd, pipe: Reader
 ) -> None:
     output = tmp_path / "talk.txt"
     both = [live(pipe, "text"), live(str(output), "text")]
@@ -209,4 +209,5 @@ def test_after_a_death_in_mid_job_a_pipe_goes_on_and_a_file_has_the_whole(
             one.take(event)
         one.finish(gather([Segment("One,", 0, 1), TWO], 3.0))
     assert pipe.read() == "one two\n"
+    assert capfd.readouterr().err == "privox-client: lost at 0:01, going on from there\n"
     assert output.read_text() == "One, two\n"
