@@ -42,7 +42,8 @@ class Endpoint:
         True  # a job may wait there a moment for a slot, instead of being told 503 at once
     )
     native: bool = True  # one of ours: it knows `Expect`, sends events, and beats while it works
-    connect_within: float = limits.CONNECT_TIMEOUT  # seconds until the connection stands
+    # Seconds until the connection stands.
+    connect_within: float = field(default_factory=lambda: limits.CONNECT_TIMEOUT)
 
     def __post_init__(self) -> None:
         if self.key is not None and not self.base.startswith("https://"):
