@@ -43,14 +43,17 @@ def load() -> tuple[dict[str, Any], working.Answerer]:
         left = asked["most"] * RATE * SAMPLE_BYTES
         heard = not any(map(_has_words, asked["texts"]))
         for text in asked["texts"]:
-            pcm = speak(
-                text=text,
-                voice=asked["voice"],
-                speed=asked["speed"],
-                pitch=None,
-                volume=VOLUME,
-                lingware_path=HERE,
-            )
+            try:
+                pcm = speak(
+                    text=text,
+                    voice=asked["voice"],
+                    speed=asked["speed"],
+                    pitch=None,
+                    volume=VOLUME,
+                    lingware_path=HERE,
+                )
+            except RuntimeError as exc:  # a voice gives up on numbers among letters it cannot read
+                raise working.Refusal("pico cannot speak this text", 400, "input") from exc
             left -= len(pcm)
             if left < 0:
                 seconds = asked["most"]

@@ -96,6 +96,14 @@ async def test_markup_is_not_obeyed(engine: Pico, tmp_path: Path) -> None:
     assert "<" not in "".join(sentences(f"<genfile file='{file}'/>"))
 
 
+async def test_a_text_that_pico_gives_up_on_is_refused(engine: Pico) -> None:
+    """The fault is the text's and not the producer's."""
+    with pytest.raises(errors.Refused, match="cannot speak this text") as refused:
+        await say(engine, "\u307f\u30db7\\\u30b5" * 80, voice="it-IT", speed=4.0)
+    assert refused.value.status == 400
+    assert await seconds(engine) > 1
+
+
 async def test_a_text_in_letters_it_does_not_know_is_refused(engine: Pico) -> None:
     with pytest.raises(errors.Refused, match="no word of it can be read in en-US") as refused:
         await say(engine, "\u041f\u0440\u0438\u0432\u0435\u0442")
