@@ -163,7 +163,10 @@ job_options = chain(
         "--wait", type=click.FloatRange(0), default=limits.WAIT, show_default=True,
         metavar="SECONDS", help="How long to go on asking while everybody is busy.",
     ),
-    click.option("--only", callback=comma_list, metavar="PEER,...", help="Nobody but these."),
+    click.option(
+        "--only", callback=comma_list, metavar="PEER,...",
+        help="Nobody but these: whole peer ids, or, where nobody cheats, how they begin.",
+    ),
     click.option("--prefer", callback=comma_list, metavar="PEER,...", help="These first."),
     click.option("--avoid", callback=comma_list, metavar="PEER,...", help="Never these."),
     click.option(
