@@ -1,4 +1,4 @@
-"""Asks a node's directory page; see `directory` for what is said.
+"""Asks a node's directory page; see `https_server` for what is said.
 
     asker -> node    TLS with whatever certificate is shown; a bounded request
     node  -> asker   a bounded answer, checked in shape; its records are still to be checked

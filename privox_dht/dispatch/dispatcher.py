@@ -3,7 +3,7 @@ reads it as a stream of events.
 
     find    records from the DHT (cached there)             nobody fits  -> NoProducer
             to be hidden (via_farm): nobody that was ever sent anything
-    pick    an order, by `pick.rank`
+    pick    an order, by `selection.rank`
     ask     each in turn, by `attempts`                     busy         -> wait, ask again
                                                             nobody left  -> look again, wider
 

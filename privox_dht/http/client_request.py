@@ -187,7 +187,7 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
         headers["Content-Type"] = body.content_type
         headers["Content-Length"] = str(body.size)
         if call.asks_first:
-            headers["Accept"] = "text/event-stream"  # from now on, please: see `door.wants_beats`
+            headers["Accept"] = "text/event-stream"  # from now on, please: see `request_checks`
         data = _counted(call, body) if body.large else await body.whole()
     with translated(call):
         async with asyncio.timeout(None) as call.timer:

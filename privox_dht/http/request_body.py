@@ -3,9 +3,9 @@
     client -> read_form    text fields, and the file in memory or in an unlinked temporary file
     client -> read_json    the bytes of a small body
 
-Every read has a moment by which it must succeed (`bounds.Pace`), every byte is counted before it
-is kept, and the body is read to its end before any work begins: only then does the server hear
-that the client hung up.
+Every read has a moment by which it must succeed (`request_limits.Pace`), every byte is counted
+before it is kept, and the body is read to its end before any work begins: only then does the server
+hear that the client hung up.
 """
 
 from __future__ import annotations

@@ -397,6 +397,17 @@ def test_the_files_that_the_packages_description_names_are_in_the_source_distrib
         assert name == "README.md" or "graft docs\n" in manifest, name
 
 
+def test_every_file_of_ours_that_a_page_names_is_there() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    paths = [f"/{path}" for path in listed.stdout.splitlines()]
+    if not paths:
+        pytest.skip("cannot be had here: git, or a clone")
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for name in re.findall(r"[\w./]*\w\.(?:py|sh|yml)\b", page.read_text()):
+            assert any(path.endswith(f"/{name.lstrip('./')}") for path in paths), (page.name, name)
+
+
 # -- licences --------------------------------------------------------------------------------------
 
 
