@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,17 +26,24 @@ with owned(Path(sys.argv[1])):
 """
 
 
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user may enter. Pytest closes those above its own to others whenever
+    another run begins."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="cannot be had here: changing users needs root")
 @pytest.mark.parametrize("below", ["", "deeper"])
-def test_another_users_folder_names_both_users_and_the_command(tmp_path: Path, below: str) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+def test_another_users_folder_names_both_users_and_the_command(public: Path, below: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, str(tmp_path / below)],
+        [sys.executable, "-c", AS_NOBODY, str(public / below)],
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = ran.stderr.splitlines()[-1]
-    assert f"{tmp_path} belongs to user 0, and this node runs as user {NOBODY}" in said
+    assert f"{public} belongs to user 0, and this node runs as user {NOBODY}" in said
     assert f"sudo chown -R {NOBODY}:{NOBODY}" in said
     assert "--user 0" in said
 
@@ -91,16 +99,14 @@ def test_a_folder_that_is_meant_for_all_is_refused_and_left_as_it_is(tmp_path: P
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="cannot be had here: changing users needs root")
-def test_a_folder_of_another_user_that_all_can_write_to_is_refused(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    tmp_path.chmod(0o777)
+def test_a_folder_of_another_user_that_all_can_write_to_is_refused(public: Path) -> None:
+    public.chmod(0o777)
     ran = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, str(tmp_path)],
+        [sys.executable, "-c", AS_NOBODY, str(public)],
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "everybody on this machine can write to the state folder" in ran.stderr
-    assert mode_of(tmp_path) == 0o777
+    assert mode_of(public) == 0o777
 
 
 def test_whether_a_node_uses_a_folder_can_be_asked(tmp_path: Path) -> None:
@@ -112,9 +118,7 @@ def test_whether_a_node_uses_a_folder_can_be_asked(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="cannot be had here: changing users needs root")
 @pytest.mark.parametrize("below", ["", "mine"])
-def test_the_program_says_so_too_of_a_folder_that_it_cannot_even_read(
-    below: str,
-) -> None:
+def test_the_program_says_so_too_of_a_folder_that_it_cannot_even_read(below: str) -> None:
     """The command line's own check of the folder once came first, and named neither user; below a
     folder that may not be entered, the node ended with a traceback."""
     with tempfile.TemporaryDirectory() as theirs:
