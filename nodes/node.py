@@ -24,6 +24,7 @@ from nodes.clashes import clashes, in_words
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engine_startup import records_of, started_engines
+from nodes.engines.deadly import Deadly
 from nodes.farm_discovery import known_farms
 from nodes.health import Listening, told_in
 from nodes.producer import Producer
@@ -45,6 +46,7 @@ from privox_dht.relay import Farm, Parkings
 from privox_dht.speech_api.server import SpeechServer
 
 log = logging.getLogger("privox.node")
+DEADLY = "deadly.json"  # in the state folder: hashes of what brought engines down
 TOLD_AFTER = 4  # announcements that nobody took after which our owner hears of it
 
 
@@ -88,8 +90,9 @@ class Node:
         engines = await enter(
             started_engines(config.services, config.cache, partial(sound_check.check, self.codecs))
         )
+        deadly = self._stack.enter_context(Deadly(config.state_dir / DEADLY))
         self.producer = Producer(
-            engines, config.slots, self.codecs,
+            engines, config.slots, self.codecs, deadly=deadly,
             on_change=self._job_changed, more_status=self.status,
         )  # fmt: skip
         self.server = await self._listening_server(sockets)

@@ -3,6 +3,7 @@
 admit        a slot, or Busy                        (asked by the API before the upload)
 choose       which engine, or what there is instead
 decode       the upload to sound at its rate        (in a process of its own, see `codecs`)
+deadly       refused, if it brought workers down before
 engine       segments or sound, as they are ready   -> the API, which streams them
 """
 
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Any, BinaryIO, cast
 
 from nodes.admission import Admission
 from nodes.codecs import Codecs
+from nodes.engines.deadly import Deadly
 from nodes.slot_queue import SlotQueue
 from privox_dht.errors import Refused
 from privox_dht.offer import Offer
@@ -46,11 +48,13 @@ class Producer:
         slots: int,
         codecs: Codecs,
         *,
+        deadly: Deadly | None = None,
         on_change: Callable[[], None] = lambda: None,
         more_status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._engines = list(engines)
         self._codecs = codecs
+        self._deadly = Deadly() if deadly is None else deadly
         self.admission = Admission(slots, on_change)
         self._slots = SlotQueue(self.admission)
         self._more_status = more_status
@@ -82,17 +86,22 @@ class Producer:
             STT, model=request.model, language=request.language, translate=request.translate
         )
         engine = cast(Transcriber, chosen)
-        async with self._codecs.decoded(upload, engine.rate) as recording:
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            recording = await enter(self._codecs.decoded(upload, engine.rate))
+            await enter(self._deadly.guarded(lambda: (_name(engine), recording.samples().data)))
             yield Listening(recording.seconds)
-            async with aclosing(_heard(engine, recording, request)) as segments:
-                async for segment in segments:
-                    yield segment
+            async for segment in await enter(aclosing(_heard(engine, recording, request))):
+                yield segment
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
         chosen = self._chosen(
             TTS, model=request.model, voice=request.voice, language=request.language
         )
-        async with aclosing(cast(Speaker, chosen).speak(request)) as sounds:
+        async with (
+            self._deadly.guarded(lambda: (_name(chosen), _text(request))),
+            aclosing(cast(Speaker, chosen).speak(request)) as sounds,
+        ):
             async for sound in sounds:
                 yield sound
 
@@ -102,6 +111,16 @@ class Producer:
         if not able:
             raise _not_served(service)
         return next(engine for engine in self._engines if engine.ability is able[0])
+
+
+def _name(engine: Engine) -> bytes:
+    return engine.ability.engine.encode() + b"\0"
+
+
+def _text(request: SpeechRequest) -> bytes:
+    """What is spoken, and how."""
+    said = (request.model, request.voice, request.language, request.text)
+    return "\0".join(said).encode("utf-8", "replace")
 
 
 def _not_served(service: str) -> Refused:

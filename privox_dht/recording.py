@@ -77,6 +77,13 @@ class Recording:
         shared = mmap.mmap(self.file, self.count * BYTES, prot=mmap.PROT_READ)
         return numpy.frombuffer(shared, numpy.float32)
 
+    def part(self, start: int, end: int) -> NDArray[np.float32]:
+        """A copy of the samples from `start` to before `end`."""
+        import numpy
+
+        data = os.pread(self.file, (min(end, self.count) - start) * BYTES, start * BYTES)
+        return numpy.frombuffer(data, numpy.float32)
+
     def close(self) -> None:
         os.close(self.file)
 

@@ -17,12 +17,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 from nodes.engines import link, working
-from nodes.engines.worker import Job, Worker
+from nodes.engines.worker import START_WITHIN, Died, Job, Worker
 from privox_dht import errors
 
 HIRES = 6  # workers that may fail to start ...
 HIRES_WINDOW = 60.0  # ... within these seconds, before the crew gives up for as long
 AT_MOST = os.cpu_count() or 1  # jobs at a time; more would only make each slower
+ASKED_AGAIN = 2  # times a job is begun anew, since another one had brought its worker down
 BORDER_WITHIN = 30.0  # seconds a thread gets to come to its next border once nobody listens
 
 
@@ -30,11 +31,24 @@ class Crew:
     """Warm workers of one kind."""
 
     def __init__(
-        self, module: str, arguments: Sequence[str] = (), *, at_most: int = AT_MOST
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        at_most: int = AT_MOST,
+        start_within: float = START_WITHIN,
     ) -> None:
+        """
+        Args:
+            module: what a worker runs.
+            arguments: of its command line.
+            at_most: jobs at a time; others wait.
+            start_within: seconds until a worker must be ready.
+        """
         self.module = module
         self.at_most = at_most
-        self._arguments = tuple(arguments)
+        self._start_within = start_within
+        self.arguments = tuple(arguments)
         self._room = asyncio.Semaphore(at_most)
         self._idle: list[Worker] = []  # those that can be given a job
         self._all: set[Worker] = set()
@@ -59,6 +73,7 @@ class Crew:
         """Have one worker warm; returns what it says about itself.
 
         Raises:
+            EngineUnavailable: it says what is missing, and what mends it.
             Failed: it cannot start.
         """
         worker, hello = await self._hire()
@@ -89,14 +104,27 @@ class Crew:
     ) -> AsyncGenerator[link.Piece]:
         """The pieces of the answer to `question`; closing this ends the work.
 
+        Where another job brought the worker down, the next worker is asked: for all of it, or
+        `{"from": ...}` what the last piece said in `"at"`.
+
         Raises:
             Refused, Failed: the worker says so.
             Died: it is gone.
         """
-        async with self.job() as job:
-            await job.say(question, payload, files)
-            async for piece in job.pieces():
-                yield piece
+        for again in range(ASKED_AGAIN, -1, -1):
+            last: dict[str, Any] | None = None
+            try:
+                async with self.job() as job:
+                    await job.say(question, payload, files)
+                    async for piece in job.pieces():
+                        last = piece[0]
+                        yield piece
+                return
+            except Died as exc:
+                if exc.guilty or not again or (last is not None and "at" not in last):
+                    raise
+                if last is not None:
+                    question = {**question, "from": last["at"]}
 
     async def _take(self) -> Worker:
         """A warm worker, or the one that is being warmed, or a new one."""
@@ -112,7 +140,10 @@ class Crew:
             if worker.mode == working.ALONE:
                 self._idle.pop()
             return worker
-        worker, _ = await self._hire()
+        try:
+            worker, _ = await self._hire()
+        except errors.EngineUnavailable as exc:  # it was there when the node started
+            raise errors.Failed(str(exc)) from exc
         if worker.mode != working.ALONE:
             self._idle.append(worker)
         return worker
@@ -140,7 +171,7 @@ class Crew:
             raise errors.Failed(f"{self.module} failed to start {HIRES} times in a row")
         if self._closed:
             raise errors.Failed(f"{self.module} is closed")
-        worker = Worker(self.module, self._arguments, self._replace)
+        worker = Worker(self.module, self.arguments, self._replace, self._start_within)
         self._all.add(worker)
         try:
             hello = await worker.ready()
@@ -185,7 +216,7 @@ class Crew:
     async def _warm(self) -> None:
         if self._idle or self._closed:
             return
-        with contextlib.suppress(errors.Failed):  # the next job will say so
+        with contextlib.suppress(errors.PrivoxError):  # the next job will say so
             fresh, _ = await self._hire()
             self._idle.append(fresh)
 

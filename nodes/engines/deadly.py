@@ -1,39 +1,132 @@
-"""Questions that a worker died of, so that none is asked twice.
+"""Questions over which workers died, so that none is asked for ever.
 
-Kept as hashes, since a node remembers no words, and so many at the most; the oldest go.
+    async with deadly.guarded(question):      refused, if workers died over it twice
+        ...                                   a death over it is counted
+
+Kept as hashes, since a node remembers no words, and so many at the most; the oldest go. Where there
+is a file, they outlive the node.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from nodes.engines.worker import Died
+from privox_dht.atomic_file import replace_file
+from privox_dht.errors import Refused
 
-KEPT = 4096  # hashes of 32 bytes; whoever looks for more texts that kill pays with his time
+log = logging.getLogger("privox.node")
+
+KEPT = 4096  # hashes of 32 bytes; whoever looks for more that kill pays with his time
+ENOUGH = 2  # deaths after which a question is not asked again; one may be bad luck
 OWN_FAULTS = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGXCPU"}  # and not the node's
+SAVE_EVERY = 10.0  # seconds; a file of 300 KB, written while somebody looks for what kills
+LARGEST = KEPT * 128  # bytes of the file
+
+Question = Callable[
+    [], Iterable[bytes | memoryview]
+]  # what tells one from another; may take a while
 
 
 class Deadly:
-    """What killed."""
+    """What killed.
 
-    def __init__(self, kept: int = KEPT) -> None:
+    Args:
+        file: where it is kept; None: nowhere.
+        kept: questions at the most.
+    """
+
+    def __init__(self, file: Path | None = None, kept: int = KEPT) -> None:
+        self._file = file
         self._kept = kept
-        self._hashes: dict[bytes, None] = {}
+        self._deaths: dict[str, int] = {}  # by hash, the oldest first
+        self._saved = 0.0
+        self._is_new = False  # something is not in the file
+        if file is not None:
+            self._deaths = _read(file, kept)
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return len(self._deaths)
 
-    def __contains__(self, question: tuple[str, ...]) -> bool:
-        return _hashed(question) in self._hashes
+    def __repr__(self) -> str:
+        return f"<Deadly {len(self)} known>"
 
-    def died(self, question: tuple[str, ...], how: Died) -> None:
-        """A worker died of `question`, unless somebody else ended it."""
-        if how.why not in OWN_FAULTS:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.save()
+
+    @contextlib.asynccontextmanager
+    async def guarded(self, question: Question) -> AsyncIterator[None]:
+        """Work on `question`, which must be there until the context is left.
+
+        Raises:
+            Refused: workers died over it before.
+        """
+        if self._deaths and self._deaths.get(await _hashed(question), 0) >= ENOUGH:
+            raise Refused(
+                "this very text or sound brought the engine down before, twice; change it, or name"
+                " another engine or voice",
+                code="invalid_input",
+            )
+        try:
+            yield
+        except Died as exc:
+            if exc.guilty and exc.why in OWN_FAULTS:
+                self._count(await _hashed(question))
+            raise
+
+    def save(self) -> None:
+        """Write the file, if there is one and something is new. What cannot be written is told."""
+        if self._file is None or not self._is_new:
             return
-        while len(self._hashes) >= self._kept:
-            del self._hashes[next(iter(self._hashes))]
-        self._hashes[_hashed(question)] = None
+        self._is_new, self._saved = False, time.monotonic()
+        try:
+            replace_file(self._file, json.dumps(self._deaths).encode())
+        except OSError as exc:
+            log.warning("what brought engines down cannot be kept in %s (%s)", self._file, exc)
+
+    def _count(self, question: str) -> None:
+        deaths = self._deaths.pop(question, 0) + 1
+        while len(self._deaths) >= self._kept:
+            del self._deaths[next(iter(self._deaths))]
+        self._deaths[question] = deaths
+        self._is_new = True
+        if time.monotonic() - self._saved >= SAVE_EVERY:
+            self.save()
 
 
-def _hashed(question: tuple[str, ...]) -> bytes:
-    return hashlib.sha256("\0".join(question).encode("utf-8", "replace")).digest()
+async def _hashed(question: Question) -> str:
+    def hashed() -> str:
+        seen = hashlib.sha256()
+        for part in question():
+            seen.update(part)
+        return seen.hexdigest()
+
+    return await asyncio.to_thread(hashed)
+
+
+def _read(file: Path, kept: int) -> dict[str, int]:
+    """What a file says; nothing where it makes no sense."""
+    try:
+        with file.open("rb") as opened:
+            said = json.loads(opened.read(LARGEST))
+        pairs = [(str(key), int(deaths)) for key, deaths in said.items()]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError) as exc:
+        log.warning("%s cannot be read, and is begun anew (%s)", file, type(exc).__name__)
+        return {}
+    return dict(pairs[-kept:])

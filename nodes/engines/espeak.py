@@ -11,14 +11,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure
 from nodes.engines.crew import Crew
-from nodes.engines.deadly import Deadly
+from nodes.engines.crew_engine import CrewEngine
 from nodes.engines.espeak_text import bounded
-from nodes.engines.worker import Died
 from privox_dht import errors, languages, limits, speech
 
 DEFAULT_VOICE = "en-us+edward"  # of all variants, the one that recognisers understand best
@@ -29,18 +29,18 @@ NAMED = 6  # voices named in a refusal, beside their number
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
-class EspeakNg:
+class EspeakNg(CrewEngine):
     """Text to speech in a process of its own."""
 
     service, name, rank = speech.TTS, "espeak-ng", 20
+    reinstall = "pip install --force-reinstall espeakng-loader"
 
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._default = model or DEFAULT_VOICE
-        self._crew = Crew("nodes.engines.espeak_worker")
-        self._deadly = Deadly()
         self._rate = 0
         self._voices = Voices((), ())
-        self.ability = speech.Ability(self.service, backend, self.name)
+        ability = speech.Ability(self.service, backend, self.name)
+        super().__init__(Crew("nodes.engines.espeak_worker"), ability)
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -51,41 +51,23 @@ class EspeakNg:
                 "espeakng-loader is not installed", "pip install 'privox-dht[embedded]'"
             )
 
-    async def start(self) -> None:
-        self.check(self.ability.backend)
-        try:
-            hello = await self._crew.start()
-            self._voices = Voices(await self._listed(), hello["variants"])
-        except errors.Failed as exc:
-            await self._crew.close()
-            fix = "pip install --force-reinstall espeakng-loader"
-            raise errors.EngineUnavailable(str(exc), fix) from exc
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+        self._voices = Voices(await self._listed(), hello["variants"])
         self._rate = hello["rate"]
-        try:
-            self._default = self._voices.choose(self._default, "", "")
-        except errors.Refused as exc:
-            await self._crew.close()
-            raise errors.EngineUnavailable(exc.message, "name another voice, or none") from exc
-        self.ability = speech.Ability(
-            self.service,
-            self.ability.backend,
-            self.name,
-            models=(self._default, *self._voices.files),
+        self._default = self._voices.choose(self._default, "", "")
+        voices = (self._default, *self._voices.files)
+        return replace(
+            self.ability,
+            models=voices,
             languages=languages.published(self._voices.tags),
             speed=await measure.speaking(self, SAMPLE),
-            spoken={
-                voice: languages.written(voice.partition("+")[0])
-                for voice in (self._default, *self._voices.files)
-            },
+            spoken={voice: languages.written(voice.partition("+")[0]) for voice in voices},
         )
 
     async def _listed(self) -> list[Mapping[str, Any]]:
         """The voices that can be heard, as the worker lists them."""
         async with aclosing(self._crew.ask({"list": True})) as answer:
             return [voice async for head, _ in answer for voice in head["voices"]]
-
-    async def close(self) -> None:
-        await self._crew.close()
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
         named = measure.named(request.voice or request.model, self.name)
@@ -97,20 +79,9 @@ class EspeakNg:
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,
             "most": limits.MAX_SPEECH_SECONDS,
         }
-        question = (voice, request.text)
-        if question in self._deadly:
-            raise errors.Refused(
-                "espeak-ng broke down over this very text before; change it, or name another voice",
-                code="invalid_input",
-                param="input",
-            )
-        try:
-            async with aclosing(self._crew.ask(asked)) as answer:
-                async for _, pcm in answer:
-                    yield speech.Sound(self._rate, pcm)
-        except Died as exc:
-            self._deadly.died(question, exc)
-            raise
+        async with aclosing(self._crew.ask(asked)) as answer:
+            async for _, pcm in answer:
+                yield speech.Sound(self._rate, pcm)
 
 
 class Voices:

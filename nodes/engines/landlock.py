@@ -1,7 +1,8 @@
 """Landlock: which folders this process may still read, and nothing else of any file system.
 
-    restrict([folder, ...])     files below these can be read; nothing can be written, made, moved
-                                or run; no TCP, no sockets of strangers, no signals to others
+    restrict([path, ...])       files below these, and these files, can be read; nothing can be
+                                written, made, moved or run; no TCP, no sockets of strangers, no
+                                signals to others
 
 Needs no rights. It holds for the calling thread and for what that starts: call it before other
 threads exist. How much of it there is depends on the kernel (5.13: files; 6.7: TCP; 6.12: signals).
@@ -13,13 +14,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import struct
 from collections.abc import Iterable
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # on every kind of machine
 ASK_VERSION = 1  # flag of CREATE_RULESET
 BENEATH = 1  # kind of rule: a folder
-READ_FILE, READ_FOLDER = 1 << 2, 1 << 3
+WRITE_FILE, READ_FILE, READ_FOLDER, USE = 1 << 1, 1 << 2, 1 << 3, 1 << 15  # USE: ioctl of devices
+USE_SINCE = 5  # version
 FILE_RIGHTS = ((1, 0x1FFF), (2, 1 << 13), (3, 1 << 14), (5, 1 << 15))  # since version: these bits
 TCP_RIGHTS, TCP_SINCE = 0b11, 4  # listen, connect
 SCOPES, SCOPES_SINCE = 0b11, 6  # abstract Unix sockets, signals
@@ -33,9 +36,10 @@ def version() -> int:
         return 0
 
 
-def restrict(readable: Iterable[int] = ()) -> None:
-    """Give up all files but those below `readable`, which are folders opened with O_PATH. The
-    process must have given up new privileges.
+def restrict(readable: Iterable[int] = (), devices: Iterable[int] = ()) -> None:
+    """Give up all files but `readable` and `devices`, opened with O_PATH: files, and folders with
+    what is below them; devices may be written to as well. The process must have given up new
+    privileges.
 
     Raises:
         OSError: there is no Landlock here.
@@ -46,12 +50,19 @@ def restrict(readable: Iterable[int] = ()) -> None:
     attributes = _attributes(have)
     ruleset = _call(CREATE_RULESET, attributes, len(attributes), 0)
     try:
-        for folder in readable:
-            rule = struct.pack("=Qi", READ_FILE | READ_FOLDER, folder)
-            _call(ADD_RULE, ruleset, BENEATH, rule, 0)
+        for handle in readable:
+            _allow(ruleset, handle, READ_FILE)
+        for handle in devices:
+            _allow(ruleset, handle, READ_FILE | WRITE_FILE | (USE if have >= USE_SINCE else 0))
         _call(RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
+
+
+def _allow(ruleset: int, handle: int, rights: int) -> None:
+    if stat.S_ISDIR(os.fstat(handle).st_mode):
+        rights |= READ_FOLDER
+    _call(ADD_RULE, ruleset, BENEATH, struct.pack("=Qi", rights, handle), 0)
 
 
 def _attributes(have: int) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 LENGTHS = struct.Struct("!II")  # bytes of JSON, bytes that follow it
@@ -36,6 +37,17 @@ class Link:
     def __init__(self, link: socket.socket) -> None:
         self.socket = link
         self.files: list[int] = []  # open files that came with the last message
+        self.take_turn: Callable[[], None] = lambda: None  # tell whose turn it is: see `turns`
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the other end is gone; what it said before is not taken."""
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def __call__(self, head: dict[str, Any], payload: bytes = b"") -> None:
         """Say something.

@@ -11,12 +11,15 @@ from __future__ import annotations
 import importlib.util
 import re
 import textwrap
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nodes.engines import measure, pico_worker
 from nodes.engines.crew import Crew
+from nodes.engines.crew_engine import CrewEngine
 from privox_dht import errors, languages, limits, speech
 
 DEFAULT_VOICE = "en-US"
@@ -27,16 +30,17 @@ ENDLESS = re.compile(r"\S{40}")  # so much of a word at a time: numbers that are
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
-class Pico:
+class Pico(CrewEngine):
     """Text to speech in a process of its own."""
 
     service, name, rank = speech.TTS, "pico", 15
+    reinstall = "pip install --force-reinstall py-nanotts"
 
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._default = model or DEFAULT_VOICE
-        self._crew = Crew("nodes.engines.pico_worker")
         self._voices: tuple[str, ...] = ()
-        self.ability = speech.Ability(self.service, backend, self.name)
+        ability = speech.Ability(self.service, backend, self.name)
+        super().__init__(Crew("nodes.engines.pico_worker"), ability)
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -47,31 +51,16 @@ class Pico:
                 "py-nanotts is not installed", "pip install py-nanotts (Linux), or use espeak-ng"
             )
 
-    async def start(self) -> None:
-        self.check(self.ability.backend)
-        try:
-            hello = await self._crew.start()
-        except errors.Failed as exc:
-            fix = "pip install --force-reinstall py-nanotts"
-            raise errors.EngineUnavailable(str(exc), fix) from exc
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
         self._voices = tuple(hello["voices"])
-        try:
-            self._default = choose(self._default, "", "", self._voices)
-        except errors.Refused as exc:
-            await self._crew.close()
-            raise errors.EngineUnavailable(exc.message, "name another voice, or none") from exc
-        self.ability = speech.Ability(
-            self.service,
-            self.ability.backend,
-            self.name,
+        self._default = choose(self._default, "", "", self._voices)
+        return replace(
+            self.ability,
             models=tuple(dict.fromkeys((self._default, *self._voices))),
             languages=languages.published(self._voices),
             speed=await measure.speaking(self, SAMPLE),
             spoken={voice: languages.written(voice) for voice in self._voices},
         )
-
-    async def close(self) -> None:
-        await self._crew.close()
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
         named = measure.named(request.voice or request.model, self.name)

@@ -5,9 +5,9 @@
     voice    ""                        the voice that was loaded, its own speaker
              "en_US-libritts-high+p3922", "...+7"       one of its speakers, by name or number
 
-One sentence is one piece of sound. Its phonemes come from a copy of espeak-ng inside piper that
-is one big global variable, so that only one thread of this process may be in piper at a time. It
-has espeak-ng's holes too: what would overflow its stack is bounded before (`espeak_text`).
+One sentence is one piece of sound. The work is done in a process of its own, see `piper_worker`. The
+copy of espeak-ng inside piper has espeak-ng's holes too: what would overflow its stack is bounded
+before (`espeak_text`).
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import importlib.util
 import json
 import re
 import shutil
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import AsyncGenerator, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import measure, threads
+from nodes.engines import measure, piper_worker
+from nodes.engines.crew import Crew
+from nodes.engines.crew_engine import CrewEngine
 from nodes.engines.espeak_text import bounded
+from nodes.engines.piper_text import paced
+from nodes.engines.piper_worker import INSTALL
 from privox_dht import errors, languages, limits, speech
 from privox_dht.atomic_file import replacing
 
@@ -36,25 +39,30 @@ VOICES = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
 NAME = re.compile(r"([a-z]{2,3})_([A-Z]{2})-([A-Za-z0-9_]+)-(x_low|low|medium|high)")
 SILENCE = 30.0  # seconds without a byte of a download
 CACHE = Path("~/.cache/privox-dht/piper")
+DEVICES = {"cpu": piper_worker.CPU, "gpu": "cuda"}
 SPEAKER = "+"  # between a voice and its speaker
 NAMED = 6  # speakers named in a refusal, beside their number
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
-INSTALL = "pip install 'privox-dht[piper]'"
-ONE_AT_A_TIME = threading.Lock()  # held by whichever voice is in piper now
+LOAD_WITHIN = 300.0  # seconds; a large voice on a slow disk, or what its language downloads
+AT_MOST = 64  # jobs at a time, each in its turn; a node has slots of its own
 
 
-class Piper:
-    """Text to speech in a thread of this process."""
+class Piper(CrewEngine):
+    """Text to speech in a process of its own."""
 
     service, name, rank = speech.TTS, "piper", 10
+    reinstall = f"{INSTALL} --upgrade"
 
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._model_name = model or DEFAULT_VOICE
         self._cache = (cache or CACHE).expanduser()
-        self._voice: Any = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
+        self._speakers: Mapping[str, int] = {}
+        self._count = 1  # of speakers
         shown = Path(self._model_name).name.removesuffix(".onnx")
-        self.ability = speech.Ability(self.service, backend, self.name, models=(shown,))
+        super().__init__(
+            Crew("nodes.engines.piper_worker", at_most=AT_MOST, start_within=LOAD_WITHIN),
+            speech.Ability(self.service, backend, self.name, models=(shown,)),
+        )
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -68,44 +76,42 @@ class Piper:
                     "onnxruntime sees no CUDA GPU", "pip install onnxruntime-gpu, or use tts/cpu"
                 )
 
-    async def start(self) -> None:
-        self.check(self.ability.backend)
-        loop = asyncio.get_running_loop()
-        try:
-            self._voice = await loop.run_in_executor(self._thread, self._load)
-            await measure.speaking(self, SAMPLE)  # the first time is slower
-            speed = await measure.speaking(self, SAMPLE)
-        except errors.Failed as exc:
-            await self.close()
-            raise errors.EngineUnavailable(
-                f"the voice {self.ability.models[0]} does not work: {exc}", "download it again"
-            ) from exc
-        except BaseException:
-            await self.close()
-            raise
-        tag = self._voice.config.espeak_voice
-        self.ability = replace(
+    async def _arguments(self) -> Sequence[str]:
+        file = await asyncio.to_thread(voice_file, self._model_name, self._cache)
+        return str(file.resolve()), DEVICES[self.ability.backend], str(self._cache)
+
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+        self._speakers, self._count = hello["speakers"], hello["count"]
+        await measure.speaking(self, SAMPLE)  # the first time is slower
+        tag = hello["language"]
+        return replace(
             self.ability,
             languages=languages.published([tag]),
-            speed=speed,
+            speed=await measure.speaking(self, SAMPLE),
             spoken={voice: languages.written(tag) for voice in self.ability.models},
         )
 
-    async def close(self) -> None:
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
-        self._voice = None
-
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
         named = measure.named(request.voice or request.model, self.name)
-        config = self._voice.config
-        speaker = choose(named, self.ability.models[0], config.speaker_id_map, config.num_speakers)
+        speaker = choose(named, self.ability.models[0], self._speakers, self._count)
         self._refuse_language(request)
-        sounds = threads.stream(self._thread, self._work(request, speaker))
-        try:
-            async for sound in sounds:
+        asked = {
+            "text": paced(bounded(measure.speakable(request.text))),
+            "speaker": speaker,
+            "speed": request.speed,
+        }
+        left = limits.MAX_SPEECH_SECONDS
+        async with aclosing(self._crew.ask(asked)) as answer:
+            async for head, pcm in answer:
+                sound = speech.Sound(head["rate"], pcm)
+                left -= sound.seconds
+                if left < 0:
+                    raise errors.Refused(
+                        f"the text is longer than {limits.MAX_SPEECH_SECONDS:.0f} s of speech",
+                        status=413,
+                        param="input",
+                    )
                 yield sound
-        finally:
-            await sounds.aclose()
 
     def _refuse_language(self, request: speech.SpeechRequest) -> None:
         known = self.ability.languages
@@ -117,46 +123,6 @@ class Piper:
                 code="language_not_found",
                 param="language",
             )
-
-    def _load(self) -> Any:
-        try:
-            from piper import PiperVoice
-        except ImportError as exc:  # it is there, and something that it needs is not
-            raise errors.EngineUnavailable(
-                f"piper cannot be imported ({exc})", f"{INSTALL} --upgrade"
-            ) from exc
-        file = voice_file(self._model_name, self._cache)
-        try:
-            voice = PiperVoice.load(file, use_cuda=self.ability.backend == "gpu")
-        except Exception as exc:  # whatever onnxruntime says of broken files
-            raise errors.EngineUnavailable(
-                f"the voice {file} cannot be loaded ({type(exc).__name__})", "download it again"
-            ) from exc
-        voice.download_dir = self._cache  # what some languages need besides
-        return voice
-
-    def _work(self, request: speech.SpeechRequest, speaker: int | None) -> Generator[speech.Sound]:
-        from piper.config import SynthesisConfig
-
-        length = self._voice.config.length_scale / request.speed
-        config = SynthesisConfig(speaker_id=speaker, length_scale=length)
-        left = limits.MAX_SPEECH_SECONDS
-        text = bounded(measure.speakable(request.text))
-        chunks = iter(self._voice.synthesize(text, config))
-        while True:
-            with ONE_AT_A_TIME:
-                chunk = next(chunks, None)
-            if chunk is None:
-                return
-            sound = speech.Sound(chunk.sample_rate, chunk.audio_int16_bytes)
-            left -= sound.seconds
-            if left < 0:
-                raise errors.Refused(
-                    f"the text is longer than {limits.MAX_SPEECH_SECONDS:.0f} s of speech",
-                    status=413,
-                    param="input",
-                )
-            yield sound
 
 
 def choose(named: str, voice: str, speakers: Mapping[str, int], count: int) -> int | None:

@@ -7,36 +7,37 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from nodes.engines import measure, pocketsphinx_worker
 from nodes.engines.crew import Crew
+from nodes.engines.crew_engine import CrewTranscriber
 from privox_dht import errors, languages, speech
 from privox_dht.recording import Recording
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 LANGUAGE, MODEL = "en", "en-us"
 TOO_NEW = (3, 14)  # there is no wheel for this Python and later ones
 SELF_TEST_SECONDS = 2
 
 
-class PocketSphinx:
+class PocketSphinx(CrewTranscriber):
     """Speech to text in a process of its own."""
 
     service, name, rank = speech.STT, "pocketsphinx", 20
     rate = pocketsphinx_worker.RATE
+    reinstall = "pip install --force-reinstall pocketsphinx"
 
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._model = model
-        self._crew = Crew("nodes.engines.pocketsphinx_worker")
-        self.ability = speech.Ability(
-            self.service, backend, self.name, models=(MODEL,), languages=(LANGUAGE,)
+        super().__init__(
+            Crew("nodes.engines.pocketsphinx_worker"),
+            speech.Ability(
+                self.service, backend, self.name, models=(MODEL,), languages=(LANGUAGE,)
+            ),
         )
 
     @classmethod
@@ -55,34 +56,17 @@ class PocketSphinx:
             "pocketsphinx is not installed", "pip install 'privox-dht[embedded]'"
         )
 
-    async def start(self) -> None:
-        self.check(self.ability.backend)
+    async def _arguments(self) -> Sequence[str]:
         if self._model not in ("", MODEL):
             raise errors.EngineUnavailable(
                 f"pocketsphinx has no model {self._model!r}", f"use pocketsphinx or {MODEL}"
             )
-        try:
-            await self._crew.start()
-        except errors.Failed as exc:
-            fix = "pip install --force-reinstall pocketsphinx"
-            raise errors.EngineUnavailable(str(exc), fix) from exc
+        return ()
+
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
         babble = measure.babble(SELF_TEST_SECONDS, self.rate)
         await measure.hearing(self, babble)  # the first time is slower
-        speed = await measure.hearing(self, babble)
-        self.ability = speech.Ability(
-            *(self.service, self.ability.backend, self.name, (MODEL,), (LANGUAGE,), speed)
-        )
-
-    async def close(self) -> None:
-        await self._crew.close()
-
-    async def transcribe(
-        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
-    ) -> AsyncGenerator[speech.Segment]:
-        with Recording.of(pcm, self.rate) as recording:
-            async with aclosing(self.transcribe_recording(recording, request)) as segments:
-                async for segment in segments:
-                    yield segment
+        return replace(self.ability, speed=await measure.hearing(self, babble))
 
     async def transcribe_recording(
         self, recording: Recording, request: speech.TranscriptionRequest

@@ -73,6 +73,30 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
         "getcwd": (79, 17),
     },
 }
+# What a process that works on a GPU is refused: all else is allowed, since nobody lists what calls
+# the drivers of a GPU make.
+BEYOND: dict[str, tuple[int | None, int | None]] = {
+    # other machines and processes
+    **{"socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200)},
+    **{"listen": (50, 201), "accept": (43, 202), "accept4": (288, 242), "execve": (59, 221)},
+    **{"execveat": (322, 281), "fork": (57, None), "vfork": (58, None), "ptrace": (101, 117)},
+    **{"kill": (62, 129), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138)},
+    **{"rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "pidfd_open": (434, 434)},
+    **{"pidfd_getfd": (438, 438), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271)},
+    # files and what is mounted
+    **{"openat2": (437, 437), "creat": (85, None), "truncate": (76, 45), "unlink": (87, None)},
+    **{"unlinkat": (263, 35), "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276)},
+    **{"mkdir": (83, None), "mkdirat": (258, 34), "rmdir": (84, None), "link": (86, None)},
+    **{"linkat": (265, 37), "symlink": (88, None), "symlinkat": (266, 36), "mknod": (133, None)},
+    **{"mknodat": (259, 33), "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53)},
+    **{"fchmodat2": (452, 452), "chown": (92, None), "fchown": (93, 55), "lchown": (94, None)},
+    **{"fchownat": (260, 54), "mount": (165, 40), "umount2": (166, 39), "chroot": (161, 51)},
+    **{"open_by_handle_at": (304, 265), "unshare": (272, 97), "setns": (308, 268)},
+    # the rest of the kernel
+    **{"bpf": (321, 280), "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218)},
+    **{"perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425)},
+    **{"io_uring_enter": (426, 426), "io_uring_register": (427, 427)},
+}
 CONDITIONAL = ("newfstatat", "statx", "prlimit64", "open", "openat", "tgkill", "clone", "clone3")
 READING = ("getdents64", "readlink", "readlinkat", "stat", "lstat", "access", "faccessat",
            "faccessat2", "getcwd")  # fmt: skip
@@ -83,7 +107,8 @@ ALWAYS = tuple(n for n in NUMBERS if n not in (*CONDITIONAL, *READING, *THREADS)
 MACHINES = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}
 SET_MODE_FILTER, ALL_THREADS = 1, 1  # operation and flag of seccomp(2)
 ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000  # REFUSE | errno
-LOAD, IF_EQUAL, AND, RETURN = 0x20, 0x15, 0x54, 0x06  # instructions of BPF, on 32 bits
+LOAD, IF_EQUAL, IF_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06  # of BPF, on 32 bits
+OTHER_ABI = 0x40000000  # calls from here on are those of another kind of program (x32)
 NUMBER_AT, MACHINE_AT, ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data, little-endian
 
 CLONE_THREAD = 0x10000
@@ -106,6 +131,7 @@ class Allowed:
     )
     threads: bool = False  # start threads of its own, never processes
     machine_code: bool = False  # make memory executable: numerical libraries write their own code
+    devices: bool = False  # anything but `BEYOND`: for the drivers of a GPU
 
 
 def install(allowed: Allowed) -> None:
@@ -129,14 +155,11 @@ def install(allowed: Allowed) -> None:
 
 def program(allowed: Allowed, column: int, machine: int, pid: int) -> list[Instruction]:
     """The filter as BPF: pure."""
+    if allowed.devices:
+        return _all_but_what_is_beyond(column, machine, pid)
     names = [*ALWAYS, *(READING if allowed.reading else ()), *(THREADS if allowed.threads else ())]
     conditions = _conditions(allowed, pid)
-    lines: list[Instruction] = [
-        (LOAD, 0, 0, MACHINE_AT),
-        (IF_EQUAL, 1, 0, machine),
-        (RETURN, 0, 0, KILL),
-        (LOAD, 0, 0, NUMBER_AT),
-    ]
+    lines = _opening(machine)
     for name in names:
         if name not in conditions and (number := NUMBERS[name][column]) is not None:
             lines += [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, ALLOW)]
@@ -144,14 +167,41 @@ def program(allowed: Allowed, column: int, machine: int, pid: int) -> list[Instr
         if (number := NUMBERS[name][column]) is not None:
             block = _block(wanted)
             lines += [(IF_EQUAL, 0, len(block), number), *block]
-    no_clone3 = NUMBERS["clone3"][column]
-    assert no_clone3 is not None
-    return [
-        *lines,
-        (IF_EQUAL, 0, 1, no_clone3),  # what it starts cannot be seen: libc falls back to clone
-        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+    return [*lines, *_no_clone3(column), (RETURN, 0, 0, REFUSE | errno.EPERM)]
+
+
+def _all_but_what_is_beyond(column: int, machine: int, pid: int) -> list[Instruction]:
+    lines = [
+        *_opening(machine),
+        (IF_AT_LEAST, 0, 1, OTHER_ABI),
         (RETURN, 0, 0, REFUSE | errno.EPERM),
     ]
+    for numbers in BEYOND.values():
+        if (number := numbers[column]) is not None:
+            lines += [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | errno.EPERM)]
+    conditions = _conditions(Allowed(threads=True), pid)
+    for name in ("tgkill", "clone"):
+        number, block = NUMBERS[name][column], _block(conditions[name])
+        assert number is not None
+        lines += [(IF_EQUAL, 0, len(block), number), *block]
+    return [*lines, *_no_clone3(column), (RETURN, 0, 0, ALLOW)]
+
+
+def _opening(machine: int) -> list[Instruction]:
+    """Calls of another kind of machine end the process; of others, the number is looked at."""
+    return [
+        (LOAD, 0, 0, MACHINE_AT),
+        (IF_EQUAL, 1, 0, machine),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER_AT),
+    ]
+
+
+def _no_clone3(column: int) -> list[Instruction]:
+    """What it starts cannot be seen; libc falls back to clone."""
+    number = NUMBERS["clone3"][column]
+    assert number is not None
+    return [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]
 
 
 def _conditions(allowed: Allowed, pid: int) -> dict[str, Sequence[Condition]]:

@@ -11,7 +11,9 @@ What stands is returned, and told at the node's start; what cannot be had here i
     Landlock           Linux 5.13        files, TCP, signals: see `landlock`
     seccomp            Linux             sockets, processes, opening files: see `seccomp`
 
-It closes once everything is loaded, and before a byte of a stranger's is looked at.
+It closes once everything is loaded, and before a byte of a stranger's is looked at. Of threads
+that are there by then, Landlock holds for none: a library that starts some while it loads is loaded
+behind `confine`. The rest holds for all threads.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ import pwd
 import resource
 import signal
 import sys
+import sysconfig
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from nodes.engines import landlock, seccomp
 
@@ -33,6 +39,10 @@ LINUX = sys.platform == "linux"
 NOBODY = 65_534  # user and group, where the system does not name one
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # of prctl(2)
 PAGES = Path("/proc/self/statm")  # its first number: pages of address space
+ENOUGH_OF_PAGES = 128  # bytes of it
+SYSTEM = tuple(map(Path, ("/usr", "/lib", "/lib64", "/opt", "/etc", "/sys", "/proc/driver")))
+DEVICES = (Path("/dev"),)
+PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")  # folders of Python and its packages
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +56,23 @@ class Wall:
     readable: tuple[Path, ...] = ()  # folders with what it must still read; Landlock keeps it there
     threads: bool = False  # it may start threads (never processes)
     machine_code: bool = False  # its libraries write machine code
+    gpu: bool = False  # the drivers of a GPU read system folders, and make calls that nobody lists
 
 
 def close(wall: Wall, parent: int) -> tuple[str, ...]:
     """Put this process behind `wall`, for good. It goes with the process `parent`. The names of
     what stands."""
     standing = []
-    folders = [os.open(folder, os.O_PATH) for folder in wall.readable] if LINUX else []
+    mapped = _mapped()
+    system = SYSTEM if wall.gpu else ()
+    handles = _opened([*wall.readable, *system])
+    devices = _opened(DEVICES if wall.gpu else ())
     if os.geteuid() == 0:  # who may not even look at what is above those folders
         with suppress(OSError):  # root in a container may not have the right to
             become_nobody()
             standing.append("other user")
     die_with_parent(parent)  # again: Linux forgets it with the rights
-    limit(wall)
+    limit(wall, mapped)
     standing.append("limits")
     if not LINUX:
         return tuple(standing)
@@ -66,15 +80,36 @@ def close(wall: Wall, parent: int) -> tuple[str, ...]:
         no_new_privileges()
         standing.append("no new privileges")
     with suppress(OSError):
-        landlock.restrict(folders)
+        landlock.restrict(handles, devices)
         standing.append(f"Landlock {landlock.version()}")
-    for folder in folders:
-        os.close(folder)
+    for handle in (*handles, *devices):
+        os.close(handle)
     with suppress(OSError):
-        reading = bool(folders)  # without Landlock of anything, or the engine could not work
-        seccomp.install(seccomp.Allowed(reading, wall.threads, wall.machine_code))
+        reading = bool(handles)  # without Landlock of anything, or the engine could not work
+        allowed = seccomp.Allowed(reading, wall.threads, wall.machine_code, wall.gpu)
+        seccomp.install(allowed)
         standing.append("seccomp")
     return tuple(standing)
+
+
+def confine(readable: Iterable[Path]) -> None:
+    """Give up all files but these, and Python's packages, before the wall closes: for this thread
+    and all that it starts. Nothing happens where there is no Landlock."""
+    if not LINUX:
+        return
+    with suppress(OSError):
+        _pages()
+    handles = _opened([*readable, *(Path(sysconfig.get_path(name)) for name in PYTHON)])
+    with suppress(OSError):
+        no_new_privileges()
+        landlock.restrict(handles)
+    for handle in handles:
+        os.close(handle)
+
+
+def _opened(paths: Iterable[Path]) -> list[int]:
+    """Those of `paths` that are there, as Landlock takes them."""
+    return [os.open(path, os.O_PATH) for path in paths if path.exists()] if LINUX else []
 
 
 def die_with_parent(parent: int) -> None:
@@ -97,17 +132,31 @@ def become_nobody() -> None:
     os.setuid(user)
 
 
-def limit(wall: Wall) -> None:
-    """Limits of the system, which can only be lowered from here on."""
+def limit(wall: Wall, mapped: int) -> None:
+    """Limits of the system, which can only be lowered from here on. `mapped`: see `_mapped`."""
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, wall.file_size)
     _lower(resource.RLIMIT_NOFILE, wall.files)
     if wall.seconds:
         used = resource.getrusage(resource.RUSAGE_SELF)
         _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + wall.seconds, 1)
-    if wall.memory and LINUX:  # elsewhere nothing says what is mapped already
-        mapped = int(PAGES.read_text().split()[0]) * resource.getpagesize()
+    if wall.memory and mapped:
         _lower(resource.RLIMIT_AS, mapped + wall.memory)
+
+
+def _mapped() -> int:
+    """Bytes of address space that this process has; 0: nobody says."""
+    try:
+        said = os.pread(_pages().fileno(), ENOUGH_OF_PAGES, 0)
+    except OSError:
+        return 0
+    return int(said.split()[0]) * resource.getpagesize()
+
+
+@cache
+def _pages() -> BinaryIO:
+    """Opened once, for this very process, while that is still allowed."""
+    return PAGES.open("rb", buffering=0)
 
 
 def no_new_privileges() -> None:

@@ -4,9 +4,8 @@
              "owner/name"                 the same, from anybody on the Hugging Face hub
              "/path/to/folder"            a CTranslate2 model on this machine
 
-A long recording is worked on in blocks that are cut where it is quiet, so that memory does not
-grow with its length. What is loaded is looked at first: a missing file is told at once, and not
-after half a minute of attempts to download it.
+What is loaded is looked at first: a missing file is told at once, and not after half a minute of
+attempts to download it. The work is done in a process of its own, see `whisper_worker`.
 """
 
 from __future__ import annotations
@@ -14,50 +13,51 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import time
-from collections.abc import AsyncGenerator, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nodes.engines import measure, pauses, threads
+from nodes.engines import measure, whisper_worker
+from nodes.engines.crew import Crew
+from nodes.engines.crew_engine import CrewTranscriber
+from nodes.engines.whisper_worker import INSTALL
 from privox_dht import errors, languages, speech
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from privox_dht.recording import Recording
 
 DEFAULT_MODELS = {"cpu": "base", "gpu": "small"}  # what hears faster than people speak there
 COMPUTE_TYPES = {"cpu": "int8", "gpu": "float16"}
-DEVICES = {"cpu": "cpu", "gpu": "cuda"}
+DEVICES = {"cpu": whisper_worker.CPU, "gpu": "cuda"}
 NEEDED = ("config.json", "model.bin", "tokenizer.json")  # and one of:
 VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 BLOCK = 300.0  # seconds of audio at a time; the features of five minutes take 10 MB
 NAMED = 6  # languages named in a refusal, beside their number
-SELF_TEST_SECONDS = 30  # one window: Whisper hears no less at a time
-SELF_TEST_TOKENS = 80  # tokens that half a minute of ordinary speech gives
-INSTALL = "pip install 'privox-dht[whisper]'"
-TRANSLATES_INTO = "en"
+TRIED_SECONDS = 1  # of sound, before anybody is told of it
+LOAD_WITHIN = 600.0  # seconds; three gigabytes of large-v3 on a slow disk, and a first try
+AT_MOST = 64  # jobs at a time, each in its turn; a node has slots of its own
 UNTAUGHT = (
     "turbo",
     "distil",
 )  # in the names of models that hear many languages, and translate none
 
 
-class FasterWhisper:
-    """Speech to text in a thread of this process."""
+class FasterWhisper(CrewTranscriber):
+    """Speech to text in a process of its own."""
 
     service, name, rank = speech.STT, "faster-whisper", 10
-    rate = 16_000  # Hz, what Whisper was trained on
+    rate = whisper_worker.RATE
+    reinstall = f"{INSTALL} --upgrade"
 
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._model_name = model or DEFAULT_MODELS[backend]
         self._cache = cache
-        self._model: Any = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
+        self._languages: tuple[str, ...] = ()  # as Whisper calls them
         shown = Path(self._model_name).name if _is_path(self._model_name) else self._model_name
-        self.ability = speech.Ability(self.service, backend, self.name, models=(shown,))
+        super().__init__(
+            Crew("nodes.engines.whisper_worker", at_most=AT_MOST, start_within=LOAD_WITHIN),
+            speech.Ability(self.service, backend, self.name, models=(shown,)),
+        )
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -71,34 +71,32 @@ class FasterWhisper:
                     "no CUDA GPU is visible", "install its driver and CUDA 12, or use stt/cpu"
                 )
 
-    async def start(self) -> None:
-        self.check(self.ability.backend)
-        loop = asyncio.get_running_loop()
-        try:
-            self._model = await loop.run_in_executor(self._thread, self._load)
-            speed = await loop.run_in_executor(self._thread, self._measure)
-        except BaseException:
-            await self.close()
-            raise
-        known = languages.published(self._model.supported_languages)
+    async def _arguments(self) -> Sequence[str]:
+        folder = await asyncio.to_thread(model_folder, self._model_name, self._cache)
+        backend = self.ability.backend
+        return str(folder.resolve()), DEVICES[backend], COMPUTE_TYPES[backend]
+
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+        self._languages = tuple(hello["languages"])
+        await measure.hearing(self, measure.babble(TRIED_SECONDS, self.rate))  # behind the wall
         taught = not any(word in self.ability.models[0] for word in UNTAUGHT)
-        translates = taught and self._model.model.is_multilingual
-        self.ability = replace(self.ability, languages=known, speed=speed, translates=translates)
+        return replace(
+            self.ability,
+            languages=languages.published(self._languages),
+            speed=hello["speed"],
+            translates=taught and hello["multilingual"],
+        )
 
-    async def close(self) -> None:
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
-        self._model = None
-
-    async def transcribe(
-        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    async def transcribe_recording(
+        self, recording: Recording, request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         self._refuse_what_it_cannot(request)
-        segments = threads.stream(self._thread, self._work(pcm, request))
-        try:
-            async for segment in segments:
-                yield segment
-        finally:
-            await segments.aclose()
+        asked = {"samples": recording.count, "options": self._options(request), "block": BLOCK}
+        async with aclosing(self._crew.ask(asked, files=[recording.file])) as answer:
+            async for told, _ in answer:
+                words = tuple(speech.Word(*word) for word in told["words"])
+                language = languages.primary(told["language"])
+                yield speech.Segment(told["text"], told["start"], told["end"], words, language)
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         model = measure.named(request.model, self.name)
@@ -109,7 +107,7 @@ class FasterWhisper:
                 code="model_not_found",
                 param="model",
             )
-        known = self._model.supported_languages
+        known = self._languages
         if request.language and not languages.nearest(request.language, known):
             some = ", ".join(known[:NAMED])
             raise errors.Refused(
@@ -120,51 +118,9 @@ class FasterWhisper:
                 param="language",
             )
 
-    def _load(self) -> Any:
-        try:
-            from faster_whisper import WhisperModel
-        except ImportError as exc:  # it is there, and something that it needs is not
-            raise errors.EngineUnavailable(
-                f"faster-whisper cannot be imported ({exc})", f"{INSTALL} --upgrade"
-            ) from exc
-        folder = model_folder(self._model_name, self._cache)
-        backend = self.ability.backend
-        try:
-            return WhisperModel(
-                str(folder), device=DEVICES[backend], compute_type=COMPUTE_TYPES[backend]
-            )
-        except Exception as exc:  # whatever CTranslate2 and the tokenizer say of broken files
-            raise errors.EngineUnavailable(
-                f"the model in {folder} cannot be loaded ({exc})", "download or convert it again"
-            ) from exc
-
-    def _measure(self) -> float:
-        """Seconds of audio per second of work; it warms the model as well."""
-        babble = measure.babble(SELF_TEST_SECONDS, self.rate)
-        began = time.monotonic()
-        segments, _ = self._model.transcribe(
-            babble,
-            language=TRANSLATES_INTO,
-            temperature=0.0,
-            max_new_tokens=SELF_TEST_TOKENS,
-        )
-        for _ in segments:
-            pass
-        return round(SELF_TEST_SECONDS / max(time.monotonic() - began, 1e-6), 1)
-
-    def _work(
-        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
-    ) -> Generator[speech.Segment]:
-        options = self._options(request)
-        for start, end in pauses.blocks(pcm, self.rate, BLOCK):
-            segments, info = self._model.transcribe(pcm[start:end], **options)
-            for segment in segments:
-                options["language"] = info.language  # of this recording, from here on
-                yield _as_ours(segment, start / self.rate, languages.primary(info.language))
-
     def _options(self, request: speech.TranscriptionRequest) -> dict[str, Any]:
         options: dict[str, Any] = {
-            "language": languages.nearest(request.language, self._model.supported_languages),
+            "language": languages.nearest(request.language, self._languages),
             "task": "translate" if request.translate else "transcribe",
             "initial_prompt": request.prompt or None,
             "word_timestamps": request.words,
@@ -230,19 +186,3 @@ def _is_path(name: str) -> bool:
 
 def _holds_something(file: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
-
-
-def _as_ours(segment: Any, offset: float, language: str) -> speech.Segment:
-    """faster-whisper's segment as ours, in the time of the whole recording."""
-
-    def place(seconds: float) -> float:
-        return round(offset + float(seconds), 2)
-
-    words = tuple(
-        speech.Word(
-            word.word.strip(), place(word.start), place(word.end), round(float(word.probability), 3)
-        )
-        for word in segment.words or ()
-    )
-    start, end = place(segment.start), place(segment.end)
-    return speech.Segment(segment.text.strip(), start, end, words, language)

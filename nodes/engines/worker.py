@@ -33,11 +33,17 @@ INHERITED = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")  # of
 
 
 class Died(errors.Failed):
-    """The process that did the job is gone; `.why` is the signal that ended it, if it is known."""
+    """The process that did the job is gone.
 
-    def __init__(self, message: str, why: str = "") -> None:
+    Attributes:
+        why: the signal that ended it, if it is known, such as "SIGSEGV".
+        guilty: whether it was at work on this job, and not on another of its jobs.
+    """
+
+    def __init__(self, message: str, why: str = "", *, guilty: bool = True) -> None:
         super().__init__(message)
         self.why = why
+        self.guilty = guilty
 
 
 class Job:
@@ -119,21 +125,30 @@ class Job:
                 why = await asyncio.shield(self.ended)
         except TimeoutError:
             why = ""
-        module = self._worker.module
-        return Died(f"the worker process of {module} died{f' ({why})' if why else ''}", why)
+        guilty = self._worker.mode != working.THREADS or self._worker.turn == self.number
+        whose = "" if guilty else " over another job"
+        how = f" ({why})" if why else ""
+        message = f"the worker process of {self._worker.module} died{whose}{how}"
+        return Died(message, why, guilty=guilty)
 
 
 class Worker:
     """One child process, ready to be asked."""
 
     def __init__(
-        self, module: str, arguments: Sequence[str], on_death: Callable[[Worker], None]
+        self,
+        module: str,
+        arguments: Sequence[str],
+        on_death: Callable[[Worker], None],
+        start_within: float = START_WITHIN,
     ) -> None:
         self.module = module
+        self._start_within = start_within
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = _spawn(module, arguments, theirs)
         self.mode = working.ALONE
+        self.turn = 0  # the job that it works on, or did last, where its mode is "threads"
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
         self._on_death = on_death
@@ -153,13 +168,20 @@ class Worker:
         return bool(self._jobs)
 
     async def ready(self) -> dict[str, Any]:
-        """What the worker says about itself once it is loaded."""
+        """What the worker says about itself once it is loaded.
+
+        Raises:
+            EngineUnavailable: it says what is missing, and what mends it.
+            Failed: it cannot start; or Died.
+        """
         reader, self._writer = await asyncio.open_connection(sock=self._orders)
         try:
-            async with asyncio.timeout(START_WITHIN):
+            async with asyncio.timeout(self._start_within):
                 hello, _ = await _read(reader)
         except (asyncio.IncompleteReadError, OSError) as exc:
             raise Died(f"the worker process of {self.module} died") from exc
+        if "fix" in hello:
+            raise errors.EngineUnavailable(hello["failed"], hello["fix"])
         if "failed" in hello:
             raise errors.Failed(f"{self.module} could not start: {hello['failed']}")
         self.mode = hello["mode"]
@@ -211,17 +233,29 @@ class Worker:
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         """Which jobs ended, until the process does."""
+        why = ""
         try:
             while True:
                 told, _ = await _read(reader)
-                if job := self._jobs.pop(told["ended"], None):
+                if "turn" in told:
+                    self.turn = told["turn"]
+                elif job := self._jobs.pop(told["ended"], None):
                     job.ended.set_result(told["why"])
         except (asyncio.IncompleteReadError, OSError, errors.Failed):
+            why = await self._signal()
             self._on_death(self)
         finally:
             for job in self._jobs.values():
-                job.ended.set_result("")
+                job.ended.set_result(why)
             self._jobs.clear()
+
+    async def _signal(self) -> str:
+        """The name of the signal that ended the process, which has closed its socket."""
+        try:
+            code = await asyncio.to_thread(self.process.wait, TOLD_WITHIN)
+        except subprocess.TimeoutExpired:
+            return ""
+        return signal.Signals(-code).name if code < 0 else ""
 
 
 def _spawn(module: str, arguments: Sequence[str], orders: socket.socket) -> subprocess.Popen[bytes]:

@@ -7,6 +7,7 @@ its own, which comes with the order. Frames are spoken on both (see `link`).
             parent -> {"job": 1}              + the job's socket
             parent -> {"kill": 1}             where the mode is "fork"
             worker -> {"ended": 1, "why": ""} the job is over; why: the signal that ended it, if any
+            worker -> {"turn": 1}             where the mode is "threads": it works on this job now
     a job   parent -> {what is asked}         + bytes, + open files
             worker -> {a piece of the answer} + bytes             as many as there are
             worker -> {"done": true}          or {"refused": why, ...} or {"failed": why}
@@ -37,6 +38,7 @@ from typing import Any, NoReturn
 from nodes.engines import wall
 from nodes.engines.link import HungUp, Link
 from nodes.engines.wall import Wall
+from privox_dht import errors
 
 PARENT = "PRIVOX_WORKER_PARENT"  # environment variable: the process id of the parent
 NICENESS = 5  # the node answers the network first, and works then
@@ -71,6 +73,9 @@ def serve(load: Load, around: Wall | None = None, mode: str = FORK) -> None:
     try:
         hello, answer = load()
         jobs = MODES[mode](orders, answer, around or Wall(), parent)
+    except errors.EngineUnavailable as exc:
+        orders({"failed": exc.why, "fix": exc.fix})
+        return
     except Exception as exc:
         orders({"failed": f"{type(exc).__name__}: {exc}"})
         return
@@ -109,9 +114,13 @@ class Threads:
         threading.Thread(target=self._do, args=job, daemon=True).start()
 
     def _do(self, job: int, link: Link) -> None:
+        link.take_turn = lambda: self._tell({"turn": job})
         answer_one(link, self._answer)
+        self._tell({"ended": job, "why": ""})
+
+    def _tell(self, what: dict[str, Any]) -> None:
         with self._telling:
-            self._orders({"ended": job, "why": ""})
+            self._orders(what)
 
 
 class Fork:

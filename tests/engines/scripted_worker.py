@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 from nodes.engines import working
+from nodes.engines.turns import Turns
 from nodes.engines.wall import Wall
+
+TURNS = Turns()
 
 FORBIDDEN: dict[str, Callable[[str], Any]] = {
     "read": lambda path: Path(path).read_bytes(),
@@ -36,6 +40,14 @@ def _raise_a_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 12, 1 << 12))
 
 
+def _turns(asked: dict[str, Any]) -> Generator[int]:
+    """Numbers from where it was left; or the first of them, and the end of the process."""
+    for number in itertools.count(asked.get("from", 0)):
+        yield number
+        if "crash" in asked["do"]:
+            os.abort()
+
+
 def load() -> tuple[dict[str, Any], working.Answerer]:
     if "--broken" in sys.argv:
         raise ValueError("no model")
@@ -50,6 +62,9 @@ def answer(asked: dict[str, Any], payload: bytes, say: working.Say) -> None:
             for number in range(asked["to"]):
                 made = {"made": time.monotonic()} if "timed" in asked else {}
                 say({"number": number, **made}, bytes(asked.get("size", 0)))
+        case "take a turn" | "take a turn and crash":
+            for number in TURNS.each(say, _turns(asked)):
+                say({"number": number, "at": number + 1, "pid": os.getpid()})
         case "hang":
             say({"pid": os.getpid()})
             busy_until = time.monotonic() + 60
@@ -83,4 +98,5 @@ def answer(asked: dict[str, Any], payload: bytes, say: working.Say) -> None:
 if __name__ == "__main__":
     mode = next((m for m in (working.ALONE, working.THREADS) if f"--{m}" in sys.argv), working.FORK)
     threads = mode == working.THREADS
-    working.serve(load, Wall(memory=64 << 20, seconds=2, threads=threads), mode)
+    gpu = "--gpu" in sys.argv
+    working.serve(load, Wall(memory=64 << 20, seconds=2, threads=threads, gpu=gpu), mode)

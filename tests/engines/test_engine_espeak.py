@@ -15,8 +15,10 @@ import pytest
 from killing import kill_all
 from random_texts import DEADLY, SCRIPTS, random_text
 
+from nodes.codecs import Codecs
 from nodes.engines import espeak
 from nodes.engines.espeak import EspeakNg, Voices
+from nodes.producer import Producer
 from privox_dht import errors, limits, speech
 
 pytest.importorskip("espeakng_loader")
@@ -269,15 +271,18 @@ async def test_a_braille_pattern_of_eight_dots_is_spoken(engine: EspeakNg, voice
     await say(engine, "\u28ff", voice=voice)
 
 
-async def test_a_text_that_a_worker_died_of_is_not_spoken_again(
+async def test_a_text_over_which_workers_died_twice_is_refused(
     engine: EspeakNg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nodes.engines.espeak.bounded", lambda text: text)
     before = engine._crew.pids
-    with pytest.raises(errors.Failed, match=r"died \(SIG"):
-        await say(engine, DEADLY["apostrophes"])
-    with pytest.raises(errors.Refused, match="broke down over this very text") as refused:
-        await say(engine, DEADLY["apostrophes"])
+    producer = Producer([engine], 1, Codecs(1))
+    request = Request(DEADLY["apostrophes"])
+    for _ in range(2):
+        with pytest.raises(errors.Failed, match=r"died \(SIG"):
+            [_ async for _ in producer.speak(request)]
+    with pytest.raises(errors.Refused, match="brought the engine down before") as refused:
+        [_ async for _ in producer.speak(request)]
     assert refused.value.status == 400
     assert await seconds(engine) > 1
     assert engine._crew.pids == before

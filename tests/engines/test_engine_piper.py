@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -211,10 +210,11 @@ async def test_what_is_no_name_of_a_voice_is_told(tmp_path: Path, name: str) -> 
 
 
 async def test_a_package_that_cannot_be_imported_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, voice: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "piper", None)
-    monkeypatch.setattr(Piper, "check", staticmethod(lambda backend: None))
-    with pytest.raises(errors.EngineUnavailable, match="cannot be imported") as unavailable:
-        await Piper(model=str(tmp_path)).start()
-    assert "pip install" in unavailable.value.fix
+    (tmp_path / "piper").mkdir()
+    (tmp_path / "piper" / "__init__.py").write_text("import what_it_needs")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(errors.EngineUnavailable, match=r"cannot be imported .*what_it_needs") as no:
+        await Piper(model=str(voice)).start()
+    assert "pip install" in no.value.fix

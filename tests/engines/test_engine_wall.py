@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import tiny_models
 
 from nodes.engines import landlock, seccomp
 from nodes.engines.crew import Crew
+from nodes.engines.crew_engine import CrewEngine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these walls are Linux's")
 MIB = 1 << 20
@@ -22,12 +24,59 @@ def _find_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
 
-@pytest.fixture(params=["--fork", "--threads", "--alone"])
+@pytest.fixture(params=["--fork", "--threads", "--alone", "--threads --gpu"])
 async def crew(request: pytest.FixtureRequest) -> AsyncIterator[Crew]:
-    crew = Crew("scripted_worker", [request.param])
+    crew = Crew("scripted_worker", request.param.split())
     await crew.start()
     yield crew
     await crew.close()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("faster_whisper")
+    pytest.importorskip("piper")
+    return tiny_models.make(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(params=tiny_models.NAMES)
+async def engine(request: pytest.FixtureRequest, models: Path) -> AsyncIterator[CrewEngine]:
+    """An engine whose worker, told to, also tries what it must not."""
+    engine = tiny_models.engine_of(request.param, models)
+    crew = engine._crew = Crew("walled", [engine._crew.module, *await engine._arguments()])
+    await crew.start()
+    yield engine
+    await crew.close()
+
+
+async def test_an_engine_with_threads_is_behind_the_wall(engine: CrewEngine, state: Path) -> None:
+    crew = engine._crew
+    for what, argument in {
+        "read": state / "key",
+        "list": state,
+        "write": state / "new",
+        "append": state / "key",
+        "remove": state / "key",
+        "socket": "",
+        "datagram": "",
+        "socket pair": "",
+        "fork": "",
+        "run": "",
+        "kill": os.getpid(),
+    }.items():
+        assert await refused(crew, what, argument) == "PermissionError", what
+    assert (state / "key").read_bytes() == b"secret"
+
+
+async def test_threads_that_were_there_before_the_wall_are_behind_it(engine: CrewEngine) -> None:
+    """CTranslate2 and onnxruntime start some while they load."""
+    [pid] = engine.pids
+    tasks = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    assert len(tasks) > 1
+    for status in tasks:
+        said = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert (said["Seccomp"], said["NoNewPrivs"]) == ("2", "1")
+        assert (os.geteuid() != 0) or "0" not in said["Uid"].split()
 
 
 @pytest.fixture
@@ -159,7 +208,11 @@ async def test_a_worker_has_no_more_memory_than_it_was_given(crew: Crew) -> None
 def test_the_filter_ends_every_branch_and_jumps_nowhere_else(machine: str) -> None:
     """As the kernel checks it, for machines other than this one as well."""
     column, audit, _ = seccomp.MACHINES[machine]
-    for allowed in (seccomp.Allowed(), seccomp.Allowed(True, True, True)):
+    for allowed in (
+        seccomp.Allowed(),
+        seccomp.Allowed(True, True, True),
+        seccomp.Allowed(devices=True),
+    ):
         lines = seccomp.program(allowed, column, audit, 1)
         assert len(lines) < 4096 and lines[-1][0] == seccomp.RETURN
         for at, (code, yes, no, _) in enumerate(lines):
@@ -169,7 +222,8 @@ def test_the_filter_ends_every_branch_and_jumps_nowhere_else(machine: str) -> No
 
 def test_the_numbers_of_calls_are_each_there_once() -> None:
     for column in (0, 1):
-        numbers = [both[column] for both in seccomp.NUMBERS.values() if both[column] is not None]
+        every = [*seccomp.NUMBERS.values(), *seccomp.BEYOND.values()]
+        numbers = [both[column] for both in every if both[column] is not None]
         assert len(numbers) == len(set(numbers))
 
 

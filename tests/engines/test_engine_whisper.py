@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -201,10 +200,11 @@ async def test_without_a_network_the_download_says_what_mends_it(
 
 
 async def test_a_package_that_cannot_be_imported_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    monkeypatch.setattr(FasterWhisper, "check", staticmethod(lambda backend: None))
-    with pytest.raises(errors.EngineUnavailable, match="cannot be imported") as unavailable:
-        await FasterWhisper(model=str(tmp_path)).start()
-    assert "pip install" in unavailable.value.fix
+    (tmp_path / "faster_whisper").mkdir()
+    (tmp_path / "faster_whisper" / "__init__.py").write_text("import what_it_needs")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(errors.EngineUnavailable, match=r"cannot be imported .*what_it_needs") as no:
+        await FasterWhisper(model=str(model)).start()
+    assert "pip install" in no.value.fix

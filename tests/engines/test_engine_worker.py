@@ -277,6 +277,31 @@ async def test_a_thread_that_never_comes_to_its_border_costs_its_process(
         assert len(await ask(crew, do="echo")) == 1
 
 
+async def test_a_thread_that_crashes_is_told_why_and_others_go_on_where_they_were() -> None:
+    async with started("--threads") as crew:
+        async with contextlib.aclosing(crew.ask({"do": "take a turn"})) as innocent:
+            heads = [(await anext(innocent))[0]]
+            with pytest.raises(Died, match="SIGABRT") as died:
+                await ask(crew, do="take a turn and crash")
+            assert (died.value.why, died.value.guilty) == ("SIGABRT", True)
+            while heads[-1]["pid"] == heads[0]["pid"]:
+                heads.append((await anext(innocent))[0])
+        assert [head["number"] for head in heads] == list(range(len(heads)))
+
+
+async def test_a_thread_whose_listener_left_while_it_waits_for_its_turn_ends() -> None:
+    async with started("--threads") as crew:
+        async with contextlib.aclosing(crew.ask({"do": "take a turn"})) as busy:
+            await anext(busy)
+            waiting = asyncio.create_task(ask(crew, do="take a turn"))
+            await asyncio.wait([waiting], timeout=0.05)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        async with asyncio.timeout(SOON):
+            while crew.busy:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.01)
+
+
 async def test_a_worker_that_cannot_load_says_why() -> None:
     crew = Crew(MODULE, ["--broken"])
     with pytest.raises(errors.Failed, match="ValueError: no model"):

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.engines.deadly import Deadly
 from nodes.engines.espeak_text import DOTS_AT_ONCE, LONGEST, MARKS_IN_A_RUN, bounded
-from nodes.engines.worker import Died
 
 
 @pytest.mark.parametrize(
@@ -71,18 +69,3 @@ def test_the_same_mark_stands_three_times_in_a_row_at_most() -> None:
 @given(st.text(max_size=300))
 def test_whatever_comes_no_run_is_long(text: str) -> None:
     assert all(len(run) <= LONGEST + 5 for run in bounded(text).split())
-
-
-def test_what_killed_is_known_again_and_so_many_are_kept() -> None:
-    deadly = Deadly(kept=2)
-    for text in ("a", "b", "c"):
-        deadly.died(("en", text), Died("it died", "SIGSEGV"))
-    assert [("en", text) in deadly for text in ("a", "b", "c")] == [False, True, True]
-    assert len(deadly) == 2 and ("de", "c") not in deadly
-
-
-@pytest.mark.parametrize("why", ["", "SIGKILL", "SIGTERM"])
-def test_what_somebody_else_ended_is_not_held_against_a_text(why: str) -> None:
-    deadly = Deadly()
-    deadly.died(("en", "a"), Died("it died", why))
-    assert not len(deadly)

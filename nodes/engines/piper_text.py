@@ -1,0 +1,25 @@
+"""Text in sentences that piper can take: it makes the sound of each as a whole, so that time and
+memory grow with its length, and nobody can end it. Pure."""
+
+from __future__ import annotations
+
+import re
+
+SENTENCE = 400  # characters that are spoken at a time, about half a minute
+BORDER = "\n\n"  # where espeak-ng ends a sentence in any language
+ENDS = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f][\"')\]\u201d\u2019]*\s|\n\s*\n")
+
+
+def paced(text: str) -> str:
+    """`text` in which no sentence is longer than `SENTENCE`: cut at a space, as if it ended there."""
+    out, begin = [], 0
+    while len(text) - begin > SENTENCE:
+        ends = [found.end() for found in ENDS.finditer(text, begin, begin + SENTENCE)]
+        if ends:
+            end, border = ends[-1], ""
+        else:
+            space = text.rfind(" ", begin + 1, begin + SENTENCE)
+            end, border = (space if space > 0 else begin + SENTENCE), BORDER
+        out += [text[begin:end], border]
+        begin = end
+    return "".join([*out, text[begin:]])

@@ -1,0 +1,110 @@
+"""piper in a process of its own, a thread for each job.
+
+    python -m nodes.engines.piper_worker VOICE.onnx DEVICE FOLDER
+
+    parent  -> {"text", "speaker", "speed", "from": sentences}     from: spoken before
+    worker  -> {"rate", "at": sentences} + 16-bit PCM               a sentence; ...
+    worker  -> {"done": true}
+
+FOLDER is where the software for some languages keeps what it downloads while it loads. One job at a
+time is in piper: its phonemes come from a copy of espeak-ng inside it that is one big global
+variable.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from nodes.engines import wall, working
+from nodes.engines.link import Link
+from nodes.engines.turns import Turns
+from nodes.engines.wall import MIB, Wall
+from privox_dht import errors
+
+CPU = "cpu"
+INSTALL = "pip install 'privox-dht[piper]'"
+WORDS = (
+    "Good day."  # spoken once before the wall closes: what is loaded at first use is loaded then
+)
+MEMORY = 2048 * MIB  # bytes above the loaded voice; a sentence of the longest takes 200
+FILES = 256  # open at a time: one for each job, and a dictionary
+PROVIDERS = {CPU: "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def data_folder() -> Path:
+    """Where the phonemes' dictionaries are: read while it speaks, as languages change in a text."""
+    package = importlib.util.find_spec("piper")
+    assert package is not None and package.submodule_search_locations  # it was looked for before
+    return Path(package.submodule_search_locations[0], "espeak-ng-data")
+
+
+def load() -> tuple[dict[str, Any], working.Answerer]:
+    name, device, downloads = sys.argv[1:]
+    try:
+        import onnxruntime
+        from piper import PiperVoice
+        from piper.config import PiperConfig, SynthesisConfig
+    except ImportError as exc:  # it is there, and something that it needs is not
+        raise errors.EngineUnavailable(
+            f"piper cannot be imported ({exc})", f"{INSTALL} --upgrade"
+        ) from exc
+    try:
+        config = PiperConfig.from_dict(json.loads(Path(f"{name}.json").read_bytes()))
+        voice: Any = PiperVoice(session=None, config=config, download_dir=Path(downloads))
+        voice.phonemize(WORDS)
+        if device == CPU:  # what the drivers of a GPU read, nobody lists
+            wall.confine([Path(name), data_folder()])
+        voice.session = onnxruntime.InferenceSession(
+            name, sess_options=onnxruntime.SessionOptions(), providers=[PROVIDERS[device]]
+        )
+        for _ in voice.synthesize(WORDS):
+            pass
+    except Exception as exc:  # whatever onnxruntime says of broken files
+        raise errors.EngineUnavailable(
+            f"the voice {name} cannot be loaded ({type(exc).__name__})", "download it again"
+        ) from exc
+    turns = Turns()
+
+    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
+        how = SynthesisConfig(
+            speaker_id=asked["speaker"], length_scale=config.length_scale / asked["speed"]
+        )
+        for at, chunk in turns.each(link, _spoken(voice, asked, how)):
+            link({"rate": chunk.sample_rate, "at": at}, chunk.audio_int16_bytes)
+
+    hello = {
+        "language": config.espeak_voice,
+        "speakers": config.speaker_id_map,
+        "count": config.num_speakers,
+    }
+    return hello, answer
+
+
+def _spoken(voice: Any, asked: dict[str, Any], how: Any) -> Generator[tuple[int, Any]]:
+    """Each sentence that was not spoken before, and how many there are with it."""
+    for at, chunk in enumerate(voice.synthesize(asked["text"], how), 1):
+        if at > asked.get("from", 0):
+            yield at, chunk
+
+
+def main(load: working.Load = load) -> None:
+    _, _, device, _ = sys.argv
+    gpu = device != CPU
+    around = Wall(
+        memory=0 if gpu else MEMORY,
+        seconds=0,
+        files=FILES,
+        threads=True,
+        readable=(data_folder(),),
+        gpu=gpu,
+    )
+    working.serve(load, around, working.THREADS)
+
+
+if __name__ == "__main__":
+    main()

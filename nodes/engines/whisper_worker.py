@@ -1,0 +1,149 @@
+"""faster-whisper in a process of its own, a thread for each job.
+
+    python -m nodes.engines.whisper_worker FOLDER DEVICE COMPUTE_TYPE
+
+    parent  -> {"samples": count, "options": {...}, "block": seconds, "from": seconds}
+               + where they are (see `privox_dht.recording`), at 16 kHz
+               options: of its `transcribe`; from: what was heard before (0 if it is not there)
+    worker  -> {"text", "start", "end", "language", "at": end,
+                "words": [[text, start, end, probability], ...]}        a segment; ...
+    worker  -> {"done": true}
+
+All times are of the whole recording. It is worked on in blocks that are cut where it is quiet, so
+that memory does not grow with its length. One job at a time is in the model.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+from nodes.engines import measure, pauses, wall, working
+from nodes.engines.link import Link
+from nodes.engines.turns import Turns
+from nodes.engines.wall import MIB, Wall
+from privox_dht import errors
+from privox_dht.recording import Recording
+
+RATE = 16_000  # Hz, what Whisper was trained on
+CPU = "cpu"
+INSTALL = "pip install 'privox-dht[whisper]'"
+SELF_TEST_SECONDS = 30  # one window: Whisper hears no less at a time
+SELF_TEST_TOKENS = 80  # tokens that half a minute of ordinary speech gives
+SELF_TEST_LANGUAGE = "en"
+MEMORY = (
+    4096 * MIB
+)  # bytes above the loaded model; what large-v3 needs to search for words is 1 GiB
+IMPORTED_LATE = ("numpy.fft", "numpy.ma")  # by numpy, once somebody uses them
+FILES = 256  # open at a time: two for each job
+
+
+def load() -> tuple[dict[str, Any], working.Answerer]:
+    folder, device, compute_type = sys.argv[1:]
+    try:
+        from faster_whisper import WhisperModel
+        from faster_whisper.vad import get_vad_model
+    except ImportError as exc:  # it is there, and something that it needs is not
+        raise errors.EngineUnavailable(
+            f"faster-whisper cannot be imported ({exc})", f"{INSTALL} --upgrade"
+        ) from exc
+    get_vad_model()  # behind the wall it could not be read
+    for module in IMPORTED_LATE:
+        importlib.import_module(module)
+    if device == CPU:  # what the drivers of a GPU read, nobody lists
+        wall.confine([Path(folder), *(file.resolve() for file in Path(folder).iterdir())])
+    try:
+        model = WhisperModel(folder, device=device, compute_type=compute_type)
+    except Exception as exc:  # whatever CTranslate2 and the tokenizer say of broken files
+        raise errors.EngineUnavailable(
+            f"the model in {folder} cannot be loaded ({exc})", "download or convert it again"
+        ) from exc
+    turns = Turns()
+
+    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
+        [file] = link.files
+        recording = Recording(RATE, file, asked["samples"])
+        for segment in turns.each(link, _heard(model, recording, asked)):
+            link(segment)
+
+    hello = {
+        "languages": list(model.supported_languages),
+        "multilingual": model.model.is_multilingual,
+        "speed": _speed(model),
+    }
+    return hello, answer
+
+
+def _speed(model: Any) -> float:
+    """Seconds of audio per second of work; it warms the model as well."""
+    babble = measure.babble(SELF_TEST_SECONDS, RATE)
+    began = time.monotonic()
+    segments, _ = model.transcribe(
+        babble,
+        language=SELF_TEST_LANGUAGE,
+        temperature=0.0,
+        max_new_tokens=SELF_TEST_TOKENS,
+    )
+    for _ in segments:
+        pass
+    return round(SELF_TEST_SECONDS / max(time.monotonic() - began, 1e-6), 1)
+
+
+def _heard(model: Any, recording: Recording, asked: dict[str, Any]) -> Generator[dict[str, Any]]:
+    options = asked["options"]
+    begin = int(asked.get("from", 0.0) * RATE)
+    for start, end in _blocks(recording, begin, asked["block"]):
+        segments, info = model.transcribe(recording.part(start, end), **options)
+        for segment in segments:
+            options["language"] = info.language  # of this recording, from here on
+            yield _told(segment, start / RATE, info.language)
+
+
+def _blocks(recording: Recording, start: int, longest: float) -> Iterator[pauses.Span]:
+    """What is left of a recording in pieces that are cut where it is quietest."""
+    while start < recording.count:
+        ahead = recording.part(start, start + int((longest + pauses.PAUSE) * RATE))
+        _, length = pauses.blocks(ahead, RATE, longest)[0]
+        yield start, start + length
+        start += length
+
+
+def _told(segment: Any, offset: float, language: str) -> dict[str, Any]:
+    """faster-whisper's segment in plain numbers, in the time of the whole recording."""
+
+    def place(seconds: float) -> float:
+        return round(offset + float(seconds), 2)
+
+    return {
+        "text": segment.text.strip(),
+        "start": place(segment.start),
+        "end": place(segment.end),
+        "at": place(segment.end),
+        "language": language,
+        "words": [
+            (w.word.strip(), place(w.start), place(w.end), round(float(w.probability), 3))
+            for w in segment.words or ()
+        ],
+    }
+
+
+def main(load: working.Load = load) -> None:
+    _, _, device, _ = sys.argv
+    gpu = device != CPU
+    around = Wall(
+        memory=0 if gpu else MEMORY,
+        seconds=0,
+        files=FILES,
+        threads=True,
+        machine_code=True,
+        gpu=gpu,
+    )
+    working.serve(load, around, working.THREADS)
+
+
+if __name__ == "__main__":
+    main()
