@@ -70,8 +70,10 @@ class Codecs:
     # -- decoding ---------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def decoded(self, upload: BinaryIO, rate: int) -> AsyncIterator[Recording]:
-        """The sound of a stranger's file, there while the context is open.
+    async def decoded(
+        self, upload: BinaryIO, rate: int, most: float = limits.MAX_AUDIO_SECONDS
+    ) -> AsyncIterator[Recording]:
+        """The sound of a stranger's file, `most` seconds of it, there while the context is open.
 
         Raises:
             Refused: see `audio.decode`; or it took too long, or brought FFmpeg down.
@@ -82,15 +84,15 @@ class Codecs:
             with Recording.of(samples, rate) as recording:
                 yield recording
             return
-        with Recording.room(rate, limits.MAX_AUDIO_SECONDS) as recording:
-            recording.count = await self._decode(upload, size, recording)
+        with Recording.room(rate, most) as recording:
+            recording.count = await self._decode(upload, size, recording, most)
             yield recording
 
-    async def _decode(self, upload: BinaryIO, size: int, recording: Recording) -> int:
+    async def _decode(self, upload: BinaryIO, size: int, recording: Recording, most: float) -> int:
         """Have `upload` decoded into `recording`; how many samples there are."""
         question = {
             "decode": recording.rate,
-            "most": limits.MAX_AUDIO_SECONDS,
+            "most": most,
             "wall": limits.DECODE_WALL,
         }
         async with self._crew.job() as job:

@@ -5,7 +5,7 @@
     voice    ""                        the voice that was loaded, its own speaker
              "en_US-libritts-high+p3922", "...+7"       one of its speakers, by name or number
 
-One sentence is one piece of sound. The work is done in a process of its own, see `piper_worker`. The
+One sentence is one piece of sound. The work is done in a process, see `piper_worker`. The
 copy of espeak-ng inside piper has espeak-ng's holes too: what would overflow its stack is bounded
 before (`espeak_text`).
 """

@@ -11,7 +11,7 @@ ENDS = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f][\"')\]\u201d\u2019
 
 
 def paced(text: str) -> str:
-    """`text` in which no sentence is longer than `SENTENCE`: cut at a space, as if it ended there."""
+    """`text` without a sentence longer than `SENTENCE`: cut at a space, as if it ended there."""
     out, begin = [], 0
     while len(text) - begin > SENTENCE:
         ends = [found.end() for found in ENDS.finditer(text, begin, begin + SENTENCE)]

@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from nodes.codecs import Codecs
 from nodes.engines import measure, pauses
+from nodes.engines.crew import AT_MOST
 from nodes.engines.remote import MAX_SOUND, PROBE_WITHIN, Server, names
 from nodes.engines.remote_openai import as_wav, most_text
-from privox_dht import audio, errors, limits, speech
+from privox_dht import errors, limits, speech
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +39,8 @@ SAMPLE = "Добрый день, как ваши дела?"
 PROBE_SECONDS = 2  # of audio
 RATE = 22_050  # Hz of the speech that is passed on
 SLOWEST, FASTEST = 0.5, 2.0  # speed factors that the server honours
-PIECE = 1 << 16  # bytes of sound passed on at a time
+PIECE = 1 << 15  # samples passed on at a time
+NO_SOUND = "something that is not sound"
 
 
 class _Elsewhere:
@@ -57,11 +61,11 @@ class _Elsewhere:
             async with asyncio.timeout(PROBE_WITHIN):
                 speed = await self._probe()
         except (errors.JobError, TimeoutError) as exc:
-            await self.server.close()
+            await self.close()
             why = str(exc) or f"the server at {self.server} is too slow"
             raise errors.EngineUnavailable(why, "start that server, or name another") from exc
         except BaseException:
-            await self.server.close()
+            await self.close()
             raise
         self.ability = replace(self.ability, speed=speed)
 
@@ -121,6 +125,14 @@ class Speaker(_Elsewhere):
     service = speech.TTS
     voice = USUAL_VOICE
 
+    def __init__(self, url: str, backend: str) -> None:
+        super().__init__(url, backend)
+        self._codecs = Codecs(AT_MOST)  # for what that server sends, as for any stranger's file
+
+    async def close(self) -> None:
+        await super().close()
+        await self._codecs.close()
+
     async def _probe(self) -> float:
         voices = await self._voices()
         self.voice = voices[0]
@@ -148,15 +160,19 @@ class Speaker(_Elsewhere):
         speed = min(max(request.speed, SLOWEST), FASTEST)
         form = {"text": request.text, "voice": named, "options": f"speed_factor={speed}"}
         answer = await self.server.json("POST", "synthesize/", MAX_SOUND, data=form)
-        pcm = await asyncio.to_thread(self._pcm, answer)
-        for at in range(0, len(pcm), PIECE):
-            yield speech.Sound(RATE, pcm[at : at + PIECE])
-
-    def _pcm(self, answer: Any) -> bytes:
-        """The sound in an answer, whatever its rate was."""
+        file = self._file(answer)
         try:
-            file = base64.b64decode(self._good(answer)[0]["response_audio"], validate=True)
-            samples = audio.decode(file, RATE, max_seconds=limits.MAX_SPEECH_SECONDS)
-        except (KeyError, IndexError, TypeError, ValueError, errors.Refused) as exc:
-            raise self.server.junk("something that is not sound") from exc
-        return (samples * 32_767).astype("<i2").tobytes()
+            async with self._codecs.decoded(file, RATE, limits.MAX_SPEECH_SECONDS) as recording:
+                for at in range(0, recording.count, PIECE):
+                    samples = recording.part(at, at + PIECE)
+                    yield speech.Sound(RATE, (samples * 32_767).astype("<i2").tobytes())
+        except errors.Refused as exc:
+            raise self.server.junk(NO_SOUND) from exc
+
+    def _file(self, answer: Any) -> io.BytesIO:
+        """The sound file in an answer, of whatever format."""
+        try:
+            coded = self._good(answer)[0]["response_audio"]
+            return io.BytesIO(base64.b64decode(coded, validate=True))
+        except (KeyError, IndexError, TypeError, ValueError) as exc:
+            raise self.server.junk(NO_SOUND) from exc

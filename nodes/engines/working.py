@@ -15,7 +15,8 @@ its own, which comes with the order. Frames are spoken on both (see `link`).
 The mode says who does a job:
 
     fork      a copy of the loaded process, behind the wall, for this one job. It can be ended at
-              any moment, and nothing of one job is there for the next. Linux only
+              any moment, and nothing of one job is there for the next. The next copy is made, and
+              its wall closed, before there is a job for it. Linux only
     threads   a thread of the process, which is behind the wall as a whole; any number at a time
     alone     the process itself, one job at a time; it is killed to end one
 
@@ -33,16 +34,19 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from nodes.engines import wall
-from nodes.engines.link import HungUp, Link
+from nodes.engines.link import HungUp, Link, frame
 from nodes.engines.wall import Wall
 from privox_dht import errors
 
 PARENT = "PRIVOX_WORKER_PARENT"  # environment variable: the process id of the parent
 NICENESS = 5  # the node answers the network first, and works then
 FORK, THREADS, ALONE = "fork", "threads", "alone"
+NEXT = 0  # the number of no job: of the copy that waits for the next one
 ROOM_FOR_NAMES = 1 << 12  # bytes; what a trial says of its walls is much shorter
 
 Say = Link  # call it with (head, payload=b"")
@@ -123,19 +127,33 @@ class Threads:
             self._orders(what)
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of this process that waits for its one job, or does it."""
+
+    process: int
+    handle: int  # of the process; readable once it has ended
+    link: Link  # the job's socket is sent there
+
+
 class Fork:
     """Each job in a copy of this process, which itself never sees a question."""
 
     def __init__(self, orders: Link, answer: Answerer, around: Wall, parent: int) -> None:
         self._orders, self._answer, self._wall = orders, answer, around
-        self._jobs: dict[int, tuple[int, int]] = {}  # number: process id, and a handle of it
+        self._jobs: dict[int, Copy] = {}  # by number; and the one that waits, by `NEXT`
+        self._makes_next = True
         self._selector = selectors.DefaultSelector()
         self._selector.register(orders.socket, selectors.EVENT_READ)
         self.walls = self._tried()
         gc.freeze()  # what is loaded stays shared with the copies
 
     def serve_some(self) -> None:
-        for key, _ in self._selector.select():
+        lacks_next = self._makes_next and NEXT not in self._jobs
+        ready = self._selector.select(0 if lacks_next else None)
+        if not ready:  # nobody waits: time for the next copy
+            self._jobs[NEXT] = self._copy()
+        for key, _ in ready:
             if key.data is None:
                 self._obey()
             else:
@@ -146,33 +164,50 @@ class Fork:
         if "job" in order:
             self._begin(order["job"], _job_socket(self._orders))
         elif order["kill"] in self._jobs:
-            signal.pidfd_send_signal(self._jobs[order["kill"]][1], signal.SIGKILL)
+            signal.pidfd_send_signal(self._jobs[order["kill"]].handle, signal.SIGKILL)
 
     def _begin(self, job: int, link: Link) -> None:
+        self._makes_next = True
+        copy = self._jobs.pop(NEXT, None) or self._copy()
+        with suppress(OSError):  # it died just now: the job ends like any whose copy dies
+            socket.send_fds(copy.link.socket, [frame({})], [link.socket.fileno()])
+        link.socket.close()
+        copy.link.socket.close()
+        self._jobs[job] = copy
+        self._selector.modify(copy.handle, selectors.EVENT_READ, job)
+
+    def _copy(self) -> Copy:
         parent = os.getpid()
+        ours, theirs = socket.socketpair()
         process = os.fork()
         if not process:
-            self._be_the_copy(link, parent)
-        link.socket.close()
-        handle = os.pidfd_open(process)
-        self._jobs[job] = process, handle
-        self._selector.register(handle, selectors.EVENT_READ, job)
+            ours.close()
+            self._be_the_copy(Link(theirs), parent)
+        theirs.close()
+        copy = Copy(process, os.pidfd_open(process), Link(ours))
+        self._selector.register(copy.handle, selectors.EVENT_READ, NEXT)
+        return copy
 
     def _be_the_copy(self, link: Link, parent: int) -> NoReturn:
         try:
             self._orders.socket.close()
             self._selector.close()
-            _close_all([handle for _, handle in self._jobs.values()])
+            _close_all([copy.handle for copy in self._jobs.values()])
             wall.close(self._wall, parent)
-            answer_one(link, self._answer)
+            link.hear()
+            answer_one(_job_socket(link), self._answer)
         finally:
             os._exit(0)
 
     def _bury(self, job: int) -> None:
-        process, handle = self._jobs.pop(job)
-        self._selector.unregister(handle)
-        os.close(handle)
-        _, status = os.waitpid(process, 0)
+        copy = self._jobs.pop(job)
+        self._selector.unregister(copy.handle)
+        os.close(copy.handle)
+        _, status = os.waitpid(copy.process, 0)
+        if job == NEXT:
+            copy.link.socket.close()
+            self._makes_next = False  # or it might die again and again, while nobody asks
+            return
         why = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
         self._orders({"ended": job, "why": why})
 

@@ -139,6 +139,29 @@ async def test_of_a_worker_that_died_it_is_said_why_and_another_is_warm_within_a
         assert len(await ask(crew, do="echo")) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux only")
+async def test_a_copy_waits_behind_the_wall_before_there_is_a_job_for_it() -> None:
+    async with started("--fork") as crew:
+        [pid] = crew.pids
+        for _ in range(2):
+            async with asyncio.timeout(SOON):
+                while not (waiting := [p.pid for p in walled_children(pid)]):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            [(head, _)] = await ask(crew, do="echo")
+            assert head["pid"] in waiting
+            await until_gone(head["pid"])
+
+
+def walled_children(pid: int) -> list[psutil.Process]:
+    """The copies of a worker whose wall has closed."""
+    walled = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(OSError):
+            if "Seccomp:\t2" in Path(f"/proc/{child.pid}/status").read_text():
+                walled.append(child)
+    return walled
+
+
 async def test_the_signal_that_ended_a_copy_is_told() -> None:
     async with started("--fork") as crew:
         with pytest.raises(Died, match="SIGABRT") as died:

@@ -41,17 +41,17 @@ class Attacked:
         self._session = session
         self._url = f"https://{HOST}:{node.events['listening']['job_port']}"
 
-    async def hear(self, file: bytes) -> int:
+    async def hear(self, file: bytes, model: str = "echo") -> int:
         """The status that a transcription ends with."""
-        form = aiohttp.FormData({"model": "echo"})
+        form = aiohttp.FormData({"model": model})
         form.add_field("file", io.BytesIO(file), filename="a")
         url = f"{self._url}/v1/audio/transcriptions"
         async with self._session.post(url, data=form, ssl=False) as answer:
             await answer.read()
             return answer.status
 
-    async def speak(self, text: str, format: str = "mp3") -> int:
-        asked = {"model": "espeak-ng", "input": text, "response_format": format}
+    async def speak(self, text: str, format: str = "mp3", model: str = "espeak-ng") -> int:
+        asked = {"model": model, "input": text, "response_format": format}
         async with self._session.post(
             f"{self._url}/v1/audio/speech", json=asked, ssl=False
         ) as answer:
