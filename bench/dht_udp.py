@@ -7,7 +7,11 @@ All nodes run in one process on loopback, so the processor time of both ends is 
 `cpu_us_per_rpc` is the processor time of the whole run (joining, a pause, publications, look-ups)
 over all its requests; with `put_` and `get_` before it, that of the cheapest of five rounds of
 publications, or of look-ups of one record, among nodes that know one another; `rpc_cpu_us` that of
-one request for contacts, again and again. `kb_per_node` is
+one request for contacts, again and again. `same_work` is the processor time, in seconds, of the
+same work: as many nodes join, rest, publish and find as much; however many requests that takes.
+`store_us` is what one put costs the node that is asked, from datagram to datagram: ours without
+checking the signature, which a new record needs once (`verify_us`); `rest_datagrams` those sent in
+a second by a node at rest. `kb_per_node` is
 resident memory after joining and a pause, less that of the same process after a mesh of ten was
 built and taken down: what is loaded once, on first use, is no node's.
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -23,22 +28,28 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psutil
+import umsgpack
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from kademlia.network import Server  # noqa: E402 - found only now
 from kademlia.node import Node  # noqa: E402
 from kademlia.protocol import KademliaProtocol  # noqa: E402
+from kademlia.utils import digest  # noqa: E402
 from sim.worlds import VALUE  # noqa: E402
 
 from privox_dht import limits  # noqa: E402
+from privox_dht import records as records_module  # noqa: E402
+from privox_dht.addresses import pack_address  # noqa: E402
 from privox_dht.dht import DhtNode, wire  # noqa: E402
-from privox_dht.identity import Identity  # noqa: E402
-from privox_dht.records import Direct, Record, sign  # noqa: E402
+from privox_dht.identity import Identity, verify  # noqa: E402
+from privox_dht.records import DOMAIN, Direct, Record, keys_of, sign  # noqa: E402
 
 HOST = "127.0.0.1"
 FIRST_PORT = 21_000  # stock does not tell which port it got
@@ -46,6 +57,7 @@ PAUSE = 20.0  # seconds after joining: what was begun has ended, and a round of 
 GETS, ROUNDS = 300, 5
 WARM = 10  # nodes built and taken down before anything is measured
 RPCS = 1_000
+STORES, STORE_ROUNDS = 50, 20  # puts of one round, each of something new: the best round counts
 
 
 class Stock:
@@ -89,6 +101,25 @@ class Stock:
     def count(self, nodes: list[Any]) -> int:
         return self.rpcs
 
+    def datagrams(self, nodes: list[Any]) -> int:
+        return 2 * self.rpcs
+
+    async def stores(self, node: Any, other: Any) -> tuple[float, float]:
+        """Processor time of one store at the node that is asked, and of that a signature's."""
+        protocol, there = node.protocol, (HOST, other.at)
+        some = [
+            b"\0" + number.to_bytes(20, "big")
+            + umsgpack.packb(["store", [other.node.id, digest(number), VALUE]])
+            for number in range(STORES)
+        ]  # fmt: skip
+        with deaf(protocol):
+            busy = time.process_time()
+            for datagram in some:
+                protocol.datagram_received(datagram, there)
+            await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+            busy = time.process_time() - busy
+        return busy / STORES, 0.0
+
     async def stop(self, server: Any) -> None:
         server.stop()
 
@@ -105,12 +136,15 @@ class Ours:
         return node
 
     async def put(self, node: Any, name: str) -> bool:
+        return await node.publish(self.record(node.who, node.mesh, name)) > 0
+
+    def record(self, who: Identity, mesh: bytes, kind: str) -> Record:
         now = int(time.time())
         record = Record(
-            node.who.public, node.mesh, name, engine="echo", routes=(Direct("203.0.113.5", 5678),),
+            who.public, mesh, kind, engine="echo", routes=(Direct("203.0.113.5", 5678),),
             slots=1, idle=1, sequence=now, issued=now, expires=now + 120,
         )  # fmt: skip
-        return await node.publish(sign(node.who, record)) > 0
+        return sign(who, record)
 
     async def get(self, node: Any, name: str) -> bool:
         return bool(await node.find(name, "cpu", fresh=True))
@@ -126,8 +160,60 @@ class Ours:
     def count(self, nodes: list[Any]) -> int:
         return sum(node._state.counts["asked"] for node in nodes)
 
+    def datagrams(self, nodes: list[Any]) -> int:
+        return sum(node._state.counts["sent"] for node in nodes)
+
+    async def stores(self, node: Any, other: Any) -> tuple[float, float]:
+        state, protocol = node._state, next(iter(node._protocols.values()))
+        some, records, loop = [], [], asyncio.get_running_loop()
+        for number in range(STORES):
+            there = (HOST, 1024 + number)
+            token = state.tokens.give(pack_address(*there), loop.time())
+            record = self.record(Identity.generate(), node.mesh, f"s{number}")
+            arguments = [keys_of(record)[0], 0, 0, [record.wire]]
+            body = wire.request_body("put", bytes(20), wire.GUEST, token, arguments, 0)
+            message = number.to_bytes(8, "big")
+            some.append((wire.seal(node.mesh, wire.REQUEST, message, body), there))
+            records.append(record)
+        with deaf(protocol), believed():
+            busy = time.process_time()
+            for datagram, there in some:
+                protocol.datagram_received(datagram, there)
+            busy = time.process_time() - busy
+        assert all(state.store.count(keys_of(record)[0]) for record in records)
+        checked = time.process_time()
+        for record in records:
+            verify(record.publisher, record.wire[:64], DOMAIN + record.wire[64:])
+        checked = time.process_time() - checked
+        return busy / STORES, checked / STORES
+
     async def stop(self, node: Any) -> None:
         await node.__aexit__(None, None, None)
+
+
+@contextlib.contextmanager
+def deaf(protocol: Any) -> Iterator[None]:
+    """Meanwhile its answers are made, and not sent."""
+    real, protocol.transport = protocol.transport, Nowhere()
+    try:
+        yield
+    finally:
+        protocol.transport = real
+
+
+@contextlib.contextmanager
+def believed() -> Iterator[None]:
+    """Meanwhile no signature of a record is checked."""
+    real, records_module.verify = records_module.verify, lambda *signed: True
+    try:
+        yield
+    finally:
+        records_module.verify = real
+
+
+class Nowhere:
+    def sendto(self, data: bytes, address: Any) -> None:
+        """Nothing."""
 
 
 def resident() -> int:
@@ -142,19 +228,36 @@ async def measure(world: Any, count: int) -> dict[str, Any]:
         await world.stop(node)
     await asyncio.sleep(0.1)
     before, began, busy, asked = resident(), time.perf_counter(), time.process_time(), world.rpcs
-    nodes = await mesh(world, count, rng)
+    nodes, parts = await mesh(world, count, rng), [busy]
     boot = time.perf_counter() - began
+    parts.append(time.process_time())
+    await asyncio.sleep(0.5)  # joins have their end
+    said = world.datagrams(nodes)
     await asyncio.sleep(PAUSE)
+    said = world.datagrams(nodes) - said
+    parts.append(time.process_time())
     memory = (resident() - before) / count / 1024
     puts = await series(world, nodes, rng, world.put)
+    parts.append(time.process_time())
     gets = await series(world, nodes, rng, world.get)
+    parts.append(time.process_time())
+    join, rest, put, get = (round(end - start, 2) for start, end in pairwise(parts))
     busy, asked = time.process_time() - busy, world.count(nodes) - asked
     rpc = await bare(world, nodes, rng)
+    store, checked = map(
+        min,
+        zip(*[await world.stores(*rng.sample(nodes, 2)) for _ in range(STORE_ROUNDS)], strict=True),
+    )
     for node in nodes:
         await world.stop(node)
     await asyncio.sleep(0.1)
     return {
         "nodes": count,
+        "same_work": round(busy, 2),
+        **{"of_it_join": join, "of_it_rest": rest, "of_it_put": put, "of_it_get": get},
+        "rest_datagrams": round(said / PAUSE / count, 3),
+        "store_us": round(store * 1e6, 1),
+        "verify_us": round(checked * 1e6, 1),
         "boot_s": round(boot, 2),
         "kb_per_node": round(memory, 1),
         "rpcs": asked,
@@ -226,6 +329,8 @@ def main() -> None:
         rows.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
     stock, ours = rows
     numbers = (
+        "same_work",
+        "store_us",
         "kb_per_node",
         "cpu_us_per_rpc",
         "rpc_cpu_us",

@@ -168,7 +168,7 @@ SOURCE_RATE = 100.0  # datagrams per second and source address that are answered
 SOURCE_BURST = 300.0  # datagrams a source may send at once: one look-up with all its pages
 SOURCES = 4096  # source addresses whose rate is remembered
 OUTSTANDING = 4096  # requests waiting for an answer, all look-ups together
-RECORDS_PER_KEY = 1024  # records a node holds under one key; beyond it the key splits
+RECORDS_PER_KEY = 1024  # records a node holds under one key: with SPLIT_AT, three splits in time
 RECORDS_PER_SOURCE = 2048  # records one address may place at a node (IPv6: /56, as homes are given)
 RECORDS_PER_NETWORK = 4096  # ... and the /24 or /48 around it
 RECORDS_PER_KEY_SHARES = (128, 256)  # of them under one key: HOSTED_RECORDS and some; the network.
@@ -176,7 +176,13 @@ RECORDS_PER_KEY_SHARES = (128, 256)  # of them under one key: HOSTED_RECORDS and
 RECORDS_IN_ALL = 100_000  # records a node holds: 65 MB at 650 bytes each
 KEYS_IN_ALL = 100_000  # keys a node holds records under
 SHARD_BITS = 4  # bits of the publisher's id by which a full key splits: 16 shards
-SHARD_DEPTH = 2  # splits at most: 256 shards of 1,024 are 262,144 producers under one word
+SHARD_DEPTH = 3  # splits at most: 4,096 shards of SPLIT_AT are 1.3 million producers of one service
+SPLIT_AT = 320  # records under one key at which it splits: more than one network's share of a key,
+# and seven puts a second; a node may stand near several keys
+SPLIT_STAYS = 32  # records of which most stand in a shard as well, that keep a key split
+SAMPLE = 384  # producers that announce to a key that has split, at once: 8.5 puts a second there
+SAMPLE_BETWEEN = 64  # ... and to a shard that has split: they only show the way
+SAMPLE_KEPT = 600.0  # seconds after which others are in the sample: four lifetimes of a record
 VERIFIED = 16_384  # records whose signature is remembered as good: 1 MB
 REMEMBERED = 65_536  # newest sequences remembered, so that a replay is known: 10 MB
 CACHED_LOOKUPS = 256  # answers kept
@@ -197,9 +203,9 @@ CONTACTS_KEPT = 64  # contacts written to the state folder, for each set of neig
 CONTACT_FILES_KEPT = 32  # sets of neighbours whose contacts are kept; the one used longest ago goes
 CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
 JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
-GROWN = 1.1  # times as many contacts as at the last announcement: it is made again, since in a mesh
-# that fills whoever is the closest today is not tomorrow ...
-GROWN_AFTER = 1.5  # ... so many seconds later, since more may come at once
+GROWN = 1.1  # times as many nodes as there seemed to be at the last announcement: it is made again,
+# since in a mesh that fills whoever is the closest to a key today is not tomorrow
+GROWN_AFTER = 1.5  # seconds until then: others come too
 HANDOVER_KEYS = 256  # keys of ours looked at for one newcomer
 HANDOVER_RECORDS = 512  # records given to one newcomer: 200 KB, all else its publishers bring
 HANDOVER_RATE, HANDOVER_BURST = 2.0, 64.0  # newcomers per second that are given any, and at once

@@ -13,7 +13,7 @@ from kademlia.network import Server
 from kademlia.utils import digest
 from sim.virtual import address_of
 
-from privox_dht import records
+from privox_dht import limits, records
 from privox_dht.dht import DhtNode, rpc_protocol
 from privox_dht.dht.rpc_protocol import MeshProtocol
 from privox_dht.identity import Identity, dht_id_of, peer_id_of
@@ -167,3 +167,24 @@ def record_of(node: SimNode, kind: str, lifetime: int = 120, **more: Any) -> Rec
         "sequence": int(now * 1000), "issued": int(now), "expires": int(now) + lifetime, **more,
     }  # fmt: skip
     return sign(node.identity, Record(node.identity.public, node.mesh, kind, "cpu", **fields))
+
+
+class Producer:
+    """Somebody whom a node announces for."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+
+    def record(self, node: SimNode, now: float, idle: int) -> Record:
+        return sign(
+            self.identity,
+            Record(
+                self.identity.public, node.mesh, "stt", "cpu", engine="echo",
+                routes=(Direct(node.ip, PORT),), slots=1, idle=idle, sequence=int(now * 1000),
+                issued=int(now), expires=int(now + limits.RECORD_LIFETIME),
+            ),
+        )  # fmt: skip
+
+
+def make_producer(seed: bytes) -> Producer:
+    return Producer(make_identity(seed))

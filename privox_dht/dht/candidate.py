@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from privox_dht.addresses import Address
+from privox_dht.addresses import Address, network_of
 from privox_dht.dht import wire
 from privox_dht.dht.lookup_budget import Credit
 
@@ -14,17 +14,33 @@ NEW, FLYING, ANSWERED, SLOW, DEAD = range(5)  # what became of a candidate; from
 class Candidate:
     """A node that may be asked."""
 
-    __slots__ = ("address", "backers", "count", "distance", "full", "id", "idle", "in_short",
-                 "read", "rtt", "shown", "state", "stored", "timer", "token")  # fmt: skip
+    __slots__ = (
+        "address",
+        "backers",
+        "count",
+        "distance",
+        "id",
+        "idle",
+        "in_short",
+        "network",
+        "read",
+        "rtt",
+        "shown",
+        "split",
+        "state",
+        "stored",
+        "timer",
+        "token",
+    )  # fmt: skip
 
     def __init__(self, node_id: bytes, address: Address, target: int, rtt: float = 0.0) -> None:
-        self.id, self.address = node_id, address
+        self.id, self.address, self.network = node_id, address, network_of(address[0])
         self.distance = int.from_bytes(node_id, "big") ^ target
         self.rtt = rtt  # seconds; 0 is unknown
         self.state = NEW
         self.token = b""
         self.count = self.idle = 0  # records it holds under the target
-        self.full = False
+        self.split = False  # it says that the target has split
         self.read = False  # whether it was asked for its pages
         self.shown = 0  # valid records that it has told of
         self.backers: list[Credit] = []  # of the answers that named it; none: it is known to us

@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 
-from kademlia.node import Node
-
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.node_state import NodeState
@@ -49,12 +47,12 @@ class Handover:
 
     async def _give(self, protocol: MeshProtocol, newcomer: Contact, token: bytes) -> None:
         await asyncio.sleep(SETTLE)
-        for base, depth, wires in self._due(newcomer):
+        for base, depth, deeper, wires in self._due(newcomer):
             for some in _datagrams(wires):
                 stored: wire.Stored | None = await protocol.call(
                     newcomer.address,
                     "put",
-                    [base, depth, some],
+                    [base, depth, int(deeper), some],
                     wire.read_stored,
                     node_id=newcomer.id,
                     token=token,
@@ -62,34 +60,34 @@ class Handover:
                 if stored is None:
                     return
 
-    def _due(self, newcomer: Contact) -> Iterator[tuple[bytes, int, list[bytes]]]:
-        """What a newcomer should hold: key before it split, how often it has, records."""
-        now = self._state.clock()
-        for (key, _), (base, depth, record) in list(self._state.said.items()):
-            if record.expires > now and self._belongs(key, newcomer, anyway=True):
-                yield base, depth, [record.wire]
+    def _due(self, newcomer: Contact) -> Iterator[tuple[bytes, int, bool, list[bytes]]]:
+        """What a newcomer should hold: key before it split, how often it has, whether that shard
+        has split too, records."""
+        now, long_id = self._state.clock(), newcomer.long_id
+        routers = (protocol.router for protocol in self._protocols.values())
+        others = [c.long_id for router in routers for c in router.contacts()]
+        others = [other for other in others if other != long_id]
+        for (key, _), (base, depth, deeper, record) in list(self._state.said.items()):
+            if record.expires > now and self._belongs(key, long_id, others, True):
+                yield base, depth, deeper, [record.wire]
         left = limits.HANDOVER_RECORDS
         for key in self._state.store.keys()[: limits.HANDOVER_KEYS]:
-            if left > 0 and self._belongs(key, newcomer):
+            if left > 0 and self._belongs(key, long_id, others):
                 most = min(left, limits.RECORDS_PER_KEY_SHARES[0])
                 wires = self._state.store.sample(key, most, 1 << 20, now)
                 left -= len(wires)
                 if under := self._base_of(key, wires):
-                    yield *under, wires
+                    yield *under, self._state.store.is_split(key), wires
 
-    def _belongs(self, key: bytes, newcomer: Contact, *, anyway: bool = False) -> bool:
+    def _belongs(self, key: bytes, newcomer: int, others: list[int], ours: bool = False) -> bool:
         """Whether a newcomer stands among those who hold a key, and we close enough to be the one
-        who gives it, unless that is so `anyway`."""
+        who gives it, unless what we have to give is `ours`."""
         target = int.from_bytes(key, "big")
         mine = int.from_bytes(self._state.identity.dht_id, "big") ^ target
-        near: list[int] = []
-        for protocol in self._protocols.values():
-            near += (c.long_id ^ target for c in protocol.router.find_neighbors(Node(key)))
-        near.sort()
-        others = [distance for distance in near if distance != newcomer.long_id ^ target]
-        if not anyway and sum(distance < mine for distance in others) >= limits.ALPHA:
+        if not ours and sum([other ^ target < mine for other in others]) >= limits.ALPHA:
             return False
-        return newcomer.long_id ^ target in near[: limits.BUCKET]
+        theirs = newcomer ^ target
+        return sum([other ^ target < theirs for other in others]) < limits.BUCKET
 
     def _base_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
         """The key that the records under a shard name, and how often that has split."""

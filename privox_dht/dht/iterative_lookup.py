@@ -26,7 +26,7 @@ from kademlia.crawling import SpiderCrawl
 from kademlia.node import Node
 
 from privox_dht import limits
-from privox_dht.addresses import Address, network_of
+from privox_dht.addresses import Address
 from privox_dht.dht import wire
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.lookup_budget import Budget, Credit
@@ -156,16 +156,18 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """The k closest that are not silent, at most two of one network among them, and nobody who
         may not be asked."""
         window: list[Candidate] = []
-        crowds: Counter[bytes] | None = Counter() if self.state.diverse else None
+        diverse, vain = self.state.diverse, self._vain
+        crowds: dict[bytes, int] = {}
         for candidate in self.order:
-            if candidate.state >= SLOW or (candidate.state == NEW and not candidate.may_be_asked):
+            state = candidate.state
+            if state >= SLOW or (state == NEW and not candidate.may_be_asked):
                 continue
-            if crowds is not None:
-                network = network_of(candidate.address[0])
-                if self._vain[network] >= limits.CONTACTS_PER_NETWORK and candidate.state == NEW:
+            if diverse:
+                network = candidate.network
+                if state == NEW and vain and vain[network] >= limits.CONTACTS_PER_NETWORK:
                     continue
-                crowds[network] += 1
-                if crowds[network] > limits.CONTACTS_PER_NETWORK:
+                crowd = crowds[network] = crowds.get(network, 0) + 1
+                if crowd > limits.CONTACTS_PER_NETWORK:
                     continue
             window.append(candidate)
             if len(window) >= self.ksize:
@@ -262,14 +264,14 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             candidate.state = SLOW
             self._silences += 1
             if candidate.backers:
-                self._vain[network_of(candidate.address[0])] += 1
+                self._vain[candidate.network] += 1
             self.pump()
 
     def _answered(self, candidate: Candidate, found: Found | None) -> None:
         if candidate.timer is not None:
             candidate.timer.cancel()
         if candidate.state == SLOW and candidate.backers and found is not None:
-            self._vain[network_of(candidate.address[0])] -= 1
+            self._vain[candidate.network] -= 1
         if found is None:
             candidate.state = DEAD
         elif self._was_cut(candidate, found):
@@ -291,11 +293,11 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         named = Credit(found.weight)
         for peer in found.peers:
             self.add(peer, named)
+        candidate.split = found.split
         candidate.shown = self.take(found.wires) if self.want else 0
         if candidate.shown:
             candidate.count = min(found.total, limits.RECORDS_PER_KEY)
             candidate.idle = min(found.idle, candidate.count)
-            candidate.full = found.full
             self.holders.append(candidate)
 
     def ask_page(self, holder: Candidate, start: int, done: Callable[[Found | None], None]) -> None:
@@ -316,7 +318,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """In a public mesh, one of each network."""
         if not self.state.diverse:
             return candidates
-        by_network = {network_of(candidate.address[0]): candidate for candidate in candidates}
+        by_network = {candidate.network: candidate for candidate in candidates}
         return list(by_network.values())
 
     def _was_cut(self, candidate: Candidate, found: Found) -> bool:

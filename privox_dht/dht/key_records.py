@@ -20,13 +20,15 @@ LEVELS = (0, 34)  # bits of a source that fall away: for the address (/56), for 
 class Shelf:
     """The records under one key."""
 
-    __slots__ = ("at", "edges", "engines", "expiries", "places", "sequences", "sources", "wires")
+    __slots__ = ("at", "deeper", "edges", "engines", "expiries", "places", "sequences", "sources",
+                 "wires")  # fmt: skip
 
     def __init__(self) -> None:
         self.at: dict[int, int] = {}  # place -> row
         self.wires: list[bytes] = []
         self.places = array("Q")  # hash of the publisher, its last bits the slot
-        self.engines = array("I")  # hash of the engine
+        self.engines = array("I")  # hash of the engine; the last bit: it stands in a shard as well
+        self.deeper = 0  # how many have that bit
         self.sequences = array("Q")
         self.expiries = array("Q")
         self.sources = array("Q")  # hash of the address it came from; 0: our own
@@ -55,7 +57,7 @@ class Shelf:
         """The row of a publisher's engine. `publisher` is its first place."""
         for place in range(publisher, publisher + SLOTS):
             row = self.at.get(place)
-            if row is not None and self.engines[row] == engine:
+            if row is not None and self.engines[row] | 1 == engine | 1:
                 return row
         return None
 
@@ -70,14 +72,18 @@ class Shelf:
         self.at[place] = row
         self.wires.append(b"")
         self.places.append(place)
-        self.engines.append(engine)
+        self.engines.append(engine & ~1)
         for column in (self.sequences, self.expiries):
             column.append(0)
         self.sources.append(source)
         return row
 
-    def write(self, row: int, record: Record) -> None:
-        """Put a record's bytes into a row and the row into its run."""
+    def write(self, row: int, record: Record, deeper: bool = False) -> None:
+        """Put a record's bytes into a row and the row into its run; `deeper` if its publisher
+        stands in a shard of this key as well."""
+        if self.engines[row] & 1 != deeper:
+            self.engines[row] ^= 1
+            self.deeper += 1 if deeper else -1
         self.wires[row] = record.wire
         self.sequences[row] = record.sequence
         self.expiries[row] = record.expires
@@ -99,6 +105,7 @@ class Shelf:
     def remove(self, row: int) -> None:
         row = self.move(row, WITHDRAWN)
         self._swap(row, len(self.wires) - 1)
+        self.deeper -= self.engines[-1] & 1
         del self.at[self.places[-1]]
         self.wires.pop()
         for column in self._columns:

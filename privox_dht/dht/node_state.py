@@ -17,7 +17,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from privox_dht import limits
 from privox_dht.addresses import (
@@ -37,7 +37,6 @@ from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
 from privox_dht.records import Record, mesh_tag
 
-Said = tuple[bytes, int, Record]  # key before it split, how often it has, the last word
 OnContact = Callable[[Any, Any, bytes], None]  # its socket here, the contact, its token for that
 log = logging.getLogger(__name__)
 
@@ -56,6 +55,15 @@ REASONS = (
     "record full",  # no room under that key, from that source, or at all
     "internal",  # our own mistake, while answering
 )
+
+
+class Said(NamedTuple):
+    """The last word that we published under one key."""
+
+    base: bytes  # the key before it split
+    depth: int  # how often it has split to make the key that this was said under
+    deeper: bool  # whether that has split again, and the word stands in a shard of it too
+    record: Record
 
 
 class NodeState:

@@ -272,14 +272,14 @@ class Lookups:
     async def _split(self, crawl: MeshCrawl) -> bool:
         """Whether the key has split: most of the eight closest say so, of different networks, each
         of whom showed as many records as a page holds; or we hold that many ourselves."""
-        if self._state.store.is_full(crawl.node.id):
+        if self._state.store.is_split(crawl.node.id):
             return True
-        if not any(holder.full for holder in crawl.holders):
+        if not any(holder.split for holder in crawl.holders):
             return False
         if len(crawl.closest()) < limits.JUDGES:
             await self._go_on(crawl)
         judges = crawl.apart(crawl.closest())[: limits.JUDGES]
-        say_so = [judge for judge in judges if judge.full]
+        say_so = [judge for judge in judges if judge.split]
         if 2 * len(say_so) <= len(judges):
             return False
         unseen = [judge for judge in say_so if judge.shown < limits.MAX_RECORDS_IN_DATAGRAM]

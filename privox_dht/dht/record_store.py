@@ -44,6 +44,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         rng: random.Random,
         *,
         per_key: int = limits.RECORDS_PER_KEY,
+        split_at: int = limits.SPLIT_AT,
         per_source: int = limits.RECORDS_PER_SOURCE,
         per_network: int = limits.RECORDS_PER_NETWORK,
         key_shares: tuple[int, int] = limits.RECORDS_PER_KEY_SHARES,
@@ -55,6 +56,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         self._shares = tuple(zip(LEVELS, (per_source, per_network), key_shares, strict=True))
         self._orders: OrderedDict[tuple[bytes, bytes], tuple[float, list[int]]] = OrderedDict()
         self._per_key, self._in_all, self._keys = per_key, in_all, keys
+        self._split_at = min(split_at, per_key)
         self._shelves: dict[bytes, Shelf] = {}
         self._sources: Counter[int] = Counter()  # records of each address and network: `_counted`
         self._held = 0
@@ -69,7 +71,14 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         return f"<RecordStore {self._held} records under {len(self._shelves)} keys>"
 
     def put(
-        self, key: bytes, record: Record, source: bytes, now: float, *, networks: bool = False
+        self,
+        key: bytes,
+        record: Record,
+        source: bytes,
+        now: float,
+        *,
+        networks: bool = False,
+        deeper: bool = False,
     ) -> int:
         """HELD, REFUSED (it is older than what is held) or FULL (seen; whether it is kept is not
         told: the key is full, or its source or its publisher has a share of it already).
@@ -78,12 +87,13 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
             source: the address it came from, as `addresses.holder_of` has it; empty: our own
                 machine, which has no share.
             networks: whether the network around that address counts too: not in a private mesh.
+            deeper: whether the publisher says that it stands in a shard of this key as well.
         """
         publisher, engine = self._name(record)
         shelf = self._shelves.get(key)
         row = None if shelf is None else shelf.find(publisher, engine)
         if shelf is not None and row is not None:
-            fate = self._renew(shelf, row, record, self._origin(source, networks))
+            fate = self._renew(shelf, row, record, self._origin(source, networks), deeper)
             return FULL if len(shelf) >= self._per_key else fate
         origin = self._origin(source, networks)
         place = publisher if shelf is None else shelf.free_place(publisher)
@@ -95,13 +105,13 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         if not self._make_room(shelf, place, now):
             return FULL
         shelf = self._shelves.setdefault(key, Shelf())
-        shelf.write(shelf.append(place, engine, origin), record)
+        shelf.write(shelf.append(place, engine, origin), record, deeper)
         self._count(origin, 1)
         self._held += 1
         self._let_into_orders(key, place)
         return FULL if was_full else HELD
 
-    def _renew(self, shelf: Shelf, row: int, record: Record, origin: int) -> int:
+    def _renew(self, shelf: Shelf, row: int, record: Record, origin: int, deeper: bool) -> int:
         if record.sequence < shelf.sequences[row]:
             return REFUSED
         if record.sequence == shelf.sequences[row]:
@@ -110,17 +120,21 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
             self._count(shelf.sources[row], -1)  # who said it first may have been anybody
             self._count(origin, 1)
             shelf.sources[row] = origin
-        shelf.write(row, record)
+        shelf.write(row, record, deeper)
         return HELD
 
     def keys(self) -> list[bytes]:
         """All keys under which something is held."""
         return list(self._shelves)
 
-    def is_full(self, key: bytes) -> bool:
-        """Whether the key holds so many that newcomers should go to its shards as well."""
+    def is_split(self, key: bytes) -> bool:
+        """Whether publishers should go to the key's shards: it holds so many, or most of what it
+        holds stands in a shard as well. So whoever comes to hold only the sample knows it too."""
         shelf = self._shelves.get(key)
-        return shelf is not None and len(shelf) >= self._per_key
+        if shelf is None:
+            return False
+        most_deeper = 2 * shelf.deeper > len(shelf) >= limits.SPLIT_STAYS
+        return most_deeper or len(shelf) >= self._split_at
 
     def count(self, key: bytes) -> int:
         """Records under a key that are not withdrawn (expired ones not yet swept included)."""

@@ -259,6 +259,17 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
                 closest.remove(contact)
         return closest[:wanted]
 
+    def mesh_size(self) -> float:
+        """About how many nodes there are: by how close our closest contacts are, since we know of
+        all of those. How many contacts we have says less: look-ups alone fill a table."""
+        closest = self.find_neighbors(self.node, self.ksize)
+        if len(closest) < self.ksize:
+            return float(len(closest))
+        own = self.node.long_id
+        distances: int = sum(contact.long_id ^ own for contact in closest)
+        size: float = self.ksize * (self.ksize + 1) / 2 * (1 << BITS) / distances
+        return max(float(self.ksize), size)
+
     def keep_only(self, usable: Callable[[str], bool]) -> None:
         """Forget contacts that may not be spoken to any more."""
         for bucket in self.buckets:

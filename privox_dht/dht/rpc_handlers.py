@@ -107,6 +107,8 @@ class Answers:
         if want:
             asker = pack_address(*address) if proven else b""
             answer.update(self._records(target, want, start, room, asker))
+        elif state.store.is_split(target):
+            answer["f"] = True  # whoever comes to publish goes on to a shard
         return answer
 
     def _records(
@@ -121,7 +123,7 @@ class Answers:
         fields: dict[str, Any] = {"r": wires} if wires else {}
         if count := store.count(key):
             fields.update(c=count, i=store.idle(key))
-        if store.is_full(key):
+        if store.is_split(key):
             fields["f"] = True
         return fields
 
@@ -147,8 +149,8 @@ class Answers:
         if not proven:
             state.drop("token")
             return {"t": self._token(address), "s": []}
-        base, depth, wires = request.arguments
-        fates, full = [], False
+        base, depth, deeper, wires = request.arguments
+        fates, key = [], b""
         source = b"" if is_loopback(address[0]) else holder_of(address[0])
         for wire_bytes in wires:
             record = state.accept(wire_bytes, base)
@@ -156,12 +158,15 @@ class Answers:
                 fates.append(wire.REFUSED)
                 continue
             key = shard_of(base, dht_id_of(record.publisher), depth)
-            fate = state.store.put(key, record, source, state.clock(), networks=state.diverse)
+            fate = state.store.put(
+                key, record, source, state.clock(), networks=state.diverse, deeper=bool(deeper)
+            )
             if fate == wire.FULL:
                 state.drop("record full")
             fates.append(fate)
-            full = full or state.store.is_full(key)
         answer: dict[str, Any] = {"t": self._token(address), "s": fates}
-        if full:
+        if state.store.is_split(key):  # of the last: whoever publishes brings one
             answer["f"] = True
+        if depth:
+            answer["c"] = state.store.count(key)
         return answer

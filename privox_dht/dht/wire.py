@@ -6,7 +6,8 @@
 
     ping   nonce, address asked   ->  key, signature over both, asker's address, time, token
     find   target, want, start    ->  token, closer contacts, records, how many there are
-    put    base key, depth, wires ->  token, what became of each
+    put    base key, depth, whether the publisher stands deeper, wires
+                                  ->  token, what became of each, how many there are
     dial   third node (none: you), TCP port, nonce     -> where we were dialled; what came through
     refer  asker's address, TCP port, nonce            -> the same, helper to third node
     knock  nonce                                       -> nothing in it: it was waited for
@@ -86,7 +87,7 @@ class Found(NamedTuple):
     wires: list[bytes]
     total: int  # records under the key that are not withdrawn
     idle: int  # of those, producers that said they were idle; they are the first rows
-    full: bool  # the key has split: shards hold more
+    split: bool  # the key has split: shards hold more
 
     @property
     def weight(self) -> int:
@@ -100,7 +101,8 @@ class Stored(NamedTuple):
 
     token: bytes
     fates: list[int]
-    full: bool
+    split: bool  # the key has split: shards hold more
+    total: int  # records under the shard
 
 
 class Dialled(NamedTuple):
@@ -216,7 +218,7 @@ def _are_wires(value: object) -> bool:
 METHODS: dict[str, tuple[Any, ...]] = {
     "ping": (_octets(NONCE), _is_address),
     "find": (_octets(ID), _number(0, 255), _number(-1, 1 << 20)),
-    "put": (_octets(ID), _number(0, limits.SHARD_DEPTH), _are_wires),
+    "put": (_octets(ID), _number(0, limits.SHARD_DEPTH), _number(0, 1), _are_wires),
     "dial": (_is_address_or_none, _number(0, 65535), _octets(NONCE)),
     "refer": (_is_address, _number(0, 65535), _octets(NONCE)),
     "knock": (_octets(NONCE),),
@@ -280,7 +282,10 @@ def read_stored(body: Any) -> Stored:
         raise BadMessage("shape")
     if not all(type(fate) is int and fate in (HELD, REFUSED, FULL) for fate in fates):
         raise BadMessage("shape")
-    return Stored(_token(fields), fates, fields.get("f") is True)
+    total = fields.get("c", 0)
+    if type(total) is not int or not 0 <= total < 1 << 20:
+        raise BadMessage("shape")
+    return Stored(_token(fields), fates, fields.get("f") is True, total)
 
 
 def read_dialled(body: Any) -> Dialled:

@@ -18,10 +18,11 @@ from privox_dht.dht.wire import TOKEN
 class Tokens:
     """Write tokens: a keyed hash of the address, under a secret that changes every five minutes."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_latest", "_secret")
 
     def __init__(self, rng: random.Random) -> None:
         self._secret = rng.randbytes(16)
+        self._latest = (b"", 0, b"")  # address, epoch, token: whoever shows one is given the same
 
     def give(self, address: bytes, now: float) -> bytes:
         """The token of an address (packed, with its port)."""
@@ -37,8 +38,13 @@ class Tokens:
         )
 
     def _token(self, address: bytes, epoch: int) -> bytes:
+        latest = self._latest
+        if latest[1] == epoch and latest[0] == address:
+            return latest[2]
         message = epoch.to_bytes(8, "big", signed=True) + address
-        return hashlib.blake2b(message, digest_size=TOKEN, key=self._secret).digest()
+        token = hashlib.blake2b(message, digest_size=TOKEN, key=self._secret).digest()
+        self._latest = (address, epoch, token)
+        return token
 
 
 class Rates:

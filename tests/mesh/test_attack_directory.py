@@ -109,7 +109,7 @@ async def place(liar: Passerby, node: PublicNode, records: list[Record], depth: 
     token = await liar.ask(node.address, "find", [bytes(20), 0, -1])
     for at in range(0, len(records), 3):
         some = records[at : at + 3]
-        put = [keys_of(some[0])[0], depth, [record.wire for record in some]]
+        put = [keys_of(some[0])[0], depth, 0, [record.wire for record in some]]
         answer = await liar.ask(node.address, "put", put, token=token["t"])
         assert len(answer["s"]) == len(some)
 
@@ -154,7 +154,7 @@ async def test_one_address_cannot_hide_the_producers_of_a_key(keys: int, engines
         measured("of six honest producers found, in twenty look-ups", found)
         measured("records of one address under one key", nodes[0]._state.store.count(key) - 6)
         assert min(found) == 6
-        assert not any(node._state.store.is_full(key) for node in nodes)
+        assert not any(node._state.store.is_split(key) for node in nodes)
 
 
 async def test_one_ipv6_household_gets_a_bounded_share_of_a_node() -> None:
@@ -172,13 +172,13 @@ async def test_one_ipv6_household_gets_a_bounded_share_of_a_node() -> None:
                 kind = f"kind{number}.{at}"
                 wires = [record_of(one, mesh, kind=kind).wire for one in who[:3]]
                 key = service_key(mesh, kind, "cpu")
-                await liar.ask(there, "put", [key, 0, wires], token=token["t"])
+                await liar.ask(there, "put", [key, 0, 0, wires], token=token["t"])
         held = len(node._state.store)
         measured("records that twelve /64 of one /56 placed, of 9,000", held)
         assert held <= 2_048
         honest = await net.stranger(mesh, "2a03:8:8:1::1")
         token = await honest.ask(there, "find", [bytes(20), 0, -1])
-        put = [keys_of(record_of(who[4], mesh))[0], 0, [record_of(who[4], mesh).wire]]
+        put = [keys_of(record_of(who[4], mesh))[0], 0, 0, [record_of(who[4], mesh).wire]]
         assert (await honest.ask(there, "put", put, token=token["t"]))["s"] == [wire.HELD]
 
 
@@ -244,8 +244,8 @@ async def test_a_lie_of_full_does_not_make_publishers_announce_to_shards() -> No
             liar.heard.clear()
         await announce(nodes[0], nodes[0].identity)
         shards = [body[4] for liar in liars for body, _ in liar.heard if body[0] == "put"]
-        measured("puts to shards that three liars drew", sum(depth > 0 for _, depth, _ in shards))
-        assert not any(depth for _, depth, _ in shards)
+        measured("puts to shards that three liars drew", sum(depth > 0 for _, depth, *_ in shards))
+        assert not any(depth for _, depth, *_ in shards)
 
 
 async def test_what_is_looked_up_for_an_asker_ends_when_it_leaves() -> None:

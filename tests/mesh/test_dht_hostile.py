@@ -206,7 +206,7 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
             return lambda: enemy.send(port, data)
 
         def put(record_wire: bytes, under: bytes = key) -> Callable[[], None]:
-            return send(enemy.request("put", [under, 0, [record_wire]], token=token))
+            return send(enemy.request("put", [under, 0, 0, [record_wire]], token=token))
 
         def sealed(body: Any, kind: int = wire.REQUEST) -> bytes:
             return wire.seal(mesh, kind, b"message!", body)
@@ -221,7 +221,7 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
         await hit(node, "method", send(sealed(["stun", me.dht_id, 2, b"", [], b""])))
         await hit(node, "argument", send(enemy.request("find", [b"short", 0, -1])))
         await hit(node, "unasked", send(sealed({}, kind=wire.ANSWER)))
-        await hit(node, "token", send(enemy.request("put", [key, 0, [good.wire]])))
+        await hit(node, "token", send(enemy.request("put", [key, 0, 0, [good.wire]])))
         dial = [SOMEWHERE, 0, NONCE]
         await hit(node, "vouch", send(enemy.request("refer", dial, token=token)))
 
@@ -316,7 +316,7 @@ async def test_an_unproven_address_gets_at_most_one_and_a_half_times_its_bytes()
             for size in (0, 100, 200, 400, 800, 1200)
             for method, arguments in (
                 ("find", [key, 0, -1]), ("find", [key, 32, -1]), ("find", [key, 32, 0]),
-                ("ping", [NONCE, here]), ("put", [key, 0, [b"x" * 100]]),
+                ("ping", [NONCE, here]), ("put", [key, 0, 0, [b"x" * 100]]),
                 ("dial", [here, 80, NONCE]), ("refer", [here, 80, NONCE]), ("knock", [NONCE]),
             )
         ]  # fmt: skip
@@ -354,7 +354,9 @@ async def test_a_store_flood_leaves_memory_flat() -> None:
         for number in range(1_500):
             who = Identity.from_seed(number.to_bytes(32, "big"))
             record = record_of(who, mesh, kind=f"kind{number % 20}")
-            flood.append(enemy.request("put", [keys_of(record)[0], 0, [record.wire]], token=token))
+            flood.append(
+                enemy.request("put", [keys_of(record)[0], 0, 0, [record.wire]], token=token)
+            )
         for number, request in enumerate(flood):
             enemy.send(node.port, request)
             if number % 50 == 0:
@@ -403,8 +405,8 @@ async def test_a_flood_of_mutated_messages_stops_nothing(count: int) -> None:
             enemy.request("find", [key, 9, -1], size=480),
             enemy.request("find", [key, 9, 3], token=token),
             enemy.request("ping", [NONCE, SOMEWHERE], size=128),
-            enemy.request("put", [key, 0, [record.wire]], token=token),
-            enemy.request("put", [key, 1, [record.wire]], token=token),
+            enemy.request("put", [key, 0, 0, [record.wire]], token=token),
+            enemy.request("put", [key, 1, 0, [record.wire]], token=token),
             enemy.request("dial", [SOMEWHERE, 80, NONCE], token=token),
             enemy.request("refer", [SOMEWHERE, 80, NONCE], token=token),
             enemy.request("knock", [NONCE]),

@@ -122,7 +122,7 @@ async def proper(stranger: Stranger, port: int) -> list[bytes]:
         stranger.request("ping", [bytes(16), pack_address(HOST, port)]),
         stranger.request("find", [key, 8, -1], token=token),
         stranger.request("find", [Identity.generate().dht_id, 0, -1], token=token, size=600),
-        stranger.request("put", [key, 0, [record.wire]], token=token),
+        stranger.request("put", [key, 0, 0, [record.wire]], token=token),
         stranger.request("dial", [here, 9, bytes(16)], token=token),
         stranger.request("knock", [bytes(16)], token=token),
     ]

@@ -12,7 +12,10 @@ import functools
 import dht_churn
 import dht_sim
 import pytest
-from sim import attacks, virtual
+from sim import attacks, crowd, virtual
+
+from privox_dht import limits
+from privox_dht.dht.record_store import RecordStore
 
 soak = [pytest.mark.soak, pytest.mark.timeout(3 * 3600)]  # a day of churn takes an hour and a half
 pytestmark = pytest.mark.usefixtures("quick")
@@ -125,16 +128,37 @@ def test_every_producer_under_one_key_is_found_by_a_fresh_client(
     assert found == producers and requests < 1.5 * producers
 
 
-def test_a_key_that_is_full_splits_and_clients_follow_without_being_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from privox_dht import limits
-    from privox_dht.dht.record_store import RecordStore
+@pytest.fixture
+def small_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that split as soon as a test has enough producers for it."""
+    for name, number in (("SPLIT_AT", 24), ("SPLIT_STAYS", 6), ("SAMPLE", 48)):
+        monkeypatch.setattr(limits, name, number)
+    monkeypatch.setitem(RecordStore.__init__.__kwdefaults__, "split_at", 24)
 
-    monkeypatch.setitem(RecordStore.__init__.__kwdefaults__, "per_key", 24)
-    assert limits.RECORDS_PER_KEY > 24
+
+@pytest.mark.usefixtures("small_keys")
+def test_a_key_that_is_full_splits_and_clients_follow_without_being_told() -> None:
     found, requests, _ = attacks.crowd(30, 90)
     assert found == 90 and requests < 400  # sixteen shards are walked to, whatever is in them
+
+
+@pytest.mark.usefixtures("small_keys")
+@pytest.mark.timeout(120)
+def test_of_a_crowd_only_a_sample_announces_to_the_key_and_all_of_it_is_found() -> None:
+    seen = crowd.crowd(60, 240)
+    assert seen.levels == {1: 60}
+    assert 24 <= seen.in_sample <= 96, "48, give or take"
+    assert seen.few_found >= 32 and seen.few_requests <= 40
+    assert seen.all_found == seen.producers
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_a_hundred_thousand_producers_are_found_and_nobody_is_told_of_too_many() -> None:
+    seen = crowd.crowd(10_000, 100_000)
+    assert seen.few_found == seen.few_idle == limits.FIND_WANT
+    assert seen.puts_a_second <= 20.0
+    assert seen.all_found >= 0.99 * seen.producers
 
 
 @pytest.mark.parametrize(

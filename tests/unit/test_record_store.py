@@ -124,7 +124,7 @@ def test_a_full_key_keeps_a_sample_that_nobody_can_aim_at() -> None:
     for seed in (1, 2):
         held = RecordStore(random.Random(seed), per_key=64)
         fates = [held.put(KEY, record(n), n.to_bytes(4, "big"), NOW) for n in range(2_000)]
-        assert fates.count(FULL) > 1_000 and held.is_full(KEY)
+        assert fates.count(FULL) > 1_000 and held.is_split(KEY)
         kept.append({wire for wire in all_of(held)})
         assert len(kept[-1]) == 64
     assert kept[0] != kept[1]
@@ -318,4 +318,26 @@ def test_a_record_of_400_bytes_costs_no_more_than_650(count: int) -> None:
 
 
 def test_the_limits_leave_room_for_what_is_promised() -> None:
-    assert limits.RECORDS_PER_KEY * 16 > 10_000  # ten thousand producers fit into sixteen shards
+    shards = 1 << limits.SHARD_BITS * limits.SHARD_DEPTH
+    assert limits.SPLIT_AT * shards > 1_000_000  # producers of one service
+    assert limits.RECORDS_PER_KEY_SHARES[1] < limits.SPLIT_AT  # one network splits no key
+
+
+def test_a_holder_of_only_the_sample_knows_that_the_key_has_split() -> None:
+    held = store()
+    for n in range(limits.SPLIT_STAYS):
+        assert not held.is_split(KEY)
+        held.put(KEY, record(n), n.to_bytes(4, "big"), NOW, deeper=True)
+    assert held.is_split(KEY)
+    for n in range(limits.SPLIT_STAYS // 2):  # they moved back: the key is one again
+        held.put(KEY, record(n, sequence=2_000_000), n.to_bytes(4, "big"), NOW)
+    assert not held.is_split(KEY)
+
+
+def test_a_key_splits_when_it_holds_so_many() -> None:
+    held = store(split_at=10)
+    for n in range(9):
+        held.put(KEY, record(n), n.to_bytes(4, "big"), NOW)
+    assert not held.is_split(KEY)
+    held.put(KEY, record(9), b"last", NOW)
+    assert held.is_split(KEY) and held.sweep(1e12) == 10 and not held.is_split(KEY)

@@ -1,0 +1,41 @@
+"""A hundred thousand producers of one service among ten thousand nodes, in virtual time.
+
+    python bench/dht_crowd.py                               the full size: an hour of one processor
+    python bench/dht_crowd.py --nodes 1000 --producers 10000
+
+Prints one JSON object: how many a client finds with one look-up, how many one finds who wants all,
+what that took, and how many announcements a second came to the node that got most (`sim/crowd.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+from dht_sim import note  # noqa: E402 - found only now
+from sim.crowd import crowd  # noqa: E402
+from sim.worlds import quick_signatures, roomy_caches  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--nodes", type=int, default=10_000)
+    parser.add_argument("--producers", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=8)
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    gc.set_threshold(200_000, 50, 100)
+    quick_signatures()
+    roomy_caches(options.nodes)
+    seen = crowd(options.nodes, options.producers, options.seed, note)
+    print(json.dumps(seen.row()))
+
+
+if __name__ == "__main__":
+    main()

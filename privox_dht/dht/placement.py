@@ -1,0 +1,59 @@
+"""Under which keys a publisher announces, once a service has more producers than one key takes.
+
+    few producers      the key itself
+    the key has split  the publisher's shard of it, of as many levels as have split; and the key
+                       only as one of a sample, that those who want any producer find at once
+    a shard that split the same: a small sample there shows the way
+
+How many producers there are is read off the shard itself, where nobody has a reason to hold back:
+of the sample of a key one is with probability SAMPLE by that number. A lie that a key had split
+therefore moves nobody away: where there are few, all are in the sample. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from privox_dht import limits
+
+
+def sample_draw(publisher: bytes, base: bytes, now: float) -> float:
+    """A publisher's lot for the samples of a key: in [0, 1), the same for SAMPLE_KEPT seconds,
+    which do not end for all at once.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    offset = int.from_bytes(publisher[:4], "big") / (1 << 32)
+    epoch = int(now / limits.SAMPLE_KEPT + offset).to_bytes(8, "big")
+    digest = hashlib.blake2b(base + publisher + epoch, digest_size=6).digest()
+    return int.from_bytes(digest, "big") / (1 << 48)
+
+
+def sampled_levels(lot: float, count: int, level: int) -> list[int]:
+    """The levels above its shard at which a publisher announces too.
+
+    Args:
+        lot: its `sample_draw`.
+        count: producers in its shard.
+        level: how often the key has split to make that shard.
+    """
+    found = []
+    for above in range(level):
+        producers = count << limits.SHARD_BITS * (level - above)  # under that key or shard
+        if lot * producers < (limits.SAMPLE_BETWEEN if above else limits.SAMPLE):
+            found.append(above)
+    return found
+
+
+def is_too_deep(count: int, level: int) -> bool:
+    """Whether so few are in a shard that all would have room a level higher, twice over."""
+    return level > 0 and 2 * (count << limits.SHARD_BITS) < limits.SPLIT_AT
+
+
+def estimate(counts: Iterable[int]) -> int:
+    """How many there are, by what several holders say: the lower median, since who would keep
+    publishers away from a key has to say too much."""
+    ordered = sorted(counts)
+    return ordered[(len(ordered) - 1) // 2] if ordered else 0
