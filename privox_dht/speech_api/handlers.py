@@ -33,7 +33,6 @@ from privox_dht.speech import (
     Listening,
     Provider,
     Segment,
-    TranscriptionRequest,
 )
 from privox_dht.speech_api import openai_requests
 from privox_dht.speech_api.audio_response import Encoders, SoundFile, file_format
@@ -94,9 +93,9 @@ class Desk:
                 return await self._tell(
                     stream, job, self._all_of_it(request, upload, job.offer, translate)
                 )
-            wanted = await self._question(request, upload, job.offer, translate)
+            wanted, able = await self._question(request, upload, job.offer, translate)
             heard = self._provider.transcribe(await upload.finished(), wanted.request)
-            headers = _who(self._able(wanted.request), "")
+            headers = _who(able, "")
             if wanted.stream:
                 await stream.open(sse.CONTENT_TYPE, headers)
                 return await self._tell(stream, job, _text_events(heard))
@@ -104,26 +103,22 @@ class Desk:
 
     async def _question(
         self, request: web.BaseRequest, upload: Upload, offer: Offer, translate: bool
-    ) -> openai_requests.WantedText:
-        """Read the upload to its end; what is asked about it, if somebody here can answer."""
+    ) -> tuple[openai_requests.WantedText, list[Ability]]:
+        """Read the upload to its end; what is asked about it, and who can answer. Empty: the
+        provider does not say."""
         fields = await read_form(request, self._bounds, upload, offer)
         wanted = openai_requests.transcription(fields, translate=translate)
-        wanted = replace(wanted, request=resolve(wanted.request, self._provider.abilities()))
-        self._able(wanted.request)
-        return wanted
-
-    def _able(self, wanted: TranscriptionRequest) -> list[Ability]:
-        return choose(
-            self._provider.abilities(), STT,
-            model=wanted.model, language=wanted.language, translate=wanted.translate,
-        )  # fmt: skip
+        abilities = self._provider.abilities()
+        r = resolve(wanted.request, abilities)
+        able = choose(abilities, STT, model=r.model, language=r.language, translate=r.translate)
+        return replace(wanted, request=r), able
 
     async def _all_of_it(
         self, request: web.BaseRequest, upload: Upload, offer: Offer, translate: bool
     ) -> AsyncGenerator[bytes]:
         """The upload and the answer to it as one stream: nothing is said during the upload, and so
         a beat goes out every now and then; what is wrong with it is said as an event too."""
-        wanted = await self._question(request, upload, offer, translate)
+        wanted, _ = await self._question(request, upload, offer, translate)
         heard = self._provider.transcribe(await upload.finished(), wanted.request)
         async with aclosing(_text_events(heard)) as told:
             async for piece in told:
