@@ -179,7 +179,9 @@ async def test_a_data_folder_with_a_long_path_works(
     import espeakng_loader
 
     folder = tmp_path / ("long" * 20) / ("path" * 20)
-    shutil.copytree(Path(espeakng_loader.__file__).parent, folder / "espeakng_loader")
+    installed = Path(espeakng_loader.__file__).parent  # where other tests' programs may compile
+    not_now = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(installed, folder / "espeakng_loader", ignore=not_now)
     monkeypatch.setenv("PYTHONPATH", str(folder))
     engine = EspeakNg()
     await engine.start()
