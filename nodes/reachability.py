@@ -24,7 +24,7 @@ from privox_dht import limits
 from privox_dht.backoff import backoff
 from privox_dht.cli.settings import told
 from privox_dht.dht import Reach
-from privox_dht.dht.wire import FAMILY_6
+from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.hostport import join_host
@@ -33,7 +33,11 @@ from privox_dht.interfaces import SOMEWHERE, source_towards
 log = logging.getLogger("privox.node")
 LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may change our address
 LOOK_AGAIN = 30.0  # seconds, while one witness's word is all we have
-LOOK_SOON = (1.0, 10.0)  # seconds, first and most, while nobody could say whether we can be reached
+LOOK_SOON = (
+    1.0,
+    10.0,
+)  # seconds, first and most, while nobody could say whether we can be reached,
+# or not in each family in which we are seen
 LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
 ASK_VIEW = 5.0  # seconds between two questions at which address we are seen, while we publish one
 # that is on no interface of ours: only others can tell when it changes
@@ -111,7 +115,9 @@ class Standing:
 
     def _patience(self) -> float:
         """Seconds until the next look, if nothing is heard until then."""
-        is_known = any(reach.is_open or reach.is_shut for reach in self._reach)
+        unknown = [reach.family for reach in self._reach if not (reach.is_open or reach.is_shut)]
+        seen = {FAMILY_6 if ":" in ip else FAMILY_4 for ip in self._dht.glimpsed()}
+        is_known = len(unknown) < len(self._reach) and seen.isdisjoint(unknown)
         first, most = LOOK_SOON
         if self._wanted is not None or self._situation.advertised:
             return LOOK_EVERY if self.joined.is_set() else most
