@@ -20,7 +20,7 @@ from .village import Answer, Asking, Village
 LONGER = 20.0  # seconds that a job may take longer than an undisturbed one
 SPOKEN = (
     "The weather is good and we are going home. In the morning the train was late, and nobody "
-    "knew why. The man at the counter said that it would come in an hour. " * 4
+    "knew why. The man at the counter said that it would come in an hour."
 )
 LENDERS = {
     "nat-a": Nat(nats.PORT_RESTRICTED, ("lender1",)),
@@ -49,16 +49,16 @@ class Readme(Village):
         self.host = f"{four}:5678,[{six}]:5678"
         self.first = self.run("first", "privox-node        ")
         self.farm = self.run("farm", "privox-node --neighbours host:5678 --farm")
-        self.lenders = [
-            self.run(host, "privox-node --neighbours host:5678 --services stt/cpu,tts/cpu")
-            for host in ("lender1", "lender2", "lender3")
-        ]
-        for lender in self.lenders:
-            lender.wait_for(r'"event": "published".*"relayed', 60.0)
+        lends = "privox-node --neighbours host:5678 --services stt/cpu,tts/cpu"
+        self.lenders = [self.begin(host, lends) for host in ("lender1", "lender2", "lender3")]
+        for lender in self.lenders:  # each hears and speaks its own test first
+            lender.wait_for(r'"event": "published".*"relayed', 180.0)
+
+    def begin(self, host: str, beginning: str) -> Program:
+        return self.start(host, *flags_in_readme(beginning, self.host)).program
 
     def run(self, host: str, beginning: str) -> Program:
-        flags = flags_in_readme(beginning, self.host)
-        program = self.start(host, *flags).program
+        program = self.begin(host, beginning)
         program.wait_for('"event": "listening"', 60.0)
         return program
 
@@ -84,9 +84,9 @@ def test_the_readmes_mesh_goes_on_while_it_is_killed_and_moved(
     village.set_up()
     wav = tmp_path / "spoken.wav"
     to_speak = ("--service", "tts", "--text", SPOKEN, "--output", str(wav))
-    spoken = village.asking("client", "--neighbours", village.host, *to_speak).answer()
+    spoken = village.asking("client", "--neighbours", village.host, *to_speak).answer(120.0)
     assert spoken.code == 0, spoken.text
-    quiet = village.job(wav).answer()
+    quiet = village.job(wav).answer(120.0)
     assert quiet.code == 0, quiet.text
 
     def disturbed(what: str, harm: Callable[[], object]) -> Answer:
