@@ -103,7 +103,9 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
         seen.puts_a_second = max(lately.values()) / limits.ANNOUNCE_EVERY
         seen.puts_a_second_mean = sum(lately.values()) / limits.ANNOUNCE_EVERY / nodes
         key = service_key(every[0].mesh, "stt", "cpu")
-        held = sorted(count for node in every if (count := node._state.store.count(key)))
+        target = int.from_bytes(key, "big")
+        near = sorted(every, key=lambda node: int.from_bytes(node.identity.dht_id, "big") ^ target)
+        held = sorted(node._state.store.count(key) for node in near[: limits.BUCKET])
         seen.in_sample = held[len(held) // 2]
         depths = Counter(node._publisher._levels.get(key, 0) for node in every)
         seen.levels = dict(sorted(depths.items()))

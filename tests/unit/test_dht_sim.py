@@ -147,7 +147,7 @@ def test_a_key_that_is_full_splits_and_clients_follow_without_being_told() -> No
 def test_of_a_crowd_only_a_sample_announces_to_the_key_and_all_of_it_is_found() -> None:
     seen = crowd.crowd(60, 240)
     assert seen.levels == {1: 60}
-    assert 24 <= seen.in_sample <= 96, "48, give or take"
+    assert 24 <= seen.in_sample <= 120, "48, and whoever came before it split"
     assert seen.few_found >= 32 and seen.few_requests <= 40
     assert seen.all_found == seen.producers
 
