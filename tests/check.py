@@ -74,20 +74,23 @@ def floor(name: str, marks: str = "", *options: str) -> Step:
     return pytest(f"tests/{name}", marks, *options, f"tests/{name}")
 
 
-def files_with(mark: str) -> list[str]:
-    """The files of tests that use a mark: reading all of them takes pytest several seconds."""
-    files = sorted((ROOT / "tests").glob("*/test_*.py"))
+def files_with(mark: str, floor: str) -> list[str]:
+    """The files of a floor that use a mark: reading all of them takes pytest several seconds."""
+    files = sorted((ROOT / "tests" / floor).glob("test_*.py"))
     return [str(f.relative_to(ROOT)) for f in files if f"mark.{mark}" in f.read_text()]
 
 
 BESIDE = "not soak and not quiet"  # what may run beside other floors
-WAITING = ("-n", "2", "--dist", "loadfile")  # whose tests wait more than they work
+WAITING = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")  # tests wait more than work
 LANES = (  # side by side; the two that keep a core busy take turns
     (floor("unit", BESIDE), floor("engines", BESIDE)),
     (floor("mesh", BESIDE, *WAITING),),
     (floor("nat", BESIDE),),
 )
-LAST = pytest("tests marked quiet", "quiet and not soak", *files_with("quiet"))
+LAST = tuple(  # a core for each
+    (pytest(f"tests/{name}, quiet", "quiet and not soak", *files_with("quiet", name)),)
+    for name in ("mesh", "nat")
+)
 SOAK = (
     *(floor(name) for name in ("unit", "engines", "mesh", "nat")),
     Step("tests/image", ("/bin/sh", "tests/image.sh")),
@@ -197,7 +200,7 @@ def tests(commands: Commands) -> bool:
     failed beside others."""
     prepare()
     say(f"== side by side: {' | '.join(', '.join(s.name for s in lane) for lane in LANES)}")
-    results = [*commands.beside(LANES), *commands.beside([[LAST]])]
+    results = [*commands.beside(LANES), *commands.beside(LAST)]
     return summed_up([again(commands, result) for result in results])
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 from dht_kit import Stranger, record_of
 
+from privox_dht.addresses import is_loopback
 from privox_dht.dht import DhtNode, udp_transport, wire
 from privox_dht.http import pinned_tls
 from privox_dht.identity import Identity
@@ -113,13 +114,15 @@ class Passerby(Stranger):
 
 
 class Dialled(socket.socket):
-    """A connection to a global address."""
+    """A connection to a global address, or to one of this machine."""
 
     internet: Internet
 
     def connect(self, address: Any) -> None:
         ip, port = address[:2]
-        super().connect((self.internet.hosts[ip], self.internet.silent.get(ip, port)))
+        if not is_loopback(ip):
+            ip, port = self.internet.hosts[ip], self.internet.silent.get(ip, port)
+        super().connect((ip, port))
 
 
 class Internet:

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from relay_kit import LOCAL, at, farm_of, get, parked, post, relayed, serving, until
 
+from privox_dht import limits
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.relay import Farm, FarmTerms, tcp
 from privox_dht.relay.farm.protocols import End, Standing
 
 FARM = Identity.generate()
+UNACKED = round(1000 * limits.RELAY_UNACKED)  # milliseconds
 USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
@@ -37,11 +39,11 @@ def timeouts(farm: Farm) -> Counter[tuple[str, int]]:
 @pytest.mark.skipif(USER_TIMEOUT is None, reason="the system has no TCP_USER_TIMEOUT")
 async def test_what_is_parked_may_die_of_silence_and_a_call_may_not() -> None:
     async with serving() as served, farm_of(FARM) as farm, parked(served, farm, FARM):
-        assert timeouts(farm) == {("control", 15000): 1, ("parked", 15000): 3}
+        assert timeouts(farm) == {("control", UNACKED): 1, ("parked", UNACKED): 3}
         job = asyncio.ensure_future(get(relayed(farm, served, "/forever")))
         await served.began.wait()
         await until(lambda: farm.stats()["parked"] == 3)
-        assert timeouts(farm) == {("control", 15000): 1, ("parked", 15000): 3, ("call", 0): 2}
+        assert timeouts(farm) == {("control", UNACKED): 1, ("parked", UNACKED): 3, ("call", 0): 2}
         job.cancel()
         await served.left.wait()
 
