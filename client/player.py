@@ -123,7 +123,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), SETTLE)
+        async with asyncio.timeout(SETTLE):
+            await process.wait()
     except TimeoutError:
         with suppress(ProcessLookupError):
             process.kill()

@@ -337,7 +337,8 @@ class DhtNode:
                 expected=contact.id,
             )  # fmt: skip
         try:
-            await asyncio.wait_for(answered.wait(), within if some else 0)
+            async with asyncio.timeout(within if some else 0):
+                await answered.wait()
         except TimeoutError:
             return not some
         return True

@@ -168,7 +168,8 @@ class Caller:
         if not job.is_waiting:
             return await looking
         try:
-            return await asyncio.wait_for(looking, limits.RETURN_SEARCH)
+            async with asyncio.timeout(limits.RETURN_SEARCH):
+                return await looking
         except TimeoutError:
             return []
 
