@@ -14,6 +14,7 @@ variable.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Generator
@@ -55,7 +56,10 @@ def load() -> tuple[dict[str, Any], working.Answerer]:
         ) from exc
     try:
         config = PiperConfig.from_dict(json.loads(Path(f"{name}.json").read_bytes()))
-        voice: Any = PiperVoice(session=None, config=config, download_dir=Path(downloads))
+        # piper-tts 1.3 downloads nothing, and has no such argument
+        has_folder = "download_dir" in inspect.signature(PiperVoice).parameters
+        where: dict[str, Any] = {"download_dir": Path(downloads)} if has_folder else {}
+        voice: Any = PiperVoice(session=None, config=config, **where)
         voice.phonemize(WORDS)
         if device == CPU:  # what the drivers of a GPU read, nobody lists
             wall.confine([Path(name), data_folder()])
