@@ -153,11 +153,12 @@ async def test_a_copy_waits_behind_the_wall_before_there_is_a_job_for_it() -> No
 
 
 def walled_children(pid: int) -> list[psutil.Process]:
-    """The copies of a worker whose wall has closed."""
+    """The living copies of a worker whose wall has closed."""
     walled = []
     for child in psutil.Process(pid).children():
         with contextlib.suppress(OSError):
-            if "Seccomp:\t2" in Path(f"/proc/{child.pid}/status").read_text():
+            status = Path(f"/proc/{child.pid}/status").read_text()
+            if "Seccomp:\t2" in status and "State:\tZ" not in status:
                 walled.append(child)
     return walled
 

@@ -13,11 +13,13 @@ from nodes.producer import Producer
 from privox_dht.addresses import pack_address, plain
 from privox_dht.dht import DhtNode, wire
 from privox_dht.directory.https_server import directory_pages
+from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.records import Record, sign
 from privox_dht.speech_api.server import SpeechServer
 
 HOST = "127.0.0.1"
+PORT_ATTEMPTS = 8  # ports that TCP has free, until UDP has one of them free too
 _sequence = int(time.time() * 1000)
 
 
@@ -55,6 +57,26 @@ def node_of(**options: Any) -> DhtNode:
     node = DhtNode(identity, **options)
     node.identity = identity  # type: ignore[attr-defined]
     return node
+
+
+@asynccontextmanager
+async def open_node_of(**options: Any) -> AsyncIterator[DhtNode]:
+    """A node at whose port somebody listens by TCP too. TCP chooses: the number that a UDP socket
+    was given may be in use there."""
+    async with AsyncExitStack() as stack:
+        for attempt in range(PORT_ATTEMPTS):
+            server = await asyncio.start_server(lambda r, w: w.close(), HOST, 0)
+            port = server.sockets[0].getsockname()[1]
+            try:
+                node = await stack.enter_async_context(node_of(port=port, **options))
+            except ConfigError:
+                server.close()
+                if attempt + 1 == PORT_ATTEMPTS:
+                    raise
+                continue
+            await stack.enter_async_context(server)
+            break
+        yield node
 
 
 @asynccontextmanager

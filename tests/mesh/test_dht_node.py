@@ -7,7 +7,7 @@ import socket
 import time
 
 import pytest
-from dht_kit import HOST, Stranger, mesh_of, node_of, record_of, stranger, until
+from dht_kit import HOST, Stranger, mesh_of, node_of, open_node_of, record_of, stranger, until
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
@@ -284,10 +284,9 @@ async def test_ipv6_nodes_alone_are_a_mesh() -> None:
 
 
 async def test_third_nodes_tell_whether_we_can_be_reached() -> None:
-    async with mesh_of(4) as nodes, node_of(guest=True) as asker:
-        async with await asyncio.start_server(lambda r, w: w.close(), HOST, asker.port):
-            await asker.join([(HOST, nodes[0].port)])
-            (reach,) = await asker.dial_back(asker.port)
+    async with mesh_of(4) as nodes, open_node_of(guest=True) as asker:
+        await asker.join([(HOST, nodes[0].port)])
+        (reach,) = await asker.dial_back(asker.port)
         assert (reach.udp, reach.tcp, reach.witnesses) == (True, True, 2)
         assert reach.address == (HOST, asker.port)
 
@@ -301,35 +300,33 @@ async def test_a_closed_tcp_port_is_told_as_such() -> None:
 
 async def test_one_witness_dials_by_itself_from_a_port_that_we_never_spoke_to() -> None:
     """A mesh with one public machine has no third node, and never began."""
-    async with mesh_of(1) as nodes, node_of(guest=True) as asker:
-        async with await asyncio.start_server(lambda r, w: w.close(), HOST, asker.port):
-            await asker.join([(HOST, nodes[0].port)])
-            spoken_to = asker._state.has_contacted
-            heard: list[bool] = []
-            protocol = next(iter(asker._protocols.values()))
-            passed = protocol.datagram_received
+    async with mesh_of(1) as nodes, open_node_of(guest=True) as asker:
+        await asker.join([(HOST, nodes[0].port)])
+        spoken_to = asker._state.has_contacted
+        heard: list[bool] = []
+        protocol = next(iter(asker._protocols.values()))
+        passed = protocol.datagram_received
 
-            def note(data: bytes, addr: tuple[str, int]) -> None:
-                heard.append(spoken_to(addr))
-                passed(data, addr)
+        def note(data: bytes, addr: tuple[str, int]) -> None:
+            heard.append(spoken_to(addr))
+            passed(data, addr)
 
-            protocol.datagram_received = note
-            (reach,) = await asker.dial_back(asker.port)
+        protocol.datagram_received = note
+        (reach,) = await asker.dial_back(asker.port)
         assert (reach.udp, reach.tcp, reach.witnesses) == (True, True, 1)
         assert reach.address == (HOST, asker.port)
         assert False in heard, "the knock"
 
 
 async def test_a_first_node_is_dialled_back_by_a_guest() -> None:
-    async with node_of() as first, node_of(guest=True) as guest:
-        async with await asyncio.start_server(lambda r, w: w.close(), HOST, first.port):
-            told = asyncio.Event()
-            first.on_view(told.set)
-            await guest.join([(HOST, first.port)])
-            await guest.dial_back(None)
-            await asyncio.wait_for(told.wait(), 2.0)
-            assert not first.contacts()
-            (reach,) = await first.dial_back(first.port)
+    async with open_node_of() as first, node_of(guest=True) as guest:
+        told = asyncio.Event()
+        first.on_view(told.set)
+        await guest.join([(HOST, first.port)])
+        await guest.dial_back(None)
+        await asyncio.wait_for(told.wait(), 2.0)
+        assert not first.contacts()
+        (reach,) = await first.dial_back(first.port)
         assert reach.is_open and reach.address == (HOST, first.port)
 
 
