@@ -1,21 +1,18 @@
 """Where the utterances of a recording are: from pause to pause, and never too long.
 
-A frame is quiet when it is 26 dB below the loud ones, or below what anybody can hear. Speech
-that goes on for longer than a recogniser likes is cut at its quietest place.
+Speech that goes on for longer than a recogniser likes is cut at its quietest place.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from privox_dht.audio.loudness import FRAME, LOUD, QUIET, SILENT, loudness
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FRAME = 0.02  # seconds over which loudness is measured
-LOUD = 95  # percentile of the frames' loudness that stands for speech
-QUIET = 0.05  # of the loud ones: a pause
-SILENT = 1e-3  # of full scale (-60 dB): nothing, however quiet the recording is
 PAUSE = 0.5  # seconds of quiet that end an utterance
 MARGIN = 0.2  # seconds of quiet kept at either end of an utterance
 LONGEST = 14.0  # seconds of an utterance; recognisers that search get slow and forgetful
@@ -29,34 +26,24 @@ def utterances(pcm: NDArray[np.float32], rate: int) -> list[Span]:
     """The stretches of `pcm` that hold speech, in order."""
     import numpy
 
-    loudness = _loudness(pcm, rate)
-    if not loudness.size:
+    levels = loudness(pcm, rate)
+    if not levels.size:
         return []
     frame = int(FRAME * rate)
-    threshold = max(SILENT, QUIET * float(numpy.percentile(loudness, LOUD)))
+    threshold = max(SILENT, QUIET * float(numpy.percentile(levels, LOUD)))
     return [
         (begin * frame, end * frame)
-        for first, last in _loud_runs(loudness > threshold)
-        for begin, end in _cut(first, last, loudness, LONGEST)
+        for first, last in _loud_runs(levels > threshold)
+        for begin, end in _cut(first, last, levels, LONGEST)
     ]
 
 
 def blocks(pcm: NDArray[np.float32], rate: int, longest: float) -> list[Span]:
     """All of `pcm` in pieces of at most `longest` seconds, cut where it is quietest."""
-    loudness = _loudness(pcm, rate)
+    levels = loudness(pcm, rate)
     frame = int(FRAME * rate)
-    cuts = [begin * frame for begin, _ in _cut(0, loudness.size, loudness, longest)]
+    cuts = [begin * frame for begin, _ in _cut(0, levels.size, levels, longest)]
     return list(zip(cuts, [*cuts[1:], pcm.size], strict=True))
-
-
-def _loudness(pcm: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """The root of the mean square of each frame."""
-    import numpy
-
-    frame = int(FRAME * rate)
-    frames = pcm.size // frame
-    grid = pcm[: frames * frame].reshape(frames, frame)
-    return cast("NDArray[np.float32]", numpy.sqrt(numpy.einsum("ij,ij->i", grid, grid) / frame))
 
 
 def _loud_runs(loud: NDArray[np.bool_]) -> list[Span]:
@@ -75,13 +62,13 @@ def _loud_runs(loud: NDArray[np.bool_]) -> list[Span]:
     ]
 
 
-def _cut(first: int, last: int, loudness: NDArray[np.float32], longest: float) -> list[Span]:
+def _cut(first: int, last: int, levels: NDArray[np.float32], longest: float) -> list[Span]:
     """A run of frames in pieces of at most `longest` seconds, cut where it is quietest."""
     most = round(longest / FRAME)
     pieces = []
     while last - first > most:
         earliest = first + round(most * (1 - LOOK_BACK))
-        place = earliest + int(loudness[earliest : first + most].argmin())
+        place = earliest + int(levels[earliest : first + most].argmin())
         pieces.append((first, place))
         first = place
     return [*pieces, (first, last)]

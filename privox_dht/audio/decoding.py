@@ -74,20 +74,44 @@ def decode_into(
     `opened` is called once it is known what the file is.
     """
     check_for_pyav()
+    samples = SampleSink(put, rate, max_seconds, wall)
+    for _ in _steps(file, samples, raw, opened):
+        pass
+    return samples.count
+
+
+def decode_blocks(
+    file: BinaryIO | bytes, rate: int, *, max_seconds: float, wall: float
+) -> Iterator[NDArray[np.float32]]:
+    """The samples that `decode` makes, in blocks, each decoded when it is asked for.
+
+    Raises: as `decode` does; what came before is sound.
+    """
+    check_for_pyav()
+    decoded: list[NDArray[np.float32]] = []
+    samples = SampleSink(decoded.append, rate, max_seconds, wall)
+    for _ in _steps(file, samples, False, lambda: None):
+        yield from decoded
+        decoded.clear()
+    yield from decoded
+
+
+def _steps(
+    file: BinaryIO | bytes, samples: SampleSink, raw: bool, opened: Callable[[], None]
+) -> Iterator[None]:
+    """Decode into `samples`, one small step for each item."""
     source = io.BytesIO(file) if isinstance(file, bytes) else file
     source.seek(0)
     if not source.read(1):
         raise refused("the audio file is empty")
     source.seek(0)
-    samples = SampleSink(put, rate, max_seconds, wall)
     if raw:
         opened()
-        _read_raw(source, samples)
+        yield from _read_raw(source, samples)
     else:
-        _read_container(source, samples, opened)
+        yield from _read_container(source, samples, opened)
     if not samples.count:
         raise refused("the file holds no audio samples")
-    return samples.count
 
 
 def check_for_pyav() -> None:
@@ -121,7 +145,7 @@ def plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | None:
     return numpy.frombuffer(samples, "<i2") * numpy.float32(FULL_SCALE)
 
 
-def _read_raw(source: BinaryIO, samples: SampleSink) -> None:
+def _read_raw(source: BinaryIO, samples: SampleSink) -> Iterator[None]:
     import av
     import numpy
 
@@ -132,11 +156,14 @@ def _read_raw(source: BinaryIO, samples: SampleSink) -> None:
             frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
             frame.sample_rate = RAW_RATE
             samples.add(frame)
+            yield
     if samples.count:
         samples.add(None)
 
 
-def _read_container(source: BinaryIO, samples: SampleSink, opened: Callable[[], None]) -> None:
+def _read_container(
+    source: BinaryIO, samples: SampleSink, opened: Callable[[], None]
+) -> Iterator[None]:
     import av
 
     promised = wav_header.promised_seconds(source)
@@ -147,7 +174,7 @@ def _read_container(source: BinaryIO, samples: SampleSink, opened: Callable[[], 
             opened()
             promised = promised or promised_seconds(container, stream)
             samples.claimed(promised)
-            _decode_stream(container, stream, samples)
+            yield from _decode_stream(container, stream, samples)
     except (av.error.FFmpegError, ValueError, IndexError, OSError, MemoryError) as exc:
         raise refused(f"this is not a sound file that can be read ({_brief(exc)})") from exc
     short = promised - samples.seconds
@@ -158,7 +185,7 @@ def _read_container(source: BinaryIO, samples: SampleSink, opened: Callable[[], 
         )
 
 
-def _decode_stream(container: Any, stream: Any, samples: SampleSink) -> None:
+def _decode_stream(container: Any, stream: Any, samples: SampleSink) -> Iterator[None]:
     from av.error import FFmpegError
 
     good = broken = 0
@@ -174,6 +201,7 @@ def _decode_stream(container: Any, stream: Any, samples: SampleSink) -> None:
         good += 1
         for frame in frames:
             samples.add(frame)
+        yield
     if broken > MOSTLY * (good + broken):
         raise refused(f"the audio is damaged: {broken} of {good + broken} packets are broken")
     if samples.count:

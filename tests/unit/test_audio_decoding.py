@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from privox_dht import audio, errors, limits
 from privox_dht.audio import wav_header
-from privox_dht.audio.decoding import plain
+from privox_dht.audio.decoding import decode_blocks, plain
 
 RATE = 16_000
 MIB = 1 << 20
@@ -355,3 +355,20 @@ def test_whatever_follows_riff_is_decoded_or_refused(tail: bytes) -> None:
         assert audio.decode(b"RIFF\xff\xff\xff\xffWAVE" + tail, RATE).size
     except errors.Refused as refused:
         assert refused.status in (400, 413)
+
+
+@pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "m4a"])
+def test_blocks_are_what_decoding_all_of_it_gives(format):
+    data = encoded(format)
+    blocks = list(decode_blocks(data, RATE, max_seconds=60, wall=60))
+    assert len(blocks) > 5
+    assert np.array_equal(np.concatenate(blocks), audio.decode(data, RATE))
+
+
+def test_blocks_of_a_file_that_breaks_off_come_before_the_error():
+    data = encoded("flac")
+    blocks = decode_blocks(data[: len(data) // 2], RATE, max_seconds=60, wall=60)
+    got = []
+    with pytest.raises(errors.Refused, match="cut off"):
+        got.extend(blocks)
+    assert 1.0 < sum(block.size for block in got) / RATE < 4.5

@@ -1,0 +1,203 @@
+"""Where a long recording is cut: a function of its sound alone, so that it has the same pieces
+whoever works on them, and however the sound arrives. Pure.
+
+    sound    .oOo.oOOo..oOo.oOo.oOo....oOo.                .oOo.oOo.oOOoOOoOOoOOoOOoOOo.
+    pieces   |------ 1 ------|---- 2 ----|     (silence)   |----- 3 ----->|  overlap
+                                                                      |<-------- 4 ----|
+
+A piece is 10 to 30 s long and ends in the middle of the longest pause that lies there. Where 30 s
+have no pause it ends at the quietest frame, and both neighbours hear 2 s beyond it. Stretches of
+silence are in no piece; what stands around one may be shorter than 10 s.
+
+How loud speech is, is learnt from all that was heard so far. To be silence a stretch must be far
+quieter than a pause, so that somebody at the other end of the table is still heard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from privox_dht.audio.loudness import FRAME, LOUD, QUIET, SILENT, loudness, runs
+from privox_dht.audio.sample_sink import FULL_SCALE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RATE = 16_000  # Hz; what producers' engines want, so that they need not decode
+SHORTEST = (
+    10.0  # seconds of a piece that ends in a pause: recognisers like to know what came before
+)
+LONGEST = 30.0  # seconds of a piece: what Whisper hears at once
+PAUSE = 0.3  # seconds of quiet in which a piece may end
+OVERLAP = 2.0  # seconds that either piece goes on beyond a cut which no pause marks
+EARLIEST_FORCED = 16.0  # seconds of a piece before such a cut: the overlaps are heard twice
+SILENCE = 5.0  # seconds of silence that are not sent
+AT_THE_ENDS = 1.0  # seconds of it that are not sent where a piece begins or the recording ends
+KEPT = 0.25  # seconds of it that stay at either end of a piece
+HUSH = 0.01  # of the loud frames: silence
+LOOKED_AT = 32.0  # seconds that must be known before a piece is cut: LONGEST and the pause there
+DECIBELS = 0.5  # steps in which loudness is counted
+FLOOR = -100.0  # dB below full scale; nothing quieter is told apart
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of the recording."""
+
+    number: int  # from 0
+    first: int  # its first sample's place in the recording
+    samples: NDArray[np.int16]
+    joint: float | None = None  # seconds; no pause: the piece before it overlaps, and ends here
+
+    @property
+    def start(self) -> float:
+        """Seconds from the start of the recording."""
+        return self.first / RATE
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.samples.size / RATE
+
+    @property
+    def end(self) -> float:
+        """Seconds from the start of the recording."""
+        return self.start + self.seconds
+
+
+class Cutter:
+    """Cuts 16-bit mono sound at `RATE` that arrives in blocks of any size."""
+
+    def __init__(self) -> None:
+        self._blocks: list[NDArray[np.int16]] = []  # not yet in a piece
+        self._held = 0  # samples of these
+        self._first = 0  # where they begin in the recording
+        self._joint: float | None = None  # they begin before a cut without a pause
+        self._made = 0  # pieces
+        self._level = _Level()
+
+    @property
+    def seconds(self) -> float:
+        """How much sound has come."""
+        return (self._first + self._held) / RATE
+
+    def feed(self, block: NDArray[np.int16]) -> list[Piece]:
+        """The pieces that are whole now that these samples have come."""
+        pieces: list[Piece] = []
+        enough = int(LOOKED_AT * RATE)
+        while block.size:
+            room = enough - self._held
+            self._blocks.append(block[:room])
+            self._held += min(room, block.size)
+            block = block[room:]
+            if self._held == enough:
+                pieces += self._cut(last=False)
+        return pieces
+
+    def finish(self) -> list[Piece]:
+        """The remaining pieces: no more sound will come."""
+        pieces: list[Piece] = []
+        while self._held:
+            pieces += self._cut(last=True)
+        return pieces
+
+    def _cut(self, *, last: bool) -> list[Piece]:
+        """At most one piece from the sound that is held, or some silence less."""
+        import numpy
+
+        sound = numpy.concatenate(self._blocks)
+        frames = loudness(sound * numpy.float32(FULL_SCALE), RATE)
+        loud = self._level.of(frames, self._first // _FRAME)
+        quiet, hush = frames <= max(SILENT, QUIET * loud), frames <= max(SILENT, HUSH * loud)
+        silences = [run for run in runs(hush, 1) if self._is_left_out(run, frames.size, last=last)]
+        if last and hush.all():
+            self._keep(sound, sound.size)
+            return []
+        if silences and silences[0][0] == 0:
+            self._keep(sound, (silences[0][1] - _in_frames(KEPT)) * _FRAME)
+            return []
+        if silences and silences[0][0] <= _in_frames(LONGEST - KEPT):
+            begin, end = silences[0]
+            piece = self._piece(sound[: (begin + _in_frames(KEPT)) * _FRAME])
+            self._keep(sound, (end - _in_frames(KEPT)) * _FRAME)
+            return [piece]
+        if last and sound.size <= LONGEST * RATE:
+            piece = self._piece(sound)
+            self._keep(sound, sound.size)
+            return [piece]
+        if pause := _longest_pause(quiet):
+            place = (pause[0] + pause[1]) // 2 * _FRAME
+            piece = self._piece(sound[:place])
+            self._keep(sound, place)
+            return [piece]
+        earliest, latest = _in_frames(EARLIEST_FORCED), _in_frames(LONGEST - OVERLAP)
+        place = (earliest + int(frames[earliest:latest].argmin())) * _FRAME
+        piece = self._piece(sound[: place + int(OVERLAP * RATE)])
+        joint = (self._first + place) / RATE
+        self._keep(sound, place - int(OVERLAP * RATE))
+        self._joint = joint
+        return [piece]
+
+    def _is_left_out(self, run: tuple[int, int], frames: int, *, last: bool) -> bool:
+        """Whether a stretch of silence is in no piece."""
+        begin, end = run
+        at_an_end = (begin == 0 and self._joint is None) or (last and end == frames)
+        return (end - begin) * FRAME >= (AT_THE_ENDS if at_an_end else SILENCE)
+
+    def _piece(self, samples: NDArray[np.int16]) -> Piece:
+        piece = Piece(self._made, self._first, samples.copy(), self._joint)
+        self._made += 1
+        return piece
+
+    def _keep(self, sound: NDArray[np.int16], place: int) -> None:
+        """What comes before `place` is done with."""
+        rest = sound[place:].copy()
+        self._blocks = [rest] if rest.size else []
+        self._held = rest.size
+        self._first += place
+        self._joint = None
+
+
+class _Level:
+    """How loud speech is, from all frames so far, each counted once."""
+
+    def __init__(self) -> None:
+        import numpy
+
+        self._counts = numpy.zeros(round(-FLOOR / DECIBELS) + 1, numpy.int64)
+        self._counted = 0  # frames of the recording
+
+    def of(self, frames: NDArray[np.float32], first: int) -> float:
+        """The loudness that stands for speech, once these frames, of which the recording's
+        `first` is the first, are counted too."""
+        import numpy
+
+        new = frames[max(0, self._counted - first) :]
+        if new.size:
+            self._counted = first + frames.size
+            decibels = 20 * numpy.log10(numpy.maximum(new, 10 ** (FLOOR / 20)))
+            bins = numpy.clip((decibels - FLOOR) / DECIBELS, 0, self._counts.size - 1)
+            self._counts += numpy.bincount(bins.astype(int), minlength=self._counts.size)
+        heard = numpy.cumsum(self._counts)
+        place = int(numpy.searchsorted(heard, LOUD / 100 * heard[-1]))
+        return float(10 ** ((FLOOR + place * DECIBELS) / 20))
+
+
+_FRAME = int(FRAME * RATE)  # samples
+
+
+def _in_frames(seconds: float) -> int:
+    return round(seconds / FRAME)
+
+
+def _longest_pause(quiet: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """The longest run of quiet in whose middle a piece may end; of equal ones the last."""
+    earliest, latest = _in_frames(SHORTEST), _in_frames(LONGEST)
+    found = [
+        (begin, end)
+        for begin, end in runs(quiet, _in_frames(PAUSE))
+        if earliest <= (begin + end) // 2 <= latest
+    ]
+    return max(found, key=lambda run: (run[1] - run[0], run[0]), default=None)
