@@ -1,22 +1,26 @@
 """Slots: how many jobs at a time, and whose turn it is. The one place that says busy. Pure.
 
     a job comes   -> a slot is free: it runs                  -> idle changes, told to the mesh
-                  -> none is free: it waits in a short queue, or Busy
+                  -> none is free, and it is short: it runs in the one place beside the slots
+                  -> otherwise it waits in a short queue, or Busy
     one leaves    -> of those that wait, one of the network that has fewest slots runs, and of
                      those the one that was served longest ago
     others wait   -> an upload that has not ended gives its slot up when its network has more than
                      its share of the slots, or when it is slower than is fair to those who wait
 
 So whoever takes all slots, with slow uploads, many connections or a storm of cancelled jobs, delays
-an honest client by one job and not for ever. Work that an engine has begun is never interrupted.
+an honest client by one job and not for ever. Who ended a job here and comes back at once is told
+Busy while others, who had their turn longer ago, were turned away in the last second. Work that an
+engine has begun is never interrupted.
 Time is an argument.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from privox_dht import limits
 from privox_dht.errors import Busy, ConfigError
@@ -24,7 +28,11 @@ from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
 
 NETWORKS_REMEMBERED = 4096  # networks whose last turn is known; more are strangers' inventions
+TURNED_AWAY_REMEMBERED = 64  # of those told Busy, within a second; each is looked at for each offer
 HERE: Prefixes = ("this machine",)  # whatever comes from this very machine counts as one network
+
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(eq=False, slots=True)
@@ -56,10 +64,14 @@ class Admission:
         self.closed = False  # draining: what runs may end, nothing new begins
         self._on_change = on_change
         self._running: list[Ticket] = []
+        self._beside: Ticket | None = None  # a short job, in the place beside the slots
         self._waiting: list[Ticket] = []
         self._held: Counter[str] = Counter()  # running jobs by network, at every level
         self._served: OrderedDict[str, int] = OrderedDict()  # the turn a network had last
         self._turn = 0
+        self._ended: OrderedDict[str, float] = OrderedDict()  # when a network last ended a job
+        self._turned_away: deque[tuple[str, float]] = deque(maxlen=TURNED_AWAY_REMEMBERED)
+        self._long: OrderedDict[str, float] = OrderedDict()  # when one sent what was no short job
 
     def __repr__(self) -> str:
         waiting = f", {len(self._waiting)} wait" if self._waiting else ""
@@ -83,22 +95,28 @@ class Admission:
             Busy: there is neither a slot nor a place in the queue.
         """
         ticket = Ticket(offer, now)
-        if self.idle > 0:
+        stands_back = self._stands_back(ticket, now)
+        if self.idle > 0 and not stands_back:
             self._run(ticket, now)
+            return ticket
+        if self._fits_beside(ticket, now):
+            self._run_beside(ticket, now)
             return ticket
         queued = sum(other.home == ticket.home for other in self._waiting)
         if (
             self.closed
+            or stands_back
             or offer.wait <= 0
             or len(self._waiting) >= limits.QUEUE_PLACES
             or queued >= limits.QUEUE_PLACES_PER_NETWORK
         ):
-            raise self.busy()
+            raise self.turned_away(ticket, now)
         self._waiting.append(ticket)
         return ticket
 
-    def busy(self) -> Busy:
+    def turned_away(self, ticket: Ticket, now: float) -> Busy:
         """What is said when there is no room."""
+        self._turned_away.append((ticket.home, now))
         return Busy(f"all {self.slots} slots are taken", limits.RETRY_AFTER)
 
     def leave(self, ticket: Ticket, now: float) -> Ticket | None:
@@ -106,6 +124,9 @@ class Admission:
         if not ticket.running:
             self._waiting.remove(ticket)
             return None
+        _note(self._ended, ticket.home, now)
+        if ticket is self._beside:
+            return self._leave_beside(ticket, now)
         self._running.remove(ticket)
         for network in ticket.networks:
             self._held[network] -= 1
@@ -130,6 +151,9 @@ class Admission:
         if not self._waiting:
             return None
         uploads = [ticket for ticket in self._running if ticket.offer.uploading]
+        beside = self._beside
+        if beside is not None and beside.offer.uploading and _is_slow(beside, now):
+            return beside
         first = min(self._waiting, key=self._before)
         homes = {ticket.home for ticket in (*self._running, *self._waiting)}
         share = max(1, self.slots // len(homes))
@@ -152,11 +176,57 @@ class Admission:
         self._running.append(ticket)
         for network in ticket.networks:
             self._held[network] += 1
-            self._served[network] = self._turn
-            self._served.move_to_end(network)
-        while len(self._served) > NETWORKS_REMEMBERED:
-            self._served.popitem(last=False)
+            _note(self._served, network, self._turn)
         self._on_change()
+
+    def _stands_back(self, ticket: Ticket, now: float) -> bool:
+        """Whether it comes back at once, while one that was turned away should have its turn."""
+        home = ticket.home
+        if now - self._ended.get(home, -limits.COME_BACK) >= limits.COME_BACK:
+            return False
+        return any(
+            other != home
+            and now - when < limits.COME_BACK
+            and self._held[other] <= self._held[home]
+            and self._served.get(other, 0) < self._served.get(home, 0)
+            for other, when in self._turned_away
+        )
+
+    def _fits_beside(self, ticket: Ticket, now: float) -> bool:
+        """Whether it may have the place beside the slots, as far as is known before its body."""
+        size, long_ago = ticket.offer.body, -limits.SHORT_JOB_AGAIN
+        return (
+            self._beside is None
+            and not self.closed
+            and size is not None
+            and size <= limits.SHORT_JOB_BODY
+            and now - self._long.get(ticket.home, long_ago) >= limits.SHORT_JOB_AGAIN
+        )
+
+    def _run_beside(self, ticket: Ticket, now: float) -> None:
+        ticket.running, ticket.since = True, now
+        ticket.offer.beside = True
+        self._beside = ticket
+
+    def _leave_beside(self, ticket: Ticket, now: float) -> Ticket | None:
+        """A short job is over; the one that has the place after it."""
+        self._beside = None
+        if ticket.offer.too_long:
+            _note(self._long, ticket.home, now)
+        short = [other for other in self._waiting if self._fits_beside(other, now)]
+        following = min(short, key=self._before, default=None)
+        if following is not None:
+            self._waiting.remove(following)
+            self._run_beside(following, now)
+        return following
+
+
+def _note(known: OrderedDict[str, Number], network: str, value: Number) -> None:
+    """Remember `value` of a network, and forget those that were not heard of for longest."""
+    known[network] = value
+    known.move_to_end(network)
+    while len(known) > NETWORKS_REMEMBERED:
+        known.popitem(last=False)
 
 
 def _is_slow(ticket: Ticket, now: float) -> bool:

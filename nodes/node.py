@@ -84,7 +84,7 @@ class Node:
         self._stack.enter_context(owned(config.state_dir))
         self.identity = Identity.load(config.state_dir)
         self.dht, sockets = await self._on_one_port()
-        self.codecs = await enter(Codecs(config.slots))
+        self.codecs = await enter(Codecs(config.slots + 1))
         if config.services:
             await self._close_the_walls()
         engines = await enter(

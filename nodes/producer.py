@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 from nodes.admission import Admission
 from nodes.codecs import Codecs
 from nodes.engines.deadly import Deadly
+from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
 from privox_dht.errors import Refused
 from privox_dht.offer import Offer
@@ -57,6 +58,7 @@ class Producer:
         self._deadly = Deadly() if deadly is None else deadly
         self.admission = Admission(slots, on_change)
         self._slots = SlotQueue(self.admission)
+        self._short_first = ShortFirst()
         self._more_status = more_status
         self._since = time.time()
 
@@ -91,8 +93,11 @@ class Producer:
             recording = await enter(self._codecs.decoded(upload, engine.rate))
             await enter(self._deadly.guarded(lambda: (_name(engine), recording.samples().data)))
             yield Listening(recording.seconds)
+            at_border = await enter(self._short_first.working(recording.seconds))
             async for segment in await enter(aclosing(_heard(engine, recording, request))):
                 yield segment
+                if not isinstance(engine, RecordingTranscriber):
+                    await at_border()
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
         chosen = self._chosen(

@@ -55,7 +55,7 @@ class SlotQueue:
             while not ticket.running:
                 left = ends - loop.time()
                 if left <= 0:
-                    raise self._admission.busy()
+                    raise self._admission.turned_away(ticket, loop.time())
                 self._end_what_is_in_the_way()
                 await asyncio.wait([turn], timeout=min(left, LOOK_AGAIN))
         finally:

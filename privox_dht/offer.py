@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from privox_dht.errors import JobError
+from privox_dht import limits
+from privox_dht.errors import Busy, JobError
 from privox_dht.quotas import Prefixes
 
 
@@ -17,4 +18,21 @@ class Offer:
     wait: float = 0.0  # seconds it may wait in a queue
     uploading: bool = False  # its body has not ended
     received: int = 0  # bytes of its body so far
+    body: int | None = None  # bytes of its body, as far as its headers say
+    beside: bool = False  # it has the place beside the slots, which is for short jobs
+    too_long: bool = False  # it turned out to be no short job
     end_upload: Callable[[JobError], None] = lambda error: None  # end it with this error
+
+    def check_length(self, seconds: float) -> None:
+        """It is known how much sound it is about.
+
+        Raises:
+            Busy: too much for the place that it has.
+        """
+        if self.beside and seconds > limits.SHORT_JOB_SECONDS:
+            self.too_long = True
+            raise Busy(
+                "all slots are taken, but for jobs of at most"
+                f" {limits.SHORT_JOB_SECONDS:.0f} s; this one has {seconds:.0f} s",
+                limits.RETRY_AFTER,
+            )

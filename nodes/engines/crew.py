@@ -18,7 +18,7 @@ from typing import Any
 
 from nodes.engines import link, working
 from nodes.engines.worker import START_WITHIN, Died, Job, Worker
-from privox_dht import errors
+from privox_dht import errors, limits
 
 HIRES = 6  # workers that may fail to start ...
 HIRES_WINDOW = 60.0  # ... within these seconds, before the crew gives up for as long
@@ -89,20 +89,31 @@ class Crew:
         await asyncio.gather(*(self._dismiss(worker) for worker in tuple(self._all)))
 
     @contextlib.asynccontextmanager
-    async def job(self) -> AsyncIterator[Job]:
-        """A job in a warm worker. What is left of it at the end of the context is ended."""
-        async with self._room:
+    async def job(self, seconds: float | None = None) -> AsyncIterator[Job]:
+        """A job in a warm worker. What is left of it at the end of the context is ended.
+
+        Args:
+            seconds: of sound that it is about, if that is known. A short one waits for no room,
+                and a longer one leaves the processor to others where it is a process of its own.
+        """
+        is_short = seconds is not None and seconds <= limits.SHORT_JOB_SECONDS
+        async with contextlib.nullcontext() if is_short else self._room:
             worker = await self._take()
-            job = worker.begin()
+            job = worker.begin(nice=seconds is not None and not is_short)
             try:
                 yield job
             finally:
                 self._leave(worker, job)
 
     async def ask(
-        self, question: dict[str, Any], payload: bytes = b"", files: Sequence[int] = ()
+        self,
+        question: dict[str, Any],
+        payload: bytes = b"",
+        files: Sequence[int] = (),
+        seconds: float | None = None,
     ) -> AsyncGenerator[link.Piece]:
-        """The pieces of the answer to `question`; closing this ends the work.
+        """The pieces of the answer to `question`, a `job` about so many seconds of sound; closing
+        this ends the work.
 
         Where another job brought the worker down, the next worker is asked: for all of it, or
         `{"from": ...}` what the last piece said in `"at"`.
@@ -114,7 +125,7 @@ class Crew:
         for again in range(ASKED_AGAIN, -1, -1):
             last: dict[str, Any] | None = None
             try:
-                async with self.job() as job:
+                async with self.job(seconds) as job:
                     await job.say(question, payload, files)
                     async for piece in job.pieces():
                         last = piece[0]

@@ -25,7 +25,7 @@ from nodes.engines import wall, working
 from nodes.engines.link import Link
 from nodes.engines.turns import Turns
 from nodes.engines.wall import MIB, Wall
-from privox_dht import errors
+from privox_dht import errors, limits
 
 CPU = "cpu"
 INSTALL = "pip install 'privox-dht[piper]'"
@@ -78,7 +78,9 @@ def load() -> tuple[dict[str, Any], working.Answerer]:
         how = SynthesisConfig(
             speaker_id=asked["speaker"], length_scale=config.length_scale / asked["speed"]
         )
-        for at, chunk in turns.each(link, _spoken(voice, asked, how)):
+        seconds = len(asked["text"]) * limits.SPEECH_PER_CHARACTER
+        short = seconds <= limits.SHORT_JOB_SECONDS
+        for at, chunk in turns.each(link, _spoken(voice, asked, how), short=short):
             link({"rate": chunk.sample_rate, "at": at}, chunk.audio_int16_bytes)
 
     hello = {

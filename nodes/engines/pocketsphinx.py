@@ -73,7 +73,9 @@ class PocketSphinx(CrewTranscriber):
     ) -> AsyncGenerator[speech.Segment]:
         self._refuse_what_it_cannot(request)
         question = {"samples": recording.count}
-        async with aclosing(self._crew.ask(question, files=[recording.file])) as answer:
+        async with aclosing(
+            self._crew.ask(question, files=[recording.file], seconds=recording.seconds)
+        ) as answer:
             async for head, _ in answer:
                 yield _segment(head["words"], head["at"])
 

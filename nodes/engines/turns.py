@@ -3,12 +3,14 @@
     for item in turns.each(link, items):    the thread waits for its turn, tells the parent that it
         link(...)                           has it, makes one item, and gives the turn to others
 
-So the parent knows over which job a worker died, and whoever waits sees that his listener has left.
-An item is handed over outside of the turn: a slow listener keeps nobody waiting.
+Short jobs come first, and of two alike the one that waits for longer: so a long job gives way at
+each of its borders. The parent knows over which job a worker died, and whoever waits sees that his
+listener has left. An item is handed over outside of the turn: a slow listener keeps nobody waiting.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -25,31 +27,46 @@ class Turns:
     """One at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._is_taken = False
+        self._waiting: list[tuple[bool, int]] = []  # whether it is long, and when it came
+        self._numbers = itertools.count()
 
     @contextmanager
-    def taken(self, link: Link) -> Iterator[None]:
+    def taken(self, link: Link, *, short: bool = False) -> Iterator[None]:
         """The turn, for the job of `link`.
 
         Raises:
             HungUp: nobody listens to that job any more.
         """
-        while not self._lock.acquire(timeout=LOOK_EVERY):
-            if link.hung_up:
-                raise HungUp
+        self._wait(link, (not short, next(self._numbers)))
         try:
             if link.hung_up:
                 raise HungUp
             link.take_turn()
             yield
         finally:
-            self._lock.release()
+            with self._changed:
+                self._is_taken = False
+                self._changed.notify_all()
 
-    def each(self, link: Link, items: Generator[Item]) -> Iterator[Item]:
+    def _wait(self, link: Link, place: tuple[bool, int]) -> None:
+        with self._changed:
+            self._waiting.append(place)
+            try:
+                while self._is_taken or min(self._waiting) != place:
+                    if not self._changed.wait(LOOK_EVERY) and link.hung_up:
+                        raise HungUp
+                self._is_taken = True
+            finally:
+                self._waiting.remove(place)
+                self._changed.notify_all()
+
+    def each(self, link: Link, items: Generator[Item], *, short: bool = False) -> Iterator[Item]:
         """Each of `items`, made in a turn of its own."""
         try:
             while True:
-                with self.taken(link):
+                with self.taken(link, short=short):
                     item = next(items, None)
                 if item is None:
                     return

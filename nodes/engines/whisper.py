@@ -92,7 +92,9 @@ class FasterWhisper(CrewTranscriber):
     ) -> AsyncGenerator[speech.Segment]:
         self._refuse_what_it_cannot(request)
         asked = {"samples": recording.count, "options": self._options(request), "block": BLOCK}
-        async with aclosing(self._crew.ask(asked, files=[recording.file])) as answer:
+        async with aclosing(
+            self._crew.ask(asked, files=[recording.file], seconds=recording.seconds)
+        ) as answer:
             async for told, _ in answer:
                 words = tuple(speech.Word(*word) for word in told["words"])
                 language = languages.primary(told["language"])

@@ -26,7 +26,7 @@ from nodes.engines import measure, pauses, wall, working
 from nodes.engines.link import Link
 from nodes.engines.turns import Turns
 from nodes.engines.wall import MIB, Wall
-from privox_dht import errors
+from privox_dht import errors, limits
 from privox_dht.recording import Recording
 
 RATE = 16_000  # Hz, what Whisper was trained on
@@ -67,7 +67,8 @@ def load() -> tuple[dict[str, Any], working.Answerer]:
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         [file] = link.files
         recording = Recording(RATE, file, asked["samples"])
-        for segment in turns.each(link, _heard(model, recording, asked)):
+        short = recording.seconds <= limits.SHORT_JOB_SECONDS
+        for segment in turns.each(link, _heard(model, recording, asked), short=short):
             link(segment)
 
     hello = {

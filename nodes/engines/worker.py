@@ -188,8 +188,9 @@ class Worker:
         self._listening = asyncio.create_task(self._listen(reader))
         return hello
 
-    def begin(self) -> Job:
-        """A job in this worker."""
+    def begin(self, *, nice: bool = False) -> Job:
+        """A job in this worker; one that is `nice` leaves the processor to those that are not,
+        where each has a process of its own."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         job = Job(self, next(self._numbers), ours)
@@ -198,7 +199,7 @@ class Worker:
                 job.ended.set_result("")  # the process is gone, and asking it will say so
                 return job
             self._jobs[job.number] = job
-            self._order({"job": job.number}, theirs.fileno())
+            self._order({"job": job.number, "nice": nice}, theirs.fileno())
         return job
 
     def end(self, job: Job) -> None:

@@ -4,7 +4,8 @@ The parent holds the other end of file descriptor 0, a socket for orders. Each j
 its own, which comes with the order. Frames are spoken on both (see `link`).
 
     orders  worker -> {"ready": true, "mode": ..., "walls": [...], ...}    once, loaded and warm
-            parent -> {"job": 1}              + the job's socket
+            parent -> {"job": 1, "nice": ...} + the job's socket; nice: it is long, and leaves the
+                                              processor to others where the mode is "fork"
             parent -> {"kill": 1}             where the mode is "fork"
             worker -> {"ended": 1, "why": ""} the job is over; why: the signal that ended it, if any
             worker -> {"turn": 1}             where the mode is "threads": it works on this job now
@@ -44,6 +45,7 @@ from nodes.engines.wall import Wall
 from privox_dht import errors
 
 PARENT = "PRIVOX_WORKER_PARENT"  # environment variable: the process id of the parent
+LONG_NICENESS = 3  # more of it, for a long job: a short one on its core has two parts of three
 NICENESS = 5  # the node answers the network first, and works then
 FORK, THREADS, ALONE = "fork", "threads", "alone"
 NEXT = 0  # the number of no job: of the copy that waits for the next one
@@ -162,13 +164,16 @@ class Fork:
     def _obey(self) -> None:
         order, _ = self._orders.hear()
         if "job" in order:
-            self._begin(order["job"], _job_socket(self._orders))
+            self._begin(order["job"], _job_socket(self._orders), nice=order["nice"])
         elif order["kill"] in self._jobs:
             signal.pidfd_send_signal(self._jobs[order["kill"]].handle, signal.SIGKILL)
 
-    def _begin(self, job: int, link: Link) -> None:
+    def _begin(self, job: int, link: Link, *, nice: bool) -> None:
         self._makes_next = True
         copy = self._jobs.pop(NEXT, None) or self._copy()
+        if nice:
+            with suppress(OSError):  # it died just now
+                os.setpriority(os.PRIO_PROCESS, copy.process, NICENESS + LONG_NICENESS)
         with suppress(OSError):  # it died just now: the job ends like any whose copy dies
             socket.send_fds(copy.link.socket, [frame({})], [link.socket.fileno()])
         link.socket.close()

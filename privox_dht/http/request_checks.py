@@ -82,7 +82,7 @@ def offer_of(request: web.BaseRequest, prefixes_of: Callable[[str], Prefixes]) -
     wait = limits.QUEUE_WAIT
     if said := _PREFER_WAIT.search(request.headers.get("Prefer", "")):
         wait = min(wait, int(said[1]))
-    return Offer(prefixes, wait, uploading=True)
+    return Offer(prefixes, wait, uploading=True, body=request.content_length)
 
 
 async def go_ahead(request: web.BaseRequest) -> None:

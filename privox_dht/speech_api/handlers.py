@@ -13,10 +13,11 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
 from dataclasses import replace
+from typing import BinaryIO
 
 from aiohttp import web
 
-from privox_dht import transcript
+from privox_dht import limits, transcript
 from privox_dht.errors import JobError
 from privox_dht.http import request_checks, sse
 from privox_dht.http.connections import log_bug
@@ -33,6 +34,7 @@ from privox_dht.speech import (
     Listening,
     Provider,
     Segment,
+    TranscriptionRequest,
 )
 from privox_dht.speech_api import openai_requests
 from privox_dht.speech_api.audio_response import Encoders, SoundFile, file_format
@@ -70,6 +72,7 @@ class Desk:
         wanted = openai_requests.speech(
             await read_json(request, self._bounds, job.offer), text=self._bounds.text
         )
+        job.offer.check_length(len(wanted.request.text) * limits.SPEECH_PER_CHARACTER)
         able = self._provider.abilities()
         r = resolve(wanted.request, able)
         abilities = choose(able, TTS, model=r.model, voice=r.voice, language=r.language)
@@ -94,7 +97,7 @@ class Desk:
                     stream, job, self._all_of_it(request, upload, job.offer, translate)
                 )
             wanted, able = await self._question(request, upload, job.offer, translate)
-            heard = self._provider.transcribe(await upload.finished(), wanted.request)
+            heard = self._heard(await upload.finished(), wanted.request, job.offer)
             headers = _who(able, "")
             if wanted.stream:
                 await stream.open(sse.CONTENT_TYPE, headers)
@@ -119,10 +122,20 @@ class Desk:
         """The upload and the answer to it as one stream: nothing is said during the upload, and so
         a beat goes out every now and then; what is wrong with it is said as an event too."""
         wanted, _ = await self._question(request, upload, offer, translate)
-        heard = self._provider.transcribe(await upload.finished(), wanted.request)
+        heard = self._heard(await upload.finished(), wanted.request, offer)
         async with aclosing(_text_events(heard)) as told:
             async for piece in told:
                 yield piece
+
+    async def _heard(
+        self, upload: BinaryIO, request: TranscriptionRequest, offer: Offer
+    ) -> AsyncGenerator[Listening | Segment]:
+        """What the provider hears, if there is room for so long a recording."""
+        async with aclosing(self._provider.transcribe(upload, request)) as heard:
+            async for item in heard:
+                if isinstance(item, Listening):
+                    offer.check_length(item.seconds)
+                yield item
 
     async def _tell(
         self, stream: Stream, job: Job, pieces: AsyncGenerator[bytes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from privox_dht.quotas import quota_prefixes
 HOME, SITE, OTHER = "20.1.1.1", "2001:db8:1::1", "20.2.2.2"
 
 
-def offer(host: str = "127.0.0.1", wait: float = 1.0, **more: bool) -> Offer:
+def offer(host: str = "127.0.0.1", wait: float = 1.0, **more: Any) -> Offer:
     return Offer(quota_prefixes(host), wait, **more)
 
 
@@ -142,6 +143,107 @@ def test_the_mesh_hears_of_every_change() -> None:
     admission = Admission(1, lambda: seen.append(admission.idle))
     admission.leave(admission.enter(offer(), 0), 1)
     assert seen == [0, 1]
+
+
+def short(host: str = OTHER, wait: float = 0.0) -> Offer:
+    return offer(host, wait, body=limits.SHORT_JOB_BODY)
+
+
+def test_a_short_job_has_a_place_beside_the_slots() -> None:
+    admission = Admission(1)
+    long_one = admission.enter(offer(HOME), 0)
+    beside = admission.enter(short(), 1)
+    assert beside.running and beside.offer.beside and not long_one.offer.beside
+    assert (admission.idle, admission.taken) == (0, 1), "it takes no slot"
+    with pytest.raises(Busy):
+        admission.enter(short(SITE), 1)
+    admission.leave(beside, 2)
+    assert admission.enter(short(SITE), 2).running
+
+
+def test_while_a_slot_is_free_a_short_job_takes_it() -> None:
+    ticket = Admission(1).enter(short(), 0)
+    assert not ticket.offer.beside
+    ticket.offer.check_length(3600)
+
+
+@pytest.mark.parametrize("body", [None, limits.SHORT_JOB_BODY + 1])
+def test_a_body_that_is_large_or_of_unknown_size_is_no_short_job(body: int | None) -> None:
+    admission = Admission(1)
+    admission.enter(offer(HOME), 0)
+    with pytest.raises(Busy):
+        admission.enter(offer(OTHER, 0, body=body), 0)
+
+
+def test_a_small_body_that_holds_more_sound_is_told_busy_and_waits_like_others_for_a_while() -> (
+    None
+):
+    """Five minutes of Opus are no larger than ten seconds of WAV."""
+    admission = Admission(1)
+    admission.enter(offer(HOME), 0)
+    beside = admission.enter(short(), 0)
+    beside.offer.check_length(limits.SHORT_JOB_SECONDS)
+    with pytest.raises(Busy, match="at most 10 s; this one has 300 s"):
+        beside.offer.check_length(300)
+    admission.leave(beside, 1)
+    again = admission.enter(short(wait=1), 1.1)
+    assert not again.running, "or it would never get a slot"
+    assert admission.enter(short(SITE), 1.1).running
+    assert not admission.closed
+
+
+def test_short_jobs_wait_for_the_place_beside_the_slots_in_turn() -> None:
+    admission = Admission(1)
+    admission.enter(offer(HOME), 0)
+    beside = admission.enter(short(), 0)
+    large = admission.enter(offer(SITE), 0)
+    waiting = admission.enter(short(wait=1), 0)
+    assert admission.leave(beside, 1) is waiting
+    assert waiting.running and waiting.offer.beside and not large.running
+
+
+def test_a_slow_upload_in_the_place_beside_the_slots_is_in_the_way() -> None:
+    admission = Admission(1)
+    admission.enter(offer(HOME), 0)
+    slow = offer(SITE, 0, body=1000, uploading=True)
+    beside = admission.enter(slow, 0)
+    admission.enter(short(wait=1), 0)
+    assert admission.in_the_way(2) is beside
+
+
+def test_who_ended_a_job_and_comes_back_at_once_stands_back_for_those_turned_away() -> None:
+    """Somebody who sends piece after piece got every slot, since he knew first that it was free."""
+    admission = Admission(1)
+    running = admission.enter(offer(HOME, 0), 0)
+    with pytest.raises(Busy):
+        admission.enter(offer(OTHER, 0), 1.0)
+    admission.leave(running, 1.1)
+    with pytest.raises(Busy):
+        admission.enter(offer(HOME, 0), 1.2)
+    other = admission.enter(offer(OTHER, 0), 1.9)
+    assert other.running
+    admission.leave(other, 2.0)
+    with pytest.raises(Busy):
+        admission.enter(offer(OTHER, 0), 2.1)
+    assert admission.enter(offer(HOME, 0), 2.15).running
+
+
+def test_nobody_stands_back_for_one_who_does_not_come_back_or_has_had_more() -> None:
+    admission = Admission(2)
+    running = admission.enter(offer(HOME, 0), 0)
+    others = [admission.enter(offer(OTHER, 0), 0)]
+    with pytest.raises(Busy):
+        admission.enter(offer(OTHER, 0), 0.5)
+    admission.leave(running, 0.6)
+    again = admission.enter(offer(HOME, 0), 0.7)
+    assert again.running, "the other one has a slot"
+    with pytest.raises(Busy):
+        admission.enter(offer(SITE, 0), 0.8)
+    admission.leave(again, 0.9)
+    with pytest.raises(Busy):
+        admission.enter(offer(HOME, 0), 1.0)
+    assert admission.enter(offer(HOME, 0), 1.8).running, "a second is over"
+    assert others[0].running
 
 
 @pytest.mark.parametrize("slots", [0, -1, 256])
