@@ -3,6 +3,7 @@
 privox-node                                                          a first node
 privox-node --neighbours host:5678 --services stt/cpu,tts/cpu        a producer
 privox-node --farm                                                   a farm
+privox-node --neighbours host:5678 --gateway                         the mesh for your own apps
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from click.core import ParameterSource
 from nodes import health as health_check
 from nodes.config import NodeConfig, advertised_address, changed, listening_address
 from nodes.doctor import Doctor
+from nodes.gateway.config import parse_gateway
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
 from nodes.service_spec import SECRET, parse_services
@@ -68,6 +70,7 @@ def main(context: click.Context, /, **options: Any) -> None:
     privox-node                                                    a first node
     privox-node --neighbours host:5678 --services stt/cpu,tts/cpu  lend both on this CPU
     privox-node --farm                                             relay for those behind a NAT
+    privox-node --neighbours host:5678 --gateway                   the mesh for your own apps
 
     Ctrl-C ends it at once: its records are withdrawn.
     """  # fmt: skip
@@ -203,6 +206,7 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
         bounds=changed(Bounds(), options["job_limits"], "--job-limits"),
         terms=changed(FarmTerms(), options["farm_limits"], "--farm-limits"),
         farms=tuple(parse_neighbours(options["farms"], limits.RELAY_PORT)),
+        gateway=parse_gateway(options["gateway"]) if options["gateway"] else None,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from nodes.gateway.config import GatewayConfig
 from nodes.service_spec import ServiceSpec
 from privox_dht import limits
 from privox_dht.errors import ConfigError
@@ -44,6 +45,7 @@ class NodeConfig:
     bounds: Bounds = field(default_factory=Bounds)  # what one request for a job may bring
     terms: FarmTerms = field(default_factory=FarmTerms)  # what this farm grants
     farms: tuple[Address, ...] = ()  # farms to park at; empty: those found in the DHT
+    gateway: GatewayConfig | None = None  # serve apps of this machine from the mesh
     join_timeout: float = 5.0  # seconds per attempt to join
 
 

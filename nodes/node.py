@@ -26,6 +26,7 @@ from nodes.config import NodeConfig
 from nodes.engine_startup import records_of, started_engines
 from nodes.engines.deadly import Deadly
 from nodes.farm_discovery import known_farms
+from nodes.gateway.gateway import Gateway
 from nodes.health import Listening, told_in
 from nodes.producer import Producer
 from nodes.reachability import Standing
@@ -60,6 +61,7 @@ class Node:
         self._published: dict[str, tuple[str, ...]] = {}  # the routes we said last, by kind
         self._unheard = 0  # announcements in a row that no other node took
         self._is_up = False
+        self.gateway: Gateway | None = None
 
     async def __aenter__(self) -> Node:
         try:
@@ -114,6 +116,8 @@ class Node:
         if config.farm is None:
             self._spawn("relaying", self.relaying.once_reachable())
         self._spawn("reporting", report(self.dht.stats))
+        if config.gateway:
+            self.gateway = await enter(Gateway(config.gateway, self.dht))
         self.announcer = await enter(  # left first: who is withdrawn is not called any more
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )

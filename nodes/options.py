@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from nodes.config import AUTO, NO, YES
+from nodes.gateway.config import DEFAULT_GATEWAY
 from privox_dht import limits
 from privox_dht.cli.settings import LEVELS, chain, comma_list, config_option, neighbours_option
 from privox_dht.http.request_limits import Bounds
@@ -85,6 +86,14 @@ lending_options = chain(
         help="Relay for producers behind a NAT; a farm cannot read what it carries. Default: a"
         f" node that strangers can call relays too, for at most {limits.FARM_TOO_PRODUCERS}"
         " producers; with --farm for as many as --farm-limits says.",
+    ),
+    click.option(
+        "--gateway",
+        is_flag=False,
+        flag_value=DEFAULT_GATEWAY,
+        metavar="[ADDRESS:PORT]",
+        help="Serve this machine's apps from the mesh: OpenAI's audio API over plain HTTP, at"
+        f" {DEFAULT_GATEWAY} unless it says otherwise.",
     ),
     click.option(
         "--relay-port",

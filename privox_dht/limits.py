@@ -286,6 +286,19 @@ PRODUCER_LOOK_FIRST = 1.0  # seconds to the next look where there is no farm yet
 PRODUCER_LOOK_AGAIN = 15.0  # seconds between looks for more farms while there are too few
 PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for
 
+# -- the gateway: ordinary apps of this machine, served from the mesh ------------------------------
+
+GATEWAY_UPLOAD = 2 * GIB  # bytes of one recording: six hours of 44.1 kHz 16-bit mono are 1.8
+GATEWAY_SECONDS = 6 * 3600.0  # seconds of one recording, where its length is known beforehand: a
+# long film twice over
+GATEWAY_QUEUE_WAIT = 60.0  # seconds a request waits for its turn: apps wait for minutes, and some
+# leave a server that sent them away alone for a day
+GATEWAY_QUEUE_PLACES = 256  # requests that wait, each with a connection: half of MAX_CONNECTIONS
+GATEWAY_LOOK_EVERY = 15.0  # seconds between two looks at who is on the mesh: a third of the time
+# between two announcements
+GATEWAY_LOOK = 3.0  # seconds that a request waits for such a look while nobody is known
+OPENAI_PCM_RATE = 24_000  # Hz of raw `pcm`: what the libraries for OpenAI's API take it for
+
 # -- the directory over HTTPS, for those whose network blocks UDP --------------------------------
 
 UDP_WAIT = 2.0  # seconds without an answer by UDP after which HTTPS is tried beside it

@@ -105,11 +105,7 @@ class Mesh:
             Identity.generate(), network=network, host=None, guest=True, state=state, hidden=hidden
         )
         async with dht, SpeechClient(allow=dht.allows) as client:
-            caller = Caller(
-                dht, allow=dht.allows, knock=client.status, has_route=has_route,
-                online=dht.hears_anybody, contacted=dht.has_contacted,
-            )  # fmt: skip
-            mesh = cls(dht, client, caller, endpoint)
+            mesh = cls.over(dht, client, endpoint)
             try:
                 await mesh._join(wanted, timeout)
             except NotJoined:
@@ -121,6 +117,15 @@ class Mesh:
             finally:
                 later.cancel()
                 await asyncio.gather(later, return_exceptions=True)
+
+    @classmethod
+    def over(cls, dht: Directory, client: SpeechClient, fallback: Endpoint | None = None) -> Mesh:
+        """A mesh that somebody else joined and leaves: a node's own."""
+        caller = Caller(
+            dht, allow=dht.allows, knock=client.status, has_route=has_route,
+            online=dht.hears_anybody, contacted=dht.has_contacted,
+        )  # fmt: skip
+        return cls(dht, client, caller, fallback)
 
     async def _join(self, neighbours: Sequence[tuple[str, int]], timeout: float) -> None:
         try:

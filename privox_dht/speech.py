@@ -57,6 +57,7 @@ class TranscriptionRequest:
     prompt: str = ""  # words to expect
     temperature: float = 0.0  # 0 to 1
     words: bool = False  # time stamps of words wanted
+    streamed: bool = False  # somebody reads the segments as they come
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
     decode    any sound file -> mono float32 samples at the rate an engine wants, within bounds
     Encoder   16-bit mono PCM, piece by piece -> a file in one of speech.AUDIO_FORMATS, as a stream
+    Resampler 16-bit mono PCM, piece by piece -> the same at another rate
     wav       16-bit mono PCM -> a complete WAV file
     mend_wav  the lengths that a streamed WAV file left open, filled in afterwards
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from privox_dht.audio.decoding import decode
 from privox_dht.audio.encoding import CONTENT_TYPES, Encoder
+from privox_dht.audio.resampling import Resampler
 from privox_dht.audio.wav_header import mend_wav, wav
 
-__all__ = ["CONTENT_TYPES", "Encoder", "decode", "mend_wav", "wav"]
+__all__ = ["CONTENT_TYPES", "Encoder", "Resampler", "decode", "mend_wav", "wav"]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from privox_dht import limits, units
+from privox_dht import units
 from privox_dht.errors import Refused
 from privox_dht.http.connections import HttpConnection
 from privox_dht.http.multipart import boundary_of
@@ -75,11 +75,12 @@ def _check_size(request: web.BaseRequest, most: int) -> None:
         raise too_large(most)
 
 
-def offer_of(request: web.BaseRequest, prefixes_of: Callable[[str], Prefixes]) -> Offer:
-    """What admission asks about a request."""
+def offer_of(
+    request: web.BaseRequest, prefixes_of: Callable[[str], Prefixes], wait: float
+) -> Offer:
+    """What admission asks about a request, which may wait for so many seconds."""
     assert isinstance(request.protocol, HttpConnection)
     prefixes = request.protocol.prefixes(prefixes_of)
-    wait = limits.QUEUE_WAIT
     if said := _PREFER_WAIT.search(request.headers.get("Prefer", "")):
         wait = min(wait, int(said[1]))
     return Offer(prefixes, wait, uploading=True, body=request.content_length)

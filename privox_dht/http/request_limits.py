@@ -33,6 +33,7 @@ class Bounds:
     jobless: float = limits.JOBLESS  # seconds a connection stays on which no job begins
     keepalive: float = limits.KEEPALIVE  # seconds an idle connection stays
     linger: float = limits.LINGER  # seconds a refused upload is still read
+    queue_wait: float = limits.QUEUE_WAIT  # seconds a job may wait for a slot
     answer_stall: float = limits.ANSWER_STALL  # seconds without the client taking a byte
     connections: int = limits.MAX_CONNECTIONS
     connections_per_address: int = limits.MAX_CONNECTIONS_PER_ADDRESS

@@ -16,11 +16,12 @@ from contextlib import (
     AsyncExitStack,
     aclosing,
     asynccontextmanager,
+    nullcontext,
 )
 from typing import Protocol
 
 from privox_dht import limits
-from privox_dht.audio import CONTENT_TYPES, Encoder
+from privox_dht.audio import CONTENT_TYPES, Encoder, Resampler
 from privox_dht.errors import Failed, Refused
 from privox_dht.speech import Sound
 
@@ -74,11 +75,19 @@ class SoundFile:
     """One spoken answer as a file."""
 
     def __init__(
-        self, format: str, source: AsyncGenerator[Sound], most: float, encoders: Encoders
+        self,
+        format: str,
+        source: AsyncGenerator[Sound],
+        most: float,
+        encoders: Encoders,
+        *,
+        pcm_rate: int | None = None,
     ) -> None:
         self.format = format
         self.content_type = CONTENT_TYPES[format]
-        self.rate = 0  # Hz of the engine's sound; known once the first piece is out
+        self.rate = 0  # Hz of the file's sound; known once the first piece is out
+        self._source_rate = 0  # Hz of the engine's
+        self._pcm_rate = pcm_rate  # Hz of raw PCM; None: the engine's
         self.seconds = 0.0  # of sound so far
         self._source = source
         self._most = most  # seconds
@@ -95,7 +104,9 @@ class SoundFile:
             sounds = await held.enter_async_context(aclosing(self._source))
             async for sound in sounds:
                 if encoder is None:
-                    self.rate = sound.rate
+                    self._source_rate = self.rate = sound.rate
+                    if self.format == "pcm" and self._pcm_rate:
+                        self.rate = self._pcm_rate
                     encoder = await held.enter_async_context(self._encoder())
                 self._count(sound)
                 async for piece in encoder.feed(sound.pcm):
@@ -106,11 +117,13 @@ class SoundFile:
                 yield piece
 
     def _encoder(self) -> AbstractAsyncContextManager[StreamEncoder]:
+        if self.rate != self._source_rate:
+            return nullcontext(_Plain(Resampler(self._source_rate, self.rate)))
         where = PLAINLY if self.format in PLAIN else self._encoders
         return where.encoder(self.format, self.rate)
 
     def _count(self, sound: Sound) -> None:
-        if sound.rate != self.rate:
+        if sound.rate != self._source_rate:
             raise Failed("the engine changed its rate in the middle")
         self.seconds += sound.seconds
         if self.seconds > self._most:
@@ -129,7 +142,7 @@ class InThreads:
 
 
 class _Threaded:
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder | Resampler) -> None:
         self._encoder = encoder
 
     async def feed(self, pcm: bytes) -> AsyncGenerator[bytes]:

@@ -54,8 +54,18 @@ ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 class Desk:
     """Does one job after the other, any number at a time."""
 
-    def __init__(self, provider: Provider, bounds: Bounds, encoders: Encoders) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        bounds: Bounds,
+        encoders: Encoders,
+        *,
+        any_engine: bool = False,
+        pcm_rate: int | None = None,
+    ) -> None:
         self._provider = provider
+        self._any_engine = any_engine
+        self._pcm_rate = pcm_rate
         self._encoders = encoders
         self._bounds = bounds
 
@@ -76,15 +86,28 @@ class Desk:
         able = self._provider.abilities()
         r = resolve(wanted.request, able)
         abilities = choose(able, TTS, model=r.model, voice=r.voice, language=r.language)
-        headers = _who(abilities, r.voice)
+        headers = self._who(abilities, r.voice)
         format = await file_format(wanted.format, self._encoders)
         sounds = self._provider.speak(r)
-        file = SoundFile(format, sounds, self._bounds.speech_seconds, self._encoders)
+        file = SoundFile(
+            format, sounds, self._bounds.speech_seconds, self._encoders, pcm_rate=self._pcm_rate
+        )
         stream = Stream(request, self._bounds.answer_stall)
         if wanted.events:
             await stream.open(sse.CONTENT_TYPE, headers)
             return await self._tell(stream, job, _audio_events(file))
         return await self._play(stream, job, file, headers)
+
+    def _who(self, abilities: list[Ability], voice: str) -> dict[str, str]:
+        """Headers that tell which engine does it, as far as it is known before it is asked."""
+        engines = {ability.engine for ability in abilities}
+        if not engines or (self._any_engine and len(engines) > 1):
+            return {}
+        first = abilities[0]
+        headers = {ENGINE: first.engine}
+        if model := voice or (first.models[0] if len(first.models) == 1 else ""):
+            headers[MODEL] = model.encode("ascii", "replace").decode()
+        return headers
 
     async def _listen(
         self, request: web.BaseRequest, job: Job, *, translate: bool
@@ -98,7 +121,7 @@ class Desk:
                 )
             wanted, able = await self._question(request, upload, job.offer, translate)
             heard = self._heard(await upload.finished(), wanted.request, job.offer)
-            headers = _who(able, "")
+            headers = self._who(able, "")
             if wanted.stream:
                 await stream.open(sse.CONTENT_TYPE, headers)
                 return await self._tell(stream, job, _text_events(heard))
@@ -228,17 +251,6 @@ async def _audio_events(file: SoundFile) -> AsyncGenerator[bytes]:
                 audio = base64.b64encode(piece).decode("ascii")
                 yield sse.event(AUDIO_DELTA, audio=audio)
     yield sse.event(AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate)
-
-
-def _who(abilities: list[Ability], voice: str) -> dict[str, str]:
-    """Headers that tell which engine does it, as far as it is known before it is asked."""
-    if not abilities:
-        return {}
-    first = abilities[0]
-    headers = {ENGINE: first.engine}
-    if model := voice or (first.models[0] if len(first.models) == 1 else ""):
-        headers[MODEL] = model.encode("ascii", "replace").decode()
-    return headers
 
 
 def _note(job: Job, exc: Exception) -> None:

@@ -73,6 +73,7 @@ def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> Want
         prompt=given.get("prompt", ""),
         temperature=_number("temperature", given.get("temperature", "") or "0", 0.0, 1.0),
         words="word" in granularities,
+        streamed=stream,
     )
     return WantedText(request, format, stream, not granularities or "segment" in granularities)
 

@@ -63,6 +63,8 @@ class SpeechServer(HttpServer):
         jobs: Jobs | None = None,
         more: Mapping[tuple[str, str], Handler] | None = None,
         encoders: Encoders | None = None,
+        any_engine: bool = False,
+        pcm_rate: int | None = None,
     ) -> None:
         """
         Args:
@@ -70,6 +72,9 @@ class SpeechServer(HttpServer):
             jobs: counts and tells of jobs; a fresh one if None.
             more: further pages by method and path, served beside the API.
             encoders: where answers are encoded; threads of this process if None.
+            any_engine: whether a job may be done by any ability that fits, not by the first: the
+                answer's headers name it only where there is no choice.
+            pcm_rate: Hz of raw `pcm`; the engine's if None.
             The others: see `HttpServer`.
         """
         super().__init__(
@@ -78,7 +83,9 @@ class SpeechServer(HttpServer):
         )  # fmt: skip
         self.jobs = jobs or Jobs()
         self._provider = provider
-        desk = Desk(provider, bounds, encoders or InThreads())
+        desk = Desk(
+            provider, bounds, encoders or InThreads(), any_engine=any_engine, pcm_rate=pcm_rate
+        )
         self.add_job("/v1/audio/transcriptions", STT, check_form, desk.transcribe)
         self.add_job("/v1/audio/translations", STT, check_form, desk.translate)
         self.add_job("/v1/audio/speech", TTS, check_json, desk.speak)
@@ -119,7 +126,7 @@ class SpeechServer(HttpServer):
         async with AsyncExitStack() as held:
             try:
                 check(request, self._bounds)
-                offer = request_checks.offer_of(request, self._prefixes_of)
+                offer = request_checks.offer_of(request, self._prefixes_of, self._bounds.queue_wait)
                 await held.enter_async_context(self._provider.admit(service, offer))
             except JobError as exc:
                 self.jobs.turned_away += isinstance(exc, Busy)

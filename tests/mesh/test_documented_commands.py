@@ -52,6 +52,8 @@ class Mesh:
         self.farm = lab.first.events["farming"]["port"]
         lab.producer("direct", "stt/cpu/pocketsphinx,tts/cpu/espeak-ng")
         lab.producer("parked", "stt/cpu/pocketsphinx,tts/cpu/espeak-ng", "--reachable", "no")
+        serving = lab.node("gateway", "--gateway", f"{HOST}:0").wait_for("gateway")
+        self.gateway = serving["port"]
         for name in ("meeting.ogg", "morning.wav"):
             ran = self.run(f"privox-client --service tts --text '{SPOKEN}' --output {name}")
             assert ran.returncode == 0, ran.stderr
@@ -74,6 +76,8 @@ class Mesh:
         record = next(r for r in self.lab.listed() if _routes(r, kind)) if "<pin>" in text else {}
         bindings = {
             "pip install": "pip install --dry-run",
+            "--gateway\n": f"--gateway {HOST}:0\n",
+            "127.0.0.1:5600": f"{HOST}:{self.gateway}",
             "host:5678": f"{HOST}:{self.lab.port}",
             "<farm>:1776": f"{HOST}:{self.farm}",
             "<pin>": record.get("pin", ""),
@@ -82,9 +86,10 @@ class Mesh:
         if kind == "direct" and record:
             (route,) = _routes(record, kind)
             bindings["<host>:<port>"] = f"{route['host']}:{route['port']}"
+        text += "\n"
         for placeholder, meant in bindings.items():
             text = text.replace(placeholder, meant)
-        return text
+        return text.rstrip("\n")
 
     def environment(self, text: str) -> dict[str, str]:
         """What surrounds a command: nothing of this machine's owner, and no fixed port."""
@@ -191,6 +196,7 @@ def test_a_node_of_the_pages_starts_and_publishes_what_it_lends(
 ) -> None:
     joins = "host:5678" in command.text
     wanted = "published" if joins and "--" in command.text else "listening"
+    wanted = "gateway" if "--gateway" in command.text else wanted
     node = mesh.start(mesh.bound(command.text))
     try:
         assert node.stderr is not None

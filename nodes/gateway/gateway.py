@@ -1,0 +1,74 @@
+"""The gateway as a part of a node: the mesh behind ordinary HTTP on this machine.
+
+async with Gateway(config, directory):     entering returns when it listens
+    ...                                    leaving ends its jobs
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+from typing import Self
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from nodes.gateway.config import GatewayConfig
+from nodes.gateway.provider import MeshProvider
+from nodes.gateway.same_origin import check_same_origin
+from privox_dht import limits
+from privox_dht.cli.settings import told
+from privox_dht.directory.failover import Directory
+from privox_dht.hostport import join_host
+from privox_dht.http.request_limits import Bounds
+from privox_dht.mesh import Mesh
+from privox_dht.speech_api.client import SpeechClient
+from privox_dht.speech_api.server import SpeechServer
+
+log = logging.getLogger("privox.gateway")
+BOUNDS = Bounds(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_QUEUE_WAIT)
+
+
+class Gateway:
+    """OpenAI's audio API on loopback, answered by the mesh."""
+
+    def __init__(self, config: GatewayConfig, directory: Directory) -> None:
+        self.config = config
+        self._directory = directory
+        self._stack = AsyncExitStack()
+
+    def __repr__(self) -> str:
+        return f"<Gateway {join_host(self.config.host, self.config.port)}>"
+
+    @property
+    def port(self) -> int:
+        """The TCP port, once entered."""
+        return self.server.port
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(SpeechClient(allow=self._directory.allows))
+            mesh = Mesh.over(self._directory, client)
+            self.provider = await stack.enter_async_context(MeshProvider(mesh, self.config.wait))
+            self.server = SpeechServer(
+                self.provider, host=self.config.host, port=self.config.port, tls=None,
+                bounds=BOUNDS, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
+            )  # fmt: skip
+            self.server.app.middlewares.append(only_this_machine)
+            await stack.enter_async_context(self.server)
+            self._stack = stack.pop_all()
+        log.info(
+            "the mesh is at http://%s/v1 for apps made for OpenAI's API",
+            join_host(self.config.host, self.port), extra=told("gateway", port=self.port),
+        )  # fmt: skip
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+
+@web.middleware
+async def only_this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keep the web's pages out."""
+    check_same_origin(request.headers.get("Host"), request.headers.get("Origin"))
+    return await handler(request)

@@ -1,0 +1,82 @@
+"""What the gateway knows of the mesh: looked up every now and then, so that no page waits for it.
+
+view.records     who hears and speaks, as it was lately
+view.abilities   what can be asked for
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from nodes.gateway.abilities import NO_VOICES, abilities_of
+from privox_dht import limits
+from privox_dht.errors import JobError
+from privox_dht.http.connections import log_bug
+from privox_dht.mesh import Mesh
+from privox_dht.records import Record, newest
+from privox_dht.speech import SERVICES, Ability
+from privox_dht.voices import Voices
+
+log = logging.getLogger("privox.gateway")
+
+
+class MeshView:
+    """Records of a mesh, renewed for as long as `run` runs.
+
+    Args:
+        on_change: is told when they were looked up again.
+    """
+
+    def __init__(self, mesh: Mesh, on_change: Callable[[], None] = lambda: None) -> None:
+        self._mesh = mesh
+        self._on_change = on_change
+        self._looking: asyncio.Task[None] | None = None
+        self._voices: Voices = NO_VOICES
+        self._asked_for_voices: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
+        self.records: Sequence[Record] = ()
+        self.abilities: Sequence[Ability] = ()
+
+    def __repr__(self) -> str:
+        return f"<MeshView {len(self.records)} records, {len(self.abilities)} abilities>"
+
+    def offers(self, service: str) -> bool:
+        """Whether somebody does this."""
+        return any(record.kind == service for record in self.records)
+
+    async def run(self) -> None:
+        """Look every now and then, until cancelled."""
+        try:
+            while True:
+                await self.look()
+                await asyncio.sleep(limits.GATEWAY_LOOK_EVERY)
+        finally:
+            if self._looking is not None:
+                self._looking.cancel()
+
+    async def look(self, within: float = limits.GATEWAY_LOOK) -> None:
+        """Look now, for so many seconds at most; whoever else looks as well shares it."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.wait([self._looking], timeout=within)
+
+    async def _look(self) -> None:
+        try:
+            found = newest(await self._mesh.producers(SERVICES))
+            self.records = tuple(record for record in found if not record.withdrawn)
+            self.abilities = abilities_of(self.records, self._voices)
+            self._on_change()
+            await self._look_for_voices()
+        except JobError as exc:
+            log.debug("the mesh was not looked up: %s", exc)
+        except Exception as exc:
+            log_bug("looking at the mesh", exc)
+
+    async def _look_for_voices(self) -> None:
+        """Ask those whose records have no room for all of their voices, once for each of them."""
+        asked = frozenset((r.peer_id, r.engine, r.models) for r in self.records if r.more)
+        if asked != self._asked_for_voices:
+            self._voices = await self._mesh.voices() if asked else NO_VOICES
+            self._asked_for_voices = asked
+            self.abilities = abilities_of(self.records, self._voices)

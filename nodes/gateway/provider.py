@@ -1,0 +1,161 @@
+"""The mesh as a provider of speech: what the API's pages are answered from.
+
+admit        a place among the jobs that the mesh has slots for; in turn, and for a bounded time
+transcribe   one job on the mesh -> how long it is, then segments as they come
+speak        one job on the mesh -> sound, as it comes
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Any, BinaryIO, Self
+
+from nodes.gateway import abilities
+from nodes.gateway.mesh_view import MeshView
+from nodes.gateway.places import Places
+from privox_dht import limits
+from privox_dht.audio import wav_header
+from privox_dht.dispatch.event_stream import last_of
+from privox_dht.dispatch.job_state import Done
+from privox_dht.dispatch.joined_segments import JoinedSegments
+from privox_dht.errors import Failed, NoProducer
+from privox_dht.mesh import Mesh
+from privox_dht.offer import Offer
+from privox_dht.speech import (
+    SERVICES,
+    Ability,
+    Listening,
+    Segment,
+    Sound,
+    SpeechRequest,
+    TranscriptionRequest,
+)
+
+HERE = "this machine"  # whoever calls from it counts as one client
+
+
+class MeshProvider:
+    """A `speech.Provider` that has its work done by a mesh.
+
+    Args:
+        wait: seconds that a job goes on asking while everybody is busy, or the last one is lost.
+    """
+
+    def __init__(self, mesh: Mesh, wait: float = limits.WAIT) -> None:
+        self._mesh = mesh
+        self._wait = wait
+        self._view = MeshView(mesh, self._view_changed)
+        self._places = {service: Places(partial(self._room, service)) for service in SERVICES}
+        self._watching: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<MeshProvider {self._view!r}, {self._places!r}>"
+
+    async def __aenter__(self) -> Self:
+        self._watching = asyncio.create_task(self._view.run(), name="gateway's view")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._watching is not None
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+
+    def abilities(self) -> Sequence[Ability]:
+        return self._view.abilities
+
+    def status(self) -> Mapping[str, Any]:
+        return {service: self._status(service) for service in SERVICES}
+
+    def _status(self, service: str) -> Mapping[str, int]:
+        records, queue = self._view.records, self._places[service].queue
+        return {
+            "producers": len({r.publisher for r in records if r.kind == service}),
+            "slots": abilities.room(records, service),
+            "idle": abilities.idle(records, service),
+            "running": queue.running,
+            "waiting": queue.waiting,
+        }
+
+    @asynccontextmanager
+    async def admit(self, service: str, offer: Offer) -> AsyncGenerator[None]:
+        if not self._view.offers(service):
+            await self._view.look()
+            if not self._view.offers(service):
+                raise NoProducer(f"nobody on the mesh offers {service} just now")
+        client = offer.prefixes[0] if offer.prefixes else HERE
+        async with self._places[service].enter(client, offer.wait):
+            yield
+
+    async def transcribe(
+        self, upload: BinaryIO, request: TranscriptionRequest
+    ) -> AsyncGenerator[Listening | Segment]:
+        """Segments as they come, if somebody reads along: no word twice, though producers die. Else
+        those of whoever did all of it, which have no joints."""
+        events = self._mesh.transcription_events(
+            upload,
+            model=request.model,
+            language=request.language,
+            translate=request.translate,
+            words=request.words,
+            wait=self._wait,
+        )
+        if not request.streamed:
+            whole = (await last_of(events)).value
+            yield Listening(whole.seconds)
+            for segment in whole.segments:
+                yield segment
+            return
+        joined = JoinedSegments()
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Listening) and not joined.seconds:
+                    yield event
+                if not isinstance(event, Done) and (new := joined.take(event)):
+                    yield new
+
+    async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+        file = self._mesh.audio(
+            request.text,
+            format="wav",
+            voice=request.voice,
+            language=request.language,
+            model=request.model,
+            speed=request.speed,
+            wait=self._wait,
+        )
+        async with aclosing(file):
+            async for sound in sounds_of(file):
+                yield sound
+
+    def _room(self, service: str) -> int:
+        return max(1, abilities.room(self._view.records, service))
+
+    def _view_changed(self) -> None:
+        for places in self._places.values():
+            places.room_changed()
+
+
+async def sounds_of(file: AsyncGenerator[bytes]) -> AsyncGenerator[Sound]:
+    """The sound in a streamed WAV file.
+
+    Raises:
+        Failed: it is none, or not 16-bit mono.
+    """
+    head, rate, odd = b"", 0, b""
+    async for piece in file:
+        if not rate:
+            head += piece
+            form = wav_header.begin(head)
+            if form is None and len(head) < wav_header.LONGEST_HEADER:
+                continue
+            if form is None or not form.is_plain or form.rate <= 0:
+                raise Failed("the producer answered with another kind of sound")
+            rate, piece = form.rate, head[form.begins :]
+        pcm = odd + piece
+        whole = len(pcm) - len(pcm) % wav_header.SAMPLE
+        odd = pcm[whole:]
+        if whole:
+            yield Sound(rate, pcm[:whole])

@@ -1,0 +1,59 @@
+"""16-bit mono PCM at one rate into the same at another, piece by piece."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from privox_dht import errors
+from privox_dht.audio.wav_header import SAMPLE
+
+
+class Resampler:
+    """One sound on its way to another rate.
+
+    Args:
+        rate: Hz of what is fed.
+        wanted: Hz of what comes out.
+
+    Raises:
+        Refused: 501, PyAV is not installed.
+    """
+
+    def __init__(self, rate: int, wanted: int) -> None:
+        try:
+            import av
+            import numpy
+        except ImportError as exc:
+            raise errors.Refused(
+                f"sound cannot be resampled to {wanted} Hz here without PyAV; wav can be had",
+                status=501,
+                code="not_implemented",
+                param="response_format",
+            ) from exc
+        self._av: Any = av
+        self._numpy = numpy
+        self._rate = rate
+        self._odd = b""  # the first half of a sample that was cut in two
+        self._begun = False
+        self._resampler: Any = av.AudioResampler("s16", "mono", wanted)
+
+    def feed(self, pcm: bytes) -> bytes:
+        """What can be said after `pcm` more of sound; may be empty."""
+        pcm = self._odd + pcm
+        whole = len(pcm) - len(pcm) % SAMPLE
+        pcm, self._odd = pcm[:whole], pcm[whole:]
+        if not pcm:
+            return b""
+        self._begun = True
+        samples = self._numpy.frombuffer(pcm, "<i2").reshape(1, -1)
+        frame = self._av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = self._rate
+        return self._out(frame)
+
+    def finish(self) -> bytes:
+        """The rest."""
+        return self._out(None) if self._begun else b""
+
+    def _out(self, frame: Any) -> bytes:
+        frames = self._resampler.resample(frame)
+        return b"".join(f.to_ndarray().astype("<i2", copy=False).tobytes() for f in frames)

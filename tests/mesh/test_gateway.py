@@ -1,0 +1,186 @@
+"""The gateway: ordinary apps, unmodified but for the address, are served from a mesh. Real nodes,
+sockets and OpenAI's own Python library."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import itertools
+import struct
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from api_kit import RATE, TONE, Counting, clip, until
+from gateway_kit import GatewayMesh
+
+openai: Any = pytest.importorskip("openai")
+TEXT = "16000 samples 8000 samples"  # of a second and a half
+
+
+@pytest.fixture
+async def mesh(tmp_path: Path) -> AsyncIterator[GatewayMesh]:
+    async with GatewayMesh.opened(tmp_path / "node") as mesh:
+        yield mesh
+
+
+@pytest.fixture
+async def provider(mesh: GatewayMesh) -> Counting:
+    provider = Counting()
+    await mesh.lend(provider)
+    return provider
+
+
+@pytest.fixture
+async def sdk(mesh: GatewayMesh, provider: Counting) -> AsyncIterator[Any]:
+    base = f"{mesh.url}/v1"
+    async with openai.AsyncOpenAI(base_url=base, api_key="none", max_retries=0) as sdk:
+        yield sdk
+    await until(lambda: provider.held == 0)
+
+
+async def transcribe(sdk: Any, **options: Any) -> Any:
+    file = ("clip.wav", clip(1.5), "audio/wav")
+    return await sdk.audio.transcriptions.create(file=file, **{"model": "whisper-1", **options})
+
+
+# -- what is asked and answered --------------------------------------------------------------------
+
+
+async def test_a_recording_is_heard_by_the_mesh_whatever_openai_calls_its_models(sdk: Any) -> None:
+    for model in ("whisper-1", "whisper-9", "gpt-transcribe", "counter", "small"):
+        assert (await transcribe(sdk, model=model)).text == TEXT
+
+
+async def test_a_transcript_comes_in_every_format(sdk: Any) -> None:
+    formats = {"text": "16000 samples 8000", "srt": "1\n00:00:00,000 -->", "vtt": "WEBVTT\n"}
+    for format, beginning in formats.items():
+        assert (await transcribe(sdk, response_format=format)).startswith(beginning)
+    told = await transcribe(
+        sdk, response_format="verbose_json", timestamp_granularities=["word", "segment"]
+    )
+    assert (told.duration, told.language) == (1.5, "en")
+    assert [(s.start, s.end, s.text) for s in told.segments] == [
+        (0.0, 1.0, "16000 samples"),
+        (1.0, 1.5, "8000 samples"),
+    ]
+    assert told.words[0].word == "16000"
+
+
+async def test_a_transcript_is_streamed_while_the_producer_works(
+    sdk: Any, provider: Counting
+) -> None:
+    provider.gate.clear()
+    events = await transcribe(sdk, stream=True)
+    await provider.working.wait()
+    provider.gate.set()
+    told = [event async for event in events]
+    assert "".join(event.delta for event in told[:-1]) == told[-1].text == TEXT
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # the library says so
+async def test_a_recording_is_translated(sdk: Any) -> None:
+    told = await sdk.audio.translations.create(model="whisper-1", file=("a.wav", clip()))
+    assert told.text == "16000 samples"
+
+
+def test_the_library_without_async_is_served_as_well(tmp_path: Path) -> None:
+    def ask_all(url: str) -> tuple[str, bytes]:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as sdk:
+            text = sdk.audio.transcriptions.create(model="whisper-1", file=("c.wav", clip(1.5)))
+            sound = sdk.audio.speech.create(
+                model="tts-1", voice="alloy", input="a b", response_format="wav"
+            )
+            return text.text, sound.content
+
+    async def run() -> tuple[str, bytes]:
+        async with GatewayMesh.opened(tmp_path) as mesh:
+            await mesh.lend(Counting())
+            return await asyncio.to_thread(ask_all, mesh.url)
+
+    text, sound = asyncio.run(run())
+    assert text == TEXT
+    assert sound[:4] == b"RIFF"
+
+
+async def test_a_text_is_spoken_whatever_openai_calls_its_models(sdk: Any) -> None:
+    for model in ("tts-1", "tts-1-hd", "gpt-9-mini-tts", "toner"):
+        told = await sdk.audio.speech.create(
+            model=model, voice="alloy", input="a b", response_format="wav"
+        )
+        with wave.open(io.BytesIO(told.content)) as file:
+            assert file.getframerate() == RATE
+        assert len(told.content) - 44 == 2 * TONE * RATE * 2
+
+
+async def test_a_text_is_spoken_in_formats_that_need_a_codec(sdk: Any) -> None:
+    for format, begins in {"flac": b"fLaC", "opus": b"OggS", "m4a": b"\0\0\0\x1cftypM4A "}.items():
+        told = await sdk.audio.speech.create(
+            model="tts-1", voice="alloy", input="a b", response_format=format
+        )
+        assert told.content.startswith(begins)
+
+
+async def test_raw_sound_has_the_rate_that_openais_libraries_take_it_for(sdk: Any) -> None:
+    """The engine's sound has 16,000 Hz: taken for 24,000 it was half as long, and a fifth too
+    high."""
+    words = "abcdefghij " * 10  # a tone of 300 Hz, a tenth of a second for each
+    async with sdk.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="alloy", input=words, response_format="pcm"
+    ) as response:
+        assert response.headers["x-privox-rate"] == "24000"
+        pcm = b"".join([piece async for piece in response.iter_bytes()])
+    assert len(pcm) / 2 / 24_000 == pytest.approx(1.0, abs=0.01)
+    assert pitch(pcm, 24_000) == pytest.approx(300, rel=0.02)
+
+
+def pitch(pcm: bytes, rate: int) -> float:
+    """Hz of a tone, by its crossings of zero."""
+    samples = struct.unpack(f"<{len(pcm) // 2}h", pcm)
+    ups = sum(a < 0 <= b for a, b in itertools.pairwise(samples))
+    return ups * rate / len(samples)
+
+
+async def test_speech_is_streamed_while_the_producer_speaks(mesh: Any, provider: Counting) -> None:
+    asked = {"model": "tts-1", "voice": "", "response_format": "wav"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{mesh.url}/v1/audio/speech", json={**asked, "input": "a b c"}) as answer,
+    ):
+        assert (await answer.content.readany())[:4] == b"RIFF"
+        await answer.read()
+
+
+async def test_the_models_and_voices_are_those_of_all_producers(
+    mesh: GatewayMesh, sdk: Any
+) -> None:
+    assert (await sdk.audio.speech.create(model="tts-1", voice="alloy", input="a")).content
+    names = {model.id async for model in sdk.models.list()}
+    assert {"counter", "counter:small", "toner", "toner:high"} <= names
+    assert (await sdk.models.retrieve("counter:small")).owned_by == "counter"
+
+
+async def test_a_name_that_nobody_has_is_refused_with_what_there_is(sdk: Any) -> None:
+    await transcribe(sdk)
+    with pytest.raises(openai.NotFoundError, match="there is counter, small, large") as caught:
+        await transcribe(sdk, model="gigantic")
+    assert caught.value.param == "model"
+
+
+# -- who may ask -----------------------------------------------------------------------------------
+
+
+async def test_pages_of_the_web_do_not_reach_it_and_its_own_do(mesh: GatewayMesh) -> None:
+    foreign = ({"Host": "evil.example:5600"}, {"Origin": "http://evil.example"}, {"Origin": "null"})
+    async with aiohttp.ClientSession() as session:
+        for method, path in (("GET", "/v1/models"), ("POST", "/v1/audio/speech"), ("GET", "/no")):
+            for headers in foreign:
+                async with session.request(method, mesh.url + path, headers=headers) as answer:
+                    assert answer.status == 403
+                    code = (await answer.json())["error"]["code"]
+                    assert code == ("foreign_host" if "Host" in headers else "foreign_origin")
+        async with session.get(f"{mesh.url}/v1/models", headers={"Origin": mesh.url}) as answer:
+            assert answer.status == 200

@@ -1,0 +1,71 @@
+"""What a gateway says that its mesh can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.gateway.abilities import abilities_of, idle, room
+from privox_dht.records import Record
+from privox_dht.speech_api.model_selection import choose
+from privox_dht.voices import Voices
+
+
+def record(who: int, kind: str, engine: str, **more: Any) -> Record:
+    given = {"slots": 2, "idle": 1, **more}
+    return Record(bytes([who]) * 32, b"mesh" * 2, kind, engine=engine, **given)
+
+
+def test_an_engine_of_several_producers_is_one_with_all_that_they_have() -> None:
+    (ability,) = abilities_of(
+        [
+            record(1, "stt", "whisper", models=("tiny",), languages=("en",), speed=2.0),
+            record(2, "stt", "whisper", models=("tiny", "base"), languages=("de",), speed=9.0),
+        ]
+    )
+    assert ability.models == ("tiny", "base")
+    assert ability.languages == ("en", "de")
+    assert ability.speed == 9.0
+
+
+def test_any_language_of_one_is_any_language_of_all() -> None:
+    (ability,) = abilities_of(
+        [record(1, "stt", "whisper", languages=("en",)), record(2, "stt", "whisper")]
+    )
+    assert ability.languages == ()
+
+
+def test_what_has_gone_and_what_is_no_speech_is_left_out() -> None:
+    assert not abilities_of([record(1, "stt", "whisper", withdrawn=True), record(2, "farm", "")])
+
+
+def test_the_fastest_comes_first_and_what_must_be_named_last() -> None:
+    found = abilities_of(
+        [
+            record(1, "tts", "slow", speed=1.0),
+            record(2, "tts", "echo", speed=99.0, only_named=True),
+            record(3, "tts", "fast", speed=5.0),
+            record(3, "stt", "ear"),
+        ]
+    )
+    assert [ability.engine for ability in found] == ["ear", "fast", "slow", "echo"]
+
+
+def test_voices_for_which_a_record_has_no_room_are_listed_once_they_are_known() -> None:
+    full = record(1, "tts", "piper", models=("amy",), more=True)
+    assert choose(abilities_of([full]), "tts", voice="joe"), "not listed, and perhaps there"
+    told = Voices(
+        {("amy", "piper"): ("p",), ("joe", "piper"): ("p",)}, {("joe", "piper"): "en"}, ()
+    )
+    listed = abilities_of([full], told)[0]
+    assert listed.models == ("amy", "joe")
+    assert listed.spoken["joe"] == "en"
+
+
+def test_slots_of_a_producer_with_two_engines_count_once() -> None:
+    records = [
+        record(1, "stt", "a"),
+        record(1, "stt", "b"),
+        record(2, "stt", "a", slots=5, idle=0),
+        record(3, "tts", "c"),
+    ]
+    assert (room(records, "stt"), idle(records, "stt")) == (7, 1)
