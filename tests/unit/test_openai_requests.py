@@ -41,7 +41,7 @@ def test_every_field_finds_its_place() -> None:
         ],
         translate=True,
     )
-    request = TranscriptionRequest("small", "pt-BR", True, "Ada, Alan", 0.4, True)
+    request = TranscriptionRequest("small", "pt-BR", True, "Ada, Alan", 0.4, True, streamed=True)
     assert wanted == openai_requests.WantedText(request, "verbose_json", True, False)
 
 
