@@ -27,6 +27,7 @@ from nodes.engine_startup import records_of, started_engines
 from nodes.engines.deadly import Deadly
 from nodes.farm_discovery import known_farms
 from nodes.gateway.gateway import Gateway
+from nodes.gateway.own_engines import OwnEngines
 from nodes.health import Listening, told_in
 from nodes.producer import Producer
 from nodes.reachability import Standing
@@ -117,7 +118,8 @@ class Node:
             self._spawn("relaying", self.relaying.once_reachable())
         self._spawn("reporting", report(self.dht.stats))
         if config.gateway:
-            self.gateway = await enter(Gateway(config.gateway, self.dht))
+            own = OwnEngines(self.producer, config.slots, self.identity.peer_id)
+            self.gateway = await enter(Gateway(config.gateway, self.dht, own))
         self.announcer = await enter(  # left first: who is withdrawn is not called any more
             Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
         )

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from nodes.gateway.config import GatewayConfig
+from nodes.gateway.own_engines import OwnEngines
 from nodes.gateway.provider import MeshProvider
 from nodes.gateway.same_origin import check_same_origin
 from privox_dht import limits
@@ -32,8 +33,16 @@ BOUNDS = Bounds(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_QUEUE_WA
 class Gateway:
     """OpenAI's audio API on loopback, answered by the mesh."""
 
-    def __init__(self, config: GatewayConfig, directory: Directory) -> None:
+    def __init__(
+        self, config: GatewayConfig, directory: Directory, own: OwnEngines | None = None
+    ) -> None:
+        """
+        Args:
+            directory: of the node that the gateway runs in.
+            own: that node's own engines.
+        """
         self.config = config
+        self._own = own
         self._directory = directory
         self._stack = AsyncExitStack()
 
@@ -49,7 +58,9 @@ class Gateway:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(SpeechClient(allow=self._directory.allows))
             mesh = Mesh.over(self._directory, client)
-            self.provider = await stack.enter_async_context(MeshProvider(mesh, self.config.wait))
+            self.provider = await stack.enter_async_context(
+                MeshProvider(mesh, self.config.wait, self._own)
+            )
             self.server = SpeechServer(
                 self.provider, host=self.config.host, port=self.config.port, tls=None,
                 bounds=BOUNDS, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,

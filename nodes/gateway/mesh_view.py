@@ -23,14 +23,18 @@ log = logging.getLogger("privox.gateway")
 
 
 class MeshView:
-    """Records of a mesh, renewed for as long as `run` runs.
+    """Records of the others in a mesh, renewed for as long as `run` runs.
 
     Args:
+        own: our own peer id, which is left out; or nothing.
         on_change: is told when they were looked up again.
     """
 
-    def __init__(self, mesh: Mesh, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, mesh: Mesh, own: str = "", on_change: Callable[[], None] = lambda: None
+    ) -> None:
         self._mesh = mesh
+        self._own = own
         self._on_change = on_change
         self._looking: asyncio.Task[None] | None = None
         self._voices: Voices = NO_VOICES
@@ -64,7 +68,7 @@ class MeshView:
     async def _look(self) -> None:
         try:
             found = newest(await self._mesh.producers(SERVICES))
-            self.records = tuple(record for record in found if not record.withdrawn)
+            self.records = tuple(r for r in found if not r.withdrawn and r.peer_id != self._own)
             self.abilities = abilities_of(self.records, self._voices)
             self._on_change()
             await self._look_for_voices()

@@ -8,6 +8,7 @@ speak        one job on the mesh -> sound, as it comes
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO, Self
 
 from nodes.gateway import abilities
 from nodes.gateway.mesh_view import MeshView
+from nodes.gateway.own_engines import OwnEngines
 from nodes.gateway.places import Places
 from privox_dht import limits
 from privox_dht.audio import wav_header
@@ -26,8 +28,11 @@ from privox_dht.mesh import Mesh
 from privox_dht.offer import Offer
 from privox_dht.speech import (
     SERVICES,
+    STT,
+    TTS,
     Ability,
     Listening,
+    Provider,
     Segment,
     Sound,
     SpeechRequest,
@@ -42,12 +47,16 @@ class MeshProvider:
 
     Args:
         wait: seconds that a job goes on asking while everybody is busy, or the last one is lost.
+        own: the engines of this node, which are asked first.
     """
 
-    def __init__(self, mesh: Mesh, wait: float = limits.WAIT) -> None:
+    def __init__(
+        self, mesh: Mesh, wait: float = limits.WAIT, own: OwnEngines | None = None
+    ) -> None:
+        self._own = own
         self._mesh = mesh
         self._wait = wait
-        self._view = MeshView(mesh, self._view_changed)
+        self._view = MeshView(mesh, own.peer_id if own else "", self._view_changed)
         self._places = {service: Places(partial(self._room, service)) for service in SERVICES}
         self._watching: asyncio.Task[None] | None = None
 
@@ -64,7 +73,12 @@ class MeshProvider:
         await asyncio.gather(self._watching, return_exceptions=True)
 
     def abilities(self) -> Sequence[Ability]:
-        return self._view.abilities
+        own = self._own.abilities() if self._own else ()
+        return [*own, *self._view.abilities]
+
+    async def look(self) -> None:
+        """See now who is there."""
+        await self._view.look()
 
     def status(self) -> Mapping[str, Any]:
         return {service: self._status(service) for service in SERVICES}
@@ -81,7 +95,7 @@ class MeshProvider:
 
     @asynccontextmanager
     async def admit(self, service: str, offer: Offer) -> AsyncGenerator[None]:
-        if not self._view.offers(service):
+        if not (self._view.offers(service) or self._own_slots(service)):
             await self._view.look()
             if not self._view.offers(service):
                 raise NoProducer(f"nobody on the mesh offers {service} just now")
@@ -90,6 +104,35 @@ class MeshProvider:
             yield
 
     async def transcribe(
+        self, upload: BinaryIO, request: TranscriptionRequest
+    ) -> AsyncGenerator[Listening | Segment]:
+        is_long = upload.seek(0, os.SEEK_END) > limits.GATEWAY_OWN_UPLOAD
+        async with self._own_place(STT, request, is_long) as own:
+            heard = (own.transcribe if own else self._transcribe)(upload, request)
+            async with aclosing(heard):
+                async for item in heard:
+                    yield item
+
+    async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+        async with self._own_place(TTS, request, is_long=False) as own:
+            spoken = (own.speak if own else self._speak)(request)
+            async with aclosing(spoken):
+                async for sound in spoken:
+                    yield sound
+
+    @asynccontextmanager
+    async def _own_place(
+        self, service: str, request: TranscriptionRequest | SpeechRequest, is_long: bool
+    ) -> AsyncGenerator[Provider | None]:
+        """Our own engines, if they are to do it."""
+        alone = not self._view.offers(service)
+        if self._own is None or (is_long and not alone):
+            yield None
+            return
+        async with self._own.place(request, self._wait if alone else 0.0) as own:
+            yield own
+
+    async def _transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[Listening | Segment]:
         """Segments as they come, if somebody reads along: no word twice, though producers die. Else
@@ -116,7 +159,7 @@ class MeshProvider:
                 if not isinstance(event, Done) and (new := joined.take(event)):
                     yield new
 
-    async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+    async def _speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
         file = self._mesh.audio(
             request.text,
             format="wav",
@@ -131,7 +174,10 @@ class MeshProvider:
                 yield sound
 
     def _room(self, service: str) -> int:
-        return max(1, abilities.room(self._view.records, service))
+        return max(1, abilities.room(self._view.records, service) + self._own_slots(service))
+
+    def _own_slots(self, service: str) -> int:
+        return self._own.slots(service) if self._own else 0
 
     def _view_changed(self) -> None:
         for places in self._places.values():

@@ -15,7 +15,11 @@ from typing import Any
 import aiohttp
 import pytest
 from api_kit import RATE, TONE, Counting, clip, until
-from gateway_kit import GatewayMesh
+from gateway_kit import ANY_PORT, HOST, GatewayMesh
+
+from nodes.config import NodeConfig
+from nodes.node import Node
+from nodes.service_spec import parse_services
 
 openai: Any = pytest.importorskip("openai")
 TEXT = "16000 samples 8000 samples"  # of a second and a half
@@ -184,3 +188,55 @@ async def test_pages_of_the_web_do_not_reach_it_and_its_own_do(mesh: GatewayMesh
                     assert code == ("foreign_host" if "Host" in headers else "foreign_origin")
         async with session.get(f"{mesh.url}/v1/models", headers={"Origin": mesh.url}) as answer:
             assert answer.status == 200
+
+
+# -- a node that lends as well ---------------------------------------------------------------------
+
+
+async def heard(url: str, seconds: float) -> str:
+    form = aiohttp.FormData({"model": "echo"})
+    form.add_field("file", io.BytesIO(clip(seconds)), filename="a.wav")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/v1/audio/transcriptions", data=form) as answer,
+    ):
+        told: dict[str, str] = await answer.json()
+        assert answer.status == 200, told
+        return told["text"]
+
+
+async def test_a_node_that_is_alone_serves_its_owners_apps_by_its_own_engines(
+    tmp_path: Path,
+) -> None:
+    services = tuple(parse_services(["stt/cpu/echo", "tts/cpu/echo"]))
+    told = NodeConfig(tmp_path, port=0, host=HOST, services=services, gateway=ANY_PORT)
+    async with Node(told) as node:
+        assert node.gateway is not None
+        url = f"http://{HOST}:{node.gateway.port}"
+        assert (
+            await asyncio.gather(*(heard(url, 1.5) for _ in range(3)))
+            == ["1.50 seconds of sound"] * 3
+        ), "one slot, and three that wait for it"
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as sdk:
+            assert {model.id async for model in sdk.models.list()} == {"echo"}
+
+
+async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long(
+    tmp_path: Path,
+) -> None:
+    services = tuple(parse_services(["stt/cpu/echo:2"]))
+    async with GatewayMesh.opened(tmp_path, services=services) as mesh:
+        other = await mesh.start("stt/cpu/echo")
+        await mesh.node.gateway.provider.look()
+        mine = asyncio.create_task(heard(mesh.url, 1.0))
+        await until(lambda: mesh.node.producer.admission.taken == 1)
+        assert await heard(mesh.url, 1.0) == "1.00 seconds of sound", "mine is busy"
+        assert await mine == "0.00 to 0.50 seconds, 0.50 to 1.00 seconds,"
+        assert "90.00 seconds" in await heard(mesh.url, 90)
+
+        def by_the_mesh() -> int:
+            """Jobs that came by way of the mesh, of which this node is a part."""
+            done = sum("job " in line and " done" in line for line in other.lines)
+            return done + mesh.node.server.jobs.outcomes["done"]
+
+        await until(lambda: by_the_mesh() == 2)  # the second, and what takes long

@@ -1,0 +1,83 @@
+"""The engines of the node that the gateway runs in: nearer than any other, and nobody else hears.
+
+A job is theirs when they can do it and are idle; a long recording is for all of the mesh, of which
+they are a part. Where they are all there is, a job waits for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from privox_dht.errors import Busy, Refused
+from privox_dht.offer import Offer
+from privox_dht.speech import (
+    STT,
+    TTS,
+    Ability,
+    Provider,
+    SpeechRequest,
+    TranscriptionRequest,
+)
+from privox_dht.speech_api.model_selection import choose
+
+
+class OwnEngines:
+    """A provider in this very process.
+
+    Args:
+        provider: admits and does jobs; offers nothing, where the node lends nothing.
+        slots: how many at a time.
+        peer_id: under which others know it.
+    """
+
+    def __init__(self, provider: Provider, slots: int, peer_id: str) -> None:
+        self.provider = provider
+        self.peer_id = peer_id
+        self._slots = slots
+
+    def abilities(self) -> Sequence[Ability]:
+        return self.provider.abilities()
+
+    def slots(self, service: str) -> int:
+        """Jobs of a service at a time."""
+        offered = any(ability.service == service for ability in self.abilities())
+        return self._slots if offered else 0
+
+    @asynccontextmanager
+    async def place(
+        self, request: TranscriptionRequest | SpeechRequest, wait: float
+    ) -> AsyncIterator[Provider | None]:
+        """The provider while it has a place for this job; None: it cannot do it, or not now.
+
+        Raises:
+            Busy: it had no place within `wait` seconds, which are more than none.
+        """
+        service = STT if isinstance(request, TranscriptionRequest) else TTS
+        async with AsyncExitStack() as held:
+            can = self._can(service, request)
+            if can:
+                try:
+                    await held.enter_async_context(self.provider.admit(service, Offer(wait=wait)))
+                except Busy:
+                    if wait > 0:
+                        raise
+                    can = False
+            yield self.provider if can else None
+
+    def _can(self, service: str, request: TranscriptionRequest | SpeechRequest) -> bool:
+        translate = isinstance(request, TranscriptionRequest) and request.translate
+        voice = request.voice if isinstance(request, SpeechRequest) else ""
+        try:
+            return bool(
+                choose(
+                    self.abilities(),
+                    service,
+                    model=request.model,
+                    voice=voice,
+                    language=request.language,
+                    translate=translate,
+                )
+            )
+        except Refused:
+            return False
