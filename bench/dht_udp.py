@@ -152,7 +152,7 @@ class Ours:
     async def rpc(self, node: Any, other: Any, target: bytes) -> bool:
         protocol = next(iter(node._protocols.values()))
         there = (HOST, other.port)
-        found = await protocol.call(
+        found = await protocol.request(
             there, "find", [target, 0, -1], wire.read_found, size=limits.FIND_SIZE
         )
         return found is not None
@@ -170,8 +170,8 @@ class Ours:
             there = (HOST, 1024 + number)
             token = state.tokens.give(pack_address(*there), loop.time())
             record = self.record(Identity.generate(), node.mesh, f"s{number}")
-            arguments = [keys_of(record)[0], 0, 0, [record.wire]]
-            body = wire.request_body("put", bytes(20), wire.GUEST, token, arguments, 0)
+            arguments = [keys_of(record)[0], 0, 0, [record.encoded]]
+            body = wire.request_body("store", bytes(20), wire.GUEST, token, arguments, 0)
             message = number.to_bytes(8, "big")
             some.append((wire.seal(node.mesh, wire.REQUEST, message, body), there))
             records.append(record)
@@ -183,7 +183,7 @@ class Ours:
         assert all(state.store.count(keys_of(record)[0]) for record in records)
         checked = time.process_time()
         for record in records:
-            verify(record.publisher, record.wire[:64], DOMAIN + record.wire[64:])
+            verify(record.publisher, record.encoded[:64], DOMAIN + record.encoded[64:])
         checked = time.process_time() - checked
         return busy / STORES, checked / STORES
 

@@ -26,7 +26,7 @@ from nodes.demo import RunningNode
 from nodes.engines import make_engine
 from privox_dht import Mesh
 from privox_dht.audio import decode, wav
-from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
 HOST, FAR = "127.0.0.1", "127.0.0.2"
@@ -65,8 +65,8 @@ def _nodes(folder: Path, stack: contextlib.ExitStack) -> list[RunningNode]:
 async def _small(rounds: int, neighbour: str, port: int, echo: RunningNode) -> list[Row]:
     body = wav(bytes(2 * 16_000), 16_000)
     async with Mesh.join([neighbour]) as mesh, aiohttp.ClientSession() as session:
-        mesh.caller = Caller(mesh.dht, allow=lambda host: host == HOST)
-        far = Mesh(mesh.dht, mesh.client, Caller(mesh.dht, allow=lambda host: host == FAR))
+        mesh.caller = Dispatcher(mesh.dht, allow=lambda host: host == HOST)
+        far = Mesh(mesh.dht, mesh.client, Dispatcher(mesh.dht, allow=lambda host: host == FAR))
 
         async def ours() -> None:
             assert await mesh.transcribe(body, model="echo") == "1.00 seconds of sound"

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not t
 
 from bench.relay_parts import HOST, Part, part
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms, messages
+from privox_dht.relay import FarmLimits, messages
 
 AIM = 8 * 1024  # bytes for each parked line
 AT_ONCE = 50  # producers that park at the same time
@@ -28,10 +28,12 @@ async def producer(farm: Part, lines: int) -> list[asyncio.StreamWriter]:
     identity, nonce = Identity.generate(), os.urandom(messages.NONCE)
     reader, control = await asyncio.open_connection(HOST, farm.port)
     control.write(messages.control(nonce))
-    ear = messages.Ear()
+    ear = messages.MessageDecoder()
     (asked,) = ear.hear(await reader.readline())
     theirs = messages.check_challenge(asked, nonce, farm.public)
-    control.write(messages.say(messages.prove(identity, farm.public, theirs, nonce, os.urandom(8))))
+    control.write(
+        messages.encode(messages.prove(identity, farm.public, theirs, nonce, os.urandom(8)))
+    )
     connections = [control]
     await reader.readline()  # granted
     for _ in range(lines):
@@ -44,7 +46,7 @@ async def producer(farm: Part, lines: int) -> list[asyncio.StreamWriter]:
 
 async def measure(lines: int) -> dict[str, float]:
     """Park so many lines and look at the farm's memory before and after."""
-    each = FarmTerms().idle_lines
+    each = FarmLimits().idle_lines
     left, parked = lines, []
     async with part("farm") as farm:
         parked.append(await producer(farm, 1))  # so that what is loaded on first use is loaded

@@ -23,7 +23,7 @@ import psutil
 from aiohttp import web
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, FarmTerms, Parking, Patience
+from privox_dht.relay import Farm, FarmLimits, SingleFarm, Timeouts
 
 HOST = "127.0.0.1"
 START = 20.0  # seconds for a process to serve
@@ -88,8 +88,8 @@ async def farm(options: argparse.Namespace) -> None:
         host=HOST,
         port=options.port,
         private=True,
-        terms=FarmTerms(idle_lines=options.idle_lines),
-        patience=Patience(ping=options.ping, silence=options.silence),
+        terms=FarmLimits(idle_lines=options.idle_lines),
+        patience=Timeouts(ping=options.ping, silence=options.silence),
     )
     async with serving:
         print(serving.port, identity.public.hex(), 0, flush=True)
@@ -110,7 +110,7 @@ async def producer(options: argparse.Namespace) -> None:
     await web.TCPSite(runner, HOST, 0).start()
     at = (HOST, options.farm)
     key = bytes.fromhex(options.farm_key)
-    parking = Parking(
+    parking = SingleFarm(
         identity,
         at,
         key,
@@ -145,9 +145,9 @@ async def _zeros(request: web.Request) -> web.StreamResponse:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("role", choices=("farm", "producer"))
-    parser.add_argument("--idle-lines", type=int, default=FarmTerms().idle_lines)
-    parser.add_argument("--ping", type=float, default=Patience().ping)
-    parser.add_argument("--silence", type=float, default=Patience().silence)
+    parser.add_argument("--idle-lines", type=int, default=FarmLimits().idle_lines)
+    parser.add_argument("--ping", type=float, default=Timeouts().ping)
+    parser.add_argument("--silence", type=float, default=Timeouts().silence)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--farm", type=int, default=0)
     parser.add_argument("--farm-key", default="")

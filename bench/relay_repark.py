@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not t
 
 from bench.relay_parts import HOST, part
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmAt, Parkings
+from privox_dht.relay import FarmAt, FarmPool
 
 SETTLE = 120.0  # seconds that all of it may take at most
 
@@ -39,7 +39,7 @@ async def measure(count: int, farms: int) -> dict[str, float]:
         async def ask() -> list[FarmAt]:
             return list(known)
 
-        def changed(parkings: Parkings) -> None:
+        def changed(parkings: FarmPool) -> None:
             if killed and parkings.parked_at:
                 back.append(time.perf_counter() - killed[0])
                 if len(back) == count:
@@ -49,7 +49,7 @@ async def measure(count: int, farms: int) -> dict[str, float]:
         began = time.perf_counter()
         crowd = [
             await stack.enter_async_context(
-                Parkings(
+                FarmPool(
                     Identity.generate(),
                     ask,
                     server_context=context,

@@ -40,7 +40,7 @@ from nodes.demo import VOICE, words_right
 from nodes.engines import make_engine
 from privox_dht.audio import decode, wav
 from privox_dht.errors import EngineUnavailable
-from privox_dht.speech import Sound, SpeechRequest, TranscriptionRequest
+from privox_dht.speech import AudioChunk, SpeechRequest, TranscriptionRequest
 
 AIM = 0.8  # share of words that the embedded pair gets right, at the median
 EMBEDDED = (VOICE, "pocketsphinx")
@@ -122,11 +122,11 @@ class Flite:
     async def close(self) -> None:
         """Nothing is left of it."""
 
-    async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+    async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         command = ["flite", "-voice", "rms", "-t", request.text, "-o", "/dev/stdout"]
         ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
         with wave.open(io.BytesIO(ran.stdout)) as file:
-            yield Sound(file.getframerate(), file.readframes(file.getnframes()))
+            yield AudioChunk(file.getframerate(), file.readframes(file.getnframes()))
 
 
 SPEAKERS: dict[str, Callable[[], Any]] = {
@@ -197,7 +197,7 @@ async def heard_by(engine: Any, file: bytes, work: Work) -> str:
 
 async def _spoken(engine: Any, text: str, work: Work) -> bytes:
     """`text` as a WAV file."""
-    sounds: list[Sound] = []
+    sounds: list[AudioChunk] = []
     async with lateness() as late:
         began = time.perf_counter()
         async for sound in engine.speak(SpeechRequest(text)):

@@ -17,16 +17,16 @@ import click
 from client import job_commands, listing
 from client.checks import refuse_job_options, refuse_unused
 from client.options import EXIT_CODES, common_options, job_options
-from client.run import Program, run_to_exit
+from client.run import JsonErrorGroup, run_to_exit
 from privox_dht import __version__
-from privox_dht.cli.settings import ENVIRONMENT, with_outer
+from privox_dht.cli.settings import ENVIRONMENT, merge_parent_options
 from privox_dht.speech import TTS
 
 EPILOG = "Exit codes: " + ", ".join(f"{code} {what}" for code, what in EXIT_CODES.items()) + "."
 
 
 @click.group(
-    cls=Program,
+    cls=JsonErrorGroup,
     invoke_without_command=True,
     context_settings={"auto_envvar_prefix": ENVIRONMENT, "help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
@@ -64,7 +64,9 @@ def main(context: click.Context, /, **options: Any) -> None:
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
     """Show who is on the mesh: service, backend, engine, what it has, idle slots, route, age."""
-    run_to_exit(listing.show, {**with_outer(context, options), "limit": limit, "service": "list"})
+    run_to_exit(
+        listing.show, {**merge_parent_options(context, options), "limit": limit, "service": "list"}
+    )
 
 
 @main.command("voices", context_settings={"auto_envvar_prefix": ENVIRONMENT})
@@ -72,7 +74,9 @@ def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
 @click.pass_context
 def voices_command(context: click.Context, /, **options: Any) -> None:
     """Show what --voice may name, with its engine and the producers that have it."""
-    run_to_exit(listing.show_voices, {**with_outer(context, options), "service": "voices"})
+    run_to_exit(
+        listing.show_voices, {**merge_parent_options(context, options), "service": "voices"}
+    )
 
 
 if __name__ == "__main__":

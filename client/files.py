@@ -15,7 +15,7 @@ from typing import IO, BinaryIO, cast
 from privox_dht import limits, units
 from privox_dht.atomic_file import replace_file, write_all
 from privox_dht.cli.streams import offer_to_stdout, stop_signals_raise, to_stderr, to_stdout
-from privox_dht.errors import ConfigError, Refused
+from privox_dht.errors import ConfigError, RequestRejected
 
 STDIO = "-"
 MOST_OF_A_TEXT = 4 * limits.MAX_TEXT + 4  # bytes; a character has at most 4
@@ -26,7 +26,7 @@ def read_text(text: str) -> str:
     """The text to speak: `text` itself, or what stdin holds if that is "-".
 
     Raises:
-        Refused: it is empty, too long, or no text.
+        RequestRejected: it is empty, too long, or no text.
     """
     if text == STDIO:
         text = _decoded(_stdin().read(MOST_OF_A_TEXT))
@@ -37,7 +37,7 @@ def read_text_file(name: str) -> str:
     """The text to speak that a file holds; stdin if its name is "-".
 
     Raises:
-        Refused: it cannot be read, is empty, too long, or no text.
+        RequestRejected: it cannot be read, is empty, too long, or no text.
     """
     if name == STDIO:
         return read_text(STDIO)
@@ -45,7 +45,7 @@ def read_text_file(name: str) -> str:
         with Path(name).open("rb") as file:
             return _checked(_decoded(file.read(MOST_OF_A_TEXT)))
     except OSError as exc:
-        raise Refused(f"cannot read {name}: {exc.strerror or exc}") from exc
+        raise RequestRejected(f"cannot read {name}: {exc.strerror or exc}") from exc
 
 
 def _decoded(data: bytes) -> str:
@@ -54,11 +54,11 @@ def _decoded(data: bytes) -> str:
 
 def _checked(text: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Refused("the text to speak is not UTF-8")
+        raise RequestRejected("the text to speak is not UTF-8")
     if not text.strip():
-        raise Refused("the text to speak is empty")
+        raise RequestRejected("the text to speak is empty")
     if len(text) > limits.MAX_TEXT:
-        raise Refused(
+        raise RequestRejected(
             f"the text is longer than {limits.MAX_TEXT:,} characters: have it spoken in pieces",
             status=413,
         )
@@ -85,20 +85,20 @@ def open_recording(name: str) -> BinaryIO:
     it lies, and what comes through a pipe is kept (on disk, if it is large).
 
     Raises:
-        Refused: it cannot be read, is empty, or is too large.
+        RequestRejected: it cannot be read, is empty, or is too large.
     """
     if name == STDIO:
         return _kept(_stdin(), "stdin")
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - closed by whoever uses it
     except OSError as exc:
-        raise Refused(f"cannot read {name}: {exc.strerror}") from exc
+        raise RequestRejected(f"cannot read {name}: {exc.strerror}") from exc
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a named pipe, <(command), /dev/stdin
         with file:
             return _kept(file, name)
     try:
         _check_size(os.fstat(file.fileno()).st_size, name)
-    except Refused:
+    except RequestRejected:
         file.close()
         raise
     return file
@@ -217,7 +217,7 @@ def _in_place(path: Path) -> bool:
 
 def _stdin() -> BinaryIO:
     if sys.stdin is None:
-        raise Refused("stdin is closed: there is nothing in it")
+        raise RequestRejected("stdin is closed: there is nothing in it")
     return sys.stdin.buffer
 
 
@@ -251,14 +251,14 @@ def _piece_of(pipe: IO[bytes], name: str) -> bytes:
     try:
         return pipe.read(PIECE)
     except OSError as exc:
-        raise Refused(f"cannot read {name}: {exc.strerror or exc}") from exc
+        raise RequestRejected(f"cannot read {name}: {exc.strerror or exc}") from exc
 
 
 def _check_size(size: int, name: str) -> None:
     if size == 0:
-        raise Refused(f"{name} is empty: there is no recording in it")
+        raise RequestRejected(f"{name} is empty: there is no recording in it")
     if size > limits.MAX_UPLOAD:
-        raise Refused(
+        raise RequestRejected(
             f"{name} is larger than {units.size(limits.MAX_UPLOAD)}, which is the most that a job"
             " takes: compress it (ffmpeg -i RECORDING small.opus), or cut it into pieces",
             status=413,

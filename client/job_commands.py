@@ -32,17 +32,17 @@ from client.progress import Progress
 from client.targets import Target, targets_of
 from privox_dht import units
 from privox_dht.caption_layout import CaptionLayout
-from privox_dht.cli.settings import printable, state_folder
+from privox_dht.cli.settings import sanitize, state_folder
 from privox_dht.cli.streams import say, stop_signals_raise
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_options import JobKeywords
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import (
-    AllFailed,
+    AllProducersFailed,
     ConfigError,
     JobError,
     PrivoxError,
-    Refused,
+    RequestRejected,
     SomeFailed,
 )
 from privox_dht.mesh import Mesh
@@ -51,10 +51,13 @@ from privox_dht.transcript import CAPTIONS, verbose
 
 Options = Mapping[str, Any]
 Job = Coroutine[Any, Any, None]
-OF_ONE_RECORDING = (Refused, AllFailed)  # errors that another recording need not meet
+OF_ONE_RECORDING = (
+    RequestRejected,
+    AllProducersFailed,
+)  # errors that another recording need not meet
 
 
-def mesh_of(options: Options) -> Any:
+def open_mesh(options: Options) -> Any:
     """The mesh that the options name, to be entered."""
     return Mesh.join(
         options["neighbours"],
@@ -87,7 +90,7 @@ def text_of(options: Options) -> str:
 
     Raises:
         ConfigError: neither or both of --text and --text-file are given.
-        Refused: see `read_text`.
+        RequestRejected: see `read_text`.
     """
     text, file = options["text"], options["text_file"]
     if text is None and file is None:
@@ -98,7 +101,7 @@ def text_of(options: Options) -> str:
 
 
 async def _speak(options: Options, text: str, output: str, format: str) -> None:
-    async with mesh_of(options) as mesh:
+    async with open_mesh(options) as mesh:
         events = mesh.speech_events(
             text,
             voice=options["voice"],
@@ -137,7 +140,7 @@ def transcribe(options: Options) -> Job:
 
 async def _transcribe(options: Options, target: Target, recording: BinaryIO) -> None:
     with recording:
-        async with mesh_of(options) as mesh:
+        async with open_mesh(options) as mesh:
             with Progress() as progress:
                 live = _live(options, target, progress)
                 done = await _transcript(mesh, options, recording, live)
@@ -147,7 +150,7 @@ async def _transcribe(options: Options, target: Target, recording: BinaryIO) -> 
 async def _transcribe_all(options: Options, targets: list[Target], stdin: BinaryIO | None) -> None:
     """One after the other. What is at fault in one recording keeps no other from being done."""
     failed = 0
-    async with mesh_of(options) as mesh:
+    async with open_mesh(options) as mesh:
         for number, target in enumerate(targets, 1):
             label = f"{number}/{len(targets)} {Path(target.recording).name}: "
             try:
@@ -175,7 +178,7 @@ def _tell_failed(
     options: Options, target: Target, exc: PrivoxError, heard: Mapping[str, Any] | None = None
 ) -> None:
     """One of several recordings could not be transcribed, or in part only."""
-    say(f"privox-client: {printable(target.recording)}: {printable(exc)}")
+    say(f"privox-client: {sanitize(target.recording)}: {sanitize(exc)}")
     if options["as_json"]:
         line = json.dumps({"file": target.recording, **error_as_json(exc), **(heard or {})})
         write(STDIO, line.encode() + b"\n")
@@ -229,7 +232,7 @@ def _keep(
     """
     if not done.value.text:
         silent = f"no speech was heard in {units.duration(done.value.seconds)} of sound"
-        say(silent if file is None else f"{printable(file)}: {silent}")
+        say(silent if file is None else f"{sanitize(file)}: {silent}")
     live.finish(done.value)
     told: dict[str, Any] = {} if file is None else {"file": file}
     if options["as_json"]:
@@ -283,4 +286,4 @@ def _report(
     elif sys.stderr.isatty():
         engine = f" ({record.engine})" if record else ""
         line = f"{what}, by {who[:8]}{engine}, {done.route}, {done.seconds:.1f} s"
-        say(printable(line))
+        say(sanitize(line))

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from client.files import STDIO, write
-from client.job_commands import mesh_of
-from privox_dht.cli.settings import printable
+from client.job_commands import open_mesh
+from privox_dht.cli.settings import sanitize
 from privox_dht.cli.streams import say
 from privox_dht.identity import peer_id_of, pin_of
 from privox_dht.interfaces import has_route
@@ -22,7 +22,7 @@ SHOWN = 3  # models and languages shown in a cell of the table; --json has all
 
 async def show(options: Mapping[str, Any]) -> None:
     """Print the mesh as a table, or as JSON."""
-    async with mesh_of(options) as mesh:
+    async with open_mesh(options) as mesh:
         records = await mesh.producers()
         clock, family = mesh.clock_is_off(), _missing_family(records)
     now = time.time()
@@ -43,7 +43,7 @@ async def show(options: Mapping[str, Any]) -> None:
     if not records:
         return
     lines = table([HEADINGS, *(_row(record, now) for record in shown)])
-    write(STDIO, printable("\n".join(lines) + "\n").encode())
+    write(STDIO, sanitize("\n".join(lines) + "\n").encode())
     if len(records) > len(shown):
         say(f"({len(records) - len(shown)} more: --limit)")
 
@@ -69,7 +69,7 @@ def _missing_family(records: Sequence[Record]) -> str:
 
 async def show_voices(options: Mapping[str, Any]) -> None:
     """Print what `--voice` may name, as a table or as JSON."""
-    async with mesh_of(options) as mesh:
+    async with open_mesh(options) as mesh:
         voices = await mesh.voices()
     if options["as_json"]:
         listed = [
@@ -92,7 +92,7 @@ async def show_voices(options: Mapping[str, Any]) -> None:
         for (voice, engine), peers in voices.found.items()
     ]
     lines = table([("VOICE", "LANGUAGE", "ENGINE", "PRODUCERS"), *rows])
-    write(STDIO, printable("\n".join(lines) + "\n").encode())
+    write(STDIO, sanitize("\n".join(lines) + "\n").encode())
     if voices.silent:
         peers = _few([peer[:8] for peer in voices.silent], False)
         say(f"(not complete: {peers} did not say which other voices there are)")

@@ -20,7 +20,7 @@ from client.files import STDIO, offer, write, write_so_far
 from client.progress import Progress, clock_face
 from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
-from privox_dht.cli.settings import printable
+from privox_dht.cli.settings import sanitize
 from privox_dht.cli.streams import say
 from privox_dht.dispatch.job_events import Dialing, JobEvent
 from privox_dht.dispatch.job_state import Done
@@ -108,7 +108,7 @@ class LiveTranscript:
         elif self._target.output:
             write(self._target.output, self._rendered(heard))
         until = f"{clock_face(self._heard.end)} of {clock_face(heard.seconds)}"
-        say(printable(f"privox-client: what was heard, {until}, {self._where()}"))
+        say(sanitize(f"privox-client: what was heard, {until}, {self._where()}"))
         return HeardInPart(heard)
 
     def _tell_joint(self) -> None:
@@ -129,7 +129,7 @@ class LiveTranscript:
             self._progress.clear()
         else:
             text = pieces.piece(segment)
-        self._unread = offer(self._unread + printable(text).encode())
+        self._unread = offer(self._unread + sanitize(text).encode())
 
     def _end(self, pieces: GrowingText) -> bytes:
         silent = self._target.format == "text" and not self._heard.segments
@@ -144,4 +144,4 @@ class LiveTranscript:
     def _rendered(self, transcript: Transcript) -> bytes:
         form = "verbose_json" if self._target.format == "json" else self._target.format
         text = render(transcript, form, words=True, layout=self._layout).rstrip("\n")
-        return printable(f"{text}\n" if text else "").encode()
+        return sanitize(f"{text}\n" if text else "").encode()

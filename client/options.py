@@ -17,21 +17,21 @@ from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
 from privox_dht.cli.settings import (
     ENVIRONMENT,
     LEVELS,
-    chain,
+    combine,
     comma_list,
     config_option,
     neighbours_option,
     not_a_flag,
 )
 from privox_dht.errors import (
-    AllBusy,
-    AllFailed,
+    AllProducersBusy,
+    AllProducersFailed,
     ConfigError,
     JobError,
     NoProducer,
     NotJoined,
     PrivoxError,
-    Refused,
+    RequestRejected,
     SomeFailed,
 )
 from privox_dht.speech import ALIASES, SERVICES, STT, TTS
@@ -48,8 +48,8 @@ EXIT_CODES = {
     130: "interrupted",
 }
 _BY_ERROR: tuple[tuple[type[PrivoxError], int], ...] = (
-    (ConfigError, 2), (NotJoined, 3), (NoProducer, 4), (AllFailed, 5), (Refused, 6), (AllBusy, 7),
-    (SomeFailed, 8), (JobError, 5),
+    (ConfigError, 2), (NotJoined, 3), (NoProducer, 4), (AllProducersFailed, 5),
+    (RequestRejected, 6), (AllProducersBusy, 7), (SomeFailed, 8), (JobError, 5),
 )  # fmt: skip
 JSON_VARIABLE = f"{ENVIRONMENT}_JSON"
 
@@ -85,7 +85,7 @@ class FileNames(click.types.StringParamType):
 of_stt = partial(click.option, cls=OfService, service=STT)
 of_tts = partial(click.option, cls=OfService, service=TTS)
 
-common_options = chain(
+common_options = combine(
     neighbours_option("those known from the last time."),
     click.option(
         "--network", default="privox", show_default=True, metavar="NAME",
@@ -110,7 +110,7 @@ common_options = chain(
     config_option,
 )  # fmt: skip
 
-job_options = chain(
+job_options = combine(
     click.option(
         "--service", type=click.Choice((*SERVICES, *ALIASES)), callback=_service,
         help="stt: speech to text (also: asr). tts: text to speech.",

@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Any, TextIO
 
-from privox_dht.cli.settings import printable
+from privox_dht.cli.settings import sanitize
 from privox_dht.dispatch.job_events import (
     AudioChunk,
     Dialing,
@@ -21,7 +21,7 @@ from privox_dht.dispatch.job_events import (
     Uploading,
     Waiting,
 )
-from privox_dht.speech import Listening, Segment
+from privox_dht.speech import AudioInfo, Segment
 
 REDRAW = 0.1  # seconds; more often than this only flickers
 ERASE = "\r\x1b[2K"
@@ -65,7 +65,7 @@ class Progress:
                 self._draw(f"calling {who}", now=True)
             case Uploading(sent, total):
                 self._draw(f"sending {sent * 100 // max(total, 1)} %", now=sent >= total)
-            case Listening(seconds):
+            case AudioInfo(seconds):
                 self._seconds = seconds
             case Segment():
                 self._draw(f"hearing {clock_face(event.end)} of {clock_face(self._seconds)}")
@@ -88,7 +88,7 @@ class Progress:
         if self._shown and (now or time.monotonic() - self._last >= REDRAW):
             self._last = time.monotonic()
             width = shutil.get_terminal_size().columns - 1  # a second line would not be erased
-            self._stream.write(ERASE + printable(self._label + text)[: max(width, 1)])
+            self._stream.write(ERASE + sanitize(self._label + text)[: max(width, 1)])
             self._stream.flush()
 
 

@@ -20,7 +20,7 @@ from client.files import STDIO, write
 from client.live_transcript import HeardInPart
 from client.options import JSON_VARIABLE, error_as_json, failure_as_json
 from privox_dht.cli.groups import ExplainingGroup
-from privox_dht.cli.settings import printable, set_up_logging
+from privox_dht.cli.settings import sanitize, set_up_logging
 from privox_dht.cli.streams import mute_stdout, say
 from privox_dht.errors import ConfigError, PrivoxError
 
@@ -29,7 +29,7 @@ Job = Coroutine[Any, Any, None]
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-class Program(ExplainingGroup):
+class JsonErrorGroup(ExplainingGroup):
     """A group that tells even a mistake in its options as JSON, where --json is asked for."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -92,7 +92,7 @@ def run_to_exit(prepare: Callable[[Options], Job], options: Options) -> None:
 def _end(options: Options, exc: BaseException, heard: Mapping[str, Any] | None = None) -> NoReturn:
     """Tell of an error, or of Ctrl-C, and end the process."""
     if isinstance(exc, PrivoxError):
-        said, line = f"privox-client: {printable(exc)}", error_as_json(exc)
+        said, line = f"privox-client: {sanitize(exc)}", error_as_json(exc)
     else:
         said, line = "interrupted", failure_as_json("Interrupted", "interrupted", INTERRUPTED)
     say(said)

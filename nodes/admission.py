@@ -2,7 +2,7 @@
 
     a job comes   -> a slot is free: it runs                  -> idle changes, told to the mesh
                   -> none is free, and it is short: it runs in the one place beside the slots
-                  -> otherwise it waits in a short queue, or Busy
+                  -> otherwise it waits in a short queue, or ProducerBusy
     one leaves    -> of those that wait, one of the network that has fewest slots runs, and of
                      those the one that was served longest ago
     others wait   -> an upload that has not ended gives its slot up when its network has more than
@@ -10,8 +10,8 @@
 
 So whoever takes all slots, with slow uploads, many connections or a storm of cancelled jobs, delays
 an honest client by one job and not for ever. Who ended a job here and comes back at once is told
-Busy while others, who had their turn longer ago, were turned away in the last second. Work that an
-engine has begun is never interrupted.
+to wait while others, who had their turn longer ago, were turned away in the last second. Work that
+an engine has begun is never interrupted.
 Time is an argument.
 """
 
@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from privox_dht import limits
-from privox_dht.errors import Busy, ConfigError
+from privox_dht.errors import ConfigError, ProducerBusy
 from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
 
 NETWORKS_REMEMBERED = 4096  # networks whose last turn is known; more are strangers' inventions
-TURNED_AWAY_REMEMBERED = 64  # of those told Busy, within a second; each is looked at for each offer
+TURNED_AWAY_REMEMBERED = 64  # told to wait within a second; each is looked at for each offer
 HERE: Prefixes = ("this machine",)  # whatever comes from this very machine counts as one network
 
 
@@ -92,7 +92,7 @@ class Admission:
         """A ticket that runs, or, for an offer that waits, one that is queued.
 
         Raises:
-            Busy: there is neither a slot nor a place in the queue.
+            ProducerBusy: there is neither a slot nor a place in the queue.
         """
         ticket = Ticket(offer, now)
         stands_back = self._stands_back(ticket, now)
@@ -114,10 +114,10 @@ class Admission:
         self._waiting.append(ticket)
         return ticket
 
-    def turned_away(self, ticket: Ticket, now: float) -> Busy:
+    def turned_away(self, ticket: Ticket, now: float) -> ProducerBusy:
         """What is said when there is no room."""
         self._turned_away.append((ticket.home, now))
-        return Busy(f"all {self.slots} slots are taken", limits.RETRY_AFTER)
+        return ProducerBusy(f"all {self.slots} slots are taken", limits.RETRY_AFTER)
 
     def leave(self, ticket: Ticket, now: float) -> Ticket | None:
         """It is over, or does not wait any longer; who runs in its place."""

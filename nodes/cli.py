@@ -34,16 +34,16 @@ from privox_dht.cli.groups import ExplainingGroup
 from privox_dht.cli.settings import (
     ENVIRONMENT,
     config_option,
-    printable,
+    merge_parent_options,
+    sanitize,
     set_up_logging,
     state_folder,
-    with_outer,
 )
 from privox_dht.cli.streams import mute_stdout, say, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
 from privox_dht.hostport import parse_neighbours
-from privox_dht.http.request_limits import Bounds
-from privox_dht.relay import FarmTerms
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.relay import FarmLimits
 
 T = TypeVar("T")
 log = logging.getLogger("privox.node")
@@ -118,7 +118,7 @@ def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
     Exit code 0 if this machine can lend: the node would start with these flags, and strangers
     can call it, or a farm relays.
     """  # fmt: skip
-    options = with_outer(context, given)
+    options = merge_parent_options(context, given)
     set_up_logging("error", options["json_logs"])
 
     def tell(verdict: Verdict) -> None:
@@ -127,7 +127,7 @@ def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
             return
         advice = f"\n{'':27}-> {verdict.advice}" if verdict.advice else ""
         line = f"{verdict.probe:<12} {verdict.found:<12}  {verdict.detail}{advice}"
-        _print(printable(line))
+        _print(sanitize(line))
 
     async def examine() -> bool:
         well = await Doctor(config_from(options)).examine(tell)
@@ -161,10 +161,10 @@ def health(context: click.Context, /, published: bool, **given: Any) -> None:
     The node says in its folder where it listens and in which mesh, so nothing else needs to be
     told. Exit code 0 if it answers on UDP and TCP.
     """
-    options = with_outer(context, given)
+    options = merge_parent_options(context, given)
     set_up_logging("error", as_json=False)
     folder = options["state_dir"] or state_folder("node")
-    _print(printable(_run(lambda: health_check.check(folder, published))))
+    _print(sanitize(_run(lambda: health_check.check(folder, published))))
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -174,7 +174,7 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except ConfigError as exc:
         raise click.UsageError(str(exc)) from exc
     except PrivoxError as exc:
-        say(f"privox-node: {printable(exc)}")
+        say(f"privox-node: {sanitize(exc)}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -203,8 +203,8 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
         reachable=options["reachable"],
         farm=options["farm"],
         relay_port=options["relay_port"],
-        bounds=changed(Bounds(), options["job_limits"], "--job-limits"),
-        terms=changed(FarmTerms(), options["farm_limits"], "--farm-limits"),
+        bounds=changed(RequestLimits(), options["job_limits"], "--job-limits"),
+        terms=changed(FarmLimits(), options["farm_limits"], "--farm-limits"),
         farms=tuple(parse_neighbours(options["farms"], limits.RELAY_PORT)),
         gateway=parse_gateway(options["gateway"]) if options["gateway"] else None,
     )

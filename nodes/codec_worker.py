@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from nodes.engines import working
+from nodes.engines import worker_main
 from nodes.engines.link import Link
 from nodes.engines.wall import MIB, Wall
 from privox_dht import errors, limits
@@ -34,11 +34,11 @@ PIECE = 64 * limits.KIB  # bytes of a written file told at a time
 TRIED_FORMAT, TRIED_RATE = "mp3", 24_000  # what shows whether formats of codecs can be written
 
 
-def load() -> tuple[dict[str, Any], working.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     try:
         check_for_pyav()
         Encoder(TRIED_FORMAT, TRIED_RATE)
-    except errors.Refused as exc:
+    except errors.RequestRejected as exc:
         return {"able": False, "why": exc.message}, answer
     return {"able": True}, answer
 
@@ -49,8 +49,8 @@ def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:
             _decode(asked, payload, link)
         else:
             _encode(asked, link)
-    except errors.Refused as exc:
-        raise working.Refusal(exc.message, exc.status, exc.param or "", exc.code) from exc
+    except errors.RequestRejected as exc:
+        raise worker_main.Refusal(exc.message, exc.status, exc.param or "", exc.code) from exc
 
 
 def _decode(asked: dict[str, Any], payload: bytes, link: Link) -> None:
@@ -83,4 +83,4 @@ def _encode(asked: dict[str, Any], link: Link) -> None:
 
 
 if __name__ == "__main__":
-    working.serve(load, Wall(memory=MEMORY, seconds=SECONDS, file_size=LARGEST))
+    worker_main.serve(load, Wall(memory=MEMORY, seconds=SECONDS, file_size=LARGEST))

@@ -17,12 +17,12 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, BinaryIO
 
-from nodes.engines.crew import Crew
 from nodes.engines.worker import Died, Job
+from nodes.engines.worker_pool import WorkerPool
 from privox_dht import limits
 from privox_dht.atomic_file import write_all
 from privox_dht.audio.decoding import plain
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 from privox_dht.recording import Recording
 
 MODULE = "nodes.codec_worker"
@@ -36,30 +36,30 @@ class Codecs:
     """FFmpeg in processes of its own, for so many jobs at a time."""
 
     def __init__(self, at_most: int) -> None:
-        self._crew = Crew(MODULE, at_most=at_most)
+        self._pool = WorkerPool(MODULE, at_most=at_most)
         self.walls: tuple[str, ...] = ()  # that stand around the processes
         self._why_not = ""
 
     def __repr__(self) -> str:
-        return f"<Codecs {self._crew!r}>"
+        return f"<Codecs {self._pool!r}>"
 
     @property
     def busy(self) -> bool:
         """Whether a process works for somebody."""
-        return self._crew.busy
+        return self._pool.busy
 
     @property
     def pids(self) -> tuple[int, ...]:
-        return self._crew.pids
+        return self._pool.pids
 
     async def start(self) -> None:
         """Raises: Failed: no process can be started."""
-        hello = await self._crew.start()
+        hello = await self._pool.start()
         self.walls = tuple(hello["walls"])
         self._why_not = "" if hello["able"] else hello["why"]
 
     async def close(self) -> None:
-        await self._crew.close()
+        await self._pool.close()
 
     async def __aenter__(self) -> Codecs:
         return self  # the first job starts a process, if nobody did
@@ -76,7 +76,7 @@ class Codecs:
         """The sound of a stranger's file, `most` seconds of it, there while the context is open.
 
         Raises:
-            Refused: see `audio.decode`; or it took too long, or brought FFmpeg down.
+            RequestRejected: see `audio.decode`; or it took too long, or brought FFmpeg down.
         """
         size = upload.seek(0, os.SEEK_END)
         samples = None if self._why_not else plain(upload, size, rate)
@@ -95,7 +95,7 @@ class Codecs:
             "most": most,
             "wall": limits.DECODE_WALL,
         }
-        async with self._crew.job() as job:
+        async with self._pool.job() as job:
             try:
                 with _as_file(upload, size) as (small, files):
                     await job.say(question, small, [recording.file, *files])
@@ -111,14 +111,14 @@ class Codecs:
     async def check(self, format: str) -> None:
         """Raises: Refused: files of this format cannot be written here."""
         if self._why_not:
-            raise Refused(
+            raise RequestRejected(
                 self._why_not, status=501, code="not_implemented", param="response_format"
             )
 
     @contextlib.asynccontextmanager
     async def encoder(self, format: str, rate: int) -> AsyncIterator[WorkerEncoder]:
         """A file in the making, in a process of its own."""
-        async with self._crew.job() as job:
+        async with self._pool.job() as job:
             await job.say({"encode": format, "rate": rate})
             yield WorkerEncoder(job)
 
@@ -188,13 +188,15 @@ def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
         os.close(only_to_read)
 
 
-def _broke(exc: Died) -> Refused:
+def _broke(exc: Died) -> RequestRejected:
     """What is said of a file that ended the process which decoded it."""
     if exc.why == OUT_OF_TIME:
         return _too_slow(f"decoding took more than {limits.DECODE_WALL:.0f} s of processor time")
     how = f" ({exc.why})" if exc.why else ""
-    return Refused(f"decoding this file broke the decoder{how}", code="invalid_audio", param="file")
+    return RequestRejected(
+        f"decoding this file broke the decoder{how}", code="invalid_audio", param="file"
+    )
 
 
-def _too_slow(message: str) -> Refused:
-    return Refused(message, status=413, code="audio_too_long", param="file")
+def _too_slow(message: str) -> RequestRejected:
+    return RequestRejected(message, status=413, code="audio_too_long", param="file")

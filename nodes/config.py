@@ -13,8 +13,8 @@ from nodes.service_spec import ServiceSpec
 from privox_dht import limits
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import Address
-from privox_dht.http.request_limits import Bounds
-from privox_dht.relay import FarmTerms
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.relay import FarmLimits
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,8 +42,10 @@ class NodeConfig:
     reachable: str = AUTO  # "auto": found out by asking nodes to call back
     farm: bool | None = None  # relay for producers behind a NAT; None: if strangers can reach us
     relay_port: int = limits.RELAY_PORT
-    bounds: Bounds = field(default_factory=Bounds)  # what one request for a job may bring
-    terms: FarmTerms = field(default_factory=FarmTerms)  # what this farm grants
+    bounds: RequestLimits = field(
+        default_factory=RequestLimits
+    )  # what one request for a job may bring
+    terms: FarmLimits = field(default_factory=FarmLimits)  # what this farm grants
     farms: tuple[Address, ...] = ()  # farms to park at; empty: those found in the DHT
     gateway: GatewayConfig | None = None  # serve apps of this machine from the mesh
     join_timeout: float = 5.0  # seconds per attempt to join

@@ -28,17 +28,17 @@ from nodes.config import NodeConfig
 from nodes.engines.echo import EchoTranscriber
 from nodes.farm_discovery import known_farms
 from nodes.producer import Producer
-from nodes.reachability import Standing
+from nodes.reachability import ReachabilityMonitor
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht.audio import wav
-from privox_dht.dht import Reach
+from privox_dht.dht import Reachability
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
 from privox_dht.hostport import Address, join_host
 from privox_dht.identity import Identity
 from privox_dht.records import Record, sign
-from privox_dht.relay import FarmAt, Parking
+from privox_dht.relay import FarmAt, SingleFarm
 from privox_dht.speech import Segment, TranscriptionRequest
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.speech_api.server import SpeechServer
@@ -136,7 +136,7 @@ class Doctor:
             count = await self._dht.join(self._neighbours(), 10.0)
         except NotJoined as exc:
             return Verdict("join", NO, str(exc))
-        if through := self._dht.through:
+        if through := self._dht.https_neighbour:
             return Verdict(
                 "join", YES, f"UDP is blocked; {count} nodes answer over HTTPS, first {through}",
                 f"it works so; to be found faster let UDP {self.config.port} out",
@@ -153,7 +153,7 @@ class Doctor:
         return Verdict("clock", YES, detail)
 
     async def _reach(self) -> Verdict:
-        if self._dht.through:
+        if self._dht.https_neighbour:
             return Verdict("udp, tcp", NO, "UDP is blocked here", "let farms relay")
         found = [r for r in await self._dht.dial_back(self._server.port) if r.udp is not None]
         detail = "; ".join(map(self._reached, found))
@@ -161,14 +161,14 @@ class Doctor:
             return Verdict("udp, tcp", YES, detail)
         if not any(reach.is_shut for reach in found):
             nobody = "no node could be asked for a call back"
-            stands = Standing(self.config, self._dht, self._server.port, lambda: None)
+            stands = ReachabilityMonitor(self.config, self._dht, self._server.port, lambda: None)
             if stands.situation.reachable:
                 own = "the address that others see is this machine's own: no NAT is between"
                 return Verdict("udp, tcp", LIKELY, f"{nobody}; {own}")
             return Verdict("udp, tcp", UNKNOWN, detail, nobody)
         return Verdict("udp, tcp", NO, detail, "forward both ports, or let farms relay")
 
-    def _reached(self, reach: Reach) -> str:
+    def _reached(self, reach: Reachability) -> str:
         """What came through in one family."""
         at = join_host(*reach.address) if reach.address else "an address"
         ports = (
@@ -203,7 +203,7 @@ class Doctor:
             )
         tried = []
         for farm in farms[:3]:
-            parking = Parking(
+            parking = SingleFarm(
                 self.identity, (farm.host, farm.port), farm.public,
                 server_context=self.identity.server_context(),
                 connection=self._server.connection, on_change=lambda parking: None,

@@ -19,7 +19,7 @@ from nodes.engines import make_engines
 from nodes.service_spec import ServiceSpec
 from privox_dht.errors import EngineUnavailable, PrivoxError
 from privox_dht.records import Record
-from privox_dht.speech import Ability, Engine
+from privox_dht.speech import Engine, EngineInfo
 
 log = logging.getLogger("privox.node")
 
@@ -51,9 +51,9 @@ async def started_engines(
         await asyncio.gather(*map(_closed, engines))
 
 
-def records_of(abilities: Sequence[Ability], mesh: bytes, slots: int, idle: int) -> list[Record]:
+def records_of(abilities: Sequence[EngineInfo], mesh: bytes, slots: int, idle: int) -> list[Record]:
     """What to publish: one record per service, backend and engine, models and languages merged."""
-    merged: dict[tuple[str, str, str], list[Ability]] = {}
+    merged: dict[tuple[str, str, str], list[EngineInfo]] = {}
     for ability in abilities:
         merged.setdefault((ability.service, ability.backend, ability.engine), []).append(ability)
     return [
@@ -75,7 +75,7 @@ def records_of(abilities: Sequence[Ability], mesh: bytes, slots: int, idle: int)
     ]
 
 
-def _languages(group: Sequence[Ability]) -> tuple[str, ...]:
+def _languages(group: Sequence[EngineInfo]) -> tuple[str, ...]:
     """All of them; none listed means any, of whichever of the group that is said."""
     if not all(ability.languages for ability in group):
         return ()
@@ -137,7 +137,7 @@ async def _first_started(
     return None
 
 
-def _tell(a: Ability) -> None:
+def _tell(a: EngineInfo) -> None:
     speed = f", {a.speed:.3g} times real time" if a.speed else ""
     log.info("serving %s/%s/%s%s", a.service, a.backend, a.engine, speed)
 

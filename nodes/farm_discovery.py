@@ -7,13 +7,13 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from nodes.routes import Situation, routes
+from nodes.routes import NetworkState, routes
 from privox_dht import limits
 from privox_dht.dht import DhtNode
 from privox_dht.hostport import Address
 from privox_dht.interfaces import has_route
 from privox_dht.records import FARM, Direct, Record
-from privox_dht.relay import FarmAt, FarmTerms
+from privox_dht.relay import FarmAt, FarmLimits
 
 
 async def known_farms(
@@ -42,7 +42,9 @@ async def known_farms(
     ]
 
 
-def farm_record(mesh: bytes, situation: Situation, port: int, terms: FarmTerms) -> Record | None:
+def farm_record(
+    mesh: bytes, situation: NetworkState, port: int, terms: FarmLimits
+) -> Record | None:
     """What a farm announces; None while nobody could reach it."""
     doors = routes(replace(situation, job_port=port, farms=()))
     if not doors:

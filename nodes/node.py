@@ -30,12 +30,12 @@ from nodes.gateway.gateway import Gateway
 from nodes.gateway.own_engines import OwnEngines
 from nodes.health import Listening, told_in
 from nodes.producer import Producer
-from nodes.reachability import Standing
+from nodes.reachability import ReachabilityMonitor
 from nodes.relaying import Relaying
 from nodes.routes import routes
-from nodes.state_lock import owned
-from nodes.stats_log import report
-from privox_dht.cli.settings import told
+from nodes.state_lock import locked
+from nodes.stats_log import log_periodically
+from privox_dht.cli.settings import log_fields
 from privox_dht.dht.udp_transport import FREE_PORT_TRIES
 from privox_dht.directory.failover import Directory
 from privox_dht.directory.https_server import directory_pages
@@ -44,7 +44,7 @@ from privox_dht.hostport import join_host
 from privox_dht.http.listener import bind
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record
-from privox_dht.relay import Farm, Parkings
+from privox_dht.relay import Farm, FarmPool
 from privox_dht.speech_api.server import SpeechServer
 
 log = logging.getLogger("privox.node")
@@ -84,7 +84,7 @@ class Node:
 
     async def _start(self) -> None:
         config, enter = self.config, self._stack.enter_async_context
-        self._stack.enter_context(owned(config.state_dir))
+        self._stack.enter_context(locked(config.state_dir))
         self.identity = Identity.load(config.state_dir)
         self.dht, sockets = await self._on_one_port()
         self.codecs = await enter(Codecs(config.slots + 1))
@@ -103,25 +103,25 @@ class Node:
         log.info(
             "node %s listens on UDP %d and TCP %d, mesh %r",
             self.identity.peer_id, self.dht.port, self.server.port, config.network,
-            extra=told("listening", port=self.dht.port, job_port=self.server.port,
+            extra=log_fields("listening", port=self.dht.port, job_port=self.server.port,
                        peer=self.identity.peer_id),
         )  # fmt: skip
-        self.standing = Standing(config, self.dht, self.server.port, self._changed)
+        self.standing = ReachabilityMonitor(config, self.dht, self.server.port, self._changed)
         self.relaying = Relaying(config, self.identity, self.standing, self._stack)
         if config.farm:
             await self.relaying.open()
         self.parkings = self._parkings()
         if engines:
             self._spawn("parking", self._park())
-        self._spawn("standing", self.standing.keep())
+        self._spawn("standing", self.standing.run())
         if config.farm is None:
             self._spawn("relaying", self.relaying.once_reachable())
-        self._spawn("reporting", report(self.dht.stats))
+        self._spawn("reporting", log_periodically(self.dht.stats))
         if config.gateway:
             own = OwnEngines(self.producer, config.slots, self.identity.peer_id)
             self.gateway = await enter(Gateway(config.gateway, self.dht, own))
         self.announcer = await enter(  # left first: who is withdrawn is not called any more
-            Announcer(self.identity, self.say, self._publish, folder=config.state_dir)
+            Announcer(self.identity, self.own_records, self._publish, folder=config.state_dir)
         )
         self._is_up = True
 
@@ -130,7 +130,9 @@ class Node:
         await sound_check.start(self.codecs)
         walls = ", ".join(self.codecs.walls)
         log.info(
-            "what strangers send is worked on behind: %s", walls, extra=told("walls", walls=walls)
+            "what strangers send is worked on behind: %s",
+            walls,
+            extra=log_fields("walls", walls=walls),
         )
         if sys.platform == "linux" and "seccomp" not in self.codecs.walls:
             log.warning("this machine has no seccomp: workers can open sockets and start processes")
@@ -197,9 +199,9 @@ class Node:
         )  # fmt: skip
         return await self._stack.enter_async_context(server)
 
-    def _parkings(self) -> Parkings:
+    def _parkings(self) -> FarmPool:
         chosen, dht = self.config.farms, self.dht
-        return Parkings(
+        return FarmPool(
             self.identity,
             lambda: known_farms(dht, chosen, dht.allows, self.identity.public),
             server_context=self.identity.server_context(),
@@ -213,15 +215,15 @@ class Node:
         async with self.parkings:
             await asyncio.Event().wait()
 
-    def _parked(self, parkings: Parkings) -> None:
+    def _parked(self, parkings: FarmPool) -> None:
         self.standing.farms = tuple(dict.fromkeys(farm.public for farm in parkings.parked_at))
         where = ", ".join(join_host(farm.host, farm.port) for farm in parkings.parked_at)
-        log.info("parked at %s", where or "no farm", extra=told("parked", farms=where))
+        log.info("parked at %s", where or "no farm", extra=log_fields("parked", farms=where))
         self._changed()
 
-    def say(self) -> Sequence[Record]:
+    def own_records(self) -> Sequence[Record]:
         """What we have to announce at this moment; nothing while there is nobody to hear it."""
-        if not self.standing.settled:
+        if not self.standing.ready_to_publish:
             return []
         admission, situation = self.producer.admission, self.standing.situation
         said = []
@@ -269,10 +271,10 @@ class Node:
         ways = tuple(map(str, record.routes))
         if holders and ways != self._published.get(record.kind):
             self._published[record.kind] = ways
-            log.info(
-                "published: %s; held by %d nodes", ", ".join(ways), holders,
-                extra=told("published", routes=ways, holders=holders, peer=self.identity.peer_id),
-            )  # fmt: skip
+            fields = log_fields(
+                "published", routes=ways, holders=holders, peer=self.identity.peer_id
+            )
+            log.info("published: %s; held by %d nodes", ", ".join(ways), holders, extra=fields)
         return holders
 
     def _job_changed(self) -> None:

@@ -10,9 +10,9 @@ import click
 from nodes.config import AUTO, NO, YES
 from nodes.gateway.config import DEFAULT_GATEWAY
 from privox_dht import limits
-from privox_dht.cli.settings import LEVELS, chain, comma_list, config_option, neighbours_option
-from privox_dht.http.request_limits import Bounds
-from privox_dht.relay import FarmTerms
+from privox_dht.cli.settings import LEVELS, combine, comma_list, config_option, neighbours_option
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.relay import FarmLimits
 
 state_option = click.option(
     "--state-dir",
@@ -20,7 +20,7 @@ state_option = click.option(
     help="Where the node's key and the nodes it knows are kept.",
 )
 
-place_options = chain(
+place_options = combine(
     click.option(
         "--port",
         default=limits.DHT_PORT,
@@ -51,7 +51,7 @@ place_options = chain(
     config_option,
 )
 
-lending_options = chain(
+lending_options = combine(
     click.option(
         "--services",
         callback=comma_list,
@@ -84,7 +84,7 @@ lending_options = chain(
         "--farm/--no-farm",
         default=None,
         help="Relay for producers behind a NAT; a farm cannot read what it carries. Default: a"
-        f" node that strangers can call relays too, for at most {limits.FARM_TOO_PRODUCERS}"
+        f" node that strangers can call relays too, for at most {limits.SIDE_FARM_PRODUCERS}"
         " producers; with --farm for as many as --farm-limits says.",
     ),
     click.option(
@@ -106,13 +106,13 @@ lending_options = chain(
         "--job-limits",
         callback=comma_list,
         metavar="NAME=NUMBER,...",
-        help=f"What one request may bring: {', '.join(asdict(Bounds()))}.",
+        help=f"What one request may bring: {', '.join(asdict(RequestLimits()))}.",
     ),
     click.option(
         "--farm-limits",
         callback=comma_list,
         metavar="NAME=NUMBER,...",
-        help=f"What this farm grants: {', '.join(asdict(FarmTerms()))}.",
+        help=f"What this farm grants: {', '.join(asdict(FarmLimits()))}.",
     ),
     click.option(
         "--model-cache",

@@ -1,6 +1,6 @@
 """A producer: engines, slots, and the way of one job through them.
 
-admit        a slot, or Busy                        (asked by the API before the upload)
+admit        a slot, or ProducerBusy                        (asked by the API before the upload)
 choose       which engine, or what there is instead
 decode       the upload to sound at its rate        (in a process of its own, see `codecs`)
 deadly       refused, if it brought workers down before
@@ -19,24 +19,24 @@ from nodes.codecs import Codecs
 from nodes.engines.deadly import Deadly
 from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.recording import Recording
 from privox_dht.speech import (
     STT,
     TTS,
-    Ability,
+    AudioChunk,
+    AudioInfo,
     Engine,
-    Listening,
+    EngineInfo,
     RecordingTranscriber,
     Segment,
-    Sound,
     Speaker,
     SpeechRequest,
     Transcriber,
     TranscriptionRequest,
 )
-from privox_dht.speech_api.model_selection import choose
+from privox_dht.speech_api.model_selection import select
 
 
 class Producer:
@@ -65,7 +65,7 @@ class Producer:
     def __repr__(self) -> str:
         return f"<Producer {len(self._engines)} engines, {self.admission!r}>"
 
-    def abilities(self) -> Sequence[Ability]:
+    def abilities(self) -> Sequence[EngineInfo]:
         return [engine.ability for engine in self._engines]
 
     def status(self) -> Mapping[str, Any]:
@@ -83,7 +83,7 @@ class Producer:
 
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
-    ) -> AsyncGenerator[Listening | Segment]:
+    ) -> AsyncGenerator[AudioInfo | Segment]:
         chosen = self._chosen(
             STT, model=request.model, language=request.language, translate=request.translate
         )
@@ -92,14 +92,14 @@ class Producer:
             enter = stack.enter_async_context
             recording = await enter(self._codecs.decoded(upload, engine.rate))
             await enter(self._deadly.guarded(lambda: (_name(engine), recording.samples().data)))
-            yield Listening(recording.seconds)
+            yield AudioInfo(recording.seconds)
             at_border = await enter(self._short_first.working(recording.seconds))
             async for segment in await enter(aclosing(_heard(engine, recording, request))):
                 yield segment
                 if not isinstance(engine, RecordingTranscriber):
                     await at_border()
 
-    async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+    async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         chosen = self._chosen(
             TTS, model=request.model, voice=request.voice, language=request.language
         )
@@ -112,7 +112,7 @@ class Producer:
 
     def _chosen(self, service: str, **named: Any) -> Engine:
         """The engine that a request means; refuses names that nobody here has."""
-        able = choose(self.abilities(), service, **named)
+        able = select(self.abilities(), service, **named)
         if not able:
             raise _not_served(service)
         return next(engine for engine in self._engines if engine.ability is able[0])
@@ -128,8 +128,8 @@ def _text(request: SpeechRequest) -> bytes:
     return "\0".join(said).encode("utf-8", "replace")
 
 
-def _not_served(service: str) -> Refused:
-    return Refused(f"{service} is not served here", status=404, code="service_not_found")
+def _not_served(service: str) -> RequestRejected:
+    return RequestRejected(f"{service} is not served here", status=404, code="service_not_found")
 
 
 def _heard(

@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
-from nodes.routes import Situation, advice, farm_advice, how_to_join, is_reachable
+from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reachable
 from privox_dht import limits
 from privox_dht.backoff import backoff
-from privox_dht.cli.settings import told
-from privox_dht.dht import Reach
+from privox_dht.cli.settings import log_fields
+from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
@@ -48,7 +48,7 @@ RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0  # seconds between attempts to join, doub
 CLOCK_WARNING = 10.0  # seconds our clock may differ from the neighbours' before we say so
 
 
-class Standing:
+class ReachabilityMonitor:
     """Keeps up with where we stand; `on_change` is told when routes may have changed."""
 
     def __init__(
@@ -58,24 +58,24 @@ class Standing:
         self._dht = dht
         self._on_change = on_change
         self._wanted = None if config.reachable == AUTO else config.reachable == YES
-        self._reach: list[Reach] = []  # what those who were asked to call back found
+        self._reach: list[Reachability] = []  # what those who were asked to call back found
         self._unknown = 0  # looks in a row after which that was not known
         self._news = asyncio.Event()  # something may have changed: look at once
         self._sources: dict[str, str] = {}  # our address towards each of a few others
         self._shown = ""
-        self._situation = Situation(job_port, advertised=config.advertise)
+        self._situation = NetworkState(job_port, advertised=config.advertise)
         self._warned = ""
         self._warning: asyncio.TimerHandle | None = None  # what may have to be told soon
         self._through = ""  # the neighbour we work through, while UDP is blocked
         self.joined = asyncio.Event()  # somebody answered, once
-        self.settled = False  # nobody is to be joined, or that was tried: what we say may be heard
+        self.ready_to_publish = False  # joining is over, or was not asked for
         self.farms: tuple[bytes, ...] = ()  # where we are parked; set by whoever parks
         self.relay_port: int | None = None  # of our farm, if it is to be found out who can call it
-        self._relay_reach: list[Reach] = []
+        self._relay_reach: list[Reachability] = []
         self.reachable = asyncio.Event()  # strangers could call us, once
 
     @property
-    def situation(self) -> Situation:
+    def situation(self) -> NetworkState:
         """Where we stand now."""
         seen = replace(
             self._situation,
@@ -88,7 +88,7 @@ class Standing:
         seen = with_calls(seen, self._reach)
         return replace(seen, reachable=is_reachable(self._wanted, seen))
 
-    def farm_situation(self, port: int) -> Situation:
+    def farm_situation(self, port: int) -> NetworkState:
         """The same for our farm, at its own port."""
         seen = replace(self.situation, job_port=port, farms=())
         if self.relay_port is None or seen.advertised or not seen.reachable:
@@ -98,7 +98,7 @@ class Standing:
         calls = with_calls(seen, self._relay_reach)
         return replace(calls, reachable=bool(calls.called))
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Stay joined and know where we stand, for ever."""
         self._dht.on_view(self._news.set)
         try:
@@ -144,7 +144,7 @@ class Standing:
             slept = max(time.time() - wall, loop.time() - clock) > LOOK_HERE + SLEPT
             if slept or self._has_moved():
                 why = "this machine has slept" if slept else "our addresses have changed"
-                log.info("%s: looking anew where we stand", why, extra=told("moved"))
+                log.info("%s: looking anew where we stand", why, extra=log_fields("moved"))
                 self._sources.clear()
                 self._dht.moved()
                 self._on_change()
@@ -160,21 +160,21 @@ class Standing:
         if not self._dht.contacts() and (self._config.neighbours or self._dht.remembered()):
             await self._join()
             self._settle()
-        elif not self.settled:
+        elif not self.ready_to_publish:
             self._settle()
             log.info("%s", how_to_join(self.situation, self._dht.port, self._config.network))
         if self._dht.contacts():
             self.joined.set()
-        await self.look()
+        await self.check()
 
     def _settle(self) -> None:
         """Something new is to be said, or the same to others."""
-        self.settled = True
+        self.ready_to_publish = True
         self._on_change()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Find out anew whether we can be reached; tell our owner what follows."""
-        self._say_way()
+        self._log_transport()
         before = self.situation
         if self._wanted is None and not before.advertised and self._dht.has_witnesses:
             self._reach = await self._dialled_back(before.job_port, self._reach)
@@ -186,14 +186,14 @@ class Standing:
         self._show(now)
         if now != before or self.relay_port is not None:
             self._on_change()
-        if self.settled and now.reachable:
+        if self.ready_to_publish and now.reachable:
             self.reachable.set()
         self._warn(now)
         offset = self._dht.clock_offset()
         if offset is not None and abs(offset) > CLOCK_WARNING:
             log.warning("our clock is %+.0f s off the neighbours'; mend it (NTP)", -offset)
 
-    async def _dialled_back(self, port: int, before: Sequence[Reach]) -> list[Reach]:
+    async def _dialled_back(self, port: int, before: Sequence[Reachability]) -> list[Reachability]:
         """What others find who are asked to call that port. They are asked once more before it is
         believed that what was open is not: our address is a new one, and a datagram was lost."""
         found = await self._dht.dial_back(port)
@@ -215,11 +215,11 @@ class Standing:
                 self._settle()
             else:
                 log.info("joined mesh %r, %d nodes known", self._config.network, count,
-                         extra=told("joined", nodes=count))  # fmt: skip
+                         extra=log_fields("joined", nodes=count))  # fmt: skip
                 return
             await asyncio.sleep(pause)
 
-    def _warn(self, now: Situation) -> None:
+    def _warn(self, now: NetworkState) -> None:
         """Tell our owner if nobody can reach us. A producer may be parked at a farm in a moment:
         only if it is not, that is worth telling."""
         if self._config.farm:
@@ -234,21 +234,21 @@ class Standing:
         self._warning = None
         self._tell_once(self._advice(self.situation))
 
-    def _advice(self, now: Situation) -> str:
+    def _advice(self, now: NetworkState) -> str:
         return advice(now) if self._config.services and self._dht.contacts() else ""
 
-    def _say_way(self) -> None:
+    def _log_transport(self) -> None:
         """Which way into the mesh works, if it is another one than before."""
-        through, before = self._dht.through, self._through
+        through, before = self._dht.https_neighbour, self._through
         self._through = through
         if through and not before:
             log.warning(
                 "UDP IS BLOCKED HERE: no neighbour answers by it. Working through %s; others "
                 "reach this node through farms only", through,
-                extra=told("udp_blocked", through=through),
+                extra=log_fields("udp_blocked", through=through),
             )  # fmt: skip
         elif before and not through:
-            log.info("UDP answers again", extra=told("udp_works"))
+            log.info("UDP answers again", extra=log_fields("udp_works"))
 
     def _tell_once(self, text: str) -> None:
         if text and text != self._warned:
@@ -259,11 +259,11 @@ class Standing:
         """Something is new here that strangers may or may not be able to call."""
         self._news.set()
 
-    def _show(self, now: Situation) -> None:
+    def _show(self, now: NetworkState) -> None:
         """Log what strangers see of us, whenever that is something else."""
         text = shown(now)
         if text != self._shown and (now.glimpsed or now.called):
-            log.info("%s", text, extra=told("standing", reachable=now.reachable,
+            log.info("%s", text, extra=log_fields("standing", reachable=now.reachable,
                                             called=now.called, seen=now.glimpsed))  # fmt: skip
             self._shown = text
 
@@ -279,14 +279,14 @@ class Standing:
         return list(dict.fromkeys(filter(None, map(source_towards, self._towards()))))
 
 
-def with_calls(situation: Situation, found: Sequence[Reach]) -> Situation:
+def with_calls(situation: NetworkState, found: Sequence[Reachability]) -> NetworkState:
     """With what those who were asked to call back found."""
     called = [reach.address[0] for reach in found if reach.is_open and reach.address]
     shut = "".join("6" if reach.family == FAMILY_6 else "4" for reach in found if reach.is_shut)
     return replace(situation, called=tuple(called), shut=shut)
 
 
-def shown(situation: Situation) -> str:
+def shown(situation: NetworkState) -> str:
     """For a log line: how strangers see us, and whether they get through."""
     where = situation.called or situation.observed or situation.glimpsed
     seen = ", ".join(join_host(ip, situation.job_port) for ip in where) or "nowhere yet"

@@ -15,14 +15,14 @@ from dataclasses import asdict, replace
 
 from nodes.config import NodeConfig
 from nodes.farm_discovery import farm_record
-from nodes.reachability import Standing
+from nodes.reachability import ReachabilityMonitor
 from privox_dht import limits
 from privox_dht.addresses import is_loopback
-from privox_dht.cli.settings import told
+from privox_dht.cli.settings import log_fields
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.records import Record
-from privox_dht.relay import Farm, FarmTerms
+from privox_dht.relay import Farm, FarmLimits
 
 log = logging.getLogger("privox.node")
 
@@ -31,7 +31,11 @@ class Relaying:
     """Our farm, as far as there is one."""
 
     def __init__(
-        self, config: NodeConfig, identity: Identity, standing: Standing, stack: AsyncExitStack
+        self,
+        config: NodeConfig,
+        identity: Identity,
+        standing: ReachabilityMonitor,
+        stack: AsyncExitStack,
     ) -> None:
         self._config, self._identity, self._standing = config, identity, standing
         self._stack = stack  # what ends with the node
@@ -68,7 +72,7 @@ class Relaying:
         self._stack.push_async_callback(farm.drain)
         terms = ", ".join(f"{name} {value}" for name, value in asdict(farm.terms).items())
         log.info("farm: relays on TCP %d; it allows: %s", farm.port, terms,
-                 extra=told("farming", port=farm.port))  # fmt: skip
+                 extra=log_fields("farming", port=farm.port))  # fmt: skip
         return farm
 
     def records(self, mesh: bytes) -> list[Record]:
@@ -80,10 +84,10 @@ class Relaying:
         return [ours] if ours else []
 
 
-def beside_other_things(terms: FarmTerms) -> FarmTerms:
+def beside_other_things(terms: FarmLimits) -> FarmLimits:
     """The limits of a farm that nobody asked for: less than a farm's own, where the owner did not
     say otherwise."""
-    usual = FarmTerms()
-    few = replace(usual, producers=limits.FARM_TOO_PRODUCERS, buffered=limits.FARM_TOO_BUFFERED)
+    usual = FarmLimits()
+    few = replace(usual, producers=limits.SIDE_FARM_PRODUCERS, buffered=limits.SIDE_FARM_BUFFERED)
     said = {name: value for name, value in asdict(terms).items() if value != getattr(usual, name)}
     return replace(few, **said)

@@ -27,7 +27,7 @@ AT_MOST_DIRECT = 2  # one IPv4 and one IPv6 address; the rest of the four are fo
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class NetworkState:
     """What a node knows of where it stands. Addresses are IP literals."""
 
     job_port: int
@@ -42,7 +42,7 @@ class Situation:
     farms: tuple[bytes, ...] = ()  # keys of the farms at which we are parked
 
 
-def routes(situation: Situation) -> tuple[Route, ...]:
+def routes(situation: NetworkState) -> tuple[Route, ...]:
     """The routes to publish, direct ones first, at most four."""
     s = situation
     unique = list(dict.fromkeys(_hosts(s)))[:AT_MOST_DIRECT]
@@ -51,7 +51,7 @@ def routes(situation: Situation) -> tuple[Route, ...]:
     return tuple((direct + relayed)[: limits.MAX_ROUTES])
 
 
-def _hosts(s: Situation) -> Sequence[str]:
+def _hosts(s: NetworkState) -> Sequence[str]:
     """The addresses at which others can call us."""
     if s.advertised:
         return s.advertised
@@ -60,14 +60,14 @@ def _hosts(s: Situation) -> Sequence[str]:
     return s.called or _unchanged(s) or _seen(s)
 
 
-def _seen(s: Situation) -> tuple[str, ...]:
+def _seen(s: NetworkState) -> tuple[str, ...]:
     """Our addresses as others see them; our own word for it where nobody sees us."""
     if s.observed:
         return s.observed
     return (s.glimpsed or s.local) if s.private else ()
 
 
-def _unchanged(s: Situation) -> tuple[str, ...]:
+def _unchanged(s: NetworkState) -> tuple[str, ...]:
     """Those of them that no NAT has changed, in families that are not known to be shut."""
     return tuple(ip for ip in _seen(s) if ip in s.local and family_of(ip) not in s.shut)
 
@@ -77,7 +77,7 @@ def family_of(ip: str) -> str:
     return "6" if ":" in ip else "4"
 
 
-def is_reachable(wanted: bool | None, situation: Situation) -> bool:
+def is_reachable(wanted: bool | None, situation: NetworkState) -> bool:
     """Whether others can call us, as far as can be known.
 
     Args:
@@ -93,7 +93,7 @@ def is_reachable(wanted: bool | None, situation: Situation) -> bool:
     return bool(_unchanged(situation))
 
 
-def how_to_join(situation: Situation, port: int, network: str) -> str:
+def how_to_join(situation: NetworkState, port: int, network: str) -> str:
     """What the owner of a first node tells those who are to join it.
 
     Args:
@@ -115,7 +115,7 @@ def how_to_join(situation: Situation, port: int, network: str) -> str:
     )
 
 
-def advice(situation: Situation) -> str:
+def advice(situation: NetworkState) -> str:
     """What to tell the owner of a node that nobody can reach; empty when there is a route."""
     if routes(situation):
         return ""
@@ -131,7 +131,7 @@ def advice(situation: Situation) -> str:
     )
 
 
-def farm_advice(situation: Situation) -> str:
+def farm_advice(situation: NetworkState) -> str:
     """What to tell the owner of a farm that nobody can reach; empty when there is a way to it."""
     if routes(replace(situation, farms=())):
         return ""

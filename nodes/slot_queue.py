@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from nodes.admission import Admission, Ticket
-from privox_dht.errors import Busy
+from privox_dht.errors import ProducerBusy
 from privox_dht.offer import Offer
 
 LOOK_AGAIN = 0.25  # seconds between two looks at uploads that are in the way of those who wait
@@ -32,7 +32,7 @@ class SlotQueue:
         """A slot for `offer`, held while the context is open.
 
         Raises:
-            Busy: none was free in time.
+            ProducerBusy: none was free in time.
         """
         loop = asyncio.get_running_loop()
         ticket = self._admission.enter(offer, loop.time())
@@ -65,7 +65,7 @@ class SlotQueue:
         ticket = self._admission.in_the_way(asyncio.get_running_loop().time())
         if ticket is not None:
             ticket.offer.end_upload(
-                Busy("others wait, and this upload is slow or one of many; send it again")
+                ProducerBusy("others wait, and this upload is slow or one of many; send it again")
             )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from nodes.codecs import Codecs
 from nodes.producer import Producer
 from privox_dht import errors, speech
-from privox_dht.speech_api.audio_response import ALWAYS, SoundFile, file_format
+from privox_dht.speech_api.audio_response import ALWAYS, EncodedAudio, negotiate_format
 
 RATE = 24_000  # Hz of the sound that is written
 SECONDS = 1.0
@@ -29,7 +29,7 @@ class _Ear:
     """An engine that only takes in what it is given."""
 
     rate = 16_000
-    ability = speech.Ability(speech.STT, "cpu", "sound-check")
+    ability = speech.EngineInfo(speech.STT, "cpu", "sound-check")
 
     async def start(self) -> None: ...
 
@@ -50,7 +50,7 @@ async def start(codecs: Codecs) -> None:
     """
     try:
         await codecs.start()
-    except errors.Failed as exc:
+    except errors.EngineFailed as exc:
         raise _unavailable("no sound can be read or written here", exc) from exc
 
 
@@ -71,8 +71,8 @@ async def _written(codecs: Codecs, asked: str) -> tuple[str, bytes]:
     """A second of sound in the format that is sent where `asked` is asked for."""
     format = asked or "any format"
     try:
-        format = await file_format(asked, codecs)
-        pieces = SoundFile(format, _tone(), 2 * SECONDS, codecs).pieces()
+        format = await negotiate_format(asked, codecs)
+        pieces = EncodedAudio(format, _tone(), 2 * SECONDS, codecs).pieces()
         return format, b"".join([piece async for piece in pieces])
     except Exception as exc:
         raise _unavailable(f"a second of sound cannot be written in {format}", exc) from exc
@@ -85,22 +85,22 @@ async def _read(codecs: Codecs, format: str, file: bytes) -> None:
         heard = [event async for event in producer.transcribe(io.BytesIO(file), asked)]
     except Exception as exc:
         raise _unavailable(f"a second of sound in {format} cannot be read", exc) from exc
-    seconds = sum(event.seconds for event in heard if isinstance(event, speech.Listening))
+    seconds = sum(event.seconds for event in heard if isinstance(event, speech.AudioInfo))
     if abs(seconds - SECONDS) > CLOSE:
         raise errors.EngineUnavailable(
             f"a second of sound in {format} is read as {seconds:.2f} s", BROKEN
         )
 
 
-async def _tone() -> AsyncGenerator[speech.Sound]:
+async def _tone() -> AsyncGenerator[speech.AudioChunk]:
     """A rectangle of 240 Hz, not loud."""
     half = RATE // 240 // 2
     wave = b"\x00\x08" * half + b"\x00\xf8" * half
-    yield speech.Sound(RATE, wave * int(SECONDS * RATE / (2 * half)))
+    yield speech.AudioChunk(RATE, wave * int(SECONDS * RATE / (2 * half)))
 
 
 def _unavailable(what: str, exc: Exception) -> errors.EngineUnavailable:
-    if isinstance(exc, errors.Refused):
+    if isinstance(exc, errors.RequestRejected):
         missing = exc.status == 501
         return errors.EngineUnavailable(f"{what}: {exc.message}", MISSING if missing else BROKEN)
     return errors.EngineUnavailable(f"{what} ({type(exc).__name__}: {exc})", BROKEN)

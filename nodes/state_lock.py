@@ -22,7 +22,7 @@ log = logging.getLogger("privox.node")
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[Path]:
+def locked(folder: Path) -> Iterator[Path]:
     """`folder`, made if need be and locked while the context is open. The lock goes with the
     process, so a crash leaves nothing behind.
 

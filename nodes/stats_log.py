@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from privox_dht.cli.settings import told
+from privox_dht.cli.settings import log_fields
 
 log = logging.getLogger("privox.node")
 
@@ -15,23 +15,23 @@ FIRST = 60.0  # seconds after the start: an owner who watches sees it once
 EVERY = 600.0  # seconds from then on: 144 lines a day
 
 
-async def report(stats: Callable[[], Mapping[str, Any]]) -> None:
+async def log_periodically(stats: Callable[[], Mapping[str, Any]]) -> None:
     """Log the directory's numbers for ever."""
     pause = FIRST
     while True:
         await asyncio.sleep(pause)
         now = stats()
-        log.info("directory: %s", in_words(now), extra=told("directory", **now))
+        log.info("directory: %s", summary(now), extra=log_fields("directory", **now))
         pause = EVERY
 
 
-def in_words(stats: Mapping[str, Any]) -> str:
+def summary(stats: Mapping[str, Any]) -> str:
     """The numbers of `DhtNode.stats()` as a person reads them."""
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats["dropped"].items()))
     return (
         f"{stats['contacts']:,} contacts, round trips {stats['rtt_ms']:.0f} ms"
         f" (spread {stats['rtt_spread_ms']:.0f}), {stats['records']:,} records held,"
-        f" {stats['lookups']:,} look-ups ({stats['lookups_from_memory']:,} from memory),"
+        f" {stats['lookups']:,} look-ups ({stats['cache_hits']:,} from memory),"
         f" asked {stats['asked']:,} ({stats['unanswered']:,} unanswered),"
         f" dropped: {dropped or 'nothing'}"
     )

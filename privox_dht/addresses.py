@@ -65,7 +65,7 @@ def is_global(ip: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def is_somebody(ip: str) -> bool:
+def is_unicast(ip: str) -> bool:
     """Whether `ip` is a literal that can be one machine's: in a private mesh that is enough."""
     parsed = _parse(ip)
     if isinstance(parsed, ipaddress.IPv4Address):
@@ -90,14 +90,14 @@ def is_literal(host: str) -> bool:
     return _parse(host) is not None
 
 
-def is_usable(ip: str, private: bool) -> bool:
+def is_contactable(ip: str, private: bool) -> bool:
     """Whether a node may contact `ip` and hand it out: any machine's in a private mesh, else only
     global ones."""
-    return is_somebody(ip) if private else is_global(ip)
+    return is_unicast(ip) if private else is_global(ip)
 
 
 @lru_cache(maxsize=8192)
-def network_of(ip: str) -> bytes:
+def subnet_of(ip: str) -> bytes:
     """The /24 (IPv4) or /56 (IPv6) an address lies in: what one owner can fill at no cost."""
     packed = pack_ip(ip)
     return packed[:3] if len(packed) == 4 else packed[:7]
@@ -110,7 +110,7 @@ def holder_of(ip: str) -> bytes:
     return packed if len(packed) == 4 else packed[:8]
 
 
-def source_of(where: bytes) -> bytes:
+def rate_key(where: bytes) -> bytes:
     """Whose rate a datagram from a packed address counts towards: the holder's. On one machine
     every port is somebody else."""
     if len(where) == 6:
@@ -158,7 +158,7 @@ def unpack_address(packed: bytes) -> Address:
     return unpack_ip(packed[:-2]), port
 
 
-def plain(address: tuple[object, ...]) -> Address:
+def normalize(address: tuple[object, ...]) -> Address:
     """A socket's address (two or four items, perhaps with a scope) as literal and port."""
     if len(address) == 2:
         return cast(Address, address)

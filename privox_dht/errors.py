@@ -8,16 +8,16 @@
         BadRecord                a record that must be dropped; `.reason` names the counter
         BadMessage               a datagram or relay line that must be dropped; `.reason` likewise
       JobError                 how a job can end other than `done`
-        Refused                  the input is at fault; `.status` is the HTTP status that says so
-        Busy                     nobody is free just now; `.retry_after` says when to ask again
-          NoLine                   the farm has no line to this producer now
-        Failed                   the engine broke while it worked
-        Lost                     the producer (or the way to it) went away in mid-job
-          WrongKey                 whoever answered is not the producer that signed the record
+        RequestRejected          the input is at fault; `.status` is the HTTP status that says so
+        ProducerBusy             nobody is free just now; `.retry_after` says when to ask again
+          NoParkedLine             the farm has no line to this producer now
+        EngineFailed             the engine broke while it worked
+        ProducerLost             the producer (or the route to it) went away in mid-job
+          PeerKeyMismatch          whoever answered is not the producer that signed the record
         NotJoined                no neighbour answered: there is no mesh to ask
         NoProducer               the mesh is there, but nobody on it does this
-        AllBusy                  everybody who could was busy until the wait ended
-        AllFailed                everybody who was tried failed; `.attempts` says who and why
+        AllProducersBusy         everybody who could was busy until the wait ended
+        AllProducersFailed       everybody who was tried failed; `.attempts` says who and why
         SomeFailed               of several recordings some could not be transcribed
 
 There are two kinds of blame, local and remote, and no third. Each layer translates what its
@@ -77,7 +77,7 @@ class JobError(PrivoxError):
     outcome = "failed"
 
 
-class Refused(JobError):
+class RequestRejected(JobError):
     """The input is at fault. A second producer would say the same."""
 
     outcome = "refused"
@@ -97,7 +97,7 @@ class Refused(JobError):
         self.param = param
 
 
-class Busy(JobError):
+class ProducerBusy(JobError):
     """Every slot is taken just now. Busy is not dead."""
 
     outcome = "refused"
@@ -107,15 +107,15 @@ class Busy(JobError):
         self.retry_after = retry_after
 
 
-class NoLine(Busy):
+class NoParkedLine(ProducerBusy):
     """The farm has no parked line to this producer now; another route may do."""
 
 
-class Failed(JobError):
+class EngineFailed(JobError):
     """The engine broke while it worked."""
 
 
-class Lost(JobError):
+class ProducerLost(JobError):
     """The producer, or the way to it, went away before the job was done."""
 
     outcome = "lost"
@@ -126,7 +126,7 @@ class Lost(JobError):
         self.timed_out = timed_out  # nothing came: it may be there all the same
 
 
-class WrongKey(Lost):
+class PeerKeyMismatch(ProducerLost):
     """Whoever answered does not hold the key that signed the record; nothing was sent to it."""
 
     def __init__(self, message: str, key: bytes = b"") -> None:
@@ -142,7 +142,7 @@ class NoProducer(JobError):
     """Nobody on the mesh does what was asked."""
 
 
-class AllBusy(JobError):
+class AllProducersBusy(JobError):
     """Everybody who could do it was busy until the wait ended."""
 
     def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:
@@ -150,7 +150,7 @@ class AllBusy(JobError):
         self.attempts = tuple(attempts)
 
 
-class AllFailed(JobError):
+class AllProducersFailed(JobError):
     """Everybody who was tried failed."""
 
     def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:

@@ -69,7 +69,7 @@ HEARTBEAT = 1.0  # seconds between comments on a streamed answer while the engin
 SILENCE = 4.0  # seconds without a byte from a producer that streams: it is gone
 CONNECT_TIMEOUT = 3.0  # seconds for TCP and TLS to a producer, by any one route
 FIRST_DIAL = 0.6  # of these for a stranger who is the first to be asked, while others are left to
-# be knocked at: two round trips of a quarter of a second, which is far, and a moment
+# be probed: two round trips of a quarter of a second, which is far, and a moment
 OFFER_TIMEOUT = 4.0  # seconds for the answer to an offer (the 100-continue, or the 503)
 RETRY_AFTER = 1.0  # seconds a busy producer asks to be left alone
 KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a follow-up, no more
@@ -77,22 +77,28 @@ KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a fol
 # -- picking and failing over --------------------------------------------------------------------
 
 MAX_PRODUCERS = 5  # networks whose producers may fail one job, busy ones not counted
-MAX_UNREACHED = 48  # producers that may turn out to be unreachable: three rounds of knocking
-KNOCKS = 16  # producers knocked at at the same time, once one of them could not be reached
-KNOCKS_PER_NETWORK = 2  # of these at producers of one network, before others have had their turn
-KNOCK_TIMEOUT = 4.0  # seconds for the answer to a knock: a connection, and a moment
-KNOCK_GRACE = 0.1  # seconds that others have to answer a knock when the first has
-MAX_WAYS = 6  # ways to one producer that are dialled: two addresses, and the doors of its farms
+MAX_UNREACHED = 48  # producers that may turn out to be unreachable: three rounds of probing
+PROBES_AT_ONCE = 16  # producers probed at the same time, once one of them could not be reached
+PROBES_PER_NETWORK = 2  # of these at producers of one network, before others have had their turn
+PROBE_TIMEOUT = 4.0  # seconds for the answer to a probe: a connection, and a moment
+PROBE_GRACE = 0.1  # seconds that others have to answer a probe when the first has
+MAX_ROUTES_DIALLED = (
+    6  # ways to one producer that are dialled: two addresses, and the doors of its farms
+)
 FALLBACK_WAIT = 3600.0  # seconds for a job at the fallback server, which is silent while it works
 MAX_FAILED = 16  # producers that may fail one job when they count as fewer networks
-MAX_DEATHS = 3  # networks whose producers may die during one job: it may be what kills them, and
+MAX_LOST_DURING_JOB = (
+    3  # networks whose producers may die during one job: it may be what kills them, and
+)
 # one home has two, an IPv4 address and an IPv6 /48
-MAX_BELIEVED = 3  # networks whose producers must agree before a 4xx about the input is believed
+AGREEING_REFUSALS = (
+    3  # networks whose producers must agree before a 4xx about the input is believed
+)
 DIALS_UNPROVEN = 2  # dials of one job to an address that has not proved to be a producer's
 FIRST_OPEN_PORT = 1024  # ports below are other services'; of those only 443 is dialled
 RESULT_GRACE = 8.0  # seconds for a first result beside what the work itself takes
 RESULT_SLACK = 4.0  # times as long as a producer's own measured speed says its work may take
-SLOWEST = 0.1  # seconds of audio per second; nobody is waited for as if it were slower
+SLOWEST_SPEED = 0.1  # seconds of audio per second; nobody is waited for as if it were slower
 DECODED_PER_SECOND = 1 * MIB  # bytes of a recording that a producer decodes in a second, at least
 SPEECH_PER_CHARACTER = 0.1  # seconds of sound that a character of text becomes, about
 JOB_DEADLINE = 4 * 3600.0  # seconds for a whole job that was given no time-out: FARM_CALL_SECONDS
@@ -101,8 +107,8 @@ RETURN_POLL = 1.0  # seconds between two looks whether a producer that was lost 
 RETURN_SEARCH = 3.0  # seconds that one such look may spend on finding where it is now
 OWN_NETWORK = 1.0  # seconds in which some contact must answer, or our own network is gone
 OWN_NETWORK_ASKED = 4  # contacts asked for that
-BAN_FIRST = 15.0  # seconds a producer that was lost is left alone, doubling each time ...
-BAN_LONGEST = 600.0  # ... up to this
+BACKOFF_FIRST = 15.0  # seconds a producer that was lost is left alone, doubling each time ...
+BACKOFF_LONGEST = 600.0  # ... up to this
 WAIT = 60.0  # seconds a client waits by default while everybody is busy
 BACKEND_GRACE = 0.5  # seconds the look-up of one backend has left once the other's found somebody;
 # with half of 10,000 nodes dead 95 of 100 take at most 0.56 in all
@@ -112,12 +118,16 @@ LIST_WANT = 256  # records that showing the mesh to a person asks for, per servi
 # -- the speech API: what one connection may hold up, what one answer may bring ------------------
 
 HANDSHAKE_TIMEOUT = 5.0  # seconds for TLS on an accepted connection; callers give up after 3
-TLS_GOODBYE = 1.0  # seconds for the other side to end TLS too; asyncio's 30 keep idle ones alive
-JOBLESS = 10.0  # seconds a connection stays on which no job begins, whatever else it asks
+TLS_SHUTDOWN_TIMEOUT = (
+    1.0  # seconds for the other side to end TLS too; asyncio's 30 keep idle ones alive
+)
+CONNECTION_WITHOUT_JOB = (
+    10.0  # seconds a connection stays on which no job begins, whatever else it asks
+)
 MAX_CONNECTIONS = 512  # held at once by a speech server; with TLS one costs about 292 KB
 MAX_CONNECTIONS_PER_ADDRESS = 64  # of those from one address; four times that from one /24, as many
 # from an IPv6 /56, twice from a /48 (loopback is exempt: it is ours)
-UPLOAD_BEGIN = 5.0  # seconds until the first byte of a body; a slot is held meanwhile
+UPLOAD_FIRST_BYTE = 5.0  # seconds until the first byte of a body; a slot is held meanwhile
 UPLOAD_WALL = 3600.0  # seconds for a whole upload: 256 MiB at 600 kbit/s, the slowest home uplink
 UPLOAD_PIECE = 16 * KIB  # bytes a caller hands over at once
 WRITE_BUFFER = 32 * KIB  # bytes a caller keeps unsent, so that a stall shows: with what the layers
@@ -146,18 +156,22 @@ LOOKUP_REQUESTS = 200  # requests one look-up may send, whatever strangers keep 
 # of 1,000 nodes dead one took 128
 LOOKUP_TIME = 8.0  # seconds one look-up may take: three hard timeouts, with most of the mesh dead
 LOOKUP_TIME_PER_RECORD = 0.005  # seconds more for each record that is wanted: ten thousand take 21
-REFLECTED = 5  # bytes sent in vain, at most, to addresses that an answer named for each it weighed
+MAX_REFLECTION = (
+    5  # bytes sent in vain, at most, to addresses that an answer named for each it weighed
+)
 SOFT_LEAST, SOFT_MOST = 0.1, 1.0  # seconds after which a silent request frees its place
 HARD_TIMEOUT = 2.5  # seconds after which a request is lost; a late answer counts until then
 RESEND = (0.3, 0.7, 1.2, 1.8)  # seconds after the first sending at which it is sent again
 RESEND_NAMED = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 1.9)  # likewise, to a neighbour we were told of:
 # where 30 of 100 datagrams are lost, UDP_WAIT ends unanswered once in 200 to 430 times, not in 30
 FIRST_RTT, FIRST_SPREAD = 0.15, 0.08  # seconds; what is believed before anything was measured
-JUDGES = 8  # of the closest nodes: most of them must say that a key is full before it is believed
+FULL_KEY_WITNESSES = (
+    8  # of the closest nodes: most of them must say that a key is full before it is believed
+)
 HOLDERS = 2  # holders that must have answered before a look-up believes it has seen enough
 GRACE = 0.04  # seconds a look-up with one holder's answer waits for a second one's ...
 GRACE_FEW = 0.1  # ... and if that one holds fewer than are wanted
-GRACE_ALONE = 0.25  # seconds more while the very closest have not answered: lies come early
+GRACE_SINGLE_HOLDER = 0.25  # seconds more while the very closest have not answered: lies come early
 AGREEMENT = 0.8  # share of the fullest holder's records that another must hold to confirm it
 QUORUM = 2  # one over the share of the closest nodes that must confirm before publish returns
 PAGES = 24  # further requests one look-up may send to holders for more records
@@ -221,10 +235,10 @@ HOLDERS_KEPT = 120.0  # seconds a publisher goes straight to the nodes that held
 PRIVATE_FOR = 3600.0  # seconds for which one private contact keeps a first node's mesh private
 OBSERVERS = 8  # neighbours whose word on our address and on the time is remembered
 DIAL_TIMEOUT = 1.5  # seconds a third node waits for a TCP connection when it dials back
-DIAL_KNOCK = (0.3, 0.7)  # seconds after the first at which a knock is sent again ...
-DIAL_KNOCKED = 1.2  # ... and after which there is no answer to it, and nothing more is tried
-DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: knock, TCP, and three ways
-DIAL_REFERRED = 3.0  # seconds a helper waits for the third node's word: knock, TCP and two ways
+DIAL_PROBE_RESEND = (0.3, 0.7)  # seconds after the first at which a probe is sent again ...
+DIAL_PROBE_TIMEOUT = 1.2  # ... and after which there is no answer to it, and nothing more is tried
+DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: probe, TCP, and three ways
+DIAL_REFERRED = 3.0  # seconds a helper waits for the third node's word: probe, TCP and two ways
 DIAL_HELPERS = 6  # pairs of helper and third node, or lone witnesses, asked at most
 DIAL_AGREE = 2  # verdicts that must agree, where more than one can be had
 DIAL_SAME_TARGET = 10.0  # seconds between two dial-backs of one node to one address
@@ -237,8 +251,8 @@ RESERVED_FOR = 60.0  # seconds after which they are ordinary contacts, dialled b
 # -- relay: farms, the producers parked at them, and calls through them --------------------------
 
 FARM_PRODUCERS = 5_000  # producers at one farm; 20,000 connections, which one process carries
-FARM_TOO_PRODUCERS = 100  # at a node that relays beside other things: 400 connections ...
-FARM_TOO_BUFFERED = 32 * MIB  # ... and bytes held for slow readers
+SIDE_FARM_PRODUCERS = 100  # at a node that relays beside other things: 400 connections ...
+SIDE_FARM_BUFFERED = 32 * MIB  # ... and bytes held for slow readers
 FARM_IDLE_LINES = 3  # parked lines per producer: a burst of calls finds one while others are parked
 FARM_LINES = 64  # lines per producer, calls included: twice what one client address can claim
 FARM_PRODUCERS_PER_ADDRESS = 8  # of one network (`quotas`): a household or small office
@@ -248,14 +262,16 @@ FARM_LINES_PER_ADDRESS = 16  # calls of one network to one producer: a home has 
 FARM_CALL_BYTES = 512 * MIB  # bytes of one call, both ways: the largest upload twice over
 FARM_CALL_SECONDS = 4 * 3600  # seconds of one call: two hours of audio, uploaded and heard in two
 FARM_BUFFERED = 256 * MIB  # bytes a farm holds for all slow readers together
-FARM_DOORS = 4096  # connections that have not yet said what they are: thousands may come back
-FARM_DOORS_PER_ADDRESS = 128  # of those from one address: 8 producers parking everything at once
+FARM_HANDSHAKES = 4096  # connections that have not yet said what they are: thousands may come back
+FARM_HANDSHAKES_PER_ADDRESS = (
+    128  # of those from one address: 8 producers parking everything at once
+)
 FARM_FILES = 65_536  # file descriptors a farm asks the system for; more is refused on many systems
 FARM_FILE_RESERVE = 64  # descriptors kept for running calls and for the rest of the process
 FARM_BACKLOG = 1024  # connections the kernel holds for us: thousands come back at once
 FARM_DRAIN = 30.0  # seconds a farm that stops lets running calls go on
 FARM_TICK = 0.25  # seconds between two looks at what is overdue
-FARM_LOOK = 1.0  # seconds between two looks at what readers have taken
+FARM_PROGRESS_CHECK = 1.0  # seconds between two looks at what readers have taken
 SPLICE_CHUNK = 128 * KIB  # bytes read at a time, and so the most a farm holds per direction
 
 RELAY_HEAD = 4 * KIB  # bytes of the first lines of a connection to a farm
@@ -282,9 +298,9 @@ PRODUCER_BACKOFF = (1.0, 10.0)  # seconds after the first round in which every f
 PRODUCER_LINE_BACKOFF = (0.2, 5.0)  # seconds before parking again after a line that died idle
 PRODUCER_FARMS_LOOKUP = 5.0  # seconds to find out which farms there are; then the old list must do
 PRODUCER_SUPERSEDED = 3600.0  # seconds a farm is left alone where another machine has our place
-PRODUCER_LOOK_FIRST = 1.0  # seconds to the next look where there is no farm yet, doubling ...
-PRODUCER_LOOK_AGAIN = 15.0  # seconds between looks for more farms while there are too few
-PRODUCER_TOLD_MOST = 600.0  # seconds a farm may send a producer away for
+PRODUCER_SEARCH_FIRST = 1.0  # seconds to the next look where there is no farm yet, doubling ...
+PRODUCER_SEARCH_AGAIN = 15.0  # seconds between looks for more farms while there are too few
+PRODUCER_MAX_RETRY_AFTER = 600.0  # seconds a farm may send a producer away for
 
 # -- the gateway: ordinary apps of this machine, served from the mesh ------------------------------
 
@@ -306,17 +322,19 @@ OPENAI_PCM_RATE = 24_000  # Hz of raw `pcm`: what the libraries for OpenAI's API
 UDP_WAIT = 2.0  # seconds without an answer by UDP after which HTTPS is tried beside it
 UDP_SILENT = 60.0  # seconds in which nothing that was asked by UDP is answered: longer than the
 # time between two announcements; then HTTPS is tried
-UDP_AGAIN = 180.0  # seconds between tries whether UDP answers again, at most ...
-UDP_AGAIN_FIRST = 5.0  # ... and before the first, each wait twice the last: it may have been loss
+UDP_RETRY_MAX = 180.0  # seconds between tries whether UDP answers again, at most ...
+UDP_RETRY_FIRST = 5.0  # ... and before the first, each wait twice the last: it may have been loss
 HTTPS_NEIGHBOURS = 8  # neighbours asked at the same time; each costs a TLS handshake
 HTTPS_BUSY = 2.0  # seconds to wait, once, when every neighbour was busy
-HOSTING_TIMEOUT = 10.0  # seconds for an answer: a look-up (LOOKUP_TIME) and the way there and back
-HOSTING_RATE = 5.0  # requests per second of one address (IPv6: /56); a job needs three, a list five
-HOSTING_BURST = 50.0  # requests of one address at once: a small office after a power cut
-HOSTING_RATE_IN_ALL = 20.0  # requests per second: walks for others stay below what we may ask each
+RESOLVER_TIMEOUT = 10.0  # seconds for an answer: a look-up (LOOKUP_TIME) and the way there and back
+RESOLVER_RATE = (
+    5.0  # requests per second of one address (IPv6: /56); a job needs three, a list five
+)
+RESOLVER_BURST = 50.0  # requests of one address at once: a small office after a power cut
+RESOLVER_RATE_IN_ALL = 20.0  # requests per second: walks for others stay below what we may ask each
 # node ourselves (SOURCE_RATE), with room for our own
-HOSTING_BURST_IN_ALL = 100.0  # requests at once, all askers together
-HOSTING_AT_ONCE = 16  # look-ups for others at the same time
+RESOLVER_BURST_IN_ALL = 100.0  # requests at once, all askers together
+RESOLVER_LOOKUPS_AT_ONCE = 16  # look-ups for others at the same time
 HOSTED_RECORDS = 100  # records placed for others: with nine keys each they are half of what our
 # address may place at one node (RECORDS_PER_SOURCE)
 HOSTED_RATE = 1.0  # records per second of one address: eight busy producers now and then

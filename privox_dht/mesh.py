@@ -24,7 +24,7 @@ from privox_dht import limits
 from privox_dht.backoff import backoff
 from privox_dht.directory.failover import Directory
 from privox_dht.dispatch.dial_budget import DialBudget
-from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.fallback import endpoint_of, fall_back
 from privox_dht.dispatch.job_events import AudioChunk, Dialing, JobEvent
@@ -37,19 +37,24 @@ from privox_dht.dispatch.job_options import (
 )
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
-from privox_dht.dispatch.selection import Wish
+from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.work import SpeechWork, TranscriptionWork, Work
-from privox_dht.errors import AllBusy, AllFailed, JobError, NoProducer, NotJoined
+from privox_dht.errors import AllProducersBusy, AllProducersFailed, JobError, NoProducer, NotJoined
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
-from privox_dht.records import FARM, Record, newest
+from privox_dht.records import FARM, Record, latest_per_key
 from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.voices import VoiceAnswer, Voices, voices_of
 
 RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0  # seconds between tries to join, doubling
-MESH_FAILED = (NotJoined, NoProducer, AllBusy, AllFailed)  # what a fallback server is for
+MESH_FAILED = (
+    NotJoined,
+    NoProducer,
+    AllProducersBusy,
+    AllProducersFailed,
+)  # what a fallback server is for
 
 
 T = TypeVar("T")
@@ -62,7 +67,7 @@ class Mesh:
 
     dht: Directory
     client: SpeechClient
-    caller: Caller
+    caller: Dispatcher
     fallback: Endpoint | None = None
     not_joined: NotJoined | None = None  # while nobody has answered, and there is a fallback
 
@@ -121,8 +126,8 @@ class Mesh:
     @classmethod
     def over(cls, dht: Directory, client: SpeechClient, fallback: Endpoint | None = None) -> Mesh:
         """A mesh that somebody else joined and leaves: a node's own."""
-        caller = Caller(
-            dht, allow=dht.allows, knock=client.status, has_route=has_route,
+        caller = Dispatcher(
+            dht, allow=dht.allows, probe=client.status, has_route=has_route,
             online=dht.hears_anybody, contacted=dht.has_contacted,
         )  # fmt: skip
         return cls(dht, client, caller, fallback)
@@ -167,7 +172,7 @@ class Mesh:
             options: see `TranscriptionOptions`.
 
         Raises:
-            Refused, NoProducer, AllBusy, AllFailed, NotJoined.
+            RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed, NotJoined.
             TypeError: there is no such option.
         """
         return await last_of(self.transcription_events(audio, **options))
@@ -180,7 +185,7 @@ class Mesh:
             options: see `SpeechOptions`.
 
         Raises:
-            Refused, NoProducer, AllBusy, AllFailed, NotJoined.
+            RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed, NotJoined.
             TypeError: there is no such option.
         """
         return await last_of(self.speech_events(text, **options))
@@ -204,7 +209,7 @@ class Mesh:
         header of a WAV file then says that it goes on until its end. To leave early ends the job.
 
         Args and errors: see `speech`. One more: a producer that dies after the first piece ends
-            this with AllFailed, since another one's voice cannot go on in the same file.
+            this with AllProducersFailed, since another one's voice cannot go on in the same file.
         """
         begun = False
         async with aclosing(self.speech_events(text, **options)) as events:
@@ -214,7 +219,7 @@ class Mesh:
                         begun = True
                         yield data
                     case Dialing(route=route) if begun:
-                        raise AllFailed(
+                        raise AllProducersFailed(
                             "the producer was lost after it had begun to speak: ask again, or use"
                             f" speech(), which would go on to the next ({route})"
                         )
@@ -247,7 +252,7 @@ class Mesh:
     async def voices(self) -> Voices:
         """Every voice on the mesh, with those who have it. A record holds only a few, without their
         languages: 32 producers at most are asked for more."""
-        records = sorted(newest(await self.producers([TTS])), key=lambda r: not r.more)
+        records = sorted(latest_per_key(await self.producers([TTS])), key=lambda r: not r.more)
         dials, asked = DialBudget(), records[: limits.VOICES_ASKED]
         answers = await asyncio.gather(*(self._all_voices(record, dials) for record in asked))
         return voices_of(records, answers)
@@ -273,13 +278,13 @@ class Mesh:
         )
 
     async def _events(
-        self, wish: Wish, work: Work[T], how: JobOptions
+        self, wish: Requirements, work: Work[T], how: JobOptions
     ) -> AsyncGenerator[JobEvent[T]]:
         """The job's events on the mesh; where it cannot, those of the fallback server."""
         began = time.monotonic()
         try:
             caller = self._joined().caller
-            job = caller.run(wish, work, wait=how.wait, timeout=how.timeout)
+            job = caller.dispatch(wish, work, wait=how.wait, timeout=how.timeout)
             async with aclosing(job) as events:
                 async for event in events:
                     yield event

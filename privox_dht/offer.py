@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from privox_dht import limits
-from privox_dht.errors import Busy, JobError
+from privox_dht.errors import JobError, ProducerBusy
 from privox_dht.quotas import Prefixes
 
 
@@ -27,11 +27,11 @@ class Offer:
         """It is known how much sound it is about.
 
         Raises:
-            Busy: too much for the place that it has.
+            ProducerBusy: too much for the place that it has.
         """
         if self.beside and seconds > limits.SHORT_JOB_SECONDS:
             self.too_long = True
-            raise Busy(
+            raise ProducerBusy(
                 "all slots are taken, but for jobs of at most"
                 f" {limits.SHORT_JOB_SECONDS:.0f} s; this one has {seconds:.0f} s",
                 limits.RETRY_AFTER,

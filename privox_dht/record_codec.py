@@ -72,14 +72,14 @@ class Record:
     sequence: int = 0  # milliseconds since the epoch, or one more than the last
     issued: int = 0  # seconds since the epoch
     expires: int = 0  # seconds since the epoch
-    wire: bytes = b""
+    encoded: bytes = b""
 
     @property
     def peer_id(self) -> str:
         return peer_id_of(self.publisher)
 
     @property
-    def place(self) -> bytes:
+    def key(self) -> bytes:
         """What the newest sequence wins over: one per publisher and engine."""
         return self.publisher + self.engine.encode()
 
@@ -91,7 +91,7 @@ class Record:
 # -- the body: one-letter keys, sorted, so that one record has one encoding ------------------------
 
 
-def pack(record: Record) -> bytes:
+def encode(record: Record) -> bytes:
     fields: dict[str, Any] = {
         "a": record.issued,
         "k": record.publisher,
@@ -121,7 +121,7 @@ def pack(record: Record) -> bytes:
     return packed
 
 
-def unpack(wire: bytes) -> Record:
+def decode(wire: bytes) -> Record:
     try:
         fields = msgpack.unpackb(wire[SIGNATURE:], max_map_len=64, max_array_len=64)
     except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
@@ -153,7 +153,7 @@ def unpack(wire: bytes) -> Record:
         sequence=read.number("n", 0, 2**53),
         issued=read.number("a", 0, 2**40),
         expires=read.number("z", 0, 2**40),
-        wire=wire,
+        encoded=wire,
     )
 
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from privox_dht import limits
 from privox_dht.errors import BadRecord
 from privox_dht.identity import SIGNATURE, Identity, dht_id_of, verify
-from privox_dht.record_codec import FARM, TAG_LENGTH, Direct, Record, Relayed, Route, pack, unpack
+from privox_dht.record_codec import FARM, TAG_LENGTH, Direct, Record, Relayed, Route, decode, encode
 
 DOMAIN = b"privox_dht record 1\0"  # what is signed starts with this, and nothing else does
 NARROW_UP_TO = 4  # languages or models that get a key each: who has many is found without
@@ -39,7 +39,7 @@ REASONS = (
 )
 
 
-def mesh_tag(name: str) -> bytes:
+def network_tag(name: str) -> bytes:
     """The 8-byte tag of a mesh: a hash of its name. Meshes of different names never mix."""
     return hashlib.sha256(b"privox_dht mesh\0" + name.encode()).digest()[:TAG_LENGTH]
 
@@ -88,13 +88,13 @@ def sign(identity: Identity, record: Record) -> Record:
         routes=record.routes[: limits.MAX_ROUTES],
     )
     record = replace(record, models=record.models[: limits.MAX_MODELS])
-    body = pack(record)
+    body = encode(record)
     while len(body) + SIGNATURE > limits.MAX_RECORD and (record.models or record.languages):
         if record.models:
             record = replace(record, models=record.models[:-1], more=True)
         else:
             record = replace(record, languages=record.languages[:-1])
-        body = pack(record)
+        body = encode(record)
     wire = identity.sign(DOMAIN + body) + body
     return parse(wire, float(record.issued), record.mesh)
 
@@ -113,7 +113,7 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
     """
     if type(wire) is not bytes or not SIGNATURE < len(wire) <= limits.MAX_RECORD:
         raise BadRecord("size")
-    record = unpack(wire)
+    record = decode(wire)
     if record.mesh != mesh:
         raise BadRecord("mesh")
     if record.expires <= now:
@@ -127,11 +127,11 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
     return record
 
 
-def newest(records: Iterable[Record]) -> list[Record]:
+def latest_per_key(records: Iterable[Record]) -> list[Record]:
     """One record for each publisher and engine, that of the highest sequence, withdrawn or not."""
     best: dict[tuple[str, str, bytes], Record] = {}
     for record in records:
-        place = (record.kind, record.backend, record.place)
+        place = (record.kind, record.backend, record.key)
         known = best.get(place)
         if known is None or known.sequence < record.sequence:
             best[place] = record
@@ -144,6 +144,19 @@ def next_sequence(last: int, now: float) -> int:
 
 
 __all__ = [
-    "FARM", "REASONS", "Direct", "Record", "Relayed", "Route", "dht_id_of", "farm_key", "keys_of",
-    "mesh_tag", "newest", "next_sequence", "parse", "service_key", "sign",
+    "FARM",
+    "REASONS",
+    "Direct",
+    "Record",
+    "Relayed",
+    "Route",
+    "dht_id_of",
+    "farm_key",
+    "keys_of",
+    "latest_per_key",
+    "network_tag",
+    "next_sequence",
+    "parse",
+    "service_key",
+    "sign",
 ]  # fmt: skip

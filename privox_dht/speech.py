@@ -33,7 +33,7 @@ TEXT_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 
 @dataclass(frozen=True, slots=True)
-class Ability:
+class EngineInfo:
     """One engine of one service, as it is published: a record's *what*."""
 
     service: str  # "stt" or "tts"
@@ -93,14 +93,14 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class AudioInfo:
     """What a provider's transcription yields first: the upload is sound audio, this long."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class AudioChunk:
     """A piece of sound: signed 16-bit little-endian mono PCM."""
 
     rate: int  # Hz
@@ -114,7 +114,7 @@ class Sound:
 class Engine(Protocol):
     """What every engine has. Loaded once, at start, and warm from then on."""
 
-    ability: Ability
+    ability: EngineInfo
 
     async def start(self) -> None:
         """Load and warm.
@@ -138,8 +138,8 @@ class Transcriber(Engine, Protocol):
         """Segments of `pcm` (mono float32 in -1..1 at `rate`), as they are ready.
 
         Raises:
-            Refused: the request names a model or language this engine does not have.
-            Failed: the engine broke.
+            RequestRejected: the request names a model or language this engine does not have.
+            EngineFailed: the engine broke.
         """
         ...
 
@@ -158,12 +158,12 @@ class RecordingTranscriber(Transcriber, Protocol):
 class Speaker(Engine, Protocol):
     """An engine that speaks."""
 
-    def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         """Sound, as it is ready; the rate may differ between voices but not within one answer.
 
         Raises:
-            Refused: the request names a voice or language this engine does not have.
-            Failed: the engine broke.
+            RequestRejected: the request names a voice or language this engine does not have.
+            EngineFailed: the engine broke.
         """
         ...
 
@@ -171,7 +171,7 @@ class Speaker(Engine, Protocol):
 class Provider(Protocol):
     """What the speech API serves from."""
 
-    def abilities(self) -> Sequence[Ability]:
+    def abilities(self) -> Sequence[EngineInfo]:
         """What can be asked for, now."""
 
     def status(self) -> Mapping[str, Any]:
@@ -181,22 +181,22 @@ class Provider(Protocol):
         """Room for one job, held while the context is open.
 
         Raises:
-            Busy: there is none now, nor was there within `offer.wait`.
-            Refused: the service is not offered here (404).
+            ProducerBusy: there is none now, nor was there within `offer.wait`.
+            RequestRejected: the service is not offered here (404).
         """
 
     def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
-    ) -> AsyncGenerator[Listening | Segment]:
-        """First `Listening`, then segments. `upload` is a seekable file in any audio format.
+    ) -> AsyncGenerator[AudioInfo | Segment]:
+        """First `AudioInfo`, then segments. `upload` is a seekable file in any audio format.
 
         Raises:
-            Refused: the audio or the request is at fault.
-            Failed, Lost, Busy: see `errors`.
+            RequestRejected: the audio or the request is at fault.
+            EngineFailed, ProducerLost, ProducerBusy: see `errors`.
         """
         ...
 
-    def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         """Sound, as it is ready. Raises as `transcribe` does."""
         ...
 

@@ -31,7 +31,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from privox_dht.dispatch.job_options import SpeechKeywords, TranscriptionKeywords
 from privox_dht.dispatch.job_state import Done
-from privox_dht.errors import Lost
+from privox_dht.errors import ProducerLost
 from privox_dht.mesh import Mesh, Recording
 from privox_dht.records import Record
 from privox_dht.speech import Segment, Transcript
@@ -79,7 +79,7 @@ class SyncMesh:
         return f"<SyncMesh {'left' if self._closed else 'joined'}>"
 
     def close(self) -> None:
-        """Leave the mesh; again does nothing. Jobs of other threads end with `Lost`."""
+        """Leave the mesh; again does nothing. Jobs of other threads end with `ProducerLost`."""
         with self._lock:
             self._closed = True
         if self._task is not None:
@@ -139,7 +139,7 @@ class SyncMesh:
         try:
             return future.result()
         except CancelledError as exc:
-            raise Lost("the mesh was left while this job ran") from exc
+            raise ProducerLost("the mesh was left while this job ran") from exc
         except BaseException:
             future.cancel()  # Ctrl-C here ends the job there
             raise

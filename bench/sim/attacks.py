@@ -47,7 +47,7 @@ class Gang:
         """The answers of a member: its proof is in order, all else is the gang's."""
 
         def answer(request: Request, address: Address, proven: bool, room: int) -> Any:
-            if request.method in ("find", "put"):
+            if request.method in ("find", "store"):
                 return self.answer(request)
             return truthful(request, address, proven, room)
 
@@ -57,7 +57,7 @@ class Gang:
         if request.method == "find":
             packed = [i + pack_address(*a) for i, a in zip(self.ids, self.addresses, strict=True)]
             return {"t": b"t" * 8, "n": b"".join(packed[:20])}
-        if request.method == "put":
+        if request.method == "store":
             return {"t": b"t" * 8, "s": [HELD]}
         return None
 
@@ -123,7 +123,7 @@ class Liar:
     def __call__(self, request: Request, address: Address, proven: bool, room: int) -> Any:
         if request.method == "ping":
             return self.truthful(request, address, proven, room)  # else nobody would listen to it
-        if request.method == "put":
+        if request.method == "store":
             return self.rng.choice(
                 (None, {"t": b"t" * 8, "s": [HELD]}, {"t": b"t" * 8, "s": []}, 5)
             )
@@ -142,16 +142,16 @@ class Liar:
         return None
 
     def forged(self, request: Request) -> Any:
-        wires = [bytearray(record.wire) for record in self.seen[:2]]
+        wires = [bytearray(record.encoded) for record in self.seen[:2]]
         for some in wires:
             some[self.rng.randrange(64)] ^= 1
         return {"t": b"t" * 8, "r": [bytes(some) for some in wires], "c": 2}
 
     def stale(self, request: Request) -> Any:
-        return {"t": b"t" * 8, "r": [record.wire for record in self.seen[:1]], "c": 1, "i": 1}
+        return {"t": b"t" * 8, "r": [record.encoded for record in self.seen[:1]], "c": 1, "i": 1}
 
     def foreign(self, request: Request) -> Any:
-        return {"t": b"t" * 8, "r": [record.wire for record in self.seen[-1:]], "c": 1}
+        return {"t": b"t" * 8, "r": [record.encoded for record in self.seen[-1:]], "c": 1}
 
     def closer(self, request: Request) -> Any:
         some = (request.arguments[0][:18] + self.rng.randbytes(2) for _ in range(15))

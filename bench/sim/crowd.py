@@ -18,7 +18,7 @@ from sim.virtual import Air, run
 from sim.worlds import EPOCH, PORT, Ours, SimNode, make_producer
 
 from privox_dht import limits
-from privox_dht.dht.rpc_handlers import Answers
+from privox_dht.dht.rpc_handlers import RpcHandlers
 from privox_dht.records import service_key
 
 JOINED_THROUGH = 3  # nodes that a planted one joins through
@@ -132,16 +132,16 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
             seen.all_found = len({record.publisher for record in found})
 
     puts: Counter[Any] = Counter()
-    real = Answers._put
+    real = RpcHandlers._put
 
-    def counted(self: Answers, *arguments: Any) -> Any:
+    def counted(self: RpcHandlers, *arguments: Any) -> Any:
         puts[self._state.identity.dht_id] += 1
         return real(self, *arguments)
 
     air = Air(seed)
-    Answers._put = counted  # type: ignore[method-assign]
+    RpcHandlers._put = counted  # type: ignore[method-assign]
     try:
         result: Crowd = run(air, main)
     finally:
-        Answers._put = real  # type: ignore[method-assign]
+        RpcHandlers._put = real  # type: ignore[method-assign]
     return result

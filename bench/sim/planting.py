@@ -34,7 +34,7 @@ from privox_dht.addresses import pack_address
 from privox_dht.dht.bootstrap import FILLS
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.routing_table import Contact
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 
 STOCK_ALPHA = 3  # `kademlia.network.Server`'s own
 FIRST_ROOM = 20  # contacts in the answer to a first, padded `find`
@@ -114,7 +114,7 @@ class OurGarden:
 
     def __init__(self, world: Ours, air: Air) -> None:
         self.world, self.air = world, air
-        self.nodes: dict[bytes, tuple[SimNode, MeshProtocol]] = {}
+        self.nodes: dict[bytes, tuple[SimNode, RpcProtocol]] = {}
 
     async def plant(self, number: int, neighbours: list[SimNode]) -> SimNode:
         node = await self.world.start(number, [])

@@ -15,7 +15,7 @@ from sim.virtual import address_of
 
 from privox_dht import limits, records
 from privox_dht.dht import DhtNode, rpc_protocol
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.identity import Identity, dht_id_of, peer_id_of
 from privox_dht.records import Direct, Record, service_key, sign
 
@@ -113,7 +113,7 @@ class SimNode(DhtNode):
         self.identity = identity
         self.ip = ip
 
-    async def _open(self, factory: Any, host: str, port: int) -> tuple[MeshProtocol, int]:
+    async def _open(self, factory: Any, host: str, port: int) -> tuple[RpcProtocol, int]:
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_datagram_endpoint(factory, local_addr=(host, port))
         return protocol, int(transport.get_extra_info("sockname")[1])

@@ -22,7 +22,7 @@ from typing import Self
 
 from nodes.engines.worker import Died
 from privox_dht.atomic_file import replace_file
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 
 log = logging.getLogger("privox.node")
 
@@ -73,10 +73,10 @@ class Deadly:
         """Work on `question`, which must be there until the context is left.
 
         Raises:
-            Refused: workers died over it before.
+            RequestRejected: workers died over it before.
         """
         if self._deaths and self._deaths.get(await _hashed(question), 0) >= ENOUGH:
-            raise Refused(
+            raise RequestRejected(
                 "this very text or sound brought the engine down before, twice; change it, or name"
                 " another engine or voice",
                 code="invalid_input",

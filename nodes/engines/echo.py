@@ -41,7 +41,7 @@ class _Echo:
             raise errors.EngineUnavailable(
                 f"echo:{model} is not echo:SECONDS", "name it echo or echo:5"
             ) from exc
-        self.ability = speech.Ability(self.service, backend, self.name, only_named=True)
+        self.ability = speech.EngineInfo(self.service, backend, self.name, only_named=True)
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -79,11 +79,11 @@ class EchoSpeaker(_Echo):
 
     service = speech.TTS
 
-    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         samples = int(RATE * SECONDS_PER_CHARACTER / request.speed)
         step = 2 * math.pi * TONE / RATE
         tone = array("h", (round(8000 * math.sin(step * i)) for i in range(samples)))
         for _ in request.text:
             if self._takes:
                 await asyncio.sleep(self._takes / len(request.text))
-            yield speech.Sound(RATE, tone.tobytes())
+            yield speech.AudioChunk(RATE, tone.tobytes())

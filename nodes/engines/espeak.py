@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure
-from nodes.engines.crew import Crew
-from nodes.engines.crew_engine import CrewEngine
 from nodes.engines.espeak_text import bounded
+from nodes.engines.pooled_engine import PooledEngine
+from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, speech
 
 DEFAULT_VOICE = "en-us+edward"  # of all variants, the one that recognisers understand best
@@ -29,7 +29,7 @@ NAMED = 6  # voices named in a refusal, beside their number
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
-class EspeakNg(CrewEngine):
+class EspeakNg(PooledEngine):
     """Text to speech in a process of its own."""
 
     service, name, rank = speech.TTS, "espeak-ng", 20
@@ -39,8 +39,8 @@ class EspeakNg(CrewEngine):
         self._default = model or DEFAULT_VOICE
         self._rate = 0
         self._voices = Voices((), ())
-        ability = speech.Ability(self.service, backend, self.name)
-        super().__init__(Crew("nodes.engines.espeak_worker"), ability)
+        ability = speech.EngineInfo(self.service, backend, self.name)
+        super().__init__(WorkerPool("nodes.engines.espeak_worker"), ability)
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -51,7 +51,7 @@ class EspeakNg(CrewEngine):
                 "espeakng-loader is not installed", "pip install 'privox-dht[embedded]'"
             )
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._voices = Voices(await self._listed(), hello["variants"])
         self._rate = hello["rate"]
         self._default = self._voices.choose(self._default, "", "")
@@ -66,10 +66,10 @@ class EspeakNg(CrewEngine):
 
     async def _listed(self) -> list[Mapping[str, Any]]:
         """The voices that can be heard, as the worker lists them."""
-        async with aclosing(self._crew.ask({"list": True})) as answer:
+        async with aclosing(self._pool.ask({"list": True})) as answer:
             return [voice async for head, _ in answer for voice in head["voices"]]
 
-    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = measure.named(request.voice or request.model, self.name)
         voice = self._voices.choose(named, request.language, self._default)
         asked = {
@@ -79,9 +79,9 @@ class EspeakNg(CrewEngine):
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,
             "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with aclosing(self._crew.ask(asked)) as answer:
+        async with aclosing(self._pool.ask(asked)) as answer:
             async for _, pcm in answer:
-                yield speech.Sound(self._rate, pcm)
+                yield speech.AudioChunk(self._rate, pcm)
 
 
 class Voices:
@@ -117,7 +117,7 @@ class Voices:
         """The voice to speak with.
 
         Raises:
-            Refused: 404, there is no such voice, or none for the language.
+            RequestRejected: 404, there is no such voice, or none for the language.
         """
         if named:
             return self._named(named)
@@ -141,9 +141,9 @@ class Voices:
         return name + plus + variant
 
 
-def _unknown(kind: str, missing: str, known: Sequence[str]) -> errors.Refused:
+def _unknown(kind: str, missing: str, known: Sequence[str]) -> errors.RequestRejected:
     some = ", ".join(known[:NAMED])
-    return errors.Refused(
+    return errors.RequestRejected(
         f"espeak-ng has no {kind} {missing[: limits.MAX_NAME]!r};"
         f" it has {len(known)}, such as {some}",
         status=404,

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import working
+from nodes.engines import worker_main
 from nodes.engines.wall import Wall
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
@@ -127,7 +127,7 @@ class Espeak:
         samples = array.array("h", bytes(said))
         return len(samples) >= seconds * self.rate and max(map(abs, samples)) >= peak
 
-    def synth(self, asked: Mapping[str, Any], say: working.Say) -> None:
+    def synth(self, asked: Mapping[str, Any], say: worker_main.Say) -> None:
         """Speak what is asked into `say`, piece by piece."""
         most, wpm = asked["most"], asked["wpm"]
         left = int(most * self.rate)
@@ -146,7 +146,9 @@ class Espeak:
 
             status = self._speak(asked, max(wpm, SLOWEST), on_sound)
         if left < 0:
-            raise working.Refusal(f"the text is longer than {most:.0f} s of speech", 413, "input")
+            raise worker_main.Refusal(
+                f"the text is longer than {most:.0f} s of speech", 413, "input"
+            )
         if status:
             raise RuntimeError(f"espeak-ng failed with status {status}")
 
@@ -228,11 +230,11 @@ def data_folder() -> Path:
     return Path(espeakng_loader.get_data_path())
 
 
-def load() -> tuple[dict[str, Any], working.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     espeak = Espeak()
     hello = {"rate": espeak.rate, "variants": espeak.variants}
 
-    def answer(asked: dict[str, Any], _payload: bytes, say: working.Say) -> None:
+    def answer(asked: dict[str, Any], _payload: bytes, say: worker_main.Say) -> None:
         if "list" in asked:
             say({"voices": espeak.voices()})
         else:
@@ -242,4 +244,4 @@ def load() -> tuple[dict[str, Any], working.Answerer]:
 
 
 if __name__ == "__main__":
-    working.serve(load, Wall(seconds=SECONDS, readable=(data_folder(),)))
+    worker_main.serve(load, Wall(seconds=SECONDS, readable=(data_folder(),)))

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure, pico_worker
-from nodes.engines.crew import Crew
-from nodes.engines.crew_engine import CrewEngine
+from nodes.engines.pooled_engine import PooledEngine
+from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, speech
 
 DEFAULT_VOICE = "en-US"
@@ -30,7 +30,7 @@ ENDLESS = re.compile(r"\S{40}")  # so much of a word at a time: numbers that are
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
-class Pico(CrewEngine):
+class Pico(PooledEngine):
     """Text to speech in a process of its own."""
 
     service, name, rank = speech.TTS, "pico", 15
@@ -39,8 +39,8 @@ class Pico(CrewEngine):
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._default = model or DEFAULT_VOICE
         self._voices: tuple[str, ...] = ()
-        ability = speech.Ability(self.service, backend, self.name)
-        super().__init__(Crew("nodes.engines.pico_worker"), ability)
+        ability = speech.EngineInfo(self.service, backend, self.name)
+        super().__init__(WorkerPool("nodes.engines.pico_worker"), ability)
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -51,7 +51,7 @@ class Pico(CrewEngine):
                 "py-nanotts is not installed", "pip install py-nanotts (Linux), or use espeak-ng"
             )
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._voices = tuple(hello["voices"])
         self._default = choose(self._default, "", "", self._voices)
         return replace(
@@ -62,7 +62,7 @@ class Pico(CrewEngine):
             spoken={voice: languages.written(voice) for voice in self._voices},
         )
 
-    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = measure.named(request.voice or request.model, self.name)
         asked = {
             "texts": sentences(measure.speakable(request.text)),
@@ -70,16 +70,16 @@ class Pico(CrewEngine):
             "speed": request.speed,
             "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with aclosing(self._crew.ask(asked)) as answer:
+        async with aclosing(self._pool.ask(asked)) as answer:
             async for _, pcm in answer:
-                yield speech.Sound(pico_worker.RATE, pcm)
+                yield speech.AudioChunk(pico_worker.RATE, pcm)
 
 
 def choose(named: str, language: str, default: str, voices: Sequence[str]) -> str:
     """The voice to speak with.
 
     Raises:
-        Refused: 404, there is no such voice, or none for the language.
+        RequestRejected: 404, there is no such voice, or none for the language.
     """
     if named:
         plain = named.lower().replace("_", "-")
@@ -90,7 +90,7 @@ def choose(named: str, language: str, default: str, voices: Sequence[str]) -> st
         found = default
     if found is None:
         kind, missing = ("voice", named) if named else ("language", language)
-        raise errors.Refused(
+        raise errors.RequestRejected(
             f"pico has no {kind} {missing[: limits.MAX_NAME]!r}; it has {', '.join(voices)}",
             status=404,
             code=f"{kind}_not_found",

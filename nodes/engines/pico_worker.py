@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import working
+from nodes.engines import worker_main
 from nodes.engines.wall import Wall
 
 RATE = 16_000  # Hz, as all its voices have it
@@ -33,13 +33,13 @@ def voices_folder() -> Path:
     return Path(py_nanotts.__file__).parent / "lang"
 
 
-def load() -> tuple[dict[str, Any], working.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     import py_nanotts
     from py_nanotts._nanotts import speak
 
     os.chdir(voices_folder())
 
-    def answer(asked: dict[str, Any], _payload: bytes, say: working.Say) -> None:
+    def answer(asked: dict[str, Any], _payload: bytes, say: worker_main.Say) -> None:
         left = asked["most"] * RATE * SAMPLE_BYTES
         heard = not any(map(_has_words, asked["texts"]))
         for text in asked["texts"]:
@@ -53,16 +53,18 @@ def load() -> tuple[dict[str, Any], working.Answerer]:
                     lingware_path=HERE,
                 )
             except RuntimeError as exc:  # a voice gives up on numbers among letters it cannot read
-                raise working.Refusal("pico cannot speak this text", 400, "input") from exc
+                raise worker_main.Refusal("pico cannot speak this text", 400, "input") from exc
             left -= len(pcm)
             if left < 0:
                 seconds = asked["most"]
-                raise working.Refusal(f"the text is longer than {seconds:.0f} s", 413, "input")
+                raise worker_main.Refusal(f"the text is longer than {seconds:.0f} s", 413, "input")
             heard = heard or max(array.array("h", pcm), default=0) >= AUDIBLE
             if pcm:
                 say({}, pcm)
         if not heard:
-            raise working.Refusal(f"no word of it can be read in {asked['voice']}", 400, "input")
+            raise worker_main.Refusal(
+                f"no word of it can be read in {asked['voice']}", 400, "input"
+            )
 
     return {"voices": [voice.value for voice in py_nanotts.Voice]}, answer
 
@@ -72,4 +74,4 @@ def _has_words(text: str) -> bool:
 
 
 if __name__ == "__main__":
-    working.serve(load, Wall(seconds=SECONDS, readable=(voices_folder(),)))
+    worker_main.serve(load, Wall(seconds=SECONDS, readable=(voices_folder(),)))

@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure, piper_worker
-from nodes.engines.crew import Crew
-from nodes.engines.crew_engine import CrewEngine
 from nodes.engines.espeak_text import bounded
 from nodes.engines.piper_text import paced
 from nodes.engines.piper_worker import INSTALL
+from nodes.engines.pooled_engine import PooledEngine
+from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, speech
 from privox_dht.atomic_file import replacing
 
@@ -47,7 +47,7 @@ LOAD_WITHIN = 300.0  # seconds; a large voice on a slow disk, or what its langua
 AT_MOST = 64  # jobs at a time, each in its turn; a node has slots of its own
 
 
-class Piper(CrewEngine):
+class Piper(PooledEngine):
     """Text to speech in a process of its own."""
 
     service, name, rank = speech.TTS, "piper", 10
@@ -60,8 +60,8 @@ class Piper(CrewEngine):
         self._count = 1  # of speakers
         shown = Path(self._model_name).name.removesuffix(".onnx")
         super().__init__(
-            Crew("nodes.engines.piper_worker", at_most=AT_MOST, start_within=LOAD_WITHIN),
-            speech.Ability(self.service, backend, self.name, models=(shown,)),
+            WorkerPool("nodes.engines.piper_worker", at_most=AT_MOST, start_within=LOAD_WITHIN),
+            speech.EngineInfo(self.service, backend, self.name, models=(shown,)),
         )
 
     @classmethod
@@ -80,7 +80,7 @@ class Piper(CrewEngine):
         file = await asyncio.to_thread(voice_file, self._model_name, self._cache)
         return str(file.resolve()), DEVICES[self.ability.backend], str(self._cache)
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._speakers, self._count = hello["speakers"], hello["count"]
         await measure.speaking(self, SAMPLE)  # the first time is slower
         tag = hello["language"]
@@ -91,7 +91,7 @@ class Piper(CrewEngine):
             spoken={voice: languages.written(tag) for voice in self.ability.models},
         )
 
-    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = measure.named(request.voice or request.model, self.name)
         speaker = choose(named, self.ability.models[0], self._speakers, self._count)
         self._refuse_language(request)
@@ -101,12 +101,12 @@ class Piper(CrewEngine):
             "speed": request.speed,
         }
         left = limits.MAX_SPEECH_SECONDS
-        async with aclosing(self._crew.ask(asked)) as answer:
+        async with aclosing(self._pool.ask(asked)) as answer:
             async for head, pcm in answer:
-                sound = speech.Sound(head["rate"], pcm)
+                sound = speech.AudioChunk(head["rate"], pcm)
                 left -= sound.seconds
                 if left < 0:
-                    raise errors.Refused(
+                    raise errors.RequestRejected(
                         f"the text is longer than {limits.MAX_SPEECH_SECONDS:.0f} s of speech",
                         status=413,
                         param="input",
@@ -117,7 +117,7 @@ class Piper(CrewEngine):
         known = self.ability.languages
         asked = "" if request.voice else request.language
         if asked and known and not languages.nearest(asked, known):
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"{self.ability.models[0]} speaks {known[0]}, not {request.language!r}",
                 status=404,
                 code="language_not_found",
@@ -129,7 +129,7 @@ def choose(named: str, voice: str, speakers: Mapping[str, int], count: int) -> i
     """The number of the speaker that is meant; None where a voice has one only.
 
     Raises:
-        Refused: 404, there is no such voice or speaker.
+        RequestRejected: 404, there is no such voice or speaker.
     """
     asked, _, speaker = named.partition(SPEAKER)
     if asked not in ("", voice):
@@ -143,9 +143,9 @@ def choose(named: str, voice: str, speakers: Mapping[str, int], count: int) -> i
     raise _unknown("speaker", speaker, list(speakers) or ["0"])
 
 
-def _unknown(kind: str, missing: str, known: list[str]) -> errors.Refused:
+def _unknown(kind: str, missing: str, known: list[str]) -> errors.RequestRejected:
     some = ", ".join(known[:NAMED])
-    return errors.Refused(
+    return errors.RequestRejected(
         f"piper has no {kind} {missing[: limits.MAX_NAME]!r} here;"
         f" it has {len(known)}, such as {some}",
         status=404,

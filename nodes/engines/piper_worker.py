@@ -21,7 +21,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import wall, working
+from nodes.engines import wall, worker_main
 from nodes.engines.link import Link
 from nodes.engines.turns import Turns
 from nodes.engines.wall import MIB, Wall
@@ -44,7 +44,7 @@ def data_folder() -> Path:
     return Path(package.submodule_search_locations[0], "espeak-ng-data")
 
 
-def load() -> tuple[dict[str, Any], working.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     name, device, downloads = sys.argv[1:]
     try:
         import onnxruntime
@@ -98,7 +98,7 @@ def _spoken(voice: Any, asked: dict[str, Any], how: Any) -> Generator[tuple[int,
             yield at, chunk
 
 
-def main(load: working.Load = load) -> None:
+def main(load: worker_main.Load = load) -> None:
     _, _, device, _ = sys.argv
     gpu = device != CPU
     around = Wall(
@@ -109,7 +109,7 @@ def main(load: working.Load = load) -> None:
         readable=(data_folder(),),
         gpu=gpu,
     )
-    working.serve(load, around, working.THREADS)
+    worker_main.serve(load, around, worker_main.THREADS)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure, pocketsphinx_worker
-from nodes.engines.crew import Crew
-from nodes.engines.crew_engine import CrewTranscriber
+from nodes.engines.pooled_engine import PooledTranscriber
+from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, speech
 from privox_dht.recording import Recording
 
@@ -24,7 +24,7 @@ TOO_NEW = (3, 14)  # there is no wheel for this Python and later ones
 SELF_TEST_SECONDS = 2
 
 
-class PocketSphinx(CrewTranscriber):
+class PocketSphinx(PooledTranscriber):
     """Speech to text in a process of its own."""
 
     service, name, rank = speech.STT, "pocketsphinx", 20
@@ -34,8 +34,8 @@ class PocketSphinx(CrewTranscriber):
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._model = model
         super().__init__(
-            Crew("nodes.engines.pocketsphinx_worker"),
-            speech.Ability(
+            WorkerPool("nodes.engines.pocketsphinx_worker"),
+            speech.EngineInfo(
                 self.service, backend, self.name, models=(MODEL,), languages=(LANGUAGE,)
             ),
         )
@@ -63,7 +63,7 @@ class PocketSphinx(CrewTranscriber):
             )
         return ()
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         babble = measure.babble(SELF_TEST_SECONDS, self.rate)
         await measure.hearing(self, babble)  # the first time is slower
         return replace(self.ability, speed=await measure.hearing(self, babble))
@@ -74,23 +74,23 @@ class PocketSphinx(CrewTranscriber):
         self._refuse_what_it_cannot(request)
         question = {"samples": recording.count}
         async with aclosing(
-            self._crew.ask(question, files=[recording.file], seconds=recording.seconds)
+            self._pool.ask(question, files=[recording.file], seconds=recording.seconds)
         ) as answer:
             async for head, _ in answer:
                 yield _segment(head["words"], head["at"])
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         if request.translate:
-            raise errors.Refused("pocketsphinx does not translate", code="not_supported")
+            raise errors.RequestRejected("pocketsphinx does not translate", code="not_supported")
         if measure.named(request.model, self.name) not in ("", MODEL):
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"pocketsphinx has no model {request.model!r}; it has {MODEL}",
                 status=404,
                 code="model_not_found",
                 param="model",
             )
         if request.language and not languages.nearest(request.language, (LANGUAGE,)):
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"pocketsphinx understands {LANGUAGE} only, not {request.language!r}",
                 status=404,
                 code="language_not_found",

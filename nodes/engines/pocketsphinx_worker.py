@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nodes.engines import measure, pauses, working
+from nodes.engines import measure, pauses, worker_main
 from nodes.engines.link import Link
 from nodes.engines.wall import MIB, Wall
 from privox_dht import limits
@@ -36,7 +36,7 @@ SECONDS = int(2 * limits.MAX_AUDIO_SECONDS)  # of processor time; slower than th
 NOT_A_WORD = ("<", "[", "+")  # sentence borders, silence, coughs
 
 
-def load() -> tuple[dict[str, Any], working.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     from pocketsphinx import Decoder
 
     decoder = Decoder(samprate=RATE, **SETTINGS)
@@ -103,4 +103,4 @@ def spelled(entry: str) -> str:
 
 
 if __name__ == "__main__":
-    working.serve(load, Wall(memory=MEMORY, seconds=SECONDS))
+    worker_main.serve(load, Wall(memory=MEMORY, seconds=SECONDS))

@@ -111,7 +111,7 @@ class Server:
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """A good answer; everything else is raised as our errors, as are breaks while reading."""
         if self._session is None:
-            raise errors.Failed(f"the engine at {self} is not started")
+            raise errors.EngineFailed(f"the engine at {self} is not started")
         url = self.base / path.lstrip("/") if path else self.base
         try:
             async with asyncio.timeout(ANSWER_BEGINS):
@@ -125,11 +125,13 @@ class Server:
                     raise self.junk("something packed, although it was asked not to")
                 yield response
         except aiohttp.ConnectionTimeoutError as exc:
-            raise errors.Failed(f"the server at {self} does not answer") from exc
+            raise errors.EngineFailed(f"the server at {self} does not answer") from exc
         except TimeoutError as exc:
-            raise errors.Failed(f"the server at {self} does not answer in time") from exc
+            raise errors.EngineFailed(f"the server at {self} does not answer in time") from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise errors.Failed(f"the server at {self} does not answer ({_why(exc)})") from exc
+            raise errors.EngineFailed(
+                f"the server at {self} does not answer ({_why(exc)})"
+            ) from exc
 
     async def json(self, method: str, path: str, most: int = MAX_ANSWER, **options: Any) -> Any:
         """A whole answer of at most so many bytes, read as JSON, whatever type it claims to be."""
@@ -150,8 +152,8 @@ class Server:
                 return
             yield piece
 
-    def junk(self, what: str) -> errors.Failed:
-        return errors.Failed(f"the server at {self} answers with {what}")
+    def junk(self, what: str) -> errors.EngineFailed:
+        return errors.EngineFailed(f"the server at {self} answers with {what}")
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
         body = bytearray()
@@ -166,12 +168,14 @@ class Server:
         if response.status in BUSY:
             after = response.headers.get("Retry-After", "")
             seconds = float(after) if after.isdecimal() else limits.RETRY_AFTER
-            return errors.Busy(f"the server at {self} is busy", min(seconds, limits.WAIT))
+            return errors.ProducerBusy(f"the server at {self} is busy", min(seconds, limits.WAIT))
         if response.status not in AT_FAULT:
-            return errors.Failed(f"the server at {self} answers with status {response.status}")
+            return errors.EngineFailed(
+                f"the server at {self} answers with status {response.status}"
+            )
         async with asyncio.timeout(ANSWER_ENDS):
             body = await response.content.read(MAX_COMPLAINT)
-        return errors.Refused(
+        return errors.RequestRejected(
             f"the server at {self} refuses: {_said(body)}",
             status=response.status,
             code="refused_elsewhere",

@@ -50,7 +50,7 @@ class _Elsewhere:
 
     def __init__(self, url: str, backend: str) -> None:
         self.server = Server(url)
-        self.ability = speech.Ability(self.service, backend, ENGINE)
+        self.ability = speech.EngineInfo(self.service, backend, ENGINE)
         self.model = ""
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class _Elsewhere:
         """Names that the server lists; none where it has no such list."""
         try:
             answer = await self.server.json("GET", path)
-        except errors.Refused:
+        except errors.RequestRejected:
             return []
         listed = answer.get("data", answer.get("voices")) if isinstance(answer, dict) else answer
         return names([_name(one) for one in listed]) if isinstance(listed, list) else []
@@ -179,7 +179,7 @@ class Speaker(_Elsewhere):
     async def _measure(self) -> float:
         return await measure.speaking(self, SAMPLE)
 
-    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         asked = {
             "model": self.model,
             "input": request.text,
@@ -209,7 +209,7 @@ class Speaker(_Elsewhere):
                 if left < 0 and not size:
                     raise self.server.junk("more speech than any text becomes")
                 if pcm:
-                    yield speech.Sound(form.rate, pcm)
+                    yield speech.AudioChunk(form.rate, pcm)
                 if left <= 0 and size:
                     return  # what stands behind is no sound
             if form is None:
@@ -217,9 +217,9 @@ class Speaker(_Elsewhere):
             if size:
                 raise self.server.junk("less sound than its WAV header promises")
 
-    def _begin(self, head: bytes) -> wav_header.Form | None:
+    def _begin(self, head: bytes) -> wav_header.WavFormat | None:
         """What the WAV file is, once enough of it is there."""
-        form = wav_header.begin(head)
+        form = wav_header.parse_header(head)
         if form is None:
             if len(head) > LONGEST_HEADER:
                 raise self.server.junk("something that is not a WAV file")

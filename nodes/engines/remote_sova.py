@@ -23,9 +23,9 @@ import aiohttp
 
 from nodes.codecs import Codecs
 from nodes.engines import measure, pauses
-from nodes.engines.crew import AT_MOST
 from nodes.engines.remote import MAX_SOUND, PROBE_WITHIN, Server, names
 from nodes.engines.remote_openai import as_wav, most_text
+from nodes.engines.worker_pool import AT_MOST
 from privox_dht import errors, limits, speech
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class _Elsewhere:
 
     def __init__(self, url: str, backend: str) -> None:
         self.server = Server(url)
-        self.ability = speech.Ability(self.service, backend, ENGINE)
+        self.ability = speech.EngineInfo(self.service, backend, ENGINE)
 
     def __repr__(self) -> str:
         return f"<{ENGINE} {self.service} at {self.server}>"
@@ -81,7 +81,7 @@ class _Elsewhere:
             raise self.server.junk("something that is not SOVA's")
         response = answer.get("response")
         if answer["response_code"] != 0 or not isinstance(response, list):
-            raise errors.Failed(f"the server at {self.server} failed")
+            raise errors.EngineFailed(f"the server at {self.server} failed")
         return response
 
 
@@ -95,7 +95,7 @@ class Transcriber(_Elsewhere):
         self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         if request.translate:
-            raise errors.Refused("SOVA's servers do not translate", code="not_supported")
+            raise errors.RequestRejected("SOVA's servers do not translate", code="not_supported")
         spans = await asyncio.to_thread(pauses.blocks, pcm, self.rate, BLOCK)
         for start, end in spans:
             file = await asyncio.to_thread(as_wav, pcm[start:end], self.rate)
@@ -142,15 +142,15 @@ class Speaker(_Elsewhere):
     async def _voices(self) -> list[str]:
         try:
             listed = self._good(await self.server.json("POST", "get_models/"))
-        except errors.Refused:  # an older server, which does not say
+        except errors.RequestRejected:  # an older server, which does not say
             listed = []
         return names(listed) or [USUAL_VOICE]
 
-    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.Sound]:
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = measure.named(request.voice or request.model, ENGINE) or self.voice
         if named not in self.ability.models:
             known = ", ".join(self.ability.models)
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"the server at {self.server} has no voice {named[: limits.MAX_NAME]!r};"
                 f" it has {known}",
                 status=404,
@@ -165,8 +165,8 @@ class Speaker(_Elsewhere):
             async with self._codecs.decoded(file, RATE, limits.MAX_SPEECH_SECONDS) as recording:
                 for at in range(0, recording.count, PIECE):
                     samples = recording.part(at, at + PIECE)
-                    yield speech.Sound(RATE, (samples * 32_767).astype("<i2").tobytes())
-        except errors.Refused as exc:
+                    yield speech.AudioChunk(RATE, (samples * 32_767).astype("<i2").tobytes())
+        except errors.RequestRejected as exc:
             raise self.server.junk(NO_SOUND) from exc
 
     def _file(self, answer: Any) -> io.BytesIO:

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import measure, whisper_worker
-from nodes.engines.crew import Crew
-from nodes.engines.crew_engine import CrewTranscriber
+from nodes.engines.pooled_engine import PooledTranscriber
 from nodes.engines.whisper_worker import INSTALL
+from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, speech
 from privox_dht.recording import Recording
 
@@ -42,7 +42,7 @@ UNTAUGHT = (
 )  # in the names of models that hear many languages, and translate none
 
 
-class FasterWhisper(CrewTranscriber):
+class FasterWhisper(PooledTranscriber):
     """Speech to text in a process of its own."""
 
     service, name, rank = speech.STT, "faster-whisper", 10
@@ -55,8 +55,8 @@ class FasterWhisper(CrewTranscriber):
         self._languages: tuple[str, ...] = ()  # as Whisper calls them
         shown = Path(self._model_name).name if _is_path(self._model_name) else self._model_name
         super().__init__(
-            Crew("nodes.engines.whisper_worker", at_most=AT_MOST, start_within=LOAD_WITHIN),
-            speech.Ability(self.service, backend, self.name, models=(shown,)),
+            WorkerPool("nodes.engines.whisper_worker", at_most=AT_MOST, start_within=LOAD_WITHIN),
+            speech.EngineInfo(self.service, backend, self.name, models=(shown,)),
         )
 
     @classmethod
@@ -76,7 +76,7 @@ class FasterWhisper(CrewTranscriber):
         backend = self.ability.backend
         return str(folder.resolve()), DEVICES[backend], COMPUTE_TYPES[backend]
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._languages = tuple(hello["languages"])
         await measure.hearing(self, measure.babble(TRIED_SECONDS, self.rate))  # behind the wall
         taught = not any(word in self.ability.models[0] for word in UNTAUGHT)
@@ -93,7 +93,7 @@ class FasterWhisper(CrewTranscriber):
         self._refuse_what_it_cannot(request)
         asked = {"samples": recording.count, "options": self._options(request), "block": BLOCK}
         async with aclosing(
-            self._crew.ask(asked, files=[recording.file], seconds=recording.seconds)
+            self._pool.ask(asked, files=[recording.file], seconds=recording.seconds)
         ) as answer:
             async for told, _ in answer:
                 words = tuple(speech.Word(*word) for word in told["words"])
@@ -103,7 +103,7 @@ class FasterWhisper(CrewTranscriber):
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         model = measure.named(request.model, self.name)
         if model not in ("", *self.ability.models):
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"faster-whisper has no model {model!r} here; it has {self.ability.models[0]}",
                 status=404,
                 code="model_not_found",
@@ -112,7 +112,7 @@ class FasterWhisper(CrewTranscriber):
         known = self._languages
         if request.language and not languages.nearest(request.language, known):
             some = ", ".join(known[:NAMED])
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"{self.ability.models[0]} does not know the language {request.language!r};"
                 f" it knows {len(known)}, such as {some}",
                 status=404,

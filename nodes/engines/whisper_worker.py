@@ -22,7 +22,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import measure, pauses, wall, working
+from nodes.engines import measure, pauses, wall, worker_main
 from nodes.engines.link import Link
 from nodes.engines.turns import Turns
 from nodes.engines.wall import MIB, Wall
@@ -42,7 +42,7 @@ IMPORTED_LATE = ("numpy.fft", "numpy.ma")  # by numpy, once somebody uses them
 FILES = 256  # open at a time: two for each job
 
 
-def load() -> tuple[dict[str, Any], working.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     folder, device, compute_type = sys.argv[1:]
     try:
         from faster_whisper import WhisperModel
@@ -132,7 +132,7 @@ def _told(segment: Any, offset: float, language: str) -> dict[str, Any]:
     }
 
 
-def main(load: working.Load = load) -> None:
+def main(load: worker_main.Load = load) -> None:
     _, _, device, _ = sys.argv
     gpu = device != CPU
     around = Wall(
@@ -143,7 +143,7 @@ def main(load: working.Load = load) -> None:
         machine_code=True,
         gpu=gpu,
     )
-    working.serve(load, around, working.THREADS)
+    worker_main.serve(load, around, worker_main.THREADS)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import link, working
+from nodes.engines import link, worker_main
 from privox_dht import errors
 
 START_WITHIN = 60.0  # seconds until a worker must be ready; a slow disk, not a slow model
@@ -32,7 +32,7 @@ TOLD_WITHIN = 1.0  # seconds in which a worker says why a job ended
 INHERITED = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")  # of our environment
 
 
-class Died(errors.Failed):
+class Died(errors.EngineFailed):
     """The process that did the job is gone.
 
     Attributes:
@@ -82,7 +82,7 @@ class Job:
         """The next piece of the answer; None at its end.
 
         Raises:
-            Refused, Failed: the worker says so.
+            RequestRejected, EngineFailed: the worker says so.
             Died: it is gone.
         """
         head, data = await self._next()
@@ -90,14 +90,14 @@ class Job:
         if "done" in head:
             return None
         if "refused" in head:
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 head["refused"],
                 status=head["status"],
                 code=head.get("code") or "invalid_request",
                 param=head["param"] or None,
             )
         if "failed" in head:
-            raise errors.Failed(head["failed"])
+            raise errors.EngineFailed(head["failed"])
         return head, data
 
     async def pieces(self) -> AsyncGenerator[link.Piece]:
@@ -125,7 +125,7 @@ class Job:
                 why = await asyncio.shield(self.ended)
         except TimeoutError:
             why = ""
-        guilty = self._worker.mode != working.THREADS or self._worker.turn == self.number
+        guilty = self._worker.mode != worker_main.THREADS or self._worker.turn == self.number
         whose = "" if guilty else " over another job"
         how = f" ({why})" if why else ""
         message = f"the worker process of {self._worker.module} died{whose}{how}"
@@ -147,7 +147,7 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = _spawn(module, arguments, theirs)
-        self.mode = working.ALONE
+        self.mode = worker_main.ALONE
         self.turn = 0  # the job that it works on, or did last, where its mode is "threads"
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
@@ -172,7 +172,7 @@ class Worker:
 
         Raises:
             EngineUnavailable: it says what is missing, and what mends it.
-            Failed: it cannot start; or Died.
+            EngineFailed: it cannot start; or Died.
         """
         reader, self._writer = await asyncio.open_connection(sock=self._orders)
         try:
@@ -183,7 +183,7 @@ class Worker:
         if "fix" in hello:
             raise errors.EngineUnavailable(hello["failed"], hello["fix"])
         if "failed" in hello:
-            raise errors.Failed(f"{self.module} could not start: {hello['failed']}")
+            raise errors.EngineFailed(f"{self.module} could not start: {hello['failed']}")
         self.mode = hello["mode"]
         self._listening = asyncio.create_task(self._listen(reader))
         return hello
@@ -204,7 +204,7 @@ class Worker:
 
     def end(self, job: Job) -> None:
         """Nobody listens to `job` any more."""
-        if self.mode == working.FORK and not job.ended.done():
+        if self.mode == worker_main.FORK and not job.ended.done():
             self._order({"kill": job.number})
         job.hang_up()
 
@@ -242,7 +242,7 @@ class Worker:
                     self.turn = told["turn"]
                 elif job := self._jobs.pop(told["ended"], None):
                     job.ended.set_result(told["why"])
-        except (asyncio.IncompleteReadError, OSError, errors.Failed):
+        except (asyncio.IncompleteReadError, OSError, errors.EngineFailed):
             why = await self._signal()
             self._on_death(self)
         finally:
@@ -276,7 +276,7 @@ def _spawn(module: str, arguments: Sequence[str], orders: socket.socket) -> subp
             "LANG": "C.UTF-8",
             "PYTHONPATH": path,
             "OPENBLAS_NUM_THREADS": "1",  # its threads are not there in a copy, and it would wait
-            working.PARENT: str(os.getpid()),
+            worker_main.PARENT: str(os.getpid()),
         },
     )
 
@@ -285,6 +285,6 @@ async def _read(reader: asyncio.StreamReader) -> link.Piece:
     lengths = await reader.readexactly(link.LENGTHS.size)
     head_size, payload_size = link.LENGTHS.unpack(lengths)
     if head_size > link.MAX_HEAD or payload_size > link.MAX_PAYLOAD:
-        raise errors.Failed("a worker says something far too long")
+        raise errors.EngineFailed("a worker says something far too long")
     head = json.loads(await reader.readexactly(head_size))
     return head, await reader.readexactly(payload_size)

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from privox_dht.records import Record
-from privox_dht.speech import SERVICES, TTS, Ability
+from privox_dht.speech import SERVICES, TTS, EngineInfo
 from privox_dht.voices import Voices
 
 NO_VOICES = Voices({}, {}, ())
 
 
-def abilities_of(records: Sequence[Record], voices: Voices = NO_VOICES) -> list[Ability]:
+def abilities_of(records: Sequence[Record], voices: Voices = NO_VOICES) -> list[EngineInfo]:
     """What can be asked for: engines of all producers, the fastest of a service first.
 
     A record lists a few models and may say that there are more: such an engine is listed a second
@@ -55,7 +55,7 @@ def _by_producer(records: Iterable[Record], service: str, what: str) -> dict[byt
     }
 
 
-def _merged(records: Sequence[Record], voices: Voices) -> Ability:
+def _merged(records: Sequence[Record], voices: Voices) -> EngineInfo:
     """One engine, as all who have it say."""
     first = records[0]
     models = [model for record in records for model in record.models]
@@ -66,7 +66,7 @@ def _merged(records: Sequence[Record], voices: Voices) -> Ability:
         spoken = {voice: voices.languages.get((voice, first.engine), "") for voice in mine}
     any_language = any(not record.languages for record in records)
     languages = [language for record in records for language in record.languages]
-    return Ability(
+    return EngineInfo(
         first.kind,
         first.backend,
         first.engine,
@@ -79,7 +79,7 @@ def _merged(records: Sequence[Record], voices: Voices) -> Ability:
     )
 
 
-def _is_more_than(ability: Ability, record: Record) -> bool:
+def _is_more_than(ability: EngineInfo, record: Record) -> bool:
     """Whether a record of this engine has models that it does not list."""
     return record.more and (record.kind, record.backend, record.engine) == (
         ability.service,

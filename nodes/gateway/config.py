@@ -42,7 +42,7 @@ def parse_gateway(text: str) -> GatewayConfig:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Host and port, each empty where it is not given."""
+    """Resolver and port, each empty where it is not given."""
     if text.isdigit():
         return "", text
     if text.endswith("]") or (text.count(":") > 1 and not text.startswith("[")):

@@ -18,16 +18,16 @@ from nodes.gateway.own_engines import OwnEngines
 from nodes.gateway.provider import MeshProvider
 from nodes.gateway.same_origin import check_same_origin
 from privox_dht import limits
-from privox_dht.cli.settings import told
+from privox_dht.cli.settings import log_fields
 from privox_dht.directory.failover import Directory
 from privox_dht.hostport import join_host
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.mesh import Mesh
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.server import SpeechServer
 
 log = logging.getLogger("privox.gateway")
-BOUNDS = Bounds(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_QUEUE_WAIT)
+BOUNDS = RequestLimits(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_QUEUE_WAIT)
 
 
 class Gateway:
@@ -70,7 +70,7 @@ class Gateway:
             self._stack = stack.pop_all()
         log.info(
             "the mesh is at http://%s/v1 for apps made for OpenAI's API",
-            join_host(self.config.host, self.port), extra=told("gateway", port=self.port),
+            join_host(self.config.host, self.port), extra=log_fields("gateway", port=self.port),
         )  # fmt: skip
         return self
 

@@ -15,8 +15,8 @@ from privox_dht import limits
 from privox_dht.errors import JobError
 from privox_dht.http.connections import log_bug
 from privox_dht.mesh import Mesh
-from privox_dht.records import Record, newest
-from privox_dht.speech import SERVICES, Ability
+from privox_dht.records import Record, latest_per_key
+from privox_dht.speech import SERVICES, EngineInfo
 from privox_dht.voices import Voices
 
 log = logging.getLogger("privox.gateway")
@@ -37,10 +37,10 @@ class MeshView:
         self._own = own
         self._on_change = on_change
         self._looking: asyncio.Task[None] | None = None
-        self._voices: Voices = NO_VOICES
+        self._agreeing_holders: Voices = NO_VOICES
         self._asked_for_voices: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
         self.records: Sequence[Record] = ()
-        self.abilities: Sequence[Ability] = ()
+        self.abilities: Sequence[EngineInfo] = ()
 
     def __repr__(self) -> str:
         return f"<MeshView {len(self.records)} records, {len(self.abilities)} abilities>"
@@ -62,14 +62,14 @@ class MeshView:
     async def look(self, within: float = limits.GATEWAY_LOOK) -> None:
         """Look now, for so many seconds at most; whoever else looks as well shares it."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+            self._looking = asyncio.create_task(self._lookup())
         await asyncio.wait([self._looking], timeout=within)
 
-    async def _look(self) -> None:
+    async def _lookup(self) -> None:
         try:
-            found = newest(await self._mesh.producers(SERVICES))
+            found = latest_per_key(await self._mesh.producers(SERVICES))
             self.records = tuple(r for r in found if not r.withdrawn and r.peer_id != self._own)
-            self.abilities = abilities_of(self.records, self._voices)
+            self.abilities = abilities_of(self.records, self._agreeing_holders)
             self._on_change()
             await self._look_for_voices()
         except JobError as exc:
@@ -81,6 +81,6 @@ class MeshView:
         """Ask those whose records have no room for all of their voices, once for each of them."""
         asked = frozenset((r.peer_id, r.engine, r.models) for r in self.records if r.more)
         if asked != self._asked_for_voices:
-            self._voices = await self._mesh.voices() if asked else NO_VOICES
+            self._agreeing_holders = await self._mesh.voices() if asked else NO_VOICES
             self._asked_for_voices = asked
-            self.abilities = abilities_of(self.records, self._voices)
+            self.abilities = abilities_of(self.records, self._agreeing_holders)

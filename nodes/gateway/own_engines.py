@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from privox_dht.errors import Busy, Refused
+from privox_dht.errors import ProducerBusy, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,
     TTS,
-    Ability,
+    EngineInfo,
     Provider,
     SpeechRequest,
     TranscriptionRequest,
 )
-from privox_dht.speech_api.model_selection import choose
+from privox_dht.speech_api.model_selection import select
 
 
 class OwnEngines:
@@ -36,11 +36,11 @@ class OwnEngines:
         self.peer_id = peer_id
         self._slots = slots
 
-    def abilities(self) -> Sequence[Ability]:
+    def abilities(self) -> Sequence[EngineInfo]:
         return self.provider.abilities()
 
     def slots(self, service: str) -> int:
-        """Jobs of a service at a time."""
+        """JobLog of a service at a time."""
         offered = any(ability.service == service for ability in self.abilities())
         return self._slots if offered else 0
 
@@ -51,7 +51,7 @@ class OwnEngines:
         """The provider while it has a place for this job; None: it cannot do it, or not now.
 
         Raises:
-            Busy: it had no place within `wait` seconds, which are more than none.
+            ProducerBusy: it had no place within `wait` seconds, which are more than none.
         """
         service = STT if isinstance(request, TranscriptionRequest) else TTS
         async with AsyncExitStack() as held:
@@ -59,7 +59,7 @@ class OwnEngines:
             if can:
                 try:
                     await held.enter_async_context(self.provider.admit(service, Offer(wait=wait)))
-                except Busy:
+                except ProducerBusy:
                     if wait > 0:
                         raise
                     can = False
@@ -70,7 +70,7 @@ class OwnEngines:
         voice = request.voice if isinstance(request, SpeechRequest) else ""
         try:
             return bool(
-                choose(
+                select(
                     self.abilities(),
                     service,
                     model=request.model,
@@ -79,5 +79,5 @@ class OwnEngines:
                     translate=translate,
                 )
             )
-        except Refused:
+        except RequestRejected:
             return False

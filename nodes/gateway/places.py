@@ -33,7 +33,7 @@ class Places:
         """A place, held while the context is open.
 
         Raises:
-            Busy: there was none in time.
+            ProducerBusy: there was none in time.
         """
         loop = asyncio.get_running_loop()
         ticket = self.queue.enter(client, self._room(), loop.time())

@@ -23,18 +23,18 @@ from privox_dht.audio import wav_header
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
-from privox_dht.errors import Failed, NoProducer
+from privox_dht.errors import EngineFailed, NoProducer
 from privox_dht.mesh import Mesh
 from privox_dht.offer import Offer
 from privox_dht.speech import (
     SERVICES,
     STT,
     TTS,
-    Ability,
-    Listening,
+    AudioChunk,
+    AudioInfo,
+    EngineInfo,
     Provider,
     Segment,
-    Sound,
     SpeechRequest,
     TranscriptionRequest,
 )
@@ -72,7 +72,7 @@ class MeshProvider:
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
 
-    def abilities(self) -> Sequence[Ability]:
+    def abilities(self) -> Sequence[EngineInfo]:
         own = self._own.abilities() if self._own else ()
         return [*own, *self._view.abilities]
 
@@ -105,7 +105,7 @@ class MeshProvider:
 
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
-    ) -> AsyncGenerator[Listening | Segment]:
+    ) -> AsyncGenerator[AudioInfo | Segment]:
         is_long = upload.seek(0, os.SEEK_END) > limits.GATEWAY_OWN_UPLOAD
         async with self._own_place(STT, request, is_long) as own:
             heard = (own.transcribe if own else self._transcribe)(upload, request)
@@ -113,7 +113,7 @@ class MeshProvider:
                 async for item in heard:
                     yield item
 
-    async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+    async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         async with self._own_place(TTS, request, is_long=False) as own:
             spoken = (own.speak if own else self._speak)(request)
             async with aclosing(spoken):
@@ -134,7 +134,7 @@ class MeshProvider:
 
     async def _transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
-    ) -> AsyncGenerator[Listening | Segment]:
+    ) -> AsyncGenerator[AudioInfo | Segment]:
         """Segments as they come, if somebody reads along: no word twice, though producers die. Else
         those of whoever did all of it, which have no joints."""
         events = self._mesh.transcription_events(
@@ -147,19 +147,19 @@ class MeshProvider:
         )
         if not request.streamed:
             whole = (await last_of(events)).value
-            yield Listening(whole.seconds)
+            yield AudioInfo(whole.seconds)
             for segment in whole.segments:
                 yield segment
             return
         joined = JoinedSegments()
         async with aclosing(events):
             async for event in events:
-                if isinstance(event, Listening) and not joined.seconds:
+                if isinstance(event, AudioInfo) and not joined.seconds:
                     yield event
                 if not isinstance(event, Done) and (new := joined.take(event)):
                     yield new
 
-    async def _speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+    async def _speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         file = self._mesh.audio(
             request.text,
             format="wav",
@@ -184,24 +184,24 @@ class MeshProvider:
             places.room_changed()
 
 
-async def sounds_of(file: AsyncGenerator[bytes]) -> AsyncGenerator[Sound]:
+async def sounds_of(file: AsyncGenerator[bytes]) -> AsyncGenerator[AudioChunk]:
     """The sound in a streamed WAV file.
 
     Raises:
-        Failed: it is none, or not 16-bit mono.
+        EngineFailed: it is none, or not 16-bit mono.
     """
     head, rate, odd = b"", 0, b""
     async for piece in file:
         if not rate:
             head += piece
-            form = wav_header.begin(head)
+            form = wav_header.parse_header(head)
             if form is None and len(head) < wav_header.LONGEST_HEADER:
                 continue
             if form is None or not form.is_plain or form.rate <= 0:
-                raise Failed("the producer answered with another kind of sound")
+                raise EngineFailed("the producer answered with another kind of sound")
             rate, piece = form.rate, head[form.begins :]
         pcm = odd + piece
         whole = len(pcm) - len(pcm) % wav_header.SAMPLE
         odd = pcm[whole:]
         if whole:
-            yield Sound(rate, pcm[:whole])
+            yield AudioChunk(rate, pcm[:whole])

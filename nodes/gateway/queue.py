@@ -1,6 +1,6 @@
 """Whose turn it is at the gateway: first come, first served, but each client in its turn. Pure.
 
-    a request comes   -> it waits; Busy, when too many wait
+    a request comes   -> it waits; ProducerBusy, when too many wait
     there is room     -> of those that wait, the first one of the client that has the fewest jobs
     one leaves        -> there is room
 
@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from privox_dht import limits
-from privox_dht.errors import Busy
+from privox_dht.errors import ProducerBusy
 
 FIRST_GUESS = 2.0  # seconds that a job takes, until one was seen
 NEWEST_COUNTS = 0.1  # share of the last job in what a job is believed to take
@@ -59,7 +59,7 @@ class JobQueue:
         """A ticket that waits; `start` says when it runs.
 
         Raises:
-            Busy: too many wait already.
+            ProducerBusy: too many wait already.
         """
         if len(self._waiting) >= self._places:
             raise self.busy(room)
@@ -90,9 +90,9 @@ class JobQueue:
             del self._held[ticket.client]
         self._job_seconds += NEWEST_COUNTS * (now - ticket.since - self._job_seconds)
 
-    def busy(self, room: int) -> Busy:
+    def busy(self, room: int) -> ProducerBusy:
         """What is said to whom there is no place for."""
         ahead = self._running + len(self._waiting)
         wait = self._job_seconds * ahead / max(1, room)
         wait = min(max(wait, limits.RETRY_AFTER), limits.LONGEST_RETRY_AFTER)
-        return Busy(f"every slot of the mesh is taken, and {len(self._waiting)} wait", wait)
+        return ProducerBusy(f"every slot of the mesh is taken, and {len(self._waiting)} wait", wait)

@@ -15,6 +15,6 @@ from __future__ import annotations
 from privox_dht.audio.decoding import decode
 from privox_dht.audio.encoding import CONTENT_TYPES, Encoder
 from privox_dht.audio.resampling import Resampler
-from privox_dht.audio.wav_header import mend_wav, wav
+from privox_dht.audio.wav_header import patch_sizes, wav
 
-__all__ = ["CONTENT_TYPES", "Encoder", "Resampler", "decode", "mend_wav", "wav"]
+__all__ = ["CONTENT_TYPES", "Encoder", "Resampler", "decode", "patch_sizes", "wav"]

@@ -34,7 +34,7 @@ def open_container(source: BinaryIO) -> Any:
     """The file, opened: a context.
 
     Raises:
-        Refused: it refers to another file.
+        RequestRejected: it refers to another file.
         FFmpegError, ValueError, IndexError, OSError, MemoryError: it is no sound file that can be
             read. (PyAV raises IndexError for some that are no sound at all: a picture, say.)
     """
@@ -61,7 +61,7 @@ def audio_stream(container: Any) -> Any:
     """The stream to decode: the first of sound.
 
     Raises:
-        Refused: there is none, or what it claims to be is not taken.
+        RequestRejected: there is none, or what it claims to be is not taken.
     """
     if not container.streams.audio:
         raise refused("the file holds no audio")

@@ -50,8 +50,8 @@ def decode(
     `raw` says that the file is headerless 16-bit little-endian mono PCM at 16 kHz.
 
     Raises:
-        Refused: 400 it is empty, not sound, broken or cut off; 413 it is too long; 501 PyAV is
-            not installed. The message names the problem.
+        RequestRejected: 400 it is empty, not sound, broken or cut off; 413 it is too long; 501 PyAV
+            is not installed. The message names the problem.
     """
     check_for_pyav()
     kept = SampleBuffer(rate)
@@ -120,7 +120,7 @@ def check_for_pyav() -> None:
         import numpy  # noqa: F401
         from av import AudioResampler  # noqa: F401
     except ImportError as exc:
-        raise errors.Refused(
+        raise errors.RequestRejected(
             "audio cannot be decoded here: PyAV is not installed",
             status=501,
             code="not_implemented",
@@ -136,7 +136,7 @@ def plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | None:
         return None
     file.seek(0)
     data = file.read(size)
-    form = wav_header.begin(data)
+    form = wav_header.parse_header(data)
     if form is None or not form.is_plain or form.rate != rate or not form.size:
         return None
     samples = data[form.begins : form.begins + form.size]

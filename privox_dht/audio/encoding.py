@@ -45,7 +45,7 @@ class Encoder:
     """One sound file in the making.
 
     Raises:
-        Refused: there is no such format (400), or PyAV to write it with (501).
+        RequestRejected: there is no such format (400), or PyAV to write it with (501).
     """
 
     def __init__(self, format: str, rate: int) -> None:
@@ -56,7 +56,7 @@ class Encoder:
         self._begun = False
         if format not in speech.AUDIO_FORMATS:
             known = ", ".join(speech.AUDIO_FORMATS)
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"there is no audio format {format!r}; there are {known}", param="response_format"
             )
         if format in _CODECS:
@@ -112,7 +112,7 @@ class _Coder:
             import av
             import numpy
         except ImportError as exc:
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"{format} cannot be written here without PyAV; wav and pcm can",
                 status=501,
                 code="not_implemented",

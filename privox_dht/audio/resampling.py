@@ -16,7 +16,7 @@ class Resampler:
         wanted: Hz of what comes out.
 
     Raises:
-        Refused: 501, PyAV is not installed.
+        RequestRejected: 501, PyAV is not installed.
     """
 
     def __init__(self, rate: int, wanted: int) -> None:
@@ -24,7 +24,7 @@ class Resampler:
             import av
             import numpy
         except ImportError as exc:
-            raise errors.Refused(
+            raise errors.RequestRejected(
                 f"sound cannot be resampled to {wanted} Hz here without PyAV; wav can be had",
                 status=501,
                 code="not_implemented",

@@ -95,7 +95,7 @@ class SampleSink:
         self._put(self._numpy.multiply(more, FULL_SCALE, dtype=self._numpy.float32))
         self.count = end
 
-    def _too_long(self) -> errors.Refused:
+    def _too_long(self) -> errors.RequestRejected:
         return refused(
             f"the audio is longer than {duration(self._max_seconds)}: cut it into pieces",
             status=413,

@@ -3,7 +3,7 @@
     RIFF <size> WAVE | fmt <16> PCM, 1 channel, rate, bytes/s, 2, 16 bits | data <size> samples ...
 
 A stream does not know its size when it starts: both sizes are then 0xFFFFFFFF, which players and
-decoders take as "until the end", and `mend_wav` fills them in once the file is complete.
+decoders take as "until the end", and `patch_sizes` fills them in once the file is complete.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def wav(pcm: bytes, rate: int) -> bytes:
     return header(rate, len(pcm)) + pcm
 
 
-def mend_wav(file: BinaryIO) -> None:
+def patch_sizes(file: BinaryIO) -> None:
     """Fill in the sizes of a WAV file that `Encoder` wrote into `file`, which can seek."""
     end = file.seek(0, os.SEEK_END)
     file.seek(RIFF_SIZE_AT)
@@ -49,7 +49,7 @@ def mend_wav(file: BinaryIO) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class WavFormat:
     """What a WAV file says of itself."""
 
     rate: int  # Hz
@@ -71,7 +71,7 @@ class Form:
         return self.size / bytes_per_second if bytes_per_second else 0.0
 
 
-def begin(head: bytes) -> Form | None:
+def parse_header(head: bytes) -> WavFormat | None:
     """What the WAV file is that begins with `head`; None when `head` does not reach the samples."""
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return None
@@ -81,7 +81,7 @@ def begin(head: bytes) -> Form | None:
         at += 8
         if kind == b"data" and fmt:
             code, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fmt)
-            return Form(rate, channels, bits, size if size < OPEN_ENDED else 0, at, code)
+            return WavFormat(rate, channels, bits, size if size < OPEN_ENDED else 0, at, code)
         if kind == b"fmt " and size >= FMT_SIZE and len(head) >= at + FMT_SIZE:
             fmt = head[at : at + FMT_SIZE]
         at += size + size % 2
@@ -91,5 +91,5 @@ def begin(head: bytes) -> Form | None:
 def promised_seconds(file: BinaryIO) -> float:
     """How much sound the header of a WAV file promises; 0 when it promises nothing."""
     file.seek(0)
-    form = begin(file.read(LONGEST_HEADER))
+    form = parse_header(file.read(LONGEST_HEADER))
     return form.seconds if form else 0.0

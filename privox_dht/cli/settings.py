@@ -33,7 +33,7 @@ def state_folder(role: str) -> Path:
     return platformdirs.user_state_path("privox-dht") / role
 
 
-def printable(text: object) -> str:
+def sanitize(text: object) -> str:
     """`text` as it may be shown: strangers' words hold nothing that a terminal would obey."""
     return UNPRINTABLE.sub("\ufffd", str(text))
 
@@ -107,7 +107,7 @@ def _as_flag(name: str, option: click.Option, value: Any) -> Any:
     return value
 
 
-def with_outer(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
+def merge_parent_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a subcommand, each as it was given most plainly: with the subcommand or
     before it, as a flag, in the environment, in a file, or not at all."""
     outer: Mapping[str, Any] = context.obj or {}
@@ -124,7 +124,7 @@ def with_outer(context: click.Context, options: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def chain(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+def combine(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     """Several options as one decorator, in the order in which --help shows them."""
 
     def apply(command: F) -> F:
@@ -179,15 +179,15 @@ def comma_list(context: click.Context, option: click.Parameter, value: Any) -> t
     return tuple(part.strip() for v in values for part in str(v).split(",") if part.strip())
 
 
-class PlainLines(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """One line an event; what strangers said cannot end it, or move the cursor."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = printable(record.message).replace("\n", " ")
+        record.message = sanitize(record.message).replace("\n", " ")
         return super().formatMessage(record)
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and the fields of an event."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -203,7 +203,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-def told(event: str, **fields: Any) -> dict[str, dict[str, Any]]:
+def log_fields(event: str, **fields: Any) -> dict[str, dict[str, Any]]:
     """`extra=` for a log line that programs wait for: its name and what it says, in --json-logs."""
     return {"fields": {"event": event, **fields}}
 
@@ -211,8 +211,8 @@ def told(event: str, **fields: Any) -> dict[str, dict[str, Any]]:
 def set_up_logging(level: str, as_json: bool) -> None:
     """Logs go to stderr; stdout belongs to results."""
     handler = logging.StreamHandler(sys.stderr)
-    plain = PlainLines("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
-    handler.setFormatter(JsonLines() if as_json else plain)
+    plain = TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+    handler.setFormatter(JsonFormatter() if as_json else plain)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("kademlia", "rpcudp", "asyncio", "aiohttp"):  # theirs, not our users'
         logging.getLogger(noisy).setLevel(logging.CRITICAL if level != "debug" else logging.INFO)

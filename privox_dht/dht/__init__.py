@@ -6,9 +6,9 @@ looked up in `iterative_lookup`, `record_lookup` and `publisher`. docs/dht.md ex
 outside.
 """
 
-from privox_dht.addresses import is_global, is_usable
-from privox_dht.dht.dial_back_votes import Reach
+from privox_dht.addresses import is_contactable, is_global
+from privox_dht.dht.dial_back_votes import Reachability
 from privox_dht.dht.node import DhtNode
 from privox_dht.dht.node_state import REASONS
 
-__all__ = ["REASONS", "DhtNode", "Reach", "is_global", "is_usable"]
+__all__ = ["REASONS", "DhtNode", "Reachability", "is_contactable", "is_global"]

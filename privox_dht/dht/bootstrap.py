@@ -15,26 +15,26 @@ from privox_dht import limits
 from privox_dht.addresses import Address
 from privox_dht.dht import wire
 from privox_dht.dht.compact_nodes import ID
-from privox_dht.dht.iterative_lookup import MeshCrawl
+from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.routing_table import Contact
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import family_of
 
 JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
 FILLS = 1  # walks to random ids after joining, so that far buckets are not empty
 
 
-class Joiner:
+class Bootstrapper:
     """One node's ways into a mesh."""
 
     __slots__ = ("_protocols", "_spawn", "_state")
 
-    def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
+    def __init__(self, state: NodeState, protocols: dict[int, RpcProtocol], spawn: Spawn) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
 
-    async def meet(self, addresses: list[Address], deadline: float) -> list[Contact]:
+    async def ping_until_answer(self, addresses: list[Address], deadline: float) -> list[Contact]:
         """Ping everybody until somebody has answered, then a moment more."""
         loop = asyncio.get_running_loop()
         for address in addresses:
@@ -73,11 +73,11 @@ class Joiner:
         if contact is not None:
             met.append(contact)
 
-    async def reserve(self, met: list[Contact]) -> None:
+    async def reserve_dial_back_peers(self, met: list[Contact]) -> None:
         """Leave a few contacts alone, so that they can dial us back as strangers."""
         neighbour = met[0]
         protocol = self._protocols[family_of(neighbour.address)]
-        found: wire.Found | None = await protocol.call(
+        found: wire.Found | None = await protocol.request(
             neighbour.address,
             "find",
             [self._state.identity.dht_id, 0, -1],
@@ -92,13 +92,13 @@ class Joiner:
             if not self._state.has_contacted((peer.ip, peer.port))
             and self._state.may_contact(peer.ip)
         ]
-        self._state.reserved |= set(strangers[-limits.RESERVED :])
+        self._state.dial_back_peers |= set(strangers[-limits.RESERVED :])
         self._spawn(self._release())
 
     async def _release(self) -> None:
         """Nobody stays reserved for long, whether we are dialled back or not."""
         await asyncio.sleep(limits.RESERVED_FOR)
-        self._state.reserved = frozenset()
+        self._state.dial_back_peers = frozenset()
 
     def announce(self) -> None:
         """Show every contact that it may remember us now."""
@@ -106,7 +106,7 @@ class Joiner:
             for contact in protocol.router.contacts():
                 protocol.ping(contact.address, lambda contact: None, expected=contact.id)
 
-    async def settle(self) -> None:
+    async def populate_table(self) -> None:
         """Walk to our own id; then, behind the joiner, to a few others."""
         await self._walk(self._state.identity.dht_id)
         self._spawn(self._fill())
@@ -116,4 +116,4 @@ class Joiner:
             await self._walk(self._state.rng.randbytes(ID))
 
     async def _walk(self, target: bytes) -> None:
-        await MeshCrawl(self._state, self._protocols, target).find()
+        await IterativeLookup(self._state, self._protocols, target).find()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from privox_dht.addresses import Address, network_of
+from privox_dht.addresses import Address, subnet_of
 from privox_dht.dht import wire
 from privox_dht.dht.lookup_budget import Credit
 
@@ -34,7 +34,7 @@ class Candidate:
     )  # fmt: skip
 
     def __init__(self, node_id: bytes, address: Address, target: int, rtt: float = 0.0) -> None:
-        self.id, self.address, self.network = node_id, address, network_of(address[0])
+        self.id, self.address, self.network = node_id, address, subnet_of(address[0])
         self.distance = int.from_bytes(node_id, "big") ^ target
         self.rtt = rtt  # seconds; 0 is unknown
         self.state = NEW

@@ -16,7 +16,7 @@ from privox_dht.errors import BadMessage
 ID = 20  # bytes of a node's id and of a key
 
 
-class Peer(NamedTuple):
+class CompactNode(NamedTuple):
     """A node as others tell of it: not proven."""
 
     id: bytes
@@ -48,7 +48,7 @@ def pack_peers(peers: Iterable[Any]) -> dict[str, bytes]:
     return {name: some for name, some in (("n", four), ("m", six)) if some}
 
 
-def unpack_peers(packed: Any, octets: int) -> list[Peer]:
+def unpack_peers(packed: Any, octets: int) -> list[CompactNode]:
     """The contacts in one field of an answer, whose addresses have so many octets.
 
     Raises:
@@ -63,7 +63,7 @@ def unpack_peers(packed: Any, octets: int) -> list[Peer]:
 
 
 @lru_cache(maxsize=8192)  # every look-up begins with twenty, and is told of them again and again
-def unpack_peer(packed: bytes) -> Peer:
+def unpack_peer(packed: bytes) -> CompactNode:
     """One contact.
 
     Raises:
@@ -71,4 +71,4 @@ def unpack_peer(packed: bytes) -> Peer:
     """
     if packed.endswith(b"\0\0"):
         raise BadMessage("contact", "port 0")
-    return Peer(packed[:ID], unpack_address(packed[ID:]))
+    return CompactNode(packed[:ID], unpack_address(packed[ID:]))

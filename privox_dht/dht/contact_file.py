@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from privox_dht import limits
-from privox_dht.addresses import Address, is_somebody
+from privox_dht.addresses import Address, is_unicast
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host, split_host
@@ -117,7 +117,7 @@ class ContactFile:
         return [
             ((host, port), seen)
             for seen, host, port in some[: limits.CONTACTS_KEPT]
-            if is_somebody(host) and 0 < port < 65536
+            if is_unicast(host) and 0 < port < 65536
         ]
 
 

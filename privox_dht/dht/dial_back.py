@@ -2,12 +2,12 @@
 
     asker  -> helper       dial: this third node, my TCP port, a nonce      (token: proven address)
     helper -> third node   refer: the asker's address, as I see it, port, nonce
-    third  -> asker        knock: the nonce, by UDP
+    third  -> asker        probe: the nonce, by UDP
     asker  -> third        I wait for that: only then one TCP connection, closed at once
     third  -> helper -> asker   which address that was, and whether TCP came through
 
 A NAT lets in whoever was spoken to before, so the third node must be a stranger to the asker: new
-nodes leave a few contacts alone (`NodeState.reserved`) until this is done. Two must agree.
+nodes leave a few contacts alone (`NodeState.dial_back_peers`) until this is done. Two must agree.
 
 In a mesh with one public machine there is no third node. Then a lone witness dials by itself, from
 a port that we never spoke to, and its word is enough: TCP comes through no NAT by itself. A first
@@ -30,17 +30,17 @@ from privox_dht.addresses import (
     Address,
     is_loopback,
     pack_address,
-    source_of,
+    rate_key,
     unpack_address,
 )
 from privox_dht.dht import wire
-from privox_dht.dht.compact_nodes import ID, Peer
-from privox_dht.dht.dial_back_votes import Reach, Votes
+from privox_dht.dht.compact_nodes import ID, CompactNode
+from privox_dht.dht.dial_back_votes import Quorum, Reachability
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.routing_table import Contact
 from privox_dht.dht.rpc_handlers import Answer
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import (
     ARRIVED,
     MISSED,
@@ -50,10 +50,10 @@ from privox_dht.dht.wire import (
     Request,
     family_of,
 )
-from privox_dht.dht.write_tokens import Rates
+from privox_dht.dht.write_tokens import RateLimiter
 
-REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody knocked: ask another helper at once
-Second = Callable[[int], Awaitable[MeshProtocol]]  # a socket of a family at another port than ours
+REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody probed: ask another helper at once
+Second = Callable[[int], Awaitable[RpcProtocol]]  # a socket of a family at another port than ours
 
 
 class Witness(NamedTuple):
@@ -69,26 +69,26 @@ class DialBack:
     def __init__(
         self,
         state: NodeState,
-        protocols: dict[int, MeshProtocol],
+        protocols: dict[int, RpcProtocol],
         spawn: Spawn,
         second: Second,
     ) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
         self._second = second
         self._waiting: dict[bytes, tuple[Address | None, asyncio.Event]] = {}
-        self._targets = Rates(1 / limits.DIAL_SAME_TARGET, float(limits.DIAL_HELPERS))
-        self._all = Rates(limits.DIAL_RATE, limits.DIAL_BURST)
+        self._targets = RateLimiter(1 / limits.DIAL_SAME_TARGET, float(limits.DIAL_HELPERS))
+        self._all = RateLimiter(limits.DIAL_RATE, limits.DIAL_BURST)
 
     # -- the asker ---------------------------------------------------------------------------------
 
-    async def ask(self, tcp_port: int | None) -> list[Reach]:
+    async def ask(self, tcp_port: int | None) -> list[Reachability]:
         """Have others dial us, in each family that we have; until two agree, or nobody is left."""
         found = await asyncio.gather(*(self._ask(f, tcp_port) for f in self._protocols))
-        self._state.reserved = frozenset()
+        self._state.dial_back_peers = frozenset()
         return list(found)
 
-    async def _ask(self, family: int, tcp_port: int | None) -> Reach:
-        votes = Votes()
+    async def _ask(self, family: int, tcp_port: int | None) -> Reachability:
+        votes = Quorum()
         tried: set[Address] = set()
         for _ in range(limits.DIAL_HELPERS):
             pair = await self._pair(family, tried)
@@ -106,7 +106,7 @@ class DialBack:
                 votes.cast(*await self._dial(witness, token, b"", tcp_port or 0))
         if not self._state.observed():  # the third nodes are strangers no more
             await asyncio.gather(*(self._meet(third) for third in tried))
-        return Reach(
+        return Reachability(
             family, votes.agreed("udp"), votes.agreed("tcp"), votes.agreed("address"), len(votes)
         )
 
@@ -139,7 +139,9 @@ class DialBack:
         )
         return found.token if found is not None else b""
 
-    async def _pair(self, family: int, tried: set[Address]) -> tuple[Contact, bytes, Peer] | None:
+    async def _pair(
+        self, family: int, tried: set[Address]
+    ) -> tuple[Contact, bytes, CompactNode] | None:
         """A contact of ours with its token, and one of its contacts that we never spoke to."""
         helpers = self._protocols[family].router.contacts()
         self._state.rng.shuffle(helpers)
@@ -155,7 +157,7 @@ class DialBack:
                     return helper, found.token, peer
         return None
 
-    def _is_third(self, peer: Peer, helper: Contact) -> bool:
+    def _is_third(self, peer: CompactNode, helper: Contact) -> bool:
         state = self._state
         apart = peer.ip != helper.ip or (is_loopback(peer.ip) and peer.port != helper.port)
         return (
@@ -171,8 +173,8 @@ class DialBack:
     ) -> tuple[bool | None, Dialled | None]:
         """Have a helper's contact dial us, or with b"" the helper itself."""
         nonce = self._state.rng.randbytes(wire.NONCE)
-        knocked = asyncio.Event()
-        self._waiting[nonce] = (unpack_address(third) if third else None, knocked)
+        probed = asyncio.Event()
+        self._waiting[nonce] = (unpack_address(third) if third else None, probed)
         try:
             dialled: Dialled | None = await self._call(
                 helper,
@@ -182,17 +184,17 @@ class DialBack:
                 token=token,
                 hard=limits.DIAL_ANSWER,
             )
-            if dialled is None or not dialled.knocked:
-                return (True if knocked.is_set() else None), dialled
-            return knocked.is_set(), dialled
+            if dialled is None or not dialled.udp:
+                return (True if probed.is_set() else None), dialled
+            return probed.is_set(), dialled
         finally:
             del self._waiting[nonce]
 
-    def knocked(self, nonce: bytes, address: Address) -> bool:
-        """A knock came in; whether it was waited for."""
+    def probe_received(self, nonce: bytes, address: Address) -> bool:
+        """A probe came in; whether it was waited for."""
         third, event = self._waiting.get(nonce, (None, None))
         if event is None or third not in (None, address):
-            self._state.drop("unasked", "a knock")
+            self._state.drop("unasked", "a probe")
             return False
         event.set()
         return True
@@ -205,7 +207,7 @@ class DialBack:
         family = family_of(address)
         third = self._protocols[family].router.at(unpack_address(there)) if there else None
         if (there and third is None) or not self._may_dial(address):
-            self._state.drop("vouch")
+            self._state.drop("not_a_contact")
             return REFUSED
         if third is None:
             return self._spawn(self._try_from(self._second(family), address, tcp_port, nonce))
@@ -217,7 +219,7 @@ class DialBack:
             return REFUSED
         dialled: Dialled | None = await self._call(
             third,
-            "refer",
+            "dial_request",
             [pack_address(*asker), tcp_port, nonce],
             wire.read_dialled,
             token=token,
@@ -225,7 +227,7 @@ class DialBack:
         )
         if dialled is None:
             return REFUSED
-        return {"u": dialled.knocked, "d": dialled.tcp, "o": pack_address(*asker)}
+        return {"u": dialled.udp, "d": dialled.tcp, "o": pack_address(*asker)}
 
     # -- the third node ----------------------------------------------------------------------------
 
@@ -241,22 +243,22 @@ class DialBack:
             or (is_loopback(target[0]) and not is_loopback(address[0]))
             or not self._may_dial(target)
         ):
-            self._state.drop("vouch")
+            self._state.drop("not_a_contact")
             return REFUSED
         return self._spawn(self._try(self._protocols[family_of(target)], target, tcp_port, nonce))
 
     async def _try_from(
-        self, second: Awaitable[MeshProtocol], target: Address, tcp_port: int, nonce: bytes
+        self, second: Awaitable[RpcProtocol], target: Address, tcp_port: int, nonce: bytes
     ) -> Answer:
         return await self._try(await second, target, tcp_port, nonce)
 
     async def _try(
-        self, protocol: MeshProtocol, target: Address, tcp_port: int, nonce: bytes
+        self, protocol: RpcProtocol, target: Address, tcp_port: int, nonce: bytes
     ) -> Answer:
-        """Knock; then TCP, if somebody there waits for that, and at a port of that node only."""
-        was_waited_for = await protocol.call(
-            target, "knock", [nonce], wire.read_knocked,
-            resend=limits.DIAL_KNOCK, hard=limits.DIAL_KNOCKED,
+        """Probe; then TCP, if somebody there waits for that, and at a port of that node only."""
+        was_waited_for = await protocol.request(
+            target, "probe", [nonce], wire.read_probe_response,
+            resend=limits.DIAL_PROBE_RESEND, hard=limits.DIAL_PROBE_TIMEOUT,
         )  # fmt: skip
         tcp = UNTRIED
         if was_waited_for and tcp_port in (target[1], limits.RELAY_PORT):
@@ -266,8 +268,8 @@ class DialBack:
     def _may_dial(self, target: Address) -> bool:
         """By address, not by port: on one machine only, every port is somebody else."""
         now = asyncio.get_running_loop().time()
-        source = source_of(pack_address(*target))
-        return self._targets.allow(source, now) and self._all.allow(b"", now)
+        source = rate_key(pack_address(*target))
+        return self._targets.try_acquire(source, now) and self._all.try_acquire(b"", now)
 
     # -- all ---------------------------------------------------------------------------------------
 
@@ -282,7 +284,7 @@ class DialBack:
         size: int = 0,
         hard: float = limits.HARD_TIMEOUT,
     ) -> Any:
-        return await self._protocols[family_of(contact.address)].call(
+        return await self._protocols[family_of(contact.address)].request(
             contact.address,
             method,
             arguments,

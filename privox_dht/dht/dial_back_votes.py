@@ -15,7 +15,7 @@ from privox_dht.dht.wire import ARRIVED, UNTRIED, Dialled
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Reachability:
     """Whether strangers can reach us in one family; None where that could not be determined."""
 
     family: int
@@ -43,7 +43,7 @@ class Vote(NamedTuple):
     address: Address | None
 
 
-class Votes:
+class Quorum:
     """What they saw, until two of them agree, or there is only one."""
 
     def __init__(self) -> None:

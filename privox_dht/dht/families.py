@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from privox_dht.dht import wire
 from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.interfaces import SOMEWHERE, has_route
 
 LOOK_EVERY = 3.0  # seconds
 FEW = 4  # contacts of a family that are looked at, where it has no way to everywhere
 
 
-def usable(protocols: dict[int, MeshProtocol], named: Iterable[str]) -> int:
+def usable(protocols: dict[int, RpcProtocol], named: Iterable[str]) -> int:
     """Flags of the families in which a packet could leave, to anywhere or at least to a neighbour
     (an IP literal) or contact; of all that we have a socket for, if there are none."""
     if len(protocols) < 2:

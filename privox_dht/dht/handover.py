@@ -20,8 +20,8 @@ from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.routing_table import Contact
-from privox_dht.dht.rpc_protocol import MeshProtocol
-from privox_dht.dht.write_tokens import Rates
+from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.write_tokens import RateLimiter
 from privox_dht.errors import BadRecord
 from privox_dht.identity import dht_id_of
 from privox_dht.records import keys_of, parse
@@ -34,24 +34,24 @@ class Handover:
 
     __slots__ = ("_protocols", "_rates", "_spawn", "_state")
 
-    def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
+    def __init__(self, state: NodeState, protocols: dict[int, RpcProtocol], spawn: Spawn) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
-        self._rates = Rates(limits.HANDOVER_RATE, limits.HANDOVER_BURST)
+        self._rates = RateLimiter(limits.HANDOVER_RATE, limits.HANDOVER_BURST)
 
-    def met(self, protocol: MeshProtocol, newcomer: Contact, token: bytes) -> None:
+    def met(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
         """A node that we did not know was proven by this socket, and gave us this token."""
         if not token or not (self._state.said or len(self._state.store)):
             return
-        if self._rates.allow(b"", protocol.loop.time()):
+        if self._rates.try_acquire(b"", protocol.loop.time()):
             self._spawn(self._give(protocol, newcomer, token))
 
-    async def _give(self, protocol: MeshProtocol, newcomer: Contact, token: bytes) -> None:
+    async def _give(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
         await asyncio.sleep(SETTLE)
         for base, depth, deeper, wires in self._due(newcomer):
             for some in _datagrams(wires):
-                stored: wire.Stored | None = await protocol.call(
+                stored: wire.Stored | None = await protocol.request(
                     newcomer.address,
-                    "put",
+                    "store",
                     [base, depth, int(deeper), some],
                     wire.read_stored,
                     node_id=newcomer.id,
@@ -69,7 +69,7 @@ class Handover:
         others = [other for other in others if other != long_id]
         for (key, _), (base, depth, deeper, record) in list(self._state.said.items()):
             if record.expires > now and self._belongs(key, long_id, others, True):
-                yield base, depth, deeper, [record.wire]
+                yield base, depth, deeper, [record.encoded]
         left = limits.HANDOVER_RECORDS
         for key in self._state.store.keys()[: limits.HANDOVER_KEYS]:
             if left > 0 and self._belongs(key, long_id, others):

@@ -31,20 +31,20 @@ from privox_dht.dht import wire
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.lookup_budget import Budget, Credit
 from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import Found
 from privox_dht.records import Record
 
 FEW = 3  # contacts of an answer that may have been short for want of room
 
 
-class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
+class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
     """A look-up of the nodes close to a key and, with `want`, of records under it."""
 
     def __init__(
         self,
         state: NodeState,
-        protocols: dict[int, MeshProtocol],
+        protocols: dict[int, RpcProtocol],
         target: bytes,
         *,
         want: int = 0,
@@ -93,7 +93,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         end = min(now + limits.LOOKUP_TIME, self.budget.deadline)
         self._timers.append(self.loop.call_at(end, self.end))
         try:
-            self.pump()
+            self.send_next()
             await self.ended
         except asyncio.CancelledError:
             self.abandon()
@@ -126,7 +126,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
                 known.backers.append(named)
             return
         address = peer.address
-        if address in self._addresses or address in self.state.reserved:
+        if address in self._addresses or address in self.state.dial_back_peers:
             return
         if not self.state.may_contact(address[0]):
             self.state.drop("contact", address[0])
@@ -152,7 +152,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
 
     # -- deciding ----------------------------------------------------------------------------------
 
-    def window(self) -> list[Candidate]:
+    def shortlist(self) -> list[Candidate]:
         """The k closest that are not silent, at most two of one network among them, and nobody who
         may not be asked."""
         window: list[Candidate] = []
@@ -179,15 +179,15 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         each that was silent, and all of the window once its very closest have told of their
         neighbours, if all of them have to be asked anyway. (All of the window from the first answer
         on would spend the requests of a walk through 10,000 nodes before it arrives.)"""
-        if not self.want and self._answers and self._arrived(window):
+        if not self.want and self._answers and self._closest_answered(window):
             return self.ksize
         few = self.alpha if self.want else 2 * self.alpha
         return min(self.ksize, few + self._silences)
 
-    def pump(self) -> None:
+    def send_next(self) -> None:
         """Ask whom there is to ask; end when there is nobody."""
         if not self.ended.done():
-            self._advance(self.window())
+            self._advance(self.shortlist())
 
     def _advance(self, window: list[Candidate]) -> None:
         flying = [candidate.state for candidate in window].count(FLYING)
@@ -240,10 +240,10 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         candidate.in_short = not size and not candidate.token
         self.requests += 1
         protocol = self.protocol_for(candidate)
-        soft = self.state.rtt.soft(candidate.rtt)
+        soft = self.state.rtt.retransmit_timeout(candidate.rtt)
         candidate.timer = self.loop.call_later(soft, self._late, candidate)
         self._timers.append(candidate.timer)
-        protocol.ask(
+        protocol.send_request(
             candidate.address,
             "find",
             [self.node.id, min(self.want, 255), -1],
@@ -256,7 +256,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             bare=bool(candidate.backers),
         )
 
-    def protocol_for(self, candidate: Candidate) -> MeshProtocol:
+    def protocol_for(self, candidate: Candidate) -> RpcProtocol:
         return self.protocols[wire.family_of(candidate.address)]
 
     def _late(self, candidate: Candidate) -> None:
@@ -265,7 +265,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             self._silences += 1
             if candidate.backers:
                 self._vain[candidate.network] += 1
-            self.pump()
+            self.send_next()
 
     def _answered(self, candidate: Candidate, found: Found | None) -> None:
         if candidate.timer is not None:
@@ -284,10 +284,10 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
             self._learn(candidate, found)
         if not self.ended.done():
             self.on_answer(candidate)
-            self.pump()
+            self.send_next()
 
     def _learn(self, candidate: Candidate, found: Found) -> None:
-        self.protocol_for(candidate).introduce(candidate.id, candidate.address)
+        self.protocol_for(candidate).verify_peer(candidate.id, candidate.address)
         if self.ended.done():
             return
         named = Credit(found.weight)
@@ -303,7 +303,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
     def ask_page(self, holder: Candidate, start: int, done: Callable[[Found | None], None]) -> None:
         """Ask a holder for its records from turn `start` on."""
         self.requests += 1
-        self.protocol_for(holder).ask(
+        self.protocol_for(holder).send_request(
             holder.address,
             "find",
             [self.node.id, limits.MAX_RECORDS_IN_DATAGRAM, start],
@@ -341,7 +341,7 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         record = self.state.accept(wire_bytes, self.base)
         if record is None:
             return False
-        place = (record.kind, record.backend, record.place)
+        place = (record.kind, record.backend, record.key)
         known = self.found.get(place)
         if known is None or known.sequence < record.sequence:
             self.found[place] = record
@@ -351,33 +351,37 @@ class MeshCrawl(SpiderCrawl):  # type: ignore[misc]  # kademlia has no types
         """Somebody answered (or never will): is that enough?"""
         if not self.want or not self.holders or self.thorough:
             return
-        window = self.window()
-        if self.want > limits.FIND_WANT and not self._arrived(window):
+        window = self.shortlist()
+        if self.want > limits.FIND_WANT and not self._closest_answered(window):
             return  # everybody is wanted: who is passed on the way may hold but a part
-        if self._voices(window) >= limits.HOLDERS or (self._waited and self._arrived(window)):
+        if self._agreeing_holders(window) >= limits.HOLDERS or (
+            self._waited and self._closest_answered(window)
+        ):
             self.end()
         elif candidate is self.holders[0]:
             few = candidate.count < self.want  # it may have come lately, and hold but a part
             grace = limits.GRACE_FEW if few else limits.GRACE
-            self._timers.append(self.loop.call_later(grace, self._alone))
+            self._timers.append(self.loop.call_later(grace, self._on_grace_over))
 
-    def _alone(self) -> None:
+    def _on_grace_over(self) -> None:
         """The one holder had its grace. Its word will do if the walk has arrived: on the way there
         it may be an old one, told again by somebody who lies. It has a longer grace otherwise."""
-        window = self.window()
+        window = self.shortlist()
         if self.thorough:
             return
-        if self._arrived(window) or (self._waited and self._voices(window)):
+        if self._closest_answered(window) or (self._waited and self._agreeing_holders(window)):
             self.end()
         elif not self._waited:
             self._waited = True
-            self._timers.append(self.loop.call_later(limits.GRACE_ALONE, self._alone))
+            self._timers.append(
+                self.loop.call_later(limits.GRACE_SINGLE_HOLDER, self._on_grace_over)
+            )
 
-    def _arrived(self, window: list[Candidate]) -> bool:
+    def _closest_answered(self, window: list[Candidate]) -> bool:
         """Whether the very closest have answered."""
         return all(candidate.state == ANSWERED for candidate in window[: self.alpha])
 
-    def _voices(self, window: list[Candidate]) -> int:
+    def _agreeing_holders(self, window: list[Candidate]) -> int:
         """How many holders agree on how much there is. One that came lately holds only a part, one
         outside of the window has no reason to hold anything, and in a public mesh those of one
         network may be one liar."""

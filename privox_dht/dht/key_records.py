@@ -17,7 +17,7 @@ SLOTS = 8  # engines of one publisher under one key; a power of two, the low bit
 LEVELS = (0, 34)  # bits of a source that fall away: for the address (/56), for /24 or /48
 
 
-class Shelf:
+class KeyRecords:
     """The records under one key."""
 
     __slots__ = ("at", "deeper", "edges", "engines", "expiries", "places", "sequences", "sources",
@@ -84,7 +84,7 @@ class Shelf:
         if self.engines[row] & 1 != deeper:
             self.engines[row] ^= 1
             self.deeper += 1 if deeper else -1
-        self.wires[row] = record.wire
+        self.wires[row] = record.encoded
         self.sequences[row] = record.sequence
         self.expiries[row] = record.expires
         self.move(row, WITHDRAWN if record.withdrawn else IDLE if record.idle else BUSY)
@@ -121,7 +121,7 @@ class Shelf:
         return other
 
 
-def turns(shelf: Shelf, rng: random.Random) -> list[int]:
+def turns(shelf: KeyRecords, rng: random.Random) -> list[int]:
     """The places of all that is not withdrawn, in the order in which they are told of: one of each
     network, then a second one of each, and so on; within a network likewise by address. Each
     network's idle ones come first, and so do the idle of each turn; all else is chance. So one who

@@ -35,7 +35,7 @@ class Credit:
     __slots__ = ("left",)
 
     def __init__(self, weight: int) -> None:
-        self.left = weight * limits.REFLECTED
+        self.left = weight * limits.MAX_REFLECTION
 
     def covers(self, size: int) -> bool:
         return size <= self.left

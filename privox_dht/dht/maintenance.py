@@ -16,20 +16,20 @@ from collections.abc import Callable
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.compact_nodes import ID
-from privox_dht.dht.iterative_lookup import MeshCrawl
+from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.record_lookup import Lookups
+from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.dht.routing_table import Contact
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 
 KEPT = 16  # contacts remembered in case all are lost at once
 SAVE_EVERY = 20  # rounds between two savings of the contacts: five minutes
 
 
-async def upkeep(
+async def maintain(
     state: NodeState,
-    protocols: dict[int, MeshProtocol],
-    lookups: Lookups,
+    protocols: dict[int, RpcProtocol],
+    lookups: RecordLookups,
     at_rest: Callable[[], None],
     save: Callable[[], None],
 ) -> None:
@@ -52,7 +52,7 @@ async def upkeep(
             save()
 
 
-def _lost(protocols: dict[int, MeshProtocol], had: list[Contact]) -> list[Contact]:
+def _lost(protocols: dict[int, RpcProtocol], had: list[Contact]) -> list[Contact]:
     """Some of our contacts now; if there are none, those we had are pinged."""
     now = [contact for p in protocols.values() for contact in p.router.contacts()]
     if now or not had:
@@ -64,7 +64,7 @@ def _lost(protocols: dict[int, MeshProtocol], had: list[Contact]) -> list[Contac
     return had
 
 
-def _ping_silent(protocol: MeshProtocol) -> None:
+def _ping_silent(protocol: RpcProtocol) -> None:
     """Ping whoever may be gone, and somebody who is not: if that one is silent too, it is our own
     network that is gone, and nobody is forgotten for it."""
     router, now = protocol.router, asyncio.get_running_loop().time()
@@ -78,13 +78,13 @@ def _ping_silent(protocol: MeshProtocol) -> None:
 
 
 async def _walk_thin(
-    state: NodeState, protocols: dict[int, MeshProtocol], protocol: MeshProtocol
+    state: NodeState, protocols: dict[int, RpcProtocol], protocol: RpcProtocol
 ) -> None:
     now = asyncio.get_running_loop().time()
-    bucket = protocol.router.thin_bucket(now)
+    bucket = protocol.router.stalest_bucket(now)
     if bucket is None:
         return
     bucket.last_updated = now
     if len(protocol.router):
         target = state.rng.randint(*bucket.range).to_bytes(ID, "big")
-        await MeshCrawl(state, protocols, target).find()
+        await IterativeLookup(state, protocols, target).find()

@@ -20,22 +20,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from privox_dht import limits, unjoined
-from privox_dht.addresses import Address, is_global, is_literal, is_loopback, is_usable
+from privox_dht.addresses import Address, is_contactable, is_global, is_literal, is_loopback
 from privox_dht.dht import families, udp_transport, wire
-from privox_dht.dht.bootstrap import Joiner
+from privox_dht.dht.bootstrap import Bootstrapper
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.dht.dial_back import DialBack
-from privox_dht.dht.dial_back_votes import Reach
+from privox_dht.dht.dial_back_votes import Reachability
 from privox_dht.dht.handover import Handover
-from privox_dht.dht.maintenance import upkeep
+from privox_dht.dht.maintenance import maintain
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Publisher
-from privox_dht.dht.record_lookup import Lookups
-from privox_dht.dht.resolver import Hosting
+from privox_dht.dht.record_lookup import RecordLookups
+from privox_dht.dht.resolver import RecursiveResolver
 from privox_dht.dht.routing_table import Contact
-from privox_dht.dht.rpc_handlers import Answers
-from privox_dht.dht.rpc_protocol import MeshProtocol
-from privox_dht.dht.udp_endpoints import Listening
+from privox_dht.dht.rpc_handlers import RpcHandlers
+from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.udp_endpoints import UdpEndpoints
 from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record, farm_key, service_key
@@ -80,11 +80,11 @@ class DhtNode:
         self._kept: ContactFile | None = None  # where those met are kept, once that is known
         self._tasks: set[asyncio.Task[Any]] = set()
         self._meeting: asyncio.Task[None] | None = None  # while nobody we know answers
-        answers = Answers(self._state, lambda: self._dial_back)
-        self._listening = Listening(self._state, answers, self._open, self._spawn)
+        answers = RpcHandlers(self._state, lambda: self._dial_back)
+        self._listening = UdpEndpoints(self._state, answers, self._open, self._spawn)
         self._protocols = self._listening.protocols
-        self._lookups = Lookups(self._state, self._protocols, self._spawn)
-        self._joiner = Joiner(self._state, self._protocols, self._spawn)
+        self._lookups = RecordLookups(self._state, self._protocols, self._spawn)
+        self._bootstrapper = Bootstrapper(self._state, self._protocols, self._spawn)
         self._state.on_public = self._forget_private
         self._handover = Handover(self._state, self._protocols, self._spawn)
         self._state.on_contact = self._met
@@ -101,10 +101,10 @@ class DhtNode:
         return Publisher(self._state, self._protocols, self._spawn)
 
     @functools.cached_property
-    def hosting(self) -> Hosting:
+    def hosting(self) -> RecursiveResolver:
         """What we do for those whose network blocks UDP."""
         for_others = Publisher(self._state, self._protocols, self._spawn)  # never in our own way
-        return Hosting(self._state, self._lookups, for_others, self._is_in)
+        return RecursiveResolver(self._state, self._lookups, for_others, self._is_in)
 
     @functools.cached_property
     def _dial_back(self) -> DialBack:
@@ -130,9 +130,9 @@ class DhtNode:
         turned = self._state.guest and not guest
         self._state.guest = guest
         if turned:
-            self._state.reserved = frozenset()
+            self._state.dial_back_peers = frozenset()
         if turned and self._table_size():
-            self._joiner.announce()
+            self._bootstrapper.announce()
 
     @property
     def private(self) -> bool | None:
@@ -149,7 +149,7 @@ class DhtNode:
             raise
         at_rest = self._listening.rest
         self._spawn(
-            upkeep(self._state, self._protocols, self._lookups, at_rest, self.save_contacts)
+            maintain(self._state, self._protocols, self._lookups, at_rest, self.save_contacts)
         )
         if len(self._protocols) > 1:
             self._spawn(families.keep(self._state, self._usable, self._meet_anew))
@@ -178,8 +178,8 @@ class DhtNode:
         nobody else answers."""
         deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
         found = await udp_transport.resolve(self._known()[:most], self._state.families, deadline)
-        if await self._joiner.meet(found.addresses, deadline):
-            await self._joiner.settle()
+        if await self._bootstrapper.ping_until_answer(found.addresses, deadline):
+            await self._bootstrapper.populate_table()
 
     async def __aexit__(
         self,
@@ -195,8 +195,8 @@ class DhtNode:
         self._listening.close()
 
     async def _open(
-        self, factory: Callable[[], MeshProtocol], host: str, port: int
-    ) -> tuple[MeshProtocol, int]:
+        self, factory: Callable[[], RpcProtocol], host: str, port: int
+    ) -> tuple[RpcProtocol, int]:
         """Where sockets come from; a simulation has its own."""
         return udp_transport.open_udp(factory, host, port)
 
@@ -230,16 +230,20 @@ class DhtNode:
             return self._table_size()
         names_until = loop.time() + timeout / 2  # a slow name server must not take it all
         found = await udp_transport.resolve(known, self._state.families, names_until)
-        met = await self._joiner.meet(found.addresses, deadline) if found.addresses else []
+        met = (
+            await self._bootstrapper.ping_until_answer(found.addresses, deadline)
+            if found.addresses
+            else []
+        )
         if not met:
             raise NotJoined(unjoined.why(self.network, timeout, known, found.unknown))
         if self.guest:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._joiner.reserve(met)
+                    await self._bootstrapper.reserve_dial_back_peers(met)
             except TimeoutError:
                 pass
-        walk = self._spawn(self._joiner.settle())
+        walk = self._spawn(self._bootstrapper.populate_table())
         await asyncio.wait([walk], timeout=max(0.0, deadline - loop.time()))
         self.save_contacts()
         return self._table_size()
@@ -254,12 +258,14 @@ class DhtNode:
             there are others and none of them took it.
         """
         self._state.counts["published"] += 1
-        self._state.reserved = frozenset()  # who publishes was dialled back, or never will be
+        self._state.dial_back_peers = (
+            frozenset()
+        )  # who publishes was dialled back, or never will be
         return await self._publisher.publish(record)
 
     def _is_in(self) -> bool:
         """Whether we are in the mesh by our own sockets, and so can ask it for others."""
-        return self._lookups.instead is None and (not self.guest or self._table_size() > 0)
+        return self._lookups.fallback_lookup is None and (not self.guest or self._table_size() > 0)
 
     async def find(
         self,
@@ -292,7 +298,7 @@ class DhtNode:
         found = await self._lookups.find(farm_key(self.mesh, public), 1, fresh=fresh)
         return next((record for record in found if record.publisher == public), None)
 
-    async def dial_back(self, tcp_port: int | None) -> list[Reach]:
+    async def dial_back(self, tcp_port: int | None) -> list[Reachability]:
         """Whether strangers can reach our UDP port and, if given, this TCP port, which must be the
         same or the relay's; for each family that we have."""
         return await self._dial_back.ask(tcp_port)
@@ -307,7 +313,7 @@ class DhtNode:
     def moved(self) -> None:
         """We have other addresses than before: every contact is to see us there."""
         self._state.forget_views()
-        self._joiner.announce()
+        self._bootstrapper.announce()
 
     def ask_view(self) -> None:
         """Have one contact say at which address it sees us now."""
@@ -353,7 +359,7 @@ class DhtNode:
         (this very one only if the mesh is on it), else only global ones."""
         if is_loopback(ip) and not any(is_loopback(there) for there, _ in self.contacts()):
             return False
-        return is_usable(ip, self._state.private is not False)
+        return is_contactable(ip, self._state.private is not False)
 
     def remembered(self) -> list[Address]:
         """Nodes known from the last time, which `join` tries too: only those met through the
@@ -385,7 +391,7 @@ class DhtNode:
 
     def glimpsed(self) -> list[str]:
         """Every IP at which any neighbour sees us, agreed on or not."""
-        return self._state.glimpsed()
+        return self._state.observed_by_any()
 
     def clock_offset(self) -> float | None:
         """How far our neighbours' clocks are ahead of ours (median, seconds)."""
@@ -402,7 +408,7 @@ class DhtNode:
             "rtt_spread_ms": round(state.rtt.spread * 1e3, 2),
             "records": len(state.store),
             "lookups": state.counts["lookups"],
-            "lookups_from_memory": state.counts["lookups from memory"],
+            "cache_hits": state.counts["cache_hits"],
             "last_lookup_requests": self._lookups.last_requests,
             "asked": state.counts["asked"],
             "unanswered": state.counts["unanswered"],
@@ -420,7 +426,7 @@ class DhtNode:
         ahead = now - asyncio.get_running_loop().time()
         kept.save(((c.address, c.seen + ahead) for c in some), now)
 
-    def _met(self, protocol: MeshProtocol, contact: Contact, token: bytes) -> None:
+    def _met(self, protocol: RpcProtocol, contact: Contact, token: bytes) -> None:
         """A node that was not known is a contact from now on."""
         self._handover.met(protocol, contact, token)
         if "_publisher" in vars(self):

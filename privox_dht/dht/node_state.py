@@ -22,20 +22,20 @@ from typing import Any, NamedTuple
 from privox_dht import limits
 from privox_dht.addresses import (
     Address,
+    is_contactable,
     is_global,
     is_loopback,
-    is_usable,
-    network_of,
     pack_address,
+    subnet_of,
 )
 from privox_dht.dht import record_validator as gates
 from privox_dht.dht import wire
 from privox_dht.dht.record_store import RecordStore
-from privox_dht.dht.record_validator import Gate
-from privox_dht.dht.write_tokens import Rates, RoundTrip, Tokens
+from privox_dht.dht.record_validator import RecordValidator
+from privox_dht.dht.write_tokens import RateLimiter, RttEstimator, WriteTokens
 from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
-from privox_dht.records import Record, mesh_tag
+from privox_dht.records import Record, network_tag
 
 OnContact = Callable[[Any, Any, bytes], None]  # its socket here, the contact, its token for that
 log = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ REASONS = (
     "address",  # an answer from another address than the one asked
     "proof",  # a ping's answer without the key that belongs to the id
     "self",  # we were told of ourselves
-    "flight",  # too many requests of our own are waiting
+    "too_many_pending",  # too many requests of our own are waiting
     "unsendable",  # the operating system would not send it
-    "vouch",  # a dial-back asked for by nobody we know, or too often
+    "not_a_contact",  # a dial-back asked for by nobody we know, or too often
     *(f"record {reason}" for reason in gates.REASONS),
     "record full",  # no room under that key, from that source, or at all
     "internal",  # our own mistake, while answering
@@ -70,10 +70,37 @@ class NodeState:
     """One node's shared state."""
 
     __slots__ = (
-        "_contacted", "_second", "_views", "_votes", "clock", "counts", "dropped", "failed",
-        "families", "gate", "guest", "heard_at", "identity", "is_named", "mesh", "on_contact",
-        "on_loopback", "on_public", "on_unanswered", "on_view", "own_global", "private",
-        "private_at", "proven_rates", "rates", "reserved", "rng", "rtt", "said", "store", "tokens",
+        "_contacted",
+        "_second",
+        "_views",
+        "_votes",
+        "clock",
+        "counts",
+        "dial_back_peers",
+        "dropped",
+        "failed",
+        "families",
+        "gate",
+        "guest",
+        "heard_at",
+        "identity",
+        "is_named",
+        "mesh",
+        "on_contact",
+        "on_loopback",
+        "on_public",
+        "on_unanswered",
+        "on_view",
+        "own_global",
+        "private",
+        "private_at",
+        "proven_rates",
+        "rates",
+        "rng",
+        "rtt",
+        "said",
+        "store",
+        "tokens",
         "witnesses",
     )  # fmt: skip
 
@@ -81,7 +108,7 @@ class NodeState:
         self, identity: Identity, network: str, clock: Callable[[], float], rng: random.Random
     ) -> None:
         self.identity = identity
-        self.mesh = mesh_tag(network)
+        self.mesh = network_tag(network)
         self.clock = clock
         self.rng = rng
         self.guest = False
@@ -98,16 +125,22 @@ class NodeState:
         self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
         self.said: dict[tuple[bytes, bytes], Said] = {}  # what we published, by key and place
-        self.gate = Gate(self.mesh)
-        self.tokens = Tokens(rng)
-        self.rates = Rates(limits.SOURCE_RATE, limits.SOURCE_BURST)
-        self.proven_rates = Rates(limits.SOURCE_RATE, limits.SOURCE_BURST)  # who shows a token
-        self.failed = Rates(1 / limits.PROOF_AGAIN, 1.0)  # addresses that gave no proof: they wait
-        self.rtt = RoundTrip()
+        self.gate = RecordValidator(self.mesh)
+        self.tokens = WriteTokens(rng)
+        self.rates = RateLimiter(limits.SOURCE_RATE, limits.SOURCE_BURST)
+        self.proven_rates = RateLimiter(
+            limits.SOURCE_RATE, limits.SOURCE_BURST
+        )  # who shows a token
+        self.failed = RateLimiter(
+            1 / limits.PROOF_AGAIN, 1.0
+        )  # addresses that gave no proof: they wait
+        self.rtt = RttEstimator()
         self.dropped: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.heard_at = 0.0  # loop time of the last answer to anything we asked
-        self.reserved: frozenset[Address] = frozenset()  # strangers kept for dialling us back
+        self.dial_back_peers: frozenset[Address] = (
+            frozenset()
+        )  # strangers kept for dialling us back
         self._second = 0.0
         self._contacted: dict[Address, None] = {}  # the oldest first
         self._views: dict[bytes, tuple[Address, float]] = {}  # by voter, the oldest first
@@ -127,9 +160,9 @@ class NodeState:
         family = wire.FAMILY_6 if ":" in ip else wire.FAMILY_4
         if is_loopback(ip) and not self.on_loopback:
             return False  # a stranger's word must not aim us at our own machine
-        return bool(self.families & family) and is_usable(ip, self.private is not False)
+        return bool(self.families & family) and is_contactable(ip, self.private is not False)
 
-    def second(self, now: float) -> float:
+    def coarse_time(self, now: float) -> float:
         """`now`, to the second: contacts that were heard in the same one share the number."""
         if now - self._second >= 1.0:
             self._second = now
@@ -154,12 +187,12 @@ class NodeState:
     def accept(self, wire_bytes: bytes, key: bytes) -> Record | None:
         """The record in a stranger's bytes if it passes the gate; else it is counted."""
         try:
-            return self.gate.accept(wire_bytes, key, self.clock())
+            return self.gate.validate(wire_bytes, key, self.clock())
         except BadRecord as exc:
             self.drop(f"record {exc.reason}")
             return None
 
-    def met(self, ip: str, *, named: bool = False) -> None:
+    def peer_verified(self, ip: str, *, named: bool = False) -> None:
         """A node was proven at `ip`; `named` if our owner told us to ask there."""
         self.on_loopback = self.on_loopback or is_loopback(ip)
         self.is_named = self.is_named or named
@@ -201,9 +234,9 @@ class NodeState:
 
     # -- what others see of us ---------------------------------------------------------------------
 
-    def note_view(self, observer: Address, seen: Address, offset: float) -> None:
+    def record_observation(self, observer: Address, seen: Address, offset: float) -> None:
         """A proven neighbour said at which address it sees us, and how far its clock is ahead."""
-        voter = network_of(observer[0]) if self.diverse else pack_address(*observer)
+        voter = subnet_of(observer[0]) if self.diverse else pack_address(*observer)
         old = self._views.pop(voter, None)
         if old is None and len(self._views) >= limits.OBSERVERS:
             old = self._views.pop(next(iter(self._views)))
@@ -242,10 +275,10 @@ class NodeState:
         return [
             (ip, ports[ip])
             for ip, count in hosts.most_common()
-            if count >= 2 and is_usable(ip, self.private is not False)
+            if count >= 2 and is_contactable(ip, self.private is not False)
         ]
 
-    def glimpsed(self) -> list[str]:
+    def observed_by_any(self) -> list[str]:
         """Every IP at which any neighbour sees us: enough to notice a NAT, not to publish."""
         return list(dict.fromkeys(ip for ip, _ in self._votes))
 
@@ -254,7 +287,7 @@ class NodeState:
         offsets = [offset for _, offset in self._views.values()]
         return median(offsets) if offsets else None
 
-    def is_elsewhere(self, ip: str) -> bool:
+    def is_not_our_address(self, ip: str) -> bool:
         """Whether we know that `ip` is not ours: then nobody gets our signature for it."""
         if not self.diverse or not is_global(ip):
             return False

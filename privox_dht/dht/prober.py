@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from privox_dht import limits
 from privox_dht.addresses import Address
 from privox_dht.dht.publisher import Spawn
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 
-Open = Callable[[int, str], Awaitable[MeshProtocol]]
+Open = Callable[[int, str], Awaitable[RpcProtocol]]
 
 
 class Prober:
@@ -28,14 +28,14 @@ class Prober:
 
     def __init__(self, family: int, host: str, opened: Open, spawn: Spawn) -> None:
         self._family, self._host, self._open, self._spawn = family, host, opened, spawn
-        self._socket: MeshProtocol | None = None
+        self._socket: RpcProtocol | None = None
         self._opening: asyncio.Task[None] | None = None
         self._newcomers: list[tuple[bytes, Address]] = []
 
     def meet(self, node_id: bytes, address: Address) -> None:
         """Ask a newcomer for its proof."""
         if self._socket is not None:
-            self._socket.introduce(node_id, address)
+            self._socket.verify_peer(node_id, address)
         elif len(self._newcomers) < limits.INTRODUCTIONS:
             self._newcomers.append((node_id, address))
             if self._opening is None:
@@ -45,12 +45,12 @@ class Prober:
         try:
             self._socket = await self._open(self._family, self._host)
             for node_id, address in self._newcomers:
-                self._socket.introduce(node_id, address)
+                self._socket.verify_peer(node_id, address)
         finally:
             self._opening = None
             self._newcomers.clear()
 
-    async def socket(self) -> MeshProtocol:
+    async def socket(self) -> RpcProtocol:
         """The socket, opened if it is not."""
         if self._socket is None:
             if self._opening is None:

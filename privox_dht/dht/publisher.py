@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 from privox_dht import limits
 from privox_dht.dht import placement, wire
 from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
-from privox_dht.dht.iterative_lookup import MeshCrawl
+from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.node_state import NodeState, Said
 from privox_dht.dht.record_validator import shard_of
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import FULL, HELD, Stored
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, keys_of
@@ -32,13 +32,13 @@ V = TypeVar("V")
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 
-class StoreCrawl(MeshCrawl):
+class StoreLookup(IterativeLookup):
     """A walk that leaves a record with the closest nodes it meets."""
 
     def __init__(
         self,
         state: NodeState,
-        protocols: dict[int, MeshProtocol],
+        protocols: dict[int, RpcProtocol],
         base: bytes,
         depth: int,
         record: Record,
@@ -72,8 +72,8 @@ class StoreCrawl(MeshCrawl):
         self.order.append(holder)
         self.order.sort()
 
-    def pump(self) -> None:
-        window = self.window()
+    def send_next(self) -> None:
+        window = self.shortlist()
         self._write(window)
         if not self.ended.done():
             self._advance(window)
@@ -94,12 +94,12 @@ class StoreCrawl(MeshCrawl):
         return self._most_say_so([c for c in self.order if c.state == ANSWERED])
 
     def _most_say_so(self, answered: list[Candidate]) -> bool:
-        judges = self.apart(answered[: 2 * limits.JUDGES])[: limits.JUDGES]
+        judges = self.apart(answered[: 2 * limits.FULL_KEY_WITNESSES])[: limits.FULL_KEY_WITNESSES]
         return 2 * sum(judge.split for judge in judges) > len(judges)
 
     def _has_moved_on(self, window: list[Candidate]) -> bool | None:
         """Whether the record belongs to a shard; None as long as somebody who may know is asked."""
-        near = window[: limits.JUDGES]
+        near = window[: limits.FULL_KEY_WITNESSES]
         if self.deeper or self.depth == limits.SHARD_DEPTH or self.taken:
             return False
         if not any(candidate.split for candidate in near):
@@ -124,13 +124,13 @@ class StoreCrawl(MeshCrawl):
     def _put(self, candidate: Candidate, again: bool = True) -> None:
         candidate.stored = False
         self._writing += 1
-        soft = self.state.rtt.soft(candidate.rtt)
+        soft = self.state.rtt.retransmit_timeout(candidate.rtt)
         candidate.timer = self.loop.call_later(soft, self._put_late, candidate)
         self._timers.append(candidate.timer)
-        self.protocol_for(candidate).ask(
+        self.protocol_for(candidate).send_request(
             candidate.address,
-            "put",
-            [self.base, self.depth, int(self.deeper), [self.record.wire]],
+            "store",
+            [self.base, self.depth, int(self.deeper), [self.record.encoded]],
             wire.read_stored,
             lambda stored: self._confirmed(candidate, stored, again),
             node_id=candidate.id,
@@ -142,7 +142,7 @@ class StoreCrawl(MeshCrawl):
         if candidate.state == ANSWERED:
             candidate.state = SLOW
             self._writing -= 1
-            self.pump()
+            self.send_next()
 
     def _confirmed(self, candidate: Candidate, stored: Stored | None, again: bool) -> None:
         if candidate.timer is not None:
@@ -161,7 +161,7 @@ class StoreCrawl(MeshCrawl):
                 self.counts.append(stored.total)
                 self.taken += 1
                 self.held += stored.fates == [HELD]
-        self.pump()
+        self.send_next()
 
     def _worth_waiting(self) -> bool:
         """Whoever is late may be the only one to take the record; where nobody has answered for a
@@ -175,7 +175,7 @@ class StoreCrawl(MeshCrawl):
         """Whether there was somebody to take the record, and nobody has."""
         return bool(self.order) and not self.taken
 
-    def keepers(self) -> list[Candidate]:
+    def confirmed_holders(self) -> list[Candidate]:
         """The nodes that hold the record."""
         return [candidate for candidate in self.order if candidate.stored]
 
@@ -183,7 +183,7 @@ class StoreCrawl(MeshCrawl):
 class Publisher:
     """Our own records: where each was left, so that the next word finds its way at once."""
 
-    def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
+    def __init__(self, state: NodeState, protocols: dict[int, RpcProtocol], spawn: Spawn) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
         self._holders: dict[bytes, tuple[float, float, list[Candidate]]] = {}
         self._levels: dict[bytes, int] = {}  # of each key, how often it had split when last seen
@@ -213,7 +213,7 @@ class Publisher:
                 await asyncio.sleep(limits.GROWN_AFTER)
                 now, self._size = self._state.clock(), self._mesh_size()
                 said = [one for one in self._state.said.values() if one.record.expires > now]
-                again = {(one.base, one.record.place): one.record for one in said}
+                again = {(one.base, one.record.key): one.record for one in said}
                 for one in said:
                     self._holders.pop(self._said_as(one.base, one.depth, one.record)[0], None)
                 await asyncio.gather(
@@ -249,11 +249,11 @@ class Publisher:
         return {one.depth for one in said if one is not None and one.record.expires > now}
 
     def _said_as(self, base: bytes, depth: int, record: Record) -> tuple[bytes, bytes]:
-        return shard_of(base, dht_id_of(record.publisher), depth), record.place
+        return shard_of(base, dht_id_of(record.publisher), depth), record.key
 
     async def _leave(
         self, base: bytes, depth: int, record: Record, deeper: bool = False
-    ) -> tuple[StoreCrawl, int]:
+    ) -> tuple[StoreLookup, int]:
         """Leave a record under a key or a shard of it; how many nodes hold it there."""
         name = self._said_as(base, depth, record)
         key = name[0]
@@ -261,7 +261,7 @@ class Publisher:
             now = asyncio.get_running_loop().time()
             walked_at, looked_at, holders = self._remembered(key, now)
             look = now - looked_at > limits.HOLDERS_LOOKED
-            crawl = StoreCrawl(
+            crawl = StoreLookup(
                 self._state, self._protocols, base, depth, record, holders, look, deeper
             )
             self._spawn(self._walk(key, crawl, walked_at, now if look else looked_at))
@@ -280,7 +280,7 @@ class Publisher:
         return crawl, (crawl.taken if sampled else crawl.held) + mine
 
     async def _walk(
-        self, key: bytes, crawl: StoreCrawl, walked_at: float, looked_at: float
+        self, key: bytes, crawl: StoreLookup, walked_at: float, looked_at: float
     ) -> None:
         try:
             await crawl.find()
@@ -288,7 +288,7 @@ class Publisher:
             crawl.end()
             if not crawl.enough.done():
                 crawl.enough.set_result(None)
-        _remember(self._holders, key, (walked_at, looked_at, crawl.keepers()))
+        _remember(self._holders, key, (walked_at, looked_at, crawl.confirmed_holders()))
 
     def _remembered(self, key: bytes, now: float) -> tuple[float, float, list[Candidate]]:
         """When the key was last walked to from afar, when one of its holders was last asked who
@@ -298,12 +298,12 @@ class Publisher:
             return walked_at, looked_at, holders
         return now, now, []
 
-    def _keep(self, key: bytes, base: bytes, crawl: StoreCrawl) -> int:
+    def _keep(self, key: bytes, base: bytes, crawl: StoreLookup) -> int:
         """Hold it ourselves as well, if we are among the closest; 1 if so."""
         state, record = self._state, crawl.record
-        if state.guest or state.accept(record.wire, base) is None:
+        if state.guest or state.accept(record.encoded, base) is None:
             return 0
-        closest = crawl.window()
+        closest = crawl.shortlist()
         mine = int.from_bytes(state.identity.dht_id, "big") ^ crawl.node.long_id
         if len(closest) >= crawl.ksize and mine > closest[-1].distance:
             return 0  # who holds but its own record would only mislead those who pass by

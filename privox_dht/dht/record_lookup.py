@@ -19,21 +19,21 @@ from typing import NamedTuple
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.candidate import Candidate
-from privox_dht.dht.iterative_lookup import MeshCrawl
+from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.lookup_budget import Budget
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.record_validator import shard
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import Found
-from privox_dht.records import Record, newest
+from privox_dht.records import Record, latest_per_key
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]
 PAGE_ROOM = limits.MAX_DATAGRAM - wire.HEADER - 48  # bytes of records in a page
 PAGE_AT_LEAST = PAGE_ROOM // (limits.MAX_RECORD + 3)  # records of a full page, however long
 
 
-class Kept(NamedTuple):
+class CachedResult(NamedTuple):
     """An answer, and how it was come by."""
 
     found: tuple[Record, ...]
@@ -42,20 +42,20 @@ class Kept(NamedTuple):
     requests: int
 
 
-class Lookups:
+class RecordLookups:
     """The look-ups of one node."""
 
     __slots__ = ("_kept", "_protocols", "_running", "_spawn", "_state", "_used", "_waiting",
-                 "instead", "last_requests")  # fmt: skip
+                 "fallback_lookup", "last_requests")  # fmt: skip
 
-    def __init__(self, state: NodeState, protocols: dict[int, MeshProtocol], spawn: Spawn) -> None:
+    def __init__(self, state: NodeState, protocols: dict[int, RpcProtocol], spawn: Spawn) -> None:
         self._state, self._protocols, self._spawn = state, protocols, spawn
-        self._kept: dict[bytes, Kept] = {}  # the oldest first
+        self._kept: dict[bytes, CachedResult] = {}  # the oldest first
         self._used: dict[bytes, float] = {}  # loop time at which somebody last asked
-        self._running: dict[bytes, tuple[int, asyncio.Task[Kept]]] = {}
-        self._waiting: dict[asyncio.Task[Kept], int] = {}  # how many wait for each walk
+        self._running: dict[bytes, tuple[int, asyncio.Task[CachedResult]]] = {}
+        self._waiting: dict[asyncio.Task[CachedResult], int] = {}  # how many wait for each walk
         self.last_requests = 0  # datagrams the last walk asked with
-        self.instead: Instead | None = None  # who is asked where nothing can be walked to
+        self.fallback_lookup: Instead | None = None  # who is asked where nothing can be walked to
 
     async def find(
         self, key: bytes, want: int, *, fresh: bool = False, within: float = limits.RECORD_LIFETIME
@@ -75,11 +75,11 @@ class Lookups:
             if usable and now - kept.at < within:
                 if now - kept.at > limits.CACHE_FRESH:
                     self._walk(key, want)
-                self._state.counts["lookups from memory"] += 1
+                self._state.counts["cache_hits"] += 1
                 return usable
         return self._usable(key, await self._wait_for(key, self._walk(key, want)))
 
-    async def _wait_for(self, key: bytes, walk: asyncio.Task[Kept]) -> Kept:
+    async def _wait_for(self, key: bytes, walk: asyncio.Task[CachedResult]) -> CachedResult:
         """The answer of a walk; the last who gives up waiting ends it."""
         self._waiting[walk] = self._waiting.get(walk, 0) + 1
         try:
@@ -90,14 +90,14 @@ class Lookups:
                 del self._waiting[walk]
                 walk.cancel()  # if it is done, this does nothing
 
-    def _usable(self, key: bytes, kept: Kept) -> list[Record]:
+    def _usable(self, key: bytes, kept: CachedResult) -> list[Record]:
         """What still holds of an answer. What has a successor by now may lie in our own store."""
         state, now = self._state, self._state.clock()
-        usable = state.gate.usable(kept.found, now)
+        usable = state.gate.current(kept.found, now)
         if len(usable) < len(kept.found):
             wires = state.store.sample(key, kept.want, kept.want * limits.MAX_RECORD * 2, now)
             mine = [record for wire in wires if (record := state.accept(wire, key)) is not None]
-            usable = state.gate.usable(newest([*usable, *mine]), now)
+            usable = state.gate.current(latest_per_key([*usable, *mine]), now)
         return usable
 
     def renew(self) -> None:
@@ -110,29 +110,29 @@ class Lookups:
             elif now - kept.at > limits.REFRESH_EVERY:
                 self._walk(key, kept.want)
 
-    def _walk(self, key: bytes, want: int) -> asyncio.Task[Kept]:
+    def _walk(self, key: bytes, want: int) -> asyncio.Task[CachedResult]:
         wanted, task = self._running.get(key, (0, None))
         if task is not None and not task.done() and wanted >= want:
             return task
-        task = self._spawn(self._look(key, want))
+        task = self._spawn(self._lookup(key, want))
         self._running[key] = (want, task)
         task.add_done_callback(lambda done: self._ran(key, done))
         return task
 
-    def _ran(self, key: bytes, task: asyncio.Task[Kept]) -> None:
+    def _ran(self, key: bytes, task: asyncio.Task[CachedResult]) -> None:
         if self._running.get(key, (0, None))[1] is task:
             del self._running[key]
 
-    async def _look(self, key: bytes, want: int) -> Kept:
-        if self.instead is None:
+    async def _lookup(self, key: bytes, want: int) -> CachedResult:
+        if self.fallback_lookup is None:
             budget = Budget(want, asyncio.get_running_loop().time())
             most = budget.requests
             found = await self._collect(key, key, 0, 0, want, budget)
             requests = most - budget.requests
         else:
-            found, requests = await self.instead(key, want), 0
+            found, requests = await self.fallback_lookup(key, want), 0
         now = asyncio.get_running_loop().time()
-        kept = Kept(tuple(found), now, want, requests)
+        kept = CachedResult(tuple(found), now, want, requests)
         self.last_requests = requests
         self._kept.pop(key, None)
         if found:
@@ -171,28 +171,32 @@ class Lookups:
                 )
             )
             found += [record for records in parts for record in records]
-        return newest(found)  # who moved on to a shard may have left an older word here
+        return latest_per_key(found)  # who moved on to a shard may have left an older word here
 
-    async def _crawl(self, base: bytes, key: bytes, want: int, budget: Budget) -> MeshCrawl:
-        crawl = MeshCrawl(self._state, self._protocols, key, want=want, base=base, budget=budget)
+    async def _crawl(self, base: bytes, key: bytes, want: int, budget: Budget) -> IterativeLookup:
+        crawl = IterativeLookup(
+            self._state, self._protocols, key, want=want, base=base, budget=budget
+        )
         patience = self._patience()
         if patience is not None:
             crawl.loop.call_later(patience, _end_unanswered, crawl)
         await crawl.find()
         silenced = crawl.met_silence and patience is None
-        if not crawl.holders and (self._state.reserved or silenced):
-            self._state.reserved = frozenset()  # then rather ask those too, and the silent again
-            crawl = MeshCrawl(
+        if not crawl.holders and (self._state.dial_back_peers or silenced):
+            self._state.dial_back_peers = (
+                frozenset()
+            )  # then rather ask those too, and the silent again
+            crawl = IterativeLookup(
                 self._state, self._protocols, key, want=want, base=base, budget=budget
             )
             await crawl.find()
         return crawl
 
-    def _was_promised_more(self, crawl: MeshCrawl, want: int) -> bool:
+    def _was_promised_more(self, crawl: IterativeLookup, want: int) -> bool:
         most = max((holder.count for holder in crawl.holders), default=0)
         return len(crawl.found) < limits.AGREEMENT * min(want, most)
 
-    async def _go_on(self, crawl: MeshCrawl) -> None:
+    async def _go_on(self, crawl: IterativeLookup) -> None:
         """Ask the rest of the closest too, if the walk ended early."""
         if not crawl.thorough and self._goes_on(crawl.budget):
             crawl.thorough = True
@@ -208,14 +212,16 @@ class Lookups:
         contacts = [c for protocol in self._protocols.values() for c in protocol.router.contacts()]
         if any(not some.failures or now - some.seen < limits.SILENT_FOR for some in contacts):
             return None
-        return max((self._state.rtt.soft(contact.rtt) for contact in contacts), default=None)
+        return max(
+            (self._state.rtt.retransmit_timeout(contact.rtt) for contact in contacts), default=None
+        )
 
-    def _take_mine(self, crawl: MeshCrawl, key: bytes, want: int) -> None:
+    def _take_mine(self, crawl: IterativeLookup, key: bytes, want: int) -> None:
         """What we hold ourselves counts like anybody's."""
         store, now = self._state.store, self._state.clock()
         crawl.take(store.sample(key, want, want * limits.MAX_RECORD * 2, now))
 
-    async def _pages(self, crawl: MeshCrawl, want: int) -> None:
+    async def _pages(self, crawl: IterativeLookup, want: int) -> None:
         """Ask the holders for more of what they have, the fullest first, until it is enough. Where
         everybody is wanted that is when one more holder has told of nobody new."""
         known = -1
@@ -229,7 +235,7 @@ class Lookups:
                 holder.read = True
                 await self._read(crawl, holder, self._rows(crawl, holder, want))
 
-    async def _read(self, crawl: MeshCrawl, holder: Candidate, starts: list[int]) -> None:
+    async def _read(self, crawl: IterativeLookup, holder: Candidate, starts: list[int]) -> None:
         """Pages of one holder, many side by side, as long as it shows what it says it has."""
         for at in range(0, len(starts), limits.PAGES):
             some = starts[at : at + limits.PAGES]
@@ -239,13 +245,15 @@ class Lookups:
             if holder.shown - shown < len(some) or not self._goes_on(crawl.budget):
                 return
 
-    def _rows(self, crawl: MeshCrawl, holder: Candidate, want: int) -> list[int]:
+    def _rows(self, crawl: IterativeLookup, holder: Candidate, want: int) -> list[int]:
         """Where the pages begin."""
-        longest = max((len(record.wire) for record in crawl.found.values()), default=1)
+        longest = max((len(record.encoded) for record in crawl.found.values()), default=1)
         step = max(1, min(limits.MAX_RECORDS_IN_DATAGRAM, PAGE_ROOM // (longest + 3)))
         return list(range(0, min(holder.count, want), step))
 
-    async def _ask_pages(self, crawl: MeshCrawl, holder: Candidate, starts: list[int]) -> None:
+    async def _ask_pages(
+        self, crawl: IterativeLookup, holder: Candidate, starts: list[int]
+    ) -> None:
         """Until all have come, or for a while none has; one that comes later still counts."""
         loop = asyncio.get_running_loop()
         came = asyncio.Event()
@@ -260,7 +268,7 @@ class Lookups:
 
         for start in starts:
             crawl.ask_page(holder, start, take)
-        patience = self._state.rtt.soft(holder.rtt) + limits.RESEND[0]
+        patience = self._state.rtt.retransmit_timeout(holder.rtt) + limits.RESEND[0]
         while left and loop.time() < crawl.budget.deadline:
             came.clear()
             try:
@@ -269,16 +277,16 @@ class Lookups:
             except TimeoutError:
                 return
 
-    async def _split(self, crawl: MeshCrawl) -> bool:
+    async def _split(self, crawl: IterativeLookup) -> bool:
         """Whether the key has split: most of the eight closest say so, of different networks, each
         of whom showed as many records as a page holds; or we hold that many ourselves."""
         if self._state.store.is_split(crawl.node.id):
             return True
         if not any(holder.split for holder in crawl.holders):
             return False
-        if len(crawl.closest()) < limits.JUDGES:
+        if len(crawl.closest()) < limits.FULL_KEY_WITNESSES:
             await self._go_on(crawl)
-        judges = crawl.apart(crawl.closest())[: limits.JUDGES]
+        judges = crawl.apart(crawl.closest())[: limits.FULL_KEY_WITNESSES]
         say_so = [judge for judge in judges if judge.split]
         if 2 * len(say_so) <= len(judges):
             return False
@@ -289,6 +297,6 @@ class Lookups:
         return 2 * len(seen) > len(judges)
 
 
-def _end_unanswered(crawl: MeshCrawl) -> None:
+def _end_unanswered(crawl: IterativeLookup) -> None:
     if not crawl.closest():
         crawl.end()

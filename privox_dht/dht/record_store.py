@@ -4,9 +4,9 @@
            withdrawn, stays away for as long as its successor is remembered here
     page -> the records in the order of `turns`: of each network one, then of each a second one ...
 
-One key's records are a `Shelf`: parallel columns in three runs, `[idle | busy | withdrawn]`, kept
-so by swapping, so that drawing, moving and removing cost the same at 10 and at 10,000 records. A
-record costs its wire bytes and about 150 more. When a shelf is full it keeps a uniform sample
+One key's records are a `KeyRecords`: parallel columns in three runs, `[idle | busy | withdrawn]`,
+kept so by swapping, so that drawing, moving and removing cost the same at 10 and at 10,000 records.
+A record costs its encoded bytes and about 150 more. When a key is full it keeps a uniform sample
 chosen by a keyed hash that nobody outside can aim at, and answers every put alike, so that nobody
 learns by asking what the hash of a key is.
 
@@ -26,7 +26,7 @@ from typing import Any
 from kademlia.storage import IStorage
 
 from privox_dht import limits
-from privox_dht.dht.key_records import LEVELS, SLOTS, Shelf, turns
+from privox_dht.dht.key_records import LEVELS, SLOTS, KeyRecords, turns
 from privox_dht.dht.wire import FULL, HELD, REFUSED
 from privox_dht.records import Record
 
@@ -57,7 +57,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         self._orders: OrderedDict[tuple[bytes, bytes], tuple[float, list[int]]] = OrderedDict()
         self._per_key, self._in_all, self._keys = per_key, in_all, keys
         self._split_at = min(split_at, per_key)
-        self._shelves: dict[bytes, Shelf] = {}
+        self._shelves: dict[bytes, KeyRecords] = {}
         self._sources: Counter[int] = Counter()  # records of each address and network: `_counted`
         self._held = 0
 
@@ -104,18 +104,18 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         was_full = shelf is not None and len(shelf) >= self._per_key
         if not self._make_room(shelf, place, now):
             return FULL
-        shelf = self._shelves.setdefault(key, Shelf())
+        shelf = self._shelves.setdefault(key, KeyRecords())
         shelf.write(shelf.append(place, engine, origin), record, deeper)
         self._count(origin, 1)
         self._held += 1
         self._let_into_orders(key, place)
         return FULL if was_full else HELD
 
-    def _renew(self, shelf: Shelf, row: int, record: Record, origin: int, deeper: bool) -> int:
+    def _renew(self, shelf: KeyRecords, row: int, record: Record, origin: int, deeper: bool) -> int:
         if record.sequence < shelf.sequences[row]:
             return REFUSED
         if record.sequence == shelf.sequences[row]:
-            return HELD if record.wire == shelf.wires[row] else REFUSED
+            return HELD if record.encoded == shelf.wires[row] else REFUSED
         if origin != shelf.sources[row] and self._has_share(shelf, origin):
             self._count(shelf.sources[row], -1)  # who said it first may have been anybody
             self._count(origin, 1)
@@ -184,7 +184,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
                 del self._shelves[key]
         return before - self._held
 
-    def _order(self, key: bytes, shelf: Shelf, asker: bytes, now: float) -> list[int]:
+    def _order(self, key: bytes, shelf: KeyRecords, asker: bytes, now: float) -> list[int]:
         """In which order one asker is told of a shelf: kept while it reads page after page."""
         if not asker and shelf.live <= ORDERED_ANEW:
             return turns(shelf, self._rng)
@@ -204,7 +204,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
                 order.insert(self._rng.randrange(len(order) + 1), place)
 
     def _fit(
-        self, shelf: Shelf, places: Iterable[int], most: int, room: int, now: float
+        self, shelf: KeyRecords, places: Iterable[int], most: int, room: int, now: float
     ) -> list[bytes]:
         wires: list[bytes] = []
         for place in places:
@@ -220,7 +220,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
                 break
         return wires
 
-    def _make_room(self, shelf: Shelf | None, place: int, now: float) -> bool:
+    def _make_room(self, shelf: KeyRecords | None, place: int, now: float) -> bool:
         """Whether one more may come: if something must go for it, it has gone."""
         if shelf is not None and len(shelf) >= self._per_key:
             return self._evict(shelf, place, now)
@@ -231,7 +231,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
             shelf = max((self._shelves[key] for key in some), key=len)
         return bool(shelf) and self._evict(shelf, place, now)
 
-    def _evict(self, shelf: Shelf, place: int, now: float) -> bool:
+    def _evict(self, shelf: KeyRecords, place: int, now: float) -> bool:
         """Drop an expired record, else the one of the highest hash, if it is above `place`."""
         rows = [self._rng.randrange(len(shelf)) for _ in range(PROBES)]
         row = min(rows, key=lambda row: (shelf.expiries[row] > now, -shelf.places[row]))
@@ -240,7 +240,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         self._remove(shelf, row)
         return True
 
-    def _remove(self, shelf: Shelf, row: int) -> None:
+    def _remove(self, shelf: KeyRecords, row: int) -> None:
         self._count(shelf.sources[row], -1)
         shelf.remove(row)
         self._held -= 1
@@ -264,7 +264,7 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
             source = source if len(source) == 4 else source[:7]  # homes are given a /56
         return self._hash(b"n" + around, 4) >> 2 << LEVELS[1] | self._hash(source, 5) >> 6 or 1
 
-    def _has_share(self, shelf: Shelf | None, origin: int) -> bool:
+    def _has_share(self, shelf: KeyRecords | None, origin: int) -> bool:
         """Whether one more record of this origin may stand here, and under this key."""
         if not origin:
             return True

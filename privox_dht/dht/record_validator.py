@@ -17,10 +17,10 @@ from privox_dht import limits, records
 from privox_dht.errors import BadRecord
 from privox_dht.records import Record, keys_of, parse
 
-REASONS = (*records.REASONS, "place", "older")
+REASONS = (*records.REASONS, "wrong_key", "superseded")
 
 
-class Gate:
+class RecordValidator:
     """One node's memory of records."""
 
     __slots__ = ("_mesh", "_most_newest", "_most_verified", "_newest", "_verified")
@@ -33,7 +33,7 @@ class Gate:
         self._verified: dict[bytes, tuple[bytes, ...]] = {}  # digest -> keys, oldest first
         self._newest: dict[bytes, tuple[int, int]] = {}  # place -> sequence, end; oldest first
 
-    def accept(self, wire: bytes, key: bytes, now: float) -> Record:
+    def validate(self, wire: bytes, key: bytes, now: float) -> Record:
         """The record in `wire`, found or to be stored under (a shard of) `key`.
 
         Raises:
@@ -47,12 +47,12 @@ class Gate:
             if len(self._verified) > self._most_verified:
                 del self._verified[next(iter(self._verified))]
         if key not in keys:
-            raise BadRecord("place")
+            raise BadRecord("wrong_key")
         if not self._note(record):
-            raise BadRecord("older")
+            raise BadRecord("superseded")
         return record
 
-    def usable(self, found: Iterable[Record], now: float) -> list[Record]:
+    def current(self, found: Iterable[Record], now: float) -> list[Record]:
         """Those that still hold: neither expired, nor withdrawn, nor followed by a newer one."""
         return [
             record
@@ -96,5 +96,5 @@ def shard(key: bytes, prefix: int, depth: int) -> bytes:
 
 
 def _place(record: Record) -> bytes:
-    name = f"{record.kind}/{record.backend}/".encode() + record.place
+    name = f"{record.kind}/{record.backend}/".encode() + record.key
     return hashlib.blake2b(name, digest_size=16).digest()

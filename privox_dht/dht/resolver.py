@@ -19,19 +19,21 @@ from contextlib import contextmanager
 from privox_dht import limits
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Publisher
-from privox_dht.dht.record_lookup import Lookups
-from privox_dht.dht.write_tokens import Rates
-from privox_dht.errors import BadRecord, Busy, NotJoined, Refused
+from privox_dht.dht.record_lookup import RecordLookups
+from privox_dht.dht.write_tokens import RateLimiter
+from privox_dht.errors import BadRecord, NotJoined, ProducerBusy, RequestRejected
 from privox_dht.quotas import SHARES, Prefixes, quota_prefixes
 from privox_dht.records import Record, keys_of, parse
 
 FULL_RETRY = 30.0  # seconds after which a place may have become free: records expire after 120
 
 
-Limits = tuple[dict[int, Rates], Rates]  # requests of each level of networks, of all together
+Limits = tuple[
+    dict[int, RateLimiter], RateLimiter
+]  # requests of each level of networks, of all together
 
 
-class Guests:
+class HostedRecordQuota:
     """Whose records we place for them: so many at a time, in all, of one address and of the network
     around it. Pure."""
 
@@ -67,28 +69,28 @@ class Guests:
         return True
 
 
-class Hosting:
+class RecursiveResolver:
     """The part of a node that others ask."""
 
     def __init__(
         self,
         state: NodeState,
-        lookups: Lookups,
+        lookups: RecordLookups,
         publisher: Publisher,
         is_in: Callable[[], bool],
     ) -> None:
         self._state, self._lookups, self._is_in = state, lookups, is_in
         self._publisher = publisher
         self._asks = (
-            _for_each_level(limits.HOSTING_RATE, limits.HOSTING_BURST),
-            Rates(limits.HOSTING_RATE_IN_ALL, limits.HOSTING_BURST_IN_ALL),
+            _for_each_level(limits.RESOLVER_RATE, limits.RESOLVER_BURST),
+            RateLimiter(limits.RESOLVER_RATE_IN_ALL, limits.RESOLVER_BURST_IN_ALL),
         )
         self._puts = (
             _for_each_level(limits.HOSTED_RATE, limits.HOSTED_BURST),
-            Rates(limits.HOSTED_RATE_IN_ALL, limits.HOSTED_BURST_IN_ALL),
+            RateLimiter(limits.HOSTED_RATE_IN_ALL, limits.HOSTED_BURST_IN_ALL),
         )
         self._running = 0
-        self.guests = Guests()
+        self.guests = HostedRecordQuota()
 
     def __repr__(self) -> str:
         return f"<Hosting {self._running} requests, {self.guests!r}>"
@@ -106,7 +108,7 @@ class Hosting:
         """Somebody wants to know whether we are there.
 
         Raises:
-            Busy, NotJoined: not for the asker, not now.
+            ProducerBusy, NotJoined: not for the asker, not now.
         """
         with self._turn(asker, self._asks):
             pass
@@ -115,28 +117,28 @@ class Hosting:
         """At most `want` records under a key, the idle first, otherwise in random order.
 
         Raises:
-            Busy, NotJoined: not for the asker, not now.
+            ProducerBusy, NotJoined: not for the asker, not now.
         """
         with self._turn(asker, self._asks):
             found = (await self._lookups.find(key, want, within=limits.CACHE_FRESH))[:want]
-        self._state.counts["looked up for others"] += 1
+        self._state.counts["resolved_for_others"] += 1
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)
-        return [record.wire for record in found]
+        return [record.encoded for record in found]
 
     async def take(self, asker: str, wire: bytes) -> int:
         """Leave a record where it belongs; how many nodes hold it.
 
         Raises:
-            Refused: it is no record that may stand.
-            Busy, NotJoined: not for the asker, not now.
+            RequestRejected: it is no record that may stand.
+            ProducerBusy, NotJoined: not for the asker, not now.
         """
         with self._turn(asker, self._puts):
             record = self._checked(wire)
-            place = f"{record.kind}/{record.backend}/".encode() + record.place
+            place = f"{record.kind}/{record.backend}/".encode() + record.key
             shares = _shares(asker, self._state.diverse)
             if not self.guests.admit(place, shares, record.expires, self.now()):
-                raise Busy("too many records are placed from here already", FULL_RETRY)
+                raise ProducerBusy("too many records are placed from here already", FULL_RETRY)
             self._state.counts["placed for others"] += 1
             return await self._publisher.publish(record)
 
@@ -145,10 +147,10 @@ class Hosting:
         now = self.now()
         try:
             stands_under = keys_of(parse(wire, now, self.mesh, trusted=True))  # signature: next
-            return self._state.gate.accept(wire, stands_under[0], now)
+            return self._state.gate.validate(wire, stands_under[0], now)
         except BadRecord as exc:
             self._state.drop(f"record {exc.reason}")
-            raise Refused(f"not a record to keep: {exc.reason}", code="bad_record") from exc
+            raise RequestRejected(f"not a record to keep: {exc.reason}", code="bad_record") from exc
 
     @contextmanager
     def _turn(self, asker: str, rates: Limits) -> Iterator[None]:
@@ -157,12 +159,12 @@ class Hosting:
         now = asyncio.get_running_loop().time()
         of_each, of_all = rates
         shares = [(of_each[_level(s)], s.encode()) for s in _shares(asker, self._state.diverse)]
-        if any(some.holds(share, now) for some, share in shares):
-            raise Busy("too many requests from one address")
+        if any(some.is_exhausted(share, now) for some, share in shares):
+            raise ProducerBusy("too many requests from one address")
         for some, share in shares:
-            some.allow(share, now)
-        if self._running >= limits.HOSTING_AT_ONCE or not of_all.allow(b"", now):
-            raise Busy("too many requests just now")
+            some.try_acquire(share, now)
+        if self._running >= limits.RESOLVER_LOOKUPS_AT_ONCE or not of_all.try_acquire(b"", now):
+            raise ProducerBusy("too many requests just now")
         self._running += 1
         try:
             yield
@@ -170,9 +172,9 @@ class Hosting:
             self._running -= 1
 
 
-def _for_each_level(rate: float, burst: float) -> dict[int, Rates]:
+def _for_each_level(rate: float, burst: float) -> dict[int, RateLimiter]:
     """Rates for an address, and for the networks around it, by the bits of their prefix."""
-    return {bits: Rates(rate * times, burst * times) for bits, times in SHARES.items()}
+    return {bits: RateLimiter(rate * times, burst * times) for bits, times in SHARES.items()}
 
 
 def _level(share: str) -> int:

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from kademlia import routing as kademlia_routing
 from kademlia.node import Node
-from kademlia.routing import RoutingTable
 
 from privox_dht import limits
 from privox_dht.addresses import LOOPBACK_6, Address, pack_address
@@ -86,18 +86,18 @@ class Contact:
         return self.address[1]
 
 
-class MeshBucket:
+class KBucket:
     """A range of ids and the contacts in it, the longest known first. A list, since it is short:
     kademlia's `KBucket` has two dicts, which take more than the contacts in them."""
 
-    __slots__ = ("depth", "ksize", "last_updated", "low", "nodes", "own", "waiting")
+    __slots__ = ("depth", "ksize", "last_updated", "low", "nodes", "own", "replacement_cache")
 
     def __init__(self, low: int, depth: int, own: int) -> None:
         self.low = low  # the least id in it
         self.depth = depth  # bits that all ids in it share
         self.own = own  # our own id: the bucket around it is a large one
         self.nodes: list[Contact] = []
-        self.waiting: tuple[Contact, ...] = ()  # for a place, the longest first
+        self.replacement_cache: tuple[Contact, ...] = ()  # for a place, the longest first
         self.last_updated = 0.0
         self.ksize = limits.BUCKET if self.holds(own) else limits.FAR_BUCKET
 
@@ -119,11 +119,11 @@ class MeshBucket:
         """Whether an id belongs here."""
         return (self.low ^ long_id) >> (BITS - self.depth) == 0
 
-    def split(self) -> tuple[MeshBucket, MeshBucket]:
+    def split(self) -> tuple[KBucket, KBucket]:
         deeper = self.depth + 1
-        one = MeshBucket(self.low, deeper, self.own)
-        two = MeshBucket(self.low | 1 << (BITS - deeper), deeper, self.own)
-        for contact in (*self.nodes, *self.waiting):
+        one = KBucket(self.low, deeper, self.own)
+        two = KBucket(self.low | 1 << (BITS - deeper), deeper, self.own)
+        for contact in (*self.nodes, *self.replacement_cache):
             (two if two.holds(contact.long_id) else one).add_node(contact)
         one.last_updated = two.last_updated = self.last_updated
         return one, two
@@ -136,8 +136,8 @@ class MeshBucket:
         elif len(self.nodes) < self.ksize:
             self.nodes.append(node)
         else:
-            others = (waiting for waiting in self.waiting if waiting.id != node.id)
-            self.waiting = (*others, node)[-WAITING:]
+            others = (waiting for waiting in self.replacement_cache if waiting.id != node.id)
+            self.replacement_cache = (*others, node)[-WAITING:]
             return False
         return True
 
@@ -149,20 +149,24 @@ class MeshBucket:
 
     def remove_node(self, node: Any) -> None:
         """Forget a contact; who has waited last takes its place."""
-        self.waiting = tuple(contact for contact in self.waiting if contact.id != node.id)
+        self.replacement_cache = tuple(
+            contact for contact in self.replacement_cache if contact.id != node.id
+        )
         known = self.get(node.id)
         if known is not None:
             self.nodes.remove(known)
-            self.nodes += self.waiting[-1:]
-            self.waiting = self.waiting[:-1]
+            self.nodes += self.replacement_cache[-1:]
+            self.replacement_cache = self.replacement_cache[:-1]
 
     def keep_only(self, usable: Callable[[str], bool]) -> None:
         """Forget contacts that may not be spoken to any more."""
         self.nodes = [contact for contact in self.nodes if usable(contact.ip)]
-        self.waiting = tuple(contact for contact in self.waiting if usable(contact.ip))
+        self.replacement_cache = tuple(
+            contact for contact in self.replacement_cache if usable(contact.ip)
+        )
 
 
-class MeshTable(RoutingTable):  # type: ignore[misc]
+class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
     """All contacts of one address family."""
 
     def __init__(self, protocol: Any, ksize: int, node: Node, diverse: Callable[[], bool]) -> None:
@@ -179,7 +183,7 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         return f"<MeshTable {len(self)} contacts in {len(self.buckets)} buckets>"
 
     def flush(self) -> None:
-        self.buckets = [MeshBucket(0, 0, self.node.long_id)]
+        self.buckets = [KBucket(0, 0, self.node.long_id)]
         self._lows = [0]
 
     def contacts(self) -> list[Contact]:
@@ -281,21 +285,21 @@ class MeshTable(RoutingTable):  # type: ignore[misc]
         silent = [c for c in self.contacts() if c.failures or now - c.seen > limits.CONTACT_STALE]
         return sorted(silent, key=lambda contact: (not contact.failures, contact.seen))[:most]
 
-    def thin_bucket(self, now: float) -> MeshBucket | None:
+    def stalest_bucket(self, now: float) -> KBucket | None:
         """A bucket that no look-up has passed for long, the longest first."""
-        bucket: MeshBucket = min(self.buckets, key=lambda bucket: bucket.last_updated)
+        bucket: KBucket = min(self.buckets, key=lambda bucket: bucket.last_updated)
         return bucket if now - bucket.last_updated > limits.BUCKET_STALE else None
 
     def touch(self, long_id: int, now: float) -> None:
         """A look-up has passed the bucket of this id."""
         self.buckets[bisect.bisect_right(self._lows, long_id) - 1].last_updated = now
 
-    def _bucket(self, node_id: bytes) -> MeshBucket:
+    def _bucket(self, node_id: bytes) -> KBucket:
         row = bisect.bisect_right(self._lows, int.from_bytes(node_id, "big")) - 1
-        bucket: MeshBucket = self.buckets[row]
+        bucket: KBucket = self.buckets[row]
         return bucket
 
-    def _may_split(self, bucket: MeshBucket) -> bool:
+    def _may_split(self, bucket: KBucket) -> bool:
         depth = bucket.depth
         return depth < DEEPEST and (depth % RELAXED != 0 or bucket.holds(self.node.long_id))
 

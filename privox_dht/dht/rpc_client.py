@@ -20,7 +20,7 @@ from privox_dht import limits
 from privox_dht.addresses import Address
 from privox_dht.dht import wire
 from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.routing_table import Contact, MeshTable
+from privox_dht.dht.routing_table import Contact, RoutingTable
 from privox_dht.dht.wire import REQUEST
 from privox_dht.errors import BadMessage
 
@@ -29,7 +29,7 @@ Again = Callable[[int], bool]  # whether so many bytes may be sent again
 AMID_SILENCE = -1  # failures of a contact that was silent while nobody else answered either
 
 
-class Flight:
+class PendingRequest:
     """A request of ours that waits for its answer."""
 
     __slots__ = ("address", "again", "bare", "datagram", "done", "hard", "node_id",
@@ -50,16 +50,16 @@ class Flight:
         self.again: Again | None = None
 
 
-class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no types
+class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no types
     """A socket that asks."""
 
-    def __init__(self, state: NodeState, router: MeshTable | None) -> None:
+    def __init__(self, state: NodeState, router: RoutingTable | None) -> None:
         super().__init__(Node(state.identity.dht_id), state.store, limits.BUCKET)
         self.state = state
-        self.router = router or MeshTable(
+        self.router = router or RoutingTable(
             self, limits.BUCKET, self.source_node, lambda: state.diverse
         )
-        self._outstanding: dict[bytes, Flight] = {}
+        self._outstanding: dict[bytes, PendingRequest] = {}
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
@@ -106,7 +106,7 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def ask(
+    def send_request(
         self,
         address: Address,
         method: str,
@@ -131,12 +131,12 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
         """
         state = self.state
         if self._closed or len(self._outstanding) >= limits.OUTSTANDING:
-            state.drop("flight")
+            state.drop("too_many_pending")
             self.loop.call_soon(done, None)
             return
         body = wire.request_body(method, state.identity.dht_id, state.flags, token, arguments, size)
         message = state.rng.randbytes(8)
-        flight = Flight(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
+        flight = PendingRequest(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
         flight.node_id = node_id
         flight.sent, flight.hard, flight.resend = self.loop.time(), hard, resend
         flight.again = again
@@ -145,11 +145,11 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
             flight.bare = wire.seal(state.mesh, REQUEST, message, body)
         self._outstanding[message] = flight
         wait = resend[0] if resend else hard
-        flight.timer = self.loop.call_later(wait, self._silent, message)
+        flight.timer = self.loop.call_later(wait, self._on_timer, message)
         state.counts["asked"] += 1
         self._send(flight.datagram, address)
 
-    async def call(
+    async def request(
         self,
         address: Address,
         method: str,
@@ -164,10 +164,12 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
             if not answer.done():
                 answer.set_result(result)
 
-        self.ask(address, method, arguments, read, done, **more)
+        self.send_request(address, method, arguments, read, done, **more)
         return await answer
 
-    def tell(self, address: Address, method: str, arguments: list[Any], token: bytes = b"") -> None:
+    def notify(
+        self, address: Address, method: str, arguments: list[Any], token: bytes = b""
+    ) -> None:
         """Say something that has no answer."""
         body = wire.request_body(
             method, self.state.identity.dht_id, self.state.flags, token, arguments, 0
@@ -175,7 +177,7 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
         message = self.state.rng.randbytes(8)
         self._send(wire.seal(self.state.mesh, REQUEST, message, body), address)
 
-    def _silent(self, message: bytes) -> None:
+    def _on_timer(self, message: bytes) -> None:
         """A timer of a flight: send it again, or give it up."""
         flight = self._outstanding.get(message)
         if flight is None:
@@ -189,11 +191,11 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
                 flight.resend[flight.tries] if flight.tries < len(flight.resend) else flight.hard
             )
             flight.tries += 1
-            flight.timer = self.loop.call_later(after - past, self._silent, message)
+            flight.timer = self.loop.call_later(after - past, self._on_timer, message)
             return
         del self._outstanding[message]
         self.state.counts["unanswered"] += 1
-        self._unheard(flight)
+        self._on_timeout(flight)
         flight.done(None)
 
     def _answered(self, message: bytes, packed: bytes, address: Address) -> None:
@@ -219,16 +221,16 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
         answer = None
         try:
             answer = flight.read(body)
-            self._heard(flight)
+            self._on_response(flight)
         finally:
             flight.done(answer)
 
-    def _contact(self, flight: Flight) -> Contact | None:
+    def _contact(self, flight: PendingRequest) -> Contact | None:
         """The contact that was asked, if it is one."""
         contact = self.router.get(flight.node_id) if flight.node_id else None
         return contact if contact is not None and contact.address == flight.address else None
 
-    def _heard(self, flight: Flight) -> None:
+    def _on_response(self, flight: PendingRequest) -> None:
         now = self.state.heard_at = self.loop.time()
         contact = self._contact(flight)
         if flight.tries == 1:  # of a request sent twice nobody knows which one was answered
@@ -236,9 +238,9 @@ class AskingProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no
             if contact is not None:
                 contact.note_rtt(now - flight.sent)
         if contact is not None:
-            contact.seen, contact.failures = self.state.second(now), 0
+            contact.seen, contact.failures = self.state.coarse_time(now), 0
 
-    def _unheard(self, flight: Flight) -> None:
+    def _on_timeout(self, flight: PendingRequest) -> None:
         contact = self._contact(flight)
         if contact is None:
             return

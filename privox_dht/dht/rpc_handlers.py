@@ -3,7 +3,7 @@
     ping  -> our key, our signature over the nonce and the address we were asked at
     find  -> contacts closer to the target, and a few of the records under it
     put   -> each record held, refused, or seen and not kept; needs a token
-    dial, refer, knock -> see `dial_back`
+    dial, refer, probe -> see `dial_back`
 
 Nothing here sends. `room` is how many bytes the answer may have.
 """
@@ -22,7 +22,7 @@ from privox_dht.dht import wire
 from privox_dht.dht.compact_nodes import ID, pack_peers, peer_size
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.record_validator import shard_of
-from privox_dht.dht.routing_table import MeshTable, spread
+from privox_dht.dht.routing_table import RoutingTable, spread
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6, Request
 from privox_dht.identity import dht_id_of
 
@@ -33,22 +33,22 @@ CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is fo
 Answer = dict[str, Any] | None
 
 
-class Dialling(Protocol):
+class DialBackService(Protocol):
     """The dial-backs of a node (`dial_back`)."""
 
     def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
     def refer(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
-    def knocked(self, nonce: bytes, address: Address) -> bool: ...
+    def probe_received(self, nonce: bytes, address: Address) -> bool: ...
 
 
-class Answers:
+class RpcHandlers:
     """The answers of one node, the same from each of its sockets."""
 
     __slots__ = ("_dialling", "_state", "tables")
 
-    def __init__(self, state: NodeState, dialling: Callable[[], Dialling]) -> None:
+    def __init__(self, state: NodeState, dialling: Callable[[], DialBackService]) -> None:
         self._state, self._dialling = state, dialling
-        self.tables: list[MeshTable] = []
+        self.tables: list[RoutingTable] = []
 
     def __call__(self, request: Request, address: Address, proven: bool, room: int) -> Any:
         """The answer to a request, a future of it, or None for none."""
@@ -57,11 +57,13 @@ class Answers:
                 return self._ping(request, address)
             case "find":
                 return self._find(request, address, proven, room)
-            case "put":
+            case "store":
                 return self._put(request, address, proven)
-            case "knock":
-                return {} if self._dialling().knocked(request.arguments[0], address) else None
-            case "here":  # a proven sender is looked at by the socket
+            case "probe":
+                return (
+                    {} if self._dialling().probe_received(request.arguments[0], address) else None
+                )
+            case "announce":  # a proven sender is looked at by the socket
                 return None
         if not proven:
             self._state.drop("token")
@@ -77,7 +79,7 @@ class Answers:
     def _ping(self, request: Request, address: Address) -> Answer:
         state = self._state
         nonce, there = request.arguments
-        if state.is_elsewhere(unpack_address(there)[0]):
+        if state.is_not_our_address(unpack_address(there)[0]):
             state.drop("proof", "we are not where the asker thinks")
             return None
         return {

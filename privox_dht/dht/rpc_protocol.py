@@ -19,11 +19,11 @@ from collections.abc import Callable
 from typing import Any
 
 from privox_dht import limits
-from privox_dht.addresses import Address, is_loopback, pack_address, plain, source_of
+from privox_dht.addresses import Address, is_loopback, normalize, pack_address, rate_key
 from privox_dht.dht import wire
 from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.routing_table import Contact, MeshTable
-from privox_dht.dht.rpc_client import AskingProtocol
+from privox_dht.dht.routing_table import Contact, RoutingTable
+from privox_dht.dht.rpc_client import RpcClientProtocol
 from privox_dht.dht.wire import ANSWER, GUEST, HEADER, Pong, Request
 from privox_dht.errors import BadMessage
 from privox_dht.identity import dht_id_of, verify
@@ -33,15 +33,15 @@ log = logging.getLogger(__name__)
 Answerer = Callable[[Request, Address, bool, int], Any]
 
 
-class MeshProtocol(AskingProtocol):
+class RpcProtocol(RpcClientProtocol):
     """The socket. `answer` says what is answered to a request; without it, nothing is."""
 
     def __init__(
-        self, state: NodeState, router: MeshTable | None = None, answer: Answerer | None = None
+        self, state: NodeState, router: RoutingTable | None = None, answer: Answerer | None = None
     ) -> None:
         super().__init__(state, router)
         self.answer = answer
-        self.newcomer: Callable[[bytes, Address], None] = self.introduce  # see `prober`
+        self.on_new_peer: Callable[[bytes, Address], None] = self.verify_peer  # see `prober`
         self._introducing: dict[Address, None] = {}
 
     def __repr__(self) -> str:
@@ -60,9 +60,9 @@ class MeshProtocol(AskingProtocol):
         try:
             kind, message, packed = wire.unseal(state.mesh, data)
             if kind == ANSWER:
-                self._answered(message, packed, plain(addr))
+                self._answered(message, packed, normalize(addr))
             elif self.answer is not None:
-                self._asked(message, packed, plain(addr), len(data))
+                self._asked(message, packed, normalize(addr), len(data))
             else:
                 state.drop("kind", "a request to a socket that only asks")
         except BadMessage as exc:
@@ -78,7 +78,7 @@ class MeshProtocol(AskingProtocol):
         request = wire.read_request(wire.unpack(packed))
         proven = state.tokens.proves(request.token, where, now)
         rates = state.proven_rates if proven else state.rates
-        if not rates.allow(source_of(where), now):
+        if not rates.try_acquire(rate_key(where), now):
             if not proven and size > wire.RETRY_SIZE:
                 self._reply(message, wire.retry(state.tokens.give(where, now)), address)
             raise BadMessage("rate")
@@ -105,13 +105,13 @@ class MeshProtocol(AskingProtocol):
         if known is not None and known.address != address:
             self._moved(known, address)
         elif self.may_introduce(request.sender, address):
-            self.newcomer(request.sender, address)
+            self.on_new_peer(request.sender, address)
 
     def _moved(self, known: Contact, address: Address) -> None:
         """A contact of ours seems to ask from elsewhere. If it does not answer where it was, it may
         prove itself there."""
         where, now = pack_address(*address), self.loop.time()
-        if known.address in self._introducing or not self.state.failed.allow(where, now):
+        if known.address in self._introducing or not self.state.failed.try_acquire(where, now):
             return
         self._introducing[known.address] = None
 
@@ -142,13 +142,13 @@ class MeshProtocol(AskingProtocol):
         where = pack_address(*address)
         return self.router.has_room(node_id, where) and not (  # mostly it has: first things first
             address in self._introducing
-            or address in self.state.reserved
+            or address in self.state.dial_back_peers
             or len(self._introducing) >= limits.INTRODUCTIONS
             or not self.state.may_contact(address[0])
-            or self.state.failed.holds(where, self.loop.time())
+            or self.state.failed.is_exhausted(where, self.loop.time())
         )
 
-    def introduce(self, node_id: bytes, address: Address) -> None:
+    def verify_peer(self, node_id: bytes, address: Address) -> None:
         """Ask a node for its proof, if there would be a place for it."""
         if not self.may_introduce(node_id, address):
             return
@@ -158,7 +158,7 @@ class MeshProtocol(AskingProtocol):
         def proven(contact: Contact | None) -> None:
             self._introducing.pop(address, None)
             if contact is None:
-                self.state.failed.allow(where, self.loop.time())
+                self.state.failed.try_acquire(where, self.loop.time())
 
         self.ping(address, proven, expected=node_id)
 
@@ -182,15 +182,15 @@ class MeshProtocol(AskingProtocol):
             if contact is not None and pong is not None:
                 now = self.loop.time()
                 contact.note_rtt(now - began)
-                contact.seen = self.state.second(now)
-                self.state.met(address[0], named=named)
+                contact.seen = self.state.coarse_time(now)
+                self.state.peer_verified(address[0], named=named)
                 if self.answer is not None:  # from our lasting port: what was said is about it
                     offset = pong.time - (wall + (now - began) / 2)
-                    self.state.note_view(address, pong.observed, offset)
+                    self.state.record_observation(address, pong.observed, offset)
                 self._add(contact, pong.token)
             done(contact)
 
-        self.ask(
+        self.send_request(
             address,
             "ping",
             [nonce, there],
@@ -234,7 +234,7 @@ class MeshProtocol(AskingProtocol):
     def _say_here(self, contact: Contact, token: bytes) -> None:
         """Show a contact the token it gave us: our address is proven, it may want us as well."""
         if self.answer is not None and not self.state.guest:
-            self.tell(contact.address, "here", [], token)
+            self.notify(contact.address, "announce", [], token)
 
     # -- what kademlia would do, and must not ------------------------------------------------------
 

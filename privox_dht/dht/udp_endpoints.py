@@ -13,22 +13,22 @@ from privox_dht.dht import udp_transport, wire
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.prober import Prober
 from privox_dht.dht.publisher import Spawn
-from privox_dht.dht.rpc_handlers import Answers
-from privox_dht.dht.rpc_protocol import MeshProtocol
+from privox_dht.dht.rpc_handlers import RpcHandlers
+from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.errors import ConfigError
 
-Factory = Callable[[], MeshProtocol]
-Open = Callable[[Factory, str, int], Awaitable[tuple[MeshProtocol, int]]]
+Factory = Callable[[], RpcProtocol]
+Open = Callable[[Factory, str, int], Awaitable[tuple[RpcProtocol, int]]]
 
 
-class Listening:
+class UdpEndpoints:
     """Where one node can be spoken to."""
 
     __slots__ = ("_answers", "_open", "_probers", "_spawn", "_state", "port", "protocols")
 
-    def __init__(self, state: NodeState, answers: Answers, opened: Open, spawn: Spawn) -> None:
+    def __init__(self, state: NodeState, answers: RpcHandlers, opened: Open, spawn: Spawn) -> None:
         self._state, self._answers, self._open, self._spawn = state, answers, opened, spawn
-        self.protocols: dict[int, MeshProtocol] = {}  # by family
+        self.protocols: dict[int, RpcProtocol] = {}  # by family
         self._probers: dict[int, Prober] = {}  # likewise
         self.port = 0  # ours, once we have one
 
@@ -54,7 +54,7 @@ class Listening:
                 self.port = 0
 
     async def _open_first(self, family: int, host: str, port: int) -> None:
-        factory = functools.partial(MeshProtocol, self._state, answer=self._answers)
+        factory = functools.partial(RpcProtocol, self._state, answer=self._answers)
         try:
             protocol, self.port = await self._open(factory, host, port)
         except OSError:
@@ -65,17 +65,17 @@ class Listening:
         self._state.families |= family
         self._answers.tables.append(protocol.router)
         prober = Prober(family, host, self._open_second, self._spawn)
-        protocol.newcomer = prober.meet
+        protocol.on_new_peer = prober.meet
         self._probers[family] = prober
 
-    async def second(self, family: int) -> MeshProtocol:
+    async def second(self, family: int) -> RpcProtocol:
         """A socket at another port than ours, which nobody has spoken to yet."""
         return await self._probers[family].socket()
 
-    async def _open_second(self, family: int, host: str) -> MeshProtocol:
+    async def _open_second(self, family: int, host: str) -> RpcProtocol:
         """A socket that only asks, for the table of the first one."""
         router = self.protocols[family].router
-        return (await self._open(functools.partial(MeshProtocol, self._state, router), host, 0))[0]
+        return (await self._open(functools.partial(RpcProtocol, self._state, router), host, 0))[0]
 
     def rest(self) -> None:
         """Close what is not needed just now, and give back the room that a burst took."""

@@ -20,7 +20,7 @@ ROOM = limits.MAX_DATAGRAM + 1  # bytes read at a time: one more shows what is t
 _NOTHING: dict[str, Any] = {}  # what there is to know of a socket beside that
 
 
-class Udp(asyncio.DatagramTransport):
+class UdpTransport(asyncio.DatagramTransport):
     """One socket on the loop. asyncio's own keeps a queue for what the system does not take, 1.5 KB
     with all it needs, and reads each datagram into 256 KiB of its own, which for 500 bytes costs
     more than the system call. A datagram may be lost anywhere; here it may be lost at once."""
@@ -102,7 +102,7 @@ def open_udp(factory: Callable[[], Any], host: str, port: int) -> tuple[Any, int
         sock.close()
         raise
     protocol = factory()
-    Udp(sock, loop, protocol)
+    UdpTransport(sock, loop, protocol)
     return protocol, int(sock.getsockname()[1])
 
 

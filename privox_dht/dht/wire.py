@@ -10,7 +10,7 @@
                                   ->  token, what became of each, how many there are
     dial   third node (none: you), TCP port, nonce     -> where we were dialled; what came through
     refer  asker's address, TCP port, nonce            -> the same, helper to third node
-    knock  nonce                                       -> nothing in it: it was waited for
+    probe  nonce                                       -> nothing in it: it was waited for
     here                                               -> nothing: the token proves the sender
     any of them, from an address that asks too much    -> token, `b`: again with this, please
 
@@ -27,7 +27,7 @@ import msgpack
 
 from privox_dht import limits
 from privox_dht.addresses import unpack_address
-from privox_dht.dht.compact_nodes import ID, Peer, unpack_peers
+from privox_dht.dht.compact_nodes import ID, CompactNode, unpack_peers
 from privox_dht.errors import BadMessage
 
 REQUEST, ANSWER = 0, 1  # the kind of a datagram
@@ -83,7 +83,7 @@ class Found(NamedTuple):
     """The answer to a find."""
 
     token: bytes
-    peers: list[Peer]
+    peers: list[CompactNode]
     wires: list[bytes]
     total: int  # records under the key that are not withdrawn
     idle: int  # of those, producers that said they were idle; they are the first rows
@@ -108,7 +108,7 @@ class Stored(NamedTuple):
 class Dialled(NamedTuple):
     """The answer to a dial and to a refer."""
 
-    knocked: bool
+    udp: bool
     tcp: int
     where: tuple[str, int] | None  # the address that was dialled
 
@@ -218,11 +218,11 @@ def _are_wires(value: object) -> bool:
 METHODS: dict[str, tuple[Any, ...]] = {
     "ping": (_octets(NONCE), _is_address),
     "find": (_octets(ID), _number(0, 255), _number(-1, 1 << 20)),
-    "put": (_octets(ID), _number(0, limits.SHARD_DEPTH), _number(0, 1), _are_wires),
+    "store": (_octets(ID), _number(0, limits.SHARD_DEPTH), _number(0, 1), _are_wires),
     "dial": (_is_address_or_none, _number(0, 65535), _octets(NONCE)),
-    "refer": (_is_address, _number(0, 65535), _octets(NONCE)),
-    "knock": (_octets(NONCE),),
-    "here": (),
+    "dial_request": (_is_address, _number(0, 65535), _octets(NONCE)),
+    "probe": (_octets(NONCE),),
+    "announce": (),
 }
 
 
@@ -300,8 +300,8 @@ def read_dialled(body: Any) -> Dialled:
     return Dialled(fields.get("u") is True, tcp, unpack_address(where) if where else None)
 
 
-def read_knocked(body: Any) -> bool:
-    """Raises BadMessage: it is not the answer to a knock."""
+def read_probe_response(body: Any) -> bool:
+    """Raises BadMessage: it is not the answer to a probe."""
     _fields(body)
     return True
 

@@ -15,7 +15,7 @@ from privox_dht import limits
 from privox_dht.dht.wire import TOKEN
 
 
-class Tokens:
+class WriteTokens:
     """Write tokens: a keyed hash of the address, under a secret that changes every five minutes."""
 
     __slots__ = ("_latest", "_secret")
@@ -47,7 +47,7 @@ class Tokens:
         return token
 
 
-class Rates:
+class RateLimiter:
     """One token bucket for each of the last few thousand sources, kept as the one moment at which
     it will be full again; full ones are forgotten."""
 
@@ -62,11 +62,11 @@ class Rates:
     def __len__(self) -> int:
         return len(self._full)
 
-    def holds(self, source: bytes, now: float) -> bool:
+    def is_exhausted(self, source: bytes, now: float) -> bool:
         """Whether this source has none left; nothing is counted."""
         return self._full.get(source, now) - now + self.each > self.deep + self.each / 2
 
-    def allow(self, source: bytes, now: float) -> bool:
+    def try_acquire(self, source: bytes, now: float) -> bool:
         """Whether this source may have one more now; if so, it is counted."""
         full = max(now, self._full.pop(source, now)) + self.each
         allowed = full - now <= self.deep + self.each / 2  # half: rounding must not cost a turn
@@ -79,7 +79,7 @@ class Rates:
         return allowed
 
 
-class RoundTrip:
+class RttEstimator:
     """A smoothed round-trip time and its spread, as TCP estimates them (RFC 6298)."""
 
     __slots__ = ("mean", "spread")
@@ -95,7 +95,7 @@ class RoundTrip:
         self.mean += error / 8
         self.spread += (abs(error) - self.spread) / 4
 
-    def soft(self, known: float = 0.0) -> float:
+    def retransmit_timeout(self, known: float = 0.0) -> float:
         """Seconds after which a request frees its place; `known` is the node's own round trip."""
         wait = known * 1.5 if known else self.mean + 4 * self.spread
         return min(limits.SOFT_MOST, max(limits.SOFT_LEAST, wait))

@@ -23,9 +23,9 @@ from typing import Any
 
 from privox_dht import limits, unjoined
 from privox_dht.backoff import backoff
-from privox_dht.dht import DhtNode, Reach
+from privox_dht.dht import DhtNode, Reachability
 from privox_dht.dht.udp_transport import Resolved, resolve
-from privox_dht.directory.https_neighbours import HttpsNeighbours, View
+from privox_dht.directory.https_neighbours import HttpsNeighbours, ObservedAddress
 from privox_dht.errors import NotJoined
 from privox_dht.hostport import Address
 from privox_dht.identity import Identity
@@ -42,7 +42,7 @@ class Directory(DhtNode):
         identity: Identity,
         *,
         udp_wait: float = limits.UDP_WAIT,
-        udp_again: float = limits.UDP_AGAIN,
+        udp_again: float = limits.UDP_RETRY_MAX,
         udp_silent: float = limits.UDP_SILENT,
         hidden: bool = False,
         **options: Any,
@@ -64,7 +64,7 @@ class Directory(DhtNode):
         self._keeping: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Directory by {self.through or 'UDP'}, {super().__repr__()}>"
+        return f"<Directory by {self.https_neighbour or 'UDP'}, {super().__repr__()}>"
 
     async def __aexit__(
         self,
@@ -76,9 +76,9 @@ class Directory(DhtNode):
         await self._https.close()
 
     @property
-    def through(self) -> str:
+    def https_neighbour(self) -> str:
         """The neighbour that is asked over HTTPS; empty while we are in the mesh by UDP."""
-        return "" if self._lookups.instead is None else self._https.first
+        return "" if self._lookups.fallback_lookup is None else self._https.first
 
     # -- joining -----------------------------------------------------------------------------------
 
@@ -142,33 +142,33 @@ class Directory(DhtNode):
     def _udp_answered(self, since: float) -> bool:
         return self._table_size() > 0 and self._state.heard_at >= since
 
-    async def _meet_over_https(self, deadline: float) -> dict[Address, View]:
+    async def _meet_over_https(self, deadline: float) -> dict[Address, ObservedAddress]:
         self._tried = await resolve(self._known(), self._state.families, deadline)
         return await self._https.meet(self._tried.addresses, deadline)
 
-    def _joined_over_https(self, met: dict[Address, View]) -> int:
+    def _joined_over_https(self, met: dict[Address, ObservedAddress]) -> int:
         self._https.views = met
         for ip, _ in met:
-            self._state.met(ip, named=True)
-        self._lookups.instead = self._look_up
-        log.debug("> working through %s", self.through)
+            self._state.peer_verified(ip, named=True)
+        self._lookups.fallback_lookup = self._look_up
+        log.debug("> working through %s", self.https_neighbour)
         self.save_contacts()
-        self._keep_way()
+        self._monitor_transport()
         return len(met)
 
     def _joined_by_udp(self, outcome: int | NotJoined) -> int:
         if isinstance(outcome, NotJoined):
             raise outcome
-        self._lookups.instead = None
+        self._lookups.fallback_lookup = None
         self._https.views = {}
-        self._keep_way()
+        self._monitor_transport()
         return outcome
 
     def has_contacted(self, address: Address) -> bool:
         """Whether we ever sent anything to that machine (on loopback: that port)."""
         return self._https.have_been_asked(address) or super().has_contacted(address)
 
-    def _keep_way(self) -> None:
+    def _monitor_transport(self) -> None:
         """From now on, find out when the other way is the one that works."""
         if self._keeping is None and not self._hidden:
             self._keeping = self._spawn(self._look_for_ways())
@@ -176,9 +176,9 @@ class Directory(DhtNode):
     async def _look_for_ways(self) -> None:
         failures = 0
         while True:
-            if self._lookups.instead is not None:
+            if self._lookups.fallback_lookup is not None:
                 failures += 1
-                wait = backoff(failures, limits.UDP_AGAIN_FIRST, self._udp_again, self._state.rng)
+                wait = backoff(failures, limits.UDP_RETRY_FIRST, self._udp_again, self._state.rng)
                 await asyncio.sleep(wait)
                 await self._try_udp()
             elif await self._udp_fell_silent():
@@ -207,9 +207,9 @@ class Directory(DhtNode):
         Returns:
             How many nodes hold it now; over HTTPS that is the neighbour's word.
         """
-        if self._lookups.instead is None:
+        if self._lookups.fallback_lookup is None:
             return await super().publish(record)
-        return await self._https.leave(record.wire)
+        return await self._https.leave(record.encoded)
 
     async def _look_up(self, key: bytes, want: int) -> list[Record]:
         """The records under a key, each checked."""
@@ -221,33 +221,35 @@ class Directory(DhtNode):
 
     def contacts(self) -> list[Address]:
         """The addresses of all contacts; over HTTPS, of the neighbours that answer."""
-        return super().contacts() if self._lookups.instead is None else list(self._https.views)
+        return (
+            super().contacts() if self._lookups.fallback_lookup is None else list(self._https.views)
+        )
 
     def glimpsed(self) -> list[str]:
         """Every IP at which any neighbour sees us, agreed on or not."""
-        if self._lookups.instead is None:
+        if self._lookups.fallback_lookup is None:
             return super().glimpsed()
         return self._https.glimpsed()
 
     def clock_offset(self) -> float | None:
         """How far our neighbours' clocks are ahead of ours (median, seconds)."""
-        if self._lookups.instead is None:
+        if self._lookups.fallback_lookup is None:
             return super().clock_offset()
         return self._https.clock_offset()
 
-    async def dial_back(self, tcp_port: int | None) -> list[Reach]:
+    async def dial_back(self, tcp_port: int | None) -> list[Reachability]:
         """Whether strangers can reach us: not by UDP where it is blocked; nobody tries TCP."""
-        if self._lookups.instead is None:
+        if self._lookups.fallback_lookup is None:
             return await super().dial_back(tcp_port)
-        return [Reach(family, udp=False) for family in self._protocols]
+        return [Reachability(family, udp=False) for family in self._protocols]
 
     def save_contacts(self) -> None:
         """Write good contacts to the state folder, if we have one."""
-        if self._lookups.instead is None:
+        if self._lookups.fallback_lookup is None:
             super().save_contacts()
         elif (kept := self._contact_file()) is not None:
             kept.add(self._https.views, self._state.clock())
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""
-        return {**super().stats(), "through": self.through or "udp"}
+        return {**super().stats(), "through": self.https_neighbour or "udp"}

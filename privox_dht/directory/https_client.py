@@ -21,9 +21,9 @@ import aiohttp
 
 from privox_dht import limits, unjoined
 from privox_dht.directory.https_server import CONTENT_TYPE, PATH, Answer
-from privox_dht.errors import BadMessage, Failed, Lost
+from privox_dht.errors import BadMessage, EngineFailed, ProducerLost
 from privox_dht.hostport import Address, join_host
-from privox_dht.http.error_mapping import read_error
+from privox_dht.http.error_mapping import from_response
 from privox_dht.http.pinned_tls import connector
 
 log = logging.getLogger("privox.directory")
@@ -79,7 +79,7 @@ class DirectoryClient:
         url = f"https://{join_host(*node)}{PATH}"
         try:
             async with (
-                asyncio.timeout(limits.HOSTING_TIMEOUT),
+                asyncio.timeout(limits.RESOLVER_TIMEOUT),
                 self._open().request(
                     method, url, params=query, data=body, ssl=self._tls, allow_redirects=False
                 ) as response,
@@ -87,12 +87,12 @@ class DirectoryClient:
                 return await _read(response)
         except BadMessage as exc:
             log.debug("! %s makes no sense: %s", join_host(*node), exc)
-            raise Failed(unjoined.NO_NODE) from exc
+            raise EngineFailed(unjoined.NO_NODE) from exc
         except TimeoutError as exc:
-            raise Lost(unjoined.SILENT) from exc
+            raise ProducerLost(unjoined.SILENT) from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             log.debug("! no answer from %s: %s", join_host(*node), exc)
-            raise Lost(_why(exc)) from exc
+            raise ProducerLost(_why(exc)) from exc
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -134,7 +134,7 @@ async def _read(response: aiohttp.ClientResponse) -> Answer:
     good = response.status == 200
     body = await _whole(response, limits.MAX_PAGE if good else limits.MAX_JSON)
     if not good:
-        raise read_error(response.status, response.headers, body)
+        raise from_response(response.status, response.headers, body)
     if response.content_type != CONTENT_TYPE:
         raise BadMessage("shape", "it is of another type than asked for")
     return Answer.read(body)

@@ -18,7 +18,7 @@ from privox_dht import limits, unjoined
 from privox_dht.addresses import is_loopback
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.directory.https_server import Answer
-from privox_dht.errors import Busy, JobError, Lost
+from privox_dht.errors import JobError, ProducerBusy, ProducerLost
 from privox_dht.hostport import Address, join_host
 
 log = logging.getLogger("privox.directory")
@@ -28,7 +28,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ObservedAddress:
     """What a neighbour that answered over HTTPS says of us."""
 
     seen: str  # our address
@@ -49,7 +49,7 @@ class HttpsNeighbours:
         self._spawn = spawn
         self._client = DirectoryClient()
         self._order: list[Address] = []  # whom to ask, the best first
-        self.views: dict[Address, View] = {}  # of those that answered when last asked
+        self.views: dict[Address, ObservedAddress] = {}  # of those that answered when last asked
         self.failures: dict[Address, str] = {}  # why others were of no use, when last met
 
     async def close(self) -> None:
@@ -60,9 +60,11 @@ class HttpsNeighbours:
         """The URL of the one that is asked first; empty before any was met."""
         return f"https://{join_host(*self._order[0])}" if self._order else ""
 
-    async def meet(self, addresses: Sequence[Address], deadline: float) -> dict[Address, View]:
+    async def meet(
+        self, addresses: Sequence[Address], deadline: float
+    ) -> dict[Address, ObservedAddress]:
         """Those that answer, as far as they do so soon after the first."""
-        met: dict[Address, View] = {}
+        met: dict[Address, ObservedAddress] = {}
         self.failures = {}
         some = addresses[: limits.HTTPS_NEIGHBOURS]
         try:
@@ -77,7 +79,7 @@ class HttpsNeighbours:
         self._order = [*met, *(address for address in some if address not in met)]
         return met
 
-    async def _greet(self, address: Address, met: dict[Address, View]) -> None:
+    async def _greet(self, address: Address, met: dict[Address, ObservedAddress]) -> None:
         try:
             answer = await self._answer(address, self._client.greet)
         except JobError as exc:
@@ -125,7 +127,7 @@ class HttpsNeighbours:
                 try:
                     answer = await self._answer(node, ask)
                 except JobError as exc:
-                    busy = busy or isinstance(exc, Busy)
+                    busy = busy or isinstance(exc, ProducerBusy)
                     self._failed(node, exc)
                     continue
                 self.views[node] = self._view(answer)
@@ -138,13 +140,13 @@ class HttpsNeighbours:
     async def _answer(self, node: Address, ask: Ask) -> Answer:
         answer = await ask(node)
         if answer.mesh != self._mesh:
-            raise Lost(unjoined.OTHER_MESH)
+            raise ProducerLost(unjoined.OTHER_MESH)
         return answer
 
     def _failed(self, node: Address, exc: JobError) -> None:
         """Others are asked before it from now on. Busy is not dead."""
         log.debug("! %s: %s", join_host(*node), exc)
-        if not isinstance(exc, Busy):
+        if not isinstance(exc, ProducerBusy):
             self.views.pop(node, None)
         if node in self._order:
             self._order.remove(node)
@@ -152,8 +154,8 @@ class HttpsNeighbours:
 
     # -- what they say of us -----------------------------------------------------------------------
 
-    def _view(self, answer: Answer) -> View:
-        return View(answer.seen, answer.time - self._clock())
+    def _view(self, answer: Answer) -> ObservedAddress:
+        return ObservedAddress(answer.seen, answer.time - self._clock())
 
     def glimpsed(self) -> list[str]:
         """Every IP at which any of them sees us."""

@@ -23,21 +23,21 @@ import msgpack
 from aiohttp import web
 
 from privox_dht import limits
-from privox_dht.errors import BadMessage, Refused
+from privox_dht.errors import BadMessage, RequestRejected
 from privox_dht.http.request_body import read_json as read_small
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 
 PATH = "/v1/records"
 CONTENT_TYPE = "application/msgpack"
 KEY = re.compile(r"[0-9a-f]{40}", re.ASCII)
 NUMBER = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
-_RECORD = Bounds(json=limits.MAX_RECORD)  # what a body may bring
+_RECORD = RequestLimits(json=limits.MAX_RECORD)  # what a body may bring
 _LATEST = 2**53  # the largest number of milliseconds that makes sense
 
 Page = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Host(Protocol):
+class Resolver(Protocol):
     """The node behind the page. Any of these may raise Busy or NotJoined."""
 
     @property
@@ -97,7 +97,7 @@ class Answer:
         raise BadMessage("shape", "not an answer of a directory")
 
 
-def directory_pages(host: Host) -> dict[tuple[str, str], Page]:
+def directory_pages(host: Resolver) -> dict[tuple[str, str], Page]:
     """What `SpeechServer(more=...)` takes."""
     return {
         ("GET", PATH): functools.partial(_tell, host),
@@ -105,43 +105,43 @@ def directory_pages(host: Host) -> dict[tuple[str, str], Page]:
     }
 
 
-def asked(query: Mapping[str, str]) -> tuple[bytes, int] | None:
+def parse_query(query: Mapping[str, str]) -> tuple[bytes, int] | None:
     """The key and the number of records that a query names; None if it names nothing.
 
     Raises:
-        Refused: it names something else.
+        RequestRejected: it names something else.
     """
     if not query:
         return None
     if len(query) > len(set(query)) or set(query) - {"key", "want"}:
-        raise Refused("key and want can be asked for, each once", code="bad_query")
+        raise RequestRejected("key and want can be asked for, each once", code="bad_query")
     key, want = query.get("key", ""), query.get("want", str(limits.FIND_WANT))
     if not KEY.fullmatch(key):
-        raise Refused("key is not 40 hex digits", code="bad_key")
+        raise RequestRejected("key is not 40 hex digits", code="bad_key")
     if not NUMBER.fullmatch(want) or int(want) > limits.LIST_WANT:
-        raise Refused(f"want is not a number from 1 to {limits.LIST_WANT}", code="bad_want")
+        raise RequestRejected(f"want is not a number from 1 to {limits.LIST_WANT}", code="bad_want")
     return bytes.fromhex(key), int(want)
 
 
-async def _tell(host: Host, request: web.BaseRequest) -> web.StreamResponse:
-    asker, question = _asker(request), asked(request.query)
+async def _tell(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
+    asker, question = _asker(request), parse_query(request.query)
     if question is None:
         host.greet(asker)
         return _answer(host, asker)
     return _answer(host, asker, wires=tuple(await host.look_up(asker, *question)))
 
 
-async def _take(host: Host, request: web.BaseRequest) -> web.StreamResponse:
+async def _take(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
     asker = _asker(request)
     if (request.content_length or 0) > limits.MAX_RECORD:
-        raise Refused(
+        raise RequestRejected(
             f"a record has at most {limits.MAX_RECORD} bytes", status=413, code="too_large"
         )
     wire = await read_small(request, _RECORD)
     return _answer(host, asker, holders=await host.take(asker, wire))
 
 
-def _answer(host: Host, asker: str, **more: Any) -> web.Response:
+def _answer(host: Resolver, asker: str, **more: Any) -> web.Response:
     said = Answer(host.mesh, host.now(), asker, **more)
     return web.Response(
         body=said.packed(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
@@ -152,7 +152,7 @@ def _asker(request: web.BaseRequest) -> str:
     """The address a request comes from; a farm's, if it comes through one."""
     address = (request.remote or "").partition("%")[0]
     if not _is_literal(address):
-        raise Refused("only requests over TCP are answered", status=403, code="no_address")
+        raise RequestRejected("only requests over TCP are answered", status=403, code="no_address")
     return address
 
 
@@ -164,4 +164,4 @@ def _is_literal(text: str) -> bool:
     return True
 
 
-__all__ = ["CONTENT_TYPE", "PATH", "Answer", "Host", "asked", "directory_pages"]
+__all__ = ["CONTENT_TYPE", "PATH", "Answer", "Resolver", "directory_pages", "parse_query"]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from privox_dht import limits
-from privox_dht.dispatch.selection import Wish, fits
-from privox_dht.records import Record, newest
+from privox_dht.dispatch.selection import Requirements, matches
+from privox_dht.records import Record, latest_per_key
 
 
 class Directory(Protocol):
@@ -26,8 +26,8 @@ class Directory(Protocol):
     async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None: ...
 
 
-async def search(
-    directory: Directory, wish: Wish, want: int = limits.FIND_WANT, *, fresh: bool = False
+async def discover(
+    directory: Directory, wish: Requirements, want: int = limits.FIND_WANT, *, fresh: bool = False
 ) -> list[Record]:
     """Who offers the service; under its narrower keys too when none of the first lot fits."""
     found: list[Record] = []
@@ -44,14 +44,16 @@ async def search(
             for look in looking:  # the walk behind a look-up goes on, and its answer is kept
                 look.cancel()
             await asyncio.gather(*looking, return_exceptions=True)
-        if any(fits(record, wish) for record in found):
+        if any(matches(record, wish) for record in found):
             break
-    return newest(found)
+    return latest_per_key(found)
 
 
-async def _gathered(looking: Sequence[asyncio.Future[list[Record]]], wish: Wish) -> list[Record]:
+async def _gathered(
+    looking: Sequence[asyncio.Future[list[Record]]], wish: Requirements
+) -> list[Record]:
     done, late = await asyncio.wait(looking, return_when=asyncio.FIRST_COMPLETED)
     if late:
-        enough = any(fits(record, wish) for look in done for record in look.result())
+        enough = any(matches(record, wish) for look in done for record in look.result())
         done |= (await asyncio.wait(late, timeout=limits.BACKEND_GRACE if enough else None))[0]
     return [record for look in looking if look in done for record in look.result()]

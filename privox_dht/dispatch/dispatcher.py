@@ -28,17 +28,17 @@ from typing import Any, TypeVar
 from privox_dht import limits
 from privox_dht.dispatch.attempts import Failover
 from privox_dht.dispatch.dial_budget import DialBudget
-from privox_dht.dispatch.discovery import Directory, search
+from privox_dht.dispatch.discovery import Directory, discover
 from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Emit, JobEvent, Waiting
-from privox_dht.dispatch.job_state import Done, Job
-from privox_dht.dispatch.reputation import Manners
-from privox_dht.dispatch.route_prober import Way, Ways
-from privox_dht.dispatch.selection import ANY, Wish, rank, why_nobody
+from privox_dht.dispatch.job_state import Done, JobState
+from privox_dht.dispatch.reputation import ReputationTable
+from privox_dht.dispatch.route_prober import DialableRoute, RouteProber
+from privox_dht.dispatch.selection import ANY, Requirements, explain_no_match, rank
 from privox_dht.dispatch.work import Work
-from privox_dht.errors import AllBusy, NoProducer
+from privox_dht.errors import AllProducersBusy, NoProducer
 from privox_dht.hostport import Address
-from privox_dht.records import Direct, Record, newest
+from privox_dht.records import Direct, Record, latest_per_key
 from privox_dht.speech_api.client import Endpoint
 
 log = logging.getLogger("privox.caller")
@@ -48,13 +48,13 @@ POLL_AT_LEAST = 0.2  # seconds between rounds while everybody is busy, whatever 
 LOOK_AGAIN = 5.0  # seconds after which a waiting job asks the DHT who else has come
 
 
-class Caller:
+class Dispatcher:
     """Gives jobs to producers.
 
     Args:
         directory: the DHT.
         allow: whether an address may be dialled (in a public mesh only global ones).
-        knock: asks an endpoint something short, to find out whether anybody is there.
+        probe: asks an endpoint something short, to find out whether anybody is there.
         has_route: whether a packet to an address would leave this machine.
         online: whether our own network is there: somebody else answers now.
         contacted: whether we ever sent anything to an address: who asks to be hidden is not hidden
@@ -69,7 +69,7 @@ class Caller:
         directory: Directory,
         *,
         allow: Callable[[str], bool],
-        knock: Callable[[Endpoint], Awaitable[Any]] | None = None,
+        probe: Callable[[Endpoint], Awaitable[Any]] | None = None,
         has_route: Callable[[str], bool] = lambda ip: True,
         online: Callable[[], Awaitable[bool]] | None = None,
         contacted: Callable[[Address], bool] = lambda address: False,
@@ -78,18 +78,18 @@ class Caller:
         rng: random.Random | None = None,
     ) -> None:
         self._directory = directory
-        self._ways = Ways(directory, allow, knock, has_route)
+        self._prober = RouteProber(directory, allow, probe, has_route)
         self._contacted = contacted
         self._clock = clock
         self._rng = rng or random.Random()
         self._now = now
         self._kept: dict[str, Record] = {}  # of producers that did a job for us, by peer id
-        self.manners = Manners()
-        self._failover = Failover(self._ways, self.manners, online, clock, self._rng)
+        self.reputation = ReputationTable()
+        self._failover = Failover(self._prober, self.reputation, online, clock, self._rng)
 
-    async def run(
+    async def dispatch(
         self,
-        wish: Wish,
+        wish: Requirements,
         work: Work[T],
         *,
         wait: float = limits.WAIT,
@@ -105,7 +105,7 @@ class Caller:
             timeout: seconds for the whole job; None: `limits.JOB_DEADLINE`.
 
         Raises:
-            Refused, NoProducer, AllBusy, AllFailed.
+            RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed.
         """
         timeout = limits.JOB_DEADLINE if timeout is None else timeout
 
@@ -117,54 +117,54 @@ class Caller:
                 yield event
 
     async def _in_time(
-        self, wish: Wish, work: Work[T], emit: Emit, wait: float, timeout: float
+        self, wish: Requirements, work: Work[T], emit: Emit, wait: float, timeout: float
     ) -> Done[T]:
-        job = Job(wish, self._clock())
+        job = JobState(wish, self._clock())
         try:
             async with asyncio.timeout(timeout) as deadline:
                 return await self._until_done(job, work, emit, wait)
         except TimeoutError as exc:
             if not deadline.expired():
                 raise
-            raise job.late(timeout) from exc
+            raise job.timed_out(timeout) from exc
 
-    async def reach(self, record: Record, dials: DialBudget) -> list[Way]:
+    async def reach(self, record: Record, dials: DialBudget) -> list[DialableRoute]:
         """The ways by which this producer answers just now, as far as `dials` affords to ask; none:
         by none."""
-        return await self._ways.open(await self._ways.of(record), dials)
+        return await self._prober.probe(await self._prober.of(record), dials)
 
-    async def _until_done(self, job: Job, work: Work[T], emit: Emit, wait: float) -> Done[T]:
+    async def _until_done(self, job: JobState, work: Work[T], emit: Emit, wait: float) -> Done[T]:
         order: list[Record] = []
         want = limits.FIND_WANT
         while True:
             fresh = want > limits.FIND_WANT and not job.refusals
             found = await self._search(job, want, fresh)
-            found = newest([*found, *self._proven()])
-            order = rank(found, job.wish, self.manners, self._clock(), self._rng) or order
+            found = latest_per_key([*found, *self._proven()])
+            order = rank(found, job.wish, self.reputation, self._clock(), self._rng) or order
             if not order:
                 raise NoProducer(await self._why_nobody(found, job.wish))
             if job.wish.via_farm:
-                order = await self._hiding(order)
+                order = await self._apart_from_farms(order)
             if job.is_waiting:
-                await self._welcome_back(job, order)
+                await self._readmit(job, order)
             look_again = self._clock() + LOOK_AGAIN
             while job.left(order) and self._clock() < look_again:
-                done = await self._failover.round(job, order, work, emit)
+                done = await self._failover.try_each(job, order, work, emit)
                 if done is not None:
                     assert done.record is not None  # a producer did it
                     self._kept[done.record.peer_id] = done.record
                     return done
                 if job.left(order):
-                    await self._pause(job, order, emit, wait)
+                    await self._wait_until_idle(job, order, emit, wait)
             if not job.left(order):
                 if want == limits.LIST_WANT:
                     await self._until_next_look(job, emit, wait)
                 want = limits.LIST_WANT  # there may be more than a look-up usually asks for
 
-    async def _search(self, job: Job, want: int, fresh: bool) -> list[Record]:
+    async def _search(self, job: JobState, want: int, fresh: bool) -> list[Record]:
         """Who offers what is wished. While one that was lost is waited for, our network may be gone
         as well: a look-up must not take all the time."""
-        looking = search(self._directory, job.wish, want, fresh=fresh)
+        looking = discover(self._directory, job.wish, want, fresh=fresh)
         if not job.is_waiting:
             return await looking
         try:
@@ -173,29 +173,29 @@ class Caller:
         except TimeoutError:
             return []
 
-    async def _until_next_look(self, job: Job, emit: Emit, wait: float) -> None:
+    async def _until_next_look(self, job: JobState, emit: Emit, wait: float) -> None:
         """Nobody is left: wait for those that had the job and were lost, unless that takes too
         long, or something else was wrong."""
         now = self._clock()
-        if not job.may_come_back or not self._ways.can_knock:
-            raise job.end()
+        if not job.may_come_back or not self._prober.can_probe:
+            raise job.exhausted()
         if job.waiting_since is None:
             job.waiting_since = now
         left = job.waiting_since + wait - now
         if left <= 0:
-            raise job.end()
+            raise job.exhausted()
         emit(Waiting(left))
         await asyncio.sleep(min(limits.RETURN_POLL, left))
 
-    async def _welcome_back(self, job: Job, order: list[Record]) -> None:
+    async def _readmit(self, job: JobState, order: list[Record]) -> None:
         """Those that were lost with the job, or were not reached, and answer by now may be asked
         (again): a farm that moved takes the ways to all who are parked at it along."""
         lost = [record for record in order if record.peer_id in job.lost]
         unreached = [record for record in order if record.peer_id in job.unreached]
-        some = [*lost, *unreached][: limits.KNOCKS]
-        job.come_back(await self._ways.back(some, job.dials, via_farm=job.wish.via_farm))
+        some = [*lost, *unreached][: limits.PROBES_AT_ONCE]
+        job.come_back(await self._prober.back(some, job.dials, via_farm=job.wish.via_farm))
 
-    async def _hiding(self, order: list[Record]) -> list[Record]:
+    async def _apart_from_farms(self, order: list[Record]) -> list[Record]:
         """Of those that fit, the ones we can hide from: that we never sent anything, and that are
         parked at a farm which does not stand where they do.
 
@@ -206,7 +206,9 @@ class Caller:
             isinstance(route, Direct) and self._contacted((route.host, route.port))
             for route in record.routes
         )]  # fmt: skip
-        ways = await asyncio.gather(*(self._ways.relayed(record, apart=True) for record in strange))
+        ways = await asyncio.gather(
+            *(self._prober.relayed(record, apart=True) for record in strange)
+        )
         hidden = [record for record, some in zip(strange, ways, strict=True) if some]
         if not hidden:
             met, parked = len(order) - len(strange), len(strange)
@@ -217,11 +219,11 @@ class Caller:
             )
         return hidden
 
-    async def _why_nobody(self, found: list[Record], wish: Wish) -> str:
+    async def _why_nobody(self, found: list[Record], wish: Requirements) -> str:
         """What there is, the other backend included, when nothing that was found fits."""
         if wish.backend != ANY:
-            found = found + await search(self._directory, replace(wish, backend=ANY))
-        return why_nobody(newest(found), wish)
+            found = found + await discover(self._directory, replace(wish, backend=ANY))
+        return explain_no_match(latest_per_key(found), wish)
 
     def _proven(self) -> list[Record]:
         """Records of those who did a job for us, while they hold: a look-up returns a sample, and
@@ -230,16 +232,18 @@ class Caller:
         self._kept = {peer: record for peer, record in self._kept.items() if record.expires > now}
         return list(self._kept.values())
 
-    async def _pause(self, job: Job, order: list[Record], emit: Emit, wait: float) -> None:
+    async def _wait_until_idle(
+        self, job: JobState, order: list[Record], emit: Emit, wait: float
+    ) -> None:
         """Everybody who is left is busy: wait until the first of them may be asked again."""
         now = self._clock()
         left = job.started + wait - now
         busy = {record.peer_id for record in job.left(order)}
         if left <= 0:
-            raise AllBusy(
+            raise AllProducersBusy(
                 f"all {len(busy)} producers of {job.wish} were busy for {wait:.0f} s", job.attempts
             )
         emit(Waiting(left))
-        first = min(self.manners.busy_for(peer_id, now) for peer_id in busy)
+        first = min(self.reputation.busy_seconds(peer_id, now) for peer_id in busy)
         pause = max(POLL_AT_LEAST, first) * self._rng.uniform(1.0, 1.2)
         await asyncio.sleep(min(pause, max(left, 0.01)))

@@ -20,7 +20,7 @@ from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Dialing, Emit, JobEvent
 from privox_dht.dispatch.job_state import DONE, LOST, Attempt, Done
 from privox_dht.dispatch.work import Work
-from privox_dht.errors import AllFailed, ConfigError, JobError, Refused
+from privox_dht.errors import AllProducersFailed, ConfigError, JobError, RequestRejected
 from privox_dht.speech_api.client import Endpoint
 
 T = TypeVar("T")
@@ -59,8 +59,8 @@ async def fall_back(
         left: seconds that it may still take.
 
     Raises:
-        Refused: the input is at fault.
-        AllFailed: neither the mesh nor this server could.
+        RequestRejected: the input is at fault.
+        AllProducersFailed: neither the mesh nor this server could.
     """
 
     async def job(emit: Emit) -> Done[T]:
@@ -88,11 +88,11 @@ async def _in_time(
     except TimeoutError:
         tried = attempt(LOST, f"not done within {left:.0f} s")
     except JobError as exc:
-        if isinstance(exc, Refused) and exc.status in INPUT_AT_FAULT:
+        if isinstance(exc, RequestRejected) and exc.status in INPUT_AT_FAULT:
             raise
         tried = attempt(exc.outcome, str(exc))
     else:
         seconds = time.monotonic() - began
         return Done(value, None, route, seconds, (*before, attempt(DONE, "")))
     said = f"{failed}; and the fallback server {server.base}: {tried.why}"
-    raise AllFailed(said, (*before, tried)) from failed
+    raise AllProducersFailed(said, (*before, tried)) from failed

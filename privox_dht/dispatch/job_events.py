@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from privox_dht.dispatch.job_state import Done
 from privox_dht.records import Record
-from privox_dht.speech import Listening, Segment
+from privox_dht.speech import AudioInfo, Segment
 
 T = TypeVar("T")
 
@@ -57,6 +57,6 @@ class AudioChunk:
     data: bytes
 
 
-Progress = Waiting | Dialing | Uploading | Listening | Segment | AudioChunk
+Progress = Waiting | Dialing | Uploading | AudioInfo | Segment | AudioChunk
 JobEvent = Progress | Done[T]
 Emit = Callable[[Progress], None]

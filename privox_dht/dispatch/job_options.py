@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from privox_dht import limits
-from privox_dht.dispatch.selection import ANY, Wish
+from privox_dht.dispatch.selection import ANY, Requirements
 
 
 class JobKeywords(TypedDict, total=False):
@@ -53,9 +53,9 @@ class JobOptions:
     wait: float = limits.WAIT  # seconds to go on asking while everybody is busy
     timeout: float | None = None  # seconds for the whole job; None: `limits.JOB_DEADLINE`
 
-    def wish(self, service: str, **more: Any) -> Wish:
+    def wish(self, service: str, **more: Any) -> Requirements:
         """What is asked of the mesh; `more` goes into it as it is."""
-        return Wish(
+        return Requirements(
             service,
             backend=self.backend,
             model=self.model,

@@ -21,8 +21,8 @@ from typing import Generic, TypeVar
 
 from privox_dht import limits
 from privox_dht.dispatch.dial_budget import DialBudget
-from privox_dht.dispatch.selection import Wish
-from privox_dht.errors import AllFailed, JobError, Refused
+from privox_dht.dispatch.selection import Requirements
+from privox_dht.errors import AllProducersFailed, JobError, RequestRejected
 from privox_dht.records import Record
 
 T = TypeVar("T")
@@ -67,26 +67,28 @@ class Refusal:
 
     home: str  # the network it said so from
     proven: bool  # it did a job for us before
-    error: Refused  # its words in quotes
+    error: RequestRejected  # its words in quotes
 
 
 @dataclass(slots=True)
-class Job:
+class JobState:
     """What happened to one job so far. All sets but `broken` hold peer ids, and so do the keys of
     dicts, whose values are the networks they answered from."""
 
-    wish: Wish
+    wish: Requirements
     started: float
     attempts: list[Attempt] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)  # not to be asked again for this job
+    excluded: set[str] = field(default_factory=set)  # not to be asked again for this job
     failed: dict[str, str] = field(default_factory=dict)  # were reached, and did not do it
-    died: dict[str, str] = field(default_factory=dict)  # were lost after they took the job
+    lost_after_accept: dict[str, str] = field(
+        default_factory=dict
+    )  # were lost after they took the job
     lost: set[str] = field(default_factory=set)  # of those who died, worth waiting for
     excused: set[str] = field(default_factory=set)  # were lost while our own network was gone
     waiting_since: float | None = None  # when nobody but those was left
     returns: int = 0  # times that some of them, or of those never reached, were found again
     unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
-    broken: set[str] = field(default_factory=set)  # routes on which it was lost: tried last
+    failed_routes: set[str] = field(default_factory=set)  # routes on which it was lost: tried last
     refusals: list[Refusal] = field(default_factory=list)
     dials: DialBudget = field(init=False)
 
@@ -95,9 +97,9 @@ class Job:
 
     def left(self, order: Iterable[Record]) -> list[Record]:
         """Those of `order` that may still be asked, now or later."""
-        return [record for record in order if record.peer_id not in self.gone]
+        return [record for record in order if record.peer_id not in self.excluded]
 
-    def note(self, attempt: Attempt) -> None:
+    def record(self, attempt: Attempt) -> None:
         """Remember an attempt; of those that found the same producer busy, the last."""
         if attempt.outcome == BUSY:
             place = (attempt.peer_id, attempt.route)
@@ -106,17 +108,16 @@ class Job:
             ]
         self.attempts.append(attempt)
 
-    def verdict(self, *, proven_left: bool = False) -> JobError | None:
+    def failure(self, *, proven_left: bool = False) -> JobError | None:
         """The error that ends this job before everybody was asked, if there is one; `proven_left`
         says that somebody is left who did a job for us before."""
         for refusal in self.refusals:
             voices = {r.home for r in self.refusals if r.error.status == refusal.error.status}
-            if refusal.proven or (len(voices) >= limits.MAX_BELIEVED and not proven_left):
+            if refusal.proven or (len(voices) >= limits.AGREEING_REFUSALS and not proven_left):
                 return refusal.error
-        if len(set(self.died.values())) >= limits.MAX_DEATHS:
-            return self._failed(
-                f"{len(self.died)} producers died on this job, so it is not given to another"
-            )
+        if len(set(self.lost_after_accept.values())) >= limits.MAX_LOST_DURING_JOB:
+            died = len(self.lost_after_accept)
+            return self._failed(f"{died} producers died on this job, so it is not given to another")
         networks = set(self.failed.values())
         if len(networks) >= limits.MAX_PRODUCERS or len(self.failed) >= limits.MAX_FAILED:
             return self._failed(f"{len(self.failed)} producers failed")
@@ -143,40 +144,42 @@ class Job:
         self.returns += 1
         for peer_id in peer_ids:
             self.failed.pop(peer_id, None)
-        for those in (self.gone, self.lost, self.excused, self.unreached):
+        for those in (self.excluded, self.lost, self.excused, self.unreached):
             those.difference_update(peer_ids)
 
     def lose(self, peer_id: str, home: str) -> None:
         """One was lost with the job. Once more while our own network was there: it may be the job
         that kills it, so it is not waited for again."""
         self.failed[peer_id] = home
-        if peer_id in self.excused or peer_id not in self.died:
+        if peer_id in self.excused or peer_id not in self.lost_after_accept:
             self.lost.add(peer_id)
         if peer_id not in self.excused:
-            self.died[peer_id] = home
+            self.lost_after_accept[peer_id] = home
 
-    def end(self) -> JobError:
+    def exhausted(self) -> JobError:
         """The error that ends this job when nobody is left to be asked."""
         if self.refusals:  # there is nobody to give a second opinion
             return self.refusals[0].error
         return self._failed("every producer that was tried failed")
 
-    def late(self, timeout: float) -> JobError:
+    def timed_out(self, timeout: float) -> JobError:
         """The error that ends this job at its deadline."""
         busy = len({attempt.peer_id for attempt in self.attempts if attempt.outcome == BUSY})
         waited = (
             f"all {busy} producers that were asked were busy" if busy else "no producer was found"
         )
-        return AllFailed(f"not done within {timeout:g} s: {self.story() or waited}", self.attempts)
+        return AllProducersFailed(
+            f"not done within {timeout:g} s: {self.summary() or waited}", self.attempts
+        )
 
-    def story(self) -> str:
+    def summary(self) -> str:
         """What was tried, for a person."""
         told = [str(attempt) for attempt in self.attempts if attempt.outcome != BUSY]
         more = [f"and {len(told) - TOLD} more"] if len(told) > TOLD else []
         return "; ".join(told[:TOLD] + more)
 
-    def _failed(self, what: str) -> AllFailed:
-        return AllFailed(f"{what}: {self.story()}", self.attempts)
+    def _failed(self, what: str) -> AllProducersFailed:
+        return AllProducersFailed(f"{what}: {self.summary()}", self.attempts)
 
 
 def quoted(words: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from privox_dht.dispatch.job_events import Dialing, Progress
-from privox_dht.speech import Listening, Segment, Transcript
+from privox_dht.speech import AudioInfo, Segment, Transcript
 from privox_dht.transcript import gather
 
 JOINT = 0.3  # seconds by which producers may differ about where a segment ends
@@ -34,7 +34,7 @@ class JoinedSegments:
         match event:
             case Dialing():
                 self._joint = self.end
-            case Listening(seconds):
+            case AudioInfo(seconds):
                 self.seconds = seconds
             case Segment() if new := unheard(event, self._joint):
                 self.segments.append(new)

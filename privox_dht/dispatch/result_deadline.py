@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from privox_dht import limits
-from privox_dht.errors import Lost
+from privox_dht.errors import ProducerLost
 from privox_dht.records import Record
 
 MOST_AT_ONCE = 4  # jobs beside ours, as far as a record's slots are believed
@@ -55,7 +55,7 @@ class ResultDeadline:
 def _slack(record: Record) -> float:
     """Seconds of waiting for a second of sound."""
     at_once = min(max(record.slots, 1), MOST_AT_ONCE)
-    return limits.RESULT_SLACK * at_once / max(record.speed or 1.0, limits.SLOWEST)
+    return limits.RESULT_SLACK * at_once / max(record.speed or 1.0, limits.SLOWEST_SPEED)
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ async def results_due(record: Record | None) -> AsyncIterator[ResultDeadline]:
     (None) is trusted to.
 
     Raises:
-        Lost: it did not; it had begun.
+        ProducerLost: it did not; it had begun.
     """
     try:
         async with asyncio.timeout(None) as timer:
@@ -72,4 +72,4 @@ async def results_due(record: Record | None) -> AsyncIterator[ResultDeadline]:
     except TimeoutError as exc:
         if not timer.expired():
             raise
-        raise Lost("it is alive, and brought no result in time", begun=True) from exc
+        raise ProducerLost("it is alive, and brought no result in time", begun=True) from exc

@@ -2,7 +2,7 @@
 
     direct    at an address in its own record
     relayed   at the addresses in the record of a farm at which it is parked
-    knock     a short question over all ways at once: the first to answer is the one to take
+    probe     a short question over all ways at once: the first to answer is the one to take
 
 Nothing is dialled but addresses that may be dialled.
 """
@@ -16,12 +16,12 @@ from typing import Any, Protocol
 from privox_dht import limits
 from privox_dht.addresses import is_loopback
 from privox_dht.dispatch.dial_budget import DialBudget, dialled
-from privox_dht.errors import JobError, Lost, WrongKey
+from privox_dht.errors import JobError, PeerKeyMismatch, ProducerLost
 from privox_dht.hostport import join_host
 from privox_dht.records import Direct, Record, Relayed
 from privox_dht.speech_api.client import Endpoint
 
-Way = tuple[str, Endpoint]  # the route as people read it, and where it leads
+DialableRoute = tuple[str, Endpoint]  # the route as people read it, and where it leads
 
 
 class Farms(Protocol):
@@ -30,14 +30,14 @@ class Farms(Protocol):
     async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None: ...
 
 
-class Ways:
+class RouteProber:
     """Finds and tries ways.
 
     Args:
         farms: where the records of farms are.
         allow: whether an address may be dialled.
-        knock: asks an endpoint something short; raises `Lost` when nobody is there. None: nobody
-            knocks, and every way is taken as it comes.
+        probe: asks an endpoint something short; raises `ProducerLost` when nobody is there. None:
+            nothing is probed, and every route is taken as it comes.
         has_route: whether a packet to an address would leave this machine at all.
     """
 
@@ -45,32 +45,32 @@ class Ways:
         self,
         farms: Farms,
         allow: Callable[[str], bool],
-        knock: Callable[[Endpoint], Awaitable[Any]] | None,
+        probe: Callable[[Endpoint], Awaitable[Any]] | None,
         has_route: Callable[[str], bool] = lambda ip: True,
     ) -> None:
         self._farms = farms
         self._allow = allow
-        self._knock = knock
+        self._probe = probe
         self._has_route = has_route
 
     @property
-    def can_knock(self) -> bool:
-        return self._knock is not None
+    def can_probe(self) -> bool:
+        return self._probe is not None
 
-    def direct(self, record: Record) -> list[Way]:
+    def direct(self, record: Record) -> list[DialableRoute]:
         """The direct ways."""
         return [
             (str(route), Endpoint(f"https://{join_host(route.host, route.port)}", record.publisher))
             for route in record.routes
             if isinstance(route, Direct) and self._may_dial(route.host)
-        ][: limits.MAX_WAYS]
+        ][: limits.MAX_ROUTES_DIALLED]
 
     def _may_dial(self, host: str) -> bool:
         return self._allow(host) and self._has_route(host)
 
     async def relayed(
         self, record: Record, *, fresh: bool = False, apart: bool = False
-    ) -> list[Way]:
+    ) -> list[DialableRoute]:
         """The ways through farms; all farms are looked up at the same time.
 
         Args:
@@ -90,13 +90,15 @@ class Ways:
             for farm in farms
             for door in (farm.routes if farm else ())
             if isinstance(door, Direct) and self._may_dial(door.host) and door.host not in own
-        ][: limits.MAX_WAYS]
+        ][: limits.MAX_ROUTES_DIALLED]
 
-    async def of(self, record: Record, *, via_farm: bool = False, fresh: bool = False) -> list[Way]:
+    async def of(
+        self, record: Record, *, via_farm: bool = False, fresh: bool = False
+    ) -> list[DialableRoute]:
         """All of them, direct ones first."""
         direct = [] if via_farm else self.direct(record)
         relayed = await self.relayed(record, fresh=fresh, apart=via_farm)
-        return (direct + relayed)[: limits.MAX_WAYS]
+        return (direct + relayed)[: limits.MAX_ROUTES_DIALLED]
 
     def none_because(self, record: Record) -> str:
         """Why there is no way to a producer, for a person."""
@@ -108,30 +110,30 @@ class Ways:
 
     async def back(
         self, records: Iterable[Record], dials: DialBudget, *, via_farm: bool
-    ) -> dict[str, list[Way]]:
-        """Of producers that were lost, those that answer a knock by now, and the ways to them."""
-        if self._knock is None:
+    ) -> dict[str, list[DialableRoute]]:
+        """Of producers that were lost, those that answer a probe by now, and the ways to them."""
+        if self._probe is None:
             return {}
 
-        async def knock(record: Record) -> tuple[str, list[Way]]:
+        async def probe(record: Record) -> tuple[str, list[DialableRoute]]:
             ways = await self.of(record, via_farm=via_farm, fresh=True)
-            return record.peer_id, await self.open(ways, dials)
+            return record.peer_id, await self.probe(ways, dials)
 
-        answered = await asyncio.gather(*map(knock, records))
+        answered = await asyncio.gather(*map(probe, records))
         return {peer_id: ways for peer_id, ways in answered if ways}
 
-    async def open(self, ways: Sequence[Way], dials: DialBudget) -> list[Way]:
-        """Those of `ways` that answer first, when all are knocked at together; none: nobody does.
+    async def probe(self, ways: Sequence[DialableRoute], dials: DialBudget) -> list[DialableRoute]:
+        """Those of `ways` that answer first, when all are probed at once; none: nobody does.
         Ways that `dials` does not afford are left out.
 
-        Where nobody can knock, all of them.
+        Where nobody can probe, all of them.
         """
-        if self._knock is None:
+        if self._probe is None:
             return list(ways)
         ways = [way for way in ways if spend(dials, way[1])]
         tasks = {asyncio.create_task(self._answers(way[1], dials)): way for way in ways}
         try:
-            async with asyncio.timeout(limits.KNOCK_TIMEOUT):
+            async with asyncio.timeout(limits.PROBE_TIMEOUT):
                 return [tasks[task] for task in await first_true(set(tasks))]
         except TimeoutError:
             return []
@@ -139,10 +141,10 @@ class Ways:
             await ended(tasks)
 
     async def _answers(self, endpoint: Endpoint, dials: DialBudget) -> bool:
-        assert self._knock is not None
+        assert self._probe is not None
         try:
-            await self._knock(endpoint)
-        except Lost as exc:
+            await self._probe(endpoint)
+        except ProducerLost as exc:
             learn(dials, endpoint, exc)
             return False
         except JobError as exc:  # busy, or odd: somebody is there
@@ -161,10 +163,10 @@ def spend(dials: DialBudget, endpoint: Endpoint) -> bool:
 def learn(dials: DialBudget, endpoint: Endpoint, exc: JobError | None) -> None:
     """What a dial showed of the address, by how it ended."""
     address = dialled(endpoint.base, endpoint.proxy)
-    if isinstance(exc, WrongKey):
+    if isinstance(exc, PeerKeyMismatch):
         if not endpoint.proxy:
             dials.holds(address, exc.key)
-    elif not isinstance(exc, Lost) or exc.begun:
+    elif not isinstance(exc, ProducerLost) or exc.begun:
         dials.proved(address)
 
 
@@ -172,7 +174,7 @@ async def first_true(tasks: set[asyncio.Task[bool]]) -> list[asyncio.Task[bool]]
     """The first of `tasks` to say yes, and those that do so in the moment after it."""
     said_yes: list[asyncio.Task[bool]] = []
     while tasks:
-        within = limits.KNOCK_GRACE if said_yes else None
+        within = limits.PROBE_GRACE if said_yes else None
         done, tasks = await asyncio.wait(tasks, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             break

@@ -2,7 +2,7 @@
 
     wish      what the client asked for
     records   who says that it can (hints, some of them old)
-    manners   how they behaved
+    reputation   how they behaved
     now, rng  time and chance
 
 A record that does not fit the wish is out. Those that fit are ordered by tiers: preferred by the
@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from privox_dht import languages, openai_names
-from privox_dht.dispatch.reputation import Manners
+from privox_dht.dispatch.reputation import ReputationTable
 from privox_dht.quotas import home_of
 from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS
@@ -32,7 +32,7 @@ SPEED_CAP = 200.0  # nobody gains by claiming more: a claim is only a hint
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Requirements:
     """What a client asks the mesh for."""
 
     service: str
@@ -72,7 +72,7 @@ class Wish:
         return ", ".join([what, *filter(None, details)])
 
 
-def fits(record: Record, wish: Wish) -> bool:
+def matches(record: Record, wish: Requirements) -> bool:
     """Whether `record` could do what is wished."""
     return (
         record.kind == wish.service
@@ -90,8 +90,8 @@ def fits(record: Record, wish: Wish) -> bool:
 
 def rank(
     records: Iterable[Record],
-    wish: Wish,
-    manners: Manners,
+    wish: Requirements,
+    reputation: ReputationTable,
     now: float,
     rng: random.Random,
     *,
@@ -102,22 +102,22 @@ def rank(
     `blamed` are networks (`quotas.home_of`) whose producers failed this very job: others come
     before theirs, and nobody's word of his own speed counts any more.
     """
-    fitting = [record for record in records if fits(record, wish)]
-    wary = manners.is_wary(now)
+    fitting = [record for record in records if matches(record, wish)]
+    wary = reputation.has_recent_failures(now)
 
     def order(record: Record) -> tuple[bool | float, ...]:
-        asked_to_wait = manners.busy_for(record.peer_id, now) > 0
+        asked_to_wait = reputation.busy_seconds(record.peer_id, now) > 0
         speed = UNKNOWN_SPEED if blamed else min(record.speed or UNKNOWN_SPEED, SPEED_CAP)
         share = record.idle / record.slots if record.slots else 0.0
         score = speed * (0.5 + share) * rng.uniform(1 - CHANCE, 1 + CHANCE)
         return (
-            manners.is_banned(record.peer_id, now),
+            reputation.is_backed_off(record.peer_id, now),
             not _names(record, wish.prefer),
             asked_to_wait or record.idle == 0,
             not _surely_has(record, wish),
             not homes_of(record).isdisjoint(blamed),
-            manners.is_doubted(record.peer_id),
-            wary and not manners.is_proven(record.peer_id),
+            reputation.has_rejected(record.peer_id),
+            wary and not reputation.has_succeeded(record.peer_id),
             -score,
         )
 
@@ -129,24 +129,24 @@ def homes_of(record: Record) -> set[str]:
     return {home_of(route.host, route.port) for route in record.routes if isinstance(route, Direct)}
 
 
-def why_nobody(records: Iterable[Record], wish: Wish) -> str:
+def explain_no_match(records: Iterable[Record], wish: Requirements) -> str:
     """A sentence for the client: what is there, when nothing there fits."""
     there = [r for r in records if not r.withdrawn and r.kind == wish.service]
     if not there:
         return f"nobody on the mesh offers {wish.service} just now"
     open_to_all = replace(wish, only=(), avoid=())
-    if any(fits(record, open_to_all) for record in there):
+    if any(matches(record, open_to_all) for record in there):
         left = "--only" if wish.only else "--avoid"
-        who = ", ".join(sorted({r.peer_id for r in there if fits(r, open_to_all)})[:6])
+        who = ", ".join(sorted({r.peer_id for r in there if matches(r, open_to_all)})[:6])
         return f"{left} leaves nobody who offers {wish}; there is: {who}"
     for flag, without in _relaxed(open_to_all):
-        if offers := {_offer(record) for record in there if fits(record, without)}:
+        if offers := {_offer(record) for record in there if matches(record, without)}:
             return f"nobody offers {wish}; without {flag} there is: {'; '.join(sorted(offers)[:6])}"
     offers = {_offer(record) for record in there}
     return f"nobody offers {wish}; there is: {'; '.join(sorted(offers)[:6])}"
 
 
-def _relaxed(wish: Wish) -> Iterator[tuple[str, Wish]]:
+def _relaxed(wish: Requirements) -> Iterator[tuple[str, Requirements]]:
     """The wish with one demand less, and the flag of `privox-client` that makes it."""
     if wish.backend != ANY:
         yield f"--backend {wish.backend}", replace(wish, backend=ANY)
@@ -181,7 +181,7 @@ def _speaks(record: Record, language: str) -> bool:
     return not language or not known or languages.nearest(language, known) is not None
 
 
-def _surely_has(record: Record, wish: Wish) -> bool:
+def _surely_has(record: Record, wish: Requirements) -> bool:
     return all(_lists(record, name) for name in (wish.model, wish.voice) if name)
 
 

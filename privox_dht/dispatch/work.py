@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from privox_dht import limits, openai_names
-from privox_dht.audio import mend_wav
+from privox_dht.audio import patch_sizes
 from privox_dht.dispatch.job_events import AudioChunk, Emit, Uploading
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
 from privox_dht.dispatch.result_deadline import results_due
 from privox_dht.records import Record
 from privox_dht.speech import (
-    Listening,
+    AudioInfo,
     Segment,
     SpeechRequest,
     Transcript,
@@ -77,7 +77,7 @@ class TranscriptionWork:
             async with aclosing(heard) as items:
                 async for item in items:
                     match item:
-                        case Listening():
+                        case AudioInfo():
                             seconds = item.seconds
                             due.work_is(seconds)
                         case Segment():
@@ -115,7 +115,7 @@ class SpeechWork:
 def _mended(streamed: bytearray) -> bytes:
     """A WAV file whose header says how long it is: a stream's could not know."""
     file = io.BytesIO(streamed)
-    mend_wav(file)
+    patch_sizes(file)
     return file.getvalue()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from privox_dht import limits
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 
 T = TypeVar("T")
 Source = bytes | Path | BinaryIO
@@ -25,7 +25,7 @@ BLOCK = 1 * limits.MIB  # bytes read from a file at once, off the loop
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class RequestBody:
     """One request body of known length."""
 
     content_type: str
@@ -52,7 +52,7 @@ class Body:
         recording have gone.
 
         Raises:
-            Refused: the recording cannot be read any more, or became shorter.
+            RequestRejected: the recording cannot be read any more, or became shorter.
         """
         sent(0)
         yield self.head
@@ -73,18 +73,20 @@ class Body:
         except (OSError, ValueError) as exc:
             raise _unreadable(exc) from exc
         if not block:
-            raise Refused("the recording became shorter while it was sent", code="file_changed")
+            raise RequestRejected(
+                "the recording became shorter while it was sent", code="file_changed"
+            )
         return block
 
 
 @asynccontextmanager
-async def form(
+async def multipart_body(
     source: Source, fields: Sequence[tuple[str, str]], filename: str
-) -> AsyncIterator[Body]:
+) -> AsyncIterator[RequestBody]:
     """A form with text fields first and the recording last; what it opened is closed at the end.
 
     Raises:
-        Refused: the recording cannot be read.
+        RequestRejected: the recording cannot be read.
     """
     boundary = secrets.token_hex(16)
     head = [
@@ -101,7 +103,7 @@ async def form(
     except (OSError, ValueError) as exc:
         raise _unreadable(exc) from exc
     try:
-        yield Body(
+        yield RequestBody(
             f"multipart/form-data; boundary={boundary}",
             "".join(head).encode("utf-8", "replace"),
             recording,
@@ -113,9 +115,9 @@ async def form(
             recording.close()
 
 
-def document(content: bytes) -> Body:
+def json_body(content: bytes) -> RequestBody:
     """A JSON body."""
-    return Body("application/json", content, io.BytesIO(), 0, b"")
+    return RequestBody("application/json", content, io.BytesIO(), 0, b"")
 
 
 async def _off_the_loop(source: Source, work: Callable[..., T], *args: Any) -> T:
@@ -142,6 +144,6 @@ def _read(recording: BinaryIO, at: int, most: int) -> bytes:
     return recording.read(most)
 
 
-def _unreadable(exc: Exception) -> Refused:
+def _unreadable(exc: Exception) -> RequestRejected:
     why = getattr(exc, "strerror", None) or exc
-    return Refused(f"the recording cannot be read: {why}", code="unreadable_file")
+    return RequestRejected(f"the recording cannot be read: {why}", code="unreadable_file")

@@ -22,24 +22,31 @@ from typing import Any
 import aiohttp
 
 from privox_dht import limits
-from privox_dht.errors import BadMessage, Failed, JobError, Lost, NoLine, WrongKey
-from privox_dht.http.client_body import Body
-from privox_dht.http.error_mapping import read_error
-from privox_dht.http.pinned_tls import Endpoint, PeerKey
+from privox_dht.errors import (
+    BadMessage,
+    EngineFailed,
+    JobError,
+    NoParkedLine,
+    PeerKeyMismatch,
+    ProducerLost,
+)
+from privox_dht.http.client_body import RequestBody
+from privox_dht.http.error_mapping import from_response
+from privox_dht.http.pinned_tls import Endpoint, PinnedKey
 
 CONNECT, OFFER, UPLOAD, WAIT, ANSWER = "connect", "offer", "upload", "wait", "answer"
 NO_LINE = 503  # a farm's answer to CONNECT when no line is parked just now
 
 
 @dataclass
-class Call:
+class ClientRequest:
     """One request, and how far it has come."""
 
     session: aiohttp.ClientSession
     endpoint: Endpoint
-    pin: PeerKey | None
+    pin: PinnedKey | None
     path: str
-    body: Body | None
+    body: RequestBody | None
     progress: Callable[[int, int], None] | None = None  # hears (sent, total)
     phase: str = CONNECT
     begun: bool = False  # the server took the job
@@ -58,7 +65,7 @@ class Call:
         tell, since an ordinary server says nothing while it works."""
         return limits.SILENCE if self.endpoint.native or self.body is None else None
 
-    def enter(self, phase: str, seconds: float | None) -> None:
+    def start_phase(self, phase: str, seconds: float | None) -> None:
         """The next step, and how long it may take."""
         self.phase = phase
         if self.timer is not None and not self.timer.expired():
@@ -71,17 +78,17 @@ class Call:
             return
         self.begun = self.begun or self.asks_first  # it said 100-continue
         if self.phase in (CONNECT, OFFER, UPLOAD):
-            self.enter(UPLOAD, self.silence)
+            self.start_phase(UPLOAD, self.silence)
         if self.progress:
             self.progress(size, self.body.recording_size)
 
     def sent_all(self) -> None:
         """The body is out."""
         if self.phase in (CONNECT, OFFER, UPLOAD):
-            self.enter(WAIT, self.silence)
+            self.start_phase(WAIT, self.silence)
 
 
-async def begin(call: Call, *content_types: str) -> aiohttp.ClientResponse:
+async def begin(call: ClientRequest, *content_types: str) -> aiohttp.ClientResponse:
     """Send the request; the answer once its headers are here, if it is a good one.
 
     Raises:
@@ -89,13 +96,13 @@ async def begin(call: Call, *content_types: str) -> aiohttp.ClientResponse:
     """
     try:
         response = await _send(call)
-    except Lost as exc:
+    except ProducerLost as exc:
         if not call.reused or call.begun or not isinstance(exc.__cause__, _HUNG_UP):
             raise
         call.reused, call.phase = False, CONNECT
         response = await _send(call)
     try:
-        with translated(call):
+        with mapped_errors(call):
             await _check(call, response, content_types)
     except BaseException:
         response.close()
@@ -104,11 +111,13 @@ async def begin(call: Call, *content_types: str) -> aiohttp.ClientResponse:
     return response
 
 
-async def pieces(call: Call, response: aiohttp.ClientResponse, most: int) -> AsyncGenerator[bytes]:
+async def pieces(
+    call: ClientRequest, response: aiohttp.ClientResponse, most: int
+) -> AsyncGenerator[bytes]:
     """The answer's bytes as they come, at most `most`."""
     total = 0
     while not response.content.at_eof():
-        with translated(call):
+        with mapped_errors(call):
             async with asyncio.timeout(call.silence):
                 piece = await response.content.readany()
             total += len(piece)
@@ -121,27 +130,27 @@ async def pieces(call: Call, response: aiohttp.ClientResponse, most: int) -> Asy
 
 
 @contextmanager
-def translated(call: Call) -> Iterator[None]:
+def mapped_errors(call: ClientRequest) -> Iterator[None]:
     """Whatever libraries raise, as our own errors."""
     try:
         yield
     except JobError:
         raise
     except aiohttp.ServerFingerprintMismatch as exc:
-        raise WrongKey(f"another key answers at {call.endpoint}", exc.got) from exc
+        raise PeerKeyMismatch(f"another key answers at {call.endpoint}", exc.got) from exc
     except aiohttp.ClientHttpProxyError as exc:
         if exc.status == NO_LINE:
-            raise NoLine(f"no line is free at {call.endpoint.proxy}") from exc
-        raise Lost(f"{call.endpoint.proxy} answered {exc.status}") from exc
+            raise NoParkedLine(f"no line is free at {call.endpoint.proxy}") from exc
+        raise ProducerLost(f"{call.endpoint.proxy} answered {exc.status}") from exc
     except BadMessage as exc:
-        raise Failed(f"the answer makes no sense: {exc}") from exc
+        raise EngineFailed(f"the answer makes no sense: {exc}") from exc
     except TimeoutError as exc:
         why = _SLOW[call.phase].format(call.endpoint.connect_within)
-        raise Lost(why, begun=call.begun, timed_out=True) from exc
+        raise ProducerLost(why, begun=call.begun, timed_out=True) from exc
     except (aiohttp.ClientError, OSError, ValueError) as exc:
         if isinstance(ours := exc.__cause__, JobError):  # raised by our own upload, in its task
             raise ours from None
-        raise Lost(_why(exc), begun=call.begun) from exc
+        raise ProducerLost(_why(exc), begun=call.begun) from exc
 
 
 _HUNG_UP = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
@@ -156,26 +165,26 @@ _SLOW = {
 
 
 def tracing() -> aiohttp.TraceConfig:
-    """How a call hears where it is: aiohttp's hooks, told to the `Call` that was given along."""
+    """aiohttp's hooks: each tells the `ClientRequest` that was given along which phase begins."""
     trace = aiohttp.TraceConfig()
 
     async def reused(session: object, context: Any, params: object) -> None:
         context.trace_request_ctx.reused = True
 
     async def headers_sent(session: object, context: Any, params: object) -> None:
-        call: Call = context.trace_request_ctx
+        call: ClientRequest = context.trace_request_ctx
         if call.asks_first:
-            call.enter(OFFER, limits.OFFER_TIMEOUT)
+            call.start_phase(OFFER, limits.OFFER_TIMEOUT)
         else:
             large = call.body is not None and call.body.large
-            call.enter(UPLOAD if large else WAIT, call.silence)
+            call.start_phase(UPLOAD if large else WAIT, call.silence)
 
     trace.on_connection_reuseconn.append(reused)
     trace.on_request_headers_sent.append(headers_sent)
     return trace
 
 
-async def _send(call: Call) -> aiohttp.ClientResponse:
+async def _send(call: ClientRequest) -> aiohttp.ClientResponse:
     body = call.body
     data: Any = None
     headers = {}
@@ -189,7 +198,7 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
         if call.asks_first:
             headers["Accept"] = "text/event-stream"  # from now on, please: see `request_checks`
         data = _counted(call, body) if body.large else await body.whole()
-    with translated(call):
+    with mapped_errors(call):
         async with asyncio.timeout(None) as call.timer:
             try:
                 response = await call.session.request(
@@ -212,7 +221,7 @@ async def _send(call: Call) -> aiohttp.ClientResponse:
     return response
 
 
-async def _counted(call: Call, body: Body) -> AsyncGenerator[bytes]:
+async def _counted(call: ClientRequest, body: RequestBody) -> AsyncGenerator[bytes]:
     try:
         async for piece in body.pieces(call.sent):
             yield piece
@@ -223,7 +232,7 @@ async def _counted(call: Call, body: Body) -> AsyncGenerator[bytes]:
 
 
 async def _check(
-    call: Call, response: aiohttp.ClientResponse, content_types: tuple[str, ...]
+    call: ClientRequest, response: aiohttp.ClientResponse, content_types: tuple[str, ...]
 ) -> None:
     """Whether this is an answer to go on with.
 
@@ -232,7 +241,7 @@ async def _check(
         BadMessage: it says nothing that belongs here.
     """
     if response.status != 200:
-        raise read_error(response.status, response.headers, await _error_body(response))
+        raise from_response(response.status, response.headers, await _error_body(response))
     if not response.content_type.startswith(content_types):
         raise BadMessage("shape", "it is of another type than asked for")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":

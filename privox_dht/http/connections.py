@@ -19,19 +19,19 @@ from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.quotas import Prefixes
 
 log = logging.getLogger("privox.api")
 
 MAX_HEADER_LINES = 64  # a browser sends about 20
-_MANNERS = (HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
+_CLIENT_ERRORS = (HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
 
 
-class Connections(web.Server):
+class HttpProtocolFactory(web.Server):
     """Makes a protocol for each connection, and knows which of them stand."""
 
-    def __init__(self, handler: Any, bounds: Bounds, request_factory: Any = None) -> None:
+    def __init__(self, handler: Any, bounds: RequestLimits, request_factory: Any = None) -> None:
         super().__init__(
             handler,
             request_factory=request_factory,
@@ -51,7 +51,7 @@ class Connections(web.Server):
     def __call__(self) -> RequestHandler:
         return HttpConnection(self, bounds=self._bounds, loop=self._loop, **self._kwargs)
 
-    def when_lost(self, handler: Any, tell: Callable[[], None]) -> None:
+    def on_close(self, handler: Any, tell: Callable[[], None]) -> None:
         """Call `tell`, once, when the connection of `handler` is gone."""
         self._when_lost[handler] = tell
 
@@ -62,7 +62,7 @@ class Connections(web.Server):
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        _give_up_on_the_dead(transport, self._bounds.answer_stall)
+        _set_user_timeout(transport, self._bounds.answer_stall)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
@@ -86,7 +86,7 @@ class HttpConnection(RequestHandler):
 
     __slots__ = ("_body", "_caller", "_jobless", "_max_headers", "_unfinished", "_wait")
 
-    def __init__(self, manager: web.Server, *, bounds: Bounds, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, bounds: RequestLimits, **options: Any) -> None:
         super().__init__(manager, **options)
         self._max_headers = bounds.headers
         self._jobless = bounds.jobless
@@ -151,17 +151,17 @@ class HttpConnection(RequestHandler):
 
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
     """aiohttp logs what it cannot parse as an error, with the client's address: to us that is a
-    stranger's bad manners, for those who debug. What it could not foresee is a bug."""
+    stranger's bad reputation, for those who debug. What it could not foresee is a bug."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         exc = kwargs.get("exc_info")
-        if isinstance(exc, Exception) and not isinstance(exc, _MANNERS):
+        if isinstance(exc, Exception) and not isinstance(exc, _CLIENT_ERRORS):
             log_bug("a connection", exc)
         else:
             self.logger.debug("not understood: %s", exc)
 
 
-def _give_up_on_the_dead(transport: asyncio.Transport, stall: float) -> None:
+def _set_user_timeout(transport: asyncio.Transport, stall: float) -> None:
     """A client behind a dead link would otherwise hold its answer for a quarter of an hour."""
     sock = transport.get_extra_info("socket")
     if sock is None or not hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it

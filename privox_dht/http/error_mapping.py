@@ -2,11 +2,11 @@
 
     outcome              status             code            beside it
     Refused              its own (4xx)      its own
-    Busy, AllBusy        503                busy            Retry-After, Connection: close
+    ProducerBusy, AllBusy        503                busy            Retry-After, Connection: close
     NotJoined            503                not_joined
     NoProducer           503                no_producer
-    Lost, AllFailed      502                lost, all_failed
-    Failed, our own bug  500                failed
+    ProducerLost, AllFailed      502                lost, all_failed
+    EngineFailed, our own bug  500                failed
 
 The body is OpenAI's: {"error": {"message", "type", "param", "code"}}. In a stream that has begun
 the same object travels in an `error` event, with the status in it.
@@ -21,24 +21,24 @@ from typing import Any
 
 from privox_dht import limits
 from privox_dht.errors import (
-    AllBusy,
-    AllFailed,
-    Busy,
-    Failed,
+    AllProducersBusy,
+    AllProducersFailed,
+    EngineFailed,
     JobError,
-    Lost,
     NoProducer,
     NotJoined,
-    Refused,
+    ProducerBusy,
+    ProducerLost,
+    RequestRejected,
 )
 
 _KNOWN: tuple[tuple[type[JobError], int, str], ...] = (
-    (Busy, 503, "busy"),
-    (AllBusy, 503, "busy"),
+    (ProducerBusy, 503, "busy"),
+    (AllProducersBusy, 503, "busy"),
     (NotJoined, 503, "not_joined"),
     (NoProducer, 503, "no_producer"),
-    (AllFailed, 502, "all_failed"),
-    (Lost, 502, "lost"),
+    (AllProducersFailed, 502, "all_failed"),
+    (ProducerLost, 502, "lost"),
     (JobError, 500, "failed"),
 )
 _BROKE = "something broke here; it is in this server's log"
@@ -46,7 +46,7 @@ _BROKE = "something broke here; it is in this server's log"
 
 def status_of(exc: BaseException) -> tuple[int, str]:
     """The HTTP status and the code that say how a job ended."""
-    if isinstance(exc, Refused):
+    if isinstance(exc, RequestRejected):
         return exc.status, exc.code
     for kind, status, code in _KNOWN:
         if isinstance(exc, kind):
@@ -54,27 +54,27 @@ def status_of(exc: BaseException) -> tuple[int, str]:
     return 500, "failed"
 
 
-def error_of(exc: BaseException) -> dict[str, Any]:
+def to_error_object(exc: BaseException) -> dict[str, Any]:
     """The error object. What is not ours to tell (a bug's own words) stays here."""
     status, code = status_of(exc)
     return {
         "message": str(exc) if isinstance(exc, JobError) else _BROKE,
         "type": "invalid_request_error" if status < 500 else "server_error",
-        "param": exc.param if isinstance(exc, Refused) else None,
+        "param": exc.param if isinstance(exc, RequestRejected) else None,
         "code": code,
     }
 
 
-def headers_of(exc: BaseException) -> dict[str, str]:
+def to_headers(exc: BaseException) -> dict[str, str]:
     """Headers that go with the status."""
-    if isinstance(exc, Busy):
+    if isinstance(exc, ProducerBusy):
         return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
-    if isinstance(exc, AllBusy):
+    if isinstance(exc, AllProducersBusy):
         return {"Retry-After": str(math.ceil(limits.RETRY_AFTER))}
     return {}
 
 
-def read_error(status: int, headers: Mapping[str, str], body: bytes) -> JobError:
+def from_response(status: int, headers: Mapping[str, str], body: bytes) -> JobError:
     """What an answer other than 200 means to the one who asked."""
     error = _error_in(body)
     return read_error_object(status, error, headers.get("Retry-After"))
@@ -85,13 +85,13 @@ def read_error_object(status: int, error: Mapping[str, Any], retry_after: object
     code = _short(error.get("code")) or "failed"
     message = _short(error.get("message")) or f"it answered with status {status}"
     if code == "busy" or status == 429 or (status == 503 and retry_after is not None):
-        return Busy(message, _seconds(retry_after))
+        return ProducerBusy(message, _seconds(retry_after))
     if status == 408 or code == "lost":
-        return Lost(message, begun=True)
+        return ProducerLost(message, begun=True)
     if 400 <= status < 500:
         param = _short(error.get("param")) or None
-        return Refused(message, status=status, code=code, param=param)
-    return Failed(message)
+        return RequestRejected(message, status=status, code=code, param=param)
+    return EngineFailed(message)
 
 
 def _error_in(body: bytes) -> Mapping[str, Any]:

@@ -28,7 +28,9 @@ _END = _End()
 
 
 @asynccontextmanager
-async def steady(source: AsyncGenerator[T], every: float) -> AsyncIterator[AsyncIterator[list[T]]]:
+async def with_heartbeats(
+    source: AsyncGenerator[T], every: float
+) -> AsyncIterator[AsyncIterator[list[T]]]:
     """Items of `source` as they come, and an empty list whenever `every` seconds brought none."""
     box: asyncio.Queue[T | _End] = asyncio.Queue(AHEAD)
     pump = asyncio.create_task(_pump(source, box))

@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Self
 
 from privox_dht.errors import ConfigError
-from privox_dht.http.connections import Connections
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.connections import HttpProtocolFactory
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.quotas import Prefixes, SharedQuota, quota_prefixes
 
 log = logging.getLogger("privox.api")
@@ -85,15 +85,15 @@ def _bind(hosts: list[str], wanted: int) -> list[socket.socket]:
     return sockets
 
 
-class Gate:
+class Listener:
     """Lets connections in while it is entered."""
 
     def __init__(
         self,
         sockets: list[socket.socket],
-        http: Connections,
+        http: HttpProtocolFactory,
         tls: ssl.SSLContext | None,
-        bounds: Bounds,
+        bounds: RequestLimits,
         prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
     ) -> None:
         self._sockets = sockets
@@ -156,14 +156,14 @@ class Gate:
             if greeting.cancelled():  # perhaps before it began, and so before anybody owned it
                 line.close()
 
-        greeting = asyncio.create_task(self._greet(line, prefixes))
+        greeting = asyncio.create_task(self._tls_handshake(line, prefixes))
         self._greeting.add(greeting)
         greeting.add_done_callback(over)
 
-    async def _greet(self, line: socket.socket, prefixes: Prefixes) -> None:
+    async def _tls_handshake(self, line: socket.socket, prefixes: Prefixes) -> None:
         """From a raw connection to one that HTTP is spoken on."""
         handler = self._http()
-        self._http.when_lost(handler, lambda: self.quota.release(prefixes))
+        self._http.on_close(handler, lambda: self.quota.release(prefixes))
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: handler,

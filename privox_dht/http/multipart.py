@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 
 from privox_dht import limits
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 from privox_dht.units import size
 
 PREAMBLE, HEADERS, BODY, EPILOGUE = "preamble", "headers", "body", "epilogue"
@@ -67,7 +67,7 @@ class Form:
         """Take what came; the pieces of the file that were in it.
 
         Raises:
-            Refused: 400, this is no form, or more of one than is taken.
+            RequestRejected: 400, this is no form, or more of one than is taken.
         """
         if self._state == EPILOGUE:
             return []
@@ -81,10 +81,10 @@ class Form:
         """The text fields, in their order.
 
         Raises:
-            Refused: 400, the form ended before its last boundary.
+            RequestRejected: 400, the form ended before its last boundary.
         """
         if self._state != EPILOGUE:
-            raise Refused("the form ends before its last boundary", code="broken_form")
+            raise RequestRejected("the form ends before its last boundary", code="broken_form")
         return self._texts
 
     def _step(self, pieces: list[bytes]) -> bool:
@@ -123,7 +123,7 @@ class Form:
             self._next = HEADERS
             return start + padding  # the line end stays: it may be half of the blank line
         if len(rest) - padding >= 2 or padding > MAX_PADDING:
-            raise Refused(
+            raise RequestRejected(
                 "a boundary of the form is followed by something else", code="broken_form"
             )
         return None
@@ -137,7 +137,7 @@ class Form:
         else:
             self._value += piece
             if len(self._value) > self._field:
-                raise Refused(
+                raise RequestRejected(
                     f"the field {self._name!r} is longer than {size(self._field)}",
                     status=413,
                     code="field_too_long",
@@ -147,14 +147,14 @@ class Form:
     def _skip(self, piece: bytes) -> None:
         self._value += piece
         if len(self._value) > limits.MAX_PART_HEADERS:
-            raise Refused("the form does not begin with its boundary", code="broken_form")
+            raise RequestRejected("the form does not begin with its boundary", code="broken_form")
 
     def _end_part(self) -> None:
         if self._state == BODY and self._name != self._file:
             try:
                 self._texts.append((self._name, self._value.decode("utf-8")))
             except UnicodeDecodeError as exc:
-                raise Refused(
+                raise RequestRejected(
                     f"the field {self._name!r} is not UTF-8", code="not_utf8", param=self._name
                 ) from exc
         self._value.clear()
@@ -162,7 +162,7 @@ class Form:
         if self._state == HEADERS:
             self._parts += 1
             if self._parts > self._fields:
-                raise Refused(
+                raise RequestRejected(
                     f"the form has more than {self._fields} parts", code="too_many_fields"
                 )
 
@@ -171,7 +171,7 @@ class Form:
         if end > limits.MAX_PART_HEADERS or (
             end < 0 and len(self._buffer) > limits.MAX_PART_HEADERS
         ):
-            raise Refused("a part of the form has too long headers", code="broken_form")
+            raise RequestRejected("a part of the form has too long headers", code="broken_form")
         if end < 0:
             return False
         self._begin_part(bytes(self._buffer[2:end]) if end else b"")
@@ -185,13 +185,15 @@ class Form:
         kind, _, rest = disposition.partition(b";")
         name = _parameters(b";" + rest).get(b"name") if rest else None
         if kind.strip().lower() != b"form-data" or not name:
-            raise Refused("a part of the form has no name", code="broken_form")
+            raise RequestRejected("a part of the form has no name", code="broken_form")
         if headers.get(b"content-transfer-encoding", b"").lower() not in _PLAIN:
-            raise Refused("a part of the form is encoded; send it as it is", code="broken_form")
+            raise RequestRejected(
+                "a part of the form is encoded; send it as it is", code="broken_form"
+            )
         self._name = name.decode("utf-8", "replace")[:64]
         if self._name == self._file:
             if self.has_file:
-                raise Refused("the form has two files", code="two_files", param=self._file)
+                raise RequestRejected("the form has two files", code="two_files", param=self._file)
             self.has_file = True
 
 

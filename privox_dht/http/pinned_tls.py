@@ -26,7 +26,7 @@ from privox_dht.errors import ConfigError
 from privox_dht.identity import peer_id_of, public_in
 
 CLOSING_TURNS = 16  # of the loop; a transport needs three or four to notice an end and to close
-Allow = Callable[[str], bool]
+AddressFilter = Callable[[str], bool]
 TLS_VERSION = "TLSv1.3"
 
 
@@ -57,7 +57,7 @@ class Endpoint:
         return self.base.rstrip("/").removesuffix("/v1") + path
 
 
-class PeerKey(aiohttp.Fingerprint):
+class PinnedKey(aiohttp.Fingerprint):
     """What aiohttp takes as `ssl=`: the key in the peer's certificate must be this one.
 
     It is also where a caller first holds the connection, and so where it says how much it wants
@@ -81,23 +81,23 @@ class PeerKey(aiohttp.Fingerprint):
         transport.set_write_buffer_limits(high=limits.WRITE_BUFFER)
 
 
-class Peers:
-    """One `PeerKey` for each key: connections are kept for the very same object only."""
+class PinCache:
+    """One `PinnedKey` for each key: connections are kept for the very same object only."""
 
     def __init__(self, most: int = limits.PEERS_REMEMBERED) -> None:
         self._most = most
-        self._known: OrderedDict[bytes, PeerKey] = OrderedDict()
+        self._known: OrderedDict[bytes, PinnedKey] = OrderedDict()
 
-    def pin(self, public: bytes) -> PeerKey:
+    def pin(self, public: bytes) -> PinnedKey:
         """The pin of a key; the one not used for longest is forgotten."""
-        pin = self._known.pop(public, None) or PeerKey(public)
+        pin = self._known.pop(public, None) or PinnedKey(public)
         self._known[public] = pin
         if len(self._known) > self._most:
             self._known.popitem(last=False)
         return pin
 
 
-def connector(allow: Allow) -> aiohttp.TCPConnector:
+def connector(allow: AddressFilter) -> aiohttp.TCPConnector:
     """Connections to allowed addresses only, reused for a short while. All of them are closed when
     it is."""
 

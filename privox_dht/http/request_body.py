@@ -19,14 +19,14 @@ from typing import BinaryIO, cast
 
 from aiohttp import web
 
-from privox_dht.errors import JobError, Refused
+from privox_dht.errors import JobError, RequestRejected
 from privox_dht.http.multipart import Form, boundary_of
-from privox_dht.http.request_limits import Bounds, Pace
+from privox_dht.http.request_limits import MinimumRate, RequestLimits
 from privox_dht.offer import Offer
 from privox_dht.units import size
 
 
-class Upload:
+class SpooledFile:
     """The file of a form: in memory while it is small, then in a file without a name, which is gone
     with the process whatever happens. Close it when the job ends."""
 
@@ -46,7 +46,7 @@ class Upload:
         if self._waiting >= self._in_memory:
             await self._flush()
 
-    async def finished(self) -> BinaryIO:
+    async def rewind(self) -> BinaryIO:
         """The whole file, at its beginning."""
         await self._flush()
         self._file.seek(0)
@@ -75,13 +75,13 @@ class Upload:
 
 
 async def read_form(
-    request: web.BaseRequest, bounds: Bounds, upload: Upload, offer: Offer
+    request: web.BaseRequest, bounds: RequestLimits, upload: SpooledFile, offer: Offer
 ) -> list[tuple[str, str]]:
     """Read the form to its end; its file goes to `upload`, its text fields are returned.
     `offer` hears how far it is.
 
     Raises:
-        Refused: 400, 408 or 413, saying what is wrong.
+        RequestRejected: 400, 408 or 413, saying what is wrong.
     """
     boundary = boundary_of(request.headers.get("Content-Type", ""))
     if boundary is None:
@@ -93,17 +93,19 @@ async def read_form(
                 await upload.write(part)
     fields = form.finish()
     if not form.has_file:
-        raise Refused("the form has no file", code="no_file", param="file")
+        raise RequestRejected("the form has no file", code="no_file", param="file")
     if not upload.size:
-        raise Refused("the file is empty", code="empty_file", param="file")
+        raise RequestRejected("the file is empty", code="empty_file", param="file")
     return fields
 
 
-async def read_json(request: web.BaseRequest, bounds: Bounds, offer: Offer | None = None) -> bytes:
+async def read_json(
+    request: web.BaseRequest, bounds: RequestLimits, offer: Offer | None = None
+) -> bytes:
     """Read a small body to its end.
 
     Raises:
-        Refused: 400, 408 or 413, saying what is wrong.
+        RequestRejected: 400, 408 or 413, saying what is wrong.
     """
     body = bytearray()
     async with aclosing(pieces(request, bounds, bounds.json, offer or Offer())) as all_pieces:
@@ -113,11 +115,11 @@ async def read_json(request: web.BaseRequest, bounds: Bounds, offer: Offer | Non
 
 
 async def pieces(
-    request: web.BaseRequest, bounds: Bounds, most: int, offer: Offer
+    request: web.BaseRequest, bounds: RequestLimits, most: int, offer: Offer
 ) -> AsyncGenerator[bytes]:
     """The body as it comes: at most `most` bytes, and not too slowly."""
     loop = asyncio.get_running_loop()
-    pace = Pace(bounds, loop.time())
+    pace = MinimumRate(bounds, loop.time())
     ended: list[JobError] = []  # by those who want the slot
     while not request.content.at_eof():
         try:
@@ -127,9 +129,9 @@ async def pieces(
         except TimeoutError as exc:
             if ended:
                 raise ended[0] from None
-            raise Refused("the upload is too slow", status=408, code="too_slow") from exc
+            raise RequestRejected("the upload is too slow", status=408, code="too_slow") from exc
         except web.RequestPayloadError as exc:
-            raise Refused("the body is not well-formed HTTP", code="broken_body") from exc
+            raise RequestRejected("the body is not well-formed HTTP", code="broken_body") from exc
         offer.received += len(piece)
         if offer.received > most:
             raise too_large(most)
@@ -146,13 +148,13 @@ def _end(error: JobError, ended: list[JobError], deadline: asyncio.Timeout) -> N
         deadline.reschedule(0)
 
 
-def too_large(most: int) -> Refused:
+def too_large(most: int) -> RequestRejected:
     """What is said of a body above its bound."""
-    return Refused(f"the upload is larger than {size(most)}", status=413, code="too_large")
+    return RequestRejected(f"the upload is larger than {size(most)}", status=413, code="too_large")
 
 
-def not_a_form() -> Refused:
+def not_a_form() -> RequestRejected:
     """What is said of a body that is no form."""
-    return Refused(
+    return RequestRejected(
         "the body is not multipart/form-data with a boundary", status=415, code="not_a_form"
     )

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from privox_dht import units
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 from privox_dht.http.connections import HttpConnection
 from privox_dht.http.multipart import boundary_of
 from privox_dht.http.request_body import not_a_form, too_large
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
 
@@ -26,48 +26,48 @@ _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,4})(?:$|[,;\s])")  # RF
 GO_AHEAD = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def check_headers(request: web.BaseRequest, bounds: Bounds) -> None:
+def check_headers(request: web.BaseRequest, bounds: RequestLimits) -> None:
     """Refuse what no page takes.
 
     Raises:
-        Refused: 415, 417 or 431.
+        RequestRejected: 415, 417 or 431.
     """
     size = len(request.raw_path) + sum(len(n) + len(v) + 4 for n, v in request.raw_headers)
     if size > bounds.headers:
-        raise Refused(
+        raise RequestRejected(
             f"the headers are larger than {units.size(bounds.headers)}",
             status=431,
             code="headers_too_large",
         )
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refused(
+        raise RequestRejected(
             "the body is compressed; send it as it is", status=415, code="content_encoding"
         )
     if request.headers.get("Expect", "100-continue").lower() != "100-continue":
-        raise Refused("only 100-continue can be expected", status=417, code="bad_expect")
+        raise RequestRejected("only 100-continue can be expected", status=417, code="bad_expect")
 
 
-def check_form(request: web.BaseRequest, bounds: Bounds) -> None:
+def check_form(request: web.BaseRequest, bounds: RequestLimits) -> None:
     """Refuse a body whose headers already say that it is no form, or too large a one.
 
     Raises:
-        Refused: 413 or 415.
+        RequestRejected: 413 or 415.
     """
     _check_size(request, bounds.upload)
     if boundary_of(request.headers.get("Content-Type", "")) is None:
         raise not_a_form()
 
 
-def check_json(request: web.BaseRequest, bounds: Bounds) -> None:
+def check_json(request: web.BaseRequest, bounds: RequestLimits) -> None:
     """Refuse a body whose headers already say that it is no JSON, or too much of it.
 
     Raises:
-        Refused: 413 or 415.
+        RequestRejected: 413 or 415.
     """
     _check_size(request, bounds.json)
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
-        raise Refused("the body is not application/json", status=415, code="not_json")
+        raise RequestRejected("the body is not application/json", status=415, code="not_json")
 
 
 def _check_size(request: web.BaseRequest, most: int) -> None:
@@ -86,41 +86,41 @@ def offer_of(
     return Offer(prefixes, wait, uploading=True, body=request.content_length)
 
 
-async def go_ahead(request: web.BaseRequest) -> None:
+async def send_continue(request: web.BaseRequest) -> None:
     """Tell a client that asked first to send its body."""
-    if asks_first(request):
+    if expects_continue(request):
         await request.writer.write(GO_AHEAD)
         request.writer.output_size = 0  # the answer itself has not begun
         await request.writer.drain()
 
 
-async def decline(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
+async def reject(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
     """Say no. Whoever asked before it sent a body will send none: to wait for one would only keep
     the connection, perhaps a relay's line, from others."""
-    if asks_first(request) and request.transport is not None:
+    if expects_continue(request) and request.transport is not None:
         await answer.prepare(request)
         await answer.write_eof()
         request.transport.close()
     return answer
 
 
-def asks_first(request: web.BaseRequest) -> bool:
+def expects_continue(request: web.BaseRequest) -> bool:
     """Whether the client waits for our word before it sends its body."""
     return "Expect" in request.headers and request.version >= (1, 1)
 
 
-def wants_beats(request: web.BaseRequest) -> bool:
+def wants_heartbeats(request: web.BaseRequest) -> bool:
     """Whether the client wants signs of life during its upload already. A body can be under way
     for long after its sender let go of it, and nothing else would tell that from death."""
-    return asks_first(request) and "text/event-stream" in request.headers.get("Accept", "")
+    return expects_continue(request) and "text/event-stream" in request.headers.get("Accept", "")
 
 
-def no_such_page(method: str, path: str, known: set[str]) -> Refused:
+def not_found(method: str, path: str, known: set[str]) -> RequestRejected:
     """404, or 405 naming the methods that the path knows."""
     if known:
-        return Refused(
+        return RequestRejected(
             f"{path} knows {', '.join(sorted(known))}",
             status=405,
             code="method_not_allowed",
         )
-    return Refused("there is no such page", status=404, code="not_found")
+    return RequestRejected("there is no such page", status=404, code="not_found")

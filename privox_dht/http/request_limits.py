@@ -12,7 +12,7 @@ from privox_dht import limits
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class RequestLimits:
     """The limits of a speech server."""
 
     text: int = limits.MAX_TEXT  # characters to speak
@@ -21,7 +21,7 @@ class Bounds:
     field: int = limits.MAX_FIELD  # bytes of one text field
     headers: int = limits.MAX_HEADERS  # bytes of request line and headers
     json: int = limits.MAX_JSON  # bytes of a JSON body
-    upload_begin: float = limits.UPLOAD_BEGIN  # seconds until the first byte of a body
+    upload_begin: float = limits.UPLOAD_FIRST_BYTE  # seconds until the first byte of a body
     upload_rate: float = limits.MIN_UPLOAD_RATE  # bytes per second
     upload_window: float = limits.UPLOAD_WINDOW  # seconds over which the rate is judged
     upload_wall: float = limits.UPLOAD_WALL  # seconds for the whole upload
@@ -29,8 +29,10 @@ class Bounds:
     speech_seconds: float = limits.MAX_SPEECH_SECONDS  # seconds of sound one text may become
     heartbeat: float = limits.HEARTBEAT  # seconds between comments on a quiet stream
     handshake: float = limits.HANDSHAKE_TIMEOUT  # seconds for TLS
-    goodbye: float = limits.TLS_GOODBYE  # seconds for the end of TLS
-    jobless: float = limits.JOBLESS  # seconds a connection stays on which no job begins
+    goodbye: float = limits.TLS_SHUTDOWN_TIMEOUT  # seconds for the end of TLS
+    jobless: float = (
+        limits.CONNECTION_WITHOUT_JOB
+    )  # seconds a connection stays on which no job begins
     keepalive: float = limits.KEEPALIVE  # seconds an idle connection stays
     linger: float = limits.LINGER  # seconds a refused upload is still read
     queue_wait: float = limits.QUEUE_WAIT  # seconds a job may wait for a slot
@@ -39,14 +41,14 @@ class Bounds:
     connections_per_address: int = limits.MAX_CONNECTIONS_PER_ADDRESS
 
 
-class Pace:
+class MinimumRate:
     """How fast a body must come: soon, then a window's worth of bytes in every window, all in time.
 
     The window starts anew whenever enough has come, so a fast sender is never near its end, and
     what it saved up buys a slow one nothing.
     """
 
-    def __init__(self, bounds: Bounds, now: float) -> None:
+    def __init__(self, bounds: RequestLimits, now: float) -> None:
         self._bounds = bounds
         self._ends = now + bounds.upload_wall
         self._missing = 1.0  # bytes still to come in this window; the first wants just a beginning

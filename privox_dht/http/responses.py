@@ -17,13 +17,13 @@ from types import MappingProxyType
 
 from aiohttp import web
 
-from privox_dht.http.error_mapping import error_of, headers_of, status_of
+from privox_dht.http.error_mapping import status_of, to_error_object, to_headers
 
 JSON = "application/json"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-def reply(
+def text_response(
     body: str,
     content_type: str = JSON,
     *,
@@ -38,23 +38,23 @@ def reply(
     )
 
 
-def reply_json(
+def json_response(
     value: object, *, status: int = 200, headers: Mapping[str, str] = NO_HEADERS
 ) -> web.Response:
     """A whole answer in JSON."""
-    return reply(json.dumps(value, ensure_ascii=False), status=status, headers=headers)
+    return text_response(json.dumps(value, ensure_ascii=False), status=status, headers=headers)
 
 
-def reply_error(exc: BaseException) -> web.Response:
+def error_response(exc: BaseException) -> web.Response:
     """How a job that never began to answer ended. The connection closes: what is left of an
     upload would otherwise stand in the way of the next request."""
     status, _ = status_of(exc)
-    answer = reply_json({"error": error_of(exc)}, status=status, headers=headers_of(exc))
+    answer = json_response({"error": to_error_object(exc)}, status=status, headers=to_headers(exc))
     answer.force_close()
     return answer
 
 
-class Gone(ConnectionError):
+class ClientGone(ConnectionError):
     """The client has not taken a byte for too long."""
 
 
@@ -64,10 +64,10 @@ async def _in_time(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as exc:
-        raise Gone("the client stopped reading its answer") from exc
+        raise ClientGone("the client stopped reading its answer") from exc
 
 
-class Stream:
+class StreamingResponse:
     """One answer in pieces."""
 
     def __init__(self, request: web.BaseRequest, stall: float) -> None:
@@ -104,7 +104,7 @@ class Stream:
             await self.response.write_eof()
         return self.response
 
-    def break_off(self) -> web.StreamResponse:
+    def abort(self) -> web.StreamResponse:
         """End the answer so that it cannot be taken for complete."""
         if self._request.transport is not None:
             self._request.transport.abort()

@@ -19,16 +19,16 @@ from typing import Any, Self
 from aiohttp import web
 
 from privox_dht.errors import JobError
-from privox_dht.http.connections import Connections, log_bug
-from privox_dht.http.listener import Gate, bind
-from privox_dht.http.request_checks import asks_first, check_headers, no_such_page
-from privox_dht.http.request_limits import Bounds
-from privox_dht.http.responses import reply_error
+from privox_dht.http.connections import HttpProtocolFactory, log_bug
+from privox_dht.http.listener import Listener, bind
+from privox_dht.http.request_checks import check_headers, expects_continue, not_found
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.http.responses import error_response
 from privox_dht.quotas import Prefixes, quota_prefixes
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-DEFAULT_BOUNDS = Bounds()
+DEFAULT_BOUNDS = RequestLimits()
 DRAIN = 0.5  # seconds that running requests get once the server stops; more makes Ctrl-C feel deaf
 STOP_WITHIN = 2.0  # seconds that cancelled requests get to let go of everything
 AT_ONCE = 0.01  # seconds; aiohttp waits this long twice, and takes 0 for ever
@@ -49,7 +49,7 @@ class HttpServer:
         port: int = 0,
         sockets: list[socket.socket] | None = None,
         tls: ssl.SSLContext | None,
-        bounds: Bounds = DEFAULT_BOUNDS,
+        bounds: RequestLimits = DEFAULT_BOUNDS,
         drain: float = DRAIN,
         prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
     ) -> None:
@@ -73,8 +73,8 @@ class HttpServer:
         self._drain = drain
         self._prefixes_of = prefixes_of
         self._runner = web.AppRunner(app)
-        self._http: Connections | None = None
-        self._gate: Gate | None = None
+        self._http: HttpProtocolFactory | None = None
+        self._gate: Listener | None = None
         self._running: set[asyncio.Task[object]] = set()  # requests
 
     def __repr__(self) -> str:
@@ -87,8 +87,8 @@ class HttpServer:
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
-        self._http = Connections(self._serve, self._bounds, server.request_factory)
-        self._gate = Gate(sockets, self._http, self._tls, self._bounds, self._prefixes_of)
+        self._http = HttpProtocolFactory(self._serve, self._bounds, server.request_factory)
+        self._gate = Listener(sockets, self._http, self._tls, self._bounds, self._prefixes_of)
         await self._gate.__aenter__()
         return self
 
@@ -126,10 +126,10 @@ class HttpServer:
         except ConnectionError:
             return web.Response(status=499)  # nobody is there to read it
         except JobError as exc:
-            return reply_error(exc)
+            return error_response(exc)
         except Exception as exc:
             log_bug(f"{request.method[:8]} {request.path[:64]!r}", exc)
-            return reply_error(exc)
+            return error_response(exc)
         finally:
             self._running.discard(task)
 
@@ -142,7 +142,7 @@ class HttpServer:
         server = self._runner.server
         assert server is not None and isinstance(request, web.Request)
         try:
-            if asks_first(request):  # or aiohttp says 100-continue before it says 404
+            if expects_continue(request):  # or aiohttp says 100-continue before it says 404
                 found = await self.app.router.resolve(request)
                 if found.http_exception is not None:
                     raise found.http_exception
@@ -150,6 +150,6 @@ class HttpServer:
             return answer
         except web.HTTPMethodNotAllowed as exc:
             known = set(exc.allowed_methods) - {"HEAD"}
-            raise no_such_page(request.method, request.path, known) from exc
+            raise not_found(request.method, request.path, known) from exc
         except web.HTTPNotFound as exc:
-            raise no_such_page(request.method, request.path, set()) from exc
+            raise not_found(request.method, request.path, set()) from exc

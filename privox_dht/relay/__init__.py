@@ -8,9 +8,9 @@ What is said, byte for byte, is in `messages`; what a farm decides, in `farm.swi
 """
 
 from privox_dht.relay.farm.server import Farm
-from privox_dht.relay.farm_limits import FarmTerms, Patience
-from privox_dht.relay.producer.farm_pool import Parkings
+from privox_dht.relay.farm_limits import FarmLimits, Timeouts
+from privox_dht.relay.producer.farm_pool import FarmPool
 from privox_dht.relay.producer.farm_selection import FarmAt
-from privox_dht.relay.producer.single_farm import Parking
+from privox_dht.relay.producer.single_farm import SingleFarm
 
-__all__ = ["Farm", "FarmAt", "FarmTerms", "Parking", "Parkings", "Patience"]
+__all__ = ["Farm", "FarmAt", "FarmLimits", "FarmPool", "SingleFarm", "Timeouts"]

@@ -25,7 +25,7 @@ MOST = 2**53  # a term above this says nothing and overflows elsewhere
 
 
 @dataclass(frozen=True, slots=True)
-class FarmTerms:
+class FarmLimits:
     """The limits of one farm."""
 
     producers: int = limits.FARM_PRODUCERS  # at this farm; memory and file descriptors
@@ -42,14 +42,14 @@ class FarmTerms:
         return {letter: getattr(self, name) for name, letter in LETTERS.items()}
 
     @classmethod
-    def from_record(cls, terms: Mapping[str, int]) -> FarmTerms:
+    def from_record(cls, terms: Mapping[str, int]) -> FarmLimits:
         """From a record's `terms`; what a farm leaves out, or says in jest, is the default."""
         said = {name: terms.get(letter) for name, letter in LETTERS.items()}
         return cls(**{n: v for n, v in said.items() if type(v) is int and 0 < v <= MOST})
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long each side waits for the other, in seconds."""
 
     head: float = limits.RELAY_HEAD_WAIT  # until a connection has said and proved what it is

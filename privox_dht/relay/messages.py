@@ -13,7 +13,7 @@
 
 Everything is ASCII, one message a line. The first two signatures prove both keys: the farm signs
 the producer's nonce, the producer signs the farm's nonce *and the farm's key*, so that a hostile
-farm can pass neither on. What each word carries stands in `WORDS`, and nothing else is understood.
+farm can pass neither on. What each message carries stands in `MESSAGES`; all else is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity, public_of, verify
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.farm_limits import FarmTerms
+from privox_dht.relay.farm_limits import FarmLimits
 
 VERSION = "PRIVOX/1"
 END = b"\r\n\r\n"
@@ -40,7 +40,7 @@ _NONCE, _INSTANCE, _TOKEN = "[0-9a-f]{64}", "[0-9a-f]{16}", "[0-9a-f]{32}"
 _NUMBER, _WHY = "[0-9]{1,6}", "[a-z-]{1,16}"
 _CALLER = r"(?:-|[0-9a-f]{12}(?:\.[0-9a-f]{12}){0,2})"  # tags of networks, the narrowest first
 
-WORDS = {
+MESSAGES = {
     "challenge": (_NONCE, _KEY, _SIGNATURE),
     "prove": (_KEY, _INSTANCE, _SIGNATURE),
     "granted": (_NUMBER, _NUMBER),  # lines that may be parked, lines with calls on them included
@@ -54,9 +54,9 @@ WORDS = {
     "superseded": (),  # the same key parked from another machine: the newest wins
     "ping": (),  # I live
 }
-_LINE = {word: re.compile(" ".join((word, *fields))) for word, fields in WORDS.items()}
+_LINE = {word: re.compile(" ".join((word, *fields))) for word, fields in MESSAGES.items()}
 
-Message = tuple[str, ...]  # a word of `WORDS` and what it carries
+Message = tuple[str, ...]  # a word of `MESSAGES` and what it carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def control(nonce: bytes) -> bytes:
     return f"CONTROL {nonce.hex()} {VERSION}\r\n\r\n".encode()
 
 
-def accepted(terms: FarmTerms) -> bytes:
+def accepted(terms: FarmLimits) -> bytes:
     """What a client hears before the producer: the call is through, and what it may carry."""
     return (
         "HTTP/1.1 200 Connection Established\r\n"
@@ -176,7 +176,7 @@ def refusal(why: str) -> bytes:
     ).encode()
 
 
-def say(message: Message) -> bytes:
+def encode(message: Message) -> bytes:
     """One message as it goes over a control line."""
     line = " ".join(message)
     if not _LINE[message[0]].fullmatch(line):
@@ -184,7 +184,7 @@ def say(message: Message) -> bytes:
     return line.encode("ascii") + b"\n"
 
 
-class Ear:
+class MessageDecoder:
     """Turns what arrives on a control line into messages."""
 
     __slots__ = ("_rest",)
@@ -196,7 +196,7 @@ class Ear:
         """The messages that `data` completes.
 
         Raises:
-            BadMessage: a line is too long, is no word of `WORDS`, or carries something else.
+            BadMessage: a line is too long, is no word of `MESSAGES`, or carries something else.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         if max(map(len, (*lines, self._rest))) > limits.RELAY_LINE:
@@ -207,7 +207,7 @@ class Ear:
     def _read(line: bytes) -> Message:
         text = line.decode("ascii", "replace")
         word, *fields = text.split(" ")
-        if word not in WORDS:
+        if word not in MESSAGES:
             raise BadMessage("word", repr(word[:16]))
         if not _LINE[word].fullmatch(text):
             raise BadMessage("field", word)

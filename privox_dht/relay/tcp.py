@@ -41,13 +41,13 @@ def user_timeout(sock: socket.socket, seconds: float) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))
 
 
-def parked(sock: socket.socket) -> None:
+def set_parked_options(sock: socket.socket) -> None:
     """The options of a connection that waits."""
     keep_alive(sock)
     user_timeout(sock, limits.RELAY_UNACKED)
 
 
-def untaken(transport: asyncio.WriteTransport) -> int:
+def unacknowledged_bytes(transport: asyncio.WriteTransport) -> int:
     """Bytes written to a connection that its reader's machine has not acknowledged."""
     waiting = transport.get_write_buffer_size()
     sock = transport.get_extra_info("socket")
@@ -73,7 +73,7 @@ def send(transport: asyncio.WriteTransport, data: bytes | memoryview) -> int:
         return 0
 
 
-def files() -> int:
+def file_budget() -> int:
     """Raise the limit of open files; how many more this process may open, a reserve kept."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = limits.FARM_FILES if hard == resource.RLIM_INFINITY else min(hard, limits.FARM_FILES)
@@ -118,7 +118,7 @@ async def dial(host: str, port: int, seconds: float) -> socket.socket:
         raise last
 
 
-async def readable(sock: socket.socket) -> None:
+async def wait_readable(sock: socket.socket) -> None:
     """Wait, without limit, until there is something to read.
 
     Raises:

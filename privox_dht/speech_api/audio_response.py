@@ -22,8 +22,8 @@ from typing import Protocol
 
 from privox_dht import limits
 from privox_dht.audio import CONTENT_TYPES, Encoder, Resampler
-from privox_dht.errors import Failed, Refused
-from privox_dht.speech import Sound
+from privox_dht.errors import EngineFailed, RequestRejected
+from privox_dht.speech import AudioChunk
 
 PLAIN = ("wav", "pcm")  # formats that cost nothing to write, and that every installation can
 PREFERRED, ALWAYS = "mp3", "wav"  # without a format asked for: OpenAI's default, if we can
@@ -54,30 +54,30 @@ class Encoders(Protocol):
         ...
 
 
-async def file_format(asked: str, encoders: Encoders) -> str:
+async def negotiate_format(asked: str, encoders: Encoders) -> str:
     """The format to write: what was asked for, or the default if nothing was.
 
     Raises:
-        Refused: it cannot be written here.
+        RequestRejected: it cannot be written here.
     """
     if asked in PLAIN:
         return asked
     try:
         await encoders.check(asked or PREFERRED)
-    except Refused:
+    except RequestRejected:
         if asked:
             raise
         return ALWAYS
     return asked or PREFERRED
 
 
-class SoundFile:
+class EncodedAudio:
     """One spoken answer as a file."""
 
     def __init__(
         self,
         format: str,
-        source: AsyncGenerator[Sound],
+        source: AsyncGenerator[AudioChunk],
         most: float,
         encoders: Encoders,
         *,
@@ -97,7 +97,7 @@ class SoundFile:
         """The file; pieces may be empty while a codec gathers.
 
         Raises:
-            Failed: the engine did what no engine may.
+            EngineFailed: the engine did what no engine may.
         """
         encoder: StreamEncoder | None = None
         async with AsyncExitStack() as held:
@@ -112,7 +112,7 @@ class SoundFile:
                 async for piece in encoder.feed(sound.pcm):
                     yield piece
             if encoder is None:
-                raise Failed("the engine made no sound")
+                raise EngineFailed("the engine made no sound")
             async for piece in encoder.finish():
                 yield piece
 
@@ -122,12 +122,12 @@ class SoundFile:
         where = PLAINLY if self.format in PLAIN else self._encoders
         return where.encoder(self.format, self.rate)
 
-    def _count(self, sound: Sound) -> None:
+    def _count(self, sound: AudioChunk) -> None:
         if sound.rate != self._source_rate:
-            raise Failed("the engine changed its rate in the middle")
+            raise EngineFailed("the engine changed its rate in the middle")
         self.seconds += sound.seconds
         if self.seconds > self._most:
-            raise Failed(f"the engine spoke for longer than {self._most:.0f} s")
+            raise EngineFailed(f"the engine spoke for longer than {self._most:.0f} s")
 
 
 class InThreads:

@@ -26,13 +26,18 @@ from typing import Any, Self
 import aiohttp
 
 from privox_dht import limits
-from privox_dht.errors import BadMessage, Lost
-from privox_dht.http.client_body import Body, Source, document, form
-from privox_dht.http.client_request import Call, begin, pieces, tracing, translated
-from privox_dht.http.pinned_tls import Allow, Endpoint, Peers, connector
+from privox_dht.errors import BadMessage, ProducerLost
+from privox_dht.http.client_body import RequestBody, Source, json_body, multipart_body
+from privox_dht.http.client_request import ClientRequest, begin, mapped_errors, pieces, tracing
+from privox_dht.http.pinned_tls import AddressFilter, Endpoint, PinCache, connector
 from privox_dht.http.sse import Events
-from privox_dht.speech import Listening, Segment, SpeechRequest, TranscriptionRequest
-from privox_dht.speech_api.openai_responses import Heard, Spoken, voices_in, whole
+from privox_dht.speech import AudioInfo, Segment, SpeechRequest, TranscriptionRequest
+from privox_dht.speech_api.openai_responses import (
+    SpeechEvents,
+    TranscriptionEvents,
+    parse_verbose_json,
+    voices_in,
+)
 
 Progress = Callable[[int, int], None]
 DEFAULT_STT, DEFAULT_TTS, DEFAULT_VOICE = "whisper-1", "tts-1", "alloy"  # where one must be named
@@ -42,14 +47,14 @@ SETTLE = 0.5  # seconds for the last chunk after the last event; then the connec
 class SpeechClient:
     """Calls any number of servers, any number of jobs at a time."""
 
-    def __init__(self, *, allow: Allow) -> None:
+    def __init__(self, *, allow: AddressFilter) -> None:
         """
         Args:
             allow: whether an address (an IP literal) may be dialled. Servers without a pinned key
                 are named by whoever runs this program, not by strangers, and may be anywhere.
         """
         self._allow = allow
-        self._peers = Peers()
+        self._peers = PinCache()
         self._to_peers: aiohttp.ClientSession | None = None
         self._elsewhere: aiohttp.ClientSession | None = None
 
@@ -77,38 +82,38 @@ class SpeechClient:
         *,
         filename: str = "audio",
         progress: Progress | None = None,
-    ) -> AsyncGenerator[Listening | Segment]:
+    ) -> AsyncGenerator[AudioInfo | Segment]:
         """What the server hears, as it hears it. Ends when the server said that it is done.
 
         Raises:
-            Refused, Busy, Failed, Lost, WrongKey: see `errors`.
+            RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
         """
         path = "/v1/audio/translations" if request.translate else "/v1/audio/transcriptions"
-        async with form(source, _form_fields(request, endpoint), filename) as body:
+        async with multipart_body(source, _form_fields(request, endpoint), filename) as body:
             call = self._call(endpoint, path, body, progress)
             hear = self._hear if endpoint.native else self._hear_whole
             async with aclosing(hear(call)) as heard:
                 async for item in heard:
                     yield item
 
-    async def _hear(self, call: Call) -> AsyncGenerator[Listening | Segment]:
+    async def _hear(self, call: ClientRequest) -> AsyncGenerator[AudioInfo | Segment]:
         """Events, as our own servers send them."""
-        heard = Heard()
+        heard = TranscriptionEvents()
         async with aclosing(self._events(call, limits.MAX_ANSWER)) as events:
             async for event in events:
-                with translated(call):
+                with mapped_errors(call):
                     items = list(heard.take(event))
                 for item in items:
                     yield item
                 if heard.done:
                     return
-        raise Lost("the answer ended before its end", begun=True)
+        raise ProducerLost("the answer ended before its end", begun=True)
 
-    async def _hear_whole(self, call: Call) -> AsyncGenerator[Listening | Segment]:
+    async def _hear_whole(self, call: ClientRequest) -> AsyncGenerator[AudioInfo | Segment]:
         """One answer at the end, as any server sends it."""
         answer = await self._json(call, limits.MAX_ANSWER)
-        with translated(call):
-            items = list(whole(answer))
+        with mapped_errors(call):
+            items = list(parse_verbose_json(answer))
         for item in items:
             yield item
 
@@ -118,34 +123,34 @@ class SpeechClient:
         """The bytes of a sound file, in order. Ends when the file is complete.
 
         Raises:
-            Refused, Busy, Failed, Lost, WrongKey: see `errors`.
+            RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
         """
-        body = document(json.dumps(_speech_fields(request, endpoint, format)).encode())
+        body = json_body(json.dumps(_speech_fields(request, endpoint, format)).encode())
         call = self._call(endpoint, "/v1/audio/speech", body, None)
         if not endpoint.native:
             async with aclosing(self._audio(call)) as audio:
                 async for piece in audio:
                     yield piece
             return
-        spoken = Spoken()
+        spoken = SpeechEvents()
         async with aclosing(self._events(call, 2 * limits.MAX_ANSWER_AUDIO)) as events:
             async for event in events:
-                with translated(call):
+                with mapped_errors(call):
                     piece = spoken.take(event)
                 if piece:
                     yield piece
                 if spoken.done:
                     return
-        raise Lost("the answer ended before its end", begun=True)
+        raise ProducerLost("the answer ended before its end", begun=True)
 
     async def status(self, endpoint: Endpoint) -> dict[str, Any]:
         """What the server says of itself.
 
         Raises:
-            Refused, Busy, Failed, Lost, WrongKey: see `errors`.
+            RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
         """
         call = self._call(endpoint, "/v1/status", None, None)
-        with translated(call):
+        with mapped_errors(call):
             answer = await self._json(call, limits.MAX_JSON)
             if not isinstance(answer, dict):
                 raise BadMessage("shape", "the status is no object")
@@ -155,30 +160,30 @@ class SpeechClient:
         """All voices that the server has: name, engine, language ("" where it does not say).
 
         Raises:
-            Refused, Busy, Failed, Lost, WrongKey: see `errors`.
+            RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
         """
         call = self._call(endpoint, "/v1/audio/voices", None, None)
-        with translated(call):
+        with mapped_errors(call):
             answer = await self._json(call, limits.MAX_VOICES_ANSWER)
             return voices_in(answer)
 
     def _call(
-        self, endpoint: Endpoint, path: str, body: Body | None, progress: Progress | None
-    ) -> Call:
+        self, endpoint: Endpoint, path: str, body: RequestBody | None, progress: Progress | None
+    ) -> ClientRequest:
         session = self._elsewhere if endpoint.key is None else self._to_peers
         if session is None:
             raise RuntimeError("the client is not open")
         pin = None if endpoint.key is None else self._peers.pin(endpoint.key)
-        return Call(session, endpoint, pin, path, body, progress)
+        return ClientRequest(session, endpoint, pin, path, body, progress)
 
-    async def _events(self, call: Call, most: int) -> AsyncGenerator[dict[str, Any]]:
+    async def _events(self, call: ClientRequest, most: int) -> AsyncGenerator[dict[str, Any]]:
         """The events of a streamed answer, and the connection's return to the pool."""
         response = await begin(call, "text/event-stream")
         try:
             parser = Events()
             async with aclosing(pieces(call, response, most)) as all_pieces:
                 async for piece in all_pieces:
-                    with translated(call):
+                    with mapped_errors(call):
                         found = parser.feed(piece)
                     for event in found:
                         if event["type"].endswith(".done"):
@@ -187,7 +192,7 @@ class SpeechClient:
         finally:
             response.close()
 
-    async def _json(self, call: Call, most: int) -> object:
+    async def _json(self, call: ClientRequest, most: int) -> object:
         """A whole answer in JSON."""
         response = await begin(call, "application/json")
         try:
@@ -195,13 +200,13 @@ class SpeechClient:
                 body = b"".join([piece async for piece in all_pieces])
         finally:
             response.close()
-        with translated(call):
+        with mapped_errors(call):
             try:
                 return json.loads(body)
             except (ValueError, RecursionError) as exc:
                 raise BadMessage("shape", "the answer is not JSON") from exc
 
-    async def _audio(self, call: Call) -> AsyncGenerator[bytes]:
+    async def _audio(self, call: ClientRequest) -> AsyncGenerator[bytes]:
         """A plain sound file."""
         response = await begin(call, "audio/", "application/octet-stream")
         try:
@@ -212,7 +217,7 @@ class SpeechClient:
             response.close()
 
 
-def _session(allow: Allow) -> aiohttp.ClientSession:
+def _session(allow: AddressFilter) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector(allow),
         cookie_jar=aiohttp.DummyCookieJar(),

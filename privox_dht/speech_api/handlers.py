@@ -21,25 +21,25 @@ from privox_dht import limits, transcript
 from privox_dht.errors import JobError
 from privox_dht.http import request_checks, sse
 from privox_dht.http.connections import log_bug
-from privox_dht.http.error_mapping import error_of, status_of
-from privox_dht.http.heartbeat import steady
-from privox_dht.http.request_body import Upload, read_form, read_json
-from privox_dht.http.request_limits import Bounds
-from privox_dht.http.responses import Stream, reply
+from privox_dht.http.error_mapping import status_of, to_error_object
+from privox_dht.http.heartbeat import with_heartbeats
+from privox_dht.http.request_body import SpooledFile, read_form, read_json
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.http.responses import StreamingResponse, text_response
 from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,
     TTS,
-    Ability,
-    Listening,
+    AudioInfo,
+    EngineInfo,
     Provider,
     Segment,
     TranscriptionRequest,
 )
 from privox_dht.speech_api import openai_requests
-from privox_dht.speech_api.audio_response import Encoders, SoundFile, file_format
-from privox_dht.speech_api.job_log import Job
-from privox_dht.speech_api.model_selection import choose, resolve
+from privox_dht.speech_api.audio_response import EncodedAudio, Encoders, negotiate_format
+from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.model_selection import resolve, select
 from privox_dht.speech_api.openai_responses import (
     AUDIO_DELTA,
     AUDIO_DONE,
@@ -51,13 +51,13 @@ from privox_dht.speech_api.openai_responses import (
 ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 
 
-class Desk:
+class SpeechHandlers:
     """Does one job after the other, any number at a time."""
 
     def __init__(
         self,
         provider: Provider,
-        bounds: Bounds,
+        bounds: RequestLimits,
         encoders: Encoders,
         *,
         any_engine: bool = False,
@@ -69,15 +69,15 @@ class Desk:
         self._encoders = encoders
         self._bounds = bounds
 
-    async def transcribe(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
+    async def transcribe(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         """`POST /v1/audio/transcriptions`."""
-        return await self._listen(request, job, translate=False)
+        return await self._transcribe(request, job, translate=False)
 
-    async def translate(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
+    async def translate(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         """`POST /v1/audio/translations`."""
-        return await self._listen(request, job, translate=True)
+        return await self._transcribe(request, job, translate=True)
 
-    async def speak(self, request: web.BaseRequest, job: Job) -> web.StreamResponse:
+    async def speak(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         """`POST /v1/audio/speech`."""
         wanted = openai_requests.speech(
             await read_json(request, self._bounds, job.offer), text=self._bounds.text
@@ -85,20 +85,20 @@ class Desk:
         job.offer.check_length(len(wanted.request.text) * limits.SPEECH_PER_CHARACTER)
         able = self._provider.abilities()
         r = resolve(wanted.request, able)
-        abilities = choose(able, TTS, model=r.model, voice=r.voice, language=r.language)
+        abilities = select(able, TTS, model=r.model, voice=r.voice, language=r.language)
         headers = self._who(abilities, r.voice)
-        format = await file_format(wanted.format, self._encoders)
+        format = await negotiate_format(wanted.format, self._encoders)
         sounds = self._provider.speak(r)
-        file = SoundFile(
+        file = EncodedAudio(
             format, sounds, self._bounds.speech_seconds, self._encoders, pcm_rate=self._pcm_rate
         )
-        stream = Stream(request, self._bounds.answer_stall)
+        stream = StreamingResponse(request, self._bounds.answer_stall)
         if wanted.events:
             await stream.open(sse.CONTENT_TYPE, headers)
-            return await self._tell(stream, job, _audio_events(file))
-        return await self._play(stream, job, file, headers)
+            return await self._stream_events(stream, job, _audio_events(file))
+        return await self._stream_audio(stream, job, file, headers)
 
-    def _who(self, abilities: list[Ability], voice: str) -> dict[str, str]:
+    def _who(self, abilities: list[EngineInfo], voice: str) -> dict[str, str]:
         """Headers that tell which engine does it, as far as it is known before it is asked."""
         engines = {ability.engine for ability in abilities}
         if not engines or (self._any_engine and len(engines) > 1):
@@ -109,63 +109,63 @@ class Desk:
             headers[MODEL] = model.encode("ascii", "replace").decode()
         return headers
 
-    async def _listen(
-        self, request: web.BaseRequest, job: Job, *, translate: bool
+    async def _transcribe(
+        self, request: web.BaseRequest, job: ServedJob, *, translate: bool
     ) -> web.StreamResponse:
-        with closing(Upload(self._bounds.in_memory)) as upload:
-            stream = Stream(request, self._bounds.answer_stall)
-            if request_checks.wants_beats(request):
+        with closing(SpooledFile(self._bounds.in_memory)) as upload:
+            stream = StreamingResponse(request, self._bounds.answer_stall)
+            if request_checks.wants_heartbeats(request):
                 await stream.open(sse.CONTENT_TYPE, {})
-                return await self._tell(
-                    stream, job, self._all_of_it(request, upload, job.offer, translate)
+                return await self._stream_events(
+                    stream, job, self._upload_and_transcribe(request, upload, job.offer, translate)
                 )
-            wanted, able = await self._question(request, upload, job.offer, translate)
-            heard = self._heard(await upload.finished(), wanted.request, job.offer)
+            wanted, able = await self._read_request(request, upload, job.offer, translate)
+            heard = self._heard(await upload.rewind(), wanted.request, job.offer)
             headers = self._who(able, "")
             if wanted.stream:
                 await stream.open(sse.CONTENT_TYPE, headers)
-                return await self._tell(stream, job, _text_events(heard))
+                return await self._stream_events(stream, job, _text_events(heard))
             return await _whole(heard, wanted, headers)
 
-    async def _question(
-        self, request: web.BaseRequest, upload: Upload, offer: Offer, translate: bool
-    ) -> tuple[openai_requests.WantedText, list[Ability]]:
+    async def _read_request(
+        self, request: web.BaseRequest, upload: SpooledFile, offer: Offer, translate: bool
+    ) -> tuple[openai_requests.TranscriptionCall, list[EngineInfo]]:
         """Read the upload to its end; what is asked about it, and who can answer. Empty: the
         provider does not say."""
         fields = await read_form(request, self._bounds, upload, offer)
         wanted = openai_requests.transcription(fields, translate=translate)
         abilities = self._provider.abilities()
         r = resolve(wanted.request, abilities)
-        able = choose(abilities, STT, model=r.model, language=r.language, translate=r.translate)
+        able = select(abilities, STT, model=r.model, language=r.language, translate=r.translate)
         return replace(wanted, request=r), able
 
-    async def _all_of_it(
-        self, request: web.BaseRequest, upload: Upload, offer: Offer, translate: bool
+    async def _upload_and_transcribe(
+        self, request: web.BaseRequest, upload: SpooledFile, offer: Offer, translate: bool
     ) -> AsyncGenerator[bytes]:
         """The upload and the answer to it as one stream: nothing is said during the upload, and so
         a beat goes out every now and then; what is wrong with it is said as an event too."""
-        wanted, _ = await self._question(request, upload, offer, translate)
-        heard = self._heard(await upload.finished(), wanted.request, offer)
+        wanted, _ = await self._read_request(request, upload, offer, translate)
+        heard = self._heard(await upload.rewind(), wanted.request, offer)
         async with aclosing(_text_events(heard)) as told:
             async for piece in told:
                 yield piece
 
     async def _heard(
         self, upload: BinaryIO, request: TranscriptionRequest, offer: Offer
-    ) -> AsyncGenerator[Listening | Segment]:
+    ) -> AsyncGenerator[AudioInfo | Segment]:
         """What the provider hears, if there is room for so long a recording."""
         async with aclosing(self._provider.transcribe(upload, request)) as heard:
             async for item in heard:
-                if isinstance(item, Listening):
+                if isinstance(item, AudioInfo):
                     offer.check_length(item.seconds)
                 yield item
 
-    async def _tell(
-        self, stream: Stream, job: Job, pieces: AsyncGenerator[bytes]
+    async def _stream_events(
+        self, stream: StreamingResponse, job: ServedJob, pieces: AsyncGenerator[bytes]
     ) -> web.StreamResponse:
         """Events as they come, comments in between; an error ends them in words."""
         try:
-            async with steady(pieces, self._bounds.heartbeat) as batches:
+            async with with_heartbeats(pieces, self._bounds.heartbeat) as batches:
                 async for batch in batches:
                     await stream.send(b"".join(batch) or sse.BEAT)
             job.ended(None)  # the client knows: its hanging up from here on changes nothing
@@ -174,11 +174,11 @@ class Desk:
         except Exception as exc:
             _note(job, exc)
             status, _ = status_of(exc)
-            await stream.send(sse.event(sse.ERROR, error=error_of(exc), status=status))
+            await stream.send(sse.event(sse.ERROR, error=to_error_object(exc), status=status))
         return await stream.close()
 
-    async def _play(
-        self, stream: Stream, job: Job, file: SoundFile, headers: dict[str, str]
+    async def _stream_audio(
+        self, stream: StreamingResponse, job: ServedJob, file: EncodedAudio, headers: dict[str, str]
     ) -> web.StreamResponse:
         """Plain audio; its first piece decides between an answer and an error."""
         try:
@@ -194,20 +194,20 @@ class Desk:
             if not stream.begun:
                 raise
             _note(job, exc)
-            return stream.break_off()
+            return stream.abort()
         return await stream.close()
 
 
 async def _whole(
-    heard: AsyncGenerator[Listening | Segment],
-    wanted: openai_requests.WantedText,
+    heard: AsyncGenerator[AudioInfo | Segment],
+    wanted: openai_requests.TranscriptionCall,
     headers: dict[str, str],
 ) -> web.StreamResponse:
     """One answer when all is known."""
     seconds, segments = 0.0, []
     async with aclosing(heard):
         async for item in heard:
-            if isinstance(item, Listening):
+            if isinstance(item, AudioInfo):
                 seconds = item.seconds
             else:
                 segments.append(item)
@@ -219,16 +219,16 @@ async def _whole(
         words=wanted.request.words,
         segments=wanted.segments,
     )
-    return reply(text, transcript.CONTENT_TYPES[wanted.format], headers=headers)
+    return text_response(text, transcript.CONTENT_TYPES[wanted.format], headers=headers)
 
 
-async def _text_events(heard: AsyncGenerator[Listening | Segment]) -> AsyncGenerator[bytes]:
+async def _text_events(heard: AsyncGenerator[AudioInfo | Segment]) -> AsyncGenerator[bytes]:
     """`transcript.text.delta` for the length heard of and for every segment, then `.done`. The
     deltas joined are the text of the end."""
     seconds, segments, text = 0.0, [], ""
     async with aclosing(heard):
         async for item in heard:
-            if isinstance(item, Listening):
+            if isinstance(item, AudioInfo):
                 seconds = item.seconds
                 yield sse.event(TEXT_DELTA, delta="", seconds=round(seconds, 3))
                 continue
@@ -241,7 +241,7 @@ async def _text_events(heard: AsyncGenerator[Listening | Segment]) -> AsyncGener
     yield sse.event(TEXT_DONE, text=text, language=whole.language, seconds=round(seconds, 3))
 
 
-async def _audio_events(file: SoundFile) -> AsyncGenerator[bytes]:
+async def _audio_events(file: EncodedAudio) -> AsyncGenerator[bytes]:
     """`speech.audio.delta` for every piece, then `.done`."""
     size = 0
     async with aclosing(file.pieces()) as pieces:
@@ -253,7 +253,7 @@ async def _audio_events(file: SoundFile) -> AsyncGenerator[bytes]:
     yield sse.event(AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate)
 
 
-def _note(job: Job, exc: Exception) -> None:
+def _note(job: ServedJob, exc: Exception) -> None:
     """An end that the client is told of in mid-answer, and so does not raise any further."""
     job.ended(exc)
     if not isinstance(exc, JobError):

@@ -27,7 +27,7 @@ OUTCOMES = (DONE, REFUSED, FAILED, CANCELLED, LOST)
 
 
 @dataclass(slots=True)
-class Job:
+class ServedJob:
     """One request for one service."""
 
     number: int
@@ -56,20 +56,20 @@ def outcome_of(exc: BaseException | None) -> str:
 
 
 @dataclass
-class Jobs:
+class JobLog:
     """The jobs of one server. `watcher` hears of each job twice: begun, and ended."""
 
-    watcher: Callable[[Job], None] | None = None
+    watcher: Callable[[ServedJob], None] | None = None
     running: int = 0
     turned_away: int = 0  # requests that found every slot taken
     outcomes: Counter[str] = field(default_factory=Counter)
     _last: int = 0
 
     @contextmanager
-    def job(self, service: str, offer: Offer) -> Iterator[Job]:
+    def job(self, service: str, offer: Offer) -> Iterator[ServedJob]:
         """A job from the moment its slot was granted."""
         self._last += 1
-        job, begun = Job(self._last, service, offer), time.monotonic()
+        job, begun = ServedJob(self._last, service, offer), time.monotonic()
         self.running += 1
         self._tell(job)
         try:
@@ -92,7 +92,7 @@ class Jobs:
             **{outcome: self.outcomes[outcome] for outcome in OUTCOMES},
         }
 
-    def _tell(self, job: Job) -> None:
+    def _tell(self, job: ServedJob) -> None:
         log.info(str(job))  # as it is now: a handler may format it later
         if self.watcher:
             self.watcher(job)

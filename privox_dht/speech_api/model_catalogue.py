@@ -9,41 +9,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from privox_dht.errors import Refused
-from privox_dht.speech import SERVICES, TTS, Ability
-from privox_dht.speech_api.model_selection import choose
+from privox_dht.errors import RequestRejected
+from privox_dht.speech import SERVICES, TTS, EngineInfo
+from privox_dht.speech_api.model_selection import select
 
 MODEL_PREFIX = "/v1/models/"
 CREATED = 1_704_067_200  # OpenAI's clients want a date; models here have none: 2024-01-01
 
 
-def models(abilities: Iterable[Ability]) -> dict[str, Any]:
+def models(abilities: Iterable[EngineInfo]) -> dict[str, Any]:
     """The list of models."""
-    known: dict[str, Ability] = {}
+    known: dict[str, EngineInfo] = {}
     for ability in abilities:
         for name in _names(ability):
             known.setdefault(name, ability)
     return {"object": "list", "data": [_model(name, known[name]) for name in known]}
 
 
-def model(abilities: Iterable[Ability], name: str) -> dict[str, Any]:
+def model(abilities: Iterable[EngineInfo], name: str) -> dict[str, Any]:
     """One model.
 
     Raises:
-        Refused: 404, naming what there is.
+        RequestRejected: 404, naming what there is.
     """
     offered = list(abilities)
-    wrong: Refused | None = None
+    wrong: RequestRejected | None = None
     for service in SERVICES:
         try:
-            if chosen := choose(offered, service, model=name):
+            if chosen := select(offered, service, model=name):
                 return _model(name, chosen[0])
-        except Refused as exc:
+        except RequestRejected as exc:
             wrong = exc
-    raise wrong or Refused("there is no model here", status=404, code="model_not_found")
+    raise wrong or RequestRejected("there is no model here", status=404, code="model_not_found")
 
 
-def voices(abilities: Iterable[Ability]) -> dict[str, Any]:
+def voices(abilities: Iterable[EngineInfo]) -> dict[str, Any]:
     """The list of voices. `voices` holds bare names, which is what most apps look for; a voice's
     `language` is empty where its engine does not say."""
     data = [
@@ -61,13 +61,13 @@ def voices(abilities: Iterable[Ability]) -> dict[str, Any]:
     return {"object": "list", "voices": [entry["id"] for entry in data], "data": data}
 
 
-def _names(ability: Ability) -> Iterator[str]:
+def _names(ability: EngineInfo) -> Iterator[str]:
     yield ability.engine
     for name in ability.models:
         yield f"{ability.engine}:{name}"
 
 
-def _model(name: str, ability: Ability) -> dict[str, Any]:
+def _model(name: str, ability: EngineInfo) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",

@@ -15,22 +15,22 @@ from dataclasses import replace
 from typing import TypeVar
 
 from privox_dht import languages, openai_names
-from privox_dht.errors import Refused
-from privox_dht.speech import STT, TTS, Ability, SpeechRequest, TranscriptionRequest
+from privox_dht.errors import RequestRejected
+from privox_dht.speech import STT, TTS, EngineInfo, SpeechRequest, TranscriptionRequest
 
 Request = TypeVar("Request", TranscriptionRequest, SpeechRequest)
 
 LISTED = 20  # names that a message lists; a client shows it on a terminal
 
 
-def language_of(tag: str) -> str:
+def validate_language(tag: str) -> str:
     """`tag` as it was given, if it is a BCP 47 tag or empty.
 
     Raises:
-        Refused: it is not.
+        RequestRejected: it is not.
     """
     if tag and not languages.is_tag(tag):
-        raise Refused(
+        raise RequestRejected(
             "language is not a language tag such as 'en' or 'pt-BR'",
             code="bad_language",
             param="language",
@@ -38,7 +38,7 @@ def language_of(tag: str) -> str:
     return tag
 
 
-def resolve(request: Request, abilities: Iterable[Ability]) -> Request:
+def resolve(request: Request, abilities: Iterable[EngineInfo]) -> Request:
     """`request` with OpenAI's names for the default left out, unless an ability lists them."""
     service = STT if isinstance(request, TranscriptionRequest) else TTS
     offered = [ability for ability in abilities if ability.service == service]
@@ -49,21 +49,21 @@ def resolve(request: Request, abilities: Iterable[Ability]) -> Request:
     return replace(request, model=model, voice=openai_names.voice(request.voice, listed))
 
 
-def choose(
-    abilities: Iterable[Ability],
+def select(
+    abilities: Iterable[EngineInfo],
     service: str,
     *,
     model: str = "",
     voice: str = "",
     language: str = "",
     translate: bool = False,
-) -> list[Ability]:
+) -> list[EngineInfo]:
     """The abilities of `service` that can do what is named, in their order; the first is meant.
 
     An empty list means that nothing is known of the service here, which is for the provider to say.
 
     Raises:
-        Refused: 404 or 400, naming what there is.
+        RequestRejected: 404 or 400, naming what there is.
     """
     offered = [ability for ability in abilities if ability.service == service]
     if not offered:
@@ -75,7 +75,7 @@ def choose(
     if translate:
         fitting = [ability for ability in fitting if ability.translates]
         if not fitting:
-            raise Refused(
+            raise RequestRejected(
                 f"nothing here translates{f' by {model!r}' if model else ''}; ask for a transcript",
                 status=404,
                 code="translation_not_found",
@@ -88,7 +88,7 @@ def choose(
     if language and not voice:
         chosen = [ability for ability in chosen if _speaks(ability, language)]
         if not chosen:
-            raise Refused(
+            raise RequestRejected(
                 f"there is no language {language!r} here; there is "
                 f"{_listing(_flat(ability.languages for ability in fitting))}",
                 code="unknown_language",
@@ -97,11 +97,11 @@ def choose(
     return chosen
 
 
-def _has_model(ability: Ability, model: str) -> bool:
+def _has_model(ability: EngineInfo, model: str) -> bool:
     return not ability.only_named and (not model or _lists(ability.models, model))
 
 
-def _is_engine(ability: Ability, model: str) -> bool:
+def _is_engine(ability: EngineInfo, model: str) -> bool:
     """Whether `model` names this engine, with or without one of its models. An engine that lists no
     models would take any name, another engine's too: so this is asked first."""
     engine, colon, rest = model.partition(":")
@@ -113,12 +113,12 @@ def _lists(models: Sequence[str], name: str) -> bool:
     return not models or name in models or name.partition("+")[0] in models
 
 
-def _speaks(ability: Ability, language: str) -> bool:
+def _speaks(ability: EngineInfo, language: str) -> bool:
     return not ability.languages or languages.nearest(language, ability.languages) is not None
 
 
-def _nothing(what: str, name: str, there_is: list[str]) -> Refused:
-    return Refused(
+def _nothing(what: str, name: str, there_is: list[str]) -> RequestRejected:
+    return RequestRejected(
         f"there is no {what} {name[:64]!r} here; there is {_listing(there_is)}",
         status=404,
         code=f"{what}_not_found",
@@ -126,8 +126,8 @@ def _nothing(what: str, name: str, there_is: list[str]) -> Refused:
     )
 
 
-def _only_named(offered: list[Ability]) -> Refused:
-    return Refused(
+def _only_named(offered: list[EngineInfo]) -> RequestRejected:
+    return RequestRejected(
         f"name what is to do it; there is {_listing(_flat([a.engine] for a in offered))}",
         status=404,
         code="model_not_found",
@@ -135,7 +135,7 @@ def _only_named(offered: list[Ability]) -> Refused:
     )
 
 
-def _names(offered: Iterable[Ability]) -> list[str]:
+def _names(offered: Iterable[EngineInfo]) -> list[str]:
     return _flat((ability.engine, *ability.models) for ability in offered)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 from privox_dht.limits import MAX_TEXT
 from privox_dht.speech import (
     AUDIO_FORMATS,
@@ -23,7 +23,7 @@ from privox_dht.speech import (
     SpeechRequest,
     TranscriptionRequest,
 )
-from privox_dht.speech_api.model_selection import language_of
+from privox_dht.speech_api.model_selection import validate_language
 
 MAX_NAME = 128  # characters of a model, voice or format name; longer ones name nothing
 STREAMED_FORMATS = ("json", "text", "verbose_json")  # subtitles are made when all is known
@@ -34,7 +34,7 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0", "")
 
 
 @dataclass(frozen=True, slots=True)
-class WantedText:
+class TranscriptionCall:
     """What a transcription form asks for."""
 
     request: TranscriptionRequest
@@ -44,7 +44,7 @@ class WantedText:
 
 
 @dataclass(frozen=True, slots=True)
-class WantedSound:
+class SpeechCall:
     """What a speech body asks for."""
 
     request: SpeechRequest
@@ -52,11 +52,11 @@ class WantedSound:
     events: bool  # as server-sent events rather than as plain audio
 
 
-def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> WantedText:
+def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> TranscriptionCall:
     """What the text fields of a form ask for.
 
     Raises:
-        Refused: 400, naming the field.
+        RequestRejected: 400, naming the field.
     """
     given = _once(fields)
     granularities = [v for n, v in fields if n.removesuffix("[]") == "timestamp_granularities"]
@@ -68,28 +68,32 @@ def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> Want
         raise _bad("response_format", f"cannot be streamed as {format}", STREAMED_FORMATS)
     request = TranscriptionRequest(
         model=_name("model", given.get("model", "")),
-        language=language_of(given.get("language", "").strip()),
+        language=validate_language(given.get("language", "").strip()),
         translate=translate,
         prompt=given.get("prompt", ""),
         temperature=_number("temperature", given.get("temperature", "") or "0", 0.0, 1.0),
         words="word" in granularities,
         streamed=stream,
     )
-    return WantedText(request, format, stream, not granularities or "segment" in granularities)
+    return TranscriptionCall(
+        request, format, stream, not granularities or "segment" in granularities
+    )
 
 
-def speech(body: bytes, *, text: int = MAX_TEXT) -> WantedSound:
+def speech(body: bytes, *, text: int = MAX_TEXT) -> SpeechCall:
     """What a JSON body asks for; `text` is the most characters to speak.
 
     Raises:
-        Refused: 400 or 413, naming the field.
+        RequestRejected: 400 or 413, naming the field.
     """
     given = _object(body)
     words = _string(given, "input")
     if not words.strip():
-        raise Refused("input is empty: there is nothing to say", code="empty_input", param="input")
+        raise RequestRejected(
+            "input is empty: there is nothing to say", code="empty_input", param="input"
+        )
     if len(words) > text:
-        raise Refused(
+        raise RequestRejected(
             f"input has {len(words)} characters; one request speaks at most {text}",
             status=413,
             code="input_too_long",
@@ -99,11 +103,11 @@ def speech(body: bytes, *, text: int = MAX_TEXT) -> WantedSound:
     request = SpeechRequest(
         text=words,
         voice=_voice(given),
-        language=language_of(_string(given, "language").strip()),
+        language=validate_language(_string(given, "language").strip()),
         model=_name("model", _string(given, "model")),
         speed=_number("speed", 1.0 if speed is None else speed, SLOWEST, FASTEST),
     )
-    return WantedSound(
+    return SpeechCall(
         request,
         _format(_string(given, "response_format")),
         _one_of("stream_format", _string(given, "stream_format") or "audio", STREAM_FORMATS)
@@ -115,9 +119,9 @@ def _object(body: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as exc:  # UnicodeDecodeError is a ValueError
-        raise Refused("the body is not JSON", code="bad_json") from exc
+        raise RequestRejected("the body is not JSON", code="bad_json") from exc
     if not isinstance(value, dict):
-        raise Refused("the body is JSON, but not an object", code="bad_json")
+        raise RequestRejected("the body is JSON, but not an object", code="bad_json")
     return value
 
 
@@ -126,11 +130,13 @@ def _string(given: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Refused(f"{name} is not a string", code=f"bad_{name}", param=name)
+        raise RequestRejected(f"{name} is not a string", code=f"bad_{name}", param=name)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as exc:
-        raise Refused(f"{name} holds half a character", code=f"bad_{name}", param=name) from exc
+        raise RequestRejected(
+            f"{name} holds half a character", code=f"bad_{name}", param=name
+        ) from exc
     return value
 
 
@@ -146,7 +152,9 @@ def _once(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in fields:
         if name in given and not name.endswith("[]") and name != "timestamp_granularities":
-            raise Refused(f"the field {name!r} stands twice", code="field_twice", param=name)
+            raise RequestRejected(
+                f"the field {name!r} stands twice", code="field_twice", param=name
+            )
         given[name] = value
     return given
 
@@ -154,7 +162,7 @@ def _once(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
 def _name(param: str, value: str) -> str:
     value = value.strip()
     if len(value) > MAX_NAME or not value.isprintable():
-        raise Refused(f"{param} is not a name", code=f"bad_{param}", param=param)
+        raise RequestRejected(f"{param} is not a name", code=f"bad_{param}", param=param)
     return value
 
 
@@ -166,7 +174,7 @@ def _flag(param: str, value: str) -> bool:
 
 
 def _number(param: str, value: object, least: float, most: float) -> float:
-    problem = Refused(
+    problem = RequestRejected(
         f"{param} is not a number from {least:g} to {most:g}", code=f"bad_{param}", param=param
     )
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -187,8 +195,8 @@ def _one_of(param: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
-def _bad(param: str, why: str, choices: Sequence[str]) -> Refused:
-    return Refused(
+def _bad(param: str, why: str, choices: Sequence[str]) -> RequestRejected:
+    return RequestRejected(
         f"{param} {why}; there is {', '.join(choices)}", code=f"bad_{param}", param=param
     )
 

@@ -18,7 +18,7 @@ from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.http import sse
 from privox_dht.http.error_mapping import read_error_object
-from privox_dht.speech import Listening, Segment, Word
+from privox_dht.speech import AudioInfo, Segment, Word
 from privox_dht.transcript import word_out
 
 TEXT_DELTA, TEXT_DONE = "transcript.text.delta", "transcript.text.done"
@@ -27,14 +27,14 @@ LONGEST = 10 * limits.MAX_AUDIO_SECONDS  # seconds; a time beyond this is nonsen
 _CONTROL = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 
 
-class Heard:
+class TranscriptionEvents:
     """A transcription's events, one after the other."""
 
     def __init__(self) -> None:
         self.done = False
         self._segments = 0
 
-    def take(self, event: Mapping[str, Any]) -> Iterator[Listening | Segment]:
+    def take(self, event: Mapping[str, Any]) -> Iterator[AudioInfo | Segment]:
         """What one event says.
 
         Raises:
@@ -44,7 +44,7 @@ class Heard:
         kind = event["type"]
         if kind == TEXT_DELTA:
             if "seconds" in event:
-                yield Listening(_seconds(event["seconds"]))
+                yield AudioInfo(_seconds(event["seconds"]))
             if "segment" in event:
                 self._count()
                 yield _segment(_mapping(event["segment"]), event.get("delta"))
@@ -59,7 +59,7 @@ class Heard:
             raise BadMessage("size", "too many segments")
 
 
-class Spoken:
+class SpeechEvents:
     """Speech in events, one after the other."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Spoken:
         return audio
 
 
-def whole(answer: object) -> Iterator[Listening | Segment]:
+def parse_verbose_json(answer: object) -> Iterator[AudioInfo | Segment]:
     """What `verbose_json` (or a server's plain `json`) says.
 
     Raises:
@@ -110,7 +110,7 @@ def whole(answer: object) -> Iterator[Listening | Segment]:
         raise BadMessage("shape", "segments")
     seconds = _seconds(told.get("duration") or 0.0)
     language = _short(told.get("language"))
-    yield Listening(seconds)
+    yield AudioInfo(seconds)
     if not listed and isinstance(text, str) and text.strip():
         yield Segment(_text(text), 0.0, seconds, language=language)
     for entry in listed:
@@ -135,7 +135,7 @@ def voices_in(answer: object) -> list[tuple[str, str, str]]:
 
 
 def segment_fields(segment: Segment) -> dict[str, Any]:
-    """What a delta tells beside its text; `Heard` reads it."""
+    """What a delta tells beside its text; `TranscriptionEvents` reads it."""
     fields: dict[str, Any] = {"start": round(segment.start, 3), "end": round(segment.end, 3)}
     if segment.language:
         fields["language"] = segment.language

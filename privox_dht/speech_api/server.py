@@ -28,22 +28,22 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from privox_dht.errors import Busy, JobError
+from privox_dht.errors import JobError, ProducerBusy
 from privox_dht.http import request_checks
 from privox_dht.http.connections import working_on
 from privox_dht.http.request_checks import check_form, check_json
-from privox_dht.http.request_limits import Bounds
-from privox_dht.http.responses import reply_error, reply_json
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.http.responses import error_response, json_response
 from privox_dht.http.server import DEFAULT_BOUNDS, DRAIN, Handler, HttpServer, not_yet
 from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import STT, TTS, Provider
 from privox_dht.speech_api import model_catalogue
 from privox_dht.speech_api.audio_response import Encoders, InThreads
-from privox_dht.speech_api.handlers import Desk
-from privox_dht.speech_api.job_log import Job, Jobs
+from privox_dht.speech_api.handlers import SpeechHandlers
+from privox_dht.speech_api.job_log import JobLog, ServedJob
 
-Check = Callable[[web.BaseRequest, Bounds], None]
-Work = Callable[[web.BaseRequest, Job], Awaitable[web.StreamResponse]]
+Check = Callable[[web.BaseRequest, RequestLimits], None]
+Work = Callable[[web.BaseRequest, ServedJob], Awaitable[web.StreamResponse]]
 
 
 class SpeechServer(HttpServer):
@@ -57,10 +57,10 @@ class SpeechServer(HttpServer):
         port: int = 0,
         sockets: list[socket.socket] | None = None,
         tls: ssl.SSLContext | None,
-        bounds: Bounds = DEFAULT_BOUNDS,
+        bounds: RequestLimits = DEFAULT_BOUNDS,
         drain: float = DRAIN,
         prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
-        jobs: Jobs | None = None,
+        jobs: JobLog | None = None,
         more: Mapping[tuple[str, str], Handler] | None = None,
         encoders: Encoders | None = None,
         any_engine: bool = False,
@@ -81,9 +81,9 @@ class SpeechServer(HttpServer):
             web.Application(), host=host, port=port, sockets=sockets, tls=tls, bounds=bounds,
             drain=drain, prefixes_of=prefixes_of,
         )  # fmt: skip
-        self.jobs = jobs or Jobs()
+        self.jobs = jobs or JobLog()
         self._provider = provider
-        desk = Desk(
+        desk = SpeechHandlers(
             provider, bounds, encoders or InThreads(), any_engine=any_engine, pcm_rate=pcm_rate
         )
         self.add_job("/v1/audio/transcriptions", STT, check_form, desk.transcribe)
@@ -129,27 +129,27 @@ class SpeechServer(HttpServer):
                 offer = request_checks.offer_of(request, self._prefixes_of, self._bounds.queue_wait)
                 await held.enter_async_context(self._provider.admit(service, offer))
             except JobError as exc:
-                self.jobs.turned_away += isinstance(exc, Busy)
-                return await request_checks.decline(request, reply_error(exc))
+                self.jobs.turned_away += isinstance(exc, ProducerBusy)
+                return await request_checks.reject(request, error_response(exc))
             job = held.enter_context(self.jobs.job(service, offer))
             held.enter_context(working_on(request))
-            await request_checks.go_ahead(request)
+            await request_checks.send_continue(request)
             return await work(request, job)
 
     # -- pages ------------------------------------------------------------------------------------
 
     async def _models(self, request: web.BaseRequest) -> web.StreamResponse:
-        return reply_json(model_catalogue.models(self._provider.abilities()))
+        return json_response(model_catalogue.models(self._provider.abilities()))
 
     async def _model(self, request: web.BaseRequest) -> web.StreamResponse:
         name = request.path.removeprefix(model_catalogue.MODEL_PREFIX)
-        return reply_json(model_catalogue.model(self._provider.abilities(), name))
+        return json_response(model_catalogue.model(self._provider.abilities(), name))
 
     async def _voices(self, request: web.BaseRequest) -> web.StreamResponse:
-        return reply_json(model_catalogue.voices(self._provider.abilities()))
+        return json_response(model_catalogue.voices(self._provider.abilities()))
 
     async def _status(self, request: web.BaseRequest) -> web.StreamResponse:
-        return reply_json({**self._provider.status(), "jobs": self.jobs.status()})
+        return json_response({**self._provider.status(), "jobs": self.jobs.status()})
 
 
-__all__ = ["Bounds", "Job", "Jobs", "SpeechServer"]
+__all__ = ["JobLog", "RequestLimits", "ServedJob", "SpeechServer"]

@@ -1,4 +1,4 @@
-"""A worker that does as it is told: what the tests of crews are made with."""
+"""A worker that does as it is told: what the tests of worker pools are made with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import working
+from nodes.engines import worker_main
 from nodes.engines.turns import Turns
 from nodes.engines.wall import Wall
 
@@ -48,13 +48,13 @@ def _turns(asked: dict[str, Any]) -> Generator[int]:
             os.abort()
 
 
-def load() -> tuple[dict[str, Any], working.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     if "--broken" in sys.argv:
         raise ValueError("no model")
     return {"pid": os.getpid()}, answer
 
 
-def answer(asked: dict[str, Any], payload: bytes, say: working.Say) -> None:
+def answer(asked: dict[str, Any], payload: bytes, say: worker_main.Say) -> None:
     match asked["do"]:
         case "echo":
             say({"pid": os.getpid()}, payload)
@@ -71,7 +71,7 @@ def answer(asked: dict[str, Any], payload: bytes, say: working.Say) -> None:
             while time.monotonic() < busy_until:
                 pass
         case "refuse":
-            raise working.Refusal("not that", 404, "voice")
+            raise worker_main.Refusal("not that", 404, "voice")
         case "break":
             raise ValueError("broken")
         case "try":
@@ -96,7 +96,10 @@ def answer(asked: dict[str, Any], payload: bytes, say: working.Say) -> None:
 
 
 if __name__ == "__main__":
-    mode = next((m for m in (working.ALONE, working.THREADS) if f"--{m}" in sys.argv), working.FORK)
-    threads = mode == working.THREADS
+    mode = next(
+        (m for m in (worker_main.ALONE, worker_main.THREADS) if f"--{m}" in sys.argv),
+        worker_main.FORK,
+    )
+    threads = mode == worker_main.THREADS
     gpu = "--gpu" in sys.argv
-    working.serve(load, Wall(memory=64 << 20, seconds=2, threads=threads, gpu=gpu), mode)
+    worker_main.serve(load, Wall(memory=64 << 20, seconds=2, threads=threads, gpu=gpu), mode)

@@ -53,7 +53,7 @@ async def engine() -> AsyncIterator[EspeakNg]:
     await engine.close()
 
 
-async def say(engine: EspeakNg, text: str = SENTENCE, **more: object) -> list[speech.Sound]:
+async def say(engine: EspeakNg, text: str = SENTENCE, **more: object) -> list[speech.AudioChunk]:
     return [sound async for sound in engine.speak(Request(text, **more))]  # type: ignore[arg-type]
 
 
@@ -133,7 +133,7 @@ async def test_texts_without_words_end_well(engine: EspeakNg, text: str) -> None
 async def test_text_is_never_seen_on_a_command_line(engine: EspeakNg) -> None:
     async with aclosing(engine.speak(Request("--version " * 100))) as sounds:
         await anext(sounds)
-        for pid in engine._crew.pids:
+        for pid in engine._pool.pids:
             assert not any("--version" in word for word in psutil.Process(pid).cmdline())
 
 
@@ -141,7 +141,7 @@ async def test_a_text_that_becomes_too_long_is_refused(
     engine: EspeakNg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 2.0)
-    with pytest.raises(errors.Refused, match="longer than 2 s of speech") as refused:
+    with pytest.raises(errors.RequestRejected, match="longer than 2 s of speech") as refused:
         await say(engine, SENTENCE * 5)
     assert refused.value.status == 413
 
@@ -149,18 +149,18 @@ async def test_a_text_that_becomes_too_long_is_refused(
 async def test_a_listener_who_leaves_stops_the_voice(engine: EspeakNg) -> None:
     async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
         await anext(sounds)
-        assert engine._crew.busy
+        assert engine._pool.busy
     async with asyncio.timeout(1.0):
-        while engine._crew.busy:  # noqa: ASYNC110 - there is no event to wait for
+        while engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
     assert await seconds(engine) > 1
 
 
 async def test_a_worker_that_is_killed_fails_the_job_only(engine: EspeakNg) -> None:
-    with pytest.raises(errors.Failed, match="died"):
+    with pytest.raises(errors.EngineFailed, match="died"):
         async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
             async for _ in sounds:
-                kill_all(engine._crew.pids)
+                kill_all(engine._pool.pids)
     assert await seconds(engine) > 1
 
 
@@ -255,7 +255,7 @@ def test_a_voice_is_selected_by_its_file() -> None:
 def test_what_is_not_there_is_refused_and_what_there_is_named(
     named: str, language: str, param: str
 ) -> None:
-    with pytest.raises(errors.Refused, match=r"it has \d+, such as") as refused:
+    with pytest.raises(errors.RequestRejected, match=r"it has \d+, such as") as refused:
         VOICES.choose(named, language, "en-us+edward")
     assert (refused.value.status, refused.value.param) == (404, param)
     assert len(refused.value.message) < 200
@@ -277,26 +277,26 @@ async def test_a_text_over_which_workers_died_twice_is_refused(
     engine: EspeakNg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nodes.engines.espeak.bounded", lambda text: text)
-    before = engine._crew.pids
+    before = engine._pool.pids
     producer = Producer([engine], 1, Codecs(1))
     request = Request(DEADLY["apostrophes"])
     for _ in range(2):
-        with pytest.raises(errors.Failed, match=r"died \(SIG"):
+        with pytest.raises(errors.EngineFailed, match=r"died \(SIG"):
             [_ async for _ in producer.speak(request)]
-    with pytest.raises(errors.Refused, match="brought the engine down before") as refused:
+    with pytest.raises(errors.RequestRejected, match="brought the engine down before") as refused:
         [_ async for _ in producer.speak(request)]
     assert refused.value.status == 400
     assert await seconds(engine) > 1
-    assert engine._crew.pids == before
+    assert engine._pool.pids == before
 
 
 async def test_a_text_whose_worker_was_killed_by_somebody_else_is_spoken_again(
     engine: EspeakNg,
 ) -> None:
-    with pytest.raises(errors.Failed, match="died"):
+    with pytest.raises(errors.EngineFailed, match="died"):
         async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
             async for _ in sounds:
-                kill_all(engine._crew.pids)
+                kill_all(engine._pool.pids)
     assert await seconds(engine, text=SENTENCE * 100) > 1
 
 
@@ -307,12 +307,12 @@ async def test_random_texts_in_many_scripts_never_bring_a_worker_down(
     engine: EspeakNg, count: int
 ) -> None:
     rng = random.Random(5678)
-    before = engine._crew.pids
+    before = engine._pool.pids
     for number in range(count):
         voice = rng.choice(list(SCRIPTS))
         text = random_text(rng, voice)
         try:
             await say(engine, text, voice=voice, speed=4.0)
-        except errors.Failed as exc:  # one job, and the next is spoken; soak counts them
+        except errors.EngineFailed as exc:  # one job, and the next is spoken; soak counts them
             pytest.fail(f"text {number} in {voice} ({len(text)} characters): {exc}")
-    assert engine._crew.pids == before
+    assert engine._pool.pids == before

@@ -31,7 +31,7 @@ async def engine() -> AsyncIterator[Pico]:
     await engine.close()
 
 
-async def say(engine: Pico, text: str = SENTENCE, **more: object) -> list[speech.Sound]:
+async def say(engine: Pico, text: str = SENTENCE, **more: object) -> list[speech.AudioChunk]:
     return [sound async for sound in engine.speak(Request(text, **more))]  # type: ignore[arg-type]
 
 
@@ -98,14 +98,16 @@ async def test_markup_is_not_obeyed(engine: Pico, tmp_path: Path) -> None:
 
 async def test_a_text_that_pico_gives_up_on_is_refused(engine: Pico) -> None:
     """The fault is the text's and not the producer's."""
-    with pytest.raises(errors.Refused, match="cannot speak this text") as refused:
+    with pytest.raises(errors.RequestRejected, match="cannot speak this text") as refused:
         await say(engine, "\u307f\u30db7\\\u30b5" * 80, voice="it-IT", speed=4.0)
     assert refused.value.status == 400
     assert await seconds(engine) > 1
 
 
 async def test_a_text_in_letters_it_does_not_know_is_refused(engine: Pico) -> None:
-    with pytest.raises(errors.Refused, match="no word of it can be read in en-US") as refused:
+    with pytest.raises(
+        errors.RequestRejected, match="no word of it can be read in en-US"
+    ) as refused:
         await say(engine, "\u041f\u0440\u0438\u0432\u0435\u0442")
     assert refused.value.status == 400
 
@@ -117,23 +119,23 @@ async def test_random_texts_in_many_scripts_never_bring_a_worker_down(
     engine: Pico, count: int
 ) -> None:
     rng = random.Random(5678)
-    before = engine._crew.pids
+    before = engine._pool.pids
     for number in range(count):
         voice, text = rng.choice(VOICES), random_text(rng, rng.choice(list(SCRIPTS)))
         try:
             await say(engine, text, voice=voice, speed=4.0)
-        except errors.Refused:
+        except errors.RequestRejected:
             continue  # no word of it can be read
-        except errors.Failed as exc:
+        except errors.EngineFailed as exc:
             pytest.fail(f"text {number} in {voice} ({len(text)} characters): {exc}")
-    assert engine._crew.pids == before
+    assert engine._pool.pids == before
 
 
 async def test_a_text_that_becomes_too_long_is_refused(
     engine: Pico, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 2.0)
-    with pytest.raises(errors.Refused, match="longer than 2 s") as refused:
+    with pytest.raises(errors.RequestRejected, match="longer than 2 s") as refused:
         await say(engine, SENTENCE * 5)
     assert refused.value.status == 413
 
@@ -141,9 +143,9 @@ async def test_a_text_that_becomes_too_long_is_refused(
 async def test_a_listener_who_leaves_stops_the_voice(engine: Pico) -> None:
     async with aclosing(engine.speak(Request((SENTENCE + " ") * 150))) as sounds:
         await anext(sounds)
-        assert engine._crew.busy
+        assert engine._pool.busy
     async with asyncio.timeout(2):
-        while engine._crew.busy:  # noqa: ASYNC110 - there is no event to wait for
+        while engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
     assert await seconds(engine) > 1
 
@@ -195,7 +197,7 @@ def test_the_voice_is_chosen_by_name_then_by_language(
 def test_what_is_not_there_is_refused_and_what_there_is_named(
     named: str, language: str, param: str
 ) -> None:
-    with pytest.raises(errors.Refused, match="it has en-GB, en-US, de-DE") as refused:
+    with pytest.raises(errors.RequestRejected, match="it has en-GB, en-US, de-DE") as refused:
         choose(named, language, pico.DEFAULT_VOICE, VOICES)
     assert (refused.value.status, refused.value.param) == (404, param)
     assert len(refused.value.message) < 200

@@ -34,7 +34,7 @@ async def engine(voice: Path) -> AsyncIterator[Piper]:
     await engine.close()
 
 
-async def say(engine: Piper, text: str, **more: object) -> list[speech.Sound]:
+async def say(engine: Piper, text: str, **more: object) -> list[speech.AudioChunk]:
     return [sound async for sound in engine.speak(Request(text, **more))]  # type: ignore[arg-type]
 
 
@@ -67,7 +67,7 @@ async def test_random_texts_in_many_scripts_are_spoken(
         text = random_text(rng, script)
         try:
             await say(engine, text, speed=4.0)
-        except errors.Failed as exc:
+        except errors.EngineFailed as exc:
             pytest.fail(f"text {number} ({len(text)} characters): {exc}")
     await engine.close()
 
@@ -101,13 +101,13 @@ async def test_a_speaker_is_chosen_by_name_or_number(engine: Piper) -> None:
     ],
 )
 async def test_a_voice_that_is_not_there_is_refused(engine: Piper, named: str, said: str) -> None:
-    with pytest.raises(errors.Refused, match=said) as refused:
+    with pytest.raises(errors.RequestRejected, match=said) as refused:
         await say(engine, "Hello", voice=named)
     assert refused.value.status == 404
 
 
 async def test_a_language_it_does_not_speak_is_refused(engine: Piper) -> None:
-    with pytest.raises(errors.Refused, match="speaks en, not 'de'"):
+    with pytest.raises(errors.RequestRejected, match="speaks en, not 'de'"):
         await say(engine, "Guten Tag", language="de")
 
 
@@ -121,7 +121,7 @@ async def test_a_voice_that_runs_wild_is_stopped(
     engine: Piper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 1.0)
-    with pytest.raises(errors.Refused, match="longer than 1 s") as refused:
+    with pytest.raises(errors.RequestRejected, match="longer than 1 s") as refused:
         await say(engine, "This is a sentence that takes longer than a second. And another.")
     assert refused.value.status == 413
 

@@ -125,7 +125,7 @@ async def test_the_same_recording_is_heard_the_same_again(
 async def test_what_it_does_not_have_is_refused(
     engine: PocketSphinx, request_: Request, said: str
 ) -> None:
-    with pytest.raises(errors.Refused, match=said) as refused:
+    with pytest.raises(errors.RequestRejected, match=said) as refused:
         await hear(engine, noise(1), request_)
     assert refused.value.status == 404
 
@@ -140,7 +140,7 @@ async def test_a_cancelled_job_frees_the_engine_at_once(
 ) -> None:
     job = asyncio.create_task(hear(engine, noise(60)))
     async with asyncio.timeout(5):
-        while not engine._crew.busy:  # noqa: ASYNC110 - there is no event to wait for
+        while not engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
     job.cancel()
     began = time.monotonic()
@@ -154,10 +154,10 @@ async def test_a_worker_that_is_killed_in_mid_job_fails_the_job_only(
     engine: PocketSphinx, spoken: NDArray[np.float32]
 ) -> None:
     pause = np.zeros(engine.rate, np.float32)
-    with pytest.raises(errors.Failed, match="died"):
+    with pytest.raises(errors.EngineFailed, match="died"):
         async with aclosing(engine.transcribe(np.concatenate([spoken, pause] * 5), ANY)) as heard:
             async for _ in heard:
-                kill_all(engine._crew.pids)
+                kill_all(engine._pool.pids)
     assert (await hear(engine, spoken))[0].text == SENTENCE
 
 

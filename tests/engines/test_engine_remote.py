@@ -156,7 +156,9 @@ REFUSAL = {"error": {"message": "no such voice: nobody", "type": "invalid_reques
 async def test_what_the_server_refuses_is_refused(openai: OpenAi, status: int) -> None:
     async with started("tts", url(openai)) as engine:
         openai.broken["/v1/audio/speech"] = web.json_response(REFUSAL, status=status)
-        with pytest.raises(errors.Refused, match="refuses: no such voice: nobody") as refused:
+        with pytest.raises(
+            errors.RequestRejected, match="refuses: no such voice: nobody"
+        ) as refused:
             await say(engine)
     assert refused.value.status == status
 
@@ -167,7 +169,7 @@ async def test_a_busy_server_is_busy_and_not_dead(openai: OpenAi, status: int) -
         openai.broken["/v1/audio/speech"] = web.Response(
             status=status, headers={"Retry-After": "7"}
         )
-        with pytest.raises(errors.Busy) as busy:
+        with pytest.raises(errors.ProducerBusy) as busy:
             await say(engine)
     assert busy.value.retry_after == 7
 
@@ -187,7 +189,7 @@ async def test_a_busy_server_is_busy_and_not_dead(openai: OpenAi, status: int) -
 async def test_a_broken_voice_fails(openai: OpenAi, broken: web.Response) -> None:
     async with started("tts", url(openai)) as engine:
         openai.broken["/v1/audio/speech"] = broken
-        with pytest.raises(errors.Failed) as failed:
+        with pytest.raises(errors.EngineFailed) as failed:
             await say(engine)
     assert "words" not in str(failed.value)
 
@@ -207,7 +209,7 @@ async def test_a_broken_voice_fails(openai: OpenAi, broken: web.Response) -> Non
 async def test_a_broken_transcript_fails(openai: OpenAi, broken: bytes) -> None:
     async with started("stt", url(openai)) as engine:
         openai.broken["/v1/audio/transcriptions"] = web.Response(body=broken)
-        with pytest.raises(errors.Failed, match="answers with"):
+        with pytest.raises(errors.EngineFailed, match="answers with"):
             await hear(engine)
 
 
@@ -216,14 +218,14 @@ async def test_speech_without_end_is_stopped(
 ) -> None:
     async with started("tts", url(openai)) as engine:
         monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 1.5)
-        with pytest.raises(errors.Failed, match="more speech than any text"):
+        with pytest.raises(errors.EngineFailed, match="more speech than any text"):
             await say(engine)
 
 
 async def test_a_server_that_hangs_up_fails_the_job(openai: OpenAi) -> None:
     async with started("stt", url(openai)) as engine:
         await openai.server.close()
-        with pytest.raises(errors.Failed, match="does not answer"):
+        with pytest.raises(errors.EngineFailed, match="does not answer"):
             await hear(engine)
 
 
@@ -271,22 +273,22 @@ async def test_an_older_sova_does_not_list_its_voices(sova: Sova) -> None:
 
 async def test_a_voice_that_sova_does_not_have_is_refused(sova: Sova) -> None:
     async with started("tts", sova.address) as engine:
-        with pytest.raises(errors.Refused, match="no voice 'Anna'; it has Natasha, Ruslan"):
+        with pytest.raises(errors.RequestRejected, match="no voice 'Anna'; it has Natasha, Ruslan"):
             await say(engine, Say("x", "Anna"))
 
 
 async def test_sova_does_not_translate(sova: Sova) -> None:
     async with started("stt", sova.address) as engine:
-        with pytest.raises(errors.Refused, match="do not translate"):
+        with pytest.raises(errors.RequestRejected, match="do not translate"):
             await hear(engine, Hear(translate=True))
 
 
 async def test_what_sova_cannot_do_fails(sova: Sova) -> None:
     async with started("stt", sova.address) as hears, started("tts", sova.address) as speaks:
         sova.code = 1
-        with pytest.raises(errors.Failed, match="failed"):
+        with pytest.raises(errors.EngineFailed, match="failed"):
             await hear(hears)
-        with pytest.raises(errors.Failed, match="failed"):
+        with pytest.raises(errors.EngineFailed, match="failed"):
             await say(speaks)
 
 
@@ -304,10 +306,10 @@ async def test_what_sova_cannot_do_fails(sova: Sova) -> None:
 async def test_what_is_not_sovas_fails(sova: Sova, broken: bytes) -> None:
     async with started("stt", sova.address) as hears, started("tts", sova.address) as speaks:
         sova.broken["/asr"] = sova.broken["/synthesize/"] = web.Response(body=broken)
-        with pytest.raises(errors.Failed, match="answers with"):
+        with pytest.raises(errors.EngineFailed, match="answers with"):
             await hear(hears)
         sova.broken["/synthesize/"] = web.Response(body=broken)
-        with pytest.raises(errors.Failed, match="answers with"):
+        with pytest.raises(errors.EngineFailed, match="answers with"):
             await say(speaks)
 
 

@@ -12,8 +12,8 @@ import pytest
 import tiny_models
 
 from nodes.engines import landlock, seccomp
-from nodes.engines.crew import Crew
-from nodes.engines.crew_engine import CrewEngine
+from nodes.engines.pooled_engine import PooledEngine
+from nodes.engines.worker_pool import WorkerPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these walls are Linux's")
 MIB = 1 << 20
@@ -25,11 +25,11 @@ def _find_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["--fork", "--threads", "--alone", "--threads --gpu"])
-async def crew(request: pytest.FixtureRequest) -> AsyncIterator[Crew]:
-    crew = Crew("scripted_worker", request.param.split())
-    await crew.start()
-    yield crew
-    await crew.close()
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool("scripted_worker", request.param.split())
+    await pool.start()
+    yield pool
+    await pool.close()
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +40,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=tiny_models.NAMES)
-async def engine(request: pytest.FixtureRequest, models: Path) -> AsyncIterator[CrewEngine]:
+async def engine(request: pytest.FixtureRequest, models: Path) -> AsyncIterator[PooledEngine]:
     """An engine whose worker, told to, also tries what it must not."""
     engine = tiny_models.engine_of(request.param, models)
-    crew = engine._crew = Crew("walled", [engine._crew.module, *await engine._arguments()])
-    await crew.start()
+    pool = engine._pool = WorkerPool("walled", [engine._pool.module, *await engine._arguments()])
+    await pool.start()
     yield engine
-    await crew.close()
+    await pool.close()
 
 
-async def test_an_engine_with_threads_is_behind_the_wall(engine: CrewEngine, state: Path) -> None:
-    crew = engine._crew
+async def test_an_engine_with_threads_is_behind_the_wall(engine: PooledEngine, state: Path) -> None:
+    pool = engine._pool
     for what, argument in {
         "read": state / "key",
         "list": state,
@@ -64,11 +64,11 @@ async def test_an_engine_with_threads_is_behind_the_wall(engine: CrewEngine, sta
         "run": "",
         "kill": os.getpid(),
     }.items():
-        assert await refused(crew, what, argument) == "PermissionError", what
+        assert await refused(pool, what, argument) == "PermissionError", what
     assert (state / "key").read_bytes() == b"secret"
 
 
-async def test_threads_that_were_there_before_the_wall_are_behind_it(engine: CrewEngine) -> None:
+async def test_threads_that_were_there_before_the_wall_are_behind_it(engine: PooledEngine) -> None:
     """CTranslate2 and onnxruntime start some while they load."""
     [pid] = engine.pids
     tasks = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
@@ -92,15 +92,15 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def refused(crew: Crew, what: str, argument: object = "") -> str:
+async def refused(pool: WorkerPool, what: str, argument: object = "") -> str:
     """The error with which `what` failed; "" if it did not."""
     question = {"do": "try", "what": what, "with": str(argument)}
-    [(head, _)] = [piece async for piece in crew.ask(question)]
+    [(head, _)] = [piece async for piece in pool.ask(question)]
     return str(head["refused by"])
 
 
-async def test_every_wall_stands_on_linux(crew: Crew) -> None:
-    walls = (await crew.start())["walls"]
+async def test_every_wall_stands_on_linux(pool: WorkerPool) -> None:
+    walls = (await pool.start())["walls"]
     assert {"limits", "no new privileges", "seccomp"} <= set(walls)
     assert (landlock.version() == 0) or f"Landlock {landlock.version()}" in walls
     assert ("other user" in walls) == (os.geteuid() == 0)
@@ -159,49 +159,49 @@ except OSError as exc:
 """
 
 
-async def test_a_worker_cannot_read_the_state_folder(crew: Crew, state: Path) -> None:
-    assert await refused(crew, "read", state / "key") == "PermissionError"
-    assert await refused(crew, "list", state) == "PermissionError"
+async def test_a_worker_cannot_read_the_state_folder(pool: WorkerPool, state: Path) -> None:
+    assert await refused(pool, "read", state / "key") == "PermissionError"
+    assert await refused(pool, "list", state) == "PermissionError"
 
 
-async def test_a_worker_cannot_open_a_socket(crew: Crew) -> None:
+async def test_a_worker_cannot_open_a_socket(pool: WorkerPool) -> None:
     for kind in ("socket", "datagram", "socket pair"):
-        assert await refused(crew, kind) == "PermissionError", kind
+        assert await refused(pool, kind) == "PermissionError", kind
 
 
-async def test_a_worker_cannot_start_a_process(crew: Crew) -> None:
-    assert await refused(crew, "fork") == "PermissionError"
-    assert await refused(crew, "run") == "PermissionError"
+async def test_a_worker_cannot_start_a_process(pool: WorkerPool) -> None:
+    assert await refused(pool, "fork") == "PermissionError"
+    assert await refused(pool, "run") == "PermissionError"
 
 
-async def test_a_worker_cannot_write_a_file(crew: Crew, state: Path) -> None:
-    assert await refused(crew, "write", state / "new") == "PermissionError"
-    assert await refused(crew, "append", state / "key") == "PermissionError"
-    assert await refused(crew, "remove", state / "key") == "PermissionError"
+async def test_a_worker_cannot_write_a_file(pool: WorkerPool, state: Path) -> None:
+    assert await refused(pool, "write", state / "new") == "PermissionError"
+    assert await refused(pool, "append", state / "key") == "PermissionError"
+    assert await refused(pool, "remove", state / "key") == "PermissionError"
     assert (state / "key").read_bytes() == b"secret"
 
 
 async def test_a_worker_cannot_write_into_an_upload_that_was_handed_to_it(
-    crew: Crew, state: Path
+    pool: WorkerPool, state: Path
 ) -> None:
     file = os.open(state / "key", os.O_RDWR)
     try:
         question = {"do": "write to what came"}
         with pytest.raises(Exception, match="OSError"):
-            [_ async for _ in crew.ask(question, b"mine", [file])]
+            [_ async for _ in pool.ask(question, b"mine", [file])]
     finally:
         os.close(file)
     assert (state / "key").read_bytes() == b"secret"
 
 
-async def test_a_worker_cannot_signal_the_node_nor_raise_its_limits(crew: Crew) -> None:
-    assert await refused(crew, "kill", os.getpid()) == "PermissionError"
-    assert await refused(crew, "limits") in ("PermissionError", "ValueError")
+async def test_a_worker_cannot_signal_the_node_nor_raise_its_limits(pool: WorkerPool) -> None:
+    assert await refused(pool, "kill", os.getpid()) == "PermissionError"
+    assert await refused(pool, "limits") in ("PermissionError", "ValueError")
 
 
-async def test_a_worker_has_no_more_memory_than_it_was_given(crew: Crew) -> None:
-    assert await refused(crew, "memory", 32 * MIB) == ""
-    assert await refused(crew, "memory", 512 * MIB) == "MemoryError"
+async def test_a_worker_has_no_more_memory_than_it_was_given(pool: WorkerPool) -> None:
+    assert await refused(pool, "memory", 32 * MIB) == ""
+    assert await refused(pool, "memory", 512 * MIB) == "MemoryError"
 
 
 @pytest.mark.parametrize("machine", seccomp.MACHINES)

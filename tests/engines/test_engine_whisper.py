@@ -124,7 +124,7 @@ async def test_silence_gives_no_words(model: Path) -> None:
 async def test_what_it_does_not_have_is_refused_and_what_there_is_named(
     engine: FasterWhisper, request_: Request, said: str
 ) -> None:
-    with pytest.raises(errors.Refused, match=said) as refused:
+    with pytest.raises(errors.RequestRejected, match=said) as refused:
         await hear(engine, request_)
     assert refused.value.status == 404
 

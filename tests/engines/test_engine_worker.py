@@ -1,4 +1,4 @@
-"""Workers and crews: what happens to a process when its job, or its parent, ends badly.
+"""Workers and worker pools: what happens to a process when its job, or its parent, ends badly.
 
 Where a worker makes a copy of itself for each job (Linux), and where it works alone (elsewhere)."""
 
@@ -18,10 +18,10 @@ from typing import Any
 import psutil
 import pytest
 
-from nodes.engines import crew as crew_module
 from nodes.engines import worker as worker_module
-from nodes.engines.crew import Crew
+from nodes.engines import worker_pool as pool_module
 from nodes.engines.worker import Died, Job
+from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors
 
 MODULE = "scripted_worker"
@@ -38,17 +38,17 @@ FORK = pytest.param("--fork", marks=pytest.mark.skipif(
 
 
 @pytest.fixture(params=[FORK, "--alone"])
-async def crew(request: pytest.FixtureRequest) -> AsyncIterator[Crew]:
-    crew = Crew(MODULE, [request.param], at_most=2)
-    await crew.start()
-    yield crew
-    pids = crew.pids
-    await crew.close()
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(MODULE, [request.param], at_most=2)
+    await pool.start()
+    yield pool
+    pids = pool.pids
+    await pool.close()
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
-async def ask(crew: Crew, payload: bytes = b"", **question: Any) -> list[Any]:
-    return [piece async for piece in crew.ask(question, payload)]
+async def ask(pool: WorkerPool, payload: bytes = b"", **question: Any) -> list[Any]:
+    return [piece async for piece in pool.ask(question, payload)]
 
 
 def gone(pid: int) -> bool:
@@ -64,26 +64,26 @@ async def until_gone(pid: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_an_answer_comes_piece_by_piece(crew: Crew) -> None:
-    pieces = await ask(crew, do="count", to=3, size=5)
+async def test_an_answer_comes_piece_by_piece(pool: WorkerPool) -> None:
+    pieces = await ask(pool, do="count", to=3, size=5)
     assert pieces == [({"number": n}, bytes(5)) for n in range(3)]
 
 
-async def test_megabytes_go_both_ways(crew: Crew) -> None:
+async def test_megabytes_go_both_ways(pool: WorkerPool) -> None:
     sent = os.urandom(3 << 20)
-    [(_, echoed)] = await ask(crew, sent, do="echo")
+    [(_, echoed)] = await ask(pool, sent, do="echo")
     assert echoed == sent
 
 
-async def test_one_process_does_one_job_after_the_other(crew: Crew) -> None:
-    before = crew.pids
+async def test_one_process_does_one_job_after_the_other(pool: WorkerPool) -> None:
+    before = pool.pids
     for _ in range(3):
-        await ask(crew, do="echo")
-    assert crew.pids == before
+        await ask(pool, do="echo")
+    assert pool.pids == before
 
 
-async def test_two_jobs_at_a_time_are_done_side_by_side(crew: Crew) -> None:
-    async with crew.job() as one, crew.job() as other:
+async def test_two_jobs_at_a_time_are_done_side_by_side(pool: WorkerPool) -> None:
+    async with pool.job() as one, pool.job() as other:
         assert await running(one) != await running(other)
 
 
@@ -95,59 +95,59 @@ async def running(job: Job) -> int:
     return int(piece[0]["pid"])
 
 
-async def test_a_third_job_waits_for_its_turn(crew: Crew) -> None:
-    async with crew.job(), crew.job():
-        third = asyncio.ensure_future(ask(crew, do="echo"))
+async def test_a_third_job_waits_for_its_turn(pool: WorkerPool) -> None:
+    async with pool.job(), pool.job():
+        third = asyncio.ensure_future(ask(pool, do="echo"))
         done, _ = await asyncio.wait([third], timeout=0.1)
         assert not done
     assert len(await third) == 1
 
 
-async def test_a_refusal_is_told_and_the_worker_stays(crew: Crew) -> None:
-    before = crew.pids
-    with pytest.raises(errors.Refused, match="not that") as refused:
-        await ask(crew, do="refuse")
+async def test_a_refusal_is_told_and_the_worker_stays(pool: WorkerPool) -> None:
+    before = pool.pids
+    with pytest.raises(errors.RequestRejected, match="not that") as refused:
+        await ask(pool, do="refuse")
     assert (refused.value.status, refused.value.param) == (404, "voice")
-    assert len(await ask(crew, do="echo")) == 1
-    assert crew.pids == before
+    assert len(await ask(pool, do="echo")) == 1
+    assert pool.pids == before
 
 
-async def test_an_engine_that_raises_fails_the_job_and_the_next_one_works(crew: Crew) -> None:
-    with pytest.raises(errors.Failed, match="ValueError: broken"):
-        await ask(crew, do="break")
-    assert len(await ask(crew, do="echo")) == 1
+async def test_an_engine_that_raises_fails_the_job_and_the_next_one_works(pool: WorkerPool) -> None:
+    with pytest.raises(errors.EngineFailed, match="ValueError: broken"):
+        await ask(pool, do="break")
+    assert len(await ask(pool, do="echo")) == 1
 
 
-async def test_words_printed_by_a_library_do_not_get_into_the_answer(crew: Crew) -> None:
-    assert await ask(crew, do="print") == [({}, b"")]
+async def test_words_printed_by_a_library_do_not_get_into_the_answer(pool: WorkerPool) -> None:
+    assert await ask(pool, do="print") == [({}, b"")]
 
 
-async def test_a_worker_killed_in_mid_job_fails_it_and_is_replaced(crew: Crew) -> None:
-    async with crew.job() as job:
+async def test_a_worker_killed_in_mid_job_fails_it_and_is_replaced(pool: WorkerPool) -> None:
+    async with pool.job() as job:
         os.kill(await running(job), signal.SIGKILL)
         with pytest.raises(Died, match="died"):
             await job.hear()
-    assert len(await ask(crew, do="echo")) == 1
+    assert len(await ask(pool, do="echo")) == 1
 
 
 async def test_of_a_worker_that_died_it_is_said_why_and_another_is_warm_within_a_second(
-    crew: Crew,
+    pool: WorkerPool,
 ) -> None:
     with pytest.raises(Died, match="died"):
-        await ask(crew, do="crash")
+        await ask(pool, do="crash")
     async with asyncio.timeout(1.0):
-        assert len(await ask(crew, do="echo")) == 1
+        assert len(await ask(pool, do="echo")) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux only")
 async def test_a_copy_waits_behind_the_wall_before_there_is_a_job_for_it() -> None:
-    async with started("--fork") as crew:
-        [pid] = crew.pids
+    async with started("--fork") as pool:
+        [pid] = pool.pids
         for _ in range(2):
             async with asyncio.timeout(SOON):
                 while not (waiting := [p.pid for p in walled_children(pid)]):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-            [(head, _)] = await ask(crew, do="echo")
+            [(head, _)] = await ask(pool, do="echo")
             assert head["pid"] in waiting
             await until_gone(head["pid"])
 
@@ -164,27 +164,27 @@ def walled_children(pid: int) -> list[psutil.Process]:
 
 
 async def test_the_signal_that_ended_a_copy_is_told() -> None:
-    async with started("--fork") as crew:
+    async with started("--fork") as pool:
         with pytest.raises(Died, match="SIGABRT") as died:
-            await ask(crew, do="crash")
+            await ask(pool, do="crash")
         assert died.value.why == "SIGABRT"
         with pytest.raises(Died) as died:
-            await ask(crew, do="spin")
+            await ask(pool, do="spin")
         assert died.value.why == "SIGXCPU"
 
 
-async def test_a_worker_that_died_while_idle_costs_nobody_a_job(crew: Crew) -> None:
-    [pid] = crew.pids
+async def test_a_worker_that_died_while_idle_costs_nobody_a_job(pool: WorkerPool) -> None:
+    [pid] = pool.pids
     os.kill(pid, signal.SIGKILL)
     await until_gone(pid)
-    assert len(await ask(crew, do="echo")) == 1
+    assert len(await ask(pool, do="echo")) == 1
 
 
-async def test_cancelling_a_job_kills_its_worker_at_once(crew: Crew) -> None:
+async def test_cancelling_a_job_kills_its_worker_at_once(pool: WorkerPool) -> None:
     begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def hang() -> None:
-        async with crew.job() as job:
+        async with pool.job() as job:
             begun.set_result(await running(job))
             await job.hear()
 
@@ -194,53 +194,53 @@ async def test_cancelling_a_job_kills_its_worker_at_once(crew: Crew) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await until_gone(pid)
-    assert len(await ask(crew, do="echo")) == 1
+    assert len(await ask(pool, do="echo")) == 1
 
 
-async def test_a_storm_of_cancelled_jobs_does_not_pile_up_processes(crew: Crew) -> None:
+async def test_a_storm_of_cancelled_jobs_does_not_pile_up_processes(pool: WorkerPool) -> None:
     """Each kills a worker, and a new one takes a while to start: only one may be warming."""
     most = 0
     for _ in range(12):
-        job = asyncio.create_task(ask(crew, do="hang"))
+        job = asyncio.create_task(ask(pool, do="hang"))
         await asyncio.wait([job], timeout=0.05)
         job.cancel()
         await asyncio.wait([job])
-        most = max(most, len(crew.pids))
+        most = max(most, len(pool.pids))
     assert most <= 4
-    assert len(await ask(crew, do="echo")) == 1
+    assert len(await ask(pool, do="echo")) == 1
 
 
 async def test_jobs_cancelled_while_a_worker_starts_do_not_count_as_failures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crew_module, "HIRES", 2)
-    crew = Crew(MODULE)
+    monkeypatch.setattr(pool_module, "MAX_START_FAILURES", 2)
+    pool = WorkerPool(MODULE)
     for _ in range(5):
-        job = asyncio.create_task(ask(crew, do="echo"))
+        job = asyncio.create_task(ask(pool, do="echo"))
         await asyncio.wait([job], timeout=0.01)
         job.cancel()
         await asyncio.wait([job])
-    assert len(await ask(crew, do="echo")) == 1
-    await crew.close()
+    assert len(await ask(pool, do="echo")) == 1
+    await pool.close()
 
 
-async def test_closing_an_answer_early_ends_its_work(crew: Crew) -> None:
-    async with contextlib.aclosing(crew.ask({"do": "hang"})) as answer:
+async def test_closing_an_answer_early_ends_its_work(pool: WorkerPool) -> None:
+    async with contextlib.aclosing(pool.ask({"do": "hang"})) as answer:
         head, _ = await anext(answer)
     await until_gone(head["pid"])
 
 
-async def test_a_worker_waits_for_a_slow_listener(crew: Crew) -> None:
+async def test_a_worker_waits_for_a_slow_listener(pool: WorkerPool) -> None:
     """A gigabyte is announced; what is not fetched stays unmade, not in our memory. Nobody listens
     for as long as another worker needs to hand over many times what may be made ahead."""
     before = psutil.Process().memory_info().rss
     question = {"do": "count", "timed": True, "to": 1000, "size": 1 << 20}
-    async with contextlib.aclosing(crew.ask(question)) as answer:
+    async with contextlib.aclosing(pool.ask(question)) as answer:
         await anext(answer)
-        async for _ in crew.ask({"do": "count", "to": 50, "size": 1 << 20}):
+        async for _ in pool.ask({"do": "count", "to": 50, "size": 1 << 20}):
             pass
         assert psutil.Process().memory_info().rss - before < 32 << 20
-        assert all(psutil.Process(pid).memory_info().rss < 200 << 20 for pid in crew.pids)
+        assert all(psutil.Process(pid).memory_info().rss < 200 << 20 for pid in pool.pids)
         listened_again = time.monotonic()
         made = {head["number"]: head["made"] async for head, _ in _first(5, answer)}
         assert made[5] > listened_again
@@ -251,25 +251,25 @@ async def _first(count: int, answer: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield await anext(answer)
 
 
-async def test_an_answer_left_incomplete_does_not_leak_into_the_next(crew: Crew) -> None:
-    async with contextlib.aclosing(crew.ask({"do": "count", "to": 100})) as answer:
+async def test_an_answer_left_incomplete_does_not_leak_into_the_next(pool: WorkerPool) -> None:
+    async with contextlib.aclosing(pool.ask({"do": "count", "to": 100})) as answer:
         await anext(answer)
-    [(head, payload)] = await ask(crew, b"mine", do="echo")
+    [(head, payload)] = await ask(pool, b"mine", do="echo")
     assert payload == b"mine" and "pid" in head
 
 
 @contextlib.asynccontextmanager
-async def started(*arguments: str) -> AsyncIterator[Crew]:
-    crew = Crew(MODULE, arguments)
-    await crew.start()
+async def started(*arguments: str) -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(MODULE, arguments)
+    await pool.start()
     try:
-        yield crew
+        yield pool
     finally:
-        await crew.close()
+        await pool.close()
 
 
 async def test_a_worker_has_nothing_of_the_nodes_environment(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "key")
     async with started("--alone") as fresh:
@@ -281,32 +281,32 @@ async def test_a_worker_has_nothing_of_the_nodes_environment(
 
 
 async def test_a_thread_that_nobody_listens_to_ends_at_its_border() -> None:
-    async with started("--threads") as crew:
-        async with contextlib.aclosing(crew.ask({"do": "count", "to": 10**9})) as answer:
+    async with started("--threads") as pool:
+        async with contextlib.aclosing(pool.ask({"do": "count", "to": 10**9})) as answer:
             await anext(answer)
         async with asyncio.timeout(SOON):
-            while crew.busy:  # noqa: ASYNC110 - there is no event to wait for
+            while pool.busy:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.01)
-        assert len(await ask(crew, do="echo")) == 1
+        assert len(await ask(pool, do="echo")) == 1
 
 
 async def test_a_thread_that_never_comes_to_its_border_costs_its_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crew_module, "BORDER_WITHIN", 0.1)
-    async with started("--threads") as crew:
-        async with contextlib.aclosing(crew.ask({"do": "hang"})) as answer:
+    monkeypatch.setattr(pool_module, "BORDER_WITHIN", 0.1)
+    async with started("--threads") as pool:
+        async with contextlib.aclosing(pool.ask({"do": "hang"})) as answer:
             head, _ = await anext(answer)
         await until_gone(head["pid"])
-        assert len(await ask(crew, do="echo")) == 1
+        assert len(await ask(pool, do="echo")) == 1
 
 
 async def test_a_thread_that_crashes_is_told_why_and_others_go_on_where_they_were() -> None:
-    async with started("--threads") as crew:
-        async with contextlib.aclosing(crew.ask({"do": "take a turn"})) as innocent:
+    async with started("--threads") as pool:
+        async with contextlib.aclosing(pool.ask({"do": "take a turn"})) as innocent:
             heads = [(await anext(innocent))[0]]
             with pytest.raises(Died, match="SIGABRT") as died:
-                await ask(crew, do="take a turn and crash")
+                await ask(pool, do="take a turn and crash")
             assert (died.value.why, died.value.guilty) == ("SIGABRT", True)
             while heads[-1]["pid"] == heads[0]["pid"]:
                 heads.append((await anext(innocent))[0])
@@ -314,46 +314,46 @@ async def test_a_thread_that_crashes_is_told_why_and_others_go_on_where_they_wer
 
 
 async def test_a_thread_whose_listener_left_while_it_waits_for_its_turn_ends() -> None:
-    async with started("--threads") as crew:
-        async with contextlib.aclosing(crew.ask({"do": "take a turn"})) as busy:
+    async with started("--threads") as pool:
+        async with contextlib.aclosing(pool.ask({"do": "take a turn"})) as busy:
             await anext(busy)
-            waiting = asyncio.create_task(ask(crew, do="take a turn"))
+            waiting = asyncio.create_task(ask(pool, do="take a turn"))
             await asyncio.wait([waiting], timeout=0.05)
             waiting.cancel()
             await asyncio.wait([waiting])
         async with asyncio.timeout(SOON):
-            while crew.busy:  # noqa: ASYNC110 - there is no event to wait for
+            while pool.busy:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.01)
 
 
 async def test_a_worker_that_cannot_load_says_why() -> None:
-    crew = Crew(MODULE, ["--broken"])
-    with pytest.raises(errors.Failed, match="ValueError: no model"):
-        await crew.start()
-    await crew.close()
+    pool = WorkerPool(MODULE, ["--broken"])
+    with pytest.raises(errors.EngineFailed, match="ValueError: no model"):
+        await pool.start()
+    await pool.close()
 
 
-async def test_a_crew_gives_up_for_a_while_when_no_worker_starts(
+async def test_a_pool_gives_up_for_a_while_when_no_worker_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crew_module, "HIRES", 2)
-    crew = Crew(MODULE, ["--broken"])
+    monkeypatch.setattr(pool_module, "MAX_START_FAILURES", 2)
+    pool = WorkerPool(MODULE, ["--broken"])
     for _ in range(2):
-        with pytest.raises(errors.Failed, match="no model"):
-            await crew.start()
-    with pytest.raises(errors.Failed, match="failed to start 2 times"):
-        await crew.start()
-    await crew.close()
+        with pytest.raises(errors.EngineFailed, match="no model"):
+            await pool.start()
+    with pytest.raises(errors.EngineFailed, match="failed to start 2 times"):
+        await pool.start()
+    await pool.close()
 
 
 PARENT = """
 import asyncio
 import sys
-from nodes.engines.crew import Crew
+from nodes.engines.worker_pool import WorkerPool
 async def main():
-    crew = Crew("scripted_worker", sys.argv[1:])
-    await crew.start()
-    async for head, _ in crew.ask({"do": "hang"}):
+    pool = WorkerPool("scripted_worker", sys.argv[1:])
+    await pool.start()
+    async for head, _ in pool.ask({"do": "hang"}):
         print(head["pid"], flush=True)
 asyncio.run(main())
 """

@@ -88,7 +88,7 @@ async def test_what_has_no_end_fails_the_job_soon(
     monkeypatch.setattr(remote, "ANSWER_ENDS", 1.0)
     async with turned(dialect, service, ENDLESS[what]) as engine:
         before, began = psutil.Process().memory_info().rss, time.monotonic()
-        with pytest.raises(errors.Failed):
+        with pytest.raises(errors.EngineFailed):
             async with asyncio.timeout(SOON):
                 await ask(engine)
         print(f"{time.monotonic() - began:.2f} s")
@@ -102,7 +102,7 @@ async def test_a_compressed_bomb_is_not_unpacked(coding: str, dialect: str, serv
     packed = bomb(coding)
     async with turned(dialect, service, bytes_once(packed)) as engine:
         before = psutil.Process().memory_info().rss
-        with pytest.raises(errors.Failed, match="packed"):
+        with pytest.raises(errors.EngineFailed, match="packed"):
             await ask(engine)
         assert psutil.Process().memory_info().rss - before < GROWTH
 
@@ -111,7 +111,7 @@ async def test_a_compressed_bomb_is_not_unpacked(coding: str, dialect: str, serv
 async def test_what_was_not_asked_for_packed_is_not_taken_packed(coding: str) -> None:
     packed = answer(gzip.compress(transcript()), f"Content-Encoding: {coding}")
     async with turned("openai", "stt", bytes_once(packed)) as engine:
-        with pytest.raises(errors.Failed, match="packed"):
+        with pytest.raises(errors.EngineFailed, match="packed"):
             await ask(engine)
 
 
@@ -127,7 +127,7 @@ async def test_what_drips_fails_the_job_in_time(what: str, monkeypatch: pytest.M
     monkeypatch.setattr(remote, "ANSWER_BEGINS", 0.6)
     monkeypatch.setattr(remote, "ANSWER_ENDS", 0.6)
     async with turned("openai", "stt", SLOW[what]) as engine:
-        with pytest.raises(errors.Failed, match="in time"):
+        with pytest.raises(errors.EngineFailed, match="in time"):
             async with asyncio.timeout(SOON):
                 await ask(engine)
 
@@ -148,7 +148,7 @@ WRONG_LENGTHS = {
 @pytest.mark.parametrize("service", ["stt", "tts"])
 async def test_wrong_lengths_fail_the_job(what: str, service: str) -> None:
     async with turned("openai", service, bytes_once(WRONG_LENGTHS[what])) as engine:
-        with pytest.raises(errors.Failed):
+        with pytest.raises(errors.EngineFailed):
             async with asyncio.timeout(SOON):
                 await ask(engine)
 
@@ -163,7 +163,7 @@ async def test_nobody_is_sent_elsewhere(status: int) -> None:
             said = answer(b"", f"Location: {place}").replace(b"200 OK", f"{status} No".encode())
             for dialect in DIALECTS:
                 async with turned(dialect, "stt", bytes_once(said)) as engine:
-                    with pytest.raises(errors.Failed):
+                    with pytest.raises(errors.EngineFailed):
                         await ask(engine)
         assert elsewhere.callers == 0
 
@@ -186,7 +186,7 @@ BUSHY = b'{"text": "x", "segments": [' + b"[]," * 600_000 + b"[]]}"
 async def test_json_that_grows_when_it_is_read_fails(body: bytes, dialect: str) -> None:
     async with turned(dialect, "stt", bytes_once(answer(body))) as engine:
         before = psutil.Process().memory_info().rss
-        with pytest.raises(errors.Failed):
+        with pytest.raises(errors.EngineFailed):
             await ask(engine)
         assert psutil.Process().memory_info().rss - before < GROWTH / 2
 
@@ -197,7 +197,7 @@ async def test_a_sound_that_takes_four_bytes_a_character_fails() -> None:
     body = b'{"response_code": 0, "response": [{"response_audio": "' + file + b'"}]}'
     async with turned("sova", "tts", bytes_once(answer(body))) as engine:
         before = psutil.Process().memory_info().rss
-        with pytest.raises(errors.Failed, match="not JSON"):
+        with pytest.raises(errors.EngineFailed, match="not JSON"):
             await ask(engine)
         assert psutil.Process().memory_info().rss - before < GROWTH
 
@@ -214,7 +214,7 @@ async def test_times_are_within_what_was_sent(start: object, end: object) -> Non
     async with turned("openai", "stt", bytes_once(answer(segment(start, end)))) as engine:
         try:
             heard = await hear(engine, Hear(words=True), seconds=2)
-        except errors.Failed:
+        except errors.EngineFailed:
             return
         assert all(0.0 <= one.start <= one.end <= 2.0 for one in heard)
 
@@ -222,7 +222,7 @@ async def test_times_are_within_what_was_sent(start: object, end: object) -> Non
 async def test_words_without_end_fail() -> None:
     body = transcript(text="word " * 3_000)
     async with turned("openai", "stt", bytes_once(answer(body))) as engine:
-        with pytest.raises(errors.Failed, match="more text than 2 s of sound hold"):
+        with pytest.raises(errors.EngineFailed, match="more text than 2 s of sound hold"):
             await ask(engine)
 
 
@@ -246,7 +246,7 @@ async def test_a_wav_that_does_not_know_its_size_is_taken_to_its_end() -> None:
 
 
 async def test_half_of_a_wav_is_not_passed_off_as_all_of_it() -> None:
-    with pytest.raises(errors.Failed, match="less sound than"):
+    with pytest.raises(errors.EngineFailed, match="less sound than"):
         await spoken(with_sizes(36 + 4 * len(SECOND), 4 * len(SECOND)))
 
 
@@ -271,7 +271,7 @@ LYING = {
 
 @pytest.mark.parametrize("lie", LYING)
 async def test_a_wav_header_that_lies_fails_the_job(lie: str) -> None:
-    with pytest.raises(errors.Failed):
+    with pytest.raises(errors.EngineFailed):
         await spoken(LYING[lie](audio.wav(SECOND, RATE)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import scripted_worker
 
-from nodes.engines import working
+from nodes.engines import worker_main
 from nodes.engines.link import Link
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     sys.argv = sys.argv[1:]
     module = importlib.import_module(sys.argv[0])
 
-    def load() -> tuple[dict[str, Any], working.Answerer]:
+    def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         hello, its_answer = module.load()
 
         def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:

@@ -24,15 +24,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from privox_dht.errors import Busy, Refused
+from privox_dht.errors import ProducerBusy, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,
     TTS,
-    Ability,
-    Listening,
+    AudioChunk,
+    AudioInfo,
+    EngineInfo,
     Segment,
-    Sound,
     SpeechRequest,
     TranscriptionRequest,
     Word,
@@ -55,10 +55,10 @@ class Counting:
         self.gate.set()
         self.breaks_with: BaseException | None = None  # raised after the first segment or sound
 
-    def abilities(self) -> Sequence[Ability]:
+    def abilities(self) -> Sequence[EngineInfo]:
         return (
-            Ability(STT, "cpu", "counter", ("small", "large"), ("en", "de"), translates=True),
-            Ability(TTS, "cpu", "toner", ("low", "high"), ("en",)),
+            EngineInfo(STT, "cpu", "counter", ("small", "large"), ("en", "de"), translates=True),
+            EngineInfo(TTS, "cpu", "toner", ("low", "high"), ("en",)),
         )
 
     def status(self) -> Mapping[str, Any]:
@@ -67,7 +67,7 @@ class Counting:
     @asynccontextmanager
     async def admit(self, service: str, offer: Offer) -> AsyncIterator[None]:
         if self.held >= self.slots:
-            raise Busy(retry_after=2.0)
+            raise ProducerBusy(retry_after=2.0)
         self.held += 1
         self.admitted += 1
         try:
@@ -77,26 +77,26 @@ class Counting:
 
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
-    ) -> AsyncGenerator[Listening | Segment]:
+    ) -> AsyncGenerator[AudioInfo | Segment]:
         async with self._watched():
             try:
                 with wave.open(upload, "rb") as clip:
                     pcm, rate = clip.readframes(clip.getnframes()), max(100, clip.getframerate())
             except (wave.Error, EOFError, RuntimeError) as exc:  # RuntimeError: a bad chunk size
-                raise Refused("the file is no WAV file", code="bad_audio") from exc
+                raise RequestRejected("the file is no WAV file", code="bad_audio") from exc
             count = len(pcm) // 2
-            yield Listening(count / rate)
+            yield AudioInfo(count / rate)
             for second in range(math.ceil(count / rate)):
                 await self.gate.wait()
                 yield self._segment(request, second, min(rate, count - second * rate), rate)
                 if self.breaks_with:
                     raise self.breaks_with
 
-    async def speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+    async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         async with self._watched():
             for word in request.text.split():
                 await self.gate.wait()
-                yield Sound(RATE, tone(TONE / request.speed, 200 + 10 * len(word)))
+                yield AudioChunk(RATE, tone(TONE / request.speed, 200 + 10 * len(word)))
                 if self.breaks_with:
                     raise self.breaks_with
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from nodes.codecs import Codecs
 from nodes.producer import Producer
-from privox_dht.addresses import pack_address, plain
+from privox_dht.addresses import normalize, pack_address
 from privox_dht.dht import DhtNode, wire
 from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import ConfigError
@@ -134,7 +134,7 @@ class Stranger(asyncio.DatagramProtocol):
         return {
             "k": self.identity.public,
             "s": self.identity.sign(wire.proof(*arguments)),
-            "o": pack_address(*plain(addr)),
+            "o": pack_address(*normalize(addr)),
             "n": int(time.time() * 1000),
             "t": b"t" * 8,
         }

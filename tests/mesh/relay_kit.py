@@ -15,11 +15,11 @@ import aiohttp
 from aiohttp import web
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, FarmAt, Parking, Parkings, Patience, messages
+from privox_dht.relay import Farm, FarmAt, FarmPool, SingleFarm, Timeouts, messages
 
 LOCAL = "127.0.0.1"
-# As `Patience` has it, but in the time a test has.
-HURRY = Patience(
+# As `Timeouts` has it, but in the time a test has.
+HURRY = Timeouts(
     head=1.0, ping=0.2, silence=1.0, first_byte=0.5, handshake=0.7, stall=0.7, linger=0.5
 )
 
@@ -133,7 +133,7 @@ async def _forever(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def parked(
     served: Served, farm: Farm, farm_identity: Identity, **changes: Any
-) -> AsyncIterator[Parking]:
+) -> AsyncIterator[SingleFarm]:
     """`served`, parked at `farm` with all its idle lines."""
     parking = at(served, farm, farm_identity, **changes)
     async with parking:
@@ -142,10 +142,10 @@ async def parked(
         yield parking
 
 
-def at(served: Served, farm: Farm, farm_identity: Identity, **changes: Any) -> Parking:
+def at(served: Served, farm: Farm, farm_identity: Identity, **changes: Any) -> SingleFarm:
     """A parking of `served` at `farm`, not entered yet."""
     changes.setdefault("on_change", lambda _: None)
-    return Parking(
+    return SingleFarm(
         served.identity,
         (changes.pop("host", LOCAL), farm.port),
         farm_identity.public,
@@ -205,10 +205,10 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
 FARM_PROGRAM = """
 import asyncio, sys
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, Patience
+from privox_dht.relay import Farm, Timeouts
 
 async def main():
-    patience = Patience(ping=float(sys.argv[2]), silence=float(sys.argv[3]))
+    patience = Timeouts(ping=float(sys.argv[2]), silence=float(sys.argv[3]))
     async with Farm(Identity.from_seed(bytes.fromhex(sys.argv[1])), host="127.0.0.1",
                     port=0, private=True, patience=patience) as farm:
         print(farm.port, flush=True)
@@ -220,7 +220,7 @@ asyncio.run(main())
 
 @asynccontextmanager
 async def farm_process(
-    seed: bytes, patience: Patience
+    seed: bytes, patience: Timeouts
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, FarmAt]]:
     """A farm that can be frozen and killed."""
     process = await asyncio.create_subprocess_exec(
@@ -244,14 +244,14 @@ async def farm_process(
 
 
 @asynccontextmanager
-async def parkings(served: Served, known: list[FarmAt], **changes: Any) -> AsyncIterator[Parkings]:
+async def parkings(served: Served, known: list[FarmAt], **changes: Any) -> AsyncIterator[FarmPool]:
     """`served`, parked at two of the `known` farms, which the test may change."""
 
     async def farms() -> list[FarmAt]:
         return list(known)
 
     changes.setdefault("on_change", lambda _: None)
-    async with Parkings(
+    async with FarmPool(
         served.identity,
         farms,
         server_context=served.context,
@@ -323,7 +323,7 @@ async def bare_producer(
     control.say(messages.control(nonce))
     theirs = bytes.fromhex((await control.line()).split()[1].decode())
     control.say(
-        messages.say(messages.prove(me, key.public, theirs, nonce, bytes(messages.INSTANCE)))
+        messages.encode(messages.prove(me, key.public, theirs, nonce, bytes(messages.INSTANCE)))
     )
     assert (await control.line()).startswith(b"granted")
     held = []

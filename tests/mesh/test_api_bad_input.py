@@ -14,7 +14,7 @@ import pytest
 from api_kit import FORM_TYPE, Answer, Counting, Raw, ask, clip, field, form, head, until
 
 from privox_dht import limits
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.speech_api.server import SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
@@ -151,15 +151,15 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 SMALLER = {  # bounds made small where the true ones would take gigabytes or minutes
-    "an upload that grows too large": Bounds(upload=100_000),
-    "a chunk that is none": Bounds(upload_begin=0.1),
-    "nothing for 5 s": Bounds(upload_begin=0.1),
-    "less than 2 KiB/s over 10 s": Bounds(upload_window=0.2),
+    "an upload that grows too large": RequestLimits(upload=100_000),
+    "a chunk that is none": RequestLimits(upload_begin=0.1),
+    "nothing for 5 s": RequestLimits(upload_begin=0.1),
+    "less than 2 KiB/s over 10 s": RequestLimits(upload_window=0.2),
 }
 
 
 @asynccontextmanager
-async def serving(provider: Counting, bounds: Bounds) -> AsyncIterator[SpeechServer]:
+async def serving(provider: Counting, bounds: RequestLimits) -> AsyncIterator[SpeechServer]:
     async with SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server:
         yield server
         await until(lambda: provider.held == 0)
@@ -173,7 +173,7 @@ def test_every_row_has_a_case_and_every_case_a_row() -> None:
 async def test_what_is_said_to(what: str, caplog: pytest.LogCaptureFixture) -> None:
     status, code, message = rows()[what]
     provider = Counting(slots=0 if what == "every slot taken" else 1)
-    async with serving(provider, SMALLER.get(what, Bounds(linger=0.1))) as server:
+    async with serving(provider, SMALLER.get(what, RequestLimits(linger=0.1))) as server:
         answer = await CASES[what](server.port)
         assert answer.status == status
         if code:
@@ -194,6 +194,6 @@ async def test_the_edge_itself_is_taken() -> None:
         spoken(input="x", speed=4, response_format="pcm"),
         heard(FILE, field("temperature", "1")),
     ]
-    async with serving(Counting(), Bounds()) as server:
+    async with serving(Counting(), RequestLimits()) as server:
         for case in taken:
             assert (await case(server.port)).status == 200

@@ -18,19 +18,19 @@ from api_kit import RATE, Counting, clip, until
 
 from privox_dht import limits
 from privox_dht.errors import (
-    Busy,
     ConfigError,
-    Failed,
+    EngineFailed,
     JobError,
-    Lost,
-    NoLine,
-    Refused,
-    WrongKey,
+    NoParkedLine,
+    PeerKeyMismatch,
+    ProducerBusy,
+    ProducerLost,
+    RequestRejected,
 )
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.sse import BEAT, event
 from privox_dht.identity import Identity
-from privox_dht.speech import Listening, Segment, SpeechRequest, TranscriptionRequest
+from privox_dht.speech import AudioInfo, Segment, SpeechRequest, TranscriptionRequest
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.speech_api.server import SpeechServer
 
@@ -63,7 +63,7 @@ def at(port: int, key: bytes | None = ME.public, **more: Any) -> Endpoint:
 
 async def hear(
     client: SpeechClient, endpoint: Endpoint, source: bytes | Path | io.BytesIO, **more: Any
-) -> list[Listening | Segment]:
+) -> list[AudioInfo | Segment]:
     request = more.pop("request", ASKED)
     return [item async for item in client.transcribe(endpoint, source, request, **more)]
 
@@ -142,7 +142,7 @@ async def test_a_recording_is_heard_segment_by_segment(
     path.write_bytes(clip(2.5))
     for source in (path, clip(2.5), io.BytesIO(clip(2.5))):
         length, *segments = await hear(client, at(server.port), source)
-        assert length == Listening(2.5)
+        assert length == AudioInfo(2.5)
         assert [s.text for s in segments if isinstance(s, Segment)] == [
             "16000 samples", "16000 samples", "8000 samples"
         ]  # fmt: skip
@@ -198,7 +198,7 @@ async def test_one_of_our_own_servers_needs_no_pin_to_be_asked_for_events(
         provider.gate.clear()
         heard = client.transcribe(endpoint, clip(2), TranscriptionRequest())
         async with aclosing(heard) as items:
-            assert await anext(items) == Listening(2.0), "before there is a whole answer"
+            assert await anext(items) == AudioInfo(2.0), "before there is a whole answer"
 
 
 async def test_the_ordinary_api_of_a_server_elsewhere_is_understood(
@@ -211,7 +211,7 @@ async def test_the_ordinary_api_of_a_server_elsewhere_is_understood(
         ):
             for seconds in (1, 10):
                 length, *segments = await hear(client, endpoint, clip(seconds))
-                assert length == Listening(seconds)
+                assert length == AudioInfo(seconds)
                 assert [s.text for s in segments if isinstance(s, Segment)] == (
                     ["16000 samples"] * seconds
                 )
@@ -247,7 +247,7 @@ async def test_another_key_gets_nothing_of_the_request(client: SpeechClient) -> 
 
     async with stranger(talk, Identity.generate().server_context()) as port:
         for ask in (hear(client, at(port), clip(10)), say(client, at(port), "secret")):
-            with pytest.raises(WrongKey):
+            with pytest.raises(PeerKeyMismatch):
                 await ask
     assert not heard
 
@@ -257,7 +257,7 @@ async def test_an_older_tls_is_no_proof_of_the_key(client: SpeechClient) -> None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     async with stranger(never, context) as port:
-        with pytest.raises(WrongKey):
+        with pytest.raises(PeerKeyMismatch):
             await client.status(at(port))
 
 
@@ -279,7 +279,7 @@ async def test_an_address_that_is_not_allowed_is_not_dialled(server: SpeechServe
             Endpoint(f"https://localhost:{server.port}", ME.public),
             Endpoint("https://x.privox", ME.public, f"http://127.0.0.1:{server.port}"),
         ):
-            with pytest.raises(Lost, match="no address to call"):
+            with pytest.raises(ProducerLost, match="no address to call"):
                 await client.status(endpoint)
         assert "127.0.0.1" in asked
         assert server.connections == 0
@@ -304,7 +304,7 @@ async def test_a_redirect_is_not_followed(client: SpeechClient, server: SpeechSe
         await reader.read()
 
     async with stranger(talk) as port:
-        with pytest.raises(Failed, match="307"):
+        with pytest.raises(EngineFailed, match="307"):
             await client.status(at(port))
     assert server.connections == 0
 
@@ -357,12 +357,19 @@ async def test_a_farm_that_answers_itself_is_found_out(client: SpeechClient) -> 
         stranger(never, Identity.generate().server_context()) as other,
         farm(other) as port,
     ):
-        with pytest.raises(WrongKey):
+        with pytest.raises(PeerKeyMismatch):
             await hear(client, relayed(port), clip())
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(503, NoLine), (404, Lost), (407, Lost), (403, Lost), (502, Lost)]
+    ("status", "kind"),
+    [
+        (503, NoParkedLine),
+        (404, ProducerLost),
+        (407, ProducerLost),
+        (403, ProducerLost),
+        (502, ProducerLost),
+    ],
 )
 async def test_a_farm_without_a_line_is_busy_and_any_other_answer_is_a_loss(
     client: SpeechClient, status: int, kind: type[JobError]
@@ -405,7 +412,7 @@ async def test_a_busy_server_costs_less_than_a_kilobyte_of_fifty_megabytes(
 
     async with stranger(talk) as port:
         begun = time.monotonic()
-        with pytest.raises(Busy) as caught:
+        with pytest.raises(ProducerBusy) as caught:
             await hear(client, at(port), bytes(50_000_000))
         assert time.monotonic() - begun < 1
         assert caught.value.retry_after == 2
@@ -424,7 +431,7 @@ async def test_a_refusal_keeps_its_status_code_and_parameter(
 ) -> None:
     request = TranscriptionRequest(model="gigantic")
     for size in (1, 10):
-        with pytest.raises(Refused, match="there is counter, small, large") as caught:
+        with pytest.raises(RequestRejected, match="there is counter, small, large") as caught:
             await hear(client, at(server.port), clip(size), request=request)
         assert (caught.value.status, caught.value.param) == (404, "model")
 
@@ -432,16 +439,16 @@ async def test_a_refusal_keeps_its_status_code_and_parameter(
 async def test_a_refusal_in_mid_stream_is_a_refusal(
     client: SpeechClient, server: SpeechServer
 ) -> None:
-    with pytest.raises(Refused, match="no WAV file"):
+    with pytest.raises(RequestRejected, match="no WAV file"):
         await hear(client, at(server.port), b"garbage")
 
 
 async def test_an_engine_that_breaks_in_mid_stream_has_failed(
     client: SpeechClient, server: SpeechServer, provider: Counting
 ) -> None:
-    provider.breaks_with = Failed("it tripped")
+    provider.breaks_with = EngineFailed("it tripped")
     for ask in (hear(client, at(server.port), clip()), say(client, at(server.port), "a b")):
-        with pytest.raises(Failed, match="it tripped"):
+        with pytest.raises(EngineFailed, match="it tripped"):
             await ask
 
 
@@ -454,9 +461,9 @@ async def test_a_recording_that_vanishes_while_it_is_sent_is_our_own_fault(
     def cut(sent: int, total: int) -> None:
         path.write_bytes(b"")
 
-    with pytest.raises(Refused, match="shorter"):
+    with pytest.raises(RequestRejected, match="shorter"):
         await hear(client, at(server.port), path, progress=cut)
-    with pytest.raises(Refused, match="No such file"):
+    with pytest.raises(RequestRejected, match="No such file"):
         await hear(client, at(server.port), tmp_path / "none")
 
 
@@ -466,7 +473,7 @@ async def test_a_recording_that_vanishes_while_it_is_sent_is_our_own_fault(
 async def test_nobody_listening_is_a_loss_before_the_job_began(client: SpeechClient) -> None:
     async with stranger(never) as port:
         pass
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ProducerLost) as caught:
         await hear(client, at(port), clip())
     assert not caught.value.begun
 
@@ -479,7 +486,7 @@ async def test_no_handshake_is_a_loss_in_time(monkeypatch: pytest.MonkeyPatch) -
     ):
         for endpoint in (at(port), relayed(port)):
             begun = time.monotonic()
-            with pytest.raises(Lost, match="no connection"):
+            with pytest.raises(ProducerLost, match="no connection"):
                 await client.status(endpoint)
             assert time.monotonic() - begun < 1
 
@@ -490,7 +497,7 @@ async def test_an_offer_without_an_answer_is_a_loss_in_time(
     monkeypatch.setattr(limits, "OFFER_TIMEOUT", 0.2)
     async with stranger(never) as port:
         begun = time.monotonic()
-        with pytest.raises(Lost, match="no answer to the offer") as caught:
+        with pytest.raises(ProducerLost, match="no answer to the offer") as caught:
             await hear(client, at(port), clip(10))
         assert time.monotonic() - begun < 1
         assert not caught.value.begun
@@ -511,7 +518,7 @@ async def test_an_upload_that_nobody_takes_is_a_loss_in_time(
     async with stranger(talk) as port, farm(port) as door:
         told: list[int] = []
         begun = time.monotonic()
-        with pytest.raises(Lost, match="nobody took a byte") as caught:
+        with pytest.raises(ProducerLost, match="nobody took a byte") as caught:
             await hear(
                 client,
                 relayed(door) if through_a_farm else at(port),
@@ -529,7 +536,7 @@ async def test_a_slow_upload_is_no_stalled_one(
     """It takes three times the silence that would end it, most of that after all of it has gone
     from our hands: buffers on the way are large."""
     monkeypatch.setattr(limits, "SILENCE", 0.5)
-    bounds = Bounds(heartbeat=0.1)
+    bounds = RequestLimits(heartbeat=0.1)
     async with (
         SpeechServer(provider, host="127.0.0.1", tls=ME.server_context(), bounds=bounds) as server,
         farm(server.port, pause=0.06) as port,
@@ -544,7 +551,7 @@ async def test_silence_after_a_small_upload_is_a_loss_in_time(
 ) -> None:
     monkeypatch.setattr(limits, "SILENCE", 0.2)
     async with stranger(never) as port:
-        with pytest.raises(Lost, match="no answer"):
+        with pytest.raises(ProducerLost, match="no answer"):
             await hear(client, at(port), clip())
 
 
@@ -564,7 +571,7 @@ async def test_silence_in_the_middle_is_a_loss_and_a_beat_is_not_silence(
 
     async with stranger(talk) as port:
         begun = time.monotonic()
-        with pytest.raises(Lost, match="silent") as caught:
+        with pytest.raises(ProducerLost, match="silent") as caught:
             await hear(client, at(port), clip())
         assert 1.0 < time.monotonic() - begun < 2.5
         assert caught.value.begun
@@ -576,7 +583,7 @@ async def test_a_server_that_dies_in_mid_answer_is_lost_and_had_begun(
     segment = event("transcript.text.delta", delta="half", segment={"start": 0, "end": 1})
     for content in (b"", segment, segment + b"data: {"):
         async with stranger(answering(content)) as port:
-            with pytest.raises(Lost) as caught:
+            with pytest.raises(ProducerLost) as caught:
                 await hear(client, at(port), clip())
             assert caught.value.begun
 
@@ -607,7 +614,7 @@ async def test_closing_the_generator_stops_the_work_over_there(
 ) -> None:
     provider.gate.clear()
     heard = client.transcribe(at(server.port), clip(3), ASKED)
-    assert await anext(heard) == Listening(3.0)
+    assert await anext(heard) == AudioInfo(3.0)
     await heard.aclose()
     async with asyncio.timeout(1):
         await provider.closed.wait()
@@ -678,7 +685,7 @@ async def test_a_hostile_answer_is_a_failure_or_a_loss(
             say(client, at(port), "a"),
             client.status(at(port)),
         ):
-            with pytest.raises((Failed, Lost)):
+            with pytest.raises((EngineFailed, ProducerLost)):
                 await ask
 
 
@@ -702,7 +709,7 @@ async def test_an_answer_without_end_is_cut_off(
 
     async with stranger(talk) as port:
         for ask in (hear(client, at(port), clip()), say(client, at(port), "a")):
-            with pytest.raises(Failed, match="makes no sense"):
+            with pytest.raises(EngineFailed, match="makes no sense"):
                 await ask
 
 
@@ -726,12 +733,12 @@ async def test_a_stream_that_goes_on_after_its_end_is_left_alone(
 async def test_an_error_page_without_end_is_read_only_so_far(client: SpeechClient) -> None:
     content = json.dumps({"error": {"message": "x" * 1_000_000}}).encode()
     async with stranger(answering(content, "application/json", 400)) as port:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestRejected) as caught:
             await client.status(at(port))
         assert len(str(caught.value)) < 500
 
 
 async def test_nonsense_for_an_address_is_a_loss(client: SpeechClient) -> None:
     for base in ("https://", "https://[::1", "https://127.0.0.1:99999", "https://a b"):
-        with pytest.raises(Lost):
+        with pytest.raises(ProducerLost):
             await client.status(Endpoint(base, ME.public))

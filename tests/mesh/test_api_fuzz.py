@@ -11,11 +11,11 @@ import pytest
 from api_kit import Counting, Raw, ask, clip, field, form, head, until
 
 from privox_dht import limits
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.speech_api.server import SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
-BOUNDS = Bounds(
+BOUNDS = RequestLimits(
     upload_begin=0.2, upload_window=0.3, upload_wall=1.0, linger=0.1, keepalive=0.5, heartbeat=0.05
 )
 AT_A_TIME = 20

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from api_kit import RATE, Counting, clip, until
 
-from privox_dht.errors import Failed
+from privox_dht.errors import EngineFailed
 from privox_dht.speech_api.server import SpeechServer
 
 openai: Any = pytest.importorskip("openai")
@@ -75,7 +75,7 @@ async def test_a_streamed_transcription(sdk: Any) -> None:
 
 
 async def test_a_streamed_transcription_that_fails_raises(sdk: Any, provider: Counting) -> None:
-    provider.breaks_with = Failed("it tripped")
+    provider.breaks_with = EngineFailed("it tripped")
     with pytest.raises(openai.APIError, match="it tripped"):
         async for _ in await transcribe(sdk, stream=True):
             pass

@@ -19,14 +19,14 @@ from aiohttp import web
 from api_kit import RATE, Counting, Raw, ask, clip, field, form, head, until
 
 from privox_dht import limits
-from privox_dht.errors import ConfigError, Failed
+from privox_dht.errors import ConfigError, EngineFailed
 from privox_dht.http.listener import bind
-from privox_dht.http.request_body import Upload, read_form
+from privox_dht.http.request_body import SpooledFile, read_form
 from privox_dht.http.request_checks import check_form
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.identity import Identity
 from privox_dht.speech import TranscriptionRequest
-from privox_dht.speech_api.server import Job, SpeechServer
+from privox_dht.speech_api.server import ServedJob, SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
 
@@ -39,7 +39,7 @@ def provider() -> Counting:
 @pytest.fixture
 async def server(provider: Counting) -> AsyncIterator[SpeechServer]:
     async with SpeechServer(
-        provider, host="127.0.0.1", tls=None, bounds=Bounds(heartbeat=0.05)
+        provider, host="127.0.0.1", tls=None, bounds=RequestLimits(heartbeat=0.05)
     ) as server:
         yield server
         await until(lambda: provider.held == 0)
@@ -136,7 +136,7 @@ async def test_a_stream_begins_before_the_work_and_beats_while_it_thinks(
 async def test_an_error_in_mid_stream_is_an_event_with_its_status(
     http: aiohttp.ClientSession, provider: Counting, server: SpeechServer
 ) -> None:
-    provider.breaks_with = Failed("the model tripped")
+    provider.breaks_with = EngineFailed("the model tripped")
     async with http.post(STT, data=upload(stream="true")) as response:
         *_, last = await events(response)
     assert last["status"] == 500
@@ -158,7 +158,7 @@ async def test_a_bug_in_mid_stream_is_told_without_its_words(
 async def test_an_error_before_the_answer_began_has_its_own_status(
     http: aiohttp.ClientSession, provider: Counting
 ) -> None:
-    provider.breaks_with = Failed("the model tripped")
+    provider.breaks_with = EngineFailed("the model tripped")
     async with http.post(STT, data=upload()) as response:
         assert response.status == 500
         assert (await response.json())["error"]["code"] == "failed"
@@ -166,7 +166,7 @@ async def test_an_error_before_the_answer_began_has_its_own_status(
 
 @pytest.mark.parametrize("in_memory", [10, 1_000_000])
 async def test_an_upload_may_go_by_way_of_a_file(in_memory: int, provider: Counting) -> None:
-    bounds = Bounds(in_memory=in_memory)
+    bounds = RequestLimits(in_memory=in_memory)
     async with (
         SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server,
         aiohttp.ClientSession() as http,
@@ -260,7 +260,7 @@ async def test_speech_as_events_is_the_same_file(http: aiohttp.ClientSession) ->
 async def test_a_voice_that_breaks_off_is_never_taken_for_complete(
     http: aiohttp.ClientSession, provider: Counting, server: SpeechServer
 ) -> None:
-    provider.breaks_with = Failed("hoarse")
+    provider.breaks_with = EngineFailed("hoarse")
     async with http.post(TTS, json={"input": "a b", "response_format": "pcm"}) as response:
         assert response.status == 200
         with pytest.raises(aiohttp.ClientError):
@@ -269,7 +269,7 @@ async def test_a_voice_that_breaks_off_is_never_taken_for_complete(
 
 
 async def test_a_voice_that_runs_wild_is_stopped(provider: Counting) -> None:
-    bounds = Bounds(speech_seconds=0.25)
+    bounds = RequestLimits(speech_seconds=0.25)
     asked = {"input": "a b c d e f", "response_format": "pcm", "stream_format": "sse"}
     async with (
         SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server,
@@ -313,10 +313,10 @@ async def test_head_is_answered_like_get_without_a_body(server: SpeechServer) ->
 async def test_a_dialect_is_an_application_that_is_mounted_in_the_api(provider: Counting) -> None:
     """As the gateway's older dialects will be: pages and jobs of its own, under its own path."""
 
-    async def length(request: web.BaseRequest, job: Job) -> web.StreamResponse:
-        with closing(Upload(limits.SPOOL_IN_MEMORY)) as upload:
-            await read_form(request, Bounds(), upload, job.offer)
-            heard = provider.transcribe(await upload.finished(), TranscriptionRequest())
+    async def length(request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
+        with closing(SpooledFile(limits.SPOOL_IN_MEMORY)) as upload:
+            await read_form(request, RequestLimits(), upload, job.offer)
+            heard = provider.transcribe(await upload.rewind(), TranscriptionRequest())
             async with aclosing(heard) as items:
                 return web.Response(text=f"{(await anext(items)).seconds} s")
 
@@ -411,7 +411,7 @@ async def test_a_host_of_another_machine_is_a_configuration_error(provider: Coun
 
 
 async def test_connections_beyond_the_bound_are_hung_up_on(provider: Counting) -> None:
-    bounds = Bounds(connections=2)
+    bounds = RequestLimits(connections=2)
     async with SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server:
         async with Raw.to(server.port) as one, Raw.to(server.port) as two:
             for raw in (one, two):
@@ -427,7 +427,7 @@ async def test_connections_beyond_the_bound_are_hung_up_on(provider: Counting) -
 
 async def test_callers_who_never_speak_are_hung_up_on_and_others_served(provider: Counting) -> None:
     """Each holds a place until its handshake is due; none of them costs a line in the log."""
-    bounds = Bounds(connections=3, handshake=0.3)
+    bounds = RequestLimits(connections=3, handshake=0.3)
     tls = Identity.generate().server_context()
     async with SpeechServer(provider, host="127.0.0.1", tls=tls, bounds=bounds) as server:
         async with Raw.to(server.port) as one, Raw.to(server.port) as two, Raw.to(server.port) as _:

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 import pytest
 from api_kit import Counting, Raw, ask, clip, field, form, head, until
 
-from privox_dht.http.request_limits import Bounds
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.speech_api.server import SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
 BODY = form(field("stream", "true"), field("file", clip(), "a.wav"))
-HURRY = Bounds(upload_begin=0.2, upload_window=0.2, linger=0.2, heartbeat=0.05, answer_stall=0.3)
+HURRY = RequestLimits(
+    upload_begin=0.2, upload_window=0.2, linger=0.2, heartbeat=0.05, answer_stall=0.3
+)
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ async def test_a_client_that_drips_loses_its_slot(server: SpeechServer, provider
 
 
 async def test_a_client_that_drips_its_headers_is_hung_up_on(provider: Counting) -> None:
-    bounds = Bounds(keepalive=0.2)
+    bounds = RequestLimits(keepalive=0.2)
     async with (
         SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server,
         Raw.to(server.port) as raw,

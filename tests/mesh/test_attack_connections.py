@@ -19,7 +19,7 @@ from running import HOST, Lab
 
 from privox_dht import limits
 from privox_dht.identity import Identity
-from privox_dht.speech_api.server import Bounds, SpeechServer
+from privox_dht.speech_api.server import RequestLimits, SpeechServer
 
 MOST_GROWTH = 64 << 20  # bytes by which a node may grow, whatever strangers do
 
@@ -67,7 +67,7 @@ def anonymous_tls() -> ssl.SSLContext:
 
 @asynccontextmanager
 async def served(tls: ssl.SSLContext | None = None, **bounds: float) -> AsyncIterator[SpeechServer]:
-    few = dataclasses.replace(Bounds(), **bounds)  # type: ignore[arg-type]
+    few = dataclasses.replace(RequestLimits(), **bounds)  # type: ignore[arg-type]
     server = SpeechServer(Counting(), host=HOST, tls=tls, bounds=few)
     async with server:
         yield server
@@ -83,7 +83,7 @@ async def test_an_idle_tls_connection_ends_although_its_client_does_not_answer()
         await until(lambda: not server.connections)
         print(f"it stood for {time.monotonic() - began:.2f} s")
         writer.transport.abort()
-    assert limits.KEEPALIVE + limits.TLS_GOODBYE < 15
+    assert limits.KEEPALIVE + limits.TLS_SHUTDOWN_TIMEOUT < 15
 
 
 async def test_a_connection_on_which_no_job_begins_ends_whatever_else_it_asks() -> None:
@@ -112,7 +112,7 @@ async def test_a_job_may_take_longer_than_a_connection_without_one() -> None:
     provider = Counting()
     provider.gate.clear()
     server = SpeechServer(
-        provider, host=HOST, tls=None, bounds=dataclasses.replace(Bounds(), jobless=0.2)
+        provider, host=HOST, tls=None, bounds=dataclasses.replace(RequestLimits(), jobless=0.2)
     )
     async with server, Raw.to(server.port) as raw:
         for _ in range(2):  # and it may be followed by another

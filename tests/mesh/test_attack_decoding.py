@@ -22,7 +22,7 @@ from running import HOST, Lab
 from nodes.codecs import Codecs
 from nodes.demo import RunningNode
 from privox_dht import audio, limits
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 
 GROWTH = 64 * limits.MIB  # bytes that the node may grow by
 FREED = 1.0  # seconds from the hang-up to the slot
@@ -219,7 +219,7 @@ async def test_damaged_files_of_every_kind_are_heard_or_refused(rounds: int) -> 
                     async with codecs.decoded(upload, RATE) as recording:
                         assert 0 < recording.seconds < limits.MAX_AUDIO_SECONDS, name
                     outcomes["heard"] += 1
-                except Refused as exc:
+                except RequestRejected as exc:
                     assert number, f"{name} as it was written: {exc.message}"
                     assert exc.status in (400, 413), name
                     outcomes["refused"] += 1

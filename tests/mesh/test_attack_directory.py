@@ -109,8 +109,8 @@ async def place(liar: Passerby, node: PublicNode, records: list[Record], depth: 
     token = await liar.ask(node.address, "find", [bytes(20), 0, -1])
     for at in range(0, len(records), 3):
         some = records[at : at + 3]
-        put = [keys_of(some[0])[0], depth, 0, [record.wire for record in some]]
-        answer = await liar.ask(node.address, "put", put, token=token["t"])
+        put = [keys_of(some[0])[0], depth, 0, [record.encoded for record in some]]
+        answer = await liar.ask(node.address, "store", put, token=token["t"])
         assert len(answer["s"]) == len(some)
 
 
@@ -170,16 +170,16 @@ async def test_one_ipv6_household_gets_a_bounded_share_of_a_node() -> None:
             token = await liar.ask(there, "find", [bytes(20), 0, -1])
             for at in range(250):
                 kind = f"kind{number}.{at}"
-                wires = [record_of(one, mesh, kind=kind).wire for one in who[:3]]
+                wires = [record_of(one, mesh, kind=kind).encoded for one in who[:3]]
                 key = service_key(mesh, kind, "cpu")
-                await liar.ask(there, "put", [key, 0, 0, wires], token=token["t"])
+                await liar.ask(there, "store", [key, 0, 0, wires], token=token["t"])
         held = len(node._state.store)
         measured("records that twelve /64 of one /56 placed, of 9,000", held)
         assert held <= 2_048
         honest = await net.stranger(mesh, "2a03:8:8:1::1")
         token = await honest.ask(there, "find", [bytes(20), 0, -1])
-        put = [keys_of(record_of(who[4], mesh))[0], 0, 0, [record_of(who[4], mesh).wire]]
-        assert (await honest.ask(there, "put", put, token=token["t"]))["s"] == [wire.HELD]
+        put = [keys_of(record_of(who[4], mesh))[0], 0, 0, [record_of(who[4], mesh).encoded]]
+        assert (await honest.ask(there, "store", put, token=token["t"]))["s"] == [wire.HELD]
 
 
 # -- a lie of "full" -------------------------------------------------------------------------------
@@ -198,13 +198,13 @@ async def liars_beside(net: Internet, nodes: list[PublicNode], count: int) -> li
         routes = (Direct(liar.ip, 2000),)
         record = record_of(liar.identity, nodes[0].mesh, idle=2, speed=190.0, routes=routes)
 
-        def full(arguments: list[Any], addr: Any, wire: bytes = record.wire) -> Any:
+        def full(arguments: list[Any], addr: Any, wire: bytes = record.encoded) -> Any:
             if arguments[2] >= 0:
                 return None  # who asks for a page waits for ever
             return {"t": b"t" * 8, "r": [wire], "c": 1_000, "i": 1_000, "f": True}
 
         liar.answers["find"] = full
-        liar.answers["put"] = lambda a, addr: {"t": b"t" * 8, "s": [wire.FULL], "f": True}
+        liar.answers["store"] = lambda a, addr: {"t": b"t" * 8, "s": [wire.FULL], "f": True}
         liars.append(liar)
     for node in nodes:
         await joined(net, node, *liars)
@@ -243,7 +243,7 @@ async def test_a_lie_of_full_does_not_make_publishers_announce_to_shards() -> No
         for liar in liars:
             liar.heard.clear()
         await announce(nodes[0], nodes[0].identity)
-        shards = [body[4] for liar in liars for body, _ in liar.heard if body[0] == "put"]
+        shards = [body[4] for liar in liars for body, _ in liar.heard if body[0] == "store"]
         measured("puts to shards that three liars drew", sum(depth > 0 for _, depth, *_ in shards))
         assert not any(depth for _, depth, *_ in shards)
 

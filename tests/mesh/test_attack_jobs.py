@@ -20,7 +20,7 @@ from api_kit import Counting, clip
 from public_kit import Internet, PublicNode, announce, internet
 from test_attack_directory import HOUSEHOLD, crowd, joined, liars_beside, place, unhurried
 
-from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.errors import JobError
 from privox_dht.mesh import Mesh
 from privox_dht.records import Direct, Record
@@ -66,7 +66,7 @@ class Clients:
             await prepare(dht)
         async with SpeechClient(allow=lambda host: True) as client:
             rng = random.Random(self.count)
-            caller = Caller(dht, allow=lambda host: True, knock=client.status, rng=rng)
+            caller = Dispatcher(dht, allow=lambda host: True, probe=client.status, rng=rng)
             mesh = Mesh(dht, client, caller)  # type: ignore[arg-type]
             began = time.monotonic()
             try:

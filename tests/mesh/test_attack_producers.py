@@ -18,12 +18,12 @@ import pytest
 from api_kit import Counting, clip
 
 from privox_dht import limits
-from privox_dht.dispatch.dispatcher import Caller
-from privox_dht.errors import AllFailed, Failed, Refused
+from privox_dht.dispatch.dispatcher import Dispatcher
+from privox_dht.errors import AllProducersFailed, EngineFailed, RequestRejected
 from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh
 from privox_dht.records import Direct, Record
-from privox_dht.speech import Listening, Segment, TranscriptionRequest
+from privox_dht.speech import AudioInfo, Segment, TranscriptionRequest
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.server import SpeechServer
 
@@ -40,15 +40,15 @@ class Hostile(Counting):
 
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
-    ) -> AsyncGenerator[Listening | Segment]:
+    ) -> AsyncGenerator[AudioInfo | Segment]:
         if self.way == "refuses":
-            raise Refused(LIE)
+            raise RequestRejected(LIE)
         if self.way == "fails":
-            raise Failed("broke")
+            raise EngineFailed("broke")
         if self.way == "says its length and then nothing":
-            yield Listening(1.0)
+            yield AudioInfo(1.0)
         await asyncio.Event().wait()  # its heart goes on beating
-        yield Listening(1.0)
+        yield AudioInfo(1.0)
 
 
 class Found:
@@ -85,7 +85,9 @@ async def mesh_of(honest: int, *ways: str) -> AsyncIterator[Mesh]:
                 )
             )
         client = await stack.enter_async_context(SpeechClient(allow=lambda host: True))
-        caller = Caller(found, allow=lambda host: True, knock=client.status, rng=random.Random(3))
+        caller = Dispatcher(
+            found, allow=lambda host: True, probe=client.status, rng=random.Random(3)
+        )
         yield Mesh(found, client, caller)  # type: ignore[arg-type]
 
 
@@ -120,7 +122,7 @@ async def timed(mesh: Mesh) -> float:
 
 async def test_what_a_producer_says_is_shown_as_its_words() -> None:
     async with mesh_of(0, "refuses") as mesh:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestRejected) as caught:
             await mesh.transcribe(clip())
     assert str(caught.value).startswith("producer ")
     assert str(caught.value).endswith(f' says: "{LIE}"')
@@ -149,7 +151,7 @@ async def test_where_all_only_beat_their_hearts_the_job_ends_and_says_so(
 ) -> None:
     monkeypatch.setattr(limits, "RESULT_GRACE", 0.3)
     async with mesh_of(0, "says nothing") as mesh:
-        with pytest.raises(AllFailed, match="it is alive, and brought no result in time"):
+        with pytest.raises(AllProducersFailed, match="it is alive, and brought no result in time"):
             await mesh.transcribe(clip())
 
 
@@ -168,7 +170,7 @@ async def test_with_thirty_percent_hostile_producers_jobs_are_done(
             began = time.monotonic()
             try:
                 assert await mesh.transcribe(clip()) == "16000 samples"
-            except (Refused, AllFailed):
+            except (RequestRejected, AllProducersFailed):
                 continue
             took.append(time.monotonic() - began)
     took.sort()

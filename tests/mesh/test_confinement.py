@@ -119,7 +119,7 @@ async def test_over_https_too_only_the_named_mesh_is_asked(tmp_path: Path) -> No
     async with gaps_before(1) as (_, here), gaps_before(1) as (_, there):
         async with blocked(state=tmp_path) as node:
             await node.join([here[0].address])
-            assert str(here[0].port) in node.through
+            assert str(here[0].port) in node.https_neighbour
         async with blocked(state=tmp_path) as node:
             await node.join([there[0].address])
             assert node.contacts() == [there[0].address]

@@ -81,7 +81,7 @@ async def test_a_hostile_answer_costs_a_lookup_nothing(name: str) -> None:
         if isinstance(answer, bytes):
             answer = answer.replace(b"PLACEHLD", nodes[0].mesh)
         liar.answers["find"] = lambda arguments, addr: answer
-        liar.answers["put"] = lambda arguments, addr: answer
+        liar.answers["store"] = lambda arguments, addr: answer
         assert await nodes[0].join([(HOST, liar.port)]) >= 3
         record = record_of(nodes[1].identity, nodes[1].mesh)
         await nodes[1].publish(record)
@@ -165,9 +165,9 @@ async def test_a_holder_of_forged_and_foreign_records_is_not_believed() -> None:
         mesh = nodes[0].mesh
         good = record_of(nodes[1].identity, mesh)
         tts = record_of(nodes[1].identity, mesh, kind="tts")
-        forged = bytearray(record_of(nodes[2].identity, mesh).wire)
+        forged = bytearray(record_of(nodes[2].identity, mesh).encoded)
         forged[10] ^= 1
-        lies = [bytes(forged), tts.wire]
+        lies = [bytes(forged), tts.encoded]
         liar.answers["find"] = lambda a, addr: {"t": b"t" * 8, "r": lies, "c": 900, "i": 900}
         await nodes[0].join([(HOST, liar.port)])
         await nodes[1].publish(good)
@@ -206,7 +206,7 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
             return lambda: enemy.send(port, data)
 
         def put(record_wire: bytes, under: bytes = key) -> Callable[[], None]:
-            return send(enemy.request("put", [under, 0, 0, [record_wire]], token=token))
+            return send(enemy.request("store", [under, 0, 0, [record_wire]], token=token))
 
         def sealed(body: Any, kind: int = wire.REQUEST) -> bytes:
             return wire.seal(mesh, kind, b"message!", body)
@@ -221,29 +221,29 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
         await hit(node, "method", send(sealed(["stun", me.dht_id, 2, b"", [], b""])))
         await hit(node, "argument", send(enemy.request("find", [b"short", 0, -1])))
         await hit(node, "unasked", send(sealed({}, kind=wire.ANSWER)))
-        await hit(node, "token", send(enemy.request("put", [key, 0, 0, [good.wire]])))
+        await hit(node, "token", send(enemy.request("store", [key, 0, 0, [good.encoded]])))
         dial = [SOMEWHERE, 0, NONCE]
-        await hit(node, "vouch", send(enemy.request("refer", dial, token=token)))
+        await hit(node, "not_a_contact", send(enemy.request("dial_request", dial, token=token)))
 
         stale = int(time.time()) - 300
-        forged = bytearray(good.wire)
+        forged = bytearray(good.encoded)
         forged[10] ^= 1
         await hit(node, "record size", put(b"x" * 513))
         await hit(node, "record shape", put(b"x" * 64 + b"\xc1"))
         await hit(node, "record version", put(b"x" * 64 + b"\x81\xa1v\x63"))
-        await hit(node, "record mesh", put(record_of(me, b"x" * 8).wire))
+        await hit(node, "record mesh", put(record_of(me, b"x" * 8).encoded))
         await hit(node, "record field", put(b"x" * 64 + b"\x81\xa1v\x01"))
         await hit(node, "record signature", put(bytes(forged)))
-        await hit(node, "record place", put(good.wire, b"k" * 20))
+        await hit(node, "record place", put(good.encoded, b"k" * 20))
         await hit(node, "record expired", put(signed_at(me, mesh, stale)))
         await hit(node, "record future", put(signed_at(me, mesh, int(time.time()) + 100)))
         await hit(node, "record lifetime", put(signed_at(me, mesh, int(time.time()), 9_000)))
         newer, older = record_of(me, mesh, sequence=1 << 50), record_of(me, mesh)
-        put(newer.wire)()
-        await hit(node, "record older", put(older.wire))
+        put(newer.encoded)()
+        await hit(node, "record older", put(older.encoded))
         node._state.store._keys = 0
         elsewhere = record_of(me, mesh, kind="other")
-        await hit(node, "record full", put(elsewhere.wire, keys_of(elsewhere)[0]))
+        await hit(node, "record full", put(elsewhere.encoded, keys_of(elsewhere)[0]))
         node._state.store._keys = limits.KEYS_IN_ALL
 
         await hit(
@@ -264,7 +264,7 @@ def signed_at(who: Identity, mesh: bytes, issued: int, lifetime: int = 120) -> b
     import msgpack
 
     good = record_of(who, mesh)
-    body = msgpack.unpackb(good.wire[64:])
+    body = msgpack.unpackb(good.encoded[64:])
     body.update(a=issued, z=issued + lifetime)
     packed = msgpack.packb(body)
     return who.sign(b"privox_dht record 1\0" + packed) + packed
@@ -300,7 +300,9 @@ async def node_side_reasons(node: DhtNode, other: DhtNode, enemy: Stranger) -> N
     for number in range(limits.OUTSTANDING):
         flights[number.to_bytes(8, "big")] = None  # type: ignore[assignment]
     protocol._outstanding, real = flights, protocol._outstanding
-    await hit(node, "flight", lambda: protocol.ping((HOST, other.port), lambda contact: None))
+    await hit(
+        node, "too_many_pending", lambda: protocol.ping((HOST, other.port), lambda contact: None)
+    )
     protocol._outstanding = real
 
 
@@ -316,8 +318,9 @@ async def test_an_unproven_address_gets_at_most_one_and_a_half_times_its_bytes()
             for size in (0, 100, 200, 400, 800, 1200)
             for method, arguments in (
                 ("find", [key, 0, -1]), ("find", [key, 32, -1]), ("find", [key, 32, 0]),
-                ("ping", [NONCE, here]), ("put", [key, 0, 0, [b"x" * 100]]),
-                ("dial", [here, 80, NONCE]), ("refer", [here, 80, NONCE]), ("knock", [NONCE]),
+                ("ping", [NONCE, here]), ("store", [key, 0, 0, [b"x" * 100]]),
+                ("dial", [here, 80, NONCE]), ("dial_request", [here, 80, NONCE]),
+                ("probe", [NONCE]),
             )
         ]  # fmt: skip
         for request in requests:
@@ -355,7 +358,7 @@ async def test_a_store_flood_leaves_memory_flat() -> None:
             who = Identity.from_seed(number.to_bytes(32, "big"))
             record = record_of(who, mesh, kind=f"kind{number % 20}")
             flood.append(
-                enemy.request("put", [keys_of(record)[0], 0, 0, [record.wire]], token=token)
+                enemy.request("store", [keys_of(record)[0], 0, 0, [record.encoded]], token=token)
             )
         for number, request in enumerate(flood):
             enemy.send(node.port, request)
@@ -405,11 +408,11 @@ async def test_a_flood_of_mutated_messages_stops_nothing(count: int) -> None:
             enemy.request("find", [key, 9, -1], size=480),
             enemy.request("find", [key, 9, 3], token=token),
             enemy.request("ping", [NONCE, SOMEWHERE], size=128),
-            enemy.request("put", [key, 0, 0, [record.wire]], token=token),
-            enemy.request("put", [key, 1, 0, [record.wire]], token=token),
+            enemy.request("store", [key, 0, 0, [record.encoded]], token=token),
+            enemy.request("store", [key, 1, 0, [record.encoded]], token=token),
             enemy.request("dial", [SOMEWHERE, 80, NONCE], token=token),
-            enemy.request("refer", [SOMEWHERE, 80, NONCE], token=token),
-            enemy.request("knock", [NONCE]),
+            enemy.request("dial_request", [SOMEWHERE, 80, NONCE], token=token),
+            enemy.request("probe", [NONCE]),
             wire.seal(node.mesh, wire.ANSWER, b"m" * 8, {"t": b"t" * 8, "n": b"x" * 52}),
         ]
         enemy.answers.clear()

@@ -108,7 +108,7 @@ async def test_a_second_find_does_not_wait_for_the_mesh() -> None:
         await client.find("stt", "cpu")
         asked = client.stats()["asked"]
         assert await client.find("stt", "cpu") == [record]
-        assert client.stats()["asked"] == asked and client.stats()["lookups_from_memory"] == 1
+        assert client.stats()["asked"] == asked and client.stats()["cache_hits"] == 1
 
 
 async def test_finds_at_the_same_time_share_one_walk() -> None:
@@ -315,7 +315,7 @@ async def test_one_witness_dials_by_itself_from_a_port_that_we_never_spoke_to() 
         (reach,) = await asker.dial_back(asker.port)
         assert (reach.udp, reach.tcp, reach.witnesses) == (True, True, 1)
         assert reach.address == (HOST, asker.port)
-        assert False in heard, "the knock"
+        assert False in heard, "the probe"
 
 
 async def test_a_first_node_is_dialled_back_by_a_guest() -> None:
@@ -348,14 +348,14 @@ async def test_no_port_is_tried_but_the_askers_own_and_the_relays() -> None:
 
 
 async def test_nobody_is_called_by_tcp_who_does_not_wait_for_it() -> None:
-    """A helper may name any address: what is there must answer the knock first."""
+    """A helper may name any address: what is there must answer the probe first."""
     async with mesh_of(1) as nodes, stranger(nodes[0].mesh) as helper:
         await helper_known(nodes[0], helper)
         async with await asyncio.start_server(lambda r, w: w.close(), HOST, 0) as server:
             target = server.sockets[0].getsockname()[1]
             token = await helper.token(nodes[0].port)
             arguments = [pack_address(HOST, target), target, bytes(wire.NONCE)]
-            answer = await helper.ask(nodes[0].port, "refer", arguments, token=token)
+            answer = await helper.ask(nodes[0].port, "dial_request", arguments, token=token)
         assert answer["d"] == wire.UNTRIED
 
 
@@ -367,7 +367,7 @@ async def test_somebody_elsewhere_cannot_have_our_own_machine_called() -> None:
         protocol.router.add_contact(Contact(b"x" * 20, pack_address(*elsewhere)))
         nodes[0]._state.on_loopback = True
         arguments = [pack_address(HOST, 22), 22, bytes(wire.NONCE)]
-        request = wire.Request("refer", b"x" * 20, 0, b"", arguments)
+        request = wire.Request("dial_request", b"x" * 20, 0, b"", arguments)
         assert dial_back.refer(request, elsewhere) == {"u": False, "d": wire.UNTRIED}
 
 
@@ -379,11 +379,11 @@ async def test_dial_backs_are_counted_by_address_and_not_by_port() -> None:
 
 async def helper_known(node: DhtNode, helper: Stranger) -> None:
     """Make a stranger a contact."""
-    helper.send(node.port, helper.request("here", [], token=await helper.token(node.port)))
+    helper.send(node.port, helper.request("announce", [], token=await helper.token(node.port)))
     await until(lambda: node.contacts())
 
 
-async def test_a_node_that_drops_knocks_hears_that_it_cannot_be_reached() -> None:
+async def test_a_node_that_drops_probes_hears_that_it_cannot_be_reached() -> None:
     async with mesh_of(5) as nodes, node_of(guest=True) as asker:
         await asker.join([(HOST, nodes[0].port)])
         protocol = next(iter(asker._protocols.values()))
@@ -405,9 +405,9 @@ async def test_nobody_dials_for_a_stranger() -> None:
 
         token = await other.token(nodes[0].port)
         there = pack_address("127.0.0.1", 22)
-        answer = await other.ask(nodes[0].port, "refer", [there, 22, b"n" * 16], token=token)
+        answer = await other.ask(nodes[0].port, "dial_request", [there, 22, b"n" * 16], token=token)
         assert answer == {"u": False, "d": 2}
-        assert nodes[0].stats()["dropped"]["vouch"] == 1
+        assert nodes[0].stats()["dropped"]["not_a_contact"] == 1
 
 
 async def test_a_node_says_how_it_is() -> None:

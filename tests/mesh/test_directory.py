@@ -28,20 +28,20 @@ from privox_dht import Mesh, limits
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
 from privox_dht.dht.contact_file import ContactFile
-from privox_dht.dht.record_lookup import Lookups
+from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.directory.failover import Directory
 from privox_dht.directory.https_client import DirectoryClient
-from privox_dht.directory.https_neighbours import View
+from privox_dht.directory.https_neighbours import ObservedAddress
 from privox_dht.directory.https_server import Answer, directory_pages
-from privox_dht.errors import Busy, Failed, Lost, NotJoined, Refused
+from privox_dht.errors import EngineFailed, NotJoined, ProducerBusy, ProducerLost, RequestRejected
 from privox_dht.identity import Identity
-from privox_dht.records import Record, mesh_tag, service_key, sign
+from privox_dht.records import Record, network_tag, service_key, sign
 from privox_dht.speech_api.server import SpeechServer
 
 from nodes.producer import Producer  # isort: skip
 
 SECOND = wav(bytes(32_000), 16_000)
-MESH = mesh_tag("privox")
+MESH = network_tag("privox")
 STT = service_key(MESH, "stt", "cpu")
 
 
@@ -118,14 +118,14 @@ def blocked(**options: object) -> Directory:
 async def test_a_record_left_over_https_is_found_by_udp_and_the_other_way_round() -> None:
     async with gaps_before(3) as (nodes, gaps), blocked() as lender:
         assert await lender.join([gaps[0].address]) == 1
-        assert lender.through == f"https://{HOST}:{gaps[0].port}"
+        assert lender.https_neighbour == f"https://{HOST}:{gaps[0].port}"
         mine = record_of(Identity.generate(), MESH)
         assert await lender.publish(mine) == 3
-        assert [r.wire for r in await nodes[2].find("stt", "cpu")] == [mine.wire]
+        assert [r.encoded for r in await nodes[2].find("stt", "cpu")] == [mine.encoded]
 
         theirs = record_of(Identity.generate(), MESH, kind="tts")
         await nodes[1].publish(theirs)
-        assert [r.wire for r in await lender.find("tts", "cpu")] == [theirs.wire]
+        assert [r.encoded for r in await lender.find("tts", "cpu")] == [theirs.encoded]
 
 
 async def test_a_farm_is_found_by_its_key_over_https() -> None:
@@ -135,7 +135,7 @@ async def test_a_farm_is_found_by_its_key_over_https() -> None:
         record = record_of(farm, MESH, kind="farm", engine="", slots=0, idle=0)
         await nodes[1].publish(record)
         found = await client.find_farm(farm.public)
-        assert found is not None and found.wire == record.wire
+        assert found is not None and found.encoded == record.encoded
 
 
 async def test_a_second_find_is_answered_from_memory() -> None:
@@ -144,7 +144,9 @@ async def test_a_second_find_is_answered_from_memory() -> None:
         await nodes[1].publish(record_of(Identity.generate(), MESH))
         first = await client.find("stt", "cpu")
         await gaps[0].close()
-        assert [r.wire for r in await client.find("stt", "cpu")] == [r.wire for r in first] != []
+        assert (
+            [r.encoded for r in await client.find("stt", "cpu")] == [r.encoded for r in first] != []
+        )
 
 
 async def test_a_record_that_was_renewed_since_the_neighbour_last_looked_is_found() -> None:
@@ -189,7 +191,7 @@ async def test_what_is_known_of_oneself_over_https() -> None:
 
 async def test_over_https_too_a_mesh_is_public_when_its_neighbours_are() -> None:
     async with blocked() as node:
-        node._joined_over_https({("93.184.216.34", 5678): View("203.0.113.5", 0.0)})
+        node._joined_over_https({("93.184.216.34", 5678): ObservedAddress("203.0.113.5", 0.0)})
         assert node.private is False
         assert node.allows("93.184.216.35")
         assert not any(map(node.allows, ("192.168.1.7", HOST, "198.18.0.1", "169.254.169.254")))
@@ -198,7 +200,7 @@ async def test_over_https_too_a_mesh_is_public_when_its_neighbours_are() -> None
 async def test_where_udp_answers_nobody_is_asked_over_https() -> None:
     async with gaps_before(2) as (nodes, _), blocked() as node:
         await node.join([(HOST, nodes[0].port)])
-        assert node.through == "" and node.stats()["through"] == "udp"
+        assert node.https_neighbour == "" and node.stats()["through"] == "udp"
         assert nodes[0].stats()["contacts"] >= 1
 
 
@@ -217,18 +219,18 @@ async def test_neighbours_met_over_https_are_remembered_beside_others(tmp_path: 
         async with blocked(state=tmp_path) as again:
             assert again.remembered() == [gaps[0].address, (HOST, 9)]
             assert await again.join([]) == 1
-            assert str(gaps[0].port) in again.through
+            assert str(gaps[0].port) in again.https_neighbour
 
 
 async def test_another_neighbour_is_asked_when_the_first_is_gone() -> None:
     async with gaps_before(2) as (_, gaps), blocked() as node:
         await node.join([gap.address for gap in gaps])
-        first = next(gap for gap in gaps if str(gap.port) in node.through)
+        first = next(gap for gap in gaps if str(gap.port) in node.https_neighbour)
         await first.close()
         record = record_of(Identity.generate(), MESH)
         assert await node.publish(record) == 2
-        assert str(first.port) not in node.through
-        assert [r.wire for r in await node.find("stt", "cpu")] == [record.wire]
+        assert str(first.port) not in node.https_neighbour
+        assert [r.encoded for r in await node.find("stt", "cpu")] == [record.encoded]
         assert first.address not in node.contacts()
 
 
@@ -243,24 +245,24 @@ async def test_with_every_neighbour_gone_nothing_is_found_and_nobody_is_a_contac
 
 @pytest.mark.parametrize(
     ("first", "options"),
-    [(limits.UDP_AGAIN_FIRST, {"udp_again": 0.1}), (0.2, {})],
+    [(limits.UDP_RETRY_FIRST, {"udp_again": 0.1}), (0.2, {})],
     ids=["ever after", "soon at first: it may only have been loss"],
 )
 async def test_udp_is_used_again_when_it_answers(
     monkeypatch: pytest.MonkeyPatch, first: float, options: dict[str, float]
 ) -> None:
-    monkeypatch.setattr(limits, "UDP_AGAIN_FIRST", first)
+    monkeypatch.setattr(limits, "UDP_RETRY_FIRST", first)
     async with gaps_before(2) as (nodes, gaps), blocked(**options) as node:
         await node.join([gaps[0].address])
-        assert node.through
+        assert node.https_neighbour
         gaps[0].hear()
         async with node_of(port=gaps[0].port) as heard:
             await heard.join([(HOST, nodes[0].port)])
-            await until(lambda: not node.through)
+            await until(lambda: not node.https_neighbour)
             assert (HOST, gaps[0].port) in node.contacts()
             record = record_of(Identity.generate(), MESH)
             assert await node.publish(record) >= 1
-            assert [r.wire for r in await nodes[1].find("stt", "cpu")] == [record.wire]
+            assert [r.encoded for r in await nodes[1].find("stt", "cpu")] == [record.encoded]
 
 
 async def test_https_is_used_when_udp_that_worked_falls_silent() -> None:
@@ -270,14 +272,14 @@ async def test_https_is_used_when_udp_that_worked_falls_silent() -> None:
         async with heard:
             await heard.join([(HOST, nodes[0].port)])
             await node.join([gaps[0].address])
-            assert not node.through
+            assert not node.https_neighbour
             for udp in node._protocols.values():  # from now on nothing of UDP gets in
                 udp.datagram_received = lambda data, addr: None
             record = record_of(Identity.generate(), MESH)
             await node.publish(record)
-            await until(lambda: node.through, 10)
+            await until(lambda: node.https_neighbour, 10)
             assert await node.publish(record) >= 1
-            assert [r.wire for r in await nodes[1].find("stt", "cpu")] == [record.wire]
+            assert [r.encoded for r in await nodes[1].find("stt", "cpu")] == [record.encoded]
 
 
 # -- neighbours that lie ---------------------------------------------------------------------------
@@ -322,26 +324,34 @@ async def test_a_neighbour_can_hide_records_and_cannot_make_any() -> None:
     somebody = Identity.generate()
     old, new = record_of(somebody, MESH), record_of(somebody, MESH)
     gone = record_of(Identity.generate(), MESH, withdrawn=True, idle=0)
-    other = record_of(Identity.generate(), mesh_tag("other"))
+    other = record_of(Identity.generate(), network_tag("other"))
     past = sign(
         somebody,
         Record(somebody.public, MESH, "stt", sequence=1, issued=1, expires=100),
     )
     misplaced = record_of(Identity.generate(), MESH, kind="tts")
-    lies = [flipped(new.wire), gone.wire, other.wire, past.wire, misplaced.wire, b"x" * 300, b""]
-    liar = Liar(wires=[new.wire, old.wire, *lies])
+    lies = [
+        flipped(new.encoded),
+        gone.encoded,
+        other.encoded,
+        past.encoded,
+        misplaced.encoded,
+        b"x" * 300,
+        b"",
+    ]
+    liar = Liar(wires=[new.encoded, old.encoded, *lies])
     async with lied_to(liar) as (node, gap):
         await node.join([gap.address])
-        assert [r.wire for r in await node.find("stt", "cpu")] == [new.wire]
-        liar.wires = [old.wire]  # a replay of what has a successor
+        assert [r.encoded for r in await node.find("stt", "cpu")] == [new.encoded]
+        liar.wires = [old.encoded]  # a replay of what has a successor
         assert await node.find("stt", "cpu", fresh=True) == []
         dropped = node.stats()["dropped"]
-        for reason in ("signature", "mesh", "expired", "place", "size", "older"):
+        for reason in ("signature", "mesh", "expired", "wrong_key", "size", "superseded"):
             assert dropped[f"record {reason}"] >= 1, reason
 
 
 async def test_a_neighbour_in_another_mesh_is_no_neighbour() -> None:
-    async with lied_to(Liar(mesh_tag("other"))) as (node, gap):
+    async with lied_to(Liar(network_tag("other"))) as (node, gap):
         with pytest.raises(NotJoined):
             await node.join([gap.address], timeout=0.6)
 
@@ -352,7 +362,7 @@ async def test_one_neighbour_that_hides_everything_is_not_believed_alone() -> No
         await nodes[0].publish(record)
         await node.join([gap.address, gaps[0].address])
         await until(lambda: len(node.contacts()) == 2)
-        assert [r.wire for r in await node.find("stt", "cpu")] == [record.wire]
+        assert [r.encoded for r in await node.find("stt", "cpu")] == [record.encoded]
 
 
 @pytest.mark.parametrize(
@@ -387,7 +397,7 @@ async def test_whatever_answers_where_a_neighbour_should_ends_as_an_error(said: 
     tls = Identity.generate().server_context()
     server = await asyncio.start_server(answer, HOST, 0, ssl=tls)
     async with server, DirectoryClient() as client:
-        with pytest.raises((Failed, Lost, Refused)):
+        with pytest.raises((EngineFailed, ProducerLost, RequestRejected)):
             await client.greet(server.sockets[0].getsockname())
 
 
@@ -418,14 +428,14 @@ async def test_the_page_says_the_time_the_mesh_and_the_askers_address() -> None:
         (lambda wire: wire[:-1], "shape"),
         (lambda wire: b"", "size"),
         (lambda wire: b"x" * limits.MAX_RECORD, "shape"),
-        (lambda wire: record_of(Identity.generate(), mesh_tag("other")).wire, "mesh"),
+        (lambda wire: record_of(Identity.generate(), network_tag("other")).encoded, "mesh"),
     ],
     ids=["forged", "cut", "empty", "noise", "another mesh"],
 )
 async def test_what_is_no_record_is_not_taken(change, reason: str) -> None:
     async with asking() as (node, client, page):
-        wire = change(record_of(Identity.generate(), MESH).wire)
-        with pytest.raises(Refused, match=reason) as refused:
+        wire = change(record_of(Identity.generate(), MESH).encoded)
+        with pytest.raises(RequestRejected, match=reason) as refused:
             await client.leave(page, wire)
         assert (refused.value.status, refused.value.code) == (400, "bad_record")
         assert node.stats()["dropped"][f"record {reason}"] == 1
@@ -437,17 +447,17 @@ async def test_a_record_with_a_successor_or_one_withdrawn_is_not_taken_again() -
         somebody = Identity.generate()
         old = record_of(somebody, MESH)
         last = record_of(somebody, MESH, withdrawn=True, idle=0, sequence=next_sequence())
-        await client.leave(page, old.wire)
+        await client.leave(page, old.encoded)
         assert len(await node.find("stt", "cpu")) == 1
-        await client.leave(page, last.wire)
-        with pytest.raises(Refused, match="older"):
-            await client.leave(page, old.wire)
+        await client.leave(page, last.encoded)
+        with pytest.raises(RequestRejected, match="superseded"):
+            await client.leave(page, old.encoded)
         assert await node.find("stt", "cpu") == []
 
 
 async def test_more_than_a_record_is_refused_before_it_is_read() -> None:
     async with asking() as (_, client, page):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestRejected) as refused:
             await client.leave(page, bytes(limits.MAX_RECORD + 1))
         assert (refused.value.status, refused.value.code) == (413, "too_large")
 
@@ -457,7 +467,7 @@ async def test_a_node_that_is_not_in_the_mesh_itself_does_nothing_for_others() -
     async with gaps_before(1) as (_, gaps), blocked() as node:
         await node.join([gaps[0].address])
         async with page_of(node) as server, DirectoryClient() as client:
-            with pytest.raises(Failed, match="not in the mesh"):
+            with pytest.raises(EngineFailed, match="not in the mesh"):
                 await client.records((HOST, server.port), STT, 1)
 
 
@@ -472,7 +482,7 @@ async def test_whoever_is_busy_is_asked_again_once(monkeypatch: pytest.MonkeyPat
         async def busy_once(asker: str, wire: bytes) -> int:
             if not refused:
                 refused.append(asker)
-                raise Busy("not now")
+                raise ProducerBusy("not now")
             return await take(asker, wire)
 
         monkeypatch.setattr(nodes[0].hosting, "take", busy_once)
@@ -505,13 +515,13 @@ async def test_a_producer_without_udp_lends_through_a_farm_to_a_client_without_u
         async with running(
             tmp_path / "p", "stt/cpu/echo", "tts/cpu/echo", neighbours=[gap.address]
         ) as producer:
-            assert producer.dht.through == f"https://{HOST}:{gap.port}"
+            assert producer.dht.https_neighbour == f"https://{HOST}:{gap.port}"
             assert "UDP IS BLOCKED HERE" in caplog.text and gap.address[0] in caplog.text
             await until(lambda: producer.standing.farms, 10)
             assert not producer.standing.situation.reachable and producer.dht.guest
             await producer.announcer.announce()
             async with Mesh.join([f"{HOST}:{gap.port}"]) as mesh:
-                assert mesh.dht is not None and mesh.dht.through
+                assert mesh.dht is not None and mesh.dht.https_neighbour
                 listed = await mesh.producers()
                 assert {record.kind for record in listed} == {"stt", "tts", "farm"}
                 spoken = await mesh.speech("Good day", model="echo")
@@ -548,11 +558,11 @@ async def test_one_address_has_so_many_requests_and_others_go_on() -> None:
     async with mesh_of(2) as nodes:
         hosting = nodes[0].hosting
         answered = 0
-        with pytest.raises(Busy, match="one address"):
-            for _ in range(int(limits.HOSTING_BURST) + 5):
+        with pytest.raises(ProducerBusy, match="one address"):
+            for _ in range(int(limits.RESOLVER_BURST) + 5):
                 hosting.greet(STRANGER)
                 answered += 1
-        assert answered == limits.HOSTING_BURST
+        assert answered == limits.RESOLVER_BURST
         hosting.greet(ANOTHER)
         hosting.greet(HOST)  # our own machine
 
@@ -560,11 +570,11 @@ async def test_one_address_has_so_many_requests_and_others_go_on() -> None:
 async def test_many_addresses_together_have_so_many_requests() -> None:
     async with mesh_of(1) as nodes:
         answered = 0
-        with pytest.raises(Busy, match="just now"):
+        with pytest.raises(ProducerBusy, match="just now"):
             for last in range(250):
                 nodes[0].hosting.greet(f"203.0.113.{last}")
                 answered += 1
-        assert limits.HOSTING_BURST_IN_ALL <= answered <= limits.HOSTING_BURST_IN_ALL + 5
+        assert limits.RESOLVER_BURST_IN_ALL <= answered <= limits.RESOLVER_BURST_IN_ALL + 5
 
 
 async def test_so_many_lookups_run_for_others_at_the_same_time(
@@ -573,18 +583,18 @@ async def test_so_many_lookups_run_for_others_at_the_same_time(
     async with mesh_of(1) as nodes:
         go_on = asyncio.Event()
 
-        async def slow(self: Lookups, key: bytes, want: int, within: float) -> list[Record]:
+        async def slow(self: RecordLookups, key: bytes, want: int, within: float) -> list[Record]:
             await go_on.wait()
             return []
 
-        monkeypatch.setattr(Lookups, "find", slow)
+        monkeypatch.setattr(RecordLookups, "find", slow)
         hosting = nodes[0].hosting
         some = [
             asyncio.create_task(hosting.look_up(f"203.0.113.{n}", STT, 1))
-            for n in range(limits.HOSTING_AT_ONCE)
+            for n in range(limits.RESOLVER_LOOKUPS_AT_ONCE)
         ]
-        await until(lambda: f"{limits.HOSTING_AT_ONCE} requests" in repr(hosting))
-        with pytest.raises(Busy):
+        await until(lambda: f"{limits.RESOLVER_LOOKUPS_AT_ONCE} requests" in repr(hosting))
+        with pytest.raises(ProducerBusy):
             await hosting.look_up(ANOTHER, STT, 1)
         some.pop().cancel()
         await asyncio.sleep(0)
@@ -598,19 +608,19 @@ async def test_one_address_places_so_many_records_and_renews_them() -> None:
         hosting = nodes[0].hosting
         lenders = [Identity.generate() for _ in range(limits.HOSTED_PER_ADDRESS)]
         for lender in lenders:
-            assert await hosting.take(STRANGER, record_of(lender, MESH).wire) == 2
-        with pytest.raises(Busy, match="too many records"):
-            await hosting.take(STRANGER, record_of(Identity.generate(), MESH).wire)
-        assert await hosting.take(STRANGER, record_of(lenders[0], MESH).wire) == 2
-        assert await hosting.take(ANOTHER, record_of(Identity.generate(), MESH).wire) == 2
+            assert await hosting.take(STRANGER, record_of(lender, MESH).encoded) == 2
+        with pytest.raises(ProducerBusy, match="too many records"):
+            await hosting.take(STRANGER, record_of(Identity.generate(), MESH).encoded)
+        assert await hosting.take(STRANGER, record_of(lenders[0], MESH).encoded) == 2
+        assert await hosting.take(ANOTHER, record_of(Identity.generate(), MESH).encoded) == 2
 
 
 async def test_records_of_others_are_renewed_only_so_often() -> None:
     async with mesh_of(1) as nodes:
         lender, taken = Identity.generate(), 0
-        with pytest.raises(Busy, match="one address"):
+        with pytest.raises(ProducerBusy, match="one address"):
             for _ in range(int(limits.HOSTED_BURST) + 5):
-                await nodes[0].hosting.take(STRANGER, record_of(lender, MESH).wire)
+                await nodes[0].hosting.take(STRANGER, record_of(lender, MESH).encoded)
                 taken += 1
         assert limits.HOSTED_BURST <= taken <= limits.HOSTED_BURST + 2
         nodes[0].hosting.greet(STRANGER)  # looking up goes on

@@ -24,10 +24,10 @@ from privox_dht.addresses import pack_address
 from privox_dht.audio import wav
 from privox_dht.dht import wire
 from privox_dht.identity import Identity, public_of
-from privox_dht.records import mesh_tag, service_key
+from privox_dht.records import network_tag, service_key
 from privox_dht.speech_api.client import Endpoint
 
-MESH = mesh_tag("privox")
+MESH = network_tag("privox")
 STRANGERS = 40  # sockets: each is a source of its own, so that few datagrams fall to the rate limit
 GROWTH = 64 * 2**20  # bytes that the node may grow after warming up
 SECOND = wav(bytes(32_000), 16_000)
@@ -122,9 +122,9 @@ async def proper(stranger: Stranger, port: int) -> list[bytes]:
         stranger.request("ping", [bytes(16), pack_address(HOST, port)]),
         stranger.request("find", [key, 8, -1], token=token),
         stranger.request("find", [Identity.generate().dht_id, 0, -1], token=token, size=600),
-        stranger.request("put", [key, 0, 0, [record.wire]], token=token),
+        stranger.request("store", [key, 0, 0, [record.encoded]], token=token),
         stranger.request("dial", [here, 9, bytes(16)], token=token),
-        stranger.request("knock", [bytes(16)], token=token),
+        stranger.request("probe", [bytes(16)], token=token),
     ]
 
 

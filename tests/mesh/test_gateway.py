@@ -235,7 +235,7 @@ async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long
         assert "90.00 seconds" in await heard(mesh.url, 90)
 
         def by_the_mesh() -> int:
-            """Jobs that came by way of the mesh, of which this node is a part."""
+            """JobLog that came by way of the mesh, of which this node is a part."""
             done = sum("job " in line and " done" in line for line in other.lines)
             return done + mesh.node.server.jobs.outcomes["done"]
 

@@ -42,7 +42,7 @@ def table() -> dict[tuple[str, str], str]:
 
 
 @dataclass
-class Heard:
+class TranscriptionEvents:
     """What an app got."""
 
     status: int = 0
@@ -63,9 +63,9 @@ class Heard:
 
 async def asked(
     url: str, what: str, text: str = "a b", model: str = "", begun: asyncio.Event | None = None
-) -> Heard:
+) -> TranscriptionEvents:
     """One request of an app; `begun` is set when a part of the answer has come."""
-    heard = Heard()
+    heard = TranscriptionEvents()
     form = aiohttp.FormData({"model": model})
     form.add_field("file", clip(2.0), filename="a.wav")
     speech = {"model": model, "input": text, "response_format": "wav"}
@@ -91,7 +91,7 @@ async def asked(
     return heard
 
 
-class Job:
+class ServedJob:
     """A request to the producers with an echo that is on its way."""
 
     def __init__(self, url: str, what: str, text: str, is_told_soon: bool) -> None:
@@ -101,7 +101,7 @@ class Job:
         self.task = asyncio.create_task(asked(url, what, text, "echo", self.begun))
 
 
-def _take(heard: Heard, body: bytes, kind: str) -> None:
+def _take(heard: TranscriptionEvents, body: bytes, kind: str) -> None:
     if kind == "application/json":
         told = json.loads(body)
         heard.code, heard.text = told.get("error", {}).get("code", ""), told.get("text", "")
@@ -126,7 +126,7 @@ async def busy(mesh: GatewayMesh) -> dict[str, str]:
 
 async def lost_with_another(mesh: GatewayMesh) -> dict[str, str]:
     doomed = await mesh.start("stt/cpu/echo:30,tts/cpu/echo:30")
-    jobs = [Job(mesh.url, *kind) for kind in KINDS]
+    jobs = [ServedJob(mesh.url, *kind) for kind in KINDS]
     await asyncio.gather(*(job.begun.wait() for job in jobs))
     await mesh.start("stt/cpu/echo,tts/cpu/echo")
     return await killed(doomed, jobs)
@@ -134,12 +134,12 @@ async def lost_with_another(mesh: GatewayMesh) -> dict[str, str]:
 
 async def lost_alone(mesh: GatewayMesh) -> dict[str, str]:
     doomed = await mesh.start("stt/cpu/echo:30,tts/cpu/echo:30")
-    jobs = [Job(mesh.url, *kind) for kind in KINDS]
+    jobs = [ServedJob(mesh.url, *kind) for kind in KINDS]
     await asyncio.gather(*(job.begun.wait() for job in jobs))
     return await killed(doomed, jobs)
 
 
-async def killed(doomed: RunningNode, jobs: list[Job]) -> dict[str, str]:
+async def killed(doomed: RunningNode, jobs: list[ServedJob]) -> dict[str, str]:
     """What the jobs of a producer hear that is killed while it does them."""
     await asyncio.to_thread(wait_for_jobs, doomed, len(jobs))
     os.kill(doomed.process.pid, signal.SIGKILL)

@@ -24,7 +24,13 @@ from privox_dht import Mesh
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
 from privox_dht.directory.failover import Directory
-from privox_dht.errors import AllFailed, ConfigError, NoProducer, NotJoined, Refused
+from privox_dht.errors import (
+    AllProducersFailed,
+    ConfigError,
+    NoProducer,
+    NotJoined,
+    RequestRejected,
+)
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, sign
 from privox_dht.speech_api.server import SpeechServer
@@ -154,7 +160,7 @@ async def test_a_mesh_that_nobody_answered_is_joined_once_somebody_does(
                 tmp_path, port=port, host=HOST, services=tuple(parse_services(["tts/cpu/echo"]))
             )
             async with Node(told) as node, asyncio.timeout(20):
-                while mesh.not_joined is not None or not node.standing.settled:  # noqa: ASYNC110
+                while mesh.not_joined is not None or not node.standing.ready_to_publish:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
                 await node.announcer.announce()
                 done = await mesh.speech("Good day", model="echo")
@@ -179,7 +185,7 @@ async def test_input_at_fault_is_told_as_the_producer_tells_it(first, tmp_path):
         running(tmp_path / "a", "stt/cpu/echo", neighbour=first.dht.port),
         Mesh.join(at(first)) as mesh,
     ):
-        with pytest.raises(Refused, match="empty"):
+        with pytest.raises(RequestRejected, match="empty"):
             await mesh.transcribe(b"", model="echo")
 
 
@@ -198,7 +204,7 @@ async def test_whoever_answers_with_another_key_never_gets_the_audio(first, code
         )  # fmt: skip
         assert await dht.publish(sign(alice, record))
         async with Mesh.join(at(first)) as mesh:
-            with pytest.raises(AllFailed, match="another key") as caught:
+            with pytest.raises(AllProducersFailed, match="another key") as caught:
                 await mesh.transcribe(SECOND, model="echo")
     assert [attempt.outcome for attempt in caught.value.attempts] == ["lost"]
     assert not any(server.jobs.status().values())
@@ -268,12 +274,12 @@ async def test_a_good_producer_is_found_among_forty_frozen_ones_in_bounded_time(
 
 
 @pytest.mark.timeout(60)
-async def test_a_record_with_four_frozen_routes_costs_one_connection_and_one_knock(first):
+async def test_a_record_with_four_frozen_routes_costs_one_connection_and_one_probe(first):
     async with silent_door() as port, Mesh.join(at(first)) as mesh:
         frozen = [Direct(f"127.0.0.{n}", port) for n in (1, 1, 1, 1)]
         await publish_all(first.dht, *frozen, count=1)
         began = time.monotonic()
-        with pytest.raises(AllFailed):
+        with pytest.raises(AllProducersFailed):
             await mesh.transcribe(SECOND, model="echo")
         assert time.monotonic() - began < 3.0 + 4.0 + 0.5
 
@@ -292,7 +298,7 @@ async def test_fifty_jobs_at_once_share_two_producers(first, tmp_path):
 async def test_what_the_mesh_said_stands_beside_what_the_fallback_said(first):
     async with Mesh.join(at(first), fallback=f"http://{HOST}:9") as mesh:
         with pytest.raises(
-            AllFailed, match=rf"offers stt.*; and the fallback .*{HOST}:9"
+            AllProducersFailed, match=rf"offers stt.*; and the fallback .*{HOST}:9"
         ) as caught:
             await mesh.transcribe(SECOND, model="echo")
     assert [a.peer_id for a in caught.value.attempts] == ["fallback"]
@@ -304,7 +310,7 @@ async def test_a_fallback_server_that_blames_the_input_is_believed(first, codecs
         plain as server,
         Mesh.join(at(first), fallback=f"http://{HOST}:{server.port}") as mesh,
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRejected):
             await mesh.transcribe(b"this is no recording", model="echo")
 
 
@@ -315,7 +321,7 @@ async def test_the_fallback_server_has_only_the_time_that_is_left(first, codecs)
         Mesh.join(at(first), fallback=f"http://{HOST}:{server.port}") as mesh,
     ):
         began = time.monotonic()
-        with pytest.raises(AllFailed, match="not done within"):
+        with pytest.raises(AllProducersFailed, match="not done within"):
             await mesh.transcribe(SECOND, model="echo", timeout=0.5)
         assert time.monotonic() - began < 2.0
 

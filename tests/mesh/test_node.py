@@ -15,10 +15,10 @@ from nodes import node as node_module
 from nodes import stats_log
 from nodes.config import NodeConfig
 from nodes.node import Node
-from nodes.reachability import Standing
+from nodes.reachability import ReachabilityMonitor
 from nodes.service_spec import parse_services
 from privox_dht import Mesh
-from privox_dht.dht import Reach
+from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.errors import ConfigError
 from privox_dht.offer import Offer
@@ -169,7 +169,7 @@ async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch
         if len(looks) == 1:
             raise OSError("the network is gone")
 
-    monkeypatch.setattr(Standing, "look", look)
+    monkeypatch.setattr(ReachabilityMonitor, "look", look)
     async with running(tmp_path):
         await until(lambda: len(looks) > 2)
     assert "could not find out where we stand" in caplog.text
@@ -184,9 +184,9 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
     async def idle(self):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Standing, "keep", idle)  # looks are made here only
-    reached = Reach(FAMILY_4, udp=True, tcp=True, address=(HOST, 1), witnesses=1)
-    answers = [[reached], [Reach(FAMILY_4)], [reached]]
+    monkeypatch.setattr(ReachabilityMonitor, "keep", idle)  # looks are made here only
+    reached = Reachability(FAMILY_4, udp=True, tcp=True, address=(HOST, 1), witnesses=1)
+    answers = [[reached], [Reachability(FAMILY_4)], [reached]]
 
     async def dial_back(port):
         return answers.pop(0)
@@ -205,7 +205,10 @@ async def test_a_family_that_nobody_could_try_is_looked_at_again_soon(tmp_path, 
     async with running(tmp_path) as node:
         standing = node.standing
         monkeypatch.setattr(node.dht, "glimpsed", lambda: ["20.1.1.1", "2600::1"])
-        standing._reach = [Reach(FAMILY_4, True, True, ("20.1.1.1", 1), 1), Reach(FAMILY_6)]
+        standing._reach = [
+            Reachability(FAMILY_4, True, True, ("20.1.1.1", 1), 1),
+            Reachability(FAMILY_6),
+        ]
         assert standing._patience() <= 10.0
         monkeypatch.setattr(node.dht, "glimpsed", lambda: ["20.1.1.1"])
         assert standing._patience() == 30.0, "where nobody sees us there is nobody to try"

@@ -19,7 +19,7 @@ from nodes.codecs import Codecs
 from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
 from privox_dht import audio, limits
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 from privox_dht.speech import Segment, TranscriptionRequest
 
 MIB = limits.MIB
@@ -83,7 +83,7 @@ async def test_tables_that_claim_millions_of_samples_cost_the_node_nothing(codec
     """3.6 kB of M4A grew the node to 5.7 GB."""
     process = psutil.Process()
     before = process.memory_info().rss
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         await heard(codecs, hostile_sound.m4a_of_claims())
     assert refused.value.status in (400, 413)
     assert process.memory_info().rss - before < GROWTH
@@ -113,7 +113,7 @@ async def test_a_file_that_is_not_understood_in_time_is_refused(
     codecs: Codecs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "OPEN_WALL", 0.3)
-    with pytest.raises(Refused, match="understanding the file took more than") as refused:
+    with pytest.raises(RequestRejected, match="understanding the file took more than") as refused:
         await heard(codecs, hostile_sound.flac_of_comments(150_000))
     assert refused.value.status == 413
     await until_idle(codecs)
@@ -128,7 +128,7 @@ async def test_a_file_that_brings_the_decoder_down_is_refused_and_nobody_else_no
         while not (copies := psutil.Process(server).children()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     copies[0].send_signal(11)
-    with pytest.raises(Refused, match=r"broke the decoder \(SIGSEGV\)"):
+    with pytest.raises(RequestRejected, match=r"broke the decoder \(SIGSEGV\)"):
         await job
     assert codecs.pids == (server,)
     assert await heard(codecs, encoded("mp3"))

@@ -26,7 +26,7 @@ from relay_kit import (
 
 from privox_dht import limits
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmTerms, Patience, messages
+from privox_dht.relay import Farm, FarmLimits, Timeouts, messages
 
 FARM = Identity.generate()
 ELSEWHERE = "127.0.0.2"  # another address of this machine; only Linux has it without asking
@@ -88,7 +88,7 @@ async def introduced(farm: Farm, me: Identity) -> Raw:
     stranger = await connect(farm)
     stranger.say(messages.control(NONCE))
     theirs = bytes.fromhex((await stranger.line()).split()[1].decode())
-    stranger.say(messages.say(messages.prove(me, FARM.public, theirs, NONCE, INSTANCE)))
+    stranger.say(messages.encode(messages.prove(me, FARM.public, theirs, NONCE, INSTANCE)))
     return stranger
 
 
@@ -99,7 +99,7 @@ async def test_nobody_parks_under_anothers_key() -> None:
         stranger.say(messages.control(NONCE))
         theirs = bytes.fromhex((await stranger.line()).split()[1].decode())
         word, _, *rest = messages.prove(thief, FARM.public, theirs, NONCE, INSTANCE)
-        stranger.say(messages.say((word, victim.public.hex(), *rest)))
+        stranger.say(messages.encode((word, victim.public.hex(), *rest)))
         assert await stranger.over() == b"refused proof 0\n"
         assert farm.stats()["producers"] == 0
         stranger.close()
@@ -113,7 +113,7 @@ async def test_a_proof_is_good_for_one_challenge_only() -> None:
             stranger.say(messages.control(NONCE))
         theirs = bytes.fromhex((await first.line()).split()[1].decode())
         await second.line()
-        proof = messages.say(messages.prove(me, FARM.public, theirs, NONCE, INSTANCE))
+        proof = messages.encode(messages.prove(me, FARM.public, theirs, NONCE, INSTANCE))
         first.say(proof)
         assert await first.line() == b"granted 3 64\n"
         second.say(proof)
@@ -214,7 +214,7 @@ async def test_what_a_producer_signs_for_a_hostile_farm_is_worth_nothing_elsewhe
             back.write(asked)
             nonce = bytes.fromhex((await there.readline()).split()[1].decode())
             theirs = bytes.fromhex(asked.split()[1].decode())
-            writer.write(messages.say(messages.challenge(hostile, theirs, nonce)))
+            writer.write(messages.encode(messages.challenge(hostile, theirs, nonce)))
             back.write(await reader.read(4096))
             said.set_result(await there.read(4096))
             for side in (back, writer):
@@ -246,7 +246,7 @@ async def test_a_producer_survives_whatever_a_farm_says(answer: bytes) -> None:
 
 
 async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
-    tokens = b"".join(messages.say(("token", os.urandom(16).hex())) for _ in range(200))
+    tokens = b"".join(messages.encode(("token", os.urandom(16).hex())) for _ in range(200))
     opened: list[bytes] = []
     control: list[asyncio.StreamWriter] = []
 
@@ -258,7 +258,7 @@ async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
         else:
             control.append(writer)
             nonce = bytes.fromhex(head.split()[1].decode())
-            writer.write(messages.say(messages.challenge(FARM, nonce, bytes(32))))
+            writer.write(messages.encode(messages.challenge(FARM, nonce, bytes(32))))
             await reader.readline()
             writer.write(b"granted 500 500\n" + tokens)
         await reader.read()
@@ -306,7 +306,7 @@ async def served_within(farm: Farm, call: dict[str, object], seconds: float) -> 
 async def test_a_hundred_claims_of_nobody_do_not_keep_a_client_waiting_for_five_seconds(
     then: bytes,
 ) -> None:
-    terms = FarmTerms()
+    terms = FarmLimits()
     async with (
         serving() as served,
         Farm(FARM, host=LOCAL, port=0, terms=terms) as farm,
@@ -323,7 +323,7 @@ async def test_a_hundred_claims_of_nobody_do_not_keep_a_client_waiting_for_five_
 
 
 async def test_a_silent_claim_is_dropped_by_the_farm_and_the_line_is_replaced() -> None:
-    patience = Patience(first_byte=0.3)
+    patience = Timeouts(first_byte=0.3)
     async with (
         serving() as served,
         farm_of(FARM, patience=patience) as farm,
@@ -339,7 +339,7 @@ async def test_a_silent_claim_is_dropped_by_the_farm_and_the_line_is_replaced() 
 
 
 async def test_a_half_handshake_is_dropped_by_the_producer_and_the_line_is_replaced() -> None:
-    patience = Patience(handshake=0.3)
+    patience = Timeouts(handshake=0.3)
     async with (
         serving() as served,
         farm_of(FARM) as farm,

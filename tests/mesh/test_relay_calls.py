@@ -10,7 +10,7 @@ import pytest
 from relay_kit import LOCAL, Pin, farm_of, get, parked, post, relayed, serving, until
 
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms
+from privox_dht.relay import FarmLimits
 
 FARM = Identity.generate()
 
@@ -75,7 +75,7 @@ async def test_a_client_that_hangs_up_leaves_the_producer_idle_at_once() -> None
 
 
 async def test_the_answer_to_a_call_names_its_limits() -> None:
-    terms = FarmTerms(call_bytes=1_000_000, call_seconds=77)
+    terms = FarmLimits(call_bytes=1_000_000, call_seconds=77)
     async with serving() as served, farm_of(FARM, terms=terms) as farm, parked(served, farm, FARM):
         reader, writer = await asyncio.open_connection(LOCAL, farm.port)
         writer.write(f"CONNECT {served.identity.peer_id}.privox:443 HTTP/1.1\r\n\r\n".encode())
@@ -87,7 +87,7 @@ async def test_the_answer_to_a_call_names_its_limits() -> None:
 
 
 async def test_a_call_may_carry_no_more_than_the_terms_say() -> None:
-    terms = FarmTerms(call_bytes=1_000_000)
+    terms = FarmLimits(call_bytes=1_000_000)
     async with serving() as served, farm_of(FARM, terms=terms) as farm, parked(served, farm, FARM):
         with pytest.raises(aiohttp.ClientError):
             await get(relayed(farm, served, "/zeros/10000000"))

@@ -31,9 +31,9 @@ from relay_kit import (
     until,
 )
 
-from privox_dht.errors import ConfigError, Lost
+from privox_dht.errors import ConfigError, ProducerLost
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmAt, FarmTerms, Parking, Parkings, Patience
+from privox_dht.relay import Farm, FarmAt, FarmLimits, FarmPool, SingleFarm, Timeouts
 
 FARM, OTHER, THIRD = Identity.generate(), Identity.generate(), Identity.generate()
 SEEDS = [bytes([n]) * 32 for n in (1, 2, 3)]
@@ -69,7 +69,7 @@ async def test_another_farm_at_the_same_address_is_not_parked_at() -> None:
         async with parking:
             await until(lambda: parking.state == "lost")
             assert "another farm answers" in parking.why
-            with pytest.raises(Lost, match="not parked at"):
+            with pytest.raises(ProducerLost, match="not parked at"):
                 await parking.parked(0.1)
         assert farm.stats()["producers"] == 0
 
@@ -93,7 +93,7 @@ async def test_a_killed_farm_is_replaced_at_once_and_the_other_serves_meanwhile(
 
 async def test_a_frozen_farm_is_noticed_although_its_kernel_still_answers() -> None:
     async with serving() as served, farm_process(SEEDS[0], HURRY) as (process, where):
-        parking = Parking(
+        parking = SingleFarm(
             served.identity,
             (where.host, where.port),
             where.public,
@@ -118,7 +118,7 @@ async def test_a_frozen_farm_is_noticed_although_its_kernel_still_answers() -> N
 async def test_a_frozen_producer_is_forgotten_by_the_farm() -> None:
     me = Identity.generate()
     async with farm_of(FARM, patience=HURRY) as farm, serving(me) as served:
-        sleepy = Patience(ping=60, silence=60)
+        sleepy = Timeouts(ping=60, silence=60)
         async with at(served, farm, FARM, patience=sleepy) as parking:
             await parking.parked(5)
             await until(lambda: farm.stats()["producers"] == 0)
@@ -166,7 +166,7 @@ async def test_a_drain_is_over_when_its_time_is() -> None:
 
 
 async def test_a_full_farm_refuses_and_says_for_how_long() -> None:
-    terms = FarmTerms(producers=1)
+    terms = FarmLimits(producers=1)
     async with (
         serving() as one,
         serving() as two,
@@ -180,7 +180,7 @@ async def test_a_full_farm_refuses_and_says_for_how_long() -> None:
 
 
 async def test_an_address_parks_so_many_producers_and_no_more() -> None:
-    terms = FarmTerms(producers_per_address=2)
+    terms = FarmLimits(producers_per_address=2)
     async with AsyncExitStack() as stack:
         farm = await stack.enter_async_context(farm_of(FARM, terms=terms, private=False))
         served = [await stack.enter_async_context(serving()) for _ in range(3)]
@@ -214,7 +214,7 @@ async def test_a_farm_says_clearly_that_its_port_is_taken() -> None:
 async def test_a_slow_reader_never_makes_the_farm_hold_more_than_a_chunk() -> None:
     async with (
         serving() as served,
-        farm_process(SEEDS[0], Patience()) as (process, where),
+        farm_process(SEEDS[0], Timeouts()) as (process, where),
         parkings(served, [where], want=1),
     ):
         memory = psutil.Process(process.pid).memory_info
@@ -230,7 +230,7 @@ async def test_a_slow_reader_never_makes_the_farm_hold_more_than_a_chunk() -> No
 
 
 async def test_a_reader_that_takes_nothing_is_dropped_and_a_silent_job_is_not() -> None:
-    hasty = Patience(stall=0.5)
+    hasty = Timeouts(stall=0.5)
     async with (
         serving() as served,
         farm_of(FARM, patience=hasty) as farm,
@@ -258,7 +258,7 @@ async def zeros(count: int) -> AsyncIterator[bytes]:
 async def test_a_producer_that_reads_slowly_never_makes_the_farm_hold_more_than_a_chunk() -> None:
     async with (
         serving() as served,
-        farm_process(SEEDS[0], Patience()) as (process, where),
+        farm_process(SEEDS[0], Timeouts()) as (process, where),
         parkings(served, [where], want=1),
         aiohttp.ClientSession() as session,
     ):
@@ -277,7 +277,7 @@ async def test_a_producer_that_reads_slowly_never_makes_the_farm_hold_more_than_
 
 
 async def test_a_producer_that_takes_nothing_loses_the_call() -> None:
-    hasty = Patience(stall=0.5)
+    hasty = Timeouts(stall=0.5)
     async with (
         serving() as served,
         farm_of(FARM, patience=hasty) as farm,
@@ -296,7 +296,7 @@ async def repark(count: int, seconds: float) -> float:
     context = Identity.generate().server_context()  # nobody is called here
     async with AsyncExitStack() as stack:
         (first, a), (_, b) = [
-            await stack.enter_async_context(farm_process(seed, Patience())) for seed in SEEDS[:2]
+            await stack.enter_async_context(farm_process(seed, Timeouts())) for seed in SEEDS[:2]
         ]
         known = [a]
 
@@ -305,7 +305,7 @@ async def repark(count: int, seconds: float) -> float:
 
         crowd = [
             await stack.enter_async_context(
-                Parkings(
+                FarmPool(
                     Identity.generate(),
                     farms,
                     server_context=context,

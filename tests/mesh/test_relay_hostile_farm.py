@@ -17,11 +17,11 @@ import pytest
 from api_kit import Counting, clip, until
 from relay_kit import LOCAL, farm_of
 
-from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh
 from privox_dht.records import FARM, Direct, Record, Relayed
-from privox_dht.relay import FarmAt, Parkings
+from privox_dht.relay import FarmAt, FarmPool
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.server import SpeechServer
 
@@ -130,7 +130,7 @@ async def behind(
         async def where() -> list[FarmAt]:
             return known
 
-        parked = await enter(Parkings(
+        parked = await enter(FarmPool(
             me, where, server_context=me.server_context(), connection=server.connection,
             on_change=lambda _: None,
         ))  # fmt: skip
@@ -148,7 +148,9 @@ async def behind(
         )  # fmt: skip
         found = Found([producer, *doors])
         client = await enter(SpeechClient(allow=lambda host: True))
-        caller = Caller(found, allow=lambda host: True, knock=client.status, rng=random.Random(3))  # type: ignore[arg-type]
+        caller = Dispatcher(
+            found, allow=lambda host: True, probe=client.status, rng=random.Random(3)
+        )  # type: ignore[arg-type]
         yield Mesh(found, client, caller), meddler, provider  # type: ignore[arg-type]
 
 

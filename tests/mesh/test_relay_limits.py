@@ -25,7 +25,7 @@ from relay_kit import (
 
 from privox_dht import limits
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms, messages
+from privox_dht.relay import FarmLimits, messages
 
 FARM = Identity.generate()
 A_MOMENT = 0.2  # seconds; for what must not happen there is nothing to wait for
@@ -75,7 +75,7 @@ async def test_what_waits_for_a_slow_reader_is_its_own_while_others_are_served()
 
 async def test_readers_that_together_make_a_farm_hold_too_much_lose_their_calls() -> None:
     me = Identity.generate()
-    terms = FarmTerms(buffered=1)  # whoever does not take everything at once is too slow
+    terms = FarmLimits(buffered=1)  # whoever does not take everything at once is too slow
     async with farm_of(FARM, terms=terms) as farm:
         control, lines = await bare_producer(farm, FARM, me, 3)
         calls = [await connect(farm) for _ in lines]
@@ -140,15 +140,15 @@ async def test_a_line_that_is_claimed_and_stays_silent_is_given_up_by_the_produc
         if head.startswith(b"PARK"):
             token = head.split()[1].decode()
             control[0].write(
-                messages.say(("parked", token)) + messages.say(("claimed", token, "-"))
+                messages.encode(("parked", token)) + messages.encode(("claimed", token, "-"))
             )
             dropped.put_nowait(await reader.read())
         else:
             control.append(writer)
             nonce = bytes.fromhex(head.split()[1].decode())
-            writer.write(messages.say(messages.challenge(FARM, nonce, bytes(32))))
+            writer.write(messages.encode(messages.challenge(FARM, nonce, bytes(32))))
             await reader.readline()
-            tokens = b"".join(messages.say(("token", f"{n:032x}")) for n in range(2))
+            tokens = b"".join(messages.encode(("token", f"{n:032x}")) for n in range(2))
             writer.write(b"granted 2 2\n" + tokens)
             await reader.read()
         writer.close()
@@ -165,7 +165,7 @@ async def test_a_line_that_is_claimed_and_stays_silent_is_given_up_by_the_produc
 
 
 async def test_a_call_may_last_no_longer_than_the_terms_say() -> None:
-    terms = FarmTerms(call_seconds=1)
+    terms = FarmLimits(call_seconds=1)
     async with (
         serving() as served,
         farm_of(FARM, terms=terms) as farm,

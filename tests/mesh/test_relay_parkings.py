@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from relay_kit import HURRY, LOCAL, farm_of, parkings, post, relayed, serving, until
 
-from privox_dht.errors import Lost, NotJoined
+from privox_dht.errors import NotJoined, ProducerLost
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmAt, Parkings
+from privox_dht.relay import Farm, FarmAt, FarmPool
 
 FARMS = [Identity.generate() for _ in range(3)]
 
@@ -44,7 +44,7 @@ async def test_a_producer_without_farms_finds_them_when_they_can_be_found() -> N
                 raise answer
             return answer
 
-        some = Parkings(
+        some = FarmPool(
             served.identity,
             farms,
             server_context=served.context,
@@ -54,7 +54,7 @@ async def test_a_producer_without_farms_finds_them_when_they_can_be_found() -> N
         some._rounds._want = 1
         async with some:
             for _ in range(3):
-                with pytest.raises(Lost, match="nowhere"):
+                with pytest.raises(ProducerLost, match="nowhere"):
                     await some.parked(0.05)
                 some._rounds._resume = 0.0  # as if the pause were over
                 some._moved.set()
@@ -64,7 +64,7 @@ async def test_a_producer_without_farms_finds_them_when_they_can_be_found() -> N
 async def test_what_the_owner_does_wrong_on_a_change_does_not_end_the_parking(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(_: Parkings) -> None:
+    def fail(_: FarmPool) -> None:
         raise RuntimeError("a mistake of the owner's")
 
     async with serving() as served, farm_of(FARMS[0]) as farm:

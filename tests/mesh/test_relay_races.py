@@ -27,7 +27,7 @@ from relay_kit import (
 )
 
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms, Patience, messages
+from privox_dht.relay import FarmLimits, Timeouts, messages
 
 FARM = Identity.generate()
 
@@ -60,7 +60,7 @@ async def test_a_hundred_simultaneous_calls_never_share_a_line() -> None:
 async def test_claim_crosses_hangup(how: object) -> None:
     """A line hangs up in the instant a call claims it: the call ends, and nobody waits."""
     me = Identity.generate()
-    async with farm_of(FARM, patience=Patience(first_byte=0.3)) as farm:
+    async with farm_of(FARM, patience=Timeouts(first_byte=0.3)) as farm:
         control, lines = await bare_producer(farm, FARM, me, 3)
         call = await connect(farm)
         for line in lines:
@@ -188,7 +188,7 @@ async def test_a_call_that_ends_while_the_farm_leaves_leaves_nothing_behind() ->
 
 
 async def test_when_all_lines_are_in_calls_the_end_of_one_parks_another() -> None:
-    terms = FarmTerms(lines=2, idle_lines=2)
+    terms = FarmLimits(lines=2, idle_lines=2)
     async with (
         serving() as served,
         farm_of(FARM, terms=terms) as farm,

@@ -13,8 +13,8 @@ from relay_kit import LOCAL, at, farm_of, get, parked, post, relayed, serving, u
 from privox_dht import limits
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmTerms, tcp
-from privox_dht.relay.farm.protocols import End, Standing
+from privox_dht.relay import Farm, FarmLimits, tcp
+from privox_dht.relay.farm.protocols import ControlProtocol, SpliceProtocol
 
 FARM = Identity.generate()
 UNACKED = round(1000 * limits.RELAY_UNACKED)  # milliseconds
@@ -25,10 +25,10 @@ def timeouts(farm: Farm) -> Counter[tuple[str, int]]:
     """(what a connection of the farm is, its TCP_USER_TIMEOUT in ms), counted."""
     assert USER_TIMEOUT is not None
     found: Counter[tuple[str, int]] = Counter()
-    for transport in farm._exchange._transports:
+    for transport in farm._driver._transports:
         protocol: Any = transport.get_protocol()
-        kind = "control" if isinstance(protocol, Standing) else "door"
-        if isinstance(protocol, End):
+        kind = "control" if isinstance(protocol, ControlProtocol) else "door"
+        if isinstance(protocol, SpliceProtocol):
             kind = "call" if protocol._call else "parked"
         sock = transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -57,14 +57,14 @@ async def test_bytes_that_a_reader_has_not_taken_are_counted_wherever_they_wait(
     await loop.sock_connect(theirs, ours.getsockname())
     accepted, _ = ours.accept()
     transport, _ = await loop.create_connection(asyncio.Protocol, sock=accepted)
-    assert tcp.untaken(transport) == 0
+    assert tcp.unacknowledged_bytes(transport) == 0
     transport.write(bytes(20_000_000))
-    waiting = tcp.untaken(transport)
+    waiting = tcp.unacknowledged_bytes(transport)
     assert transport.get_write_buffer_size() < waiting <= 20_000_000
     left = 20_000_000
     while left:
         left -= len(await loop.sock_recv(theirs, 2**20))
-    await until(lambda: tcp.untaken(transport) == 0)
+    await until(lambda: tcp.unacknowledged_bytes(transport) == 0)
     transport.abort()
     for sock in (ours, theirs):
         sock.close()
@@ -92,13 +92,13 @@ async def test_a_farm_may_be_given_by_name() -> None:
 
 
 def test_the_system_lets_a_farm_open_files() -> None:
-    assert tcp.files() > 100
+    assert tcp.file_budget() > 100
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 async def test_a_farm_serves_on_ipv6_too() -> None:
     try:
-        farm = Farm(FARM, host="::1", port=0, terms=FarmTerms(producers_per_address=1))
+        farm = Farm(FARM, host="::1", port=0, terms=FarmLimits(producers_per_address=1))
         await farm.__aenter__()
     except ConfigError:
         pytest.skip("no IPv6 on loopback here")

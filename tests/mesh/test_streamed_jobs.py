@@ -22,9 +22,9 @@ from nodes.demo import RunningNode
 from privox_dht import sync
 from privox_dht.dispatch.job_events import Dialing, Uploading
 from privox_dht.dispatch.job_state import Done
-from privox_dht.errors import AllFailed
+from privox_dht.errors import AllProducersFailed
 from privox_dht.mesh import Mesh
-from privox_dht.speech import Listening, Segment
+from privox_dht.speech import AudioInfo, Segment
 
 README = Path(__file__).parents[2] / "README.md"
 ECHO = {"model": "echo"}
@@ -80,7 +80,7 @@ async def test_all_that_happens_comes_as_events_and_the_result_last(at, recordin
     assert dialing.route.startswith("direct")
     size = recording.stat().st_size
     assert uploading[-1] == Uploading(size, size)
-    assert listening == Listening(4.0)
+    assert listening == AudioInfo(4.0)
     assert [segment.text for segment in told[-5:-1]] == PARTS
     assert type(told[-1]) is Done
     assert told[-1].value.segments == tuple(told[-5:-1])
@@ -157,7 +157,7 @@ async def test_sound_comes_while_the_rest_is_spoken(at) -> None:
 async def test_another_voice_does_not_go_on_in_the_same_file(at, doomed) -> None:
     async with Mesh.join(at) as mesh:
         heard = b""
-        with pytest.raises(AllFailed, match="after it had begun to speak"):
+        with pytest.raises(AllProducersFailed, match="after it had begun to speak"):
             async for piece in mesh.audio("Good day", prefer=[peer_of(doomed)], **ECHO):
                 heard += piece
                 kill(doomed)

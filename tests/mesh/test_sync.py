@@ -20,7 +20,7 @@ from running import HOST, Lab, silence
 
 from nodes.demo import RunningNode
 from privox_dht import sync
-from privox_dht.errors import ConfigError, Lost, NotJoined, Refused
+from privox_dht.errors import ConfigError, NotJoined, ProducerLost, RequestRejected
 from privox_dht.mesh import Mesh
 
 ECHO = {"model": "echo"}
@@ -138,7 +138,7 @@ def test_errors_are_those_of_the_mesh(at):
     with pytest.raises(ConfigError):
         sync.join(["nonsense:0"])
     with sync.join(at) as mesh:
-        with pytest.raises(Refused, match="not a sound file"):
+        with pytest.raises(RequestRejected, match="not a sound file"):
             mesh.transcribe(b"this is no recording at all" * 50, **ECHO)
         with pytest.raises(TypeError, match="colour"):
             mesh.speak("x", colour="red")
@@ -154,7 +154,7 @@ def test_leaving_ends_the_jobs_of_other_threads_and_the_thread(at, slow):
         job = threads.submit(mesh.transcribe, audio, only=[peer_of(slow)], **ECHO)
         wait_for_line(slow, "begun")
         mesh.close()
-        with pytest.raises(Lost, match="mesh was left"):
+        with pytest.raises(ProducerLost, match="mesh was left"):
             job.result(10)
     assert threading.active_count() == before
     wait_for_line(slow, "cancelled")

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from privox_dht.addresses import is_global, network_of
+from privox_dht.addresses import is_global, subnet_of
 
 from . import nats
 from .conftest import BuildLab
@@ -74,7 +74,7 @@ def test_in_the_public_world_each_host_is_in_a_network_of_its_own(families: str)
     addresses = [place.address for place in layout.places.values()]
     addresses += [layout.own_addresses(host)["6"] for host in ("nas",) if families == IPV6]
     assert all(map(is_global, addresses))
-    assert len(set(map(network_of, addresses[:4]))) == 4
+    assert len(set(map(subnet_of, addresses[:4]))) == 4
 
 
 def test_a_host_may_speak_another_family_than_the_rest_and_change_it(build_lab: BuildLab) -> None:

@@ -6,19 +6,19 @@ import pytest
 
 from privox_dht.addresses import (
     holder_of,
+    is_contactable,
     is_global,
     is_loopback,
-    is_usable,
-    network_of,
     pack_address,
-    source_of,
+    rate_key,
+    subnet_of,
     unpack_address,
 )
 
 
 @pytest.mark.parametrize("ip", ["1.1.1.1", "93.184.216.34", "2a00:1450:4001::1", "2606:4700::1111"])
 def test_ordinary_unicast_is_global(ip: str) -> None:
-    assert is_global(ip) and is_usable(ip, private=False)
+    assert is_global(ip) and is_contactable(ip, private=False)
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,17 @@ def test_ordinary_unicast_is_global(ip: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_global_unicast_is_not_spoken_to_in_a_public_mesh(ip: str) -> None:
-    assert not is_usable(ip, private=False)
+    assert not is_contactable(ip, private=False)
 
 
 @pytest.mark.parametrize("ip", ["10.0.0.1", "127.0.0.1", "::1", "fd00::1", "198.18.0.1", "1.1.1.1"])
 def test_a_private_mesh_speaks_to_any_machine(ip: str) -> None:
-    assert is_usable(ip, private=True)
+    assert is_contactable(ip, private=True)
 
 
 @pytest.mark.parametrize("ip", ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "host"])
 def test_no_mesh_speaks_to_nobody_or_everybody(ip: str) -> None:
-    assert not is_usable(ip, private=True)
+    assert not is_contactable(ip, private=True)
 
 
 @pytest.mark.parametrize(("ip", "port"), [("1.2.3.4", 1), ("::1", 65535), ("2a00::5", 5678)])
@@ -57,15 +57,15 @@ def test_what_is_no_address_is_told_as_a_value_error(packed: bytes) -> None:
 
 
 def test_one_owner_is_one_network_and_one_source() -> None:
-    assert network_of("1.2.3.4") == network_of("1.2.3.200") != network_of("1.2.4.4")
-    assert network_of("2a00:1:2:300::1") == network_of("2a00:1:2:3ff::9")
-    assert network_of("2a00:1:2:300::1") != network_of("2a00:1:2:400::1")
+    assert subnet_of("1.2.3.4") == subnet_of("1.2.3.200") != subnet_of("1.2.4.4")
+    assert subnet_of("2a00:1:2:300::1") == subnet_of("2a00:1:2:3ff::9")
+    assert subnet_of("2a00:1:2:300::1") != subnet_of("2a00:1:2:400::1")
     assert holder_of("2a00:1:2:3::1") == holder_of("2a00:1:2:3::2") != holder_of("2a00:1:2:4::1")
 
 
 def test_on_one_machine_every_port_is_another_source() -> None:
     assert is_loopback("127.9.9.9") and is_loopback("::1") and not is_loopback("10.0.0.1")
-    assert source_of(pack_address("127.0.0.1", 1)) != source_of(pack_address("127.0.0.1", 2))
-    assert source_of(pack_address("1.2.3.4", 1)) == source_of(pack_address("1.2.3.4", 2))
-    assert source_of(pack_address("::1", 1)) != source_of(pack_address("::1", 2))
-    assert source_of(pack_address("2a00::1", 1)) == source_of(pack_address("2a00::2", 2))
+    assert rate_key(pack_address("127.0.0.1", 1)) != rate_key(pack_address("127.0.0.1", 2))
+    assert rate_key(pack_address("1.2.3.4", 1)) == rate_key(pack_address("1.2.3.4", 2))
+    assert rate_key(pack_address("::1", 1)) != rate_key(pack_address("::1", 2))
+    assert rate_key(pack_address("2a00::1", 1)) == rate_key(pack_address("2a00::2", 2))

@@ -9,7 +9,7 @@ import pytest
 
 from nodes.admission import NETWORKS_REMEMBERED, Admission, Ticket
 from privox_dht import limits
-from privox_dht.errors import Busy, ConfigError
+from privox_dht.errors import ConfigError, ProducerBusy
 from privox_dht.offer import Offer
 from privox_dht.quotas import quota_prefixes
 
@@ -33,7 +33,7 @@ def test_a_slot_is_held_until_its_job_leaves() -> None:
 def test_who_does_not_wait_hears_at_once_that_it_is_busy_and_when_to_ask_again() -> None:
     admission = Admission(1)
     admission.enter(offer(), 0)
-    with pytest.raises(Busy) as caught:
+    with pytest.raises(ProducerBusy) as caught:
         admission.enter(offer(wait=0), 0)
     assert caught.value.retry_after > 0
 
@@ -62,11 +62,11 @@ def test_the_queue_is_short_and_one_network_has_only_some_of_its_places() -> Non
     admission.enter(offer(), 0)
     for n in range(limits.QUEUE_PLACES_PER_NETWORK):
         admission.enter(offer(f"2001:db8:1:{n}::1"), 0)
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer("2001:db8:1:ffff::1"), 0)
     for n in range(limits.QUEUE_PLACES - limits.QUEUE_PLACES_PER_NETWORK):
         admission.enter(offer(f"20.{n}.0.1"), 0)
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(OTHER), 0)
 
 
@@ -131,7 +131,7 @@ def test_a_closed_admission_lets_nothing_new_begin_and_what_runs_end() -> None:
     admission = Admission(2)
     running = admission.enter(offer(), 0)
     admission.close()
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(), 0)
     admission.leave(running, 1)
     assert (admission.taken, admission.idle) == (0, 0)
@@ -155,7 +155,7 @@ def test_a_short_job_has_a_place_beside_the_slots() -> None:
     beside = admission.enter(short(), 1)
     assert beside.running and beside.offer.beside and not long_one.offer.beside
     assert (admission.idle, admission.taken) == (0, 1), "it takes no slot"
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(short(SITE), 1)
     admission.leave(beside, 2)
     assert admission.enter(short(SITE), 2).running
@@ -171,7 +171,7 @@ def test_while_a_slot_is_free_a_short_job_takes_it() -> None:
 def test_a_body_that_is_large_or_of_unknown_size_is_no_short_job(body: int | None) -> None:
     admission = Admission(1)
     admission.enter(offer(HOME), 0)
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(OTHER, 0, body=body), 0)
 
 
@@ -183,7 +183,7 @@ def test_a_small_body_that_holds_more_sound_is_told_busy_and_waits_like_others_f
     admission.enter(offer(HOME), 0)
     beside = admission.enter(short(), 0)
     beside.offer.check_length(limits.SHORT_JOB_SECONDS)
-    with pytest.raises(Busy, match="at most 10 s; this one has 300 s"):
+    with pytest.raises(ProducerBusy, match="at most 10 s; this one has 300 s"):
         beside.offer.check_length(300)
     admission.leave(beside, 1)
     again = admission.enter(short(wait=1), 1.1)
@@ -215,15 +215,15 @@ def test_who_ended_a_job_and_comes_back_at_once_stands_back_for_those_turned_awa
     """Somebody who sends piece after piece got every slot, since he knew first that it was free."""
     admission = Admission(1)
     running = admission.enter(offer(HOME, 0), 0)
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(OTHER, 0), 1.0)
     admission.leave(running, 1.1)
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(HOME, 0), 1.2)
     other = admission.enter(offer(OTHER, 0), 1.9)
     assert other.running
     admission.leave(other, 2.0)
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(OTHER, 0), 2.1)
     assert admission.enter(offer(HOME, 0), 2.15).running
 
@@ -232,15 +232,15 @@ def test_nobody_stands_back_for_one_who_does_not_come_back_or_has_had_more() -> 
     admission = Admission(2)
     running = admission.enter(offer(HOME, 0), 0)
     others = [admission.enter(offer(OTHER, 0), 0)]
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(OTHER, 0), 0.5)
     admission.leave(running, 0.6)
     again = admission.enter(offer(HOME, 0), 0.7)
     assert again.running, "the other one has a slot"
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(SITE, 0), 0.8)
     admission.leave(again, 0.9)
-    with pytest.raises(Busy):
+    with pytest.raises(ProducerBusy):
         admission.enter(offer(HOME, 0), 1.0)
     assert admission.enter(offer(HOME, 0), 1.8).running, "a second is over"
     assert others[0].running
@@ -264,7 +264,7 @@ def test_slots_are_neither_lost_nor_doubled_and_nothing_of_strangers_is_left() -
             try:
                 host = f"20.{rng.randrange(200)}.{rng.randrange(200)}.1"
                 here.append(admission.enter(offer(host, rng.choice([0, 1])), step))
-            except Busy:
+            except ProducerBusy:
                 assert admission.idle == 0
         assert admission.taken == sum(ticket.running for ticket in here) <= 3
         assert admission.idle == 0 or all(ticket.running for ticket in here)

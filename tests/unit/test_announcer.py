@@ -3,9 +3,9 @@ from dataclasses import replace
 
 from nodes.announcer import Announcer
 from privox_dht.identity import Identity
-from privox_dht.records import Record, mesh_tag, parse
+from privox_dht.records import Record, network_tag, parse
 
-MESH = mesh_tag("test")
+MESH = network_tag("test")
 
 
 def ability(engine: str, **fields) -> Record:
@@ -20,7 +20,7 @@ class Shelf:
         self.more = asyncio.Event()
 
     async def publish(self, record):
-        parse(record.wire, float(record.issued), MESH)
+        parse(record.encoded, float(record.issued), MESH)
         self.taken.append(record)
         self.more.set()
         return 3

@@ -152,7 +152,7 @@ def half(file: bytes) -> bytes:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused_and_the_message_names_the_problem(name: str) -> None:
     make, status, said = HOSTILE[name]
-    with pytest.raises(errors.Refused, match=said) as refused:
+    with pytest.raises(errors.RequestRejected, match=said) as refused:
         audio.decode(make(), RATE)
     assert refused.value.status == status
     assert refused.value.param == "file"
@@ -166,7 +166,7 @@ audio.decode(audio.wav(bytes(32000), 16000), 16000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     audio.decode(open(sys.argv[1], "rb"), 16000, max_seconds=float(sys.argv[2]))
-except errors.Refused:
+except errors.RequestRejected:
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
@@ -258,7 +258,7 @@ def test_samples_that_are_not_numbers_do_not_get_through() -> None:
 
 def test_seconds_are_counted_and_not_believed() -> None:
     """A streamed file says nothing of its length; the samples that come out are what counts."""
-    with pytest.raises(errors.Refused, match="longer than 4 seconds") as refused:
+    with pytest.raises(errors.RequestRejected, match="longer than 4 seconds") as refused:
         audio.decode(encoded("flac"), RATE, max_seconds=4)
     assert refused.value.status == 413
     assert audio.decode(encoded("flac"), RATE, max_seconds=5).size == 5 * RATE
@@ -266,14 +266,14 @@ def test_seconds_are_counted_and_not_believed() -> None:
 
 def test_a_header_that_admits_to_be_too_long_is_refused_without_work() -> None:
     file = io.BytesIO(wav_header.header(RATE, 2**31 - 10_000) + noise(1))
-    with pytest.raises(errors.Refused, match="longer than 2 hours"):
+    with pytest.raises(errors.RequestRejected, match="longer than 2 hours"):
         audio.decode(file, RATE)
     assert file.tell() < 40_000
 
 
 def test_decoding_takes_no_longer_than_it_may() -> None:
     began = time.monotonic()
-    with pytest.raises(errors.Refused, match=r"took more than 0 s") as refused:
+    with pytest.raises(errors.RequestRejected, match=r"took more than 0 s") as refused:
         audio.decode(encoded("mp3"), RATE, wall=0.0)
     assert refused.value.status == 413
     assert time.monotonic() - began < 2
@@ -302,7 +302,7 @@ def test_only_a_wav_that_tells_the_truth_is_plain() -> None:
 
 
 def test_raw_pcm_without_a_sample_is_refused() -> None:
-    with pytest.raises(errors.Refused, match="no audio samples"):
+    with pytest.raises(errors.RequestRejected, match="no audio samples"):
         audio.decode(b"\0", RATE, raw=True)
 
 
@@ -341,7 +341,7 @@ def test_whatever_is_done_to_a_file_it_is_decoded_or_refused(
     del file[len(file) - cut % len(file) :]
     try:
         samples = audio.decode(bytes(file), RATE)
-    except errors.Refused as refused:
+    except errors.RequestRejected as refused:
         assert refused.status in (400, 413) and len(refused.message) < 200
     else:
         assert 0 < samples.size < 60 * RATE
@@ -353,7 +353,7 @@ def test_whatever_is_done_to_a_file_it_is_decoded_or_refused(
 def test_whatever_follows_riff_is_decoded_or_refused(tail: bytes) -> None:
     try:
         assert audio.decode(b"RIFF\xff\xff\xff\xffWAVE" + tail, RATE).size
-    except errors.Refused as refused:
+    except errors.RequestRejected as refused:
         assert refused.status in (400, 413)
 
 

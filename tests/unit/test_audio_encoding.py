@@ -93,7 +93,9 @@ def test_every_format_has_a_content_type(format: str) -> None:
 
 
 def test_a_format_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(errors.Refused, match="no audio format 'midi'; there are wav, mp3") as no:
+    with pytest.raises(
+        errors.RequestRejected, match="no audio format 'midi'; there are wav, mp3"
+    ) as no:
         audio.Encoder("midi", RATE)
     assert (no.value.status, no.value.param) == (400, "response_format")
 
@@ -101,10 +103,10 @@ def test_a_format_that_does_not_exist_is_refused_with_those_that_do() -> None:
 def test_without_pyav_wav_is_written_and_mp3_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     assert encoded("wav", tone())[:4] == b"RIFF"
-    with pytest.raises(errors.Refused, match="without PyAV; wav and pcm can") as refused:
+    with pytest.raises(errors.RequestRejected, match="without PyAV; wav and pcm can") as refused:
         audio.Encoder("mp3", RATE)
     assert refused.value.status == 501
-    with pytest.raises(errors.Refused, match="PyAV is not installed"):
+    with pytest.raises(errors.RequestRejected, match="PyAV is not installed"):
         audio.decode(audio.wav(tone(), RATE), RATE)
 
 
@@ -123,7 +125,7 @@ def test_a_complete_wav_is_what_the_standard_library_reads() -> None:
 def test_a_streamed_wav_is_mended_into_the_complete_one() -> None:
     streamed = io.BytesIO(encoded("wav", tone()))
     assert streamed.getvalue() != audio.wav(tone(), RATE)
-    audio.mend_wav(streamed)
+    audio.patch_sizes(streamed)
     assert streamed.getvalue() == audio.wav(tone(), RATE)
 
 

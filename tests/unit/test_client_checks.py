@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 import client.cli
 from client.checks import OfService
-from client.job_commands import mesh_of
+from client.job_commands import open_mesh
 from privox_dht.dispatch.fallback import endpoint_of
 from privox_dht.dispatch.job_state import Done
-from privox_dht.errors import AllFailed, ConfigError
-from privox_dht.speech import Listening, Segment, Transcript
+from privox_dht.errors import AllProducersFailed, ConfigError
+from privox_dht.speech import AudioInfo, Segment, Transcript
 from privox_dht.transcript import gather
 
 STT = ("--service", "stt", "--file", "x.wav")
@@ -103,9 +103,9 @@ def test_the_token_comes_from_a_file_or_the_environment(told, tmp_path, monkeypa
     file.write_text("s3cret\n")
     url = ("--fallback", "https://host")
     assert run(*TTS, *url, "--fallback-token-file", str(file)).exit_code == 0
-    mesh_of(told)
+    open_mesh(told)
     assert run(*TTS, *url, env={"PRIVOX_FALLBACK_TOKEN": "other"}).exit_code == 0
-    mesh_of(told)
+    open_mesh(told)
     assert [how["fallback_token"] for how in given] == ["s3cret", "other"]
 
 
@@ -117,7 +117,7 @@ def test_a_file_that_holds_no_token_is_refused(told, tmp_path: Path, content):
         run(*TTS, "--fallback", "https://host", "--fallback-token-file", str(file)).exit_code == 0
     )
     with pytest.raises(ConfigError, match="token"):
-        mesh_of(told)
+        open_mesh(told)
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:8000", "http://host", "http://localhost.evil"])
@@ -150,7 +150,7 @@ class Silent:
     ("format", "left"), [("text", ""), ("srt", ""), ("vtt", "WEBVTT\n"), ("json", None)]
 )
 def test_silence_is_said_on_stderr_and_is_no_empty_line(monkeypatch, tmp_path, format, left):
-    monkeypatch.setattr("client.job_commands.mesh_of", lambda options: Silent())
+    monkeypatch.setattr("client.job_commands.open_mesh", lambda options: Silent())
     recording = tmp_path / "x.wav"
     recording.write_bytes(b"RIFF")
     ran = run("--service", "stt", "--file", str(recording), "--format", format)
@@ -168,10 +168,10 @@ class Dying(Silent):
 
     async def transcription_events(self, recording, **how):
         self.jobs += 1
-        yield Listening(9.0)
+        yield AudioInfo(9.0)
         yield Segment(f"part {self.jobs}", 0.0, 2.0)
         if self.jobs == 1:
-            raise AllFailed("every producer that was tried failed")
+            raise AllProducersFailed("every producer that was tried failed")
         yield Done(gather([Segment("part 2", 0.0, 2.0)], 9.0), None, "direct", 0.1, ())
 
 
@@ -179,14 +179,14 @@ def test_of_several_recordings_one_that_was_heard_in_part_is_kept_and_the_next_i
     monkeypatch, tmp_path
 ):
     mesh = Dying()
-    monkeypatch.setattr("client.job_commands.mesh_of", lambda options: mesh)
+    monkeypatch.setattr("client.job_commands.open_mesh", lambda options: mesh)
     names = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
     for name in names:
         (tmp_path / name).write_bytes(b"RIFF")
     ran = run("--service", "stt", "--file", *names, "--output", f"{tmp_path}/", "--json")
     assert ran.exit_code == 8
     first, second, end = map(json.loads, ran.stdout.splitlines())
-    assert (first["error"], first["transcript"]["text"]) == ("AllFailed", "part 1")
+    assert (first["error"], first["transcript"]["text"]) == ("AllProducersFailed", "part 1")
     assert (second["transcript"]["text"], end["error"]) == ("part 2", "SomeFailed")
     assert [(tmp_path / f"{name}.txt").read_text() for name in "ab"] == ["part 1\n", "part 2\n"]
     assert f"what was heard, 0:02 of 0:09, is in {tmp_path}/a.txt" in ran.stderr

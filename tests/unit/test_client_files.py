@@ -13,7 +13,7 @@ import pytest
 
 from client.files import check_writable, open_recording, read_text, read_text_file, write
 from privox_dht import limits
-from privox_dht.errors import ConfigError, Refused
+from privox_dht.errors import ConfigError, RequestRejected
 
 
 class Stdin:
@@ -53,19 +53,19 @@ def test_a_large_recording_on_stdin_is_kept_on_disk(monkeypatch):
 def test_stdin_is_bounded_and_not_empty(monkeypatch, content, said):
     monkeypatch.setattr(limits, "MAX_UPLOAD", 10)
     monkeypatch.setattr(sys, "stdin", Stdin(content))
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(RequestRejected, match=said):
         open_recording("-")
 
 
 def test_a_closed_stdin_is_said_plainly(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     for read in (read_text, open_recording):
-        with pytest.raises(Refused, match="stdin is closed"):
+        with pytest.raises(RequestRejected, match="stdin is closed"):
             read("-")
 
 
 def test_a_folder_is_no_recording(tmp_path):
-    with pytest.raises(Refused, match=r"cannot read .*directory"):
+    with pytest.raises(RequestRejected, match=r"cannot read .*directory"):
         open_recording(str(tmp_path))
 
 
@@ -73,9 +73,9 @@ def test_a_text_on_stdin_is_utf_8_or_refused(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Stdin("\ufeffgrüße\n".encode()))
     assert read_text("-") == "grüße\n"
     monkeypatch.setattr(sys, "stdin", Stdin(b"\xff\xfe"))
-    with pytest.raises(Refused, match="not UTF-8"):
+    with pytest.raises(RequestRejected, match="not UTF-8"):
         read_text("-")
-    with pytest.raises(Refused, match="not UTF-8"):
+    with pytest.raises(RequestRejected, match="not UTF-8"):
         read_text(os.fsdecode(b"caf\xe9"))
 
 
@@ -85,10 +85,10 @@ def test_a_text_can_stand_in_a_file(tmp_path, monkeypatch):
     assert read_text_file(str(file)) == "grüße\n"
     monkeypatch.setattr(sys, "stdin", Stdin(b"from stdin"))
     assert read_text_file("-") == "from stdin"
-    with pytest.raises(Refused, match=r"cannot read .*none: No such file"):
+    with pytest.raises(RequestRejected, match=r"cannot read .*none: No such file"):
         read_text_file(str(tmp_path / "none"))
     file.write_bytes(b"x" * (limits.MAX_TEXT + 1))
-    with pytest.raises(Refused, match="longer than 4,096"):
+    with pytest.raises(RequestRejected, match="longer than 4,096"):
         read_text_file(str(file))
 
 
@@ -97,7 +97,7 @@ def test_the_longest_text_in_the_widest_characters_fits(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Stdin(widest.encode()))
     assert read_text("-") == widest
     monkeypatch.setattr(sys, "stdin", Stdin(widest.encode() + b"x"))
-    with pytest.raises(Refused, match="longer than 4,096"):
+    with pytest.raises(RequestRejected, match="longer than 4,096"):
         read_text("-")
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import client.cli
 import client.job_commands
 import nodes.cli
-from privox_dht.cli.settings import PlainLines, printable
+from privox_dht.cli.settings import TextFormatter, sanitize
 
 JOB = ("--service", "tts", "--text", "hello", "--output", "x.wav")
 
@@ -134,12 +134,12 @@ def test_an_error_does_not_go_where_the_sound_was_to_go(tmp_path):
     ],
 )
 def test_strangers_words_cannot_steer_a_terminal(text, shown):
-    assert printable(text) == shown
+    assert sanitize(text) == shown
 
 
 def test_strangers_words_cannot_make_a_log_line_of_their_own():
     record = logging.LogRecord("x", 20, "", 0, "farm says %s", ("a\n12:00 \x1b[31mERROR",), None)
-    assert PlainLines("%(message)s").format(record) == "farm says a 12:00 \ufffd[31mERROR"
+    assert TextFormatter("%(message)s").format(record) == "farm says a 12:00 \ufffd[31mERROR"
 
 
 def test_ctrl_c_while_stdin_is_read_ends_the_client_at_once(monkeypatch, tmp_path):

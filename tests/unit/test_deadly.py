@@ -8,7 +8,7 @@ import pytest
 
 from nodes.engines.deadly import LARGEST, Deadly
 from nodes.engines.worker import Died
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 
 CRASH = Died("the worker died", "SIGSEGV")
 
@@ -28,7 +28,7 @@ async def kill(deadly: Deadly, question: str, how: Died = CRASH, times: int = 2)
 async def is_refused(deadly: Deadly, question: str) -> bool:
     try:
         await ask(deadly, question)
-    except Refused:
+    except RequestRejected:
         return True
     return False
 

@@ -11,7 +11,7 @@ import pytest
 from privox_dht import limits
 from privox_dht.addresses import pack_address
 from privox_dht.dht import wire
-from privox_dht.dht.compact_nodes import Peer, pack_peers
+from privox_dht.dht.compact_nodes import CompactNode, pack_peers
 from privox_dht.dht.wire import ANSWER, HEADER, REQUEST
 from privox_dht.errors import BadMessage
 
@@ -21,11 +21,11 @@ HERE = pack_address("127.0.0.1", 5678)
 GOOD = {
     "ping": [b"n" * 16, HERE],
     "find": [b"t" * 20, 32, -1],
-    "put": [b"k" * 20, 0, 0, [b"wire"]],
+    "store": [b"k" * 20, 0, 0, [b"wire"]],
     "dial": [HERE, 80, b"n" * 16],
-    "refer": [HERE, 0, b"n" * 16],
-    "knock": [b"n" * 16],
-    "here": [],
+    "dial_request": [HERE, 0, b"n" * 16],
+    "probe": [b"n" * 16],
+    "announce": [],
 }
 
 
@@ -105,11 +105,11 @@ def test_every_method_is_read_with_its_arguments(method: str) -> None:
         (body(arguments=[b"t" * 20, 1.0, -1]), "argument"),
         (body(arguments=[b"t" * 20, 1, -2]), "argument"),
         (body("ping", arguments=[b"n" * 16, b"\1\2\3\4\0\0"]), "argument"),
-        (body("put", arguments=[b"k" * 20, 0, 0, []]), "argument"),
-        (body("put", arguments=[b"k" * 20, 0, 0, ["text"]]), "argument"),
-        (body("put", arguments=[b"k" * 20, 4, 0, [b"w"]]), "argument"),
-        (body("put", arguments=[b"k" * 20, 0, 2, [b"w"]]), "argument"),
-        (body("put", arguments=[b"k" * 20, 0, 0, [b"w"] * 4]), "argument"),
+        (body("store", arguments=[b"k" * 20, 0, 0, []]), "argument"),
+        (body("store", arguments=[b"k" * 20, 0, 0, ["text"]]), "argument"),
+        (body("store", arguments=[b"k" * 20, 4, 0, [b"w"]]), "argument"),
+        (body("store", arguments=[b"k" * 20, 0, 2, [b"w"]]), "argument"),
+        (body("store", arguments=[b"k" * 20, 0, 0, [b"w"] * 4]), "argument"),
         (body("dial", arguments=[HERE, 65536, b"n" * 16]), "argument"),
     ],
 )
@@ -129,7 +129,9 @@ def test_padding_brings_a_request_to_its_size_and_never_past_a_datagram(
 
 
 def test_contacts_of_both_families_survive_packing() -> None:
-    peers = [Peer(bytes([n]) * 20, ("10.0.0.1" if n % 2 else "2a00::1", n + 1)) for n in range(6)]
+    peers = [
+        CompactNode(bytes([n]) * 20, ("10.0.0.1" if n % 2 else "2a00::1", n + 1)) for n in range(6)
+    ]
     found = wire.read_found(pack_peers(peers))
     assert sorted(found.peers) == sorted(peers)
 
@@ -195,6 +197,6 @@ def test_no_random_bytes_raise_anything_but_bad_message() -> None:
 
 
 def test_a_request_is_msgpack_that_anybody_can_read() -> None:
-    sealed = wire.seal(MESH, REQUEST, b"message!", body("knock"))
+    sealed = wire.seal(MESH, REQUEST, b"message!", body("probe"))
     assert sealed[:HEADER] == b"\x01" + MESH + b"\x00" + b"message!"
-    assert msgpack.unpackb(sealed[HEADER:]) == ["knock", ME, 2, b"", [b"n" * 16], b""]
+    assert msgpack.unpackb(sealed[HEADER:]) == ["probe", ME, 2, b"", [b"n" * 16], b""]

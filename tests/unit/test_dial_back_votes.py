@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from privox_dht.dht.dial_back_votes import Reach, Votes
+from privox_dht.dht.dial_back_votes import Quorum, Reachability
 from privox_dht.dht.wire import ARRIVED, MISSED, UNTRIED, Dialled
 
 HERE, THERE = ("9.9.9.9", 5678), ("7.7.7.7", 5678)
 
 
-def votes(*cast: tuple[bool | None, int]) -> Votes:
-    made = Votes()
+def votes(*cast: tuple[bool | None, int]) -> Quorum:
+    made = Quorum()
     for came, tcp in cast:
         made.cast(came, Dialled(True, tcp, HERE))
     return made
@@ -52,6 +52,6 @@ def test_no_more_are_asked_than_it_takes() -> None:
 
 
 def test_open_is_both_and_shut_is_either() -> None:
-    assert Reach(2, udp=True, tcp=True).is_open
-    assert not Reach(2, udp=True).is_open and not Reach(2, udp=True).is_shut
-    assert Reach(2, udp=True, tcp=False).is_shut and Reach(2, udp=False).is_shut
+    assert Reachability(2, udp=True, tcp=True).is_open
+    assert not Reachability(2, udp=True).is_open and not Reachability(2, udp=True).is_shut
+    assert Reachability(2, udp=True, tcp=False).is_shut and Reachability(2, udp=False).is_shut

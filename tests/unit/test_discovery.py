@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from privox_dht import limits
-from privox_dht.dispatch.discovery import search
-from privox_dht.dispatch.selection import Wish
+from privox_dht.dispatch.discovery import discover
+from privox_dht.dispatch.selection import Requirements
 from privox_dht.records import Direct, Record
 
 
@@ -45,7 +45,7 @@ async def test_whoever_was_found_does_not_wait_for_a_backend_that_nobody_has():
     directory = Slow(cpu=[producer("cpu")], gpu=[])
     directory.may["cpu"].set()
     async with asyncio.timeout(limits.BACKEND_GRACE + 2):
-        assert await search(directory, Wish("stt")) == [producer("cpu")]
+        assert await discover(directory, Requirements("stt")) == [producer("cpu")]
     assert directory.cancelled == ["gpu"]
 
 
@@ -53,7 +53,7 @@ async def test_the_other_backend_has_a_moment():
     directory = Slow(cpu=[producer("cpu")], gpu=[producer("gpu")])
     directory.may["cpu"].set()
     asyncio.get_running_loop().call_later(limits.BACKEND_GRACE / 5, directory.may["gpu"].set)
-    found = await search(directory, Wish("stt"))
+    found = await discover(directory, Requirements("stt"))
     assert sorted(record.backend for record in found) == ["cpu", "gpu"]
 
 
@@ -62,7 +62,7 @@ async def test_while_nobody_fits_all_are_waited_for():
     directory.may["cpu"].set()
     after = limits.BACKEND_GRACE * 1.5
     asyncio.get_running_loop().call_later(after, directory.may["gpu"].set)
-    found = await search(directory, Wish("stt", language="de"))
+    found = await discover(directory, Requirements("stt", language="de"))
     assert producer("gpu") in found
 
 
@@ -70,5 +70,5 @@ async def test_a_look_up_that_breaks_leaves_no_other_behind():
     directory = Slow(cpu=OSError("the socket is gone"), gpu=[])
     directory.may["cpu"].set()
     with pytest.raises(OSError, match="gone"):
-        await search(directory, Wish("stt"))
+        await discover(directory, Requirements("stt"))
     assert directory.cancelled == ["gpu"]

@@ -8,24 +8,24 @@ import time
 import pytest
 
 from privox_dht import limits
-from privox_dht.dispatch.dispatcher import Caller
+from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import Waiting
-from privox_dht.dispatch.selection import Wish
+from privox_dht.dispatch.selection import Requirements
 from privox_dht.errors import (
-    AllBusy,
-    AllFailed,
-    Busy,
-    Failed,
-    Lost,
-    NoLine,
+    AllProducersBusy,
+    AllProducersFailed,
+    EngineFailed,
+    NoParkedLine,
     NoProducer,
-    Refused,
-    WrongKey,
+    PeerKeyMismatch,
+    ProducerBusy,
+    ProducerLost,
+    RequestRejected,
 )
 from privox_dht.records import FARM, Direct, Record, Relayed
 
-STT = Wish("stt")
+STT = Requirements("stt")
 FARM_KEY = b"f" * 32
 
 
@@ -83,42 +83,44 @@ def told_to(waits):
 
 
 def caller(*records, allow=lambda host: True):
-    return Caller(Records(*records), allow=allow, rng=random.Random(1))
+    return Dispatcher(Records(*records), allow=allow, rng=random.Random(1))
 
 
 async def test_a_job_is_done_by_the_producer_that_was_found():
     a = producer("a")
     work = Producers(a="text")
-    done = await last_of(caller(a).run(STT, work))
+    done = await last_of(caller(a).dispatch(STT, work))
     assert (done.value, done.record, done.route) == ("text", a, "direct 192.0.2.97:5678")
     assert work.endpoints[0].base == "https://192.0.2.97:5678"
     assert work.endpoints[0].key == a.publisher
 
 
 async def test_busy_costs_one_question_and_is_not_held_against_anybody():
-    work = Producers(a=Busy(), b="text")
+    work = Producers(a=ProducerBusy(), b="text")
     call = caller(producer("a", speed=100), producer("b"))
-    done = await last_of(call.run(STT, work))
+    done = await last_of(call.dispatch(STT, work))
     assert work.asked == ["a", "b"]
-    assert not call.manners.is_banned(producer("a").peer_id, 0)
+    assert not call.reputation.is_backed_off(producer("a").peer_id, 0)
     assert [a.outcome for a in done.attempts] == ["busy", "done"]
 
 
 async def test_a_lost_producer_is_left_alone_and_the_next_one_does_the_job():
     call = caller(producer("a", speed=100), producer("b"))
-    done = await last_of(call.run(STT, Producers(a=Lost("gone", begun=True), b="text")))
+    done = await last_of(
+        call.dispatch(STT, Producers(a=ProducerLost("gone", begun=True), b="text"))
+    )
     assert done.record.publisher.startswith(b"b")
     work = Producers(a="text", b="text")
-    await last_of(call.run(STT, work))
+    await last_of(call.dispatch(STT, work))
     assert work.asked == ["b"]
 
 
 async def test_a_job_during_which_producers_of_three_networks_died_is_not_given_to_a_fourth():
-    deadly = Lost("died", begun=True)
+    deadly = ProducerLost("died", begun=True)
     work = Producers(a=deadly, b=deadly, c=deadly, d="text")
     records = [producer(name, speed=100) for name in "abc"]
-    with pytest.raises(AllFailed, match="3 producers died on this job") as caught:
-        await last_of(caller(*records, producer("d", idle=0)).run(STT, work))
+    with pytest.raises(AllProducersFailed, match="3 producers died on this job") as caught:
+        await last_of(caller(*records, producer("d", idle=0)).dispatch(STT, work))
     assert len(work.asked) == 3
     assert [a.outcome for a in caught.value.attempts] == ["lost"] * 3
 
@@ -126,42 +128,42 @@ async def test_a_job_during_which_producers_of_three_networks_died_is_not_given_
 async def test_deaths_in_one_network_are_one_voice_however_many_keys_it_has():
     """A household makes keys at will: its producers take jobs and die, as often as they like."""
     household = [producer(f"{n}", Direct("20.1.1.1", 5000 + n), speed=100) for n in range(8)]
-    work = Producers(**{f"{n}": Lost("died", begun=True) for n in range(8)}, a="text")
-    done = await last_of(caller(*household, producer("a", speed=1)).run(STT, work))
+    work = Producers(**{f"{n}": ProducerLost("died", begun=True) for n in range(8)}, a="text")
+    done = await last_of(caller(*household, producer("a", speed=1)).dispatch(STT, work))
     assert done.value == "text"
     assert work.asked[1:] == ["a"], "after the first death the others of its network come last"
 
 
 async def test_those_that_never_took_the_job_do_not_count_as_deaths():
-    dead = Lost("connection refused")
+    dead = ProducerLost("connection refused")
     work = Producers(a=dead, b=dead, c=dead, d="text")
-    done = await last_of(caller(*map(producer, "abcd")).run(STT, work))
+    done = await last_of(caller(*map(producer, "abcd")).dispatch(STT, work))
     assert done.value == "text"
 
 
 async def test_at_most_five_producers_are_tried():
-    work = Producers(**dict.fromkeys("abcdefgh", Failed("broke")))
-    with pytest.raises(AllFailed, match="5 producers failed"):
-        await last_of(caller(*map(producer, "abcdefgh")).run(STT, work))
+    work = Producers(**dict.fromkeys("abcdefgh", EngineFailed("broke")))
+    with pytest.raises(AllProducersFailed, match="5 producers failed"):
+        await last_of(caller(*map(producer, "abcdefgh")).dispatch(STT, work))
     assert len(work.asked) == 5
 
 
 async def test_a_refusal_is_believed_when_producers_of_three_networks_agree():
-    bad = Refused("not audio", status=400)
+    bad = RequestRejected("not audio", status=400)
     work = Producers(a=bad, b=bad, c=bad, d="text")
     records = [producer(name, speed=100) for name in "abc"]
-    with pytest.raises(Refused, match=r'^producer \w{8} says: "not audio"$') as caught:
-        await last_of(caller(*records, producer("d", idle=0)).run(STT, work))
+    with pytest.raises(RequestRejected, match=r'^producer \w{8} says: "not audio"$') as caught:
+        await last_of(caller(*records, producer("d", idle=0)).dispatch(STT, work))
     assert len(work.asked) == 3
     assert caught.value.status == 400
 
 
 async def test_refusals_of_one_household_end_no_job():
     """Two hostile producers that answered 400 ended 5 of 5 jobs, with words of their own."""
-    lie = Refused("pay at evil.example " * 50)
+    lie = RequestRejected("pay at evil.example " * 50)
     household = [producer(f"{n}", Direct("20.1.1.1", 5000 + n), speed=100) for n in range(9)]
     work = Producers(**{f"{n}": lie for n in range(9)}, a="text")
-    done = await last_of(caller(*household, producer("a", speed=1)).run(STT, work))
+    done = await last_of(caller(*household, producer("a", speed=1)).dispatch(STT, work))
     assert work.asked[1:] == ["a"]
     assert len(done.attempts[0].why) < 220, "its words are cut"
     assert done.attempts[0].why.startswith('"pay')
@@ -169,28 +171,32 @@ async def test_refusals_of_one_household_end_no_job():
 
 async def test_strangers_who_refuse_are_not_believed_while_somebody_proven_is_left():
     call = caller(*(producer(name) for name in "abcd"))
-    await last_of(call.run(Wish("stt", only=(producer("d").peer_id,)), Producers(d="text")))
-    call.manners._past[producer("d").peer_id].banned_until = float("inf")  # asked last of all
-    bad = Refused("no")
+    await last_of(
+        call.dispatch(Requirements("stt", only=(producer("d").peer_id,)), Producers(d="text"))
+    )
+    call.reputation._past[producer("d").peer_id].backed_off_until = float(
+        "inf"
+    )  # asked last of all
+    bad = RequestRejected("no")
     work = Producers(a=bad, b=bad, c=bad, d="text")
-    assert (await last_of(call.run(STT, work))).value == "text"
+    assert (await last_of(call.dispatch(STT, work))).value == "text"
     assert len(work.asked) == 4
 
 
 async def test_a_refusal_by_a_producer_that_did_a_job_is_believed_at_once():
     call = caller(producer("a", speed=100), producer("b"))
-    work = Producers(a=["text", Refused("not audio")], b="text")
-    await last_of(call.run(STT, work))
-    with pytest.raises(Refused, match="not audio"):
-        await last_of(call.run(STT, work))
+    work = Producers(a=["text", RequestRejected("not audio")], b="text")
+    await last_of(call.dispatch(STT, work))
+    with pytest.raises(RequestRejected, match="not audio"):
+        await last_of(call.dispatch(STT, work))
     assert work.asked == ["a", "a"]
 
 
 async def test_who_refused_or_failed_is_asked_after_the_others_the_next_time():
     call = caller(producer("a", speed=100), producer("b"))
-    work = Producers(a=[Failed("broke"), "text"], b="text")
-    await last_of(call.run(STT, work))
-    await last_of(call.run(STT, work))
+    work = Producers(a=[EngineFailed("broke"), "text"], b="text")
+    await last_of(call.dispatch(STT, work))
+    await last_of(call.dispatch(STT, work))
     assert work.asked == ["a", "b", "b"]
 
 
@@ -199,64 +205,66 @@ async def test_an_address_that_many_records_name_is_dialled_once_and_for_whoever
     home = Direct("20.5.5.5", 5678)
     liars = [producer(f"{n}", home, speed=100) for n in range(30)]
     true = producer("t", home, speed=1)
-    work = Producers(**{f"{n}": WrongKey("no", true.publisher) for n in range(30)}, t="text")
-    done = await last_of(caller(*liars, true).run(STT, work))
+    work = Producers(**{f"{n}": PeerKeyMismatch("no", true.publisher) for n in range(30)}, t="text")
+    done = await last_of(caller(*liars, true).dispatch(STT, work))
     assert done.record == true
     assert len(work.asked) == 2
 
 
 async def test_an_address_where_nobody_answers_is_dialled_twice_at_most():
     home = Direct("20.5.5.5", 5678)
-    work = Producers(**{f"{n}": Lost("no connection") for n in range(30)})
-    with pytest.raises(AllFailed):
-        await last_of(caller(*(producer(f"{n}", home) for n in range(30))).run(STT, work))
+    work = Producers(**{f"{n}": ProducerLost("no connection") for n in range(30)})
+    with pytest.raises(AllProducersFailed):
+        await last_of(caller(*(producer(f"{n}", home) for n in range(30))).dispatch(STT, work))
     assert len(work.asked) <= 2
 
 
 async def test_ports_of_other_services_are_dialled_only_for_a_producer_that_was_named():
     mail = producer("m", Direct("20.5.5.5", 25))
-    with pytest.raises(AllFailed, match="no route that may be dialled"):
-        await last_of(caller(mail).run(STT, Producers(m="text")))
+    with pytest.raises(AllProducersFailed, match="no route that may be dialled"):
+        await last_of(caller(mail).dispatch(STT, Producers(m="text")))
     web = producer("w", Direct("20.5.5.5", 443))
-    assert (await last_of(caller(web).run(STT, Producers(w="text")))).value == "text"
-    named = Wish("stt", only=(mail.peer_id,))
-    assert (await last_of(caller(mail).run(named, Producers(m="text")))).value == "text"
+    assert (await last_of(caller(web).dispatch(STT, Producers(w="text")))).value == "text"
+    named = Requirements("stt", only=(mail.peer_id,))
+    assert (await last_of(caller(mail).dispatch(named, Producers(m="text")))).value == "text"
 
 
 async def test_one_producers_refusal_is_not_believed_when_another_does_the_job():
     call = caller(producer("a", speed=100), producer("b"))
-    done = await last_of(call.run(STT, Producers(a=Refused("I am odd"), b="text")))
+    done = await last_of(call.dispatch(STT, Producers(a=RequestRejected("I am odd"), b="text")))
     assert done.value == "text"
 
 
 async def test_a_refusal_is_believed_when_nobody_else_can_be_asked():
-    with pytest.raises(Refused, match="not audio"):
-        await last_of(caller(producer("a")).run(STT, Producers(a=Refused("not audio"))))
+    with pytest.raises(RequestRejected, match="not audio"):
+        await last_of(
+            caller(producer("a")).dispatch(STT, Producers(a=RequestRejected("not audio")))
+        )
 
 
 async def test_nobody_there_is_said_at_once():
     with pytest.raises(NoProducer, match="nobody on the mesh offers stt"):
-        await last_of(caller().run(STT, Producers()))
+        await last_of(caller().dispatch(STT, Producers()))
 
 
 async def test_nobody_who_fits_is_said_with_what_there_is():
     directory = Records(producer("a", languages=("de",)))
-    call = Caller(directory, allow=lambda host: True)
+    call = Dispatcher(directory, allow=lambda host: True)
     with pytest.raises(NoProducer, match=r"there is: stt/cpu/e \[de\]"):
-        await last_of(call.run(Wish("stt", language="fr"), Producers()))
+        await last_of(call.dispatch(Requirements("stt", language="fr"), Producers()))
     assert ("stt", "cpu", "language=fr") in directory.looked
 
 
 async def test_who_offers_it_on_the_other_backend_is_said_with_the_flag_to_leave_out():
-    call = Caller(Records(producer("a")), allow=lambda host: True)
+    call = Dispatcher(Records(producer("a")), allow=lambda host: True)
     with pytest.raises(NoProducer, match="nobody offers stt/gpu; without --backend gpu there is:"):
-        await last_of(call.run(Wish("stt", backend="gpu"), Producers()))
+        await last_of(call.dispatch(Requirements("stt", backend="gpu"), Producers()))
 
 
 async def test_with_everybody_busy_it_waits_and_succeeds_when_one_is_free():
     waited = []
-    work = Producers(a=[Busy(retry_after=0.01), Busy(retry_after=0.01), "text"])
-    done = await last_of(caller(producer("a")).run(STT, work, wait=30), told_to(waited))
+    work = Producers(a=[ProducerBusy(retry_after=0.01), ProducerBusy(retry_after=0.01), "text"])
+    done = await last_of(caller(producer("a")).dispatch(STT, work, wait=30), told_to(waited))
     assert done.value == "text"
     assert [a.outcome for a in done.attempts] == ["busy", "done"]
     assert len(waited) == 2
@@ -264,9 +272,9 @@ async def test_with_everybody_busy_it_waits_and_succeeds_when_one_is_free():
 
 
 async def test_everybody_busy_until_the_wait_ends():
-    work = Producers(a=Busy(retry_after=0.01), b=Busy(retry_after=0.01))
-    with pytest.raises(AllBusy, match="all 2 producers of stt were busy") as caught:
-        await last_of(caller(producer("a"), producer("b")).run(STT, work, wait=0.3))
+    work = Producers(a=ProducerBusy(retry_after=0.01), b=ProducerBusy(retry_after=0.01))
+    with pytest.raises(AllProducersBusy, match="all 2 producers of stt were busy") as caught:
+        await last_of(caller(producer("a"), producer("b")).dispatch(STT, work, wait=0.3))
     assert {attempt.outcome for attempt in caught.value.attempts} == {"busy"}
 
 
@@ -274,10 +282,10 @@ async def test_the_whole_job_has_a_deadline_and_says_what_was_tried():
     async def never():
         await asyncio.Event().wait()
 
-    work = Producers(a=Failed("broke"), b=never)
+    work = Producers(a=EngineFailed("broke"), b=never)
     call = caller(producer("a", speed=100), producer("b"))
-    with pytest.raises(AllFailed, match=r'not done within 0.05 s: .* failed \("broke"\)'):
-        await last_of(call.run(STT, work, timeout=0.05))
+    with pytest.raises(AllProducersFailed, match=r'not done within 0.05 s: .* failed \("broke"\)'):
+        await last_of(call.dispatch(STT, work, timeout=0.05))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +293,7 @@ async def test_the_whole_job_has_a_deadline_and_says_what_was_tried():
     [
         ((), None, "no producer was found"),
         (("a",), "never", r"\w{8} direct .*: cancelled \(it had worked on it for 0\.. s\)"),
-        (("a", "b"), Busy(retry_after=0.01), "all 2 producers that were asked were busy"),
+        (("a", "b"), ProducerBusy(retry_after=0.01), "all 2 producers that were asked were busy"),
     ],
 )
 async def test_at_the_deadline_what_it_was_about_is_said(records, answer, said, monkeypatch):
@@ -294,18 +302,20 @@ async def test_at_the_deadline_what_it_was_about_is_said(records, answer, said, 
 
     call = caller(*map(producer, records))
     if not records:
-        monkeypatch.setattr("privox_dht.dispatch.dispatcher.search", lambda *a, **how: never())
+        monkeypatch.setattr("privox_dht.dispatch.dispatcher.discover", lambda *a, **how: never())
     work = Producers(**dict.fromkeys(records, never if answer == "never" else answer))
-    with pytest.raises(AllFailed, match=f"not done within 0.1 s: {said}"):
-        await last_of(call.run(STT, work, timeout=0.1))
+    with pytest.raises(AllProducersFailed, match=f"not done within 0.1 s: {said}"):
+        await last_of(call.dispatch(STT, work, timeout=0.1))
 
 
 async def test_addresses_that_may_not_be_dialled_are_not():
     aimed = producer("a", Direct("127.0.0.1", 22), Direct("10.0.0.1", 80))
     work = Producers(a="text")
-    with pytest.raises(AllFailed, match="no route that may be dialled"):
+    with pytest.raises(AllProducersFailed, match="no route that may be dialled"):
         await last_of(
-            caller(aimed, allow=lambda host: not host.startswith(("127.", "10."))).run(STT, work)
+            caller(aimed, allow=lambda host: not host.startswith(("127.", "10."))).dispatch(
+                STT, work
+            )
         )
     assert work.asked == []
 
@@ -318,7 +328,7 @@ async def test_a_relayed_route_goes_through_the_address_in_the_farms_own_record(
     behind = producer("a", Relayed(FARM_KEY))
     work = Producers(a="text")
     door = farm(Direct("192.0.2.200", 1776))
-    done = await last_of(caller(behind, door).run(STT, work))
+    done = await last_of(caller(behind, door).dispatch(STT, work))
     assert work.endpoints[0].base == f"https://{behind.peer_id}.privox"
     assert work.endpoints[0].proxy == "http://192.0.2.200:1776"
     assert done.route == "relayed by 192.0.2.200:1776"
@@ -326,8 +336,8 @@ async def test_a_relayed_route_goes_through_the_address_in_the_farms_own_record(
 
 async def test_a_direct_route_that_is_dead_is_followed_by_the_relayed_one():
     both = producer("a", Direct("192.0.2.1", 5678), Relayed(FARM_KEY))
-    work = Producers(a=[Lost("refused"), "text"])
-    done = await last_of(caller(both, farm(Direct("192.0.2.200", 1776))).run(STT, work))
+    work = Producers(a=[ProducerLost("refused"), "text"])
+    done = await last_of(caller(both, farm(Direct("192.0.2.200", 1776))).dispatch(STT, work))
     assert done.route == "relayed by 192.0.2.200:1776"
 
 
@@ -335,9 +345,9 @@ async def test_no_line_at_one_farm_means_the_next_farm_not_a_busy_producer():
     two = producer("a", Relayed(FARM_KEY), Relayed(b"g" * 32))
     other = Record(publisher=b"g" * 32, mesh=b"m" * 8, kind=FARM,
                    routes=(Direct("192.0.2.201", 1776),))  # fmt: skip
-    work = Producers(a=[NoLine("none parked"), "text"])
+    work = Producers(a=[NoParkedLine("none parked"), "text"])
     done = await last_of(
-        caller(two, farm(Direct("192.0.2.200", 1776)), other).run(STT, work, wait=0)
+        caller(two, farm(Direct("192.0.2.200", 1776)), other).dispatch(STT, work, wait=0)
     )
     assert done.route == "relayed by 192.0.2.201:1776"
 
@@ -347,8 +357,8 @@ async def test_the_farm_by_which_a_job_was_lost_is_tried_last_when_the_producer_
     two = producer("a", Relayed(FARM_KEY), Relayed(b"g" * 32))
     other = Record(publisher=b"g" * 32, mesh=b"m" * 8, kind=FARM,
                    routes=(Direct("192.0.2.201", 1776),))  # fmt: skip
-    work = Producers(a=[Lost("cut", begun=True), Busy(retry_after=0.0), "text"])
-    done = await last_of(caller(two, farm(Direct("192.0.2.200", 1776)), other).run(STT, work))
+    work = Producers(a=[ProducerLost("cut", begun=True), ProducerBusy(retry_after=0.0), "text"])
+    done = await last_of(caller(two, farm(Direct("192.0.2.200", 1776)), other).dispatch(STT, work))
     assert [(a.route[-16:], a.outcome) for a in done.attempts] == [
         ("192.0.2.200:1776", "lost"), ("192.0.2.201:1776", "busy"), ("192.0.2.201:1776", "done"),
     ]  # fmt: skip
@@ -358,33 +368,33 @@ async def test_via_farm_never_dials_directly():
     both = producer("a", Direct("192.0.2.1", 5678), Relayed(FARM_KEY))
     work = Producers(a="text")
     call = caller(both, farm(Direct("192.0.2.200", 1776)))
-    done = await last_of(call.run(Wish("stt", via_farm=True), work))
+    done = await last_of(call.dispatch(Requirements("stt", via_farm=True), work))
     assert done.route.startswith("relayed")
 
 
 async def test_whoever_answers_with_another_key_is_left_alone():
     call = caller(producer("a", speed=100), producer("b"))
-    done = await last_of(call.run(STT, Producers(a=WrongKey("another key"), b="text")))
+    done = await last_of(call.dispatch(STT, Producers(a=PeerKeyMismatch("another key"), b="text")))
     assert [a.outcome for a in done.attempts] == ["lost", "done"]
 
 
-DEAD = Lost("no connection")
+DEAD = ProducerLost("no connection")
 
 
-def knocking(*records, alive, **more):
-    """A caller whose knocks are answered by the producers of these names only."""
-    knocks = []
+def probing(*records, alive, **more):
+    """A caller whose probes are answered by the producers of these names only."""
+    probes = []
 
-    async def knock(endpoint):
+    async def probe(endpoint):
         name = endpoint.key.decode().strip()
-        knocks.append(name)
+        probes.append(name)
         if name not in alive:
             raise DEAD
 
-    call = Caller(
-        Records(*records), allow=lambda host: True, knock=knock, rng=random.Random(1), **more
+    call = Dispatcher(
+        Records(*records), allow=lambda host: True, probe=probe, rng=random.Random(1), **more
     )
-    return call, knocks
+    return call, probes
 
 
 async def test_dead_routes_are_not_dead_producers():
@@ -392,85 +402,89 @@ async def test_dead_routes_are_not_dead_producers():
     routes = [Direct(f"192.0.2.{n}", 5678) for n in range(3)]
     work = Producers(a=DEAD, b=DEAD, c="text")
     records = (producer("a", *routes, speed=99), producer("b", *routes, speed=99), producer("c"))
-    assert (await last_of(caller(*records).run(STT, work))).value == "text"
+    assert (await last_of(caller(*records).dispatch(STT, work))).value == "text"
 
 
 async def test_after_one_dead_producer_nobody_else_is_dialled_in_vain():
     dead = {f"d{n}": DEAD for n in range(12)}
     records = [producer(name, speed=100) for name in dead]
-    call, knocks = knocking(*records, producer("good"), alive={"good"})
+    call, probes = probing(*records, producer("good"), alive={"good"})
     work = Producers(**dead, good="text")
-    done = await last_of(call.run(STT, work))
+    done = await last_of(call.dispatch(STT, work))
     assert done.value == "text"
     assert len(work.asked) == 2
-    assert len(knocks) == 12
-    assert call.manners.is_banned(records[0].peer_id, 0)
+    assert len(probes) == 12
+    assert call.reputation.is_backed_off(records[0].peer_id, 0)
 
 
-async def test_strangers_cannot_make_a_caller_knock_for_ever():
+async def test_strangers_cannot_make_a_caller_probe_for_ever():
     dead = {f"d{n}": DEAD for n in range(200)}
-    call, knocks = knocking(*map(producer, dead), alive=())
-    with pytest.raises(AllFailed, match=r"producers could not be reached: .*; and \d+ more"):
-        await last_of(call.run(STT, Producers(**dead)))
-    assert len(knocks) <= 48
+    call, probes = probing(*map(producer, dead), alive=())
+    with pytest.raises(
+        AllProducersFailed, match=r"producers could not be reached: .*; and \d+ more"
+    ):
+        await last_of(call.dispatch(STT, Producers(**dead)))
+    assert len(probes) <= 48
 
 
-async def test_whoever_answers_a_knock_and_then_not_the_job_is_one_of_five():
+async def test_whoever_answers_a_probe_and_then_not_the_job_is_one_of_five():
     liars = {f"d{n}": DEAD for n in range(20)}
-    call, _ = knocking(*map(producer, liars), alive=liars)
+    call, _ = probing(*map(producer, liars), alive=liars)
     work = Producers(**liars)
-    with pytest.raises(AllFailed, match="5 producers failed"):
-        await last_of(call.run(STT, work))
+    with pytest.raises(AllProducersFailed, match="5 producers failed"):
+        await last_of(call.dispatch(STT, work))
     assert len(work.asked) == 6  # the first was never reached, for all that is known
 
 
-SLOW = Lost("no connection yet", timed_out=True)
+SLOW = ProducerLost("no connection yet", timed_out=True)
 
 
 @pytest.mark.parametrize("quicker", ["a", "b"])
-async def test_a_stranger_that_is_slow_is_knocked_at_beside_the_others(quicker):
-    call, knocks = knocking(producer("a", speed=100), producer("b"), alive={quicker})
+async def test_a_stranger_that_is_slow_is_probed_beside_the_others(quicker):
+    call, probes = probing(producer("a", speed=100), producer("b"), alive={quicker})
     work = Producers(a=[SLOW, "text"], b="text")
-    done = await last_of(call.run(STT, work))
-    assert work.asked == ["a", quicker] and sorted(knocks) == ["a", "b"]
+    done = await last_of(call.dispatch(STT, work))
+    assert work.asked == ["a", quicker] and sorted(probes) == ["a", "b"]
     assert done.record.publisher.decode().strip() == quicker
     within = [endpoint.connect_within for endpoint in work.endpoints]
     assert within == [limits.FIRST_DIAL, limits.CONNECT_TIMEOUT]
-    assert call.manners.is_banned(producer("a").peer_id, time.monotonic()) == (quicker == "b")
+    assert call.reputation.is_backed_off(producer("a").peer_id, time.monotonic()) == (
+        quicker == "b"
+    )
 
 
 async def test_who_did_a_job_for_us_and_who_is_the_last_are_given_all_their_time():
-    call, _ = knocking(producer("a", speed=100), producer("b"), alive=set())
+    call, _ = probing(producer("a", speed=100), producer("b"), alive=set())
     work = Producers(a=["text", "text"], b="text")
     for _ in range(2):
-        await last_of(call.run(STT, work))
-    alone, _ = knocking(producer("a"), alive=set())
-    await last_of(alone.run(STT, work))
+        await last_of(call.dispatch(STT, work))
+    alone, _ = probing(producer("a"), alive=set())
+    await last_of(alone.dispatch(STT, work))
     within = [endpoint.connect_within for endpoint in work.endpoints]
     assert within == [limits.FIRST_DIAL, limits.CONNECT_TIMEOUT, limits.CONNECT_TIMEOUT]
 
 
-async def test_the_many_ports_of_one_network_do_not_use_up_the_knocks():
+async def test_the_many_ports_of_one_network_do_not_use_up_the_probes():
     many = [producer(f"d{n}", Direct("192.0.9.1", 2000 + n), speed=190) for n in range(40)]
-    call, knocks = knocking(*many, producer("z", Direct("192.0.8.1", 2000)), alive={"z"})
+    call, probes = probing(*many, producer("z", Direct("192.0.8.1", 2000)), alive={"z"})
     work = Producers(**{f"d{n}": SLOW for n in range(40)}, z="text")
-    assert (await last_of(call.run(STT, work))).value == "text"
-    assert work.asked[-1] == "z" and len(work.asked) == 2 and len(knocks) == limits.KNOCKS
+    assert (await last_of(call.dispatch(STT, work))).value == "text"
+    assert work.asked[-1] == "z" and len(work.asked) == 2 and len(probes) == limits.PROBES_AT_ONCE
 
 
-async def test_the_routes_of_one_producer_are_knocked_at_together():
+async def test_the_routes_of_one_producer_are_probed_together():
     """Four dead routes one after the other would be twelve seconds."""
     inside = []
 
-    async def knock(endpoint):
+    async def probe(endpoint):
         inside.append(endpoint.base)
         if len(inside) < 3:
             await asyncio.Event().wait()
 
     routes = [Direct(f"192.0.2.{n}", 5678) for n in range(4)]
-    one = Caller(Records(producer("a", *routes)), allow=lambda host: True, knock=knock)
+    one = Dispatcher(Records(producer("a", *routes)), allow=lambda host: True, probe=probe)
     work = Producers(a=[DEAD, "text"])
-    done = await last_of(one.run(STT, work))
+    done = await last_of(one.dispatch(STT, work))
     assert done.route == "direct 192.0.2.3:5678"
     assert len(inside) == 3
 
@@ -481,8 +495,8 @@ async def test_when_all_that_were_found_failed_the_mesh_is_asked_for_more():
             found = await super().find(kind, backend, *narrower)
             return found if want > 32 else found[:1]
 
-    call = Caller(Wide(producer("a", speed=9), producer("b")), allow=lambda host: True)
-    done = await last_of(call.run(STT, Producers(a=DEAD, b="text")))
+    call = Dispatcher(Wide(producer("a", speed=9), producer("b")), allow=lambda host: True)
+    done = await last_of(call.dispatch(STT, Producers(a=DEAD, b="text")))
     assert done.value == "text"
 
 
@@ -494,9 +508,9 @@ async def test_a_mesh_that_is_mute_for_a_moment_does_not_end_the_waiting(monkeyp
             found = await super().find(kind, backend, *narrower)
             return found if len(self.looked) <= 2 else []
 
-    call = Caller(Mute(producer("a")), allow=lambda host: True)
-    work = Producers(a=[Busy(retry_after=0.01), Busy(retry_after=0.01), "text"])
-    assert (await last_of(call.run(STT, work, wait=5))).value == "text"
+    call = Dispatcher(Mute(producer("a")), allow=lambda host: True)
+    work = Producers(a=[ProducerBusy(retry_after=0.01), ProducerBusy(retry_after=0.01), "text"])
+    assert (await last_of(call.dispatch(STT, work, wait=5))).value == "text"
 
 
 async def test_a_time_out_that_is_not_ours_is_not_taken_for_the_deadline():
@@ -504,19 +518,19 @@ async def test_a_time_out_that_is_not_ours_is_not_taken_for_the_deadline():
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        await last_of(caller(producer("a")).run(STT, Producers(a=broken)))
+        await last_of(caller(producer("a")).dispatch(STT, Producers(a=broken)))
 
 
 async def test_nothing_of_a_cancelled_job_is_left():
     never = asyncio.Event()
 
-    async def knock(endpoint):
+    async def probe(endpoint):
         await never.wait()
 
     records = [producer(f"d{n}") for n in range(9)]
-    call = Caller(Records(*records), allow=lambda host: True, knock=knock)
+    call = Dispatcher(Records(*records), allow=lambda host: True, probe=probe)
     job = asyncio.create_task(
-        last_of(call.run(STT, Producers(**{f"d{n}": DEAD for n in range(9)})))
+        last_of(call.dispatch(STT, Producers(**{f"d{n}": DEAD for n in range(9)})))
     )
     while len(asyncio.all_tasks()) < 9:  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -529,11 +543,13 @@ async def test_nothing_of_a_cancelled_job_is_left():
 async def test_a_producer_that_did_a_job_is_asked_again_although_a_look_up_missed_it():
     """Among many dead strangers a sample may hold only strangers; ours must not be forgotten."""
     directory = Records(producer("a", speed=9, expires=2000), producer("z", speed=100))
-    call = Caller(directory, allow=lambda host: True, now=lambda: 1000.0, rng=random.Random(1))
-    work = Producers(a="text", z=Lost("connection refused"), b=Lost("connection refused"))
-    await last_of(call.run(STT, work))
+    call = Dispatcher(directory, allow=lambda host: True, now=lambda: 1000.0, rng=random.Random(1))
+    work = Producers(
+        a="text", z=ProducerLost("connection refused"), b=ProducerLost("connection refused")
+    )
+    await last_of(call.dispatch(STT, work))
     directory.records = (producer("b", speed=100),)
-    done = await last_of(call.run(STT, work))
+    done = await last_of(call.dispatch(STT, work))
     assert work.asked == ["z", "a", "a"]
     assert done.value == "text"
 
@@ -541,51 +557,53 @@ async def test_a_producer_that_did_a_job_is_asked_again_although_a_look_up_misse
 async def test_a_record_that_ran_out_is_not_kept():
     directory = Records(producer("a", expires=2000))
     clock = [1000.0]
-    call = Caller(directory, allow=lambda host: True, now=lambda: clock[0])
-    await last_of(call.run(STT, Producers(a="text")))
+    call = Dispatcher(directory, allow=lambda host: True, now=lambda: clock[0])
+    await last_of(call.dispatch(STT, Producers(a="text")))
     directory.records, clock[0] = (), 2000.0
     with pytest.raises(NoProducer):
-        await last_of(call.run(STT, Producers(a="text")))
+        await last_of(call.dispatch(STT, Producers(a="text")))
 
 
 async def test_only_through_a_farm_and_parked_at_none_is_said():
     with pytest.raises(NoProducer, match="parked at no farm"):
-        await last_of(caller(producer("a")).run(Wish("stt", via_farm=True), Producers()))
+        await last_of(
+            caller(producer("a")).dispatch(Requirements("stt", via_farm=True), Producers())
+        )
 
 
 class Place:
-    """Whether somebody answers a knock there."""
+    """Whether somebody answers a probe there."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
-        self.knocks = 0
+        self.probes = 0
 
     async def __call__(self, endpoint):
-        self.knocks += 1
+        self.probes += 1
         there = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if not there:
-            raise Lost("silence")
+            raise ProducerLost("silence")
 
 
-GONE = Lost("its router is gone", begun=True)
+GONE = ProducerLost("its router is gone", begun=True)
 
 
 async def test_a_last_producer_that_is_lost_is_waited_for_and_asked_again(monkeypatch):
     monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
     place, work, told = Place(False, False, True), Producers(a=[GONE, "text"]), []
-    call = Caller(Records(producer("a")), allow=lambda host: True, knock=place)
-    done = await last_of(call.run(STT, work), told_to(told))
+    call = Dispatcher(Records(producer("a")), allow=lambda host: True, probe=place)
+    done = await last_of(call.dispatch(STT, work), told_to(told))
     assert done.value == "text" and work.asked == ["a", "a"]
-    assert place.knocks == 3 and len(told) >= 2
+    assert place.probes == 3 and len(told) >= 2
 
 
 async def test_a_last_producer_that_does_not_come_back_is_waited_for_as_long_as_was_said(
     monkeypatch,
 ):
     monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
-    call = Caller(Records(producer("a")), allow=lambda host: True, knock=Place(False))
-    with pytest.raises(AllFailed, match="its router is gone"):
-        await last_of(call.run(STT, Producers(a=GONE), wait=0.1))
+    call = Dispatcher(Records(producer("a")), allow=lambda host: True, probe=Place(False))
+    with pytest.raises(AllProducersFailed, match="its router is gone"):
+        await last_of(call.dispatch(STT, Producers(a=GONE), wait=0.1))
 
 
 async def test_while_a_last_producer_is_waited_for_one_that_could_not_be_reached_may_do_the_job(
@@ -596,22 +614,22 @@ async def test_while_a_last_producer_is_waited_for_one_that_could_not_be_reached
     monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
     b = producer("b")
 
-    async def knock(endpoint):
+    async def probe(endpoint):
         if endpoint.key != b.publisher:
-            raise Lost("silence")
+            raise ProducerLost("silence")
 
-    nobody_there = Lost("no connection within 3 s")
+    nobody_there = ProducerLost("no connection within 3 s")
     work = Producers(a=GONE, b=[nobody_there, "text"])
-    call = Caller(Records(producer("a", speed=100), b), allow=lambda host: True, knock=knock)
-    done = await last_of(call.run(STT, work))
+    call = Dispatcher(Records(producer("a", speed=100), b), allow=lambda host: True, probe=probe)
+    done = await last_of(call.dispatch(STT, work))
     assert done.record == b and work.asked == ["a", "b", "b"]
 
 
 async def test_one_that_never_had_the_job_is_not_waited_for():
-    call = Caller(Records(producer("a")), allow=lambda host: True, knock=Place(False))
+    call = Dispatcher(Records(producer("a")), allow=lambda host: True, probe=Place(False))
     async with asyncio.timeout(2.0):
-        with pytest.raises(AllFailed):
-            await last_of(call.run(STT, Producers(a=Lost("nobody there"))))
+        with pytest.raises(AllProducersFailed):
+            await last_of(call.dispatch(STT, Producers(a=ProducerLost("nobody there"))))
 
 
 @pytest.mark.parametrize(("online", "asked"), [(True, 2), (False, 6)])
@@ -624,11 +642,11 @@ async def test_losses_while_our_own_network_is_gone_are_not_held_against_the_job
         return online
 
     work = Producers(a=GONE)
-    call = Caller(
-        Records(producer("a")), allow=lambda host: True, knock=Place(True), online=network
+    call = Dispatcher(
+        Records(producer("a")), allow=lambda host: True, probe=Place(True), online=network
     )
-    with pytest.raises(AllFailed):
-        await last_of(call.run(STT, work, wait=1.0))
+    with pytest.raises(AllProducersFailed):
+        await last_of(call.dispatch(STT, work, wait=1.0))
     assert len(work.asked) == asked
 
 
@@ -636,31 +654,31 @@ async def test_who_asks_to_be_hidden_is_served_by_nobody_that_was_ever_spoken_to
     far, near = Direct("192.0.2.7", 5678), Direct("192.0.2.8", 5678)
     a, b = producer("a", near, Relayed(FARM_KEY)), producer("b", far, Relayed(FARM_KEY))
     here = farm(Direct("192.0.2.50", 1776))
-    call = Caller(
+    call = Dispatcher(
         Records(a, b, here), allow=lambda host: True, contacted=lambda at: at[0] == near.host
     )
     work = Producers(a="text", b="text")
     for _ in range(5):
-        assert (await last_of(call.run(Wish("stt", via_farm=True), work))).record == b
+        assert (await last_of(call.dispatch(Requirements("stt", via_farm=True), work))).record == b
     with pytest.raises(NoProducer, match="1 of 1 that fit were spoken to already"):
-        await last_of(call.run(Wish("stt", via_farm=True, avoid=(b.peer_id,)), work))
+        await last_of(call.dispatch(Requirements("stt", via_farm=True, avoid=(b.peer_id,)), work))
 
 
 async def test_who_asks_to_be_hidden_does_not_go_through_a_farm_beside_the_producer():
     a = producer("a", Direct("192.0.2.50", 5678), Relayed(FARM_KEY))
     call = caller(a, farm(Direct("192.0.2.50", 1776)))
     with pytest.raises(NoProducer, match="no farm apart from them"):
-        await last_of(call.run(Wish("stt", via_farm=True), Producers(a="text")))
+        await last_of(call.dispatch(Requirements("stt", via_farm=True), Producers(a="text")))
 
 
 async def test_an_address_in_a_family_that_we_do_not_have_is_not_dialled():
     four, six = Direct("192.0.2.7", 5678), Direct("2001:db8::7", 5678)
-    call = Caller(
+    call = Dispatcher(
         Records(producer("a", four), producer("b", four, six)), allow=lambda host: True,
         has_route=lambda ip: ":" in ip,
     )  # fmt: skip
     work = Producers(a="text", b="text")
-    done = await last_of(call.run(STT, work))
+    done = await last_of(call.dispatch(STT, work))
     assert work.asked == ["b"] and "2001:db8::7" in done.route
-    with pytest.raises(AllFailed, match="IPv4 only, which this machine has not"):
-        await last_of(call.run(Wish("stt", avoid=(producer("b").peer_id,)), work))
+    with pytest.raises(AllProducersFailed, match="IPv4 only, which this machine has not"):
+        await last_of(call.dispatch(Requirements("stt", avoid=(producer("b").peer_id,)), work))

@@ -11,14 +11,14 @@ from nodes.engines.echo import EchoTranscriber
 from nodes.service_spec import parse_services
 from privox_dht import speech
 from privox_dht.errors import ConfigError, EngineUnavailable
-from privox_dht.speech import Ability
+from privox_dht.speech import EngineInfo
 
 
 class Engine:
     """An engine that does what it is told when it is started."""
 
     def __init__(self, name: str, start=None):
-        self.ability = Ability(speech.STT, "cpu", name)
+        self.ability = EngineInfo(speech.STT, "cpu", name)
         self.up = asyncio.Event()
         self.closed = 0
         self._start = start
@@ -128,8 +128,8 @@ async def test_an_engine_that_there_is_not_is_a_mistake_in_the_flags():
 
 def test_one_record_for_two_models_of_an_engine():
     two = [
-        Ability("tts", "cpu", "piper", ("a",), ("en",), 2.0),
-        Ability("tts", "cpu", "piper", ("b",), ("de",), 3.0),
+        EngineInfo("tts", "cpu", "piper", ("a",), ("en",), 2.0),
+        EngineInfo("tts", "cpu", "piper", ("b",), ("de",), 3.0),
     ]
     (record,) = records_of(two, b"m" * 8, 2, 1)
     assert (record.models, record.languages, record.speed) == (("a", "b"), ("en", "de"), 3.0)
@@ -139,8 +139,8 @@ def test_one_record_for_two_models_of_an_engine():
 def test_an_engine_for_any_language_keeps_that_beside_one_for_few():
     """An empty list means any: merged with ("en",) it must not become English only."""
     two = [
-        Ability("stt", "cpu", "w", ("small.en",), ("en",)),
-        Ability("stt", "cpu", "w", ("small",)),
+        EngineInfo("stt", "cpu", "w", ("small.en",), ("en",)),
+        EngineInfo("stt", "cpu", "w", ("small",)),
     ]
     assert records_of(two, b"m" * 8, 1, 1)[0].languages == ()
 
@@ -148,9 +148,9 @@ def test_an_engine_for_any_language_keeps_that_beside_one_for_few():
 def test_a_record_says_who_translates_and_who_wants_to_be_named() -> None:
     [translates, echo] = records_of(
         [
-            Ability("stt", "cpu", "w", ("small.en",)),
-            Ability("stt", "cpu", "w", ("small",), translates=True),
-            Ability("stt", "cpu", "echo", only_named=True),
+            EngineInfo("stt", "cpu", "w", ("small.en",)),
+            EngineInfo("stt", "cpu", "w", ("small",), translates=True),
+            EngineInfo("stt", "cpu", "echo", only_named=True),
         ],
         b"m" * 8, 1, 1,
     )  # fmt: skip

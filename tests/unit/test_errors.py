@@ -56,21 +56,21 @@ def test_what_is_dropped_names_its_counter(kind: type[errors.BadRecord]) -> None
 
 
 def test_a_refusal_carries_what_an_http_answer_needs() -> None:
-    error = errors.Refused("no voice x", status=404, code="voice_not_found", param="voice")
+    error = errors.RequestRejected("no voice x", status=404, code="voice_not_found", param="voice")
     said = (error.message, error.status, error.code, error.param)
     assert said == ("no voice x", 404, "voice_not_found", "voice")
-    assert errors.Refused("bad").status == 400
+    assert errors.RequestRejected("bad").status == 400
 
 
 def test_busy_is_not_lost_and_says_when_to_ask_again() -> None:
-    assert errors.Busy(retry_after=3.0).retry_after == 3.0
-    assert not issubclass(errors.Busy, errors.Lost)
+    assert errors.ProducerBusy(retry_after=3.0).retry_after == 3.0
+    assert not issubclass(errors.ProducerBusy, errors.ProducerLost)
 
 
 def test_a_failed_search_keeps_what_was_tried() -> None:
-    assert errors.AllFailed("three failed", ["one", "two"]).attempts == ("one", "two")
+    assert errors.AllProducersFailed("three failed", ["one", "two"]).attempts == ("one", "two")
 
 
 def test_everything_is_caught_by_the_root_and_nothing_else_is() -> None:
-    assert issubclass(errors.WrongKey, PrivoxError)
+    assert issubclass(errors.PeerKeyMismatch, PrivoxError)
     assert not issubclass(PrivoxError, OSError)

@@ -10,7 +10,7 @@ import pytest
 from privox_dht.dispatch.event_stream import EventQueue, last_of, streamed
 from privox_dht.dispatch.job_events import AudioChunk, Dialing, Emit, Uploading
 from privox_dht.dispatch.job_state import Done
-from privox_dht.errors import AllFailed
+from privox_dht.errors import AllProducersFailed
 from privox_dht.speech import Segment
 
 ONE, TWO = Segment("one", 0, 1), Segment("two", 1, 2)
@@ -44,10 +44,10 @@ async def test_an_event_is_there_before_the_work_goes_on() -> None:
 async def test_an_error_comes_after_what_was_told_before_it() -> None:
     async def work(emit: Emit) -> str:
         emit(ONE)
-        raise AllFailed("nobody")
+        raise AllProducersFailed("nobody")
 
     told = []
-    with pytest.raises(AllFailed, match="nobody"):
+    with pytest.raises(AllProducersFailed, match="nobody"):
         async for event in streamed(work):
             told.append(event)
     assert told == [ONE]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from privox_dht.relay import FarmTerms, Patience
+from privox_dht.relay import FarmLimits, Timeouts
 from privox_dht.relay.farm.calls import Call, Calls, Producer
 
-TERMS = FarmTerms(call_bytes=1000, call_seconds=100, buffered=500)
+TERMS = FarmLimits(call_bytes=1000, call_seconds=100, buffered=500)
 
 
 def running(*names: str) -> tuple[Calls, list[Call]]:
     """Calls that have begun at second 0, of which the client has said something."""
-    calls = Calls(TERMS, Patience())
+    calls = Calls(TERMS, Timeouts())
     producer = Producer(bytes(32), bytes(8), ("p/32",), "control")
     begun = [Call(f"{n} client", f"{n} line", producer, n, ("c/32",), 0.0) for n in names]
     for call in begun:
         calls.begin(call)
-        calls.spoke(call)
+        calls.client_sent(call)
     return calls, begun
 
 

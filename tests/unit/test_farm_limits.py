@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from privox_dht import limits, records
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms
+from privox_dht.relay import FarmLimits
 
 
 def test_terms_go_through_a_record_and_come_back() -> None:
-    terms = FarmTerms(producers=7, call_bytes=2**40, buffered=1)
-    mesh = records.mesh_tag("test")
+    terms = FarmLimits(producers=7, call_bytes=2**40, buffered=1)
+    mesh = records.network_tag("test")
     record = records.Record(
         bytes(32), mesh, records.FARM, terms=terms.to_record(), issued=1000, expires=1100
     )
-    wire = records.sign(Identity.generate(), record).wire
-    assert FarmTerms.from_record(records.parse(wire, 1000.0, mesh).terms) == terms
+    wire = records.sign(Identity.generate(), record).encoded
+    assert FarmLimits.from_record(records.parse(wire, 1000.0, mesh).terms) == terms
 
 
 def test_what_a_farm_leaves_out_or_says_in_jest_is_the_default() -> None:
-    assert FarmTerms.from_record({}) == FarmTerms()
-    assert FarmTerms.from_record({"b": 0, "s": 2**60, "?": 5, "l": 9}) == FarmTerms(lines=9)
+    assert FarmLimits.from_record({}) == FarmLimits()
+    assert FarmLimits.from_record({"b": 0, "s": 2**60, "?": 5, "l": 9}) == FarmLimits(lines=9)
 
 
 def test_an_hour_of_audio_passes_in_one_call() -> None:
-    terms = FarmTerms()
+    terms = FarmLimits()
     assert terms.call_bytes > limits.MAX_UPLOAD > 3600 * 16_000 * 2
     assert terms.call_seconds > 2 * 3600
 
 
 def test_one_address_cannot_claim_every_line_of_a_producer() -> None:
-    assert FarmTerms().calls_per_address <= FarmTerms().lines // 2
+    assert FarmLimits().calls_per_address <= FarmLimits().lines // 2

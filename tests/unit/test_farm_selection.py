@@ -6,13 +6,13 @@ import random
 
 from privox_dht import limits
 from privox_dht.relay import FarmAt
-from privox_dht.relay.producer.farm_selection import Rounds
+from privox_dht.relay.producer.farm_selection import FarmSelector
 
 A, B, C, D = (FarmAt(bytes([n]) * 32, f"203.0.113.{n}", 1776) for n in range(4))
 
 
-def rounds(want: int = 2) -> Rounds:
-    return Rounds(want, random.Random(1))
+def rounds(want: int = 2) -> FarmSelector:
+    return FarmSelector(want, random.Random(1))
 
 
 def test_a_producer_parks_at_two_farms_of_those_it_knows() -> None:
@@ -22,7 +22,7 @@ def test_a_producer_parks_at_two_farms_of_those_it_knows() -> None:
 
 
 def test_producers_spread_over_the_farms() -> None:
-    chosen = {farm for n in range(50) for farm in Rounds(2, random.Random(n)).plan(
+    chosen = {farm for n in range(50) for farm in FarmSelector(2, random.Random(n)).plan(
         [A, B, C, D], [], 0.0
     ).dial}  # fmt: skip
     assert chosen == {A, B, C, D}
@@ -31,7 +31,7 @@ def test_producers_spread_over_the_farms() -> None:
 def test_two_farms_on_one_machine_die_together_so_another_machine_is_preferred() -> None:
     twin = FarmAt(bytes([9]) * 32, A.host, 1777)
     for n in range(20):
-        plan = Rounds(2, random.Random(n)).plan([A, twin, B], [], 0.0)
+        plan = FarmSelector(2, random.Random(n)).plan([A, twin, B], [], 0.0)
         assert len({farm.host for farm in plan.dial}) == 2
     assert set(rounds().plan([A, twin], [], 0.0).dial) == {A, twin}
 
@@ -87,21 +87,21 @@ def test_with_too_few_farms_we_look_for_more_but_not_in_haste() -> None:
     some = rounds()
     plan = some.plan([A], [A], 0.0)
     assert plan.dial == () and plan.wait is not None
-    assert limits.PRODUCER_LOOK_AGAIN / 2 <= plan.wait <= limits.PRODUCER_LOOK_AGAIN
-    assert not some.look_due([A], 0.0)
-    assert some.look_due([A], plan.wait)
+    assert limits.PRODUCER_SEARCH_AGAIN / 2 <= plan.wait <= limits.PRODUCER_SEARCH_AGAIN
+    assert not some.refresh_due([A], 0.0)
+    assert some.refresh_due([A], plan.wait)
 
 
 def test_which_farms_there_are_is_asked_once_a_round_and_after_a_loss() -> None:
     some = rounds(1)
-    assert [some.look_due([], 0.0), some.look_due([], 0.0)] == [True, False]
+    assert [some.refresh_due([], 0.0), some.refresh_due([], 0.0)] == [True, False]
     some.failed(A, 0.0)
     assert some.plan([A, B], [], 0.0).dial == (B,)
-    assert not some.look_due([], 0.0), "the round goes on with what is known"
-    assert not some.look_due([B], 5.0), "nothing is missing"
+    assert not some.refresh_due([], 0.0), "the round goes on with what is known"
+    assert not some.refresh_due([B], 5.0), "nothing is missing"
     some.lost(B, 5.0)
-    assert not some.look_due([], 5.0), "not before the pause is over"
-    assert some.look_due([], 5.0 + limits.PRODUCER_ROUND)
+    assert not some.refresh_due([], 5.0), "not before the pause is over"
+    assert some.refresh_due([], 5.0 + limits.PRODUCER_ROUND)
 
 
 def test_a_farm_with_two_doors_is_one_farm_and_the_second_door_is_tried_when_the_first_fails() -> (
@@ -110,7 +110,7 @@ def test_a_farm_with_two_doors_is_one_farm_and_the_second_door_is_tried_when_the
     """Parked at both, a producer superseded itself, and left the farm alone for an hour."""
     six = FarmAt(A.public, "2600::1", 1776)
     for n in range(20):
-        assert len(Rounds(2, random.Random(n)).plan([A, six], [], 0.0).dial) == 1
+        assert len(FarmSelector(2, random.Random(n)).plan([A, six], [], 0.0).dial) == 1
     some = rounds()
     (first,) = some.plan([A, six], [], 0.0).dial
     some.failed(first, 0.0)
@@ -125,5 +125,5 @@ def test_where_there_is_no_farm_yet_one_is_looked_for_soon_and_then_more_seldom(
         assert wait is not None
         waits.append(wait)
         now += wait
-    assert waits[0] <= limits.PRODUCER_LOOK_FIRST
-    assert limits.PRODUCER_LOOK_AGAIN / 2 <= waits[-1] <= limits.PRODUCER_LOOK_AGAIN
+    assert waits[0] <= limits.PRODUCER_SEARCH_FIRST
+    assert limits.PRODUCER_SEARCH_AGAIN / 2 <= waits[-1] <= limits.PRODUCER_SEARCH_AGAIN

@@ -6,7 +6,7 @@ from typing import Any
 
 from nodes.gateway.abilities import abilities_of, idle, room
 from privox_dht.records import Record
-from privox_dht.speech_api.model_selection import choose
+from privox_dht.speech_api.model_selection import select
 from privox_dht.voices import Voices
 
 
@@ -52,7 +52,7 @@ def test_the_fastest_comes_first_and_what_must_be_named_last() -> None:
 
 def test_voices_for_which_a_record_has_no_room_are_listed_once_they_are_known() -> None:
     full = record(1, "tts", "piper", models=("amy",), more=True)
-    assert choose(abilities_of([full]), "tts", voice="joe"), "not listed, and perhaps there"
+    assert select(abilities_of([full]), "tts", voice="joe"), "not listed, and perhaps there"
     told = Voices(
         {("amy", "piper"): ("p",), ("joe", "piper"): ("p",)}, {("joe", "piper"): "en"}, ()
     )

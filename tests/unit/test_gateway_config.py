@@ -6,7 +6,7 @@ import pytest
 
 from nodes.gateway.config import GatewayConfig, parse_gateway
 from nodes.gateway.same_origin import check_same_origin
-from privox_dht.errors import ConfigError, Refused
+from privox_dht.errors import ConfigError, RequestRejected
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,6 @@ def test_programs_of_this_machine_are_let_in(host: str | None) -> None:
     ],
 )
 def test_pages_of_the_web_are_not(host: str | None, origin: str | None, code: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         check_same_origin(host, origin)
     assert (caught.value.status, caught.value.code) == (403, code)

@@ -6,7 +6,7 @@ import pytest
 
 from nodes.gateway.queue import JobQueue, Ticket
 from privox_dht import limits
-from privox_dht.errors import Busy
+from privox_dht.errors import ProducerBusy
 
 
 def running(queue: JobQueue, client: str = "a", *, room: int = 99, now: float = 0.0) -> Ticket:
@@ -53,7 +53,7 @@ def test_too_many_are_sent_away_with_the_time_after_which_there_is_a_place() -> 
     running(queue)
     for _ in range(3):
         queue.enter("a", 1, 0.0)
-    with pytest.raises(Busy, match="3 wait") as caught:
+    with pytest.raises(ProducerBusy, match="3 wait") as caught:
         queue.enter("a", 1, 0.0)
     assert caught.value.retry_after == pytest.approx(16.0, rel=0.01), "four jobs are before it"
     assert queue.busy(4).retry_after == pytest.approx(4.0, rel=0.01), "four at a time"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from privox_dht import limits
-from privox_dht.errors import Refused
-from privox_dht.http.client_body import form
-from privox_dht.http.heartbeat import AHEAD, steady
+from privox_dht.errors import RequestRejected
+from privox_dht.http.client_body import multipart_body
+from privox_dht.http.heartbeat import AHEAD, with_heartbeats
 from privox_dht.http.multipart import Form, boundary_of
 
 
@@ -30,7 +30,7 @@ async def counting(closed: asyncio.Event, gate: asyncio.Event) -> AsyncGenerator
 async def test_items_come_in_order_and_nothing_in_the_silence() -> None:
     closed, gate = asyncio.Event(), asyncio.Event()
     seen: list[list[int]] = []
-    async with steady(counting(closed, gate), 0.01) as batches:
+    async with with_heartbeats(counting(closed, gate), 0.01) as batches:
         async for batch in batches:
             seen.append(batch)
             if not batch:
@@ -43,7 +43,7 @@ async def test_items_come_in_order_and_nothing_in_the_silence() -> None:
 async def test_what_comes_together_is_handed_over_together() -> None:
     gate = asyncio.Event()
     gate.set()
-    async with steady(counting(asyncio.Event(), gate), 10) as batches:
+    async with with_heartbeats(counting(asyncio.Event(), gate), 10) as batches:
         assert [batch async for batch in batches] == [[0, 1, 2, 3]]
 
 
@@ -55,7 +55,7 @@ async def test_the_source_runs_ahead_only_so_far() -> None:
             made.append(len(made))
             yield len(made)
 
-    async with steady(endless(), 10) as batches:
+    async with with_heartbeats(endless(), 10) as batches:
         await anext(batches)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -64,7 +64,7 @@ async def test_the_source_runs_ahead_only_so_far() -> None:
 
 async def test_leaving_early_closes_the_source_before_it_returns() -> None:
     closed, gate = asyncio.Event(), asyncio.Event()
-    async with steady(counting(closed, gate), 10) as batches:
+    async with with_heartbeats(counting(closed, gate), 10) as batches:
         async for _ in batches:
             break
     assert closed.is_set()
@@ -75,7 +75,7 @@ async def test_cancelling_the_reader_closes_the_source() -> None:
     waiting = asyncio.Event()
 
     async def read() -> None:
-        async with steady(counting(closed, gate), 10) as batches:
+        async with with_heartbeats(counting(closed, gate), 10) as batches:
             async for _ in batches:
                 waiting.set()
 
@@ -94,7 +94,7 @@ async def test_what_the_source_raises_comes_out_after_its_items() -> None:
 
     seen: list[int] = []
     with pytest.raises(KeyError):
-        async with steady(breaking(), 10) as batches:
+        async with with_heartbeats(breaking(), 10) as batches:
             async for batch in batches:
                 seen.extend(batch)
     assert seen == [1]
@@ -113,7 +113,7 @@ async def test_a_recording_is_sent_as_it_is_from_memory_a_path_or_a_file(
     file = io.BytesIO(content)
     file.seek(size // 2)
     for source in (content, path, file):
-        async with form(source, [("model", "small")], 'a"b\r\n.wav') as body:
+        async with multipart_body(source, [("model", "small")], 'a"b\r\n.wav') as body:
             assert body.large == (body.size > limits.OFFER_ABOVE)
             for _ in range(2):  # a second attempt sends the same
                 sent: list[int] = []
@@ -131,15 +131,15 @@ async def test_a_recording_is_sent_as_it_is_from_memory_a_path_or_a_file(
 
 async def test_what_cannot_be_read_is_refused_in_plain_words(tmp_path: Path) -> None:
     for source, why in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
-        with pytest.raises(Refused, match=why):
-            async with form(source, [], "x"):
+        with pytest.raises(RequestRejected, match=why):
+            async with multipart_body(source, [], "x"):
                 pass
 
 
 async def test_a_recording_that_shrinks_while_it_is_sent_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "clip"
     path.write_bytes(b"x" * 100)
-    async with form(path, [], "x") as body:
+    async with multipart_body(path, [], "x") as body:
         path.write_bytes(b"x" * 50)
-        with pytest.raises(Refused, match="shorter"):
+        with pytest.raises(RequestRejected, match="shorter"):
             await body.whole()

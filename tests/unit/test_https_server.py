@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from privox_dht import limits
-from privox_dht.dht.resolver import Guests
-from privox_dht.directory.https_server import Answer, asked
-from privox_dht.errors import BadMessage, Refused
+from privox_dht.dht.resolver import HostedRecordQuota
+from privox_dht.directory.https_server import Answer, parse_query
+from privox_dht.errors import BadMessage, RequestRejected
 from privox_dht.quotas import quota_prefixes
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -30,7 +30,7 @@ GOOD = {"m": b"8 octets", "n": 1_700_000_000_000, "o": "203.0.113.7", "r": [b"wi
     ],
 )
 def test_a_key_or_nothing_can_be_asked_for(query: dict[str, str], means: Any) -> None:
-    assert asked(query) == means
+    assert parse_query(query) == means
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_a_key_or_nothing_can_be_asked_for(query: dict[str, str], means: Any) ->
     ],
 )
 def test_anything_else_is_refused(query: list[tuple[str, str]], code: str) -> None:
-    with pytest.raises(Refused) as refused:
-        asked(MultiDict(query))
+    with pytest.raises(RequestRejected) as refused:
+        parse_query(MultiDict(query))
     assert (refused.value.status, refused.value.code) == (400, code)
     assert len(refused.value.message) < 100
 
@@ -113,7 +113,7 @@ def test_no_bytes_break_the_reader(body: bytes) -> None:
 
 
 def test_one_address_has_its_share_and_all_together_theirs() -> None:
-    guests = Guests(most=5, most_per_address=2)
+    guests = HostedRecordQuota(most=5, most_per_address=2)
     assert [guests.admit(bytes([n]), ("1.0.0.1/32",), 100, 0) for n in range(3)] == [
         True,
         True,
@@ -131,7 +131,7 @@ def test_one_address_has_its_share_and_all_together_theirs() -> None:
 
 
 def test_a_renewal_is_always_let_in_and_what_has_expired_makes_room() -> None:
-    guests = Guests(most=1, most_per_address=1)
+    guests = HostedRecordQuota(most=1, most_per_address=1)
     assert guests.admit(b"a", ("1.0.0.1/32",), 100, 0)
     assert guests.admit(b"a", ("1.0.0.1/32",), 200, 50)
     assert not guests.admit(b"b", ("2.0.0.1/32",), 300, 150), "the renewal counts until its own end"
@@ -139,7 +139,7 @@ def test_a_renewal_is_always_let_in_and_what_has_expired_makes_room() -> None:
 
 
 def test_our_own_machine_has_no_share_of_its_own() -> None:
-    guests = Guests(most=4, most_per_address=1)
+    guests = HostedRecordQuota(most=4, most_per_address=1)
     assert [guests.admit(bytes([n]), (), 100, 0) for n in range(5)] == [True] * 4 + [False]
 
 
@@ -147,12 +147,12 @@ def test_what_is_placed_for_others_leaves_room_for_our_own_records() -> None:
     keys = 9  # a service, four languages, four models
     assert limits.HOSTED_RECORDS * keys <= limits.RECORDS_PER_SOURCE / 2
     assert limits.HOSTED_PER_ADDRESS < limits.HOSTED_RECORDS
-    assert limits.HOSTING_TIMEOUT > limits.LOOKUP_TIME
+    assert limits.RESOLVER_TIMEOUT > limits.LOOKUP_TIME
 
 
 def test_the_networks_around_an_address_have_a_share_too() -> None:
     """Whoever has a /48 of IPv6 has as many addresses as it likes."""
-    guests = Guests(most=10, most_per_address=2)
+    guests = HostedRecordQuota(most=10, most_per_address=2)
     near = [quota_prefixes(f"2a02:8:8:{n:x}00::1") for n in range(6)]
     assert [guests.admit(bytes([n]), near[n], 100, 0) for n in range(6)] == [True] * 4 + [False] * 2
     assert guests.admit(b"elsewhere", quota_prefixes("2a02:8:9::1"), 100, 0)

@@ -6,7 +6,7 @@ import pytest
 
 from privox_dht.dispatch.job_events import Dialing, Progress
 from privox_dht.dispatch.joined_segments import JoinedSegments, unheard
-from privox_dht.speech import Listening, Segment, Word
+from privox_dht.speech import AudioInfo, Segment, Word
 
 DIAL = Dialing(None, "fallback http://x")
 WORDS = tuple(Word(word, n, n + 1) for n, word in enumerate(["one", "two", "three", "four"]))
@@ -20,7 +20,7 @@ def read(*events: Progress) -> str:
 
 def test_segments_of_one_producer_are_told_as_they_are_even_if_they_overlap() -> None:
     first, second = Segment("one two", 0, 2.5), Segment("three", 2, 3)
-    assert read(DIAL, Listening(3), first, second) == "one two three"
+    assert read(DIAL, AudioInfo(3), first, second) == "one two three"
 
 
 def test_no_word_comes_twice_when_the_next_producer_begins_anew() -> None:
@@ -62,14 +62,14 @@ def test_a_producer_that_dies_earlier_than_the_one_before_adds_nothing() -> None
 
 def test_a_time_beyond_the_recording_does_not_swallow_what_the_next_one_hears() -> None:
     joined = JoinedSegments()
-    for event in (DIAL, Listening(4.0), Segment("one", 0, 90), DIAL, Listening(4.0)):
+    for event in (DIAL, AudioInfo(4.0), Segment("one", 0, 90), DIAL, AudioInfo(4.0)):
         joined.take(event)
     assert joined.end == 4.0
 
 
 def test_what_was_heard_is_a_transcript() -> None:
     joined = JoinedSegments()
-    for event in (DIAL, Listening(9.0), Segment("uno", 0, 1, language="es")):
+    for event in (DIAL, AudioInfo(9.0), Segment("uno", 0, 1, language="es")):
         joined.take(event)
     heard = joined.transcript("de")
     assert (heard.text, heard.seconds, heard.language, joined.end) == ("uno", 9.0, "es", 1)

@@ -77,7 +77,7 @@ def test_silence_is_longer_than_two_heartbeats() -> None:
 
 
 def test_a_ban_grows() -> None:
-    assert limits.BAN_FIRST < limits.BAN_LONGEST
+    assert limits.BACKOFF_FIRST < limits.BACKOFF_LONGEST
 
 
 def test_a_lost_producer_is_replaced_within_the_time_promised() -> None:

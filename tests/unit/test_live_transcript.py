@@ -17,12 +17,12 @@ from client.progress import Progress
 from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.dispatch.job_events import Dialing
-from privox_dht.speech import Listening, Segment
+from privox_dht.speech import AudioInfo, Segment
 from privox_dht.transcript import gather
 
 ONE, TWO = Segment(" one", 0, 1), Segment("two", 1, 2)
 WHOLE = gather([ONE, TWO], 3.0)
-BEGUN = (Dialing(None, "direct"), Listening(3.0))
+BEGUN = (Dialing(None, "direct"), AudioInfo(3.0))
 ROOM = 1 << 16  # bytes; a pipe or a terminal holds less
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.compact_nodes import Peer
+from privox_dht.dht.compact_nodes import CompactNode
 from privox_dht.dht.lookup_budget import Budget, Credit
 
 MESH, TOKEN = b"m" * 8, b"t" * wire.TOKEN
@@ -19,22 +19,22 @@ def test_a_budget_is_spent_by_all_who_share_it() -> None:
 
 def test_who_wants_everybody_has_more_time() -> None:
     few, many = Budget(limits.FIND_WANT, 0.0), Budget(20_000, 0.0)
-    assert few.deadline < limits.LOOKUP_TIME + 1 < limits.HOSTING_TIMEOUT
+    assert few.deadline < limits.LOOKUP_TIME + 1 < limits.RESOLVER_TIMEOUT
     assert many.deadline > 60
 
 
 def test_credit_lasts_for_five_times_what_an_answer_weighed() -> None:
-    named = [Peer(bytes(20), ("20.0.0.1", 5)) for _ in range(3)]
+    named = [CompactNode(bytes(20), ("20.0.0.1", 5)) for _ in range(3)]
     found = wire.Found(TOKEN, named, [b"x" * 100], 1, 1, False)
     assert found.weight == wire.HEADER + 3 * 26 + 100
     credit = Credit(found.weight)
-    assert not credit.pay(limits.REFLECTED * found.weight + 1)
-    assert credit.pay(limits.REFLECTED * found.weight) and not credit.covers(1)
+    assert not credit.pay(limits.MAX_REFLECTION * found.weight + 1)
+    assert credit.pay(limits.MAX_REFLECTION * found.weight) and not credit.covers(1)
 
 
 def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
     """Else an answer of fifty bytes would send five hundred to an address of its choosing."""
-    one = wire.Found(TOKEN, [Peer(bytes(20), ("20.0.0.1", 5))], [], 0, 0, False)
+    one = wire.Found(TOKEN, [CompactNode(bytes(20), ("20.0.0.1", 5))], [], 0, 0, False)
     credit = Credit(one.weight)
     assert not credit.covers(limits.FIND_SIZE // 2)
     assert credit.covers(wire.BARE_FIND)

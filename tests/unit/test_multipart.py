@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privox_dht import limits
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 from privox_dht.http.multipart import Form, boundary_of
 
 # A busy machine is no reason to fail.
@@ -37,8 +37,8 @@ def read(body: bytes, size: int = 0, **options: int) -> tuple[list[tuple[str, st
     return form.finish(), file
 
 
-def refused(body: bytes, **options: int) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refused(body: bytes, **options: int) -> RequestRejected:
+    with pytest.raises(RequestRejected) as caught:
         read(body, **options)
     return caught.value
 
@@ -69,7 +69,7 @@ def test_any_bytes_pass_through_the_file_part_unchanged(content: bytes, size: in
 def test_no_bytes_raise_anything_but_refused(body: bytes) -> None:
     try:
         read(body, 13)
-    except Refused:
+    except RequestRejected:
         pass
 
 
@@ -84,7 +84,7 @@ def test_mutations_of_a_good_form_raise_nothing_but_refused() -> None:
         try:
             read(bytes(body), rng.randint(1, 40))
             survived += 1
-        except Refused as exc:
+        except RequestRejected as exc:
             assert 400 <= exc.status < 500
     assert 0 < survived < 2000
 
@@ -131,7 +131,7 @@ def test_one_byte_more_than_a_field_may_have_is_refused_by_name() -> None:
 def test_a_field_is_refused_before_all_of_it_was_kept() -> None:
     form = Form(BOUNDARY, field=1000)
     form.feed(part("prompt", b"")[:-2])
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRejected):
         for _ in range(1000):
             form.feed(b"x" * 100)
 
@@ -142,7 +142,7 @@ def test_headers_without_end_are_refused() -> None:
 
 def test_a_body_without_any_boundary_is_refused_soon() -> None:
     form = Form(BOUNDARY)
-    with pytest.raises(Refused, match="does not begin"):
+    with pytest.raises(RequestRejected, match="does not begin"):
         for _ in range(100):
             form.feed(b"x" * 1000)
 

@@ -22,7 +22,7 @@ def state() -> NodeState:
 
 def test_a_mesh_whose_neighbour_is_global_is_public() -> None:
     some = state()
-    some.met("1.1.1.1", named=True)
+    some.peer_verified("1.1.1.1", named=True)
     assert some.private is False and some.diverse
     assert some.may_contact("8.8.8.8") and not some.may_contact("10.0.0.1")
     assert not some.may_contact("127.0.0.1")
@@ -30,8 +30,8 @@ def test_a_mesh_whose_neighbour_is_global_is_public() -> None:
 
 def test_a_mesh_whose_neighbours_are_private_stays_private() -> None:
     some = state()
-    some.met("192.168.1.5", named=True)
-    some.met("1.1.1.1")
+    some.peer_verified("192.168.1.5", named=True)
+    some.peer_verified("1.1.1.1")
     assert some.private is True and some.may_contact("10.0.0.1") and not some.diverse
 
 
@@ -40,18 +40,18 @@ def test_a_first_node_on_a_global_address_is_in_a_public_mesh_once_a_global_stra
     some.on_public = lambda: told.append(True)
     some.own_global = frozenset(["9.9.9.9"])
     assert some.private is None and some.may_contact("10.0.0.2")
-    some.met("1.1.1.1")
-    some.met("8.8.8.8")
+    some.peer_verified("1.1.1.1")
+    some.peer_verified("8.8.8.8")
     assert some.private is False and not some.may_contact("10.0.0.2") and told == [True]
 
 
 def test_a_stranger_with_a_global_address_does_not_make_a_private_mesh_public() -> None:
     some = state()
-    some.met("1.1.1.1")
+    some.peer_verified("1.1.1.1")
     assert some.private is None and some.may_contact("10.0.0.2"), "we have no global address"
-    some.met("10.0.0.1")
+    some.peer_verified("10.0.0.1")
     some.own_global = frozenset(["9.9.9.9"])
-    some.met("1.1.1.1")
+    some.peer_verified("1.1.1.1")
     assert some.private is None and some.may_contact("10.0.0.2"), "somebody private is here"
 
 
@@ -60,7 +60,7 @@ def test_a_first_node_that_was_taken_for_public_is_private_again_when_somebody_p
 ):
     some = state()
     some.own_global = frozenset(["9.9.9.9"])
-    some.met("1.1.1.1")
+    some.peer_verified("1.1.1.1")
     assert some.private is False
     some.noticed(b"x" * 20, ("192.168.1.7", 5678), guest=True)
     assert some.private is None and some.may_contact("192.168.1.7")
@@ -68,28 +68,28 @@ def test_a_first_node_that_was_taken_for_public_is_private_again_when_somebody_p
 
 def test_where_our_owner_named_a_global_neighbour_nobody_private_changes_that() -> None:
     some = state()
-    some.met("1.1.1.1", named=True)
+    some.peer_verified("1.1.1.1", named=True)
     some.noticed(b"x" * 20, ("192.168.1.7", 5678), guest=False)
     assert some.private is False
 
 
 def test_when_we_have_moved_only_what_was_seen_at_the_old_address_is_forgotten() -> None:
     some = state()
-    some.met("1.1.1.1", named=True)
+    some.peer_verified("1.1.1.1", named=True)
     for first in (1, 2, 3):
-        some.note_view((f"{first}.1.1.1", 1), ("9.9.9.9", 5), 0.0)
-    some.note_view(("2a00::1", 1), ("2a01::9", 5), 0.0)
-    some.note_view(("4.1.1.1", 1), ("9.9.9.10", 5), 0.0)
+        some.record_observation((f"{first}.1.1.1", 1), ("9.9.9.9", 5), 0.0)
+    some.record_observation(("2a00::1", 1), ("2a01::9", 5), 0.0)
+    some.record_observation(("4.1.1.1", 1), ("9.9.9.10", 5), 0.0)
     some.forget_views(but="9.9.9.10")
-    assert some.glimpsed() == ["2a01::9", "9.9.9.10"]
-    assert not some.is_elsewhere("9.9.9.10")
+    assert some.observed_by_any() == ["2a01::9", "9.9.9.10"]
+    assert not some.is_not_our_address("9.9.9.10")
 
 
 def test_a_strangers_word_does_not_aim_us_at_our_own_machine() -> None:
     some = state()
-    some.met("192.168.1.5", named=True)
+    some.peer_verified("192.168.1.5", named=True)
     assert not some.may_contact("127.0.0.1") and not some.may_contact("::1")
-    some.met("127.0.0.1", named=True)
+    some.peer_verified("127.0.0.1", named=True)
     assert some.may_contact("127.0.0.1")
 
 
@@ -101,39 +101,39 @@ def test_only_families_we_have_a_socket_for_are_spoken_to() -> None:
 
 def test_our_address_is_what_two_networks_agree_on() -> None:
     some = state()
-    some.met("1.1.1.1", named=True)
-    some.note_view(("1.1.1.1", 1), ("9.9.9.9", 5), 0.0)
-    some.note_view(("1.1.1.2", 1), ("9.9.9.9", 5), 0.0)  # the same /24
+    some.peer_verified("1.1.1.1", named=True)
+    some.record_observation(("1.1.1.1", 1), ("9.9.9.9", 5), 0.0)
+    some.record_observation(("1.1.1.2", 1), ("9.9.9.9", 5), 0.0)  # the same /24
     assert some.observed() == []
-    some.note_view(("2.2.2.2", 1), ("9.9.9.9", 5), 0.0)
+    some.record_observation(("2.2.2.2", 1), ("9.9.9.9", 5), 0.0)
     assert some.observed() == [("9.9.9.9", 5)]
 
 
 def test_who_changes_its_mind_has_still_one_vote() -> None:
     some = state()
-    some.met("1.1.1.1", named=True)
+    some.peer_verified("1.1.1.1", named=True)
     for port in range(1, 30):
-        some.note_view(("1.1.1.1", port), ("9.9.9.9", port), 0.0)
+        some.record_observation(("1.1.1.1", port), ("9.9.9.9", port), 0.0)
     assert sum(some._votes.values()) == 1
     for number in range(3 * limits.OBSERVERS):
-        some.note_view((f"{number + 1}.2.2.2", 1), ("9.9.9.9", 5), float(number))
+        some.record_observation((f"{number + 1}.2.2.2", 1), ("9.9.9.9", 5), float(number))
     assert sum(some._votes.values()) == limits.OBSERVERS
 
 
 def test_our_signature_is_not_given_for_an_address_that_is_not_ours() -> None:
     some = state()
-    some.met("1.1.1.1", named=True)
-    assert not some.is_elsewhere("7.7.7.7")  # we do not know better yet
+    some.peer_verified("1.1.1.1", named=True)
+    assert not some.is_not_our_address("7.7.7.7")  # we do not know better yet
     for first in (1, 2):
-        some.note_view((f"{first}.1.1.1", 1), ("9.9.9.9", 5), 0.0)
-    assert some.is_elsewhere("7.7.7.7") and not some.is_elsewhere("9.9.9.9")
+        some.record_observation((f"{first}.1.1.1", 1), ("9.9.9.9", 5), 0.0)
+    assert some.is_not_our_address("7.7.7.7") and not some.is_not_our_address("9.9.9.9")
 
 
 def test_the_clocks_offset_is_the_median_of_the_neighbours() -> None:
     some = state()
     assert some.clock_offset() is None
     for number, offset in enumerate((1.0, 2.0, 9_000.0)):
-        some.note_view((f"{number + 1}.1.1.1", 1), ("9.9.9.9", 5), offset)
+        some.record_observation((f"{number + 1}.1.1.1", 1), ("9.9.9.9", 5), offset)
     assert some.clock_offset() == 2.0
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from privox_dht.errors import Refused
+from privox_dht.errors import RequestRejected
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 from privox_dht.speech_api import openai_requests
 
@@ -17,13 +17,13 @@ from privox_dht.speech_api import openai_requests
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def speech(**fields: Any) -> openai_requests.WantedSound:
+def speech(**fields: Any) -> openai_requests.SpeechCall:
     return openai_requests.speech(json.dumps(fields).encode())
 
 
 def test_nothing_but_a_file_asks_for_plain_json_in_any_language() -> None:
     wanted = openai_requests.transcription([], translate=False)
-    assert wanted == openai_requests.WantedText(TranscriptionRequest(), "json", False, True)
+    assert wanted == openai_requests.TranscriptionCall(TranscriptionRequest(), "json", False, True)
 
 
 def test_every_field_finds_its_place() -> None:
@@ -42,7 +42,7 @@ def test_every_field_finds_its_place() -> None:
         translate=True,
     )
     request = TranscriptionRequest("small", "pt-BR", True, "Ada, Alan", 0.4, True, streamed=True)
-    assert wanted == openai_requests.WantedText(request, "verbose_json", True, False)
+    assert wanted == openai_requests.TranscriptionCall(request, "verbose_json", True, False)
 
 
 def test_openai_names_are_passed_on_for_whoever_knows_what_there_is() -> None:
@@ -76,21 +76,21 @@ def test_segments_and_words_can_both_be_asked_for() -> None:
     ],
 )
 def test_a_field_without_meaning_is_refused_by_name(name: str, value: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         openai_requests.transcription([(name, value)], translate=False)
     assert caught.value.status == 400
     assert caught.value.param == name.removesuffix("[]")
 
 
 def test_subtitles_cannot_be_streamed() -> None:
-    with pytest.raises(Refused, match="json, text, verbose_json"):
+    with pytest.raises(RequestRejected, match="json, text, verbose_json"):
         openai_requests.transcription(
             [("stream", "true"), ("response_format", "srt")], translate=False
         )
 
 
 def test_a_field_that_stands_twice_is_refused() -> None:
-    with pytest.raises(Refused, match="twice"):
+    with pytest.raises(RequestRejected, match="twice"):
         openai_requests.transcription([("model", "a"), ("model", "b")], translate=False)
 
 
@@ -138,14 +138,14 @@ def test_fields_that_are_null_are_as_if_left_out() -> None:
 def test_a_speech_field_without_meaning_is_refused_by_name(
     fields: dict[str, Any], param: str
 ) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         speech(**fields)
     assert (caught.value.status, caught.value.param) == (400, param)
 
 
 def test_the_longest_text_is_taken_and_one_character_more_is_not() -> None:
     assert speech(input="é" * 4096).request.text
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         speech(input="é" * 4097)
     assert caught.value.status == 413
 
@@ -155,7 +155,7 @@ def test_the_longest_text_is_taken_and_one_character_more_is_not() -> None:
     [b"", b"{", b"[]", b"7", b"\xff", b'{"input": ' + b"[" * 60_000, b"1" * 5000],
 )
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         openai_requests.speech(body)
     assert caught.value.code == "bad_json"
 
@@ -179,7 +179,7 @@ _ANY = st.recursive(
 def test_no_json_raises_anything_but_refused(fields: dict[str, Any]) -> None:
     try:
         openai_requests.speech(json.dumps(fields).encode())
-    except Refused:
+    except RequestRejected:
         pass
 
 
@@ -195,5 +195,5 @@ def test_no_json_raises_anything_but_refused(fields: dict[str, Any]) -> None:
 def test_no_form_raises_anything_but_refused(fields: list[tuple[str, str]]) -> None:
     try:
         openai_requests.transcription(fields, translate=False)
-    except Refused:
+    except RequestRejected:
         pass

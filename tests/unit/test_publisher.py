@@ -36,9 +36,9 @@ def test_a_record_counts_as_published_once_the_only_other_node_has_it(
     puts: list[bytes] = []
 
     def is_lost(data: bytes) -> bool:
-        if b"put" in data:
+        if b"store" in data:
             puts.append(data)
-        return b"put" in data and len(puts) % 5 != 0  # all but the last of each that are tried
+        return b"store" in data and len(puts) % 5 != 0  # all but the last of each that are tried
 
     async def story() -> None:
         first = await world.start(1, [])
@@ -63,7 +63,7 @@ def test_a_record_that_no_other_node_took_is_not_published(
         assert await alone.publish(worlds.record_of(alone, "stt")) == 1  # there is nobody else
         one = await world.start(2, [alone.ip])
         await asyncio.sleep(5.0)
-        _lose(air, monkeypatch, lambda data: b"put" in data)
+        _lose(air, monkeypatch, lambda data: b"store" in data)
         assert await one.publish(worlds.record_of(one, "stt")) == 0
 
     virtual.run(air, story)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from privox_dht import limits
-from privox_dht.dht.record_store import RecordStore, Shelf
+from privox_dht.dht.record_store import KeyRecords, RecordStore
 from privox_dht.dht.wire import FULL, HELD, REFUSED
 from privox_dht.records import Record
 
@@ -23,7 +23,7 @@ def record(number: int, *, sequence: int = 1, idle: int = 1, **more: object) -> 
         publisher, b"m" * 8, "stt", engine="e", idle=idle, sequence=sequence, expires=1_100
     )
     made = replace(made, **more)  # type: ignore[arg-type]
-    return replace(made, wire=repr((number, made.sequence, made.idle, made.withdrawn)).encode())
+    return replace(made, encoded=repr((number, made.sequence, made.idle, made.withdrawn)).encode())
 
 
 def store(**bounds: int) -> RecordStore:
@@ -43,7 +43,7 @@ def test_many_publishers_stand_under_one_key() -> None:
 def test_two_engines_of_one_publisher_stand_side_by_side() -> None:
     held = store()
     held.put(KEY, record(1), b"s", NOW)
-    held.put(KEY, replace(record(1), engine="other", wire=b"other"), b"s", NOW)
+    held.put(KEY, replace(record(1), engine="other", encoded=b"other"), b"s", NOW)
     assert len(all_of(held)) == 2
 
 
@@ -53,7 +53,7 @@ def test_the_newest_sequence_wins_whatever_the_order() -> None:
     assert held.put(KEY, record(1, sequence=4), b"s", NOW) == REFUSED
     assert held.put(KEY, record(1, sequence=5), b"s", NOW) == HELD
     assert held.put(KEY, record(1, sequence=6), b"s", NOW) == HELD
-    assert all_of(held) == {record(1, sequence=6).wire}
+    assert all_of(held) == {record(1, sequence=6).encoded}
 
 
 def test_a_replay_cannot_revive_what_was_withdrawn() -> None:
@@ -69,14 +69,14 @@ def test_a_withdrawal_is_told_when_there_is_room_so_that_readers_learn_of_it() -
     gone = record(1, sequence=6, withdrawn=True)
     held.put(KEY, gone, b"s", NOW)
     held.put(KEY, record(2), b"s", NOW)
-    assert all_of(held) == {gone.wire, record(2).wire}
+    assert all_of(held) == {gone.encoded, record(2).encoded}
 
 
 def test_idle_producers_are_told_first_and_at_random() -> None:
     held = store()
     for n in range(40):
         held.put(KEY, record(n, idle=n % 2), b"s", NOW)
-    idle = {record(n, idle=1).wire for n in range(1, 40, 2)}
+    idle = {record(n, idle=1).encoded for n in range(1, 40, 2)}
     samples = [frozenset(held.sample(KEY, 5, 1 << 20, NOW)) for _ in range(20)]
     assert all(sample <= idle for sample in samples) and len(set(samples)) > 10
     assert held.idle(KEY) == 20
@@ -88,7 +88,7 @@ def test_a_producer_that_becomes_busy_moves_behind_the_idle() -> None:
         held.put(KEY, record(n), b"s", NOW)
     held.put(KEY, record(1, sequence=2, idle=0), b"s", NOW)
     assert held.idle(KEY) == 2
-    assert held.page(KEY, 2, 5, 1 << 20, NOW) == [record(1, sequence=2, idle=0).wire]
+    assert held.page(KEY, 2, 5, 1 << 20, NOW) == [record(1, sequence=2, idle=0).encoded]
 
 
 def test_pages_cover_everything_once() -> None:
@@ -104,7 +104,7 @@ def test_what_does_not_fit_into_the_room_is_left_out() -> None:
     held = store()
     for n in range(10):
         held.put(KEY, record(n), b"s", NOW)
-    size = len(record(1).wire) + 3
+    size = len(record(1).encoded) + 3
     assert len(held.sample(KEY, 10, size * 2, NOW)) == 2
     assert held.sample(KEY, 10, size - 1, NOW) == []
 
@@ -113,7 +113,7 @@ def test_expired_records_are_not_told_and_then_swept() -> None:
     held = store()
     held.put(KEY, record(1), b"s", NOW)
     held.put(KEY, record(2, expires=2_000), b"s", NOW)
-    assert all_of(held, now=1_500.0) == {record(2, expires=2_000).wire}
+    assert all_of(held, now=1_500.0) == {record(2, expires=2_000).encoded}
     assert held.sweep(1_500.0) == 1 and len(held) == 1
     assert held.sweep(2_500.0) == 1 and KEY not in dict(held)
 
@@ -128,7 +128,7 @@ def test_a_full_key_keeps_a_sample_that_nobody_can_aim_at() -> None:
         kept.append({wire for wire in all_of(held)})
         assert len(kept[-1]) == 64
     assert kept[0] != kept[1]
-    last = {record(n).wire for n in range(1_936, 2_000)}
+    last = {record(n).encoded for n in range(1_936, 2_000)}
     assert len(kept[0] & last) < 20
 
 
@@ -141,9 +141,9 @@ def test_one_source_cannot_fill_the_store() -> None:
 
 def test_a_publisher_has_room_for_eight_engines_under_a_key() -> None:
     held = store()
-    engines = [replace(record(1), engine=f"e{n}", wire=b"e%d" % n) for n in range(12)]
+    engines = [replace(record(1), engine=f"e{n}", encoded=b"e%d" % n) for n in range(12)]
     assert [held.put(KEY, one, b"s", NOW) for one in engines] == [HELD] * 8 + [FULL] * 4
-    newer = replace(engines[3], sequence=2, wire=b"newer")
+    newer = replace(engines[3], sequence=2, encoded=b"newer")
     assert held.put(KEY, newer, b"s", NOW) == HELD and b"newer" in all_of(held)
     assert held.put(KEY, record(2), b"s", NOW) == HELD
     held.sweep(5_000.0)
@@ -192,7 +192,7 @@ def test_a_full_key_answers_every_put_alike() -> None:
         held.put(KEY, record(n), n.to_bytes(4, "big"), NOW)
     for n in range(16, 60):
         source = n.to_bytes(4, "big")
-        other = replace(record(n), wire=b"other")
+        other = replace(record(n), encoded=b"other")
         for word in (record(n), record(n), other, record(n, sequence=2), record(n, sequence=1)):
             assert held.put(KEY, word, source, NOW) == FULL
 
@@ -218,8 +218,8 @@ def test_of_each_network_one_is_told_before_any_second_one() -> None:
         source = bytes((20, 0, n & 255, 7))
         held.put(KEY, record(n, idle=int(n < 1_003)), source, NOW, networks=True)
     first = held.page(KEY, 0, 6, 1 << 20, NOW, b"asker")
-    assert {record(n, idle=int(n < 1_003)).wire for n in range(1_000, 1_005)} <= set(first)
-    assert {record(n, idle=0).wire for n in (1_003, 1_004)} == set(first[4:])
+    assert {record(n, idle=int(n < 1_003)).encoded for n in range(1_000, 1_005)} <= set(first)
+    assert {record(n, idle=0).encoded for n in (1_003, 1_004)} == set(first[4:])
     rest = held.page(KEY, 6, 500, 1 << 20, NOW, b"asker")
     numbers = [int(wire[1:].split(b",")[0]) % 2 for wire in rest[:100]]
     assert 45 <= sum(numbers) <= 55  # its two addresses take turns as well
@@ -233,7 +233,7 @@ def test_who_comes_while_somebody_reads_is_told_too() -> None:
     held.put(KEY, record(500), b"late", NOW)
     held.put(KEY, record(0, sequence=2, withdrawn=True), bytes(4), NOW)
     wires = held.page(KEY, 0, 200, 1 << 20, NOW, b"asker")
-    assert record(500).wire in wires and record(0).wire not in wires
+    assert record(500).encoded in wires and record(0).encoded not in wires
 
 
 def test_a_source_may_place_more_once_its_records_expired() -> None:
@@ -290,7 +290,7 @@ def test_rows_stay_consistent_through_a_thousand_random_changes() -> None:
             check(shelf)
 
 
-def check(shelf: Shelf) -> None:
+def check(shelf: KeyRecords) -> None:
     assert all(shelf.at[place] == row for row, place in enumerate(shelf.places))
     assert len(shelf.at) == len(shelf.wires) == len(shelf.expiries) == len(shelf.sequences)
 
@@ -307,7 +307,7 @@ def test_a_record_of_400_bytes_costs_no_more_than_650(count: int) -> None:
         before, _ = tracemalloc.get_traced_memory()
         for n in range(count):
             wire = bytes(padding[:392] + n.to_bytes(8, "big"))
-            made = replace(some, publisher=n.to_bytes(32, "big"), wire=wire)
+            made = replace(some, publisher=n.to_bytes(32, "big"), encoded=wire)
             held.put((n % 100).to_bytes(20, "big"), made, (n % 5_000).to_bytes(4, "big"), NOW)
         del made
         after, _ = tracemalloc.get_traced_memory()

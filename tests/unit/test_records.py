@@ -17,7 +17,7 @@ from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, Relayed
 
 NOW = 1_800_000_000.0
-MESH = records.mesh_tag("test")
+MESH = records.network_tag("test")
 PRODUCER = Identity.from_seed(b"p" * 32)
 STRANGER = Identity.from_seed(b"s" * 32)
 FARMS = tuple(Identity.from_seed(bytes([n]) * 32).public for n in (1, 2))
@@ -62,7 +62,7 @@ def parse(wire: object, now: float = NOW, **options: Any) -> Record:
 
 def fields_of(record: Record) -> dict[str, Any]:
     """The body of a signed record as a map, to be altered and signed again with `signed`."""
-    wire = records.sign(PRODUCER, record).wire
+    wire = records.sign(PRODUCER, record).encoded
     fields: dict[str, Any] = msgpack.unpackb(wire[records.SIGNATURE :])
     return fields
 
@@ -85,23 +85,23 @@ def reason(wire: object, now: float = NOW) -> str:
 
 def test_a_full_record_comes_back_as_it_was_said() -> None:
     ours = records.sign(PRODUCER, FULL)
-    assert parse(ours.wire) == ours == replace(FULL, wire=ours.wire)
+    assert parse(ours.encoded) == ours == replace(FULL, encoded=ours.encoded)
     assert ours.peer_id == PRODUCER.peer_id
 
 
 def test_a_full_example_is_no_longer_than_promised() -> None:
-    assert len(records.sign(PRODUCER, FULL).wire) <= limits.TYPICAL_RECORD == 480
+    assert len(records.sign(PRODUCER, FULL).encoded) <= limits.TYPICAL_RECORD == 480
 
 
 def test_what_was_not_said_is_read_as_the_default() -> None:
-    read = parse(records.sign(PRODUCER, PLAIN).wire)
+    read = parse(records.sign(PRODUCER, PLAIN).encoded)
     assert (read.backend, read.engine, read.models, read.routes) == ("cpu", "", (), ())
     assert (read.slots, read.idle, read.speed, read.withdrawn) == (0, 0, 0.0, False)
 
 
 def test_one_record_has_one_encoding() -> None:
     first, second = records.sign(PRODUCER, FULL), records.sign(PRODUCER, FULL)
-    assert first.wire == second.wire
+    assert first.encoded == second.encoded
     names = list(fields_of(FULL))
     assert names == sorted(names)
     assert all(len(name) == 1 for name in names)
@@ -110,12 +110,12 @@ def test_one_record_has_one_encoding() -> None:
 def test_fields_of_a_later_version_are_kept_and_ignored() -> None:
     wire = signed(fields_of(FULL) | {"Z": ["new", {"deep": 1}]})
     read = parse(wire)
-    assert read.wire == wire, "it is passed on with what we do not know"
-    assert replace(read, wire=b"") == FULL
+    assert read.encoded == wire, "it is passed on with what we do not know"
+    assert replace(read, encoded=b"") == FULL
 
 
 def test_an_unknown_kind_is_a_record_too() -> None:
-    assert parse(records.sign(PRODUCER, replace(PLAIN, kind="sing")).wire).kind == "sing"
+    assert parse(records.sign(PRODUCER, replace(PLAIN, kind="sing")).encoded).kind == "sing"
 
 
 @given(
@@ -150,14 +150,14 @@ def test_whatever_we_sign_a_reader_believes(
             withdrawn=withdrawn,
         ),
     )
-    assert parse(ours.wire) == ours
+    assert parse(ours.encoded) == ours
     assert ours.more == (len(ours.models) < len(models))
 
 
 def test_what_does_not_fit_is_left_out_models_first() -> None:
     long = tuple(f"{n}" + "m" * (limits.MAX_NAME - 1) for n in range(9))
     ours = records.sign(PRODUCER, replace(FULL, models=long, more=False))
-    assert len(ours.wire) <= limits.MAX_RECORD
+    assert len(ours.encoded) <= limits.MAX_RECORD
     assert 0 < len(ours.models) < limits.MAX_MODELS
     assert ours.models == long[: len(ours.models)]
     assert ours.more
@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_left_out_models_first() -> None:
 def test_languages_are_left_out_when_models_were_not_enough() -> None:
     long = tuple(f"{n:02}" + "l" * (limits.MAX_NAME - 2) for n in range(16))
     ours = records.sign(PRODUCER, replace(FULL, languages=long))
-    assert len(ours.wire) <= limits.MAX_RECORD
+    assert len(ours.encoded) <= limits.MAX_RECORD
     assert ours.models == ()
     assert 0 < len(ours.languages) < len(long)
 
@@ -183,7 +183,7 @@ def test_we_do_not_sign_what_a_reader_would_drop() -> None:
 
 
 def test_a_flipped_bit_anywhere_is_found() -> None:
-    wire = records.sign(PRODUCER, FULL).wire
+    wire = records.sign(PRODUCER, FULL).encoded
     rng = random.Random(1)
     for place in range(len(wire)):
         forged = bytearray(wire)
@@ -193,7 +193,7 @@ def test_a_flipped_bit_anywhere_is_found() -> None:
 
 
 def test_a_signature_is_not_made_good_by_being_trusted_about_other_bytes() -> None:
-    wire = bytearray(records.sign(PRODUCER, FULL).wire)
+    wire = bytearray(records.sign(PRODUCER, FULL).encoded)
     wire[0] ^= 1
     assert reason(bytes(wire)) == "signature"
     assert parse(bytes(wire), trusted=True).peer_id == PRODUCER.peer_id
@@ -210,13 +210,13 @@ def test_a_signature_made_for_another_purpose_means_nothing() -> None:
 
 
 def test_a_record_is_good_until_it_expires_and_not_after() -> None:
-    wire = records.sign(PRODUCER, FULL).wire
+    wire = records.sign(PRODUCER, FULL).encoded
     assert parse(wire, FULL.expires - 0.001)
     assert reason(wire, FULL.expires) == "expired"
 
 
 def test_clocks_may_differ_by_so_much_and_no_more() -> None:
-    wire = records.sign(PRODUCER, FULL).wire
+    wire = records.sign(PRODUCER, FULL).encoded
     assert parse(wire, FULL.issued - limits.CLOCK_SKEW)
     assert reason(wire, FULL.issued - limits.CLOCK_SKEW - 1) == "future"
 
@@ -228,7 +228,7 @@ def test_no_record_outlives_what_was_agreed(lifetime: float) -> None:
 
 
 def test_a_record_of_another_mesh_is_not_ours() -> None:
-    wire = records.sign(PRODUCER, replace(FULL, mesh=records.mesh_tag("other"))).wire
+    wire = records.sign(PRODUCER, replace(FULL, mesh=records.network_tag("other"))).encoded
     assert reason(wire) == "mesh"
 
 
@@ -366,14 +366,14 @@ def test_the_newest_counts_for_each_publisher_and_engine() -> None:
     other_engine = replace(PLAIN, engine="piper", sequence=1)
     other_publisher = replace(PLAIN, publisher=STRANGER.public, sequence=1)
     for order in ([old, new, other_engine, other_publisher], [other_publisher, new, old]):
-        assert new in records.newest(order)
-        assert old not in records.newest(order)
-    assert len(records.newest([old, new, other_engine, other_publisher])) == 3
+        assert new in records.latest_per_key(order)
+        assert old not in records.latest_per_key(order)
+    assert len(records.latest_per_key([old, new, other_engine, other_publisher])) == 3
 
 
 def test_a_withdrawal_wins_over_what_it_withdraws_however_late_that_is_replayed() -> None:
     withdrawal = replace(PLAIN, sequence=PLAIN.sequence + 1, withdrawn=True)
-    assert records.newest([PLAIN, withdrawal, PLAIN]) == [withdrawal]
+    assert records.latest_per_key([PLAIN, withdrawal, PLAIN]) == [withdrawal]
 
 
 def test_sequences_go_up_even_when_the_clock_goes_back() -> None:
@@ -403,7 +403,7 @@ def test_who_speaks_many_languages_stands_under_none_of_them() -> None:
 
 
 def test_keys_of_different_meshes_services_and_backends_differ() -> None:
-    other = records.mesh_tag("other")
+    other = records.network_tag("other")
     places = [(m, k, b) for m in (MESH, other) for k in ("stt", "tts") for b in ("cpu", "gpu")]
     assert len({records.service_key(*place) for place in places}) == 8
 

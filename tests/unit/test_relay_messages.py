@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmTerms, messages
+from privox_dht.relay import FarmLimits, messages
 
 FARM = Identity.from_seed(bytes(32))
 PRODUCER = Identity.from_seed(bytes([1] * 32))
@@ -23,35 +23,35 @@ PINNED = [
     (messages.control(THEIRS), b"CONTROL " + b"02" * 32 + b" PRIVOX/1\r\n\r\n"),
     (messages.park(TOKEN), b"PARK 05050505050505050505050505050505 PRIVOX/1\r\n\r\n"),
     (
-        messages.say(messages.challenge(FARM, THEIRS, OURS)),
+        messages.encode(messages.challenge(FARM, THEIRS, OURS)),
         b"challenge " + b"03" * 32 + b" "
         b"3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29 "
         b"d80300bfaff6d143e9d823929c580d399d14a40b2022019e68a4e9cecc9a3437"
         b"e8e1962e85f19265347388254ac82c907ce2720e8b327a3ad2553d3751ed4e07\n",
     ),
     (
-        messages.say(messages.prove(PRODUCER, FARM.public, OURS, THEIRS, INSTANCE)),
+        messages.encode(messages.prove(PRODUCER, FARM.public, OURS, THEIRS, INSTANCE)),
         b"prove 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c "
         b"0404040404040404 "
         b"3d2fb14d8c804e2b7446bff1219346e272faad8aacc57ff2aebc2d705420ddd2"
         b"722b6018cfb2e9cdc5842f581e872ac15af3c99e8e4c51abe86d85317244c903\n",
     ),
-    (messages.say(("granted", "3", "64")), b"granted 3 64\n"),
-    (messages.say(("refused", "flapping", "60")), b"refused flapping 60\n"),
-    (messages.say(("token", TOKEN)), b"token 05050505050505050505050505050505\n"),
-    (messages.say(("parked", TOKEN)), b"parked 05050505050505050505050505050505\n"),
-    (messages.say(("claimed", TOKEN, "-")), b"claimed 05050505050505050505050505050505 -\n"),
+    (messages.encode(("granted", "3", "64")), b"granted 3 64\n"),
+    (messages.encode(("refused", "flapping", "60")), b"refused flapping 60\n"),
+    (messages.encode(("token", TOKEN)), b"token 05050505050505050505050505050505\n"),
+    (messages.encode(("parked", TOKEN)), b"parked 05050505050505050505050505050505\n"),
+    (messages.encode(("claimed", TOKEN, "-")), b"claimed 05050505050505050505050505050505 -\n"),
     (
-        messages.say(("claimed", TOKEN, "0123456789ab.0123456789ab")),
+        messages.encode(("claimed", TOKEN, "0123456789ab.0123456789ab")),
         b"claimed 05050505050505050505050505050505 0123456789ab.0123456789ab\n",
     ),
-    (messages.say(("gone", TOKEN)), b"gone 05050505050505050505050505050505\n"),
-    (messages.say(("full",)), b"full\n"),
-    (messages.say(("draining", "30")), b"draining 30\n"),
-    (messages.say(("superseded",)), b"superseded\n"),
-    (messages.say(("ping",)), b"ping\n"),
+    (messages.encode(("gone", TOKEN)), b"gone 05050505050505050505050505050505\n"),
+    (messages.encode(("full",)), b"full\n"),
+    (messages.encode(("draining", "30")), b"draining 30\n"),
+    (messages.encode(("superseded",)), b"superseded\n"),
+    (messages.encode(("ping",)), b"ping\n"),
     (
-        messages.accepted(FarmTerms(call_bytes=7, call_seconds=8)),
+        messages.accepted(FarmLimits(call_bytes=7, call_seconds=8)),
         b"HTTP/1.1 200 Connection Established\r\n"
         b"Privox-Call-Bytes: 7\r\nPrivox-Call-Seconds: 8\r\n\r\n",
     ),
@@ -80,8 +80,8 @@ def test_what_is_said_is_pinned_byte_for_byte(said: bytes, pinned: bytes) -> Non
 def test_every_word_is_pinned_and_documented() -> None:
     pinned = {line.split()[0].decode() for _, line in PINNED}
     page = Path(__file__, "../../../docs/relay.md").resolve().read_text()
-    assert set(messages.WORDS) <= pinned
-    for word in messages.WORDS:
+    assert set(messages.MESSAGES) <= pinned
+    for word in messages.MESSAGES:
         assert f"| `{word}" in page, word
     for why, (status, text, _) in messages.REFUSALS.items():
         assert re.search(rf"\| `{why}` \| {status} \|.*{re.escape(text)}", page), why
@@ -139,7 +139,7 @@ def test_a_head_is_read_once_it_is_whole_and_refused_once_it_is_long() -> None:
 def test_no_bytes_of_a_stranger_raise_anything_else(data: bytes) -> None:
     for read in (
         lambda: messages.read_head(data + messages.END),
-        lambda: messages.Ear().hear(data + b"\n"),
+        lambda: messages.MessageDecoder().hear(data + b"\n"),
     ):
         try:
             read()
@@ -150,7 +150,7 @@ def test_no_bytes_of_a_stranger_raise_anything_else(data: bytes) -> None:
 def test_messages_are_heard_however_they_are_cut() -> None:
     said = b"ping\n" + b"token " + TOKEN.encode() + b"\ngranted 3 64\n"
     for cut in range(len(said)):
-        ear = messages.Ear()
+        ear = messages.MessageDecoder()
         heard = ear.hear(said[:cut]) + ear.hear(said[cut:])
         assert heard == [("ping",), ("token", TOKEN), ("granted", "3", "64")]
 
@@ -173,13 +173,13 @@ def test_messages_are_heard_however_they_are_cut() -> None:
 )
 def test_what_is_no_message_is_dropped_with_a_reason(line: bytes, reason: str) -> None:
     with pytest.raises(BadMessage) as caught:
-        messages.Ear().hear(line)
+        messages.MessageDecoder().hear(line)
     assert caught.value.reason == reason
 
 
 def test_we_never_say_what_we_would_not_understand() -> None:
     with pytest.raises(ValueError, match="not something to say"):
-        messages.say(("token", "x"))
+        messages.encode(("token", "x"))
 
 
 def test_both_sides_prove_their_keys() -> None:

@@ -1,47 +1,47 @@
 from privox_dht import limits
-from privox_dht.dispatch.reputation import REMEMBERED, Manners
+from privox_dht.dispatch.reputation import REMEMBERED, ReputationTable
 
 
 def test_a_lost_producer_is_left_alone_for_15_s_doubling_to_10_min():
-    manners, now, bans = Manners(), 0.0, []
+    reputation, now, bans = ReputationTable(), 0.0, []
     for _ in range(8):
-        bans.append(manners.lost("a", now))
+        bans.append(reputation.record_failure("a", now))
     assert bans == [15, 30, 60, 120, 240, 480, 600, 600]
 
 
 def test_a_ban_ends():
-    manners = Manners()
-    manners.lost("a", 100.0)
-    assert manners.is_banned("a", 114.9)
-    assert not manners.is_banned("a", 115.0)
+    reputation = ReputationTable()
+    reputation.record_failure("a", 100.0)
+    assert reputation.is_backed_off("a", 114.9)
+    assert not reputation.is_backed_off("a", 115.0)
 
 
 def test_busy_is_not_dead():
-    manners = Manners()
-    manners.busy("a", 100.0, 2.0)
-    assert not manners.is_banned("a", 100.0)
-    assert manners.busy_for("a", 101.5) == 0.5
-    assert manners.busy_for("a", 103.0) == 0.0
+    reputation = ReputationTable()
+    reputation.record_busy("a", 100.0, 2.0)
+    assert not reputation.is_backed_off("a", 100.0)
+    assert reputation.busy_seconds("a", 101.5) == 0.5
+    assert reputation.busy_seconds("a", 103.0) == 0.0
 
 
 def test_a_producer_cannot_ask_to_be_left_alone_for_ever():
-    manners = Manners()
-    manners.busy("a", 0.0, 1e9)
-    assert manners.busy_for("a", 0.0) == limits.WAIT
+    reputation = ReputationTable()
+    reputation.record_busy("a", 0.0, 1e9)
+    assert reputation.busy_seconds("a", 0.0) == limits.WAIT
 
 
 def test_a_job_well_done_forgives_everything():
-    manners = Manners()
-    manners.lost("a", 0.0)
-    manners.good("a")
-    assert not manners.is_banned("a", 0.0)
-    assert manners.lost("a", 0.0) == limits.BAN_FIRST
+    reputation = ReputationTable()
+    reputation.record_failure("a", 0.0)
+    reputation.record_success("a")
+    assert not reputation.is_backed_off("a", 0.0)
+    assert reputation.record_failure("a", 0.0) == limits.BACKOFF_FIRST
 
 
 def test_strangers_cannot_fill_memory():
-    manners = Manners()
+    reputation = ReputationTable()
     for i in range(REMEMBERED * 2):
-        manners.lost(f"peer {i}", 0.0)
-    assert repr(manners) == f"<Manners of {REMEMBERED} producers>"
-    assert manners.is_banned(f"peer {REMEMBERED * 2 - 1}", 0.0)
-    assert not manners.is_banned("peer 0", 0.0)
+        reputation.record_failure(f"peer {i}", 0.0)
+    assert repr(reputation) == f"<Manners of {REMEMBERED} producers>"
+    assert reputation.is_backed_off(f"peer {REMEMBERED * 2 - 1}", 0.0)
+    assert not reputation.is_backed_off("peer 0", 0.0)

@@ -9,13 +9,13 @@ from kademlia.node import Node
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht.routing_table import DEEPEST, Contact, MeshTable, spread
+from privox_dht.dht.routing_table import DEEPEST, Contact, RoutingTable, spread
 
 ME = Node(b"\x5a" * 20)
 
 
-def table(*, diverse: bool = False) -> MeshTable:
-    return MeshTable(None, limits.BUCKET, ME, lambda: diverse)
+def table(*, diverse: bool = False) -> RoutingTable:
+    return RoutingTable(None, limits.BUCKET, ME, lambda: diverse)
 
 
 def contact(rng: random.Random, number: int, *, node_id: bytes | None = None) -> Contact:
@@ -149,9 +149,9 @@ def test_whoever_left_a_request_unanswered_is_asked_again_before_the_stale() -> 
 
 def test_a_bucket_without_lookups_is_the_one_to_walk_to() -> None:
     known = table()
-    assert known.thin_bucket(limits.BUCKET_STALE + 1) is known.buckets[0]
+    assert known.stalest_bucket(limits.BUCKET_STALE + 1) is known.buckets[0]
     known.touch(5, limits.BUCKET_STALE)
-    assert known.thin_bucket(limits.BUCKET_STALE + 1) is None
+    assert known.stalest_bucket(limits.BUCKET_STALE + 1) is None
 
 
 @pytest.mark.parametrize("most", [1, 4, 20])

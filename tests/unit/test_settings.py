@@ -12,7 +12,7 @@ from privox_dht import errors
 
 
 @pytest.fixture
-def told(monkeypatch):
+def log_fields(monkeypatch):
     """What the node would be run with."""
     seen = {}
 
@@ -27,42 +27,42 @@ def node(*arguments, env=None):
     return CliRunner().invoke(nodes.cli.main, arguments, env=env or {})
 
 
-def test_flags_count_before_the_environment_and_that_before_the_file(told, tmp_path):
+def test_flags_count_before_the_environment_and_that_before_the_file(log_fields, tmp_path):
     file = tmp_path / "node.toml"
     file.write_text('network = "file"\nport = 1\nslots = 3\nneighbours = ["a:1", "b"]\n')
     env = {"PRIVOX_NETWORK": "environment", "PRIVOX_PORT": "2"}
     ran = node("--config", str(file), "--network", "flag", env=env)
     assert ran.exit_code == 0, ran.output
-    config = told["config"]
+    config = log_fields["config"]
     assert (config.network, config.port, config.slots) == ("flag", 2, 3)
     assert config.neighbours == (("a", 1), ("b", 5678))
 
 
-def test_the_file_itself_may_be_named_in_the_environment(told, tmp_path):
+def test_the_file_itself_may_be_named_in_the_environment(log_fields, tmp_path):
     file = tmp_path / "node.toml"
     file.write_text("slots = 4\nfarm = true\n")
     assert node(env={"PRIVOX_CONFIG": str(file)}).exit_code == 0
-    assert (told["config"].slots, told["config"].farm) == (4, True)
+    assert (log_fields["config"].slots, log_fields["config"].farm) == (4, True)
 
 
-def test_an_owner_may_change_any_limit(told):
+def test_an_owner_may_change_any_limit(log_fields):
     ran = node("--job-limits", "text=100,upload_rate=1", "--farm-limits", "producers=7")
     assert ran.exit_code == 0, ran.output
-    assert told["config"].bounds.text == 100
-    assert told["config"].terms.producers == 7
+    assert log_fields["config"].bounds.text == 100
+    assert log_fields["config"].terms.producers == 7
 
 
-def test_a_file_may_give_limits_as_a_table(told, tmp_path):
+def test_a_file_may_give_limits_as_a_table(log_fields, tmp_path):
     file = tmp_path / "node.toml"
     file.write_text("[job-limits]\ntext = 100\nupload-rate = 1\n[farm_limits]\nproducers = 7\n")
     ran = node("--config", str(file))
     assert ran.exit_code == 0, ran.output
-    config = told["config"]
+    config = log_fields["config"]
     assert (config.bounds.text, config.bounds.upload_rate) == (100, 1)
     assert config.terms.producers == 7
 
 
-def test_neighbours_may_be_spelled_the_american_way_everywhere(told, tmp_path):
+def test_neighbours_may_be_spelled_the_american_way_everywhere(log_fields, tmp_path):
     file = tmp_path / "node.toml"
     file.write_text('neighbors = ["file:1"]\n')
     env = {"PRIVOX_NEIGHBORS": "environment:1"}
@@ -72,7 +72,7 @@ def test_neighbours_may_be_spelled_the_american_way_everywhere(told, tmp_path):
         (("--neighbors", "flag:1"), env, "flag"),
     ):
         assert node(*arguments, env=variables).exit_code == 0
-        assert told["config"].neighbours == ((host, 1),)
+        assert log_fields["config"].neighbours == ((host, 1),)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_neighbours_may_be_spelled_the_american_way_everywhere(told, tmp_path):
         ("[privox-node]\nslots = 1", "no option 'privox-node'"),
     ],
 )
-def test_a_spoilt_file_is_named_with_what_is_wrong(told, tmp_path, content, said):
+def test_a_spoilt_file_is_named_with_what_is_wrong(log_fields, tmp_path, content, said):
     file = tmp_path / "node.toml"
     file.write_text(content)
     ran = node("--config", str(file))
@@ -115,7 +115,7 @@ def test_a_spoilt_file_is_named_with_what_is_wrong(told, tmp_path, content, said
         (("sing",), "No such command 'sing'"),
     ],
 )
-def test_impossible_flags_are_usage_errors_that_say_so(told, arguments, said):
+def test_impossible_flags_are_usage_errors_that_say_so(log_fields, arguments, said):
     ran = node(*arguments)
     assert ran.exit_code == 2
     assert said in ran.output
@@ -134,8 +134,9 @@ def test_help_shows_every_exit_code_and_an_example():
 def test_each_error_has_its_exit_code():
     for error, code in (
         (errors.ConfigError("x"), 2), (errors.NotJoined("x"), 3), (errors.NoProducer("x"), 4),
-        (errors.AllFailed("x"), 5), (errors.Refused("x"), 6), (errors.AllBusy("x"), 7),
-        (errors.Lost("x"), 5), (errors.PrivoxError("x"), 1),
+        (errors.AllProducersFailed("x"), 5), (errors.RequestRejected("x"), 6),
+        (errors.AllProducersBusy("x"), 7),
+        (errors.ProducerLost("x"), 5), (errors.PrivoxError("x"), 1),
     ):  # fmt: skip
         assert exit_code(error) == code
 
@@ -159,15 +160,15 @@ def test_list_takes_its_options_before_or_after_the_word(monkeypatch):
 def test_json_logs_are_one_object_a_line_with_the_fields_of_events():
     import logging
 
-    from privox_dht.cli.settings import JsonLines, told
+    from privox_dht.cli.settings import JsonFormatter, log_fields
 
     record = logging.LogRecord("privox.node", logging.INFO, "", 0, "hello %s", ("you",), None)
-    record.__dict__.update(told("listening", port=5))
-    said = json.loads(JsonLines().format(record))
+    record.__dict__.update(log_fields("listening", port=5))
+    said = json.loads(JsonFormatter().format(record))
     assert (said["message"], said["event"], said["port"]) == ("hello you", "listening", 5)
 
 
-def test_a_servers_key_on_the_command_line_is_warned_of_and_elsewhere_is_not(told):
+def test_a_servers_key_on_the_command_line_is_warned_of_and_elsewhere_is_not(log_fields):
     services = "stt/cpu/https://s3cret@host"
     assert "seen by everybody" in node("--services", services).stderr
     assert "seen by everybody" not in node(env={"PRIVOX_SERVICES": services}).stderr
@@ -183,7 +184,7 @@ def test_a_servers_key_on_the_command_line_is_warned_of_and_elsewhere_is_not(tol
         (("--services", "stt/cpu", "--slots", "2", "--relay-port", "5"), ""),
     ],
 )
-def test_a_flag_that_does_nothing_is_warned_of(told, arguments, said):
+def test_a_flag_that_does_nothing_is_warned_of(log_fields, arguments, said):
     ran = node(*arguments)
     assert ran.exit_code == 0
     assert said in ran.stderr and ("does nothing" in ran.stderr) == bool(said)

@@ -12,26 +12,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privox_dht import limits
-from privox_dht.errors import BadMessage, Busy, Failed, JobError, Lost, Refused
+from privox_dht.errors import (
+    BadMessage,
+    EngineFailed,
+    JobError,
+    ProducerBusy,
+    ProducerLost,
+    RequestRejected,
+)
 from privox_dht.http.sse import BEAT, Events, event
-from privox_dht.speech import Listening, Segment, Word
+from privox_dht.speech import AudioInfo, Segment, Word
 from privox_dht.speech_api.openai_responses import (
     AUDIO_DELTA,
     AUDIO_DONE,
     TEXT_DELTA,
     TEXT_DONE,
-    Heard,
-    Spoken,
+    SpeechEvents,
+    TranscriptionEvents,
+    parse_verbose_json,
     segment_fields,
-    whole,
 )
 
 # A busy machine is no reason to fail.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def hear(**fields: Any) -> list[Listening | Segment]:
-    return list(Heard().take({"type": TEXT_DELTA, **fields}))
+def hear(**fields: Any) -> list[AudioInfo | Segment]:
+    return list(TranscriptionEvents().take({"type": TEXT_DELTA, **fields}))
 
 
 # -- the stream ------------------------------------------------------------------------------------
@@ -98,7 +105,7 @@ def test_no_bytes_raise_anything_but_bad_message(pieces: list[bytes]) -> None:
 
 
 def test_a_delta_tells_the_length_or_a_segment() -> None:
-    assert hear(delta="", seconds=2.5) == [Listening(2.5)]
+    assert hear(delta="", seconds=2.5) == [AudioInfo(2.5)]
     words = [{"word": "hi", "start": 0.5, "end": 1, "probability": 0.5}]
     told = {"start": 0.5, "end": 1.5, "language": "en", "words": words}
     assert hear(delta=" hi", segment=told) == [
@@ -107,7 +114,7 @@ def test_a_delta_tells_the_length_or_a_segment() -> None:
 
 
 def test_the_end_is_what_the_last_event_says() -> None:
-    heard = Heard()
+    heard = TranscriptionEvents()
     assert list(heard.take({"type": "something.new"})) == []
     assert not heard.done
     assert list(heard.take({"type": TEXT_DONE, "text": "hi"})) == []
@@ -152,7 +159,7 @@ def test_a_segment_never_ends_before_it_starts() -> None:
 def test_segments_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_SEGMENTS", 3)
     heard, one = (
-        Heard(),
+        TranscriptionEvents(),
         {"type": TEXT_DELTA, "delta": "", "segment": {"start": 0, "end": 1}},
     )
     for _ in range(3):
@@ -164,13 +171,13 @@ def test_segments_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
-        (400, "bad_audio", Refused),
-        (404, "model_not_found", Refused),
-        (503, "busy", Busy),
-        (500, "failed", Failed),
-        (502, "lost", Lost),
-        ("?", None, Failed),
-        (200, "odd", Failed),
+        (400, "bad_audio", RequestRejected),
+        (404, "model_not_found", RequestRejected),
+        (503, "busy", ProducerBusy),
+        (500, "failed", EngineFailed),
+        (502, "lost", ProducerLost),
+        ("?", None, EngineFailed),
+        (200, "odd", EngineFailed),
     ],
 )
 def test_an_error_in_mid_stream_is_the_job_error_it_tells_of(
@@ -178,7 +185,7 @@ def test_an_error_in_mid_stream_is_the_job_error_it_tells_of(
 ) -> None:
     for told in ({"type": "error"}, {"type": "other"}):
         error = {**told, "status": status, "error": {"message": "so\x1b it is", "code": code}}
-        for take in (lambda e: list(Heard().take(e)), Spoken().take):
+        for take in (lambda e: list(TranscriptionEvents().take(e)), SpeechEvents().take):
             with pytest.raises(kind, match="so  it is"):
                 take(error)
 
@@ -193,21 +200,24 @@ def test_verbose_json_is_a_length_and_segments() -> None:
         "text": "a b",
         "segments": [{"start": 0, "end": 1, "text": " a"}, {"start": 1, "end": 2, "text": "b"}],
     }
-    assert list(whole(answer)) == [
-        Listening(2.0),
+    assert list(parse_verbose_json(answer)) == [
+        AudioInfo(2.0),
         Segment("a", 0.0, 1.0, language="en"),
         Segment("b", 1.0, 2.0, language="en"),
     ]
 
 
 def test_plain_json_is_one_segment() -> None:
-    assert list(whole({"text": " all "})) == [Listening(0.0), Segment(" all ", 0.0, 0.0)]
+    assert list(parse_verbose_json({"text": " all "})) == [
+        AudioInfo(0.0),
+        Segment(" all ", 0.0, 0.0),
+    ]
 
 
 @pytest.mark.parametrize("answer", [None, [], "x", {"segments": 1}, {"segments": [1]}])
 def test_a_whole_answer_of_another_shape_is_a_bad_message(answer: object) -> None:
     with pytest.raises(BadMessage):
-        list(whole(answer))
+        list(parse_verbose_json(answer))
 
 
 # -- speech ----------------------------------------------------------------------------------------
@@ -218,7 +228,7 @@ def delta(audio: object) -> Mapping[str, Any]:
 
 
 def test_audio_comes_piece_by_piece_until_the_end_says_how_much_it_was() -> None:
-    spoken = Spoken()
+    spoken = SpeechEvents()
     assert spoken.take(delta(base64.b64encode(b"\x00\xff").decode())) == b"\x00\xff"
     assert spoken.take({"type": AUDIO_DONE, "bytes": 2}) == b""
     assert spoken.done
@@ -227,7 +237,7 @@ def test_audio_comes_piece_by_piece_until_the_end_says_how_much_it_was() -> None
 @pytest.mark.parametrize("audio", ["!!!", "AAA", "Ä", 5, None, ["AAAA"]])
 def test_audio_that_is_not_base64_is_a_bad_message(audio: object) -> None:
     with pytest.raises(BadMessage):
-        Spoken().take(delta(audio))
+        SpeechEvents().take(delta(audio))
 
 
 @pytest.mark.parametrize("words", [(), (Word("grüße", 0.25, 0.5, 0.75), Word("dich", 0.5, 1.0))])
@@ -238,13 +248,13 @@ def test_a_segment_is_read_as_it_was_written(words: tuple[Word, ...]) -> None:
 
 def test_an_end_that_counts_differently_is_a_bad_message() -> None:
     with pytest.raises(BadMessage, match="missing"):
-        Spoken().take({"type": AUDIO_DONE, "bytes": 9})
+        SpeechEvents().take({"type": AUDIO_DONE, "bytes": 9})
 
 
 def test_audio_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ANSWER_AUDIO", 5)
     with pytest.raises(BadMessage, match="too much"):
-        Spoken().take(delta(base64.b64encode(b"123456").decode()))
+        SpeechEvents().take(delta(base64.b64encode(b"123456").decode()))
 
 
 _ANY = st.recursive(
@@ -266,7 +276,11 @@ _ANY = st.recursive(
 )
 def test_no_event_raises_anything_but_what_is_said(kind: str, fields: dict[str, Any]) -> None:
     told = json.loads(json.dumps({"type": kind, **fields}))
-    for take in (lambda e: list(Heard().take(e)), Spoken().take, lambda e: list(whole(e))):
+    for take in (
+        lambda e: list(TranscriptionEvents().take(e)),
+        SpeechEvents().take,
+        lambda e: list(parse_verbose_json(e)),
+    ):
         try:
             take(told)
         except (BadMessage, JobError):

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from nodes.state_lock import OTHERS_WRITE, is_in_use, owned
+from nodes.state_lock import OTHERS_WRITE, is_in_use, locked
 from privox_dht.errors import ConfigError
 
 NOBODY = 65534
 AS_NOBODY = f"""
 import os, sys
 from pathlib import Path
-from nodes.state_lock import owned
+from nodes.state_lock import locked
 os.setgid({NOBODY}); os.setuid({NOBODY})
-with owned(Path(sys.argv[1])):
+with locked(Path(sys.argv[1])):
     pass
 """
 
@@ -52,14 +52,14 @@ def test_a_folder_of_ones_own_says_only_what_is_wrong_with_it(tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(ConfigError, match=r"cannot use the state folder .*: Not a directory$"),
-        owned(tmp_path / "file" / "folder"),
+        locked(tmp_path / "file" / "folder"),
     ):
         pass
 
 
 def test_what_goes_wrong_in_a_running_node_is_not_blamed_on_the_folder(tmp_path: Path) -> None:
     """Whatever raised BlockingIOError while the folder was held came out as another node's."""
-    with pytest.raises(BlockingIOError), owned(tmp_path):
+    with pytest.raises(BlockingIOError), locked(tmp_path):
         raise BlockingIOError
     assert not is_in_use(tmp_path)
 
@@ -74,11 +74,11 @@ def test_a_folder_that_others_can_write_to_is_closed_to_them_with_a_warning(
 ) -> None:
     caplog.set_level("WARNING")
     tmp_path.chmod(mode)
-    with owned(tmp_path):
+    with locked(tmp_path):
         assert not mode_of(tmp_path) & OTHERS_WRITE
     assert f"others could write to the state folder {tmp_path}" in caplog.text
     caplog.clear()
-    with owned(tmp_path):
+    with locked(tmp_path):
         assert not caplog.text
 
 
@@ -87,13 +87,13 @@ def test_a_folder_that_others_may_only_read_is_left_as_it_is(
 ) -> None:
     caplog.set_level("WARNING")
     tmp_path.chmod(0o755)
-    with owned(tmp_path):
+    with locked(tmp_path):
         assert (mode_of(tmp_path), caplog.text) == (0o755, "")
 
 
 def test_a_folder_that_is_meant_for_all_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    with pytest.raises(ConfigError, match=f"chmod 700 {tmp_path}"), owned(tmp_path):
+    with pytest.raises(ConfigError, match=f"chmod 700 {tmp_path}"), locked(tmp_path):
         pass
     assert mode_of(tmp_path) == 0o1777
 
@@ -111,7 +111,7 @@ def test_a_folder_of_another_user_that_all_can_write_to_is_refused(public: Path)
 
 def test_whether_a_node_uses_a_folder_can_be_asked(tmp_path: Path) -> None:
     assert not is_in_use(tmp_path / "none")
-    with owned(tmp_path):
+    with locked(tmp_path):
         assert is_in_use(tmp_path)
     assert not is_in_use(tmp_path)
 

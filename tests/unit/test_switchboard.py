@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from privox_dht import limits
-from privox_dht.relay import FarmTerms, Patience
-from privox_dht.relay.farm.actions import Drop, Refusal, Say
+from privox_dht.relay import FarmLimits, Timeouts
+from privox_dht.relay.farm.actions import Close, Rejected, Send
 from privox_dht.relay.farm.switchboard import Switchboard
 
-TERMS = FarmTerms(
+TERMS = FarmLimits(
     producers=3,
     idle_lines=2,
     lines=3,
@@ -37,8 +37,8 @@ class Farm:
         numbers = itertools.count(1)
         changed = {name: terms.get(name, getattr(TERMS, name)) for name in TERMS.__slots__}
         self.board = Switchboard(
-            FarmTerms(**changed),
-            Patience(),
+            FarmLimits(**changed),
+            Timeouts(),
             lambda: f"t{next(numbers)}",
             lambda prefixes: "-",
             files=files,
@@ -47,23 +47,23 @@ class Farm:
         self.now = 0.0
 
     def control(self, who: str, key: bytes, instance: bytes = HOME, place: str = "p") -> list[str]:
-        self.board.opened(who, (f"{place}/32",), self.now)
+        self.board.connection_opened(who, (f"{place}/32",), self.now)
         return told(self.board.admit(who, key, instance, self.now))
 
     def line(self, who: str, token: str, place: str = "p") -> list[str]:
-        self.board.opened(who, (f"{place}/32",), self.now)
+        self.board.connection_opened(who, (f"{place}/32",), self.now)
         return told(self.board.park(who, token))
 
     def call(self, who: str, key: bytes, place: str = "c") -> list[str]:
-        self.board.opened(who, (f"{place}/32",), self.now)
+        self.board.connection_opened(who, (f"{place}/32",), self.now)
         call, effects = self.board.claim(who, key, self.now)
         return [f"{call.client}+{call.line}", *told(effects)]
 
     def gone(self, who: str, token: str) -> list[str]:
-        return told(self.board.gone(who, token))
+        return told(self.board.line_failed(who, token))
 
     def lost(self, who: str) -> list[str]:
-        return told(self.board.lost(who))
+        return told(self.board.connection_closed(who))
 
     def drain(self) -> list[str]:
         return told(self.board.drain(30))
@@ -73,14 +73,14 @@ class Farm:
         return told(self.board.tick(now))
 
     def hear(self, who: str) -> list[str]:
-        self.board.heard(who, self.now)
+        self.board.touch(who, self.now)
         return []
 
 
-def told(effects: list[Say | Drop]) -> list[str]:
+def told(effects: list[Send | Close]) -> list[str]:
     """Effects as one reads them."""
     return [
-        f"{e.to}: {' '.join(e.message)}" if isinstance(e, Say) else f"drop {e.who} {e.why}"
+        f"{e.to}: {' '.join(e.message)}" if isinstance(e, Send) else f"drop {e.who} {e.why}"
         for e in effects
     ]
 
@@ -245,7 +245,7 @@ def test_story(story: str) -> None:
     for verb, words, wanted in STORIES[story]:
         try:
             done = getattr(farm, verb)(*words)
-        except Refusal as refusal:
+        except Rejected as refusal:
             done = [f"refused {refusal.why}" + (f" {refusal.wait}" if refusal.wait else "")]
         assert done == wanted, (verb, words, farm.board)
 
@@ -260,7 +260,7 @@ def parked_farm(**changes: Any) -> Farm:
 def test_a_switchboard_says_how_it_is() -> None:
     farm = parked_farm()
     farm.call("c1", ANA)
-    farm.board.opened("somebody", ("x/32",), 0.0)
+    farm.board.connection_opened("somebody", ("x/32",), 0.0)
     farm.drain()
     assert repr(farm.board) == (
         "<Switchboard 1 producers, 1 lines parked, 1 calls, 1 at the door, draining>"
@@ -271,7 +271,7 @@ def test_two_machines_that_take_turns_are_refused_and_the_one_that_stands_stays(
     farm = Farm()
     for n in range(limits.RELAY_FLAPS + 1):
         farm.control(f"m{n}", ANA, HOME if n % 2 else OFFICE)
-    with pytest.raises(Refusal, match="flapping"):
+    with pytest.raises(Rejected, match="flapping"):
         farm.control("late", ANA, b"third...")
     assert farm.board.producers[ANA].control == f"m{limits.RELAY_FLAPS}"
     farm.now = limits.RELAY_FLAP_WINDOW
@@ -287,24 +287,24 @@ def test_one_machine_may_come_back_as_often_as_its_network_drops_it() -> None:
 def test_at_the_limit_of_files_nobody_parks_but_a_call_still_comes_through() -> None:
     farm = parked_farm(files=8, idle_lines=3)  # a reserve of one: ana, l1, l2 are three
     for n in range(4):
-        farm.board.opened(f"x{n}", ("q/32",), 0.0)
+        farm.board.connection_opened(f"x{n}", ("q/32",), 0.0)
     assert farm.line("l3", "t3") == ["ana: full", "drop l3 full"]
     farm.lost("l3")
-    with pytest.raises(Refusal, match="full"):
+    with pytest.raises(Rejected, match="full"):
         farm.control("ben", BEN)
     farm.lost("ben")
     assert farm.call("c1", ANA)[0] == "c1+l1"
-    with pytest.raises(Refusal, match="full"):
-        farm.board.opened("beyond", ("q/32",), 0.0)
+    with pytest.raises(Rejected, match="full"):
+        farm.board.connection_opened("beyond", ("q/32",), 0.0)
 
 
 def test_an_address_cannot_fill_the_door() -> None:
     farm = Farm(files=10_000)
-    for n in range(limits.FARM_DOORS_PER_ADDRESS):
-        farm.board.opened(n, ("x/32",), 0.0)
-    with pytest.raises(Refusal, match="doors"):
-        farm.board.opened("one more", ("x/32",), 0.0)
-    farm.board.opened("somebody else", ("y/32",), 0.0)
+    for n in range(limits.FARM_HANDSHAKES_PER_ADDRESS):
+        farm.board.connection_opened(n, ("x/32",), 0.0)
+    with pytest.raises(Rejected, match="doors"):
+        farm.board.connection_opened("one more", ("x/32",), 0.0)
+    farm.board.connection_opened("somebody else", ("y/32",), 0.0)
 
 
 def test_where_everybody_has_one_address_there_are_no_caps_per_address() -> None:
@@ -320,7 +320,7 @@ def test_a_hundred_calls_at_once_never_share_a_line() -> None:
     for n in range(100):
         try:
             got.append(farm.call(f"c{n}", ANA)[0].split("+")[1])
-        except Refusal as refusal:
+        except Rejected as refusal:
             assert refusal.why == "line"
     assert sorted(got) == ["l1", "l2"]
 
@@ -343,16 +343,16 @@ def test_nothing_is_left_of_strangers_whatever_they_do() -> None:
         ]
         try:
             rng.choice(acts)()
-        except Refusal:
+        except Rejected:
             pass
         for effect in farm.board.tick(farm.now):
-            if isinstance(effect, Drop) and effect.who in alive:
+            if isinstance(effect, Close) and effect.who in alive:
                 alive.remove(effect.who)
-                farm.board.lost(effect.who)
+                farm.board.connection_closed(effect.who)
         while len(alive) > 60:
-            farm.board.lost(alive.pop(rng.randrange(len(alive))))
+            farm.board.connection_closed(alive.pop(rng.randrange(len(alive))))
     for who in alive:
-        farm.board.lost(who)
+        farm.board.connection_closed(who)
     board = farm.board
     left = [
         board._doors, board._door_quota._taken, board._producer_quota._taken,
@@ -375,13 +375,13 @@ def test_one_network_cannot_hold_every_line_of_a_producer() -> None:
     for turn, prefixes in enumerate(home * 40):
         for token in list(farm.board.producers[ANA].tokens):
             farm.line(f"line {turn} {token}", token)
-        farm.board.opened(turn, prefixes, 0.0)
+        farm.board.connection_opened(turn, prefixes, 0.0)
         try:
             farm.board.claim(turn, ANA, 0.0)
             held += 1
-        except Refusal:
-            farm.board.lost(turn)
-    print(f"{held} of {FarmTerms().lines} lines are the home's")
+        except Rejected:
+            farm.board.connection_closed(turn)
+    print(f"{held} of {FarmLimits().lines} lines are the home's")
     assert held == 3 * limits.FARM_LINES_PER_ADDRESS
-    farm.board.opened("somebody else", ("20.9.9.9/32", "20.9.9.0/24"), 0.0)
+    farm.board.connection_opened("somebody else", ("20.9.9.9/32", "20.9.9.0/24"), 0.0)
     farm.board.claim("somebody else", ANA, 0.0)

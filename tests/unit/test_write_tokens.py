@@ -10,14 +10,14 @@ import pytest
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht.record_validator import REASONS, Gate, shard, shard_of
-from privox_dht.dht.write_tokens import Rates, RoundTrip, Tokens
+from privox_dht.dht.record_validator import REASONS, RecordValidator, shard, shard_of
+from privox_dht.dht.write_tokens import RateLimiter, RttEstimator, WriteTokens
 from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
-from privox_dht.records import Record, keys_of, mesh_tag, sign
+from privox_dht.records import Record, keys_of, network_tag, sign
 
 HERE, THERE = pack_address("1.2.3.4", 5), pack_address("1.2.3.4", 6)
-NOW, MESH = 1_000_000.0, mesh_tag("test")
+NOW, MESH = 1_000_000.0, network_tag("test")
 ME = Identity.from_seed(b"s" * 32)
 
 
@@ -27,15 +27,15 @@ def signed(*, who: Identity = ME, **more: Any) -> Record:
     return sign(who, Record(publisher=who.public, **fields))
 
 
-def reason(gate: Gate, wire: bytes, key: bytes | None = None, now: float = NOW) -> str:
+def reason(gate: RecordValidator, wire: bytes, key: bytes | None = None, now: float = NOW) -> str:
     with pytest.raises(BadRecord) as caught:
-        gate.accept(wire, key or keys_of(signed())[0], now)
+        gate.validate(wire, key or keys_of(signed())[0], now)
     assert caught.value.reason in REASONS
     return caught.value.reason
 
 
 def test_a_token_proves_the_address_it_was_given_to() -> None:
-    tokens = Tokens(random.Random(1))
+    tokens = WriteTokens(random.Random(1))
     token = tokens.give(HERE, 1_000.0)
     assert tokens.proves(token, HERE, 1_000.0)
     assert not tokens.proves(token, THERE, 1_000.0)
@@ -43,121 +43,130 @@ def test_a_token_proves_the_address_it_was_given_to() -> None:
 
 
 def test_a_token_is_good_for_five_to_ten_minutes() -> None:
-    tokens = Tokens(random.Random(1))
+    tokens = WriteTokens(random.Random(1))
     token = tokens.give(HERE, 299.0)
     assert tokens.proves(token, HERE, 299.0 + 300) and not tokens.proves(token, HERE, 299.0 + 601)
     assert limits.HOLDERS_KEPT < limits.TOKEN_ROTATION  # a publisher relies on its tokens so long
 
 
 def test_tokens_of_one_node_mean_nothing_to_another() -> None:
-    one, other = Tokens(random.Random(1)), Tokens(random.Random(2))
+    one, other = WriteTokens(random.Random(1)), WriteTokens(random.Random(2))
     assert not other.proves(one.give(HERE, 0.0), HERE, 0.0)
 
 
 def test_a_source_gets_its_burst_and_then_its_rate() -> None:
-    rates = Rates(10.0, 5.0)
-    assert [rates.allow(b"a", 0.0) for _ in range(7)] == [True] * 5 + [False] * 2
-    assert rates.allow(b"b", 0.0)
-    assert rates.allow(b"a", 0.1) and not rates.allow(b"a", 0.1)
-    assert sum(rates.allow(b"a", 100.0) for _ in range(9)) == 5
+    rates = RateLimiter(10.0, 5.0)
+    assert [rates.try_acquire(b"a", 0.0) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert rates.try_acquire(b"b", 0.0)
+    assert rates.try_acquire(b"a", 0.1) and not rates.try_acquire(b"a", 0.1)
+    assert sum(rates.try_acquire(b"a", 100.0) for _ in range(9)) == 5
 
 
 def test_sources_are_forgotten_beyond_the_limit() -> None:
-    rates = Rates(1.0, 1.0, sources=100)
+    rates = RateLimiter(1.0, 1.0, sources=100)
     for n in range(10_000):
-        rates.allow(n.to_bytes(4, "big"), 0.0)
+        rates.try_acquire(n.to_bytes(4, "big"), 0.0)
     assert len(rates) == 100
 
 
 def test_the_soft_timeout_follows_what_was_measured_within_its_bounds() -> None:
-    trip = RoundTrip()
+    trip = RttEstimator()
     for _ in range(200):
         trip.note(0.05)
-    assert trip.soft() == limits.SOFT_LEAST
+    assert trip.retransmit_timeout() == limits.SOFT_LEAST
     for _ in range(200):
         trip.note(5.0)
-    assert trip.soft() == limits.SOFT_MOST
-    assert trip.soft(known=0.2) == pytest.approx(0.3)
+    assert trip.retransmit_timeout() == limits.SOFT_MOST
+    assert trip.retransmit_timeout(known=0.2) == pytest.approx(0.3)
 
 
 def test_a_good_record_passes() -> None:
     record = signed(languages=("de",))
     for key in keys_of(record):
-        assert Gate(MESH).accept(record.wire, key, NOW) == record
+        assert RecordValidator(MESH).validate(record.encoded, key, NOW) == record
 
 
 @pytest.mark.parametrize("at", [0, 63, 64, 90, 150])
 def test_a_flipped_bit_is_a_forgery_or_nonsense(at: int) -> None:
-    wire = bytearray(signed().wire)
+    wire = bytearray(signed().encoded)
     wire[at] ^= 1
-    assert reason(Gate(MESH), bytes(wire)) in ("signature", "shape", "field", "mesh", "version")
+    assert reason(RecordValidator(MESH), bytes(wire)) in (
+        "signature",
+        "shape",
+        "field",
+        "mesh",
+        "version",
+    )
 
 
 def test_another_key_cannot_sign_for_a_publisher() -> None:
     other = Identity.from_seed(b"o" * 32)
-    body = signed().wire[64:]
-    assert reason(Gate(MESH), other.sign(b"privox_dht record 1\0" + body) + body) == "signature"
+    body = signed().encoded[64:]
+    assert (
+        reason(RecordValidator(MESH), other.sign(b"privox_dht record 1\0" + body) + body)
+        == "signature"
+    )
 
 
 def test_records_out_of_their_time_are_dropped() -> None:
-    gate = Gate(MESH)
-    assert reason(gate, signed().wire, now=NOW + 121) == "expired"
-    assert reason(gate, signed().wire, now=NOW - limits.CLOCK_SKEW - 1) == "future"
+    gate = RecordValidator(MESH)
+    assert reason(gate, signed().encoded, now=NOW + 121) == "expired"
+    assert reason(gate, signed().encoded, now=NOW - limits.CLOCK_SKEW - 1) == "future"
 
 
 def test_a_record_verified_before_still_expires() -> None:
-    gate, record = Gate(MESH), signed()
-    gate.accept(record.wire, keys_of(record)[0], NOW)
-    assert reason(gate, record.wire, now=NOW + 121) == "expired"
+    gate, record = RecordValidator(MESH), signed()
+    gate.validate(record.encoded, keys_of(record)[0], NOW)
+    assert reason(gate, record.encoded, now=NOW + 121) == "expired"
 
 
 def test_a_record_stands_only_under_its_own_keys() -> None:
-    gate, record = Gate(MESH), signed()
-    assert reason(gate, record.wire, b"x" * 20) == "place"
-    gate.accept(record.wire, keys_of(record)[0], NOW)
-    assert reason(gate, record.wire, b"x" * 20) == "place"
+    gate, record = RecordValidator(MESH), signed()
+    assert reason(gate, record.encoded, b"x" * 20) == "wrong_key"
+    gate.validate(record.encoded, keys_of(record)[0], NOW)
+    assert reason(gate, record.encoded, b"x" * 20) == "wrong_key"
 
 
 def test_an_older_word_is_dropped_after_a_newer_one() -> None:
-    gate, old, new = Gate(MESH), signed(sequence=1), signed(sequence=2)
+    gate, old, new = RecordValidator(MESH), signed(sequence=1), signed(sequence=2)
     key = keys_of(old)[0]
-    gate.accept(new.wire, key, NOW)
-    assert reason(gate, old.wire, key) == "older"
-    gate.accept(new.wire, key, NOW)
+    gate.validate(new.encoded, key, NOW)
+    assert reason(gate, old.encoded, key) == "superseded"
+    gate.validate(new.encoded, key, NOW)
 
 
 def test_a_replay_after_withdrawal_is_dropped_on_receipt_and_at_use() -> None:
-    gate, live, gone = Gate(MESH), signed(sequence=1), signed(sequence=2, withdrawn=True)
+    gate, live, gone = RecordValidator(MESH), signed(sequence=1), signed(sequence=2, withdrawn=True)
     key = keys_of(live)[0]
-    kept = gate.accept(live.wire, key, NOW)
-    assert gate.usable([kept], NOW) == [kept]
-    assert gate.usable([gate.accept(gone.wire, key, NOW)], NOW) == []
-    assert gate.usable([kept], NOW) == []  # found before, withdrawn since
-    assert reason(gate, live.wire, key) == "older"
+    kept = gate.validate(live.encoded, key, NOW)
+    assert gate.current([kept], NOW) == [kept]
+    assert gate.current([gate.validate(gone.encoded, key, NOW)], NOW) == []
+    assert gate.current([kept], NOW) == []  # found before, withdrawn since
+    assert reason(gate, live.encoded, key) == "superseded"
 
 
 def test_what_was_found_before_is_checked_again_at_use() -> None:
-    gate, record = Gate(MESH), signed()
-    kept = gate.accept(record.wire, keys_of(record)[0], NOW)
-    assert gate.usable([kept], NOW + 121) == []
+    gate, record = RecordValidator(MESH), signed()
+    kept = gate.validate(record.encoded, keys_of(record)[0], NOW)
+    assert gate.current([kept], NOW + 121) == []
 
 
 def test_engines_and_services_do_not_hide_one_another() -> None:
-    gate = Gate(MESH)
+    gate = RecordValidator(MESH)
     for record in (
         signed(sequence=9),
         signed(engine="f"),
         signed(kind="tts"),
         signed(backend="gpu"),
     ):
-        assert gate.accept(record.wire, keys_of(record)[0], NOW) == record
+        assert gate.validate(record.encoded, keys_of(record)[0], NOW) == record
 
 
 def test_memory_is_bounded_and_swept() -> None:
-    gate = Gate(MESH, verified=10, newest=10)
+    gate = RecordValidator(MESH, verified=10, newest=10)
     for n in range(30):
         record = signed(who=Identity.from_seed(n.to_bytes(32, "big")))
-        gate.accept(record.wire, keys_of(record)[0], NOW)
+        gate.validate(record.encoded, keys_of(record)[0], NOW)
     assert len(gate._verified) == len(gate._newest) == 10
     gate.sweep(NOW + 121)
     assert not gate._newest
@@ -176,7 +185,7 @@ def test_a_key_splits_by_the_first_bits_of_the_publishers_id() -> None:
 
 
 def test_a_changed_record_of_equal_sequence_changes_nothing_that_was_verified() -> None:
-    gate, record = Gate(MESH), signed()
-    gate.accept(record.wire, keys_of(record)[0], NOW)
-    forged = replace(record, idle=0).wire[:-1] + b"\x05"
+    gate, record = RecordValidator(MESH), signed()
+    gate.validate(record.encoded, keys_of(record)[0], NOW)
+    forged = replace(record, idle=0).encoded[:-1] + b"\x05"
     assert reason(gate, forged) in ("signature", "shape", "field", "lifetime", "expired")

@@ -10,7 +10,7 @@ from privox_dht.relay.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Send:
     """Say this on that control line."""
 
     to: Hashable
@@ -18,7 +18,7 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class Close:
     """Close that connection at once."""
 
     who: Hashable
@@ -26,10 +26,10 @@ class Drop:
     gently: bool = False  # after what was said to it has left
 
 
-Effects = list[Say | Drop]
+Effects = list[Send | Close]
 
 
-class Refusal(RemoteError):
+class Rejected(RemoteError):
     """Somebody asks for what they cannot have; `.why` is one word, `.wait` seconds to stay away."""
 
     def __init__(self, why: str, wait: int = 0) -> None:

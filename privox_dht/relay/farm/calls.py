@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.farm_limits import FarmTerms, Patience
+from privox_dht.relay.farm_limits import FarmLimits, Timeouts
 
 
 @dataclass(slots=True, eq=False)
@@ -32,26 +32,26 @@ class Producer:
 
 
 @dataclass(slots=True, eq=False)
-class Flow:
+class Direction:
     """Bytes on their way in one direction."""
 
     written: int = 0  # bytes handed to the reader's connection so far
     taken: int = 0  # of those taken by the reader when we last looked
-    behind_since: float | None = None  # when the reader last took something, while bytes wait
+    stalled_since: float | None = None  # when the reader last took something, while bytes wait
     held: int = 0  # bytes waiting in our own memory
 
-    def look(self, waiting: int, now: float) -> None:
+    def update(self, waiting: int, now: float) -> None:
         """Note that `waiting` bytes of what was written are not taken yet."""
         taken = self.written - waiting
         if waiting <= 0:
-            self.behind_since = None
-        elif self.behind_since is None or taken > self.taken:
-            self.behind_since = now
+            self.stalled_since = None
+        elif self.stalled_since is None or taken > self.taken:
+            self.stalled_since = now
         self.taken = taken
 
     def stalled(self, now: float, stall: float) -> bool:
         """Whether bytes have waited for `stall` seconds without the reader taking any."""
-        return self.behind_since is not None and now - self.behind_since >= stall
+        return self.stalled_since is not None and now - self.stalled_since >= stall
 
 
 @dataclass(slots=True, eq=False)
@@ -64,9 +64,9 @@ class Call:
     token: str  # the line's
     prefixes: Prefixes  # the networks its caller counts for
     started: float
-    up: Flow = field(default_factory=Flow)
-    down: Flow = field(default_factory=Flow)
-    spoke: bool = False  # the client has sent a byte
+    up: Direction = field(default_factory=Direction)
+    down: Direction = field(default_factory=Direction)
+    client_sent: bool = False  # the client has sent a byte
     closing: bool = False  # a side has hung up
     delivered: float | None = None  # when, after that, nothing was left to be taken
 
@@ -75,11 +75,11 @@ class Call:
         """Bytes, both ways."""
         return self.up.written + self.down.written
 
-    def flow_to(self, side: Hashable) -> Flow:
+    def flow_to(self, side: Hashable) -> Direction:
         """The direction that ends at `side`."""
         return self.down if side is self.client else self.up
 
-    def verdict(self, now: float, terms: FarmTerms, patience: Patience) -> str | None:
+    def verdict(self, now: float, terms: FarmLimits, patience: Timeouts) -> str | None:
         """Why this call must end now, in one word; None if it may go on."""
         if self.carried > terms.call_bytes:
             return "bytes"
@@ -95,12 +95,12 @@ class Call:
 class Calls:
     """All calls of a farm, and what they hold in memory together."""
 
-    def __init__(self, terms: FarmTerms, patience: Patience) -> None:
+    def __init__(self, terms: FarmLimits, patience: Timeouts) -> None:
         self._terms = terms
         self._patience = patience
         self._by_side: dict[Hashable, Call] = {}
         self._silent: OrderedDict[Call, None] = OrderedDict()  # longest silent first
-        self._behind: OrderedDict[Flow, Call] = OrderedDict()  # longest behind first
+        self._behind: OrderedDict[Direction, Call] = OrderedDict()  # longest behind first
         self.open: set[Call] = set()
         self.held = 0  # bytes, all calls together
         self.carried = 0  # bytes of calls that have ended
@@ -117,9 +117,9 @@ class Calls:
         """The call that a connection belongs to."""
         return self._by_side.get(side)
 
-    def spoke(self, call: Call) -> None:
+    def client_sent(self, call: Call) -> None:
         """The client has sent its first byte: it is not holding the line in silence."""
-        call.spoke = True
+        call.client_sent = True
         self._silent.pop(call, None)
 
     def silent(self, now: float) -> list[Call]:
@@ -151,8 +151,8 @@ class Calls:
 
     def verdict(self, call: Call, up: int, down: int, now: float) -> str | None:
         """Why a call must end, when `up` and `down` bytes wait to be taken; or None."""
-        call.up.look(up, now)
-        call.down.look(down, now)
+        call.up.update(up, now)
+        call.down.update(down, now)
         if not call.closing or up or down:
             call.delivered = None
         elif call.delivered is None:

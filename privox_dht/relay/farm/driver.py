@@ -19,10 +19,10 @@ from privox_dht import limits
 from privox_dht.identity import Identity
 from privox_dht.quotas import quota_prefixes
 from privox_dht.relay import messages, tcp
-from privox_dht.relay.farm.actions import Drop, Effects, Say
+from privox_dht.relay.farm.actions import Close, Effects, Send
 from privox_dht.relay.farm.calls import Call
 from privox_dht.relay.farm.switchboard import Switchboard
-from privox_dht.relay.farm_limits import FarmTerms, Patience
+from privox_dht.relay.farm_limits import FarmLimits, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 NOWHERE = "0.0.0.0"  # whose quota a connection counts for that was gone before we saw it
 
 
-class Exchange:
+class FarmDriver:
     """The shell around one farm's switchboard."""
 
     def __init__(
         self,
         identity: Identity,
-        terms: FarmTerms,
-        patience: Patience,
+        terms: FarmLimits,
+        patience: Timeouts,
         clock: Callable[[], float],
         *,
         capped: bool,
@@ -75,7 +75,7 @@ class Exchange:
         peer = transport.get_extra_info("peername")
         host = peer[0] if peer else NOWHERE
         here = (f"{host}/32",)  # in a mesh of many machines, programs on ours have a quota too
-        self.board.opened(transport, quota_prefixes(host) or here, self.clock())
+        self.board.connection_opened(transport, quota_prefixes(host) or here, self.clock())
         tcp.keep_alive(transport.get_extra_info("socket"))
 
     def closed(self, transport: asyncio.Transport) -> None:
@@ -90,7 +90,7 @@ class Exchange:
         if not self._transports.get(transport):
             return
         self._transports[transport] = False
-        self.do(self.board.lost(transport))
+        self.apply(self.board.connection_closed(transport))
         if not self.board.calls.open:
             self.quiet.set()
 
@@ -102,18 +102,18 @@ class Exchange:
         """
         call, effects = self.board.claim(transport, producer, self.clock())
         self.quiet.clear()
-        self.do(effects)
+        self.apply(effects)
         return call
 
-    def do(self, effects: Effects) -> None:
+    def apply(self, effects: Effects) -> None:
         """Say and drop what the switchboard wants said and dropped."""
         for effect in effects:
             match effect:
-                case Say(to, message):
+                case Send(to, message):
                     control = _transport(to)
                     if not control.is_closing():
-                        control.write(messages.say(message))
-                case Drop(who, why, gently):
+                        control.write(messages.encode(message))
+                case Close(who, why, gently):
                     self.counts[why] += 1
                     connection = _transport(who)
                     connection.close() if gently else connection.abort()
@@ -127,18 +127,18 @@ class Exchange:
 
     def hang_up(self, call: Call, why: str) -> None:
         """End a call at once."""
-        self.do([Drop(call.client, why), Drop(call.line, why)])
+        self.apply([Close(call.client, why), Close(call.line, why)])
 
     def tick(self) -> None:
         """Drop what is overdue, send the pings that are due."""
-        self.do(self.board.tick(self.clock()))
+        self.apply(self.board.tick(self.clock()))
 
     def look(self) -> None:
         """End the calls that have had their share, or whose reader takes nothing."""
         now = self.clock()
         for call in list(self.board.calls.open):
-            up = tcp.untaken(_transport(call.line))
-            down = tcp.untaken(_transport(call.client))
+            up = tcp.unacknowledged_bytes(_transport(call.line))
+            down = tcp.unacknowledged_bytes(_transport(call.client))
             why = self.board.calls.verdict(call, up, down, now)
             if why is not None:
                 self.hang_up(call, why)

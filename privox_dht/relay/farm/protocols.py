@@ -15,32 +15,32 @@ import os
 from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.relay import messages, tcp
-from privox_dht.relay.farm.actions import Refusal
-from privox_dht.relay.farm.calls import Call, Flow
-from privox_dht.relay.farm.driver import Exchange
+from privox_dht.relay.farm.actions import Rejected
+from privox_dht.relay.farm.calls import Call, Direction
+from privox_dht.relay.farm.driver import FarmDriver
 
 
-class Door(asyncio.Protocol):
+class HandshakeProtocol(asyncio.Protocol):
     """A connection that has not yet said what it is."""
 
-    __slots__ = ("_exchange", "_head", "_transport")
+    __slots__ = ("_driver", "_head", "_transport")
     _transport: asyncio.Transport
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, driver: FarmDriver) -> None:
+        self._driver = driver
         self._head = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         try:
-            self._exchange.opened(transport)
-        except (Refusal, OSError) as exc:  # OSError: it was gone before we looked
-            self._exchange.counts[getattr(exc, "why", "gone")] += 1
+            self._driver.opened(transport)
+        except (Rejected, OSError) as exc:  # OSError: it was gone before we looked
+            self._driver.counts[getattr(exc, "why", "gone")] += 1
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._exchange.closed(self._transport)
+        self._driver.closed(self._transport)
 
     def data_received(self, data: bytes) -> None:
         if self._transport.is_closing():
@@ -52,7 +52,7 @@ class Door(asyncio.Protocol):
                 self._become(*said)
         except BadMessage as exc:
             self._refuse(exc.reason)
-        except Refusal as exc:
+        except Rejected as exc:
             self._refuse(exc.why)
 
     def _become(
@@ -64,21 +64,21 @@ class Door(asyncio.Protocol):
             case messages.Park(token):
                 self._park(token, rest)
             case messages.Control(nonce):
-                standing = Standing(self._exchange, self._transport, nonce)
+                standing = ControlProtocol(self._driver, self._transport, nonce)
                 self._transport.set_protocol(standing)
                 standing.challenge(rest)
 
     def _connect(self, producer: bytes, rest: bytes) -> None:
-        call = self._exchange.claim(self._transport, producer)
+        call = self._driver.claim(self._transport, producer)
         assert isinstance(call.line, asyncio.Transport)
         line = call.line.get_protocol()
-        assert isinstance(line, End)
+        assert isinstance(line, SpliceProtocol)
         tcp.user_timeout(call.line.get_extra_info("socket"), 0)
-        client = End(self._exchange, self._transport)
+        client = SpliceProtocol(self._driver, self._transport)
         self._transport.set_protocol(client)
         client.splice(line, call, call.up)
         line.splice(client, call, call.down)
-        self._transport.write(messages.accepted(self._exchange.terms))
+        self._transport.write(messages.accepted(self._driver.terms))
         if rest:
             client.forward(rest)
 
@@ -86,25 +86,25 @@ class Door(asyncio.Protocol):
         if rest:
             raise BadMessage("head")
         tcp.user_timeout(self._transport.get_extra_info("socket"), limits.RELAY_UNACKED)
-        self._transport.set_protocol(End(self._exchange, self._transport))
-        self._exchange.do(self._exchange.board.park(self._transport, token))
+        self._transport.set_protocol(SpliceProtocol(self._driver, self._transport))
+        self._driver.apply(self._driver.board.park(self._transport, token))
 
     def _refuse(self, why: str) -> None:
-        self._exchange.counts[why] += 1
+        self._driver.counts[why] += 1
         if why in messages.REFUSALS:
             self._transport.write(messages.refusal(why))
         self._transport.close()
 
 
-class Standing(asyncio.Protocol):
+class ControlProtocol(asyncio.Protocol):
     """The farm's end of a control line."""
 
-    __slots__ = ("_ear", "_exchange", "_nonces", "_transport")
+    __slots__ = ("_driver", "_ear", "_nonces", "_transport")
 
-    def __init__(self, exchange: Exchange, transport: asyncio.Transport, nonce: bytes) -> None:
-        self._exchange = exchange
+    def __init__(self, driver: FarmDriver, transport: asyncio.Transport, nonce: bytes) -> None:
+        self._driver = driver
         self._transport = transport
-        self._ear = messages.Ear()
+        self._ear = messages.MessageDecoder()
         self._nonces: tuple[bytes, bytes] | None = (nonce, os.urandom(messages.NONCE))
         transport.set_write_buffer_limits(high=limits.RELAY_HEAD)
         tcp.user_timeout(transport.get_extra_info("socket"), limits.RELAY_UNACKED)
@@ -113,8 +113,8 @@ class Standing(asyncio.Protocol):
         """Say what the producer has to sign."""
         assert self._nonces is not None
         theirs, ours = self._nonces
-        message = messages.challenge(self._exchange.identity, theirs, ours)
-        self._transport.write(messages.say(message))
+        message = messages.challenge(self._driver.identity, theirs, ours)
+        self._transport.write(messages.encode(message))
         if rest:
             self.data_received(rest)
 
@@ -126,73 +126,73 @@ class Standing(asyncio.Protocol):
                 self._hear(message)
         except BadMessage as exc:
             self._refuse(exc.reason, 0)
-        except Refusal as exc:
+        except Rejected as exc:
             self._refuse(exc.why, exc.wait)
 
     def _hear(self, message: messages.Message) -> None:
-        exchange = self._exchange
+        driver = self._driver
         if self._nonces is not None:
             theirs, ours = self._nonces
-            key, instance = messages.check_proof(message, exchange.identity.public, ours, theirs)
+            key, instance = messages.check_proof(message, driver.identity.public, ours, theirs)
             self._nonces = None  # one proof for one challenge
-            exchange.do(exchange.board.admit(self._transport, key, instance, exchange.clock()))
+            driver.apply(driver.board.admit(self._transport, key, instance, driver.clock()))
         elif message[0] == "gone":
-            exchange.do(exchange.board.gone(self._transport, message[1]))
+            driver.apply(driver.board.line_failed(self._transport, message[1]))
         elif message[0] != "ping":
             raise BadMessage("order", message[0])
-        exchange.board.heard(self._transport, exchange.clock())
+        driver.board.touch(self._transport, driver.clock())
 
     def _refuse(self, why: str, wait: int) -> None:
-        self._exchange.counts[why] += 1
-        self._transport.write(messages.say(("refused", why, str(wait))))
+        self._driver.counts[why] += 1
+        self._transport.write(messages.encode(("refused", why, str(wait))))
         self._transport.close()
-        self._exchange.lost(self._transport)
+        self._driver.lost(self._transport)
 
     def pause_writing(self) -> None:
         """It does not listen to what it is told: not worth keeping."""
-        self._exchange.counts["deaf"] += 1
+        self._driver.counts["deaf"] += 1
         self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._exchange.closed(self._transport)
+        self._driver.closed(self._transport)
 
 
-class End(asyncio.BufferedProtocol):
+class SpliceProtocol(asyncio.BufferedProtocol):
     """One end of a call, or of the call to come."""
 
-    __slots__ = ("_call", "_eof", "_exchange", "_onward", "_other", "_transport")
+    __slots__ = ("_call", "_driver", "_eof", "_onward", "_other", "_transport")
 
-    def __init__(self, exchange: Exchange, transport: asyncio.Transport) -> None:
-        self._exchange = exchange
+    def __init__(self, driver: FarmDriver, transport: asyncio.Transport) -> None:
+        self._driver = driver
         self._transport = transport
-        self._other: End | None = None
+        self._other: SpliceProtocol | None = None
         self._call: Call | None = None
-        self._onward: Flow | None = None  # of what arrives here
+        self._onward: Direction | None = None  # of what arrives here
         self._eof = False  # nothing more arrives here
 
-    def splice(self, other: End, call: Call, onward: Flow) -> None:
+    def splice(self, other: SpliceProtocol, call: Call, onward: Direction) -> None:
         """From now on what arrives here leaves at `other`."""
         self._other, self._call, self._onward = other, call, onward
         self._transport.set_write_buffer_limits(high=0)  # hold one chunk, and stop the sender
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._exchange.buffer
+        return self._driver.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.forward(self._exchange.buffer[:nbytes])
+        self.forward(self._driver.buffer[:nbytes])
 
     def forward(self, data: bytes | memoryview) -> None:
         """Pass on what arrived."""
         call, other, onward = self._call, self._other, self._onward
         if call is None or other is None or onward is None:
-            self._exchange.counts["spoke"] += 1  # a parked line is silent
+            self._driver.counts["spoke"] += 1  # a parked line is silent
             self._transport.abort()
             return
-        if not call.spoke and onward is call.up:
-            self._exchange.board.calls.spoke(call)
+        if not call.client_sent and onward is call.up:
+            self._driver.board.calls.client_sent(call)
         onward.written += len(data)
-        if call.carried > self._exchange.terms.call_bytes:
-            self._exchange.hang_up(call, "bytes")
+        if call.carried > self._driver.terms.call_bytes:
+            self._driver.hang_up(call, "bytes")
         elif not other._transport.is_closing():
             other._take(data)
             other._note(call, onward)
@@ -204,10 +204,10 @@ class End(asyncio.BufferedProtocol):
         if sent < len(data):
             transport.write(bytes(data[sent:]))
 
-    def _note(self, call: Call, inward: Flow) -> None:
+    def _note(self, call: Call, inward: Direction) -> None:
         size = self._transport.get_write_buffer_size()
         if size != inward.held:
-            self._exchange.held(call, self._transport, size)
+            self._driver.held(call, self._transport, size)
 
     def pause_writing(self) -> None:
         if self._other is not None:
@@ -223,7 +223,7 @@ class End(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """This side has said all: let the other side know, and let it finish."""
         if self._call is None or self._other is None:
-            self._exchange.lost(self._transport)
+            self._driver.lost(self._transport)
             return False
         self._eof = self._call.closing = True
         if self._other._eof:
@@ -234,7 +234,7 @@ class End(asyncio.BufferedProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._exchange.closed(self._transport)
+        self._driver.closed(self._transport)
         if self._other is not None:
             self._other._transport.close()
             self._other = None

@@ -24,9 +24,9 @@ from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.relay import tcp
-from privox_dht.relay.farm.driver import Exchange
-from privox_dht.relay.farm.protocols import Door
-from privox_dht.relay.farm_limits import FarmTerms, Patience
+from privox_dht.relay.farm.driver import FarmDriver
+from privox_dht.relay.farm.protocols import HandshakeProtocol
+from privox_dht.relay.farm_limits import FarmLimits, Timeouts
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ class Farm:
         *,
         host: str = "0.0.0.0",
         port: int = limits.RELAY_PORT,
-        terms: FarmTerms | None = None,
+        terms: FarmLimits | None = None,
         private: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         files: int | None = None,
     ) -> None:
         """
@@ -60,12 +60,12 @@ class Farm:
             patience: how long it waits.
             files: connections it may have; None is what the system allows.
         """
-        self.terms = terms or FarmTerms()
+        self.terms = terms or FarmLimits()
         self.port = port
         self._identity = identity
         self._host = host
         self._clock = clock
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         self._capped = not private
         self._files = files
 
@@ -73,18 +73,21 @@ class Farm:
         return f"<Farm {self._identity.peer_id[:8]} {join_host(self._host, self.port)}>"
 
     async def __aenter__(self) -> Self:
-        self._exchange = Exchange(
+        self._driver = FarmDriver(
             self._identity,
             self.terms,
             self._patience,
             self._clock,
             capped=self._capped,
-            files=tcp.files() if self._files is None else self._files,
+            files=tcp.file_budget() if self._files is None else self._files,
         )
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Door(self._exchange), self._host, self.port, backlog=limits.FARM_BACKLOG
+                lambda: HandshakeProtocol(self._driver),
+                self._host,
+                self.port,
+                backlog=limits.FARM_BACKLOG,
             )
         except OSError as exc:
             why = (
@@ -105,10 +108,10 @@ class Farm:
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch
-        self._exchange.abort()
+        self._driver.abort()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE):
-                await self._exchange.empty.wait()
+                await self._driver.empty.wait()
 
     async def _stop_accepting(self) -> None:
         """Close the door; a connection that is just coming in would be leaked by `close` alone."""
@@ -120,24 +123,24 @@ class Farm:
 
     async def drain(self, seconds: float = limits.FARM_DRAIN) -> None:
         """Refuse new calls and producers, tell those parked, and wait until no call is left."""
-        self._exchange.do(self._exchange.board.drain(seconds))
+        self._driver.apply(self._driver.board.drain(seconds))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._exchange.quiet.wait()
+                await self._driver.quiet.wait()
 
     @property
     def held(self) -> int:
         """Bytes that wait in memory for readers."""
-        return self._exchange.board.calls.held
+        return self._driver.board.calls.held
 
     @property
     def dropped(self) -> Counter[str]:
         """Why connections were dropped or refused, counted by one word."""
-        return self._exchange.counts
+        return self._driver.counts
 
     def stats(self) -> dict[str, int | dict[str, int]]:
         """How it is, in numbers; nothing in it says who called whom."""
-        board = self._exchange.board
+        board = self._driver.board
         carried = board.calls.carried + sum(call.carried for call in board.calls.open)
         return {
             "producers": len(board.producers),
@@ -156,9 +159,9 @@ class Farm:
         while True:
             await asyncio.sleep(limits.FARM_TICK)
             try:
-                self._exchange.tick()
-                if self._clock() - looked >= limits.FARM_LOOK:
+                self._driver.tick()
+                if self._clock() - looked >= limits.FARM_PROGRESS_CHECK:
                     looked = self._clock()
-                    self._exchange.look()
+                    self._driver.look()
             except Exception:  # our own mistake must not keep what is overdue for ever
                 log.exception("relay: while looking for what is overdue at %r", self)

@@ -8,7 +8,7 @@
     time passes                       tick      what is overdue is dropped, pings are sent
 
 A connection is anything hashable; the sockets around this use their transports. Every method
-returns what is to be done, as `Say` and `Drop`, and the caller does it. Time is an argument.
+returns what is to be done, as `Send` and `Close`, and the caller does it. Time is an argument.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Callable, Hashable
 
 from privox_dht import limits
 from privox_dht.quotas import Prefixes, SharedQuota
-from privox_dht.relay.farm.actions import Drop, Effects, Refusal, Say
+from privox_dht.relay.farm.actions import Close, Effects, Rejected, Send
 from privox_dht.relay.farm.calls import Call, Calls, Producer
-from privox_dht.relay.farm_limits import FarmTerms, Patience
+from privox_dht.relay.farm_limits import FarmLimits, Timeouts
 
 
 class Switchboard:
@@ -29,8 +29,8 @@ class Switchboard:
 
     def __init__(
         self,
-        terms: FarmTerms,
-        patience: Patience,
+        terms: FarmLimits,
+        patience: Timeouts,
         new_token: Callable[[], str],
         tag_caller: Callable[[Prefixes], str],
         *,
@@ -45,7 +45,7 @@ class Switchboard:
         self._reserve = min(limits.FARM_FILE_RESERVE, files // 8)
         self._capped = capped  # caps per address; off where everybody has the same
         self._doors: OrderedDict[Hashable, tuple[float, Prefixes]] = OrderedDict()  # oldest first
-        self._door_quota = SharedQuota(limits.FARM_DOORS, limits.FARM_DOORS_PER_ADDRESS)
+        self._door_quota = SharedQuota(limits.FARM_HANDSHAKES, limits.FARM_HANDSHAKES_PER_ADDRESS)
         self._producer_quota = SharedQuota(None, terms.producers_per_address)
         self._call_quota = SharedQuota(None, terms.calls_per_address)
         self._line_quota = SharedQuota(None, limits.FARM_LINES_PER_ADDRESS)  # for each producer
@@ -74,7 +74,7 @@ class Switchboard:
 
     # -- at the door ------------------------------------------------------------------------
 
-    def opened(self, who: Hashable, prefixes: Prefixes, now: float) -> None:
+    def connection_opened(self, who: Hashable, prefixes: Prefixes, now: float) -> None:
         """A connection from those networks opened; it has `patience.head` seconds to say and prove
         what it is.
 
@@ -83,10 +83,10 @@ class Switchboard:
         """
         self.connections += 1
         if self.connections > self._files:
-            raise Refusal("full")
+            raise Rejected("full")
         prefixes = prefixes if self._capped else ()
         if not self._door_quota.acquire(prefixes):
-            raise Refusal("doors")
+            raise Rejected("doors")
         self._doors[who] = (now, prefixes)
 
     def _leave_door(self, who: Hashable) -> None:
@@ -106,31 +106,31 @@ class Switchboard:
         self._may_park(key, instance, prefixes, old, now)
         effects: Effects = []
         if old is not None:
-            effects = [Say(old.control, ("superseded",)), *self._end(old, "superseded")]
-            effects.append(Drop(old.control, "superseded", gently=True))
+            effects = [Send(old.control, ("superseded",)), *self._end(old, "superseded")]
+            effects.append(Close(old.control, "superseded", gently=True))
         self._leave_door(who)
         producer = Producer(key, instance, prefixes, who)
         self.producers[key] = self._controls[who] = producer
         self._producer_quota.take(prefixes)
         self._heard[who] = self._pinged[who] = now
         granted = ("granted", str(self._terms.idle_lines), str(self._terms.lines))
-        return [*effects, Say(who, granted), *self._grant(producer)]
+        return [*effects, Send(who, granted), *self._grant(producer)]
 
     def _may_park(
         self, key: bytes, instance: bytes, prefixes: Prefixes, old: Producer | None, now: float
     ) -> None:
         if self._draining:
-            raise Refusal("draining", 60)
+            raise Rejected("draining", 60)
         if old is None:
             if len(self.producers) >= self._terms.producers or not self._room():
-                raise Refusal("full", 60)
+                raise Rejected("full", 60)
             if not self._producer_quota.has_share(prefixes):
-                raise Refusal("address", 300)
+                raise Rejected("address", 300)
         elif old.instance != instance:
             self._moves = {k: m for k, m in self._moves.items() if now - m[-1] < _WINDOW}
             moves = self._moves.setdefault(key, deque(maxlen=limits.RELAY_FLAPS))
             if len(moves) == limits.RELAY_FLAPS and now - moves[0] < _WINDOW:
-                raise Refusal("flapping", int(_WINDOW))
+                raise Rejected("flapping", int(_WINDOW))
             moves.append(now)
 
     def _room(self) -> bool:
@@ -143,13 +143,13 @@ class Switchboard:
             lines = len(producer.idle) + len(producer.tokens) + producer.calls
             if lines >= self._terms.lines:
                 if not producer.told_full:
-                    effects.append(Say(producer.control, ("full",)))
+                    effects.append(Send(producer.control, ("full",)))
                 producer.told_full = True
                 return effects
             token = self._new_token()
             producer.tokens.add(token)
             self._tokens[token] = producer
-            effects.append(Say(producer.control, ("token", token)))
+            effects.append(Send(producer.control, ("token", token)))
         producer.told_full = False
         return effects
 
@@ -161,30 +161,30 @@ class Switchboard:
         """
         producer = self._tokens.get(token)
         if producer is None:
-            raise Refusal("token")
+            raise Rejected("token")
         if not self._room():
-            return [Say(producer.control, ("full",)), Drop(who, "full")]
+            return [Send(producer.control, ("full",)), Close(who, "full")]
         self._leave_door(who)
         del self._tokens[token]
         producer.tokens.discard(token)
         producer.idle[token] = who
         self._lines[who] = (producer, token)
-        return [Say(producer.control, ("parked", token))]
+        return [Send(producer.control, ("parked", token))]
 
-    def gone(self, who: Hashable, token: str) -> Effects:
+    def line_failed(self, who: Hashable, token: str) -> Effects:
         """The producer says that a line of its own died, or that it could not park with a token."""
         producer = self._controls.get(who)
         if producer is None:
             return []
         if token in producer.idle:
-            return [Drop(producer.idle[token], "gone")]
+            return [Close(producer.idle[token], "gone")]
         if token in producer.tokens:
             producer.tokens.discard(token)
             del self._tokens[token]
             return self._grant(producer)
         return []
 
-    def heard(self, who: Hashable, now: float) -> None:
+    def touch(self, who: Hashable, now: float) -> None:
         """Something arrived on a control line."""
         if who in self._heard:
             self._heard[who] = now
@@ -201,16 +201,16 @@ class Switchboard:
         """
         prefixes = self._doors[who][1]
         if self._draining:
-            raise Refusal("draining")
+            raise Rejected("draining")
         at_producer = _at_producer(key, prefixes)
         if not (self._call_quota.has_share(prefixes) and self._line_quota.has_share(at_producer)):
-            raise Refusal("address")
+            raise Rejected("address")
         producer = self.producers.get(key)
         if producer is None:
-            raise Refusal("unknown")
+            raise Rejected("unknown")
         last_for_others = self._terms.idle_lines > 1 and self._line_quota.held_by(at_producer)
         if len(producer.idle) <= bool(last_for_others):
-            raise Refusal("line")
+            raise Rejected("line")
         token, line = producer.idle.popitem(last=False)
         del self._lines[line]
         self._leave_door(who)
@@ -220,11 +220,11 @@ class Switchboard:
         call = Call(who, line, producer, token, prefixes, now)
         self.calls.begin(call)
         claimed = ("claimed", token, self._tag_caller(prefixes))
-        return call, [Say(producer.control, claimed), *self._grant(producer)]
+        return call, [Send(producer.control, claimed), *self._grant(producer)]
 
     # -- ends -------------------------------------------------------------------------------
 
-    def lost(self, who: Hashable) -> Effects:
+    def connection_closed(self, who: Hashable) -> Effects:
         """A connection is gone, whatever it was."""
         self.connections -= 1
         if who in self._doors:
@@ -257,13 +257,13 @@ class Switchboard:
             del self._tokens[token]
         for line in producer.idle.values():
             del self._lines[line]
-        return [Drop(line, why) for line in producer.idle.values()]
+        return [Close(line, why) for line in producer.idle.values()]
 
     def drain(self, seconds: float) -> Effects:
         """No new calls and no new producers from now on."""
         self._draining = True
         message = ("draining", str(math.ceil(seconds)))
-        return [Say(control, message) for control in self._controls]
+        return [Send(control, message) for control in self._controls]
 
     def tick(self, now: float) -> Effects:
         """What is overdue. Each queue is in order of time, so only what is due is touched."""
@@ -271,16 +271,16 @@ class Switchboard:
         for who, (since, _) in self._doors.items():
             if now - since < self._patience.head:
                 break
-            effects.append(Drop(who, "late"))
+            effects.append(Close(who, "late"))
         while self._heard and now - next(iter(self._heard.values())) >= self._patience.silence:
-            effects.append(Drop(self._heard.popitem(last=False)[0], "silence"))
+            effects.append(Close(self._heard.popitem(last=False)[0], "silence"))
         while self._pinged and now - next(iter(self._pinged.values())) >= self._patience.ping:
             control = next(iter(self._pinged))
             self._pinged[control] = now
             self._pinged.move_to_end(control)
-            effects.append(Say(control, ("ping",)))
+            effects.append(Send(control, ("ping",)))
         for call in self.calls.silent(now):
-            effects += [Drop(call.client, "silent"), Drop(call.line, "silent")]
+            effects += [Close(call.client, "silent"), Close(call.line, "silent")]
         return effects
 
 

@@ -18,21 +18,21 @@ from types import TracebackType
 from typing import Self
 
 from privox_dht import limits
-from privox_dht.errors import Lost, PrivoxError
+from privox_dht.errors import PrivoxError, ProducerLost
 from privox_dht.identity import Identity, peer_id_of
 from privox_dht.records import Relayed
 from privox_dht.relay import messages
-from privox_dht.relay.farm_limits import Patience
-from privox_dht.relay.producer.farm_selection import FarmAt, Rounds
+from privox_dht.relay.farm_limits import Timeouts
+from privox_dht.relay.producer.farm_selection import FarmAt, FarmSelector
 from privox_dht.relay.producer.line import MakeProtocol
-from privox_dht.relay.producer.session import Ending, Place, Stay
+from privox_dht.relay.producer.session import FarmSession, SessionConfig, SessionEnd
 
 log = logging.getLogger(__name__)
 
 Farms = Callable[[], Awaitable[Sequence[FarmAt]]]
 
 
-class Parkings:
+class FarmPool:
     """A producer's parkings at the farms of its choice."""
 
     def __init__(
@@ -42,10 +42,10 @@ class Parkings:
         *,
         server_context: ssl.SSLContext,
         connection: MakeProtocol,
-        on_change: Callable[[Parkings], None],
+        on_change: Callable[[FarmPool], None],
         want: int = limits.PRODUCER_FARMS,
         lines: int = limits.PRODUCER_LINES,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         rng: random.Random | None = None,
     ) -> None:
         """
@@ -63,9 +63,9 @@ class Parkings:
         self._connection = connection
         self._on_change = on_change
         self._lines = lines
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         self._rng = rng or random.Random()
-        self._rounds = Rounds(want, self._rng)
+        self._rounds = FarmSelector(want, self._rng)
         self._instance = os.urandom(messages.INSTANCE)
         self._known: Sequence[FarmAt] = ()
         self._held: dict[FarmAt, bool] = {}  # True: parked there; False: on the way
@@ -94,7 +94,7 @@ class Parkings:
         """Wait until the producer is parked at so many farms.
 
         Raises:
-            Lost: it is not, in this time.
+            ProducerLost: it is not, in this time.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -102,7 +102,7 @@ class Parkings:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError as exc:
-            raise Lost(f"not parked at {farms} farms in time: {self!r}") from exc
+            raise ProducerLost(f"not parked at {farms} farms in time: {self!r}") from exc
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="parkings")
@@ -124,7 +124,7 @@ class Parkings:
         loop = asyncio.get_running_loop()
         while True:
             self._moved.clear()
-            if self._rounds.look_due(self._held, loop.time()):
+            if self._rounds.refresh_due(self._held, loop.time()):
                 await self._look()
             plan = self._rounds.plan(self._known, self._held, loop.time())
             for farm in plan.dial:
@@ -146,7 +146,7 @@ class Parkings:
             self._known = known or self._known
 
     def _dial(self, farm: FarmAt) -> None:
-        place = Place(
+        place = SessionConfig(
             self._identity,
             farm.host,
             farm.port,
@@ -157,13 +157,13 @@ class Parkings:
             self._lines,
             self._instance,
         )
-        stay = Stay(place, lambda ending: self._heed(farm, ending), self._rng)
+        stay = FarmSession(place, lambda ending: self._heed(farm, ending), self._rng)
         task = asyncio.create_task(stay.run(), name=f"parking at {place}")
         self._held[farm] = False
         self._stays.add(task)
         task.add_done_callback(self._stays.discard)
 
-    def _heed(self, farm: FarmAt, ending: Ending | None) -> None:
+    def _heed(self, farm: FarmAt, ending: SessionEnd | None) -> None:
         """A line is parked at a farm, or the stay there is over."""
         if ending is not None:
             self._ended(farm, ending)
@@ -172,7 +172,7 @@ class Parkings:
             self._rounds.parked()
             self._tell()
 
-    def _ended(self, farm: FarmAt, ending: Ending) -> None:
+    def _ended(self, farm: FarmAt, ending: SessionEnd) -> None:
         """Look for another farm at once."""
         parked = self._held.pop(farm)
         log.info("relay: %s: %s", ending.state, ending.why)

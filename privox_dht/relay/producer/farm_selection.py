@@ -29,14 +29,14 @@ class FarmAt(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DialPlan:
     """What to do now."""
 
     dial: tuple[FarmAt, ...]
     wait: float | None  # seconds until something is to be planned again; None: when it changes
 
 
-class Rounds:
+class FarmSelector:
     """What was tried in this round, and who is to be left alone."""
 
     def __init__(self, want: int, rng: random.Random) -> None:
@@ -49,7 +49,7 @@ class Rounds:
         self._empty_rounds = 0  # in a row in which no farm was known
         self._look = True  # we do not know which farms there are now
 
-    def look_due(self, held: Collection[FarmAt], now: float) -> bool:
+    def refresh_due(self, held: Collection[FarmAt], now: float) -> bool:
         """Whether it is time to ask which farms there are: once when a round begins."""
         if len(held) >= self._want or now < self._resume or not self._look:
             return False
@@ -73,20 +73,20 @@ class Rounds:
         self._resume = now + self._rng.uniform(0.0, limits.PRODUCER_ROUND)
         self._look = True
 
-    def plan(self, known: Sequence[FarmAt], held: Collection[FarmAt], now: float) -> Plan:
+    def plan(self, known: Sequence[FarmAt], held: Collection[FarmAt], now: float) -> DialPlan:
         """Which of the `known` farms to dial, when we hold `held`."""
         missing = self._want - len(held)
         if missing <= 0:
-            return Plan((), None)
+            return DialPlan((), None)
         if now < self._resume:
-            return Plan((), self._resume - now)
+            return DialPlan((), self._resume - now)
         self._not_before = {f: t for f, t in self._not_before.items() if t > now}
         keys = {farm.public for farm in held} | self._not_before.keys()
         rest = [farm for farm in known if farm.public not in keys and farm not in self._tried]
         if rest:
-            return Plan(tuple(self._choose(rest, held, missing)), None)
+            return DialPlan(tuple(self._choose(rest, held, missing)), None)
         self._end_round(bool(held), now)
-        return Plan((), self._resume - now)
+        return DialPlan((), self._resume - now)
 
     def _end_round(self, holding: bool, now: float) -> None:
         """Nobody is left to try: start again after a pause, longer each time if nobody took us."""
@@ -95,9 +95,9 @@ class Rounds:
             pause = backoff(self._failed_rounds, *limits.PRODUCER_BACKOFF)
         else:
             self._empty_rounds = 0 if self._tried or holding else self._empty_rounds + 1
-            pause = limits.PRODUCER_LOOK_AGAIN
+            pause = limits.PRODUCER_SEARCH_AGAIN
             if self._empty_rounds:
-                pause = backoff(self._empty_rounds, limits.PRODUCER_LOOK_FIRST, pause)
+                pause = backoff(self._empty_rounds, limits.PRODUCER_SEARCH_FIRST, pause)
         self._resume = now + pause * self._rng.uniform(0.5, 1.0)
         self._tried.clear()
         self._look = True

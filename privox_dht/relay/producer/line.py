@@ -21,7 +21,7 @@ from privox_dht import limits
 from privox_dht.hostport import join_host
 from privox_dht.quotas import Prefixes
 from privox_dht.relay import messages, tcp
-from privox_dht.relay.farm_limits import Patience
+from privox_dht.relay.farm_limits import Timeouts
 
 MakeProtocol = Callable[[], asyncio.BaseProtocol]
 
@@ -42,7 +42,7 @@ class Line:
         farm: tuple[str, int],
         server_context: ssl.SSLContext,
         connection: MakeProtocol,
-        patience: Patience,
+        patience: Timeouts,
         over: Callable[[Line], None],
     ) -> None:
         """
@@ -86,16 +86,16 @@ class Line:
         loop = asyncio.get_running_loop()
         self._sock = sock = await tcp.dial(*self._farm, limits.PRODUCER_DIAL)
         try:
-            tcp.parked(sock)
+            tcp.set_parked_options(sock)
             await loop.sock_sendall(sock, messages.park(self.token))
-            await tcp.readable(sock)
+            await tcp.wait_readable(sock)
             self.claim()
         except BaseException:
             sock.close()
             raise
         try:
             await loop.connect_accepted_socket(
-                lambda: Handed(self._answerer(), self._hand, lambda: self._over(self)),
+                lambda: WatchedProtocol(self._answerer(), self._hand, lambda: self._over(self)),
                 sock,
                 ssl=self._context,
                 ssl_handshake_timeout=self._patience.handshake,
@@ -132,7 +132,7 @@ class Line:
         self._limit.reschedule(asyncio.get_running_loop().time() + self._patience.handshake)
 
 
-class Handed(asyncio.Protocol):
+class WatchedProtocol(asyncio.Protocol):
     """The HTTP server's protocol, and word of when its connection begins and ends."""
 
     __slots__ = ("_begun", "_inner", "_over")

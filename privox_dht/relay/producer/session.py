@@ -27,14 +27,14 @@ from privox_dht.errors import BadMessage
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.relay import messages, tcp
-from privox_dht.relay.farm_limits import Patience
+from privox_dht.relay.farm_limits import Timeouts
 from privox_dht.relay.producer.line import Line, MakeProtocol
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class SessionEnd:
     """How a stay ended."""
 
     state: str  # "lost", "refused", "draining" or "superseded"
@@ -43,7 +43,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SessionConfig:
     """Where to park and what to do there: what every stay at one farm has in common."""
 
     identity: Identity
@@ -52,7 +52,7 @@ class Place:
     farm: bytes  # its key
     server_context: ssl.SSLContext
     connection: MakeProtocol
-    patience: Patience
+    patience: Timeouts
     lines: int
     instance: bytes
 
@@ -60,11 +60,11 @@ class Place:
         return join_host(self.host, self.port)
 
 
-class Wires(asyncio.Protocol):
+class ControlProtocol(asyncio.Protocol):
     """The producer's end of a control line: messages in, in order; None is the end."""
 
     def __init__(self) -> None:
-        self._ear = messages.Ear()
+        self._ear = messages.MessageDecoder()
         self._heard: asyncio.Queue[messages.Message | None] = asyncio.Queue()
         self._transport: asyncio.Transport | None = None
         self.why = "hung up"
@@ -91,7 +91,7 @@ class Wires(asyncio.Protocol):
     def say(self, *message: str) -> None:
         """Send one message."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(messages.say(message))
+            self._transport.write(messages.encode(message))
 
     def open(self, nonce: bytes) -> None:
         """Say what this connection is."""
@@ -116,11 +116,11 @@ class Wires(asyncio.Protocol):
 MOST_UNREAD = 256  # messages; a farm says three when it grants, and one for each call
 
 
-class Stay:
+class FarmSession:
     """One stay at one farm."""
 
     def __init__(
-        self, place: Place, told: Callable[[Ending | None], None], rng: random.Random
+        self, place: SessionConfig, told: Callable[[SessionEnd | None], None], rng: random.Random
     ) -> None:
         """
         Args:
@@ -128,10 +128,10 @@ class Stay:
             told: called with None whenever a line is parked, and with the ending, once.
             rng: chance.
         """
-        self._place = place
+        self._config = place
         self._told = told
         self._rng = rng
-        self._wires = Wires()
+        self._wires = ControlProtocol()
         self._tokens: deque[str] = deque(maxlen=limits.PRODUCER_IDLE_LINES)
         self._lines: dict[str, Line] = {}  # by token
         self._tasks: dict[asyncio.Task[None], Line] = {}  # lines the HTTP server does not have yet
@@ -153,31 +153,31 @@ class Stay:
             if self._tasks:
                 await asyncio.wait(list(self._tasks))
 
-    async def _until_over(self) -> Ending:
-        place = self._place
+    async def _until_over(self) -> SessionEnd:
+        place = self._config
         try:
             sock = await tcp.dial(place.host, place.port, limits.PRODUCER_DIAL)
         except OSError as exc:
-            return Ending("lost", f"no connection to {place}: {exc or 'not in time'}")
+            return SessionEnd("lost", f"no connection to {place}: {exc or 'not in time'}")
         try:
             loop = asyncio.get_running_loop()
             await loop.create_connection(lambda: self._wires, sock=sock)
-            tcp.parked(sock)
-            await self._introduce()
-            return await self._stand()
+            tcp.set_parked_options(sock)
+            await self._handshake()
+            return await self._listen()
         except TimeoutError:
-            return Ending("lost", f"{place} does not answer")
+            return SessionEnd("lost", f"{place} does not answer")
         except (BadMessage, OSError) as exc:
-            return Ending("lost", f"{place}: {exc}")
-        except _Over as over:
+            return SessionEnd("lost", f"{place}: {exc}")
+        except _SessionOver as over:
             return over.ending
         except Exception as exc:  # our own mistake must not keep the producer from coming back
             log.exception("relay: at %s", place)
-            return Ending("lost", f"{place}: {exc!r}")
+            return SessionEnd("lost", f"{place}: {exc!r}")
 
-    async def _introduce(self) -> None:
+    async def _handshake(self) -> None:
         """Prove both keys to each other."""
-        place, nonce = self._place, os.urandom(messages.NONCE)
+        place, nonce = self._config, os.urandom(messages.NONCE)
         async with asyncio.timeout(place.patience.head):
             self._wires.open(nonce)
             asked = await self._hear(place.patience.head)
@@ -189,15 +189,15 @@ class Stay:
         if answer[0] != "granted":
             raise BadMessage("order", answer[0])
 
-    async def _stand(self) -> Ending:
+    async def _listen(self) -> SessionEnd:
         """Listen, and ping, until it ends."""
-        loop, patience = asyncio.get_running_loop(), self._place.patience
+        loop, patience = asyncio.get_running_loop(), self._config.patience
         ping = loop.time() + patience.ping
         dead = loop.time() + patience.silence
         while True:
             now = loop.time()
             if now >= dead:
-                return Ending("lost", f"{self._place} fell silent")
+                return SessionEnd("lost", f"{self._config} fell silent")
             if now >= ping:
                 self._wires.say("ping")
                 ping = now + patience.ping
@@ -206,24 +206,24 @@ class Stay:
             except TimeoutError:
                 continue
             dead = loop.time() + patience.silence
-            self._heed(message)
+            self._handle(message)
 
     async def _hear(self, seconds: float) -> messages.Message:
         message = await self._wires.next(seconds)
         if message is None:
-            raise _Over(Ending("lost", f"{self._place} {self._wires.why}"))
+            raise _SessionOver(SessionEnd("lost", f"{self._config} {self._wires.why}"))
         if message[0] == "refused":
-            wait = min(float(message[2]), limits.PRODUCER_TOLD_MOST)
-            raise _Over(Ending("refused", f"{self._place} refuses: {message[1]}", wait))
+            wait = min(float(message[2]), limits.PRODUCER_MAX_RETRY_AFTER)
+            raise _SessionOver(SessionEnd("refused", f"{self._config} refuses: {message[1]}", wait))
         if message[0] == "draining":
-            wait = min(float(message[1]), limits.PRODUCER_TOLD_MOST)
-            raise _Over(Ending("draining", f"{self._place} is about to stop", wait))
+            wait = min(float(message[1]), limits.PRODUCER_MAX_RETRY_AFTER)
+            raise _SessionOver(SessionEnd("draining", f"{self._config} is about to stop", wait))
         if message[0] == "superseded":
-            why = f"another machine parked at {self._place} with this key"
-            raise _Over(Ending("superseded", why))
+            why = f"another machine parked at {self._config} with this key"
+            raise _SessionOver(SessionEnd("superseded", why))
         return message
 
-    def _heed(self, message: messages.Message) -> None:
+    def _handle(self, message: messages.Message) -> None:
         match message:
             case ("token", token):
                 self._tokens.append(token)
@@ -246,12 +246,12 @@ class Stay:
             idle = sum(not line.claimed for line in self._lines.values())
             if idle >= self._most:
                 return
-            if len(self._tasks) + self._calls >= self._place.lines:
+            if len(self._tasks) + self._calls >= self._config.lines:
                 return
             self._park(self._tokens.popleft())
 
     def _park(self, token: str) -> None:
-        place = self._place
+        place = self._config
         farm = (place.host, place.port)
         line = Line(
             token, farm, place.server_context, place.connection, place.patience, self._call_over
@@ -293,9 +293,9 @@ class Stay:
                 task.cancel()
 
 
-class _Over(Exception):
+class _SessionOver(Exception):
     """Not an error: how a stay ends, from wherever it is heard."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: SessionEnd) -> None:
         super().__init__(ending.why)
         self.ending = ending

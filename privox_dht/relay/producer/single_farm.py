@@ -23,12 +23,12 @@ from typing import Self
 
 from privox_dht import limits
 from privox_dht.backoff import backoff
-from privox_dht.errors import Lost
+from privox_dht.errors import ProducerLost
 from privox_dht.identity import Identity, peer_id_of
 from privox_dht.relay import messages
-from privox_dht.relay.farm_limits import Patience
+from privox_dht.relay.farm_limits import Timeouts
 from privox_dht.relay.producer.line import MakeProtocol
-from privox_dht.relay.producer.session import Ending, Place, Stay
+from privox_dht.relay.producer.session import FarmSession, SessionConfig, SessionEnd
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ STATES = (
 )
 
 
-class Parking:
+class SingleFarm:
     """A producer's lines at one farm."""
 
     def __init__(
@@ -53,9 +53,9 @@ class Parking:
         *,
         server_context: ssl.SSLContext,
         connection: MakeProtocol,
-        on_change: Callable[[Parking], None],
+        on_change: Callable[[SingleFarm], None],
         lines: int = limits.PRODUCER_LINES,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         rng: random.Random | None = None,
     ) -> None:
         """
@@ -76,13 +76,13 @@ class Parking:
         self.over = False  # no stay will follow
         self._on_change = on_change
         self._rng = rng or random.Random()
-        self._place = Place(
+        self._place = SessionConfig(
             identity,
             *farm,
             farm_public,
             server_context,
             connection,
-            patience or Patience(),
+            patience or Timeouts(),
             lines,
             os.urandom(messages.INSTANCE),
         )
@@ -111,28 +111,28 @@ class Parking:
         """Wait until the producer can be called through this farm.
 
         Raises:
-            Lost: it cannot, in this time or for good.
+            ProducerLost: it cannot, in this time or for good.
         """
         try:
             async with asyncio.timeout(timeout):
                 while self.state != "parked":
                     if self.over:
-                        raise Lost(f"not parked, {self.state}: {self.why}")
+                        raise ProducerLost(f"not parked, {self.state}: {self.why}")
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError as exc:
             why = f"not parked at {self._place} in time, {self.state}: {self.why}"
-            raise Lost(why) from exc
+            raise ProducerLost(why) from exc
 
     async def _run(self) -> None:
         """One stay after the other."""
         while not self.over:
             self._become("dialling")
-            await Stay(self._place, self._heed, self._rng).run()
+            await FarmSession(self._place, self._heed, self._rng).run()
             if not self.over:
                 await asyncio.sleep(self._pause)
 
-    def _heed(self, ending: Ending | None) -> None:
+    def _heed(self, ending: SessionEnd | None) -> None:
         """A line is parked, or the stay is over."""
         if ending is None:
             self._become("parked")

@@ -2,7 +2,7 @@
 
 A job that ends before its answer is complete (cancelled, closed, broken) is ended in the worker
 too: where each job is a copy of the worker, the copy is killed; a thread gets some seconds to come
-to its next border; a worker that works alone is killed, and another one is warmed up. A crew whose
+to its next border; a worker that works alone is killed, and another one is warmed up. A pool whose
 workers die at once, again and again, stops trying for a while, and says so.
 """
 
@@ -16,18 +16,18 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from typing import Any
 
-from nodes.engines import link, working
+from nodes.engines import link, worker_main
 from nodes.engines.worker import START_WITHIN, Died, Job, Worker
 from privox_dht import errors, limits
 
-HIRES = 6  # workers that may fail to start ...
-HIRES_WINDOW = 60.0  # ... within these seconds, before the crew gives up for as long
+MAX_START_FAILURES = 6  # workers that may fail to start ...
+START_FAILURES_WINDOW = 60.0  # ... within these seconds, before the pool gives up for as long
 AT_MOST = os.cpu_count() or 1  # jobs at a time; more would only make each slower
 ASKED_AGAIN = 2  # times a job is begun anew, since another one had brought its worker down
 BORDER_WITHIN = 30.0  # seconds a thread gets to come to its next border once nobody listens
 
 
-class Crew:
+class WorkerPool:
     """Warm workers of one kind."""
 
     def __init__(
@@ -54,11 +54,11 @@ class Crew:
         self._all: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._warming: asyncio.Task[None] | None = None
-        self._failures: deque[float] = deque(maxlen=HIRES)
+        self._failures: deque[float] = deque(maxlen=MAX_START_FAILURES)
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Crew {self.module} {len(self._idle)} ready of {len(self._all)}>"
+        return f"<WorkerPool {self.module} {len(self._idle)} ready of {len(self._all)}>"
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -74,9 +74,9 @@ class Crew:
 
         Raises:
             EngineUnavailable: it says what is missing, and what mends it.
-            Failed: it cannot start.
+            EngineFailed: it cannot start.
         """
-        worker, hello = await self._hire()
+        worker, hello = await self._spawn()
         self._idle.append(worker)
         return hello
 
@@ -86,7 +86,7 @@ class Crew:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(self._dismiss(worker) for worker in tuple(self._all)))
+        await asyncio.gather(*(self._terminate(worker) for worker in tuple(self._all)))
 
     @contextlib.asynccontextmanager
     async def job(self, seconds: float | None = None) -> AsyncIterator[Job]:
@@ -119,7 +119,7 @@ class Crew:
         `{"from": ...}` what the last piece said in `"at"`.
 
         Raises:
-            Refused, Failed: the worker says so.
+            RequestRejected, EngineFailed: the worker says so.
             Died: it is gone.
         """
         for again in range(ASKED_AGAIN, -1, -1):
@@ -146,28 +146,28 @@ class Crew:
             worker = self._idle[-1]
             if not worker.alive:
                 self._idle.pop()
-                await self._dismiss(worker)
+                await self._terminate(worker)
                 continue
-            if worker.mode == working.ALONE:
+            if worker.mode == worker_main.ALONE:
                 self._idle.pop()
             return worker
         try:
-            worker, _ = await self._hire()
+            worker, _ = await self._spawn()
         except errors.EngineUnavailable as exc:  # it was there when the node started
-            raise errors.Failed(str(exc)) from exc
-        if worker.mode != working.ALONE:
+            raise errors.EngineFailed(str(exc)) from exc
+        if worker.mode != worker_main.ALONE:
             self._idle.append(worker)
         return worker
 
     def _leave(self, worker: Worker, job: Job) -> None:
         """After a job: keep the worker if it can do another."""
         worker.end(job)
-        if worker.mode == working.ALONE:
+        if worker.mode == worker_main.ALONE:
             if job.open or not worker.alive:
                 self._replace(worker)
             else:
                 self._idle.append(worker)
-        elif worker.mode == working.THREADS and not job.ended.done():
+        elif worker.mode == worker_main.THREADS and not job.ended.done():
             self._spawn_task(self._till_its_border(worker, job))
 
     async def _till_its_border(self, worker: Worker, job: Job) -> None:
@@ -176,12 +176,17 @@ class Crew:
         if not job.ended.done():
             self._replace(worker)
 
-    async def _hire(self) -> tuple[Worker, dict[str, Any]]:
+    async def _spawn(self) -> tuple[Worker, dict[str, Any]]:
         now = time.monotonic()
-        if len(self._failures) == HIRES and now - self._failures[0] < HIRES_WINDOW:
-            raise errors.Failed(f"{self.module} failed to start {HIRES} times in a row")
+        if (
+            len(self._failures) == MAX_START_FAILURES
+            and now - self._failures[0] < START_FAILURES_WINDOW
+        ):
+            raise errors.EngineFailed(
+                f"{self.module} failed to start {MAX_START_FAILURES} times in a row"
+            )
         if self._closed:
-            raise errors.Failed(f"{self.module} is closed")
+            raise errors.EngineFailed(f"{self.module} is closed")
         worker = Worker(self.module, self.arguments, self._replace, self._start_within)
         self._all.add(worker)
         try:
@@ -189,9 +194,9 @@ class Crew:
         except BaseException as exc:
             if isinstance(exc, Exception):  # and not a job that was cancelled meanwhile
                 self._failures.append(now)
-            await self._dismiss(worker)
+            await self._terminate(worker)
             if isinstance(exc, TimeoutError):
-                raise errors.Failed(f"{self.module} was not ready in time") from exc
+                raise errors.EngineFailed(f"{self.module} was not ready in time") from exc
             raise
         self._failures.clear()
         return worker, hello
@@ -206,7 +211,7 @@ class Crew:
             self._idle.remove(worker)
         if self._closed or worker not in self._all:  # `close` buries it
             return
-        self._spawn_task(self._dismiss(worker))
+        self._spawn_task(self._terminate(worker))
         if not self._is_warming():
             self._warming = self._spawn_task(self._warm())
 
@@ -228,9 +233,9 @@ class Crew:
         if self._idle or self._closed:
             return
         with contextlib.suppress(errors.PrivoxError):  # the next job will say so
-            fresh, _ = await self._hire()
+            fresh, _ = await self._spawn()
             self._idle.append(fresh)
 
-    async def _dismiss(self, worker: Worker) -> None:
+    async def _terminate(self, worker: Worker) -> None:
         await worker.kill()
         self._all.discard(worker)

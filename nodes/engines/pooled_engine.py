@@ -1,4 +1,4 @@
-"""What all engines have in common whose work is done by a crew: how they start and close.
+"""What all engines have in common whose work is done by a worker pool: how they start and close.
 
 start    what must be there first (a download)  ->  a warm worker  ->  what it can, measured
 close    all workers end
@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from nodes.engines.crew import Crew
+from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, speech
 from privox_dht.recording import Recording
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class CrewEngine:
+class PooledEngine:
     """A `speech.Engine` whose work is done in processes of its own."""
 
     reinstall = ""  # what mends an engine whose worker cannot start
 
-    def __init__(self, crew: Crew, ability: speech.Ability) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool, ability: speech.EngineInfo) -> None:
+        self._pool = pool
         self.ability = ability
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._crew!r}>"
+        return f"<{type(self).__name__} {self._pool!r}>"
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -39,18 +39,18 @@ class CrewEngine:
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes that work for it."""
-        return self._crew.pids
+        return self._pool.pids
 
     async def start(self) -> None:
         """See `speech.Engine`. Nothing is left of an engine that cannot start."""
         self.check(self.ability.backend)
         try:
-            self._crew.arguments = tuple(await self._arguments())
-            self.ability = await self._tried(await self._crew.start())
-        except errors.Refused as exc:
+            self._pool.arguments = tuple(await self._arguments())
+            self.ability = await self._tried(await self._pool.start())
+        except errors.RequestRejected as exc:
             await self.close()
             raise errors.EngineUnavailable(exc.message, "name another voice, or none") from exc
-        except errors.Failed as exc:
+        except errors.EngineFailed as exc:
             await self.close()
             raise errors.EngineUnavailable(str(exc), self.reinstall) from exc
         except BaseException:
@@ -58,18 +58,18 @@ class CrewEngine:
             raise
 
     async def close(self) -> None:
-        await self._crew.close()
+        await self._pool.close()
 
     async def _arguments(self) -> Sequence[str]:
         """What a worker is started with, once all is there that it needs."""
         return ()
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.Ability:
+    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         """What the engine can, whose worker says `hello`."""
         raise NotImplementedError
 
 
-class CrewTranscriber(CrewEngine):
+class PooledTranscriber(PooledEngine):
     """One that hears: `speech.RecordingTranscriber`."""
 
     rate = 0  # Hz
