@@ -49,7 +49,8 @@ class Piece:
     number: int  # from 0
     first: int  # its first sample's place in the recording
     samples: NDArray[np.int16]
-    joint: float | None = None  # seconds; no pause: the piece before it overlaps, and ends here
+    joint_before: float | None = None  # seconds; no pause: the piece before it overlaps, to here
+    joint_after: float | None = None  # seconds; no pause: the piece after it overlaps, from here
 
     @property
     def start(self) -> float:
@@ -134,8 +135,8 @@ class Cutter:
             return [piece]
         earliest, latest = _in_frames(EARLIEST_FORCED), _in_frames(LONGEST - OVERLAP)
         place = (earliest + int(frames[earliest:latest].argmin())) * _FRAME
-        piece = self._piece(sound[: place + int(OVERLAP * RATE)])
         joint = (self._first + place) / RATE
+        piece = self._piece(sound[: place + int(OVERLAP * RATE)], joint)
         self._keep(sound, place - int(OVERLAP * RATE))
         self._joint = joint
         return [piece]
@@ -146,8 +147,8 @@ class Cutter:
         at_an_end = (begin == 0 and self._joint is None) or (last and end == frames)
         return (end - begin) * FRAME >= (AT_THE_ENDS if at_an_end else SILENCE)
 
-    def _piece(self, samples: NDArray[np.int16]) -> Piece:
-        piece = Piece(self._made, self._first, samples.copy(), self._joint)
+    def _piece(self, samples: NDArray[np.int16], joint: float | None = None) -> Piece:
+        piece = Piece(self._made, self._first, samples.copy(), self._joint, joint)
         self._made += 1
         return piece
 

@@ -53,10 +53,10 @@ def test_a_pause_before_ten_seconds_ends_no_piece():
 
 def test_without_a_pause_both_pieces_hear_two_seconds_beyond_the_quietest_place():
     first, second = pieces_of(recording(("loud", 20), ("quiet", 0.1), ("loud", 18)))
-    assert first.joint is None
-    assert second.joint == pytest.approx(20.05, abs=0.06)
-    assert first.end == pytest.approx(second.joint + cut.OVERLAP)
-    assert second.start == pytest.approx(second.joint - cut.OVERLAP)
+    assert first.joint_before is None
+    assert second.joint_before == first.joint_after == pytest.approx(20.05, abs=0.06)
+    assert first.end == pytest.approx(second.joint_before + cut.OVERLAP)
+    assert second.start == pytest.approx(second.joint_before - cut.OVERLAP)
 
 
 def test_silence_is_in_no_piece_and_keeps_its_place():
@@ -93,8 +93,8 @@ def test_the_pieces_depend_on_the_sound_alone_and_cover_all_that_is_no_silence(p
     sound = recording(*parts)
     pieces = pieces_of(sound)
     again = pieces_of(sound, blocks)
-    assert [(p.first, p.samples.tobytes(), p.joint) for p in pieces] == [
-        (p.first, p.samples.tobytes(), p.joint) for p in again
+    assert [(p.first, p.samples.tobytes(), p.joint_before) for p in pieces] == [
+        (p.first, p.samples.tobytes(), p.joint_before) for p in again
     ]
     assert [p.number for p in pieces] == list(range(len(pieces)))
     missing = np.ones(sound.size, bool)
@@ -104,8 +104,8 @@ def test_the_pieces_depend_on_the_sound_alone_and_cover_all_that_is_no_silence(p
         missing[piece.first : piece.first + piece.samples.size] = False
     for before, after in itertools.pairwise(pieces):
         overlap = before.end - after.start
-        assert overlap == pytest.approx(0 if after.joint is None else 4.0, abs=0.01) or (
-            after.joint is None and overlap < 0
+        assert overlap == pytest.approx(0 if after.joint_before is None else 4.0, abs=0.01) or (
+            after.joint_before is None and overlap < 0
         )
     assert not sound[missing].any() or abs(sound[missing]).max() < 0.2 * abs(sound).max()
 
