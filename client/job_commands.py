@@ -26,6 +26,7 @@ from client.files import (
 )
 from client.formats import ending_of, format_for
 from client.live_transcript import HeardInPart, LiveTranscript
+from client.notes import Notes
 from client.options import error_as_json
 from client.player import play, players_for
 from client.progress import Progress
@@ -35,6 +36,7 @@ from privox_dht.caption_layout import CaptionLayout
 from privox_dht.cli.settings import sanitize, state_folder
 from privox_dht.cli.streams import say, stop_signals_raise
 from privox_dht.dispatch.event_stream import last_of
+from privox_dht.dispatch.job_events import JobEvent
 from privox_dht.dispatch.job_options import JobKeywords
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import (
@@ -51,6 +53,7 @@ from privox_dht.transcript import CAPTIONS, verbose
 
 Options = Mapping[str, Any]
 Job = Coroutine[Any, Any, None]
+SEVERAL = "several"  # in place of the producer's id, where a recording was scattered
 OF_ONE_RECORDING = (
     RequestRejected,
     AllProducersFailed,
@@ -62,12 +65,17 @@ def open_mesh(options: Options) -> Any:
     return Mesh.join(
         options["neighbours"],
         network=options["network"],
-        state=options["state_dir"] or state_folder("client"),
+        state=_state(options),
         timeout=options["join_timeout"],
         fallback=options.get("fallback", ""),
         fallback_token=_token(options),
         hidden=bool(options.get("via_farm")),
     )
+
+
+def _state(options: Options) -> Path:
+    folder: Path | None = options["state_dir"]
+    return folder or state_folder("client")
 
 
 def _token(options: Options) -> str:
@@ -194,10 +202,23 @@ async def _transcript(
     mesh: Mesh, options: Options, recording: BinaryIO, live: LiveTranscript
 ) -> Done[Transcript]:
     events = mesh.transcription_events(
-        recording, translate=options["translate"], words=live.words, **_job_keywords(options)
+        recording,
+        translate=options["translate"],
+        words=live.words,
+        prompt=options["prompt"],
+        temperature=options["temperature"],
+        scatter=options["scatter"],
+        jobs=options["jobs"],
+        **_job_keywords(options),
     )
+    notes = Notes(_state(options), named=bool(options["only"]))
+
+    def show(event: JobEvent[Transcript]) -> None:
+        notes.take(event)
+        live.take(event)
+
     try:
-        return await last_of(events, live.take)
+        return await last_of(events, show)
     except (JobError, asyncio.CancelledError, KeyboardInterrupt) as exc:
         if part := live.keep(options["language"]):
             raise part from exc
@@ -268,7 +289,7 @@ def _report(
     """Who did it, by which route, how long it took: as JSON on stdout (on stderr, where the audio
     is on stdout) or as a line on stderr."""
     record = done.record
-    who = record.peer_id if record else "fallback"
+    who = record.peer_id if record else SEVERAL if done.shares else "fallback"
     if as_json:
         job = {
             "producer": who,
@@ -278,6 +299,8 @@ def _report(
             "seconds": round(done.seconds, 3),
             "attempts": [attempt.as_json() for attempt in done.attempts],
         }
+        if done.shares:
+            job["producers"] = done.shares
         line = json.dumps({**told, **job})
         if audio_on_stdout:
             write_note(line)
@@ -285,5 +308,6 @@ def _report(
             write(STDIO, line.encode() + b"\n")
     elif sys.stderr.isatty():
         engine = f" ({record.engine})" if record else ""
-        line = f"{what}, by {who[:8]}{engine}, {done.route}, {done.seconds:.1f} s"
+        by = "" if done.shares else f"by {who[:8]}{engine}, "
+        line = f"{what}, {by}{done.route}, {done.seconds:.1f} s"
         say(sanitize(line))

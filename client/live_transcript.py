@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from client.files import STDIO, offer, write, write_so_far
-from client.progress import Progress, clock_face
+from client.progress import Progress
 from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.cli.settings import sanitize
@@ -27,6 +27,7 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.speech import Segment, Transcript
 from privox_dht.transcript import GROWING, GrowingText, render, verbose
+from privox_dht.units import clock_face
 
 SAVE_EVERY = 1.0  # seconds between two versions of a file
 LAST_WAIT = 2.0  # seconds for a slow reader of stdout to take what was heard, once we are to end

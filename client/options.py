@@ -23,6 +23,7 @@ from privox_dht.cli.settings import (
     neighbours_option,
     not_a_flag,
 )
+from privox_dht.dispatch.job_options import AUTO, PIECES, SCATTER
 from privox_dht.errors import (
     AllProducersBusy,
     AllProducersFailed,
@@ -152,6 +153,20 @@ job_options = combine(
         help="lines of a caption, in srt and vtt.",
     ),
     of_stt("--words", is_flag=True, help="times of words too, in JSON."),
+    of_stt(
+        "--scatter", type=click.Choice(SCATTER), default=AUTO, show_default=True,
+        help="auto: a recording of more than a minute goes in pieces to all who are idle;"
+        " never: to one.",
+    ),
+    of_stt(
+        "--jobs", type=click.IntRange(1, 256), default=PIECES, show_default=True,
+        help="at most so many pieces at a time.",
+    ),
+    of_stt("--prompt", default="", help="words to expect, such as names."),
+    of_stt(
+        "--temperature", default=0.0, type=click.FloatRange(0.0, 1.0),
+        help="how freely an engine may guess [0].",
+    ),
     click.option(
         "--backend", type=click.Choice(("cpu", "gpu", "any")), default="any", show_default=True,
         help="What the work must run on.",

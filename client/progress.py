@@ -1,5 +1,6 @@
 """How far a job is, on a terminal; nothing at all in a pipe.
 
+    0:17 of 60:00, 41 times as fast as it was spoken, 8 producers, 1:27 left
     calling 3cahqwa5 (pocketsphinx)    sending 42 %    hearing 0:17 of 1:00    everybody is busy ...
 
 One line, drawn over itself, erased at the end.
@@ -18,10 +19,12 @@ from privox_dht.dispatch.job_events import (
     AudioChunk,
     Dialing,
     JobEvent,
+    Scattered,
     Uploading,
     Waiting,
 )
 from privox_dht.speech import AudioInfo, Segment
+from privox_dht.units import clock_face
 
 REDRAW = 0.1  # seconds; more often than this only flickers
 ERASE = "\r\x1b[2K"
@@ -38,6 +41,7 @@ class Progress:
         self._told = False  # that everybody is busy, where there is no terminal
         self._seconds = 0.0  # of the recording
         self._received = 0  # bytes of sound
+        self._scattered = False
 
     def __enter__(self) -> Progress:
         return self
@@ -67,7 +71,10 @@ class Progress:
                 self._draw(f"sending {sent * 100 // max(total, 1)} %", now=sent >= total)
             case AudioInfo(seconds):
                 self._seconds = seconds
-            case Segment():
+            case Scattered():
+                self._scattered = True
+                self._draw(_how_far(event))
+            case Segment() if not self._scattered:
                 self._draw(f"hearing {clock_face(event.end)} of {clock_face(self._seconds)}")
             case AudioChunk(data):
                 self._received += len(data)
@@ -92,8 +99,12 @@ class Progress:
             self._stream.flush()
 
 
-def clock_face(seconds: float) -> str:
-    """65.2 as "1:05"."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _how_far(event: Scattered) -> str:
+    far = f"{clock_face(event.heard)} of {clock_face(event.seconds)}"
+    if not event.speed:
+        return f"{far}, {event.producers} producers"
+    left = max(0.0, event.seconds - event.heard) / event.speed
+    return (
+        f"{far}, {event.speed:.1f} times as fast as it was spoken, {event.producers} producers,"
+        f" {clock_face(left)} left"
+    )

@@ -91,6 +91,7 @@ MAX_LOST_DURING_JOB = (
     3  # networks whose producers may die during one job: it may be what kills them, and
 )
 # one home has two, an IPv4 address and an IPv6 /48
+PIECE_DEATHS = 2  # producers that may die on a piece of a recording before it is put off
 AGREEING_REFUSALS = (
     3  # networks whose producers must agree before a 4xx about the input is believed
 )

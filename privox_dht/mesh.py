@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,13 +37,13 @@ from privox_dht.dispatch.job_options import (
 )
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
-from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.work import SpeechWork, TranscriptionWork, Work
 from privox_dht.errors import AllProducersBusy, AllProducersFailed, JobError, NoProducer, NotJoined
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.records import FARM, Record, latest_per_key
+from privox_dht.scatter.transcription import transcription
 from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.voices import VoiceAnswer, Voices, voices_of
@@ -232,7 +232,11 @@ class Mesh:
         how = TranscriptionOptions(**options)
         source = Path(audio) if isinstance(audio, str) else audio
         wish = how.wish(STT, translate=how.translate)
-        return self._events(wish, TranscriptionWork(self.client, source, how), how)
+
+        def job() -> AsyncGenerator[JobEvent[Transcript]]:
+            return transcription(self._joined().caller, self.client, source, wish, how)
+
+        return self._events(job, TranscriptionWork(self.client, source, how), how)
 
     def speech_events(
         self, text: str, **options: Unpack[SpeechKeywords]
@@ -240,7 +244,13 @@ class Mesh:
         """All that happens while a text is spoken; the last event is what `speech` returns. See
         `job_events`. Args and errors: see `speech`."""
         how = SpeechOptions(**options)
-        return self._events(how.wish(TTS, voice=how.voice), SpeechWork(self.client, text, how), how)
+        work = SpeechWork(self.client, text, how)
+
+        def job() -> AsyncGenerator[JobEvent[bytes]]:
+            wish = how.wish(TTS, voice=how.voice)
+            return self._joined().caller.dispatch(wish, work, wait=how.wait, timeout=how.timeout)
+
+        return self._events(job, work, how)
 
     async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
         """Everybody who could be found, by service."""
@@ -278,14 +288,12 @@ class Mesh:
         )
 
     async def _events(
-        self, wish: Requirements, work: Work[T], how: JobOptions
+        self, job: Callable[[], AsyncGenerator[JobEvent[T]]], work: Work[T], how: JobOptions
     ) -> AsyncGenerator[JobEvent[T]]:
-        """The job's events on the mesh; where it cannot, those of the fallback server."""
+        """The events of `job` on the mesh; where it cannot, of `work` at the fallback server."""
         began = time.monotonic()
         try:
-            caller = self._joined().caller
-            job = caller.dispatch(wish, work, wait=how.wait, timeout=how.timeout)
-            async with aclosing(job) as events:
+            async with aclosing(job()) as events:
                 async for event in events:
                     yield event
             return

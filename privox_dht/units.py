@@ -14,6 +14,13 @@ def size(number: int) -> str:
     return f"{number} bytes"
 
 
+def clock_face(seconds: float) -> str:
+    """65.2 as "1:05"."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def duration(seconds: float) -> str:
     """A span of time in the largest unit of which it has a whole one: 5400 as "1.5 hours"."""
     for unit, name in TIMES:

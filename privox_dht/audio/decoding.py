@@ -34,6 +34,7 @@ RAW_RATE = 16_000  # Hz of raw PCM, which says nothing about itself
 RAW_PIECE = 1 << 16  # bytes of raw PCM per step
 SHORT_BY = (0.5, 0.02)  # seconds, or share, by which the promise may be missed (codec delays)
 MOSTLY = 0.5  # share of broken packets from which a file is garbage and not merely scratched
+MICROSECONDS = 1_000_000  # in a second; how FFmpeg counts a container's length
 MAX_PACKET = 8 << 20  # bytes of one packet; what it decodes to is several times that
 
 
@@ -114,8 +115,26 @@ def _steps(
         raise refused("the file holds no audio samples")
 
 
+def length_hint(file: BinaryIO) -> float:
+    """How long a file says it is, in seconds; 0 where it does not say, or is none that can be read.
+
+    Raises: RequestRejected (501): PyAV is not installed, and the file is no WAV.
+    """
+    if promised := wav_header.promised_seconds(file):
+        return promised
+    check_for_pyav()
+    from av.error import FFmpegError
+
+    file.seek(0)
+    try:
+        with open_container(file) as container:
+            return (container.duration or 0) / MICROSECONDS
+    except (FFmpegError, errors.RequestRejected, ValueError, IndexError, OSError, MemoryError):
+        return 0.0
+
+
 def check_for_pyav() -> None:
-    """Raises: Refused (501): PyAV is not installed."""
+    """Raises: RequestRejected (501): PyAV is not installed."""
     try:
         import numpy  # noqa: F401
         from av import AudioResampler  # noqa: F401

@@ -19,6 +19,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -46,6 +47,7 @@ from privox_dht.dispatch.route_prober import (
     spend,
 )
 from privox_dht.dispatch.selection import homes_of, rank
+from privox_dht.dispatch.stopwatch import Stopwatch
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import (
     EngineFailed,
@@ -100,8 +102,7 @@ class Failover:
         Raises:
             JobError: the job has ended, see `JobState.verdict`.
         """
-        now = self._clock()
-        waiting = [r for r in job.left(order) if not self._reputation.busy_seconds(r.peer_id, now)]
+        waiting = self._askable(job, order)
         open_ways: dict[str, list[DialableRoute]] = {}  # peer ids that answered a probe, by these
         slow = False  # the first has not answered yet
         while waiting:
@@ -112,15 +113,18 @@ class Failover:
                 record = waiting.pop(0)
                 if record.peer_id in job.excluded:  # another engine of one that was asked
                     continue
-                try:
-                    done = await self._ask(
-                        job, record, work, emit, open_ways.get(record.peer_id), queue=not waiting,
-                        hurry=probes and bool(waiting),
-                    )  # fmt: skip
-                except _Slow:
-                    slow = True
-                    waiting.insert(0, record)
-                    continue
+                with self._slot(job, record) as got:
+                    if not got:
+                        continue
+                    try:
+                        done = await self._ask(
+                            job, record, work, emit, open_ways.get(record.peer_id),
+                            queue=not waiting, hurry=probes and bool(waiting),
+                        )  # fmt: skip
+                    except _Slow:
+                        slow = True
+                        waiting.insert(0, record)
+                        continue
                 if done is not None:
                     return done
             waiting = self._by_trust(job, waiting, open_ways)
@@ -128,6 +132,23 @@ class Failover:
             if verdict := job.failure(proven_left=proven_left):
                 raise verdict
         return None
+
+    def _askable(self, job: JobState, order: list[Record]) -> list[Record]:
+        """Those of `order` that may be asked now. Jobs that share slots leave those alone where
+        one of them is, and those that were lost, while there is anybody else."""
+        now, slots = self._clock(), job.wish.slots
+        left = job.left(order)
+        waiting = [r for r in left if not self._reputation.busy_seconds(r.peer_id, now)]
+        if slots is None:
+            return waiting
+        well = [r for r in left if not self._reputation.is_backed_off(r.peer_id, now)]
+        return [r for r in waiting if slots.left(r, now) and (r in well or not well)]
+
+    def _slot(self, job: JobState, record: Record) -> AbstractContextManager[bool]:
+        """A slot for this job, while the context is open."""
+        if job.wish.slots is None:
+            return nullcontext(True)
+        return job.wish.slots.one_at(record, self._clock())
 
     def _by_trust(
         self, job: JobState, waiting: list[Record], open_ways: dict[str, list[DialableRoute]]
@@ -245,8 +266,10 @@ class Failover:
             self._note(job, Attempt(record.peer_id, record.engine, route, outcome, why, seconds))
 
         emit(Dialing(record, route))
+        watch = Stopwatch(emit, self._clock)
+        asked = self._reputation.as_measured(record)
         try:
-            value = await work(replace(endpoint, queue=queue), record, emit)
+            value = await work(replace(endpoint, queue=queue), asked, watch)
         except asyncio.CancelledError:
             note(CANCELLED, f"it had worked on it for {self._clock() - began:.1f} s")
             raise
@@ -256,6 +279,8 @@ class Failover:
             note(BUSY if isinstance(exc, ProducerBusy) else exc.outcome, said)
             raise
         self._reputation.record_success(record.peer_id)
+        if watch.sound:
+            self._reputation.record_speed(record, watch.sound, watch.seconds)
         learn(job.dials, endpoint, None)
         note(DONE, "")
         return Done(value, record, route, self._clock() - job.started, tuple(job.attempts))
@@ -274,6 +299,8 @@ class Failover:
             job.excluded.discard(peer_id)  # whatever broke before, it lives
             job.unreached.discard(peer_id)
             self._reputation.record_busy(peer_id, now, exc.retry_after)
+            if job.wish.slots is not None:
+                job.wish.slots.busy(record, now)
             return not isinstance(exc, NoParkedLine)
         home = home_of(*dialled(endpoint.base, endpoint.proxy))
         job.excluded.add(peer_id)

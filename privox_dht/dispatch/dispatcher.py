@@ -20,7 +20,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -127,6 +127,29 @@ class Dispatcher:
             if not deadline.expired():
                 raise
             raise job.timed_out(timeout) from exc
+
+    async def candidates(self, wish: Requirements) -> list[Record]:
+        """Those who could do what is wished, best first, one engine of each.
+
+        Raises:
+            NoProducer: nobody can, without seeing an address that is to be hidden.
+        """
+        found = await discover(self._directory, wish, limits.LIST_WANT)
+        found = latest_per_key([*found, *self._proven()])
+        order = rank(found, wish, self.reputation, self._clock(), self._rng)
+        order = [*{record.peer_id: record for record in reversed(order)}.values()][::-1]
+        return await self._apart_from_farms(order) if wish.via_farm and order else order
+
+    def idle_slots(self, records: Iterable[Record], wish: Requirements) -> int:
+        """For how many more of the jobs that share `wish.slots` there is room at these."""
+        now = self._clock()
+        assert wish.slots is not None
+        return sum(
+            wish.slots.left(record, now)
+            for record in records
+            if not self.reputation.is_backed_off(record.peer_id, now)
+            and not self.reputation.busy_seconds(record.peer_id, now)
+        )
 
     async def reach(self, record: Record, dials: DialBudget) -> list[DialableRoute]:
         """The ways by which this producer answers just now, as far as `dials` affords to ask; none:

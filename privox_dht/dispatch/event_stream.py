@@ -17,7 +17,15 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from privox_dht.dispatch.job_events import AudioChunk, Dialing, Emit, JobEvent, Progress, Uploading
+from privox_dht.dispatch.job_events import (
+    AudioChunk,
+    Dialing,
+    Emit,
+    JobEvent,
+    Progress,
+    Scattered,
+    Uploading,
+)
 from privox_dht.dispatch.job_state import Done
 
 T = TypeVar("T")
@@ -34,9 +42,9 @@ class EventQueue:
         return len(self._events)
 
     def put(self, event: Progress) -> None:
-        """Of an upload only the newest is kept; of an answer that begins anew no sound."""
-        if isinstance(event, Uploading) and self._events:
-            if isinstance(self._events[-1], Uploading):
+        """Of how far it is only the newest is kept; of an answer that begins anew no sound."""
+        if isinstance(event, Uploading | Scattered) and self._events:
+            if type(self._events[-1]) is type(event):
                 self._events.pop()
         elif isinstance(event, Dialing):
             self._events = deque(e for e in self._events if not isinstance(e, AudioChunk))

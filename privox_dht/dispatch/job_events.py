@@ -3,7 +3,9 @@
     Waiting     everybody is busy, or the last producer was lost
     Dialing     a producer is asked
     Uploading   so much of the recording has gone
-    Listening   it is sound audio, this long                          (stt)
+    Scattered   several producers work on it; so much is done         (stt)
+    Whole       it could not be scattered                             (stt)
+    AudioInfo   it is sound audio, this long                          (stt)
     Segment     a stretch of it, recognised                           (stt)
     AudioChunk  a part of the spoken file                             (tts)
     Done        the whole result, and who did it; always the last one
@@ -50,6 +52,23 @@ class Uploading:
 
 
 @dataclass(frozen=True, slots=True)
+class Scattered:
+    """How far a recording is on which several producers work."""
+
+    heard: float  # seconds of its sound that were transcribed
+    seconds: float  # of the recording; 0: not known
+    producers: int  # at work just now
+    speed: float  # seconds of sound in a second
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A long recording goes to one producer as it is; `why` it is not scattered."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class AudioChunk:
     """The next part of the spoken file. A WAV file's header does not know its length yet; the
     `value` of `Done` does."""
@@ -57,6 +76,6 @@ class AudioChunk:
     data: bytes
 
 
-Progress = Waiting | Dialing | Uploading | AudioInfo | Segment | AudioChunk
+Progress = Waiting | Dialing | Uploading | Scattered | Whole | AudioInfo | Segment | AudioChunk
 JobEvent = Progress | Done[T]
 Emit = Callable[[Progress], None]

@@ -9,6 +9,10 @@ from typing import Any, TypedDict
 from privox_dht import limits
 from privox_dht.dispatch.selection import ANY, Requirements
 
+AUTO, NEVER = "auto", "never"
+SCATTER = (AUTO, NEVER)
+PIECES = 16  # of a scattered recording at a time
+
 
 class JobKeywords(TypedDict, total=False):
     """Who may do the job, and how long it may take."""
@@ -29,6 +33,10 @@ class TranscriptionKeywords(JobKeywords, total=False):
 
     translate: bool
     words: bool
+    prompt: str
+    temperature: float
+    scatter: str
+    jobs: int
 
 
 class SpeechKeywords(JobKeywords, total=False):
@@ -74,6 +82,10 @@ class TranscriptionOptions(JobOptions):
 
     translate: bool = False  # into English
     words: bool = False  # times of words too, from engines that have them
+    prompt: str = ""  # words to expect, or how the text before it ended
+    temperature: float = 0.0  # 0 to 1; above 0 an engine may guess more freely
+    scatter: str = AUTO  # "auto": a long recording to many producers; "never"
+    jobs: int = PIECES  # pieces of a scattered recording at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ through one farm are one voice, since nobody knows where they are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar
 
@@ -59,6 +59,8 @@ class Done(Generic[T]):
     route: str
     seconds: float  # for the whole job, waiting and failing over included
     attempts: tuple[Attempt, ...]
+    shares: Mapping[str, int] = field(default_factory=dict)  # of a recording that was scattered:
+    # how many pieces each producer did, by peer id
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,9 @@ class JobState:
             voices = {r.home for r in self.refusals if r.error.status == refusal.error.status}
             if refusal.proven or (len(voices) >= limits.AGREEING_REFUSALS and not proven_left):
                 return refusal.error
-        if len(set(self.lost_after_accept.values())) >= limits.MAX_LOST_DURING_JOB:
-            died = len(self.lost_after_accept)
+        died, networks = len(self.lost_after_accept), set(self.lost_after_accept.values())
+        most = self.wish.most_lost
+        if died >= most if most else len(networks) >= limits.MAX_LOST_DURING_JOB:
             return self._failed(f"{died} producers died on this job, so it is not given to another")
         networks = set(self.failed.values())
         if len(networks) >= limits.MAX_PRODUCERS or len(self.failed) >= limits.MAX_FAILED:

@@ -3,6 +3,7 @@
     busy   asked to be left alone for a moment: it is well, ask again then
     lost   went away in mid-job, or did not answer: left alone for 15 s, doubling to 10 min
     good   did a job: all is forgiven, and it is known to be there
+    speed  how much sound it does in a second; after three jobs its record's word counts no more
     doubt  refused or failed a job, perhaps rightly: others are asked before it
 
 Pure: the time (seconds, any clock that only goes forward) is an argument.
@@ -11,12 +12,23 @@ Pure: the time (seconds, any clock that only goes forward) is an argument.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from privox_dht import limits
 from privox_dht.backoff import backoff
+from privox_dht.records import Record
 
 REMEMBERED = 1024  # producers; more than a client meets, so that strangers cannot fill memory
+MEASURED = 3  # jobs after which what was measured is believed, and not what a record says
+FADING = 0.8  # of what was measured before, when a job is added: the last five or so count
+ENGINES = 8  # of one producer that are measured; the record of another replaces the oldest
+
+
+@dataclass(slots=True)
+class _Speed:
+    jobs: int = 0
+    sound: float = 0.0  # seconds, the older jobs' fading
+    work: float = 0.0  # seconds, likewise
 
 
 @dataclass(slots=True)
@@ -26,6 +38,7 @@ class _PeerHistory:
     busy_until: float = 0.0
     rejected: bool = False  # it refused or failed a job, and did none since
     succeeded: bool = False  # the last thing we know of it is that it did a job
+    speeds: OrderedDict[str, _Speed] = field(default_factory=OrderedDict)  # by engine
 
 
 class ReputationTable:
@@ -55,6 +68,30 @@ class ReputationTable:
         past = self._of(peer_id)
         past.losses, past.backed_off_until, past.busy_until = 0, 0.0, 0.0
         past.succeeded, past.rejected = True, False
+
+    def record_speed(self, record: Record, sound: float, work: float) -> None:
+        """It did so many seconds of sound in so many seconds of work."""
+        speeds = self._of(record.peer_id).speeds
+        speed = speeds.setdefault(record.engine, _Speed())
+        speeds.move_to_end(record.engine)
+        if len(speeds) > ENGINES:
+            speeds.popitem(last=False)
+        speed.jobs += 1
+        speed.sound = FADING * speed.sound + sound
+        speed.work = FADING * speed.work + work
+
+    def speed_of(self, record: Record) -> float | None:
+        """Seconds of sound that it does in a second, as we measured; None: not often enough."""
+        past = self._past.get(record.peer_id)
+        speed = past.speeds.get(record.engine) if past else None
+        if speed is None or speed.jobs < MEASURED or not speed.work:
+            return None
+        return speed.sound / speed.work
+
+    def as_measured(self, record: Record) -> Record:
+        """The record with the speed that we measured, where we did."""
+        speed = self.speed_of(record)
+        return record if speed is None else replace(record, speed=speed)
 
     def record_rejection(self, peer_id: str) -> None:
         """It refused or failed a job; whether that was its own fault is not known."""

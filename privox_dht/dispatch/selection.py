@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from privox_dht import languages, openai_names
 from privox_dht.dispatch.reputation import ReputationTable
+from privox_dht.dispatch.sibling_slots import SiblingSlots
 from privox_dht.quotas import home_of
 from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS
@@ -45,6 +46,8 @@ class Requirements:
     prefer: tuple[str, ...] = ()  # these first
     avoid: tuple[str, ...] = ()  # never these
     via_farm: bool = False  # relayed routes only, so that the producer does not see our address
+    slots: SiblingSlots | None = field(default=None, compare=False)  # shared with other jobs
+    most_lost: int = 0  # producers that may die on this job; 0: `limits.MAX_LOST_DURING_JOB`
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -107,7 +110,8 @@ def rank(
 
     def order(record: Record) -> tuple[bool | float, ...]:
         asked_to_wait = reputation.busy_seconds(record.peer_id, now) > 0
-        speed = UNKNOWN_SPEED if blamed else min(record.speed or UNKNOWN_SPEED, SPEED_CAP)
+        claimed = UNKNOWN_SPEED if blamed else record.speed or UNKNOWN_SPEED
+        speed = min(reputation.speed_of(record) or claimed, SPEED_CAP)
         share = record.idle / record.slots if record.slots else 0.0
         score = speed * (0.5 + share) * rng.uniform(1 - CHANCE, 1 + CHANCE)
         return (

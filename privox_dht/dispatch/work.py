@@ -65,6 +65,8 @@ class TranscriptionWork:
             language=options.language,
             translate=options.translate,
             words=options.words,
+            prompt=options.prompt,
+            temperature=options.temperature,
         )
         seconds, segments = 0.0, []
 

@@ -53,6 +53,11 @@ class Piece:
     joint_after: float | None = None  # seconds; no pause: the piece after it overlaps, from here
 
     @property
+    def overlaps(self) -> bool:
+        """Whether a neighbour hears some of it too."""
+        return self.joint_before is not None or self.joint_after is not None
+
+    @property
     def start(self) -> float:
         """Seconds from the start of the recording."""
         return self.first / RATE

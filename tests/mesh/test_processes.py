@@ -230,7 +230,8 @@ def test_the_chosen_producer_is_killed_in_mid_upload_and_another_does_the_job(la
         doomed.wait_for("published")
         other = lab.producer("other", "stt/cpu/echo")
         peer = doomed.events["listening"]["peer"]
-        undisturbed = lab.client("--service", "stt", "--file", str(wav), "--prefer", peer)
+        one = ("--prefer", peer, "--scatter", "never")
+        undisturbed = lab.client("--service", "stt", "--file", str(wav), *one)
         assert counter.passed > wav.stat().st_size
 
         jobs_before = sum("begun" in line for line in doomed.lines)
@@ -241,7 +242,7 @@ def test_the_chosen_producer_is_killed_in_mid_upload_and_another_does_the_job(la
             os.kill(doomed.process.pid, signal.SIGKILL)
 
         counter.when, counter.limit = kill, counter.passed + wav.stat().st_size // 2
-        job = ("--service", "stt", "--file", str(wav), "--prefer", peer, "--json")
+        job = ("--service", "stt", "--file", str(wav), *one, "--json")
         told = answer(lab.client(*job))
     assert killed == [True], "it was killed before it logged the job's start"
     assert doomed.process.wait(5) == -signal.SIGKILL

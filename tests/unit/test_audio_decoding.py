@@ -369,6 +369,6 @@ def test_blocks_of_a_file_that_breaks_off_come_before_the_error():
     data = encoded("flac")
     blocks = decode_blocks(data[: len(data) // 2], RATE, max_seconds=60, wall=60)
     got = []
-    with pytest.raises(errors.Refused, match="cut off"):
+    with pytest.raises(errors.RequestRejected, match="cut off"):
         got.extend(blocks)
     assert 1.0 < sum(block.size for block in got) / RATE < 4.5

@@ -1,5 +1,10 @@
+from dataclasses import replace
+
+import pytest
+
 from privox_dht import limits
-from privox_dht.dispatch.reputation import REMEMBERED, ReputationTable
+from privox_dht.dispatch.reputation import ENGINES, REMEMBERED, ReputationTable
+from privox_dht.records import Record
 
 
 def test_a_lost_producer_is_left_alone_for_15_s_doubling_to_10_min():
@@ -45,3 +50,32 @@ def test_strangers_cannot_fill_memory():
     assert repr(reputation) == f"<Manners of {REMEMBERED} producers>"
     assert reputation.is_backed_off(f"peer {REMEMBERED * 2 - 1}", 0.0)
     assert not reputation.is_backed_off("peer 0", 0.0)
+
+
+def test_after_three_jobs_the_measured_speed_is_believed_and_not_the_record():
+    reputation = ReputationTable()
+    claims = Record(b"p" * 32, b"m" * 8, "stt", backend="cpu", engine="e", speed=200.0)
+    for _ in range(2):
+        reputation.record_speed(claims, 20.0, 10.0)
+        assert reputation.speed_of(claims) is None
+        assert reputation.as_measured(claims) == claims
+    reputation.record_speed(claims, 20.0, 10.0)
+    assert reputation.speed_of(claims) == pytest.approx(2.0)
+    assert reputation.as_measured(claims).speed == pytest.approx(2.0)
+    assert reputation.speed_of(replace(claims, engine="another")) is None
+
+
+def test_the_last_jobs_count_most():
+    reputation = ReputationTable()
+    one = Record(b"p" * 32, b"m" * 8, "stt", backend="cpu", engine="e")
+    for work in [1.0] * 20 + [10.0] * 10:
+        reputation.record_speed(one, 20.0, work)
+    assert reputation.speed_of(one) == pytest.approx(2.0, rel=0.2)
+
+
+def test_records_of_many_engines_do_not_fill_memory():
+    reputation = ReputationTable()
+    for number in range(1000):
+        one = Record(b"p" * 32, b"m" * 8, "stt", backend="cpu", engine=f"e{number}")
+        reputation.record_speed(one, 1.0, 1.0)
+    assert len(reputation._past[one.peer_id].speeds) <= ENGINES

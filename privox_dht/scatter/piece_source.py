@@ -1,0 +1,94 @@
+"""The pieces of a recording, decoded as they are wanted: two hours of it are never held.
+
+file -> FFmpeg -> 16 kHz 16-bit mono blocks -> Cutter -> pieces
+
+What the producers get is to the bit what they would have decoded themselves. FFmpeg works in a
+thread, a piece or so at a time. A file that breaks off is cut up to there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections import deque
+from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+from privox_dht.audio.decoding import decode_blocks, length_hint
+from privox_dht.audio.sample_sink import FULL_SCALE
+from privox_dht.errors import RequestRejected
+from privox_dht.scatter.cut import RATE, Cutter, Piece
+
+Audio = bytes | Path | BinaryIO
+UNBOUNDED = float("inf")  # it is the user's own recording, and only a little of it is held
+
+
+class PieceSource:
+    """A recording's pieces in order.
+
+    Args:
+        audio: its bytes, its path, or a seekable binary file, which stays open.
+    """
+
+    def __init__(self, audio: Audio) -> None:
+        self.hint = 0.0  # seconds that the file claims to have; 0: it does not say
+        self.seconds = 0.0  # decoded so far
+        self.ended = False
+        self.fault: RequestRejected | None = None  # why it ended before its end
+        self._audio = audio
+        self._decoding = self._decoded()
+        self._ready: deque[Piece] = deque()
+        self._pulling: asyncio.Future[list[Piece] | None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<PieceSource {self.seconds:.0f} of {self.hint:.0f} s>"
+
+    def take(self) -> Piece | None:
+        """The next piece that `pull` has brought."""
+        return self._ready.popleft() if self._ready else None
+
+    def __len__(self) -> int:
+        """How many pieces are ready to be taken."""
+        return len(self._ready)
+
+    async def pull(self) -> None:
+        """Decode until there is one more piece, or until the end: then `ended` is true."""
+        loop = asyncio.get_running_loop()
+        self._pulling = loop.run_in_executor(None, next, self._decoding, None)
+        pieces = await asyncio.shield(self._pulling)
+        if pieces is None:
+            self.ended = True
+        else:
+            self._ready.extend(pieces)
+
+    async def close(self) -> None:
+        """Nothing is decoded any more when this returns."""
+        if self._pulling is not None:
+            await asyncio.gather(self._pulling, return_exceptions=True)
+        self._decoding.close()
+
+    def _decoded(self) -> Generator[list[Piece]]:
+        """In a thread: the pieces as they are found, some at a time."""
+        import numpy
+
+        cutter = Cutter()
+        with opened(self._audio) as file:
+            self.hint = length_hint(file)
+            try:
+                for block in decode_blocks(file, RATE, max_seconds=UNBOUNDED, wall=UNBOUNDED):
+                    pieces = cutter.feed((block * (1 / FULL_SCALE)).astype(numpy.int16))
+                    self.seconds = cutter.seconds
+                    if pieces:
+                        yield pieces
+            except RequestRejected as exc:
+                self.fault = exc
+        yield cutter.finish()
+
+
+def opened(audio: Audio) -> AbstractContextManager[BinaryIO]:
+    """A recording to be read; a file that is open already stays so."""
+    if isinstance(audio, bytes):
+        return io.BytesIO(audio)
+    return audio.open("rb") if isinstance(audio, Path) else nullcontext(audio)

@@ -1,0 +1,71 @@
+"""One piece at one endpoint: sent as a plain WAV file, and its words believed within its bounds.
+
+A producer whose words lie outside the piece, or whose times go backwards, has failed it: the
+dispatcher goes on to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from privox_dht.audio import wav
+from privox_dht.dispatch.job_events import Emit
+from privox_dht.dispatch.job_options import TranscriptionOptions
+from privox_dht.dispatch.work import TranscriptionWork
+from privox_dht.errors import EngineFailed
+from privox_dht.records import Record
+from privox_dht.scatter.cut import RATE, Piece
+from privox_dht.speech import Segment, Transcript, Word
+from privox_dht.speech_api.client import Endpoint, SpeechClient
+
+Part = TypeVar("Part", Segment, Word)
+OUTSIDE = 1.0  # seconds before or after a piece in which a word may begin: engines guess
+BACKWARDS = 1.0  # seconds by which a word may begin before the one that is told before it
+
+
+@dataclass(frozen=True, slots=True)
+class PieceWork:
+    """A piece to text, in the recording's time."""
+
+    client: SpeechClient
+    piece: Piece
+    options: TranscriptionOptions
+
+    async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> Transcript:
+        piece = self.piece
+        options = replace(self.options, words=self.options.words or piece.overlaps)
+        sound = wav(piece.samples.astype("<i2", copy=False).tobytes(), RATE)
+        heard = await TranscriptionWork(self.client, sound, options)(endpoint, record, emit)
+        return replace(heard, segments=tuple(placed(heard.segments, piece)))
+
+
+def placed(segments: Iterable[Segment], piece: Piece) -> list[Segment]:
+    """What was heard in a piece, in the recording's time.
+
+    Raises:
+        EngineFailed: it cannot have been heard there.
+    """
+    within: list[Segment] = []
+    last = 0.0
+    for segment in segments:
+        parts: list[Segment | Word] = [segment, *segment.words]
+        for part in parts:
+            if not -OUTSIDE <= part.start <= piece.seconds + OUTSIDE:
+                raise EngineFailed(
+                    f"words at {part.start:.1f} s of a piece of {piece.seconds:.1f} s of sound"
+                )
+            if part.end < part.start or part.start < last - BACKWARDS:
+                raise EngineFailed(
+                    f"times that go backwards, from {last:.1f} s to {part.start:.1f} s"
+                )
+            last = part.start
+        words = tuple(_moved(word, piece) for word in segment.words)
+        within.append(replace(_moved(segment, piece), words=words))
+    return within
+
+
+def _moved(part: Part, piece: Piece) -> Part:
+    start = min(max(0.0, part.start), piece.seconds) + piece.start
+    return replace(part, start=start, end=min(max(0.0, part.end), piece.seconds) + piece.start)

@@ -1,0 +1,112 @@
+"""A recording to text, whichever way is better.
+
+short, or `scatter` is "never"     one job: the file as it is
+fewer than two producers fit       likewise
+PyAV is not installed              likewise, and `Whole` says what is missing
+else                               scattered
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from privox_dht.audio.decoding import check_for_pyav, length_hint
+from privox_dht.dispatch.dispatcher import Dispatcher
+from privox_dht.dispatch.event_stream import streamed
+from privox_dht.dispatch.job_events import Emit, JobEvent, Scattered, Whole
+from privox_dht.dispatch.job_options import NEVER, TranscriptionOptions
+from privox_dht.dispatch.job_state import Done
+from privox_dht.dispatch.selection import Requirements
+from privox_dht.dispatch.work import TranscriptionWork
+from privox_dht.errors import NoProducer, RequestRejected
+from privox_dht.scatter.piece_source import Audio, PieceSource, opened
+from privox_dht.scatter.run import Scattering
+from privox_dht.speech import Transcript
+from privox_dht.speech_api.client import SpeechClient
+
+LONG = 60.0  # seconds; what is longer is scattered
+SURELY_SHORT = 40_000  # bytes; a minute of speech has more in any format
+LEAST = 2  # producers
+NO_PYAV = "PyAV is not installed here: pip install 'privox-dht[audio]'"
+
+
+async def transcription(
+    dispatcher: Dispatcher,
+    client: SpeechClient,
+    audio: Audio,
+    wish: Requirements,
+    options: TranscriptionOptions,
+) -> AsyncGenerator[JobEvent[Transcript]]:
+    """The job's events; the last is `Done`. Raises as `Dispatcher.dispatch` and `Scattering.run`.
+
+    Args:
+        wish: who may do it.
+        options: how it is to be done.
+    """
+    source: PieceSource | None = None
+    fitting = 0
+    if options.scatter != NEVER and await asyncio.to_thread(_size, audio) >= SURELY_SHORT:
+        fitting = await _fitting(dispatcher, wish)
+    if fitting >= LEAST:
+        try:
+            source = await _long(audio)
+        except RequestRejected:
+            yield Whole(NO_PYAV)
+    if source is None:
+        work = TranscriptionWork(client, audio, options)
+        events = dispatcher.dispatch(wish, work, wait=options.wait, timeout=options.timeout)
+    else:
+        pieces = source
+
+        async def job(emit: Emit) -> Done[Transcript]:
+            emit(Scattered(0.0, pieces.hint, fitting, 0.0))
+            return await Scattering(dispatcher, client, pieces, wish, options, emit).run()
+
+        events = streamed(job)
+    async with aclosing(events):
+        async for event in events:
+            yield event
+
+
+async def _fitting(dispatcher: Dispatcher, wish: Requirements) -> int:
+    """How many producers could work on it."""
+    try:
+        return len(await dispatcher.candidates(wish))
+    except NoProducer:
+        return 0
+
+
+def _size(audio: Audio) -> int:
+    """Bytes."""
+    with opened(audio) as file:
+        return file.seek(0, os.SEEK_END)
+
+
+async def _long(audio: Audio) -> PieceSource | None:
+    """The recording's pieces; None: it is short, or nothing that can be decoded.
+
+    Raises:
+        RequestRejected: it may be long, and PyAV is not installed.
+    """
+    seconds = await asyncio.to_thread(_seconds, audio)
+    if 0 < seconds <= LONG:
+        return None
+    source = PieceSource(audio)
+    while not source.ended and source.seconds <= LONG and not seconds:
+        await source.pull()
+    if (source.seconds or seconds) > LONG:
+        return source
+    await source.close()
+    return None
+
+
+def _seconds(audio: Audio) -> float:
+    """How long it says it is; 0: it does not say."""
+    with opened(audio) as file:
+        seconds = length_hint(file)
+        if not 0 < seconds <= LONG:
+            check_for_pyav()
+        return seconds

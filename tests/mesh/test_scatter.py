@@ -1,0 +1,163 @@
+"""Long recordings scattered over producers: real processes, words made of sound."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import Lab, silence
+from tone_talk import Hearing, Talk, knows_tones, talk
+
+pytestmark = pytest.mark.timeout(120)
+TONES = ("--model", "tone-words")
+
+
+@pytest.fixture
+def patch():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+class Mesh:
+    """Some producers that hear tones."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, count: int, speed: float) -> None:
+        folder.mkdir(exist_ok=True)
+        knows_tones(folder, patch)
+        self.lab = Lab(folder)
+        self.all = [Hearing(self.lab, f"p{n}", patch, speed=speed) for n in range(count)]
+        for one in self.all:
+            one.node.wait_for("published")
+
+    def __enter__(self) -> Mesh:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.lab.__exit__(*exc)
+
+    def transcribe(self, file: Path, *more: str) -> subprocess.CompletedProcess[bytes]:
+        return self.lab.client("--service", "stt", "--file", str(file), *TONES, *more)
+
+    @property
+    def given(self) -> float:
+        """Seconds of sound that all of them got."""
+        return sum(sum(one.given) for one in self.all)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Three producers, for tests that change nothing in them."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Mesh(tmp_path_factory.mktemp("shared"), patch, 3, speed=100) as mesh,
+    ):
+        yield mesh
+
+
+@pytest.fixture(scope="module")
+def said() -> Talk:
+    return talk(1, ("talk", 60), ("breathless", 40), ("silence", 20), ("talk", 30))
+
+
+def check(told: dict, said: Talk) -> None:
+    """All words, in order, each in its place."""
+    words = told["transcript"]["words"]
+    assert [word["word"] for word in words] == [word.text for word in said.words]
+    for word, truth in zip(words, said.words, strict=True):
+        assert word["start"] == pytest.approx(truth.start, abs=0.05)
+        assert word["end"] == pytest.approx(truth.end, abs=0.05)
+
+
+def answer(ran: subprocess.CompletedProcess[bytes]) -> dict:
+    assert ran.returncode == 0, ran.stderr.decode()
+    return json.loads(ran.stdout)
+
+
+def test_all_words_come_back_in_order_and_in_their_places(shared, said, tmp_path):
+    before = shared.given
+    told = answer(shared.transcribe(said.write(tmp_path / "a.wav"), "--json", "--words"))
+    check(told, said)
+    assert told["producer"] == "several"
+    assert len(told["producers"]) == 3
+    assert sum(told["producers"].values()) == len(told["attempts"])
+    assert shared.given - before < 1.15 * said.seconds
+
+
+def test_not_one_byte_depends_on_how_many_work_on_it(shared, said, tmp_path):
+    wav = said.write(tmp_path / "a.wav")
+    srt = [
+        shared.transcribe(wav, "--format", "srt", *how).stdout
+        for how in ((), ("--jobs", "1"), ("--jobs", "2"), ("--avoid", _peer(shared, 0)))
+    ]
+    assert srt[0].count(b"-->") > 10
+    assert len(set(srt)) == 1
+
+
+def _peer(mesh: Mesh, number: int) -> str:
+    return mesh.all[number].node.events["listening"]["peer"]
+
+
+def test_strangers_are_told_of_once_and_never_means_one_producer(shared, said, tmp_path):
+    wav, state = said.write(tmp_path / "a.wav"), str(tmp_path / "state")
+    runs = [shared.transcribe(wav, "--state-dir", state) for _ in range(2)]
+    assert b"each of 3 strangers may hear a part of this recording" in runs[0].stderr
+    assert runs[1].stderr == b""
+    told = answer(shared.transcribe(wav, "--json", "--scatter", "never"))
+    assert told["producer"] in {_peer(shared, n) for n in range(3)}
+    assert told["transcript"]["text"] == said.text == runs[0].stdout.decode().strip()
+
+
+def test_silence_is_sent_to_nobody(shared, tmp_path):
+    before = shared.given
+    ran = shared.transcribe(silence(tmp_path / "s.wav", 90), "--format", "srt")
+    assert (ran.returncode, ran.stdout) == (0, b"")
+    assert b"no speech was heard in 1.5 minutes of sound" in ran.stderr
+    assert shared.given == before
+
+
+def test_of_a_file_that_breaks_off_what_is_there_is_kept(shared, said, tmp_path):
+    whole = said.write(tmp_path / "a.wav").read_bytes()
+    broken, out = tmp_path / "broken.wav", tmp_path / "broken.txt"
+    broken.write_bytes(whole[: len(whole) * 2 // 3])
+    ran = shared.transcribe(broken, "--output", str(out))
+    assert ran.returncode == 6
+    assert b"the recording breaks off at 1:39" in ran.stderr
+    assert out.read_text().split() == [word.text for word in said.words if word.end < 100]
+
+
+def test_without_pyav_it_goes_whole_to_one_and_the_command_is_named(shared, said, tmp_path):
+    wav = said.write(tmp_path / "a.wav")
+    arguments = shared.lab.command("--service", "stt", "--file", str(wav), *TONES, "--json")[3:]
+    program = (
+        "import sys; sys.modules['av'] = None; sys.argv[1:] = sys.argv[1:]\n"
+        "from client.cli import main; main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, timeout=40, check=False
+    )
+    assert answer(ran)["transcript"]["text"] == said.text
+    assert b"goes to one producer (PyAV is not installed here: pip install" in ran.stderr
+
+
+def test_one_is_killed_one_hangs_and_one_fails_every_second_piece(tmp_path, patch):
+    """In mid-job. The one that hangs goes on with its heartbeats."""
+    said = talk(2, ("talk", 150), ("breathless", 50), ("silence", 40), ("talk", 100))
+    wav = said.write(tmp_path / "a.wav")
+    with Mesh(tmp_path / "lab", patch, 4, speed=10) as mesh:
+        killed, hung, failing, *_ = mesh.all
+        job = ("--service", "stt", "--file", str(wav), *TONES, "--json", "--words")
+        client = mesh.lab.start_client(*job)
+        for one in mesh.all:
+            one.has_worked(1)
+        hung.is_told("hang")
+        failing.is_told("fail")
+        killed.node.process.kill()
+        out, err = client.communicate(timeout=60)
+        assert client.returncode == 0, err
+        told = json.loads(out)
+        check(told, said)
+    outcomes = {attempt["outcome"] for attempt in told["attempts"]}
+    assert {"done", "failed", "lost"} <= outcomes

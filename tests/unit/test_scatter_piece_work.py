@@ -1,0 +1,40 @@
+"""What a producer says of a piece is believed within bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from privox_dht.errors import EngineFailed
+from privox_dht.scatter.cut import RATE, Piece
+from privox_dht.scatter.piece_work import placed
+from privox_dht.speech import Segment, Word
+
+PIECE = Piece(3, 100 * RATE, np.zeros(20 * RATE, np.int16))
+
+
+def test_words_come_in_the_recordings_time():
+    heard = [Segment("a b", 1.0, 3.0, (Word("a", 1.0, 1.5), Word("b", 2.0, 3.0)))]
+    assert placed(heard, PIECE) == [
+        Segment("a b", 101.0, 103.0, (Word("a", 101.0, 101.5), Word("b", 102.0, 103.0)))
+    ]
+
+
+def test_an_engine_may_guess_a_little_beyond_the_end():
+    assert placed([Segment("a", -0.5, 30.0)], PIECE) == [Segment("a", 100.0, 120.0)]
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        [Segment("late", 21.5, 22.0)],
+        [Segment("early", -5.0, 2.0)],
+        [Segment("a", 5.0, 4.0)],
+        [Segment("a", 5.0, 6.0), Segment("b", 1.0, 2.0)],
+        [Segment("a b", 5.0, 9.0, (Word("a", 8.0, 8.5), Word("b", 5.0, 5.5)))],
+        [Segment("a", 5.0, 9.0, (Word("a", 50.0, 51.0),))],
+    ],
+)
+def test_words_outside_a_piece_or_going_backwards_are_a_failure(heard):
+    with pytest.raises(EngineFailed):
+        placed(heard, PIECE)
