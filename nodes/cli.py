@@ -87,7 +87,9 @@ def main(context: click.Context, /, **options: Any) -> None:
 def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
     """Options on the command line that do nothing, given the others."""
     without = {
-        "--services": () if options["services"] else ("slots", "farms", "model_cache"),
+        "--services": ()
+        if options["services"]
+        else ("slots", "farms", "model_cache", "model_memory", "batch"),
         "a farm (--no-farm)": ("relay_port", "farm_limits") if options["farm"] is False else (),
     }
     for lacking, names in without.items():
@@ -200,6 +202,8 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
         network=options["network"],
         slots=options["slots"],
         cache=options["model_cache"],
+        model_memory=options["model_memory"],
+        batch=options["batch"],
         reachable=options["reachable"],
         farm=options["farm"],
         relay_port=options["relay_port"],

@@ -48,6 +48,8 @@ class NodeConfig:
     terms: FarmLimits = field(default_factory=FarmLimits)  # what this farm grants
     farms: tuple[Address, ...] = ()  # farms to park at; empty: those found in the DHT
     gateway: GatewayConfig | None = None  # serve apps of this machine from the mesh
+    model_memory: int | None = None  # bytes for the models of all engines; None: any
+    batch: int = 1  # windows of a recording that faster-whisper works on at once
     join_timeout: float = 5.0  # seconds per attempt to join
 
 

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from nodes.engines import make_engines
+from nodes.engines.pooled_engine import EngineOptions, PooledEngine
 from nodes.service_spec import ServiceSpec
 from privox_dht.errors import EngineUnavailable, PrivoxError
 from privox_dht.records import Record
@@ -30,6 +31,7 @@ async def started_engines(
     cache: Path | None,
     check_sound: Callable[[str], Awaitable[None]],
     trouble: Callable[[str], None] = log.error,
+    options: EngineOptions | None = None,
 ) -> AsyncIterator[list[Engine]]:
     """The engines of `specs` that could be started, closed on leaving; `trouble` is told why
     others could not. `check_sound` raises `EngineUnavailable` for a service whose sound cannot be
@@ -40,6 +42,10 @@ async def started_engines(
         ConfigError: a spec means nothing.
     """
     choices = [(spec, _choice(spec, cache, trouble)) for spec in specs]
+    told = options or EngineOptions()
+    for engine in (engine for _, able in choices for engine in able):
+        if isinstance(engine, PooledEngine):
+            engine.configure(told)
     engines: list[Engine] = []
     try:
         await _all_started(choices, engines, check_sound, trouble)

@@ -25,6 +25,8 @@ from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engine_startup import records_of, started_engines
 from nodes.engines.deadly import Deadly
+from nodes.engines.model_memory import ModelMemory
+from nodes.engines.pooled_engine import EngineOptions
 from nodes.farm_discovery import known_farms
 from nodes.gateway.gateway import Gateway
 from nodes.gateway.own_engines import OwnEngines
@@ -91,7 +93,12 @@ class Node:
         if config.services:
             await self._close_the_walls()
         engines = await enter(
-            started_engines(config.services, config.cache, partial(sound_check.check, self.codecs))
+            started_engines(
+                config.services,
+                config.cache,
+                partial(sound_check.check, self.codecs),
+                options=EngineOptions(ModelMemory(config.model_memory), config.batch),
+            )
         )
         deadly = self._stack.enter_context(Deadly(config.state_dir / DEADLY))
         self.producer = Producer(

@@ -9,10 +9,25 @@ import click
 
 from nodes.config import AUTO, NO, YES
 from nodes.gateway.config import DEFAULT_GATEWAY
-from privox_dht import limits
+from privox_dht import limits, units
 from privox_dht.cli.settings import LEVELS, combine, comma_list, config_option, neighbours_option
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import FarmLimits
+
+MAX_BATCH = 64  # windows; more need more memory than any GPU has
+
+
+def memory_size(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> int | None:
+    """An option's size in bytes."""
+    if value is None:
+        return None
+    try:
+        return units.bytes_in(value)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
 
 state_option = click.option(
     "--state-dir",
@@ -118,5 +133,20 @@ lending_options = combine(
         "--model-cache",
         type=click.Path(file_okay=False, path_type=Path),
         help="Where models are downloaded to.",
+    ),
+    click.option(
+        "--model-memory",
+        callback=memory_size,
+        metavar="SIZE",
+        help="For the models of all engines together, such as 6GB: those that have no room, or"
+        " were not used for ten minutes, are unloaded until somebody asks for them. [any]",
+    ),
+    click.option(
+        "--batch",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1, MAX_BATCH),
+        help="Windows of half a minute that faster-whisper works on at once: faster on a GPU, but"
+        " it loses words now and then.",
     ),
 )

@@ -19,6 +19,8 @@ from nodes.clashes import clashes, in_words, why_not_bound
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engine_startup import started_engines
+from nodes.engines.model_memory import ModelMemory
+from nodes.engines.pooled_engine import EngineOptions
 from nodes.state_lock import is_in_use
 from nodes.verdict import NO, PARTLY, YES, Verdict
 from privox_dht.errors import ConfigError, EngineUnavailable
@@ -44,7 +46,8 @@ async def engines(config: NodeConfig) -> Verdict:
         async with Codecs(1) as codecs:
             await sound_check.start(codecs)
             check = partial(sound_check.check, codecs)
-            lent = started_engines(config.services, config.cache, check, troubles.append)
+            options = EngineOptions(ModelMemory(config.model_memory), config.batch)
+            lent = started_engines(config.services, config.cache, check, troubles.append, options)
             async with lent as started:
                 some = ", ".join(
                     f"{a.service}/{a.backend}/{a.engine}" for a in (e.ability for e in started)

@@ -45,6 +45,8 @@ class EngineInfo:
     translates: bool = False  # stt: speech of other languages into English text
     only_named: bool = False  # it does no job that does not name it: made for trying things out
     spoken: Mapping[str, str] = field(default_factory=dict, hash=False)  # tts: voices' own tags
+    all_languages: tuple[str, ...] = ()  # where `languages` is empty since there are too many
+    warm: bool = True  # its model is loaded; if not, the next job waits until it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ class TranscriptionRequest:
     model: str = ""  # "", an engine, a model, or "engine:model"
     language: str = ""  # spoken language as a BCP 47 tag; empty: detect
     translate: bool = False  # into English
-    prompt: str = ""  # words to expect
+    prompt: str = ""  # what was said before, or words to expect
     temperature: float = 0.0  # 0 to 1
     words: bool = False  # time stamps of words wanted
     streamed: bool = False  # somebody reads the segments as they come
+    hotwords: str = ""  # words to prefer, all along
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 TIMES = ((3600, "hour"), (60, "minute"), (1, "second"))
+WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)  # 6GB, 512 MiB
+PREFIXES = " KMGT"
 
 
 def size(number: int) -> str:
@@ -28,3 +32,20 @@ def duration(seconds: float) -> str:
             count = f"{seconds / unit:.1f}".removesuffix(".0")
             return f"{count} {name}" + ("" if count == "1" else "s")
     return f"{seconds:g} seconds"
+
+
+def bytes_in(text: str) -> int:
+    """What a size written by a person is in bytes: "6GB" is 6 * 1000 ** 3, "6GiB" 6 * 1024 ** 3.
+
+    Raises:
+        ValueError: it is none, or 0.
+    """
+    written = WRITTEN.fullmatch(text.strip())
+    if written is None:
+        raise ValueError(f"{text!r} is not a size such as 6GB or 512MiB")
+    number, prefix, binary = written.groups()
+    base = 1024 if binary else 1000
+    found = int(float(number) * base ** PREFIXES.index(prefix.upper() or " "))
+    if not found:
+        raise ValueError(f"{text!r} is no room at all")
+    return found

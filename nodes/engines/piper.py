@@ -43,6 +43,7 @@ DEVICES = {"cpu": piper_worker.CPU, "gpu": "cuda"}
 SPEAKER = "+"  # between a voice and its speaker
 NAMED = 6  # speakers named in a refusal, beside their number
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
+BESIDE_VOICE = 100 * limits.MIB  # bytes of the process that a voice is loaded into, about
 LOAD_WITHIN = 300.0  # seconds; a large voice on a slow disk, or what its language downloads
 AT_MOST = 64  # jobs at a time, each in its turn; a node has slots of its own
 
@@ -52,6 +53,7 @@ class Piper(PooledEngine):
 
     service, name, rank = speech.TTS, "piper", 10
     reinstall = f"{INSTALL} --upgrade"
+    load_within = LOAD_WITHIN
 
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._model_name = model or DEFAULT_VOICE
@@ -78,6 +80,7 @@ class Piper(PooledEngine):
 
     async def _arguments(self) -> Sequence[str]:
         file = await asyncio.to_thread(voice_file, self._model_name, self._cache)
+        self._needs = file.stat().st_size + BESIDE_VOICE
         return str(file.resolve()), DEVICES[self.ability.backend], str(self._cache)
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
@@ -101,7 +104,7 @@ class Piper(PooledEngine):
             "speed": request.speed,
         }
         left = limits.MAX_SPEECH_SECONDS
-        async with aclosing(self._pool.ask(asked)) as answer:
+        async with aclosing(self._ask(asked)) as answer:
             async for head, pcm in answer:
                 sound = speech.AudioChunk(head["rate"], pcm)
                 left -= sound.seconds

@@ -1,6 +1,7 @@
 """What all engines have in common whose work is done by a worker pool: how they start and close.
 
 start    what must be there first (a download)  ->  a warm worker  ->  what it can, measured
+unload   the workers end, to make room for another engine's model; the next job starts one again
 close    all workers end
 """
 
@@ -8,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from nodes.engines import link
+from nodes.engines.model_memory import ModelMemory
+from nodes.engines.worker import START_WITHIN
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, speech
 from privox_dht.recording import Recording
@@ -19,13 +24,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What all engines of a node are told."""
+
+    memory: ModelMemory = field(default_factory=ModelMemory)  # for the models of all of them
+    batch: int = 1  # windows of a recording that faster-whisper works on at once
+
+
 class PooledEngine:
     """A `speech.Engine` whose work is done in processes of its own."""
 
     reinstall = ""  # what mends an engine whose worker cannot start
+    load_within = START_WITHIN  # seconds until a worker must be ready
 
     def __init__(self, pool: WorkerPool, ability: speech.EngineInfo) -> None:
         self._pool = pool
+        self._needs = 0  # bytes of memory, as far as that is known
+        self._settings = EngineOptions()
         self.ability = ability
 
     def __repr__(self) -> str:
@@ -37,6 +53,15 @@ class PooledEngine:
         raise NotImplementedError
 
     @property
+    def model_name(self) -> str:
+        """See `model_memory.Model`."""
+        return self.ability.models[0] if self.ability.models else self.ability.engine
+
+    def configure(self, options: EngineOptions) -> None:
+        """Before it is started."""
+        self._settings = options
+
+    @property
     def pids(self) -> tuple[int, ...]:
         """The processes that work for it."""
         return self._pool.pids
@@ -46,7 +71,7 @@ class PooledEngine:
         self.check(self.ability.backend)
         try:
             self._pool.arguments = tuple(await self._arguments())
-            self.ability = await self._tried(await self._pool.start())
+            await self._load()
         except errors.RequestRejected as exc:
             await self.close()
             raise errors.EngineUnavailable(exc.message, "name another voice, or none") from exc
@@ -57,8 +82,42 @@ class PooledEngine:
             await self.close()
             raise
 
+    async def _load(self) -> None:
+        """Have it loaded for the first time, and see what it can and what it takes."""
+        memory = self._settings.memory
+        memory.check(self, self._needs)
+        async with memory.using(self, self._needs, self.load_within):
+            self.ability = replace(await self._tried(await self._pool.start()), warm=True)
+            self._measure()
+            memory.check(self, self._needs)
+
     async def close(self) -> None:
         await self._pool.close()
+        await self._settings.memory.forget(self)
+
+    async def unload(self) -> None:
+        """See `model_memory.Model`."""
+        await self._pool.rest()
+        self.ability = replace(self.ability, warm=False)
+
+    async def _ask(
+        self,
+        question: dict[str, Any],
+        files: Sequence[int] = (),
+        seconds: float | None = None,
+    ) -> AsyncGenerator[link.Piece]:
+        """The pieces of a worker's answer; see `WorkerPool.ask`. It is loaded if it is not."""
+        async with self._settings.memory.using(self, self._needs):
+            await self._pool.wake()
+            self.ability = replace(self.ability, warm=True)
+            async with aclosing(self._pool.ask(question, b"", files, seconds)) as answer:
+                async for piece in answer:
+                    yield piece
+            self._measure()
+
+    def _measure(self) -> None:
+        self._needs = max(self._needs, self._pool.memory)
+        self._settings.memory.measured(self, self._needs)
 
     async def _arguments(self) -> Sequence[str]:
         """What a worker is started with, once all is there that it needs."""

@@ -138,6 +138,8 @@ class Transcriber(_Elsewhere):
             form.add_field("language", WHISPERS_OWN.get(language, language))
         if request.prompt:
             form.add_field("prompt", request.prompt)
+        if request.hotwords:
+            form.add_field("hotwords", request.hotwords)
         if request.words:
             form.add_field("timestamp_granularities[]", "segment")
             form.add_field("timestamp_granularities[]", "word")

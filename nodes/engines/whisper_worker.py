@@ -1,6 +1,6 @@
 """faster-whisper in a process of its own, a thread for each job.
 
-    python -m nodes.engines.whisper_worker FOLDER DEVICE COMPUTE_TYPE
+    python -m nodes.engines.whisper_worker FOLDER DEVICE COMPUTE_TYPE BATCH
 
     parent  -> {"samples": count, "options": {...}, "block": seconds, "from": seconds}
                + where they are (see `privox_dht.recording`), at 16 kHz
@@ -10,7 +10,8 @@
     worker  -> {"done": true}
 
 All times are of the whole recording. It is worked on in blocks that are cut where it is quiet, so
-that memory does not grow with its length. One job at a time is in the model.
+that memory does not grow with its length. One job at a time is in the model. With a BATCH above 1
+so many windows are worked on at once, which is faster and loses words now and then.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,9 @@ FILES = 256  # open at a time: two for each job
 
 
 def load() -> tuple[dict[str, Any], worker_main.Answerer]:
-    folder, device, compute_type = sys.argv[1:]
+    folder, device, compute_type, batch = sys.argv[1:]
     try:
-        from faster_whisper import WhisperModel
+        from faster_whisper import BatchedInferencePipeline, WhisperModel
         from faster_whisper.vad import get_vad_model
     except ImportError as exc:  # it is there, and something that it needs is not
         raise errors.EngineUnavailable(
@@ -63,12 +65,16 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
             f"the model in {folder} cannot be loaded ({exc})", "download or convert it again"
         ) from exc
     turns = Turns()
+    transcribe = model.transcribe
+    if int(batch) > 1:
+        pipeline = BatchedInferencePipeline(model)
+        transcribe = partial(pipeline.transcribe, batch_size=int(batch), without_timestamps=False)
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         [file] = link.files
         recording = Recording(RATE, file, asked["samples"])
         short = recording.seconds <= limits.SHORT_JOB_SECONDS
-        for segment in turns.each(link, _heard(model, recording, asked), short=short):
+        for segment in turns.each(link, _heard(transcribe, recording, asked), short=short):
             link(segment)
 
     hello = {
@@ -94,11 +100,13 @@ def _speed(model: Any) -> float:
     return round(SELF_TEST_SECONDS / max(time.monotonic() - began, 1e-6), 1)
 
 
-def _heard(model: Any, recording: Recording, asked: dict[str, Any]) -> Generator[dict[str, Any]]:
+def _heard(
+    transcribe: Callable[..., Any], recording: Recording, asked: dict[str, Any]
+) -> Generator[dict[str, Any]]:
     options = asked["options"]
     begin = int(asked.get("from", 0.0) * RATE)
     for start, end in _blocks(recording, begin, asked["block"]):
-        segments, info = model.transcribe(recording.part(start, end), **options)
+        segments, info = transcribe(recording.part(start, end), **options)
         for segment in segments:
             options["language"] = info.language  # of this recording, from here on
             yield _told(segment, start / RATE, info.language)
@@ -133,7 +141,7 @@ def _told(segment: Any, offset: float, language: str) -> dict[str, Any]:
 
 
 def main(load: worker_main.Load = load) -> None:
-    _, _, device, _ = sys.argv
+    _, _, device, *_ = sys.argv
     gpu = device != CPU
     around = Wall(
         memory=0 if gpu else MEMORY,

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 from nodes.engines import link, worker_main
@@ -24,7 +26,18 @@ MAX_START_FAILURES = 6  # workers that may fail to start ...
 START_FAILURES_WINDOW = 60.0  # ... within these seconds, before the pool gives up for as long
 AT_MOST = os.cpu_count() or 1  # jobs at a time; more would only make each slower
 ASKED_AGAIN = 2  # times a job is begun anew, since another one had brought its worker down
+PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.M)  # in Linux's account of a process
 BORDER_WITHIN = 30.0  # seconds a thread gets to come to its next border once nobody listens
+
+
+def memory_of(pid: int) -> int:
+    """The most bytes that a process had at any time; 0 where the system does not tell."""
+    try:
+        told = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+    except OSError:
+        return 0
+    peak = PEAK.search(told)
+    return int(peak[1]) * limits.KIB if peak else 0
 
 
 class WorkerPool:
@@ -53,6 +66,7 @@ class WorkerPool:
         self._idle: list[Worker] = []  # those that can be given a job
         self._all: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waking = asyncio.Lock()
         self._warming: asyncio.Task[None] | None = None
         self._failures: deque[float] = deque(maxlen=MAX_START_FAILURES)
         self._closed = False
@@ -68,6 +82,11 @@ class WorkerPool:
     def busy(self) -> bool:
         """Whether a job is being worked on."""
         return any(worker.busy for worker in self._all)
+
+    @property
+    def memory(self) -> int:
+        """Bytes; the most that the workers had at any time, as far as the system tells."""
+        return sum(map(memory_of, self.pids))
 
     async def start(self) -> dict[str, Any]:
         """Have one worker warm; returns what it says about itself.
@@ -86,6 +105,28 @@ class WorkerPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(self._terminate(worker) for worker in tuple(self._all)))
+
+    async def wake(self) -> None:
+        """Have a worker, after `rest`: one, however many jobs come at once.
+
+        Raises:
+            EngineFailed: it cannot start.
+        """
+        async with self._waking:
+            if self._all:
+                return
+            try:
+                await self.start()
+            except errors.EngineUnavailable as exc:  # it was there when the node started
+                raise errors.EngineFailed(str(exc)) from exc
+
+    async def rest(self) -> None:
+        """End the workers that there are; the next job has one started."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
+        self._idle.clear()
         await asyncio.gather(*(self._terminate(worker) for worker in tuple(self._all)))
 
     @contextlib.asynccontextmanager

@@ -75,6 +75,7 @@ def _model(name: str, ability: EngineInfo) -> dict[str, Any]:
         "owned_by": ability.engine,
         "service": ability.service,
         "backend": ability.backend,
-        "languages": list(ability.languages),
+        "languages": list(ability.languages or ability.all_languages),
+        "warm": ability.warm,
         "translates": ability.translates,
     }

@@ -94,7 +94,16 @@ def select(
                 code="unknown_language",
                 param="language",
             )
-    return chosen
+    return _best_for(chosen, language) if model else chosen
+
+
+def _best_for(abilities: list[EngineInfo], language: str) -> list[EngineInfo]:
+    """Of one engine's models that share a name ("better"), the one made for a language alone comes
+    first where that is asked for, and last where none is."""
+    engine = abilities[0].engine
+    return sorted(
+        abilities, key=lambda a: (a.engine != engine, bool(a.languages) != bool(language))
+    )
 
 
 def _has_model(ability: EngineInfo, model: str) -> bool:

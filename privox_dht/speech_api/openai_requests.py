@@ -1,6 +1,6 @@
 """From form fields and JSON to what is asked, as OpenAI's audio API spells it.
 
-    transcription(fields)  model, language, prompt, response_format, temperature, stream,
+    transcription(fields)  model, language, prompt, hotwords, response_format, temperature, stream,
                            timestamp_granularities[]
     speech(body)           model, input, voice, response_format, speed, stream_format, language
 
@@ -71,6 +71,7 @@ def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> Tran
         language=validate_language(given.get("language", "").strip()),
         translate=translate,
         prompt=given.get("prompt", ""),
+        hotwords=given.get("hotwords", ""),
         temperature=_number("temperature", given.get("temperature", "") or "0", 0.0, 1.0),
         words="word" in granularities,
         streamed=stream,

@@ -166,3 +166,23 @@ def test_a_voice_is_listed_with_its_language_where_that_is_known() -> None:
     known = EngineInfo(TTS, "cpu", "pico", ("en-US", "x"), ("en",), spoken={"en-US": "en-US"})
     listed = model_catalogue.voices((known,))["data"]
     assert [(voice["id"], voice["language"]) for voice in listed] == [("en-US", "en-US"), ("x", "")]
+
+
+@pytest.mark.parametrize(
+    ("language", "meant"), [("en", "small.en"), ("", "small"), ("de", "small")]
+)
+def test_a_quality_word_means_the_english_model_where_english_is_asked_for(
+    language: str, meant: str
+) -> None:
+    english = EngineInfo(STT, "cpu", "faster-whisper", ("small.en", "better"), ("en",))
+    any_language = EngineInfo(STT, "cpu", "faster-whisper", ("small", "better"))
+    for offered in ((english, any_language), (any_language, english)):
+        first, *_ = select((SPHINX, *offered), STT, model="better", language=language)
+        assert first.models[0] == meant
+
+
+def test_the_list_of_models_has_all_languages_where_a_record_says_any() -> None:
+    known = EngineInfo(STT, "cpu", "w", ("tiny",), all_languages=("de", "en"), warm=False)
+    [engine, named] = model_catalogue.models([known])["data"]
+    assert engine["languages"] == named["languages"] == ["de", "en"]
+    assert not named["warm"]

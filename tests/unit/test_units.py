@@ -23,3 +23,23 @@ def test_bytes_are_said_in_the_largest_unit_that_fits(number, said):
 )  # fmt: skip
 def test_spans_of_time_are_said_in_the_largest_unit_that_fits(seconds, said):
     assert units.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("6GB", 6_000_000_000),
+        ("6 GiB", 6 << 30),
+        ("512m", 512_000_000),
+        ("1.5KiB", 1536),
+        ("2000000", 2_000_000),
+    ],
+)
+def test_a_size_is_read_as_a_person_writes_it(text: str, expected: int) -> None:
+    assert units.bytes_in(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "six", "0", "-1GB", "6PB", "6 G B", "1e9"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"6GB|no room"):
+        units.bytes_in(text)

@@ -1,0 +1,117 @@
+"""Whisper's models: what they are called, where they are, and how they get there.
+
+    "small", "turbo", "distil-large-v3"    downloaded into the cache
+    "better", "better.en"                  Privox's words for them
+    "owner/name"                           from anybody on the Hugging Face hub
+    "/path/to/folder"                      a CTranslate2 model on this machine
+
+What is loaded is looked at first: a missing file is told at once, and not after half a minute of
+attempts to download it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from privox_dht import errors
+
+QUALITY = {
+    "fast": "tiny",
+    "normal": "base",
+    "better": "small",
+    "best": "medium",
+    "xcribe": "large-v1",
+    "xcribe2": "large-v2",
+}  # Privox's words
+ENGLISH = ".en"  # behind the name of a model that hears English alone, and that better
+NEEDED = ("config.json", "model.bin", "tokenizer.json")  # and one of:
+VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
+UNTAUGHT = (
+    "turbo",
+    "distil",
+)  # in the names of models that hear many languages, and translate none
+
+
+def model_called(name: str) -> str:
+    """The model that a quality word means; any other name is one already."""
+    word, english = (name.removesuffix(ENGLISH), ENGLISH) if name.endswith(ENGLISH) else (name, "")
+    return QUALITY[word] + english if word in QUALITY else name
+
+
+def names_of(name: str) -> tuple[str, ...]:
+    """All that a request may call a model, its own name first."""
+    shown = Path(name).name if is_path(name) else name
+    plain = shown.removesuffix(ENGLISH)
+    words = [word for word, model in QUALITY.items() if model == plain]
+    return (shown, *words)
+
+
+def is_path(name: str) -> bool:
+    """Whether a model is a folder of this machine."""
+    return name.startswith(("/", ".", "~"))
+
+
+def model_folder(name: str, cache: Path | None) -> Path:
+    """The folder of a model, downloaded if need be, with all its files in place.
+
+    Raises:
+        EngineUnavailable: there is no such model, or a file is missing or empty.
+    """
+    folder = Path(name).expanduser() if is_path(name) else downloaded(name, cache)
+    if not folder.is_dir():
+        raise errors.EngineUnavailable(
+            f"there is no folder {folder}", "name a folder, or a model such as 'small'"
+        )
+    missing = [file for file in NEEDED if not _holds_something(folder / file)]
+    if not any(_holds_something(folder / file) for file in VOCABULARIES):
+        missing.append(VOCABULARIES[0])
+    if missing:
+        raise errors.EngineUnavailable(
+            f"the model in {folder} lacks {', '.join(missing)}",
+            "copy the files there, or convert the model again with --copy_files tokenizer.json",
+        )
+    try:
+        json.loads((folder / "config.json").read_bytes())
+    except ValueError as exc:
+        raise errors.EngineUnavailable(
+            f"{folder / 'config.json'} is not JSON", "download or convert the model again"
+        ) from exc
+    return folder
+
+
+def downloaded(name: str, cache: Path | None) -> Path:
+    """The folder of a model of the hub, downloaded if it is not in the cache.
+
+    Raises:
+        EngineUnavailable: there is none of that name, or it cannot be had.
+    """
+    from faster_whisper.utils import available_models, download_model
+
+    model = model_called(name)
+    if "/" not in model and model not in available_models():
+        words = ", ".join(QUALITY)
+        raise errors.EngineUnavailable(
+            f"there is no model {name!r}", f"name one of {', '.join(available_models())}, {words}"
+        )
+    cache_dir = None if cache is None else str(cache)
+    try:
+        return Path(download_model(model, local_files_only=True, cache_dir=cache_dir))
+    except Exception:  # not there yet; huggingface_hub has many words for it
+        pass
+    try:
+        return Path(download_model(model, cache_dir=cache_dir))
+    except Exception as exc:
+        raise errors.EngineUnavailable(
+            f"the model {model} cannot be downloaded ({type(exc).__name__})",
+            "connect to the internet once, or name a folder that holds the model",
+        ) from exc
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files of a model."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
+def _holds_something(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
