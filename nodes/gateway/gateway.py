@@ -14,9 +14,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from nodes.gateway.config import GatewayConfig
+from nodes.gateway.dialects import Dialects
 from nodes.gateway.own_engines import OwnEngines
+from nodes.gateway.privox_rest import PrivoxRest
 from nodes.gateway.provider import MeshProvider
 from nodes.gateway.same_origin import check_same_origin
+from nodes.gateway.sova import Sova
+from nodes.gateway.whisper_asr import WhisperAsr
 from privox_dht import limits
 from privox_dht.cli.settings import log_fields
 from privox_dht.directory.failover import Directory
@@ -65,6 +69,9 @@ class Gateway:
                 self.provider, host=self.config.host, port=self.config.port, tls=None,
                 bounds=BOUNDS, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
             )  # fmt: skip
+            dialects = Dialects(self.server, self.provider, BOUNDS)
+            for dialect in (WhisperAsr, Sova, PrivoxRest):
+                dialect(dialects)
             self.server.app.middlewares.append(only_this_machine)
             await stack.enter_async_context(self.server)
             self._stack = stack.pop_all()

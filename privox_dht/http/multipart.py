@@ -12,6 +12,7 @@ bytes of a text field. Bytes of the file are for the caller to count.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from privox_dht import limits
 from privox_dht.errors import RequestRejected
@@ -43,12 +44,12 @@ class Form:
         self,
         boundary: bytes,
         *,
-        file: str = "file",
+        files: Collection[str] = ("file",),
         fields: int = limits.MAX_FIELDS,
         field: int = limits.MAX_FIELD,
     ) -> None:
         self._delimiter = b"\r\n--" + boundary
-        self._file = file
+        self._files = files
         self._fields = fields
         self._field = field
         self._state = PREAMBLE
@@ -58,7 +59,7 @@ class Form:
         self._value = bytearray()
         self._parts = 0
         self._texts: list[tuple[str, str]] = []
-        self.has_file = False
+        self.file = ""  # the name of the part that is one; empty: there was none yet
 
     def __repr__(self) -> str:
         return f"<Form {self._state}, part {self._parts}>"
@@ -131,7 +132,7 @@ class Form:
     def _take(self, piece: bytes, pieces: list[bytes]) -> None:
         if self._state == PREAMBLE:
             self._skip(piece)
-        elif self._name == self._file:
+        elif self._name in self._files:
             if piece:
                 pieces.append(piece)
         else:
@@ -150,7 +151,7 @@ class Form:
             raise RequestRejected("the form does not begin with its boundary", code="broken_form")
 
     def _end_part(self) -> None:
-        if self._state == BODY and self._name != self._file:
+        if self._state == BODY and self._name not in self._files:
             try:
                 self._texts.append((self._name, self._value.decode("utf-8")))
             except UnicodeDecodeError as exc:
@@ -191,10 +192,10 @@ class Form:
                 "a part of the form is encoded; send it as it is", code="broken_form"
             )
         self._name = name.decode("utf-8", "replace")[:64]
-        if self._name == self._file:
-            if self.has_file:
-                raise RequestRejected("the form has two files", code="two_files", param=self._file)
-            self.has_file = True
+        if self._name in self._files:
+            if self.file:
+                raise RequestRejected("the form has two files", code="two_files", param=self._name)
+            self.file = self._name
 
 
 def _headers(block: bytes) -> dict[bytes, bytes]:

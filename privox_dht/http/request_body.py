@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing, suppress
 from typing import BinaryIO, cast
 
@@ -37,6 +37,7 @@ class SpooledFile:
         self._waiting = 0  # bytes pending
         self._on_disk = False
         self.size = 0
+        self.field = ""  # the name it had in its form
 
     async def write(self, piece: bytes) -> None:
         """Keep `piece`; the disk is written in large blocks, off the loop."""
@@ -75,10 +76,14 @@ class SpooledFile:
 
 
 async def read_form(
-    request: web.BaseRequest, bounds: RequestLimits, upload: SpooledFile, offer: Offer
+    request: web.BaseRequest,
+    bounds: RequestLimits,
+    upload: SpooledFile,
+    offer: Offer,
+    files: Collection[str] = ("file",),
 ) -> list[tuple[str, str]]:
     """Read the form to its end; its file goes to `upload`, its text fields are returned.
-    `offer` hears how far it is.
+    `offer` hears how far it is. The file has one of the names `files`; none: there is no file.
 
     Raises:
         RequestRejected: 400, 408 or 413, saying what is wrong.
@@ -86,13 +91,16 @@ async def read_form(
     boundary = boundary_of(request.headers.get("Content-Type", ""))
     if boundary is None:
         raise not_a_form()
-    form = Form(boundary, fields=bounds.fields, field=bounds.field)
+    form = Form(boundary, files=files, fields=bounds.fields, field=bounds.field)
     async with aclosing(pieces(request, bounds, bounds.upload, offer)) as body:
         async for piece in body:
             for part in form.feed(piece):
                 await upload.write(part)
     fields = form.finish()
-    if not form.has_file:
+    upload.field = form.file
+    if not files:
+        return fields
+    if not form.file:
         raise RequestRejected("the form has no file", code="no_file", param="file")
     if not upload.size:
         raise RequestRejected("the file is empty", code="empty_file", param="file")

@@ -116,6 +116,11 @@ class EncodedAudio:
             async for piece in encoder.finish():
                 yield piece
 
+    async def whole(self) -> bytes:
+        """All of the file. Raises as `pieces` does."""
+        async with aclosing(self.pieces()) as pieces:
+            return b"".join([piece async for piece in pieces])
+
     def _encoder(self) -> AbstractAsyncContextManager[StreamEncoder]:
         if self.rate != self._source_rate:
             return nullcontext(_Plain(Resampler(self._source_rate, self.rate)))

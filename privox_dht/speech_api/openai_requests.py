@@ -87,7 +87,7 @@ def speech(body: bytes, *, text: int = MAX_TEXT) -> SpeechCall:
     Raises:
         RequestRejected: 400 or 413, naming the field.
     """
-    given = _object(body)
+    given = json_object(body)
     words = _string(given, "input")
     if not words.strip():
         raise RequestRejected(
@@ -116,7 +116,12 @@ def speech(body: bytes, *, text: int = MAX_TEXT) -> SpeechCall:
     )
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def json_object(body: bytes) -> Mapping[str, Any]:
+    """The object that a body holds.
+
+    Raises:
+        RequestRejected: 400, it is none.
+    """
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as exc:  # UnicodeDecodeError is a ValueError

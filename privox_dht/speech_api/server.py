@@ -43,6 +43,7 @@ from privox_dht.speech_api.handlers import SpeechHandlers
 from privox_dht.speech_api.job_log import JobLog, ServedJob
 
 Check = Callable[[web.BaseRequest, RequestLimits], None]
+Tell = Callable[[web.BaseRequest, JobError], web.Response]
 Work = Callable[[web.BaseRequest, ServedJob], Awaitable[web.StreamResponse]]
 
 
@@ -105,7 +106,13 @@ class SpeechServer(HttpServer):
             self.app.router.add_route(name, path, page, expect_handler=not_yet)
 
     def add_job(
-        self, path: str, service: str, check: Check, work: Work, app: web.Application | None = None
+        self,
+        path: str,
+        service: str,
+        check: Check,
+        work: Work,
+        app: web.Application | None = None,
+        tell: Tell | None = None,
     ) -> None:
         """A page that is a job: it takes a slot for as long as `work` lasts.
 
@@ -113,15 +120,21 @@ class SpeechServer(HttpServer):
             check: refuses a body by its headers.
             work: reads the body and answers.
             app: a dialect of its own; the API's if None.
+            tell: words why a job was not let in; as the API does if None.
         """
 
         async def job(request: web.Request) -> web.StreamResponse:
-            return await self._job(request, service, check, work)
+            return await self._job(request, service, check, work, tell)
 
         (app or self.app).router.add_route("POST", path, job, expect_handler=not_yet)
 
     async def _job(
-        self, request: web.BaseRequest, service: str, check: Check, work: Work
+        self,
+        request: web.BaseRequest,
+        service: str,
+        check: Check,
+        work: Work,
+        tell: Tell | None,
     ) -> web.StreamResponse:
         async with AsyncExitStack() as held:
             try:
@@ -130,7 +143,8 @@ class SpeechServer(HttpServer):
                 await held.enter_async_context(self._provider.admit(service, offer))
             except JobError as exc:
                 self.jobs.turned_away += isinstance(exc, ProducerBusy)
-                return await request_checks.reject(request, error_response(exc))
+                answer = tell(request, exc) if tell else error_response(exc)
+                return await request_checks.reject(request, answer)
             job = held.enter_context(self.jobs.job(service, offer))
             held.enter_context(working_on(request))
             await request_checks.send_continue(request)

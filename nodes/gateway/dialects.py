@@ -1,0 +1,141 @@
+"""What the gateway's older dialects share: a form or fields in, a whole transcript or sound out.
+
+A dialect is one file: what it calls things, and how it words an answer. It adds its pages with
+`Dialects.add`; what goes wrong, busy mesh included, is answered in its own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from typing import BinaryIO
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from privox_dht.errors import JobError, RequestRejected
+from privox_dht.http.multipart import boundary_of
+from privox_dht.http.request_body import SpooledFile, read_form, read_json
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.speech import (
+    STT,
+    TTS,
+    AudioInfo,
+    Provider,
+    SpeechRequest,
+    Transcript,
+    TranscriptionRequest,
+)
+from privox_dht.speech_api.audio_response import PLAINLY, EncodedAudio
+from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.model_selection import resolve, select
+from privox_dht.speech_api.openai_requests import json_object
+from privox_dht.speech_api.server import Check, SpeechServer, Tell, Work
+from privox_dht.transcript import gather
+
+FORM = "application/x-www-form-urlencoded"
+YES = ("1", "true", "yes", "on")
+
+
+class Dialects:
+    """The pages of older dialects at a server, all of them answered by one provider."""
+
+    def __init__(self, server: SpeechServer, provider: Provider, bounds: RequestLimits) -> None:
+        self.server = server
+        self.provider = provider
+        self.bounds = bounds
+
+    def add(self, path: str, service: str, check: Check, work: Work, tell: Tell) -> None:
+        """A page that is a job, with and without a slash at its end.
+
+        Args:
+            check: refuses a body by its headers.
+            tell: words what went wrong.
+        """
+
+        async def worded(request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
+            try:
+                return await work(request, job)
+            except JobError as exc:
+                job.ended(exc)
+                return tell(request, exc)
+
+        for name in (path, path + "/"):
+            self.server.add_job(name, service, check, worded, tell=tell)
+
+    async def transcript(self, file: BinaryIO, request: TranscriptionRequest) -> Transcript:
+        """What is heard in `file`.
+
+        Raises:
+            JobError: see `speech.Provider`; or nobody has what the request names.
+        """
+        abilities = self.provider.abilities()
+        r = resolve(request, abilities)
+        select(abilities, STT, model=r.model, language=r.language, translate=r.translate)
+        seconds, segments = 0.0, []
+        async with aclosing(self.provider.transcribe(file, r)) as heard:
+            async for item in heard:
+                if isinstance(item, AudioInfo):
+                    seconds = item.seconds
+                else:
+                    segments.append(item)
+        return gather(segments, seconds, r.language)
+
+    def speech(self, text: str, voice: str, language: str, speed: float = 1.0) -> EncodedAudio:
+        """A WAV file of `text`; a voice that nobody has means the default, for these apps name
+        those of another server.
+
+        Raises:
+            RequestRejected: there is no text, too much of it, or nobody speaks the language.
+        """
+        if not text.strip():
+            raise RequestRejected("there is no text to speak", code="empty_input", param="text")
+        if len(text) > self.bounds.text:
+            raise RequestRejected(
+                f"the text has {len(text)} characters; one request speaks at most"
+                f" {self.bounds.text}",
+                status=413,
+                code="input_too_long",
+                param="text",
+            )
+        abilities = self.provider.abilities()
+        listed = {name for a in abilities if a.service == TTS for name in a.models}
+        voice = voice if voice in listed else ""
+        select(abilities, TTS, voice=voice, language=language)
+        request = SpeechRequest(text, voice, language, speed=speed)
+        spoken = self.provider.speak(request)
+        return EncodedAudio("wav", spoken, self.bounds.speech_seconds, PLAINLY)
+
+    async def fields(
+        self,
+        request: web.BaseRequest,
+        job: ServedJob,
+        upload: SpooledFile,
+        files: Sequence[str] = (),
+    ) -> Mapping[str, str]:
+        """The fields of a body, as a form of either kind or as JSON; of a form with files, the one
+        of these names goes to `upload`.
+
+        Raises:
+            RequestRejected: it is none of these, or too large; 400, 408, 413 or 415.
+        """
+        kind = request.headers.get("Content-Type", "")
+        if boundary_of(kind) is not None:
+            return dict(await read_form(request, self.bounds, upload, job.offer, files))
+        body = await read_json(request, self.bounds, job.offer)
+        if kind.partition(";")[0].strip().lower() == FORM:
+            try:
+                return dict(parse_qsl(body.decode(), max_num_fields=self.bounds.fields))
+            except ValueError as exc:
+                raise RequestRejected("the form cannot be read", code="broken_form") from exc
+        return {name: str(value) for name, value in json_object(body).items() if value is not None}
+
+
+def query(request: web.BaseRequest, name: str, default: str = "") -> str:
+    """A parameter of the address."""
+    return request.query.get(name, default).strip()
+
+
+def is_yes(value: str) -> bool:
+    """Whether a field says so."""
+    return value.strip().lower() in YES

@@ -1,0 +1,74 @@
+"""Privox's own API of old, in plain text and WAV.
+
+    POST /stt    a form: file, key, quality, language, xlate     -> the text
+    POST /tts    a form or JSON: text, key, voice, language      -> a WAV file, as it is spoken
+
+A language is given by its English name ("german") or its tag. What goes wrong is a line of text
+with the status that says so.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing, closing
+
+from aiohttp import web
+
+from nodes.gateway.dialects import Dialects, is_yes
+from nodes.gateway.sova import check_small
+from nodes.gateway.whisper_languages import tag_of
+from privox_dht.errors import JobError
+from privox_dht.http.error_mapping import status_of, to_error_object, to_headers
+from privox_dht.http.request_body import SpooledFile
+from privox_dht.http.request_checks import check_form
+from privox_dht.http.responses import StreamingResponse, text_response
+from privox_dht.speech import STT, TTS, TranscriptionRequest
+from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.model_selection import validate_language
+
+TEXT = "text/plain"
+
+
+class PrivoxRest:
+    """The two pages."""
+
+    def __init__(self, dialects: Dialects) -> None:
+        self._dialects = dialects
+        dialects.add("/stt", STT, check_form, self._stt, _failed)
+        dialects.add("/tts", TTS, check_small, self._tts, _failed)
+
+    async def _stt(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
+        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+            given = await self._dialects.fields(request, job, upload, ("file",))
+            asked = TranscriptionRequest(
+                model=self._model(given.get("quality", "")),
+                language=validate_language(tag_of(given.get("language", ""))),
+                translate=is_yes(given.get("xlate", "")),
+            )
+            heard = await self._dialects.transcript(await upload.rewind(), asked)
+        return text_response(heard.text + "\n", TEXT)
+
+    async def _tts(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
+        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+            given = await self._dialects.fields(request, job, upload)
+        language = validate_language(tag_of(given.get("language", "")))
+        file = self._dialects.speech(given.get("text", ""), given.get("voice", ""), language)
+        stream = StreamingResponse(request, self._dialects.bounds.answer_stall)
+        async with aclosing(file.pieces()) as pieces:
+            async for piece in pieces:
+                if not stream.begun:
+                    await stream.open(file.content_type, {})
+                await stream.send(piece)
+        return await stream.close()
+
+    def _model(self, quality: str) -> str:
+        """A quality ("fast", "best") where somebody lists it for a model; else the default."""
+        abilities = self._dialects.provider.abilities()
+        listed = {name for a in abilities if a.service == STT for name in a.models}
+        return quality if quality in listed else ""
+
+
+def _failed(request: web.BaseRequest, exc: JobError) -> web.Response:
+    message = f"{to_error_object(exc)['message']}\n"
+    answer = text_response(message, TEXT, status=status_of(exc)[0], headers=to_headers(exc))
+    answer.force_close()
+    return answer

@@ -1,0 +1,88 @@
+"""SOVA's dialect, as its own programs and its clients have it.
+
+    POST /asr           a form with `audio_blob`
+         -> {"response_code": 0, "r": [{"response_code": 0, "response": [{"text": ...}]}]}
+    POST /synthesize    `text` and `voice`, as JSON or a form
+         -> {"response_code": 0, "response": [{"response_audio": a WAV file in base64}]}
+    POST /get_models    -> {"response_code": 0, "response": [voices]}
+
+A failure has response code 1 and its words in `response`, beside the status that says so. The page
+`/asr` is whisper-asr-webservice's as well (see `whisper_asr`).
+"""
+
+from __future__ import annotations
+
+import base64
+from contextlib import closing
+
+from aiohttp import web
+
+from nodes.gateway.dialects import Dialects
+from privox_dht.errors import JobError, RequestRejected
+from privox_dht.http.error_mapping import status_of, to_error_object, to_headers
+from privox_dht.http.request_body import SpooledFile
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.http.responses import json_response
+from privox_dht.speech import TTS, Transcript
+from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.openai_requests import FASTEST, SLOWEST
+
+FILE = "audio_blob"
+SPEED = "speed_factor="  # what `options` may say
+
+
+class Sova:
+    """The pages that are SOVA's alone."""
+
+    def __init__(self, dialects: Dialects) -> None:
+        self._dialects = dialects
+        dialects.add("/synthesize", TTS, check_small, self._synthesize, failed)
+        for path in ("/get_models", "/get_models/"):
+            dialects.server.add_page("POST", path, self._models)
+
+    async def _synthesize(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
+        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+            given = await self._dialects.fields(request, job, upload)
+        file = self._dialects.speech(
+            given.get("text", ""), given.get("voice", ""), "", _speed(given.get("options", ""))
+        )
+        audio = base64.b64encode(await file.whole()).decode("ascii")
+        return json_response({"response_code": 0, "response": [{"response_audio": audio}]})
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        abilities = self._dialects.provider.abilities()
+        voices = [name for a in abilities if a.service == TTS for name in a.models]
+        return json_response({"response_code": 0, "response": list(dict.fromkeys(voices))})
+
+
+def heard(transcript: Transcript) -> web.Response:
+    """A transcript, in SOVA's words."""
+    texts = [{"text": transcript.text}]
+    return json_response({"response_code": 0, "r": [{"response_code": 0, "response": texts}]})
+
+
+def failed(request: web.BaseRequest, exc: JobError) -> web.Response:
+    """What went wrong, in SOVA's words and in OpenAI's."""
+    error = to_error_object(exc)
+    told = {"response_code": 1, "response": error["message"], "error": error}
+    answer = json_response(told, status=status_of(exc)[0], headers=to_headers(exc))
+    answer.force_close()
+    return answer
+
+
+def check_small(request: web.BaseRequest, bounds: RequestLimits) -> None:
+    """Refuse a body that is too large for a text.
+
+    Raises:
+        RequestRejected: 413.
+    """
+    if (request.content_length or 0) > bounds.json:
+        raise RequestRejected("the body is too large for a text", status=413, code="too_large")
+
+
+def _speed(options: str) -> float:
+    """The speed that `options` name; one that is none is not heeded, as SOVA does not."""
+    try:
+        return min(max(float(options.partition(SPEED)[2] or 1), SLOWEST), FASTEST)
+    except ValueError:
+        return 1.0

@@ -1,0 +1,203 @@
+"""whisper-asr-webservice's dialect, which Bazarr and many tools speak.
+
+    POST /asr?output=srt&encode=false&...    a form with `audio_file`    -> the transcript
+    POST /detect-language                    the same                    -> its language
+    GET  /status                                                         -> a version
+
+With `encode=false` the file is headerless 16-bit mono PCM at 16 kHz. Bazarr takes whatever comes
+for the subtitle, status or not: an error has no body. Its `video_file` names what its owner
+watches: it is neither logged nor passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import BinaryIO
+
+from aiohttp import web
+
+from nodes.gateway import sova
+from nodes.gateway.dialects import Dialects, is_yes, query
+from nodes.gateway.whisper_languages import english_name
+from privox_dht import __version__, limits, transcript
+from privox_dht.audio import patch_sizes, wav_header
+from privox_dht.errors import EngineFailed, JobError, RequestRejected
+from privox_dht.http.error_mapping import status_of, to_headers
+from privox_dht.http.request_body import SpooledFile
+from privox_dht.http.request_checks import check_form
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.http.responses import json_response, text_response
+from privox_dht.speech import STT, EngineInfo, Transcript, TranscriptionRequest
+from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.model_selection import validate_language
+
+FILE = "audio_file"
+FORMATS = {"txt": "text", "json": "verbose_json", "srt": "srt", "vtt": "vtt", "tsv": "tsv"}
+RATE = 16_000  # Hz of a file without a header
+SECOND = RATE * wav_header.SAMPLE  # bytes
+MOST = int(limits.GATEWAY_SECONDS) * SECOND
+DETECTED_IN = 30 * SECOND  # bytes in which a language is looked for, as Whisper does
+FRAMING = 64 * limits.KIB  # bytes that a form has beside its file
+
+
+class WhisperAsr:
+    """The pages; `/asr` is SOVA's as well, and told apart by the name of its file."""
+
+    def __init__(self, dialects: Dialects) -> None:
+        self._dialects = dialects
+        dialects.add("/asr", STT, check_size, self._asr, _in_words)
+        dialects.add("/detect-language", STT, check_size, self._detect, _in_words)
+        dialects.server.add_page("GET", "/status", _status)
+
+    async def _asr(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
+        asked = _request(request)
+        output = _output(request)
+        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+            file = await self._file(request, job, upload)
+            if upload.field == sova.FILE:
+                return sova.heard(await self._dialects.transcript(file, asked))
+            heard = await self._dialects.transcript(file, asked)
+        return text_response(
+            _rendered(heard, asked, output), transcript.CONTENT_TYPES[FORMATS[output]]
+        )
+
+    async def _detect(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
+        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+            file = await self._file(request, job, upload, DETECTED_IN)
+            asked = TranscriptionRequest(words=True)
+            heard = await self._dialects.transcript(file, asked)
+        language = heard.language or _only_language(self._dialects.provider.abilities())
+        if not language:
+            raise EngineFailed("no producer said which language it heard")
+        words = [word.probability for segment in heard.segments for word in segment.words]
+        return json_response(
+            {
+                "detected_language": english_name(language),
+                "language_code": language,
+                "confidence": round(sum(words) / len(words), 4) if words else 1.0,
+            }
+        )
+
+    async def _file(
+        self, request: web.BaseRequest, job: ServedJob, upload: SpooledFile, most: int = MOST
+    ) -> BinaryIO:
+        """The file of the form; a headerless one has a header from here on."""
+        raw = _is_raw(request)
+        if raw:
+            await upload.write(wav_header.header(RATE))
+        files = (FILE, sova.FILE) if request.path.startswith("/asr") else (FILE,)
+        try:
+            await self._dialects.fields(request, job, upload, files)
+        except RequestRejected as exc:
+            if exc.code in ("two_files", "no_file"):
+                raise _which(exc.code) from exc
+            raise
+        file = await upload.rewind()
+        if raw:
+            _check_raw(upload)
+            if upload.size > most + wav_header.HEADER.size:
+                file.truncate(most + wav_header.HEADER.size)
+            patch_sizes(file)
+            file.seek(0)
+        return file
+
+
+def check_size(request: web.BaseRequest, bounds: RequestLimits) -> None:
+    """Refuse a body by its headers.
+
+    Raises:
+        RequestRejected: 413 or 415.
+    """
+    check_form(request, bounds)
+    if _is_raw(request) and (request.content_length or 0) > MOST + FRAMING:
+        raise _too_long()
+
+
+def _check_raw(upload: SpooledFile) -> None:
+    size = upload.size - wav_header.HEADER.size
+    if not size:
+        raise RequestRejected("the file is empty", code="empty_file", param=FILE)
+    if size % wav_header.SAMPLE:
+        raise RequestRejected(
+            "with encode=false the file is 16-bit PCM, and this one ends in half a sample",
+            code="odd_pcm",
+            param=FILE,
+        )
+    if size > MOST:
+        raise _too_long()
+
+
+def _too_long() -> RequestRejected:
+    hours = limits.GATEWAY_SECONDS / 3600
+    return RequestRejected(
+        f"the recording is longer than {hours:.0f} hours", status=413, code="too_long", param=FILE
+    )
+
+
+def _which(code: str) -> RequestRejected:
+    has = "both files" if code == "two_files" else "neither file"
+    return RequestRejected(
+        f"the form has {has}: give {FILE} (whisper-asr-webservice) or {sova.FILE} (SOVA)",
+        code=code,
+        param=FILE,
+    )
+
+
+def _is_raw(request: web.BaseRequest) -> bool:
+    return query(request, "encode", "true").lower() == "false"
+
+
+def _output(request: web.BaseRequest) -> str:
+    output = query(request, "output", "txt")
+    if output not in FORMATS:
+        raise RequestRejected(
+            f"output cannot be {output[:64]!r}; there is {', '.join(FORMATS)}",
+            code="bad_output",
+            param="output",
+        )
+    return output
+
+
+def _request(request: web.BaseRequest) -> TranscriptionRequest:
+    task = query(request, "task", "transcribe")
+    if task not in ("transcribe", "translate"):
+        raise RequestRejected(
+            f"task cannot be {task[:64]!r}; there is transcribe, translate",
+            code="bad_task",
+            param="task",
+        )
+    return TranscriptionRequest(
+        language=validate_language(query(request, "language")),
+        translate=task == "translate",
+        prompt=query(request, "initial_prompt")[: limits.MAX_FIELD],
+        words=is_yes(query(request, "word_timestamps")),
+    )
+
+
+def _rendered(heard: Transcript, asked: TranscriptionRequest, output: str) -> str:
+    if output == "txt":  # a segment on each line, as Whisper's own writer has it
+        lines = [" ".join(segment.text.split()) for segment in heard.segments]
+        return "".join(f"{line}\n" for line in lines if line)
+    return transcript.render(heard, FORMATS[output], translated=asked.translate, words=asked.words)
+
+
+def _only_language(abilities: Sequence[EngineInfo]) -> str:
+    """The language of all that hear, where they have but one."""
+    spoken = [a.languages for a in abilities if a.service == STT and not a.only_named]
+    some = {language for languages in spoken for language in languages}
+    return some.pop() if len(some) == 1 and all(spoken) else ""
+
+
+def _in_words(request: web.BaseRequest, exc: JobError) -> web.Response:
+    """No words where they would be taken for a subtitle: where `output` says what is wanted."""
+    if "output" not in request.query:
+        return sova.failed(request, exc)
+    status, code = status_of(exc)
+    answer = web.Response(status=status, headers={**to_headers(exc), "X-Privox-Error": code})
+    answer.force_close()
+    return answer
+
+
+async def _status(request: web.Request) -> web.StreamResponse:
+    return json_response({"version": __version__})
