@@ -143,6 +143,8 @@ class MeshProvider:
             language=request.language,
             translate=request.translate,
             words=request.words,
+            prompt=request.prompt,
+            temperature=request.temperature,
             wait=self._wait,
         )
         if not request.streamed:

@@ -93,7 +93,7 @@ def test_an_empty_file_and_an_empty_field_are_parts_like_others() -> None:
     form = Form(BOUNDARY)
     assert form.feed(whole(part("file", b""), part("prompt", b""))) == []
     assert form.finish() == [("prompt", "")]
-    assert form.has_file
+    assert form.file
 
 
 def test_padding_after_a_boundary_and_a_preamble_are_allowed() -> None:
