@@ -37,7 +37,7 @@ from privox_dht.cli.settings import sanitize, state_folder
 from privox_dht.cli.streams import say, stop_signals_raise
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import JobEvent
-from privox_dht.dispatch.job_options import JobKeywords
+from privox_dht.dispatch.job_options import PRIVATE, JobKeywords
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import (
     AllProducersFailed,
@@ -69,7 +69,7 @@ def open_mesh(options: Options) -> Any:
         timeout=options["join_timeout"],
         fallback=options.get("fallback", ""),
         fallback_token=_token(options),
-        hidden=bool(options.get("via_farm")),
+        hidden=bool(options.get("via_farm")) or options.get("scatter") == PRIVATE,
     )
 
 
@@ -207,7 +207,9 @@ async def _transcript(
         words=live.words,
         prompt=options["prompt"],
         temperature=options["temperature"],
+        hotwords=options["hotwords"],
         scatter=options["scatter"],
+        share=options["share"],
         jobs=options["jobs"],
         **_job_keywords(options),
     )

@@ -23,7 +23,7 @@ from privox_dht.cli.settings import (
     neighbours_option,
     not_a_flag,
 )
-from privox_dht.dispatch.job_options import AUTO, PIECES, SCATTER
+from privox_dht.dispatch.job_options import AUTO, PIECES, SCATTER, SHARE
 from privox_dht.errors import (
     AllProducersBusy,
     AllProducersFailed,
@@ -156,13 +156,18 @@ job_options = combine(
     of_stt(
         "--scatter", type=click.Choice(SCATTER), default=AUTO, show_default=True,
         help="auto: a recording of more than a minute goes in pieces to all who are idle;"
-        " never: to one.",
+        " never: to one; private: so that nobody hears much of it (see --share).",
+    ),
+    of_stt(
+        "--share", type=click.FloatRange(0.01, 1.0), default=SHARE, show_default=True,
+        help="with --scatter private: how much of the sound one producer may hear.",
     ),
     of_stt(
         "--jobs", type=click.IntRange(1, 256), default=PIECES, show_default=True,
         help="at most so many pieces at a time.",
     ),
     of_stt("--prompt", default="", help="words to expect, such as names."),
+    of_stt("--hotwords", default="", help="words to prefer all along, where an engine can."),
     of_stt(
         "--temperature", default=0.0, type=click.FloatRange(0.0, 1.0),
         help="how freely an engine may guess [0].",

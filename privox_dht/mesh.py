@@ -29,6 +29,7 @@ from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.fallback import endpoint_of, fall_back
 from privox_dht.dispatch.job_events import AudioChunk, Dialing, JobEvent
 from privox_dht.dispatch.job_options import (
+    PRIVATE,
     JobOptions,
     SpeechKeywords,
     SpeechOptions,
@@ -236,7 +237,8 @@ class Mesh:
         def job() -> AsyncGenerator[JobEvent[Transcript]]:
             return transcription(self._joined().caller, self.client, source, wish, how)
 
-        return self._events(job, TranscriptionWork(self.client, source, how), how)
+        whole = TranscriptionWork(self.client, source, how)
+        return self._events(job, None if how.scatter == PRIVATE else whole, how)
 
     def speech_events(
         self, text: str, **options: Unpack[SpeechKeywords]
@@ -288,9 +290,10 @@ class Mesh:
         )
 
     async def _events(
-        self, job: Callable[[], AsyncGenerator[JobEvent[T]]], work: Work[T], how: JobOptions
+        self, job: Callable[[], AsyncGenerator[JobEvent[T]]], work: Work[T] | None, how: JobOptions
     ) -> AsyncGenerator[JobEvent[T]]:
-        """The events of `job` on the mesh; where it cannot, of `work` at the fallback server."""
+        """The events of `job` on the mesh; where it cannot, of `work` at the fallback server.
+        (None: nobody may hear all of it, no server either.)"""
         began = time.monotonic()
         try:
             async with aclosing(job()) as events:
@@ -301,7 +304,7 @@ class Mesh:
             left = limits.FALLBACK_WAIT
             if how.timeout is not None:
                 left = began + how.timeout - time.monotonic()
-            if self.fallback is None or left <= 0:
+            if self.fallback is None or work is None or left <= 0:
                 if isinstance(exc, NoProducer) and (why := self.clock_is_off()):
                     raise NoProducer(f"{exc}; {why}") from exc
                 raise

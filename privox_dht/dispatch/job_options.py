@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 from privox_dht import limits
 from privox_dht.dispatch.selection import ANY, Requirements
 
-AUTO, NEVER = "auto", "never"
-SCATTER = (AUTO, NEVER)
+AUTO, NEVER, PRIVATE = "auto", "never", "private"
+SCATTER = (AUTO, NEVER, PRIVATE)
+SHARE = 0.25  # of a recording that one may hear at most, where it is scattered in private
 PIECES = 16  # of a scattered recording at a time
 
 
@@ -35,7 +36,9 @@ class TranscriptionKeywords(JobKeywords, total=False):
     words: bool
     prompt: str
     temperature: float
+    hotwords: str
     scatter: str
+    share: float
     jobs: int
 
 
@@ -84,7 +87,10 @@ class TranscriptionOptions(JobOptions):
     words: bool = False  # times of words too, from engines that have them
     prompt: str = ""  # words to expect, or how the text before it ended
     temperature: float = 0.0  # 0 to 1; above 0 an engine may guess more freely
-    scatter: str = AUTO  # "auto": a long recording to many producers; "never"
+    hotwords: str = ""  # words to prefer, such as names
+    scatter: str = AUTO  # "auto": a long recording to many producers; "never"; "private": no
+    # producer hears two neighbouring pieces, nor more than `share`; through farms
+    share: float = SHARE
     jobs: int = PIECES  # pieces of a scattered recording at a time
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from privox_dht import languages, openai_names
 from privox_dht.dispatch.reputation import ReputationTable
-from privox_dht.dispatch.sibling_slots import SiblingSlots
+from privox_dht.dispatch.sibling_slots import Slots
 from privox_dht.quotas import home_of
 from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS
@@ -46,7 +46,7 @@ class Requirements:
     prefer: tuple[str, ...] = ()  # these first
     avoid: tuple[str, ...] = ()  # never these
     via_farm: bool = False  # relayed routes only, so that the producer does not see our address
-    slots: SiblingSlots | None = field(default=None, compare=False)  # shared with other jobs
+    slots: Slots | None = field(default=None, compare=False)  # shared with other jobs
     most_lost: int = 0  # producers that may die on this job; 0: `limits.MAX_LOST_DURING_JOB`
 
     @property

@@ -10,14 +10,31 @@ Pure: the time (seconds, any clock that only goes forward) is an argument.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from privox_dht import limits
 from privox_dht.backoff import backoff
 from privox_dht.records import Record
 
 GROW_AFTER = 10.0  # seconds after a producer was busy in which its records are not believed
+
+
+class Slots(Protocol):
+    """What the dispatcher asks before it gives a job to a producer."""
+
+    def left(self, record: Record, now: float) -> int:
+        """For how many more jobs there is room at this producer."""
+        ...
+
+    def one_at(self, record: Record, now: float) -> AbstractContextManager[bool]:
+        """Room for one job while the context is open; False: there is none."""
+        ...
+
+    def busy(self, record: Record, now: float) -> None:
+        """It had no slot for the job that is there now."""
+        ...
 
 
 @dataclass(slots=True)

@@ -67,6 +67,7 @@ class TranscriptionWork:
             words=options.words,
             prompt=options.prompt,
             temperature=options.temperature,
+            hotwords=options.hotwords,
         )
         seconds, segments = 0.0, []
 

@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from privox_dht import limits
 from privox_dht.dispatch.dispatcher import Dispatcher
@@ -24,7 +25,8 @@ from privox_dht.dispatch.job_events import Dialing, Emit, Scattered, Waiting
 from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.job_state import Attempt, Done
 from privox_dht.dispatch.selection import Requirements
-from privox_dht.dispatch.sibling_slots import SiblingSlots
+from privox_dht.dispatch.sibling_slots import SiblingSlots, Slots
+from privox_dht.dispatch.work import Work
 from privox_dht.errors import (
     AllProducersBusy,
     AllProducersFailed,
@@ -34,7 +36,6 @@ from privox_dht.errors import (
 )
 from privox_dht.records import Record
 from privox_dht.scatter.cut import Piece
-from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.piece_work import PieceWork
 from privox_dht.scatter.plan import Plan
 from privox_dht.scatter.stitch import Stitcher
@@ -61,14 +62,37 @@ class _Given:
     settled_before: int  # pieces that were settled when it was given out
 
 
+class Pieces(Protocol):
+    """Where the pieces of a recording come from."""
+
+    hint: float  # seconds that the recording may have
+    seconds: float  # that are known so far
+    ended: bool  # no more will be brought
+    fault: RequestRejected | None  # why it ended before its end
+
+    def take(self) -> Piece | None:
+        """The next that is ready."""
+
+    def __len__(self) -> int:
+        """How many are ready."""
+
+    async def pull(self) -> None:
+        """Have another one ready, unless it ends."""
+
+    async def close(self) -> None: ...
+
+
 class Scattering:
     """One recording at work."""
+
+    asks_twice = True  # a piece that lags is given to a second producer
+    holds_all = False  # its pieces' sound is not in memory, so any number may wait
 
     def __init__(
         self,
         dispatcher: Dispatcher,
         client: SpeechClient,
-        source: PieceSource,
+        source: Pieces,
         wish: Requirements,
         options: TranscriptionOptions,
         emit: Emit,
@@ -165,7 +189,7 @@ class Scattering:
             idle = self._dispatcher.idle_slots(self._records, self._wish) - self._plan.waiting
             if self._tasks and idle <= 0:
                 return
-            lags = self._plan.lagging(now)
+            lags = self._plan.lagging(now) if self.asks_twice else None
             if lags is not None and self._is_idle_beside(self._plan.peer_of(lags)):
                 self._ask_twice(lags)
                 continue
@@ -177,7 +201,7 @@ class Scattering:
 
     def _pull(self) -> None:
         """Have the next pieces cut."""
-        enough = len(self._source) >= READY or len(self._held) >= self._options.jobs + HELD
+        enough = len(self._source) >= READY or self._is_full
         if self._pulling is None and not self._source.ended and not enough:
             self._pulling = asyncio.create_task(self._source.pull())
 
@@ -185,7 +209,7 @@ class Scattering:
         """The piece to be given out next; None: there is none just now."""
         if self._todo:
             return self._held[self._todo.popleft()]
-        if len(self._held) < self._options.jobs + HELD and (piece := self._source.take()):
+        if not self._is_full and (piece := self._take()):
             self._held[piece.number] = piece
             self._plan.cut += 1
             return piece
@@ -193,6 +217,23 @@ class Scattering:
         if last and self._pulling is None and self._later:
             return self._held[self._later.pop(0)]
         return None
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether the sound of no more pieces is to be kept."""
+        return not self.holds_all and len(self._held) >= self._options.jobs + HELD
+
+    def _take(self) -> Piece | None:
+        """A piece that nobody was given yet."""
+        return self._source.take()
+
+    def _slots_for(self, piece: Piece) -> Slots:
+        """The slots that may be used for a piece."""
+        return self._slots
+
+    def _work(self, piece: Piece, options: TranscriptionOptions) -> Work[Transcript]:
+        """What is done with a piece at a producer."""
+        return PieceWork(self._client, piece, options)
 
     def _is_idle_beside(self, peer_id: str) -> bool:
         """Whether somebody else has an idle slot."""
@@ -210,16 +251,18 @@ class Scattering:
         last_try = piece.number in self._tried
         wish = replace(
             self._wish,
+            slots=self._slots_for(piece),
             language=language,
             avoid=(*self._wish.avoid, *filter(None, [beside])),
             most_lost=1 if last_try else limits.PIECE_DEATHS,
         )
         options = replace(self._options, language=language)
-        work = PieceWork(self._client, piece, options)
-        task = asyncio.create_task(self._ask(ticket, wish, work))
+        task = asyncio.create_task(self._ask(ticket, wish, self._work(piece, options)))
         self._tasks[task] = _Given(piece, ticket, language, last_try, bool(beside), self._settled)
 
-    async def _ask(self, ticket: int, wish: Requirements, work: PieceWork) -> Done[Transcript]:
+    async def _ask(
+        self, ticket: int, wish: Requirements, work: Work[Transcript]
+    ) -> Done[Transcript]:
         job = self._dispatcher.dispatch(wish, work, wait=self._options.wait)
         async with aclosing(job) as events:
             async for event in events:
@@ -311,8 +354,14 @@ class Scattering:
     def _hang_up(self, task: asyncio.Task[Done[Transcript]]) -> None:
         self._tasks.pop(task, None)
         self._hung_up.add(task)
-        task.add_done_callback(self._hung_up.discard)
+        task.add_done_callback(self._forget)
         task.cancel()
+
+    def _forget(self, task: asyncio.Task[Done[Transcript]]) -> None:
+        """It is too late, whether it was done, failed or was cancelled."""
+        self._hung_up.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _end(self) -> None:
         """Nothing is asked for or decoded any more when this returns."""

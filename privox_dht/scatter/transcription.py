@@ -3,6 +3,7 @@
 short, or `scatter` is "never"     one job: the file as it is
 fewer than two producers fit       likewise
 PyAV is not installed              likewise, and `Whole` says what is missing
+    `scatter` is "private"             scattered so that nobody hears much, or refused
 else                               scattered
 """
 
@@ -10,19 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from typing import Any
 
 from privox_dht.audio.decoding import check_for_pyav, length_hint
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Emit, JobEvent, Scattered, Whole
-from privox_dht.dispatch.job_options import NEVER, TranscriptionOptions
+from privox_dht.dispatch.job_options import NEVER, PRIVATE, TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.work import TranscriptionWork
-from privox_dht.errors import NoProducer, RequestRejected
+from privox_dht.errors import ConfigError, NoProducer, RequestRejected
 from privox_dht.scatter.piece_source import Audio, PieceSource, opened
+from privox_dht.scatter.private import transcribe_in_private
 from privox_dht.scatter.run import Scattering
 from privox_dht.speech import Transcript
 from privox_dht.speech_api.client import SpeechClient
@@ -46,6 +49,12 @@ async def transcription(
         wish: who may do it.
         options: how it is to be done.
     """
+    if options.scatter == PRIVATE:
+        events = streamed(_in_private(dispatcher, client, audio, wish, options))
+        async with aclosing(events):
+            async for event in events:
+                yield event
+        return
     source: PieceSource | None = None
     fitting = 0
     if options.scatter != NEVER and await asyncio.to_thread(_size, audio) >= SURELY_SHORT:
@@ -71,6 +80,29 @@ async def transcription(
             yield event
 
 
+def _in_private(
+    dispatcher: Dispatcher,
+    client: SpeechClient,
+    audio: Audio,
+    wish: Requirements,
+    options: TranscriptionOptions,
+) -> Callable[[Emit], Coroutine[Any, Any, Done[Transcript]]]:
+    """The job of a recording of which nobody may hear much, however short it is."""
+
+    async def job(emit: Emit) -> Done[Transcript]:
+        try:
+            check_for_pyav()
+        except RequestRejected as exc:
+            raise ConfigError(f"--scatter private: {NO_PYAV}") from exc
+        source = PieceSource(audio)
+        try:
+            return await transcribe_in_private(dispatcher, client, source, wish, options, emit)
+        finally:
+            await source.close()
+
+    return job
+
+
 async def _fitting(dispatcher: Dispatcher, wish: Requirements) -> int:
     """How many producers could work on it."""
     try:
@@ -80,9 +112,12 @@ async def _fitting(dispatcher: Dispatcher, wish: Requirements) -> int:
 
 
 def _size(audio: Audio) -> int:
-    """Bytes."""
-    with opened(audio) as file:
-        return file.seek(0, os.SEEK_END)
+    """Bytes; 0 where it cannot be read, which the one job then says."""
+    try:
+        with opened(audio) as file:
+            return file.seek(0, os.SEEK_END)
+    except OSError:
+        return 0
 
 
 async def _long(audio: Audio) -> PieceSource | None:

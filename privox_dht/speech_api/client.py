@@ -58,6 +58,10 @@ class SpeechClient:
         self._to_peers: aiohttp.ClientSession | None = None
         self._elsewhere: aiohttp.ClientSession | None = None
 
+    def apart(self) -> SpeechClient:
+        """Another one, which shares no connection with this."""
+        return SpeechClient(allow=self._allow)
+
     async def __aenter__(self) -> Self:
         self._to_peers = _session(self._allow)
         self._elsewhere = _session(lambda address: True)
@@ -246,6 +250,7 @@ def _form_fields(request: TranscriptionRequest, endpoint: Endpoint) -> list[tupl
         ("model", request.model or ("" if ours else DEFAULT_STT)),
         ("language", "" if request.translate and not ours else request.language),
         ("prompt", request.prompt),
+        ("hotwords", request.hotwords if ours else ""),
         ("temperature", f"{request.temperature:g}" if request.temperature else ""),
         ("response_format", "json" if ours else "verbose_json"),
         ("stream", "true" if ours else ""),

@@ -57,6 +57,9 @@ NOT_HERE = {
     "sudo .venv/bin/python -m pytest tests/nat": "the floor above this one",
     "sudo .venv/bin/python -m tests.nat": "needs root; tests/nat/test_lab_parts.py does it",
     ".venv/bin/python -m pytest": "it is what runs this test",
+    "privox-client --neighbours host:5678 --service stt --file meeting.ogg --scatter private": (
+        "needs more producers and a longer recording: tests/mesh/test_scatter_private.py does it"
+    ),
     "docker ": DOCKER,
     "PRIVOX_NEIGHBOURS=host:5678 docker": DOCKER,
     "mkdir -p state && sudo chown": DOCKER,
@@ -73,8 +76,6 @@ NOT_HERE = {
     "privox-node --services stt/gpu": GPU,
     "privox-node --services stt/cpu/faster-whisper": HUB,
     "privox-node --services tts/cpu/piper": HUB,
-    "privox-node models fetch": f"{HUB}: test_model_commands.py has a hub on loopback",
-    "privox-node models remove": "removes what the line above it fetches",
     "privox-node --services tts/cpu/http": "needs a speech server: test_engine_remote.py has one",
 }
 # Inline code that names a part of a command.

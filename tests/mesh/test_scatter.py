@@ -30,7 +30,7 @@ class Mesh:
         self.lab = Lab(folder)
         self.all = [Hearing(self.lab, f"p{n}", patch, speed=speed) for n in range(count)]
         for one in self.all:
-            one.node.wait_for("published")
+            one.node.wait_for("published", within=150)
 
     def __enter__(self) -> Mesh:
         return self

@@ -114,7 +114,8 @@ class Hearing:
     def given(self) -> list[float]:
         """The seconds of sound of each job it was given."""
         file = self.folder / "sound"
-        return [float(line) for line in file.read_text().split()] if file.exists() else []
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [float(line.split()[0]) for line in lines]
 
     def has_worked(self, jobs: int, within: float = 20.0) -> None:
         """Wait until it was given so many jobs."""

@@ -8,7 +8,7 @@ goes wrong with it is said by files in the folder that `TONE_WORDS` names:
 
     hang     from the next job on it brings nothing
     fail     from the next job on every second one fails
-    sound    a line for each job, which it writes itself: the seconds it was given
+    sound    a line for each job, which it writes itself: the seconds it was given, and the words
 """
 
 from __future__ import annotations
@@ -64,15 +64,16 @@ class ToneWords:
         self, pcm: NDArray[np.float32], request: TranscriptionRequest
     ) -> AsyncGenerator[Segment]:
         """The words, a segment for each sentence, as fast as its speed says."""
+        heard = await asyncio.to_thread(words, pcm)
         with (self._folder / "sound").open("a") as told:
-            told.write(f"{pcm.size / RATE:.3f}\n")
+            told.write(f"{pcm.size / RATE:.3f} {' '.join(word.text for word in heard)}\n")
         number = next(self._jobs)
         if (self._folder / "hang").exists():
             await asyncio.Event().wait()
         if (self._folder / "fail").exists() and number % 2:
             raise EngineFailed("it fails every second job, as it was told to")
         began = asyncio.get_running_loop().time()
-        for segment in sentences(await asyncio.to_thread(words, pcm)):
+        for segment in sentences(heard):
             await self._until(began + segment.end / self._speed)
             yield Segment(
                 segment.text, segment.start, segment.end,

@@ -1,0 +1,212 @@
+"""A recording of which nobody hears much: see `shares` for the promise.
+
+    all of it is cut first, and kept in a file without a name; then, in random order, each piece
+    goes through a farm, on a connection of its own, to the producer that the plan names
+
+A piece is not given to two at a time. Where its producer cannot do it, another may, as far as the
+promise holds.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from privox_dht import limits
+from privox_dht.dispatch.dispatcher import Dispatcher
+from privox_dht.dispatch.job_events import Emit, Scattered
+from privox_dht.dispatch.job_options import TranscriptionOptions
+from privox_dht.dispatch.job_state import Done
+from privox_dht.dispatch.selection import Requirements
+from privox_dht.dispatch.sibling_slots import SiblingSlots, Slots
+from privox_dht.dispatch.work import Work
+from privox_dht.errors import NoProducer, RequestRejected
+from privox_dht.records import Record
+from privox_dht.scatter.cut import Piece
+from privox_dht.scatter.piece_source import PieceSource
+from privox_dht.scatter.piece_work import PieceWork
+from privox_dht.scatter.run import Scattering
+from privox_dht.scatter.shares import Shares, voices
+from privox_dht.speech import Transcript
+from privox_dht.speech_api.client import Endpoint, SpeechClient
+
+
+async def transcribe_in_private(
+    dispatcher: Dispatcher,
+    client: SpeechClient,
+    source: PieceSource,
+    wish: Requirements,
+    options: TranscriptionOptions,
+    emit: Emit,
+) -> Done[Transcript]:
+    """All of it.
+
+    Raises: as `Scattering.run`; and before anything is sent:
+        NoProducer: there are too few producers for the promise.
+        RequestRejected: the recording is too short for it.
+    """
+    wish = replace(wish, via_farm=True)
+    rng = random.SystemRandom()
+    with tempfile.TemporaryFile() as kept:
+        pieces = await ShuffledPieces.of(source, kept, rng)
+        shares = Shares(pieces.lengths, options.share)
+        if shares.is_too_short:
+            raise RequestRejected(
+                f"the recording is too short for --share {options.share:g}: one piece of it is more"
+            )
+        records = await dispatcher.candidates(wish) if len(pieces) else []
+        voice = voices(records)
+        names = sorted(set(voice.values()))
+        if not shares.plan(names, rng):
+            raise NoProducer(
+                f"{shares.missing(names)} more producers are needed for --scatter private with"
+                f" --share {options.share:g}: {len(names)} that fit can be called through a farm"
+                " (those of one network count as one); nothing was sent"
+            )
+        emit(Scattered(0.0, pieces.seconds, len(names), 0.0))
+        only = replace(wish, only=tuple(voice))
+        work = PrivateScattering(dispatcher, client, pieces, only, options, emit, shares, voice)
+        return await work.run()
+
+
+class ShuffledPieces:
+    """All pieces of a recording, in random order."""
+
+    def __init__(self, pieces: list[Piece], source: PieceSource) -> None:
+        self.hint = self.seconds = source.seconds
+        self.fault = source.fault
+        self.ended = True
+        self.lengths = {piece.number: piece.seconds for piece in pieces}
+        self._left = pieces
+
+    @classmethod
+    async def of(cls, source: PieceSource, kept: Any, rng: random.Random) -> ShuffledPieces:
+        """Cut all of it; `kept` is an empty file for the sound."""
+        import numpy
+
+        cut: list[tuple[Piece, int, int]] = []
+        while not source.ended:
+            await source.pull()
+            while piece := source.take():
+                bare = replace(piece, samples=piece.samples[:0].copy())
+                cut.append((bare, kept.tell(), piece.samples.size))
+                kept.write(piece.samples.tobytes())
+        await source.close()
+        kept.flush()
+        rng.shuffle(cut)
+        return cls(
+            [
+                replace(bare, samples=numpy.memmap(kept, numpy.int16, "r", at, (size,)))
+                for bare, at, size in cut
+            ],
+            source,
+        )
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def take(self) -> Piece | None:
+        """The next."""
+        return self._left.pop(0) if self._left else None
+
+    def take_one(self, ready: Callable[[Piece], bool]) -> Piece | None:
+        """The next that is ready; None: there is none."""
+        piece = next(filter(ready, self._left), None)
+        if piece is not None:
+            self._left = [other for other in self._left if other is not piece]
+        return piece
+
+    async def pull(self) -> None:
+        """There are no more."""
+
+    async def close(self) -> None:
+        """There is nothing to be closed."""
+
+
+class PrivateScattering(Scattering):
+    """One recording at work, so that nobody hears much of it."""
+
+    asks_twice = False
+    holds_all = True
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        client: SpeechClient,
+        pieces: ShuffledPieces,
+        wish: Requirements,
+        options: TranscriptionOptions,
+        emit: Emit,
+        shares: Shares,
+        voice: Mapping[str, str],
+    ) -> None:
+        super().__init__(dispatcher, client, pieces, wish, options, emit)
+        self._pieces = pieces
+        self._promise = shares
+        self._voice = voice
+
+    def _take(self) -> Piece | None:
+        now = time.monotonic()
+        idle = {
+            self._voice[record.peer_id]
+            for record in self._records
+            if record.peer_id in self._voice and self._slots.left(record, now)
+        }
+        piece = self._pieces.take_one(lambda piece: self._promise.planned(piece.number) in idle)
+        return piece if piece or self._tasks else self._pieces.take()
+
+    def _slots_for(self, piece: Piece) -> Slots:
+        return _PieceSlots(self._slots, self._promise, self._voice, piece)
+
+    def _work(self, piece: Piece, options: TranscriptionOptions) -> Work[Transcript]:
+        return _ApartWork(PieceWork(self._client, piece, options))
+
+
+@dataclass(frozen=True, slots=True)
+class _ApartWork:
+    """A piece on a connection of its own."""
+
+    work: PieceWork
+
+    async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> Transcript:
+        async with self.work.client.apart() as client:
+            return await replace(self.work, client=client)(endpoint, record, emit)
+
+
+@dataclass(frozen=True, slots=True)
+class _PieceSlots:
+    """The slots of those who may hear a piece; whoever holds one is taken to have heard it."""
+
+    slots: SiblingSlots
+    shares: Shares
+    voice: Mapping[str, str]
+    piece: Piece
+
+    def left(self, record: Record, now: float) -> int:
+        voice = self.voice.get(record.peer_id)
+        if voice is None or not self.shares.may_hear(voice, self.piece.number):
+            return 0
+        return self.slots.left(record, now)
+
+    @contextmanager
+    def one_at(self, record: Record, now: float) -> Iterator[bool]:
+        if not self.left(record, now):
+            yield False
+            return
+        with self.slots.one_at(record, now) as got:
+            if got:
+                self.shares.give(self.voice[record.peer_id], self.piece.number)
+            try:
+                yield got
+            finally:
+                self.shares.open_to_others(self.piece.number)
+
+    def busy(self, record: Record, now: float) -> None:
+        self.slots.busy(record, now)
+        if self.piece.samples.nbytes > limits.OFFER_ABOVE:  # it was asked before it was sent any
+            self.shares.take_back(self.voice[record.peer_id], self.piece.number)

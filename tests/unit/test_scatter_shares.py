@@ -1,0 +1,104 @@
+"""Nobody hears two neighbouring pieces, nor more than a share."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from privox_dht.records import Direct, Record, Relayed
+from privox_dht.scatter.shares import Shares, voices
+
+
+def record(name: str, *routes: Direct | Relayed) -> Record:
+    return Record(name.encode() * 32, b"m" * 8, "stt", routes=routes)
+
+
+def keeps_the_promise(shares: Shares, names: list[str], seconds: dict[int, float], share: float):
+    for name in names:
+        heard = shares.heard(name)
+        assert not any(piece + 1 in heard for piece in heard)
+        assert sum(seconds[piece] for piece in heard) <= share * sum(seconds.values()) + 1e-9
+
+
+def test_a_thousand_random_jobs_keep_the_promise_whatever_fails():
+    """Ten producers; every fourth piece fails where it was planned and goes to whoever may."""
+    names = [f"voice{n}" for n in range(10)]
+    refused = 0
+    for seed in range(1000):
+        rng = random.Random(seed)
+        seconds = {n: rng.uniform(8, 30) for n in range(rng.randint(5, 60))}
+        shares = Shares(seconds, 0.25)
+        if not shares.plan(names, rng):
+            refused += 1
+            continue
+        order = list(seconds)
+        rng.shuffle(order)
+        for piece in order:
+            shares.give(shares.planned(piece), piece)
+            while rng.random() < 0.25:
+                shares.open_to_others(piece)
+                able = [name for name in names if shares.may_hear(name, piece)]
+                shares.give(rng.choice(able), piece)
+        keeps_the_promise(shares, names, seconds, 0.25)
+    assert refused < 100
+
+
+def test_with_too_few_it_is_said_how_many_are_missing():
+    seconds = dict.fromkeys(range(12), 20.0)
+    shares = Shares(seconds, 0.25)
+    assert not shares.plan(["a", "b", "c"], random.Random(1))
+    assert shares.missing(["a", "b", "c"]) == 1
+    assert shares.plan(["a", "b", "c", "d"], random.Random(1))
+
+
+def test_a_recording_of_three_pieces_cannot_be_shared_by_quarters():
+    shares = Shares(dict.fromkeys(range(3), 20.0), 0.25)
+    assert shares.is_too_short
+    assert not Shares(dict.fromkeys(range(4), 20.0), 0.25).is_too_short
+
+
+def test_only_the_planned_voice_may_have_a_piece_until_it_could_not():
+    shares = Shares(dict.fromkeys(range(8), 20.0), 0.25)
+    names = [f"v{n}" for n in range(8)]
+    assert shares.plan(names, random.Random(1))
+    planned = shares.planned(3)
+    assert [name for name in names if shares.may_hear(name, 3)] == [planned]
+    shares.open_to_others(3)
+    able = {name for name in names if shares.may_hear(name, 3)}
+    assert planned in able
+    assert shares.planned(2) not in able
+    assert shares.planned(4) not in able
+
+
+def test_whoever_said_busy_before_it_heard_anything_has_heard_nothing():
+    shares = Shares(dict.fromkeys(range(8), 20.0), 0.25)
+    assert shares.plan([f"v{n}" for n in range(8)], random.Random(1))
+    voice = shares.planned(0)
+    shares.give(voice, 0)
+    shares.take_back(voice, 0)
+    assert shares.heard(voice) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("second", "same"),
+    [
+        (Direct("203.0.113.200", 5678), True),
+        (Direct("203.0.114.1", 5678), False),
+        (Relayed(b"f" * 32), False),
+    ],
+    ids=str,
+)
+def test_producers_of_one_network_are_one_voice_as_far_as_it_is_known(second, same):
+    one, two = record("a", Direct("203.0.113.7", 5678)), record("b", second)
+    named = voices([one, two])
+    assert (named[one.peer_id] == named[two.peer_id]) is same
+
+
+def test_two_networks_that_one_producer_joins_are_one_voice():
+    some = [
+        record("a", Direct("203.0.113.7", 1)),
+        record("b", Direct("198.51.100.7", 1)),
+        record("c", Direct("203.0.113.8", 1), Direct("198.51.100.8", 1)),
+    ]
+    assert len(set(voices(some).values())) == 1
