@@ -16,7 +16,7 @@ import unicodedata
 LONGEST = 40  # characters without a space; the longest words of books have about as many
 MARKS_AT_ONCE = 3  # of the same mark in a row: an ellipsis
 MARKS_IN_A_RUN = 12  # marks between two spaces: of numbers, dates and addresses
-DOTS_AT_ONCE = 24  # between letters, in one clause: more than 60 bring it down
+DOTS_AT_ONCE = 24  # before letters, in one clause: more than 60 bring it down
 CLAUSE_ENDS = ",;:!?\n"  # with a space behind; a dot is none before a small letter
 JOINERS_AT_ONCE = 4  # characters in a row that stand on or join others; scripts need up to three
 BRAILLE = {0x2800 + dots: 0x2800 + dots % 64 for dots in range(256)}  # dots 7 and 8 are dropped
@@ -28,13 +28,13 @@ def bounded(text: str) -> str:
     text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text.translate(BRAILLE))
     out: list[str] = []
     run = marks = joiners = 0  # since the last space
-    dotted = 0  # dots between letters, since a clause may have ended
+    dotted = 0  # dots before letters, since a clause may have ended
     in_word = False  # the last was a letter or a digit, or what stands on one
     for character, following in itertools.zip_longest(text, text[1:], fillvalue=""):
         kind = unicodedata.category(character)
         if character == "-" and not in_word and _goes_on(following):
             character = " "
-        if character == "." and in_word and following.isalpha():
+        if character == "." and following.isalpha():
             dotted += 1
             character = "." if dotted <= DOTS_AT_ONCE else " "
         elif character in CLAUSE_ENDS and (following.isspace() or character.isspace()):

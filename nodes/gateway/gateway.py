@@ -7,8 +7,6 @@ async with Gateway(config, directory):     entering returns when it listens
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack
-from typing import Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -21,6 +19,7 @@ from nodes.gateway.provider import MeshProvider
 from nodes.gateway.same_origin import check_same_origin
 from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
+from nodes.service import Service
 from privox_dht import limits
 from privox_dht.cli.settings import log_fields
 from privox_dht.directory.failover import Directory
@@ -34,7 +33,7 @@ log = logging.getLogger("privox.gateway")
 BOUNDS = RequestLimits(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_QUEUE_WAIT)
 
 
-class Gateway:
+class Gateway(Service):
     """OpenAI's audio API on loopback, answered by the mesh."""
 
     def __init__(
@@ -45,10 +44,10 @@ class Gateway:
             directory: of the node that the gateway runs in.
             own: that node's own engines.
         """
+        super().__init__()
         self.config = config
         self._own = own
         self._directory = directory
-        self._stack = AsyncExitStack()
 
     def __repr__(self) -> str:
         return f"<Gateway {join_host(self.config.host, self.config.port)}>"
@@ -58,31 +57,24 @@ class Gateway:
         """The TCP port, once entered."""
         return self.server.port
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(SpeechClient(allow=self._directory.allows))
-            mesh = Mesh.over(self._directory, client)
-            self.provider = await stack.enter_async_context(
-                MeshProvider(mesh, self.config.wait, self._own)
-            )
-            self.server = SpeechServer(
-                self.provider, host=self.config.host, port=self.config.port, tls=None,
-                bounds=BOUNDS, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
-            )  # fmt: skip
-            dialects = Dialects(self.server, self.provider, BOUNDS)
-            for dialect in (WhisperAsr, Sova, PrivoxRest):
-                dialect(dialects)
-            self.server.app.middlewares.append(only_this_machine)
-            await stack.enter_async_context(self.server)
-            self._stack = stack.pop_all()
+    async def _start(self) -> None:
+        enter = self._stack.enter_async_context
+        client = await enter(SpeechClient(allow=self._directory.allows))
+        mesh = Mesh.over(self._directory, client)
+        self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own))
+        self.server = SpeechServer(
+            self.provider, host=self.config.host, port=self.config.port, tls=None,
+            bounds=BOUNDS, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
+        )  # fmt: skip
+        dialects = Dialects(self.server, self.provider, BOUNDS)
+        for dialect in (WhisperAsr, Sova, PrivoxRest):
+            dialect(dialects)
+        self.server.app.middlewares.append(only_this_machine)
+        await enter(self.server)
         log.info(
             "the mesh is at http://%s/v1 for apps made for OpenAI's API",
             join_host(self.config.host, self.port), extra=log_fields("gateway", port=self.port),
         )  # fmt: skip
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._stack.aclose()
 
 
 @web.middleware

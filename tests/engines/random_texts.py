@@ -7,6 +7,7 @@ import random
 DEADLY = {  # espeak-ng 1.52 overflows its stack, or so it did
     "dots": "A." * 193,
     "dots between letters that no voice reads": "\u2c34." * 67,
+    "dots before letters, behind spaces": "\u05d3 ." * 134,
     "apostrophes": "s'" * 110,
     "a long address": "https://" + ".".join(f"host{n}" for n in range(90)),
     "one word": "Donaudampfschiff" * 250,

@@ -229,7 +229,7 @@ async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long
         other = await mesh.start("stt/cpu/echo")
         await mesh.node.gateway.provider.look()
         mine = asyncio.create_task(heard(mesh.url, 1.0))
-        await until(lambda: mesh.node.producer.admission.taken == 1)
+        await until(lambda: mesh.node.speech.producer.admission.taken == 1)
         assert await heard(mesh.url, 1.0) == "1.00 seconds of sound", "mine is busy"
         assert await mine == "0.00 to 0.50 seconds, 0.50 to 1.00 seconds,"
         assert "90.00 seconds" in await heard(mesh.url, 90)

@@ -48,7 +48,7 @@ async def until(what, within=5.0):
 async def test_a_farm_that_also_serves_says_each_of_its_routes_once(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     async with running(tmp_path, "tts/cpu/echo", farm=True, relay_port=0) as node:
-        await until(lambda: node.standing.settled)
+        await until(lambda: node.standing.ready_to_publish)
         for _ in range(3):
             await node.announcer.announce()
     said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("published")]
@@ -110,13 +110,18 @@ async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(tmp_path,
         await farm.announcer.announce()
         nat = running(tmp_path / "a", "tts/cpu/echo", neighbour=farm.dht.port, reachable="no")
         async with nat as producer:
-            await until(lambda: producer.say() and isinstance(producer.say()[0].routes[0], Relayed))
+            await until(
+                lambda: (
+                    producer.own_records()
+                    and isinstance(producer.own_records()[0].routes[0], Relayed)
+                )
+            )
             await producer.announcer.announce()
             parked = []
             withdraw = producer.announcer.withdraw
 
             async def watched():
-                parked.append(len(producer.parkings.parked_at))
+                parked.append(len(producer.farm_pool.parked_at))
                 await withdraw()
 
             monkeypatch.setattr(producer.announcer, "withdraw", watched)
@@ -151,7 +156,7 @@ async def test_busy_and_idle_again_reach_the_mesh_at_once(tmp_path, monkeypatch)
     monkeypatch.setattr("privox_dht.limits.ANNOUNCE_AT_MOST_EVERY", 0.05)
     async with running(tmp_path, "stt/cpu/echo") as node:
         await until(lambda: node.announcer.holders)
-        async with node.producer.admit("stt", Offer()):
+        async with node.speech.producer.admit("stt", Offer()):
             await until(lambda: _idle(node) == 0)
         await until(lambda: _idle(node) == 1)
 
@@ -169,7 +174,7 @@ async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch
         if len(looks) == 1:
             raise OSError("the network is gone")
 
-    monkeypatch.setattr(ReachabilityMonitor, "look", look)
+    monkeypatch.setattr(ReachabilityMonitor, "check", look)
     async with running(tmp_path):
         await until(lambda: len(looks) > 2)
     assert "could not find out where we stand" in caplog.text
@@ -184,7 +189,7 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
     async def idle(self):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(ReachabilityMonitor, "keep", idle)  # looks are made here only
+    monkeypatch.setattr(ReachabilityMonitor, "run", idle)  # looks are made here only
     reached = Reachability(FAMILY_4, udp=True, tcp=True, address=(HOST, 1), witnesses=1)
     answers = [[reached], [Reachability(FAMILY_4)], [reached]]
 
@@ -194,8 +199,8 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
     async with running(tmp_path / "first") as first, running(tmp_path / "second") as second:
         await second.dht.join([(HOST, first.dht.port)])
         monkeypatch.setattr(second.dht, "dial_back", dial_back)
-        await second.standing.look()
-        await second.standing.look()
+        await second.standing.check()
+        await second.standing.check()
         assert second.standing.situation.called == (HOST,) and not answers
 
 
@@ -226,7 +231,7 @@ async def test_a_node_that_cannot_start_leaves_nothing_behind(tmp_path):
 
 async def test_two_nodes_on_one_machine_are_told_of_all_their_clashes_at_once(tmp_path):
     async with running(tmp_path, port=0, farm=True, relay_port=0) as first:
-        port, relay_port = first.dht.port, first.farm.port
+        port, relay_port = first.dht.port, first.relaying.farm.port
         same = {"port": port, "farm": True, "relay_port": relay_port}
         with pytest.raises(ConfigError) as clash:
             async with running(tmp_path, "tts/cpu/echo", **same):
@@ -308,7 +313,7 @@ async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach
         port = first.dht.port
         async with running(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
             await until(lambda: node.standing.farms, 20)
-            await node.standing.look()
+            await node.standing.check()
             assert node.standing._warning is None or not node.standing._advice(
                 node.standing.situation
             )

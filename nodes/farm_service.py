@@ -10,51 +10,60 @@ neither       opened when the node turns out to be reachable, for few producers 
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 from nodes.config import NodeConfig
 from nodes.farm_discovery import farm_record
 from nodes.reachability import ReachabilityMonitor
+from nodes.service import Service
 from privox_dht import limits
 from privox_dht.addresses import is_loopback
 from privox_dht.cli.settings import log_fields
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
-from privox_dht.records import Record
+from privox_dht.records import FARM, Record
 from privox_dht.relay import Farm, FarmLimits
 
 log = logging.getLogger("privox.node")
 
 
-class Relaying:
+class FarmService(Service):
     """Our farm, as far as there is one."""
 
     def __init__(
-        self,
-        config: NodeConfig,
-        identity: Identity,
-        standing: ReachabilityMonitor,
-        stack: AsyncExitStack,
+        self, config: NodeConfig, identity: Identity, mesh: bytes, standing: ReachabilityMonitor
     ) -> None:
-        self._config, self._identity, self._standing = config, identity, standing
-        self._stack = stack  # what ends with the node
+        super().__init__()
+        self._config, self._identity, self._mesh, self._standing = config, identity, mesh, standing
+        self.lends = frozenset({FARM} if config.farm else ())  # not what it is by the way
         self.farm: Farm | None = None
 
-    async def once_reachable(self) -> None:
+    async def _start(self) -> None:
+        """
+        Raises:
+            ConfigError: --farm was given, and its port cannot be had.
+        """
+        if self._config.farm:
+            await self._open()
+        elif self._config.farm is None:
+            self._spawn("farm", self._once_reachable())
+
+    async def _once_reachable(self) -> None:
         """Relay too, as soon as strangers can call us."""
         await self._standing.reachable.wait()
         if all(map(is_loopback, self._standing.situation.local)):
             return
         try:
-            farm = await self.open()
+            farm = await self._open()
         except ConfigError as exc:
             log.info("not relaying for others: %s", exc)
             return
         self._standing.relay_port = farm.port
         self._standing.look_soon()
 
-    async def open(self) -> Farm:
+    async def _open(self) -> Farm:
         """Listen.
 
         Raises:
@@ -75,13 +84,16 @@ class Relaying:
                  extra=log_fields("farming", port=farm.port))  # fmt: skip
         return farm
 
-    def records(self, mesh: bytes) -> list[Record]:
+    def records(self) -> list[Record]:
         """What our farm has to announce: nothing while nobody could reach it."""
         if self.farm is None:
             return []
         situation = self._standing.farm_situation(self.farm.port)
-        ours = farm_record(mesh, situation, self.farm.port, self.farm.terms)
+        ours = farm_record(self._mesh, situation, self.farm.port, self.farm.terms)
         return [ours] if ours else []
+
+    def status(self) -> Mapping[str, Any]:
+        return {"farm": self.farm.stats()} if self.farm else {}
 
 
 def beside_other_things(terms: FarmLimits) -> FarmLimits:

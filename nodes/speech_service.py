@@ -1,0 +1,115 @@
+"""Speech as a service of a node: engines behind their walls, and the slots that jobs take."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from nodes import sound_check
+from nodes.codecs import Codecs
+from nodes.config import NodeConfig
+from nodes.engine_startup import records_of, started_engines
+from nodes.engines.deadly import Deadly
+from nodes.engines.model_memory import ModelMemory
+from nodes.engines.pooled_engine import EngineOptions
+from nodes.producer import Producer
+from nodes.reachability import ReachabilityMonitor
+from nodes.routes import routes
+from nodes.service import Service
+from privox_dht.cli.settings import log_fields
+from privox_dht.records import Record
+
+log = logging.getLogger("privox.node")
+DEADLY = "deadly.json"  # in the state folder: hashes of what brought engines down
+
+
+class SpeechService(Service):
+    """The engines that the owner lends, as far as they can be started here."""
+
+    producer: Producer  # once entered
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        mesh: bytes,
+        standing: ReachabilityMonitor,
+        *,
+        on_change: Callable[[], None],
+        node_status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        """
+        Args:
+            mesh: the network's tag, for records.
+            standing: knows the routes by which we are reached.
+            on_change: called when we become busy, or idle again.
+            node_status: what the node says of itself in `GET /v1/status`.
+        """
+        super().__init__()
+        self._config, self._mesh, self._standing = config, mesh, standing
+        self._on_change, self._node_status = on_change, node_status
+        self._was_idle = True
+        self.codecs = Codecs(config.slots + 1)
+
+    async def _start(self) -> None:
+        config, enter = self._config, self._stack.enter_async_context
+        await enter(self.codecs)
+        if config.services:
+            await self._close_the_walls()
+        engines = await enter(
+            started_engines(
+                config.services,
+                config.cache,
+                partial(sound_check.check, self.codecs),
+                options=EngineOptions(ModelMemory(config.model_memory), config.batch),
+            )
+        )
+        deadly = self._stack.enter_context(Deadly(config.state_dir / DEADLY))
+        self.producer = Producer(
+            engines, config.slots, self.codecs, deadly=deadly,
+            on_change=self._job_changed, more_status=self._node_status,
+        )  # fmt: skip
+        self.lends = frozenset(ability.service for ability in self.producer.abilities())
+
+    async def _close_the_walls(self) -> None:
+        """Have a process ready for strangers' files, and say what keeps it in."""
+        await sound_check.start(self.codecs)
+        walls = ", ".join(self.codecs.walls)
+        log.info(
+            "what strangers send is worked on behind: %s",
+            walls,
+            extra=log_fields("walls", walls=walls),
+        )
+        if sys.platform == "linux" and "seccomp" not in self.codecs.walls:
+            log.warning("this machine has no seccomp: workers can open sockets and start processes")
+        kept_out = any(
+            wall == "other user" or wall.startswith("Landlock") for wall in self.codecs.walls
+        )
+        if sys.platform == "linux" and not kept_out:
+            log.warning(
+                "this machine has no Landlock: whoever gets hold of espeak-ng or pico by a text can"
+                " read what this node's user can, the node's key too; run it as a user of its own"
+            )
+
+    def records(self) -> Sequence[Record]:
+        """A record per service, backend and engine; none while nobody could reach us."""
+        where = routes(self._standing.situation)
+        if not where:
+            return ()
+        admission = self.producer.admission
+        abilities = self.producer.abilities()
+        ours = records_of(abilities, self._mesh, admission.slots, admission.idle)
+        return [replace(record, routes=where) for record in ours]
+
+    def stop_accepting(self) -> None:
+        self.producer.admission.close()
+
+    def _job_changed(self) -> None:
+        """A slot was taken or freed: the mesh hears of it when that makes us busy or idle."""
+        idle = self.producer.admission.idle > 0
+        if idle != self._was_idle:
+            self._was_idle = idle
+            self._on_change()
