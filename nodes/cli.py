@@ -25,6 +25,7 @@ from nodes import health as health_check
 from nodes.config import NodeConfig, advertised_address, changed, listening_address
 from nodes.doctor import Doctor
 from nodes.gateway.config import parse_gateway
+from nodes.model_commands import model_commands
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
 from nodes.service_spec import SECRET, parse_services
@@ -167,6 +168,18 @@ def health(context: click.Context, /, published: bool, **given: Any) -> None:
     set_up_logging("error", as_json=False)
     folder = options["state_dir"] or state_folder("node")
     _print(sanitize(_run(lambda: health_check.check(folder, published))))
+
+
+def _lines(work: Callable[[], Iterable[str]]) -> None:
+    async def tell() -> None:
+        for line in work():
+            _print(line)
+
+    set_up_logging("error", as_json=False)
+    _run(tell)
+
+
+main.add_command(model_commands(_lines))
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
 import re
 import shutil
 import urllib.error
@@ -35,7 +36,8 @@ from privox_dht import errors, languages, limits, speech
 from privox_dht.atomic_file import replacing
 
 DEFAULT_VOICE = "en_US-lessac-medium"
-VOICES = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
+HUB = "https://huggingface.co"  # or what HF_ENDPOINT says, as for all that is fetched from there
+VOICES = "rhasspy/piper-voices/resolve/main"
 NAME = re.compile(r"([a-z]{2,3})_([A-Z]{2})-([A-Za-z0-9_]+)-(x_low|low|medium|high)")
 SILENCE = 30.0  # seconds without a byte of a download
 CACHE = Path("~/.cache/privox-dht/piper")
@@ -167,7 +169,7 @@ def voice_file(name: str, cache: Path) -> Path:
         file = Path(name).expanduser()
     else:
         file = _downloaded(name, cache)
-    config = file.with_name(f"{file.name}.json")
+    _, config = files_of(file)
     for needed in (file, config):
         if not needed.is_file() or not needed.stat().st_size:
             raise errors.EngineUnavailable(
@@ -180,6 +182,19 @@ def voice_file(name: str, cache: Path) -> Path:
     return file
 
 
+def cached(cache: Path | None) -> list[Path]:
+    """The ONNX files of the voices that were downloaded."""
+    folder = (cache or CACHE).expanduser()
+    return sorted(
+        file for file in folder.glob("*.onnx") if all(f.is_file() for f in files_of(file))
+    )
+
+
+def files_of(file: Path) -> tuple[Path, Path]:
+    """Both files of a voice."""
+    return file, file.with_name(f"{file.name}.json")
+
+
 def _downloaded(name: str, cache: Path) -> Path:
     parts = NAME.fullmatch(name)
     if parts is None:
@@ -187,7 +202,8 @@ def _downloaded(name: str, cache: Path) -> Path:
             f"{name!r} is not the name of a voice", f"name one such as {DEFAULT_VOICE}"
         )
     language, region, voice, quality = parts.groups()
-    folder = f"{VOICES}/{language}/{language}_{region}/{voice}/{quality}"
+    hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    folder = f"{hub}/{VOICES}/{language}/{language}_{region}/{voice}/{quality}"
     file = cache / f"{name}.onnx"
     try:
         # The big file last: when it is there, all is.

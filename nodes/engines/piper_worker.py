@@ -17,7 +17,8 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +55,21 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         raise errors.EngineUnavailable(
             f"piper cannot be imported ({exc})", f"{INSTALL} --upgrade"
         ) from exc
-    try:
+    with _blamed_on(name):  # whatever piper says of a file that lacks something
         config = PiperConfig.from_dict(json.loads(Path(f"{name}.json").read_bytes()))
-        # piper-tts 1.3 downloads nothing, and has no such argument
-        has_folder = "download_dir" in inspect.signature(PiperVoice).parameters
-        where: dict[str, Any] = {"download_dir": Path(downloads)} if has_folder else {}
-        voice: Any = PiperVoice(session=None, config=config, **where)
-        voice.phonemize(WORDS)
-        if device == CPU:  # what the drivers of a GPU read, nobody lists
-            wall.confine([Path(name), data_folder()])
+    # piper-tts 1.3 downloads nothing, and has no such argument
+    has_folder = "download_dir" in inspect.signature(PiperVoice).parameters
+    where: dict[str, Any] = {"download_dir": Path(downloads)} if has_folder else {}
+    voice: Any = PiperVoice(session=None, config=config, **where)
+    voice.phonemize(WORDS)
+    if device == CPU:  # what the drivers of a GPU read, nobody lists
+        wall.confine([Path(name), data_folder()])
+    with _blamed_on(name):  # whatever onnxruntime says of a broken model, or one of something else
         voice.session = onnxruntime.InferenceSession(
             name, sess_options=onnxruntime.SessionOptions(), providers=[PROVIDERS[device]]
         )
         for _ in voice.synthesize(WORDS):
             pass
-    except Exception as exc:  # whatever onnxruntime says of broken files
-        raise errors.EngineUnavailable(
-            f"the voice {name} cannot be loaded ({type(exc).__name__})", "download it again"
-        ) from exc
     turns = Turns()
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
@@ -89,6 +87,17 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         "count": config.num_speakers,
     }
     return hello, answer
+
+
+@contextmanager
+def _blamed_on(voice: str) -> Iterator[None]:
+    """What is raised while its files are read is their fault."""
+    try:
+        yield
+    except Exception as exc:
+        raise errors.EngineUnavailable(
+            f"the voice {voice} cannot be loaded ({type(exc).__name__})", "download it again"
+        ) from exc
 
 
 def _spoken(voice: Any, asked: dict[str, Any], how: Any) -> Generator[tuple[int, Any]]:

@@ -16,8 +16,14 @@ from typing import Any
 
 from nodes.engines import measure, whisper_worker
 from nodes.engines.pooled_engine import PooledTranscriber
-from nodes.engines.whisper_models import UNTAUGHT, model_called, model_folder, names_of, size_of
-from nodes.engines.whisper_worker import INSTALL
+from nodes.engines.whisper_models import (
+    INSTALL,
+    UNTAUGHT,
+    model_called,
+    model_folder,
+    names_of,
+    size_of,
+)
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, speech
 from privox_dht.recording import Recording

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from privox_dht import errors
 
+INSTALL = "pip install 'privox-dht[whisper]'"
 QUALITY = {
     "fast": "tiny",
     "normal": "base",
@@ -108,9 +110,52 @@ def downloaded(name: str, cache: Path | None) -> Path:
         ) from exc
 
 
+def cached(cache: Path | None) -> list[tuple[str, int, Path]]:
+    """The models in the cache: their names, bytes, and folders."""
+    return [
+        (_name_of(repo.repo_id), repo.size_on_disk, Path(repo.repo_path))
+        for repo in _repositories(cache)
+    ]
+
+
+def remove(model: str, cache: Path | None) -> None:
+    """Delete a model from the cache, all versions of it."""
+    import huggingface_hub
+
+    repositories = [repo for repo in _repositories(cache) if _name_of(repo.repo_id) == model]
+    versions = [version.commit_hash for repo in repositories for version in repo.revisions]
+    found = huggingface_hub.scan_cache_dir(None if cache is None else str(cache))
+    found.delete_revisions(*versions).execute()
+
+
 def size_of(folder: Path) -> int:
     """Bytes of all files of a model."""
     return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
+def _repositories(cache: Path | None) -> list[Any]:
+    """Those of the hub's cache that hold a model which faster-whisper loads; others share it."""
+    try:
+        import huggingface_hub
+    except ImportError:
+        return []
+    try:
+        found = huggingface_hub.scan_cache_dir(None if cache is None else str(cache))
+    except huggingface_hub.errors.CacheNotFound:
+        return []
+    return [
+        repo
+        for repo in found.repos
+        if any(set(NEEDED) <= {file.file_name for file in v.files} for v in repo.revisions)
+    ]
+
+
+def _name_of(repository: str) -> str:
+    """What faster-whisper calls a repository of the hub, or its own name."""
+    from faster_whisper import utils
+
+    known: dict[str, str] = getattr(utils, "_MODELS", {})
+    return next((name for name, its in known.items() if its == repository), repository)
 
 
 def _holds_something(file: Path) -> bool:

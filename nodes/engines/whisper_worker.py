@@ -28,12 +28,12 @@ from nodes.engines import measure, pauses, wall, worker_main
 from nodes.engines.link import Link
 from nodes.engines.turns import Turns
 from nodes.engines.wall import MIB, Wall
+from nodes.engines.whisper_models import INSTALL
 from privox_dht import errors, limits
 from privox_dht.recording import Recording
 
 RATE = 16_000  # Hz, what Whisper was trained on
 CPU = "cpu"
-INSTALL = "pip install 'privox-dht[whisper]'"
 SELF_TEST_SECONDS = 30  # one window: Whisper hears no less at a time
 SELF_TEST_TOKENS = 80  # tokens that half a minute of ordinary speech gives
 SELF_TEST_LANGUAGE = "en"

@@ -178,9 +178,9 @@ async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     folder = tmp_path / "hub"
     folder.mkdir()
     app = web.Application()
-    app.router.add_static("/", folder)
+    app.router.add_static(f"/{piper_module.VOICES}", folder)
     async with TestServer(app) as server:
-        monkeypatch.setattr(piper_module, "VOICES", str(server.make_url("")).rstrip("/"))
+        monkeypatch.setenv("HF_ENDPOINT", str(server.make_url("")))
         yield folder
 
 
