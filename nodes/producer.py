@@ -12,11 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from nodes.admission import Admission
 from nodes.codecs import Codecs
 from nodes.engines.deadly import Deadly
+from nodes.marked_text import Pause, between, parts
 from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
 from privox_dht.errors import RequestRejected
@@ -105,7 +107,7 @@ class Producer:
         )
         async with (
             self._deadly.guarded(lambda: (_name(chosen), _text(request))),
-            aclosing(cast(Speaker, chosen).speak(request)) as sounds,
+            aclosing(_spoken(cast(Speaker, chosen), request)) as sounds,
         ):
             async for sound in sounds:
                 yield sound
@@ -130,6 +132,28 @@ def _text(request: SpeechRequest) -> bytes:
 
 def _not_served(service: str) -> RequestRejected:
     return RequestRejected(f"{service} is not served here", status=404, code="service_not_found")
+
+
+async def _spoken(speaker: Speaker, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
+    """The parts of a text, with the pauses between them."""
+    rate, silence = 0, 0.0
+    for part in parts(request.text):
+        if isinstance(part, Pause):
+            silence += part.seconds
+            continue
+        asked = replace(request, text=part.text, speed=between(request.speed * part.speed))
+        async with aclosing(speaker.speak(asked)) as sounds:
+            async for sound in sounds:
+                if silence:
+                    yield _silent(sound.rate, silence)
+                rate, silence = sound.rate, 0.0
+                yield sound
+    if rate and silence:
+        yield _silent(rate, silence)
+
+
+def _silent(rate: int, seconds: float) -> AudioChunk:
+    return AudioChunk(rate, bytes(2 * round(rate * seconds)))
 
 
 def _heard(

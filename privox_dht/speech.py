@@ -45,6 +45,7 @@ class EngineInfo:
     translates: bool = False  # stt: speech of other languages into English text
     only_named: bool = False  # it does no job that does not name it: made for trying things out
     spoken: Mapping[str, str] = field(default_factory=dict, hash=False)  # tts: voices' own tags
+    speakers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)  # of voices
     all_languages: tuple[str, ...] = ()  # where `languages` is empty since there are too many
     warm: bool = True  # its model is loaded; if not, the next job waits until it is
 

@@ -93,6 +93,7 @@ class Piper(PooledEngine):
             self.ability,
             languages=languages.published([tag]),
             speed=await measure.speaking(self, SAMPLE),
+            speakers={voice: tuple(self._speakers) for voice in self.ability.models},
             spoken={voice: languages.written(tag) for voice in self.ability.models},
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from privox_dht import limits
 from privox_dht.errors import RequestRejected
 from privox_dht.speech import SERVICES, TTS, EngineInfo
 from privox_dht.speech_api.model_selection import select
@@ -48,17 +49,24 @@ def voices(abilities: Iterable[EngineInfo]) -> dict[str, Any]:
     `language` is empty where its engine does not say."""
     data = [
         {
-            "id": voice,
+            "id": name,
             "object": "voice",
-            "name": voice,
+            "name": name,
             "engine": ability.engine,
             "language": ability.spoken.get(voice, ""),
         }
         for ability in abilities
         if ability.service == TTS
         for voice in ability.models
+        for name in (voice, *_speakers(ability, voice))
     ]
     return {"object": "list", "voices": [entry["id"] for entry in data], "data": data}
+
+
+def _speakers(ability: EngineInfo, voice: str) -> Iterator[str]:
+    """Those of a voice that has several."""
+    for speaker in ability.speakers.get(voice, ())[: limits.MAX_SPEAKERS]:
+        yield f"{voice}+{speaker}"
 
 
 def _names(ability: EngineInfo) -> Iterator[str]:

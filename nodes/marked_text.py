@@ -1,0 +1,179 @@
+"""A text with marks in it, as parts to be spoken one after the other. Pure.
+
+    Wait <break time="1.5s"/> for it.                   pauses, in any text
+    <speak>Wait <break strength="weak"/> for it.</speak>    SSML, where a text begins with <speak>
+
+Of SSML, `break`, `sub alias`, `prosody rate`, `p` and `s` are honoured, and of all other elements
+the text is spoken. Nothing in it may name a file or an address (`audio`, `lexicon`, a DOCTYPE), and
+elements stand in each other only so deep.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from xml.parsers import expat
+
+from privox_dht import limits
+from privox_dht.errors import RequestRejected
+
+BEGIN = re.compile(r"\s*<speak[\s>/]")
+BREAK = re.compile(r"""<break\s+time\s*=\s*["']([^"'<>]*)["']\s*/>""")
+TIME = re.compile(r"\+?([0-9]*\.?[0-9]+)\s*(ms|s)")
+STRENGTHS = {
+    "none": 0.0,
+    "x-weak": 0.1,
+    "weak": 0.25,
+    "medium": 0.5,
+    "strong": 0.75,
+    "x-strong": 1.0,
+}
+RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
+PERCENT = re.compile(r"([0-9]*\.?[0-9]+)\s*%?")
+REFERENCES = ("src", "uri", "href", "fetchtimeout")  # attributes that name something elsewhere
+ELEMENTS = ("audio", "lexicon", "lookup", "metadata", "meta")  # and elements that are made for that
+APART = ("p", "s", "paragraph", "sentence", "speak")  # spoken each by itself
+SLOWEST, FASTEST = 0.25, 4.0  # speeds that engines know
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Words to speak."""
+
+    text: str
+    speed: float = 1.0  # times the speed that was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Silence."""
+
+    seconds: float
+
+
+Part = Said | Pause
+
+
+def parts(text: str) -> list[Part]:
+    """What to speak of `text`, in order.
+
+    Raises:
+        RequestRejected: 400, naming the element that is wrong.
+    """
+    found = _ssml(text) if BEGIN.match(text) else _plain(text)
+    if not any(isinstance(part, Said) for part in found):
+        raise _wrong("input has no words to speak", "empty_input")
+    return found
+
+
+def _plain(text: str) -> list[Part]:
+    """Text with nothing but pauses in it."""
+    pieces = BREAK.split(text)
+    found: list[Part] = []
+    for at, piece in enumerate(pieces):
+        if at % 2:
+            found.append(Pause(_seconds(piece)))
+        elif piece.strip():
+            found.append(Said(piece))
+    return found
+
+
+def _ssml(text: str) -> list[Part]:
+    reader = _Reader()
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    parser.StartElementHandler = reader.begin
+    parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.words
+    parser.StartDoctypeDeclHandler = reader.doctype
+    try:
+        parser.Parse(text.strip().encode("utf-8", "replace"), True)
+    except expat.ExpatError as exc:
+        where = f"line {exc.lineno}, column {exc.offset + 1}"
+        raise _wrong(f"the SSML is broken at {where}: {expat.ErrorString(exc.code)}") from exc
+    reader.flush()
+    return reader.parts
+
+
+class _Reader:
+    """Hears of the elements in their order."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self._words: list[str] = []
+        self._speeds = [1.0]
+        self._hidden = 0  # elements that are open whose words are not spoken
+
+    def begin(self, name: str, given: dict[str, str]) -> None:
+        name = name.rpartition(":")[2].lower()
+        if len(self._speeds) > limits.MAX_SSML_DEPTH:
+            raise _wrong(f"<{name}> stands more than {limits.MAX_SSML_DEPTH} elements deep")
+        attributes = {key.rpartition(":")[2].lower(): value for key, value in given.items()}
+        if name in ELEMENTS or not attributes.keys().isdisjoint(REFERENCES):
+            raise _wrong(f"<{name}> names something elsewhere, and nothing is fetched here")
+        if name == "break":
+            self.flush()
+            self.parts.append(Pause(_pause(attributes)))
+        elif name == "sub" and "alias" in attributes and not self._hidden:
+            self._words.append(attributes["alias"])
+        elif name in APART or name == "prosody":
+            self.flush()
+        if self._hidden or (name == "sub" and "alias" in attributes):
+            self._hidden += 1
+        rate = attributes.get("rate", "") if name == "prosody" else ""
+        self._speeds.append(between(self._speeds[-1] * _rate(rate)))
+
+    def end(self, name: str) -> None:
+        name = name.rpartition(":")[2].lower()
+        if name in APART or name == "prosody":
+            self.flush()
+        self._hidden = max(0, self._hidden - 1)
+        self._speeds.pop()
+
+    def words(self, text: str) -> None:
+        if not self._hidden:
+            self._words.append(text)
+
+    def doctype(self, name: str, *_: object) -> None:
+        raise _wrong(f"<!DOCTYPE {name}> names something elsewhere, and nothing is fetched here")
+
+    def flush(self) -> None:
+        """What was said so far is a part."""
+        text, self._words = " ".join("".join(self._words).split()), []
+        if text:
+            self.parts.append(Said(text, self._speeds[-1]))
+
+
+def _pause(given: dict[str, str]) -> float:
+    if "time" in given:
+        return _seconds(given["time"])
+    return STRENGTHS.get(given.get("strength", "medium"), STRENGTHS["medium"])
+
+
+def _seconds(written: str) -> float:
+    time = TIME.fullmatch(written.strip())
+    if time is None:
+        raise _wrong(f'<break time="{written[:32]}"/>: a time is written 500ms or 1.5s')
+    seconds = float(time[1]) / (1000 if time[2] == "ms" else 1)
+    if seconds > limits.MAX_BREAK:
+        raise _wrong(f"<break> of {seconds:g} s: at most {limits.MAX_BREAK:g} s")
+    return seconds
+
+
+def _rate(written: str) -> float:
+    """A speed; what nobody can read is the usual one."""
+    if written in RATES:
+        return RATES[written]
+    number = PERCENT.fullmatch(written.strip())
+    if number is None:
+        return 1.0
+    return float(number[1]) / (100 if "%" in written else 1) or 1.0
+
+
+def between(speed: float) -> float:
+    """`speed`, as far as engines go."""
+    return min(max(speed, SLOWEST), FASTEST)
+
+
+def _wrong(message: str, code: str = "bad_ssml") -> RequestRejected:
+    return RequestRejected(message, code=code, param="input")
