@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import click
@@ -24,7 +24,7 @@ from click.core import ParameterSource
 from nodes import health as health_check
 from nodes.config import NodeConfig, advertised_address, changed, listening_address
 from nodes.doctor import Doctor
-from nodes.gateway.config import parse_gateway
+from nodes.gateway.config import GatewayConfig, parse_gateway, parse_wyoming
 from nodes.model_commands import model_commands
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
@@ -223,8 +223,24 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
         bounds=changed(RequestLimits(), options["job_limits"], "--job-limits"),
         terms=changed(FarmLimits(), options["farm_limits"], "--farm-limits"),
         farms=tuple(parse_neighbours(options["farms"], limits.RELAY_PORT)),
-        gateway=parse_gateway(options["gateway"]) if options["gateway"] else None,
+        gateway=_gateway_from(options),
     )
+
+
+def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
+    """The gateway that is asked for.
+
+    Raises:
+        ConfigError: it cannot be where it is to be.
+    """
+    if not options["gateway"]:
+        if options["wyoming"] or options["allow"]:
+            raise ConfigError("--wyoming and --allow are for a gateway: give --gateway as well")
+        return None
+    gateway = parse_gateway(options["gateway"])
+    if not options["wyoming"]:
+        return gateway
+    return replace(gateway, wyoming=parse_wyoming(options["wyoming"], options["allow"]))
 
 
 async def serve(config: NodeConfig) -> None:

@@ -111,6 +111,20 @@ lending_options = combine(
         f" {DEFAULT_GATEWAY} unless it says otherwise.",
     ),
     click.option(
+        "--wyoming",
+        metavar="ADDRESS:PORT",
+        help="With --gateway: serve Home Assistant and other Wyoming clients as well, and announce"
+        f" it in the local network; 0.0.0.0:{limits.WYOMING_PORT} is all of this machine's"
+        " addresses.",
+    ),
+    click.option(
+        "--allow",
+        callback=comma_list,
+        metavar="NETWORK,...",
+        help="Whose addresses are served by --wyoming, which knows no keys [this machine and"
+        " private networks].",
+    ),
+    click.option(
         "--relay-port",
         default=limits.RELAY_PORT,
         show_default=True,

@@ -319,6 +319,12 @@ GATEWAY_OWN_UPLOAD = 2 * MIB  # bytes that the node's own engines take while oth
 GATEWAY_LOOK_EVERY = 15.0  # seconds between two looks at who is on the mesh: a third of the time
 # between two announcements
 GATEWAY_LOOK = 3.0  # seconds that a request waits for such a look while nobody is known
+WYOMING_PORT = 10300  # TCP; where Home Assistant looks for speech to text
+WYOMING_LINE = 64 * KIB  # bytes of an event without its payload; the longest are texts
+WYOMING_PAYLOAD = 1 * MIB  # bytes of sound in one event; a tenth of a second is usual
+WYOMING_TEXT = 64 * KIB  # characters of one streamed text: an hour of speech
+WYOMING_SILENCE = 600.0  # seconds without an event, while nothing is done for it either
+WYOMING_CONNECTIONS = 64  # held at once; Home Assistant has one for each job
 OPENAI_PCM_RATE = 24_000  # Hz of raw `pcm`: what the libraries for OpenAI's API take it for
 
 # -- the directory over HTTPS, for those whose network blocks UDP --------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nodes.gateway.allowed import Network, parse_networks
 from privox_dht import limits
 from privox_dht.errors import ConfigError
 
@@ -13,11 +15,22 @@ DEFAULT_GATEWAY = f"{LOOPBACK}:{limits.GATEWAY_PORT}"
 
 
 @dataclass(frozen=True, slots=True)
+class WyomingConfig:
+    """Where a Wyoming server listens, and to whom."""
+
+    host: str = LOOPBACK  # the literal of an address; "0.0.0.0" and "::" are all
+    port: int = limits.WYOMING_PORT  # 0: any that is free
+    allow: tuple[Network, ...] = parse_networks(())  # addresses that are served
+    announce: bool = True  # by zeroconf, in the local network
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """Where the gateway listens."""
+    """Where the gateway listens, and what else it serves."""
 
     host: str = LOOPBACK  # the literal of an address of this very machine
     port: int = limits.GATEWAY_PORT  # 0: any that is free
+    wyoming: WyomingConfig | None = None
     wait: float = limits.WAIT  # seconds a job goes on asking while the mesh cannot
 
 
@@ -27,18 +40,37 @@ def parse_gateway(text: str) -> GatewayConfig:
     Raises:
         ConfigError: it is neither, or not an address of this very machine.
     """
+    host, port = _parse(text, limits.GATEWAY_PORT, "--gateway")
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ConfigError(
+            f"--gateway {text}: it serves this machine only: give a loopback address, or none"
+        )
+    return GatewayConfig(host, port)
+
+
+def parse_wyoming(text: str, allow: Iterable[str] = ()) -> WyomingConfig:
+    """`address:port`, or one of them, and the networks that are served.
+
+    Raises:
+        ConfigError: it is neither, or a network is none.
+    """
+    host, port = _parse(text, limits.WYOMING_PORT, "--wyoming")
+    return WyomingConfig(host, port, parse_networks(allow))
+
+
+def _parse(text: str, default_port: int, flag: str) -> tuple[str, int]:
+    """An address and a port."""
     host, port = _split(text.strip())
     host = LOOPBACK if host in ("", "localhost") else host.strip("[]")
-    port = port or str(limits.GATEWAY_PORT)
+    port = port or str(default_port)
+    wrong = ConfigError(f"{flag} {text}: give address:port, such as {LOOPBACK}:{default_port}")
     try:
-        address = ipaddress.ip_address(host)
+        ipaddress.ip_address(host)
     except ValueError as exc:
-        raise _wrong(text, f"give address:port, such as {DEFAULT_GATEWAY}") from exc
+        raise wrong from exc
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise _wrong(text, f"give address:port, such as {DEFAULT_GATEWAY}")
-    if not address.is_loopback:
-        raise _wrong(text, "it serves this machine only: give a loopback address, or none")
-    return GatewayConfig(host, int(port))
+        raise wrong
+    return host, int(port)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -49,7 +81,3 @@ def _split(text: str) -> tuple[str, str]:
         return text, ""  # an IPv6 address
     host, _, port = text.partition("]:") if text.startswith("[") else text.partition(":")
     return host, port
-
-
-def _wrong(text: str, advice: str) -> ConfigError:
-    return ConfigError(f"--gateway {text}: {advice}")

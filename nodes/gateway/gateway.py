@@ -7,11 +7,12 @@ async with Gateway(config, directory):     entering returns when it listens
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from nodes.gateway.config import GatewayConfig
+from nodes.gateway.config import GatewayConfig, WyomingConfig
 from nodes.gateway.dialects import Dialects
 from nodes.gateway.own_engines import OwnEngines
 from nodes.gateway.privox_rest import PrivoxRest
@@ -23,11 +24,15 @@ from nodes.service import Service
 from privox_dht import limits
 from privox_dht.cli.settings import log_fields
 from privox_dht.directory.failover import Directory
+from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.mesh import Mesh
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.server import SpeechServer
+
+if TYPE_CHECKING:
+    from nodes.gateway.wyoming_server import WyomingServer
 
 log = logging.getLogger("privox.gateway")
 BOUNDS = RequestLimits(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_QUEUE_WAIT)
@@ -36,9 +41,7 @@ BOUNDS = RequestLimits(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_Q
 class Gateway(Service):
     """OpenAI's audio API on loopback, answered by the mesh."""
 
-    def __init__(
-        self, config: GatewayConfig, directory: Directory, own: OwnEngines | None = None
-    ) -> None:
+    def __init__(self, config: GatewayConfig, directory: Directory, own: OwnEngines) -> None:
         """
         Args:
             directory: of the node that the gateway runs in.
@@ -71,10 +74,26 @@ class Gateway(Service):
             dialect(dialects)
         self.server.app.middlewares.append(only_this_machine)
         await enter(self.server)
+        if self.config.wyoming is not None:
+            self.wyoming = await enter(self._wyoming(self.config.wyoming))
         log.info(
             "the mesh is at http://%s/v1 for apps made for OpenAI's API",
             join_host(self.config.host, self.port), extra=log_fields("gateway", port=self.port),
         )  # fmt: skip
+
+    def _wyoming(self, config: WyomingConfig) -> WyomingServer:
+        """
+        Raises:
+            ConfigError: what it needs is not installed.
+        """
+        try:
+            from nodes.gateway.wyoming_server import WyomingServer
+        except ImportError as exc:
+            raise ConfigError(
+                f"--wyoming needs the package {exc.name}: pip install 'privox-dht[gateway]'"
+            ) from exc
+        name = f"privox-{self._own.peer_id[:8]}"
+        return WyomingServer(config, self.provider, self.server.jobs, name)
 
 
 @web.middleware

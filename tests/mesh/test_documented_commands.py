@@ -76,6 +76,7 @@ class Mesh:
         record = next(r for r in self.lab.listed() if _routes(r, kind)) if "<pin>" in text else {}
         bindings = {
             "pip install": "pip install --dry-run",
+            "0.0.0.0:10300": f"{HOST}:0",
             "--gateway\n": f"--gateway {HOST}:0\n",
             "127.0.0.1:5600": f"{HOST}:{self.gateway}",
             "host:5678": f"{HOST}:{self.lab.port}",

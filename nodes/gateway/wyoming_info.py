@@ -1,0 +1,57 @@
+"""What a Wyoming client is told of the mesh. Pure.
+
+Home Assistant uses the first program of each kind and nothing else, asks by language only, and
+takes an empty list of languages for none. So there is one program of each kind with the whole mesh
+inside, and languages are spelled out: an engine of any language has Whisper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from wyoming.info import AsrModel, AsrProgram, Attribution, Info, TtsProgram, TtsVoice
+
+from nodes.gateway.whisper_languages import NAMES
+from privox_dht import __version__
+from privox_dht.speech import STT, TTS, EngineInfo
+
+PROGRAM = "privox"
+MESH = "mesh"  # the one model that hears, and the voice before any is known
+ANY_LANGUAGE = tuple(NAMES)
+_BY = Attribution("privox_dht", "")
+
+
+def info_of(abilities: Sequence[EngineInfo]) -> Info:
+    """The answer to `describe`: what these can do; of a service that none of them has, that it may
+    come in any language."""
+    ears = [a for a in abilities if a.service == STT and not a.only_named]
+    mouths = [a for a in abilities if a.service == TTS and not a.only_named]
+    model = AsrModel(
+        MESH, _BY, True, "whoever hears best", __version__, _languages(ears) or [*ANY_LANGUAGE]
+    )
+    voices = [voice for ability in mouths for voice in _voices(ability)]
+    voices = voices or [_voice(MESH, ANY_LANGUAGE)]
+    about = (_BY, True, "a mesh of people's own machines", __version__)
+    return Info(
+        asr=[AsrProgram(PROGRAM, *about, [model], supports_transcript_streaming=True)],
+        tts=[TtsProgram(PROGRAM, *about, voices, supports_synthesize_streaming=True)],
+    )
+
+
+def _languages(abilities: Iterable[EngineInfo]) -> list[str]:
+    spoken = [language for a in abilities for language in (a.languages or ANY_LANGUAGE)]
+    return list(dict.fromkeys(spoken))
+
+
+def _voices(ability: EngineInfo) -> list[TtsVoice]:
+    """The voices of an engine; one that lists none is a voice itself."""
+    languages = ability.languages or ANY_LANGUAGE
+    named = [
+        _voice(name, (tag,) if (tag := ability.spoken.get(name, "")) else languages)
+        for name in ability.models
+    ]
+    return named or [_voice(ability.engine, languages)]
+
+
+def _voice(name: str, languages: Iterable[str]) -> TtsVoice:
+    return TtsVoice(name, _BY, True, name, __version__, list(languages))

@@ -1,0 +1,158 @@
+"""A Wyoming server for the mesh, and its announcement in the local network.
+
+async with WyomingServer(config, provider, jobs, name):    it listens, and is announced
+    ...                                                    leaving ends its connections and jobs
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from contextlib import AsyncExitStack, suppress
+from typing import Self
+
+import ifaddr
+from wyoming.info import Info
+from zeroconf import InterfaceChoice
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from nodes.gateway.allowed import is_allowed
+from nodes.gateway.config import WyomingConfig
+from nodes.gateway.wyoming_info import info_of
+from nodes.gateway.wyoming_session import WyomingSession
+from privox_dht import limits
+from privox_dht.cli.settings import log_fields
+from privox_dht.errors import BadMessage
+from privox_dht.hostport import join_host
+from privox_dht.http.connections import log_bug
+from privox_dht.http.listener import bind
+from privox_dht.quotas import quota_prefixes
+from privox_dht.speech import EngineInfo, Provider
+from privox_dht.speech_api.job_log import JobLog
+
+log = logging.getLogger("privox.gateway")
+SERVICE = "_wyoming._tcp.local."
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+class WyomingServer:
+    """Serves a provider to Wyoming clients.
+
+    Args:
+        name: under which it is announced; it stays.
+    """
+
+    def __init__(self, config: WyomingConfig, provider: Provider, jobs: JobLog, name: str) -> None:
+        self.config, self.port = config, config.port
+        self._provider, self._jobs, self._name = provider, jobs, name
+        self._known: list[EngineInfo] = []
+        self._voices: dict[str, str] = {}  # of all that were told of, their languages
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
+        self.broken = 0  # connections that broke the rules
+
+    def __repr__(self) -> str:
+        return f"<WyomingServer {join_host(self.config.host, self.port)}>"
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            sockets = bind(self.config.host, self.config.port)
+            self.port = sockets[0].getsockname()[1]
+            stack.push_async_callback(self._end_sessions)
+            for bound in sockets:
+                server = await asyncio.start_server(
+                    self._connected, sock=bound, limit=limits.WYOMING_LINE
+                )
+                stack.callback(server.close)
+            if self.config.announce:
+                await self._announce(stack)
+            self._stack = stack.pop_all()
+        log.info(
+            "Wyoming clients (Home Assistant) are served at %s, if their address is in %s",
+            join_host(self.config.host, self.port), ", ".join(map(str, self.config.allow)),
+            extra=log_fields("wyoming", port=self.port),
+        )  # fmt: skip
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    def info(self) -> Info:
+        """What is there; of what has gone, what was there last: Home Assistant asks but once."""
+        now = self._provider.abilities()
+        gone = {a.service for a in self._known if not a.only_named}
+        gone -= {a.service for a in now if not a.only_named}
+        self._known = [*now, *(a for a in self._known if a.service in gone)]
+        info = info_of(self._known)
+        for voice in info.tts[0].voices:
+            self._voices[voice.name] = voice.languages[0] if len(voice.languages) == 1 else ""
+        return info
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        host = str((writer.get_extra_info("peername") or ("",))[0])
+        try:
+            if len(self._sessions) >= limits.WYOMING_CONNECTIONS:
+                return
+            if not is_allowed(host, self.config.allow):
+                log.debug("a Wyoming client was not let in: see --allow")
+                return
+            self._sessions.add(task)
+            session = WyomingSession(
+                reader,
+                writer,
+                self._provider,
+                self._jobs,
+                quota_prefixes(host),
+                self.info,
+                self._voices,
+            )
+            await session.run()
+        except BadMessage as exc:
+            self.broken += 1
+            log.debug("a Wyoming client broke the rules: %s", exc)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        except Exception as exc:
+            log_bug("a Wyoming client's session", exc)
+        finally:
+            self._sessions.discard(task)
+            writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _end_sessions(self) -> None:
+        for session in self._sessions:
+            session.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+
+    async def _announce(self, stack: AsyncExitStack) -> None:
+        """Be found by Home Assistant in the local network."""
+        everywhere = self.config.host in EVERYWHERE
+        addresses = _own_addresses() if everywhere else [self.config.host]
+        try:
+            zeroconf = AsyncZeroconf(
+                interfaces=InterfaceChoice.All if everywhere else [self.config.host]
+            )
+            stack.push_async_callback(zeroconf.async_close)
+            service = AsyncServiceInfo(
+                SERVICE, f"{self._name}.{SERVICE}", port=self.port,
+                addresses=[socket.inet_pton(_family(a), a) for a in addresses],
+            )  # fmt: skip
+            await zeroconf.async_register_service(service, allow_name_change=True)
+            stack.push_async_callback(zeroconf.async_unregister_service, service)
+        except OSError as exc:
+            log.warning("it cannot be announced in the local network: %s", exc.strerror or exc)
+
+
+def _own_addresses() -> list[str]:
+    """IPv4 addresses of this machine by which others reach it."""
+    ips = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+    return [ip for ip in ips if not ipaddress.ip_address(ip).is_loopback]
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,0 +1,273 @@
+"""One connection of a Wyoming client, such as Home Assistant.
+
+    describe                                            -> info
+    transcribe? audio-start audio-chunk* audio-stop     -> transcript-start transcript-chunk*
+                                                           transcript transcript-stop
+    synthesize                                          -> audio-start audio-chunk* audio-stop
+    synthesize-start synthesize-chunk* synthesize? synthesize-stop
+                             sentence by sentence       -> audio-start audio-chunk* audio-stop
+                                                           synthesize-stopped
+    ping                                                -> pong
+
+The `synthesize` inside a streamed text is for servers that do not stream: it is not spoken a second
+time. A job that fails is told as an `error` event, and the connection ends: clients that know no
+such event would wait for ever. So does one that breaks the rules. Who hangs up ends its job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import wave
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, closing, suppress
+
+from wyoming.asr import (
+    Transcribe,
+    Transcript,
+    TranscriptChunk,
+    TranscriptStart,
+    TranscriptStop,
+)
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.error import Error
+from wyoming.event import Event, Eventable, async_write_event
+from wyoming.info import Describe, Info
+from wyoming.ping import Ping, Pong
+from wyoming.tts import (
+    Synthesize,
+    SynthesizeChunk,
+    SynthesizeStart,
+    SynthesizeStop,
+    SynthesizeStopped,
+    SynthesizeVoice,
+)
+
+from nodes.gateway.wyoming_events import read_event
+from nodes.gateway.wyoming_speech import SpokenStream, request_for, tag_of
+from privox_dht import limits
+from privox_dht.audio import patch_sizes
+from privox_dht.errors import BadMessage, JobError
+from privox_dht.http.error_mapping import status_of
+from privox_dht.http.request_body import SpooledFile
+from privox_dht.offer import Offer
+from privox_dht.quotas import Prefixes
+from privox_dht.speech import (
+    STT,
+    TTS,
+    AudioInfo,
+    Provider,
+    SpeechRequest,
+    TranscriptionRequest,
+)
+from privox_dht.speech import (
+    AudioChunk as Sound,
+)
+from privox_dht.speech_api.job_log import JobLog
+from privox_dht.speech_api.model_selection import resolve, select
+
+WIDTH = 2  # bytes of a sample that is spoken
+PIECE = 4096  # bytes of sound in one event: an eighth of a second
+AHEAD = 64  # events that may wait while a job runs
+
+
+class WyomingSession:
+    """Answers one client.
+
+    Args:
+        prefixes: the networks that the client counts for.
+        info: what is told of the mesh.
+        voices: the languages of voices that were told of, also of those that have gone.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        provider: Provider,
+        jobs: JobLog,
+        prefixes: Prefixes,
+        info: Callable[[], Info],
+        voices: Mapping[str, str],
+    ) -> None:
+        self._reader, self._writer = reader, writer
+        self._provider, self._jobs, self._info = provider, jobs, info
+        self._prefixes, self._voices = prefixes, voices
+        self._events: asyncio.Queue[Event] = asyncio.Queue(AHEAD)
+        self._is_busy = False
+        self._asked = Transcribe()
+        self._upload: SpooledFile | None = None
+        self._spoken: SpokenStream | None = None
+
+    async def run(self) -> None:
+        """Until either side ends the connection.
+
+        Raises:
+            BadMessage: the client broke the rules.
+        """
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._work())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._upload is not None:
+                self._upload.close()
+
+    async def _read(self) -> None:
+        """Events into the queue, until the client hangs up or is silent for too long."""
+        while True:
+            try:
+                async with asyncio.timeout(limits.WYOMING_SILENCE):
+                    event = await read_event(self._reader)
+            except TimeoutError:
+                if self._is_busy:
+                    continue
+                return
+            if event is None:
+                return
+            await self._events.put(event)
+
+    async def _work(self) -> None:
+        while True:
+            event = await self._events.get()
+            self._is_busy = True
+            try:
+                await self._handle(event)
+            except (KeyError, TypeError, AttributeError) as exc:  # what the library's classes raise
+                raise BadMessage("shape", event.type[: limits.MAX_NAME]) from exc
+            except JobError as exc:
+                await self._write(Error(str(exc), status_of(exc)[1]))
+                return
+            self._is_busy = False
+
+    async def _handle(self, event: Event) -> None:
+        """One event; of a kind that we do not know, nothing is done."""
+        if Describe.is_type(event.type):
+            await self._write(self._info())
+        elif Ping.is_type(event.type):
+            await self._write(Pong(Ping.from_event(event).text))
+        elif Transcribe.is_type(event.type):
+            self._asked = Transcribe.from_event(event)
+        elif AudioStart.is_type(event.type):
+            await self._begin(AudioStart.from_event(event))
+        elif AudioChunk.is_type(event.type):
+            await self._keep(AudioChunk.from_event(event))
+        elif AudioStop.is_type(event.type):
+            await self._transcribe()
+        else:
+            await self._handle_text(event)
+
+    async def _handle_text(self, event: Event) -> None:
+        if SynthesizeStart.is_type(event.type):
+            self._spoken = self._stream(SynthesizeStart.from_event(event).voice)
+        elif SynthesizeChunk.is_type(event.type):
+            if self._spoken is None:
+                raise BadMessage("order", "a chunk of text before its start")
+            await self._spoken.add(_text(SynthesizeChunk.from_event(event).text))
+        elif SynthesizeStop.is_type(event.type):
+            if self._spoken is None:
+                raise BadMessage("order", "the end of a text before its start")
+            await self._spoken.finish()
+            self._spoken = None
+            await self._write(SynthesizeStopped())
+        elif Synthesize.is_type(event.type) and self._spoken is None:
+            asked = Synthesize.from_event(event)
+            spoken = self._stream(asked.voice)
+            await spoken.add(_text(asked.text))
+            await spoken.finish()
+
+    # -- hearing ----------------------------------------------------------------------------------
+
+    async def _begin(self, start: AudioStart) -> None:
+        if self._upload is not None:
+            self._upload.close()
+        self._upload = SpooledFile(limits.SPOOL_IN_MEMORY)
+        await self._upload.write(_wav_header(start))
+
+    async def _keep(self, chunk: AudioChunk) -> None:
+        if self._upload is None:
+            raise BadMessage("order", "sound before its start")
+        if self._upload.size + len(chunk.audio) > limits.GATEWAY_UPLOAD:
+            raise BadMessage("size", "a recording that is too long")
+        await self._upload.write(chunk.audio)
+
+    async def _transcribe(self) -> None:
+        """Tell what was heard, as it is recognised."""
+        if self._upload is None:
+            raise BadMessage("order", "the end of sound before its start")
+        with closing(self._upload) as upload:
+            self._upload = None
+            file = await upload.rewind()
+            patch_sizes(file)
+            file.seek(0)
+            language = tag_of(self._asked.language)
+            asked = resolve(
+                TranscriptionRequest(language=language, streamed=True), self._provider.abilities()
+            )
+            select(self._provider.abilities(), STT, language=language)
+            self._asked, text = Transcribe(), ""
+            await self._write(TranscriptStart(language=language or None))
+            async with AsyncExitStack() as held:
+                await self._job(held, STT)
+                heard = await held.enter_async_context(
+                    aclosing(self._provider.transcribe(file, asked))
+                )
+                async for item in heard:
+                    if isinstance(item, AudioInfo) or not item.text.strip():
+                        continue
+                    piece = f" {item.text.strip()}" if text else item.text.strip()
+                    text += piece
+                    language = language or item.language
+                    await self._write(TranscriptChunk(piece))
+            await self._write(Transcript(text, language=language or None))
+            await self._write(TranscriptStop())
+
+    # -- speaking ---------------------------------------------------------------------------------
+
+    def _stream(self, voice: SynthesizeVoice | None) -> SpokenStream:
+        request = request_for(voice, self._provider.abilities(), self._voices)
+        return SpokenStream(self._speak, self._write, request)
+
+    async def _speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
+        """One job: a sentence."""
+        async with AsyncExitStack() as held:
+            await self._job(held, TTS)
+            sounds = await held.enter_async_context(aclosing(self._provider.speak(request)))
+            async for sound in sounds:
+                yield sound
+
+    async def _job(self, held: AsyncExitStack, service: str) -> None:
+        """A place for a job, for as long as `held` is held; counted and logged."""
+        offer = Offer(self._prefixes, limits.GATEWAY_QUEUE_WAIT)
+        await held.enter_async_context(self._provider.admit(service, offer))
+        held.enter_context(self._jobs.job(service, offer))
+
+    async def _write(self, event: Eventable) -> None:
+        with suppress(ConnectionError):  # it hung up, and the reader hears of that
+            await async_write_event(event.event(), self._writer)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise BadMessage("shape", "a text is not a string")
+    return value.encode("utf-8", "replace").decode()
+
+
+def _wav_header(start: AudioStart) -> bytes:
+    """What makes a WAV file of the sound that follows; its sizes come later."""
+    numbers = (start.rate, start.width, start.channels)
+    if not all(type(number) is int for number in numbers):
+        raise BadMessage("shape", "a format of sound that is none")
+    if not limits.MIN_RATE <= start.rate <= limits.MAX_RATE:
+        raise BadMessage("size", "the rate of a sound")
+    if start.width not in (1, 2, 3, 4) or not 1 <= start.channels <= limits.MAX_CHANNELS:
+        raise BadMessage("size", "the format of a sound")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as wav:
+        wav.setparams((start.channels, start.width, start.rate, 0, "NONE", ""))
+        wav.writeframes(b"")
+        return file.getvalue()
