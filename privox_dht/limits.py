@@ -183,6 +183,7 @@ MAX_RECORDS_IN_DATAGRAM = 3  # records of one answer; two of the longest fit, th
 MAX_CONTACTS_IN_DATAGRAM = 20  # contacts of one answer: Kademlia's k
 AMPLIFICATION = 1.5  # bytes answered per byte asked to an address that has not proven itself
 FIND_SIZE = 480  # bytes to which a find is padded: 720 of answer hold a record and eight contacts
+FIND_PROOF = 96  # bytes by which a find that asks for proof as well is longer: that takes 140
 FIND_CONTACTS_SIZES = (392, 200)  # likewise where only contacts are wanted: 20 or 9 of IPv4
 PING_SIZE = 128  # bytes to which a ping is padded: its signed answer takes about 170
 CONTACTS_PER_NETWORK = 2  # contacts of one /24 or /56 in a bucket and in a look-up's window

@@ -10,7 +10,7 @@ stock  ping -> the neighbours remember the newcomer
        a full bucket that may not split -> its head is pinged, and remembers who pinged
 ours   ping -> the neighbours and the newcomer prove themselves to one another
        walks to its own id and to a random one, eight at a time and at last the window of twenty,
-           who answers first first; so many introductions at a time as there may be
+           who answers first first, and proves itself with its answer
        both sides: `has_room`, then `add_contact` of a proven contact, with its round trip
 
 What is left out: nobody joins at the same time as another, nothing is lost or late. All that is
@@ -124,32 +124,31 @@ class OurGarden:
         self.nodes[own] = node, protocol
         for neighbour in neighbours:
             self.meet(own, neighbour._state.identity.dht_id)
-        meeting: list[float] = []
-        ended = self.walk(own, own, 0.0, meeting)
+        self.walk(own, own, limits.BUCKET)
         for _ in range(FILLS):
-            ended = self.walk(own, node._state.rng.randbytes(ID), ended, meeting)
+            self.walk(own, node._state.rng.randbytes(ID), limits.FAR_BUCKET)
         return node
 
-    def walk(self, own: bytes, target: bytes, began: float, meeting: list[float]) -> float:
-        """`MeshCrawl.find` of whoever wants no records; when it ended. Everybody answers, after
-        one round trip. `meeting` holds when introductions end: so many at a time there may be."""
+    def walk(self, own: bytes, target: bytes, closest: int) -> None:
+        """`IterativeLookup.find` of whoever wants no records. Everybody answers, after one round
+        trip."""
         node, goal, ip = Node(target), int.from_bytes(target, "big"), self.nodes[own][0].ip
         order: list[tuple[int, bytes]] = []
         known: set[bytes] = {own}
         asked: set[bytes] = set()
         flying: list[tuple[float, bytes]] = []
         answered: set[bytes] = set()
-        answer, now = self.nodes[own][1].router.find_neighbors(node), began
+        answer, now = self.nodes[own][1].router.find_neighbors(node), 0.0
         while True:
             for contact in answer:
                 there = contact.packed[:ID]
                 if there not in known:
                     known.add(there)
                     insort(order, (int.from_bytes(there, "big") ^ goal, there))
-            window = {there: None for _, there in order[: limits.BUCKET]}
+            window = {there: None for _, there in order[:closest]}
             busy = sum(there in window for _, there in flying)
             arrived = answered and answered.issuperset(islice(window, limits.ALPHA))
-            limit = limits.BUCKET if arrived else 2 * limits.ALPHA  # as `MeshCrawl.parallel`
+            limit = closest if arrived else 2 * limits.ALPHA  # as `IterativeLookup.parallel`
             for there in window:
                 if there not in asked and busy < limit:
                     asked.add(there)
@@ -157,22 +156,17 @@ class OurGarden:
                     heappush(flying, (now + taken, there))
                     busy += 1
             if not busy:
-                return now
+                return
             now, there = heappop(flying)
             answered.add(there)
-            while meeting and meeting[0] <= now:
-                heappop(meeting)
-            if len(meeting) < limits.INTRODUCTIONS and self.meet(own, there):
-                heappush(meeting, now + 2 * self.air.delay(ip, self.nodes[there][0].ip))
+            self.meet(own, there)
             router = self.nodes[there][1].router
             answer = router.find_neighbors(node, 2 * FIRST_ROOM, exclude=own)[:FIRST_ROOM]
 
-    def meet(self, own: bytes, there: bytes) -> bool:
+    def meet(self, own: bytes, there: bytes) -> None:
         """Whom we asked is asked for its proof, and then asks for ours: each if it has room."""
-        met = self.remember(own, there)
-        if met:
+        if self.remember(own, there):
             self.remember(there, own)
-        return met
 
     def remember(self, own: bytes, there: bytes) -> bool:
         node, protocol = self.nodes[own]

@@ -113,7 +113,7 @@ class Bootstrapper:
 
     async def _fill(self) -> None:
         for _ in range(FILLS):
-            await self._walk(self._state.rng.randbytes(ID))
+            await self._walk(self._state.rng.randbytes(ID), limits.FAR_BUCKET)
 
-    async def _walk(self, target: bytes) -> None:
-        await IterativeLookup(self._state, self._protocols, target).find()
+    async def _walk(self, target: bytes, closest: int = limits.BUCKET) -> None:
+        await IterativeLookup(self._state, self._protocols, target, closest=closest).find()

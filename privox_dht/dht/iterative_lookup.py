@@ -31,7 +31,7 @@ from privox_dht.dht import wire
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.lookup_budget import Budget, Credit
 from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.rpc_protocol import Challenge, RpcProtocol
 from privox_dht.dht.wire import Found
 from privox_dht.records import Record
 
@@ -50,10 +50,12 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         want: int = 0,
         base: bytes = b"",
         budget: Budget | None = None,
+        closest: int = limits.BUCKET,
     ) -> None:
+        """`closest`: how many nodes are looked for. A far bucket holds no more than a few."""
         self.state, self.protocols = state, protocols
         self.node = Node(target)
-        self.ksize, self.alpha = limits.BUCKET, limits.ALPHA
+        self.ksize, self.alpha = closest, limits.ALPHA
         self.want = want
         self.base = base or target  # the key that a record must name; a shard's target is another
         self.loop = asyncio.get_running_loop()
@@ -194,12 +196,12 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         limit = self.parallel(window)
         for candidate in window:
             if candidate.state == NEW and flying < limit:
-                size = self._affordable(candidate)
-                if size is None:
+                affordable = self._affordable(candidate)
+                if affordable is None:
                     continue
                 if self.requests >= limits.LOOKUP_REQUESTS or not self.budget.take():
                     break
-                self._launch(candidate, size)
+                self._launch(candidate, *affordable)
                 flying += 1
         if not flying and not self._worth_waiting():
             self.end()
@@ -214,14 +216,18 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def _affordable(self, candidate: Candidate) -> int | None:
-        """Bytes to which a request to somebody may be padded; 0 for none, None to ask it later."""
+    def _affordable(self, candidate: Candidate) -> tuple[int, Challenge | None] | None:
+        """Bytes to which a request to somebody may be padded (0: none), and what it is asked to
+        prove; None to ask it later."""
         sizes: tuple[int, ...] = (limits.FIND_SIZE,) if self.want else limits.FIND_CONTACTS_SIZES
         if not candidate.backers:
-            return sizes[0]
+            return sizes[0], None
+        challenge = self.protocol_for(candidate).challenge(candidate.id, candidate.address)
+        if challenge is not None and candidate.pay(sizes[0] + limits.FIND_PROOF):
+            return sizes[0] + limits.FIND_PROOF, challenge
         for size in (*sizes, 0):
             if candidate.pay(size or wire.BARE_FIND):
-                return size
+                return size, None
         return None
 
     def _may_resend(self, candidate: Candidate, size: int) -> bool:
@@ -235,7 +241,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         candidate.in_short = True
         return True
 
-    def _launch(self, candidate: Candidate, size: int) -> None:
+    def _launch(self, candidate: Candidate, size: int, challenge: Challenge | None = None) -> None:
         candidate.state = FLYING
         candidate.in_short = not size and not candidate.token
         self.requests += 1
@@ -243,12 +249,15 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         soft = self.state.rtt.retransmit_timeout(candidate.rtt)
         candidate.timer = self.loop.call_later(soft, self._late, candidate)
         self._timers.append(candidate.timer)
+        arguments = [self.node.id, min(self.want, 255), -1]
+        if challenge is not None:
+            arguments.append(challenge.question)
         protocol.send_request(
             candidate.address,
             "find",
-            [self.node.id, min(self.want, 255), -1],
+            arguments,
             wire.read_found,
-            lambda found: self._answered(candidate, found),
+            lambda found: self._answered(candidate, found, challenge),
             node_id=candidate.id,
             token=candidate.token,
             size=size,
@@ -267,7 +276,9 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
                 self._vain[candidate.network] += 1
             self.send_next()
 
-    def _answered(self, candidate: Candidate, found: Found | None) -> None:
+    def _answered(
+        self, candidate: Candidate, found: Found | None, challenge: Challenge | None
+    ) -> None:
         if candidate.timer is not None:
             candidate.timer.cancel()
         if candidate.state == SLOW and candidate.backers and found is not None:
@@ -276,18 +287,23 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
             candidate.state = DEAD
         elif self._was_cut(candidate, found):
             candidate.token, candidate.backers = found.token, []  # it has proven to be there
-            self._launch(candidate, 0)
+            protocol = self.protocol_for(candidate)
+            self._launch(candidate, 0, protocol.challenge(candidate.id, candidate.address))
             return
         else:
             candidate.state, candidate.token = ANSWERED, found.token
             self._answers += 1
-            self._learn(candidate, found)
+            self._learn(candidate, found, challenge)
         if not self.ended.done():
             self.on_answer(candidate)
             self.send_next()
 
-    def _learn(self, candidate: Candidate, found: Found) -> None:
-        self.protocol_for(candidate).verify_peer(candidate.id, candidate.address)
+    def _learn(self, candidate: Candidate, found: Found, challenge: Challenge | None) -> None:
+        protocol = self.protocol_for(candidate)
+        if challenge is not None and found.proof is not None:
+            protocol.challenge_answered(challenge, found.proof)
+        else:
+            protocol.verify_peer(candidate.id, candidate.address)
         if self.ended.done():
             return
         named = Credit(found.weight)

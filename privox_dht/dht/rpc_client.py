@@ -46,7 +46,7 @@ class PendingRequest:
         self.timer: asyncio.TimerHandle | None = None
         self.hard = limits.HARD_TIMEOUT
         self.resend: tuple[float, ...] = limits.RESEND
-        self.bare = b""  # what is sent again, if not the same
+        self.bare = False  # whether it is sent again in short
         self.again: Again | None = None
 
 
@@ -127,7 +127,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         Args:
             size: bytes the request is padded to.
             again: asked each time before it is sent again.
-            bare: send it again without padding.
+            bare: a find, which is sent again in short.
         """
         state = self.state
         if self._closed or len(self._outstanding) >= limits.OUTSTANDING:
@@ -139,10 +139,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         flight = PendingRequest(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
         flight.node_id = node_id
         flight.sent, flight.hard, flight.resend = self.loop.time(), hard, resend
-        flight.again = again
-        if bare:
-            body[-1] = b""
-            flight.bare = wire.seal(state.mesh, REQUEST, message, body)
+        flight.again, flight.bare = again, bare
         self._outstanding[message] = flight
         wait = resend[0] if resend else hard
         flight.timer = self.loop.call_later(wait, self._on_timer, message)
@@ -183,9 +180,11 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         if flight is None:
             return
         if flight.tries <= len(flight.resend):
-            datagram = flight.bare or flight.datagram
-            if flight.again is None or flight.again(len(datagram)):
-                self._send(datagram, flight.address)
+            if flight.bare:
+                flight.bare = False
+                flight.datagram = wire.in_short(self.state.mesh, flight.datagram)
+            if flight.again is None or flight.again(len(flight.datagram)):
+                self._send(flight.datagram, flight.address)
             past = flight.resend[flight.tries - 1]
             after = (
                 flight.resend[flight.tries] if flight.tries < len(flight.resend) else flight.hard
@@ -212,7 +211,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         if token and not flight.proven:
             flight.proven = True
             flight.datagram = wire.with_token(self.state.mesh, flight.datagram, token)
-            flight.bare = b""
+            flight.bare = False
             self._send(flight.datagram, address)
             return
         del self._outstanding[message]

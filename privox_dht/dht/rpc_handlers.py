@@ -1,7 +1,8 @@
 """What a node answers: one function per request, each from checked arguments to a map.
 
     ping  -> our key, our signature over the nonce and the address we were asked at
-    find  -> contacts closer to the target, and a few of the records under it
+    find  -> contacts closer to the target, and a few of the records under it; if it is a challenge
+             as well, what a ping is answered
     put   -> each record held, refused, or seen and not kept; needs a token
     dial, refer, probe -> see `dial_back`
 
@@ -28,6 +29,7 @@ from privox_dht.identity import dht_id_of
 
 FRAME = 48  # bytes of an answer to a find beside its contacts and records
 FOUR = peer_size("")  # bytes of a contact with an IPv4 address
+ROOM_WITH_PROOF = wire.PROOF + 8 * FOUR  # bytes; with less, contacts go before a proof
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
@@ -77,8 +79,14 @@ class RpcHandlers:
         return self._state.tokens.give(pack_address(*address), now)
 
     def _ping(self, request: Request, address: Address) -> Answer:
-        state = self._state
         nonce, there = request.arguments
+        answer = self._proof(nonce, there, address)
+        if answer is not None:
+            answer["t"] = self._token(address)
+        return answer
+
+    def _proof(self, nonce: bytes, there: bytes, address: Address) -> Answer:
+        state = self._state
         if state.is_not_our_address(unpack_address(there)[0]):
             state.drop("proof", "we are not where the asker thinks")
             return None
@@ -87,14 +95,18 @@ class RpcHandlers:
             "s": state.identity.sign(wire.proof(nonce, there)),
             "o": pack_address(*address),
             "n": int(state.clock() * 1000),
-            "t": self._token(address),
         }
 
     def _find(self, request: Request, address: Address, proven: bool, room: int) -> Answer:
         state = self._state
-        target, want, start = request.arguments
+        target, want, start, *challenge = request.arguments
         answer: dict[str, Any] = {"t": self._token(address)}
         room -= FRAME
+        if challenge and room >= ROOM_WITH_PROOF:
+            (asked,) = challenge
+            if proof := self._proof(asked[: wire.NONCE], asked[wire.NONCE :], address):
+                answer["p"] = proof
+                room -= wire.PROOF
         count = state.store.count(target) if want else 0
         if not want or not count or start < 0:
             most = CONTACTS_WITH_RECORDS if count else limits.MAX_CONTACTS_IN_DATAGRAM

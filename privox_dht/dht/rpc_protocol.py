@@ -6,7 +6,7 @@ ask -> see `rpc_client`
     token has a share of its own: anybody can use up the share of an address, by forging it. Then
     the answer is a token, shorter than the question, and `rpc_client` asks again with that
 
-introduce -> ping with a nonce
+introduce -> ping with a nonce, or a find that we send anyway, with the same (`Challenge`)
           <- key and signature: only then is a node a contact. Whoever asked us is pinged from
              another port than the one it asked, so that a mapping it opened proves nothing.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from privox_dht import limits
 from privox_dht.addresses import Address, is_loopback, normalize, pack_address, rate_key
@@ -31,6 +31,16 @@ from privox_dht.identity import dht_id_of, verify
 log = logging.getLogger(__name__)
 
 Answerer = Callable[[Request, Address, bool, int], Any]
+
+
+class Challenge(NamedTuple):
+    """A node that was asked for its proof, and when."""
+
+    node_id: bytes | None  # None: whoever is there
+    address: Address
+    question: bytes  # nonce, and the address we ask at
+    began: float  # loop time
+    wall: float  # seconds since the epoch
 
 
 class RpcProtocol(RpcClientProtocol):
@@ -171,39 +181,54 @@ class RpcProtocol(RpcClientProtocol):
         named: bool = False,
     ) -> None:
         """Ask for a proof; a node that gives it becomes a contact if there is a place for it."""
-        nonce = self.state.rng.randbytes(wire.NONCE)
-        there = pack_address(*address)
-        began, wall = self.loop.time(), self.state.clock()
-
-        def answered(pong: Pong | None) -> None:
-            contact = None
-            if pong is not None:
-                contact = self._proven(pong, nonce, there, address, expected)
-            if contact is not None and pong is not None:
-                now = self.loop.time()
-                contact.note_rtt(now - began)
-                contact.seen = self.state.coarse_time(now)
-                self.state.peer_verified(address[0], named=named)
-                if self.answer is not None:  # from our lasting port: what was said is about it
-                    offset = pong.time - (wall + (now - began) / 2)
-                    self.state.record_observation(address, pong.observed, offset)
-                self._add(contact, pong.token)
-            done(contact)
-
+        challenge = self._challenge(expected, address)
+        question = challenge.question
         self.send_request(
             address,
             "ping",
-            [nonce, there],
+            [question[: wire.NONCE], question[wire.NONCE :]],
             wire.read_pong,
-            answered,
+            lambda pong: done(self._proven(challenge, pong, named=named) if pong else None),
             node_id=expected or b"",
             size=limits.PING_SIZE,
             resend=limits.RESEND_NAMED if named else limits.RESEND,
         )
 
-    def _proven(
-        self, pong: Pong, nonce: bytes, there: bytes, address: Address, expected: bytes | None
-    ) -> Contact | None:
+    def challenge(self, node_id: bytes, address: Address) -> Challenge | None:
+        """What to ask a node besides, so that its answer proves it; None if nobody wants that."""
+        if not self.may_introduce(node_id, address):
+            return None
+        return self._challenge(node_id, address)
+
+    def _challenge(self, node_id: bytes | None, address: Address) -> Challenge:
+        question = self.state.rng.randbytes(wire.NONCE) + pack_address(*address)
+        return Challenge(node_id, address, question, self.loop.time(), self.state.clock())
+
+    def challenge_answered(self, challenge: Challenge, proof: Pong) -> None:
+        """A node that was asked something else gave its proof as well."""
+        address = challenge.address
+        if not self.may_introduce(challenge.node_id or b"", address):
+            return  # it was proven meanwhile
+        if self._proven(challenge, proof) is None:
+            self.state.failed.try_acquire(pack_address(*address), self.loop.time())
+
+    def _proven(self, challenge: Challenge, pong: Pong, *, named: bool = False) -> Contact | None:
+        """The node that answered a challenge, if it is who it should be; a contact now if there is
+        a place for it."""
+        contact = self._read_proof(pong, challenge.question, challenge.node_id)
+        if contact is None:
+            return None
+        now, state = self.loop.time(), self.state
+        contact.note_rtt(now - challenge.began)
+        contact.seen = state.coarse_time(now)
+        state.peer_verified(challenge.address[0], named=named)
+        if self.answer is not None:  # from our lasting port: what was said is about it
+            offset = pong.time - (challenge.wall + (now - challenge.began) / 2)
+            state.record_observation(challenge.address, pong.observed, offset)
+        self._add(contact, pong.token)
+        return contact
+
+    def _read_proof(self, pong: Pong, question: bytes, expected: bytes | None) -> Contact | None:
         node_id = dht_id_of(pong.public)
         if node_id == self.source_node.id:
             self.state.drop("self")
@@ -211,6 +236,7 @@ class RpcProtocol(RpcClientProtocol):
         if expected is not None and node_id != expected:
             self.state.drop("proof", "another id")
             return None
+        nonce, there = question[: wire.NONCE], question[wire.NONCE :]
         if not verify(pong.public, pong.signature, wire.proof(nonce, there)):
             self.state.drop("proof", "signature")
             return None

@@ -6,6 +6,8 @@
 
     ping   nonce, address asked   ->  key, signature over both, asker's address, time, token
     find   target, want, start    ->  token, closer contacts, records, how many there are
+           and perhaps a challenge: nonce and address asked, as a ping has them
+                                  ->  the proof that a ping's answer has, as well
     put    base key, depth, whether the publisher stands deeper, wires
                                   ->  token, what became of each, how many there are
     dial   third node (none: you), TCP port, nonce     -> where we were dialled; what came through
@@ -55,7 +57,8 @@ _PACKER = msgpack.Packer()  # a new one for each datagram would cost more than t
 _HEADER = struct.Struct(">B8sB8s")
 HEADER = _HEADER.size
 RETRY_SIZE = HEADER + 1 + 2 + 2 + TOKEN + 2 + 1  # bytes of an answer that is only a token
-BARE_FIND = 96  # bytes of a find without padding and token, at most
+BARE_FIND = 96  # bytes of a find without padding, challenge and token, at most
+PROOF = 140  # bytes that a proof takes in the answer to a find, at most
 _FRAME = 12  # bytes that msgpack puts around the padding and the largest arguments, at most
 
 
@@ -70,7 +73,7 @@ class Request(NamedTuple):
 
 
 class Pong(NamedTuple):
-    """The answer to a ping: who it is, proven, and what it sees of us."""
+    """The answer to a ping, or to a challenge: who it is, proven, and what it sees of us."""
 
     public: bytes
     signature: bytes
@@ -88,12 +91,8 @@ class Found(NamedTuple):
     total: int  # records under the key that are not withdrawn
     idle: int  # of those, producers that said they were idle; they are the first rows
     split: bool  # the key has split: shards hold more
-
-    @property
-    def weight(self) -> int:
-        """Bytes that it took to say this, at the least."""
-        records = sum(map(len, self.wires))
-        return HEADER + records + sum(len(peer.packed) for peer in self.peers)
+    proof: Pong | None  # if it was challenged, and had the room
+    weight: int  # bytes that it took to say this, at the least
 
 
 class Stored(NamedTuple):
@@ -183,9 +182,11 @@ def read_request(body: Any) -> Request:
     if type(token) is not bytes or len(token) not in (0, TOKEN):
         raise BadMessage("shape")
     checks = METHODS[method]
-    if type(arguments) is not list or len(arguments) != len(checks):
+    if type(arguments) is not list:
         raise BadMessage("argument")
-    for check, argument in zip(checks, arguments, strict=True):
+    if len(arguments) != len(checks) and (method, len(arguments)) != UNCHALLENGED:
+        raise BadMessage("argument")
+    for check, argument in zip(checks, arguments, strict=False):
         if not check(argument):
             raise BadMessage("argument", method)
     return Request(method, sender, flags, token, arguments)
@@ -207,6 +208,10 @@ def _is_address_or_none(value: object) -> bool:
     return value == b"" or _is_address(value)
 
 
+def _is_challenge(value: object) -> bool:
+    return type(value) is bytes and _is_address(value[NONCE:])
+
+
 def _are_wires(value: object) -> bool:
     return (
         type(value) is list
@@ -217,13 +222,14 @@ def _are_wires(value: object) -> bool:
 
 METHODS: dict[str, tuple[Any, ...]] = {
     "ping": (_octets(NONCE), _is_address),
-    "find": (_octets(ID), _number(0, 255), _number(-1, 1 << 20)),
+    "find": (_octets(ID), _number(0, 255), _number(-1, 1 << 20), _is_challenge),
     "store": (_octets(ID), _number(0, limits.SHARD_DEPTH), _number(0, 1), _are_wires),
     "dial": (_is_address_or_none, _number(0, 65535), _octets(NONCE)),
     "dial_request": (_is_address, _number(0, 65535), _octets(NONCE)),
     "probe": (_octets(NONCE),),
     "announce": (),
 }
+UNCHALLENGED = ("find", 3)  # the one method whose last argument may be left out
 
 
 def with_token(mesh: bytes, datagram: bytes, token: bytes) -> bytes:
@@ -231,6 +237,14 @@ def with_token(mesh: bytes, datagram: bytes, token: bytes) -> bytes:
     _, message, packed = unseal(mesh, datagram)
     method, sender, flags, _, arguments, _ = unpack(packed)
     return seal(mesh, REQUEST, message, [method, sender, flags, token, arguments, b""])
+
+
+def in_short(mesh: bytes, datagram: bytes) -> bytes:
+    """A find of ours once more, without padding and challenge: there would be no room for more."""
+    _, message, packed = unseal(mesh, datagram)
+    method, sender, flags, token, arguments, _ = unpack(packed)
+    some = arguments[: UNCHALLENGED[1]]
+    return seal(mesh, REQUEST, message, [method, sender, flags, token, some, b""])
 
 
 # -- answers ---------------------------------------------------------------------------------------
@@ -249,6 +263,10 @@ def read_retry(body: Any) -> bytes:
 def read_pong(body: Any) -> Pong:
     """Raises BadMessage: it is not the answer to a ping."""
     fields = _fields(body)
+    return _read_proof(fields, _token(fields))
+
+
+def _read_proof(fields: dict[str, Any], token: bytes) -> Pong:
     public, signature, seen, moment = (fields.get(name) for name in "kson")
     if type(public) is not bytes or len(public) != 32:
         raise BadMessage("shape")
@@ -258,7 +276,7 @@ def read_pong(body: Any) -> Pong:
         raise BadMessage("shape")
     if type(seen) is not bytes or not _is_address(seen):
         raise BadMessage("shape")
-    return Pong(public, signature, unpack_address(seen), moment / 1000, _token(fields))
+    return Pong(public, signature, unpack_address(seen), moment / 1000, token)
 
 
 def read_found(body: Any) -> Found:
@@ -270,8 +288,15 @@ def read_found(body: Any) -> Found:
     count, idle = fields.get("c", 0), fields.get("i", 0)
     if type(count) is not int or type(idle) is not int or not 0 <= idle <= count < 1 << 20:
         raise BadMessage("shape")
-    peers = [*unpack_peers(fields.get("n", b""), 4), *unpack_peers(fields.get("m", b""), 16)]
-    return Found(_token(fields), peers, wires, count, idle, fields.get("f") is True)
+    four, six = fields.get("n", b""), fields.get("m", b"")
+    peers = unpack_peers(four, 4) + unpack_peers(six, 16)
+    token = _token(fields)
+    weight = HEADER + len(four) + len(six) + sum(map(len, wires))
+    proof = None
+    if "p" in fields:
+        proof = _read_proof(_fields(fields["p"]), token)
+        weight += len(proof.public) + len(proof.signature)
+    return Found(token, peers, wires, count, idle, fields.get("f") is True, proof, weight)
 
 
 def read_stored(body: Any) -> Stored:

@@ -173,9 +173,9 @@ async def test_a_holder_of_forged_and_foreign_records_is_not_believed() -> None:
         await nodes[1].publish(good)
         dropped = nodes[0].stats()["dropped"]
         async with asyncio.timeout(5):
-            while not dropped["record place"]:  # a look-up may be content before the liar answers
+            while not dropped["record wrong_key"]:  # it may be content before the liar answers
                 assert await nodes[0].find("stt", "cpu", fresh=True) == [good]
-        assert dropped["record place"] and dropped["record signature"]
+        assert dropped["record wrong_key"] and dropped["record signature"]
 
 
 # -- requests --------------------------------------------------------------------------------
@@ -234,13 +234,13 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
         await hit(node, "record mesh", put(record_of(me, b"x" * 8).encoded))
         await hit(node, "record field", put(b"x" * 64 + b"\x81\xa1v\x01"))
         await hit(node, "record signature", put(bytes(forged)))
-        await hit(node, "record place", put(good.encoded, b"k" * 20))
+        await hit(node, "record wrong_key", put(good.encoded, b"k" * 20))
         await hit(node, "record expired", put(signed_at(me, mesh, stale)))
         await hit(node, "record future", put(signed_at(me, mesh, int(time.time()) + 100)))
         await hit(node, "record lifetime", put(signed_at(me, mesh, int(time.time()), 9_000)))
         newer, older = record_of(me, mesh, sequence=1 << 50), record_of(me, mesh)
         put(newer.encoded)()
-        await hit(node, "record older", put(older.encoded))
+        await hit(node, "record superseded", put(older.encoded))
         node._state.store._keys = 0
         elsewhere = record_of(me, mesh, kind="other")
         await hit(node, "record full", put(elsewhere.encoded, keys_of(elsewhere)[0]))
@@ -318,6 +318,7 @@ async def test_an_unproven_address_gets_at_most_one_and_a_half_times_its_bytes()
             for size in (0, 100, 200, 400, 800, 1200)
             for method, arguments in (
                 ("find", [key, 0, -1]), ("find", [key, 32, -1]), ("find", [key, 32, 0]),
+                ("find", [key, 0, -1, NONCE + here]), ("find", [key, 32, -1, NONCE + here]),
                 ("ping", [NONCE, here]), ("store", [key, 0, 0, [b"x" * 100]]),
                 ("dial", [here, 80, NONCE]), ("dial_request", [here, 80, NONCE]),
                 ("probe", [NONCE]),
@@ -406,6 +407,7 @@ async def test_a_flood_of_mutated_messages_stops_nothing(count: int) -> None:
         key = keys_of(record)[0]
         valid = [
             enemy.request("find", [key, 9, -1], size=480),
+            enemy.request("find", [key, 9, -1, NONCE + SOMEWHERE], size=480),
             enemy.request("find", [key, 9, 3], token=token),
             enemy.request("ping", [NONCE, SOMEWHERE], size=128),
             enemy.request("store", [key, 0, 0, [record.encoded]], token=token),

@@ -20,7 +20,7 @@ ME = bytes(range(20))
 HERE = pack_address("127.0.0.1", 5678)
 GOOD = {
     "ping": [b"n" * 16, HERE],
-    "find": [b"t" * 20, 32, -1],
+    "find": [b"t" * 20, 32, -1, b"n" * 16 + HERE],
     "store": [b"k" * 20, 0, 0, [b"wire"]],
     "dial": [HERE, 80, b"n" * 16],
     "dial_request": [HERE, 0, b"n" * 16],
@@ -80,6 +80,10 @@ def test_every_method_is_read_with_its_arguments(method: str) -> None:
     assert (request.method, request.sender, request.arguments) == (method, ME, GOOD[method])
 
 
+def test_a_find_may_be_no_challenge() -> None:
+    assert wire.read_request(body(arguments=GOOD["find"][:3])).arguments == GOOD["find"][:3]
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
@@ -100,6 +104,10 @@ def test_every_method_is_read_with_its_arguments(method: str) -> None:
         (body(arguments=None), "argument"),
         (body(arguments=[]), "argument"),
         (body(arguments=[b"t" * 20, 32, -1, 0]), "argument"),
+        (body(arguments=[b"t" * 20, 32, -1, b"n" * 16]), "argument"),
+        (body(arguments=[b"t" * 20, 32, -1, b"n" * 16 + b"\1\2\3\4\0\0"]), "argument"),
+        (body(arguments=[b"t" * 20, 32]), "argument"),
+        (body("ping", arguments=[b"n" * 16]), "argument"),
         (body(arguments=[b"t" * 19, 32, -1]), "argument"),
         (body(arguments=[b"t" * 20, 256, -1]), "argument"),
         (body(arguments=[b"t" * 20, 1.0, -1]), "argument"),
@@ -153,6 +161,9 @@ def test_contacts_of_both_families_survive_packing() -> None:
         ("c", "5", "shape"),
         ("i", 5, "shape"),
         ("t", b"123", "shape"),
+        ("p", None, "shape"),
+        ("p", {}, "shape"),
+        ("p", {"k": b"k" * 32, "s": b"s" * 64, "o": HERE[:5], "n": 1}, "shape"),
     ],
 )
 def test_a_hostile_answer_to_a_find_is_dropped(field: str, value: Any, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.compact_nodes import CompactNode
+from privox_dht.dht.compact_nodes import CompactNode, pack_peers
 from privox_dht.dht.lookup_budget import Budget, Credit
 
 MESH, TOKEN = b"m" * 8, b"t" * wire.TOKEN
@@ -25,8 +25,9 @@ def test_who_wants_everybody_has_more_time() -> None:
 
 def test_credit_lasts_for_five_times_what_an_answer_weighed() -> None:
     named = [CompactNode(bytes(20), ("20.0.0.1", 5)) for _ in range(3)]
-    found = wire.Found(TOKEN, named, [b"x" * 100], 1, 1, False)
-    assert found.weight == wire.HEADER + 3 * 26 + 100
+    pong = {"k": bytes(32), "s": bytes(64), "o": b"\1\2\3\4\5\6", "n": 5}
+    found = wire.read_found({"t": TOKEN, "r": [b"x" * 100], "p": pong, **pack_peers(named)})
+    assert found.weight == wire.HEADER + 3 * 26 + 100 + 32 + 64
     credit = Credit(found.weight)
     assert not credit.pay(limits.MAX_REFLECTION * found.weight + 1)
     assert credit.pay(limits.MAX_REFLECTION * found.weight) and not credit.covers(1)
@@ -34,7 +35,7 @@ def test_credit_lasts_for_five_times_what_an_answer_weighed() -> None:
 
 def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
     """Else an answer of fifty bytes would send five hundred to an address of its choosing."""
-    one = wire.Found(TOKEN, [CompactNode(bytes(20), ("20.0.0.1", 5))], [], 0, 0, False)
+    one = wire.read_found({"t": TOKEN, **pack_peers([CompactNode(bytes(20), ("20.0.0.1", 5))])})
     credit = Credit(one.weight)
     assert not credit.covers(limits.FIND_SIZE // 2)
     assert credit.covers(wire.BARE_FIND)
@@ -60,3 +61,12 @@ def test_a_question_asked_again_shows_the_token_and_is_otherwise_the_same() -> N
     request = wire.read_request(wire.unpack(packed))
     assert (kind, message) == (wire.REQUEST, b"message!") and len(again) < 120
     assert request == wire.Request("find", b"s" * 20, 7, TOKEN, [b"k" * 20, 3, -1])
+
+
+def test_a_question_asked_again_in_short_challenges_nobody() -> None:
+    challenge = b"n" * wire.NONCE + b"\1\2\3\4\5\6"
+    body = wire.request_body("find", b"s" * 20, 7, b"", [b"k" * 20, 255, -1, challenge], 480)
+    again = wire.in_short(MESH, wire.seal(MESH, wire.REQUEST, b"message!", body))
+    request = wire.read_request(wire.unpack(wire.unseal(MESH, again)[2]))
+    assert request == wire.Request("find", b"s" * 20, 7, b"", [b"k" * 20, 255, -1])
+    assert len(again) <= wire.BARE_FIND
