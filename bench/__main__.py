@@ -7,6 +7,7 @@ import sys
 
 BENCHES = (
     "jobs", "relay", "relay_lines", "relay_repark", "dht_sim", "dht_udp", "loop_lag", "words_right",
+    "scatter",
 )  # fmt: skip
 
 

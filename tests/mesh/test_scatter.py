@@ -86,16 +86,6 @@ def test_all_words_come_back_in_order_and_in_their_places(shared, said, tmp_path
     assert shared.given - before < 1.15 * said.seconds
 
 
-def test_not_one_byte_depends_on_how_many_work_on_it(shared, said, tmp_path):
-    wav = said.write(tmp_path / "a.wav")
-    srt = [
-        shared.transcribe(wav, "--format", "srt", *how).stdout
-        for how in ((), ("--jobs", "1"), ("--jobs", "2"), ("--avoid", _peer(shared, 0)))
-    ]
-    assert srt[0].count(b"-->") > 10
-    assert len(set(srt)) == 1
-
-
 def _peer(mesh: Mesh, number: int) -> str:
     return mesh.all[number].node.events["listening"]["peer"]
 

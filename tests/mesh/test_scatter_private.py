@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from test_mesh import at, running
-from tone_talk import Talk, knows_tones, talk
-from tone_words import CONTROL
+from test_mesh import at
+from tone_nodes import producers
+from tone_talk import Talk, talk
 
 from privox_dht import Mesh
 from privox_dht.audio import wav
@@ -18,28 +17,6 @@ from privox_dht.scatter.cut import Cutter
 pytestmark = pytest.mark.timeout(150)
 SAID = talk(7, ("talk", 200), ("silence", 20), ("talk", 60))
 SOUND = wav(SAID.sound.tobytes(), 16_000)
-
-
-@asynccontextmanager
-async def producers(folder, patch, count):
-    """A farm, and those who are parked at it and can be called by nobody else."""
-    knows_tones(folder, patch)
-    patch.syspath_prepend(str(folder / "site"))
-    async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        farm = await enter(running(folder / "farm", farm=True, relay_port=0))
-        await farm.announcer.announce()
-        nodes = []
-        for name in range(count):
-            patch.setenv(CONTROL, str(folder / f"tones{name}"))
-            (folder / f"tones{name}").mkdir()
-            nodes.append(await enter(running(
-                folder / f"p{name}", "stt/cpu/tone-words", neighbour=farm.dht.port, reachable="no",
-            )))  # fmt: skip
-        for node in nodes:
-            await node.parkings.parked(20.0)
-            await node.announcer.announce()
-        yield farm, [folder / f"tones{name}" / "sound" for name in range(count)]
 
 
 def pieces_of(said: Talk) -> list[tuple[float, str]]:
@@ -53,7 +30,7 @@ def pieces_of(said: Talk) -> list[tuple[float, str]]:
 
 async def test_no_producer_hears_two_neighbouring_pieces_nor_more_than_its_share(tmp_path, patch):
     async with (
-        producers(tmp_path, patch, 6) as (farm, logs),
+        producers(tmp_path, patch, 6, reachable="no") as (farm, logs),
         Mesh.join(at(farm), hidden=True) as mesh,
     ):
         options = {"model": "tone-words", "scatter": "private"}
@@ -75,7 +52,7 @@ async def test_no_producer_hears_two_neighbouring_pieces_nor_more_than_its_share
 
 async def test_with_one_too_few_it_is_refused_and_nobody_hears_anything(tmp_path, patch):
     async with (
-        producers(tmp_path, patch, 3) as (farm, logs),
+        producers(tmp_path, patch, 3, reachable="no") as (farm, logs),
         Mesh.join(at(farm), hidden=True) as mesh,
     ):
         options = {"model": "tone-words", "scatter": "private"}

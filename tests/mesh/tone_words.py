@@ -8,6 +8,7 @@ goes wrong with it is said by files in the folder that `TONE_WORDS` names:
 
     hang     from the next job on it brings nothing
     fail     from the next job on every second one fails
+    poison   (beside the folder) over this word it fails, and so does every other
     sound    a line for each job, which it writes itself: the seconds it was given, and the words
 """
 
@@ -27,6 +28,7 @@ from privox_dht.speech import EngineInfo, Segment, TranscriptionRequest, Word
 
 RATE = 16_000  # Hz
 CONTROL = "TONE_WORDS"  # the variable that names the folder
+LANGUAGE = "TONE_WORDS_LANGUAGE"  # the variable that lists languages; it "hears" the first
 SYLLABLES = ["ba", "co", "di", "fu", "ga", "ho", "ki", "lu", "ma", "no", "pi", "ru", "sa", "to"]
 TONES = [500.0 + 200.0 * n for n in range(len(SYLLABLES))]  # Hz
 STEP = 80  # samples over which loudness is measured: 5 ms
@@ -46,7 +48,7 @@ class ToneWords:
         self._speed = float(model or 1000)
         self._folder = Path(os.environ[CONTROL])
         self._jobs = itertools.count()
-        languages = tuple(filter(None, os.environ.get("TONE_WORDS_LANGUAGE", "").split(",")))
+        languages = tuple(filter(None, os.environ.get(LANGUAGE, "").split(",")))
         self._language = languages[0] if languages else ""
         self.ability = EngineInfo("stt", backend, self.name, languages=languages, only_named=True)
 
@@ -72,6 +74,9 @@ class ToneWords:
             await asyncio.Event().wait()
         if (self._folder / "fail").exists() and number % 2:
             raise EngineFailed("it fails every second job, as it was told to")
+        poison = self._folder.parent / "poison"
+        if poison.exists() and poison.read_text() in (word.text for word in heard):
+            raise EngineFailed("it fails over this word, as it was told to")
         began = asyncio.get_running_loop().time()
         for segment in sentences(heard):
             await self._until(began + segment.end / self._speed)

@@ -1,0 +1,102 @@
+"""A long recording scattered over 1 to 16 producers, beside the ideal: their engines' time alone.
+
+The transport is real (TLS on loopback); the engines only sleep, half a second for each piece, so
+that any number of them fits on this machine. Ideal: all pieces' sleep, divided by the producers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
+
+from bench.measure import Row, options, show
+from nodes.config import NodeConfig
+from nodes.node import Node
+from nodes.service_spec import parse_services
+from privox_dht import Mesh
+from privox_dht.audio import wav
+from privox_dht.dispatch.job_options import TranscriptionOptions
+from privox_dht.dispatch.selection import Requirements
+from privox_dht.scatter.cut import RATE
+from privox_dht.scatter.piece_source import PieceSource
+from privox_dht.scatter.run import Scattering
+
+HOST = "127.0.0.1"
+TAKES = 0.5  # seconds that an engine sleeps over a piece
+SPOKEN, PAUSE = 20.0, 0.5  # seconds of sound of each piece, and of the pause that ends it
+PRODUCERS = (1, 2, 4, 8, 16)
+WIDTH = 60  # characters of the picture
+
+
+async def main() -> None:
+    given = options(__doc__ or "", pieces=48)
+    sound = _recording(given.pieces)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="privox-bench-") as folder:
+        async with contextlib.AsyncExitStack() as stack:
+            first = await stack.enter_async_context(_node(Path(folder, "first"), None))
+            at = first.dht.port
+            lent = 0
+            for count in PRODUCERS:
+                while lent < count:
+                    node = _node(Path(folder, f"p{lent}"), at)
+                    await (await stack.enter_async_context(node)).announcer.announce()
+                    lent += 1
+                taken = await _scattered(at, sound, count)
+                ideal = math.ceil(given.pieces / count) * TAKES
+                rows.append(Row(f"{count} producers", taken, ideal, "s", 1.35))
+    show("scatter", rows, given.json)
+    if not given.json:
+        _draw(rows)
+
+
+def _node(folder: Path, at: int | None) -> Node:
+    services = parse_services([f"stt/cpu/echo:{TAKES}"] if at else [])
+    neighbours = ((HOST, at),) if at else ()
+    return Node(NodeConfig(folder, port=0, host=HOST, services=services, neighbours=neighbours))
+
+
+async def _scattered(at: int, sound: bytes, count: int) -> float:
+    """Seconds for the whole recording, once that many producers are found."""
+    wish = Requirements("stt", model="echo")
+    async with Mesh.join([f"{HOST}:{at}"]) as mesh:
+        async with asyncio.timeout(30):
+            while len(await mesh.caller.candidates(wish)) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        how = TranscriptionOptions(model="echo")
+        source = PieceSource(sound)
+        work = Scattering(mesh.caller, mesh.client, source, wish, how, lambda event: None)
+        began = time.perf_counter()
+        await work.run()
+        return time.perf_counter() - began
+
+
+def _recording(pieces: int) -> bytes:
+    """Noise with a pause at the end of each piece."""
+    noise = np.random.default_rng(0).normal(0, 3000, int(SPOKEN * RATE)).astype(np.int16)
+    one = np.concatenate([noise, np.zeros(int(PAUSE * RATE), np.int16)])
+    return wav(np.tile(one, pieces).tobytes(), RATE)
+
+
+def _draw(rows: list[Row]) -> None:
+    """How many times as fast as one, `#`; and where the ideal is, `|`."""
+    one, most = rows[0].ours, PRODUCERS[-1]
+    print("\n  times as fast as one producer; | is the ideal")
+    for row, count in zip(rows, PRODUCERS, strict=True):
+        bar = "#" * round(WIDTH * one / row.ours / most)
+        place = round(WIDTH * count / most)
+        line = bar.ljust(WIDTH + 1)
+        print(f"  {row.what:>12}  {line[:place]}|{line[place + 1 :]} {one / row.ours:5.1f}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,74 @@
+"""Scattered recordings from Python, nodes in this process."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from test_mesh import at
+from tone_nodes import producers
+from tone_talk import talk
+
+from privox_dht import Mesh
+from privox_dht.audio import wav
+from privox_dht.errors import AllProducersFailed
+from privox_dht.transcript import render
+
+pytestmark = pytest.mark.timeout(150)
+SAID = talk(11, ("talk", 70), ("breathless", 50), ("silence", 10), ("talk", 40))
+SOUND = wav(SAID.sound.tobytes(), 16_000)
+
+
+@pytest.fixture
+def patch():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.soak)])
+async def test_not_one_byte_depends_on_who_works_on_how_much_of_it(tmp_path, patch, times):
+    rng = random.Random(times)
+    srt = set()
+    async with producers(tmp_path, patch, 4) as (farm, _), Mesh.join(at(farm)) as mesh:
+        peers = [record.peer_id for record in await mesh.producers(["stt"])]
+        for _ in range(times):
+            only = rng.sample(peers, rng.randint(2, len(peers)))
+            done = await mesh.transcript(
+                SOUND, model="tone-words", words=True, jobs=rng.randint(1, 8), only=only
+            )
+            assert set(done.shares) <= set(only)
+            assert done.value.text == SAID.text
+            srt.add(render(done.value, "srt"))
+    assert len(srt) == 1
+
+
+async def test_a_piece_that_nobody_can_do_is_left_out_and_named(tmp_path, patch):
+    at_word = next(i for i, word in enumerate(SAID.words) if word.start > 80)
+    while sum(w.text == SAID.words[at_word].text for w in SAID.words) > 1:
+        at_word += 1
+    poison = SAID.words[at_word]
+    (tmp_path / "poison").write_text(poison.text)
+    told = []
+    async with producers(tmp_path, patch, 3) as (farm, _), Mesh.join(at(farm)) as mesh:
+        with pytest.raises(AllProducersFailed, match=r"nobody could transcribe 1:\d\d to 1:\d\d:"):
+            async for segment in mesh.segments(SOUND, model="tone-words"):
+                told.append(segment)
+    text = " ".join(segment.text for segment in told)
+    assert poison.text not in text
+    assert text.startswith(" ".join(word.text for word in SAID.words[:150]))
+    assert text.endswith(" ".join(word.text for word in SAID.words[-80:]))
+
+
+async def test_all_of_it_is_in_the_language_of_most_of_its_beginning(tmp_path, patch):
+    """One producer takes whatever it hears for German, and all can do what they are asked for."""
+    languages = ("de,en", "en,de", "en,de")
+    async with (
+        producers(tmp_path, patch, 3, languages=languages) as (farm, _),
+        Mesh.join(at(farm)) as mesh,
+    ):
+        done = await mesh.transcript(SOUND, model="tone-words")
+        asked = await mesh.transcript(SOUND, model="tone-words", language="de")
+    assert done.value.language in ("de", "en")
+    assert {segment.language for segment in done.value.segments} == {done.value.language}
+    assert done.value.text == asked.value.text == SAID.text
+    assert {segment.language for segment in asked.value.segments} == {"de"}
