@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from privox_dht.audio.decoding import decode_blocks, length_hint
 from privox_dht.audio.sample_sink import FULL_SCALE
@@ -23,6 +23,26 @@ from privox_dht.scatter.cut import RATE, Cutter, Piece
 
 Audio = bytes | Path | BinaryIO
 UNBOUNDED = float("inf")  # it is the user's own recording, and only a little of it is held
+
+
+class Pieces(Protocol):
+    """Where the pieces of a recording come from."""
+
+    hint: float  # seconds that the recording may have
+    seconds: float  # that are known so far
+    ended: bool  # no more will be brought
+    fault: RequestRejected | None  # why it ended before its end
+
+    def take(self) -> Piece | None:
+        """The next that is ready."""
+
+    def __len__(self) -> int:
+        """How many are ready."""
+
+    async def pull(self) -> None:
+        """Have another one ready, unless it ends."""
+
+    async def close(self) -> None: ...
 
 
 class PieceSource:

@@ -17,7 +17,6 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from privox_dht import limits
 from privox_dht.dispatch.dispatcher import Dispatcher
@@ -36,6 +35,8 @@ from privox_dht.errors import (
 )
 from privox_dht.records import Record
 from privox_dht.scatter.cut import Piece
+from privox_dht.scatter.outcome import fault_of
+from privox_dht.scatter.piece_source import Pieces
 from privox_dht.scatter.piece_work import PieceWork
 from privox_dht.scatter.plan import Plan
 from privox_dht.scatter.stitch import Stitcher
@@ -60,26 +61,6 @@ class _Given:
     last_try: bool
     second: bool  # another producer has it too
     settled_before: int  # pieces that were settled when it was given out
-
-
-class Pieces(Protocol):
-    """Where the pieces of a recording come from."""
-
-    hint: float  # seconds that the recording may have
-    seconds: float  # that are known so far
-    ended: bool  # no more will be brought
-    fault: RequestRejected | None  # why it ended before its end
-
-    def take(self) -> Piece | None:
-        """The next that is ready."""
-
-    def __len__(self) -> int:
-        """How many are ready."""
-
-    async def pull(self) -> None:
-        """Have another one ready, unless it ends."""
-
-    async def close(self) -> None: ...
 
 
 class Scattering:
@@ -120,7 +101,7 @@ class Scattering:
         self._told: list[Segment] = []
         self._shares: Counter[str] = Counter()  # pieces done, by peer id
         self._settled = 0  # pieces
-        self._heard = 0.0  # seconds of sound done
+        self._heard: dict[int, float] = {}  # seconds of sound done, by piece
         self._left_out: list[tuple[Piece, JobError]] = []
         self._attempts: list[Attempt] = []
 
@@ -140,13 +121,24 @@ class Scattering:
             if not deadline.expired():
                 raise
             raise AllProducersFailed(
-                f"not done within {self._options.timeout:g} s: {clock_face(self._heard)} of the"
+                f"not done within {self._options.timeout:g} s:"
+                f" {clock_face(sum(self._heard.values()))} of the"
                 " recording were heard",
                 self._attempts,
             ) from exc
         finally:
             await self._end()
-        return self._whole()
+        self._emit(AudioInfo(self._source.seconds))
+        if error := fault_of(self._source, self._left_out, self._attempts):
+            raise error
+        return Done(
+            gather(self._told, self._source.seconds, self._stitcher.language),
+            None,
+            f"scattered over {len(self._shares)} producers",
+            time.monotonic() - self._began,
+            tuple(self._attempts),
+            dict(self._shares),
+        )
 
     async def _step(self) -> bool:
         """Give out what can be given out, and wait for something to happen; False: all is done."""
@@ -303,7 +295,7 @@ class Scattering:
             return
         assert done.record is not None  # a producer did it
         self._shares[done.record.peer_id] += 1
-        self._heard += piece.seconds
+        self._heard[piece.number] = piece.seconds
         self._put(piece, segments)
 
     def _put(self, piece: Piece, segments: Sequence[Segment]) -> None:
@@ -347,7 +339,8 @@ class Scattering:
         """How far it is."""
         seconds = max(self._source.hint, self._source.seconds)
         spent = time.monotonic() - self._began
-        self._emit(Scattered(self._heard, seconds, self._plan.at_work, self._heard / spent))
+        heard = sum(self._heard.values())
+        self._emit(Scattered(heard, seconds, self._plan.at_work, heard / spent))
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -372,31 +365,3 @@ class Scattering:
         others = filter(None, [self._pulling, self._looking])
         await asyncio.gather(*self._hung_up, *others, return_exceptions=True)
         await self._source.close()
-
-    def _whole(self) -> Done[Transcript]:
-        """What all pieces make."""
-        source = self._source
-        self._emit(AudioInfo(source.seconds))
-        if source.fault is not None:
-            at = clock_face(source.seconds)
-            raise RequestRejected(
-                f"the recording breaks off at {at}; what comes before was transcribed"
-                f" ({source.fault.message})",
-                status=source.fault.status,
-                code=source.fault.code,
-            )
-        if self._left_out:
-            times = ", ".join(
-                f"{clock_face(piece.start)} to {clock_face(piece.end)}"
-                for piece, _ in sorted(self._left_out, key=lambda left: left[0].number)
-            )
-            raise AllProducersFailed(f"nobody could transcribe {times}: {self._left_out[0][1]}",
-                            self._attempts)  # fmt: skip
-        return Done(
-            gather(self._told, source.seconds, self._stitcher.language),
-            None,
-            f"scattered over {len(self._shares)} producers",
-            time.monotonic() - self._began,
-            tuple(self._attempts),
-            dict(self._shares),
-        )

@@ -59,7 +59,8 @@ class Stitcher:
         self._ends[piece.number] = piece.joint_after
 
     def decide(self, pieces: int | None) -> list[int]:
-        """Settle the language if enough was heard: the pieces that were heard in another.
+        """Settle the language if enough was heard: the pieces that were heard in another, which are
+        to be put again.
 
         Args:
             pieces: how many there are; None: more may come.
@@ -76,7 +77,10 @@ class Stitcher:
             return []
         self.decided = True
         self.language = language_of(speech)
-        return [number for number, some in self._heard.items() if self.is_another(some)]
+        again = sorted(number for number, some in self._heard.items() if self.is_another(some))
+        for number in again:
+            del self._heard[number]
+        return again
 
     def is_another(self, segments: Sequence[Segment]) -> bool:
         """Whether they are in another language than the recording."""

@@ -215,7 +215,7 @@ async def test_a_producer_at_a_farm_alone_is_called_through_it(tmp_path):
         await farm.announcer.announce()
         nat = running(tmp_path / "a", "tts/cpu/echo", neighbour=farm.dht.port, reachable="no")
         async with nat as producer:
-            await producer.parkings.parked(10.0)
+            await producer.farm_pool.parked(10.0)
             await producer.announcer.announce()
             async with Mesh.join(at(farm)) as mesh:
                 done = await mesh.speech("Good day", model="echo")
@@ -227,7 +227,7 @@ async def test_via_farm_insists_on_a_farm_for_a_producer_that_could_be_called(tm
     async with running(tmp_path / "farm", farm=True, relay_port=0) as farm:
         await farm.announcer.announce()
         async with running(tmp_path / "a", "tts/cpu/echo", neighbour=farm.dht.port) as producer:
-            await producer.parkings.parked(10.0)
+            await producer.farm_pool.parked(10.0)
             await producer.announcer.announce()
             async with Mesh.join(at(farm)) as mesh:
                 assert (await mesh.speech("x", model="echo")).route.startswith("direct")

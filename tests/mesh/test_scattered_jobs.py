@@ -43,19 +43,19 @@ async def test_not_one_byte_depends_on_who_works_on_how_much_of_it(tmp_path, pat
 
 
 async def test_a_piece_that_nobody_can_do_is_left_out_and_named(tmp_path, patch):
-    at_word = next(i for i, word in enumerate(SAID.words) if word.start > 80)
+    at_word = next(i for i, word in enumerate(SAID.words) if word.start > 30)
     while sum(w.text == SAID.words[at_word].text for w in SAID.words) > 1:
         at_word += 1
     poison = SAID.words[at_word]
     (tmp_path / "poison").write_text(poison.text)
     told = []
     async with producers(tmp_path, patch, 3) as (farm, _), Mesh.join(at(farm)) as mesh:
-        with pytest.raises(AllProducersFailed, match=r"nobody could transcribe 1:\d\d to 1:\d\d:"):
+        with pytest.raises(AllProducersFailed, match=r"could transcribe \d:\d\d to \d:\d\d: "):
             async for segment in mesh.segments(SOUND, model="tone-words"):
                 told.append(segment)
     text = " ".join(segment.text for segment in told)
     assert poison.text not in text
-    assert text.startswith(" ".join(word.text for word in SAID.words[:150]))
+    assert text.startswith(" ".join(word.text for word in SAID.words[:15]))
     assert text.endswith(" ".join(word.text for word in SAID.words[-80:]))
 
 

@@ -27,6 +27,6 @@ async def producers(folder, patch, count, *, languages=(), **config):
                 folder / f"p{name}", "stt/cpu/tone-words", neighbour=farm.dht.port, **config,
             )))  # fmt: skip
         for node in nodes if config else ():
-            await node.parkings.parked(20.0)
+            await node.farm_pool.parked(20.0)
             await node.announcer.announce()
         yield farm, [folder / f"tones{name}" / "sound" for name in range(count)]

@@ -145,6 +145,9 @@ def test_the_first_three_pieces_with_speech_decide_the_language():
     one.put(piece(3), said(3, "x", "de"))
     assert one.decide(None) == [2, 4]
     assert one.language == "de"
+    assert {segment.language for segment in one.take()} == {"de"}
+    one.put(piece(2), said(2, "y", "de"))
+    assert texts(one.take()) == "y x"
     assert one.is_another(said(6, "x", "en"))
     assert not one.is_another(said(6, "x", "de"))
     assert not one.is_another(said(6, "x"))

@@ -1,0 +1,41 @@
+"""How a scattered recording ends, other than well. Pure.
+
+the file broke off            what was heard is kept; the input is at fault, and the time named
+nobody could do some pieces   the rest is kept; their times are named
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from privox_dht.dispatch.job_state import Attempt
+from privox_dht.errors import AllProducersFailed, JobError, RequestRejected
+from privox_dht.scatter.cut import Piece
+from privox_dht.scatter.piece_source import Pieces
+from privox_dht.units import clock_face
+
+
+def fault_of(
+    source: Pieces, left_out: Sequence[tuple[Piece, JobError]], attempts: Sequence[Attempt]
+) -> JobError | None:
+    """What is wrong with a recording whose pieces are all settled; None: nothing is.
+
+    Args:
+        source: where the pieces came from.
+        left_out: pieces that nobody could do, and why.
+        attempts: what was tried for any piece.
+    """
+    if source.fault is not None:
+        return RequestRejected(
+            f"the recording breaks off at {clock_face(source.seconds)}; what comes before was"
+            f" transcribed ({source.fault.message})",
+            status=source.fault.status,
+            code=source.fault.code,
+        )
+    if left_out:
+        times = ", ".join(
+            f"{clock_face(piece.start)} to {clock_face(piece.end)}"
+            for piece, _ in sorted(left_out, key=lambda left: left[0].number)
+        )
+        return AllProducersFailed(f"nobody could transcribe {times}: {left_out[0][1]}", attempts)
+    return None
