@@ -21,7 +21,8 @@ from nodes.engines.deadly import Deadly
 from nodes.marked_text import Pause, between, parts
 from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
-from privox_dht.errors import RequestRejected
+from privox_dht import limits
+from privox_dht.errors import ProducerBusy, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.recording import Recording
 from privox_dht.speech import (
@@ -52,11 +53,13 @@ class Producer:
         codecs: Codecs,
         *,
         deadly: Deadly | None = None,
+        is_up: Callable[[Engine], bool] = lambda engine: True,
         on_change: Callable[[], None] = lambda: None,
         more_status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._engines = list(engines)
         self._codecs = codecs
+        self._is_up = is_up
         self._deadly = Deadly() if deadly is None else deadly
         self.admission = Admission(slots, on_change)
         self._slots = SlotQueue(self.admission)
@@ -68,7 +71,7 @@ class Producer:
         return f"<Producer {len(self._engines)} engines, {self.admission!r}>"
 
     def abilities(self) -> Sequence[EngineInfo]:
-        return [engine.ability for engine in self._engines]
+        return [engine.ability for engine in self._engines if self._is_up(engine)]
 
     def status(self) -> Mapping[str, Any]:
         return {
@@ -80,6 +83,8 @@ class Producer:
 
     def admit(self, service: str, offer: Offer) -> AbstractAsyncContextManager[None]:
         if not any(ability.service == service for ability in self.abilities()):
+            if any(engine.ability.service == service for engine in self._engines):
+                raise ProducerBusy(f"the server that does {service} is down", limits.RETRY_AFTER)
             raise _not_served(service)
         return self._slots.enter(offer)
 

@@ -13,6 +13,7 @@ from nodes import sound_check
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engine_startup import records_of, started_engines
+from nodes.engine_watch import EngineWatch
 from nodes.engines.deadly import Deadly
 from nodes.engines.model_memory import ModelMemory
 from nodes.engines.pooled_engine import EngineOptions
@@ -68,8 +69,10 @@ class SpeechService(Service):
             )
         )
         deadly = self._stack.enter_context(Deadly(config.state_dir / DEADLY))
+        watch = EngineWatch(engines, self._on_change)
+        self._spawn("asking servers elsewhere", watch.run())
         self.producer = Producer(
-            engines, config.slots, self.codecs, deadly=deadly,
+            engines, config.slots, self.codecs, deadly=deadly, is_up=watch.is_up,
             on_change=self._job_changed, more_status=self._node_status,
         )  # fmt: skip
         self.lends = frozenset(ability.service for ability in self.producer.abilities())

@@ -274,7 +274,8 @@ def total_line(totals: dict[str, int]) -> str:
 
 def prepare() -> None:
     """What tests need beside Python; says so where it cannot be had."""
-    scripts = ("tests/nat/install.sh", "tests/engines/install_speech.sh", "tests/mesh/install.sh")
+    scripts = ("tests/nat/install.sh", "tests/engines/install_speech.sh",
+               "tests/engines/install_wyoming.sh", "tests/mesh/install.sh")  # fmt: skip
     for script in scripts:
         subprocess.run(["sh", str(ROOT / script)], check=False)
 

@@ -4,6 +4,7 @@
     "stt/cpu/pocketsphinx"             this one
     "tts/cpu/piper:en_US-lessac-low"   this one, with this model or voice
     "stt/gpu/http://10.0.0.7:8000"     a server elsewhere that speaks OpenAI's audio API
+    "stt/cpu/wyoming://10.0.0.7:10300" one that speaks Wyoming, as Home Assistant's do
     "stt/cpu/10.0.0.7:8888"            a server elsewhere that speaks SOVA's
 
 Any installed package can add an engine: it names a class in the entry point group
@@ -109,6 +110,10 @@ def make_engines(
         from nodes.engines.remote import openai_engine
 
         return [openai_engine(service, backend, what)]
+    if what.startswith("wyoming://"):
+        from nodes.engines.remote import wyoming_engine
+
+        return [wyoming_engine(service, backend, what)]
     if ADDRESS.fullmatch(what) and name not in known(service):
         from nodes.engines.remote import sova_engine
 

@@ -2,6 +2,7 @@
 
     "http://host:port"            a server that speaks OpenAI's audio API (`remote_openai`)
     "https://KEY@host/path#NAME"  the same with a key, below a path, and always this model
+    "wyoming://host:port"         a server that speaks Wyoming (`remote_wyoming`)
     "host:port"                   a server that speaks SOVA's (`remote_sova`)
 
 `Server` is the wire they share: what goes wrong there comes out as this project's errors. Such a
@@ -62,6 +63,14 @@ def sova_engine(service: str, backend: str, address: str) -> speech.Engine:
 
     engine = {speech.STT: remote_sova.Transcriber, speech.TTS: remote_sova.Speaker}[service]
     return engine(f"http://{address}", backend)
+
+
+def wyoming_engine(service: str, backend: str, url: str) -> speech.Engine:
+    """The engine for `service` at a server that speaks Wyoming."""
+    from nodes.engines import remote_wyoming
+
+    engine = {speech.STT: remote_wyoming.Transcriber, speech.TTS: remote_wyoming.Speaker}[service]
+    return engine(url, backend)
 
 
 class Server:
@@ -151,6 +160,19 @@ class Server:
             if not piece:
                 return
             yield piece
+
+    async def accepts(self) -> None:
+        """Return if it takes a connection.
+
+        Raises:
+            EngineFailed: it does not.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN):
+                _, writer = await asyncio.open_connection(self.base.host, self.base.port)
+        except (OSError, TimeoutError) as exc:
+            raise errors.EngineFailed(f"the server at {self} does not answer") from exc
+        writer.close()
 
     def junk(self, what: str) -> errors.EngineFailed:
         return errors.EngineFailed(f"the server at {self} answers with {what}")

@@ -76,6 +76,11 @@ class _Elsewhere:
     async def close(self) -> None:
         await self.server.close()
 
+    async def answers(self) -> None:
+        """See `nodes.engine_watch`."""
+        with contextlib.suppress(errors.ProducerBusy):  # that is an answer
+            await self._listed("v1/models")
+
     async def _learn(self) -> None:
         """Ask for more than models."""
 

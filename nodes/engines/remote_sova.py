@@ -72,6 +72,10 @@ class _Elsewhere:
     async def close(self) -> None:
         await self.server.close()
 
+    async def answers(self) -> None:
+        """See `nodes.engine_watch`."""
+        await self.server.accepts()
+
     async def _probe(self) -> float:
         raise NotImplementedError
 

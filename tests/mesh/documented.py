@@ -78,6 +78,7 @@ NOT_HERE = {
     "privox-node --services tts/cpu/piper": HUB,
     "privox-node models fetch": f"{HUB}: test_model_commands.py has a hub on loopback",
     "privox-node models remove": "removes what the line above it fetches",
+    "privox-node --services stt/cpu/wyoming": "needs a server: test_remote_wyoming.py has one",
     "privox-node --services tts/cpu/http": "needs a speech server: test_engine_remote.py has one",
 }
 # Inline code that names a part of a command.

@@ -1,0 +1,87 @@
+"""Whether servers elsewhere are up: each is asked every half a minute.
+
+    up -> does not answer  ->  down: not offered, its record is withdrawn
+    down -> answers        ->  up: offered again
+
+One that is merely slow stays: it may be at work, on our own job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from privox_dht.errors import JobError
+from privox_dht.speech import Engine
+
+log = logging.getLogger("privox.node")
+ASK_EVERY = 30.0  # seconds
+ANSWER_WITHIN = 10.0  # seconds; a server that works for somebody may think that long
+SLOW_AT_MOST = 3  # times in a row that one may be slower, before it counts as hung
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """An engine whose work is done by a server that may go and come back."""
+
+    async def answers(self) -> None:
+        """Return if the server is there.
+
+        Raises:
+            JobError: it is not; says why.
+        """
+
+
+class EngineWatch:
+    """Which engines are up. Those that are not elsewhere always are."""
+
+    def __init__(
+        self, engines: Sequence[Engine], on_change: Callable[[], None], every: float = ASK_EVERY
+    ) -> None:
+        self._elsewhere = [engine for engine in engines if isinstance(engine, Elsewhere)]
+        self._on_change = on_change
+        self._every = every
+        self._down: set[int] = set()  # by id: they are ours until the end
+        self._slow: Counter[int] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<EngineWatch {len(self._down)} of {len(self._elsewhere)} servers down>"
+
+    def is_up(self, engine: Engine) -> bool:
+        return id(engine) not in self._down
+
+    async def run(self) -> None:
+        """Go on asking."""
+        await asyncio.gather(*map(self._watch, self._elsewhere))
+
+    async def _watch(self, engine: Elsewhere) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            why = await self._why_down(engine)
+            if bool(why) == (id(engine) in self._down):
+                continue
+            if why:
+                self._down.add(id(engine))
+                log.warning("%r is not offered for now: %s", engine, why)
+            else:
+                self._down.discard(id(engine))
+                log.info("%r is offered again", engine)
+            self._on_change()
+
+    async def _why_down(self, engine: Elsewhere) -> str:
+        """Empty if it is up."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await engine.answers()
+        except TimeoutError:
+            self._slow[id(engine)] += 1
+            if self._slow[id(engine)] < SLOW_AT_MOST and id(engine) not in self._down:
+                return ""
+            return f"it took more than {ANSWER_WITHIN:.0f} s to answer"
+        except JobError as exc:
+            return str(exc)
+        del self._slow[id(engine)]
+        return ""

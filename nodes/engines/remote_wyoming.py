@@ -1,0 +1,315 @@
+"""A server elsewhere that speaks Wyoming, as Home Assistant's do: `wyoming://host:port`.
+
+    describe                                            -> info: programs, models, voices
+    transcribe, audio-start, audio-chunk ..., audio-stop -> transcript
+    synthesize                                          -> audio-start, audio-chunk ..., audio-stop
+
+One connection for each. There are no times of words and no languages heard: a recording goes in
+blocks that are cut where it is quiet, each of which comes back as one segment. `#NAME` behind the
+address is the model or voice to use where none is named.
+
+Such a server is a stranger, too: what it says is read within bounds (the library has none), and
+nothing that it says is waited for without an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import yarl
+
+from nodes.engines import measure, pauses
+from nodes.engines.remote import ANSWER_BEGINS, CONNECT_WITHIN, MAX_ANSWER, PROBE_WITHIN, names
+from nodes.engines.remote_openai import most_text
+from privox_dht import errors, languages, limits, speech
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from wyoming.event import Event, Eventable
+
+ENGINE = "wyoming"
+INSTALL = "pip install 'privox-dht[wyoming]'"
+BLOCK = 30.0  # seconds of audio in one request, and in one segment
+CHUNK = 3200  # samples in one event: 0.2 s, about what a microphone's stream has
+PROBE_SECONDS = 2  # of audio
+SAMPLE = "The quick brown fox jumps over the lazy dog."
+LONGEST_LINE = 64 * limits.KIB  # bytes of an event's first line
+MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 0.4
+SHOWN = 200  # characters of a complaint that are passed on
+
+
+class _Elsewhere:
+    """What both services share: the server, and what it says it has."""
+
+    service = ""
+
+    def __init__(self, url: str, backend: str) -> None:
+        try:
+            given = yarl.URL(url)
+            if not given.host or not given.explicit_port:
+                raise ValueError("it is not wyoming://host:port")
+        except ValueError as exc:
+            raise errors.ConfigError(f"{url!r} is not the address of a server: {exc}") from exc
+        self._host, self._port, self._name = given.host, given.explicit_port, given.fragment
+        self.ability = speech.EngineInfo(self.service, backend, ENGINE)
+
+    def __repr__(self) -> str:
+        return f"<{ENGINE} {self.service} at {self}>"
+
+    def __str__(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        if importlib.util.find_spec("wyoming") is None:
+            raise errors.EngineUnavailable("wyoming is not installed", INSTALL)
+        try:
+            async with asyncio.timeout(PROBE_WITHIN):
+                self.ability = self._able(await self.describe())
+                self.ability = replace(self.ability, speed=await self._measure())
+        except (errors.JobError, TimeoutError) as exc:
+            why = str(exc) or f"the server at {self} is too slow"
+            raise errors.EngineUnavailable(why, "start that server, or name another") from exc
+
+    async def close(self) -> None:
+        return
+
+    async def answers(self) -> None:
+        """See `nodes.engine_watch`."""
+        await self.describe()
+
+    async def describe(self) -> Mapping[str, Any]:
+        """What the server says it has."""
+        from wyoming.info import Describe
+
+        async with self._connected() as connection:
+            await connection.say(Describe())
+            while (event := await connection.hear()).type != "info":
+                pass
+        return event.data
+
+    def _able(self, info: Mapping[str, Any]) -> speech.EngineInfo:
+        """What it can, as far as it says so.
+
+        Raises:
+            EngineFailed: nothing of this service.
+        """
+        raise NotImplementedError
+
+    async def _measure(self) -> float:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Connection]:
+        """A connection for one request; whatever breaks there is raised as our errors."""
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN):
+                reader, writer = await asyncio.open_connection(
+                    self._host, self._port, limit=LONGEST_LINE
+                )
+        except (OSError, TimeoutError) as exc:
+            raise errors.EngineFailed(f"the server at {self} does not answer") from exc
+        try:
+            yield _Connection(str(self), reader, writer)
+        except (asyncio.IncompleteReadError, OSError) as exc:
+            raise errors.EngineFailed(f"the server at {self} hung up") from exc
+        finally:
+            writer.transport.abort()
+
+    def _first(self, info: Mapping[str, Any], kind: str, of: str) -> Sequence[Mapping[str, Any]]:
+        """The models or voices of the first program that has some."""
+        programs = info.get(kind)
+        for program in programs if isinstance(programs, list) else ():
+            listed = program.get(of) if isinstance(program, dict) else None
+            listed = listed if isinstance(listed, list) else []
+            found = [one for one in listed if isinstance(one, dict) and names([one.get("name")])]
+            if found:
+                ready = [one for one in found if one.get("installed", True)]
+                return (ready or found)[: limits.MAX_SLOTS]
+        raise errors.EngineFailed(f"the server at {self} has nothing for {self.service}")
+
+
+class _Connection:
+    """One conversation."""
+
+    def __init__(
+        self, server: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._server, self._reader, self._writer = server, reader, writer
+
+    async def say(self, what: Eventable) -> None:
+        from wyoming.event import async_write_event
+
+        async with asyncio.timeout(ANSWER_BEGINS):
+            await async_write_event(what.event(), self._writer)
+
+    async def hear(self) -> Event:
+        """The next event.
+
+        Raises:
+            EngineFailed: it is none, or too long, late, or an error.
+        """
+        from wyoming.event import Event
+
+        try:
+            async with asyncio.timeout(ANSWER_BEGINS):
+                head = json.loads(await self._reader.readuntil(b"\n"))
+                more = await self._exactly(head.get("data_length"), MAX_ANSWER)
+                payload = await self._exactly(head.get("payload_length"), MAX_PAYLOAD)
+            data = {**(head.get("data") or {}), **(json.loads(more) if more else {})}
+            event = Event(str(head["type"]), data, payload)
+        except TimeoutError as exc:
+            raise errors.EngineFailed(f"the server at {self._server} is too slow") from exc
+        except (asyncio.LimitOverrunError, ValueError, TypeError, KeyError, AttributeError,
+                RecursionError) as exc:  # fmt: skip
+            raise self.junk("something that is not Wyoming") from exc
+        if event.type == "error":
+            said = " ".join(str(data.get("text", "")).split())[:SHOWN]
+            raise errors.EngineFailed(f"the server at {self._server} failed: {said}")
+        return event
+
+    def junk(self, what: str) -> errors.EngineFailed:
+        return errors.EngineFailed(f"the server at {self._server} answers with {what}")
+
+    async def _exactly(self, size: Any, most: int) -> bytes:
+        if size is None:
+            return b""
+        if not isinstance(size, int) or not 0 <= size <= most:
+            raise ValueError("far too long")
+        return await self._reader.readexactly(size)
+
+
+class Transcriber(_Elsewhere):
+    """Speech to text elsewhere."""
+
+    service = speech.STT
+    rate = 16_000  # Hz
+
+    async def transcribe(
+        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
+        if request.translate:
+            raise errors.RequestRejected("Wyoming does not translate", code="not_supported")
+        spans = await asyncio.to_thread(pauses.blocks, pcm, self.rate, BLOCK)
+        for start, end in spans:
+            text, language = await self._block(pcm[start:end], request)
+            if len(text) > most_text(BLOCK):
+                raise errors.EngineFailed(
+                    f"the server at {self} answers with more text than {BLOCK:.0f} s of sound hold"
+                )
+            if text:
+                span = round(start / self.rate, 2), round(end / self.rate, 2)
+                yield speech.Segment(text, *span, (), language or request.language)
+
+    async def _block(
+        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    ) -> tuple[str, str]:
+        """The text of one block, and its language if the server says it."""
+        from wyoming.asr import Transcribe
+        from wyoming.audio import AudioChunk, AudioStart, AudioStop
+
+        samples = (pcm * 32_767).clip(-32_768, 32_767).astype("<i2").tobytes()
+        model = measure.named(request.model, ENGINE) or self._name or None
+        language = languages.primary(request.language) if request.language else None
+        async with self._connected() as connection:
+            await connection.say(Transcribe(name=model, language=language))
+            await connection.say(AudioStart(self.rate, 2, 1))
+            for at in range(0, len(samples), 2 * CHUNK):
+                await connection.say(AudioChunk(self.rate, 2, 1, samples[at : at + 2 * CHUNK]))
+            await connection.say(AudioStop())
+            while (event := await connection.hear()).type != "transcript":
+                pass  # pieces of it, which come again as a whole
+        heard = event.data.get("language")
+        tag = heard if isinstance(heard, str) and languages.is_tag(heard) else ""
+        return " ".join(str(event.data.get("text") or "").split()), tag
+
+    def _able(self, info: Mapping[str, Any]) -> speech.EngineInfo:
+        models = self._first(info, "asr", "models")
+        tags = {tag for model in models for tag in _tags(model)}
+        return replace(
+            self.ability,
+            models=tuple(names([model["name"] for model in models])),
+            languages=languages.published(sorted(tags)),
+            all_languages=tuple(sorted({languages.primary(tag) for tag in tags})),
+        )
+
+    async def _measure(self) -> float:
+        return await measure.hearing(self, measure.babble(PROBE_SECONDS, self.rate))
+
+
+class Speaker(_Elsewhere):
+    """Text to speech elsewhere. Speeds are not in this protocol: it speaks at its own."""
+
+    service = speech.TTS
+
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
+        from wyoming.tts import Synthesize
+
+        left, rate = limits.MAX_SPEECH_SECONDS, 0
+        async with self._connected() as connection:
+            await connection.say(Synthesize(measure.speakable(request.text), self._voice(request)))
+            while (event := await connection.hear()).type != "audio-stop":
+                if event.type != "audio-chunk":
+                    continue
+                rate = self._rate(event, rate, connection)
+                pcm = event.payload or b""
+                sound = speech.AudioChunk(rate, pcm[: len(pcm) // 2 * 2])
+                left -= sound.seconds
+                if left < 0:
+                    raise connection.junk("more speech than any text becomes")
+                if sound.pcm:
+                    yield sound
+        if not rate:
+            raise connection.junk("no sound")
+
+    @staticmethod
+    def _rate(event: Event, before: int, connection: _Connection) -> int:
+        """The rate of a piece of sound that is what it should be."""
+        rate, form = event.data.get("rate"), (event.data.get("width"), event.data.get("channels"))
+        known = isinstance(rate, int) and limits.MIN_RATE <= rate <= limits.MAX_RATE
+        if isinstance(rate, int) and known and form == (2, 1) and before in (0, rate):
+            return rate
+        raise connection.junk("sound that is not 16-bit mono at one rate")
+
+    def _voice(self, request: speech.SpeechRequest) -> Any:
+        from wyoming.tts import SynthesizeVoice
+
+        named = measure.named(request.voice or request.model, ENGINE) or (
+            "" if request.language else self._name
+        )
+        if named:
+            voice, _, speaker = named.partition("+")
+            return SynthesizeVoice(name=voice, speaker=speaker or None)
+        return SynthesizeVoice(language=request.language) if request.language else None
+
+    def _able(self, info: Mapping[str, Any]) -> speech.EngineInfo:
+        voices = self._first(info, "tts", "voices")
+        tags = {tag for voice in voices for tag in _tags(voice)}
+        return replace(
+            self.ability,
+            models=tuple(voice["name"] for voice in voices),
+            languages=languages.published(sorted(tags)),
+            all_languages=tuple(sorted({languages.primary(tag) for tag in tags})),
+            spoken={v["name"]: languages.written(_tags(v)[0]) for v in voices if _tags(v)},
+            speakers={voice["name"]: tuple(_speakers(voice)) for voice in voices},
+        )
+
+    async def _measure(self) -> float:
+        return await measure.speaking(self, SAMPLE)
+
+
+def _tags(one: Mapping[str, Any]) -> list[str]:
+    """Those of the languages of a model or voice that are tags."""
+    listed = [str(tag).replace("_", "-") for tag in one.get("languages") or ()]
+    return [tag for tag in listed if languages.is_tag(tag)]
+
+
+def _speakers(voice: Mapping[str, Any]) -> list[str]:
+    listed = voice.get("speakers")
+    return names([s.get("name") for s in listed or () if isinstance(s, dict)])
