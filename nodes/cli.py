@@ -25,6 +25,7 @@ from nodes import health as health_check
 from nodes.config import NodeConfig, advertised_address, changed, listening_address
 from nodes.doctor import Doctor
 from nodes.gateway.config import GatewayConfig, parse_gateway, parse_wyoming
+from nodes.gateway.key_command import key
 from nodes.model_commands import model_commands
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
@@ -180,6 +181,7 @@ def _lines(work: Callable[[], Iterable[str]]) -> None:
 
 
 main.add_command(model_commands(_lines))
+main.add_command(key)
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -234,10 +236,11 @@ def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
         ConfigError: it cannot be where it is to be.
     """
     if not options["gateway"]:
-        if options["wyoming"] or options["allow"]:
-            raise ConfigError("--wyoming and --allow are for a gateway: give --gateway as well")
+        for name in ("wyoming", "allow", "keys", "open"):
+            if options[name]:
+                raise ConfigError(f"--{name} is for a gateway: give --gateway as well")
         return None
-    gateway = parse_gateway(options["gateway"])
+    gateway = parse_gateway(options["gateway"], options["keys"], options["open"], options["allow"])
     if not options["wyoming"]:
         return gateway
     return replace(gateway, wyoming=parse_wyoming(options["wyoming"], options["allow"]))

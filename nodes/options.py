@@ -121,8 +121,18 @@ lending_options = combine(
         "--allow",
         callback=comma_list,
         metavar="NETWORK,...",
-        help="Whose addresses are served by --wyoming, which knows no keys [this machine and"
-        " private networks].",
+        help="Whose addresses are served by what knows no keys: --wyoming, Bazarr, SOVA's"
+        " [this machine and private networks].",
+    ),
+    click.option(
+        "--keys",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A file of keys, one of which every other request must bring: see privox-node key.",
+    ),
+    click.option(
+        "--open",
+        is_flag=True,
+        help="Let others use the gateway without a key, where --gateway is no loopback address.",
     ),
     click.option(
         "--relay-port",

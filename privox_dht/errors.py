@@ -89,9 +89,11 @@ class RequestRejected(JobError):
         status: int = 400,
         code: str = "invalid_request",
         param: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.retry_after = retry_after  # seconds after which it would be taken; None: never
         self.status = status
         self.code = code
         self.param = param

@@ -19,6 +19,8 @@ class Offer:
     uploading: bool = False  # its body has not ended
     received: int = 0  # bytes of its body so far
     body: int | None = None  # bytes of its body, as far as its headers say
+    client: str = ""  # whose key it came with; empty: it needs none
+    seconds: float = 0.0  # of sound that it is about, once that is known
     beside: bool = False  # it has the place beside the slots, which is for short jobs
     too_long: bool = False  # it turned out to be no short job
     end_upload: Callable[[JobError], None] = lambda error: None  # end it with this error
@@ -29,6 +31,7 @@ class Offer:
         Raises:
             ProducerBusy: too much for the place that it has.
         """
+        self.seconds = seconds
         if self.beside and seconds > limits.SHORT_JOB_SECONDS:
             self.too_long = True
             raise ProducerBusy(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from nodes.gateway.allowed import Network, parse_networks
 from privox_dht import limits
@@ -28,24 +29,36 @@ class WyomingConfig:
 class GatewayConfig:
     """Where the gateway listens, and what else it serves."""
 
-    host: str = LOOPBACK  # the literal of an address of this very machine
+    host: str = LOOPBACK  # the literal of an address; "0.0.0.0" and "::" are all
     port: int = limits.GATEWAY_PORT  # 0: any that is free
+    keys: Path | None = None  # a file of keys, of which a request must have one
+    is_open: bool = False  # others may use it without a key
+    allow: tuple[Network, ...] = parse_networks(())  # whom dialects without keys are for
     wyoming: WyomingConfig | None = None
     wait: float = limits.WAIT  # seconds a job goes on asking while the mesh cannot
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return ipaddress.ip_address(self.host).is_loopback
 
-def parse_gateway(text: str) -> GatewayConfig:
-    """`address:port`, or one of them.
+
+def parse_gateway(
+    text: str, keys: Path | None = None, is_open: bool = False, allow: Iterable[str] = ()
+) -> GatewayConfig:
+    """`address:port`, or one of them, and who may use it.
 
     Raises:
-        ConfigError: it is neither, or not an address of this very machine.
+        ConfigError: it is neither, or others would reach it without a key.
     """
     host, port = _parse(text, limits.GATEWAY_PORT, "--gateway")
-    if not ipaddress.ip_address(host).is_loopback:
+    gateway = GatewayConfig(host, port, keys, is_open, parse_networks(allow))
+    if not (gateway.is_loopback or keys or is_open):
         raise ConfigError(
-            f"--gateway {text}: it serves this machine only: give a loopback address, or none"
+            f"--gateway {text}: others would reach it, so it wants --keys (privox-node key NAME"
+            " --keys FILE makes one), or --open for whoever comes"
         )
-    return GatewayConfig(host, port)
+    return gateway
 
 
 def parse_wyoming(text: str, allow: Iterable[str] = ()) -> WyomingConfig:

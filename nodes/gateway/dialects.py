@@ -13,10 +13,13 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from nodes.gateway.access import Access
+from privox_dht import limits
 from privox_dht.errors import JobError, RequestRejected
 from privox_dht.http.multipart import boundary_of
 from privox_dht.http.request_body import SpooledFile, read_form, read_json
 from privox_dht.http.request_limits import RequestLimits
+from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,
     TTS,
@@ -40,8 +43,11 @@ YES = ("1", "true", "yes", "on")
 class Dialects:
     """The pages of older dialects at a server, all of them answered by one provider."""
 
-    def __init__(self, server: SpeechServer, provider: Provider, bounds: RequestLimits) -> None:
+    def __init__(
+        self, server: SpeechServer, provider: Provider, bounds: RequestLimits, access: Access
+    ) -> None:
         self.server = server
+        self.access = access
         self.provider = provider
         self.bounds = bounds
 
@@ -63,8 +69,10 @@ class Dialects:
         for name in (path, path + "/"):
             self.server.add_job(name, service, check, worded, tell=tell)
 
-    async def transcript(self, file: BinaryIO, request: TranscriptionRequest) -> Transcript:
-        """What is heard in `file`.
+    async def transcript(
+        self, file: BinaryIO, request: TranscriptionRequest, offer: Offer
+    ) -> Transcript:
+        """What is heard in `file`, a job that `offer` asked room for.
 
         Raises:
             JobError: see `speech.Provider`; or nobody has what the request names.
@@ -77,11 +85,14 @@ class Dialects:
             async for item in heard:
                 if isinstance(item, AudioInfo):
                     seconds = item.seconds
+                    offer.check_length(seconds)
                 else:
                     segments.append(item)
         return gather(segments, seconds, r.language)
 
-    def speech(self, text: str, voice: str, language: str, speed: float = 1.0) -> EncodedAudio:
+    def speech(
+        self, offer: Offer, text: str, voice: str, language: str, speed: float = 1.0
+    ) -> EncodedAudio:
         """A WAV file of `text`; a voice that nobody has means the default, for these apps name
         those of another server.
 
@@ -98,6 +109,7 @@ class Dialects:
                 code="input_too_long",
                 param="text",
             )
+        offer.check_length(len(text) * limits.SPEECH_PER_CHARACTER)
         abilities = self.provider.abilities()
         listed = {name for a in abilities if a.service == TTS for name in a.models}
         voice = voice if voice in listed else ""

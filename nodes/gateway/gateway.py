@@ -9,15 +9,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-from aiohttp.typedefs import Handler
-
+from nodes.gateway.access import Access
 from nodes.gateway.config import GatewayConfig, WyomingConfig
 from nodes.gateway.dialects import Dialects
+from nodes.gateway.monitoring import Monitoring
 from nodes.gateway.own_engines import OwnEngines
 from nodes.gateway.privox_rest import PrivoxRest
 from nodes.gateway.provider import MeshProvider
-from nodes.gateway.same_origin import check_same_origin
 from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
 from nodes.service import Service
@@ -29,6 +27,7 @@ from privox_dht.hostport import join_host
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.mesh import Mesh
 from privox_dht.speech_api.client import SpeechClient
+from privox_dht.speech_api.job_log import JobLog
 from privox_dht.speech_api.server import SpeechServer
 
 if TYPE_CHECKING:
@@ -65,21 +64,33 @@ class Gateway(Service):
         client = await enter(SpeechClient(allow=self._directory.allows))
         mesh = Mesh.over(self._directory, client)
         self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own))
+        access = Access(self.config)
         self.server = SpeechServer(
             self.provider, host=self.config.host, port=self.config.port, tls=None,
             bounds=BOUNDS, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
+            jobs=JobLog(access.job_changed),
         )  # fmt: skip
-        dialects = Dialects(self.server, self.provider, BOUNDS)
+        dialects = Dialects(self.server, self.provider, BOUNDS, access)
         for dialect in (WhisperAsr, Sova, PrivoxRest):
             dialect(dialects)
-        self.server.app.middlewares.append(only_this_machine)
+        Monitoring(self.server, self.provider)
+        self.server.app.middlewares.append(access.middleware())
         await enter(self.server)
+        self._say_who_may_come()
         if self.config.wyoming is not None:
             self.wyoming = await enter(self._wyoming(self.config.wyoming))
         log.info(
             "the mesh is at http://%s/v1 for apps made for OpenAI's API",
             join_host(self.config.host, self.port), extra=log_fields("gateway", port=self.port),
         )  # fmt: skip
+
+    def _say_who_may_come(self) -> None:
+        """Where others reach it, its owner hears who of them is let in."""
+        config = self.config
+        if not config.is_loopback:
+            whom = "whoever comes (--open)" if config.is_open else f"who has a key of {config.keys}"
+            networks = ", ".join(map(str, config.allow))
+            log.info("it serves %s; what knows no keys, the addresses of %s", whom, networks)
 
     def _wyoming(self, config: WyomingConfig) -> WyomingServer:
         """
@@ -94,10 +105,3 @@ class Gateway(Service):
             ) from exc
         name = f"privox-{self._own.peer_id[:8]}"
         return WyomingServer(config, self.provider, self.server.jobs, name)
-
-
-@web.middleware
-async def only_this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Keep the web's pages out."""
-    check_same_origin(request.headers.get("Host"), request.headers.get("Origin"))
-    return await handler(request)

@@ -39,19 +39,23 @@ class PrivoxRest:
     async def _stt(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             given = await self._dialects.fields(request, job, upload, ("file",))
+            self._dialects.access.identify(job.offer, given.get("key", ""))
             asked = TranscriptionRequest(
                 model=self._model(given.get("quality", "")),
                 language=validate_language(tag_of(given.get("language", ""))),
                 translate=is_yes(given.get("xlate", "")),
             )
-            heard = await self._dialects.transcript(await upload.rewind(), asked)
+            heard = await self._dialects.transcript(await upload.rewind(), asked, job.offer)
         return text_response(heard.text + "\n", TEXT)
 
     async def _tts(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             given = await self._dialects.fields(request, job, upload)
+        self._dialects.access.identify(job.offer, given.get("key", ""))
         language = validate_language(tag_of(given.get("language", "")))
-        file = self._dialects.speech(given.get("text", ""), given.get("voice", ""), language)
+        file = self._dialects.speech(
+            job.offer, given.get("text", ""), given.get("voice", ""), language
+        )
         stream = StreamingResponse(request, self._dialects.bounds.answer_stall)
         async with aclosing(file.pieces()) as pieces:
             async for piece in pieces:

@@ -99,7 +99,7 @@ class MeshProvider:
             await self._view.look()
             if not self._view.offers(service):
                 raise NoProducer(f"nobody on the mesh offers {service} just now")
-        client = offer.prefixes[0] if offer.prefixes else HERE
+        client = offer.client or (offer.prefixes[0] if offer.prefixes else HERE)
         async with self._places[service].enter(client, offer.wait):
             yield
 

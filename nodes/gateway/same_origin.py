@@ -31,6 +31,15 @@ def check_same_origin(host: str | None, origin: str | None) -> None:
             status=403,
             code="foreign_host",
         )
+    check_own_page(host, origin)
+
+
+def check_own_page(host: str | None, origin: str | None) -> None:
+    """Let a request in unless a page of another server asks.
+
+    Raises:
+        RequestRejected: 403.
+    """
     if origin is not None and (host is None or origin != f"http://{host}"):
         raise RequestRejected(
             f"pages of {origin[:64]!r} may not use this server", status=403, code="foreign_origin"
@@ -38,7 +47,7 @@ def check_same_origin(host: str | None, origin: str | None) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether a Resolver header names this very machine."""
+    """Whether a Host header names this very machine."""
     try:
         name, _ = split_host(host, ANY_PORT)
         return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback

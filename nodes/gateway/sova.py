@@ -44,7 +44,11 @@ class Sova:
         with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             given = await self._dialects.fields(request, job, upload)
         file = self._dialects.speech(
-            given.get("text", ""), given.get("voice", ""), "", _speed(given.get("options", ""))
+            job.offer,
+            given.get("text", ""),
+            given.get("voice", ""),
+            "",
+            _speed(given.get("options", "")),
         )
         audio = base64.b64encode(await file.whole()).decode("ascii")
         return json_response({"response_code": 0, "response": [{"response_audio": audio}]})

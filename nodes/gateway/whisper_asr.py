@@ -56,8 +56,8 @@ class WhisperAsr:
         with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             file = await self._file(request, job, upload)
             if upload.field == sova.FILE:
-                return sova.heard(await self._dialects.transcript(file, asked))
-            heard = await self._dialects.transcript(file, asked)
+                return sova.heard(await self._dialects.transcript(file, asked, job.offer))
+            heard = await self._dialects.transcript(file, asked, job.offer)
         return text_response(
             _rendered(heard, asked, output), transcript.CONTENT_TYPES[FORMATS[output]]
         )
@@ -66,7 +66,7 @@ class WhisperAsr:
         with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             file = await self._file(request, job, upload, DETECTED_IN)
             asked = TranscriptionRequest(words=True)
-            heard = await self._dialects.transcript(file, asked)
+            heard = await self._dialects.transcript(file, asked, job.offer)
         language = heard.language or _only_language(self._dialects.provider.abilities())
         if not language:
             raise EngineFailed("no producer said which language it heard")

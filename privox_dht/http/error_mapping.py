@@ -67,6 +67,10 @@ def to_error_object(exc: BaseException) -> dict[str, Any]:
 
 def to_headers(exc: BaseException) -> dict[str, str]:
     """Headers that go with the status."""
+    if isinstance(exc, RequestRejected) and exc.status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(exc, RequestRejected) and exc.retry_after is not None:
+        return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
     if isinstance(exc, ProducerBusy):
         return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
     if isinstance(exc, AllProducersBusy):

@@ -23,6 +23,7 @@ from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
 
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,4})(?:$|[,;\s])")  # RFC 7240, 4.3
+CLIENT = web.RequestKey("client", str)  # whose key a request came with
 GO_AHEAD = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -83,7 +84,8 @@ def offer_of(
     prefixes = request.protocol.prefixes(prefixes_of)
     if said := _PREFER_WAIT.search(request.headers.get("Prefer", "")):
         wait = min(wait, int(said[1]))
-    return Offer(prefixes, wait, uploading=True, body=request.content_length)
+    client = request.get(CLIENT, "")
+    return Offer(prefixes, wait, uploading=True, body=request.content_length, client=client)
 
 
 async def send_continue(request: web.BaseRequest) -> None:

@@ -40,6 +40,16 @@ class ServedJob:
         ended = f"{self.outcome} in {self.seconds:.2f} s" if self.outcome else "begun"
         return f"job {self.number} {self.service} {ended}"
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a line of JSON says of it: no words, no audio, no address."""
+        told = {"event": "job", "job": self.number, "service": self.service}
+        if not self.outcome:
+            return {**told, "outcome": "begun"}
+        numbers = {"seconds": round(self.seconds, 3), "sound": round(self.offer.seconds, 3)}
+        client = {"client": self.offer.client} if self.offer.client else {}
+        return {**told, "outcome": self.outcome, **numbers, **client}
+
     def ended(self, exc: BaseException | None) -> None:
         """Set the outcome from what was raised, unless it is known already."""
         if not self.outcome:
@@ -63,6 +73,7 @@ class JobLog:
     running: int = 0
     turned_away: int = 0  # requests that found every slot taken
     outcomes: Counter[str] = field(default_factory=Counter)
+    sound: dict[str, float] = field(default_factory=dict)  # seconds that jobs brought, by service
     _last: int = 0
 
     @contextmanager
@@ -82,6 +93,7 @@ class JobLog:
             job.seconds = time.monotonic() - begun
             self.running -= 1
             self.outcomes[job.outcome] += 1
+            self.sound[job.service] = self.sound.get(job.service, 0.0) + job.offer.seconds
             self._tell(job)
 
     def status(self) -> dict[str, Any]:
@@ -93,6 +105,6 @@ class JobLog:
         }
 
     def _tell(self, job: ServedJob) -> None:
-        log.info(str(job))  # as it is now: a handler may format it later
+        log.info(str(job), extra={"fields": job.fields})  # as it is now: it may be formatted later
         if self.watcher:
             self.watcher(job)

@@ -33,8 +33,8 @@ def test_an_address_a_port_or_both(text: str, host: str, port: int) -> None:
         ("127.0.0.1:http", "give address:port"),
         ("127.0.0.1:65536", "give address:port"),
         ("127.0.0.1:٣", "give address:port"),
-        ("0.0.0.0:5600", "this machine only"),
-        ("[::]:5600", "this machine only"),
+        ("0.0.0.0:5600", "it wants --keys"),
+        ("[::]:5600", "or --open for whoever comes"),
     ],
 )
 def test_anything_else_is_refused_with_what_to_give(text: str, why: str) -> None:

@@ -1,0 +1,166 @@
+"""Who may use a gateway: checked before anything else is read of a request.
+
+on loopback            programs of this machine; no page of the web (`same_origin`)
+with --keys            whoever has a key with something left; on loopback, too
+beyond loopback        nobody without a key, unless --open; the dialects that know no keys are
+                       for the addresses of --allow
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from nodes.gateway.allowed import is_allowed
+from nodes.gateway.config import GatewayConfig
+from nodes.gateway.keys import KeyRing, SoundQuota, parse_keys
+from nodes.gateway.same_origin import check_own_page, check_same_origin
+from privox_dht.errors import ConfigError, RequestRejected
+from privox_dht.http.request_checks import CLIENT
+from privox_dht.offer import Offer
+from privox_dht.speech_api.job_log import ServedJob
+
+log = logging.getLogger("privox.gateway")
+KEYLESS = ("/asr", "/detect-language", "/status", "/synthesize", "/get_models", "/metrics")
+KEY_IN_FORM = ("/stt", "/tts")  # Privox's pages, whose key may be a field
+FREE = ("/healthz",)  # says nothing but that it is well
+BEARER = "bearer "
+
+
+class KeyFile:
+    """The keys of a file, read again when it has changed."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            ConfigError: it cannot be read, or holds something else.
+        """
+        self._path = path
+        self._changed = 0
+        self._ring = KeyRing(())
+        self._read()
+
+    def __repr__(self) -> str:
+        return f"<KeyFile {self._path} {self._ring!r}>"
+
+    @property
+    def ring(self) -> KeyRing:
+        """The keys that are good now: where the file cannot be read any more, those of before."""
+        try:
+            self._read()
+        except ConfigError as exc:
+            log.error("%s", exc)
+        return self._ring
+
+    def _read(self) -> None:
+        try:
+            changed = self._path.stat().st_mtime_ns
+            if changed == self._changed:
+                return
+            self._changed = changed
+            self._ring = KeyRing(parse_keys(self._path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigError(f"cannot read --keys {self._path}: {exc}") from exc
+        except ConfigError as exc:
+            raise ConfigError(f"--keys {self._path}: {exc}") from exc
+
+
+class Access:
+    """Lets requests in, and keeps count of the sound that each key brought."""
+
+    def __init__(self, config: GatewayConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._clock = clock
+        self._keys = KeyFile(config.keys) if config.keys is not None else None
+        self._quota = SoundQuota()
+
+    def middleware(self) -> Middleware:
+        """What stands before every page."""
+
+        @web.middleware
+        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self._config.is_loopback:
+                check_same_origin(request.headers.get("Host"), request.headers.get("Origin"))
+            else:
+                check_own_page(request.headers.get("Host"), request.headers.get("Origin"))
+            self._let_in(request)
+            return await handler(request)
+
+        return check
+
+    def job_changed(self, job: ServedJob) -> None:
+        """A job began or ended: what it brought counts at its end, whatever that was."""
+        if job.outcome and self._keys is not None and job.offer.client:
+            key = self._keys.ring.named(job.offer.client)
+            if key is not None:
+                self._quota.charge(key, job.offer.seconds, self._clock())
+
+    def identify(self, offer: Offer, secret: str) -> None:
+        """Whose job it is by a key in its form, unless it brought one before that.
+
+        Raises:
+            RequestRejected: 401 or 429.
+        """
+        if not offer.client:
+            offer.client = self._client(secret)
+
+    def _let_in(self, request: web.Request) -> None:
+        """
+        Raises:
+            RequestRejected: 401, 403 or 429.
+        """
+        path = request.path.rstrip("/") or "/"
+        if path in FREE:
+            return
+        if path in KEYLESS:
+            self._check_address(request)
+            return
+        secret = _key_of(request)
+        if secret or path not in KEY_IN_FORM:
+            request[CLIENT] = self._client(secret)
+
+    def _client(self, secret: str) -> str:
+        """The name of whoever has this key; empty: no keys are wanted here.
+
+        Raises:
+            RequestRejected: 401, it is nobody's; 429, it has nothing left.
+        """
+        if self._keys is None:
+            return ""
+        key = self._keys.ring.find(secret)
+        if key is None:
+            raise RequestRejected(
+                "this gateway wants a key, as a bearer token", status=401, code="invalid_api_key"
+            )
+        if wait := self._quota.wait(key, self._clock()):
+            raise RequestRejected(
+                f"this key has brought its {key.seconds} s of sound in an hour",
+                status=429,
+                code="rate_limit_exceeded",
+                retry_after=wait,
+            )
+        return key.name
+
+    def _check_address(self, request: web.Request) -> None:
+        """Dialects without keys are for the addresses that the owner names."""
+        if self._config.is_loopback or self._config.is_open:
+            return
+        if not is_allowed(request.remote or "", self._config.allow):
+            raise RequestRejected(
+                "this page knows no keys, and your address is not in --allow",
+                status=403,
+                code="address_not_allowed",
+            )
+
+
+def _key_of(request: web.Request) -> str:
+    """The key that a request brings: as a bearer token, or as its address has it."""
+    header = request.headers.get("Authorization", "")
+    if header[: len(BEARER)].lower() == BEARER:
+        return header[len(BEARER) :].strip()
+    return request.headers.get("X-API-Key", "") or request.query.get("key", "")

@@ -1,0 +1,65 @@
+"""`privox-node key NAME`: a new key for a gateway, shown once; the file has its hash."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from nodes.gateway.keys import ApiKey, digest_of, parse_keys
+from privox_dht import limits
+from privox_dht.atomic_file import SECRET, replace_file
+from privox_dht.cli.settings import ENVIRONMENT, config_option
+from privox_dht.cli.streams import to_stdout
+from privox_dht.errors import ConfigError
+
+PREFIX = "privox-"  # so that whoever finds one knows what it is
+
+
+@click.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@click.argument("name")
+@click.option(
+    "--keys",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to add it to; made if there is none.",
+)
+@click.option(
+    "--seconds",
+    default=limits.GATEWAY_KEY_SECONDS,
+    show_default=True,
+    type=click.IntRange(1, 9_999_999),
+    help="Of sound that it may bring in an hour.",
+)
+@config_option
+def key(name: str, keys: Path, seconds: int) -> None:
+    """Make a key for apps that use the gateway, and print it.
+
+    The file holds its hash only. A gateway that runs takes it at once; to take a key back, delete
+    its line.
+    """
+    try:
+        secret = add_key(keys, name, seconds)
+    except ConfigError as exc:
+        raise click.UsageError(str(exc)) from exc
+    to_stdout(secret.encode() + b"\n")
+
+
+def add_key(path: Path, name: str, seconds: int) -> str:
+    """A new key, whose hash is in the file from now on.
+
+    Raises:
+        ConfigError: the file cannot be read or written, or the name is none or is there already.
+    """
+    secret = PREFIX + secrets.token_urlsafe(32)
+    try:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = f"{before.rstrip()}\n{ApiKey(name, digest_of(secret), seconds)}\n".lstrip()
+        parse_keys(text)
+        replace_file(path, text.encode(), mode=SECRET)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"cannot use {path}: {exc}") from exc
+    except ConfigError as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+    return secret

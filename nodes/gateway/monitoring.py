@@ -1,0 +1,38 @@
+"""What operators look at: `/healthz` for those that restart, `/metrics` for Prometheus.
+
+Numbers only: neither words nor addresses nor names of keys.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from nodes.gateway.provider import MeshProvider
+from privox_dht.errors import ConfigError
+from privox_dht.http.responses import json_response
+from privox_dht.speech import SERVICES
+from privox_dht.speech_api.server import SpeechServer
+
+
+class Monitoring:
+    """The two pages of one gateway."""
+
+    def __init__(self, server: SpeechServer, provider: MeshProvider) -> None:
+        self._provider, self._jobs = provider, server.jobs
+        server.add_page("GET", "/healthz", self._health)
+        server.add_page("GET", "/metrics", self._metrics)
+
+    async def _health(self, request: web.Request) -> web.StreamResponse:
+        """503 while it cannot do any job."""
+        offered = {ability.service for ability in self._provider.abilities()}
+        services = {service: service in offered for service in SERVICES}
+        return json_response({"well": bool(offered), **services}, status=200 if offered else 503)
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        try:
+            from nodes.gateway.metrics import exposition
+        except ImportError as exc:
+            raise ConfigError("/metrics needs: pip install 'privox-dht[gateway]'") from exc
+        accepted = request.headers.get("Accept", "")
+        body, content_type = exposition(self._provider.status(), self._jobs, accepted)
+        return web.Response(body=body, headers={"Content-Type": content_type})
