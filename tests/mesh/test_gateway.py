@@ -239,4 +239,6 @@ async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long
             done = sum("job " in line and " done" in line for line in other.lines)
             return done + mesh.node.server.jobs.outcomes["done"]
 
-        await until(lambda: by_the_mesh() > 2)  # the second, and all pieces of what takes long
+        await until(
+            lambda: by_the_mesh() > 2, within=20
+        )  # the second, and all pieces of what takes long
