@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from privox_dht.dispatch.job_options import NEVER, PRIVATE
 from privox_dht.speech import STT
 
 
@@ -44,6 +45,10 @@ def refuse_unused(context: click.Context, options: Mapping[str, Any]) -> None:
         raise click.UsageError(f"{captions.pop()} is for captions, --format srt or vtt")
     if "--words" in given and not options["as_json"] and not _is_format(options, "json"):
         raise click.UsageError("--words are shown by --format json and by --json only")
+    if "--share" in given and options["scatter"] != PRIVATE:
+        raise click.UsageError("--share is for --scatter private")
+    if "--jobs" in given and options["scatter"] == NEVER:
+        raise click.UsageError("--jobs is of no use with --scatter never")
     if "--fallback-token-file" in given and not options["fallback"]:
         raise click.UsageError("--fallback-token-file is of no use without --fallback URL")
 

@@ -219,8 +219,8 @@ async def test_a_producer_at_a_farm_alone_is_called_through_it(tmp_path):
             await producer.announcer.announce()
             async with Mesh.join(at(farm)) as mesh:
                 done = await mesh.speech("Good day", model="echo")
-        assert done.route == f"relayed by {HOST}:{farm.farm.port}"
-        assert farm.farm.stats()["calls_total"] == 1
+        assert done.route == f"relayed by {HOST}:{farm.relaying.farm.port}"
+        assert farm.relaying.farm.stats()["calls_total"] == 1
 
 
 async def test_via_farm_insists_on_a_farm_for_a_producer_that_could_be_called(tmp_path):

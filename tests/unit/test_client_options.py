@@ -155,3 +155,14 @@ def test_ctrl_c_while_stdin_is_read_ends_the_client_at_once(monkeypatch, tmp_pat
     for job in (("--service", "tts", "--text", "-"), ("--service", "stt", "--file", "-")):
         ran = run(*job, "--json", "-o", str(tmp_path / "out"))
         assert ran.exit_code == json.loads(ran.stdout)["exit_code"] == 130
+
+
+def test_how_a_recording_is_scattered_can_stand_in_a_file_and_in_the_environment(told, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text('scatter = "private"\nshare = 0.1\njobs = 4\nprompt = "Privox"\n')
+    job = ("--service", "stt", "--file", "x.wav")
+    run(*job, "--config", str(config))
+    assert (told["scatter"], told["share"], told["jobs"]) == ("private", 0.1, 4)
+    assert told["prompt"] == "Privox"
+    run(*job, env={"PRIVOX_SCATTER": "never"})
+    assert told["scatter"] == "never"

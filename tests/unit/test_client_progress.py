@@ -1,0 +1,46 @@
+"""The line on a terminal, and what is said once."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from client.notes import Notes
+from client.progress import ERASE, Progress
+from privox_dht.dispatch.job_events import Scattered, Whole
+from privox_dht.speech import Segment
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_scattered_recording_shows_how_far_how_fast_by_how_many_and_how_long_yet(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    terminal = Terminal()
+    progress = Progress(terminal)
+    progress.show(Scattered(600.0, 3600.0, 8, 50.0))
+    progress.show(Segment("its own line goes to stdout", 1.0, 2.0))
+    said = "10:00 of 1:00:00, 50.0 times as fast as it was spoken, 8 producers, 1:00 left"
+    assert terminal.getvalue() == ERASE + said
+
+
+def test_strangers_are_spoken_of_once_and_not_where_they_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    Notes(state, named=True).take(Scattered(0.0, 100.0, 5, 0.0))
+    assert capsys.readouterr().err == ""
+    for said in (1, 0):
+        notes = Notes(state, named=False)
+        notes.take(Scattered(0.0, 100.0, 5, 0.0))
+        notes.take(Scattered(10.0, 100.0, 5, 1.0))
+        assert capsys.readouterr().err.count("each of 5 strangers may hear a part") == said
+
+
+def test_a_long_recording_that_is_not_scattered_says_why(tmp_path, capsys):
+    Notes(tmp_path, named=False).take(Whole("PyAV is missing"))
+    assert "goes to one producer (PyAV is missing)" in capsys.readouterr().err
