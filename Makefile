@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DEMO := $(VENV)/.demo-ready
 DEV := $(VENV)/.dev-ready
 
-.PHONY: help demo run test test-pythons soak lint lock bench clean
+.PHONY: help demo run test test-pythons soak lint lock release bench clean
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo 'make run     the same mesh, left running until Ctrl-C'
@@ -18,6 +18,7 @@ help:
 	@echo 'make soak    the full counts (three hours)'
 	@echo 'make lint    format, lint, types, import floors, known holes in dependencies'
 	@echo 'make lock    pin what the image installs, with hashes (deploy/requirements)'
+	@echo 'make release   build and check what could be published, and tag it'
 	@echo 'make bench   what is measured, against what'
 	@echo 'make clean   forget the virtual environment'
 
@@ -55,6 +56,10 @@ soak: $(DEV)
 lock: $(DEV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check 'uv >=0.8,<0.14'
 	@PATH=$(VENV)/bin:$$PATH $(PY) deploy/lock.py
+
+release: $(DEV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check 'build >=1.2,<2' 'twine >=6,<7'
+	@$(PY) deploy/release.py
 
 bench: $(DEV)
 	@$(PY) -m bench
