@@ -4,6 +4,9 @@
     python bench/dht_sim.py --nodes 10000      ten thousand (stock takes most of the time)
     python bench/dht_sim.py --nodes 100000 --planted --no-visible
     python bench/dht_sim.py --json             one JSON object a line instead of tables
+    python bench/dht_sim.py --worlds stock stock-1s stock-find ours ours-all
+                                               what is compared: a shorter time-out, a find without
+                                               its store, a publication that waits for all copies
 
 Every node has an address of its own; a round trip is log-normal (median 90 ms, sigma 0.55), fixed
 for each pair. Nodes join through three random ones, a hundred keys are published, then a share of
@@ -38,7 +41,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from sim.figures import Result, ratios, share, table  # noqa: E402 - found only now
 from sim.planting import garden  # noqa: E402
 from sim.virtual import Air, address_of, run  # noqa: E402
-from sim.worlds import Ours, Stock, quick_signatures, roomy_caches  # noqa: E402
+from sim.worlds import WORLDS, quick_signatures, roomy_caches  # noqa: E402
 
 KEYS = 100  # keys published while all is well, before each stroke
 SETTLE = 30.0  # seconds before they are published, everybody alive
@@ -196,8 +199,7 @@ def simulate(
     air = Air(seed, loss)
 
     async def main() -> list[Result]:
-        world = Stock(seed) if name == "stock" else Ours(seed)
-        return await compare(world, air, nodes, dead, gets, seed, watch, planted)
+        return await compare(WORLDS[name](seed), air, nodes, dead, gets, seed, watch, planted)
 
     results: list[Result] = run(air, main)
     gc.collect()
@@ -208,7 +210,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nodes", type=int, nargs="+", default=[300, 1000])
     parser.add_argument("--dead", type=float, nargs="+", default=[0.0, 0.3, 0.5, 0.7])
-    parser.add_argument("--worlds", nargs="+", default=["stock", "ours"], choices=["stock", "ours"])
+    parser.add_argument("--worlds", nargs="+", default=["stock", "ours"], choices=WORLDS)
     parser.add_argument("--gets", type=int, default=200, help="look-ups at each share of dead")
     parser.add_argument("--loss", type=float, default=0.0, help="share of datagrams lost")
     parser.add_argument("--seed", type=int, default=3)

@@ -23,6 +23,7 @@ from privox_dht.speech import BACKENDS
 
 FARM = "farm"  # the kind of record a farm publishes about itself
 TAG_LENGTH = 8  # bytes of the mesh tag
+NAMES = frozenset({str})  # types that the name of a field may have
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -126,7 +127,7 @@ def decode(wire: bytes) -> Record:
         fields = msgpack.unpackb(wire[SIGNATURE:], max_map_len=64, max_array_len=64)
     except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
         raise BadRecord("shape") from exc
-    if type(fields) is not dict or not all(type(name) is str for name in fields):
+    if type(fields) is not dict or not NAMES.issuperset(map(type, fields)):
         raise BadRecord("shape")
     version = fields.get("v")
     if type(version) is not int or version != limits.PROTOCOL_VERSION:  # True == 1.0 == 1
@@ -152,7 +153,7 @@ def decode(wire: bytes) -> Record:
         withdrawn=read.flag("w"),
         sequence=read.number("n", 0, 2**53),
         issued=read.number("a", 0, 2**40),
-        expires=read.number("z", 0, 2**40),
+        expires=read.number("z", 0, 2**40 - 1),
         encoded=wire,
     )
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from privox_dht import limits
 from privox_dht.errors import BadRecord
@@ -67,10 +68,15 @@ def keys_of(record: Record) -> tuple[bytes, ...]:
         words += [f"language={language}" for language in record.languages]
     if len(record.models) <= NARROW_UP_TO and not record.more:
         words += [f"model={model}" for model in record.models]
-    return (
-        service_key(record.mesh, record.kind, record.backend),
-        *(service_key(record.mesh, record.kind, record.backend, word) for word in words),
-    )
+    return _service_keys(record.mesh, record.kind, record.backend, tuple(words))
+
+
+@lru_cache(maxsize=1024)  # many producers say the same: their keys are kept once
+def _service_keys(
+    mesh: bytes, kind: str, backend: str, words: tuple[str, ...]
+) -> tuple[bytes, ...]:
+    narrower = (service_key(mesh, kind, backend, word) for word in words)
+    return (service_key(mesh, kind, backend), *narrower)
 
 
 def sign(identity: Identity, record: Record) -> Record:

@@ -183,4 +183,4 @@ class OurGarden:
 
 
 def garden(world: Any, air: Air) -> StockGarden | OurGarden:
-    return StockGarden(world, air) if world.name == "stock" else OurGarden(world, air)
+    return StockGarden(world, air) if isinstance(world, Stock) else OurGarden(world, air)

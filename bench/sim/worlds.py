@@ -7,8 +7,11 @@ import functools
 import hashlib
 import random
 import sys
+from collections import Counter
 from typing import Any
 
+import kademlia.network
+from kademlia.crawling import ValueSpiderCrawl
 from kademlia.network import Server
 from kademlia.utils import digest
 from sim.virtual import address_of
@@ -53,6 +56,36 @@ class Stock:
 
     async def stop(self, server: Server) -> None:
         server.stop()
+
+
+class HastyStock(Stock):
+    """Stock that gives an answer up after one second instead of five."""
+
+    name = "stock-1s"
+
+    async def start(self, number: int, neighbours: list[str]) -> Server:
+        server = Server(node_id=self._rng.randbytes(20))
+        await server.listen(PORT, address_of(number))
+        server.protocol._wait_timeout = 1.0
+        if neighbours:
+            await server.bootstrap([(ip, PORT) for ip in neighbours])
+        return server
+
+
+class FindingStock(Stock):
+    """Stock whose find returns what it found, and does not wait for a store of it somewhere else.
+    It changes kademlia in all of this process."""
+
+    name = "stock-find"
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        kademlia.network.ValueSpiderCrawl = JustFinding
+
+
+class JustFinding(ValueSpiderCrawl):  # type: ignore[misc]  # kademlia has no types
+    async def _handle_found_values(self, values: list[Any]) -> Any:
+        return Counter(values).most_common(1)[0][0]
 
 
 class QuickIdentity(Identity):
@@ -157,6 +190,20 @@ class Ours:
 
     async def stop(self, node: SimNode) -> None:
         await node.__aexit__(None, None, None)
+
+
+class OursAll(Ours):
+    """Ours, with a publication that returns when all of the twenty hold it, and not ten of them.
+    It changes that in all of this process."""
+
+    name = "ours-all"
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        limits.QUORUM = 1
+
+
+WORLDS = {world.name: world for world in (Stock, HastyStock, FindingStock, Ours, OursAll)}
 
 
 def record_of(node: SimNode, kind: str, lifetime: int = 120, **more: Any) -> Record:

@@ -17,6 +17,8 @@ from privox_dht import limits, records
 from privox_dht.errors import BadRecord
 from privox_dht.records import Record, keys_of, parse
 
+END = 40  # bits of the moment a record ends at, as `record_codec` takes them
+ENDS = (1 << END) - 1
 REASONS = (*records.REASONS, "wrong_key", "superseded")
 
 
@@ -31,7 +33,7 @@ class RecordValidator:
         self._mesh = mesh
         self._most_verified, self._most_newest = verified, newest
         self._verified: dict[bytes, tuple[bytes, ...]] = {}  # digest -> keys, oldest first
-        self._newest: dict[bytes, tuple[int, int]] = {}  # place -> sequence, end; oldest first
+        self._newest: dict[bytes, int] = {}  # place -> sequence and end in one; oldest first
 
     def validate(self, wire: bytes, key: bytes, now: float) -> Record:
         """The record in `wire`, found or to be stored under (a shard of) `key`.
@@ -62,22 +64,22 @@ class RecordValidator:
 
     def sweep(self, now: float) -> None:
         """Forget the sequences of records that have expired."""
-        for place in [place for place, (_, end) in self._newest.items() if end <= now]:
+        for place in [place for place, word in self._newest.items() if word & ENDS <= now]:
             del self._newest[place]
 
     def _note(self, record: Record) -> bool:
         place = _place(record)
-        sequence, end = self._newest.pop(place, (-1, 0))
-        newer = record.sequence >= sequence
+        known = self._newest.pop(place, 0)
+        newer = record.sequence >= known >> END
         if newer:
-            sequence, end = record.sequence, max(end, record.expires)
-        self._newest[place] = (sequence, end)
+            known = record.sequence << END | max(known & ENDS, record.expires)
+        self._newest[place] = known
         if len(self._newest) > self._most_newest:
             del self._newest[next(iter(self._newest))]
         return newer
 
     def _is_newest(self, record: Record) -> bool:
-        return record.sequence >= self._newest.get(_place(record), (-1, 0))[0]
+        return record.sequence >= self._newest.get(_place(record), 0) >> END
 
 
 def shard_of(key: bytes, publisher_id: bytes, depth: int) -> bytes:

@@ -33,8 +33,9 @@ class WriteTokens:
         if len(token) != TOKEN:
             return False
         epoch = int(now // limits.TOKEN_ROTATION)
-        return any(
-            hmac.compare_digest(token, self._token(address, when)) for when in (epoch, epoch - 1)
+        same = hmac.compare_digest
+        return same(token, self._token(address, epoch)) or same(
+            token, self._token(address, epoch - 1)
         )
 
     def _token(self, address: bytes, epoch: int) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.record_memory import bytes_per_record
 from privox_dht import limits
 from privox_dht.dht.record_store import KeyRecords, RecordStore
 from privox_dht.dht.wire import FULL, HELD, REFUSED
@@ -341,3 +342,10 @@ def test_a_key_splits_when_it_holds_so_many() -> None:
     assert not held.is_split(KEY)
     held.put(KEY, record(9), b"last", NOW)
     assert held.is_split(KEY) and held.sweep(1e12) == 10 and not held.is_split(KEY)
+
+
+def test_a_record_costs_no_more_than_900_bytes_with_all_that_remembers_it() -> None:
+    """The signature that was good, and the newest sequence, are remembered beside the record."""
+    taken = bytes_per_record(2_000)
+    assert 390 < taken["length"] < 420
+    assert taken["store"] < taken["all"] <= 900
