@@ -25,7 +25,7 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.sibling_slots import SiblingSlots, Slots
 from privox_dht.dispatch.work import Work
-from privox_dht.errors import NoProducer, RequestRejected
+from privox_dht.errors import ConfigError, NoProducer, RequestRejected
 from privox_dht.records import Record
 from privox_dht.scatter.cut import Piece
 from privox_dht.scatter.piece_source import PieceSource
@@ -49,11 +49,18 @@ async def transcribe_in_private(
     Raises: as `Scattering.run`; and before anything is sent:
         NoProducer: there are too few producers for the promise.
         RequestRejected: the recording is too short for it.
+        ConfigError: there is no room for its pieces in the temporary folder.
     """
     wish = replace(wish, via_farm=True)
     rng = random.SystemRandom()
     with tempfile.TemporaryFile() as kept:
-        pieces = await ShuffledPieces.of(source, kept, rng)
+        try:
+            pieces = await ShuffledPieces.of(source, kept, rng)
+        except OSError as exc:
+            raise ConfigError(
+                f"cannot keep the pieces in {tempfile.gettempdir()}: {exc.strerror or exc}; name a"
+                " folder with more room in TMPDIR"
+            ) from exc
         shares = Shares(pieces.lengths, options.share)
         if shares.is_too_short:
             raise RequestRejected(
