@@ -94,7 +94,8 @@ class Node:
         )
         if config.gateway:
             own = OwnEngines(self.speech.producer, config.slots, self.identity.peer_id)
-            self.gateway = await self._host(Gateway(config.gateway, self.dht, own))
+            joined = self.standing.joined if config.neighbours else None
+            self.gateway = await self._host(Gateway(config.gateway, self.dht, own, joined))
         self.server = await enter(self._server(sockets))
         self._stack.enter_context(told_in(config.state_dir, self._where()))
         log.info(

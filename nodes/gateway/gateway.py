@@ -6,6 +6,7 @@ async with Gateway(config, directory):     entering returns when it listens
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,20 @@ BOUNDS = RequestLimits(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_Q
 class Gateway(Service):
     """OpenAI's audio API on loopback, answered by the mesh."""
 
-    def __init__(self, config: GatewayConfig, directory: Directory, own: OwnEngines) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        directory: Directory,
+        own: OwnEngines,
+        joined: asyncio.Event | None,
+    ) -> None:
         """
         Args:
             directory: of the node that the gateway runs in.
             own: that node's own engines.
+            joined: set once that node has joined; None: it joins nobody.
         """
+        self._joined = joined
         super().__init__()
         self.config = config
         self._own = own
@@ -63,7 +72,7 @@ class Gateway(Service):
         enter = self._stack.enter_async_context
         client = await enter(SpeechClient(allow=self._directory.allows))
         mesh = Mesh.over(self._directory, client)
-        self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own))
+        self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own, self._joined))
         access = Access(self.config)
         self.server = SpeechServer(
             self.provider, host=self.config.host, port=self.config.port, tls=None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, BinaryIO, Self
 
@@ -48,12 +48,18 @@ class MeshProvider:
     Args:
         wait: seconds that a job goes on asking while everybody is busy, or the last one is lost.
         own: the engines of this node, which are asked first.
+        joined: set once somebody has answered us; None: there is nobody to join.
     """
 
     def __init__(
-        self, mesh: Mesh, wait: float = limits.WAIT, own: OwnEngines | None = None
+        self,
+        mesh: Mesh,
+        wait: float = limits.WAIT,
+        own: OwnEngines | None = None,
+        joined: asyncio.Event | None = None,
     ) -> None:
         self._own = own
+        self._joined = joined
         self._mesh = mesh
         self._wait = wait
         self._view = MeshView(mesh, own.peer_id if own else "", self._view_changed)
@@ -64,13 +70,25 @@ class MeshProvider:
         return f"<MeshProvider {self._view!r}, {self._places!r}>"
 
     async def __aenter__(self) -> Self:
-        self._watching = asyncio.create_task(self._view.run(), name="gateway's view")
+        self._watching = asyncio.create_task(self._watch(), name="gateway's view")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         assert self._watching is not None
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        if self._joined is not None:
+            await self._joined.wait()  # before that there is nobody to see
+        await self._view.run()
+
+    async def _join(self) -> None:
+        """A request that comes when we have only just started waits until we have joined."""
+        if self._joined is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limits.JOIN_TIMEOUT):
+                    await self._joined.wait()
 
     def abilities(self) -> Sequence[EngineInfo]:
         own = self._own.abilities() if self._own else ()
@@ -96,6 +114,7 @@ class MeshProvider:
     @asynccontextmanager
     async def admit(self, service: str, offer: Offer) -> AsyncGenerator[None]:
         if not (self._view.offers(service) or self._own_slots(service)):
+            await self._join()
             await self._view.look()
             if not self._view.offers(service):
                 raise NoProducer(f"nobody on the mesh offers {service} just now")

@@ -1,0 +1,134 @@
+"""A film's sound, as Bazarr sends it, by a gateway and several producers: real processes."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running import HOST, Lab
+from tone_talk import Talk, knows_tones, talk
+from tone_words import CONTROL
+
+from nodes.demo import RunningNode
+
+MEMORY = 250 * 2**20  # bytes that the gateway may hold at most
+BOUNDARY = "bOuNdArY"
+ENGINE = '''
+from dataclasses import replace
+from tone_words import ToneWords
+
+class OpenTones(ToneWords):
+    """Hears tones for whoever names nobody."""
+    name = "open-tones"
+
+    def __init__(self, **how):
+        super().__init__(**how)
+        self.ability = replace(self.ability, engine=self.name, only_named=False)
+'''
+
+
+@pytest.fixture
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def producers(folder: Path, patch: pytest.MonkeyPatch, count: int, speed: float) -> Lab:
+    """A mesh of so many that hear tones, so many times faster than they sound."""
+    folder.mkdir()
+    knows_tones(folder, patch)
+    site = folder / "site"
+    (site / "open_tones.py").write_text(ENGINE)
+    package = site / "open_tones-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: open-tones\nVersion: 1\n")
+    points = "[privox_dht.transcribers]\nopen-tones = open_tones:OpenTones\n"
+    (package / "entry_points.txt").write_text(points)
+    patch.setenv(CONTROL, str(folder))
+    lab = Lab(folder / "lab")
+    nodes = [lab.node(f"p{n}", "--services", f"stt/cpu/open-tones:{speed:g}") for n in range(count)]
+    for node in nodes:
+        node.wait_for("published", within=150)
+    return lab
+
+
+def asked(port: int, said: Talk) -> str:
+    """The subtitle that Bazarr gets for a film with this sound."""
+    head = (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="audio_file";'
+        ' filename="audio"\r\n\r\n'
+    ).encode()
+    tail = f"\r\n--{BOUNDARY}--\r\n".encode()
+    pcm = memoryview(said.sound.astype("<i2", copy=False)).cast("B")
+    connection = http.client.HTTPConnection(HOST, port, timeout=280)
+    try:
+        path = "/asr?task=transcribe&language=en&output=srt&encode=false&video_file=/films/a.mkv"
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
+        connection.putheader("Content-Length", str(len(head) + len(pcm) + len(tail)))
+        connection.endheaders(head)
+        for at in range(0, len(pcm), 1 << 20):
+            connection.send(pcm[at : at + (1 << 20)])
+        connection.send(tail)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        assert answer.status == 200, (text, dict(answer.headers))
+        return text
+    finally:
+        connection.close()
+
+
+def watched(node: RunningNode, peaks: list[int]) -> threading.Thread:
+    """A thread that notes the most memory of a node until its list is given a 0."""
+
+    def look() -> None:
+        while peaks[-1]:
+            try:
+                status = Path(f"/proc/{node.process.pid}/status").read_text()
+            except OSError:
+                return
+            peaks.append(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) << 10)  # type: ignore[index]
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    return thread
+
+
+def spooled(node: RunningNode) -> list[str]:
+    """Files without a name that a node has open on a disk."""
+    folder = Path(f"/proc/{node.process.pid}/fd")
+    links = [os.readlink(fd) for fd in folder.iterdir() if fd.is_symlink()]
+    return [link for link in links if link.endswith("(deleted)") and "memfd:" not in link]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("count", "minutes", "speed"),
+    [(2, 3, 200), pytest.param(8, 180, 200, marks=[pytest.mark.soak, pytest.mark.quiet])],
+)
+def test_a_film_comes_back_as_what_its_producers_heard(tmp_path, patch, count, minutes, speed):
+    said = talk(9, *[("talk", 50.0), ("silence", 10.0)] * minutes)
+    with producers(tmp_path / "film", patch, count, speed) as lab:
+        gateway = lab.node("gateway", "--gateway", f"{HOST}:0")
+        port = gateway.wait_for("gateway")["port"]
+        peaks = [1]
+        watching = watched(gateway, peaks)
+        began = time.monotonic()
+        subtitle = asked(port, said)
+        seconds = time.monotonic() - began
+        memory = max(peaks)
+        peaks.append(0)
+        watching.join(5)
+        assert spooled(gateway) == [], "the disk is given back"
+    lines = [block.split("\n", 2)[2] for block in subtitle.strip().split("\n\n")]
+    assert " ".join(" ".join(lines).split()) == said.text
+    print({"seconds": round(seconds, 1), "of": said.seconds, "MiB": memory >> 20})
+    assert memory < MEMORY
