@@ -33,7 +33,8 @@ KINDS = (  # what is asked, of what, and whether a part of the answer comes soon
 
 def table() -> dict[tuple[str, str], str]:
     """Cells by row and column."""
-    _, _, section = PAGE.read_text().partition("## When the mesh cannot")
+    _, _, rest = PAGE.read_text().partition("## When the mesh cannot")
+    section = rest.partition("\n## ")[0]
     lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
     (_, *columns), _, *rows = lines
     return {
@@ -42,7 +43,7 @@ def table() -> dict[tuple[str, str], str]:
 
 
 @dataclass
-class TranscriptionEvents:
+class AppAnswer:
     """What an app got."""
 
     status: int = 0
@@ -63,9 +64,9 @@ class TranscriptionEvents:
 
 async def asked(
     url: str, what: str, text: str = "a b", model: str = "", begun: asyncio.Event | None = None
-) -> TranscriptionEvents:
+) -> AppAnswer:
     """One request of an app; `begun` is set when a part of the answer has come."""
-    heard = TranscriptionEvents()
+    heard = AppAnswer()
     form = aiohttp.FormData({"model": model})
     form.add_field("file", clip(2.0), filename="a.wav")
     speech = {"model": model, "input": text, "response_format": "wav"}
@@ -101,7 +102,7 @@ class ServedJob:
         self.task = asyncio.create_task(asked(url, what, text, "echo", self.begun))
 
 
-def _take(heard: TranscriptionEvents, body: bytes, kind: str) -> None:
+def _take(heard: AppAnswer, body: bytes, kind: str) -> None:
     if kind == "application/json":
         told = json.loads(body)
         heard.code, heard.text = told.get("error", {}).get("code", ""), told.get("text", "")
