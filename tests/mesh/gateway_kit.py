@@ -19,9 +19,11 @@ from nodes.gateway.config import GatewayConfig
 from nodes.node import Node
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, sign
+from privox_dht.speech import SERVICES
 from privox_dht.speech_api.server import SpeechServer
 
 HOST = "127.0.0.1"
+SEEN_WITHIN = 20.0  # seconds for the gateway to see who has come
 ANY_PORT = GatewayConfig(port=0)
 
 
@@ -61,6 +63,15 @@ class GatewayMesh:
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
+
+    async def see(self, *services: str) -> None:
+        """Return when the gateway knows who does these services; all of them, if none is named. A
+        look that is under way may have missed whoever has just come."""
+        assert self.node.gateway is not None
+        provider, wanted = self.node.gateway.provider, set(services or SERVICES)
+        async with asyncio.timeout(SEEN_WITHIN):
+            while not wanted <= {ability.service for ability in provider.abilities()}:
+                await provider.look()
 
     async def start(self, services: str, *arguments: str) -> RunningNode:
         """A producer that is a process of its own, once its records are out."""

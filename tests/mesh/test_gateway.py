@@ -227,7 +227,9 @@ async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long
     services = tuple(parse_services(["stt/cpu/echo:2"]))
     async with GatewayMesh.opened(tmp_path, services=services) as mesh:
         other = await mesh.start("stt/cpu/echo")
-        await mesh.node.gateway.provider.look()
+        provider = mesh.node.gateway.provider
+        while not provider.status()["stt"]["producers"]:  # which are others
+            await provider.look()
         mine = asyncio.create_task(heard(mesh.url, 1.0))
         await until(lambda: mesh.node.speech.producer.admission.taken == 1)
         assert await heard(mesh.url, 1.0) == "1.00 seconds of sound", "mine is busy"

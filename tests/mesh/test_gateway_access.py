@@ -28,7 +28,7 @@ OTHERS = "0.0.0.0"  # an address by which others could come; the tests do, by lo
 async def gateway(folder: Path, **config: Any) -> AsyncIterator[GatewayMesh]:
     async with GatewayMesh.opened(folder, GatewayConfig(port=0, **config)) as mesh:
         await mesh.lend(Counting())
-        await mesh.node.gateway.provider.look()
+        await mesh.see()
         yield mesh
 
 
@@ -121,7 +121,7 @@ async def test_health_says_whether_it_can_do_a_job(tmp_path: Path) -> None:
         async with session.get("/healthz") as answer:
             assert (answer.status, (await answer.json())["well"]) == (503, False)
         await mesh.lend(Counting())
-        await mesh.node.gateway.provider.look()
+        await mesh.see()
         async with session.get("/healthz") as answer:
             assert answer.status == 200
             assert await answer.json() == {"well": True, "stt": True, "tts": True}

@@ -36,7 +36,7 @@ async def mesh(tmp_path: Path) -> AsyncIterator[GatewayMesh]:
 async def provider(mesh: GatewayMesh) -> Counting:
     provider = Counting()
     await mesh.lend(provider)
-    await mesh.node.gateway.provider.look()
+    await mesh.see()
     return provider
 
 

@@ -57,7 +57,7 @@ async def mesh(tmp_path: Path) -> AsyncIterator[GatewayMesh]:
 async def provider(mesh: GatewayMesh) -> Counting:
     provider = Counting()
     await mesh.lend(provider)
-    await mesh.node.gateway.provider.look()
+    await mesh.see()
     return provider
 
 
@@ -128,7 +128,7 @@ async def test_an_empty_mesh_may_come_to_speak_any_language_and_is_served_once_i
         assert Error.from_event((await until_type(asking, Error))[-1]).code == "no_producer"
         assert await asking.read_event() is None, "whoever waits for more would wait for ever"
     await mesh.lend(Counting())
-    await mesh.node.gateway.provider.look()
+    await mesh.see()
     async with client(mesh) as asking:
         await say(asking, clip(1.5)[44:], language="en")
         assert Transcript.from_event((await until_type(asking, Transcript))[-1]).text == TEXT
