@@ -28,9 +28,13 @@ class Mesh:
         folder.mkdir(exist_ok=True)
         knows_tones(folder, patch)
         self.lab = Lab(folder)
-        self.all = [Hearing(self.lab, f"p{n}", patch, speed=speed) for n in range(count)]
-        for one in self.all:
-            one.node.wait_for("published", within=150)
+        try:
+            self.all = [Hearing(self.lab, f"p{n}", patch, speed=speed) for n in range(count)]
+            for one in self.all:
+                one.node.wait_for("published", within=150)
+        except BaseException:
+            self.lab.__exit__()
+            raise
 
     def __enter__(self) -> Mesh:
         return self
