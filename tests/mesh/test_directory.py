@@ -185,7 +185,7 @@ async def test_what_is_known_of_oneself_over_https() -> None:
         assert node.glimpsed() == [HOST]
         assert abs(node.clock_offset()) < 1
         assert [reach.udp for reach in await node.dial_back(80)] == [False]
-        assert node.stats()["through"] == node.through
+        assert node.stats()["through"] == node.https_neighbour
         assert repr(node).startswith(f"<Directory by https://{HOST}:{gaps[0].port}")
 
 
