@@ -69,3 +69,12 @@ def test_the_same_mark_stands_three_times_in_a_row_at_most() -> None:
 @given(st.text(max_size=300))
 def test_whatever_comes_no_run_is_long(text: str) -> None:
     assert all(len(run) <= LONGEST + 5 for run in bounded(text).split())
+
+
+def test_a_picture_before_a_letter_is_a_word_by_itself() -> None:
+    assert bounded("\u24c2\u105d") == "\u24c2 \u105d"
+    assert bounded("20 \u00b0C \u2600!") == "20 \u00b0C \u2600!"
+
+
+def test_dots_before_signs_are_few_in_a_clause_too() -> None:
+    assert bounded(".\u0949" * 100).count(".") == DOTS_AT_ONCE
