@@ -158,6 +158,8 @@ FAR_BUCKET = 8  # contacts in a bucket that is not around our own id: there are 
 ALPHA = 4  # requests of one look-up in flight while answers still bring closer nodes
 LOOKUP_REQUESTS = 200  # requests one look-up may send, whatever strangers keep inventing; with 70 %
 # of 1,000 nodes dead one took 128
+SHARD_REQUESTS = 400  # more for who wants everybody: of a key that has split each of sixteen shards
+# is walked to, which takes some 25
 LOOKUP_TIME = 8.0  # seconds one look-up may take: three hard timeouts, with most of the mesh dead
 LOOKUP_TIME_PER_RECORD = 0.005  # seconds more for each record that is wanted: ten thousand take 21
 MAX_REFLECTION = (

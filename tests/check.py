@@ -81,7 +81,7 @@ def files_with(mark: str, floor: str) -> list[str]:
 
 
 BESIDE = "not soak and not quiet"  # what may run beside other floors
-WAITING = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")  # tests wait more than work
+WAITING = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")  # tests wait more than work
 LANES = (  # side by side; the two that keep a core busy take turns
     (floor("unit", BESIDE), floor("engines", BESIDE)),
     (floor("mesh", BESIDE, *WAITING),),

@@ -17,6 +17,8 @@ class Budget:
 
     def __init__(self, want: int, now: float) -> None:
         self.requests = limits.LOOKUP_REQUESTS + want
+        if want > limits.FIND_WANT:
+            self.requests += limits.SHARD_REQUESTS
         self.deadline = now + limits.LOOKUP_TIME + want * limits.LOOKUP_TIME_PER_RECORD
 
     def __repr__(self) -> str:

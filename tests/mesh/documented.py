@@ -50,6 +50,7 @@ NOT_HERE = {
     "make lint": "runs before this test does",
     "make soak": ELSEWHERE,
     "make bench": ELSEWHERE,
+    "make release": "refuses until there is something to release; test_release.py says when",
     "make run": "runs until Ctrl-C; `make demo` is the same otherwise",
     "make demo TEXT=": "`make demo` is the same with another sentence",
     "python -m bench.": ELSEWHERE,

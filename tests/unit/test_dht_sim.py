@@ -148,7 +148,7 @@ def test_of_a_crowd_only_a_sample_announces_to_the_key_and_all_of_it_is_found() 
     seen = crowd.crowd(60, 240)
     assert seen.levels == {1: 60}
     assert 24 <= seen.in_sample <= 120, "48, and whoever came before it split"
-    assert seen.few_found >= 32 and seen.few_requests <= 40
+    assert seen.few_found >= 32 and seen.few_requests <= 60, "one look-up"
     assert seen.all_found == seen.producers
 
 

@@ -17,8 +17,9 @@ def test_a_budget_is_spent_by_all_who_share_it() -> None:
     assert budget.take(5) == 1 and budget.take(5) == 0
 
 
-def test_who_wants_everybody_has_more_time() -> None:
+def test_who_wants_everybody_has_more_time_and_a_walk_to_each_shard() -> None:
     few, many = Budget(limits.FIND_WANT, 0.0), Budget(20_000, 0.0)
+    assert many.requests - 20_000 - few.requests + limits.FIND_WANT == limits.SHARD_REQUESTS
     assert few.deadline < limits.LOOKUP_TIME + 1 < limits.RESOLVER_TIMEOUT
     assert many.deadline > 60
 
