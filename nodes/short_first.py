@@ -15,9 +15,8 @@ from contextlib import asynccontextmanager, suppress
 
 from privox_dht import limits
 
-AT_MOST = (
-    10.0  # seconds that a long job waits at one border, or an engine that hangs would stop all
-)
+AT_MOST = 10.0  # seconds that a long job waits at one border, or an engine that hangs would stop
+# all
 
 
 class ShortFirst:

@@ -84,19 +84,15 @@ PROBES_AT_ONCE = 16  # producers probed at the same time, once one of them could
 PROBES_PER_NETWORK = 2  # of these at producers of one network, before others have had their turn
 PROBE_TIMEOUT = 4.0  # seconds for the answer to a probe: a connection, and a moment
 PROBE_GRACE = 0.1  # seconds that others have to answer a probe when the first has
-MAX_ROUTES_DIALLED = (
-    6  # ways to one producer that are dialled: two addresses, and the doors of its farms
-)
+MAX_ROUTES_DIALLED = 6  # ways to one producer that are dialled: two addresses, and the doors of its
+# farms
 FALLBACK_WAIT = 3600.0  # seconds for a job at the fallback server, which is silent while it works
 MAX_FAILED = 16  # producers that may fail one job when they count as fewer networks
-MAX_LOST_DURING_JOB = (
-    3  # networks whose producers may die during one job: it may be what kills them, and
-)
-# one home has two, an IPv4 address and an IPv6 /48
+MAX_LOST_DURING_JOB = 3  # networks whose producers may die during one job: it may be what kills
+# them, and one home has two, an IPv4 address and an IPv6 /48
 PIECE_DEATHS = 2  # producers that may die on a piece of a recording before it is put off
-AGREEING_REFUSALS = (
-    3  # networks whose producers must agree before a 4xx about the input is believed
-)
+AGREEING_REFUSALS = 3  # networks whose producers must agree before a 4xx about the input is
+# believed
 DIALS_UNPROVEN = 2  # dials of one job to an address that has not proved to be a producer's
 FIRST_OPEN_PORT = 1024  # ports below are other services'; of those only 443 is dialled
 RESULT_GRACE = 8.0  # seconds for a first result beside what the work itself takes
@@ -121,12 +117,10 @@ LIST_WANT = 256  # records that showing the mesh to a person asks for, per servi
 # -- the speech API: what one connection may hold up, what one answer may bring ------------------
 
 HANDSHAKE_TIMEOUT = 5.0  # seconds for TLS on an accepted connection; callers give up after 3
-TLS_SHUTDOWN_TIMEOUT = (
-    1.0  # seconds for the other side to end TLS too; asyncio's 30 keep idle ones alive
-)
-CONNECTION_WITHOUT_JOB = (
-    10.0  # seconds a connection stays on which no job begins, whatever else it asks
-)
+TLS_SHUTDOWN_TIMEOUT = 1.0  # seconds for the other side to end TLS too; asyncio's 30 keep idle ones
+# alive
+CONNECTION_WITHOUT_JOB = 10.0  # seconds a connection stays on which no job begins, whatever else it
+# asks
 MAX_CONNECTIONS = 512  # held at once by a speech server; with TLS one costs about 292 KB
 MAX_CONNECTIONS_PER_ADDRESS = 64  # of those from one address; four times that from one /24, as many
 # from an IPv6 /56, twice from a /48 (loopback is exempt: it is ours)
@@ -162,18 +156,15 @@ SHARD_REQUESTS = 400  # more for who wants everybody: of a key that has split ea
 # is walked to, which takes some 25
 LOOKUP_TIME = 8.0  # seconds one look-up may take: three hard timeouts, with most of the mesh dead
 LOOKUP_TIME_PER_RECORD = 0.005  # seconds more for each record that is wanted: ten thousand take 21
-MAX_REFLECTION = (
-    5  # bytes sent in vain, at most, to addresses that an answer named for each it weighed
-)
+MAX_REFLECTION = 5  # bytes sent in vain, at most, to whom an answer named for each it weighed
 SOFT_LEAST, SOFT_MOST = 0.1, 1.0  # seconds after which a silent request frees its place
 HARD_TIMEOUT = 2.5  # seconds after which a request is lost; a late answer counts until then
 RESEND = (0.3, 0.7, 1.2, 1.8)  # seconds after the first sending at which it is sent again
 RESEND_NAMED = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 1.9)  # likewise, to a neighbour we were told of:
 # where 30 of 100 datagrams are lost, UDP_WAIT ends unanswered once in 200 to 430 times, not in 30
 FIRST_RTT, FIRST_SPREAD = 0.15, 0.08  # seconds; what is believed before anything was measured
-FULL_KEY_WITNESSES = (
-    8  # of the closest nodes: most of them must say that a key is full before it is believed
-)
+FULL_KEY_WITNESSES = 8  # of the closest nodes: most of them must say that a key is full before it
+# is believed
 HOLDERS = 2  # holders that must have answered before a look-up believes it has seen enough
 GRACE = 0.04  # seconds a look-up with one holder's answer waits for a second one's ...
 GRACE_FEW = 0.1  # ... and if that one holds fewer than are wanted
@@ -270,9 +261,8 @@ FARM_CALL_BYTES = 512 * MIB  # bytes of one call, both ways: the largest upload 
 FARM_CALL_SECONDS = 4 * 3600  # seconds of one call: two hours of audio, uploaded and heard in two
 FARM_BUFFERED = 256 * MIB  # bytes a farm holds for all slow readers together
 FARM_HANDSHAKES = 4096  # connections that have not yet said what they are: thousands may come back
-FARM_HANDSHAKES_PER_ADDRESS = (
-    128  # of those from one address: 8 producers parking everything at once
-)
+FARM_HANDSHAKES_PER_ADDRESS = 128  # of those from one address: 8 producers parking everything at
+# once
 FARM_FILES = 65_536  # file descriptors a farm asks the system for; more is refused on many systems
 FARM_FILE_RESERVE = 64  # descriptors kept for running calls and for the rest of the process
 FARM_BACKLOG = 1024  # connections the kernel holds for us: thousands come back at once
@@ -341,9 +331,8 @@ UDP_RETRY_FIRST = 5.0  # ... and before the first, each wait twice the last: it 
 HTTPS_NEIGHBOURS = 8  # neighbours asked at the same time; each costs a TLS handshake
 HTTPS_BUSY = 2.0  # seconds to wait, once, when every neighbour was busy
 RESOLVER_TIMEOUT = 10.0  # seconds for an answer: a look-up (LOOKUP_TIME) and the way there and back
-RESOLVER_RATE = (
-    5.0  # requests per second of one address (IPv6: /56); a job needs three, a list five
-)
+RESOLVER_RATE = 5.0  # requests per second of one address (IPv6: /56); a job needs three, a list
+# five
 RESOLVER_BURST = 50.0  # requests of one address at once: a small office after a power cut
 RESOLVER_RATE_IN_ALL = 20.0  # requests per second: walks for others stay below what we may ask each
 # node ourselves (SOURCE_RATE), with room for our own

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RATE = 16_000  # Hz; what producers' engines want, so that they need not decode
-SHORTEST = (
-    10.0  # seconds of a piece that ends in a pause: recognisers like to know what came before
-)
+SHORTEST = 10.0  # seconds of a piece that ends in a pause: recognisers like to know what came
+# before
 LONGEST = 30.0  # seconds of a piece: what Whisper hears at once
 PAUSE = 0.3  # seconds of quiet in which a piece may end
 OVERLAP = 2.0  # seconds that either piece goes on beyond a cut which no pause marks
