@@ -19,7 +19,7 @@ from client.checks import refuse_job_options, refuse_unused
 from client.options import EXIT_CODES, common_options, job_options
 from client.run import JsonErrorGroup, run_to_exit
 from privox_dht import __version__
-from privox_dht.cli.settings import ENVIRONMENT, merge_parent_options
+from privox_dht.cli.options import ENVIRONMENT, merge_parent_options
 from privox_dht.speech import TTS
 
 EPILOG = "Exit codes: " + ", ".join(f"{code} {what}" for code, what in EXIT_CODES.items()) + "."

@@ -9,7 +9,7 @@ from typing import Any
 
 from client.files import STDIO, write
 from client.job_commands import open_mesh
-from privox_dht.cli.settings import sanitize
+from privox_dht.cli.logs import sanitize
 from privox_dht.cli.streams import say
 from privox_dht.identity import peer_id_of, pin_of
 from privox_dht.interfaces import has_route

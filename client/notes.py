@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from privox_dht.cli.settings import sanitize
+from privox_dht.cli.logs import sanitize
 from privox_dht.cli.streams import say
 from privox_dht.dispatch.job_events import JobEvent, Scattered, Whole
 

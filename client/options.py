@@ -14,9 +14,9 @@ from client.checks import OfService
 from client.formats import formats_of
 from privox_dht import limits
 from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
-from privox_dht.cli.settings import (
+from privox_dht.cli.logs import LEVELS
+from privox_dht.cli.options import (
     ENVIRONMENT,
-    LEVELS,
     combine,
     comma_list,
     config_option,

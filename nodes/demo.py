@@ -31,7 +31,7 @@ from typing import Any
 
 import click
 
-from privox_dht.cli.settings import ENVIRONMENT
+from privox_dht.cli.options import ENVIRONMENT
 
 SENTENCE = "we will meet at the station at half past seven"
 READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the longest of it

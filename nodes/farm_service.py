@@ -20,7 +20,7 @@ from nodes.reachability import ReachabilityMonitor
 from nodes.service import Service
 from privox_dht import limits
 from privox_dht.addresses import is_loopback
-from privox_dht.cli.settings import log_fields
+from privox_dht.cli.logs import log_fields
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Record

@@ -10,7 +10,8 @@ import click
 from nodes.config import AUTO, NO, YES
 from nodes.gateway.config import DEFAULT_GATEWAY
 from privox_dht import limits, units
-from privox_dht.cli.settings import LEVELS, combine, comma_list, config_option, neighbours_option
+from privox_dht.cli.logs import LEVELS
+from privox_dht.cli.options import combine, comma_list, config_option, neighbours_option
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import FarmLimits
 

@@ -1,4 +1,5 @@
-"""Who shares a quota, and how much of something each of them may have. Pure.
+"""Who shares a quota, how much of something each may have, and how often. Pure: time is an
+argument.
 
 One machine may come from as many addresses as its owner has, so a quota is counted for each
 network around an address as well:
@@ -15,6 +16,8 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Sequence
+
+from privox_dht import limits
 
 Prefixes = tuple[str, ...]
 
@@ -106,3 +109,35 @@ class SharedQuota:
             self._taken[prefix] -= 1
             if self._taken[prefix] <= 0:
                 del self._taken[prefix]  # or strangers could fill the memory
+
+
+class RateLimiter:
+    """One token bucket for each of the last few thousand sources, kept as the one moment at which
+    it will be full again; full ones are forgotten."""
+
+    __slots__ = ("_full", "_most", "deep", "each")
+
+    def __init__(self, rate: float, burst: float, sources: int = limits.SOURCES) -> None:
+        self.each = 1.0 / rate  # seconds one takes to come back
+        self.deep = burst / rate  # seconds an empty bucket takes to fill
+        self._most = sources
+        self._full: dict[bytes, float] = {}  # when a source's bucket is full, oldest use first
+
+    def __len__(self) -> int:
+        return len(self._full)
+
+    def is_exhausted(self, source: bytes, now: float) -> bool:
+        """Whether this source has none left; nothing is counted."""
+        return self._full.get(source, now) - now + self.each > self.deep + self.each / 2
+
+    def try_acquire(self, source: bytes, now: float) -> bool:
+        """Whether this source may have one more now; if so, it is counted."""
+        full = max(now, self._full.pop(source, now)) + self.each
+        allowed = full - now <= self.deep + self.each / 2  # half: rounding must not cost a turn
+        self._full[source] = full if allowed else full - self.each
+        for _ in range(2):  # one came, so let up to two go: the oldest, if they are of no more use
+            oldest = next(iter(self._full), None)
+            if oldest is None or (len(self._full) <= self._most and self._full[oldest] > now):
+                break
+            del self._full[oldest]
+        return allowed

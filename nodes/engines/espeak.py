@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import measure
+from nodes.engines import benchmark, naming
 from nodes.engines.espeak_text import bounded
 from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
@@ -60,7 +60,7 @@ class EspeakNg(PooledEngine):
             self.ability,
             models=voices,
             languages=languages.published(self._voices.tags),
-            speed=await measure.speaking(self, SAMPLE),
+            speed=await benchmark.speaking(self, SAMPLE),
             spoken={voice: languages.written(voice.partition("+")[0]) for voice in voices},
         )
 
@@ -70,10 +70,10 @@ class EspeakNg(PooledEngine):
             return [voice async for head, _ in answer for voice in head["voices"]]
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        named = measure.named(request.voice or request.model, self.name)
+        named = naming.named(request.voice or request.model, self.name)
         voice = self._voices.choose(named, request.language, self._default)
         asked = {
-            "text": bounded(measure.speakable(request.text)),
+            "text": bounded(naming.speakable(request.text)),
             "voice": self._voices.file(voice),
             "wpm": round(WPM * request.speed),
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,

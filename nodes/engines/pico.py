@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import measure, pico_worker
+from nodes.engines import benchmark, naming, pico_worker
 from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, speech
@@ -58,14 +58,14 @@ class Pico(PooledEngine):
             self.ability,
             models=tuple(dict.fromkeys((self._default, *self._voices))),
             languages=languages.published(self._voices),
-            speed=await measure.speaking(self, SAMPLE),
+            speed=await benchmark.speaking(self, SAMPLE),
             spoken={voice: languages.written(voice) for voice in self._voices},
         )
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        named = measure.named(request.voice or request.model, self.name)
+        named = naming.named(request.voice or request.model, self.name)
         asked = {
-            "texts": sentences(measure.speakable(request.text)),
+            "texts": sentences(naming.speakable(request.text)),
             "voice": choose(named, request.language, self._default, self._voices),
             "speed": request.speed,
             "most": limits.MAX_SPEECH_SECONDS,

@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import measure, piper_worker
+from nodes.engines import benchmark, naming, piper_worker
 from nodes.engines.espeak_text import bounded
 from nodes.engines.piper_text import paced
 from nodes.engines.piper_worker import INSTALL
@@ -87,22 +87,22 @@ class Piper(PooledEngine):
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._speakers, self._count = hello["speakers"], hello["count"]
-        await measure.speaking(self, SAMPLE)  # the first time is slower
+        await benchmark.speaking(self, SAMPLE)  # the first time is slower
         tag = hello["language"]
         return replace(
             self.ability,
             languages=languages.published([tag]),
-            speed=await measure.speaking(self, SAMPLE),
+            speed=await benchmark.speaking(self, SAMPLE),
             speakers={voice: tuple(self._speakers) for voice in self.ability.models},
             spoken={voice: languages.written(tag) for voice in self.ability.models},
         )
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        named = measure.named(request.voice or request.model, self.name)
+        named = naming.named(request.voice or request.model, self.name)
         speaker = choose(named, self.ability.models[0], self._speakers, self._count)
         self._refuse_language(request)
         asked = {
-            "text": paced(bounded(measure.speakable(request.text))),
+            "text": paced(bounded(naming.speakable(request.text))),
             "speaker": speaker,
             "speed": request.speed,
         }

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import measure, pocketsphinx_worker
+from nodes.engines import benchmark, naming, pocketsphinx_worker
 from nodes.engines.pooled_engine import PooledTranscriber
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, speech
@@ -64,9 +64,9 @@ class PocketSphinx(PooledTranscriber):
         return ()
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
-        babble = measure.babble(SELF_TEST_SECONDS, self.rate)
-        await measure.hearing(self, babble)  # the first time is slower
-        return replace(self.ability, speed=await measure.hearing(self, babble))
+        babble = benchmark.babble(SELF_TEST_SECONDS, self.rate)
+        await benchmark.hearing(self, babble)  # the first time is slower
+        return replace(self.ability, speed=await benchmark.hearing(self, babble))
 
     async def transcribe_recording(
         self, recording: Recording, request: speech.TranscriptionRequest
@@ -82,7 +82,7 @@ class PocketSphinx(PooledTranscriber):
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         if request.translate:
             raise errors.RequestRejected("pocketsphinx does not translate", code="not_supported")
-        if measure.named(request.model, self.name) not in ("", MODEL):
+        if naming.named(request.model, self.name) not in ("", MODEL):
             raise errors.RequestRejected(
                 f"pocketsphinx has no model {request.model!r}; it has {MODEL}",
                 status=404,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nodes.engines import measure, pauses, worker_main
+from nodes.engines import benchmark, pauses, worker_main
 from nodes.engines.link import Link
 from nodes.engines.wall import MIB, Wall
 from privox_dht import limits
@@ -40,7 +40,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     from pocketsphinx import Decoder
 
     decoder = Decoder(samprate=RATE, **SETTINGS)
-    for _ in _heard(decoder, measure.babble(WARM_SECONDS, RATE)):
+    for _ in _heard(decoder, benchmark.babble(WARM_SECONDS, RATE)):
         pass  # what is imported at first use is imported now: behind the wall it could not be
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:

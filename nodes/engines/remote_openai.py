@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from nodes.engines import measure, pauses
+from nodes.engines import benchmark, naming, pauses
 from nodes.engines.remote import PROBE_WITHIN, Server, names
 from privox_dht import audio, errors, languages, limits, speech
 from privox_dht.audio import wav_header
@@ -97,7 +97,7 @@ class _Elsewhere:
         return names([_name(one) for one in listed]) if isinstance(listed, list) else []
 
     def _named(self, asked: str) -> str:
-        return measure.named(asked, ENGINE) or self.model
+        return naming.named(asked, ENGINE) or self.model
 
 
 class Transcriber(_Elsewhere):
@@ -122,14 +122,14 @@ class Transcriber(_Elsewhere):
         """Whether it translates: many servers that hear do not."""
         asked = speech.TranscriptionRequest(translate=True)
         with contextlib.suppress(errors.JobError):
-            pcm = measure.babble(PROBE_SECONDS, self.rate)
+            pcm = benchmark.babble(PROBE_SECONDS, self.rate)
             async with contextlib.aclosing(self.transcribe(pcm, asked)) as segments:
                 async for _ in segments:
                     pass
             self.ability = replace(self.ability, translates=True)
 
     async def _measure(self) -> float:
-        return await measure.hearing(self, measure.babble(PROBE_SECONDS, self.rate))
+        return await benchmark.hearing(self, benchmark.babble(PROBE_SECONDS, self.rate))
 
     def _form(self, file: bytes, request: speech.TranscriptionRequest) -> aiohttp.FormData:
         form = aiohttp.FormData()
@@ -184,13 +184,13 @@ class Speaker(_Elsewhere):
             self.ability = replace(self.ability, models=tuple(voices))
 
     async def _measure(self) -> float:
-        return await measure.speaking(self, SAMPLE)
+        return await benchmark.speaking(self, SAMPLE)
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         asked = {
             "model": self.model,
             "input": request.text,
-            "voice": measure.named(request.voice, ENGINE) or self.voice,
+            "voice": naming.named(request.voice, ENGINE) or self.voice,
             "response_format": "wav",
             "speed": request.speed,
         }

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from nodes.codecs import Codecs
-from nodes.engines import measure, pauses
+from nodes.engines import benchmark, naming, pauses
 from nodes.engines.remote import MAX_SOUND, PROBE_WITHIN, Server, names
 from nodes.engines.remote_openai import as_wav, most_text
 from nodes.engines.worker_pool import AT_MOST
@@ -112,7 +112,7 @@ class Transcriber(_Elsewhere):
                 yield speech.Segment(text, round(start / self.rate, 2), round(end / self.rate, 2))
 
     async def _probe(self) -> float:
-        return await measure.hearing(self, measure.babble(PROBE_SECONDS, self.rate))
+        return await benchmark.hearing(self, benchmark.babble(PROBE_SECONDS, self.rate))
 
     def _text(self, answer: Any) -> str:
         try:
@@ -141,7 +141,7 @@ class Speaker(_Elsewhere):
         voices = await self._voices()
         self.voice = voices[0]
         self.ability = replace(self.ability, models=tuple(voices))
-        return await measure.speaking(self, SAMPLE)
+        return await benchmark.speaking(self, SAMPLE)
 
     async def _voices(self) -> list[str]:
         try:
@@ -151,7 +151,7 @@ class Speaker(_Elsewhere):
         return names(listed) or [USUAL_VOICE]
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        named = measure.named(request.voice or request.model, ENGINE) or self.voice
+        named = naming.named(request.voice or request.model, ENGINE) or self.voice
         if named not in self.ability.models:
             known = ", ".join(self.ability.models)
             raise errors.RequestRejected(

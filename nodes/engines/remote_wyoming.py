@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import yarl
 
-from nodes.engines import measure, pauses
+from nodes.engines import benchmark, naming, pauses
 from nodes.engines.remote import ANSWER_BEGINS, CONNECT_WITHIN, MAX_ANSWER, PROBE_WITHIN, names
 from nodes.engines.remote_openai import most_text
 from privox_dht import errors, languages, limits, speech
@@ -215,7 +215,7 @@ class Transcriber(_Elsewhere):
         from wyoming.audio import AudioChunk, AudioStart, AudioStop
 
         samples = (pcm * 32_767).clip(-32_768, 32_767).astype("<i2").tobytes()
-        model = measure.named(request.model, ENGINE) or self._name or None
+        model = naming.named(request.model, ENGINE) or self._name or None
         language = languages.primary(request.language) if request.language else None
         async with self._connected() as connection:
             await connection.say(Transcribe(name=model, language=language))
@@ -240,7 +240,7 @@ class Transcriber(_Elsewhere):
         )
 
     async def _measure(self) -> float:
-        return await measure.hearing(self, measure.babble(PROBE_SECONDS, self.rate))
+        return await benchmark.hearing(self, benchmark.babble(PROBE_SECONDS, self.rate))
 
 
 class Speaker(_Elsewhere):
@@ -253,7 +253,7 @@ class Speaker(_Elsewhere):
 
         left, rate = limits.MAX_SPEECH_SECONDS, 0
         async with self._connected() as connection:
-            await connection.say(Synthesize(measure.speakable(request.text), self._voice(request)))
+            await connection.say(Synthesize(naming.speakable(request.text), self._voice(request)))
             while (event := await connection.hear()).type != "audio-stop":
                 if event.type != "audio-chunk":
                     continue
@@ -280,7 +280,7 @@ class Speaker(_Elsewhere):
     def _voice(self, request: speech.SpeechRequest) -> Any:
         from wyoming.tts import SynthesizeVoice
 
-        named = measure.named(request.voice or request.model, ENGINE) or (
+        named = naming.named(request.voice or request.model, ENGINE) or (
             "" if request.language else self._name
         )
         if named:
@@ -301,7 +301,7 @@ class Speaker(_Elsewhere):
         )
 
     async def _measure(self) -> float:
-        return await measure.speaking(self, SAMPLE)
+        return await benchmark.speaking(self, SAMPLE)
 
 
 def _tags(one: Mapping[str, Any]) -> list[str]:

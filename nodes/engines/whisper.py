@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import measure, whisper_worker
+from nodes.engines import benchmark, naming, whisper_worker
 from nodes.engines.pooled_engine import PooledTranscriber
 from nodes.engines.whisper_models import (
     INSTALL,
@@ -79,7 +79,7 @@ class FasterWhisper(PooledTranscriber):
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._languages = tuple(hello["languages"])
-        await measure.hearing(self, measure.babble(TRIED_SECONDS, self.rate))  # behind the wall
+        await benchmark.hearing(self, benchmark.babble(TRIED_SECONDS, self.rate))  # behind the wall
         taught = not any(word in self.ability.models[0] for word in UNTAUGHT)
         return replace(
             self.ability,
@@ -101,7 +101,7 @@ class FasterWhisper(PooledTranscriber):
                 yield speech.Segment(told["text"], told["start"], told["end"], words, language)
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
-        model = measure.named(request.model, self.name)
+        model = naming.named(request.model, self.name)
         if model not in ("", *self.ability.models):
             raise errors.RequestRejected(
                 f"faster-whisper has no model {model!r} here; it has {self.ability.models[0]}",

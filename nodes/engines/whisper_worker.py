@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import measure, pauses, wall, worker_main
+from nodes.engines import benchmark, pauses, wall, worker_main
 from nodes.engines.link import Link
 from nodes.engines.turns import Turns
 from nodes.engines.wall import MIB, Wall
@@ -87,7 +87,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
 
 def _speed(model: Any) -> float:
     """Seconds of audio per second of work; it warms the model as well."""
-    babble = measure.babble(SELF_TEST_SECONDS, RATE)
+    babble = benchmark.babble(SELF_TEST_SECONDS, RATE)
     began = time.monotonic()
     segments, _ = model.transcribe(
         babble,

@@ -10,7 +10,7 @@ import click
 from nodes.gateway.keys import ApiKey, digest_of, parse_keys
 from privox_dht import limits
 from privox_dht.atomic_file import SECRET, replace_file
-from privox_dht.cli.settings import ENVIRONMENT, config_option
+from privox_dht.cli.options import ENVIRONMENT, config_option
 from privox_dht.cli.streams import to_stdout
 from privox_dht.errors import ConfigError
 

@@ -23,7 +23,7 @@ from nodes.gateway.config import WyomingConfig
 from nodes.gateway.wyoming_info import info_of
 from nodes.gateway.wyoming_session import WyomingSession
 from privox_dht import limits
-from privox_dht.cli.settings import log_fields
+from privox_dht.cli.logs import log_fields
 from privox_dht.errors import BadMessage
 from privox_dht.hostport import join_host
 from privox_dht.http.connections import log_bug

@@ -50,7 +50,7 @@ from privox_dht.dht.wire import (
     Request,
     family_of,
 )
-from privox_dht.dht.write_tokens import RateLimiter
+from privox_dht.quotas import RateLimiter
 
 REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody probed: ask another helper at once
 Second = Callable[[int], Awaitable[RpcProtocol]]  # a socket of a family at another port than ours

@@ -21,9 +21,9 @@ from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.routing_table import Contact
 from privox_dht.dht.rpc_protocol import RpcProtocol
-from privox_dht.dht.write_tokens import RateLimiter
 from privox_dht.errors import BadRecord
 from privox_dht.identity import dht_id_of
+from privox_dht.quotas import RateLimiter
 from privox_dht.records import keys_of, parse
 
 SETTLE = 0.3  # seconds that others who come at the same time have to become known

@@ -32,9 +32,11 @@ from privox_dht.dht import record_validator as gates
 from privox_dht.dht import wire
 from privox_dht.dht.record_store import RecordStore
 from privox_dht.dht.record_validator import RecordValidator
-from privox_dht.dht.write_tokens import RateLimiter, RttEstimator, WriteTokens
+from privox_dht.dht.rtt import RttEstimator
+from privox_dht.dht.write_tokens import WriteTokens
 from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
+from privox_dht.quotas import RateLimiter
 from privox_dht.records import Record, network_tag
 
 OnContact = Callable[[Any, Any, bytes], None]  # its socket here, the contact, its token for that

@@ -20,9 +20,8 @@ from privox_dht import limits
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Publisher
 from privox_dht.dht.record_lookup import RecordLookups
-from privox_dht.dht.write_tokens import RateLimiter
 from privox_dht.errors import BadRecord, NotJoined, ProducerBusy, RequestRejected
-from privox_dht.quotas import SHARES, Prefixes, quota_prefixes
+from privox_dht.quotas import SHARES, Prefixes, RateLimiter, quota_prefixes
 from privox_dht.records import Record, keys_of, parse
 
 FULL_RETRY = 30.0  # seconds after which a place may have become free: records expire after 120

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nodes import engines
-from nodes.engines import espeak, measure, piper, pocketsphinx, whisper
+from nodes.engines import benchmark, espeak, naming, piper, pocketsphinx, whisper
 from privox_dht import errors
 
 
@@ -108,10 +108,10 @@ def test_without_any_engine_each_says_why(installed: None, monkeypatch: pytest.M
     [("", ""), ("default", ""), ("piper", ""), ("piper:x", "x"), ("piper:", ""), ("x", "x")],
 )
 def test_a_model_is_named_with_or_without_its_engine(asked: str, model: str) -> None:
-    assert measure.named(asked, "piper") == model
+    assert naming.named(asked, "piper") == model
 
 
 def test_what_speed_is_measured_on_is_sound_and_not_silence() -> None:
-    babble = measure.babble(1.0, 16_000)
+    babble = benchmark.babble(1.0, 16_000)
     assert (babble.size, babble.dtype.name) == (16_000, "float32")
     assert 0.1 < abs(babble).max() <= 1

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import client.cli
 import client.job_commands
 import nodes.cli
-from privox_dht.cli.settings import TextFormatter, sanitize
+from privox_dht.cli.logs import TextFormatter, sanitize
 
 JOB = ("--service", "tts", "--text", "hello", "--output", "x.wav")
 

@@ -21,7 +21,7 @@ import yaml
 from click.testing import CliRunner
 
 from privox_dht import limits
-from privox_dht.cli.settings import ENVIRONMENT
+from privox_dht.cli.options import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 SETUP = configparser.ConfigParser()

@@ -1,11 +1,11 @@
-"""Which networks an address counts for, and how many may come from each."""
+"""Which networks an address counts for, and how many may come from each, and how often."""
 
 from __future__ import annotations
 
 import pytest
 
 from privox_dht import limits
-from privox_dht.quotas import Prefixes, SharedQuota, home_of, quota_prefixes
+from privox_dht.quotas import Prefixes, RateLimiter, SharedQuota, home_of, quota_prefixes
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,18 @@ def test_networks_that_left_are_forgotten() -> None:
 
 def test_a_home_with_both_families_cannot_claim_every_line_of_a_producer() -> None:
     assert limits.FARM_LINES_PER_ADDRESS * 3 < limits.FARM_LINES  # IPv4 once, a /48 twice
+
+
+def test_a_source_gets_its_burst_and_then_its_rate() -> None:
+    rates = RateLimiter(10.0, 5.0)
+    assert [rates.try_acquire(b"a", 0.0) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert rates.try_acquire(b"b", 0.0)
+    assert rates.try_acquire(b"a", 0.1) and not rates.try_acquire(b"a", 0.1)
+    assert sum(rates.try_acquire(b"a", 100.0) for _ in range(9)) == 5
+
+
+def test_sources_are_forgotten_beyond_the_limit() -> None:
+    rates = RateLimiter(1.0, 1.0, sources=100)
+    for n in range(10_000):
+        rates.try_acquire(n.to_bytes(4, "big"), 0.0)
+    assert len(rates) == 100

@@ -1,4 +1,4 @@
-"""Small things that all engines need: names, and how fast they are."""
+"""How fast an engine is: a sound like speech, and seconds of it per second of work."""
 
 from __future__ import annotations
 
@@ -16,19 +16,6 @@ VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 24
 VOWEL_SECONDS = 0.18
 PITCH, BANDWIDTH = 120.0, 120.0  # Hz
 FORMANT_GAINS = (1.0, 0.5, 0.33)
-DEFAULT_NAMES = ("", "default")  # what a client says that has to name something
-
-
-def named(asked: str, engine: str) -> str:
-    """The model or voice in "engine:model", "engine", "model" or ""; "" is the default."""
-    if asked.startswith(f"{engine}:"):
-        asked = asked.removeprefix(f"{engine}:")
-    return "" if asked in (*DEFAULT_NAMES, engine) else asked
-
-
-def speakable(text: str) -> str:
-    """`text` without what no engine's C code takes: NUL characters and halves of characters."""
-    return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def babble(seconds: float, rate: int) -> NDArray[np.float32]:

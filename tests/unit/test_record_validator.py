@@ -1,0 +1,141 @@
+"""The checks that every record passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from privox_dht import limits
+from privox_dht.dht.record_validator import REASONS, RecordValidator, shard, shard_of
+from privox_dht.errors import BadRecord
+from privox_dht.identity import Identity
+from privox_dht.records import Record, keys_of, network_tag, sign
+
+NOW, MESH = 1_000_000.0, network_tag("test")
+ME = Identity.from_seed(b"s" * 32)
+
+
+def signed(*, who: Identity = ME, **more: Any) -> Record:
+    fields: dict[str, Any] = {"kind": "stt", "engine": "e", "sequence": 1, "issued": int(NOW)}
+    fields = {"mesh": MESH, "expires": int(NOW) + 120, "slots": 1, "idle": 1, **fields, **more}
+    return sign(who, Record(publisher=who.public, **fields))
+
+
+def reason(gate: RecordValidator, wire: bytes, key: bytes | None = None, now: float = NOW) -> str:
+    with pytest.raises(BadRecord) as caught:
+        gate.validate(wire, key or keys_of(signed())[0], now)
+    assert caught.value.reason in REASONS
+    return caught.value.reason
+
+
+def test_a_good_record_passes() -> None:
+    record = signed(languages=("de",))
+    for key in keys_of(record):
+        assert RecordValidator(MESH).validate(record.encoded, key, NOW) == record
+
+
+@pytest.mark.parametrize("at", [0, 63, 64, 90, 150])
+def test_a_flipped_bit_is_a_forgery_or_nonsense(at: int) -> None:
+    wire = bytearray(signed().encoded)
+    wire[at] ^= 1
+    assert reason(RecordValidator(MESH), bytes(wire)) in (
+        "signature",
+        "shape",
+        "field",
+        "mesh",
+        "version",
+    )
+
+
+def test_another_key_cannot_sign_for_a_publisher() -> None:
+    other = Identity.from_seed(b"o" * 32)
+    body = signed().encoded[64:]
+    assert (
+        reason(RecordValidator(MESH), other.sign(b"privox_dht record 1\0" + body) + body)
+        == "signature"
+    )
+
+
+def test_records_out_of_their_time_are_dropped() -> None:
+    gate = RecordValidator(MESH)
+    assert reason(gate, signed().encoded, now=NOW + 121) == "expired"
+    assert reason(gate, signed().encoded, now=NOW - limits.CLOCK_SKEW - 1) == "future"
+
+
+def test_a_record_verified_before_still_expires() -> None:
+    gate, record = RecordValidator(MESH), signed()
+    gate.validate(record.encoded, keys_of(record)[0], NOW)
+    assert reason(gate, record.encoded, now=NOW + 121) == "expired"
+
+
+def test_a_record_stands_only_under_its_own_keys() -> None:
+    gate, record = RecordValidator(MESH), signed()
+    assert reason(gate, record.encoded, b"x" * 20) == "wrong_key"
+    gate.validate(record.encoded, keys_of(record)[0], NOW)
+    assert reason(gate, record.encoded, b"x" * 20) == "wrong_key"
+
+
+def test_an_older_word_is_dropped_after_a_newer_one() -> None:
+    gate, old, new = RecordValidator(MESH), signed(sequence=1), signed(sequence=2)
+    key = keys_of(old)[0]
+    gate.validate(new.encoded, key, NOW)
+    assert reason(gate, old.encoded, key) == "superseded"
+    gate.validate(new.encoded, key, NOW)
+
+
+def test_a_replay_after_withdrawal_is_dropped_on_receipt_and_at_use() -> None:
+    gate, live, gone = RecordValidator(MESH), signed(sequence=1), signed(sequence=2, withdrawn=True)
+    key = keys_of(live)[0]
+    kept = gate.validate(live.encoded, key, NOW)
+    assert gate.current([kept], NOW) == [kept]
+    assert gate.current([gate.validate(gone.encoded, key, NOW)], NOW) == []
+    assert gate.current([kept], NOW) == []  # found before, withdrawn since
+    assert reason(gate, live.encoded, key) == "superseded"
+
+
+def test_what_was_found_before_is_checked_again_at_use() -> None:
+    gate, record = RecordValidator(MESH), signed()
+    kept = gate.validate(record.encoded, keys_of(record)[0], NOW)
+    assert gate.current([kept], NOW + 121) == []
+
+
+def test_engines_and_services_do_not_hide_one_another() -> None:
+    gate = RecordValidator(MESH)
+    for record in (
+        signed(sequence=9),
+        signed(engine="f"),
+        signed(kind="tts"),
+        signed(backend="gpu"),
+    ):
+        assert gate.validate(record.encoded, keys_of(record)[0], NOW) == record
+
+
+def test_memory_is_bounded_and_swept() -> None:
+    gate = RecordValidator(MESH, verified=10, newest=10)
+    for n in range(30):
+        record = signed(who=Identity.from_seed(n.to_bytes(32, "big")))
+        gate.validate(record.encoded, keys_of(record)[0], NOW)
+    assert len(gate._verified) == len(gate._newest) == 10
+    gate.sweep(NOW + 121)
+    assert not gate._newest
+
+
+def test_a_key_splits_by_the_first_bits_of_the_publishers_id() -> None:
+    key, publisher = b"k" * 20, bytes.fromhex("a3b4") + bytes(18)
+    assert shard_of(key, publisher, 0) == key
+    assert shard_of(key, publisher, 1) == shard(key, 0xA, 1)
+    assert shard_of(key, publisher, 2) == shard(key, 0xA3, 2)
+    all_keys = {
+        shard(key, n, depth)
+        for depth, n in [(1, n) for n in range(16)] + [(2, n) for n in range(256)]
+    }
+    assert len(all_keys) == 272
+
+
+def test_a_changed_record_of_equal_sequence_changes_nothing_that_was_verified() -> None:
+    gate, record = RecordValidator(MESH), signed()
+    gate.validate(record.encoded, keys_of(record)[0], NOW)
+    forged = replace(record, idle=0).encoded[:-1] + b"\x05"
+    assert reason(gate, forged) in ("signature", "shape", "field", "lifetime", "expired")
