@@ -234,7 +234,10 @@ def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
             if options[name]:
                 raise ConfigError(f"--{name} is for a gateway: give --gateway as well")
         return None
-    gateway = parse_gateway(options["gateway"], options["keys"], options["open"], options["allow"])
+    gateway = parse_gateway(
+        options["gateway"], options["keys"], options["open"], options["allow"],
+        options["keyless_seconds"],
+    )  # fmt: skip
     if not options["wyoming"]:
         return gateway
     return replace(gateway, wyoming=parse_wyoming(options["wyoming"], options["allow"]))

@@ -122,8 +122,16 @@ lending_options = combine(
         "--allow",
         callback=comma_list,
         metavar="NETWORK,...",
-        help="Whose addresses are served by what knows no keys: --wyoming, Bazarr, SOVA's"
-        " [this machine and private networks].",
+        help="Whose addresses are served by what knows no keys: --wyoming, Bazarr, SOVA's; also"
+        " with --open [this machine and private networks].",
+    ),
+    click.option(
+        "--keyless-seconds",
+        default=limits.GATEWAY_KEYLESS_SECONDS,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Seconds of sound an hour that the gateway takes from another machine's address"
+        " which brings no key.",
     ),
     click.option(
         "--keys",
@@ -133,7 +141,8 @@ lending_options = combine(
     click.option(
         "--open",
         is_flag=True,
-        help="Let others use the gateway without a key, where --gateway is no loopback address.",
+        help="Let others use the gateway without a key, where --gateway is no loopback address;"
+        " what knows no keys stays with --allow.",
     ),
     click.option(
         "--relay-port",

@@ -3,7 +3,8 @@
 on loopback            programs of this machine; no page of the web (`same_origin`)
 with --keys            whoever has a key with something left; on loopback, too
 beyond loopback        nobody without a key, unless --open; the dialects that know no keys are
-                       for the addresses of --allow
+                       for the addresses of --allow, whatever else is open
+without a key          so much sound an hour from each address, but for this machine's own
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from nodes.gateway.allowed import is_allowed
 from nodes.gateway.config import GatewayConfig
-from nodes.gateway.keys import KeyRing, SoundQuota, parse_keys
+from nodes.gateway.keys import ApiKey, KeyRing, SoundQuota, parse_keys
 from nodes.gateway.same_origin import check_own_page, check_same_origin
 from privox_dht.errors import ConfigError, RequestRejected
 from privox_dht.http.request_checks import CLIENT
 from privox_dht.offer import Offer
+from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech_api.job_log import ServedJob
 
 log = logging.getLogger("privox.gateway")
@@ -78,6 +80,7 @@ class Access:
         self._clock = clock
         self._keys = KeyFile(config.keys) if config.keys is not None else None
         self._quota = SoundQuota()
+        self._keyless = SoundQuota()
 
     def middleware(self) -> Middleware:
         """What stands before every page."""
@@ -95,10 +98,36 @@ class Access:
 
     def job_changed(self, job: ServedJob) -> None:
         """A job began or ended: what it brought counts at its end, whatever that was."""
-        if job.outcome and self._keys is not None and job.offer.client:
-            key = self._keys.ring.named(job.offer.client)
+        offer, now = job.offer, self._clock()
+        if not job.outcome:
+            return
+        if self._keys is not None and offer.client:
+            key = self._keys.ring.named(offer.client)
             if key is not None:
-                self._quota.charge(key, job.offer.seconds, self._clock())
+                self._quota.charge(key, offer.seconds, now)
+        elif offer.prefixes and offer.seconds:
+            self._keyless.charge(self._address(offer.prefixes), offer.seconds, now)
+
+    def check_address(self, prefixes: Prefixes) -> None:
+        """Whether whoever brings no key may bring more sound from there; this machine may.
+
+        Raises:
+            RequestRejected: 429.
+        """
+        if not prefixes:
+            return
+        if wait := self._keyless.wait(self._address(prefixes), self._clock()):
+            raise RequestRejected(
+                f"your address has brought its {self._config.keyless_seconds} s of sound in an"
+                " hour: wait, or ask for a key",
+                status=429,
+                code="rate_limit_exceeded",
+                retry_after=wait,
+            )
+
+    def _address(self, prefixes: Prefixes) -> ApiKey:
+        """What has the quota of an address: the narrowest network that it counts for."""
+        return ApiKey(prefixes[0], "", self._config.keyless_seconds)
 
     def identify(self, offer: Offer, secret: str) -> None:
         """Whose job it is by a key in its form, unless it brought one before that.
@@ -118,11 +147,15 @@ class Access:
         if path in FREE:
             return
         if path in KEYLESS:
-            self._check_address(request)
-            return
-        secret = _key_of(request)
-        if secret or path not in KEY_IN_FORM:
-            request[CLIENT] = self._client(secret)
+            self._check_network(request)
+        else:
+            secret = _key_of(request)
+            if secret or path not in KEY_IN_FORM:
+                request[CLIENT] = self._client(secret)
+            if self._keys is not None:
+                return
+        if request.method == "POST":
+            self.check_address(quota_prefixes(request.remote) if request.remote else ())
 
     def _client(self, secret: str) -> str:
         """The name of whoever has this key; empty: no keys are wanted here.
@@ -146,9 +179,10 @@ class Access:
             )
         return key.name
 
-    def _check_address(self, request: web.Request) -> None:
-        """Dialects without keys are for the addresses that the owner names."""
-        if self._config.is_loopback or self._config.is_open:
+    def _check_network(self, request: web.Request) -> None:
+        """Dialects without keys are for the addresses that the owner names: --open is for what
+        would want a key."""
+        if self._config.is_loopback:
             return
         if not is_allowed(request.remote or "", self._config.allow):
             raise RequestRejected(

@@ -34,6 +34,7 @@ class GatewayConfig:
     keys: Path | None = None  # a file of keys, of which a request must have one
     is_open: bool = False  # others may use it without a key
     allow: tuple[Network, ...] = parse_networks(())  # whom dialects without keys are for
+    keyless_seconds: int = limits.GATEWAY_KEYLESS_SECONDS  # of sound in an hour, by address
     wyoming: WyomingConfig | None = None
     wait: float = limits.WAIT  # seconds a job goes on asking while the mesh cannot
 
@@ -44,7 +45,11 @@ class GatewayConfig:
 
 
 def parse_gateway(
-    text: str, keys: Path | None = None, is_open: bool = False, allow: Iterable[str] = ()
+    text: str,
+    keys: Path | None = None,
+    is_open: bool = False,
+    allow: Iterable[str] = (),
+    keyless_seconds: int = limits.GATEWAY_KEYLESS_SECONDS,
 ) -> GatewayConfig:
     """`address:port`, or one of them, and who may use it.
 
@@ -52,7 +57,7 @@ def parse_gateway(
         ConfigError: it is neither, or others would reach it without a key.
     """
     host, port = _parse(text, limits.GATEWAY_PORT, "--gateway")
-    gateway = GatewayConfig(host, port, keys, is_open, parse_networks(allow))
+    gateway = GatewayConfig(host, port, keys, is_open, parse_networks(allow), keyless_seconds)
     if not (gateway.is_loopback or keys or is_open):
         raise ConfigError(
             f"--gateway {text}: others would reach it, so it wants --keys (privox-node key NAME"

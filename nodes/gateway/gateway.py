@@ -87,7 +87,7 @@ class Gateway(Service):
         await enter(self.server)
         self._say_who_may_come()
         if self.config.wyoming is not None:
-            self.wyoming = await enter(self._wyoming(self.config.wyoming))
+            self.wyoming = await enter(self._wyoming(self.config.wyoming, access))
         log.info(
             "the mesh is at http://%s/v1 for apps made for OpenAI's API",
             join_host(self.config.host, self.port), extra=log_fields("gateway", port=self.port),
@@ -101,7 +101,7 @@ class Gateway(Service):
             networks = ", ".join(map(str, config.allow))
             log.info("it serves %s; what knows no keys, the addresses of %s", whom, networks)
 
-    def _wyoming(self, config: WyomingConfig) -> WyomingServer:
+    def _wyoming(self, config: WyomingConfig, access: Access) -> WyomingServer:
         """
         Raises:
             ConfigError: what it needs is not installed.
@@ -113,4 +113,5 @@ class Gateway(Service):
                 f"--wyoming needs the package {exc.name}: pip install 'privox-dht[gateway]'"
             ) from exc
         name = f"privox-{self._own.peer_id[:8]}"
-        return WyomingServer(config, self.provider, self.server.jobs, name)
+        jobs = self.server.jobs
+        return WyomingServer(config, self.provider, jobs, name, access.check_address)

@@ -86,8 +86,16 @@ class SoundQuota:
     What is begun is finished: a long recording may take more than was left, and is paid for later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = limits.SOURCES) -> None:
+        """
+        Args:
+            most: names that are remembered; of more, those go that have the most left.
+        """
+        self._most = most
         self._left: dict[str, tuple[float, float]] = {}  # by name: seconds left, and when
+
+    def __len__(self) -> int:
+        return len(self._left)
 
     def left(self, key: ApiKey, now: float) -> float:
         """Seconds of sound; may be below 0."""
@@ -97,6 +105,8 @@ class SoundQuota:
     def charge(self, key: ApiKey, seconds: float, now: float) -> None:
         """So much was brought."""
         self._left[key.name] = (self.left(key, now) - seconds, now)
+        if len(self._left) > self._most:
+            del self._left[max(self._left, key=lambda name: self._left[name])]
 
     def wait(self, key: ApiKey, now: float) -> float:
         """Seconds until there is something left again; 0: there is."""

@@ -164,6 +164,7 @@ class MeshProvider:
             words=request.words,
             prompt=request.prompt,
             temperature=request.temperature,
+            max_seconds=limits.GATEWAY_SECONDS,
             wait=self._wait,
         )
         if not request.streamed:

@@ -28,7 +28,7 @@ from privox_dht.http.request_body import SpooledFile
 from privox_dht.http.request_checks import check_form
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import json_response, text_response
-from privox_dht.speech import STT, EngineInfo, Transcript, TranscriptionRequest
+from privox_dht.speech import STT, EngineInfo, Transcript, TranscriptionRequest, Word
 from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.model_selection import validate_language
 
@@ -38,6 +38,7 @@ RATE = 16_000  # Hz of a file without a header
 SECOND = RATE * wav_header.SAMPLE  # bytes
 MOST = int(limits.GATEWAY_SECONDS) * SECOND
 DETECTED_IN = 30 * SECOND  # bytes in which a language is looked for, as Whisper does
+UNTOLD = Word("", 0.0, 0.0).probability  # of a word whose engine does not say how sure it is
 FRAMING = 64 * limits.KIB  # bytes that a form has beside its file
 
 
@@ -71,11 +72,12 @@ class WhisperAsr:
         if not language:
             raise EngineFailed("no producer said which language it heard")
         words = [word.probability for segment in heard.segments for word in segment.words]
+        tells = any(probability != UNTOLD for probability in words)
         return json_response(
             {
                 "detected_language": english_name(language),
                 "language_code": language,
-                "confidence": round(sum(words) / len(words), 4) if words else 1.0,
+                "confidence": round(sum(words) / len(words), 4) if tells else None,
             }
         )
 
@@ -131,7 +133,10 @@ def _check_raw(upload: SpooledFile) -> None:
 def _too_long() -> RequestRejected:
     hours = limits.GATEWAY_SECONDS / 3600
     return RequestRejected(
-        f"the recording is longer than {hours:.0f} hours", status=413, code="too_long", param=FILE
+        f"the recording is longer than {hours:.0f} hours",
+        status=413,
+        code="audio_too_long",
+        param=FILE,
     )
 
 

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
@@ -28,7 +29,7 @@ from privox_dht.errors import BadMessage
 from privox_dht.hostport import join_host
 from privox_dht.http.connections import log_bug
 from privox_dht.http.listener import bind
-from privox_dht.quotas import quota_prefixes
+from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import EngineInfo, Provider
 from privox_dht.speech_api.job_log import JobLog
 
@@ -42,10 +43,19 @@ class WyomingServer:
 
     Args:
         name: under which it is announced; it stays.
+        check: refuses a job from an address that has brought its share of sound.
     """
 
-    def __init__(self, config: WyomingConfig, provider: Provider, jobs: JobLog, name: str) -> None:
+    def __init__(
+        self,
+        config: WyomingConfig,
+        provider: Provider,
+        jobs: JobLog,
+        name: str,
+        check: Callable[[Prefixes], None],
+    ) -> None:
         self.config, self.port = config, config.port
+        self._check = check
         self._provider, self._jobs, self._name = provider, jobs, name
         self._known: list[EngineInfo] = []
         self._voices: dict[str, str] = {}  # of all that were told of, their languages
@@ -107,6 +117,7 @@ class WyomingServer:
                 self._provider,
                 self._jobs,
                 quota_prefixes(host),
+                self._check,
                 self.info,
                 self._voices,
             )

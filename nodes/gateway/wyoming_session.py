@@ -76,6 +76,7 @@ class WyomingSession:
 
     Args:
         prefixes: the networks that the client counts for.
+        check: refuses a job of whoever has brought its share of sound.
         info: what is told of the mesh.
         voices: the languages of voices that were told of, also of those that have gone.
     """
@@ -87,16 +88,18 @@ class WyomingSession:
         provider: Provider,
         jobs: JobLog,
         prefixes: Prefixes,
+        check: Callable[[Prefixes], None],
         info: Callable[[], Info],
         voices: Mapping[str, str],
     ) -> None:
         self._reader, self._writer = reader, writer
         self._provider, self._jobs, self._info = provider, jobs, info
-        self._prefixes, self._voices = prefixes, voices
+        self._prefixes, self._check, self._voices = prefixes, check, voices
         self._events: asyncio.Queue[Event] = asyncio.Queue(AHEAD)
         self._is_busy = False
         self._asked = Transcribe()
         self._upload: SpooledFile | None = None
+        self._most = 0  # bytes that it may have
         self._spoken: SpokenStream | None = None
 
     async def run(self) -> None:
@@ -187,11 +190,14 @@ class WyomingSession:
             self._upload.close()
         self._upload = SpooledFile(limits.SPOOL_IN_MEMORY)
         await self._upload.write(_wav_header(start))
+        second = start.rate * start.width * start.channels
+        most = min(limits.GATEWAY_UPLOAD, int(limits.GATEWAY_SECONDS) * second)
+        self._most = self._upload.size + most
 
     async def _keep(self, chunk: AudioChunk) -> None:
         if self._upload is None:
             raise BadMessage("order", "sound before its start")
-        if self._upload.size + len(chunk.audio) > limits.GATEWAY_UPLOAD:
+        if self._upload.size + len(chunk.audio) > self._most:
             raise BadMessage("size", "a recording that is too long")
         await self._upload.write(chunk.audio)
 
@@ -201,6 +207,7 @@ class WyomingSession:
             raise BadMessage("order", "the end of sound before its start")
         with closing(self._upload) as upload:
             self._upload = None
+            self._check(self._prefixes)
             file = await upload.rewind()
             patch_sizes(file)
             file.seek(0)
@@ -212,12 +219,15 @@ class WyomingSession:
             self._asked, text = Transcribe(), ""
             await self._write(TranscriptStart(language=language or None))
             async with AsyncExitStack() as held:
-                await self._job(held, STT)
+                offer = await self._job(held, STT)
                 heard = await held.enter_async_context(
                     aclosing(self._provider.transcribe(file, asked))
                 )
                 async for item in heard:
-                    if isinstance(item, AudioInfo) or not item.text.strip():
+                    if isinstance(item, AudioInfo):
+                        offer.check_length(item.seconds)
+                        continue
+                    if not item.text.strip():
                         continue
                     piece = f" {item.text.strip()}" if text else item.text.strip()
                     text += piece
@@ -229,22 +239,25 @@ class WyomingSession:
     # -- speaking ---------------------------------------------------------------------------------
 
     def _stream(self, voice: SynthesizeVoice | None) -> SpokenStream:
+        self._check(self._prefixes)  # what is begun is finished
         request = request_for(voice, self._provider.abilities(), self._voices)
         return SpokenStream(self._speak, self._write, request)
 
     async def _speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
         """One job: a sentence."""
         async with AsyncExitStack() as held:
-            await self._job(held, TTS)
+            offer = await self._job(held, TTS)
+            offer.check_length(len(request.text) * limits.SPEECH_PER_CHARACTER)
             sounds = await held.enter_async_context(aclosing(self._provider.speak(request)))
             async for sound in sounds:
                 yield sound
 
-    async def _job(self, held: AsyncExitStack, service: str) -> None:
+    async def _job(self, held: AsyncExitStack, service: str) -> Offer:
         """A place for a job, for as long as `held` is held; counted and logged."""
         offer = Offer(self._prefixes, limits.GATEWAY_QUEUE_WAIT)
         await held.enter_async_context(self._provider.admit(service, offer))
         held.enter_context(self._jobs.job(service, offer))
+        return offer
 
     async def _write(self, event: Eventable) -> None:
         with suppress(ConnectionError):  # it hung up, and the reader hears of that

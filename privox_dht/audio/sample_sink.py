@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from privox_dht import errors, limits
-from privox_dht.audio.refusals import bad_rate, refused
-from privox_dht.units import duration
+from privox_dht import limits
+from privox_dht.audio.refusals import TOO_LONG_BY, bad_rate, refused, too_long
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +21,6 @@ Put = Callable[["NDArray[np.float32]"], None]
 
 FULL_SCALE = 1 / 32_768  # of a 16-bit sample, which is what the resampler gives: so it averages
 # channels without ever exceeding the scale, and cannot be given NaN
-TOO_LONG_BY = 1.01  # a claim is refused at once above this times the limit; samples are exact
 GROW = 60  # seconds by which the buffer grows: little is wasted, and the kernel moves the pages
 
 
@@ -77,7 +75,7 @@ class SampleSink:
     def claimed(self, seconds: float) -> None:
         """Refuse a header that admits to be too long, before any work."""
         if seconds > self._max_seconds * TOO_LONG_BY:
-            raise self._too_long()
+            raise too_long(self._max_seconds)
 
     def add(self, frame: Any) -> None:
         """One decoded frame, or None to get what the resampler holds back."""
@@ -91,12 +89,6 @@ class SampleSink:
     def _append(self, more: NDArray[np.int16]) -> None:
         end = self.count + more.size
         if end > self._max_seconds * self._rate:
-            raise self._too_long()
+            raise too_long(self._max_seconds)
         self._put(self._numpy.multiply(more, FULL_SCALE, dtype=self._numpy.float32))
         self.count = end
-
-    def _too_long(self) -> errors.RequestRejected:
-        return refused(
-            f"the audio is longer than {duration(self._max_seconds)}: cut it into pieces",
-            status=413,
-        )

@@ -40,6 +40,7 @@ class TranscriptionKeywords(JobKeywords, total=False):
     scatter: str
     share: float
     jobs: int
+    max_seconds: float
 
 
 class SpeechKeywords(JobKeywords, total=False):
@@ -92,6 +93,7 @@ class TranscriptionOptions(JobOptions):
     # producer hears two neighbouring pieces, nor more than `share`; through farms
     share: float = SHARE
     jobs: int = PIECES  # pieces of a scattered recording at a time
+    max_seconds: float = float("inf")  # of a recording that is scattered; what is longer is refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import io
 from collections import deque
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -50,9 +51,11 @@ class PieceSource:
 
     Args:
         audio: its bytes, its path, or a seekable binary file, which stays open.
+        most: seconds that it may have.
     """
 
-    def __init__(self, audio: Audio) -> None:
+    def __init__(self, audio: Audio, most: float = UNBOUNDED) -> None:
+        self._most = most
         self.hint = 0.0  # seconds that the file claims to have; 0: it does not say
         self.seconds = 0.0  # decoded so far
         self.ended = False
@@ -74,7 +77,11 @@ class PieceSource:
         return len(self._ready)
 
     async def pull(self) -> None:
-        """Decode until there is one more piece, or until the end: then `ended` is true."""
+        """Decode until there is one more piece, or until the end: then `ended` is true.
+
+        Raises:
+            RequestRejected: 413, it has more seconds than it may have.
+        """
         loop = asyncio.get_running_loop()
         self._pulling = loop.run_in_executor(None, next, self._decoding, None)
         pieces = await asyncio.shield(self._pulling)
@@ -97,12 +104,14 @@ class PieceSource:
         with opened(self._audio) as file:
             self.hint = length_hint(file)
             try:
-                for block in decode_blocks(file, RATE, max_seconds=UNBOUNDED, wall=UNBOUNDED):
+                for block in decode_blocks(file, RATE, max_seconds=self._most, wall=UNBOUNDED):
                     pieces = cutter.feed((block * (1 / FULL_SCALE)).astype(numpy.int16))
                     self.seconds = cutter.seconds
                     if pieces:
                         yield pieces
             except RequestRejected as exc:
+                if exc.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                    raise
                 self.fault = exc
         yield cutter.finish()
 

@@ -13,9 +13,11 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Any
 
 from privox_dht.audio.decoding import check_for_pyav, length_hint
+from privox_dht.audio.refusals import TOO_LONG_BY, too_long
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Emit, JobEvent, Scattered, Whole
@@ -61,8 +63,10 @@ async def transcription(
         fitting = await _fitting(dispatcher, wish)
     if fitting >= LEAST:
         try:
-            source = await _long(audio)
-        except RequestRejected:
+            source = await _long(audio, options.max_seconds)
+        except RequestRejected as exc:
+            if exc.status != HTTPStatus.NOT_IMPLEMENTED:
+                raise
             yield Whole(NO_PYAV)
     if source is None:
         work = TranscriptionWork(client, audio, options)
@@ -94,7 +98,7 @@ def _in_private(
             check_for_pyav()
         except RequestRejected as exc:
             raise ConfigError(f"--scatter private: {NO_PYAV}") from exc
-        source = PieceSource(audio)
+        source = PieceSource(audio, options.max_seconds)
         try:
             return await transcribe_in_private(dispatcher, client, source, wish, options, emit)
         finally:
@@ -120,16 +124,19 @@ def _size(audio: Audio) -> int:
         return 0
 
 
-async def _long(audio: Audio) -> PieceSource | None:
+async def _long(audio: Audio, most: float) -> PieceSource | None:
     """The recording's pieces; None: it is short, or nothing that can be decoded.
 
     Raises:
-        RequestRejected: it may be long, and PyAV is not installed.
+        RequestRejected: 501, it may be long, and PyAV is not installed; 413, it has more than
+            `most` seconds.
     """
     seconds = await asyncio.to_thread(_seconds, audio)
+    if seconds > most * TOO_LONG_BY:
+        raise too_long(most)
     if 0 < seconds <= LONG:
         return None
-    source = PieceSource(audio)
+    source = PieceSource(audio, most)
     while not source.ended and source.seconds <= LONG and not seconds:
         await source.pull()
     if (source.seconds or seconds) > LONG:

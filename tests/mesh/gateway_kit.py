@@ -73,6 +73,14 @@ class GatewayMesh:
             while not wanted <= {ability.service for ability in provider.abilities()}:
                 await provider.look()
 
+    async def see_producers(self, service: str, count: int) -> None:
+        """Return when the gateway knows so many who do it."""
+        assert self.node.gateway is not None
+        provider = self.node.gateway.provider
+        async with asyncio.timeout(SEEN_WITHIN):
+            while provider.status()[service]["producers"] < count:
+                await provider.look()
+
     async def start(self, services: str, *arguments: str) -> RunningNode:
         """A producer that is a process of its own, once its records are out."""
         self._started += 1

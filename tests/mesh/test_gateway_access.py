@@ -17,6 +17,7 @@ import pytest
 from api_kit import Counting, clip, until
 from gateway_kit import ANY_PORT, GatewayMesh
 
+from nodes.gateway import access
 from nodes.gateway.allowed import parse_networks
 from nodes.gateway.config import GatewayConfig
 from nodes.gateway.key_command import add_key
@@ -105,12 +106,34 @@ async def test_what_knows_no_keys_is_for_the_addresses_that_the_owner_names(
         folder = tmp_path / str(status)
         async with gateway(folder, host=OTHERS, is_open=True, allow=allow) as mesh:
             assert (await heard(mesh))[0] == 200, "it is open"
-            assert (await heard(mesh, "/asr", "audio_file"))[0] == 200
+            assert (await heard(mesh, "/asr", "audio_file"))[0] == status, "this page is not"
         keys = tmp_path / f"keys {status}"
         add_key(keys, "good", 3600)
         async with gateway(folder / "k", host=OTHERS, keys=keys, allow=allow) as mesh:
             assert (await heard(mesh, "/asr", "audio_file"))[0] == status
             assert (await heard(mesh))[0] == 401
+
+
+async def test_an_address_without_a_key_brings_so_much_sound_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = ("198.51.100.1/32", "198.51.100.0/24")
+    monkeypatch.setattr(access, "quota_prefixes", lambda host: elsewhere)
+    keys = tmp_path / "keys"
+    good = add_key(keys, "good", 3600)
+    async with gateway(tmp_path, keyless_seconds=2) as mesh:
+        monkeypatch.setattr(mesh.node.gateway.server, "_prefixes_of", lambda host: elsewhere)
+        for path, name in (("/v1/audio/transcriptions", "file"), ("/asr", "audio_file")):
+            assert (await heard(mesh, path, name))[0] == 200
+            await until(lambda: mesh.node.gateway.server.jobs.running == 0)
+        status, code, headers = await heard(mesh)
+        assert (status, code) == (429, "rate_limit_exceeded")
+        assert 0 < int(headers["Retry-After"]) <= 3600
+        assert (await heard(mesh, "/asr", "audio_file"))[0] == 429
+    async with gateway(tmp_path / "k", keyless_seconds=1, keys=keys) as mesh:
+        monkeypatch.setattr(mesh.node.gateway.server, "_prefixes_of", lambda host: elsewhere)
+        for _ in range(3):
+            assert (await heard(mesh, **bearer(good)))[0] == 200, "a key has its own"
 
 
 async def test_health_says_whether_it_can_do_a_job(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from api_kit import RATE, TONE, Counting, clip
+from api_kit import RATE, TONE, Counting, clip, tone
 from gateway_kit import GatewayMesh
 
 from nodes.engines import remote_sova
 from nodes.gateway import whisper_asr
 from privox_dht import __version__, limits
+from privox_dht.audio.decoding import length_hint
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
 TEXT = "16000 samples 8000 samples"  # of a second and a half
@@ -107,8 +108,10 @@ async def test_a_language_is_detected_in_the_first_half_minute(
     status, text = await posted(http, path, form(audio_file=PCM))
     assert status == 200
     assert json.loads(text) == {
-        "detected_language": "english", "language_code": "en", "confidence": 1.0,
-    }  # fmt: skip
+        "detected_language": "english",
+        "language_code": "en",
+        "confidence": None,
+    }  # fmt: skip, the engine does not say how sure it is
 
 
 async def test_its_status_tells_a_version(http: aiohttp.ClientSession) -> None:
@@ -164,6 +167,46 @@ async def test_a_film_of_seven_hours_is_refused_before_it_is_uploaded(
     path = "/asr?encode=false&output=srt"
     async with http.post(path, data=body(), headers=headers, expect100=True) as answer:
         assert (answer.status, await answer.text()) == (413, "")
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_film_that_is_too_long_is_refused_whatever_its_format(
+    mesh: GatewayMesh,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    tells: bool,
+) -> None:
+    """By what its header tells; where it tells nothing, as soon as so much was decoded."""
+    monkeypatch.setattr(limits, "GATEWAY_SECONDS", 70.0)
+    producers = Counting(), Counting()
+    for producer in producers:
+        await mesh.lend(producer)
+    await mesh.see_producers("stt", 2)
+    for path, name in (("/asr?output=srt", "audio_file"), ("/v1/audio/transcriptions", "file")):
+        film = matroska(200.0, tells)
+        assert (length_hint(io.BytesIO(film)) > 0) == tells
+        async with http.post(path, data=form(**{name: film})) as answer:
+            told = answer.headers.get("X-Privox-Error") or (await answer.json())["error"]["code"]
+            assert (answer.status, told) == (413, "audio_too_long")
+        if tells:
+            assert not any(producer.admitted for producer in producers)
+
+
+def matroska(seconds: float, tells: bool) -> bytes:
+    """A film's sound; it tells its length, or does not, as what is recorded live."""
+    numpy, av = pytest.importorskip("numpy"), pytest.importorskip("av")
+    file = io.BytesIO()
+    live = {} if tells else {"live": "1"}
+    with av.open(file, "w", format="matroska", options=live) as out:
+        stream = out.add_stream("flac", rate=RATE, layout="mono")
+        for second in range(int(seconds)):
+            frame = av.AudioFrame.from_ndarray(
+                numpy.frombuffer(tone(1.0), numpy.int16).reshape(1, -1), "s16", "mono"
+            )
+            frame.rate, frame.pts = RATE, second * RATE
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return file.getvalue()
 
 
 async def test_a_mesh_without_producers_is_no_subtitle_either(http: aiohttp.ClientSession) -> None:

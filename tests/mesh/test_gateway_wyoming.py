@@ -18,7 +18,7 @@ from gateway_kit import HOST, GatewayMesh
 from nodes.gateway.config import GatewayConfig, WyomingConfig
 from privox_dht import limits
 
-wyoming = pytest.importorskip("wyoming")
+wyoming_server = pytest.importorskip("nodes.gateway.wyoming_server")
 
 from wyoming.asr import (  # noqa: E402
     Transcribe,
@@ -273,6 +273,35 @@ async def test_addresses_that_are_not_allowed_are_not_served(tmp_path: Path) -> 
     async with GatewayMesh.opened(tmp_path, config) as mesh, client(mesh) as asking:
         async with asyncio.timeout(WITHIN):
             assert await asking.read_event() is None
+
+
+async def test_an_address_says_and_hears_so_much_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = ("192.168.7.7/32", "192.168.7.0/24")
+    monkeypatch.setattr(wyoming_server, "quota_prefixes", lambda host: elsewhere)
+    alone = WyomingConfig(HOST, 0, announce=False)
+    config = GatewayConfig(port=0, wyoming=alone, keyless_seconds=2)
+    async with GatewayMesh.opened(tmp_path, config) as mesh:
+        await mesh.lend(Counting())
+        await mesh.see()
+        jobs = mesh.node.gateway.server.jobs
+        async with client(mesh) as asking:
+            await say(asking, clip(1.0)[44:])
+            await until_type(asking, TranscriptStop)
+            await until(lambda: jobs.running == 0)
+            await asking.write_event(Synthesize("ten chars.").event())
+            await until_type(asking, AudioStop)
+            await until(lambda: jobs.running == 0)
+            assert jobs.sound == {"stt": 1.0, "tts": 1.0}
+        for spoken in (True, False):
+            async with client(mesh) as asking:
+                if spoken:
+                    await asking.write_event(Synthesize("a").event())
+                else:
+                    await say(asking, clip(1.0)[44:])
+                told = Error.from_event((await until_type(asking, Error))[-1])
+                assert told.code == "rate_limit_exceeded"
 
 
 async def test_it_is_announced_under_a_name_that_stays(tmp_path: Path) -> None:

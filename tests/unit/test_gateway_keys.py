@@ -62,6 +62,15 @@ def test_keys_do_not_share() -> None:
     assert quota.wait(ben, 0.0) == pytest.approx(120, abs=2)
 
 
+def test_only_so_many_addresses_are_remembered_and_the_thriftiest_are_forgotten() -> None:
+    quota = SoundQuota(most=2)
+    for name, seconds in (("greedy", 50.0), ("modest", 1.0), ("middling", 20.0)):
+        quota.charge(ApiKey(name, "", 60), seconds, 0.0)
+    assert len(quota) == 2
+    assert quota.left(ApiKey("greedy", "", 60), 0.0) == 10
+    assert quota.left(ApiKey("modest", "", 60), 0.0) == 60
+
+
 def test_a_key_is_made_shown_once_and_good_at_once(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     told = CliRunner().invoke(main, ["key", "anna", "--keys", str(path)])
