@@ -6,12 +6,13 @@ and a recording for the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from client.config import ClientConfig
 from privox_dht.dispatch.job_options import NEVER, PRIVATE
 from privox_dht.speech import STT
 
@@ -24,32 +25,32 @@ class OfService(click.Option):
         self.service = service
 
 
-def refuse_unused(context: click.Context, options: Mapping[str, Any]) -> None:
+def refuse_unused(context: click.Context, config: ClientConfig) -> None:
     """
     Raises:
         click.UsageError: an option was given that this service, or this format, has no use for.
     """
     given = _given(context)
-    service, format = options["service"], options["format_"]
+    service, format = config.service, config.format
     for flag, option in given.items():
         if isinstance(option, OfService) and option.service != service:
             raise click.UsageError(f"{flag} is for --service {option.service}, not for {service}")
-    to_stdout = options["output"] in (None, "-")
-    if service == STT and options["as_json"] and "--format" in given and to_stdout:
+    to_stdout = config.output in (None, "-")
+    if service == STT and config.as_json and "--format" in given and to_stdout:
         raise click.UsageError(
             f"--json prints one object and no {format}: give --output FILE for the {format}, or"
             " leave one of them out"
         )
     captions = {"--line-width", "--line-count"} & given.keys()
-    if captions and not _is_format(options, "srt", "vtt"):
+    if captions and not _is_format(config, "srt", "vtt"):
         raise click.UsageError(f"{captions.pop()} is for captions, --format srt or vtt")
-    if "--words" in given and not options["as_json"] and not _is_format(options, "json"):
+    if "--words" in given and not config.as_json and not _is_format(config, "json"):
         raise click.UsageError("--words are shown by --format json and by --json only")
-    if "--share" in given and options["scatter"] != PRIVATE:
+    if "--share" in given and config.scatter != PRIVATE:
         raise click.UsageError("--share is for --scatter private")
-    if "--jobs" in given and options["scatter"] == NEVER:
+    if "--jobs" in given and config.scatter == NEVER:
         raise click.UsageError("--jobs is of no use with --scatter never")
-    if "--fallback-token-file" in given and not options["fallback"]:
+    if "--fallback-token-file" in given and not config.fallback:
         raise click.UsageError("--fallback-token-file is of no use without --fallback URL")
 
 
@@ -74,7 +75,7 @@ def _given(context: click.Context) -> dict[str, click.Parameter]:
     }
 
 
-def _is_format(options: Mapping[str, Any], *formats: str) -> bool:
+def _is_format(config: ClientConfig, *formats: str) -> bool:
     """Whether the result has one of these, by --format or by the output's name."""
-    named = str(options["output"] or "").lower()
-    return options["format_"] in formats or named.endswith(tuple(f".{f}" for f in formats))
+    named = str(config.output or "").lower()
+    return config.format in formats or named.endswith(tuple(f".{f}" for f in formats))

@@ -14,8 +14,9 @@ from typing import Any
 
 import click
 
-from client import job_commands, listing
+from client import listing, speak, transcribe
 from client.checks import refuse_job_options, refuse_unused
+from client.config import ClientConfig
 from client.options import EXIT_CODES, common_options, job_options
 from client.run import JsonErrorGroup, run_to_exit
 from privox_dht import __version__
@@ -52,9 +53,9 @@ def main(context: click.Context, /, **options: Any) -> None:
         return
     if not options["service"]:
         raise click.UsageError("say what is wanted: --service tts or --service stt (or `list`)")
-    refuse_unused(context, options)
-    job = job_commands.speak if options["service"] == TTS else job_commands.transcribe
-    run_to_exit(job, options)
+    config = ClientConfig(**options)
+    refuse_unused(context, config)
+    run_to_exit(speak.prepare if config.service == TTS else transcribe.prepare, config)
 
 
 @main.command("list", context_settings={"auto_envvar_prefix": ENVIRONMENT})
@@ -64,9 +65,8 @@ def main(context: click.Context, /, **options: Any) -> None:
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
     """Show who is on the mesh: service, backend, engine, what it has, idle slots, route, age."""
-    run_to_exit(
-        listing.show, {**merge_parent_options(context, options), "limit": limit, "service": "list"}
-    )
+    merged = merge_parent_options(context, options)
+    run_to_exit(listing.show, ClientConfig(**{**merged, "limit": limit, "service": "list"}))
 
 
 @main.command("voices", context_settings={"auto_envvar_prefix": ENVIRONMENT})
@@ -74,9 +74,8 @@ def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
 @click.pass_context
 def voices_command(context: click.Context, /, **options: Any) -> None:
     """Show what --voice may name, with its engine and the producers that have it."""
-    run_to_exit(
-        listing.show_voices, {**merge_parent_options(context, options), "service": "voices"}
-    )
+    merged = merge_parent_options(context, options)
+    run_to_exit(listing.show_voices, ClientConfig(**{**merged, "service": "voices"}))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from client.config import ClientConfig
 from client.files import STDIO, write
-from client.job_commands import open_mesh
 from privox_dht.cli.logs import sanitize
 from privox_dht.cli.streams import say
 from privox_dht.identity import peer_id_of, pin_of
@@ -20,15 +20,15 @@ HEADINGS = ("PEER", "SERVICE", "ENGINE", "MODELS OR VOICES", "LANGUAGES", "IDLE"
 SHOWN = 3  # models and languages shown in a cell of the table; --json has all
 
 
-async def show(options: Mapping[str, Any]) -> None:
+async def show(config: ClientConfig) -> None:
     """Print the mesh as a table, or as JSON."""
-    async with open_mesh(options) as mesh:
+    async with config.open_mesh() as mesh:
         records = await mesh.producers()
         clock, family = mesh.clock_is_off(), _missing_family(records)
     now = time.time()
     records.sort(key=lambda r: (r.kind, r.backend, r.engine, -r.idle, r.peer_id))
-    shown = records[: options["limit"]]
-    if options["as_json"]:
+    shown = records[: config.limit]
+    if config.as_json:
         found = {"found": len(records), "records": [as_json(r, now) for r in shown]}
         if clock:
             found["clock"] = clock
@@ -67,11 +67,11 @@ def _missing_family(records: Sequence[Record]) -> str:
     )
 
 
-async def show_voices(options: Mapping[str, Any]) -> None:
+async def show_voices(config: ClientConfig) -> None:
     """Print what `--voice` may name, as a table or as JSON."""
-    async with open_mesh(options) as mesh:
+    async with config.open_mesh() as mesh:
         voices = await mesh.voices()
-    if options["as_json"]:
+    if config.as_json:
         listed = [
             {
                 "voice": voice,

@@ -119,7 +119,8 @@ job_options = combine(
     of_tts("--text", metavar="TEXT|-", help="what to speak; - reads it from stdin."),
     of_tts("--text-file", metavar="FILE|-", help="a file that holds the text."),
     of_stt(
-        "--file", multiple=True, type=FileNames(), metavar="AUDIO|-",
+        "--file", "recordings", multiple=True, type=FileNames(), metavar="AUDIO|-",
+        envvar=f"{ENVIRONMENT}_FILE",
         help="the recording, in any common format; - reads it from stdin. Several: each gets"
         " a file of its own in the folder that --output names, or a line of --json.",
     ),
@@ -133,7 +134,7 @@ job_options = combine(
         help="play it, by aplay, paplay, pw-play, afplay, ffplay, sox or the extra `play`.",
     ),
     click.option(
-        "--format", "format_", envvar=f"{ENVIRONMENT}_FORMAT", metavar="FORMAT",
+        "--format", "format", envvar=f"{ENVIRONMENT}_FORMAT", metavar="FORMAT",
         help=f"tts: {', '.join(formats_of(TTS))} [from --output's name, or wav];"
         f" stt: {', '.join(formats_of(STT))} [from --output's name, or text].",
     ),

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
+from client.config import ClientConfig
 from client.files import STDIO, write
 from client.live_transcript import HeardInPart
 from client.options import JSON_VARIABLE, error_as_json, failure_as_json
@@ -24,7 +25,6 @@ from privox_dht.cli.logs import sanitize, set_up_logging
 from privox_dht.cli.streams import mute_stdout, say
 from privox_dht.errors import ConfigError, PrivoxError
 
-Options = Mapping[str, Any]
 Job = Coroutine[Any, Any, None]
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -46,7 +46,7 @@ class JsonErrorGroup(ExplainingGroup):
             exc.show()
             if _wants_json(sys.argv[1:] if args is None else args):
                 message = exc.format_message()
-                _tell_json({}, failure_as_json("ConfigError", message, exc.exit_code))
+                _tell_json(ClientConfig(), failure_as_json("ConfigError", message, exc.exit_code))
             sys.exit(exc.exit_code)
         except click.Abort:
             sys.exit(INTERRUPTED)
@@ -68,36 +68,38 @@ def spread_files(args: Sequence[str], commands: Collection[str]) -> list[str]:
     return spread
 
 
-def run_to_exit(prepare: Callable[[Options], Job], options: Options) -> None:
+def run_to_exit(prepare: Callable[[ClientConfig], Job], config: ClientConfig) -> None:
     """Run a job; end the process with what it means.
 
     Args:
         prepare: reads what the job needs (it may wait for stdin, and a Ctrl-C ends that), and
             returns what is then to be done.
-        options: for both.
+        config: for both.
     """
-    set_up_logging(options["log_level"], as_json=False)
+    set_up_logging(config.log_level, as_json=False)
     try:
-        asyncio.run(_interruptible(prepare(options)))
+        asyncio.run(_interruptible(prepare(config)))
     except HeardInPart as part:
         assert part.__cause__ is not None
-        _end(options, part.__cause__, part.as_json())
+        _end(config, part.__cause__, part.as_json())
     except (PrivoxError, asyncio.CancelledError, KeyboardInterrupt) as exc:
-        _end(options, exc)
+        _end(config, exc)
     except BrokenPipeError:  # whoever read our stdout has gone; there is nobody left to tell
         mute_stdout()
         sys.exit(1)
 
 
-def _end(options: Options, exc: BaseException, heard: Mapping[str, Any] | None = None) -> NoReturn:
+def _end(
+    config: ClientConfig, exc: BaseException, heard: Mapping[str, Any] | None = None
+) -> NoReturn:
     """Tell of an error, or of Ctrl-C, and end the process."""
     if isinstance(exc, PrivoxError):
         said, line = f"privox-client: {sanitize(exc)}", error_as_json(exc)
     else:
         said, line = "interrupted", failure_as_json("Interrupted", "interrupted", INTERRUPTED)
     say(said)
-    if options["as_json"]:
-        _tell_json(options, {**line, **(heard or {})})
+    if config.as_json:
+        _tell_json(config, {**line, **(heard or {})})
     sys.exit(line["exit_code"])
 
 
@@ -122,9 +124,9 @@ def _wants_json(args: Sequence[str]) -> bool:
     return "--json" in args or os.environ.get(JSON_VARIABLE, "").lower() in ("1", "true", "yes")
 
 
-def _tell_json(options: Options, line: Mapping[str, Any]) -> None:
+def _tell_json(config: ClientConfig, line: Mapping[str, Any]) -> None:
     """On stdout, unless the caller expects a sound there."""
-    if options.get("service") == "tts" and options.get("output") == STDIO:
+    if config.service == "tts" and config.output == STDIO:
         say(json.dumps(line))
         return
     try:

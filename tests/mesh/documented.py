@@ -87,7 +87,7 @@ NO_COMMAND = {"curl --proxy"}
 # Indented blocks that are drawings, by how their first line begins.
 DRAWINGS = {
     "CONTRIBUTING.md": ("nodes | client",),
-    "docs/design.md": ("start ", "join ", "client/job_commands.py ", "piece_source.py "),
+    "docs/design.md": ("start ", "join ", "client/transcribe.py ", "piece_source.py "),
     "docs/dht.md": ("directory: 76", "version (1)"),
     "docs/relay.md": ("client ", "CONNECT <peer id>"),
 }

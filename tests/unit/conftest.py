@@ -8,6 +8,7 @@ import resource
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))  # which 
 
 from sim import worlds
 
+from client.config import ClientConfig
 from privox_dht import records
 from privox_dht.dht import rpc_protocol
 
@@ -38,15 +40,15 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The options that `privox-client` would be run with, whichever of its commands it is."""
     seen: dict[str, Any] = {}
 
-    def prepare(options: dict[str, Any]) -> Coroutine[Any, Any, None]:
-        seen.update(options)
+    def prepare(config: ClientConfig) -> Coroutine[Any, Any, None]:
+        seen.update(asdict(config))
 
         async def job() -> None:
             pass
 
         return job()
 
-    for job in ("job_commands.speak", "job_commands.transcribe", "listing.show"):
+    for job in ("speak.prepare", "transcribe.prepare", "listing.show"):
         monkeypatch.setattr(f"client.{job}", prepare)
     return seen
 

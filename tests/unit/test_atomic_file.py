@@ -166,13 +166,14 @@ def test_a_slow_stdout_that_does_not_block_gets_every_byte(unbuffered):
 
 INTERRUPTIBLE = """
 import asyncio
+from client.config import ClientConfig
 from client.files import write
 from client.run import run_to_exit
 
 async def job():
     write("-", bytes(2**20))
 
-run_to_exit(lambda options: job(), {"log_level": "error", "as_json": False})
+run_to_exit(lambda config: job(), ClientConfig())
 """
 
 

@@ -154,7 +154,7 @@ def test_list_takes_its_options_before_or_after_the_word(monkeypatch):
     ):
         ran = CliRunner().invoke(client.cli.main, arguments)
         assert ran.exit_code == 0, ran.output
-    assert [(o["neighbours"], o["as_json"], o["limit"]) for o in seen] == [(("a:1",), True, 5)] * 2
+    assert [(o.neighbours, o.as_json, o.limit) for o in seen] == [(("a:1",), True, 5)] * 2
 
 
 def test_json_logs_are_one_object_a_line_with_the_fields_of_events():

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import client.cli
 from client.checks import OfService
-from client.job_commands import open_mesh
+from client.config import ClientConfig
 from privox_dht.dispatch.fallback import endpoint_of
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import AllProducersFailed, ConfigError
@@ -101,14 +101,14 @@ def test_a_mistake_of_this_kind_is_json_where_json_is_asked_for(told):
 
 def test_the_token_comes_from_a_file_or_the_environment(told, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr("client.job_commands.Mesh.join", lambda *a, **how: given.append(how))
+    monkeypatch.setattr("client.config.Mesh.join", lambda *a, **how: given.append(how))
     file = tmp_path / "token"
     file.write_text("s3cret\n")
     url = ("--fallback", "https://host")
     assert run(*TTS, *url, "--fallback-token-file", str(file)).exit_code == 0
-    open_mesh(told)
+    ClientConfig(**told).open_mesh()
     assert run(*TTS, *url, env={"PRIVOX_FALLBACK_TOKEN": "other"}).exit_code == 0
-    open_mesh(told)
+    ClientConfig(**told).open_mesh()
     assert [how["fallback_token"] for how in given] == ["s3cret", "other"]
 
 
@@ -120,7 +120,7 @@ def test_a_file_that_holds_no_token_is_refused(told, tmp_path: Path, content):
         run(*TTS, "--fallback", "https://host", "--fallback-token-file", str(file)).exit_code == 0
     )
     with pytest.raises(ConfigError, match="token"):
-        open_mesh(told)
+        ClientConfig(**told).open_mesh()
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:8000", "http://host", "http://localhost.evil"])
@@ -153,7 +153,7 @@ class Silent:
     ("format", "left"), [("text", ""), ("srt", ""), ("vtt", "WEBVTT\n"), ("json", None)]
 )
 def test_silence_is_said_on_stderr_and_is_no_empty_line(monkeypatch, tmp_path, format, left):
-    monkeypatch.setattr("client.job_commands.open_mesh", lambda options: Silent())
+    monkeypatch.setattr("client.config.ClientConfig.open_mesh", lambda config: Silent())
     recording = tmp_path / "x.wav"
     recording.write_bytes(b"RIFF")
     ran = run("--service", "stt", "--file", str(recording), "--format", format)
@@ -182,7 +182,7 @@ def test_of_several_recordings_one_that_was_heard_in_part_is_kept_and_the_next_i
     monkeypatch, tmp_path
 ):
     mesh = Dying()
-    monkeypatch.setattr("client.job_commands.open_mesh", lambda options: mesh)
+    monkeypatch.setattr("client.config.ClientConfig.open_mesh", lambda config: mesh)
     names = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
     for name in names:
         (tmp_path / name).write_bytes(b"RIFF")

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 import client.cli
-import client.job_commands
+import client.speak
+import client.transcribe
 import nodes.cli
 from privox_dht.cli.logs import TextFormatter, sanitize
 
@@ -62,14 +63,14 @@ def test_one_file_speaks_to_a_program_and_its_subcommands(told, tmp_path):
 
 
 def test_names_with_spaces_can_stand_in_a_file_and_in_the_environment(told, tmp_path, monkeypatch):
-    monkeypatch.setattr("client.job_commands.transcribe", client.job_commands.speak)
+    monkeypatch.setattr("client.transcribe.prepare", client.speak.prepare)
     file = tmp_path / "client.toml"
     for text, names in (('"my talk.ogg"', ["my talk.ogg"]), ('["a b", "c"]', ["a b", "c"])):
         file.write_text(f'service = "stt"\nfile = {text}\n')
         assert run("--config", str(file)).exit_code == 0
-        assert list(told["file"]) == names
+        assert list(told["recordings"]) == names
     assert run("--service", "stt", env={"PRIVOX_FILE": "my talk.ogg:c"}).exit_code == 0
-    assert list(told["file"]) == ["my talk.ogg", "c"]
+    assert list(told["recordings"]) == ["my talk.ogg", "c"]
 
 
 def test_an_option_counts_by_how_it_was_given_and_not_where(told, tmp_path):

@@ -1,0 +1,83 @@
+"""`privox-client --service tts`: a text to a file, or to the loudspeakers.
+
+First prepared (options checked, stdin read, the output looked at), then done.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from client.config import ClientConfig
+from client.files import STDIO, check_writable, read_text, read_text_file, write
+from client.formats import ending_of, format_for
+from client.player import play, players_for
+from client.progress import Progress
+from client.report import report
+from privox_dht.dispatch.event_stream import last_of
+from privox_dht.errors import ConfigError
+from privox_dht.speech import TTS
+
+Job = Coroutine[Any, Any, None]
+
+
+def prepare(config: ClientConfig) -> Job:
+    """`--service tts`: a text to an audio file, or to the loudspeakers."""
+    output, format = audio_output(config)
+    if config.play:
+        players_for(format)
+    check_writable(output or STDIO)
+    return _speak(config, text_of(config), output, format)
+
+
+def text_of(config: ClientConfig) -> str:
+    """What is to be spoken.
+
+    Raises:
+        ConfigError: neither or both of --text and --text-file are given.
+        RequestRejected: see `read_text`.
+    """
+    text, file = config.text, config.text_file
+    if text is not None and file is not None:
+        raise ConfigError("--text and --text-file are both given: leave one out")
+    if text is not None:
+        return read_text(text)
+    if file is not None:
+        return read_text_file(file)
+    raise ConfigError("--service tts needs --text TEXT or --text-file FILE (- reads stdin)")
+
+
+async def _speak(config: ClientConfig, text: str, output: str, format: str) -> None:
+    async with config.open_mesh() as mesh:
+        events = mesh.speech_events(
+            text,
+            voice=config.voice,
+            speed=config.speed,
+            format=format,
+            **config.job_keywords(),
+        )
+        with Progress() as progress:
+            done = await last_of(events, progress.show)
+    told: dict[str, Any] = {"format": format, "bytes": len(done.value)}
+    where = "stdout" if output == STDIO else output
+    if output:
+        write(output, done.value)
+        told["output"] = where
+    if config.play:
+        told["played"] = await play(done.value, format)
+    what = f"{len(done.value)} bytes of {format}" + (f" in {where}" if output else "")
+    report(done, told, config.as_json, what, audio_on_stdout=output == STDIO)
+
+
+def audio_output(config: ClientConfig) -> tuple[str, str]:
+    """Where the audio goes ("": nowhere, it is only played) and in which format: from --output
+    and --format, either or both."""
+    output = config.output or ""
+    format = format_for(TTS, output, config.format or "")
+    if output or not config.play:
+        to_file = sys.stdout.isatty() or config.as_json
+        output = output or (f"speech.{ending_of(TTS, format)}" if to_file else STDIO)
+    if output == STDIO and sys.stdout.isatty():
+        raise ConfigError("audio is not written to a terminal; use --output FILE or a pipe")
+    return output, format
