@@ -78,7 +78,7 @@ class FarmPool:
             f"{peer_id_of(f.public)[:8]} {'parked' if p else 'dialling'}"
             for f, p in self._held.items()
         )
-        return f"<Parkings {', '.join(said) or 'nowhere'}>"
+        return f"<FarmPool {', '.join(said) or 'nowhere'}>"
 
     @property
     def parked_at(self) -> tuple[FarmAt, ...]:

@@ -1,8 +1,8 @@
 """The producer's side of one farm: parked there, or on the way back.
 
-    async with Parking(identity, ("203.0.113.7", 1776), farm_public, ...) as parking:
-        await parking.parked(timeout=5)     a line is parked: the producer can be called
-        parking.state                       one word, see STATES
+    async with SingleFarm(identity, ("203.0.113.7", 1776), farm_public, ...) as farm:
+        await farm.parked(timeout=5)        a line is parked: the producer can be called
+        farm.state                          one word, see STATES
 
 A stay that ends is followed by another, after a pause: short when it had gone well, longer with
 each failure, as long as the farm said when it said so. `superseded` is final: another machine has
@@ -91,7 +91,7 @@ class SingleFarm:
         self._pause = 0.0  # seconds before the next
 
     def __repr__(self) -> str:
-        return f"<Parking at {peer_id_of(self.farm)[:8]} {self._place}: {self.state}>"
+        return f"<SingleFarm {peer_id_of(self.farm)[:8]} {self._place}: {self.state}>"
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name=f"parking at {self._place}")
