@@ -6,6 +6,7 @@ so by swapping. A publisher has `SLOTS` places under a key, one for each of its 
 
 from __future__ import annotations
 
+import math
 import random
 from array import array
 from collections import Counter
@@ -20,8 +21,8 @@ LEVELS = (0, 34)  # bits of a source that fall away: for the address (/56), for 
 class KeyRecords:
     """The records under one key."""
 
-    __slots__ = ("at", "deeper", "edges", "engines", "expiries", "places", "sequences", "sources",
-                 "wires")  # fmt: skip
+    __slots__ = ("at", "deeper", "edges", "engines", "expiries", "places", "sequences", "soonest",
+                 "sources", "wires")  # fmt: skip
 
     def __init__(self) -> None:
         self.at: dict[int, int] = {}  # place -> row
@@ -31,6 +32,7 @@ class KeyRecords:
         self.deeper = 0  # how many have that bit
         self.sequences = array("Q")
         self.expiries = array("Q")
+        self.soonest = math.inf  # nothing expires before that
         self.sources = array("Q")  # hash of the address it came from; 0: our own
         self.edges = [0, 0]  # where the busy begin, where the withdrawn begin
 
@@ -87,6 +89,7 @@ class KeyRecords:
         self.wires[row] = record.encoded
         self.sequences[row] = record.sequence
         self.expiries[row] = record.expires
+        self.soonest = min(self.soonest, record.expires)
         self.move(row, WITHDRAWN if record.withdrawn else IDLE if record.idle else BUSY)
 
     def move(self, row: int, run: int) -> int:
@@ -110,6 +113,13 @@ class KeyRecords:
         self.wires.pop()
         for column in self._columns:
             column.pop()
+
+    def expired(self, now: float) -> list[int]:
+        """The rows of what has expired, the last first: so they can be removed one by one."""
+        if now < self.soonest:
+            return []
+        self.soonest = min((end for end in self.expiries if end > now), default=math.inf)
+        return [row for row in range(len(self) - 1, -1, -1) if self.expiries[row] <= now]
 
     def _swap(self, one: int, other: int) -> int:
         if one != other:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from privox_dht import limits
 from privox_dht.dht import wire
-from privox_dht.dht.candidate import Candidate
+from privox_dht.dht.candidate import ANSWERED, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.lookup_budget import Budget
 from privox_dht.dht.node_state import NodeState
@@ -154,8 +154,10 @@ class RecordLookups:
             if self._was_promised_more(crawl, want):  # those who agreed did not show what they said
                 await self._go_on(crawl)
                 await self._pages(crawl, want)
+            enough = len(crawl.found) >= want or depth == limits.SHARD_DEPTH
+            enough = enough or not await self._split(crawl)
             found = list(crawl.found.values())
-            if len(found) >= want or depth == limits.SHARD_DEPTH or not await self._split(crawl):
+            if enough or len(found) >= want:  # more came from those who were asked about the split
                 return found
         except asyncio.CancelledError:
             crawl.abandon()
@@ -284,8 +286,9 @@ class RecordLookups:
             return True
         if not any(holder.split for holder in crawl.holders):
             return False
-        if len(crawl.closest()) < limits.FULL_KEY_WITNESSES:
-            await self._go_on(crawl)
+        near = crawl.shortlist()[: limits.FULL_KEY_WITNESSES]
+        if any(candidate.state != ANSWERED for candidate in near):
+            await self._go_on(crawl)  # those met on the way hold nothing, and know nothing of it
         judges = crawl.apart(crawl.closest())[: limits.FULL_KEY_WITNESSES]
         say_so = [judge for judge in judges if judge.split]
         if 2 * len(say_so) <= len(judges):

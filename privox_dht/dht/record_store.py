@@ -176,13 +176,19 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         """Forget what has expired; how many that were."""
         before = self._held
         for key in list(self._shelves):
-            shelf = self._shelves[key]
-            for row in range(len(shelf) - 1, -1, -1):
-                if shelf.expiries[row] <= now:
-                    self._remove(shelf, row)
-            if not shelf:
-                del self._shelves[key]
+            self.sweep_key(key, now)
         return before - self._held
+
+    def sweep_key(self, key: bytes, now: float) -> None:
+        """Forget what has expired under one key: whoever is told how many there are, and reads them
+        by pages, would find holes in those."""
+        shelf = self._shelves.get(key)
+        if shelf is None:
+            return
+        for row in shelf.expired(now):
+            self._remove(shelf, row)
+        if not shelf:
+            del self._shelves[key]
 
     def _order(self, key: bytes, shelf: KeyRecords, asker: bytes, now: float) -> list[int]:
         """In which order one asker is told of a shelf: kept while it reads page after page."""

@@ -107,6 +107,7 @@ class RpcHandlers:
             if proof := self._proof(asked[: wire.NONCE], asked[wire.NONCE :], address):
                 answer["p"] = proof
                 room -= wire.PROOF
+        state.store.sweep_key(target, state.clock())
         count = state.store.count(target) if want else 0
         if not want or not count or start < 0:
             most = CONTACTS_WITH_RECORDS if count else limits.MAX_CONTACTS_IN_DATAGRAM

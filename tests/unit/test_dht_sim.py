@@ -144,11 +144,17 @@ def test_a_key_that_is_full_splits_and_clients_follow_without_being_told() -> No
 
 @pytest.mark.usefixtures("small_keys")
 @pytest.mark.timeout(120)
-def test_of_a_crowd_only_a_sample_announces_to_the_key_and_all_of_it_is_found() -> None:
-    seen = crowd.crowd(60, 240)
-    assert seen.levels == {1: 60}
+@pytest.mark.parametrize(
+    "seed", [1, 13, *(pytest.param(seed, marks=soak) for seed in range(14, 29))]
+)
+def test_of_a_crowd_only_a_sample_announces_to_the_key_and_all_of_it_is_found(seed: int) -> None:
+    """With seed 1 half of the rows that a holder counted had expired: their pages came empty, and
+    the look-up went on to every shard. With 13 half of the eight that should know whether the key
+    has split had only been met on the way, so that 89 of 240 were found."""
+    seen = crowd.crowd(60, 240, seed=seed)
+    assert set(seen.levels) <= {1, 2}
     assert 24 <= seen.in_sample <= 120, "48, and whoever came before it split"
-    assert seen.few_found >= 32 and seen.few_requests <= 60, "one look-up"
+    assert seen.few_found >= 32 and seen.few_requests <= 40, "one look-up"
     assert seen.all_found == seen.producers
 
 

@@ -119,6 +119,20 @@ def test_expired_records_are_not_told_and_then_swept() -> None:
     assert held.sweep(2_500.0) == 1 and KEY not in dict(held)
 
 
+def test_what_has_expired_under_one_key_is_not_counted_there() -> None:
+    held, other = store(), b"o" * 20
+    for n in range(30):
+        held.put(KEY, record(n, expires=1_100 + n), b"s", NOW)
+        held.put(other, record(n), b"s", NOW)
+    held.put(KEY, record(0, sequence=2, expires=1_200), b"s", NOW)
+    for now, left in ((1_099.9, 30), (1_100.0, 30), (1_101.0, 29), (1_119.0, 11), (1_129.0, 1)):
+        held.sweep_key(KEY, now)
+        assert held.count(KEY) == left and held.count(other) == 30, now
+        assert len(all_of(held, now=now)) == left
+    held.sweep_key(KEY, 1_200.0)
+    assert not held.sample(KEY, 9, 1 << 20, NOW) and held.count(other) == 30
+
+
 def test_a_full_key_keeps_a_sample_that_nobody_can_aim_at() -> None:
     """Two stores are offered the same and keep different ones; none keeps the last to come."""
     kept = []
