@@ -94,4 +94,5 @@ class ClientConfig:
             "via_farm": self.via_farm,
             "wait": self.wait,
             "timeout": self.timeout,
+            "jobs": self.jobs,
         }

@@ -128,7 +128,6 @@ async def _transcript(
         hotwords=config.hotwords,
         scatter=config.scatter,
         share=config.share,
-        jobs=config.jobs,
         **config.job_keywords(),
     )
     notes = Notes(config.state, named=bool(config.only))

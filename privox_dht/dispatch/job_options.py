@@ -12,7 +12,7 @@ from privox_dht.dispatch.selection import ANY, Requirements
 AUTO, NEVER, PRIVATE = "auto", "never", "private"
 SCATTER = (AUTO, NEVER, PRIVATE)
 SHARE = 0.25  # of a recording that one may hear at most, where it is scattered in private
-PIECES = 16  # of a scattered recording at a time
+PIECES = 16  # of something long that is scattered, at a time
 
 
 class JobKeywords(TypedDict, total=False):
@@ -27,6 +27,7 @@ class JobKeywords(TypedDict, total=False):
     via_farm: bool
     wait: float
     timeout: float | None
+    jobs: int
 
 
 class TranscriptionKeywords(JobKeywords, total=False):
@@ -39,7 +40,6 @@ class TranscriptionKeywords(JobKeywords, total=False):
     hotwords: str
     scatter: str
     share: float
-    jobs: int
     max_seconds: float
 
 
@@ -64,6 +64,7 @@ class JobOptions:
     via_farm: bool = False  # through a farm, so that the producer does not learn our address
     wait: float = limits.WAIT  # seconds to go on asking while everybody is busy
     timeout: float | None = None  # seconds for the whole job; None: `limits.JOB_DEADLINE`
+    jobs: int = PIECES  # of something long that is scattered: pieces at a time
 
     def wish(self, service: str, **more: Any) -> Requirements:
         """What is asked of the mesh; `more` goes into it as it is."""
@@ -92,7 +93,6 @@ class TranscriptionOptions(JobOptions):
     scatter: str = AUTO  # "auto": a long recording to many producers; "never"; "private": no
     # producer hears two neighbouring pieces, nor more than `share`; through farms
     share: float = SHARE
-    jobs: int = PIECES  # pieces of a scattered recording at a time
     max_seconds: float = float("inf")  # of a recording that is scattered; what is longer is refused
 
 

@@ -1,8 +1,10 @@
 """One long recording as many short jobs.
 
 transcription   short: one job; long: scattered; private: scattered, or refused
-run             each piece a job of its own; what comes back is told in order
+run             a recording's pieces; what comes back is told in order
 private         the same, so that nobody hears much
+scattered_job   which piece is given out next, and what is to be done with the answer
+asking          those that are with producers now, each a job of its own
 
 cut             sound -> pieces of 10 to 30 s, from the sound alone    (pure)
 plan            a piece that lags is given to a second producer        (pure)

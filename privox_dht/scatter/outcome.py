@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from privox_dht.dispatch.job_state import Attempt
 from privox_dht.errors import AllProducersFailed, JobError, RequestRejected
 from privox_dht.scatter.cut import Piece
-from privox_dht.scatter.piece_source import Pieces
+from privox_dht.scatter.piece_source import Sound
 from privox_dht.units import clock_face
 
 
 def fault_of(
-    source: Pieces, left_out: Sequence[tuple[Piece, JobError]], attempts: Sequence[Attempt]
+    source: Sound, left_out: Sequence[tuple[Piece, JobError]], attempts: Sequence[Attempt]
 ) -> JobError | None:
     """What is wrong with a recording whose pieces are all settled; None: nothing is.
 

@@ -21,29 +21,16 @@ from privox_dht.audio.decoding import decode_blocks, length_hint
 from privox_dht.audio.sample_sink import FULL_SCALE
 from privox_dht.errors import RequestRejected
 from privox_dht.scatter.cut import RATE, Cutter, Piece
+from privox_dht.scatter.scattered_job import Pieces
 
 Audio = bytes | Path | BinaryIO
 UNBOUNDED = float("inf")  # it is the user's own recording, and only a little of it is held
 
 
-class Pieces(Protocol):
+class Sound(Pieces[Piece], Protocol):
     """Where the pieces of a recording come from."""
 
-    hint: float  # seconds that the recording may have
-    seconds: float  # that are known so far
-    ended: bool  # no more will be brought
     fault: RequestRejected | None  # why it ended before its end
-
-    def take(self) -> Piece | None:
-        """The next that is ready."""
-
-    def __len__(self) -> int:
-        """How many are ready."""
-
-    async def pull(self) -> None:
-        """Have another one ready, unless it ends."""
-
-    async def close(self) -> None: ...
 
 
 class PieceSource:

@@ -23,10 +23,11 @@ from privox_dht.dispatch.job_events import Emit, Scattered
 from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
-from privox_dht.dispatch.sibling_slots import SiblingSlots, Slots
+from privox_dht.dispatch.sibling_slots import SiblingSlots
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import ConfigError, NoProducer, RequestRejected
 from privox_dht.records import Record
+from privox_dht.scatter.asking import Given
 from privox_dht.scatter.cut import Piece
 from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.piece_work import PieceWork
@@ -161,17 +162,18 @@ class PrivateScattering(Scattering):
         now = time.monotonic()
         idle = {
             self._voice[record.peer_id]
-            for record in self._records
-            if record.peer_id in self._voice and self._slots.left(record, now)
+            for record in self._asking.records
+            if record.peer_id in self._voice and self._asking.slots.left(record, now)
         }
         piece = self._pieces.take_one(lambda piece: self._promise.planned(piece.number) in idle)
-        return piece if piece or self._tasks else self._pieces.take()
+        return piece if piece or self._asking else self._pieces.take()
 
-    def _slots_for(self, piece: Piece) -> Slots:
-        return _PieceSlots(self._slots, self._promise, self._voice, piece)
+    def _wish_for(self, piece: Piece) -> Requirements:
+        slots = _PieceSlots(self._asking.slots, self._promise, self._voice, piece)
+        return replace(super()._wish_for(piece), slots=slots)
 
-    def _work(self, piece: Piece, options: TranscriptionOptions) -> Work[Transcript]:
-        return _ApartWork(PieceWork(self._client, piece, options))
+    def _work(self, given: Given[Piece]) -> Work[Transcript]:
+        return _ApartWork(self._piece_work(given))
 
 
 @dataclass(frozen=True, slots=True)
