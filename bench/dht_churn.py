@@ -24,12 +24,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
-from sim.virtual import Air, address_of, run  # noqa: E402 - found only now
-from sim.worlds import PORT, Ours, SimNode, quick_signatures, record_of  # noqa: E402
-
-from privox_dht import limits  # noqa: E402
+from bench.sim.virtual import Air, address_of, run
+from bench.sim.worlds import PORT, Ours, SimNode, quick_signatures, record_of
+from privox_dht import limits
 
 KIND = "stt"
 NEIGHBOURS = 3  # nodes anybody joins through

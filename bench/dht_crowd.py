@@ -16,11 +16,11 @@ import logging
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
-from dht_sim import note  # noqa: E402 - found only now
-from sim.crowd import crowd  # noqa: E402
-from sim.worlds import quick_signatures, roomy_caches  # noqa: E402
+from bench.dht_sim import note
+from bench.sim.crowd import crowd
+from bench.sim.worlds import quick_signatures, roomy_caches
 
 
 def main() -> None:

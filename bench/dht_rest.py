@@ -18,11 +18,11 @@ import logging
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
-from dht_sim import Run, note  # noqa: E402 - found only now
-from sim.virtual import Air, run  # noqa: E402
-from sim.worlds import Ours, quick_signatures, roomy_caches  # noqa: E402
+from bench.dht_sim import Run, note
+from bench.sim.virtual import Air, run
+from bench.sim.worlds import Ours, quick_signatures, roomy_caches
 
 SETTLE = 60.0  # seconds after joining
 

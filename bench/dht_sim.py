@@ -36,12 +36,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
-from sim.figures import Result, ratios, share, table  # noqa: E402 - found only now
-from sim.planting import garden  # noqa: E402
-from sim.virtual import Air, address_of, run  # noqa: E402
-from sim.worlds import WORLDS, quick_signatures, roomy_caches  # noqa: E402
+from bench.sim.figures import Result, ratios, share, table
+from bench.sim.planting import garden
+from bench.sim.virtual import Air, address_of, run
+from bench.sim.worlds import WORLDS, quick_signatures, roomy_caches
 
 KEYS = 100  # keys published while all is well, before each stroke
 SETTLE = 30.0  # seconds before they are published, everybody alive

@@ -32,24 +32,25 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import umsgpack
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
-from kademlia.network import Server  # noqa: E402 - found only now
-from kademlia.node import Node  # noqa: E402
-from kademlia.protocol import KademliaProtocol  # noqa: E402
-from kademlia.utils import digest  # noqa: E402
-from sim.worlds import VALUE  # noqa: E402
+from kademlia.network import Server
+from kademlia.node import Node
+from kademlia.protocol import KademliaProtocol
+from kademlia.utils import digest
 
-from privox_dht import limits  # noqa: E402
-from privox_dht import records as records_module  # noqa: E402
-from privox_dht.addresses import pack_address  # noqa: E402
-from privox_dht.dht import DhtNode, wire  # noqa: E402
-from privox_dht.identity import Identity, verify  # noqa: E402
-from privox_dht.records import DOMAIN, Direct, Record, keys_of, sign  # noqa: E402
+from bench.sim.worlds import VALUE
+from privox_dht import limits
+from privox_dht import records as records_module
+from privox_dht.addresses import pack_address
+from privox_dht.dht import DhtNode, wire
+from privox_dht.identity import Identity, verify
+from privox_dht.records import DOMAIN, Direct, Record, keys_of, sign
 
 HOST = "127.0.0.1"
 FIRST_PORT = 21_000  # stock does not tell which port it got
@@ -136,7 +137,8 @@ class Ours:
         return node
 
     async def put(self, node: Any, name: str) -> bool:
-        return await node.publish(self.record(node.who, node.mesh, name)) > 0
+        copies: int = await node.publish(self.record(node.who, node.mesh, name))
+        return copies > 0
 
     def record(self, who: Identity, mesh: bytes, kind: str) -> Record:
         now = int(time.time())
@@ -204,11 +206,8 @@ def deaf(protocol: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def believed() -> Iterator[None]:
     """Meanwhile no signature of a record is checked."""
-    real, records_module.verify = records_module.verify, lambda *signed: True
-    try:
+    with patch.object(records_module, "verify", lambda *signed: True):
         yield
-    finally:
-        records_module.verify = real
 
 
 class Nowhere:

@@ -15,7 +15,9 @@ import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 
@@ -27,7 +29,7 @@ from nodes.engines import make_engine
 from privox_dht import Mesh
 from privox_dht.audio import decode, wav
 from privox_dht.dispatch.dispatcher import Dispatcher
-from privox_dht.speech import SpeechRequest, TranscriptionRequest
+from privox_dht.speech import Speaker, SpeechRequest, Transcriber, TranscriptionRequest
 
 HOST, FAR = "127.0.0.1", "127.0.0.2"
 ONE_WAY = 0.05  # seconds; the link's round trip is twice that
@@ -39,7 +41,8 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="privox-bench-") as folder, contextlib.ExitStack() as s:
         first, echo, sphinx = _nodes(Path(folder), s)
         neighbour = f"{HOST}:{first.wait_for('listening')['port']}"
-        job_port = echo.wait_for("published") and echo.events["listening"]["job_port"]
+        echo.wait_for("published")
+        job_port: int = echo.events["listening"]["job_port"]
         sphinx.wait_for("published")
         async with plain_server() as port, link(FAR, job_port, HOST), link(FAR, port, HOST):
             rows = await _small(given.rounds, neighbour, port, echo)
@@ -87,7 +90,7 @@ async def _small(rounds: int, neighbour: str, port: int, echo: RunningNode) -> l
     for _ in range(max(5, rounds // 10)):
         cold.append(await timed(lambda: _cold(neighbour, body)))
         async with aiohttp.ClientSession() as fresh:
-            cold_peer.append(await timed(lambda s=fresh: plain(HOST, s)))
+            cold_peer.append(await timed(partial(plain, HOST, fresh)))
     return [
         Row("small job, warm", warm * 1e3, peer * 1e3, "ms", 1.5),
         Row("small job, cold", statistics.median(cold) * 1e3,
@@ -104,7 +107,7 @@ async def _cold(neighbour: str, body: bytes) -> None:
 async def _long(rounds: int, neighbour: str) -> Row:
     """60 s of speech through the mesh, against the engine called in this process."""
     body = await _minute_of_speech()
-    engine = make_engine("stt", "cpu", "pocketsphinx")
+    engine = cast(Transcriber, make_engine("stt", "cpu", "pocketsphinx"))
     await engine.start()
     try:
         async with Mesh.join([neighbour]) as mesh:
@@ -123,7 +126,7 @@ async def _long(rounds: int, neighbour: str) -> Row:
 
 
 async def _minute_of_speech() -> bytes:
-    speaker = make_engine("tts", "cpu", "espeak-ng")
+    speaker = cast(Speaker, make_engine("tts", "cpu", "espeak-ng"))
     await speaker.start()
     try:
         sounds = [s async for s in speaker.speak(SpeechRequest(SENTENCES * 10))]

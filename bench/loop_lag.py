@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ EVERY = 0.002  # seconds between two looks of the probe
 SECONDS = 30  # of audio in each job
 SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody knows why it does. "
 RATE = 16_000  # Hz
-BASE = {"width": 512, "layers": 6}  # the size of Whisper's "base"
+WIDTH, LAYERS = 512, 6  # the size of Whisper's "base"
 
 Work = Callable[[], Awaitable[None]]
 
@@ -85,7 +86,8 @@ async def _engine(service: str, what: str, speech: Any) -> Lag:
     name, _, model = what.partition(":")
     try:
         if name == "faster-whisper":
-            await asyncio.to_thread(tiny_whisper.make, Path(model), **BASE)
+            base = partial(tiny_whisper.make, width=WIDTH, layers=LAYERS)
+            await asyncio.to_thread(base, Path(model))
         elif name == "piper":
             tiny_piper.make(Path(model))
         async with _started(service, what) as engine:

@@ -10,21 +10,25 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+from typing import cast
 
 from aiohttp import web
 
 from nodes.engines import make_engine
 from privox_dht.audio import decode
-from privox_dht.speech import TranscriptionRequest
+from privox_dht.speech import Transcriber, TranscriptionRequest
 
 
 async def main() -> None:
-    engine = make_engine("stt", "cpu", sys.argv[1] if len(sys.argv) > 1 else "echo")
+    name = sys.argv[1] if len(sys.argv) > 1 else "echo"
+    engine = cast(Transcriber, make_engine("stt", "cpu", name))
     await engine.start()
 
     async def transcribe(request: web.Request) -> web.Response:
         form = await request.post()
-        upload = io.BytesIO(form["file"].file.read())
+        file = form["file"]
+        assert isinstance(file, web.FileField)
+        upload = io.BytesIO(file.file.read())
         pcm = await asyncio.to_thread(decode, upload, engine.rate)
         said = [s.text async for s in engine.transcribe(pcm, TranscriptionRequest())]
         return web.json_response({"text": " ".join(said)})
@@ -35,7 +39,7 @@ async def main() -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    print(site._server.sockets[0].getsockname()[1], flush=True)
+    print(runner.addresses[0][1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
     await engine.close()

@@ -59,7 +59,8 @@ async def job(session: aiohttp.ClientSession, way: dict[str, Any], body: bytes) 
 
 async def jobs(choices: Ways, size: int) -> dict[str, float]:
     """Median seconds of a job of `size` bytes by each way, connections warm."""
-    body, taken = bytes(size), {name: [] for name in choices}  # type: dict[str, list[float]]
+    body = bytes(size)
+    taken: dict[str, list[float]] = {name: [] for name in choices}
     async with aiohttp.ClientSession() as session:
         for turn in range(RUNS[size] + 1):
             for name, way in choices.items():

@@ -60,7 +60,7 @@ async def main() -> None:
 
 
 def _node(folder: Path, at: int | None) -> Node:
-    services = parse_services([f"stt/cpu/echo:{TAKES}"] if at else [])
+    services = tuple(parse_services([f"stt/cpu/echo:{TAKES}"] if at else []))
     neighbours = ((HOST, at),) if at else ()
     return Node(NodeConfig(folder, port=0, host=HOST, services=services, neighbours=neighbours))
 

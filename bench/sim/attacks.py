@@ -12,13 +12,14 @@ import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
-from sim.virtual import Air, address_of, run
-from sim.worlds import PORT, Ours, SimNode, record_of
-
+from bench.sim.virtual import Air, address_of, run
+from bench.sim.worlds import PORT, Ours, SimNode, record_of
 from privox_dht.addresses import Address, pack_address
 from privox_dht.dht import rpc_protocol
 from privox_dht.dht.wire import HELD, Request
+from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, service_key
 
 AGAIN = 200  # look-ups after which the producers announce again: their records live for two minutes
@@ -62,21 +63,22 @@ class Gang:
         return None
 
 
-async def place(world: Ours, gang: Gang, number: int, honest: list[SimNode]) -> list[SimNode]:
-    """Let a gang join. Their ids are given, not earned: the proof of an id is taken from them."""
-    known = dict(zip([b"" for _ in gang.ids], gang.ids, strict=True))
+async def place(
+    world: Ours, gang: Gang, number: int, honest: list[SimNode], given: dict[bytes, bytes]
+) -> list[SimNode]:
+    """Let a gang join. Their ids are given, not earned: the proof of an id is taken from them, and
+    the id of each public key added to `given`."""
     members = []
     for node_id, (ip, _) in zip(gang.ids, gang.addresses, strict=True):
         member = world.node(number)
         member.ip = member._host = ip
-        known[member.identity.public] = node_id
+        given[member.identity.public] = node_id
         member._state.identity.dht_id = node_id
         members.append(member)
-    before = rpc_protocol.dht_id_of
-    rpc_protocol.dht_id_of = lambda public: known.get(public) or before(public)
     for member in members:
         await member.__aenter__()
         for socket in member._protocols.values():
+            assert socket.answer
             socket.answer = gang.posing_as(socket.answer)
         await member.join([(node.ip, PORT) for node in honest[:8]])
     return members
@@ -84,6 +86,8 @@ async def place(world: Ours, gang: Gang, number: int, honest: list[SimNode]) -> 
 
 def eclipse(nodes: int, sybils: int, keys: int, looks: int, seed: int = 6) -> tuple[int, int]:
     """How many of how many look-ups found what stands beside the sybils."""
+
+    given: dict[bytes, bytes] = {}  # DHT id by public key
 
     async def main() -> tuple[int, int]:
         rng, world = random.Random(seed), Ours(seed)
@@ -93,7 +97,7 @@ def eclipse(nodes: int, sybils: int, keys: int, looks: int, seed: int = 6) -> tu
             kind = f"service{number}"
             key = service_key(honest[0].mesh, kind, "cpu")
             gang = Gang(key, sybils, f"66.6.{number}", rng)
-            members = await place(world, gang, 60_000 + number, rng.sample(honest, 8))
+            members = await place(world, gang, 60_000 + number, rng.sample(honest, 8), given)
             await asyncio.sleep(5)
             await rng.choice(honest).publish(record_of(rng.choice(honest), kind))
             await asyncio.sleep(2)
@@ -106,12 +110,11 @@ def eclipse(nodes: int, sybils: int, keys: int, looks: int, seed: int = 6) -> tu
             await node.__aexit__(None, None, None)
         return found, tried
 
-    real = rpc_protocol.dht_id_of
-    try:
-        result: tuple[int, int] = run(Air(seed), main)
-    finally:
-        rpc_protocol.dht_id_of = real
-    return result
+    def id_of(public: bytes) -> bytes:
+        return given.get(public) or dht_id_of(public)
+
+    with patch.object(rpc_protocol, "dht_id_of", id_of):
+        return run(Air(seed), main)
 
 
 class Liar:
@@ -182,6 +185,7 @@ def liars(nodes: int, share: float, looks: int, seed: int = 7) -> tuple[int, int
         await asyncio.sleep(2)  # what comes next has higher sequences
         for number in bad:
             for socket in every[number]._protocols.values():
+                assert socket.answer
                 socket.answer = Liar(socket.answer, old, rng)
         new = {}
         found = newest = believed = 0

@@ -12,13 +12,15 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
-from sim.planting import OurGarden
-from sim.virtual import Air, run
-from sim.worlds import EPOCH, PORT, Ours, SimNode, make_producer
-
+from bench.sim.planting import OurGarden
+from bench.sim.virtual import Air, run
+from bench.sim.worlds import EPOCH, PORT, Ours, SimNode, make_producer
 from privox_dht import limits
+from privox_dht.addresses import Address
 from privox_dht.dht.rpc_handlers import RpcHandlers
+from privox_dht.dht.wire import Request
 from privox_dht.records import service_key
 
 JOINED_THROUGH = 3  # nodes that a planted one joins through
@@ -86,7 +88,8 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
 
     async def main() -> Crowd:
         rng, world = random.Random(seed), Ours(seed)
-        beds, every = OurGarden(world, air), []
+        beds = OurGarden(world, air)
+        every: list[SimNode] = []
         for number in range(nodes):
             some = rng.sample(every, min(JOINED_THROUGH, number))
             every.append(await beds.plant(number, some))
@@ -134,14 +137,12 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
     puts: Counter[Any] = Counter()
     real = RpcHandlers._put
 
-    def counted(self: RpcHandlers, *arguments: Any) -> Any:
+    def counted(
+        self: RpcHandlers, request: Request, address: Address, proven: bool
+    ) -> dict[str, Any] | None:
         puts[self._state.identity.dht_id] += 1
-        return real(self, *arguments)
+        return real(self, request, address, proven)
 
     air = Air(seed)
-    RpcHandlers._put = counted  # type: ignore[method-assign]
-    try:
-        result: Crowd = run(air, main)
-    finally:
-        RpcHandlers._put = real  # type: ignore[method-assign]
-    return result
+    with patch.object(RpcHandlers, "_put", counted):
+        return run(air, main)

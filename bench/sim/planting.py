@@ -26,9 +26,10 @@ from itertools import islice
 from typing import Any
 
 from kademlia.node import Node
-from sim.virtual import Air
-from sim.worlds import PORT, Ours, SimNode, Stock
+from kademlia.routing import KBucket
 
+from bench.sim.virtual import Air
+from bench.sim.worlds import PORT, Ours, SimNode, Stock
 from privox_dht import limits
 from privox_dht.addresses import pack_address
 from privox_dht.dht.bootstrap import FILLS
@@ -103,9 +104,9 @@ class StockGarden:
                 router.split_bucket(index)
 
 
-def depth(bucket: Any) -> int:
+def depth(bucket: KBucket) -> int:
     """`KBucket.depth`, which spells every id out in ones and noughts, by arithmetic."""
-    ids = [node.long_id for node in bucket.nodes.values()]
+    ids: list[int] = [node.long_id for node in bucket.nodes.values()]
     return 160 - (min(ids) ^ max(ids)).bit_length()
 
 

@@ -11,12 +11,15 @@ import asyncio
 import math
 import random
 import zlib
+from collections import deque
 from collections.abc import Callable, Coroutine
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 Address = tuple[str, int]
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.DatagramProtocol)
+T = TypeVar("T")
 
 MEDIAN_RTT = 0.09  # seconds: between homes on one continent
 SIGMA = 0.55  # of the logarithm: one pair in twenty takes longer than 0.22 s
@@ -37,7 +40,7 @@ class Air:
         self.sent = self.bytes = self.fragmented = self.choked = 0
         self._said: dict[str, int] = {}  # datagrams of each machine in this second
         self._second = 0
-        self._listeners: dict[Address, Any] = {}
+        self._listeners: dict[Address, asyncio.DatagramProtocol] = {}
         dice = random.Random(seed + 1)
         mu = math.log(MEDIAN_RTT / 2)
         self._delays = [math.exp(dice.gauss(mu, SIGMA)) for _ in range(DELAYS)]
@@ -56,7 +59,9 @@ class Air:
             known = self._names[ip] = (ip.encode(), zlib.crc32(f"{ip} ".encode()))
         return known
 
-    def listen(self, address: Address, protocol: Any, loop: VirtualLoop) -> Transport:
+    def listen(
+        self, address: Address, protocol: asyncio.DatagramProtocol, loop: VirtualLoop
+    ) -> Transport:
         if not address[1]:
             port = EPHEMERAL
             while (address[0], port) in self._listeners:
@@ -121,7 +126,8 @@ class Timer:
     __slots__ = ("_args", "_callback", "_when")
 
     def __init__(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._when, self._callback, self._args = when, callback, args
+        self._when, self._args = when, args
+        self._callback: Callable[..., Any] | None = callback
 
     def __call__(self) -> None:
         if self._callback is not None:
@@ -148,6 +154,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._due: list[tuple[float, int, Callable[..., Any], tuple[Any, ...]]] = []  # a heap
         super().__init__()
 
+    if TYPE_CHECKING:  # what asyncio's loop has, and does not tell
+        _ready: deque[asyncio.Handle]
+        _stopping: bool
+
     def time(self) -> float:
         return self.now
 
@@ -155,12 +165,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """`call_later` for what is never cancelled."""
         heappush(self._due, (self.now + delay, next(self._number), callback, args))
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_later(  # type: ignore[override]  # a Timer, which is no TimerHandle
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: object = None
+    ) -> Timer:
         return self.call_at(self.now + delay, callback, *args)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_at(  # type: ignore[override]  # a Timer, which is no TimerHandle
+        self, when: float, callback: Callable[..., Any], *args: Any, context: object = None
+    ) -> Timer:
         timer = Timer(when, callback, args)
-        heappush(self._due, (when, next(self._number), timer, ()))
+        due: tuple[float, int, Callable[..., Any], tuple[Any, ...]]
+        due = (when, next(self._number), timer, ())
+        heappush(self._due, due)
         return timer
 
     def _run_once(self) -> None:
@@ -181,14 +197,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if not handle._cancelled:
                 handle._run()
 
-    async def create_datagram_endpoint(
-        self, factory: Any, local_addr: Any = None, **more: Any
-    ) -> Any:
+    async def create_datagram_endpoint(  # type: ignore[override]  # a socket has an address here
+        self, factory: Callable[[], ProtocolT], local_addr: Address, **more: object
+    ) -> tuple[Transport, ProtocolT]:
         protocol = factory()
         return self.air.listen(local_addr, protocol, self), protocol
 
 
-def run(air: Air, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+def run(air: Air, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine in virtual time, and end whatever it leaves."""
     loop = VirtualLoop(air)
     asyncio.set_event_loop(loop)

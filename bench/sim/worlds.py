@@ -9,13 +9,14 @@ import random
 import sys
 from collections import Counter
 from typing import Any
+from unittest.mock import patch
 
 import kademlia.network
 from kademlia.crawling import ValueSpiderCrawl
 from kademlia.network import Server
 from kademlia.utils import digest
-from sim.virtual import address_of
 
+from bench.sim.virtual import address_of
 from privox_dht import limits, records
 from privox_dht.dht import DhtNode, rpc_protocol
 from privox_dht.dht.rpc_protocol import RpcProtocol
@@ -114,7 +115,8 @@ def quick_signatures() -> None:
     def verify(public: bytes, signature: bytes, message: bytes) -> bool:
         return signature == quick_signature(public, message)
 
-    rpc_protocol.verify = records.verify = verify
+    for module in (rpc_protocol, records):
+        patch.object(module, "verify", verify).start()
     global make_identity
     make_identity = QuickIdentity.from_seed
 

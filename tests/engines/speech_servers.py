@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -41,7 +41,7 @@ class _Played:
         app.router.add_route("*", "/{path:.*}", self._answer)
         self.server = TestServer(app)
 
-    async def __aenter__(self) -> _Played:
+    async def __aenter__(self) -> Self:
         await self.server.start_server()
         return self
 
@@ -58,8 +58,7 @@ class _Played:
             asked |= await request.json()
         elif request.method == "POST":
             for name, value in (await request.post()).items():
-                is_file = isinstance(value, web.FileField)
-                asked[name] = value.file.read() if is_file else value
+                asked[name] = value.file.read() if isinstance(value, web.FileField) else value
         self.asked.append(asked)
         if request.path in self.broken:
             return self.broken[request.path]

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -53,12 +54,12 @@ async def engine() -> AsyncIterator[EspeakNg]:
     await engine.close()
 
 
-async def say(engine: EspeakNg, text: str = SENTENCE, **more: object) -> list[speech.AudioChunk]:
-    return [sound async for sound in engine.speak(Request(text, **more))]  # type: ignore[arg-type]
+async def say(engine: EspeakNg, text: str = SENTENCE, **more: Any) -> list[speech.AudioChunk]:
+    return [sound async for sound in engine.speak(Request(text, **more))]
 
 
-async def seconds(engine: EspeakNg, **more: object) -> float:
-    return sum(sound.seconds for sound in await say(engine, **more))  # type: ignore[arg-type]
+async def seconds(engine: EspeakNg, **more: Any) -> float:
+    return sum(sound.seconds for sound in await say(engine, **more))
 
 
 async def test_a_started_engine_says_what_it_can(engine: EspeakNg) -> None:
@@ -92,7 +93,9 @@ async def test_every_language_of_a_voice_can_be_asked_for(engine: EspeakNg) -> N
         assert await say(engine, "1", language=tag), tag
 
 
-async def test_nothing_is_said_of_voices_that_are_not_offered(capfd: pytest.CaptureFixture) -> None:
+async def test_nothing_is_said_of_voices_that_are_not_offered(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     engine = EspeakNg()
     await engine.start()
     await engine.close()
@@ -146,13 +149,17 @@ async def test_a_text_that_becomes_too_long_is_refused(
     assert refused.value.status == 413
 
 
+async def idle(engine: EspeakNg) -> None:
+    while engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.01)
+
+
 async def test_a_listener_who_leaves_stops_the_voice(engine: EspeakNg) -> None:
     async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
         await anext(sounds)
         assert engine._pool.busy
     async with asyncio.timeout(1.0):
-        while engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+        await idle(engine)
     assert await seconds(engine) > 1
 
 

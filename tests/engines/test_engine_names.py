@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """`Better`, and an engine that cannot be imported, beside those that are there."""
     real = importlib.metadata.entry_points
 
-    def with_ours(**asked: str) -> EntryPoints:
+    def with_ours(**asked: Any) -> EntryPoints:
         group = "privox_dht.transcribers"
         ours = EntryPoints(
             [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nodes.engines import pauses
+from privox_dht.audio.loudness import FRAME
 
 RATE = 16_000
 NOISE = np.random.default_rng(0).normal(0, 0.1, 60 * RATE).astype(np.float32)
@@ -70,4 +71,4 @@ def test_blocks_cover_everything_and_are_never_too_long(size: int, longest: floa
     spans = pauses.blocks(NOISE[:size], RATE, longest)
     assert spans[0][0] == 0 and spans[-1][1] == size
     assert all(a[1] == b[0] for a, b in pairwise(spans))
-    assert all(b - a <= (longest + pauses.FRAME * 2) * RATE for a, b in spans)
+    assert all(b - a <= (longest + FRAME * 2) * RATE for a, b in spans)

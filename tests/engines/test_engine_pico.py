@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +32,12 @@ async def engine() -> AsyncIterator[Pico]:
     await engine.close()
 
 
-async def say(engine: Pico, text: str = SENTENCE, **more: object) -> list[speech.AudioChunk]:
-    return [sound async for sound in engine.speak(Request(text, **more))]  # type: ignore[arg-type]
+async def say(engine: Pico, text: str = SENTENCE, **more: Any) -> list[speech.AudioChunk]:
+    return [sound async for sound in engine.speak(Request(text, **more))]
 
 
-async def seconds(engine: Pico, **more: object) -> float:
-    return sum(sound.seconds for sound in await say(engine, **more))  # type: ignore[arg-type]
+async def seconds(engine: Pico, **more: Any) -> float:
+    return sum(sound.seconds for sound in await say(engine, **more))
 
 
 async def test_a_started_engine_says_what_it_can(engine: Pico) -> None:
@@ -140,13 +141,17 @@ async def test_a_text_that_becomes_too_long_is_refused(
     assert refused.value.status == 413
 
 
+async def idle(engine: Pico) -> None:
+    while engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.01)
+
+
 async def test_a_listener_who_leaves_stops_the_voice(engine: Pico) -> None:
     async with aclosing(engine.speak(Request((SENTENCE + " ") * 150))) as sounds:
         await anext(sounds)
         assert engine._pool.busy
     async with asyncio.timeout(2):
-        while engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+        await idle(engine)
     assert await seconds(engine) > 1
 
 

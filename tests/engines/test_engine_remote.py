@@ -14,8 +14,9 @@ from speech_servers import RATE, SECOND, OpenAi, Sova
 from nodes import engines
 from nodes.engines import remote, remote_openai, remote_sova
 from privox_dht import audio, errors, limits, speech
+from privox_dht.speech import SpeechRequest as Say
+from privox_dht.speech import TranscriptionRequest as Hear
 
-Hear, Say = speech.TranscriptionRequest, speech.SpeechRequest
 HELLO = Say("Hello there.")
 
 

@@ -60,7 +60,7 @@ async def engines(models: Path, memory: int | None) -> AsyncIterator[list[Faster
 def hears_anything(engine: FasterWhisper) -> None:
     """Silence detection would not let a scripted model try."""
     options = engine._options
-    engine._options = lambda r: options(r) | {"vad_filter": False}  # type: ignore[method-assign]
+    engine._options = lambda request: options(request) | {"vad_filter": False}  # type: ignore[method-assign]
 
 
 def resident(engines: Sequence[FasterWhisper]) -> int:

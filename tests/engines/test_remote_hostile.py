@@ -12,7 +12,7 @@ import json
 import struct
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,10 +30,11 @@ from hostile_server import (
     without_end,
 )  # fmt: skip
 from speech_servers import RATE, SECOND, OpenAi, Sova
-from test_engine_remote import Hear, hear, say, started
+from test_engine_remote import hear, say, started
 
 from nodes.engines import remote
 from privox_dht import audio, errors, limits
+from privox_dht.speech import TranscriptionRequest as Hear
 
 GROWTH = 64 * limits.MIB  # bytes by which the node may grow
 SOON = 10.0  # seconds; nothing here has to wait for a time-out
@@ -255,7 +256,7 @@ async def test_what_stands_behind_the_sound_of_a_wav_is_not_played() -> None:
     assert await spoken(audio.wav(SECOND, RATE) + tags) == SECOND
 
 
-LYING = {
+LYING: dict[str, Callable[[bytes], bytes]] = {
     "1 Hz": lambda f: f[:24] + struct.pack("<I", 1) + f[28:],
     "4 GHz": lambda f: f[:24] + struct.pack("<I", 0xFFFFFFFF) + f[28:],
     "no channel": lambda f: f[:22] + struct.pack("<H", 0) + f[24:],

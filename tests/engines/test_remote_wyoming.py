@@ -83,8 +83,8 @@ async def good(event: Event, reader: asyncio.StreamReader, writer: asyncio.Strea
         await async_write_event(INFO.event(), writer)
     elif Transcribe.is_type(event.type):
         asked, samples = Transcribe.from_event(event), 0
-        while (event := await async_read_event(reader)) and not AudioStop.is_type(event.type):
-            samples += len(event.payload or b"") // 2
+        while (part := await async_read_event(reader)) and not AudioStop.is_type(part.type):
+            samples += len(part.payload or b"") // 2
         text = f"{samples} samples by {asked.name} in {asked.language}"
         await async_write_event(Transcript(text, language="en").event(), writer)
     elif Synthesize.is_type(event.type):

@@ -1,4 +1,4 @@
-"""What several of these tests use; and for those in virtual time the way to `bench/sim`, and
+"""What several of these tests use; and for those in virtual time the way to `bench.sim`, and
 signatures that cost nothing."""
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))  # which is no package
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # bench is a package of it
 
-from sim import worlds
-
+from bench.sim import worlds
 from client.config import ClientConfig
 from privox_dht import records
 from privox_dht.dht import rpc_protocol

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sim import virtual, worlds
 
+from bench.sim import virtual, worlds
 from privox_dht import limits
 
 MINUTE, HOUR = 60.0, 3600.0  # seconds

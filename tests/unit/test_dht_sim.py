@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import functools
 
-import dht_churn
-import dht_sim
 import pytest
-from sim import attacks, crowd, virtual
 
+from bench import dht_churn, dht_sim
+from bench.sim import attacks, crowd, virtual
 from privox_dht import limits
 from privox_dht.dht.record_store import RecordStore
 

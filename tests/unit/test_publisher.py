@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sim import virtual, worlds
 
+from bench.sim import virtual, worlds
 from privox_dht import limits
 from privox_dht.dht.publisher import _remember
 
