@@ -27,7 +27,7 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.speech import Segment, Transcript
 from privox_dht.transcript import GROWING, GrowingText, render, verbose
-from privox_dht.units import clock_face
+from privox_dht.units import clock_time
 
 SAVE_EVERY = 1.0  # seconds between two versions of a file
 LAST_WAIT = 2.0  # seconds for a slow reader of stdout to take what was heard, once we are to end
@@ -108,7 +108,7 @@ class LiveTranscript:
             offer(self._unread + self._end(self._pieces), LAST_WAIT)
         elif self._target.output:
             write(self._target.output, self._rendered(heard))
-        until = f"{clock_face(self._heard.end)} of {clock_face(heard.seconds)}"
+        until = f"{clock_time(self._heard.end)} of {clock_time(heard.seconds)}"
         say(sanitize(f"privox-client: what was heard, {until}, {self._where()}"))
         return HeardInPart(heard)
 
@@ -117,7 +117,7 @@ class LiveTranscript:
         if self._pieces is not None and self._heard.end > self._joint:
             self._joint = self._heard.end
             self._progress.clear()
-            say(f"privox-client: lost at {clock_face(self._joint)}, going on from there")
+            say(f"privox-client: lost at {clock_time(self._joint)}, going on from there")
 
     def _where(self) -> str:
         if self._target.output == STDIO:

@@ -24,7 +24,7 @@ from privox_dht.dispatch.job_events import (
     Waiting,
 )
 from privox_dht.speech import AudioInfo, Segment
-from privox_dht.units import clock_face
+from privox_dht.units import clock_time
 
 REDRAW = 0.1  # seconds; more often than this only flickers
 ERASE = "\r\x1b[2K"
@@ -75,7 +75,7 @@ class Progress:
                 self._scattered = True
                 self._draw(_how_far(event))
             case Segment() if not self._scattered:
-                self._draw(f"hearing {clock_face(event.end)} of {clock_face(self._seconds)}")
+                self._draw(f"hearing {clock_time(event.end)} of {clock_time(self._seconds)}")
             case AudioChunk(data):
                 self._received += len(data)
                 self._draw(f"receiving, {self._received // 1024} KiB so far")
@@ -100,11 +100,11 @@ class Progress:
 
 
 def _how_far(event: Scattered) -> str:
-    far = f"{clock_face(event.heard)} of {clock_face(event.seconds)}"
+    far = f"{clock_time(event.heard)} of {clock_time(event.seconds)}"
     if not event.speed:
         return f"{far}, {event.producers} producers"
     left = max(0.0, event.seconds - event.heard) / event.speed
     return (
         f"{far}, {event.speed:.1f} times as fast as it was spoken, {event.producers} producers,"
-        f" {clock_face(left)} left"
+        f" {clock_time(left)} left"
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.engines import worker_main
 from nodes.engines.link import Link
-from nodes.engines.wall import MIB, Wall
+from nodes.engines.sandbox import MIB, Sandbox
 from privox_dht import errors, limits
 from privox_dht.atomic_file import write_all
 from privox_dht.audio import Encoder
@@ -83,4 +83,4 @@ def _encode(asked: dict[str, Any], link: Link) -> None:
 
 
 if __name__ == "__main__":
-    worker_main.serve(load, Wall(memory=MEMORY, seconds=SECONDS, file_size=LARGEST))
+    worker_main.serve(load, Sandbox(memory=MEMORY, seconds=SECONDS, file_size=LARGEST))

@@ -1,6 +1,6 @@
 """Decoding strangers' uploads and encoding answers, without FFmpeg in the node.
 
-    upload -> decoded()  -> Recording     by a process behind a wall; at once if it is a plain WAV
+    upload -> decoded()  -> Recording     by a process in a sandbox; at once if it is a plain WAV
     sound  -> encoder()  -> bytes         by such a process; see `speech_api.audio_response`
 
 What the process writes goes to memory that the engine's process maps: the node does not look at it.
@@ -17,7 +17,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, BinaryIO
 
-from nodes.engines.worker import Died, Job
+from nodes.engines.worker import Job, WorkerDied
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import limits
 from privox_dht.atomic_file import write_all
@@ -37,7 +37,7 @@ class Codecs:
 
     def __init__(self, at_most: int) -> None:
         self._pool = WorkerPool(MODULE, at_most=at_most)
-        self.walls: tuple[str, ...] = ()  # that stand around the processes
+        self.sandbox: tuple[str, ...] = ()  # that stand around the processes
         self._why_not = ""
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class Codecs:
     async def start(self) -> None:
         """Raises: Failed: no process can be started."""
         hello = await self._pool.start()
-        self.walls = tuple(hello["walls"])
+        self.sandbox = tuple(hello["sandbox"])
         self._why_not = "" if hello["able"] else hello["why"]
 
     async def close(self) -> None:
@@ -102,7 +102,7 @@ class Codecs:
                 await _within(limits.OPEN_WALL, job, "understanding the file took")
                 told = await _within(limits.DECODE_WALL + LATE, job, "decoding took")
                 await job.hear()
-            except Died as exc:
+            except WorkerDied as exc:
                 raise _broke(exc) from exc
         return int(told["samples"])
 
@@ -188,7 +188,7 @@ def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
         os.close(only_to_read)
 
 
-def _broke(exc: Died) -> RequestRejected:
+def _broke(exc: WorkerDied) -> RequestRejected:
     """What is said of a file that ended the process which decoded it."""
     if exc.why == OUT_OF_TIME:
         return _too_slow(f"decoding took more than {limits.DECODE_WALL:.0f} s of processor time")

@@ -24,7 +24,7 @@ SLOW_AT_MOST = 3  # times in a row that one may be slower, before it counts as h
 
 
 @runtime_checkable
-class Elsewhere(Protocol):
+class RemoteEngine(Protocol):
     """An engine whose work is done by a server that may go and come back."""
 
     async def answers(self) -> None:
@@ -41,7 +41,7 @@ class EngineWatch:
     def __init__(
         self, engines: Sequence[Engine], on_change: Callable[[], None], every: float = ASK_EVERY
     ) -> None:
-        self._elsewhere = [engine for engine in engines if isinstance(engine, Elsewhere)]
+        self._elsewhere = [engine for engine in engines if isinstance(engine, RemoteEngine)]
         self._on_change = on_change
         self._every = every
         self._down: set[int] = set()  # by id: they are ours until the end
@@ -57,7 +57,7 @@ class EngineWatch:
         """Go on asking."""
         await asyncio.gather(*map(self._watch, self._elsewhere))
 
-    async def _watch(self, engine: Elsewhere) -> None:
+    async def _watch(self, engine: RemoteEngine) -> None:
         while True:
             await asyncio.sleep(self._every)
             why = await self._why_down(engine)
@@ -71,7 +71,7 @@ class EngineWatch:
                 log.info("%r is offered again", engine)
             self._on_change()
 
-    async def _why_down(self, engine: Elsewhere) -> str:
+    async def _why_down(self, engine: RemoteEngine) -> str:
         """Empty if it is up."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):

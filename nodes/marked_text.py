@@ -37,7 +37,7 @@ SLOWEST, FASTEST = 0.25, 4.0  # speeds that engines know
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SpokenText:
     """Words to speak."""
 
     text: str
@@ -51,7 +51,7 @@ class Pause:
     seconds: float
 
 
-Part = Said | Pause
+Part = SpokenText | Pause
 
 
 def parts(text: str) -> list[Part]:
@@ -61,7 +61,7 @@ def parts(text: str) -> list[Part]:
         RequestRejected: 400, naming the element that is wrong.
     """
     found = _ssml(text) if BEGIN.match(text) else _plain(text)
-    if not any(isinstance(part, Said) for part in found):
+    if not any(isinstance(part, SpokenText) for part in found):
         raise _wrong("input has no words to speak", "empty_input")
     return found
 
@@ -74,7 +74,7 @@ def _plain(text: str) -> list[Part]:
         if at % 2:
             found.append(Pause(_seconds(piece)))
         elif piece.strip():
-            found.append(Said(piece))
+            found.append(SpokenText(piece))
     return found
 
 
@@ -141,7 +141,7 @@ class _Reader:
         """What was said so far is a part."""
         text, self._words = " ".join("".join(self._words).split()), []
         if text:
-            self.parts.append(Said(text, self._speeds[-1]))
+            self.parts.append(SpokenText(text, self._speeds[-1]))
 
 
 def _pause(given: dict[str, str]) -> float:

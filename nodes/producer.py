@@ -3,7 +3,7 @@
 admit        a slot, or ProducerBusy                        (asked by the API before the upload)
 choose       which engine, or what there is instead
 decode       the upload to sound at its rate        (in a process of its own, see `codecs`)
-deadly       refused, if it brought workers down before
+quarantine       refused, if it brought workers down before
 engine       segments or sound, as they are ready   -> the API, which streams them
 """
 
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from nodes.admission import Admission
 from nodes.codecs import Codecs
-from nodes.engines.deadly import Deadly
+from nodes.engines.quarantine import Quarantine
 from nodes.marked_text import Pause, between, parts
 from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
@@ -52,7 +52,7 @@ class Producer:
         slots: int,
         codecs: Codecs,
         *,
-        deadly: Deadly | None = None,
+        quarantine: Quarantine | None = None,
         is_up: Callable[[Engine], bool] = lambda engine: True,
         on_change: Callable[[], None] = lambda: None,
         more_status: Callable[[], Mapping[str, Any]] = dict,
@@ -60,7 +60,7 @@ class Producer:
         self._engines = list(engines)
         self._codecs = codecs
         self._is_up = is_up
-        self._deadly = Deadly() if deadly is None else deadly
+        self._quarantine = Quarantine() if quarantine is None else quarantine
         self.admission = Admission(slots, on_change)
         self._slots = SlotQueue(self.admission)
         self._short_first = ShortFirst()
@@ -98,7 +98,7 @@ class Producer:
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context
             recording = await enter(self._codecs.decoded(upload, engine.rate))
-            await enter(self._deadly.guarded(lambda: (_name(engine), recording.samples().data)))
+            await enter(self._quarantine.guarded(lambda: (_name(engine), recording.samples().data)))
             yield AudioInfo(recording.seconds)
             at_border = await enter(self._short_first.working(recording.seconds))
             async for segment in await enter(aclosing(_heard(engine, recording, request))):
@@ -111,7 +111,7 @@ class Producer:
             TTS, model=request.model, voice=request.voice, language=request.language
         )
         async with (
-            self._deadly.guarded(lambda: (_name(chosen), _text(request))),
+            self._quarantine.guarded(lambda: (_name(chosen), _text(request))),
             aclosing(_spoken(cast(Speaker, chosen), request)) as sounds,
         ):
             async for sound in sounds:

@@ -1,4 +1,4 @@
-"""Speech as a service of a node: engines behind their walls, and the slots that jobs take."""
+"""Speech as a service of a node: engines in their sandboxes, and the slots that jobs take."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engine_startup import records_of, started_engines
 from nodes.engine_watch import EngineWatch
-from nodes.engines.deadly import Deadly
 from nodes.engines.model_memory import ModelMemory
 from nodes.engines.pooled_engine import EngineOptions
+from nodes.engines.quarantine import Quarantine
 from nodes.producer import Producer
 from nodes.reachability import ReachabilityMonitor
 from nodes.routes import routes
@@ -25,7 +25,7 @@ from privox_dht.cli.logs import log_fields
 from privox_dht.records import Record
 
 log = logging.getLogger("privox.node")
-DEADLY = "deadly.json"  # in the state folder: hashes of what brought engines down
+QUARANTINE = "quarantine.json"  # in the state folder: hashes of what brought engines down
 
 
 class SpeechService(Service):
@@ -68,11 +68,11 @@ class SpeechService(Service):
                 options=EngineOptions(ModelMemory(config.model_memory), config.batch),
             )
         )
-        deadly = self._stack.enter_context(Deadly(config.state_dir / DEADLY))
+        quarantine = self._stack.enter_context(Quarantine(config.state_dir / QUARANTINE))
         watch = EngineWatch(engines, self._on_change)
         self._spawn("asking servers elsewhere", watch.run())
         self.producer = Producer(
-            engines, config.slots, self.codecs, deadly=deadly, is_up=watch.is_up,
+            engines, config.slots, self.codecs, quarantine=quarantine, is_up=watch.is_up,
             on_change=self._job_changed, more_status=self._node_status,
         )  # fmt: skip
         self.lends = frozenset(ability.service for ability in self.producer.abilities())
@@ -80,16 +80,16 @@ class SpeechService(Service):
     async def _close_the_walls(self) -> None:
         """Have a process ready for strangers' files, and say what keeps it in."""
         await sound_check.start(self.codecs)
-        walls = ", ".join(self.codecs.walls)
+        sandbox = ", ".join(self.codecs.sandbox)
         log.info(
             "what strangers send is worked on behind: %s",
-            walls,
-            extra=log_fields("walls", walls=walls),
+            sandbox,
+            extra=log_fields("sandbox", measures=sandbox),
         )
-        if sys.platform == "linux" and "seccomp" not in self.codecs.walls:
+        if sys.platform == "linux" and "seccomp" not in self.codecs.sandbox:
             log.warning("this machine has no seccomp: workers can open sockets and start processes")
         kept_out = any(
-            wall == "other user" or wall.startswith("Landlock") for wall in self.codecs.walls
+            part == "other user" or part.startswith("Landlock") for part in self.codecs.sandbox
         )
         if sys.platform == "linux" and not kept_out:
             log.warning(

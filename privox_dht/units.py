@@ -18,7 +18,7 @@ def size(number: int) -> str:
     return f"{number} bytes"
 
 
-def clock_face(seconds: float) -> str:
+def clock_time(seconds: float) -> str:
     """65.2 as "1:05"."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

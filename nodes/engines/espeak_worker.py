@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import worker_main
-from nodes.engines.wall import Wall
+from nodes.engines.sandbox import Sandbox
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
 DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a bad path ends the process
@@ -92,7 +92,7 @@ class Espeak:
         self.variants = sorted(p.name for p in Path("voices", "!v").iterdir())
         self._on_sound: Callable[[bytes], bool] = lambda pcm: True
         self._error: Exception | None = None  # raised while sound came
-        self._callback = _OnSound(self._sound_came)  # one for all: behind the wall, memory for
+        self._callback = _OnSound(self._sound_came)  # one for all: in the sandbox, memory for
         lib.espeak_SetSynthCallback(self._callback)  # machine code cannot be had
 
     def voices(self) -> list[dict[str, Any]]:
@@ -244,4 +244,4 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
 
 
 if __name__ == "__main__":
-    worker_main.serve(load, Wall(seconds=SECONDS, readable=(data_folder(),)))
+    worker_main.serve(load, Sandbox(seconds=SECONDS, readable=(data_folder(),)))

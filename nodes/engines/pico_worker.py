@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import worker_main
-from nodes.engines.wall import Wall
+from nodes.engines.sandbox import Sandbox
 
 RATE = 16_000  # Hz, as all its voices have it
 SAMPLE_BYTES = 2
@@ -74,4 +74,4 @@ def _has_words(text: str) -> bool:
 
 
 if __name__ == "__main__":
-    worker_main.serve(load, Wall(seconds=SECONDS, readable=(voices_folder(),)))
+    worker_main.serve(load, Sandbox(seconds=SECONDS, readable=(voices_folder(),)))

@@ -22,17 +22,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import wall, worker_main
+from nodes.engines import sandbox, worker_main
 from nodes.engines.link import Link
+from nodes.engines.sandbox import MIB, Sandbox
 from nodes.engines.turns import Turns
-from nodes.engines.wall import MIB, Wall
 from privox_dht import errors, limits
 
 CPU = "cpu"
 INSTALL = "pip install 'privox-dht[piper]'"
-WORDS = (
-    "Good day."  # spoken once before the wall closes: what is loaded at first use is loaded then
-)
+WORDS = "Good day."  # spoken once outside the sandbox, so that what loads at first use is loaded
 MEMORY = 2048 * MIB  # bytes above the loaded voice; a sentence of the longest takes 200
 FILES = 256  # open at a time: one for each job, and a dictionary
 PROVIDERS = {CPU: "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -63,7 +61,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     voice: Any = PiperVoice(session=None, config=config, **where)
     voice.phonemize(WORDS)
     if device == CPU:  # what the drivers of a GPU read, nobody lists
-        wall.confine([Path(name), data_folder()])
+        sandbox.confine([Path(name), data_folder()])
     with _blamed_on(name):  # whatever onnxruntime says of a broken model, or one of something else
         voice.session = onnxruntime.InferenceSession(
             name, sess_options=onnxruntime.SessionOptions(), providers=[PROVIDERS[device]]
@@ -110,7 +108,7 @@ def _spoken(voice: Any, asked: dict[str, Any], how: Any) -> Generator[tuple[int,
 def main(load: worker_main.Load = load) -> None:
     _, _, device, _ = sys.argv
     gpu = device != CPU
-    around = Wall(
+    around = Sandbox(
         memory=0 if gpu else MEMORY,
         seconds=0,
         files=FILES,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.engines import benchmark, pauses, worker_main
 from nodes.engines.link import Link
-from nodes.engines.wall import MIB, Wall
+from nodes.engines.sandbox import MIB, Sandbox
 from privox_dht import limits
 from privox_dht.recording import Recording
 
@@ -41,7 +41,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
 
     decoder = Decoder(samprate=RATE, **SETTINGS)
     for _ in _heard(decoder, benchmark.babble(WARM_SECONDS, RATE)):
-        pass  # what is imported at first use is imported now: behind the wall it could not be
+        pass  # what is imported at first use is imported now: in the sandbox it could not be
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         [file] = link.files
@@ -103,4 +103,4 @@ def spelled(entry: str) -> str:
 
 
 if __name__ == "__main__":
-    worker_main.serve(load, Wall(memory=MEMORY, seconds=SECONDS))
+    worker_main.serve(load, Sandbox(memory=MEMORY, seconds=SECONDS))

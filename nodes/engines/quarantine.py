@@ -1,6 +1,6 @@
 """Questions over which workers died, so that none is asked for ever.
 
-    async with deadly.guarded(question):      refused, if workers died over it twice
+    async with quarantine.guarded(question):      refused, if workers died over it twice
         ...                                   a death over it is counted
 
 Kept as hashes, since a node remembers no words, and so many at the most; the oldest go. Where there
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nodes.engines.worker import Died
+from nodes.engines.worker import WorkerDied
 from privox_dht.atomic_file import replace_file
 from privox_dht.errors import RequestRejected
 
@@ -37,7 +37,7 @@ Question = Callable[
 ]  # what tells one from another; may take a while
 
 
-class Deadly:
+class Quarantine:
     """What killed.
 
     Args:
@@ -58,7 +58,7 @@ class Deadly:
         return len(self._deaths)
 
     def __repr__(self) -> str:
-        return f"<Deadly {len(self)} known>"
+        return f"<Quarantine {len(self)} known>"
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +83,7 @@ class Deadly:
             )
         try:
             yield
-        except Died as exc:
+        except WorkerDied as exc:
             if exc.guilty and exc.why in OWN_FAULTS:
                 self._count(await _hashed(question))
             raise

@@ -1,6 +1,6 @@
-"""The wall around whatever works on strangers' files and texts.
+"""The sandbox around whatever works on strangers' files and texts.
 
-    close(Wall(...))  ->  ("other user", "limits", "no new privileges", "Landlock 7", "seccomp")
+    enter(Sandbox(...))  ->  ("other user", "limits", "no new privileges", "Landlock 7", "seccomp")
 
 What stands is returned, and told at the node's start; what cannot be had here is left out.
 
@@ -46,10 +46,10 @@ PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")  # folders of Python and
 
 
 @dataclass(frozen=True, slots=True)
-class Wall:
+class Sandbox:
     """How much room one worker has."""
 
-    memory: int = 256 * MIB  # bytes of address space above what it has when the wall closes; 0: any
+    memory: int = 256 * MIB  # bytes of address space above what it has when it is entered; 0: any
     seconds: int = 120  # of processor time; 0: any
     file_size: int = 0  # bytes; 0: it cannot write to any file
     files: int = 64  # open at a time
@@ -59,20 +59,20 @@ class Wall:
     gpu: bool = False  # the drivers of a GPU read system folders, and make calls that nobody lists
 
 
-def close(wall: Wall, parent: int) -> tuple[str, ...]:
-    """Put this process behind `wall`, for good. It goes with the process `parent`. The names of
+def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
+    """Put this process into `sandbox`, for good. It goes with the process `parent`. The names of
     what stands."""
     standing = []
     mapped = _mapped()
-    system = SYSTEM if wall.gpu else ()
-    handles = _opened([*wall.readable, *system])
-    devices = _opened(DEVICES if wall.gpu else ())
+    system = SYSTEM if sandbox.gpu else ()
+    handles = _opened([*sandbox.readable, *system])
+    devices = _opened(DEVICES if sandbox.gpu else ())
     if os.geteuid() == 0:  # who may not even look at what is above those folders
         with suppress(OSError):  # root in a container may not have the right to
-            become_nobody()
+            drop_privileges()
             standing.append("other user")
     die_with_parent(parent)  # again: Linux forgets it with the rights
-    limit(wall, mapped)
+    limit(sandbox, mapped)
     standing.append("limits")
     if not LINUX:
         return tuple(standing)
@@ -86,15 +86,15 @@ def close(wall: Wall, parent: int) -> tuple[str, ...]:
         os.close(handle)
     with suppress(OSError):
         reading = bool(handles)  # without Landlock of anything, or the engine could not work
-        allowed = seccomp.Allowed(reading, wall.threads, wall.machine_code, wall.gpu)
+        allowed = seccomp.Allowed(reading, sandbox.threads, sandbox.machine_code, sandbox.gpu)
         seccomp.install(allowed)
         standing.append("seccomp")
     return tuple(standing)
 
 
 def confine(readable: Iterable[Path]) -> None:
-    """Give up all files but these, and Python's packages, before the wall closes: for this thread
-    and all that it starts. Nothing happens where there is no Landlock."""
+    """Give up all files but these, and Python's packages, before the sandbox is entered: for this
+    thread and all that it starts. Nothing happens where there is no Landlock."""
     if not LINUX:
         return
     with suppress(OSError):
@@ -120,7 +120,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def become_nobody() -> None:
+def drop_privileges() -> None:
     """Give up being root, and every group."""
     try:
         nobody = pwd.getpwnam("nobody")
@@ -132,16 +132,16 @@ def become_nobody() -> None:
     os.setuid(user)
 
 
-def limit(wall: Wall, mapped: int) -> None:
+def limit(sandbox: Sandbox, mapped: int) -> None:
     """Limits of the system, which can only be lowered from here on. `mapped`: see `_mapped`."""
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, wall.file_size)
-    _lower(resource.RLIMIT_NOFILE, wall.files)
-    if wall.seconds:
+    _lower(resource.RLIMIT_FSIZE, sandbox.file_size)
+    _lower(resource.RLIMIT_NOFILE, sandbox.files)
+    if sandbox.seconds:
         used = resource.getrusage(resource.RUSAGE_SELF)
-        _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + wall.seconds, 1)
-    if wall.memory and mapped:
-        _lower(resource.RLIMIT_AS, mapped + wall.memory)
+        _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + sandbox.seconds, 1)
+    if sandbox.memory and mapped:
+        _lower(resource.RLIMIT_AS, mapped + sandbox.memory)
 
 
 def _mapped() -> int:

@@ -24,10 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import benchmark, pauses, wall, worker_main
+from nodes.engines import benchmark, pauses, sandbox, worker_main
 from nodes.engines.link import Link
+from nodes.engines.sandbox import MIB, Sandbox
 from nodes.engines.turns import Turns
-from nodes.engines.wall import MIB, Wall
 from nodes.engines.whisper_models import INSTALL
 from privox_dht import errors, limits
 from privox_dht.recording import Recording
@@ -53,11 +53,11 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         raise errors.EngineUnavailable(
             f"faster-whisper cannot be imported ({exc})", f"{INSTALL} --upgrade"
         ) from exc
-    get_vad_model()  # behind the wall it could not be read
+    get_vad_model()  # in the sandbox it could not be read
     for module in IMPORTED_LATE:
         importlib.import_module(module)
     if device == CPU:  # what the drivers of a GPU read, nobody lists
-        wall.confine([Path(folder), *(file.resolve() for file in Path(folder).iterdir())])
+        sandbox.confine([Path(folder), *(file.resolve() for file in Path(folder).iterdir())])
     try:
         model = WhisperModel(folder, device=device, compute_type=compute_type)
     except Exception as exc:  # whatever CTranslate2 and the tokenizer say of broken files
@@ -143,7 +143,7 @@ def _told(segment: Any, offset: float, language: str) -> dict[str, Any]:
 def main(load: worker_main.Load = load) -> None:
     _, _, device, *_ = sys.argv
     gpu = device != CPU
-    around = Wall(
+    around = Sandbox(
         memory=0 if gpu else MEMORY,
         seconds=0,
         files=FILES,

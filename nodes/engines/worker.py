@@ -1,7 +1,7 @@
 """The parent's side of work that is done in a process of its own.
 
 Engines and codecs can hold Python's lock, eat memory, or be brought down by what a stranger sends.
-They work in child processes behind a wall (see `wall`), which can be killed at any moment and cost
+They work in sandboxed child processes (see `sandbox`), which can be killed at any moment and cost
 the node nothing.
 
     Worker    one process: loaded once, does jobs as its mode says (see `working`)
@@ -32,7 +32,7 @@ TOLD_WITHIN = 1.0  # seconds in which a worker says why a job ended
 INHERITED = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")  # of our environment
 
 
-class Died(errors.EngineFailed):
+class WorkerDied(errors.EngineFailed):
     """The process that did the job is gone.
 
     Attributes:
@@ -83,7 +83,7 @@ class Job:
 
         Raises:
             RequestRejected, EngineFailed: the worker says so.
-            Died: it is gone.
+            WorkerDied: it is gone.
         """
         head, data = await self._next()
         self.open = not head.keys() & link.ENDS
@@ -119,7 +119,7 @@ class Job:
         except (asyncio.IncompleteReadError, OSError) as exc:
             raise await self._died() from exc
 
-    async def _died(self) -> Died:
+    async def _died(self) -> WorkerDied:
         try:
             async with asyncio.timeout(TOLD_WITHIN):
                 why = await asyncio.shield(self.ended)
@@ -129,7 +129,7 @@ class Job:
         whose = "" if guilty else " over another job"
         how = f" ({why})" if why else ""
         message = f"the worker process of {self._worker.module} died{whose}{how}"
-        return Died(message, why, guilty=guilty)
+        return WorkerDied(message, why, guilty=guilty)
 
 
 class Worker:
@@ -172,14 +172,14 @@ class Worker:
 
         Raises:
             EngineUnavailable: it says what is missing, and what mends it.
-            EngineFailed: it cannot start; or Died.
+            EngineFailed: it cannot start; or WorkerDied.
         """
         reader, self._writer = await asyncio.open_connection(sock=self._orders)
         try:
             async with asyncio.timeout(self._start_within):
                 hello, _ = await _read(reader)
         except (asyncio.IncompleteReadError, OSError) as exc:
-            raise Died(f"the worker process of {self.module} died") from exc
+            raise WorkerDied(f"the worker process of {self.module} died") from exc
         if "fix" in hello:
             raise errors.EngineUnavailable(hello["failed"], hello["fix"])
         if "failed" in hello:

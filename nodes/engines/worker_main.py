@@ -3,7 +3,7 @@
 The parent holds the other end of file descriptor 0, a socket for orders. Each job has a socket of
 its own, which comes with the order. Frames are spoken on both (see `link`).
 
-    orders  worker -> {"ready": true, "mode": ..., "walls": [...], ...}    once, loaded and warm
+    orders  worker -> {"ready": true, "mode": ..., "sandbox": [...], ...}    once, loaded and warm
             parent -> {"job": 1, "nice": ...} + the job's socket; nice: it is long, and leaves the
                                               processor to others where the mode is "fork"
             parent -> {"kill": 1}             where the mode is "fork"
@@ -15,10 +15,10 @@ its own, which comes with the order. Frames are spoken on both (see `link`).
 
 The mode says who does a job:
 
-    fork      a copy of the loaded process, behind the wall, for this one job. It can be ended at
+    fork      a copy of the loaded process, in the sandbox, for this one job. It can be ended at
               any moment, and nothing of one job is there for the next. The next copy is made, and
-              its wall closed, before there is a job for it. Linux only
-    threads   a thread of the process, which is behind the wall as a whole; any number at a time
+              its sandbox entered, before there is a job for it. Linux only
+    threads   a thread of the process, which is in the sandbox as a whole; any number at a time
     alone     the process itself, one job at a time; it is killed to end one
 
 The parent ends a worker by killing its process group. A worker whose parent is gone ends by itself:
@@ -39,9 +39,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from nodes.engines import wall
+from nodes.engines import sandbox
 from nodes.engines.link import HungUp, Link, frame
-from nodes.engines.wall import Wall
+from nodes.engines.sandbox import Sandbox
 from privox_dht import errors
 
 PARENT = "PRIVOX_WORKER_PARENT"  # environment variable: the process id of the parent
@@ -49,7 +49,7 @@ LONG_NICENESS = 3  # more of it, for a long job: a short one on its core has two
 NICENESS = 5  # the node answers the network first, and works then
 FORK, THREADS, ALONE = "fork", "threads", "alone"
 NEXT = 0  # the number of no job: of the copy that waits for the next one
-ROOM_FOR_NAMES = 1 << 12  # bytes; what a trial says of its walls is much shorter
+ROOM_FOR_NAMES = 1 << 12  # bytes; what a trial says of its sandbox is much shorter
 
 Say = Link  # call it with (head, payload=b"")
 Answerer = Callable[[dict[str, Any], bytes, Link], None]
@@ -64,13 +64,13 @@ class Refusal(Exception):
         self.head = {"refused": message, "status": status, "param": param, "code": code}
 
 
-def serve(load: Load, around: Wall | None = None, mode: str = FORK) -> None:
-    """Load, say so, and do jobs behind the wall until the parent hangs up.
+def serve(load: Load, around: Sandbox | None = None, mode: str = FORK) -> None:
+    """Load, say so, and do jobs in the sandbox until the parent hangs up.
 
     `load` returns what to say about itself, and what answers one question.
     """
     parent = int(os.environ.get(PARENT, os.getppid()))
-    wall.die_with_parent(parent)
+    sandbox.die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to decide about
     os.nice(NICENESS)
     orders = Link(socket.socket(fileno=0))
@@ -78,7 +78,7 @@ def serve(load: Load, around: Wall | None = None, mode: str = FORK) -> None:
         mode = ALONE
     try:
         hello, answer = load()
-        jobs = MODES[mode](orders, answer, around or Wall(), parent)
+        jobs = MODES[mode](orders, answer, around or Sandbox(), parent)
     except errors.EngineUnavailable as exc:
         orders({"failed": exc.why, "fix": exc.fix})
         return
@@ -86,19 +86,19 @@ def serve(load: Load, around: Wall | None = None, mode: str = FORK) -> None:
         orders({"failed": f"{type(exc).__name__}: {exc}"})
         return
     try:
-        orders({"ready": True, "mode": mode, "walls": jobs.walls, **hello})
+        orders({"ready": True, "mode": mode, "sandbox": jobs.sandbox, **hello})
         while True:
             jobs.serve_some()
     except HungUp:
         os._exit(0)  # not waiting for threads
 
 
-class Alone:
+class OneAtATime:
     """One job after the other, in this very process."""
 
-    def __init__(self, orders: Link, answer: Answerer, around: Wall, parent: int) -> None:
+    def __init__(self, orders: Link, answer: Answerer, around: Sandbox, parent: int) -> None:
         self._orders, self._answer = orders, answer
-        self.walls = wall.close(around, parent)
+        self.sandbox = sandbox.enter(around, parent)
 
     def serve_some(self) -> None:
         order, _ = self._orders.hear()
@@ -109,10 +109,10 @@ class Alone:
 class Threads:
     """Each job in a thread. The engine sees to it that its library is used as it allows."""
 
-    def __init__(self, orders: Link, answer: Answerer, around: Wall, parent: int) -> None:
+    def __init__(self, orders: Link, answer: Answerer, around: Sandbox, parent: int) -> None:
         self._orders, self._answer = orders, answer
         self._telling = threading.Lock()
-        self.walls = wall.close(around, parent)
+        self.sandbox = sandbox.enter(around, parent)
 
     def serve_some(self) -> None:
         order, _ = self._orders.hear()
@@ -141,13 +141,13 @@ class Copy:
 class Fork:
     """Each job in a copy of this process, which itself never sees a question."""
 
-    def __init__(self, orders: Link, answer: Answerer, around: Wall, parent: int) -> None:
-        self._orders, self._answer, self._wall = orders, answer, around
+    def __init__(self, orders: Link, answer: Answerer, around: Sandbox, parent: int) -> None:
+        self._orders, self._answer, self._sandbox = orders, answer, around
         self._jobs: dict[int, Copy] = {}  # by number; and the one that waits, by `NEXT`
         self._makes_next = True
         self._selector = selectors.DefaultSelector()
         self._selector.register(orders.socket, selectors.EVENT_READ)
-        self.walls = self._tried()
+        self.sandbox = self._tried()
         gc.freeze()  # what is loaded stays shared with the copies
 
     def serve_some(self) -> None:
@@ -198,7 +198,7 @@ class Fork:
             self._orders.socket.close()
             self._selector.close()
             _close_all([copy.handle for copy in self._jobs.values()])
-            wall.close(self._wall, parent)
+            sandbox.enter(self._sandbox, parent)
             link.hear()
             answer_one(_job_socket(link), self._answer)
         finally:
@@ -217,13 +217,13 @@ class Fork:
         self._orders({"ended": job, "why": why})
 
     def _tried(self) -> Sequence[str]:
-        """The names of the walls that stand around a copy."""
+        """What the sandbox of a copy is made of."""
         reading, writing = os.pipe()
         parent = os.getpid()
         process = os.fork()
         if not process:
             try:
-                os.write(writing, json.dumps(wall.close(self._wall, parent)).encode())
+                os.write(writing, json.dumps(sandbox.enter(self._sandbox, parent)).encode())
             finally:
                 os._exit(0)
         os.close(writing)
@@ -233,10 +233,10 @@ class Fork:
         return [str(name) for name in json.loads(names)]
 
 
-MODES: dict[str, type[Fork] | type[Threads] | type[Alone]] = {
+MODES: dict[str, type[Fork] | type[Threads] | type[OneAtATime]] = {
     FORK: Fork,
     THREADS: Threads,
-    ALONE: Alone,
+    ALONE: OneAtATime,
 }
 
 

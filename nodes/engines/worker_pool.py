@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import link, worker_main
-from nodes.engines.worker import START_WITHIN, Died, Job, Worker
+from nodes.engines.worker import START_WITHIN, Job, Worker, WorkerDied
 from privox_dht import errors, limits
 
 MAX_START_FAILURES = 6  # workers that may fail to start ...
@@ -161,7 +161,7 @@ class WorkerPool:
 
         Raises:
             RequestRejected, EngineFailed: the worker says so.
-            Died: it is gone.
+            WorkerDied: it is gone.
         """
         for again in range(ASKED_AGAIN, -1, -1):
             last: dict[str, Any] | None = None
@@ -172,7 +172,7 @@ class WorkerPool:
                         last = piece[0]
                         yield piece
                 return
-            except Died as exc:
+            except WorkerDied as exc:
                 if exc.guilty or not again or (last is not None and "at" not in last):
                     raise
                 if last is not None:

@@ -12,7 +12,7 @@ from privox_dht.dispatch.job_state import Attempt
 from privox_dht.errors import AllProducersFailed, JobError, RequestRejected
 from privox_dht.scatter.cut import Piece
 from privox_dht.scatter.piece_source import Sound
-from privox_dht.units import clock_face
+from privox_dht.units import clock_time
 
 
 def fault_of(
@@ -27,14 +27,14 @@ def fault_of(
     """
     if source.fault is not None:
         return RequestRejected(
-            f"the recording breaks off at {clock_face(source.seconds)}; what comes before was"
+            f"the recording breaks off at {clock_time(source.seconds)}; what comes before was"
             f" transcribed ({source.fault.message})",
             status=source.fault.status,
             code=source.fault.code,
         )
     if left_out:
         times = ", ".join(
-            f"{clock_face(piece.start)} to {clock_face(piece.end)}"
+            f"{clock_time(piece.start)} to {clock_time(piece.end)}"
             for piece, _ in sorted(left_out, key=lambda left: left[0].number)
         )
         return AllProducersFailed(f"nobody could transcribe {times}: {left_out[0][1]}", attempts)

@@ -25,7 +25,7 @@ from privox_dht.scatter.stitch import Stitcher
 from privox_dht.speech import AudioInfo, Segment, Transcript
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.transcript import gather
-from privox_dht.units import clock_face
+from privox_dht.units import clock_time
 
 
 class Scattering(ScatteredJob[Piece, Transcript]):
@@ -62,7 +62,7 @@ class Scattering(ScatteredJob[Piece, Transcript]):
         return self._whole(gather(self._told, self._sound.seconds, self._stitcher.language))
 
     def _far(self) -> str:
-        return f"{clock_face(sum(self._done.values()))} of the recording were heard"
+        return f"{clock_time(sum(self._done.values()))} of the recording were heard"
 
     def _wish_for(self, piece: Piece) -> Requirements:
         return replace(self._wish, language=self._stitcher.language)

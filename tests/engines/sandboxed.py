@@ -1,4 +1,4 @@
-"""A worker that, told to, also tries what its wall forbids: `walled MODULE ARGUMENTS`."""
+"""A worker that, told to, also tries what its sandbox forbids: `sandboxed MODULE ARGUMENTS`."""
 
 from __future__ import annotations
 

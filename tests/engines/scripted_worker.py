@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import worker_main
+from nodes.engines.sandbox import Sandbox
 from nodes.engines.turns import Turns
-from nodes.engines.wall import Wall
 
 TURNS = Turns()
 
@@ -102,4 +102,4 @@ if __name__ == "__main__":
     )
     threads = mode == worker_main.THREADS
     gpu = "--gpu" in sys.argv
-    worker_main.serve(load, Wall(memory=64 << 20, seconds=2, threads=threads, gpu=gpu), mode)
+    worker_main.serve(load, Sandbox(memory=64 << 20, seconds=2, threads=threads, gpu=gpu), mode)

@@ -17,7 +17,7 @@ import tiny_models
 
 from nodes.engines.piper import Piper
 from nodes.engines.whisper import FasterWhisper
-from nodes.engines.worker import Died
+from nodes.engines.worker import WorkerDied
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
 pytest.importorskip("faster_whisper")
@@ -62,7 +62,7 @@ async def test_another_worker_is_warm_soon_after_one_crashed(engine: Any) -> Non
                 if not pieces:
                     os.kill(crashed, signal.SIGSEGV)
                 pieces += 1
-        except Died as exc:
+        except WorkerDied as exc:
             assert exc.why == "SIGSEGV" and exc.guilty
         else:
             assert pieces >= min(SENTENCES, WINDOWS)
@@ -81,7 +81,7 @@ async def test_a_job_that_waits_for_its_turn_does_not_notice_a_crash(engine: Any
     os.kill(crashed, signal.SIGSEGV)
     done = await asyncio.gather(*jobs, return_exceptions=True)
     failed = [end for end in done if isinstance(end, BaseException)]
-    assert len(failed) <= 1 and all(isinstance(end, Died) for end in failed), done
+    assert len(failed) <= 1 and all(isinstance(end, WorkerDied) for end in failed), done
     whole = {end for end in done if not isinstance(end, BaseException)}
     assert len(whole) == 1, done
 

@@ -1,4 +1,4 @@
-"""The wall: what the system refuses a worker that does as a stranger tells it."""
+"""The sandbox: what the system refuses a worker that does as a stranger tells it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nodes.engines import landlock, seccomp
 from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these walls are Linux's")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this sandbox is Linux's")
 MIB = 1 << 20
 
 
@@ -43,7 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def engine(request: pytest.FixtureRequest, models: Path) -> AsyncIterator[PooledEngine]:
     """An engine whose worker, told to, also tries what it must not."""
     engine = tiny_models.engine_of(request.param, models)
-    pool = engine._pool = WorkerPool("walled", [engine._pool.module, *await engine._arguments()])
+    pool = engine._pool = WorkerPool("sandboxed", [engine._pool.module, *await engine._arguments()])
     await pool.start()
     yield engine
     await pool.close()
@@ -100,32 +100,34 @@ async def refused(pool: WorkerPool, what: str, argument: object = "") -> str:
 
 
 async def test_every_wall_stands_on_linux(pool: WorkerPool) -> None:
-    walls = (await pool.start())["walls"]
-    assert {"limits", "no new privileges", "seccomp"} <= set(walls)
-    assert (landlock.version() == 0) or f"Landlock {landlock.version()}" in walls
-    assert ("other user" in walls) == (os.geteuid() == 0)
+    measures = (await pool.start())["sandbox"]
+    assert {"limits", "no new privileges", "seccomp"} <= set(measures)
+    assert (landlock.version() == 0) or f"Landlock {landlock.version()}" in measures
+    assert ("other user" in measures) == (os.geteuid() == 0)
 
 
-async def test_a_root_that_may_not_change_its_user_has_the_other_walls() -> None:
+async def test_a_root_that_may_not_change_its_user_has_the_rest_of_the_sandbox() -> None:
     """As in a container that was started with `--cap-drop ALL`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", WITHOUT_RIGHTS), stdout=asyncio.subprocess.PIPE
     )
     said, _ = await process.communicate()
-    walls = said.decode().strip().split(",")
-    assert "other user" not in walls and {"limits", "no new privileges", "seccomp"} <= set(walls)
+    measures = said.decode().strip().split(",")
+    assert "other user" not in measures and {"limits", "no new privileges", "seccomp"} <= set(
+        measures
+    )
 
 
 WITHOUT_RIGHTS = """
 import ctypes, os
-from nodes.engines.wall import Wall, close
+from nodes.engines.sandbox import Sandbox, enter
 libc = ctypes.CDLL(None)
 for capability in range(41):
     libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 import struct
 head = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0))
 libc.capset(head, ctypes.create_string_buffer(24))
-print(*close(Wall(), os.getppid()), sep=",")
+print(*enter(Sandbox(), os.getppid()), sep=",")
 """
 
 
@@ -138,8 +140,8 @@ async def test_without_landlock_an_engine_still_reads_its_voices_and_the_others_
             *(sys.executable, "-c", WITHOUT_LANDLOCK, str(readable)), stdout=asyncio.subprocess.PIPE
         )
         said, _ = await process.communicate()
-        walls, came = said.decode().strip().splitlines()
-        assert "seccomp" in walls and "Landlock" not in walls
+        measures, came = said.decode().strip().splitlines()
+        assert "seccomp" in measures and "Landlock" not in measures
         assert came == outcome
 
 
@@ -147,10 +149,10 @@ WITHOUT_LANDLOCK = """
 import os, sys
 from pathlib import Path
 from nodes.engines import landlock
-from nodes.engines.wall import Wall, close
+from nodes.engines.sandbox import Sandbox, enter
 landlock.version = lambda: 0
 folder = sys.argv[1]
-print(*close(Wall(readable=(Path(folder),) if folder else ()), os.getppid()))
+print(*enter(Sandbox(readable=(Path(folder),) if folder else ()), os.getppid()))
 try:
     os.close(os.open("/etc/hostname", os.O_RDONLY))
     print("opened")

@@ -20,7 +20,7 @@ import pytest
 
 from nodes.engines import worker as worker_module
 from nodes.engines import worker_pool as pool_module
-from nodes.engines.worker import Died, Job
+from nodes.engines.worker import Job, WorkerDied
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors
 
@@ -125,7 +125,7 @@ async def test_words_printed_by_a_library_do_not_get_into_the_answer(pool: Worke
 async def test_a_worker_killed_in_mid_job_fails_it_and_is_replaced(pool: WorkerPool) -> None:
     async with pool.job() as job:
         os.kill(await running(job), signal.SIGKILL)
-        with pytest.raises(Died, match="died"):
+        with pytest.raises(WorkerDied, match="died"):
             await job.hear()
     assert len(await ask(pool, do="echo")) == 1
 
@@ -133,7 +133,7 @@ async def test_a_worker_killed_in_mid_job_fails_it_and_is_replaced(pool: WorkerP
 async def test_of_a_worker_that_died_it_is_said_why_and_another_is_warm_within_a_second(
     pool: WorkerPool,
 ) -> None:
-    with pytest.raises(Died, match="died"):
+    with pytest.raises(WorkerDied, match="died"):
         await ask(pool, do="crash")
     async with asyncio.timeout(1.0):
         assert len(await ask(pool, do="echo")) == 1
@@ -153,22 +153,22 @@ async def test_a_copy_waits_behind_the_wall_before_there_is_a_job_for_it() -> No
 
 
 def walled_children(pid: int) -> list[psutil.Process]:
-    """The living copies of a worker whose wall has closed."""
-    walled = []
+    """The living copies of a worker that are in their sandbox."""
+    sandboxed = []
     for child in psutil.Process(pid).children():
         with contextlib.suppress(OSError):
             status = Path(f"/proc/{child.pid}/status").read_text()
             if "Seccomp:\t2" in status and "State:\tZ" not in status:
-                walled.append(child)
-    return walled
+                sandboxed.append(child)
+    return sandboxed
 
 
 async def test_the_signal_that_ended_a_copy_is_told() -> None:
     async with started("--fork") as pool:
-        with pytest.raises(Died, match="SIGABRT") as died:
+        with pytest.raises(WorkerDied, match="SIGABRT") as died:
             await ask(pool, do="crash")
         assert died.value.why == "SIGABRT"
-        with pytest.raises(Died) as died:
+        with pytest.raises(WorkerDied) as died:
             await ask(pool, do="spin")
         assert died.value.why == "SIGXCPU"
 
@@ -305,7 +305,7 @@ async def test_a_thread_that_crashes_is_told_why_and_others_go_on_where_they_wer
     async with started("--threads") as pool:
         async with contextlib.aclosing(pool.ask({"do": "take a turn"})) as innocent:
             heads = [(await anext(innocent))[0]]
-            with pytest.raises(Died, match="SIGABRT") as died:
+            with pytest.raises(WorkerDied, match="SIGABRT") as died:
                 await ask(pool, do="take a turn and crash")
             assert (died.value.why, died.value.guilty) == ("SIGABRT", True)
             while heads[-1]["pid"] == heads[0]["pid"]:

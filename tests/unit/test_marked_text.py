@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from nodes.marked_text import Part, Pause, Said, parts
+from nodes.marked_text import Part, Pause, SpokenText, parts
 from privox_dht import limits
 from privox_dht.errors import RequestRejected
 
@@ -14,23 +14,23 @@ from privox_dht.errors import RequestRejected
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("Two  words & <three>.", [Said("Two  words & <three>.")]),
-        ('One <break time="1.5s"/> two', [Said("One "), Pause(1.5), Said(" two")]),
-        ("<break time='250ms' />Go", [Pause(0.25), Said("Go")]),
-        ("<speak>Plain</speak>", [Said("Plain")]),
-        ('<speak>A<break time="1s"/>b</speak>', [Said("A"), Pause(1.0), Said("b")]),
+        ("Two  words & <three>.", [SpokenText("Two  words & <three>.")]),
+        ('One <break time="1.5s"/> two', [SpokenText("One "), Pause(1.5), SpokenText(" two")]),
+        ("<break time='250ms' />Go", [Pause(0.25), SpokenText("Go")]),
+        ("<speak>Plain</speak>", [SpokenText("Plain")]),
+        ('<speak>A<break time="1s"/>b</speak>', [SpokenText("A"), Pause(1.0), SpokenText("b")]),
         ("<speak>A<break/>b<break strength='none'/></speak>",
-         [Said("A"), Pause(0.5), Said("b"), Pause(0.0)]),
-        ("<speak><p><s>One.</s> <s>Two.</s></p></speak>", [Said("One."), Said("Two.")]),
+         [SpokenText("A"), Pause(0.5), SpokenText("b"), Pause(0.0)]),
+        ("<speak><p><s>One.</s> <s>Two.</s></p></speak>", [SpokenText("One."), SpokenText("Two.")]),
         ("<speak>The <sub alias='World Wide Web'>WWW <b>x</b></sub> &amp; I</speak>",
-         [Said("The World Wide Web & I")]),
+         [SpokenText("The World Wide Web & I")]),
         ("<speak>a <prosody rate='slow'>b</prosody> c</speak>",
-         [Said("a"), Said("b", 0.75), Said("c")]),
-        ("<speak><prosody rate='150%'>b</prosody></speak>", [Said("b", 1.5)]),
+         [SpokenText("a"), SpokenText("b", 0.75), SpokenText("c")]),
+        ("<speak><prosody rate='150%'>b</prosody></speak>", [SpokenText("b", 1.5)]),
         ("<speak><emphasis>so</emphasis> <say-as interpret-as='date'>1 May</say-as></speak>",
-         [Said("so 1 May")]),
+         [SpokenText("so 1 May")]),
         ("  <speak xmlns='http://www.w3.org/2001/10/synthesis' xml:lang='en'>ü</speak> ",
-         [Said("ü")]),
+         [SpokenText("ü")]),
     ],
 )  # fmt: skip
 def test_a_text_becomes_parts(text: str, found: list[Part]) -> None:
@@ -55,7 +55,7 @@ def test_a_text_becomes_parts(text: str, found: list[Part]) -> None:
 )  # fmt: skip
 def test_what_is_wrong_is_a_400_that_names_the_element(text: str, said: str) -> None:
     if not said:  # it does not begin with <speak>: no engine reads it as anything but words
-        assert parts(text) == [Said(text)]
+        assert parts(text) == [SpokenText(text)]
         return
     with pytest.raises(RequestRejected, match=said) as caught:
         parts(text)

@@ -264,7 +264,7 @@ def test_the_compose_files_say_nothing_that_compose_does_not_know(compose: dict[
 
 
 @pytest.mark.parametrize("compose", EVERY_COMPOSE.values(), ids=EVERY_COMPOSE)
-def test_every_service_runs_within_walls(compose: dict[str, Any]) -> None:
+def test_every_service_runs_with_restrictions(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]

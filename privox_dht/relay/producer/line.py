@@ -27,7 +27,7 @@ MakeProtocol = Callable[[], asyncio.BaseProtocol]
 
 
 @runtime_checkable
-class AsksWhoCalls(Protocol):
+class CallerAware(Protocol):
     """A server's protocol that shares its slots out by network."""
 
     def ask_who_calls(self, caller: Callable[[], Prefixes]) -> None: ...
@@ -108,7 +108,7 @@ class Line:
     def _answerer(self) -> asyncio.BaseProtocol:
         """The HTTP server's protocol, told whom to ask who calls."""
         protocol = self._connection()
-        if isinstance(protocol, AsksWhoCalls):
+        if isinstance(protocol, CallerAware):
             protocol.ask_who_calls(lambda: self.caller)
         return protocol
 
