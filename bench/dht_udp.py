@@ -48,7 +48,7 @@ from bench.sim.worlds import VALUE
 from privox_dht import limits
 from privox_dht import records as records_module
 from privox_dht.addresses import pack_address
-from privox_dht.dht import DhtNode, wire
+from privox_dht.dht import DhtNode, answer_codec, request_codec, wire
 from privox_dht.identity import Identity, verify
 from privox_dht.records import DOMAIN, Direct, Record, keys_of, sign
 
@@ -155,7 +155,7 @@ class Ours:
         protocol = next(iter(node._protocols.values()))
         there = (HOST, other.port)
         found = await protocol.request(
-            there, "find", [target, 0, -1], wire.read_found, size=limits.FIND_SIZE
+            there, "find", [target, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
         )
         return found is not None
 
@@ -173,7 +173,7 @@ class Ours:
             token = state.tokens.give(pack_address(*there), loop.time())
             record = self.record(Identity.generate(), node.mesh, f"s{number}")
             arguments = [keys_of(record)[0], 0, 0, [record.encoded]]
-            body = wire.request_body("store", bytes(20), wire.GUEST, token, arguments, 0)
+            body = request_codec.request_body("store", bytes(20), wire.GUEST, token, arguments, 0)
             message = number.to_bytes(8, "big")
             some.append((wire.seal(node.mesh, wire.REQUEST, message, body), there))
             records.append(record)

@@ -16,9 +16,9 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 
+from privox_dht.dht.answer_codec import HELD
 from privox_dht.dht.record_store import RecordStore
 from privox_dht.dht.record_validator import RecordValidator
-from privox_dht.dht.wire import HELD
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, network_tag, service_key, sign
 

@@ -18,7 +18,8 @@ from bench.sim.virtual import Air, address_of, run
 from bench.sim.worlds import PORT, Ours, SimNode, record_of
 from privox_dht.addresses import Address, pack_address
 from privox_dht.dht import rpc_protocol
-from privox_dht.dht.wire import HELD, Request
+from privox_dht.dht.answer_codec import HELD
+from privox_dht.dht.request_codec import Request
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, service_key
 

@@ -19,8 +19,8 @@ from bench.sim.virtual import Air, run
 from bench.sim.worlds import EPOCH, PORT, Ours, SimNode, make_producer
 from privox_dht import limits
 from privox_dht.addresses import Address
+from privox_dht.dht.request_codec import Request
 from privox_dht.dht.rpc_handlers import RpcHandlers
-from privox_dht.dht.wire import Request
 from privox_dht.records import service_key
 
 JOINED_THROUGH = 3  # nodes that a planted one joins through

@@ -13,7 +13,7 @@ from typing import Any
 
 from privox_dht import limits
 from privox_dht.addresses import Address
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.node_state import NodeState
@@ -77,11 +77,11 @@ class Bootstrapper:
         """Leave a few contacts alone, so that they can dial us back as strangers."""
         neighbour = met[0]
         protocol = self._protocols[family_of(neighbour.address)]
-        found: wire.Found | None = await protocol.request(
+        found: answer_codec.Found | None = await protocol.request(
             neighbour.address,
             "find",
             [self._state.identity.dht_id, 0, -1],
-            wire.read_found,
+            answer_codec.read_found,
             size=limits.FIND_SIZE,
         )
         if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from privox_dht.addresses import Address, subnet_of
-from privox_dht.dht import wire
+from privox_dht.dht import request_codec
 from privox_dht.dht.lookup_budget import Credit
 
 NEW, FLYING, ANSWERED, SLOW, DEAD = range(5)  # what became of a candidate; from SLOW on: silent
@@ -55,7 +55,7 @@ class Candidate:
     def may_be_asked(self) -> bool:
         """Whether those who named it have credit for at least a short request."""
         some = self.backers
-        return not some or any(credit.covers(wire.BARE_FIND) for credit in some)
+        return not some or any(credit.covers(request_codec.BARE_FIND) for credit in some)
 
     def pay(self, size: int) -> bool:
         """Whether one of those who named it has credit for so many bytes; then they are spent."""

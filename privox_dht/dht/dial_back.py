@@ -33,23 +33,17 @@ from privox_dht.addresses import (
     rate_key,
     unpack_address,
 )
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec, wire
+from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled, Found
 from privox_dht.dht.compact_nodes import ID, CompactNode
 from privox_dht.dht.dial_back_votes import Quorum, Reachability
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
+from privox_dht.dht.request_codec import Request
 from privox_dht.dht.routing_table import Contact
 from privox_dht.dht.rpc_handlers import Answer
 from privox_dht.dht.rpc_protocol import RpcProtocol
-from privox_dht.dht.wire import (
-    ARRIVED,
-    MISSED,
-    UNTRIED,
-    Dialled,
-    Found,
-    Request,
-    family_of,
-)
+from privox_dht.dht.wire import family_of
 from privox_dht.quotas import RateLimiter
 
 REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody probed: ask another helper at once
@@ -135,7 +129,7 @@ class DialBack:
 
     async def _token(self, witness: Witness) -> bytes:
         found: Found | None = await self._call(
-            witness, "find", [witness.id, 0, -1], wire.read_found, size=limits.FIND_SIZE
+            witness, "find", [witness.id, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
         )
         return found.token if found is not None else b""
 
@@ -148,7 +142,7 @@ class DialBack:
         for helper in helpers[: limits.DIAL_HELPERS]:
             target = self._state.rng.randbytes(ID)
             found: Found | None = await self._call(
-                helper, "find", [target, 0, -1], wire.read_found, size=limits.FIND_SIZE
+                helper, "find", [target, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
             )
             if found is None:
                 continue
@@ -180,7 +174,7 @@ class DialBack:
                 helper,
                 "dial",
                 [third, tcp_port, nonce],
-                wire.read_dialled,
+                answer_codec.read_dialled,
                 token=token,
                 hard=limits.DIAL_ANSWER,
             )
@@ -221,7 +215,7 @@ class DialBack:
             third,
             "dial_request",
             [pack_address(*asker), tcp_port, nonce],
-            wire.read_dialled,
+            answer_codec.read_dialled,
             token=token,
             hard=limits.DIAL_REFERRED,
         )
@@ -257,7 +251,7 @@ class DialBack:
     ) -> Answer:
         """Probe; then TCP, if somebody there waits for that, and at a port of that node only."""
         was_waited_for = await protocol.request(
-            target, "probe", [nonce], wire.read_probe_response,
+            target, "probe", [nonce], answer_codec.read_probe_response,
             resend=limits.DIAL_PROBE_RESEND, hard=limits.DIAL_PROBE_TIMEOUT,
         )  # fmt: skip
         tcp = UNTRIED

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from privox_dht import limits
 from privox_dht.addresses import Address
-from privox_dht.dht.wire import ARRIVED, UNTRIED, Dialled
+from privox_dht.dht.answer_codec import ARRIVED, UNTRIED, Dialled
 
 
 @dataclass(frozen=True, slots=True)

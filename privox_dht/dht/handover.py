@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 from privox_dht import limits
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.record_validator import shard_of
@@ -49,11 +49,11 @@ class Handover:
         await asyncio.sleep(SETTLE)
         for base, depth, deeper, wires in self._due(newcomer):
             for some in _datagrams(wires):
-                stored: wire.Stored | None = await protocol.request(
+                stored: answer_codec.Stored | None = await protocol.request(
                     newcomer.address,
                     "store",
                     [base, depth, int(deeper), some],
-                    wire.read_stored,
+                    answer_codec.read_stored,
                     node_id=newcomer.id,
                     token=token,
                 )

@@ -27,12 +27,12 @@ from kademlia.node import Node
 
 from privox_dht import limits
 from privox_dht.addresses import Address
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec, request_codec, wire
+from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.lookup_budget import Budget, Credit
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.rpc_protocol import Challenge, RpcProtocol
-from privox_dht.dht.wire import Found
 from privox_dht.records import Record
 
 FEW = 3  # contacts of an answer that may have been short for want of room
@@ -226,7 +226,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         if challenge is not None and candidate.pay(sizes[0] + limits.FIND_PROOF):
             return sizes[0] + limits.FIND_PROOF, challenge
         for size in (*sizes, 0):
-            if candidate.pay(size or wire.BARE_FIND):
+            if candidate.pay(size or request_codec.BARE_FIND):
                 return size, None
         return None
 
@@ -256,7 +256,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
             candidate.address,
             "find",
             arguments,
-            wire.read_found,
+            answer_codec.read_found,
             lambda found: self._answered(candidate, found, challenge),
             node_id=candidate.id,
             token=candidate.token,
@@ -323,7 +323,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
             holder.address,
             "find",
             [self.node.id, limits.MAX_RECORDS_IN_DATAGRAM, start],
-            wire.read_found,
+            answer_codec.read_found,
             done,
             node_id=holder.id,
             token=holder.token,

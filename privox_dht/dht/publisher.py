@@ -17,13 +17,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from privox_dht import limits
-from privox_dht.dht import placement, wire
+from privox_dht.dht import answer_codec, placement
+from privox_dht.dht.answer_codec import FULL, HELD, Stored
 from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.node_state import NodeState, Said
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.rpc_protocol import RpcProtocol
-from privox_dht.dht.wire import FULL, HELD, Stored
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, keys_of
 
@@ -131,7 +131,7 @@ class StoreLookup(IterativeLookup):
             candidate.address,
             "store",
             [self.base, self.depth, int(self.deeper), [self.record.encoded]],
-            wire.read_stored,
+            answer_codec.read_stored,
             lambda stored: self._confirmed(candidate, stored, again),
             node_id=candidate.id,
             token=candidate.token,

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from privox_dht import limits
 from privox_dht.dht import wire
+from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.lookup_budget import Budget
@@ -25,7 +26,6 @@ from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.record_validator import shard
 from privox_dht.dht.rpc_protocol import RpcProtocol
-from privox_dht.dht.wire import Found
 from privox_dht.records import Record, latest_per_key
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]

@@ -26,8 +26,8 @@ from typing import Any
 from kademlia.storage import IStorage
 
 from privox_dht import limits
+from privox_dht.dht.answer_codec import FULL, HELD, REFUSED
 from privox_dht.dht.key_records import LEVELS, SLOTS, KeyRecords, turns
-from privox_dht.dht.wire import FULL, HELD, REFUSED
 from privox_dht.records import Record
 
 PROBES = 8  # records looked at to find one that may go: the worst of eight is in the last ninth

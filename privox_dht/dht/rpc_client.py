@@ -18,7 +18,7 @@ from kademlia.protocol import KademliaProtocol
 
 from privox_dht import limits
 from privox_dht.addresses import Address
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec, request_codec, wire
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.routing_table import Contact, RoutingTable
 from privox_dht.dht.wire import REQUEST
@@ -134,7 +134,9 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             state.drop("too_many_pending")
             self.loop.call_soon(done, None)
             return
-        body = wire.request_body(method, state.identity.dht_id, state.flags, token, arguments, size)
+        body = request_codec.request_body(
+            method, state.identity.dht_id, state.flags, token, arguments, size
+        )
         message = state.rng.randbytes(8)
         flight = PendingRequest(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
         flight.node_id = node_id
@@ -168,7 +170,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         self, address: Address, method: str, arguments: list[Any], token: bytes = b""
     ) -> None:
         """Say something that has no answer."""
-        body = wire.request_body(
+        body = request_codec.request_body(
             method, self.state.identity.dht_id, self.state.flags, token, arguments, 0
         )
         message = self.state.rng.randbytes(8)
@@ -182,7 +184,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         if flight.tries <= len(flight.resend):
             if flight.bare:
                 flight.bare = False
-                flight.datagram = wire.in_short(self.state.mesh, flight.datagram)
+                flight.datagram = request_codec.in_short(self.state.mesh, flight.datagram)
             if flight.again is None or flight.again(len(flight.datagram)):
                 self._send(flight.datagram, flight.address)
             past = flight.resend[flight.tries - 1]
@@ -205,12 +207,12 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             raise BadMessage("address")
         try:
             body = wire.unpack(packed)
-            token = wire.read_retry(body)
+            token = answer_codec.read_retry(body)
         except BadMessage:
             body, token = None, b""
         if token and not flight.proven:
             flight.proven = True
-            flight.datagram = wire.with_token(self.state.mesh, flight.datagram, token)
+            flight.datagram = request_codec.with_token(self.state.mesh, flight.datagram, token)
             flight.bare = False
             self._send(flight.datagram, address)
             return

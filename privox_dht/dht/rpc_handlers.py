@@ -19,17 +19,18 @@ from kademlia.node import Node
 
 from privox_dht import limits
 from privox_dht.addresses import Address, holder_of, is_loopback, pack_address, unpack_address
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec, wire
 from privox_dht.dht.compact_nodes import ID, pack_peers, peer_size
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.record_validator import shard_of
+from privox_dht.dht.request_codec import Request
 from privox_dht.dht.routing_table import RoutingTable, spread
-from privox_dht.dht.wire import FAMILY_4, FAMILY_6, Request
+from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.identity import dht_id_of
 
 FRAME = 48  # bytes of an answer to a find beside its contacts and records
 FOUR = peer_size("")  # bytes of a contact with an IPv4 address
-ROOM_WITH_PROOF = wire.PROOF + 8 * FOUR  # bytes; with less, contacts go before a proof
+ROOM_WITH_PROOF = answer_codec.PROOF + 8 * FOUR  # bytes; with less, contacts go before a proof
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
@@ -92,7 +93,7 @@ class RpcHandlers:
             return None
         return {
             "k": state.identity.public,
-            "s": state.identity.sign(wire.proof(nonce, there)),
+            "s": state.identity.sign(answer_codec.proof(nonce, there)),
             "o": pack_address(*address),
             "n": int(state.clock() * 1000),
         }
@@ -106,7 +107,7 @@ class RpcHandlers:
             (asked,) = challenge
             if proof := self._proof(asked[: wire.NONCE], asked[wire.NONCE :], address):
                 answer["p"] = proof
-                room -= wire.PROOF
+                room -= answer_codec.PROOF
         state.store.sweep_key(target, state.clock())
         count = state.store.count(target) if want else 0
         if not want or not count or start < 0:
@@ -170,13 +171,13 @@ class RpcHandlers:
         for wire_bytes in wires:
             record = state.accept(wire_bytes, base)
             if record is None:
-                fates.append(wire.REFUSED)
+                fates.append(answer_codec.REFUSED)
                 continue
             key = shard_of(base, dht_id_of(record.publisher), depth)
             fate = state.store.put(
                 key, record, source, state.clock(), networks=state.diverse, deeper=bool(deeper)
             )
-            if fate == wire.FULL:
+            if fate == answer_codec.FULL:
                 state.drop("record full")
             fates.append(fate)
         answer: dict[str, Any] = {"t": self._token(address), "s": fates}

@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 
 from privox_dht import limits
 from privox_dht.addresses import Address, is_loopback, normalize, pack_address, rate_key
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec, request_codec, wire
+from privox_dht.dht.answer_codec import Pong
 from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.request_codec import Request
 from privox_dht.dht.routing_table import Contact, RoutingTable
 from privox_dht.dht.rpc_client import RpcClientProtocol
-from privox_dht.dht.wire import ANSWER, GUEST, HEADER, Pong, Request
+from privox_dht.dht.wire import ANSWER, GUEST, HEADER
 from privox_dht.errors import BadMessage
 from privox_dht.identity import dht_id_of, verify
 
@@ -85,12 +87,12 @@ class RpcProtocol(RpcClientProtocol):
         state = self.state
         now = self.loop.time()
         where = pack_address(*address)
-        request = wire.read_request(wire.unpack(packed))
+        request = request_codec.read_request(wire.unpack(packed))
         proven = state.tokens.proves(request.token, where, now)
         rates = state.proven_rates if proven else state.rates
         if not rates.try_acquire(rate_key(where), now):
-            if not proven and size > wire.RETRY_SIZE:
-                self._reply(message, wire.retry(state.tokens.give(where, now)), address)
+            if not proven and size > answer_codec.RETRY_SIZE:
+                self._reply(message, answer_codec.retry(state.tokens.give(where, now)), address)
             raise BadMessage("rate")
         if not state.on_loopback:
             state.on_loopback = is_loopback(address[0])
@@ -187,7 +189,7 @@ class RpcProtocol(RpcClientProtocol):
             address,
             "ping",
             [question[: wire.NONCE], question[wire.NONCE :]],
-            wire.read_pong,
+            answer_codec.read_pong,
             lambda pong: done(self._proven(challenge, pong, named=named) if pong else None),
             node_id=expected or b"",
             size=limits.PING_SIZE,
@@ -237,7 +239,7 @@ class RpcProtocol(RpcClientProtocol):
             self.state.drop("proof", "another id")
             return None
         nonce, there = question[: wire.NONCE], question[wire.NONCE :]
-        if not verify(pong.public, pong.signature, wire.proof(nonce, there)):
+        if not verify(pong.public, pong.signature, answer_codec.proof(nonce, there)):
             self.state.drop("proof", "signature")
             return None
         return Contact(node_id, there)

@@ -11,7 +11,7 @@ from typing import Any
 from nodes.codecs import Codecs
 from nodes.producer import Producer
 from privox_dht.addresses import normalize, pack_address
-from privox_dht.dht import DhtNode, wire
+from privox_dht.dht import DhtNode, answer_codec, request_codec, wire
 from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
@@ -133,7 +133,7 @@ class Stranger(asyncio.DatagramProtocol):
     def pong(self, arguments: list[Any], addr: Any) -> dict[str, Any]:
         return {
             "k": self.identity.public,
-            "s": self.identity.sign(wire.proof(*arguments)),
+            "s": self.identity.sign(answer_codec.proof(*arguments)),
             "o": pack_address(*normalize(addr)),
             "n": int(time.time() * 1000),
             "t": b"t" * 8,
@@ -142,7 +142,9 @@ class Stranger(asyncio.DatagramProtocol):
     def request(
         self, method: str, arguments: list[Any], *, token: bytes = b"", size: int = 0
     ) -> bytes:
-        body = wire.request_body(method, self.identity.dht_id, self.flags, token, arguments, size)
+        body = request_codec.request_body(
+            method, self.identity.dht_id, self.flags, token, arguments, size
+        )
         return wire.seal(self.mesh, wire.REQUEST, b"message!", body)
 
     async def ask(self, port: int, method: str, arguments: list[Any], **more: Any) -> Any:

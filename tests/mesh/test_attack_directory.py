@@ -18,7 +18,7 @@ from public_kit import Internet, Passerby, PublicNode, announce, internet
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, keys_of, service_key
@@ -179,7 +179,7 @@ async def test_one_ipv6_household_gets_a_bounded_share_of_a_node() -> None:
         honest = await net.stranger(mesh, "2a03:8:8:1::1")
         token = await honest.ask(there, "find", [bytes(20), 0, -1])
         put = [keys_of(record_of(who[4], mesh))[0], 0, 0, [record_of(who[4], mesh).encoded]]
-        assert (await honest.ask(there, "store", put, token=token["t"]))["s"] == [wire.HELD]
+        assert (await honest.ask(there, "store", put, token=token["t"]))["s"] == [answer_codec.HELD]
 
 
 # -- a lie of "full" -------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ async def liars_beside(net: Internet, nodes: list[PublicNode], count: int) -> li
             return {"t": b"t" * 8, "r": [wire], "c": 1_000, "i": 1_000, "f": True}
 
         liar.answers["find"] = full
-        liar.answers["store"] = lambda a, addr: {"t": b"t" * 8, "s": [wire.FULL], "f": True}
+        liar.answers["store"] = lambda a, addr: {"t": b"t" * 8, "s": [answer_codec.FULL], "f": True}
         liars.append(liar)
     for node in nodes:
         await joined(net, node, *liars)

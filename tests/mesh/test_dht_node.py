@@ -11,7 +11,7 @@ from dht_kit import HOST, Stranger, mesh_of, node_of, open_node_of, record_of, s
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht import DhtNode, wire
+from privox_dht.dht import DhtNode, answer_codec, request_codec, wire
 from privox_dht.dht.routing_table import Contact
 from privox_dht.errors import ConfigError, NotJoined
 from privox_dht.identity import Identity
@@ -356,7 +356,7 @@ async def test_nobody_is_called_by_tcp_who_does_not_wait_for_it() -> None:
             token = await helper.token(nodes[0].port)
             arguments = [pack_address(HOST, target), target, bytes(wire.NONCE)]
             answer = await helper.ask(nodes[0].port, "dial_request", arguments, token=token)
-        assert answer["d"] == wire.UNTRIED
+        assert answer["d"] == answer_codec.UNTRIED
 
 
 async def test_somebody_elsewhere_cannot_have_our_own_machine_called() -> None:
@@ -367,8 +367,8 @@ async def test_somebody_elsewhere_cannot_have_our_own_machine_called() -> None:
         protocol.router.add_contact(Contact(b"x" * 20, pack_address(*elsewhere)))
         nodes[0]._state.on_loopback = True
         arguments = [pack_address(HOST, 22), 22, bytes(wire.NONCE)]
-        request = wire.Request("dial_request", b"x" * 20, 0, b"", arguments)
-        assert dial_back.refer(request, elsewhere) == {"u": False, "d": wire.UNTRIED}
+        request = request_codec.Request("dial_request", b"x" * 20, 0, b"", arguments)
+        assert dial_back.refer(request, elsewhere) == {"u": False, "d": answer_codec.UNTRIED}
 
 
 async def test_dial_backs_are_counted_by_address_and_not_by_port() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec, request_codec, wire
 from privox_dht.dht.compact_nodes import CompactNode, pack_peers
 from privox_dht.dht.wire import ANSWER, HEADER, REQUEST
 from privox_dht.errors import BadMessage
@@ -31,7 +31,7 @@ GOOD = {
 
 def reason_of(body: Any) -> str:
     with pytest.raises(BadMessage) as caught:
-        wire.read_request(body)
+        request_codec.read_request(body)
     return caught.value.reason
 
 
@@ -75,13 +75,15 @@ def test_what_is_not_msgpack_is_a_wrong_shape(packed: bytes) -> None:
 
 @pytest.mark.parametrize("method", list(GOOD))
 def test_every_method_is_read_with_its_arguments(method: str) -> None:
-    assert set(GOOD) == set(wire.METHODS)
-    request = wire.read_request(body(method))
+    assert set(GOOD) == set(request_codec.METHODS)
+    request = request_codec.read_request(body(method))
     assert (request.method, request.sender, request.arguments) == (method, ME, GOOD[method])
 
 
 def test_a_find_may_be_no_challenge() -> None:
-    assert wire.read_request(body(arguments=GOOD["find"][:3])).arguments == GOOD["find"][:3]
+    assert (
+        request_codec.read_request(body(arguments=GOOD["find"][:3])).arguments == GOOD["find"][:3]
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_padding_brings_a_request_to_its_size_and_never_past_a_datagram(
     method: str, size: int
 ) -> None:
     sealed = wire.seal(
-        MESH, REQUEST, b"m" * 8, wire.request_body(method, ME, 7, b"", GOOD[method], size)
+        MESH, REQUEST, b"m" * 8, request_codec.request_body(method, ME, 7, b"", GOOD[method], size)
     )
     assert size - 8 <= len(sealed) <= max(size + 8, 128)
 
@@ -140,7 +142,7 @@ def test_contacts_of_both_families_survive_packing() -> None:
     peers = [
         CompactNode(bytes([n]) * 20, ("10.0.0.1" if n % 2 else "2a00::1", n + 1)) for n in range(6)
     ]
-    found = wire.read_found(pack_peers(peers))
+    found = answer_codec.read_found(pack_peers(peers))
     assert sorted(found.peers) == sorted(peers)
 
 
@@ -168,12 +170,18 @@ def test_contacts_of_both_families_survive_packing() -> None:
 )
 def test_a_hostile_answer_to_a_find_is_dropped(field: str, value: Any, reason: str) -> None:
     with pytest.raises(BadMessage) as caught:
-        wire.read_found({field: value})
+        answer_codec.read_found({field: value})
     assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(
-    "read", [wire.read_pong, wire.read_found, wire.read_stored, wire.read_dialled]
+    "read",
+    [
+        answer_codec.read_pong,
+        answer_codec.read_found,
+        answer_codec.read_stored,
+        answer_codec.read_dialled,
+    ],
 )
 @pytest.mark.parametrize(
     "answer", [None, [], 5, "text", b"bytes", {1: 2}, {"k": 5, "s": [9], "d": True}]
@@ -184,7 +192,7 @@ def test_an_answer_of_another_shape_is_dropped_or_empty(read: Any, answer: Any) 
     except BadMessage as exc:
         assert exc.reason == "shape"
     else:
-        assert read is wire.read_found  # nothing it reads is in there
+        assert read is answer_codec.read_found  # nothing it reads is in there
 
 
 def test_no_random_bytes_raise_anything_but_bad_message() -> None:
@@ -198,7 +206,12 @@ def test_no_random_bytes_raise_anything_but_bad_message() -> None:
         try:
             _, _, packed = wire.unseal(MESH, bytes(data))
             opened = wire.unpack(packed)
-            for read in (wire.read_request, wire.read_pong, wire.read_found, wire.read_stored):
+            for read in (
+                request_codec.read_request,
+                answer_codec.read_pong,
+                answer_codec.read_found,
+                answer_codec.read_stored,
+            ):
                 try:
                     read(opened)
                 except BadMessage as exc:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled
 from privox_dht.dht.dial_back_votes import Quorum, Reachability
-from privox_dht.dht.wire import ARRIVED, MISSED, UNTRIED, Dialled
 
 HERE, THERE = ("9.9.9.9", 5678), ("7.7.7.7", 5678)
 

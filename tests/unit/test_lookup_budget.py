@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privox_dht import limits
-from privox_dht.dht import wire
+from privox_dht.dht import answer_codec, request_codec, wire
 from privox_dht.dht.compact_nodes import CompactNode, pack_peers
 from privox_dht.dht.lookup_budget import Budget, Credit
 
@@ -27,7 +27,7 @@ def test_who_wants_everybody_has_more_time_and_a_walk_to_each_shard() -> None:
 def test_credit_lasts_for_five_times_what_an_answer_weighed() -> None:
     named = [CompactNode(bytes(20), ("20.0.0.1", 5)) for _ in range(3)]
     pong = {"k": bytes(32), "s": bytes(64), "o": b"\1\2\3\4\5\6", "n": 5}
-    found = wire.read_found({"t": TOKEN, "r": [b"x" * 100], "p": pong, **pack_peers(named)})
+    found = answer_codec.read_found({"t": TOKEN, "r": [b"x" * 100], "p": pong, **pack_peers(named)})
     assert found.weight == wire.HEADER + 3 * 26 + 100 + 32 + 64
     credit = Credit(found.weight)
     assert not credit.pay(limits.MAX_REFLECTION * found.weight + 1)
@@ -36,38 +36,42 @@ def test_credit_lasts_for_five_times_what_an_answer_weighed() -> None:
 
 def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
     """Else an answer of fifty bytes would send five hundred to an address of its choosing."""
-    one = wire.read_found({"t": TOKEN, **pack_peers([CompactNode(bytes(20), ("20.0.0.1", 5))])})
+    one = answer_codec.read_found(
+        {"t": TOKEN, **pack_peers([CompactNode(bytes(20), ("20.0.0.1", 5))])}
+    )
     credit = Credit(one.weight)
     assert not credit.covers(limits.FIND_SIZE // 2)
-    assert credit.covers(wire.BARE_FIND)
+    assert credit.covers(request_codec.BARE_FIND)
 
 
 def test_a_find_in_short_is_no_longer_than_it_is_said_to_be() -> None:
-    body = wire.request_body("find", bytes(20), 7, b"", [bytes(20), 255, -1], 0)
-    assert len(wire.seal(MESH, wire.REQUEST, bytes(8), body)) <= wire.BARE_FIND
+    body = request_codec.request_body("find", bytes(20), 7, b"", [bytes(20), 255, -1], 0)
+    assert len(wire.seal(MESH, wire.REQUEST, bytes(8), body)) <= request_codec.BARE_FIND
 
 
 def test_a_retry_is_shorter_than_any_question_it_answers() -> None:
-    datagram = wire.seal(MESH, wire.ANSWER, bytes(8), wire.retry(TOKEN))
-    assert len(datagram) == wire.RETRY_SIZE
-    assert wire.read_retry(wire.retry(TOKEN)) == TOKEN
-    assert wire.read_retry({"t": TOKEN}) == wire.read_retry([1]) == b""
+    datagram = wire.seal(MESH, wire.ANSWER, bytes(8), answer_codec.retry(TOKEN))
+    assert len(datagram) == answer_codec.RETRY_SIZE
+    assert answer_codec.read_retry(answer_codec.retry(TOKEN)) == TOKEN
+    assert answer_codec.read_retry({"t": TOKEN}) == answer_codec.read_retry([1]) == b""
 
 
 def test_a_question_asked_again_shows_the_token_and_is_otherwise_the_same() -> None:
-    body = wire.request_body("find", b"s" * 20, 7, b"", [b"k" * 20, 3, -1], 480)
+    body = request_codec.request_body("find", b"s" * 20, 7, b"", [b"k" * 20, 3, -1], 480)
     asked = wire.seal(MESH, wire.REQUEST, b"message!", body)
-    again = wire.with_token(MESH, asked, TOKEN)
+    again = request_codec.with_token(MESH, asked, TOKEN)
     kind, message, packed = wire.unseal(MESH, again)
-    request = wire.read_request(wire.unpack(packed))
+    request = request_codec.read_request(wire.unpack(packed))
     assert (kind, message) == (wire.REQUEST, b"message!") and len(again) < 120
-    assert request == wire.Request("find", b"s" * 20, 7, TOKEN, [b"k" * 20, 3, -1])
+    assert request == request_codec.Request("find", b"s" * 20, 7, TOKEN, [b"k" * 20, 3, -1])
 
 
 def test_a_question_asked_again_in_short_challenges_nobody() -> None:
     challenge = b"n" * wire.NONCE + b"\1\2\3\4\5\6"
-    body = wire.request_body("find", b"s" * 20, 7, b"", [b"k" * 20, 255, -1, challenge], 480)
-    again = wire.in_short(MESH, wire.seal(MESH, wire.REQUEST, b"message!", body))
-    request = wire.read_request(wire.unpack(wire.unseal(MESH, again)[2]))
-    assert request == wire.Request("find", b"s" * 20, 7, b"", [b"k" * 20, 255, -1])
-    assert len(again) <= wire.BARE_FIND
+    body = request_codec.request_body(
+        "find", b"s" * 20, 7, b"", [b"k" * 20, 255, -1, challenge], 480
+    )
+    again = request_codec.in_short(MESH, wire.seal(MESH, wire.REQUEST, b"message!", body))
+    request = request_codec.read_request(wire.unpack(wire.unseal(MESH, again)[2]))
+    assert request == request_codec.Request("find", b"s" * 20, 7, b"", [b"k" * 20, 255, -1])
+    assert len(again) <= request_codec.BARE_FIND

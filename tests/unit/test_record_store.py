@@ -11,8 +11,8 @@ import pytest
 
 from bench.record_memory import bytes_per_record
 from privox_dht import limits
+from privox_dht.dht.answer_codec import FULL, HELD, REFUSED
 from privox_dht.dht.record_store import KeyRecords, RecordStore
-from privox_dht.dht.wire import FULL, HELD, REFUSED
 from privox_dht.records import Record
 
 KEY, NOW = b"k" * 20, 1_000.0

@@ -1,0 +1,167 @@
+"""What DHT nodes answer, byte by byte: a map of one-letter keys for each. Pure.
+
+    ping                 key, signature over nonce and address, asker's address, time, token
+    find                 token, closer contacts, records, how many there are; to a challenge, if
+                         there is room, what a ping is answered as well
+    store                token, what became of each record, how many there are
+    dial, dial_request   where was dialled; what came through
+    probe                nothing in it: it was waited for
+    any, from an address that asks too much   token, `b`: again with this, please
+
+What is asked: see `request_codec`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from privox_dht import limits
+from privox_dht.addresses import unpack_address
+from privox_dht.dht.compact_nodes import CompactNode, unpack_peers
+from privox_dht.dht.wire import HEADER, TOKEN, are_records, is_address
+from privox_dht.errors import BadMessage
+
+PROOF_DOMAIN = b"privox_dht ping 1\0"  # what a ping's answer signs starts with this
+HELD, REFUSED, FULL = 1, 0, 2  # what became of a record that was to be stored
+ARRIVED, MISSED, UNTRIED = 1, 0, 2  # what became of a dial-back
+RETRY_SIZE = HEADER + 1 + 2 + 2 + TOKEN + 2 + 1  # bytes of an answer that is only a token
+PROOF = 140  # bytes that a proof takes in the answer to a find, at most
+
+
+class Pong(NamedTuple):
+    """The answer to a ping, or to a challenge: who it is, proven, and what it sees of us."""
+
+    public: bytes
+    signature: bytes
+    observed: tuple[str, int]  # our address, as it sees us
+    time: float  # seconds since the epoch, by its clock
+    token: bytes
+
+
+class Found(NamedTuple):
+    """The answer to a find."""
+
+    token: bytes
+    peers: list[CompactNode]
+    wires: list[bytes]
+    total: int  # records under the key that are not withdrawn
+    idle: int  # of those, producers that said they were idle; they are the first rows
+    split: bool  # the key has split: shards hold more
+    proof: Pong | None  # if it was challenged, and had the room
+    weight: int  # bytes that it took to say this, at the least
+
+
+class Stored(NamedTuple):
+    """The answer to a put."""
+
+    token: bytes
+    fates: list[int]
+    split: bool  # the key has split: shards hold more
+    total: int  # records under the shard
+
+
+class Dialled(NamedTuple):
+    """The answer to a dial and to a refer."""
+
+    udp: bool
+    tcp: int
+    where: tuple[str, int] | None  # the address that was dialled
+
+
+def retry(token: bytes) -> dict[str, Any]:
+    """The answer to whom we cannot tell from others who use his address: ask again with this."""
+    return {"t": token, "b": True}
+
+
+def read_retry(body: Any) -> bytes:
+    """The token of such an answer; empty if it is another."""
+    return _token(body) if type(body) is dict and body.get("b") is True else b""
+
+
+def read_pong(body: Any) -> Pong:
+    """Raises BadMessage: it is not the answer to a ping."""
+    fields = _fields(body)
+    return _read_proof(fields, _token(fields))
+
+
+def _read_proof(fields: dict[str, Any], token: bytes) -> Pong:
+    public, signature, seen, moment = (fields.get(name) for name in "kson")
+    if type(public) is not bytes or len(public) != 32:
+        raise BadMessage("shape")
+    if type(signature) is not bytes or len(signature) != 64:
+        raise BadMessage("shape")
+    if type(moment) is not int or not 0 <= moment < 1 << 50:
+        raise BadMessage("shape")
+    if type(seen) is not bytes or not is_address(seen):
+        raise BadMessage("shape")
+    return Pong(public, signature, unpack_address(seen), moment / 1000, token)
+
+
+def read_found(body: Any) -> Found:
+    """Raises BadMessage: it is not the answer to a find."""
+    fields = _fields(body)
+    wires = fields.get("r", [])
+    if wires != [] and not are_records(wires):
+        raise BadMessage("shape")
+    count, idle = fields.get("c", 0), fields.get("i", 0)
+    if type(count) is not int or type(idle) is not int or not 0 <= idle <= count < 1 << 20:
+        raise BadMessage("shape")
+    four, six = fields.get("n", b""), fields.get("m", b"")
+    peers = unpack_peers(four, 4) + unpack_peers(six, 16)
+    token = _token(fields)
+    weight = HEADER + len(four) + len(six) + sum(map(len, wires))
+    proof = None
+    if "p" in fields:
+        proof = _read_proof(_fields(fields["p"]), token)
+        weight += len(proof.public) + len(proof.signature)
+    return Found(token, peers, wires, count, idle, fields.get("f") is True, proof, weight)
+
+
+def read_stored(body: Any) -> Stored:
+    """Raises BadMessage: it is not the answer to a put."""
+    fields = _fields(body)
+    fates = fields.get("s")
+    if type(fates) is not list or len(fates) > limits.MAX_RECORDS_IN_DATAGRAM:
+        raise BadMessage("shape")
+    if not all(type(fate) is int and fate in (HELD, REFUSED, FULL) for fate in fates):
+        raise BadMessage("shape")
+    total = fields.get("c", 0)
+    if type(total) is not int or not 0 <= total < 1 << 20:
+        raise BadMessage("shape")
+    return Stored(_token(fields), fates, fields.get("f") is True, total)
+
+
+def read_dialled(body: Any) -> Dialled:
+    """Raises BadMessage: it is not the answer to a dial or a refer."""
+    fields = _fields(body)
+    tcp = fields.get("d")
+    if type(tcp) is not int or tcp not in (ARRIVED, MISSED, UNTRIED):
+        raise BadMessage("shape")
+    where = fields.get("o")
+    if where is not None and not is_address(where):
+        raise BadMessage("shape")
+    return Dialled(fields.get("u") is True, tcp, unpack_address(where) if where else None)
+
+
+def read_probe_response(body: Any) -> bool:
+    """Raises BadMessage: it is not the answer to a probe."""
+    _fields(body)
+    return True
+
+
+def _fields(body: Any) -> dict[str, Any]:
+    if type(body) is not dict:
+        raise BadMessage("shape")
+    return body
+
+
+def _token(fields: dict[str, Any]) -> bytes:
+    token = fields.get("t", b"")
+    if type(token) is not bytes or len(token) not in (0, TOKEN):
+        raise BadMessage("shape")
+    return token
+
+
+def proof(nonce: bytes, address: bytes) -> bytes:
+    """What a node signs to show that it holds its key, at the address it was asked at."""
+    return PROOF_DOMAIN + nonce + address
