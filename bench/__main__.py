@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 BENCHES = (
-    "jobs", "relay", "relay_lines", "relay_repark", "dht_sim", "dht_udp", "loop_lag", "words_right",
-    "scatter",
+    "jobs", "jobs_at_once", "relay", "relay_lines", "relay_repark", "dht_sim", "dht_udp",
+    "loop_lag", "words_right", "scatter",
 )  # fmt: skip
 
 
