@@ -34,7 +34,7 @@ from privox_dht import limits
 from privox_dht.addresses import pack_address
 from privox_dht.dht.bootstrap import FILLS
 from privox_dht.dht.compact_nodes import ID
-from privox_dht.dht.routing_table import Contact
+from privox_dht.dht.contact import Contact
 from privox_dht.dht.rpc_protocol import RpcProtocol
 
 STOCK_ALPHA = 3  # `kademlia.network.Server`'s own

@@ -15,10 +15,10 @@ from privox_dht import limits
 from privox_dht.addresses import Address
 from privox_dht.dht import answer_codec
 from privox_dht.dht.compact_nodes import ID
+from privox_dht.dht.contact import Contact
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
-from privox_dht.dht.routing_table import Contact
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import family_of
 

@@ -36,11 +36,11 @@ from privox_dht.addresses import (
 from privox_dht.dht import answer_codec, wire
 from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled, Found
 from privox_dht.dht.compact_nodes import ID, CompactNode
+from privox_dht.dht.contact import Contact
 from privox_dht.dht.dial_back_votes import Quorum, Reachability
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.request_codec import Request
-from privox_dht.dht.routing_table import Contact
 from privox_dht.dht.rpc_handlers import Answer
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import family_of

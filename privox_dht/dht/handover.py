@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 
 from privox_dht import limits
 from privox_dht.dht import answer_codec
+from privox_dht.dht.contact import Contact
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.record_validator import shard_of
-from privox_dht.dht.routing_table import Contact
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.errors import BadRecord
 from privox_dht.identity import dht_id_of

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from privox_dht import limits
 from privox_dht.dht import wire
 from privox_dht.dht.compact_nodes import ID
+from privox_dht.dht.contact import Contact
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.record_lookup import RecordLookups
-from privox_dht.dht.routing_table import Contact
 from privox_dht.dht.rpc_protocol import RpcProtocol
 
 KEPT = 16  # contacts remembered in case all are lost at once

@@ -23,6 +23,7 @@ from privox_dht import limits, unjoined
 from privox_dht.addresses import Address, is_contactable, is_global, is_literal, is_loopback
 from privox_dht.dht import families, udp_transport, wire
 from privox_dht.dht.bootstrap import Bootstrapper
+from privox_dht.dht.contact import Contact
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.dht.dial_back import DialBack
 from privox_dht.dht.dial_back_votes import Reachability
@@ -32,7 +33,6 @@ from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Publisher
 from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.dht.resolver import RecursiveResolver
-from privox_dht.dht.routing_table import Contact
 from privox_dht.dht.rpc_handlers import RpcHandlers
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.udp_endpoints import UdpEndpoints

@@ -17,167 +17,19 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from privox_dht import limits
-from privox_dht.dht import answer_codec, placement
-from privox_dht.dht.answer_codec import FULL, HELD, Stored
-from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
-from privox_dht.dht.iterative_lookup import IterativeLookup
+from privox_dht.dht import placement
+from privox_dht.dht.answer_codec import HELD
+from privox_dht.dht.candidate import Candidate
 from privox_dht.dht.node_state import NodeState, Said
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.store_lookup import StoreLookup
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, keys_of
 
 K = TypeVar("K")
 V = TypeVar("V")
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
-
-
-class StoreLookup(IterativeLookup):
-    """A walk that leaves a record with the closest nodes it meets."""
-
-    def __init__(
-        self,
-        state: NodeState,
-        protocols: dict[int, RpcProtocol],
-        base: bytes,
-        depth: int,
-        record: Record,
-        holders: list[Candidate],
-        look: bool = False,
-        deeper: bool = False,
-    ) -> None:
-        """`holders` took the last word and are asked nothing more; with `look`, one of them is, who
-        has come since. With `deeper` the publisher stands in a shard of this key as well, and is
-        here as one of a sample."""
-        target = shard_of(base, dht_id_of(record.publisher), depth)
-        super().__init__(state, protocols, target, base=base)
-        self.depth, self.record, self.deeper = depth, record, deeper
-        self.counts: list[int] = []  # records under the key, by those who took it
-        self.held = 0  # nodes that hold it for sure
-        self.taken = 0  # nodes that took it, perhaps only to draw lots: the key is full there
-        self.enough: asyncio.Future[None] = self.loop.create_future()
-        self._writing = 0
-        known = (c for protocol in protocols.values() for c in protocol.router.contacts())
-        self._is_heard = any(not contact.failures for contact in known)
-        for holder in holders:
-            self._seed(holder)
-        if look and holders:  # not of the very closest, which would hold the others up
-            self.order[min(self.alpha, len(self.order) - 1)].state = NEW
-
-    def _seed(self, holder: Candidate) -> None:
-        holder.state, holder.stored, holder.timer = ANSWERED, None, None
-        holder.backers = []  # it has answered before
-        self._known[holder.id] = holder
-        self._addresses.add(holder.address)
-        self.order.append(holder)
-        self.order.sort()
-
-    def send_next(self) -> None:
-        window = self.shortlist()
-        self._write(window)
-        if not self.ended.done():
-            self._advance(window)
-            if self.ended.done():  # nobody else can be asked: those who answered must do
-                self._write(window)
-        if not self.enough.done() and (self.ended.done() or self._has_enough(len(window))):
-            self.enough.set_result(None)
-
-    def _has_enough(self, live: int) -> bool:
-        return live > 0 and self.taken >= min(live, max(1, self.ksize // limits.QUORUM))
-
-    @property
-    def split(self) -> bool:
-        """Whether the key has split and the record belongs to a shard: most of the eight closest
-        that answered say so."""
-        if self.deeper or self.depth == limits.SHARD_DEPTH:
-            return False
-        return self._most_say_so([c for c in self.order if c.state == ANSWERED])
-
-    def _most_say_so(self, answered: list[Candidate]) -> bool:
-        judges = self.apart(answered[: 2 * limits.FULL_KEY_WITNESSES])[: limits.FULL_KEY_WITNESSES]
-        return 2 * sum(judge.split for judge in judges) > len(judges)
-
-    def _has_moved_on(self, window: list[Candidate]) -> bool | None:
-        """Whether the record belongs to a shard; None as long as somebody who may know is asked."""
-        near = window[: limits.FULL_KEY_WITNESSES]
-        if self.deeper or self.depth == limits.SHARD_DEPTH or self.taken:
-            return False
-        if not any(candidate.split for candidate in near):
-            return False
-        if not self.ended.done() and any(candidate.state != ANSWERED for candidate in near):
-            return None
-        return self.split
-
-    def _write(self, window: list[Candidate]) -> None:
-        """Put the record where it belongs, once the very closest have told of their neighbours."""
-        if not window or any(near.state != ANSWERED for near in window[: self.alpha]):
-            return  # else it would be left with nodes that only seem to be the closest
-        moved_on = self._has_moved_on(window)
-        if moved_on:
-            self.end()
-        if moved_on is not False:
-            return
-        for candidate in window:
-            if candidate.state == ANSWERED and candidate.stored is None:
-                self._put(candidate)
-
-    def _put(self, candidate: Candidate, again: bool = True) -> None:
-        candidate.stored = False
-        self._writing += 1
-        soft = self.state.rtt.retransmit_timeout(candidate.rtt)
-        candidate.timer = self.loop.call_later(soft, self._put_late, candidate)
-        self._timers.append(candidate.timer)
-        self.protocol_for(candidate).send_request(
-            candidate.address,
-            "store",
-            [self.base, self.depth, int(self.deeper), [self.record.encoded]],
-            answer_codec.read_stored,
-            lambda stored: self._confirmed(candidate, stored, again),
-            node_id=candidate.id,
-            token=candidate.token,
-            again=lambda size: not self._abandoned,
-        )
-
-    def _put_late(self, candidate: Candidate) -> None:
-        if candidate.state == ANSWERED:
-            candidate.state = SLOW
-            self._writing -= 1
-            self.send_next()
-
-    def _confirmed(self, candidate: Candidate, stored: Stored | None, again: bool) -> None:
-        if candidate.timer is not None:
-            candidate.timer.cancel()
-        if candidate.state == ANSWERED:
-            self._writing -= 1
-        if stored is None:
-            candidate.state = DEAD
-        else:
-            candidate.state, candidate.token = ANSWERED, stored.token
-            candidate.split = stored.split
-            if stored.fates == [] and again and not self.ended.done():  # our token had expired
-                self._put(candidate, again=False)
-            elif stored.fates == [HELD] or (stored.fates == [FULL] and stored.split):
-                candidate.stored = True
-                self.counts.append(stored.total)
-                self.taken += 1
-                self.held += stored.fates == [HELD]
-        self.send_next()
-
-    def _worth_waiting(self) -> bool:
-        """Whoever is late may be the only one to take the record; where nobody has answered for a
-        while, that is not waited for."""
-        if self._writing or self.taken or not self._is_heard:
-            return self._writing > 0
-        return any(candidate.state == SLOW for candidate in self.order)
-
-    @property
-    def came_to_nothing(self) -> bool:
-        """Whether there was somebody to take the record, and nobody has."""
-        return bool(self.order) and not self.taken
-
-    def confirmed_holders(self) -> list[Candidate]:
-        """The nodes that hold the record."""
-        return [candidate for candidate in self.order if candidate.stored]
 
 
 class Publisher:

@@ -19,8 +19,9 @@ from kademlia.protocol import KademliaProtocol
 from privox_dht import limits
 from privox_dht.addresses import Address
 from privox_dht.dht import answer_codec, request_codec, wire
+from privox_dht.dht.contact import Contact
 from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.routing_table import Contact, RoutingTable
+from privox_dht.dht.routing_table import RoutingTable
 from privox_dht.dht.wire import REQUEST
 from privox_dht.errors import BadMessage
 

@@ -22,9 +22,10 @@ from privox_dht import limits
 from privox_dht.addresses import Address, is_loopback, normalize, pack_address, rate_key
 from privox_dht.dht import answer_codec, request_codec, wire
 from privox_dht.dht.answer_codec import Pong
+from privox_dht.dht.contact import Contact
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.request_codec import Request
-from privox_dht.dht.routing_table import Contact, RoutingTable
+from privox_dht.dht.routing_table import RoutingTable
 from privox_dht.dht.rpc_client import RpcClientProtocol
 from privox_dht.dht.wire import ANSWER, GUEST, HEADER
 from privox_dht.errors import BadMessage

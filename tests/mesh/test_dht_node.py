@@ -12,7 +12,7 @@ from dht_kit import HOST, Stranger, mesh_of, node_of, open_node_of, record_of, s
 from privox_dht import limits
 from privox_dht.addresses import pack_address
 from privox_dht.dht import DhtNode, answer_codec, request_codec, wire
-from privox_dht.dht.routing_table import Contact
+from privox_dht.dht.contact import Contact
 from privox_dht.errors import ConfigError, NotJoined
 from privox_dht.identity import Identity
 from privox_dht.records import FARM

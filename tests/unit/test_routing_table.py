@@ -9,7 +9,8 @@ from kademlia.node import Node
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht.routing_table import DEEPEST, Contact, RoutingTable, spread
+from privox_dht.dht.contact import Contact
+from privox_dht.dht.routing_table import DEEPEST, RoutingTable, spread
 
 ME = Node(b"\x5a" * 20)
 
