@@ -152,7 +152,7 @@ class Ours:
         return bool(await node.find(name, "cpu", fresh=True))
 
     async def rpc(self, node: Any, other: Any, target: bytes) -> bool:
-        protocol = next(iter(node._protocols.values()))
+        protocol = next(iter(node._network.protocols.values()))
         there = (HOST, other.port)
         found = await protocol.request(
             there, "find", [target, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
@@ -166,7 +166,7 @@ class Ours:
         return sum(node._state.counts["sent"] for node in nodes)
 
     async def stores(self, node: Any, other: Any) -> tuple[float, float]:
-        state, protocol = node._state, next(iter(node._protocols.values()))
+        state, protocol = node._state, next(iter(node._network.protocols.values()))
         some, records, loop = [], [], asyncio.get_running_loop()
         for number in range(STORES):
             there = (HOST, 1024 + number)

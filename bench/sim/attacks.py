@@ -78,7 +78,7 @@ async def place(
         members.append(member)
     for member in members:
         await member.__aenter__()
-        for socket in member._protocols.values():
+        for socket in member._network.protocols.values():
             assert socket.answer
             socket.answer = gang.posing_as(socket.answer)
         await member.join([(node.ip, PORT) for node in honest[:8]])
@@ -185,7 +185,7 @@ def liars(nodes: int, share: float, looks: int, seed: int = 7) -> tuple[int, int
         old = [record_of(honest[n], f"service{n}", slots=1, idle=0) for n in range(10)]
         await asyncio.sleep(2)  # what comes next has higher sequences
         for number in bad:
-            for socket in every[number]._protocols.values():
+            for socket in every[number]._network.protocols.values():
                 assert socket.answer
                 socket.answer = Liar(socket.answer, old, rng)
         new = {}

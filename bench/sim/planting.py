@@ -119,7 +119,7 @@ class OurGarden:
 
     async def plant(self, number: int, neighbours: list[SimNode]) -> SimNode:
         node = await self.world.start(number, [])
-        (protocol,) = node._protocols.values()
+        (protocol,) = node._network.protocols.values()
         node._state.private = False
         own = node._state.identity.dht_id
         self.nodes[own] = node, protocol

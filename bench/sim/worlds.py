@@ -188,7 +188,7 @@ class Ours:
         return node._state.store.count(service_key(node.mesh, name, "cpu")) > 0
 
     def contacts(self, node: SimNode) -> int:
-        return node._table_size()
+        return node._network.size
 
     async def stop(self, node: SimNode) -> None:
         await node.__aexit__(None, None, None)

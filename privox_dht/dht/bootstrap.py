@@ -17,9 +17,7 @@ from privox_dht.dht import answer_codec
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.iterative_lookup import IterativeLookup
-from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.publisher import Spawn
-from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.wire import family_of
 
 JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
@@ -29,22 +27,20 @@ FILLS = 1  # walks to random ids after joining, so that far buckets are not empt
 class Bootstrapper:
     """One node's ways into a mesh."""
 
-    __slots__ = ("_protocols", "_spawn", "_state")
+    __slots__ = ("_network", "_state")
 
-    def __init__(self, state: NodeState, protocols: dict[int, RpcProtocol], spawn: Spawn) -> None:
-        self._state, self._protocols, self._spawn = state, protocols, spawn
+    def __init__(self, network: RpcNetwork) -> None:
+        self._network, self._state = network, network.state
 
     async def ping_until_answer(self, addresses: list[Address], deadline: float) -> list[Contact]:
         """Ping everybody until somebody has answered, then a moment more."""
         loop = asyncio.get_running_loop()
         for address in addresses:
-            self._state.families |= (
-                family_of(address) if family_of(address) in self._protocols else 0
-            )
+            self._state.families |= family_of(address) if self._network.can_reach(address) else 0
         met: list[Contact] = []
         while not met and loop.time() < deadline:
             began = loop.time()
-            pings = [self._spawn(self._ping(address, met)) for address in addresses]
+            pings = [self._network.spawn(self._ping(address, met)) for address in addresses]
             some: set[asyncio.Task[Any]] = set(pings)
             end = deadline
             while some and (left := end - loop.time()) > 0:
@@ -59,25 +55,16 @@ class Bootstrapper:
         return met
 
     async def _ping(self, address: Address, met: list[Contact]) -> None:
-        protocol = self._protocols.get(family_of(address))
-        if protocol is None:
+        if not self._network.can_reach(address):
             return
-        answer: asyncio.Future[Contact | None] = protocol.loop.create_future()
-
-        def done(contact: Contact | None) -> None:
-            if not answer.done():
-                answer.set_result(contact)
-
-        protocol.ping(address, done, named=True)
-        contact = await answer
+        contact = await self._network.meet(address, named=True)
         if contact is not None:
             met.append(contact)
 
     async def reserve_dial_back_peers(self, met: list[Contact]) -> None:
         """Leave a few contacts alone, so that they can dial us back as strangers."""
         neighbour = met[0]
-        protocol = self._protocols[family_of(neighbour.address)]
-        found: answer_codec.Found | None = await protocol.request(
+        found = await self._network.request(
             neighbour.address,
             "find",
             [self._state.identity.dht_id, 0, -1],
@@ -93,7 +80,7 @@ class Bootstrapper:
             and self._state.may_contact(peer.ip)
         ]
         self._state.dial_back_peers |= set(strangers[-limits.RESERVED :])
-        self._spawn(self._release())
+        self._network.spawn(self._release())
 
     async def _release(self) -> None:
         """Nobody stays reserved for long, whether we are dialled back or not."""
@@ -102,18 +89,17 @@ class Bootstrapper:
 
     def announce(self) -> None:
         """Show every contact that it may remember us now."""
-        for protocol in self._protocols.values():
-            for contact in protocol.router.contacts():
-                protocol.ping(contact.address, lambda contact: None, expected=contact.id)
+        for contact in self._network.contacts():
+            self._network.ping(contact)
 
     async def populate_table(self) -> None:
         """Walk to our own id; then, behind the joiner, to a few others."""
         await self._walk(self._state.identity.dht_id)
-        self._spawn(self._fill())
+        self._network.spawn(self._fill())
 
     async def _fill(self) -> None:
         for _ in range(FILLS):
             await self._walk(self._state.rng.randbytes(ID), limits.FAR_BUCKET)
 
     async def _walk(self, target: bytes, closest: int = limits.BUCKET) -> None:
-        await IterativeLookup(self._state, self._protocols, target, closest=closest).find()
+        await IterativeLookup(self._network, target, closest=closest).find()

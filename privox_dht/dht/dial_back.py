@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from privox_dht import limits
 from privox_dht.addresses import (
@@ -34,18 +34,18 @@ from privox_dht.addresses import (
     unpack_address,
 )
 from privox_dht.dht import answer_codec, wire
-from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled, Found
+from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled
 from privox_dht.dht.compact_nodes import ID, CompactNode
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.dial_back_votes import Quorum, Reachability
-from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.request_codec import Request
 from privox_dht.dht.rpc_handlers import Answer
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import family_of
 from privox_dht.quotas import RateLimiter
 
+T = TypeVar("T")
 REFUSED: Answer = {"u": False, "d": UNTRIED}  # nobody probed: ask another helper at once
 Second = Callable[[int], Awaitable[RpcProtocol]]  # a socket of a family at another port than ours
 
@@ -60,15 +60,8 @@ class Witness(NamedTuple):
 class DialBack:
     """All three parts: asker, helper and third node."""
 
-    def __init__(
-        self,
-        state: NodeState,
-        protocols: dict[int, RpcProtocol],
-        spawn: Spawn,
-        second: Second,
-    ) -> None:
-        self._state, self._protocols, self._spawn = state, protocols, spawn
-        self._second = second
+    def __init__(self, network: RpcNetwork, second: Second) -> None:
+        self._network, self._state, self._second = network, network.state, second
         self._waiting: dict[bytes, tuple[Address | None, asyncio.Event]] = {}
         self._targets = RateLimiter(1 / limits.DIAL_SAME_TARGET, float(limits.DIAL_HELPERS))
         self._all = RateLimiter(limits.DIAL_RATE, limits.DIAL_BURST)
@@ -77,7 +70,7 @@ class DialBack:
 
     async def ask(self, tcp_port: int | None) -> list[Reachability]:
         """Have others dial us, in each family that we have; until two agree, or nobody is left."""
-        found = await asyncio.gather(*(self._ask(f, tcp_port) for f in self._protocols))
+        found = await asyncio.gather(*(self._ask(f, tcp_port) for f in self._network.protocols))
         self._state.dial_back_peers = frozenset()
         return list(found)
 
@@ -99,14 +92,14 @@ class DialBack:
             if token := await self._token(witness):
                 votes.cast(*await self._dial(witness, token, b"", tcp_port or 0))
         if not self._state.observed():  # the third nodes are strangers no more
-            await asyncio.gather(*(self._meet(third) for third in tried))
+            await asyncio.gather(*(self._network.meet(third) for third in tried))
         return Reachability(
             family, votes.agreed("udp"), votes.agreed("tcp"), votes.agreed("address"), len(votes)
         )
 
     def _witnesses(self, family: int) -> list[Witness]:
         """Who may be asked to dial us by itself: contacts, or guests where there are none."""
-        contacts = self._protocols[family].router.contacts()
+        contacts = self._network.protocols[family].router.contacts()
         self._state.rng.shuffle(contacts)
         some = [Witness(contact.id, contact.address) for contact in contacts]
         guests = [
@@ -116,19 +109,8 @@ class DialBack:
         ]
         return [*some, *guests][: limits.DIAL_HELPERS]
 
-    async def _meet(self, address: Address) -> None:
-        protocol = self._protocols[family_of(address)]
-        answered: asyncio.Future[None] = protocol.loop.create_future()
-
-        def done(contact: Contact | None) -> None:
-            if not answered.done():
-                answered.set_result(None)
-
-        protocol.ping(address, done)
-        await answered
-
     async def _token(self, witness: Witness) -> bytes:
-        found: Found | None = await self._call(
+        found = await self._call(
             witness, "find", [witness.id, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
         )
         return found.token if found is not None else b""
@@ -137,11 +119,11 @@ class DialBack:
         self, family: int, tried: set[Address]
     ) -> tuple[Contact, bytes, CompactNode] | None:
         """A contact of ours with its token, and one of its contacts that we never spoke to."""
-        helpers = self._protocols[family].router.contacts()
+        helpers = self._network.protocols[family].router.contacts()
         self._state.rng.shuffle(helpers)
         for helper in helpers[: limits.DIAL_HELPERS]:
             target = self._state.rng.randbytes(ID)
-            found: Found | None = await self._call(
+            found = await self._call(
                 helper, "find", [target, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
             )
             if found is None:
@@ -170,7 +152,7 @@ class DialBack:
         probed = asyncio.Event()
         self._waiting[nonce] = (unpack_address(third) if third else None, probed)
         try:
-            dialled: Dialled | None = await self._call(
+            dialled = await self._call(
                 helper,
                 "dial",
                 [third, tcp_port, nonce],
@@ -199,19 +181,21 @@ class DialBack:
         """Pass the wish of a proven address on to a contact of ours, or dial it ourselves."""
         there, tcp_port, nonce = request.arguments
         family = family_of(address)
-        third = self._protocols[family].router.at(unpack_address(there)) if there else None
+        third = self._network.protocols[family].router.at(unpack_address(there)) if there else None
         if (there and third is None) or not self._may_dial(address):
             self._state.drop("not_a_contact")
             return REFUSED
         if third is None:
-            return self._spawn(self._try_from(self._second(family), address, tcp_port, nonce))
-        return self._spawn(self._refer(third, address, tcp_port, nonce))
+            return self._network.spawn(
+                self._try_from(self._second(family), address, tcp_port, nonce)
+            )
+        return self._network.spawn(self._refer(third, address, tcp_port, nonce))
 
     async def _refer(self, third: Contact, asker: Address, tcp_port: int, nonce: bytes) -> Answer:
         token = await self._token(Witness(third.id, third.address))
         if not token:
             return REFUSED
-        dialled: Dialled | None = await self._call(
+        dialled = await self._call(
             third,
             "dial_request",
             [pack_address(*asker), tcp_port, nonce],
@@ -229,17 +213,16 @@ class DialBack:
         """Dial an asker back, for a contact of ours."""
         there, tcp_port, nonce = request.arguments
         target = unpack_address(there)
-        protocol = self._protocols[family_of(address)]
         if (
-            protocol.router.at(address) is None
-            or family_of(target) not in self._protocols
+            self._network.socket(address).router.at(address) is None
+            or not self._network.can_reach(target)
             or not self._state.may_contact(target[0])
             or (is_loopback(target[0]) and not is_loopback(address[0]))
             or not self._may_dial(target)
         ):
             self._state.drop("not_a_contact")
             return REFUSED
-        return self._spawn(self._try(self._protocols[family_of(target)], target, tcp_port, nonce))
+        return self._network.spawn(self._try(self._network.socket(target), target, tcp_port, nonce))
 
     async def _try_from(
         self, second: Awaitable[RpcProtocol], target: Address, tcp_port: int, nonce: bytes
@@ -272,13 +255,13 @@ class DialBack:
         contact: Contact | Witness,
         method: str,
         arguments: list[Any],
-        read: Callable[[Any], Any],
+        read: Callable[[Any], T],
         *,
         token: bytes = b"",
         size: int = 0,
         hard: float = limits.HARD_TIMEOUT,
-    ) -> Any:
-        return await self._protocols[family_of(contact.address)].request(
+    ) -> T | None:
+        return await self._network.request(
             contact.address,
             method,
             arguments,

@@ -17,9 +17,8 @@ from collections.abc import Iterable, Iterator
 from privox_dht import limits
 from privox_dht.dht import answer_codec
 from privox_dht.dht.contact import Contact
-from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.record_validator import shard_of
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.errors import BadRecord
 from privox_dht.identity import dht_id_of
@@ -32,10 +31,10 @@ SETTLE = 0.3  # seconds that others who come at the same time have to become kno
 class Handover:
     """What one node gives to those who come."""
 
-    __slots__ = ("_protocols", "_rates", "_spawn", "_state")
+    __slots__ = ("_network", "_rates", "_state")
 
-    def __init__(self, state: NodeState, protocols: dict[int, RpcProtocol], spawn: Spawn) -> None:
-        self._state, self._protocols, self._spawn = state, protocols, spawn
+    def __init__(self, network: RpcNetwork) -> None:
+        self._network, self._state = network, network.state
         self._rates = RateLimiter(limits.HANDOVER_RATE, limits.HANDOVER_BURST)
 
     def met(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
@@ -43,13 +42,13 @@ class Handover:
         if not token or not (self._state.said or len(self._state.store)):
             return
         if self._rates.try_acquire(b"", protocol.loop.time()):
-            self._spawn(self._give(protocol, newcomer, token))
+            self._network.spawn(self._give(protocol, newcomer, token))
 
     async def _give(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
         await asyncio.sleep(SETTLE)
         for base, depth, deeper, wires in self._due(newcomer):
             for some in _datagrams(wires):
-                stored: answer_codec.Stored | None = await protocol.request(
+                stored = await protocol.request(
                     newcomer.address,
                     "store",
                     [base, depth, int(deeper), some],
@@ -64,8 +63,7 @@ class Handover:
         """What a newcomer should hold: key before it split, how often it has, whether that shard
         has split too, records."""
         now, long_id = self._state.clock(), newcomer.long_id
-        routers = (protocol.router for protocol in self._protocols.values())
-        others = [c.long_id for router in routers for c in router.contacts()]
+        others = [contact.long_id for contact in self._network.contacts()]
         others = [other for other in others if other != long_id]
         for (key, _), (base, depth, deeper, record) in list(self._state.said.items()):
             if record.expires > now and self._belongs(key, long_id, others, True):

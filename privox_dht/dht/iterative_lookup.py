@@ -27,11 +27,11 @@ from kademlia.node import Node
 
 from privox_dht import limits
 from privox_dht.addresses import Address
-from privox_dht.dht import answer_codec, request_codec, wire
+from privox_dht.dht import answer_codec, request_codec
 from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.lookup_budget import Budget, Credit
-from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import Challenge, RpcProtocol
 from privox_dht.records import Record
 
@@ -43,8 +43,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
 
     def __init__(
         self,
-        state: NodeState,
-        protocols: dict[int, RpcProtocol],
+        network: RpcNetwork,
         target: bytes,
         *,
         want: int = 0,
@@ -53,7 +52,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         closest: int = limits.BUCKET,
     ) -> None:
         """`closest`: how many nodes are looked for. A far bucket holds no more than a few."""
-        self.state, self.protocols = state, protocols
+        self.network, self.state = network, network.state
         self.node = Node(target)
         self.ksize, self.alpha = closest, limits.ALPHA
         self.want = want
@@ -66,7 +65,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         self.holders: list[Candidate] = []
         self._read: dict[bytes, bool] = {}  # what we were told, and whether it passed
         self.ended: asyncio.Future[None] = self.loop.create_future()
-        self._known: dict[bytes, Candidate | None] = {state.identity.dht_id: None}
+        self._known: dict[bytes, Candidate | None] = {self.state.identity.dht_id: None}
         self._addresses: set[Address] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._answers = self._silences = 0
@@ -88,7 +87,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         now = self.loop.time()
         if self.ended.done():
             self.ended = self.loop.create_future()
-        for protocol in self.protocols.values():
+        for protocol in self.network.protocols.values():
             protocol.router.touch(self.node.long_id, now)
             for contact in protocol.router.find_neighbors(self.node):
                 self.add(contact)
@@ -266,7 +265,7 @@ class IterativeLookup(SpiderCrawl):  # type: ignore[misc]  # kademlia has no typ
         )
 
     def protocol_for(self, candidate: Candidate) -> RpcProtocol:
-        return self.protocols[wire.family_of(candidate.address)]
+        return self.network.socket(candidate.address)
 
     def _late(self, candidate: Candidate) -> None:
         if candidate.state == FLYING:

@@ -14,12 +14,11 @@ import asyncio
 from collections.abc import Callable
 
 from privox_dht import limits
-from privox_dht.dht import wire
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.iterative_lookup import IterativeLookup
-from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.record_lookup import RecordLookups
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
 
 KEPT = 16  # contacts remembered in case all are lost at once
@@ -27,13 +26,13 @@ SAVE_EVERY = 20  # rounds between two savings of the contacts: five minutes
 
 
 async def maintain(
-    state: NodeState,
-    protocols: dict[int, RpcProtocol],
+    network: RpcNetwork,
     lookups: RecordLookups,
     at_rest: Callable[[], None],
     save: Callable[[], None],
 ) -> None:
     """Go on until cancelled."""
+    state = network.state
     had: list[Contact] = []
     rounds = 0
     while True:
@@ -43,24 +42,23 @@ async def maintain(
         state.store.sweep(now)
         state.gate.sweep(now)
         lookups.renew()
-        had = _lost(protocols, had)
-        for protocol in protocols.values():
+        had = _lost(network, had)
+        for protocol in network.protocols.values():
             _ping_silent(protocol)
-            await _walk_thin(state, protocols, protocol)
+            await _walk_thin(network, protocol)
         at_rest()
         if rounds % SAVE_EVERY == 0:
             save()
 
 
-def _lost(protocols: dict[int, RpcProtocol], had: list[Contact]) -> list[Contact]:
+def _lost(network: RpcNetwork, had: list[Contact]) -> list[Contact]:
     """Some of our contacts now; if there are none, those we had are pinged."""
-    now = [contact for p in protocols.values() for contact in p.router.contacts()]
+    now = network.contacts()
     if now or not had:
         return now[:KEPT]
     for contact in had:
-        protocol = protocols.get(wire.family_of(contact.address))
-        if protocol is not None:
-            protocol.ping(contact.address, lambda contact: None, expected=contact.id)
+        if network.can_reach(contact.address):
+            network.ping(contact)
     return had
 
 
@@ -77,14 +75,12 @@ def _ping_silent(protocol: RpcProtocol) -> None:
             protocol.ping(contact.address, lambda contact: None, expected=contact.id)
 
 
-async def _walk_thin(
-    state: NodeState, protocols: dict[int, RpcProtocol], protocol: RpcProtocol
-) -> None:
+async def _walk_thin(network: RpcNetwork, protocol: RpcProtocol) -> None:
     now = asyncio.get_running_loop().time()
     bucket = protocol.router.stalest_bucket(now)
     if bucket is None:
         return
     bucket.last_updated = now
     if len(protocol.router):
-        target = state.rng.randint(*bucket.range).to_bytes(ID, "big")
-        await IterativeLookup(state, protocols, target).find()
+        target = network.state.rng.randint(*bucket.range).to_bytes(ID, "big")
+        await IterativeLookup(network, target).find()

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from privox_dht import limits, unjoined
 from privox_dht.addresses import Address, is_contactable, is_global, is_literal, is_loopback
-from privox_dht.dht import families, udp_transport, wire
+from privox_dht.dht import families, udp_transport
 from privox_dht.dht.bootstrap import Bootstrapper
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.contact_file import ContactFile
@@ -34,6 +34,7 @@ from privox_dht.dht.publisher import Publisher
 from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.dht.resolver import RecursiveResolver
 from privox_dht.dht.rpc_handlers import RpcHandlers
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.udp_endpoints import UdpEndpoints
 from privox_dht.errors import NotJoined
@@ -81,34 +82,34 @@ class DhtNode:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._meeting: asyncio.Task[None] | None = None  # while nobody we know answers
         answers = RpcHandlers(self._state, lambda: self._dial_back)
-        self._listening = UdpEndpoints(self._state, answers, self._open, self._spawn)
-        self._protocols = self._listening.protocols
-        self._lookups = RecordLookups(self._state, self._protocols, self._spawn)
-        self._bootstrapper = Bootstrapper(self._state, self._protocols, self._spawn)
+        self._network = RpcNetwork(self._state, self._spawn)
+        self._listening = UdpEndpoints(self._network, answers, self._open)
+        self._lookups = RecordLookups(self._network)
+        self._bootstrapper = Bootstrapper(self._network)
         self._state.on_public = self._forget_private
-        self._handover = Handover(self._state, self._protocols, self._spawn)
+        self._handover = Handover(self._network)
         self._state.on_contact = self._met
         self._state.on_unanswered = self._unanswered
 
     def __repr__(self) -> str:
         kind = "guest" if self.guest else "node"
-        return f"<DhtNode {kind} {self._state.identity.peer_id[:8]}: {self._table_size()} contacts>"
+        return f"<DhtNode {kind} {self._state.identity.peer_id[:8]}: {self._network.size} contacts>"
 
     # -- parts that many nodes never need: made when they are --------------------------------------
 
     @functools.cached_property
     def _publisher(self) -> Publisher:
-        return Publisher(self._state, self._protocols, self._spawn)
+        return Publisher(self._network)
 
     @functools.cached_property
     def hosting(self) -> RecursiveResolver:
         """What we do for those whose network blocks UDP."""
-        for_others = Publisher(self._state, self._protocols, self._spawn)  # never in our own way
+        for_others = Publisher(self._network)  # never in our own way
         return RecursiveResolver(self._state, self._lookups, for_others, self._is_in)
 
     @functools.cached_property
     def _dial_back(self) -> DialBack:
-        return DialBack(self._state, self._protocols, self._spawn, self._listening.second)
+        return DialBack(self._network, self._listening.second)
 
     @property
     def port(self) -> int:
@@ -131,7 +132,7 @@ class DhtNode:
         self._state.guest = guest
         if turned:
             self._state.dial_back_peers = frozenset()
-        if turned and self._table_size():
+        if turned and self._network.size:
             self._bootstrapper.announce()
 
     @property
@@ -148,22 +149,20 @@ class DhtNode:
             self._listening.close()
             raise
         at_rest = self._listening.rest
-        self._spawn(
-            maintain(self._state, self._protocols, self._lookups, at_rest, self.save_contacts)
-        )
-        if len(self._protocols) > 1:
+        self._spawn(maintain(self._network, self._lookups, at_rest, self.save_contacts))
+        if len(self._network.protocols) > 1:
             self._spawn(families.keep(self._state, self._usable, self._meet_anew))
         return self
 
     def _usable(self) -> int:
         """Flags of the families in which a packet of ours could leave just now."""
         named = [host for host, _ in self._named if is_literal(host)]
-        return families.usable(self._protocols, named)
+        return families.usable(self._network.protocols, named)
 
     def _unanswered(self) -> None:
         """A contact did not answer. If none of them does, somebody may whom we were told of: one
         that came back, and was forgotten, or those that we know have moved."""
-        if self._meeting is None and all(contact.failures for contact in self._contacts()):
+        if self._meeting is None and all(contact.failures for contact in self._network.contacts()):
             self._meeting = self._spawn(self._meet_again())
 
     async def _meet_again(self) -> None:
@@ -227,7 +226,7 @@ class DhtNode:
         deadline = loop.time() + timeout
         known = self._known(neighbours)
         if not known:
-            return self._table_size()
+            return self._network.size
         names_until = loop.time() + timeout / 2  # a slow name server must not take it all
         found = await udp_transport.resolve(known, self._state.families, names_until)
         met = (
@@ -246,7 +245,7 @@ class DhtNode:
         walk = self._spawn(self._bootstrapper.populate_table())
         await asyncio.wait([walk], timeout=max(0.0, deadline - loop.time()))
         self.save_contacts()
-        return self._table_size()
+        return self._network.size
 
     # -- publishing and finding --------------------------------------------------------------------
 
@@ -265,7 +264,7 @@ class DhtNode:
 
     def _is_in(self) -> bool:
         """Whether we are in the mesh by our own sockets, and so can ask it for others."""
-        return self._lookups.fallback_lookup is None and (not self.guest or self._table_size() > 0)
+        return self._lookups.fallback_lookup is None and (not self.guest or self._network.size > 0)
 
     async def find(
         self,
@@ -317,11 +316,8 @@ class DhtNode:
 
     def ask_view(self) -> None:
         """Have one contact say at which address it sees us now."""
-        if contacts := self._contacts():
-            contact = self._state.rng.choice(contacts)
-            self._protocols[wire.family_of(contact.address)].ping(
-                contact.address, lambda contact: None, expected=contact.id
-            )
+        if contacts := self._network.contacts():
+            self._network.ping(self._state.rng.choice(contacts))
 
     def on_view(self, told: Callable[[], None]) -> None:
         """Whom to tell when somebody sees us at another address, or asks us as the first."""
@@ -334,14 +330,11 @@ class DhtNode:
     async def hears_anybody(self, within: float = limits.OWN_NETWORK) -> bool:
         """Whether any contact answers now: if none does, it is our own network that is gone. With
         nobody to ask, it is taken to be there."""
-        known = self._contacts()
+        known = self._network.contacts()
         some = self._state.rng.sample(known, min(len(known), limits.OWN_NETWORK_ASKED))
         answered = asyncio.Event()
         for contact in some:
-            self._protocols[wire.family_of(contact.address)].ping(
-                contact.address, lambda there: answered.set() if there else None,
-                expected=contact.id,
-            )  # fmt: skip
+            self._network.ping(contact, lambda there: answered.set() if there else None)
         try:
             async with asyncio.timeout(within if some else 0):
                 await answered.wait()
@@ -383,7 +376,7 @@ class DhtNode:
 
     def contacts(self) -> list[Address]:
         """The addresses of all contacts."""
-        return [contact.address for contact in self._contacts()]
+        return [contact.address for contact in self._network.contacts()]
 
     def observed(self) -> list[Address]:
         """Our own addresses as two or more neighbours see them, best first."""
@@ -401,7 +394,7 @@ class DhtNode:
         """Numbers for logs and status pages."""
         state = self._state
         return {
-            "contacts": self._table_size(),
+            "contacts": self._network.size,
             "guest": state.guest,
             "private": state.private,
             "rtt_ms": round(state.rtt.mean * 1e3, 2),
@@ -419,7 +412,7 @@ class DhtNode:
 
     def save_contacts(self) -> None:
         """Write good contacts to the state folder, if we have one."""
-        some, kept = self._contacts(), self._contact_file()
+        some, kept = self._network.contacts(), self._contact_file()
         if kept is None or not some:
             return
         now = self._state.clock()
@@ -433,11 +426,5 @@ class DhtNode:
             self._publisher.met()
 
     def _forget_private(self) -> None:
-        for protocol in self._protocols.values():
+        for protocol in self._network.protocols.values():
             protocol.router.keep_only(self._state.may_contact)
-
-    def _contacts(self) -> list[Contact]:
-        return [c for protocol in self._protocols.values() for c in protocol.router.contacts()]
-
-    def _table_size(self) -> int:
-        return sum(len(protocol.router) for protocol in self._protocols.values())

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from privox_dht import limits
 from privox_dht.addresses import Address
-from privox_dht.dht.publisher import Spawn
+from privox_dht.dht.rpc_network import Spawn
 from privox_dht.dht.rpc_protocol import RpcProtocol
 
 Open = Callable[[int, str], Awaitable[RpcProtocol]]

@@ -13,30 +13,28 @@ one of them is asked now and then who has come.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from privox_dht import limits
 from privox_dht.dht import placement
 from privox_dht.dht.answer_codec import HELD
 from privox_dht.dht.candidate import Candidate
-from privox_dht.dht.node_state import NodeState, Said
+from privox_dht.dht.node_state import Said
 from privox_dht.dht.record_validator import shard_of
-from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.store_lookup import StoreLookup
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record, keys_of
 
 K = TypeVar("K")
 V = TypeVar("V")
-Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 
 class Publisher:
     """Our own records: where each was left, so that the next word finds its way at once."""
 
-    def __init__(self, state: NodeState, protocols: dict[int, RpcProtocol], spawn: Spawn) -> None:
-        self._state, self._protocols, self._spawn = state, protocols, spawn
+    def __init__(self, network: RpcNetwork) -> None:
+        self._network, self._state = network, network.state
         self._holders: dict[bytes, tuple[float, float, list[Candidate]]] = {}
         self._levels: dict[bytes, int] = {}  # of each key, how often it had split when last seen
         self._busy = asyncio.Semaphore(limits.ALPHA)
@@ -46,7 +44,7 @@ class Publisher:
     async def publish(self, record: Record) -> int:
         """Leave a record under every key it may stand; how many nodes hold it under the key where
         the fewest do, ourselves included; 0 if there are others and none of them took it."""
-        self._size = self._size or self._mesh_size()
+        self._size = self._size or self._network.mesh_size()
         counts = await asyncio.gather(*(self._under(key, record) for key in keys_of(record)))
         return min(counts)
 
@@ -54,16 +52,16 @@ class Publisher:
         """We have one more contact. If that is because the mesh grows, what we said a moment ago
         was left with nodes that are not the closest any more."""
         if self._growing is None and self._has_grown():
-            self._growing = self._spawn(self._say_again())
+            self._growing = self._network.spawn(self._say_again())
 
     def _has_grown(self) -> bool:
-        return 0 < limits.GROWN * self._size < self._mesh_size()
+        return 0 < limits.GROWN * self._size < self._network.mesh_size()
 
     async def _say_again(self) -> None:
         try:
             while self._has_grown():
                 await asyncio.sleep(limits.GROWN_AFTER)
-                now, self._size = self._state.clock(), self._mesh_size()
+                now, self._size = self._state.clock(), self._network.mesh_size()
                 said = [one for one in self._state.said.values() if one.record.expires > now]
                 again = {(one.base, one.record.key): one.record for one in said}
                 for one in said:
@@ -73,9 +71,6 @@ class Publisher:
                 )
         finally:
             self._growing = None
-
-    def _mesh_size(self) -> float:
-        return max(protocol.router.mesh_size() for protocol in self._protocols.values())
 
     async def _under(self, base: bytes, record: Record) -> int:
         """Leave a record where it belongs under one key; how many nodes hold it there."""
@@ -113,10 +108,8 @@ class Publisher:
             now = asyncio.get_running_loop().time()
             walked_at, looked_at, holders = self._remembered(key, now)
             look = now - looked_at > limits.HOLDERS_LOOKED
-            crawl = StoreLookup(
-                self._state, self._protocols, base, depth, record, holders, look, deeper
-            )
-            self._spawn(self._walk(key, crawl, walked_at, now if look else looked_at))
+            crawl = StoreLookup(self._network, base, depth, record, holders, look, deeper)
+            self._network.spawn(self._walk(key, crawl, walked_at, now if look else looked_at))
             try:
                 await crawl.enough  # the rest goes on behind us; the node holds on to it
             except asyncio.CancelledError:

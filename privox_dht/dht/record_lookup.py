@@ -22,10 +22,8 @@ from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.dht.lookup_budget import Budget
-from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.record_validator import shard
-from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.records import Record, latest_per_key
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]
@@ -45,11 +43,11 @@ class CachedResult(NamedTuple):
 class RecordLookups:
     """The look-ups of one node."""
 
-    __slots__ = ("_kept", "_protocols", "_running", "_spawn", "_state", "_used", "_waiting",
+    __slots__ = ("_kept", "_network", "_running", "_state", "_used", "_waiting",
                  "fallback_lookup", "last_requests")  # fmt: skip
 
-    def __init__(self, state: NodeState, protocols: dict[int, RpcProtocol], spawn: Spawn) -> None:
-        self._state, self._protocols, self._spawn = state, protocols, spawn
+    def __init__(self, network: RpcNetwork) -> None:
+        self._network, self._state = network, network.state
         self._kept: dict[bytes, CachedResult] = {}  # the oldest first
         self._used: dict[bytes, float] = {}  # loop time at which somebody last asked
         self._running: dict[bytes, tuple[int, asyncio.Task[CachedResult]]] = {}
@@ -114,7 +112,7 @@ class RecordLookups:
         wanted, task = self._running.get(key, (0, None))
         if task is not None and not task.done() and wanted >= want:
             return task
-        task = self._spawn(self._lookup(key, want))
+        task = self._network.spawn(self._lookup(key, want))
         self._running[key] = (want, task)
         task.add_done_callback(lambda done: self._ran(key, done))
         return task
@@ -176,9 +174,7 @@ class RecordLookups:
         return latest_per_key(found)  # who moved on to a shard may have left an older word here
 
     async def _crawl(self, base: bytes, key: bytes, want: int, budget: Budget) -> IterativeLookup:
-        crawl = IterativeLookup(
-            self._state, self._protocols, key, want=want, base=base, budget=budget
-        )
+        crawl = IterativeLookup(self._network, key, want=want, base=base, budget=budget)
         patience = self._patience()
         if patience is not None:
             crawl.loop.call_later(patience, _end_unanswered, crawl)
@@ -188,9 +184,7 @@ class RecordLookups:
             self._state.dial_back_peers = (
                 frozenset()
             )  # then rather ask those too, and the silent again
-            crawl = IterativeLookup(
-                self._state, self._protocols, key, want=want, base=base, budget=budget
-            )
+            crawl = IterativeLookup(self._network, key, want=want, base=base, budget=budget)
             await crawl.find()
         return crawl
 
@@ -211,7 +205,7 @@ class RecordLookups:
         """Seconds to wait for a first answer, if everybody we know has been silent for long; None
         if somebody is there."""
         now = asyncio.get_running_loop().time()
-        contacts = [c for protocol in self._protocols.values() for c in protocol.router.contacts()]
+        contacts = self._network.contacts()
         if any(not some.failures or now - some.seen < limits.SILENT_FOR for some in contacts):
             return None
         return max(

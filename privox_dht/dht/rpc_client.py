@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from kademlia.node import Node
 from kademlia.protocol import KademliaProtocol
@@ -25,7 +25,7 @@ from privox_dht.dht.routing_table import RoutingTable
 from privox_dht.dht.wire import REQUEST
 from privox_dht.errors import BadMessage
 
-Done = Callable[[Any], None]  # called once, with what was read or None
+T = TypeVar("T")
 Again = Callable[[int], bool]  # whether so many bytes may be sent again
 AMID_SILENCE = -1  # failures of a contact that was silent while nobody else answered either
 
@@ -37,9 +37,15 @@ class PendingRequest:
                  "proven", "read", "resend", "sent", "timer", "tries")  # fmt: skip
 
     def __init__(
-        self, address: Address, datagram: bytes, read: Callable[[Any], Any], done: Done
+        self,
+        address: Address,
+        datagram: bytes,
+        read: Callable[[Any], T],
+        done: Callable[[T | None], None],
     ) -> None:
-        self.address, self.datagram, self.read, self.done = address, datagram, read, done
+        self.address, self.datagram = address, datagram
+        self.read: Callable[[Any], Any] = read
+        self.done: Callable[[Any], None] = done  # called once, with what was read or None
         self.sent = 0.0
         self.node_id = b""  # of the node asked, if it may be a contact
         self.tries = 1
@@ -112,8 +118,8 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         address: Address,
         method: str,
         arguments: list[Any],
-        read: Callable[[Any], Any],
-        done: Done,
+        read: Callable[[Any], T],
+        done: Callable[[T | None], None],
         *,
         node_id: bytes = b"",
         token: bytes = b"",
@@ -154,17 +160,25 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         address: Address,
         method: str,
         arguments: list[Any],
-        read: Callable[[Any], Any],
-        **more: Any,
-    ) -> Any:
-        """`ask`, for whoever has nothing else to do meanwhile."""
-        answer: asyncio.Future[Any] = self.loop.create_future()
+        read: Callable[[Any], T],
+        *,
+        node_id: bytes = b"",
+        token: bytes = b"",
+        size: int = 0,
+        hard: float = limits.HARD_TIMEOUT,
+        resend: tuple[float, ...] = limits.RESEND,
+    ) -> T | None:
+        """`send_request`, for whoever has nothing else to do meanwhile."""
+        answer: asyncio.Future[T | None] = self.loop.create_future()
 
-        def done(result: Any) -> None:
+        def done(result: T | None) -> None:
             if not answer.done():
                 answer.set_result(result)
 
-        self.send_request(address, method, arguments, read, done, **more)
+        self.send_request(
+            address, method, arguments, read, done,
+            node_id=node_id, token=token, size=size, hard=hard, resend=resend,
+        )  # fmt: skip
         return await answer
 
     def notify(

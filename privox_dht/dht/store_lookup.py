@@ -15,9 +15,8 @@ from privox_dht.dht import answer_codec
 from privox_dht.dht.answer_codec import FULL, HELD, Stored
 from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
-from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.record_validator import shard_of
-from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.identity import dht_id_of
 from privox_dht.records import Record
 
@@ -27,8 +26,7 @@ class StoreLookup(IterativeLookup):
 
     def __init__(
         self,
-        state: NodeState,
-        protocols: dict[int, RpcProtocol],
+        network: RpcNetwork,
         base: bytes,
         depth: int,
         record: Record,
@@ -40,15 +38,14 @@ class StoreLookup(IterativeLookup):
         has come since. With `deeper` the publisher stands in a shard of this key as well, and is
         here as one of a sample."""
         target = shard_of(base, dht_id_of(record.publisher), depth)
-        super().__init__(state, protocols, target, base=base)
+        super().__init__(network, target, base=base)
         self.depth, self.record, self.deeper = depth, record, deeper
         self.counts: list[int] = []  # records under the key, by those who took it
         self.held = 0  # nodes that hold it for sure
         self.taken = 0  # nodes that took it, perhaps only to draw lots: the key is full there
         self.enough: asyncio.Future[None] = self.loop.create_future()
         self._writing = 0
-        known = (c for protocol in protocols.values() for c in protocol.router.contacts())
-        self._is_heard = any(not contact.failures for contact in known)
+        self._is_heard = any(not contact.failures for contact in network.contacts())
         for holder in holders:
             self._seed(holder)
         if look and holders:  # not of the very closest, which would hold the others up

@@ -10,10 +10,9 @@ import functools
 from collections.abc import Awaitable, Callable
 
 from privox_dht.dht import udp_transport, wire
-from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.prober import Prober
-from privox_dht.dht.publisher import Spawn
 from privox_dht.dht.rpc_handlers import RpcHandlers
+from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.errors import ConfigError
 
@@ -24,12 +23,12 @@ Open = Callable[[Factory, str, int], Awaitable[tuple[RpcProtocol, int]]]
 class UdpEndpoints:
     """Where one node can be spoken to."""
 
-    __slots__ = ("_answers", "_open", "_probers", "_spawn", "_state", "port", "protocols")
+    __slots__ = ("_answers", "_network", "_open", "_probers", "_state", "port")
 
-    def __init__(self, state: NodeState, answers: RpcHandlers, opened: Open, spawn: Spawn) -> None:
-        self._state, self._answers, self._open, self._spawn = state, answers, opened, spawn
-        self.protocols: dict[int, RpcProtocol] = {}  # by family
-        self._probers: dict[int, Prober] = {}  # likewise
+    def __init__(self, network: RpcNetwork, answers: RpcHandlers, opened: Open) -> None:
+        self._network, self._state = network, network.state
+        self._answers, self._open = answers, opened
+        self._probers: dict[int, Prober] = {}  # by family
         self.port = 0  # ours, once we have one
 
     async def open(self, host: str | None, wanted_port: int) -> None:
@@ -45,7 +44,7 @@ class UdpEndpoints:
                 return
             except OSError as exc:
                 self.close()
-                for had in (self.protocols, self._probers, self._answers.tables):
+                for had in (self._network.protocols, self._probers, self._answers.tables):
                     had.clear()
                 if wanted_port or try_ + 1 == udp_transport.FREE_PORT_TRIES:
                     where = f"{host or 'any'} UDP port {wanted_port}"
@@ -58,13 +57,13 @@ class UdpEndpoints:
         try:
             protocol, self.port = await self._open(factory, host, port)
         except OSError:
-            if family == wire.FAMILY_6 and self.protocols and not udp_transport.has_ipv6():
+            if family == wire.FAMILY_6 and self._network.protocols and not udp_transport.has_ipv6():
                 return
             raise
-        self.protocols[family] = protocol
+        self._network.protocols[family] = protocol
         self._state.families |= family
         self._answers.tables.append(protocol.router)
-        prober = Prober(family, host, self._open_second, self._spawn)
+        prober = Prober(family, host, self._open_second, self._network.spawn)
         protocol.on_new_peer = prober.meet
         self._probers[family] = prober
 
@@ -74,19 +73,19 @@ class UdpEndpoints:
 
     async def _open_second(self, family: int, host: str) -> RpcProtocol:
         """A socket that only asks, for the table of the first one."""
-        router = self.protocols[family].router
+        router = self._network.protocols[family].router
         return (await self._open(functools.partial(RpcProtocol, self._state, router), host, 0))[0]
 
     def rest(self) -> None:
         """Close what is not needed just now, and give back the room that a burst took."""
         for prober in self._probers.values():
             prober.rest()
-        for protocol in self.protocols.values():
+        for protocol in self._network.protocols.values():
             protocol.rest()
 
     def close(self) -> None:
         """Close every socket."""
-        for protocol in self.protocols.values():
+        for protocol in self._network.protocols.values():
             protocol.close()
         for prober in self._probers.values():
             prober.close()

@@ -140,7 +140,7 @@ class Directory(DhtNode):
         return unjoined.why(self.network, timeout, self._known(), reasons)
 
     def _udp_answered(self, since: float) -> bool:
-        return self._table_size() > 0 and self._state.heard_at >= since
+        return self._network.size > 0 and self._state.heard_at >= since
 
     async def _meet_over_https(self, deadline: float) -> dict[Address, ObservedAddress]:
         self._tried = await resolve(self._known(), self._state.families, deadline)
@@ -189,7 +189,7 @@ class Directory(DhtNode):
 
     async def _try_udp(self) -> None:
         outcome = await self._join_by_udp(self._named, self._udp_wait)
-        if isinstance(outcome, int) and self._table_size():
+        if isinstance(outcome, int) and self._network.size:
             log.debug("> UDP answers again")
             self._joined_by_udp(outcome)
 
@@ -241,7 +241,7 @@ class Directory(DhtNode):
         """Whether strangers can reach us: not by UDP where it is blocked; nobody tries TCP."""
         if self._lookups.fallback_lookup is None:
             return await super().dial_back(tcp_port)
-        return [Reachability(family, udp=False) for family in self._protocols]
+        return [Reachability(family, udp=False) for family in self._network.protocols]
 
     def save_contacts(self) -> None:
         """Write good contacts to the state folder, if we have one."""

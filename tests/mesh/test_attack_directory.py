@@ -52,7 +52,7 @@ def unhurried(node: PublicNode) -> None:
 
 async def silent(node: PublicNode) -> None:
     """Nothing that this node asked is on its way any more."""
-    await until(lambda: not any(p.busy for p in node._protocols.values()), 10.0)
+    await until(lambda: not any(p.busy for p in node._network.protocols.values()), 10.0)
 
 
 # -- look-ups that reflect -------------------------------------------------------------------------

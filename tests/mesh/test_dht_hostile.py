@@ -37,7 +37,7 @@ async def works(node: DhtNode, neighbour: DhtNode) -> None:
         found = await neighbour.find("stt", "cpu", want=200, fresh=True)
         assert record in found
     assert node.stats()["dropped"]["internal"] == 0
-    assert all(not p.transport.is_closing() for p in node._protocols.values())
+    assert all(not p.transport.is_closing() for p in node._network.protocols.values())
 
 
 # -- answers ---------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def signed_at(who: Identity, mesh: bytes, issued: int, lifetime: int = 120) -> b
 
 async def node_side_reasons(node: DhtNode, other: DhtNode, enemy: Stranger) -> None:
     """Those that come of what the node itself asked."""
-    protocol = next(iter(node._protocols.values()))
+    protocol = next(iter(node._network.protocols.values()))
     dropped = node.stats()["dropped"]
     honest = enemy.pong
     enemy.answers["ping"] = lambda a, addr: {**honest(a, addr), "s": bytes(64)}

@@ -304,7 +304,7 @@ async def test_one_witness_dials_by_itself_from_a_port_that_we_never_spoke_to() 
         await asker.join([(HOST, nodes[0].port)])
         spoken_to = asker._state.has_contacted
         heard: list[bool] = []
-        protocol = next(iter(asker._protocols.values()))
+        protocol = next(iter(asker._network.protocols.values()))
         passed = protocol.datagram_received
 
         def note(data: bytes, addr: tuple[str, int]) -> None:
@@ -363,7 +363,7 @@ async def test_somebody_elsewhere_cannot_have_our_own_machine_called() -> None:
     async with mesh_of(1) as nodes:
         dial_back = nodes[0]._dial_back
         elsewhere = ("10.1.2.3", 5678)
-        protocol = next(iter(nodes[0]._protocols.values()))
+        protocol = next(iter(nodes[0]._network.protocols.values()))
         protocol.router.add_contact(Contact(b"x" * 20, pack_address(*elsewhere)))
         nodes[0]._state.on_loopback = True
         arguments = [pack_address(HOST, 22), 22, bytes(wire.NONCE)]
@@ -386,7 +386,7 @@ async def helper_known(node: DhtNode, helper: Stranger) -> None:
 async def test_a_node_that_drops_probes_hears_that_it_cannot_be_reached() -> None:
     async with mesh_of(5) as nodes, node_of(guest=True) as asker:
         await asker.join([(HOST, nodes[0].port)])
-        protocol = next(iter(asker._protocols.values()))
+        protocol = next(iter(asker._network.protocols.values()))
         known = {(HOST, nodes[0].port)}
         passed = protocol.datagram_received
 

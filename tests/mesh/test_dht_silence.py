@@ -58,7 +58,7 @@ async def test_a_node_whose_own_network_goes_away_keeps_everybody_and_is_back_by
         await until(lambda: set(away.contacts()) == known)
         record = record_of(others[0].identity, away.mesh)  # type: ignore[attr-defined]
         with monkeypatch.context() as gone:
-            for protocol in away._protocols.values():
+            for protocol in away._network.protocols.values():
                 gone.setattr(protocol, "_send", nothing)
                 gone.setattr(protocol, "datagram_received", nothing)
             await looked(away)
@@ -68,7 +68,7 @@ async def test_a_node_whose_own_network_goes_away_keeps_everybody_and_is_back_by
             assert set(away.contacts()) == known
             await others[0].publish(record)
         assert await away.find("stt", "cpu") == [record]
-        await until(lambda: not any(contact.failures for contact in away._contacts()))
+        await until(lambda: not any(contact.failures for contact in away._network.contacts()))
         assert set(away.contacts()) == known
         await asyncio.gather(*(node.publish(record) for node in nodes))
         assert await away.find("stt", "cpu", fresh=True) == [record]

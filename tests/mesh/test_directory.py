@@ -273,7 +273,7 @@ async def test_https_is_used_when_udp_that_worked_falls_silent() -> None:
             await heard.join([(HOST, nodes[0].port)])
             await node.join([gaps[0].address])
             assert not node.https_neighbour
-            for udp in node._protocols.values():  # from now on nothing of UDP gets in
+            for udp in node._network.protocols.values():  # from now on nothing of UDP gets in
                 udp.datagram_received = lambda data, addr: None
             record = record_of(Identity.generate(), MESH)
             await node.publish(record)

@@ -50,7 +50,7 @@ def test_whoever_is_alone_with_one_that_vanished_waits_for_it_no_longer_than_a_m
         assert await world.put(other, "tts")
         assert await world.get(one, "tts")  # without a word from anybody
         await asyncio.sleep(MINUTE)
-        assert [contact.failures for contact in one._contacts()] == [0]
+        assert [contact.failures for contact in one._network.contacts()] == [0]
 
     virtual.run(air, story)
 
@@ -95,7 +95,7 @@ def test_a_node_whose_own_network_was_gone_for_an_hour_is_back_by_itself(busy: b
         assert await world.get(away, "tts")  # at once
         await asyncio.sleep(5 * MINUTE)
         assert set(away.contacts()) >= known
-        assert not any(contact.failures for contact in away._contacts())
+        assert not any(contact.failures for contact in away._network.contacts())
         assert await world.put(away, "stt")
         assert all([await world.get(node, "stt") for node in nodes])
         there = (away.ip, worlds.PORT)

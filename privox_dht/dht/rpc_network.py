@@ -1,0 +1,104 @@
+"""The sockets of one node as one: whoever asks says whom, and not by which of them.
+
+request -> by the socket of the family that the address is of
+        <- what was read of the answer, or None
+ping    -> a proof is asked for; who gives it is a contact from now on
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from privox_dht import limits
+from privox_dht.addresses import Address
+from privox_dht.dht.contact import Contact
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.wire import family_of
+
+T = TypeVar("T")
+Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
+
+
+def _nothing(contact: Contact | None) -> None:
+    """Who pings to be seen, or to see whether it is there, waits for nothing."""
+
+
+class RpcNetwork:
+    """What all that a node does for itself and for others speaks through."""
+
+    __slots__ = ("protocols", "spawn", "state")
+
+    def __init__(self, state: NodeState, spawn: Spawn) -> None:
+        """`spawn` makes a task that ends with the node at the latest."""
+        self.state, self.spawn = state, spawn
+        self.protocols: dict[int, RpcProtocol] = {}  # our sockets, by family
+
+    def __repr__(self) -> str:
+        return f"<RpcNetwork {len(self.protocols)} sockets, {self.size} contacts>"
+
+    def can_reach(self, address: Address) -> bool:
+        """Whether we have a socket of the family that an address is of."""
+        return family_of(address) in self.protocols
+
+    def socket(self, address: Address) -> RpcProtocol:
+        """The socket by which an address is spoken to.
+
+        Raises:
+            KeyError: we have none of its family.
+        """
+        return self.protocols[family_of(address)]
+
+    def contacts(self) -> list[Contact]:
+        """All contacts, of every family."""
+        return [contact for one in self.protocols.values() for contact in one.router.contacts()]
+
+    @property
+    def size(self) -> int:
+        """How many contacts there are."""
+        return sum(len(protocol.router) for protocol in self.protocols.values())
+
+    def mesh_size(self) -> float:
+        """About how many nodes the mesh has."""
+        return max(protocol.router.mesh_size() for protocol in self.protocols.values())
+
+    async def request(
+        self,
+        address: Address,
+        method: str,
+        arguments: list[Any],
+        read: Callable[[Any], T],
+        *,
+        node_id: bytes = b"",
+        token: bytes = b"",
+        size: int = 0,
+        hard: float = limits.HARD_TIMEOUT,
+        resend: tuple[float, ...] = limits.RESEND,
+    ) -> T | None:
+        """What `read` makes of a node's answer; None if there was none, or none that can be read.
+        See `RpcClientProtocol.send_request`."""
+        return await self.socket(address).request(
+            address, method, arguments, read,
+            node_id=node_id, token=token, size=size, hard=hard, resend=resend,
+        )  # fmt: skip
+
+    def ping(self, contact: Contact, done: Callable[[Contact | None], None] = _nothing) -> None:
+        """Ask a contact for its proof once more: it sees us, and we whether it is there."""
+        self.socket(contact.address).ping(contact.address, done, expected=contact.id)
+
+    async def meet(self, address: Address, *, named: bool = False) -> Contact | None:
+        """Ask whoever is at an address for its proof; None if it gives none.
+
+        Args:
+            named: our owner told us to ask there.
+        """
+        answer: asyncio.Future[Contact | None] = asyncio.get_running_loop().create_future()
+
+        def done(contact: Contact | None) -> None:
+            if not answer.done():
+                answer.set_result(contact)
+
+        self.socket(address).ping(address, done, named=named)
+        return await answer
