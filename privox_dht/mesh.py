@@ -212,18 +212,9 @@ class Mesh:
         Args and errors: see `speech`. One more: a producer that dies after the first piece ends
             this with AllProducersFailed, since another one's voice cannot go on in the same file.
         """
-        begun = False
-        async with aclosing(self.speech_events(text, **options)) as events:
-            async for event in events:
-                match event:
-                    case AudioChunk(data):
-                        begun = True
-                        yield data
-                    case Dialing(route=route) if begun:
-                        raise AllProducersFailed(
-                            "the producer was lost after it had begun to speak: ask again, or use"
-                            f" speech(), which would go on to the next ({route})"
-                        )
+        async with aclosing(file_of(self.speech_events(text, **options))) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def transcription_events(
         self, audio: Recording, **options: Unpack[TranscriptionKeywords]
@@ -318,3 +309,23 @@ class Mesh:
         if self.not_joined is not None:
             raise self.not_joined
         return self
+
+
+async def file_of(events: AsyncGenerator[JobEvent[bytes]]) -> AsyncGenerator[bytes]:
+    """The spoken file in the events of a job, to be played as it comes.
+
+    Raises:
+        AllProducersFailed: another producer begins anew what was played already.
+    """
+    begun = False
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case AudioChunk(data):
+                    begun = True
+                    yield data
+                case Dialing(route=route) if begun:
+                    raise AllProducersFailed(
+                        "the producer was lost after it had begun to speak: ask again, or use"
+                        f" speech(), which would go on to the next ({route})"
+                    )

@@ -21,6 +21,7 @@ class Offer:
     body: int | None = None  # bytes of its body, as far as its headers say
     client: str = ""  # whose key it came with; empty: it needs none
     seconds: float = 0.0  # of sound that it is about, once that is known
+    producers: tuple[str, ...] = ()  # peer ids of those who do it, once that is known
     beside: bool = False  # it has the place beside the slots, which is for short jobs
     too_long: bool = False  # it turned out to be no short job
     end_upload: Callable[[JobError], None] = lambda error: None  # end it with this error

@@ -92,7 +92,7 @@ LAST = tuple(  # a core for each
     for name in ("mesh", "nat")
 )
 SOAK = (
-    *(floor(name) for name in ("unit", "engines", "mesh", "nat")),
+    *(floor(name) for name in ("unit", "engines", "mesh", "nat", "browser")),
     Step("tests/image", ("/bin/sh", "tests/image.sh")),
     Step("tests/systemd.sh", ("/bin/sh", "tests/systemd.sh")),
 )

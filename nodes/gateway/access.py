@@ -30,7 +30,8 @@ from privox_dht.speech_api.job_log import ServedJob
 log = logging.getLogger("privox.gateway")
 KEYLESS = ("/asr", "/detect-language", "/status", "/synthesize", "/get_models", "/metrics")
 KEY_IN_FORM = ("/stt", "/tts")  # Privox's pages, whose key may be a field
-FREE = ("/healthz",)  # says nothing but that it is well
+FREE = ("/", "/healthz")  # the page itself, and whether it is well: they tell nothing else
+PAGE_FILES = "/web/"  # what the page is made of
 BEARER = "bearer "
 
 
@@ -144,7 +145,7 @@ class Access:
             RequestRejected: 401, 403 or 429.
         """
         path = request.path.rstrip("/") or "/"
-        if path in FREE:
+        if path in FREE or path.startswith(PAGE_FILES):
             return
         if path in KEYLESS:
             self._check_network(request)

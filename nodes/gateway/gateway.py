@@ -15,8 +15,10 @@ from nodes.gateway.config import GatewayConfig, WyomingConfig
 from nodes.gateway.dialects import Dialects
 from nodes.gateway.monitoring import Monitoring
 from nodes.gateway.own_engines import OwnEngines
+from nodes.gateway.page import Page
 from nodes.gateway.privox_rest import PrivoxRest
 from nodes.gateway.provider import MeshProvider
+from nodes.gateway.recent_jobs import RecentJobs
 from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
 from nodes.service import Service
@@ -28,7 +30,7 @@ from privox_dht.hostport import join_host
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.mesh import Mesh
 from privox_dht.speech_api.client import SpeechClient
-from privox_dht.speech_api.job_log import JobLog
+from privox_dht.speech_api.job_log import JobLog, ServedJob
 from privox_dht.speech_api.server import SpeechServer
 
 if TYPE_CHECKING:
@@ -73,23 +75,29 @@ class Gateway(Service):
         client = await enter(SpeechClient(allow=self._directory.allows))
         mesh = Mesh.over(self._directory, client)
         self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own, self._joined))
-        access = Access(self.config)
+        access, recent = Access(self.config), RecentJobs()
+
+        def job_changed(job: ServedJob) -> None:
+            access.job_changed(job)
+            recent.job_changed(job)
+
         self.server = SpeechServer(
             self.provider, host=self.config.host, port=self.config.port, tls=None,
             bounds=BOUNDS, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
-            jobs=JobLog(access.job_changed),
+            jobs=JobLog(job_changed),
         )  # fmt: skip
         dialects = Dialects(self.server, self.provider, BOUNDS, access)
         for dialect in (WhisperAsr, Sova, PrivoxRest):
             dialect(dialects)
         Monitoring(self.server, self.provider)
+        Page(self.server, self.provider, recent)
         self.server.app.middlewares.append(access.middleware())
         await enter(self.server)
         self._say_who_may_come()
         if self.config.wyoming is not None:
             self.wyoming = await enter(self._wyoming(self.config.wyoming, access))
         log.info(
-            "the mesh is at http://%s/v1 for apps made for OpenAI's API",
+            "the mesh is at http://%s/ for people, and at /v1 there for apps made for OpenAI's API",
             join_host(self.config.host, self.port), extra=log_fields("gateway", port=self.port),
         )  # fmt: skip
 

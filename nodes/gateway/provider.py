@@ -11,8 +11,9 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeVar
 
 from nodes.gateway import abilities
 from nodes.gateway.mesh_view import MeshView
@@ -21,11 +22,13 @@ from nodes.gateway.places import Places
 from privox_dht import limits
 from privox_dht.audio import wav_header
 from privox_dht.dispatch.event_stream import last_of
+from privox_dht.dispatch.job_events import Dialing, JobEvent
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.errors import EngineFailed, NoProducer
-from privox_dht.mesh import Mesh
+from privox_dht.mesh import Mesh, file_of
 from privox_dht.offer import Offer
+from privox_dht.records import Record
 from privox_dht.speech import (
     SERVICES,
     STT,
@@ -39,7 +42,9 @@ from privox_dht.speech import (
     TranscriptionRequest,
 )
 
+T = TypeVar("T")
 HERE = "this machine"  # whoever calls from it counts as one client
+_ADMITTED: ContextVar[Offer] = ContextVar("admitted")  # the job that this task does
 
 
 class MeshProvider:
@@ -94,6 +99,15 @@ class MeshProvider:
         own = self._own.abilities() if self._own else ()
         return [*own, *self._view.abilities]
 
+    @property
+    def records(self) -> Sequence[Record]:
+        """Of the others, as they were lately."""
+        return self._view.records
+
+    @property
+    def own(self) -> OwnEngines | None:
+        return self._own
+
     async def look(self) -> None:
         """See now who is there."""
         await self._view.look()
@@ -120,6 +134,7 @@ class MeshProvider:
                 raise NoProducer(f"nobody on the mesh offers {service} just now")
         client = offer.client or (offer.prefixes[0] if offer.prefixes else HERE)
         async with self._places[service].enter(client, offer.wait):
+            _ADMITTED.set(offer)
             yield
 
     async def transcribe(
@@ -149,6 +164,8 @@ class MeshProvider:
             yield None
             return
         async with self._own.place(request, self._wait if alone else 0.0) as own:
+            if own:
+                _done_by(self._own.peer_id)
             yield own
 
     async def _transcribe(
@@ -156,16 +173,18 @@ class MeshProvider:
     ) -> AsyncGenerator[AudioInfo | Segment]:
         """Segments as they come, if somebody reads along: no word twice, though producers die. Else
         those of whoever did all of it, which have no joints."""
-        events = self._mesh.transcription_events(
-            upload,
-            model=request.model,
-            language=request.language,
-            translate=request.translate,
-            words=request.words,
-            prompt=request.prompt,
-            temperature=request.temperature,
-            max_seconds=limits.GATEWAY_SECONDS,
-            wait=self._wait,
+        events = _told_who(
+            self._mesh.transcription_events(
+                upload,
+                model=request.model,
+                language=request.language,
+                translate=request.translate,
+                words=request.words,
+                prompt=request.prompt,
+                temperature=request.temperature,
+                max_seconds=limits.GATEWAY_SECONDS,
+                wait=self._wait,
+            )
         )
         if not request.streamed:
             whole = (await last_of(events)).value
@@ -182,7 +201,7 @@ class MeshProvider:
                     yield new
 
     async def _speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
-        file = self._mesh.audio(
+        events = self._mesh.speech_events(
             request.text,
             format="wav",
             voice=request.voice,
@@ -191,7 +210,7 @@ class MeshProvider:
             speed=request.speed,
             wait=self._wait,
         )
-        async with aclosing(file):
+        async with aclosing(file_of(_told_who(events))) as file:
             async for sound in sounds_of(file):
                 yield sound
 
@@ -204,6 +223,24 @@ class MeshProvider:
     def _view_changed(self) -> None:
         for places in self._places.values():
             places.room_changed()
+
+
+def _done_by(*peer_ids: str) -> None:
+    """Note who does the job of this task."""
+    if (offer := _ADMITTED.get(None)) is not None:
+        offer.producers = peer_ids
+
+
+async def _told_who(events: AsyncGenerator[JobEvent[T]]) -> AsyncGenerator[JobEvent[T]]:
+    """The same events, noting who does the job."""
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case Done(shares=shares) if shares:
+                    _done_by(*shares)
+                case Done(record=Record() as record) | Dialing(record=Record() as record):
+                    _done_by(record.peer_id)
+            yield event
 
 
 async def sounds_of(file: AsyncGenerator[bytes]) -> AsyncGenerator[AudioChunk]:

@@ -40,7 +40,8 @@ def check_own_page(host: str | None, origin: str | None) -> None:
     Raises:
         RequestRejected: 403.
     """
-    if origin is not None and (host is None or origin != f"http://{host}"):
+    own = [f"{scheme}://{host}" for scheme in ("http", "https")]  # by a proxy it may be either
+    if origin is not None and (host is None or origin not in own):
         raise RequestRejected(
             f"pages of {origin[:64]!r} may not use this server", status=403, code="foreign_origin"
         )

@@ -1,0 +1,108 @@
+"""What a person wants to see of a mesh: each producer once, with all that it does. Pure.
+
+records, own engines -> producers    the idle ones first
+producers            -> services     how many do each, and their slots
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nodes.gateway.recent_jobs import SHORT_ID
+from privox_dht import limits
+from privox_dht.records import Record, Relayed
+from privox_dht.speech import SERVICES, EngineInfo
+
+Shown = dict[str, Any]
+COUNTED = ("running", "waiting")  # what only the gateway itself knows of a service
+
+
+def overview(
+    records: Iterable[Record], own: Shown | None, status: Mapping[str, Mapping[str, int]]
+) -> Shown:
+    """The mesh in one object.
+
+    Args:
+        own: what `own_producer` says of this node's engines; None: it has none.
+        status: by service, see `MeshProvider.status`.
+    """
+    producers = [*([own] if own else []), *_producers(records)]
+    producers.sort(key=lambda p: (not p["here"], -p["idle"], p["id"]))
+    shown = producers[: limits.GATEWAY_SHOWN_PRODUCERS]
+    return {
+        "services": {
+            service: _service(service, producers, status[service]) for service in SERVICES
+        },
+        "producers": shown,
+        "more_producers": len(producers) - len(shown),
+    }
+
+
+def own_producer(
+    peer_id: str, abilities: Sequence[EngineInfo], slots: int, idle: int
+) -> Shown | None:
+    """This node as a producer; None: it lends nothing."""
+    if not abilities:
+        return None
+    does = [_does(a.service, a.backend, a.engine, a.models, a.languages) for a in abilities]
+    return _producer(peer_id, does, slots, idle, here=True)
+
+
+def _producers(records: Iterable[Record]) -> list[Shown]:
+    by_publisher: dict[bytes, list[Record]] = {}
+    for record in records:
+        if record.kind in SERVICES and not record.withdrawn:
+            by_publisher.setdefault(record.publisher, []).append(record)
+    return [_of(records) for records in by_publisher.values()]
+
+
+def _of(records: Sequence[Record]) -> Shown:
+    """One producer, whose services share its slots."""
+    does = [_does(r.kind, r.backend, r.engine, r.models, r.languages) for r in records]
+    does.sort(key=lambda one: (SERVICES.index(one["service"]), one["engine"]))
+    routes = [route for record in records for route in record.routes]
+    relayed = bool(routes) and all(isinstance(route, Relayed) for route in routes)
+    slots, idle = max(r.slots for r in records), max(r.idle for r in records)
+    return _producer(records[0].peer_id, does, slots, idle, relayed=relayed)
+
+
+def _producer(
+    peer_id: str,
+    does: Sequence[Shown],
+    slots: int,
+    idle: int,
+    *,
+    here: bool = False,
+    relayed: bool = False,
+) -> Shown:
+    return {
+        "id": peer_id[:SHORT_ID],
+        "here": here,
+        "relayed": relayed,
+        "slots": slots,
+        "idle": idle,
+        "does": list(does),
+    }
+
+
+def _does(
+    service: str, backend: str, engine: str, models: Sequence[str], languages: Sequence[str]
+) -> Shown:
+    return {
+        "service": service,
+        "backend": backend,
+        "engine": engine,
+        "models": list(models[: limits.MAX_MODELS]),
+        "languages": list(languages),
+    }
+
+
+def _service(service: str, producers: Sequence[Shown], status: Mapping[str, int]) -> Shown:
+    able = [p for p in producers if any(one["service"] == service for one in p["does"])]
+    return {
+        "producers": len(able),
+        "slots": sum(p["slots"] for p in able),
+        "idle": sum(p["idle"] for p in able),
+        **{name: status[name] for name in COUNTED},
+    }

@@ -1,0 +1,104 @@
+"""The gateway's page: its files, and what it asks for every few seconds.
+
+    GET /             the page
+    GET /web/NAME     what it is made of
+    GET /mesh.json    the mesh now, and the last jobs of this gateway
+
+The files hold nothing that is secret, so they need no key; `/mesh.json` does where there are keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
+
+from aiohttp import web
+
+from nodes.gateway.overview import Shown, overview, own_producer
+from nodes.gateway.provider import MeshProvider
+from nodes.gateway.recent_jobs import RecentJobs
+from privox_dht.http.request_checks import not_found
+from privox_dht.http.responses import json_response
+from privox_dht.speech_api.server import SpeechServer
+
+INDEX = "index.html"
+KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+POLICY = (  # nothing from elsewhere, nothing inline, and no page around it
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Content-Security-Policy": POLICY,
+        "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",  # asked for again, and answered 304: versions never mix
+    }
+)
+
+
+class Page:
+    """The page of one gateway.
+
+    Args:
+        https_port: where the same page is served by TLS; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        server: SpeechServer,
+        provider: MeshProvider,
+        jobs: RecentJobs,
+        https_port: int | None = None,
+    ) -> None:
+        self._provider, self._jobs = provider, jobs
+        self._files = page_files()
+        self.https_port = https_port
+        server.add_page("GET", "/", self._index)
+        server.add_page("GET", "/web/{name}", self._file)
+        server.add_page("GET", "/mesh.json", self._mesh)
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        return self._answer(request, INDEX)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        return self._answer(request, request.match_info["name"])
+
+    def _answer(self, request: web.Request, name: str) -> web.StreamResponse:
+        content = self._files.get(name)
+        if content is None:
+            raise not_found(request.method, request.path, set())
+        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        headers = {**HEADERS, "ETag": tag}
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers=headers)
+        kind = KINDS[name.rpartition(".")[2]]
+        return web.Response(body=content, headers={**headers, "Content-Type": kind})
+
+    async def _mesh(self, request: web.Request) -> web.StreamResponse:
+        now = overview(self._provider.records, self._own(), self._provider.status())
+        told = {**now, "https_port": self.https_port, "jobs": self._jobs.as_json()}
+        return json_response(told, headers={"Cache-Control": "no-store"})
+
+    def _own(self) -> Shown | None:
+        own = self._provider.own
+        if own is None:
+            return None
+        status = own.provider.status()
+        return own_producer(own.peer_id, own.abilities(), status["slots"], status["idle"])
+
+
+def page_files() -> dict[str, bytes]:
+    """What the page is made of, by name."""
+    folder = resources.files("nodes") / "web"
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
