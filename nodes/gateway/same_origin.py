@@ -2,10 +2,10 @@
 
 A browser sends what a page asks for to this machine too, and says in two headers whose page it is:
 
-    Resolver     the name that was looked up: a page whose name leads here says its own name
-    Origin   the page that asks; a page of the gateway's own says the same place as Resolver
+    Host     the name that was looked up: a page whose name leads here says its own name
+    Origin   the page that asks; a page of the gateway's own says the same place as Host
 
-Programs send neither a strange Resolver nor an Origin.
+Programs send neither a strange Host nor an Origin.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import ipaddress
 from privox_dht.errors import ConfigError, RequestRejected
 from privox_dht.hostport import split_host
 
-ANY_PORT = 80  # what Resolver leaves out
+ANY_PORT = 80  # what Host leaves out
 
 
 def check_same_origin(host: str | None, origin: str | None) -> None:
