@@ -122,13 +122,14 @@ class Commands:
         return Result(step, good, "".join(output), time.monotonic() - began)
 
     def _start(self, step: Step) -> subprocess.Popen[str]:
-        path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # what is imported often is compiled once
         with self._lock:
             if self._ended:
                 raise KeyboardInterrupt
             process = subprocess.Popen(
                 [str(BIN / step.command[0]), *step.command[1:]], cwd=ROOT,
-                env={**os.environ, **path}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
             )  # fmt: skip
             self._running.add(process)

@@ -149,12 +149,14 @@ def tests(run: Run, installing: threading.Lock) -> dict[str, int]:
 
 
 def pytest(run: Run, *options: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PATH": f"{run.venv / 'bin'}{os.pathsep}{path_without_ours()}"}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # as in check.py
     cache = f"cache_dir={run.venv / 'pytest_cache'}"
     return subprocess.run(
         [str(run.venv / "bin/python"), "-m", "pytest", "-q", "-m", "not soak", "-o", cache,
          *options, *FLOORS],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PATH": f"{run.venv / 'bin'}{os.pathsep}{path_without_ours()}"},
+        env=env,
     )  # fmt: skip
 
 
