@@ -24,7 +24,13 @@ from click.core import ParameterSource
 from nodes import health as health_check
 from nodes.config import NodeConfig, advertised_address, changed, listening_address
 from nodes.doctor import Doctor
-from nodes.gateway.config import GatewayConfig, parse_gateway, parse_wyoming
+from nodes.gateway.config import (
+    GatewayConfig,
+    HttpsConfig,
+    parse_gateway,
+    parse_https,
+    parse_wyoming,
+)
 from nodes.gateway.key_command import key
 from nodes.model_commands import model_commands
 from nodes.node import Node
@@ -230,17 +236,35 @@ def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
         ConfigError: it cannot be where it is to be.
     """
     if not options["gateway"]:
-        for name in ("wyoming", "allow", "keys", "open"):
+        for name in ("wyoming", "allow", "keys", "open", "gateway_https"):
             if options[name]:
-                raise ConfigError(f"--{name} is for a gateway: give --gateway as well")
+                flag = name.replace("_", "-")
+                raise ConfigError(f"--{flag} is for a gateway: give --gateway as well")
         return None
     gateway = parse_gateway(
         options["gateway"], options["keys"], options["open"], options["allow"],
         options["keyless_seconds"],
     )  # fmt: skip
+    if options["gateway_https"]:
+        gateway = replace(gateway, https=_https_from(options, gateway))
+    elif options["certificate"] or options["private_key"]:
+        raise ConfigError("--certificate and --private-key are for --gateway-https: give it, too")
     if not options["wyoming"]:
         return gateway
     return replace(gateway, wyoming=parse_wyoming(options["wyoming"], options["allow"]))
+
+
+def _https_from(options: dict[str, Any], gateway: GatewayConfig) -> HttpsConfig:
+    """Where the gateway speaks TLS.
+
+    Raises:
+        ConfigError: it cannot be where it is to be, or its key is without a certificate.
+    """
+    certificate, key = options["certificate"], options["private_key"]
+    if key and not certificate:
+        raise ConfigError("--private-key is the key of a --certificate: give that, too")
+    folder = options["state_dir"] or state_folder("node")
+    return parse_https(options["gateway_https"], gateway, folder, certificate, key)
 
 
 async def serve(config: NodeConfig) -> None:

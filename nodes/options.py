@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from nodes.config import AUTO, NO, YES
-from nodes.gateway.config import DEFAULT_GATEWAY
+from nodes.gateway.config import DEFAULT_GATEWAY, DEFAULT_HTTPS
 from privox_dht import limits, units
 from privox_dht.cli.logs import LEVELS
 from privox_dht.cli.options import combine, comma_list, config_option, neighbours_option
@@ -110,6 +110,25 @@ lending_options = combine(
         metavar="[ADDRESS:PORT]",
         help="Serve this machine's apps from the mesh: OpenAI's audio API over plain HTTP, at"
         f" {DEFAULT_GATEWAY} unless it says otherwise.",
+    ),
+    click.option(
+        "--gateway-https",
+        is_flag=False,
+        flag_value=DEFAULT_HTTPS,
+        metavar="[ADDRESS:PORT]",
+        help="With --gateway: serve the same by https as well, so that browsers of other machines"
+        f" give its page the microphone; at {DEFAULT_HTTPS} unless it says otherwise.",
+    ),
+    click.option(
+        "--certificate",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="For --gateway-https: a PEM file with a certificate and its chain [one that the"
+        " gateway makes and keeps].",
+    ),
+    click.option(
+        "--private-key",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The PEM file of its key, unless it stands in the same file.",
     ),
     click.option(
         "--wyoming",

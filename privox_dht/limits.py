@@ -26,6 +26,7 @@ MAX_SLOTS = 255  # jobs at a time that a record may claim
 DHT_PORT = 5678  # UDP for the DHT and, unless told otherwise, TCP for jobs
 RELAY_PORT = 1776  # TCP, on farms
 GATEWAY_PORT = 5600  # TCP, on loopback
+GATEWAY_HTTPS_PORT = 5601  # TCP, for browsers of other machines
 
 # -- records: how long a word holds --------------------------------------------------------------
 

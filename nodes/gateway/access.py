@@ -88,7 +88,7 @@ class Access:
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if self._config.is_loopback:
+            if self._is_loopback(request):
                 check_same_origin(request.headers.get("Host"), request.headers.get("Origin"))
             else:
                 check_own_page(request.headers.get("Host"), request.headers.get("Origin"))
@@ -96,6 +96,11 @@ class Access:
             return await handler(request)
 
         return check
+
+    def _is_loopback(self, request: web.Request) -> bool:
+        """Whether only this machine could have asked, at the address where it did."""
+        https = self._config.https
+        return https.is_loopback if https and request.secure else self._config.is_loopback
 
     def job_changed(self, job: ServedJob) -> None:
         """A job began or ended: what it brought counts at its end, whatever that was."""

@@ -13,6 +13,7 @@ from privox_dht.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_GATEWAY = f"{LOOPBACK}:{limits.GATEWAY_PORT}"
+DEFAULT_HTTPS = f"0.0.0.0:{limits.GATEWAY_HTTPS_PORT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,22 @@ class WyomingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpsConfig:
+    """Where the gateway speaks TLS, and with which certificate."""
+
+    folder: Path  # where a certificate of our own is kept
+    host: str = LOOPBACK  # the literal of an address; "0.0.0.0" and "::" are all
+    port: int = limits.GATEWAY_HTTPS_PORT  # 0: any that is free
+    certificate: Path | None = None  # PEM, with its chain; None: our own
+    private_key: Path | None = None  # PEM; None: it stands in the same file
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return ipaddress.ip_address(self.host).is_loopback
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """Where the gateway listens, and what else it serves."""
 
@@ -36,6 +53,7 @@ class GatewayConfig:
     allow: tuple[Network, ...] = parse_networks(())  # whom dialects without keys are for
     keyless_seconds: int = limits.GATEWAY_KEYLESS_SECONDS  # of sound in an hour, by address
     wyoming: WyomingConfig | None = None
+    https: HttpsConfig | None = None
     wait: float = limits.WAIT  # seconds a job goes on asking while the mesh cannot
 
     @property
@@ -59,11 +77,30 @@ def parse_gateway(
     host, port = _parse(text, limits.GATEWAY_PORT, "--gateway")
     gateway = GatewayConfig(host, port, keys, is_open, parse_networks(allow), keyless_seconds)
     if not (gateway.is_loopback or keys or is_open):
-        raise ConfigError(
-            f"--gateway {text}: others would reach it, so it wants --keys (privox-node key NAME"
-            " --keys FILE makes one), or --open for whoever comes"
-        )
+        raise _reached("--gateway", text)
     return gateway
+
+
+def parse_https(
+    text: str, gateway: GatewayConfig, folder: Path, certificate: Path | None, key: Path | None
+) -> HttpsConfig:
+    """`address:port`, or one of them, and the certificate.
+
+    Raises:
+        ConfigError: it is neither, or others would reach it without a key of the gateway's.
+    """
+    host, port = _parse(text, limits.GATEWAY_HTTPS_PORT, "--gateway-https")
+    https = HttpsConfig(folder, host, port, certificate, key)
+    if not (https.is_loopback or gateway.keys or gateway.is_open):
+        raise _reached("--gateway-https", text)
+    return https
+
+
+def _reached(flag: str, text: str) -> ConfigError:
+    return ConfigError(
+        f"{flag} {text}: others would reach it, so it wants --keys (privox-node key NAME"
+        " --keys FILE makes one), or --open for whoever comes"
+    )
 
 
 def parse_wyoming(text: str, allow: Iterable[str] = ()) -> WyomingConfig:

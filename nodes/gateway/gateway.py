@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nodes.gateway.access import Access
 from nodes.gateway.config import GatewayConfig, WyomingConfig
 from nodes.gateway.dialects import Dialects
+from nodes.gateway.https_listener import HttpsListener
 from nodes.gateway.monitoring import Monitoring
 from nodes.gateway.own_engines import OwnEngines
 from nodes.gateway.page import Page
@@ -90,9 +91,12 @@ class Gateway(Service):
         for dialect in (WhisperAsr, Sova, PrivoxRest):
             dialect(dialects)
         Monitoring(self.server, self.provider)
-        Page(self.server, self.provider, recent)
+        page = Page(self.server, self.provider, recent)
         self.server.app.middlewares.append(access.middleware())
         await enter(self.server)
+        if self.config.https is not None:
+            self.https = await enter(HttpsListener(self.config.https, self.server))
+            page.https_port = self.https.port
         self._say_who_may_come()
         if self.config.wyoming is not None:
             self.wyoming = await enter(self._wyoming(self.config.wyoming, access))
@@ -104,7 +108,7 @@ class Gateway(Service):
     def _say_who_may_come(self) -> None:
         """Where others reach it, its owner hears who of them is let in."""
         config = self.config
-        if not config.is_loopback:
+        if not (config.is_loopback and (config.https is None or config.https.is_loopback)):
             whom = "whoever comes (--open)" if config.is_open else f"who has a key of {config.keys}"
             networks = ", ".join(map(str, config.allow))
             log.info("it serves %s; what knows no keys, the addresses of %s", whom, networks)

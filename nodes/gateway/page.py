@@ -48,22 +48,12 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 
 
 class Page:
-    """The page of one gateway.
+    """The page of one gateway."""
 
-    Args:
-        https_port: where the same page is served by TLS; None: nowhere.
-    """
-
-    def __init__(
-        self,
-        server: SpeechServer,
-        provider: MeshProvider,
-        jobs: RecentJobs,
-        https_port: int | None = None,
-    ) -> None:
+    def __init__(self, server: SpeechServer, provider: MeshProvider, jobs: RecentJobs) -> None:
         self._provider, self._jobs = provider, jobs
         self._files = page_files()
-        self.https_port = https_port
+        self.https_port: int | None = None  # where the same page is served by TLS; None: nowhere
         server.add_page("GET", "/", self._index)
         server.add_page("GET", "/web/{name}", self._file)
         server.add_page("GET", "/mesh.json", self._mesh)

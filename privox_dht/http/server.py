@@ -110,6 +110,12 @@ class HttpServer:
             raise RuntimeError("the server is not running")
         return self._http()
 
+    def listener(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> Listener:
+        """A second way in, open while it is entered; to be left before the server is."""
+        if self._http is None:
+            raise RuntimeError("the server is not running")
+        return Listener(sockets, self._http, tls, self._bounds, self._prefixes_of)
+
     @property
     def connections(self) -> int:
         """How many connections HTTP is spoken on."""

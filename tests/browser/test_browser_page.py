@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 from api_kit import TONE, Counting, clip
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gateway_kit import GatewayMesh
 
 from nodes.codecs import Codecs
 from nodes.engines import make_engine
-from nodes.gateway.config import GatewayConfig
+from nodes.gateway.certificate import FILE
+from nodes.gateway.config import GatewayConfig, HttpsConfig
 from nodes.gateway.key_command import add_key
 from nodes.producer import Producer
 from privox_dht.audio import wav
@@ -341,3 +346,38 @@ async def test_a_key_is_asked_for_and_kept_until_the_tab_is_closed(
         await mesh.lend(Overheard())
         await mesh.see()
         await asyncio.to_thread(story, mesh.url)
+
+
+async def test_on_another_machine_the_microphone_is_given_to_https_only(
+    browser: Opened, tmp_path: Path
+) -> None:
+    https = HttpsConfig(tmp_path, host="0.0.0.0", port=0)
+    there = GatewayConfig(host="0.0.0.0", port=0, is_open=True, https=https)
+    lan = "--host-resolver-rules=MAP gateway.lan 127.0.0.1"
+
+    def story(plain: int, secure: int, pin: str) -> None:
+        known = f"--ignore-certificate-errors-spki-list={pin}"
+        with browser(lan, known) as page:
+            page.driver.get(f"http://gateway.lan:{plain}/")
+            page.until("#now-text", "1 producer")
+            page.find("#talk").click()
+            page.until("#hear-status", f"Open https://gateway.lan:{secure} instead.")
+            page.driver.get(f"https://gateway.lan:{secure}/")
+            page.until("#now-text", "1 producer")
+            page.hold("#talk", "1 s")
+            page.until("#hear-status", "Done.")
+            assert page.text("#words").startswith("16000 samples")
+
+    async with GatewayMesh.opened(tmp_path, there) as mesh:
+        await mesh.lend(Overheard())
+        await mesh.see()
+        assert mesh.node.gateway is not None
+        port = mesh.node.gateway.https.port
+        await asyncio.to_thread(story, mesh.port, port, key_pin(tmp_path / FILE))
+
+
+def key_pin(pem: Path) -> str:
+    """The SHA-256 of a certificate's public key, as Chromium wants it."""
+    key = x509.load_pem_x509_certificate(pem.read_bytes()).public_key()
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()

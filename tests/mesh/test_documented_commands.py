@@ -77,6 +77,7 @@ class Mesh:
         bindings = {
             "pip install": "pip install --dry-run",
             "0.0.0.0:10300": f"{HOST}:0",
+            "0.0.0.0:5601": f"{HOST}:0",
             "--gateway\n": f"--gateway {HOST}:0\n",
             "127.0.0.1:5600": f"{HOST}:{self.gateway}",
             "host:5678": f"{HOST}:{self.lab.port}",

@@ -1,0 +1,102 @@
+"""The gateway by TLS, for browsers on other machines: they give the microphone to https only.
+
+async with HttpsListener(config, server) as listener:     it listens at `listener.port`
+    ...                                                   a renewed certificate is taken by itself
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from nodes.gateway.certificate import (
+    ANY_ADDRESS,
+    fingerprint_of,
+    kept_certificate,
+    load_certificate,
+    names_of_this_machine,
+    tls_context,
+)
+from nodes.gateway.config import HttpsConfig
+from privox_dht.cli.logs import log_fields
+from privox_dht.errors import ConfigError
+from privox_dht.hostport import join_host
+from privox_dht.http.listener import bind
+from privox_dht.http.server import HttpServer
+
+log = logging.getLogger("privox.gateway")
+RENEWAL_CHECK = 3600.0  # seconds between two looks at the files: certificates last for weeks
+
+
+class HttpsListener:
+    """A second way into a server that is entered."""
+
+    def __init__(self, config: HttpsConfig, server: HttpServer) -> None:
+        self._config, self._server = config, server
+        self._names = names_of_this_machine(config.host)
+        self._stack = AsyncExitStack()
+        self.port = config.port
+        self.fingerprint = ""
+
+    def __repr__(self) -> str:
+        return f"<HttpsListener {join_host(self._config.host, self.port)}>"
+
+    async def __aenter__(self) -> Self:
+        certificate, private_key = self._files()
+        self._context = tls_context(certificate, private_key)
+        self.fingerprint = fingerprint_of(certificate)
+        sockets = bind(self._config.host, self._config.port)
+        self.port = sockets[0].getsockname()[1]
+        await self._stack.enter_async_context(self._server.listener(sockets, self._context))
+        renewing = asyncio.create_task(self._renew(), name="renewing the certificate")
+        self._stack.callback(renewing.cancel)
+        log.info(
+            "the page is at %s; its certificate's SHA-256 fingerprint is %s", self.url,
+            self.fingerprint, extra=log_fields("https", port=self.port, pin=self.fingerprint),
+        )  # fmt: skip
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where others reach it."""
+        host = self._config.host
+        if host in ANY_ADDRESS:
+            host = self._names.needed[-1]
+        return f"https://{join_host(host, self.port)}/"
+
+    def _files(self) -> tuple[Path, Path]:
+        """The certificate and its key: the owner's, or our own.
+
+        Raises:
+            ConfigError: there can be none.
+        """
+        config = self._config
+        if config.certificate is not None:
+            return config.certificate, config.private_key or config.certificate
+        kept = kept_certificate(config.folder, self._names)
+        return kept, kept
+
+    async def _renew(self) -> None:
+        """Use what the files hold, whenever that has changed."""
+        while True:
+            await asyncio.sleep(RENEWAL_CHECK)
+            self.renew()
+
+    def renew(self) -> None:
+        """Look at the files now; where they cannot be used, the ones of before are kept."""
+        try:
+            certificate, private_key = self._files()
+            if (fingerprint := fingerprint_of(certificate)) == self.fingerprint:
+                return
+            load_certificate(self._context, certificate, private_key)
+        except ConfigError as exc:
+            log.error("the certificate was not renewed: %s", exc)
+            return
+        self.fingerprint = fingerprint
+        log.info("the certificate's SHA-256 fingerprint is %s from now on", fingerprint)
