@@ -81,8 +81,9 @@ class Record:
 
     @property
     def key(self) -> bytes:
-        """What the newest sequence wins over: one per publisher and engine."""
-        return self.publisher + self.engine.encode()
+        """Which records are newer and older words of one another, so that the highest sequence
+        wins: those of one publisher, kind, backend and engine."""
+        return f"{self.kind}/{self.backend}/".encode() + self.publisher + self.engine.encode()
 
     def __str__(self) -> str:
         what = f"{self.kind}/{self.backend}/{self.engine}" if self.engine else self.kind

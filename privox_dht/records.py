@@ -134,13 +134,12 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
 
 
 def latest_per_key(records: Iterable[Record]) -> list[Record]:
-    """One record for each publisher and engine, that of the highest sequence, withdrawn or not."""
-    best: dict[tuple[str, str, bytes], Record] = {}
+    """One record for each key, that of the highest sequence, withdrawn or not."""
+    best: dict[bytes, Record] = {}
     for record in records:
-        place = (record.kind, record.backend, record.key)
-        known = best.get(place)
+        known = best.get(record.key)
         if known is None or known.sequence < record.sequence:
-            best[place] = record
+            best[record.key] = record
     return list(best.values())
 
 

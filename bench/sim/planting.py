@@ -149,7 +149,7 @@ class OurGarden:
             window = {there: None for _, there in order[:closest]}
             busy = sum(there in window for _, there in flying)
             arrived = answered and answered.issuperset(islice(window, limits.ALPHA))
-            limit = closest if arrived else 2 * limits.ALPHA  # as `IterativeLookup.parallel`
+            limit = closest if arrived else 2 * limits.ALPHA  # as `Shortlist.parallel`
             for there in window:
                 if there not in asked and busy < limit:
                     asked.add(there)

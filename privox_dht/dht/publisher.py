@@ -148,9 +148,9 @@ class Publisher:
         state, record = self._state, crawl.record
         if state.guest or state.accept(record.encoded, base) is None:
             return 0
-        closest = crawl.shortlist()
-        mine = int.from_bytes(state.identity.dht_id, "big") ^ crawl.node.long_id
-        if len(closest) >= crawl.ksize and mine > closest[-1].distance:
+        closest = crawl.shortlist.window()
+        mine = int.from_bytes(state.identity.dht_id, "big") ^ crawl.target.long_id
+        if len(closest) >= crawl.shortlist.closest and mine > closest[-1].distance:
             return 0  # who holds but its own record would only mislead those who pass by
         held = state.store.put(key, record, b"", state.clock(), deeper=crawl.deeper)
         return int(held == HELD)

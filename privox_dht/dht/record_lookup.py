@@ -179,8 +179,8 @@ class RecordLookups:
         if patience is not None:
             crawl.loop.call_later(patience, _end_unanswered, crawl)
         await crawl.find()
-        silenced = crawl.met_silence and patience is None
-        if not crawl.holders and (self._state.dial_back_peers or silenced):
+        silenced = crawl.shortlist.met_silence and patience is None
+        if not crawl.shortlist.holders and (self._state.dial_back_peers or silenced):
             self._state.dial_back_peers = (
                 frozenset()
             )  # then rather ask those too, and the silent again
@@ -189,7 +189,7 @@ class RecordLookups:
         return crawl
 
     def _was_promised_more(self, crawl: IterativeLookup, want: int) -> bool:
-        most = max((holder.count for holder in crawl.holders), default=0)
+        most = max((holder.count for holder in crawl.shortlist.holders), default=0)
         return len(crawl.found) < limits.AGREEMENT * min(want, most)
 
     async def _go_on(self, crawl: IterativeLookup) -> None:
@@ -221,8 +221,8 @@ class RecordLookups:
         """Ask the holders for more of what they have, the fullest first, until it is enough. Where
         everybody is wanted that is when one more holder has told of nobody new."""
         known = -1
-        for holder in sorted(crawl.holders, key=lambda holder: -holder.count):
-            enough = len(crawl.found) >= min(want, max(h.count for h in crawl.holders))
+        for holder in sorted(crawl.shortlist.holders, key=lambda holder: -holder.count):
+            enough = len(crawl.found) >= min(want, max(h.count for h in crawl.shortlist.holders))
             settled = want <= limits.FIND_WANT or len(crawl.found) in (known, want)
             if (enough and settled) or not self._goes_on(crawl.budget):
                 return
@@ -276,14 +276,14 @@ class RecordLookups:
     async def _split(self, crawl: IterativeLookup) -> bool:
         """Whether the key has split: most of the eight closest say so, of different networks, each
         of whom showed as many records as a page holds; or we hold that many ourselves."""
-        if self._state.store.is_split(crawl.node.id):
+        if self._state.store.is_split(crawl.target.id):
             return True
-        if not any(holder.split for holder in crawl.holders):
+        if not any(holder.split for holder in crawl.shortlist.holders):
             return False
-        near = crawl.shortlist()[: limits.FULL_KEY_WITNESSES]
+        near = crawl.shortlist.window()[: limits.FULL_KEY_WITNESSES]
         if any(candidate.state != ANSWERED for candidate in near):
             await self._go_on(crawl)  # those met on the way hold nothing, and know nothing of it
-        judges = crawl.apart(crawl.closest())[: limits.FULL_KEY_WITNESSES]
+        judges = crawl.shortlist.apart(crawl.shortlist.answered())[: limits.FULL_KEY_WITNESSES]
         say_so = [judge for judge in judges if judge.split]
         if 2 * len(say_so) <= len(judges):
             return False
@@ -295,5 +295,5 @@ class RecordLookups:
 
 
 def _end_unanswered(crawl: IterativeLookup) -> None:
-    if not crawl.closest():
+    if not crawl.shortlist.answered():
         crawl.end()

@@ -20,10 +20,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
-from typing import Any
-
-from kademlia.storage import IStorage
+from collections.abc import Iterable
 
 from privox_dht import limits
 from privox_dht.dht.answer_codec import FULL, HELD, REFUSED
@@ -36,7 +33,7 @@ ORDERED_ANEW = 64  # records up to which an order for somebody unknown is made f
 ORDER_KEPT = 10.0  # seconds for which somebody reads pages in one order
 
 
-class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
+class RecordStore:
     """Every record this node holds, within bounds per key, per source address and in total."""
 
     def __init__(
@@ -60,9 +57,6 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
         self._shelves: dict[bytes, KeyRecords] = {}
         self._sources: Counter[int] = Counter()  # records of each address and network: `_counted`
         self._held = 0
-
-    def __bool__(self) -> bool:
-        return True  # kademlia's Server replaces a storage that is false, and empty is false
 
     def __len__(self) -> int:
         return self._held
@@ -295,24 +289,6 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia has no types
     def _hash(self, octets: bytes, size: int) -> int:
         digest = hashlib.blake2b(octets, digest_size=size, key=self._salt).digest()
         return int.from_bytes(digest, "big")
-
-    # -- what kademlia expects of a storage: nothing enters by these doors, nothing is republished
-
-    def __setitem__(self, key: bytes, value: Any) -> None:
-        raise TypeError("records enter by put()")
-
-    def __getitem__(self, key: bytes) -> list[bytes]:
-        return list(self._shelves[key].wires)
-
-    def get(self, key: bytes, default: Any = None) -> Any:
-        shelf = self._shelves.get(key)
-        return default if shelf is None else list(shelf.wires)
-
-    def iter_older_than(self, seconds_old: float) -> Iterator[Any]:
-        return iter(())
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
 
 
 def _counted(origin: int, level: int) -> int:

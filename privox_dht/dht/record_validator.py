@@ -98,5 +98,4 @@ def shard(key: bytes, prefix: int, depth: int) -> bytes:
 
 
 def _place(record: Record) -> bytes:
-    name = f"{record.kind}/{record.backend}/".encode() + record.key
-    return hashlib.blake2b(name, digest_size=16).digest()
+    return hashlib.blake2b(record.key, digest_size=16).digest()

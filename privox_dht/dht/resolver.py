@@ -134,9 +134,8 @@ class RecursiveResolver:
         """
         with self._turn(asker, self._puts):
             record = self._checked(wire)
-            place = f"{record.kind}/{record.backend}/".encode() + record.key
             shares = _shares(asker, self._state.diverse)
-            if not self.guests.admit(place, shares, record.expires, self.now()):
+            if not self.guests.admit(record.key, shares, record.expires, self.now()):
                 raise ProducerBusy("too many records are placed from here already", FULL_RETRY)
             self._state.counts["placed for others"] += 1
             return await self._publisher.publish(record)

@@ -47,20 +47,13 @@ class StoreLookup(IterativeLookup):
         self._writing = 0
         self._is_heard = any(not contact.failures for contact in network.contacts())
         for holder in holders:
-            self._seed(holder)
+            self.shortlist.seed(holder)
         if look and holders:  # not of the very closest, which would hold the others up
-            self.order[min(self.alpha, len(self.order) - 1)].state = NEW
-
-    def _seed(self, holder: Candidate) -> None:
-        holder.state, holder.stored, holder.timer = ANSWERED, None, None
-        holder.backers = []  # it has answered before
-        self._known[holder.id] = holder
-        self._addresses.add(holder.address)
-        self.order.append(holder)
-        self.order.sort()
+            order = self.shortlist.candidates
+            order[min(self.shortlist.alpha, len(order) - 1)].state = NEW
 
     def send_next(self) -> None:
-        window = self.shortlist()
+        window = self.shortlist.window()
         self._write(window)
         if not self.ended.done():
             self._advance(window)
@@ -70,7 +63,7 @@ class StoreLookup(IterativeLookup):
             self.enough.set_result(None)
 
     def _has_enough(self, live: int) -> bool:
-        return live > 0 and self.taken >= min(live, max(1, self.ksize // limits.QUORUM))
+        return live > 0 and self.taken >= min(live, max(1, self.shortlist.closest // limits.QUORUM))
 
     @property
     def split(self) -> bool:
@@ -78,10 +71,12 @@ class StoreLookup(IterativeLookup):
         that answered say so."""
         if self.deeper or self.depth == limits.SHARD_DEPTH:
             return False
-        return self._most_say_so([c for c in self.order if c.state == ANSWERED])
+        return self._most_say_so([c for c in self.shortlist.candidates if c.state == ANSWERED])
 
     def _most_say_so(self, answered: list[Candidate]) -> bool:
-        judges = self.apart(answered[: 2 * limits.FULL_KEY_WITNESSES])[: limits.FULL_KEY_WITNESSES]
+        judges = self.shortlist.apart(answered[: 2 * limits.FULL_KEY_WITNESSES])[
+            : limits.FULL_KEY_WITNESSES
+        ]
         return 2 * sum(judge.split for judge in judges) > len(judges)
 
     def _has_moved_on(self, window: list[Candidate]) -> bool | None:
@@ -97,7 +92,7 @@ class StoreLookup(IterativeLookup):
 
     def _write(self, window: list[Candidate]) -> None:
         """Put the record where it belongs, once the very closest have told of their neighbours."""
-        if not window or any(near.state != ANSWERED for near in window[: self.alpha]):
+        if not window or any(near.state != ANSWERED for near in window[: self.shortlist.alpha]):
             return  # else it would be left with nodes that only seem to be the closest
         moved_on = self._has_moved_on(window)
         if moved_on:
@@ -155,13 +150,13 @@ class StoreLookup(IterativeLookup):
         while, that is not waited for."""
         if self._writing or self.taken or not self._is_heard:
             return self._writing > 0
-        return any(candidate.state == SLOW for candidate in self.order)
+        return self.shortlist.somebody_is_late
 
     @property
     def came_to_nothing(self) -> bool:
         """Whether there was somebody to take the record, and nobody has."""
-        return bool(self.order) and not self.taken
+        return bool(self.shortlist.candidates) and not self.taken
 
     def confirmed_holders(self) -> list[Candidate]:
         """The nodes that hold the record."""
-        return [candidate for candidate in self.order if candidate.stored]
+        return [candidate for candidate in self.shortlist.candidates if candidate.stored]

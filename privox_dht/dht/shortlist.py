@@ -1,0 +1,147 @@
+"""Whom a look-up may ask, whom it asks next, and what those who answered are worth. Pure.
+
+candidates   all that were named, closest first
+window       the k closest of them that are not silent, at most two of one network
+in flight    a few while answers bring closer nodes, one more for each that was silent
+holders      who holds records; two that agree, of two networks, are believed
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+
+from privox_dht import limits
+from privox_dht.addresses import Address
+from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
+from privox_dht.dht.lookup_budget import Credit
+
+
+class Shortlist:
+    """The candidates of one look-up."""
+
+    __slots__ = ("_addresses", "_diverse", "_known", "alpha", "answers", "candidates", "closest",
+                 "holders", "silences", "target", "vain")  # fmt: skip
+
+    def __init__(
+        self, target: int, own_id: bytes, closest: int, diverse: Callable[[], bool]
+    ) -> None:
+        """
+        Args:
+            target: the id that is walked to.
+            own_id: ours; we are no candidate.
+            closest: how many nodes are looked for.
+            diverse: whether networks are counted: not in a private mesh.
+        """
+        self.target, self.closest, self.alpha = target, closest, limits.ALPHA
+        self.candidates: list[Candidate] = []
+        self.holders: list[Candidate] = []
+        self.answers = self.silences = 0
+        self.vain: Counter[bytes] = Counter()  # addresses of a network that have never answered
+        self._diverse = diverse
+        self._known: dict[bytes, Candidate | None] = {own_id: None}
+        self._addresses: set[Address] = set()
+
+    def __repr__(self) -> str:
+        states = Counter(candidate.state for candidate in self.candidates)
+        return (
+            f"<Shortlist {states[ANSWERED]} answered, {states[DEAD]} dead, "
+            f"{len(self.holders)} holders>"
+        )
+
+    def knows(self, node_id: bytes, address: Address, named: Credit | None) -> bool:
+        """Whether a node is us, or a candidate already, or stands where one does. Who was named
+        once more may be asked on the credit of that as well."""
+        if node_id in self._known:
+            known = self._known[node_id]
+            if known is not None and named is not None and known.backers:
+                known.backers.append(named)
+            return True
+        return address in self._addresses
+
+    def add(self, node_id: bytes, address: Address, rtt: float, named: Credit | None) -> None:
+        """One more candidate: somebody who is not known yet."""
+        candidate = Candidate(node_id, address, self.target, rtt)
+        if named is not None:
+            candidate.backers.append(named)
+        self._enter(candidate)
+
+    def seed(self, holder: Candidate) -> None:
+        """Somebody who answered an earlier look-up, and is asked nothing more."""
+        holder.state, holder.stored, holder.timer = ANSWERED, None, None
+        holder.backers = []  # it has answered before
+        self._enter(holder)
+
+    def _enter(self, candidate: Candidate) -> None:
+        self._known[candidate.id] = candidate
+        self._addresses.add(candidate.address)
+        bisect.insort(self.candidates, candidate)
+
+    def window(self) -> list[Candidate]:
+        """The k closest that are not silent, at most two of one network among them, and nobody who
+        may not be asked."""
+        window: list[Candidate] = []
+        diverse, vain = self._diverse(), self.vain
+        crowds: dict[bytes, int] = {}
+        for candidate in self.candidates:
+            state = candidate.state
+            if state >= SLOW or (state == NEW and not candidate.may_be_asked):
+                continue
+            if diverse:
+                network = candidate.network
+                if state == NEW and vain and vain[network] >= limits.CONTACTS_PER_NETWORK:
+                    continue
+                crowd = crowds[network] = crowds.get(network, 0) + 1
+                if crowd > limits.CONTACTS_PER_NETWORK:
+                    continue
+            window.append(candidate)
+            if len(window) >= self.closest:
+                break
+        return window
+
+    def parallel(self, window: list[Candidate], want: int) -> int:
+        """How many may be in flight now: a few while answers still bring closer nodes, one more for
+        each that was silent, and all of the window once its very closest have told of their
+        neighbours, if all of them have to be asked anyway. (All of the window from the first answer
+        on would spend the requests of a walk through 10,000 nodes before it arrives.)"""
+        if not want and self.answers and self.closest_answered(window):
+            return self.closest
+        few = self.alpha if want else 2 * self.alpha
+        return min(self.closest, few + self.silences)
+
+    def answered(self) -> list[Candidate]:
+        """The closest nodes that answered."""
+        some = (candidate for candidate in self.candidates if candidate.state == ANSWERED)
+        return list(islice(some, self.closest))
+
+    def closest_answered(self, window: list[Candidate]) -> bool:
+        """Whether the very closest have answered."""
+        return all(candidate.state == ANSWERED for candidate in window[: self.alpha])
+
+    @property
+    def somebody_is_late(self) -> bool:
+        """Whether a late answer may still come."""
+        return any(candidate.state == SLOW for candidate in self.candidates)
+
+    @property
+    def met_silence(self) -> bool:
+        """Too few answered for "nothing" to be an answer."""
+        silent = any(candidate.state in (SLOW, DEAD) for candidate in self.candidates)
+        return silent and self.answers < limits.HOLDERS
+
+    def apart(self, candidates: list[Candidate]) -> list[Candidate]:
+        """In a public mesh, one of each network."""
+        if not self._diverse():
+            return candidates
+        by_network = {candidate.network: candidate for candidate in candidates}
+        return list(by_network.values())
+
+    def agreeing_holders(self, window: list[Candidate]) -> int:
+        """How many holders agree on how much there is. One that came lately holds only a part, one
+        outside of the window has no reason to hold anything, and in a public mesh those of one
+        network may be one liar."""
+        most = max(holder.count for holder in self.holders)
+        full = [h for h in self.holders if h.count >= most * limits.AGREEMENT and h in window]
+        return len(self.apart(full))

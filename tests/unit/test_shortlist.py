@@ -1,0 +1,130 @@
+"""Whom a look-up asks next: the rules by themselves, without a socket or a clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from privox_dht import limits
+from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
+from privox_dht.dht.lookup_budget import Credit
+from privox_dht.dht.shortlist import Shortlist
+
+OWN = b"\xff" * 20
+
+
+def shortlist(states: list[int], *, networks: int = 0, closest: int = 20) -> Shortlist:
+    """Candidates at the distances 1, 2, 3 ... from the target 0; each in a network of its own, or
+    taking turns in so many of a public mesh."""
+    some = Shortlist(0, OWN, closest, lambda: networks > 0)
+    for number, state in enumerate(states, 1):
+        network = number % networks if networks else number
+        some.add(number.to_bytes(20, "big"), (f"20.0.{network}.{number}", 5), 0.0, None)
+        some.candidates[-1].state = state
+    return some
+
+
+def numbers(some: list[Candidate]) -> list[int]:
+    return [candidate.distance for candidate in some]
+
+
+@pytest.mark.parametrize(
+    ("states", "window"),
+    [
+        ([NEW] * 5, [1, 2, 3]),
+        ([ANSWERED, FLYING, NEW, NEW], [1, 2, 3]),
+        ([SLOW, ANSWERED, DEAD, NEW, FLYING], [2, 4, 5]),
+        ([DEAD, SLOW], []),
+        ([], []),
+    ],
+)
+def test_the_window_is_of_the_closest_that_are_not_silent(
+    states: list[int], window: list[int]
+) -> None:
+    assert numbers(shortlist(states, closest=3).window()) == window
+
+
+def test_of_one_network_two_stand_in_the_window_of_a_public_mesh() -> None:
+    assert numbers(shortlist([NEW] * 8, networks=2).window()) == [1, 2, 3, 4]
+    assert numbers(shortlist([SLOW, NEW, NEW, NEW, NEW], networks=2).window()) == [2, 3, 4, 5]
+
+
+def test_a_network_with_two_silent_strangers_is_asked_no_more() -> None:
+    some = shortlist([SLOW, ANSWERED, SLOW, NEW, NEW], networks=2)
+    some.vain[some.candidates[0].network] += 2
+    assert numbers(some.window()) == [2, 4], "the fifth is of the first's network"
+
+
+def test_whoever_cannot_be_paid_for_is_left_out_until_somebody_else_names_it() -> None:
+    some = shortlist([])
+    one, where = bytes(19) + b"\1", ("20.0.0.1", 5)
+    assert not some.knows(one, where, Credit(1))
+    some.add(one, where, 0.0, Credit(1))
+    assert some.window() == []
+    assert some.knows(one, where, Credit(1_000))
+    assert numbers(some.window()) == [1]
+
+
+def test_we_ourselves_and_who_stands_at_a_known_address_are_no_candidates() -> None:
+    some = shortlist([NEW])
+    assert some.knows(OWN, ("20.9.9.9", 5), None)
+    assert some.knows(b"another".ljust(20), ("20.0.1.1", 5), None)
+    assert not some.knows(b"another".ljust(20), ("20.0.1.1", 6), None)
+
+
+@pytest.mark.parametrize(
+    ("states", "answers", "silences", "want", "parallel"),
+    [
+        ([NEW] * 20, 0, 0, 32, limits.ALPHA),
+        ([NEW] * 20, 0, 0, 0, 2 * limits.ALPHA),
+        ([NEW] * 20, 0, 3, 32, limits.ALPHA + 3),
+        ([NEW] * 20, 0, 99, 0, 20),
+        ([ANSWERED] * 4 + [NEW] * 16, 4, 0, 0, 20),
+        ([ANSWERED] * 4 + [NEW] * 16, 4, 0, 32, limits.ALPHA),
+        ([ANSWERED] * 3 + [NEW] * 17, 3, 0, 0, 2 * limits.ALPHA),
+    ],
+)
+def test_how_many_are_asked_at_a_time(
+    states: list[int], answers: int, silences: int, want: int, parallel: int
+) -> None:
+    some = shortlist(states)
+    some.answers, some.silences = answers, silences
+    assert some.parallel(some.window(), want) == parallel
+
+
+@pytest.mark.parametrize(
+    ("counts", "networks", "agree"),
+    [
+        ([10, 10], 0, 2),
+        ([10, 7], 0, 1),
+        ([10, 8, 9], 0, 3),
+        ([10, 10, 10], 1, 1),
+        ([10, 10], 2, 2),
+    ],
+)
+def test_holders_agree_that_hold_nearly_as_much_and_stand_apart(
+    counts: list[int], networks: int, agree: int
+) -> None:
+    some = shortlist([ANSWERED] * len(counts), networks=networks)
+    for candidate, count in zip(some.candidates, counts, strict=True):
+        candidate.count = count
+        some.holders.append(candidate)
+    assert some.agreeing_holders(some.candidates) == agree
+    assert some.agreeing_holders([]) == 0, "whoever is outside of the window only passes on"
+
+
+def test_silence_is_met_where_too_few_answered_beside_it() -> None:
+    some = shortlist([ANSWERED, SLOW])
+    some.answers = 1
+    assert some.met_silence and some.somebody_is_late
+    some.answers = limits.HOLDERS
+    assert not some.met_silence
+    assert not shortlist([ANSWERED, NEW]).met_silence
+
+
+def test_who_held_our_last_word_has_answered_before() -> None:
+    some = shortlist([NEW])
+    holder = Candidate(bytes(19) + b"\2", ("20.0.2.2", 5), 0)
+    holder.state, holder.stored, holder.backers = DEAD, True, [Credit(1)]
+    some.seed(holder)
+    assert holder.state == ANSWERED and holder.stored is None and not holder.backers
+    assert numbers(some.answered()) == [2]
