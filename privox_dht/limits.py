@@ -307,7 +307,9 @@ GATEWAY_SECONDS = 6 * 3600.0  # seconds of one recording, where its length is kn
 # long film twice over
 GATEWAY_QUEUE_WAIT = 60.0  # seconds a request waits for its turn: apps wait for minutes, and some
 # leave a server that sent them away alone for a day
-GATEWAY_QUEUE_PLACES = 256  # requests that wait, each with a connection: half of MAX_CONNECTIONS
+GATEWAY_QUEUE_PLACES = 256  # requests that wait for one service
+GATEWAY_CONNECTIONS = 2048  # held at once; plain HTTP costs some 20 KB for one. Who finds no place
+# hears when there will be one, which takes a connection, too
 GATEWAY_OWN_UPLOAD = 2 * MIB  # bytes that the node's own engines take while others are there: a
 # minute of 16 kHz 16-bit sound; of what is longer, many producers make less
 GATEWAY_LOOK_EVERY = 15.0  # seconds between two looks at who is on the mesh: a third of the time

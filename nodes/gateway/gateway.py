@@ -30,6 +30,7 @@ from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.mesh import Mesh
+from privox_dht.relay.tcp import file_budget
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.job_log import JobLog, ServedJob
 from privox_dht.speech_api.server import SpeechServer
@@ -38,7 +39,17 @@ if TYPE_CHECKING:
     from nodes.gateway.wyoming_server import WyomingServer
 
 log = logging.getLogger("privox.gateway")
-BOUNDS = RequestLimits(upload=limits.GATEWAY_UPLOAD, queue_wait=limits.GATEWAY_QUEUE_WAIT)
+FILES_BESIDE = 256  # open files that other parts of the node have room for
+
+
+def _bounds() -> RequestLimits:
+    """As many connections as the system lets us have files."""
+    connections = min(limits.GATEWAY_CONNECTIONS, max(file_budget() - FILES_BESIDE, FILES_BESIDE))
+    return RequestLimits(
+        upload=limits.GATEWAY_UPLOAD,
+        queue_wait=limits.GATEWAY_QUEUE_WAIT,
+        connections=connections,
+    )
 
 
 class Gateway(Service):
@@ -76,7 +87,7 @@ class Gateway(Service):
         client = await enter(SpeechClient(allow=self._directory.allows))
         mesh = Mesh.over(self._directory, client)
         self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own, self._joined))
-        access, recent = Access(self.config), RecentJobs()
+        access, bounds, recent = Access(self.config), _bounds(), RecentJobs()
 
         def job_changed(job: ServedJob) -> None:
             access.job_changed(job)
@@ -84,10 +95,10 @@ class Gateway(Service):
 
         self.server = SpeechServer(
             self.provider, host=self.config.host, port=self.config.port, tls=None,
-            bounds=BOUNDS, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
+            bounds=bounds, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
             jobs=JobLog(job_changed),
         )  # fmt: skip
-        dialects = Dialects(self.server, self.provider, BOUNDS, access)
+        dialects = Dialects(self.server, self.provider, bounds, access)
         for dialect in (WhisperAsr, Sova, PrivoxRest):
             dialect(dialects)
         Monitoring(self.server, self.provider)

@@ -36,14 +36,14 @@ class Places:
             ProducerBusy: there was none in time.
         """
         loop = asyncio.get_running_loop()
-        ticket = self.queue.enter(client, self._room(), loop.time())
+        ticket = self.queue.enter(client, self._room(), loop.time(), wait)
         turn = self._turns[ticket] = loop.create_future()
         try:
             self.room_changed()
             if not ticket.running:
                 await asyncio.wait([turn], timeout=wait)
             if not ticket.running:
-                raise self.queue.busy(self._room())
+                raise self.queue.busy(self._room(), loop.time(), client)
             yield
         finally:
             del self._turns[ticket]

@@ -3,8 +3,9 @@
     POST /stt    a form: file, key, quality, language, xlate     -> the text
     POST /tts    a form or JSON: text, key, voice, language      -> a WAV file, as it is spoken
 
-A language is given by its English name ("german") or its tag. What goes wrong is a line of text
-with the status that says so.
+A language is given by its English name ("german") or its tag. `xlate` asked Privox to convert a
+file that is no WAV, which is always done here. What goes wrong is a line of text with the status
+that says so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import aclosing, closing
 
 from aiohttp import web
 
-from nodes.gateway.dialects import Dialects, is_yes
+from nodes.gateway.dialects import Dialects
 from nodes.gateway.sova import check_small
 from nodes.gateway.whisper_languages import tag_of
 from privox_dht.errors import JobError
@@ -43,7 +44,6 @@ class PrivoxRest:
             asked = TranscriptionRequest(
                 model=self._model(given.get("quality", "")),
                 language=validate_language(tag_of(given.get("language", ""))),
-                translate=is_yes(given.get("xlate", "")),
             )
             heard = await self._dialects.transcript(await upload.rewind(), asked, job.offer)
         return text_response(heard.text + "\n", TEXT)

@@ -1,12 +1,14 @@
 """Whose turn it is at the gateway: first come, first served, but each client in its turn. Pure.
 
-    a request comes   -> it waits; ProducerBusy, when too many wait
+    a request comes   -> it waits; ProducerBusy, when too many wait, or it would wait for too long
     there is room     -> of those that wait, the first one of the client that has the fewest jobs
     one leaves        -> there is room
+    one is sent away  -> it hears when a place will be free for it, which is kept for its client:
+                         each later than the last, as fast as jobs end
 
 Room is an argument, since producers come and go: as many jobs as the mesh has slots for it, whether
-they are idle or not, for a producer lets short jobs in between the pieces of a long one. A
-request that is sent away hears after how long it is likely to be served. Time is an argument.
+they are idle or not, for a producer lets short jobs in between the pieces of a long one. Time is an
+argument.
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ from privox_dht.errors import ProducerBusy
 
 FIRST_GUESS = 2.0  # seconds that a job takes, until one was seen
 NEWEST_COUNTS = 0.1  # share of the last job in what a job is believed to take
+KEPT = 10.0  # seconds for which a place is kept for whoever was told to come then
+SURE = 0.8  # share of the time it may wait in which a request that is let in should be served
+MOST_PROMISED = 4096  # places that are kept at the same time
+LEAST_PLACES = 16  # requests that may wait however long jobs take
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +49,7 @@ class JobQueue:
         self._running = 0
         self._held: Counter[str] = Counter()  # running jobs by client
         self._job_seconds = FIRST_GUESS
+        self._promised: list[tuple[float, str]] = []  # when, to whom; the soonest first
 
     def __repr__(self) -> str:
         return f"<JobQueue {self._running} running, {len(self._waiting)} waiting>"
@@ -55,14 +62,24 @@ class JobQueue:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def enter(self, client: str, room: int, now: float) -> Ticket:
+    def enter(
+        self, client: str, room: int, now: float, wait: float = limits.GATEWAY_QUEUE_WAIT
+    ) -> Ticket:
         """A ticket that waits; `start` says when it runs.
 
+        Args:
+            wait: seconds that it may.
+
         Raises:
-            ProducerBusy: too many wait already.
+            ProducerBusy: too many wait already, or will have come by then as they were told.
         """
-        if len(self._waiting) >= self._places:
-            raise self.busy(room)
+        self._promised = [(due, who) for due, who in self._promised if due + KEPT > now]
+        expected = [n for n, (due, _) in enumerate(self._promised) if due <= now]
+        mine = next((n for n in expected if self._promised[n][1] == client), None)
+        if mine is not None:
+            del self._promised[mine]
+        elif len(self._waiting) + len(expected) >= self._fit(room, wait):
+            raise self.busy(room, now, client)
         ticket = Ticket(client, now)
         self._waiting.append(ticket)
         return ticket
@@ -90,9 +107,19 @@ class JobQueue:
             del self._held[ticket.client]
         self._job_seconds += NEWEST_COUNTS * (now - ticket.since - self._job_seconds)
 
-    def busy(self, room: int) -> ProducerBusy:
-        """What is said to whom there is no place for."""
-        ahead = self._running + len(self._waiting)
-        wait = self._job_seconds * ahead / max(1, room)
-        wait = min(max(wait, limits.RETRY_AFTER), limits.LONGEST_RETRY_AFTER)
-        return ProducerBusy(f"every slot of the mesh is taken, and {len(self._waiting)} wait", wait)
+    def busy(self, room: int, now: float, client: str) -> ProducerBusy:
+        """What is said to whom there is no place for: when there will be one, kept for its client
+        as far as that can be foreseen."""
+        waiting, kept = len(self._waiting), len(self._promised)
+        ahead = kept + 1 + max(0, waiting - self._fit(room, limits.GATEWAY_QUEUE_WAIT))
+        wait = max(self._job_seconds * ahead / max(1, room), limits.RETRY_AFTER)
+        if wait <= limits.LONGEST_RETRY_AFTER and kept < MOST_PROMISED:
+            self._promised.append((now + wait, client))
+            self._promised.sort()
+        wait = min(wait, limits.LONGEST_RETRY_AFTER)
+        return ProducerBusy(f"every slot of the mesh is taken, and {waiting} wait", wait)
+
+    def _fit(self, room: int, wait: float) -> int:
+        """How many may wait, so that each is likely to be served in its time."""
+        served = int(SURE * wait * room / self._job_seconds)
+        return min(self._places, max(served, LEAST_PLACES))

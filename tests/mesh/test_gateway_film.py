@@ -11,26 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from open_engines import EARS, knows_open_engines
 from running import HOST, Lab
-from tone_talk import Talk, knows_tones, talk
-from tone_words import CONTROL
+from tone_talk import Talk, talk
 
 from nodes.demo import RunningNode
 
 MEMORY = 250 * 2**20  # bytes that the gateway may hold at most
 BOUNDARY = "bOuNdArY"
-ENGINE = '''
-from dataclasses import replace
-from tone_words import ToneWords
-
-class OpenTones(ToneWords):
-    """Hears tones for whoever names nobody."""
-    name = "open-tones"
-
-    def __init__(self, **how):
-        super().__init__(**how)
-        self.ability = replace(self.ability, engine=self.name, only_named=False)
-'''
 
 
 @pytest.fixture
@@ -42,17 +30,9 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 def producers(folder: Path, patch: pytest.MonkeyPatch, count: int, speed: float) -> Lab:
     """A mesh of so many that hear tones, so many times faster than they sound."""
     folder.mkdir()
-    knows_tones(folder, patch)
-    site = folder / "site"
-    (site / "open_tones.py").write_text(ENGINE)
-    package = site / "open_tones-1.dist-info"
-    package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: open-tones\nVersion: 1\n")
-    points = "[privox_dht.transcribers]\nopen-tones = open_tones:OpenTones\n"
-    (package / "entry_points.txt").write_text(points)
-    patch.setenv(CONTROL, str(folder))
+    knows_open_engines(folder, patch)
     lab = Lab(folder / "lab")
-    nodes = [lab.node(f"p{n}", "--services", f"stt/cpu/open-tones:{speed:g}") for n in range(count)]
+    nodes = [lab.node(f"p{n}", "--services", f"{EARS}:{speed:g}") for n in range(count)]
     for node in nodes:
         node.wait_for("published", within=150)
     return lab

@@ -1,4 +1,4 @@
-// What JavaScript apps ask of a gateway, by the libraries that they use: `node apps.mjs URL WAV`.
+// What JavaScript apps ask of a gateway, by the libraries that they use: `node use_openai.mjs URL WAV`.
 // Prints one JSON object of what came back.
 import fs from "node:fs";
 import OpenAI from "openai";
