@@ -12,7 +12,9 @@ So whoever takes all slots, with slow uploads, many connections or a storm of ca
 an honest client by one job and not for ever. Who ended a job here and comes back at once is told
 to wait while others, who had their turn longer ago, were turned away in the last second. Work that
 an engine has begun is never interrupted.
-Time is an argument.
+
+Of its slots some may be lent at a time (`lend`): for the others nothing new begins, but for jobs of
+the owner's own. Time is an argument.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ class Admission:
         if not 1 <= slots <= limits.MAX_SLOTS:
             raise ConfigError(f"--slots {slots}: between 1 and {limits.MAX_SLOTS}")
         self.slots = slots
+        self.lent = slots  # of them, to others than the owner
         self.closed = False  # draining: what runs may end, nothing new begins
+        self._retry_after = limits.RETRY_AFTER  # seconds, while none is lent
         self._on_change = on_change
         self._running: list[Ticket] = []
         self._beside: Ticket | None = None  # a short job, in the place beside the slots
@@ -85,8 +89,26 @@ class Admission:
 
     @property
     def idle(self) -> int:
-        """Slots that are free now."""
-        return 0 if self.closed else self.slots - self.taken
+        """Slots that are free now, for others than the owner."""
+        return 0 if self.closed else max(0, self.lent - self.taken)
+
+    def lend(self, slots: int, retry_after: float, now: float) -> list[Ticket]:
+        """From now on so many slots are for others; those who run now, of those who waited.
+
+        Args:
+            retry_after: seconds after which it is worth asking again, where it is none.
+        """
+        self._retry_after = retry_after
+        if slots == self.lent:
+            return []
+        self.lent = slots
+        following = []
+        while (ticket := self._next_to_run()) is not None:
+            self._waiting.remove(ticket)
+            self._run(ticket, now)
+            following.append(ticket)
+        self._on_change()
+        return following
 
     def enter(self, offer: Offer, now: float) -> Ticket:
         """A ticket that runs, or, for an offer that waits, one that is queued.
@@ -96,7 +118,7 @@ class Admission:
         """
         ticket = Ticket(offer, now)
         stands_back = self._stands_back(ticket, now)
-        if self.idle > 0 and not stands_back:
+        if self._has_room(ticket) and not stands_back:
             self._run(ticket, now)
             return ticket
         if self._fits_beside(ticket, now):
@@ -105,6 +127,7 @@ class Admission:
         queued = sum(other.home == ticket.home for other in self._waiting)
         if (
             self.closed
+            or not self._may_begin(ticket)
             or stands_back
             or offer.wait <= 0
             or len(self._waiting) >= limits.QUEUE_PLACES
@@ -116,8 +139,10 @@ class Admission:
 
     def turned_away(self, ticket: Ticket, now: float) -> ProducerBusy:
         """What is said when there is no room."""
+        if not self._may_begin(ticket):
+            return ProducerBusy("this producer does not lend now", self._retry_after)
         self._turned_away.append((ticket.home, now))
-        return ProducerBusy(f"all {self.slots} slots are taken", limits.RETRY_AFTER)
+        return ProducerBusy(f"all {self.lent} slots are taken", limits.RETRY_AFTER)
 
     def leave(self, ticket: Ticket, now: float) -> Ticket | None:
         """It is over, or does not wait any longer; who runs in its place."""
@@ -132,8 +157,8 @@ class Admission:
             self._held[network] -= 1
             if not self._held[network]:
                 del self._held[network]
-        following = min(self._waiting, key=self._before, default=None)
-        if following is not None and self.idle > 0:
+        following = self._next_to_run()
+        if following is not None:
             self._waiting.remove(following)
             self._run(following, now)
             return following
@@ -170,6 +195,21 @@ class Admission:
             *(self._served.get(network, 0) for network in networks),
         )
 
+    def _next_to_run(self) -> Ticket | None:
+        """Whose turn it is, of those who wait and for whom there is a slot."""
+        able = filter(self._has_room, self._waiting)
+        return min(able, key=self._before, default=None)
+
+    def _may_begin(self, ticket: Ticket) -> bool:
+        """Whether anything of its kind begins now."""
+        return self.lent > 0 or ticket.offer.own
+
+    def _has_room(self, ticket: Ticket) -> bool:
+        """Whether there is a slot for it."""
+        if ticket.offer.own:
+            return not self.closed and self.taken < self.slots
+        return self.idle > 0
+
     def _run(self, ticket: Ticket, now: float) -> None:
         ticket.running, ticket.since = True, now
         self._turn += 1
@@ -198,6 +238,7 @@ class Admission:
         return (
             self._beside is None
             and not self.closed
+            and self._may_begin(ticket)
             and size is not None
             and size <= limits.SHORT_JOB_BODY
             and now - self._long.get(ticket.home, long_ago) >= limits.SHORT_JOB_AGAIN

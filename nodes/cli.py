@@ -32,13 +32,15 @@ from nodes.gateway.config import (
     parse_wyoming,
 )
 from nodes.gateway.key_command import key
+from nodes.lending_options import TERMS, terms_from, terms_options
 from nodes.model_commands import model_commands
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
+from nodes.pause_command import pause_commands
 from nodes.service_spec import SECRET, parse_services
 from nodes.verdict import Verdict
 from privox_dht import __version__, limits
-from privox_dht.cli.groups import ExplainingGroup
+from privox_dht.cli.groups import ExplainingGroup, Sections
 from privox_dht.cli.logs import sanitize, set_up_logging
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
 from privox_dht.cli.streams import mute_stdout, say, to_stdout
@@ -64,6 +66,7 @@ EPILOG = (
 @click.version_option(__version__, prog_name="privox-node")
 @place_options
 @lending_options
+@terms_options
 @click.pass_context
 def main(context: click.Context, /, **options: Any) -> None:
     """Lend this machine's speech engines to the mesh, or just help to hold it together.
@@ -91,7 +94,7 @@ def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
     without = {
         "--services": ()
         if options["services"]
-        else ("slots", "farms", "model_cache", "model_memory", "batch"),
+        else ("slots", "farms", "model_cache", "model_memory", "batch", *TERMS),
         "a farm (--no-farm)": ("relay_port", "farm_limits") if options["farm"] is False else (),
     }
     for lacking, names in without.items():
@@ -109,9 +112,10 @@ def _warn_of_secrets(services: Iterable[str]) -> None:
         )  # fmt: skip
 
 
-@main.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@main.command(cls=Sections, context_settings={"auto_envvar_prefix": ENVIRONMENT})
 @place_options
 @lending_options
+@terms_options
 @click.option("--json", "as_json", is_flag=True, envvar=f"{ENVIRONMENT}_JSON",
               help="One JSON object a line.")  # fmt: skip
 @click.pass_context
@@ -182,6 +186,8 @@ def _lines(work: Callable[[], Iterable[str]]) -> None:
 
 main.add_command(model_commands(_lines))
 main.add_command(key)
+for command in pause_commands(_lines):
+    main.add_command(command)
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -226,6 +232,7 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
         terms=changed(FarmLimits(), options["farm_limits"], "--farm-limits"),
         farms=tuple(parse_neighbours(options["farms"], limits.RELAY_PORT)),
         gateway=_gateway_from(options),
+        lending=terms_from(options),
     )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nodes.gateway.config import GatewayConfig
+from nodes.lending import LendingTerms
+from nodes.machine import Machine
 from nodes.service_spec import ServiceSpec
 from privox_dht import limits
 from privox_dht.errors import ConfigError
@@ -49,6 +51,8 @@ class NodeConfig:
     farms: tuple[Address, ...] = ()  # farms to park at; empty: those found in the DHT
     gateway: GatewayConfig | None = None  # serve apps of this machine from the mesh
     model_memory: int | None = None  # bytes for the models of all engines; None: any
+    lending: LendingTerms = field(default_factory=LendingTerms)  # when, and how much
+    machine: Machine = field(default_factory=Machine)  # its clock, battery and load
     batch: int = 1  # windows of a recording that faster-whisper works on at once
     join_timeout: float = 5.0  # seconds per attempt to join
 

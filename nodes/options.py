@@ -9,25 +9,14 @@ import click
 
 from nodes.config import AUTO, NO, YES
 from nodes.gateway.config import DEFAULT_GATEWAY, DEFAULT_HTTPS
-from privox_dht import limits, units
+from nodes.lending_options import memory_size
+from privox_dht import limits
 from privox_dht.cli.logs import LEVELS
 from privox_dht.cli.options import combine, comma_list, config_option, neighbours_option
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import FarmLimits
 
 MAX_BATCH = 64  # windows; more need more memory than any GPU has
-
-
-def memory_size(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> int | None:
-    """An option's size in bytes."""
-    if value is None:
-        return None
-    try:
-        return units.bytes_in(value)
-    except ValueError as exc:
-        raise click.BadParameter(str(exc)) from exc
 
 
 state_option = click.option(

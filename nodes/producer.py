@@ -1,6 +1,6 @@
 """A producer: engines, slots, and the way of one job through them.
 
-admit        a slot, or ProducerBusy                        (asked by the API before the upload)
+admit        a slot, as far as the owner lends, or ProducerBusy       (asked before the upload)
 choose       which engine, or what there is instead
 decode       the upload to sound at its rate        (in a process of its own, see `codecs`)
 quarantine       refused, if it brought workers down before
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from nodes.admission import Admission
 from nodes.codecs import Codecs
 from nodes.engines.quarantine import Quarantine
+from nodes.lender import Lender
 from nodes.marked_text import Pause, between, parts
 from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
@@ -56,13 +57,16 @@ class Producer:
         is_up: Callable[[Engine], bool] = lambda engine: True,
         on_change: Callable[[], None] = lambda: None,
         more_status: Callable[[], Mapping[str, Any]] = dict,
+        lender: Lender | None = None,
     ) -> None:
         self._engines = list(engines)
         self._codecs = codecs
         self._is_up = is_up
         self._quarantine = Quarantine() if quarantine is None else quarantine
         self.admission = Admission(slots, on_change)
-        self._slots = SlotQueue(self.admission)
+        self._lender = lender
+        self._slots = SlotQueue(self.admission, lender.look if lender else lambda: None)
+        self.lend = self._slots.lend
         self._short_first = ShortFirst()
         self._more_status = more_status
         self._since = time.time()
@@ -86,7 +90,19 @@ class Producer:
             if any(engine.ability.service == service for engine in self._engines):
                 raise ProducerBusy(f"the server that does {service} is down", limits.RETRY_AFTER)
             raise _not_served(service)
-        return self._slots.enter(offer)
+        if self._lender is not None:
+            self._lender.check(offer)
+        return self._slot(service, offer)
+
+    @asynccontextmanager
+    async def _slot(self, service: str, offer: Offer) -> AsyncGenerator[None]:
+        """A slot, and its bytes and sound counted when it is let go."""
+        async with self._slots.enter(offer):
+            if self._lender is None:
+                yield
+                return
+            with self._lender.counting(service, offer):
+                yield
 
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest

@@ -7,7 +7,7 @@ async with slots.enter(offer):     a slot, perhaps after a wait of `offer.wait` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from nodes.admission import Admission, Ticket
@@ -20,8 +20,13 @@ LOOK_AGAIN = 0.25  # seconds between two looks at uploads that are in the way of
 class SlotQueue:
     """Gives out the slots of an `Admission`."""
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, look: Callable[[], None] = lambda: None) -> None:
+        """
+        Args:
+            look: called before anything begins: what is lent may be another number by now.
+        """
         self._admission = admission
+        self._look = look
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
 
     def __repr__(self) -> str:
@@ -35,16 +40,27 @@ class SlotQueue:
             ProducerBusy: none was free in time.
         """
         loop = asyncio.get_running_loop()
+        self._look()
         ticket = self._admission.enter(offer, loop.time())
         try:
             if not ticket.running:
                 await self._wait(ticket)
             yield
         finally:
-            following = self._admission.leave(ticket, loop.time())
-            turn = self._waiting.get(following) if following else None
-            if turn is not None and not turn.done():
-                turn.set_result(None)
+            self._look()
+            self._tell(self._admission.leave(ticket, loop.time()))
+
+    def lend(self, slots: int, retry_after: float) -> None:
+        """From now on so many slots are lent; see `Admission.lend`."""
+        now = asyncio.get_running_loop().time()
+        for following in self._admission.lend(slots, retry_after, now):
+            self._tell(following)
+
+    def _tell(self, following: Ticket | None) -> None:
+        """It is its turn."""
+        turn = self._waiting.get(following) if following else None
+        if turn is not None and not turn.done():
+            turn.set_result(None)
 
     async def _wait(self, ticket: Ticket) -> None:
         """Return when it is the ticket's turn."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from nodes import sound_check
+from nodes import cores, sound_check
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engine_startup import records_of, started_engines
@@ -17,6 +18,7 @@ from nodes.engine_watch import EngineWatch
 from nodes.engines.model_memory import ModelMemory
 from nodes.engines.pooled_engine import EngineOptions
 from nodes.engines.quarantine import Quarantine
+from nodes.lender import Lender
 from nodes.producer import Producer
 from nodes.reachability import ReachabilityMonitor
 from nodes.routes import routes
@@ -32,6 +34,7 @@ class SpeechService(Service):
     """The engines that the owner lends, as far as they can be started here."""
 
     producer: Producer  # once entered
+    lender: Lender | None = None  # where there is anything to lend
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class SpeechService(Service):
 
     async def _start(self) -> None:
         config, enter = self._config, self._stack.enter_async_context
+        lent = cores.cores_of(config.lending.cores, cores.usable_cores())
+        self._stack.enter_context(cores.limited_to(lent))
         await enter(self.codecs)
         if config.services:
             await self._close_the_walls()
@@ -71,10 +76,20 @@ class SpeechService(Service):
         quarantine = self._stack.enter_context(Quarantine(config.state_dir / QUARANTINE))
         watch = EngineWatch(engines, self._on_change)
         self._spawn("asking servers elsewhere", watch.run())
+        if engines:
+            share = lent / (os.cpu_count() or 1)
+            self.lender = Lender(
+                config.lending, config.slots, config.state_dir, config.bounds,
+                share=share, machine=config.machine,
+            )  # fmt: skip
+            self._stack.callback(self.lender.close)
         self.producer = Producer(
             engines, config.slots, self.codecs, quarantine=quarantine, is_up=watch.is_up,
-            on_change=self._job_changed, more_status=self._node_status,
+            on_change=self._job_changed, more_status=self._node_status, lender=self.lender,
         )  # fmt: skip
+        if self.lender is not None:
+            self.lender.begin(self.producer.lend)
+            self._spawn("lending", self.lender.run())
         self.lends = frozenset(ability.service for ability in self.producer.abilities())
 
     async def _close_the_walls(self) -> None:

@@ -315,6 +315,13 @@ GATEWAY_OWN_UPLOAD = 2 * MIB  # bytes that the node's own engines take while oth
 GATEWAY_LOOK_EVERY = 15.0  # seconds between two looks at who is on the mesh: a third of the time
 # between two announcements
 GATEWAY_LOOK = 3.0  # seconds that a request waits for such a look while nobody is known
+NOT_LENT_RETRY = (
+    60.0  # seconds a producer asks to be left alone that does not lend, and does not know
+)
+# until when: its owner is at work, or on a train
+NOT_LENT_LONGEST = (
+    3600.0  # seconds, where it knows: more is told as so much, since he may change his mind
+)
 GATEWAY_KEY_SECONDS = 3600  # of sound that a key may bring in an hour, unless it says otherwise
 GATEWAY_KEYLESS_SECONDS = 21_600  # of sound in an hour from an address that brings no key: what a
 # household says and hears, and two films

@@ -18,7 +18,9 @@ class Offer:
     wait: float = 0.0  # seconds it may wait in a queue
     uploading: bool = False  # its body has not ended
     received: int = 0  # bytes of its body so far
+    sent: int = 0  # bytes of its answer, once that has been sent
     body: int | None = None  # bytes of its body, as far as its headers say
+    own: bool = False  # of this machine's owner, who need not lend to himself
     client: str = ""  # whose key it came with; empty: it needs none
     seconds: float = 0.0  # of sound that it is about, once that is known
     producers: tuple[str, ...] = ()  # peer ids of those who do it, once that is known

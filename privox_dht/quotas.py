@@ -25,6 +25,9 @@ IPV4_LEVELS = (32, 24)  # prefix lengths, the narrowest first
 IPV6_LEVELS = (64, 56, 48)
 SHARES = {32: 1, 24: 4, 64: 1, 56: 1, 48: 2}  # of a level, as multiples of one address's: a home
 # has one IPv4 address and a whole /56, seldom a /48; a /24 is mostly many homes
+SHARES_BY_LEVELS = {  # the same by how many levels there are, where a farm hides which they are
+    len(levels): tuple(SHARES[bits] for bits in levels) for levels in (IPV4_LEVELS, IPV6_LEVELS)
+}
 
 
 def quota_prefixes(host: str) -> Prefixes:

@@ -8,6 +8,8 @@ SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 TIMES = ((3600, "hour"), (60, "minute"), (1, "second"))
 WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)  # 6GB, 512 MiB
 PREFIXES = " KMGT"
+SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([dhms])\s*", re.IGNORECASE)  # 2h, 1h30m, 1.5 d
+SPANS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 def size(number: int) -> str:
@@ -49,3 +51,17 @@ def bytes_in(text: str) -> int:
     if not found:
         raise ValueError(f"{text!r} is no room at all")
     return found
+
+
+def seconds_in(text: str) -> float:
+    """What a span of time written by a person is in seconds: "2h" is 7200, "1h30m" 5400.
+
+    Raises:
+        ValueError: it is none, or 0.
+    """
+    text = text.strip()
+    parts = list(SPAN.finditer(text))
+    seconds = sum(float(part[1]) * SPANS[part[2].lower()] for part in parts)
+    if not seconds or "".join(part[0] for part in parts) != text:
+        raise ValueError(f"{text!r} is not a time such as 30m, 2h or 1h30m")
+    return seconds

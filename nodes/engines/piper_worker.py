@@ -16,12 +16,14 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nodes.cores import usable_cores
 from nodes.engines import sandbox, worker_main
 from nodes.engines.link import Link
 from nodes.engines.sandbox import MIB, Sandbox
@@ -63,8 +65,11 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     if device == CPU:  # what the drivers of a GPU read, nobody lists
         sandbox.confine([Path(name), data_folder()])
     with _blamed_on(name):  # whatever onnxruntime says of a broken model, or one of something else
+        options = onnxruntime.SessionOptions()
+        if (cores := usable_cores()) < (os.cpu_count() or 1):  # else it would take all
+            options.intra_op_num_threads = cores
         voice.session = onnxruntime.InferenceSession(
-            name, sess_options=onnxruntime.SessionOptions(), providers=[PROVIDERS[device]]
+            name, sess_options=options, providers=[PROVIDERS[device]]
         )
         for _ in voice.synthesize(WORDS):
             pass

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from nodes.codecs import Codecs
+from nodes.cores import usable_cores
 from nodes.engines import benchmark, naming, pauses
 from nodes.engines.remote import MAX_SOUND, PROBE_WITHIN, Server, names
 from nodes.engines.remote_openai import as_wav, most_text
-from nodes.engines.worker_pool import AT_MOST
 from privox_dht import errors, limits, speech
 
 if TYPE_CHECKING:
@@ -131,7 +131,9 @@ class Speaker(_Elsewhere):
 
     def __init__(self, url: str, backend: str) -> None:
         super().__init__(url, backend)
-        self._codecs = Codecs(AT_MOST)  # for what that server sends, as for any stranger's file
+        self._codecs = Codecs(
+            usable_cores()
+        )  # for what that server sends, as for any stranger's file
 
     async def close(self) -> None:
         await super().close()

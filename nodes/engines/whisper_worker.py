@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nodes.cores import usable_cores
 from nodes.engines import benchmark, pauses, sandbox, worker_main
 from nodes.engines.link import Link
 from nodes.engines.sandbox import MIB, Sandbox
@@ -41,6 +42,7 @@ MEMORY = (
     4096 * MIB
 )  # bytes above the loaded model; what large-v3 needs to search for words is 1 GiB
 IMPORTED_LATE = ("numpy.fft", "numpy.ma")  # by numpy, once somebody uses them
+THREADS = 4  # for one job; more gain next to nothing
 FILES = 256  # open at a time: two for each job
 
 
@@ -59,7 +61,10 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     if device == CPU:  # what the drivers of a GPU read, nobody lists
         sandbox.confine([Path(folder), *(file.resolve() for file in Path(folder).iterdir())])
     try:
-        model = WhisperModel(folder, device=device, compute_type=compute_type)
+        model = WhisperModel(
+            folder, device=device, compute_type=compute_type,
+            cpu_threads=min(THREADS, usable_cores()),
+        )  # fmt: skip
     except Exception as exc:  # whatever CTranslate2 and the tokenizer say of broken files
         raise errors.EngineUnavailable(
             f"the model in {folder} cannot be loaded ({exc})", "download or convert it again"

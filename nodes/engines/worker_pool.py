@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import time
 from collections import deque
@@ -18,13 +17,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from nodes.cores import usable_cores
 from nodes.engines import link, worker_main
 from nodes.engines.worker import START_WITHIN, Job, Worker, WorkerDied
 from privox_dht import errors, limits
 
 MAX_START_FAILURES = 6  # workers that may fail to start ...
 START_FAILURES_WINDOW = 60.0  # ... within these seconds, before the pool gives up for as long
-AT_MOST = os.cpu_count() or 1  # jobs at a time; more would only make each slower
 ASKED_AGAIN = 2  # times a job is begun anew, since another one had brought its worker down
 PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.M)  # in Linux's account of a process
 BORDER_WITHIN = 30.0  # seconds a thread gets to come to its next border once nobody listens
@@ -48,21 +47,22 @@ class WorkerPool:
         module: str,
         arguments: Sequence[str] = (),
         *,
-        at_most: int = AT_MOST,
+        at_most: int | None = None,
         start_within: float = START_WITHIN,
     ) -> None:
         """
         Args:
             module: what a worker runs.
             arguments: of its command line.
-            at_most: jobs at a time; others wait.
+            at_most: jobs at a time; others wait. None: one for each core, since more would only
+                make each slower.
             start_within: seconds until a worker must be ready.
         """
         self.module = module
-        self.at_most = at_most
+        self.at_most = at_most or usable_cores()
         self._start_within = start_within
         self.arguments = tuple(arguments)
-        self._room = asyncio.Semaphore(at_most)
+        self._room = asyncio.Semaphore(self.at_most)
         self._idle: list[Worker] = []  # those that can be given a job
         self._all: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()

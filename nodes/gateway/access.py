@@ -19,8 +19,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from nodes.gateway.allowed import is_allowed
 from nodes.gateway.config import GatewayConfig
-from nodes.gateway.keys import ApiKey, KeyRing, SoundQuota, parse_keys
+from nodes.gateway.keys import KeyRing, parse_keys
 from nodes.gateway.same_origin import check_own_page, check_same_origin
+from nodes.sound_quota import NetworkSoundQuota, SoundQuota
 from privox_dht.errors import ConfigError, RequestRejected
 from privox_dht.http.request_checks import CLIENT
 from privox_dht.offer import Offer
@@ -81,7 +82,7 @@ class Access:
         self._clock = clock
         self._keys = KeyFile(config.keys) if config.keys is not None else None
         self._quota = SoundQuota()
-        self._keyless = SoundQuota()
+        self._keyless = NetworkSoundQuota(config.keyless_seconds)
 
     def middleware(self) -> Middleware:
         """What stands before every page."""
@@ -110,9 +111,9 @@ class Access:
         if self._keys is not None and offer.client:
             key = self._keys.ring.named(offer.client)
             if key is not None:
-                self._quota.charge(key, offer.seconds, now)
+                self._quota.charge(key.name, key.seconds, offer.seconds, now)
         elif offer.prefixes and offer.seconds:
-            self._keyless.charge(self._address(offer.prefixes), offer.seconds, now)
+            self._keyless.charge(offer.prefixes, offer.seconds, now)
 
     def check_address(self, prefixes: Prefixes) -> None:
         """Whether whoever brings no key may bring more sound from there; this machine may.
@@ -120,9 +121,7 @@ class Access:
         Raises:
             RequestRejected: 429.
         """
-        if not prefixes:
-            return
-        if wait := self._keyless.wait(self._address(prefixes), self._clock()):
+        if wait := self._keyless.wait(prefixes, self._clock()):
             raise RequestRejected(
                 f"your address has brought its {self._config.keyless_seconds} s of sound in an"
                 " hour: wait, or ask for a key",
@@ -130,10 +129,6 @@ class Access:
                 code="rate_limit_exceeded",
                 retry_after=wait,
             )
-
-    def _address(self, prefixes: Prefixes) -> ApiKey:
-        """What has the quota of an address: the narrowest network that it counts for."""
-        return ApiKey(prefixes[0], "", self._config.keyless_seconds)
 
     def identify(self, offer: Offer, secret: str) -> None:
         """Whose job it is by a key in its form, unless it brought one before that.
@@ -176,7 +171,7 @@ class Access:
             raise RequestRejected(
                 "this gateway wants a key, as a bearer token", status=401, code="invalid_api_key"
             )
-        if wait := self._quota.wait(key, self._clock()):
+        if wait := self._quota.wait(key.name, key.seconds, self._clock()):
             raise RequestRejected(
                 f"this key has brought its {key.seconds} s of sound in an hour",
                 status=429,

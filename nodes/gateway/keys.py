@@ -1,8 +1,8 @@
-"""Keys of a gateway, and how much sound each may bring. Pure: text and time are arguments.
+"""Keys of a gateway. Pure: text is an argument.
 
     a line of the file     NAME  SHA-256 of the key in hex  SECONDS of sound an hour
     a request's key     -> whose it is; nobody's: 401
-    what it has left    -> a bucket of an hour's sound that fills while it is not used; empty: 429
+    what it has left    -> see `nodes.sound_quota`; nothing: 429
 
 Keys are made by us, with 256 bits of chance: a plain hash gives nothing away, and there is no
 telling by time which part of one is right, since it is looked up by its hash.
@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from privox_dht import limits
 from privox_dht.errors import ConfigError
 
-HOUR = 3600.0  # seconds
-LEAST = 1.0  # seconds of sound that must be left
 _LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<digest>[0-9a-f]{64})\s+(?P<seconds>\d{1,7})")
 
 
@@ -78,39 +76,3 @@ class KeyRing:
     def find(self, key: str) -> ApiKey | None:
         """Whose key this is; None: nobody's."""
         return self._by_digest.get(digest_of(key))
-
-
-class SoundQuota:
-    """How much sound each key has left: an hour's worth at most, and so much again in each hour.
-
-    What is begun is finished: a long recording may take more than was left, and is paid for later.
-    """
-
-    def __init__(self, most: int = limits.SOURCES) -> None:
-        """
-        Args:
-            most: names that are remembered; of more, those go that have the most left.
-        """
-        self._most = most
-        self._left: dict[str, tuple[float, float]] = {}  # by name: seconds left, and when
-
-    def __len__(self) -> int:
-        return len(self._left)
-
-    def left(self, key: ApiKey, now: float) -> float:
-        """Seconds of sound; may be below 0."""
-        left, when = self._left.get(key.name, (float(key.seconds), now))
-        return min(float(key.seconds), left + (now - when) * key.seconds / HOUR)
-
-    def charge(self, key: ApiKey, seconds: float, now: float) -> None:
-        """So much was brought."""
-        self._left[key.name] = (self.left(key, now) - seconds, now)
-        if len(self._left) > self._most:
-            del self._left[max(self._left, key=lambda name: self._left[name])]
-
-    def wait(self, key: ApiKey, now: float) -> float:
-        """Seconds until there is something left again; 0: there is."""
-        left = self.left(key, now)
-        if left >= LEAST:
-            return 0.0
-        return (LEAST - left) * HOUR / key.seconds + LEAST if key.seconds else HOUR

@@ -58,7 +58,8 @@ class OwnEngines:
             can = self._can(service, request)
             if can:
                 try:
-                    await held.enter_async_context(self.provider.admit(service, Offer(wait=wait)))
+                    offer = Offer(wait=wait, own=True)
+                    await held.enter_async_context(self.provider.admit(service, offer))
                 except ProducerBusy:
                     if wait > 0:
                         raise

@@ -24,8 +24,27 @@ ALIKE = 0.8  # from 0 to 1; a misspelled name is at least so much like the right
 OF_EITHER = frozenset({"SERVICE", "SERVICES", "FARM", "FARMS"})
 
 
-class ExplainingGroup(click.Group):
+class Sections(click.Command):
+    """A command whose --help shows options in sections: those of `in_section` each under its
+    title, in the order in which they stand, after the others."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for option in self.get_params(ctx):
+            if (line := option.get_help_record(ctx)) is not None:
+                sections.setdefault(getattr(option, "section", "Options"), []).append(line)
+        for title, lines in sections.items():
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
+
+
+class ExplainingGroup(Sections, click.Group):
     """A group that explains mistakes in values given elsewhere than on the command line."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
         with _source_told():

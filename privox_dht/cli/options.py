@@ -123,6 +123,20 @@ def combine(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     return apply
 
 
+def in_section(title: str, options: Callable[[F], F]) -> Callable[[F], F]:
+    """Options that --help shows under a title of their own; see `groups.Sections`."""
+
+    def apply(command: F) -> F:
+        known = list(getattr(command, "__click_params__", ()))
+        command = options(command)
+        for option in getattr(command, "__click_params__", ()):
+            if option not in known:
+                option.section = title
+        return command
+
+    return apply
+
+
 def config_option(command: F) -> F:
     """`--config file.toml`."""
     return click.option(

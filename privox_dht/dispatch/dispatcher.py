@@ -163,6 +163,7 @@ class Dispatcher:
             fresh = want > limits.FIND_WANT and not job.refusals
             found = await self._search(job, want, fresh)
             found = latest_per_key([*found, *self._proven()])
+            self.reputation.heard(found)
             order = rank(found, job.wish, self.reputation, self._clock(), self._rng) or order
             if not order:
                 raise NoProducer(await self._why_nobody(found, job.wish))
@@ -269,4 +270,4 @@ class Dispatcher:
         emit(Waiting(left))
         first = min(self.reputation.busy_seconds(peer_id, now) for peer_id in busy)
         pause = max(POLL_AT_LEAST, first) * self._rng.uniform(1.0, 1.2)
-        await asyncio.sleep(min(pause, max(left, 0.01)))
+        await asyncio.sleep(min(pause, LOOK_AGAIN, max(left, 0.01)))

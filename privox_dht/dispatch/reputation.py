@@ -12,6 +12,7 @@ Pure: the time (seconds, any clock that only goes forward) is an argument.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from privox_dht import limits
@@ -36,6 +37,7 @@ class _PeerHistory:
     losses: int = 0
     backed_off_until: float = 0.0
     busy_until: float = 0.0
+    busy_sequence: int = 0  # of the record by which it was asked when it said so
     rejected: bool = False  # it refused or failed a job, and did none since
     succeeded: bool = False  # the last thing we know of it is that it did a job
     speeds: OrderedDict[str, _Speed] = field(default_factory=OrderedDict)  # by engine
@@ -50,9 +52,18 @@ class ReputationTable:
     def __repr__(self) -> str:
         return f"<Manners of {len(self._past)} producers>"
 
-    def record_busy(self, peer_id: str, now: float, retry_after: float) -> None:
-        """It said that it is busy and when to ask again."""
-        self._of(peer_id).busy_until = now + min(max(retry_after, 0.0), limits.WAIT)
+    def record_busy(self, peer_id: str, now: float, retry_after: float, sequence: int = 0) -> None:
+        """It said that it is busy and when to ask again, asked by a record of this sequence."""
+        past = self._of(peer_id)
+        past.busy_until = now + min(max(retry_after, 0.0), limits.WAIT)
+        past.busy_sequence = sequence
+
+    def heard(self, records: Iterable[Record]) -> None:
+        """These were found. Who said that it is busy, and says otherwise since, may be asked."""
+        for record in records:
+            past = self._past.get(record.peer_id)
+            if past and record.idle > 0 and record.sequence > past.busy_sequence:
+                past.busy_until = 0.0
 
     def record_failure(self, peer_id: str, now: float) -> float:
         """It went away; returns for how many seconds it is left alone."""

@@ -183,7 +183,7 @@ class SingleProducer:
         if isinstance(exc, ProducerBusy):
             job.excluded.discard(peer_id)  # whatever broke before, it lives
             job.unreached.discard(peer_id)
-            self._reputation.record_busy(peer_id, now, exc.retry_after)
+            self._reputation.record_busy(peer_id, now, exc.retry_after, record.sequence)
             if job.wish.slots is not None:
                 job.wish.slots.busy(record, now)
             return not isinstance(exc, NoParkedLine)

@@ -96,6 +96,14 @@ async def send_continue(request: web.BaseRequest) -> None:
         await request.writer.drain()
 
 
+def bytes_of(request: web.BaseRequest, answer: web.StreamResponse | None) -> int:
+    """Of the answer to a request: what has been sent, and what is yet to be."""
+    sent = int(request.writer.output_size)
+    if isinstance(answer, web.Response) and not answer.prepared and isinstance(answer.body, bytes):
+        return sent + len(answer.body)
+    return sent
+
+
 async def reject(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
     """Say no. Whoever asked before it sent a body will send none: to wait for one would only keep
     the connection, perhaps a relay's line, from others."""

@@ -148,7 +148,12 @@ class SpeechServer(HttpServer):
             job = held.enter_context(self.jobs.job(service, offer))
             held.enter_context(working_on(request))
             await request_checks.send_continue(request)
-            return await work(request, job)
+            result: web.StreamResponse | None = None
+            try:
+                result = await work(request, job)
+                return result
+            finally:
+                offer.sent = request_checks.bytes_of(request, result)
 
     # -- pages ------------------------------------------------------------------------------------
 

@@ -77,6 +77,7 @@ NOT_HERE = {
     "privox-node --services stt/gpu": GPU,
     "privox-node --services stt/cpu/faster-whisper": HUB,
     "privox-node --services tts/cpu/piper": HUB,
+    "privox-node pause": "others need the node: tests/mesh/test_lending_nodes.py does it",
     "privox-node models fetch": f"{HUB}: test_model_commands.py has a hub on loopback",
     "privox-node models remove": "removes what the line above it fetches",
     "privox-node --services stt/cpu/wyoming": "needs a server: test_remote_wyoming.py has one",

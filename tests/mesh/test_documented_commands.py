@@ -97,7 +97,7 @@ class Mesh:
         """What surrounds a command: nothing of this machine's owner, and no fixed port."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PRIVOX_")}
         bin_folder = str(Path(sys.executable).parent)
-        a_nodes = " health" in text  # it asks the node of a folder
+        a_nodes = " health" in text or " resume" in text  # they speak to the node of a folder
         state = self.lab.folder / "direct" if a_nodes else self.folder / f"state-{hash(text)}"
         joins = text.startswith("privox-client") or " doctor" in text
         there = {"PRIVOX_NEIGHBOURS": f"{HOST}:{self.lab.port}"} if joins else {}
@@ -170,12 +170,13 @@ def test_every_reason_not_to_run_a_command_is_that_of_one() -> None:
 # -- commands --------------------------------------------------------------------------------------
 
 
+NO_NODES = {"doctor", "health", "key", "models", "resume", "--help"}
+
+
 def is_node(text: str) -> bool:
     """Whether a command is a node that runs until it is ended."""
     words = text.split()
-    return words[0] == "privox-node" and not {"doctor", "health", "key", "models", "--help"} & set(
-        words
-    )
+    return words[0] == "privox-node" and not NO_NODES & set(words)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Keys of a gateway, and the sound that each may bring."""
+"""Keys of a gateway."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from nodes.cli import main
 from nodes.gateway.access import KeyFile
-from nodes.gateway.keys import ApiKey, KeyRing, SoundQuota, digest_of, parse_keys
+from nodes.gateway.keys import ApiKey, KeyRing, digest_of, parse_keys
 from privox_dht.errors import ConfigError
 
 ANNA = ApiKey("anna", digest_of("secret"), 3600)
@@ -38,37 +38,6 @@ def test_a_file_holds_hashes_and_remarks() -> None:
 def test_a_line_that_is_none_is_refused_by_its_number(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         parse_keys(text)
-
-
-def test_a_key_has_an_hour_of_sound_and_so_much_again_in_each_hour() -> None:
-    quota = SoundQuota()
-    assert quota.wait(ANNA, 0.0) == 0
-    quota.charge(ANNA, 3000.0, 0.0)
-    assert quota.left(ANNA, 0.0) == 600
-    assert quota.left(ANNA, 300.0) == 900
-    quota.charge(ANNA, 4500.0, 300.0)  # begun while there was something left
-    assert quota.left(ANNA, 300.0) == -3600
-    wait = quota.wait(ANNA, 300.0)
-    assert wait == pytest.approx(3601, abs=2)
-    assert quota.wait(ANNA, 300.0 + wait) == 0
-    assert quota.left(ANNA, 1e9) == 3600, "no more than an hour's is saved up"
-
-
-def test_keys_do_not_share() -> None:
-    quota, ben = SoundQuota(), ApiKey("ben", digest_of("x"), 60)
-    quota.charge(ANNA, 9999.0, 0.0)
-    assert quota.wait(ben, 0.0) == 0
-    quota.charge(ben, 61.0, 0.0)
-    assert quota.wait(ben, 0.0) == pytest.approx(120, abs=2)
-
-
-def test_only_so_many_addresses_are_remembered_and_the_thriftiest_are_forgotten() -> None:
-    quota = SoundQuota(most=2)
-    for name, seconds in (("greedy", 50.0), ("modest", 1.0), ("middling", 20.0)):
-        quota.charge(ApiKey(name, "", 60), seconds, 0.0)
-    assert len(quota) == 2
-    assert quota.left(ApiKey("greedy", "", 60), 0.0) == 10
-    assert quota.left(ApiKey("modest", "", 60), 0.0) == 60
 
 
 def test_a_key_is_made_shown_once_and_good_at_once(tmp_path: Path) -> None:

@@ -29,6 +29,17 @@ def test_busy_is_not_dead():
     assert reputation.busy_seconds("a", 103.0) == 0.0
 
 
+def test_a_newer_record_that_says_idle_ends_the_wait_and_an_older_one_does_not():
+    asked = Record(b"p" * 32, b"m" * 8, "stt", backend="cpu", engine="e", idle=1, sequence=5)
+    reputation = ReputationTable()
+    reputation.record_busy(asked.peer_id, 0.0, 60.0, asked.sequence)
+    for other in (asked, replace(asked, idle=0, sequence=6)):
+        reputation.heard([other])
+        assert reputation.busy_seconds(asked.peer_id, 0.0) == 60.0
+    reputation.heard([replace(asked, sequence=6)])
+    assert reputation.busy_seconds(asked.peer_id, 0.0) == 0.0
+
+
 def test_a_producer_cannot_ask_to_be_left_alone_for_ever():
     reputation = ReputationTable()
     reputation.record_busy("a", 0.0, 1e9)

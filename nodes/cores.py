@@ -1,0 +1,43 @@
+"""How many of the machine's cores a node and its engines use.
+
+node     takes some of the cores that it may use for itself and all that it starts
+engines  ask how many there are for them, and have so many threads and jobs at a time
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores_of(wanted: float | None, have: int) -> int:
+    """How many of `have` cores are lent.
+
+    Args:
+        wanted: an int is a number of cores, a float a share of them; None: all.
+    """
+    if wanted is None:
+        return have
+    count = wanted if isinstance(wanted, int) else round(wanted * have)
+    return min(have, max(1, int(count)))
+
+
+@contextmanager
+def limited_to(cores: int) -> Iterator[None]:
+    """This process and whatever it starts use so many cores at most, while the context is open.
+    Where the system has no such thing (macOS), that is up to the engines."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[-cores:])  # the first one serves most interrupts
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,236 @@
+"""Sees to it that a node lends what its owner allows: the shell around `lending`, which decides.
+
+    clock, battery, load, pause.json  ->  lending  ->  slots that are lent, told to the admission
+    a job begins, ends                ->  its bytes and its sound are counted
+    lending.json, in the state folder     what is lent now, why no more, until when: for its owner
+                                          alone, since strangers need not know that he is at work
+    transfer.json                         bytes of jobs, by month
+
+Whatever begins asks first (`look`), so that the minute in which lending ends is kept exactly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nodes import pause
+from nodes.lending import Decision, Lending, LendingTerms, Pause, Transfer, known_months
+from nodes.machine import Machine, OtherPrograms, wall_clock
+from nodes.sound_quota import NetworkSoundQuota
+from privox_dht import limits
+from privox_dht.atomic_file import SECRET, replace_file
+from privox_dht.cli.logs import log_fields
+from privox_dht.errors import ProducerBusy
+from privox_dht.http.request_limits import RequestLimits
+from privox_dht.offer import Offer
+from privox_dht.speech import STT
+
+log = logging.getLogger("privox.node")
+TRANSFER_FILE, LENDING_FILE = "transfer.json", "lending.json"
+LOOK_EVERY = 1.0  # seconds between two looks at the clock, the battery and the pause
+LOAD_EVERY = 5.0  # seconds between two looks at the load, which costs more
+SAVE_EVERY = 5.0  # seconds between two writings of what was carried; a crash loses no more
+
+
+@dataclass(frozen=True, slots=True)
+class LendingState:
+    """What a running node says to its owner about lending."""
+
+    slots: int  # lent now
+    of: int
+    why: str = ""  # why no more
+    until: float | None = None  # seconds since the epoch, as far as that is known
+    paused: bool = False
+    carried: int = 0  # bytes of jobs in this month
+    transfer: int | None = None  # bytes that a month may have
+
+    def __str__(self) -> str:
+        """In a line, for a person."""
+        if not self.why:
+            return f"lends {self.slots} of {self.of} slots"
+        when = f", until {in_words(self.until)}" if self.until else ""
+        what = f"lends {self.slots} of {self.of} slots" if self.slots else "does not lend"
+        return f"{what}: {self.why}{when}"
+
+
+def in_words(moment: float) -> str:
+    """A time as a person says it: 22:00, or Mon 22:00 where that is not within a day."""
+    wall = wall_clock(moment)
+    return f"{wall:%H:%M}" if moment - time.time() < 86_400 - 60 else f"{wall:%a %d %b %H:%M}"
+
+
+def told_in(folder: Path) -> LendingState | None:
+    """What the node that uses `folder` says; None: none runs, or it does not lend at all."""
+    try:
+        return LendingState(**json.loads((folder / LENDING_FILE).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+class Lender:
+    """Keeps to the owner's terms.
+
+    Args:
+        folder: the node's state folder.
+        bounds: what one request may bring.
+        share: of the machine's processors that is lent, 0 to 1.
+        machine: its clock, its battery, its load.
+    """
+
+    def __init__(
+        self,
+        terms: LendingTerms,
+        slots: int,
+        folder: Path,
+        bounds: RequestLimits,
+        *,
+        share: float = 1.0,
+        machine: Machine | None = None,
+    ) -> None:
+        machine = machine or Machine()
+        self._terms, self._slots, self._folder, self._bounds = terms, slots, folder, bounds
+        self._clock, self._on_battery = machine.clock, machine.on_battery
+        self._lend: Callable[[int, float], None] = lambda slots, retry_after: None
+        self._others = OtherPrograms(machine.cpu_times) if terms.give_way else None
+        self._transfer = Transfer(terms.transfer, machine.local, known_months(self._kept()))
+        self._lending = Lending(terms, slots, machine.local, self._transfer, share)
+        self._sound = None
+        if terms.address_seconds is not None:
+            self._sound = NetworkSoundQuota(terms.address_seconds)
+        self._battery = False
+        self._pause: Pause | None = None
+        self._unsaved = False
+        self._said: Decision | None = None
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"<Lender {self._said!r}>"
+
+    def begin(self, lend: Callable[[int, float], None]) -> None:
+        """Tell `lend`, now and at each change, how many slots are lent, and after how many seconds
+        it is worth asking again where it is none."""
+        self._lend = lend
+        self.look()
+
+    # -- what is asked for each job -----------------------------------------------------------
+
+    def look(self) -> None:
+        """What is lent at this very moment."""
+        now = self._clock()
+        decision = self._lending.decide(now, self._battery, self._pause)
+        self._lend(decision.slots, decision.retry_after(now))
+        if decision != self._said:
+            before, self._said = self._said, decision
+            self._tell(decision, before)
+
+    def check(self, offer: Offer) -> None:
+        """
+        Raises:
+            ProducerBusy: the networks it comes from have brought enough for now.
+        """
+        if self._sound is None or offer.own:
+            return
+        if wait := self._sound.wait(offer.prefixes, self._clock()):
+            raise ProducerBusy(
+                "your network has brought as much sound as this producer takes in an hour",
+                min(wait, limits.NOT_LENT_LONGEST),
+            )
+
+    @contextmanager
+    def counting(self, service: str, offer: Offer) -> Iterator[None]:
+        """A job while it has its slot; what it brought counts when the context is left."""
+        if offer.own:
+            yield
+            return
+        job = self._transfer.begin(self._most(service, offer))
+        try:
+            yield
+        finally:
+            now = self._clock()
+            self._transfer.end(job, offer.received + offer.sent, now)
+            self._unsaved = True
+            if self._sound is not None:
+                self._sound.charge(offer.prefixes, offer.seconds, now)
+
+    def _most(self, service: str, offer: Offer) -> int:
+        """Bytes that it may bring and take."""
+        if service == STT:
+            return (offer.body or self._bounds.upload) + limits.MAX_ANSWER
+        return (offer.body or self._bounds.json) + limits.MAX_ANSWER_AUDIO
+
+    # -- what is looked at again and again ----------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep up with the clock, the battery, the load and the owner, for ever."""
+        loop = asyncio.get_running_loop()
+        loaded = saved = loop.time()
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self.refresh()
+            if self._others is not None and loop.time() - loaded >= LOAD_EVERY:
+                loaded = loop.time()
+                self._lending.note_load(*self._others.share())
+            self.look()
+            if loop.time() - saved >= SAVE_EVERY:
+                saved = loop.time()
+                self.save()
+
+    def close(self) -> None:
+        """The node ends."""
+        self.save()
+        with suppress(OSError):
+            (self._folder / LENDING_FILE).unlink()
+
+    def refresh(self) -> None:
+        """The battery, and whether there is a pause."""
+        self._battery = not self._terms.on_battery and self._on_battery()
+        self._pause = pause.read(self._folder)
+        if self._pause is not None and not self._pause.holds(self._clock()):
+            pause.forget(self._folder)
+
+    def _kept(self) -> Any:
+        try:
+            return json.loads((self._folder / TRANSFER_FILE).read_bytes())
+        except (OSError, ValueError):
+            return {}
+
+    def save(self) -> None:
+        """What was carried, if that has changed."""
+        if self._unsaved:
+            self._unsaved = not self._write(TRANSFER_FILE, self._transfer.months)
+            if self._said is not None:
+                self._write(LENDING_FILE, asdict(self._state(self._said)))
+
+    def _tell(self, decision: Decision, before: Decision | None) -> None:
+        """The owner hears of it."""
+        state = self._state(decision)
+        self._write(LENDING_FILE, asdict(state))
+        is_brief = decision.is_brief or (before is not None and before.is_brief)
+        if not is_brief and (decision.why or (before and before.why)):
+            fields = log_fields("lending", slots=state.slots, why=state.why, until=state.until)
+            log.info("this node %s", state, extra=fields)
+
+    def _state(self, decision: Decision) -> LendingState:
+        now = self._clock()
+        is_paused = self._pause is not None and self._pause.holds(now)
+        return LendingState(
+            decision.slots, self._slots, decision.why, decision.until, is_paused,
+            self._transfer.used(now), self._terms.transfer,
+        )  # fmt: skip
+
+    def _write(self, name: str, value: Any) -> bool:
+        path = self._folder / name
+        try:
+            replace_file(path, json.dumps(value).encode() + b"\n", mode=SECRET)
+        except OSError as exc:
+            log.warning("cannot write %s: %s", path, exc.strerror or exc)
+            return False
+        return True

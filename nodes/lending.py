@@ -1,0 +1,235 @@
+"""How much of itself a machine lends at this moment, and why no more. Pure: the clock, what the
+clock on the wall shows, the battery, the load and what was carried are arguments.
+
+    paused by its owner      none, until that ends               privox-node pause
+    outside its hours        none, until the next of them        --lend-hours
+    on battery               none                                unless --on-battery
+    this month's transfer    none, until the next month          --transfer
+    others use the machine   fewer slots                         --give-way
+
+What runs is finished, whatever is decided then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nodes.lending_hours import Hours, Local, contains, next_in
+from privox_dht import limits, units
+
+RISES, FALLS = 10.0, 60.0  # seconds after which two thirds of a new load are believed: who begins
+# to work is given way to soon, and a pause between two builds brings nobody back
+GAP = 0.1  # of the processors, that must be free beyond what a slot wants before it is lent again;
+# half of what a slot wants, if that is less
+MONTHS_KEPT = 6  # months of which it is known what was carried: a clock may be wrong for a while
+
+
+@dataclass(frozen=True, slots=True)
+class LendingTerms:
+    """What the owner says about lending."""
+
+    hours: tuple[Hours, ...] = ()  # when; none: always
+    cores: float | None = None  # above 1: so many; up to 1: that share of them; None: all
+    give_way: bool = False  # fewer slots while other programs work
+    on_battery: bool = False  # lend on battery, too
+    transfer: int | None = None  # bytes of jobs in a calendar month; None: any
+    address_seconds: int | None = None  # of sound that one address may bring in an hour
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The owner wants nothing new to begin."""
+
+    until: float | None = None  # seconds since the epoch; None: until he says so
+
+    def holds(self, now: float) -> bool:
+        return self.until is None or now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the machine says of itself."""
+
+    on_battery: bool = False
+    others: float = 0.0  # share of all processors that other programs use, 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is lent now."""
+
+    slots: int
+    why: str = ""  # why no more, for its owner; empty: all is lent
+    until: float | None = None  # seconds since the epoch, as far as that is known
+    is_brief: bool = False  # it may be otherwise as soon as a job ends
+
+    def retry_after(self, now: float) -> float:
+        """Seconds after which it is worth asking again."""
+        if self.slots or self.is_brief:
+            return limits.RETRY_AFTER
+        if self.until is None:
+            return limits.NOT_LENT_RETRY
+        return min(max(self.until - now, limits.RETRY_AFTER), limits.NOT_LENT_LONGEST)
+
+
+class GiveWay:
+    """Slots for strangers beside what other programs use.
+
+    The lent processors are shared out in equal parts, one for each slot and one for their owner. A
+    slot is lent while its part is free.
+
+    Args:
+        slots: that are lent while nothing else runs.
+        share: of all processors that is lent, 0 to 1.
+    """
+
+    def __init__(self, slots: int, share: float = 1.0) -> None:
+        self._slots, self._part = slots, share / (slots + 1)
+        self._others = 0.0
+        self.lent = slots
+
+    def __repr__(self) -> str:
+        return f"<GiveWay {self.lent} of {self._slots} slots, others use {self._others:.2f}>"
+
+    def note(self, others: float, seconds: float) -> None:
+        """Other programs used this share of the processors for so long."""
+        slowness = RISES if others > self._others else FALLS
+        self._others += (others - self._others) * (1 - math.exp(-seconds / slowness))
+        gap = min(GAP, self._part / 2)
+        most, least = self._fitting(self._others), self._fitting(self._others + gap)
+        self.lent = min(max(self.lent, least), most)
+
+    def _fitting(self, others: float) -> int:
+        return max(0, min(self._slots, int((1 - others) / self._part + 1e-9)))
+
+
+@dataclass(eq=False, slots=True)
+class Carried:
+    """A job's bytes: what it may bring at most while it runs."""
+
+    most: int
+
+
+@dataclass
+class Transfer:
+    """Bytes of jobs in each month, and whether there is room for another job.
+
+    A job begins only if all that run cannot use up the month: so the month's cap is passed by one
+    job at most.
+    """
+
+    cap: int | None
+    local: Local
+    months: dict[str, int] = field(default_factory=dict)  # "2026-11": bytes
+    _running: set[Carried] = field(default_factory=set)
+
+    def used(self, now: float) -> int:
+        """Bytes in this month."""
+        return self.months.get(self._month(now), 0)
+
+    def is_spent(self, now: float) -> bool:
+        return self.cap is not None and self.used(now) >= self.cap
+
+    def has_room(self, now: float) -> bool:
+        """Whether one more job may begin."""
+        claimed = sum(job.most for job in self._running)
+        return self.cap is None or self.used(now) + claimed < self.cap
+
+    def begin(self, most: int) -> Carried:
+        """A job begins that brings at most so many bytes."""
+        job = Carried(most)
+        self._running.add(job)
+        return job
+
+    def end(self, job: Carried, count: int, now: float) -> None:
+        """It is over, and so many bytes were carried."""
+        self._running.remove(job)
+        month = self._month(now)
+        self.months[month] = self.months.pop(month, 0) + count  # the last one used is the last
+        while len(self.months) > MONTHS_KEPT:
+            del self.months[next(iter(self.months))]
+
+    def ends(self, now: float) -> float:
+        """When the next month begins, to the minute."""
+        early, late, month = now, now, self._month(now)
+        while self._month(late) == month:
+            early, late = late, late + 86_400.0
+        while late - early > 1.0:
+            middle = (early + late) / 2
+            early, late = (middle, late) if self._month(middle) == month else (early, middle)
+        return math.ceil(late / 60.0 - 0.5) * 60.0
+
+    def _month(self, now: float) -> str:
+        return f"{self.local(now):%Y-%m}"
+
+
+def known_months(value: object) -> dict[str, int]:
+    """What was kept of `Transfer.months`, as far as it can be believed."""
+    if not isinstance(value, Mapping):
+        return {}
+    good = {m: n for m, n in value.items() if isinstance(m, str) and type(n) is int and n >= 0}
+    return dict(list(good.items())[-MONTHS_KEPT:])
+
+
+class Lending:
+    """Decides what is lent of so many slots."""
+
+    def __init__(
+        self, terms: LendingTerms, slots: int, local: Local, transfer: Transfer, share: float = 1.0
+    ) -> None:
+        """
+        Args:
+            local: what the clock on the wall shows.
+            share: of the machine's processors that is lent, 0 to 1.
+        """
+        self.terms, self.transfer = terms, transfer
+        self._slots, self._local = slots, local
+        self._give_way = GiveWay(slots, share)
+        self._found: tuple[float, float | None] = (math.inf, None)  # see `_next`
+
+    def __repr__(self) -> str:
+        return f"<Lending {self._slots} slots, {self._give_way!r}>"
+
+    def note_load(self, others: float, seconds: float) -> None:
+        """Other programs used this share of the processors for so many seconds."""
+        if self.terms.give_way:
+            self._give_way.note(others, seconds)
+
+    def decide(self, now: float, on_battery: bool, pause: Pause | None) -> Decision:
+        """What may begin at this moment."""
+        whys, until = [], now
+        if pause is not None and pause.holds(now):
+            whys.append("paused by its owner (privox-node resume ends that)")
+            until = math.inf if pause.until is None else pause.until
+        if self.terms.hours and not contains(self.terms.hours, self._local(now)):
+            whys.append(f"outside --lend-hours {', '.join(map(str, self.terms.hours))}")
+        if on_battery and not self.terms.on_battery:
+            whys.append("on battery (--on-battery lends then, too)")
+        if self.transfer.is_spent(now):
+            assert self.transfer.cap is not None
+            whys.append(f"the {units.size(self.transfer.cap)} of --transfer are used up")
+            until = max(until, self.transfer.ends(now))
+        if whys:
+            return Decision(0, "; ".join(whys), self._from(now, until))
+        if not self.transfer.has_room(now):
+            return Decision(0, "what runs may use up --transfer", is_brief=True)
+        if self._give_way.lent < self._slots:
+            why = f"other programs keep this machine busy: {self._give_way.lent} of {self._slots}"
+            return Decision(self._give_way.lent, f"{why} slots (--give-way)")
+        return Decision(self._slots)
+
+    def _from(self, now: float, until: float) -> float | None:
+        """The first moment from `until` on that is in our hours; None: it is not known."""
+        if until == math.inf:
+            return None
+        begins = self._next(until) if self.terms.hours else until
+        return None if begins is None or begins <= now else begins
+
+    def _next(self, now: float) -> float | None:
+        """The next moment of our hours; a week is looked through once for each that is found."""
+        asked, found = self._found
+        if found is None or not asked <= now <= found:
+            self._found = (now, next_in(self.terms.hours, now, self._local))
+        return self._found[1]

@@ -1,0 +1,115 @@
+"""The options for lenders: when, and how much."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from nodes.lending import LendingTerms
+from nodes.lending_hours import parse_hours
+from privox_dht import units
+from privox_dht.cli.options import combine, comma_list, in_section
+
+_CORES = re.compile(r"(?P<count>[1-9][0-9]{0,3})|(?P<share>0?\.[0-9]+)|(?P<percent>[0-9]{1,3})%")
+
+
+def memory_size(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> int | None:
+    """An option's size in bytes."""
+    if value is None:
+        return None
+    try:
+        return units.bytes_in(value)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+def time_span(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> float | None:
+    """An option's span of time in seconds."""
+    if value is None:
+        return None
+    try:
+        return units.seconds_in(value)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+def _cores(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> int | float | None:
+    """A number of cores as an int, a share of them as a float."""
+    if value is None:
+        return None
+    written = _CORES.fullmatch(value.strip())
+    if written is not None and written["count"]:
+        return int(written["count"])
+    share = 0.0
+    if written is not None:
+        share = float(written["share"]) if written["share"] else int(written["percent"]) / 100
+    if not 0 < share <= 1:
+        raise click.BadParameter(f"{value!r} is neither a number of cores nor a share: 2, 0.5, 50%")
+    return share
+
+
+terms_options = in_section(
+    "When and how much it lends",
+    combine(
+        click.option(
+            "--lend-hours",
+            callback=comma_list,
+            metavar="HH:MM-HH:MM,...",
+            help="Lend within these hours only, by this machine's clock: 22:00-07:00, mon-fri"
+            " 18:00-24:00. [always]",
+        ),
+        click.option(
+            "--cores",
+            callback=_cores,
+            metavar="NUMBER|SHARE",
+            help="Use so many cores, or that share of them: 2, 0.5, 50%. [all]",
+        ),
+        click.option(
+            "--give-way",
+            is_flag=True,
+            help="Lend fewer slots, or none, while other programs keep this machine busy.",
+        ),
+        click.option(
+            "--on-battery",
+            is_flag=True,
+            help="Lend while the machine runs on its battery, too.",
+        ),
+        click.option(
+            "--transfer",
+            callback=memory_size,
+            metavar="SIZE",
+            help="Bytes of jobs in a calendar month, in and out together, such as 50GB. [any]",
+        ),
+        click.option(
+            "--address-seconds",
+            type=click.IntRange(min=1),
+            metavar="SECONDS",
+            help="Seconds of sound that one address may bring in an hour. [any]",
+        ),
+    ),
+)
+TERMS = ("lend_hours", "cores", "give_way", "on_battery", "transfer", "address_seconds")
+
+
+def terms_from(options: dict[str, Any]) -> LendingTerms:
+    """The owner's terms.
+
+    Raises:
+        ConfigError: they say something impossible.
+    """
+    return LendingTerms(
+        hours=parse_hours(options["lend_hours"]),
+        cores=options["cores"],
+        give_way=options["give_way"],
+        on_battery=options["on_battery"],
+        transfer=options["transfer"],
+        address_seconds=options["address_seconds"],
+    )

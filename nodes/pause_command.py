@@ -1,0 +1,99 @@
+"""`privox-node pause` and `resume`: the owner has his machine for himself for a while.
+
+pause    -> the state folder     the node sees it within a second or two, running or started later
+         <- lending.json         what it does now
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nodes import pause as pauses
+from nodes.lender import LendingState, in_words, told_in
+from nodes.lending import Pause
+from nodes.lending_options import time_span
+from nodes.options import state_option
+from nodes.state_lock import is_in_use
+from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
+from privox_dht.errors import ConfigError
+
+SEEN_WITHIN = 5.0  # seconds for a running node to see what was said to it
+LOOK_EVERY = 0.05  # seconds between two looks whether it has
+
+Say = Callable[[Callable[[], Iterable[str]]], None]
+
+
+def pause_commands(lines: Say) -> tuple[click.Command, click.Command]:
+    """Both commands.
+
+    Args:
+        lines: runs something as a program and prints what it yields.
+    """
+    settings = {"auto_envvar_prefix": ENVIRONMENT}
+
+    @click.command("pause", context_settings=settings)
+    @click.option(
+        "--for", "seconds", callback=time_span, metavar="TIME",
+        help="Lend again by itself after so long: 30m, 2h, 1h30m, 7d. [never]",
+    )  # fmt: skip
+    @state_option
+    @config_option
+    @click.pass_context
+    def pause(context: click.Context, /, seconds: float | None, **given: Any) -> None:
+        """Have the node on this machine lend nothing until `resume`; what runs is finished.
+
+        It stays paused when it is started again.
+        """
+        folder = _folder(merge_parent_options(context, given))
+        lines(lambda: _paused(folder, seconds))
+
+    @click.command("resume", context_settings=settings)
+    @state_option
+    @config_option
+    @click.pass_context
+    def resume(context: click.Context, /, **given: Any) -> None:
+        """End a pause: the node lends as its options say."""
+        folder = _folder(merge_parent_options(context, given))
+        lines(lambda: _resumed(folder))
+
+    return pause, resume
+
+
+def _folder(options: dict[str, Any]) -> Path:
+    return Path(options["state_dir"] or state_folder("node"))
+
+
+def _paused(folder: Path, seconds: float | None) -> Iterable[str]:
+    if not folder.is_dir():
+        raise ConfigError(f"no node keeps its state in {folder}: name its folder by --state-dir")
+    until = None if seconds is None else time.time() + seconds
+    pauses.write(folder, Pause(until))
+    yield "paused until privox-node resume" if until is None else f"paused until {in_words(until)}"
+    yield _said_by_node(folder, True) or "no node runs here now: the next one starts paused"
+
+
+def _resumed(folder: Path) -> Iterable[str]:
+    was_paused = pauses.end(folder)
+    yield "not paused any more" if was_paused else "it was not paused"
+    yield _said_by_node(folder, False) or "no node runs here now"
+
+
+def _said_by_node(folder: Path, paused: bool) -> str:
+    """What the running node says once it has seen it; empty: none runs."""
+    if not is_in_use(folder):
+        return ""
+    ends = time.monotonic() + SEEN_WITHIN
+    while (state := told_in(folder)) is None or state.paused is not paused:
+        if time.monotonic() > ends:
+            return "the node has not answered yet: it may be starting, or it lends nothing"
+        time.sleep(LOOK_EVERY)
+    return _in_words(state)
+
+
+def _in_words(state: LendingState) -> str:
+    return f"the node {state}; what runs is finished" if state.paused else f"the node {state}"

@@ -1,0 +1,230 @@
+"""A node whose owner takes his machine back: what runs is finished, what is new hears 503, and the
+others see that it is busy. Real nodes, real jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+from click.testing import CliRunner
+from gateway_kit import GatewayMesh
+from running import HOST, Lab
+
+from nodes import pause
+from nodes.cli import main as node_program
+from nodes.config import NodeConfig
+from nodes.demo import RunningNode
+from nodes.lending import LendingTerms, Pause
+from nodes.lending_hours import parse_hours
+from nodes.machine import Machine, on_battery
+from nodes.node import Node
+from nodes.service_spec import parse_services
+from privox_dht import Mesh, limits
+from privox_dht.errors import AllProducersBusy
+
+SEEN_WITHIN = 12.0  # seconds for others to see that it lends again or no more: a look, a pause
+# between two announcements, and a busy machine
+NIGHT = 1_795_132_800.0  # 2026-11-20 00:00 UTC
+
+
+def control(folder: Path, *command: str) -> str:
+    """What `privox-node pause` or `resume` says."""
+    ran = CliRunner().invoke(node_program, [*command, "--state-dir", str(folder)])
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+def until_idle(lab: Lab, idle: int) -> None:
+    """Until another node's client finds a record with so many idle slots."""
+    ends = time.monotonic() + SEEN_WITHIN
+    while (seen := [record["idle"] for record in lab.listed()]) != [idle]:
+        assert time.monotonic() < ends, seen
+
+
+def has_begun(node: RunningNode, jobs: int) -> None:
+    """Until a node has begun so many jobs."""
+    with node.changed:
+        assert node.changed.wait_for(
+            lambda: sum(' begun"' in line for line in node.lines) >= jobs, 20
+        ), node.lines[-5:]
+
+
+@pytest.mark.timeout(120)
+def test_an_owner_pauses_in_mid_job_restarts_and_resumes(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        role = ("--services", "tts/cpu/echo:4", "--slots", "2")
+        lender = lab.producer("lender", role[1], *role[2:])
+        spoken = tmp_path / "spoken.wav"
+        say = ("--service", "tts", "--text", "Good morning", "--output", str(spoken))
+        client = lab.start_client(*say)
+        has_begun(lender, 1)
+
+        said = control(tmp_path / "lender", "pause", "--for", "2h")
+        assert said.startswith("paused until ")
+        assert "does not lend: paused by its owner" in said and "what runs is finished" in said
+        late = lab.client(*say, "--wait", "0")
+        assert late.returncode == 7, late.stderr
+        until_idle(lab, 0)
+        client.communicate(timeout=30)
+        assert client.returncode == 0
+        assert spoken.stat().st_size > 16_000, "what ran was finished"
+
+        lender.stop()
+        assert "no node runs here" in control(tmp_path / "lender", "pause")
+        again = lab.producer("lender", role[1], *role[2:])
+        told = again.wait_for("lending")
+        assert told["slots"] == 0 and told["until"] is None and "paused" in told["why"]
+        until_idle(lab, 0)
+
+        assert control(tmp_path / "lender", "resume").endswith("the node lends 2 of 2 slots\n")
+        until_idle(lab, 2)
+        assert lab.client(*say).returncode == 0
+
+
+def test_a_pause_needs_a_folder_and_a_time(tmp_path: Path) -> None:
+    for wrong in (("--for", "soon"), ("--for", "0h"), ("--state-dir", str(tmp_path / "none"))):
+        ran = CliRunner().invoke(node_program, ["pause", *wrong])
+        assert ran.exit_code == 2 and "Error" in ran.stderr, wrong
+    assert control(tmp_path, "resume") == "it was not paused\nno node runs here now\n"
+
+
+@contextlib.asynccontextmanager
+async def lender(folder: Path, machine: Machine, services: str = "tts/cpu/echo", **terms):
+    """A first node, one that lends by these terms on this machine, and a client of both."""
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        first = await enter(Node(NodeConfig(folder / "first", port=0, host=HOST)))
+        neighbours = ((HOST, first.dht.port),)
+        node = await enter(Node(NodeConfig(
+            folder / "lender", port=0, host=HOST, neighbours=neighbours, machine=machine, slots=2,
+            services=tuple(parse_services([services])), lending=LendingTerms(**terms),
+        )))  # fmt: skip
+        await node.standing.joined.wait()
+        mesh = await enter(Mesh.join([f"{HOST}:{first.dht.port}"]))
+        yield node, mesh
+
+
+async def idle_elsewhere(mesh: Mesh, idle: int) -> None:
+    """Until somebody else finds a record with so many idle slots."""
+    async with asyncio.timeout(SEEN_WITHIN):
+        while [r.idle for r in await mesh.dht.find("tts", "cpu", fresh=True)] != [idle]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def speak(mesh: Mesh, wait: float = 0, text: str = "Good day") -> bytes:
+    return await mesh.speak(text, model="echo", wait=wait)
+
+
+async def test_no_job_begins_when_the_hours_have_ended_and_others_see_it(tmp_path: Path) -> None:
+    clock = [NIGHT + 7 * 3600 - 0.5]
+    machine = Machine(
+        clock=lambda: clock[0],
+        local=lambda now: datetime.fromtimestamp(now, UTC),
+        on_battery=lambda: False,
+    )
+    hours = parse_hours(["22:00-07:00"])
+    async with lender(tmp_path, machine, "tts/cpu/echo:2", hours=hours) as (node, mesh):
+        await idle_elsewhere(mesh, 2)
+        runs = asyncio.create_task(speak(mesh, 10))
+        async with asyncio.timeout(10):
+            while node.speech.producer.admission.taken == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        clock[0] += 0.5  # seven o'clock: refused at once, before anything has looked at the clock
+        with pytest.raises(AllProducersBusy) as told:
+            await speak(mesh)
+        assert "does not lend now" in str(told.value.attempts)
+        assert node.speech.producer.admission.idle == 0
+        await idle_elsewhere(mesh, 0)
+        assert len(await runs) > 1000
+        status, retry_after = await asked(node)
+        assert (status, retry_after) == (503, limits.NOT_LENT_LONGEST)
+        clock[0] += 15 * 3600 - 30
+        assert await asked(node) == (503, 30), "until ten in the evening"
+        clock[0] += 30
+        assert await asked(node) == (200, None)
+        await idle_elsewhere(mesh, 2)
+
+
+async def test_nothing_is_lent_while_the_plug_is_out(tmp_path: Path) -> None:
+    supplies = tmp_path / "power_supply"
+    for name, files in {"AC": {"type": "Mains", "online": "1"},
+                        "BAT0": {"type": "Battery", "status": "Charging"}}.items():  # fmt: skip
+        (supplies / name).mkdir(parents=True)
+        for file, word in files.items():
+            (supplies / name / file).write_text(word)
+    async with lender(tmp_path, Machine(on_battery=lambda: on_battery(supplies))) as (_, mesh):
+        await idle_elsewhere(mesh, 2)
+        (supplies / "AC/online").write_text("0")
+        (supplies / "BAT0/status").write_text("Discharging")
+        await idle_elsewhere(mesh, 0)
+        with pytest.raises(AllProducersBusy):
+            await speak(mesh)
+        (supplies / "AC/online").write_text("1")
+        await idle_elsewhere(mesh, 2)
+        assert await speak(mesh, 10), "who was told to wait a minute sees that it lends again"
+
+
+async def test_a_month_of_transfer_is_counted_and_ends_lending(tmp_path: Path) -> None:
+    cap = limits.MAX_ANSWER_AUDIO + 10_000_000
+    machine, kept = Machine(on_battery=lambda: False), tmp_path / "lender/transfer.json"
+    async with lender(tmp_path, machine, transfer=cap) as (_, mesh):
+        audio = await speak(mesh, text="x" * 100)
+    [[month, count]] = json.loads(kept.read_text()).items()
+    sent = len(audio) * 4 // 3  # as events
+    assert sent < count < 1.1 * sent, "the sound, the question, and headers"
+    kept.write_text(json.dumps({month: cap - 1000}))
+    async with lender(tmp_path, machine, transfer=cap) as (node, mesh):
+        assert await speak(mesh), "one more, which passes it"
+        with pytest.raises(AllProducersBusy):
+            await speak(mesh)
+        assert (await asked(node))[0] == 503
+        await idle_elsewhere(mesh, 0)
+
+
+async def test_an_owner_who_pauses_may_use_his_own_engines(tmp_path: Path) -> None:
+    (tmp_path / "gateway").mkdir()
+    pause.write(tmp_path / "gateway", Pause())
+    services = tuple(parse_services(["tts/cpu/echo"]))
+    async with (
+        GatewayMesh.opened(tmp_path, services=services) as mesh,
+        aiohttp.ClientSession() as session,
+    ):
+        status, _ = await asked(mesh.node)
+        assert status == 503
+        question = {"model": "echo", "input": "Good day", "response_format": "wav"}
+        async with session.post(f"{mesh.url}/v1/audio/speech", json=question) as answer:
+            assert answer.status == 200, await answer.text()
+            assert (await answer.read())[:4] == b"RIFF"
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="no such thing here")
+async def test_a_node_and_what_it_starts_keep_to_their_cores(tmp_path: Path) -> None:
+    before = psutil.Process().cpu_affinity()
+    async with lender(tmp_path, Machine(), "tts/cpu/espeak-ng", cores=1) as (node, _):
+        pids = [*node.speech.codecs.pids, *(child.pid for child in psutil.Process().children())]
+        assert len(pids) > 1
+        for pid in pids:
+            assert len(psutil.Process(pid).cpu_affinity()) == 1
+    assert psutil.Process().cpu_affinity() == before
+
+
+async def asked(node: Node) -> tuple[int, int | None]:
+    """The status of a job at the node's own port, and what its Retry-After says."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    question = {"model": "echo", "input": "Hi", "response_format": "wav"}
+    url = f"https://{HOST}:{node.server.port}/v1/audio/speech"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, json=question, ssl=tls) as answer,
+    ):
+        after = answer.headers.get("Retry-After")
+        return answer.status, int(after) if after else None
