@@ -90,8 +90,8 @@ class Gateway(Service):
         access, bounds, recent = Access(self.config), _bounds(), RecentJobs()
 
         def job_changed(job: ServedJob) -> None:
-            access.job_changed(job)
-            recent.job_changed(job)
+            for watcher in (access, recent, monitoring.durations):
+                watcher.job_changed(job)
 
         self.server = SpeechServer(
             self.provider, host=self.config.host, port=self.config.port, tls=None,
@@ -101,7 +101,7 @@ class Gateway(Service):
         dialects = Dialects(self.server, self.provider, bounds, access)
         for dialect in (WhisperAsr, Sova, PrivoxRest):
             dialect(dialects)
-        Monitoring(self.server, self.provider)
+        monitoring = Monitoring(self.server, self.provider)
         page = Page(self.server, self.provider, recent)
         self.server.app.middlewares.append(access.middleware())
         await enter(self.server)

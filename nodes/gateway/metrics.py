@@ -6,10 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from nodes.gateway.job_durations import DurationsByService
 from privox_dht.speech import SERVICES
 from privox_dht.speech_api.job_log import OUTCOMES, JobLog
 
@@ -24,7 +30,10 @@ GAUGES = {  # what a provider's status says of each service
 
 
 def exposition(
-    status: Mapping[str, Mapping[str, Any]], jobs: JobLog, accepted: str
+    status: Mapping[str, Mapping[str, Any]],
+    jobs: JobLog,
+    durations: DurationsByService,
+    accepted: str,
 ) -> tuple[bytes, str]:
     """The page and its content type.
 
@@ -33,14 +42,19 @@ def exposition(
         accepted: the formats that are asked for, as the header `Accept` has them.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(status, jobs))
+    registry.register(_Numbers(status, jobs, durations))
     encode, content_type = choose_encoder(accepted)
     return encode(registry), content_type
 
 
 class _Numbers(Collector):
-    def __init__(self, status: Mapping[str, Mapping[str, Any]], jobs: JobLog) -> None:
-        self._status, self._jobs = status, jobs
+    def __init__(
+        self,
+        status: Mapping[str, Mapping[str, Any]],
+        jobs: JobLog,
+        durations: DurationsByService,
+    ) -> None:
+        self._status, self._jobs, self._durations = status, jobs, durations
 
     def collect(self) -> Iterator[Metric]:
         jobs = CounterMetricFamily(f"{PREFIX}_jobs", "Jobs by how they ended.", labels=["outcome"])
@@ -52,10 +66,18 @@ class _Numbers(Collector):
         for service in SERVICES:
             sound.add_metric([service], self._jobs.sound.get(service, 0.0))
         away = "Requests that found no room in time."
-        yield from (jobs, sound)
+        yield from (jobs, sound, self._seconds())
         yield CounterMetricFamily(f"{PREFIX}_turned_away", away, value=self._jobs.turned_away)
         for name, what in GAUGES.items():
             gauge = GaugeMetricFamily(f"{PREFIX}_{name}", what, labels=["service"])
             for service in SERVICES:
                 gauge.add_metric([service], self._status[service][name])
             yield gauge
+
+    def _seconds(self) -> Metric:
+        """How long jobs took."""
+        what = "From a request's turn to the end of its answer, of jobs that were done."
+        family = HistogramMetricFamily(f"{PREFIX}_job_seconds", what, labels=["service"])
+        for service, durations in self._durations.of.items():
+            family.add_metric([service], durations.buckets(), durations.seconds)
+        return family

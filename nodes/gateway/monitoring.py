@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from nodes.gateway.job_durations import DurationsByService
 from nodes.gateway.provider import MeshProvider
 from privox_dht.errors import ConfigError
 from privox_dht.http.responses import json_response
@@ -19,6 +20,7 @@ class Monitoring:
 
     def __init__(self, server: SpeechServer, provider: MeshProvider) -> None:
         self._provider, self._jobs = provider, server.jobs
+        self.durations = DurationsByService(SERVICES)
         server.add_page("GET", "/healthz", self._health)
         server.add_page("GET", "/metrics", self._metrics)
 
@@ -34,5 +36,7 @@ class Monitoring:
         except ImportError as exc:
             raise ConfigError("/metrics needs: pip install 'privox-dht[gateway]'") from exc
         accepted = request.headers.get("Accept", "")
-        body, content_type = exposition(self._provider.status(), self._jobs, accepted)
+        body, content_type = exposition(
+            self._provider.status(), self._jobs, self.durations, accepted
+        )
         return web.Response(body=body, headers={"Content-Type": content_type})

@@ -1,0 +1,46 @@
+"""How long jobs took, counted in steps, as Prometheus wants it. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from privox_dht.speech_api.job_log import DONE, ServedJob
+
+STEPS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)  # seconds
+
+
+class JobDurations:
+    """Of one service's jobs that were done; what failed soon would look like speed."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(STEPS) + 1)
+        self.seconds = 0.0  # of all together
+
+    def __repr__(self) -> str:
+        return f"<JobDurations {sum(self._counts)} jobs>"
+
+    def add(self, seconds: float) -> None:
+        """One more job."""
+        self._counts[bisect_left(STEPS, seconds)] += 1
+        self.seconds += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """How many took at most so long, for each step and in all."""
+        so_far, told = 0, []
+        for step, count in zip((*map(str, STEPS), "+Inf"), self._counts, strict=True):
+            so_far += count
+            told.append((step, float(so_far)))
+        return told
+
+
+class DurationsByService:
+    """Fed with the jobs of a server."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        self.of = {service: JobDurations() for service in services}
+
+    def job_changed(self, job: ServedJob) -> None:
+        """A job began or ended."""
+        if job.outcome == DONE and job.service in self.of:
+            self.of[job.service].add(job.seconds)
