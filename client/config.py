@@ -20,6 +20,7 @@ class ClientConfig:
 
     neighbours: tuple[str, ...] = ()
     network: str = "privox"
+    secret_file: Path | None = None
     as_json: bool = False
     join_timeout: float = 5.0  # seconds
     state_dir: Path | None = None
@@ -75,6 +76,7 @@ class ClientConfig:
         return Mesh.join(
             self.neighbours,
             network=self.network,
+            secret_file=self.secret_file,
             state=self.state,
             timeout=self.join_timeout,
             fallback=self.fallback,

@@ -21,6 +21,7 @@ from privox_dht.cli.options import (
     comma_list,
     config_option,
     neighbours_option,
+    network_options,
     not_a_flag,
 )
 from privox_dht.dispatch.job_options import AUTO, PIECES, SCATTER, SHARE
@@ -88,10 +89,7 @@ of_tts = partial(click.option, cls=OfService, service=TTS)
 
 common_options = combine(
     neighbours_option("those known from the last time."),
-    click.option(
-        "--network", default="privox", show_default=True, metavar="NAME",
-        help="The name of the mesh; meshes of different names never mix.",
-    ),
+    network_options,
     click.option(
         "--json", "as_json", is_flag=True, envvar=JSON_VARIABLE,
         help="Print one JSON object on stdout (on stderr, where stdout takes the audio).",

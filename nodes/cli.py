@@ -37,6 +37,7 @@ from nodes.model_commands import model_commands
 from nodes.node import Node
 from nodes.options import lending_options, place_options, state_option
 from nodes.pause_command import pause_commands
+from nodes.secret_command import secret
 from nodes.service_spec import SECRET, parse_services
 from nodes.verdict import Verdict
 from privox_dht import __version__, limits
@@ -188,6 +189,7 @@ main.add_command(model_commands(_lines))
 main.add_command(key)
 for command in pause_commands(_lines):
     main.add_command(command)
+main.add_command(secret)
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -221,6 +223,7 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
         services=tuple(parse_services(options["services"])),
         advertise=tuple(map(advertised_address, options["advertise"])),
         network=options["network"],
+        secret_file=options["secret_file"],
         slots=options["slots"],
         cache=options["model_cache"],
         model_memory=options["model_memory"],

@@ -39,6 +39,7 @@ class NodeConfig:
     services: tuple[ServiceSpec, ...] = ()
     advertise: tuple[str, ...] = ()  # IP literals to publish instead of what neighbours see
     network: str = "privox"
+    secret_file: Path | None = None  # makes it a private mesh
     slots: int = 1  # jobs at a time, of all services together
     cache: Path | None = None  # where models are downloaded to
     reachable: str = AUTO  # "auto": found out by asking nodes to call back

@@ -37,6 +37,9 @@ from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
 from privox_dht.hostport import Address, join_host
 from privox_dht.identity import Identity
+from privox_dht.membership.members import Membership
+from privox_dht.membership.secret_file import membership_of
+from privox_dht.membership.tls import server_context
 from privox_dht.records import Record, sign
 from privox_dht.relay import FarmAt, SingleFarm
 from privox_dht.speech import Segment, TranscriptionRequest
@@ -97,10 +100,11 @@ class Doctor:
 
     async def _listening(self) -> Directory:
         """On the node's own port if it is free, since that is the one a router forwards."""
+        self._member = self._membership()
         for port in (self.config.port, 0):
             dht = Directory(
                 self.identity, network=self.config.network, host=self.config.host,
-                port=port, guest=True,
+                port=port, guest=True, member=self._member,
             )  # fmt: skip
             try:
                 return await self._stack.enter_async_context(dht)
@@ -108,18 +112,23 @@ class Doctor:
                 error = exc
         raise error
 
+    def _membership(self) -> Membership | None:
+        """A fresh one: no two nodes share theirs."""
+        return membership_of(self.config.secret_file, self.config.network)
+
     def _neighbours(self) -> list[Address]:
         """Whom the node would join through: those that are named, and those it remembers."""
         config = self.config
-        kept = ContactFile.choose(config.state_dir, config.network, config.neighbours)
+        kept = ContactFile.choose(config.state_dir, self._dht.kept_as, config.neighbours)
         return list(dict.fromkeys([*config.neighbours, *kept.known(time.time())]))
 
     async def _serving(self, producer: Producer) -> SpeechServer:
         """On the number of our UDP port, since no other is called back; on any, if it is taken."""
         for port in (self._dht.port, 0):
             server = SpeechServer(
-                producer, host=self.config.host, port=port, tls=self.identity.server_context()
-            )
+                producer, host=self.config.host, port=port,
+                tls=server_context(self.identity, self._member),
+            )  # fmt: skip
             try:
                 return await self._stack.enter_async_context(server)
             except ConfigError as exc:
@@ -185,8 +194,9 @@ class Doctor:
         )  # fmt: skip
         holders = await self._dht.publish(record)
         async with Directory(
-            Identity.generate(), network=self.config.network, host=self.config.host, guest=True
-        ) as reader:
+            Identity.generate(), network=self.config.network, host=self.config.host, guest=True,
+            member=self._membership(),
+        ) as reader:  # fmt: skip
             await reader.join(self._neighbours(), 5.0)
             found = await reader.find(KIND, "cpu")
         back = any(other.publisher == self.identity.public for other in found)
@@ -205,8 +215,9 @@ class Doctor:
         for farm in farms[:3]:
             parking = SingleFarm(
                 self.identity, (farm.host, farm.port), farm.public,
-                server_context=self.identity.server_context(),
+                server_context=server_context(self.identity, self._member),
                 connection=self._server.connection, on_change=lambda parking: None,
+                member=self._member,
             )  # fmt: skip
             await self._stack.enter_async_context(parking)
             try:
@@ -227,7 +238,7 @@ class Doctor:
         )  # fmt: skip
         clip = wav(bytes(2 * 16_000 * CLIP_SECONDS), 16_000)
         began = time.monotonic()
-        async with SpeechClient(allow=self._dht.allows) as client:
+        async with SpeechClient(allow=self._dht.allows, member=self._member) as client:
             events = client.transcribe(
                 endpoint, clip, TranscriptionRequest(model=EchoTranscriber.name)
             )

@@ -23,6 +23,7 @@ from privox_dht.addresses import is_loopback
 from privox_dht.cli.logs import log_fields
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
+from privox_dht.membership.members import Membership
 from privox_dht.records import FARM, Record
 from privox_dht.relay import Farm, FarmLimits
 
@@ -33,9 +34,15 @@ class FarmService(Service):
     """Our farm, as far as there is one."""
 
     def __init__(
-        self, config: NodeConfig, identity: Identity, mesh: bytes, standing: ReachabilityMonitor
+        self,
+        config: NodeConfig,
+        identity: Identity,
+        mesh: bytes,
+        standing: ReachabilityMonitor,
+        member: Membership | None = None,
     ) -> None:
         super().__init__()
+        self._member = member
         self._config, self._identity, self._mesh, self._standing = config, identity, mesh, standing
         self.lends = frozenset({FARM} if config.farm else ())  # not what it is by the way
         self.farm: Farm | None = None
@@ -76,6 +83,7 @@ class FarmService(Service):
             port=config.relay_port,
             terms=config.terms if config.farm else beside_other_things(config.terms),
             private=bool(config.host) and is_loopback(str(config.host)),
+            member=self._member,
         )
         self.farm = await self._stack.enter_async_context(farm)
         self._stack.push_async_callback(farm.drain)

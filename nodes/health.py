@@ -22,6 +22,8 @@ from privox_dht.dht.node import DhtNode
 from privox_dht.errors import ConfigError, LocalError, NotJoined, PrivoxError
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity, public_of
+from privox_dht.membership.members import Membership
+from privox_dht.membership.secret_file import membership_of
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 
 LISTENING_FILE = "listening.json"
@@ -41,6 +43,7 @@ class Listening:
     host: str  # an IP literal, or "localhost" when it listens everywhere
     port: int  # UDP
     job_port: int  # TCP
+    secret_file: str = ""  # of a private mesh
 
 
 @contextmanager
@@ -90,9 +93,10 @@ async def check(folder: Path, published: bool) -> str:
         Unhealthy: it is not.
     """
     node = listening_in(folder)
+    secret = Path(node.secret_file) if node.secret_file else None
     try:
-        await _joined_through(node)
-        status = await _status(node)
+        await _joined_through(node, membership_of(secret, node.network))
+        status = await _status(node, membership_of(secret, node.network))
     except PrivoxError as exc:
         raise Unhealthy(f"node {node.peer[:8]} does not answer: {exc}") from exc
     held: list[str] = sorted(status.get("published", {}))
@@ -103,9 +107,9 @@ async def check(folder: Path, published: bool) -> str:
     return f"node {node.peer[:8]} answers on UDP {node.port} and TCP {node.job_port}{found}"
 
 
-async def _joined_through(node: Listening) -> None:
+async def _joined_through(node: Listening, member: Membership | None) -> None:
     async with DhtNode(
-        Identity.generate(), network=node.network, host=None, guest=True
+        Identity.generate(), network=node.network, host=None, guest=True, member=member
     ) as stranger:
         try:
             await stranger.join([(node.host, node.port)], JOIN_WITHIN)
@@ -114,7 +118,7 @@ async def _joined_through(node: Listening) -> None:
             raise Unhealthy(f"nobody joins mesh {node.network!r} through {where} (UDP)") from None
 
 
-async def _status(node: Listening) -> dict[str, Any]:
+async def _status(node: Listening, member: Membership | None) -> dict[str, Any]:
     endpoint = Endpoint(f"https://{join_host(node.host, node.job_port)}", public_of(node.peer))
-    async with SpeechClient(allow=lambda address: True) as client:
+    async with SpeechClient(allow=lambda address: True, member=member) as client:
         return await client.status(endpoint)

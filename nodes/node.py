@@ -38,6 +38,8 @@ from privox_dht.hostport import join_host
 from privox_dht.http.listener import bind
 from privox_dht.http.server import Handler
 from privox_dht.identity import Identity
+from privox_dht.membership.secret_file import membership_of
+from privox_dht.membership.tls import server_context
 from privox_dht.records import Record
 from privox_dht.relay import FarmPool
 from privox_dht.speech_api.server import SpeechServer
@@ -82,6 +84,9 @@ class Node:
         config, enter = self.config, self._stack.enter_async_context
         self._stack.enter_context(locked(config.state_dir))
         self.identity = Identity.load(config.state_dir)
+        self.member = membership_of(config.secret_file, config.network)
+        if self.member is not None:
+            self.member.own.published = frozenset(config.advertise)
         self.dht, sockets = await self._on_one_port()
         port = sockets[0].getsockname()[1]
         self.standing = ReachabilityMonitor(config, self.dht, port, self._changed)
@@ -90,7 +95,7 @@ class Node:
             on_change=self._changed, node_status=self.status,
         ))  # fmt: skip
         self.relaying = await self._host(
-            FarmService(config, self.identity, self.dht.mesh, self.standing)
+            FarmService(config, self.identity, self.dht.mesh, self.standing, self.member)
         )
         if config.gateway:
             own = OwnEngines(self.speech.producer, config.slots, self.identity.peer_id)
@@ -125,6 +130,7 @@ class Node:
         return Listening(
             self.identity.peer_id, self.config.network, "localhost" if everywhere
             else str(self.config.host), self.dht.port, self.server.port,
+            str(self.config.secret_file.absolute()) if self.config.secret_file else "",
         )  # fmt: skip
 
     async def _on_one_port(self) -> tuple[Directory, list[socket.socket]]:
@@ -157,7 +163,7 @@ class Node:
         guest = bool(config.neighbours) and not config.advertise and config.reachable != "yes"
         return Directory(
             self.identity, network=config.network, host=config.host, port=port,
-            guest=guest, state=config.state_dir,
+            guest=guest, state=config.state_dir, member=self.member,
         )  # fmt: skip
 
     def _server(self, sockets: list[socket.socket]) -> SpeechServer:
@@ -168,7 +174,7 @@ class Node:
             pages.update(service.routes())
         return SpeechServer(
             self.speech.producer, host=self.config.host, sockets=sockets,
-            tls=self.identity.server_context(), bounds=self.config.bounds,
+            tls=server_context(self.identity, self.member), bounds=self.config.bounds,
             more=pages, encoders=self.speech.codecs,
         )  # fmt: skip
 
@@ -177,9 +183,10 @@ class Node:
         return FarmPool(
             self.identity,
             lambda: known_farms(dht, chosen, dht.allows, self.identity.public),
-            server_context=self.identity.server_context(),
+            server_context=server_context(self.identity, self.member),
             connection=self.server.connection,
             on_change=self._parked,
+            member=self.member,
         )
 
     async def _park(self) -> None:
@@ -206,11 +213,13 @@ class Node:
         return {
             "peer": self.identity.peer_id,
             "network": self.config.network,
+            "private": self.member is not None,
             "reachable": situation.reachable,
             "routes": [str(route) for route in routes(situation)],
             "lends": sorted(kind for service in self.services for kind in service.lends),
             "published": {kind: list(where) for kind, where in self._published.items()},
             "dht": self.dht.stats(),
+            "turned_away": dict(self.member.turned_away) if self.member else {},
             **{name: value for s in self.services for name, value in s.status().items()},
         }
 

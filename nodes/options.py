@@ -12,7 +12,13 @@ from nodes.gateway.config import DEFAULT_GATEWAY, DEFAULT_HTTPS
 from nodes.lending_options import memory_size
 from privox_dht import limits
 from privox_dht.cli.logs import LEVELS
-from privox_dht.cli.options import combine, comma_list, config_option, neighbours_option
+from privox_dht.cli.options import (
+    combine,
+    comma_list,
+    config_option,
+    neighbours_option,
+    network_options,
+)
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import FarmLimits
 
@@ -37,13 +43,7 @@ place_options = combine(
         "--host", metavar="ADDRESS", help="Listen on this address only [all, IPv4 and IPv6]."
     ),
     neighbours_option("those known from the last time; none at all makes this a first node."),
-    click.option(
-        "--network",
-        default="privox",
-        show_default=True,
-        metavar="NAME",
-        help="The name of the mesh; meshes of different names never mix.",
-    ),
+    network_options,
     click.option(
         "--farms",
         callback=comma_list,

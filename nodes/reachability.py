@@ -162,7 +162,15 @@ class ReachabilityMonitor:
             self._settle()
         elif not self.ready_to_publish:
             self._settle()
-            log.info("%s", how_to_join(self.situation, self._dht.port, self._config.network))
+            log.info(
+                "%s",
+                how_to_join(
+                    self.situation,
+                    self._dht.port,
+                    self._config.network,
+                    bool(self._config.secret_file),
+                ),
+            )
         if self._dht.contacts():
             self.joined.set()
         await self.check()

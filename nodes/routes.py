@@ -93,16 +93,18 @@ def is_reachable(wanted: bool | None, situation: NetworkState) -> bool:
     return bool(_unchanged(situation))
 
 
-def how_to_join(situation: NetworkState, port: int, network: str) -> str:
+def how_to_join(situation: NetworkState, port: int, network: str, private: bool = False) -> str:
     """What the owner of a first node tells those who are to join it.
 
     Args:
         situation: where the node stands.
         port: its UDP port, which its TCP port for jobs should be as well.
         network: the name of its mesh.
+        private: whether they need its secret as well.
     """
     hosts = situation.advertised or situation.local
     flags = "" if network == USUAL_NETWORK else f" --network {network}"
+    flags += " --secret-file FILE" if private else ""
     some = " or ".join(f"--neighbours {join_host(host, port)}" for host in hosts)
     said = (
         f"this is a first node; others join it with: {some or f'--neighbours HOST:{port}'}{flags}"

@@ -25,6 +25,7 @@ from nodes.state_lock import is_in_use
 from nodes.verdict import NO, PARTLY, YES, Verdict
 from privox_dht.errors import ConfigError, EngineUnavailable
 from privox_dht.identity import KEY_FILE, Identity
+from privox_dht.membership.secret_file import membership_of
 
 
 async def node(config: NodeConfig) -> Verdict:
@@ -34,7 +35,7 @@ async def node(config: NodeConfig) -> Verdict:
         return Verdict("node", YES, f"it runs already, with the state folder {folder}")
     if found := clashes(config):
         return Verdict("node", NO, in_words(found))
-    if why := _folder_trouble(folder) or _port_trouble(config):
+    if why := _secret_trouble(config) or _folder_trouble(folder) or _port_trouble(config):
         return Verdict("node", NO, why)
     return Verdict("node", YES, "its state folder and its ports are free")
 
@@ -70,6 +71,15 @@ def _folder_trouble(folder: Path) -> str:
         return ""
     try:
         Identity.load(folder)
+    except ConfigError as exc:
+        return str(exc)
+    return ""
+
+
+def _secret_trouble(config: NodeConfig) -> str:
+    """Why the secret of the mesh could not be used; empty if it could, or none is needed."""
+    try:
+        membership_of(config.secret_file, config.network)
     except ConfigError as exc:
         return str(exc)
     return ""

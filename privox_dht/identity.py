@@ -125,7 +125,7 @@ class Identity:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
                 create_file(path, cls.generate()._pem())
-            _keep_secret(path)
+            keep_secret(path, "private key", "this node gets a new one then")
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except OSError as exc:
             raise ConfigError(f"cannot keep a key in {folder}: {exc.strerror or exc}") from exc
@@ -161,6 +161,11 @@ class Identity:
     def server_context(self) -> ssl.SSLContext:
         """A TLS 1.3 server context that answers with this identity's certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.answer_with_certificate(context)
+        return context
+
+    def answer_with_certificate(self, context: ssl.SSLContext) -> None:
+        """Make it a TLS 1.3 context that shows this identity's certificate."""
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         with tempfile.TemporaryDirectory(prefix="privox-") as folder:  # ssl reads only from files
             key, certificate = Path(folder, KEY_FILE), Path(folder, CERTIFICATE_FILE)
@@ -168,7 +173,6 @@ class Identity:
             key.write_bytes(self._pem())
             certificate.write_bytes(self.certificate())
             context.load_cert_chain(certificate, key)
-        return context
 
     def public_pin(self) -> str:
         """The pin of this key as curl's `--pinnedpubkey` takes it: `sha256//<base64>`."""
@@ -185,8 +189,12 @@ class Identity:
         )
 
 
-def _keep_secret(path: Path) -> None:
-    """A key that others could read is made unreadable to them, and its owner told.
+def keep_secret(path: Path, what: str, then: str) -> None:
+    """A file that others could read is made unreadable to them, and its owner told.
+
+    Args:
+        what: the file holds.
+        then: what follows once it was removed.
 
     Raises:
         ConfigError: that cannot be done.
@@ -198,12 +206,12 @@ def _keep_secret(path: Path) -> None:
         path.chmod(mode & ~OTHERS)
     except OSError as exc:
         raise ConfigError(
-            f"others can read the private key {path} (mode {mode:o}), and it cannot be changed:"
+            f"others can read the {what} {path} (mode {mode:o}), and it cannot be changed:"
             f" {exc.strerror}; chmod 600 {path}"
         ) from exc
     log.warning(
-        "others could read the private key %s (mode %o); now they cannot. If somebody may have"
-        " read it, remove it: this node gets a new one then", path, mode,
+        "others could read the %s %s (mode %o); now they cannot. If somebody may have"
+        " read it, remove it: %s", what, path, mode, then,
     )  # fmt: skip
 
 

@@ -36,6 +36,14 @@ ANNOUNCE_JITTER = 5.0  # seconds to either side, so that producers do not announ
 ANNOUNCE_AT_MOST_EVERY = 2.0  # seconds between announcements when something that matters changed
 CLOCK_SKEW = 30.0  # seconds by which the clocks of two nodes may differ
 
+# -- a private mesh -------------------------------------------------------------------------------
+
+MIN_SECRET = 16  # bytes of its secret: 128 bits, if they are random
+MAX_SECRET = 4 * KIB  # bytes; a file that holds more is another one
+REPLAY_MEMORY = 65_536  # messages remembered, 7 MB: a minute of 1,000 datagrams a second
+REPLAY_SLOT = 5.0  # seconds of messages that are forgotten together
+MAX_CLIENT_HELLO = 4 * KIB  # bytes of the first flight of TLS; OpenSSL's has 517 to 1,700
+
 # -- jobs: what one request may bring ------------------------------------------------------------
 
 MAX_TEXT = 4096  # characters of text to speak in one request, as OpenAI's API has it

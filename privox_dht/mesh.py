@@ -43,6 +43,7 @@ from privox_dht.errors import AllProducersBusy, AllProducersFailed, JobError, No
 from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
+from privox_dht.membership.secret_file import membership_of
 from privox_dht.records import FARM, Record, latest_per_key
 from privox_dht.scatter.transcription import transcription
 from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
@@ -79,6 +80,7 @@ class Mesh:
         neighbours: str | Sequence[str | tuple[str, int]] = (),
         *,
         network: str = "privox",
+        secret_file: Path | str | None = None,
         state: Path | None = None,
         timeout: float = 5.0,
         fallback: str = "",
@@ -92,6 +94,7 @@ class Mesh:
                 them; several may be dead. Nobody else is asked, but nodes
                 met through them before. Empty: those that `state` knows from the last time.
             network: the name of the mesh.
+            secret_file: a file with the secret of a private mesh, which every member has.
             state: a folder to remember nodes in, for the next time.
             timeout: seconds to wait for a neighbour to answer.
             fallback: base URL of an OpenAI-style server to use when the mesh cannot do a job.
@@ -103,14 +106,16 @@ class Mesh:
         Raises:
             NotJoined: nobody answered, and there is no fallback. (With one, joining is tried again
                 behind the jobs until somebody answers.)
-            ConfigError: a neighbour or the fallback is no address.
+            ConfigError: a neighbour or the fallback is no address, or the secret cannot be used.
         """
         endpoint = endpoint_of(fallback, fallback_token) if fallback else None
         wanted = parse_neighbours(neighbours)
+        member = membership_of(Path(secret_file) if secret_file else None, network)
         dht = Directory(
-            Identity.generate(), network=network, host=None, guest=True, state=state, hidden=hidden
-        )
-        async with dht, SpeechClient(allow=dht.allows) as client:
+            Identity.generate(), network=network, host=None, guest=True, state=state,
+            hidden=hidden, member=member,
+        )  # fmt: skip
+        async with dht, SpeechClient(allow=dht.allows, member=member) as client:
             mesh = cls.over(dht, client, endpoint)
             try:
                 await mesh._join(wanted, timeout)

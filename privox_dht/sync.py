@@ -199,6 +199,7 @@ def join(
     neighbours: str | Sequence[str | tuple[str, int]] = (),
     *,
     network: str = "privox",
+    secret_file: Path | str | None = None,
     state: Path | None = None,
     timeout: float = 5.0,
     fallback: str = "",
@@ -210,6 +211,7 @@ def join(
         lambda: Mesh.join(
             neighbours,
             network=network,
+            secret_file=secret_file,
             state=state,
             timeout=timeout,
             fallback=fallback,

@@ -84,8 +84,9 @@ class Gateway(Service):
 
     async def _start(self) -> None:
         enter = self._stack.enter_async_context
-        client = await enter(SpeechClient(allow=self._directory.allows))
-        mesh = Mesh.over(self._directory, client)
+        dht = self._directory
+        client = await enter(SpeechClient(allow=dht.allows, member=dht.member))
+        mesh = Mesh.over(dht, client)
         self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own, self._joined))
         access, bounds, recent = Access(self.config), _bounds(), RecentJobs()
 

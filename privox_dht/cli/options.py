@@ -149,6 +149,24 @@ def config_option(command: F) -> F:
     )(command)
 
 
+network_options = combine(
+    click.option(
+        "--network",
+        default="privox",
+        show_default=True,
+        metavar="NAME",
+        help="The name of the mesh; meshes of different names never mix.",
+    ),
+    click.option(
+        "--secret-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Make it a private mesh: only who has this secret too is in it, and nobody else hears"
+        " a word. To make one: privox-node secret new FILE. [public]",
+    ),
+)
+
+
 def neighbours_option(default: str) -> Callable[[F], F]:
     """`--neighbours`, in both spellings, as a flag and in the environment."""
     return click.option(

@@ -39,6 +39,7 @@ from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.udp_endpoints import UdpEndpoints
 from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
+from privox_dht.membership.members import Membership
 from privox_dht.records import FARM, Record, farm_key, service_key
 from privox_dht.speech import BACKENDS
 
@@ -61,6 +62,7 @@ class DhtNode:
         state: Path | None = None,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
+        member: Membership | None = None,
     ) -> None:
         """
         Args:
@@ -72,8 +74,10 @@ class DhtNode:
             state: the folder in which good contacts are kept across restarts.
             clock: seconds since the epoch.
             rng: where chance comes from.
+            member: the mesh is a private one, and this what we are in it; of no other node.
         """
-        self._state = NodeState(identity, network, clock, rng or CHANCE)
+        self._state = NodeState(identity, network, clock, rng or CHANCE, member)
+        self.member = member
         self._state.guest = guest
         self._host, self._wanted_port = host, port
         self.network, self._folder = network, state
@@ -145,6 +149,8 @@ class DhtNode:
     async def __aenter__(self) -> Self:
         try:
             await self._listening.open(self._host, self._wanted_port)
+            if self.member is not None:
+                self.member.own.ports.add(self.port)
         except BaseException:
             self._listening.close()
             raise
@@ -367,9 +373,14 @@ class DhtNode:
         self._state.families = self._usable()
         return list(dict.fromkeys([*self._named, *self.remembered()]))
 
+    @property
+    def kept_as(self) -> str:
+        """The mesh's name, as contacts are kept: a private one is not another of the same name."""
+        return f"{self.network} {self.mesh.hex()}" if self.member else self.network
+
     def _contact_file(self) -> ContactFile | None:
         if self._kept is None and self._folder is not None:
-            self._kept = ContactFile.choose(self._folder, self.network, self._named)
+            self._kept = ContactFile.choose(self._folder, self.kept_as, self._named)
         return self._kept
 
     # -- what there is to know ---------------------------------------------------------------------

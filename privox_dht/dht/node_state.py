@@ -33,9 +33,12 @@ from privox_dht.dht import wire
 from privox_dht.dht.record_store import RecordStore
 from privox_dht.dht.record_validator import RecordValidator
 from privox_dht.dht.rtt import RttEstimator
+from privox_dht.dht.sealed import OVERHEAD, SealedDatagrams
 from privox_dht.dht.write_tokens import WriteTokens
 from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
+from privox_dht.membership import members
+from privox_dht.membership.members import Membership
 from privox_dht.quotas import RateLimiter
 from privox_dht.records import Record, network_tag
 
@@ -44,6 +47,7 @@ log = logging.getLogger(__name__)
 
 REASONS = (
     *wire.REASONS,
+    *members.REASONS,  # in a private mesh
     "rate",  # a source asked for more than its share
     "token",  # something that only a proven address may have
     "unasked",  # an answer to nothing we asked
@@ -101,16 +105,26 @@ class NodeState:
         "rng",
         "rtt",
         "said",
+        "sealed",
         "store",
         "tokens",
         "witnesses",
     )  # fmt: skip
 
     def __init__(
-        self, identity: Identity, network: str, clock: Callable[[], float], rng: random.Random
+        self,
+        identity: Identity,
+        network: str,
+        clock: Callable[[], float],
+        rng: random.Random,
+        member: Membership | None = None,
     ) -> None:
         self.identity = identity
-        self.mesh = network_tag(network)
+        self.mesh = member.tag if member else network_tag(network)
+        self.sealed: SealedDatagrams | None = None  # in a private mesh
+        if member is not None:
+            self.sealed = SealedDatagrams(member, identity.dht_id, limits.PROTOCOL_VERSION)
+            member.own.seen = self.observed_by_any
         self.clock = clock
         self.rng = rng
         self.guest = False
@@ -156,6 +170,11 @@ class NodeState:
     @property
     def flags(self) -> int:
         return self.families | (wire.GUEST if self.guest else 0)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of a datagram, at most, before it is sealed."""
+        return limits.MAX_DATAGRAM - (OVERHEAD if self.sealed else 0)
 
     def may_contact(self, ip: str) -> bool:
         """Whether an address is one we may speak to or hand out."""

@@ -27,7 +27,8 @@ from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.records import Record, latest_per_key
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]
-PAGE_ROOM = limits.MAX_DATAGRAM - wire.HEADER - 48  # bytes of records in a page
+PAGE_FRAME = wire.HEADER + 48  # bytes around the records of a page
+PAGE_ROOM = limits.MAX_DATAGRAM - PAGE_FRAME  # bytes of records in a page
 PAGE_AT_LEAST = PAGE_ROOM // (limits.MAX_RECORD + 3)  # records of a full page, however long
 
 
@@ -244,7 +245,8 @@ class RecordLookups:
     def _rows(self, crawl: IterativeLookup, holder: Candidate, want: int) -> list[int]:
         """Where the pages begin."""
         longest = max((len(record.encoded) for record in crawl.found.values()), default=1)
-        step = max(1, min(limits.MAX_RECORDS_IN_DATAGRAM, PAGE_ROOM // (longest + 3)))
+        room = self._state.largest - PAGE_FRAME
+        step = max(1, min(limits.MAX_RECORDS_IN_DATAGRAM, room // (longest + 3)))
         return list(range(0, min(holder.count, want), step))
 
     async def _ask_pages(

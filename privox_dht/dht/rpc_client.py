@@ -101,11 +101,13 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
                 flight.timer.cancel()
             flight.done(None)
 
-    def _send(self, datagram: bytes, address: Address) -> None:
+    def _send(self, datagram: bytes, address: Address, node_id: bytes = b"") -> None:
         if self._closed:
             return
         self.state.counts["sent"] += 1
         self.state.note_contacted(address)
+        if self.state.sealed is not None:
+            datagram = self.state.sealed.seal(datagram, address, node_id)
         try:
             self.transport.sendto(datagram, address)
         except (OSError, ValueError) as exc:
@@ -153,7 +155,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         wait = resend[0] if resend else hard
         flight.timer = self.loop.call_later(wait, self._on_timer, message)
         state.counts["asked"] += 1
-        self._send(flight.datagram, address)
+        self._send(flight.datagram, address, node_id)
 
     async def request(
         self,
@@ -201,7 +203,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
                 flight.bare = False
                 flight.datagram = request_codec.in_short(self.state.mesh, flight.datagram)
             if flight.again is None or flight.again(len(flight.datagram)):
-                self._send(flight.datagram, flight.address)
+                self._send(flight.datagram, flight.address, flight.node_id)
             past = flight.resend[flight.tries - 1]
             after = (
                 flight.resend[flight.tries] if flight.tries < len(flight.resend) else flight.hard
@@ -229,7 +231,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             flight.proven = True
             flight.datagram = request_codec.with_token(self.state.mesh, flight.datagram, token)
             flight.bare = False
-            self._send(flight.datagram, address)
+            self._send(flight.datagram, address, flight.node_id)
             return
         del self._outstanding[message]
         if flight.timer is not None:

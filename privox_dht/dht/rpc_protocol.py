@@ -71,6 +71,8 @@ class RpcProtocol(RpcClientProtocol):
         state = self.state
         state.counts["received"] += 1
         try:
+            if state.sealed is not None:
+                data = state.sealed.unseal(data)
             kind, message, packed = wire.unseal(state.mesh, data)
             if kind == ANSWER:
                 self._answered(message, packed, normalize(addr))
@@ -97,8 +99,8 @@ class RpcProtocol(RpcClientProtocol):
             raise BadMessage("rate")
         if not state.on_loopback:
             state.on_loopback = is_loopback(address[0])
-        room = limits.MAX_DATAGRAM if proven else int(size * limits.AMPLIFICATION)
-        room = min(room, limits.MAX_DATAGRAM) - HEADER
+        room = state.largest if proven else int(size * limits.AMPLIFICATION)
+        room = min(room, state.largest) - HEADER
         assert self.answer is not None
         answer = self.answer(request, address, proven, room)
         if isinstance(answer, asyncio.Future):

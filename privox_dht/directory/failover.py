@@ -59,7 +59,7 @@ class Directory(DhtNode):
         super().__init__(identity, **options)
         self._udp_wait, self._udp_again, self._udp_silent = udp_wait, udp_again, udp_silent
         self._hidden = hidden
-        self._https = HttpsNeighbours(self.mesh, self._state.clock, self._spawn)
+        self._https = HttpsNeighbours(self.mesh, self._state.clock, self._spawn, self.member)
         self._tried = Resolved({}, {})  # who was last asked over HTTPS
         self._keeping: asyncio.Task[None] | None = None
 

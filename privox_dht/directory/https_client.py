@@ -1,6 +1,7 @@
 """Asks a node's directory page; see `https_server` for what is said.
 
-    asker -> node    TLS with whatever certificate is shown; a bounded request
+    asker -> node    TLS with whatever certificate is shown (in a private mesh: a member's); a
+                     bounded request
     node  -> asker   a bounded answer, checked in shape; its records are still to be checked
 
 What goes wrong comes out as Refused, Busy, Failed or Lost, and as nothing else.
@@ -25,6 +26,7 @@ from privox_dht.errors import BadMessage, EngineFailed, ProducerLost
 from privox_dht.hostport import Address, join_host
 from privox_dht.http.error_mapping import from_response
 from privox_dht.http.pinned_tls import connector
+from privox_dht.membership.members import Membership
 
 log = logging.getLogger("privox.directory")
 
@@ -32,7 +34,8 @@ log = logging.getLogger("privox.directory")
 class DirectoryClient:
     """Asks any number of nodes. Nothing is opened before the first question."""
 
-    def __init__(self) -> None:
+    def __init__(self, member: Membership | None = None) -> None:
+        self._member = member  # in a private mesh
         self._session: aiohttp.ClientSession | None = None
         self._tls = _anybody()
 
@@ -97,7 +100,7 @@ class DirectoryClient:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=connector(lambda address: True),
+                connector=connector(lambda address: True, self._member),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 auto_decompress=False,

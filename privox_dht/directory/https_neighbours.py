@@ -20,6 +20,7 @@ from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.directory.https_server import Answer
 from privox_dht.errors import JobError, ProducerBusy, ProducerLost
 from privox_dht.hostport import Address, join_host
+from privox_dht.membership.members import Membership
 
 log = logging.getLogger("privox.directory")
 
@@ -38,16 +39,23 @@ class ObservedAddress:
 class HttpsNeighbours:
     """Those of one mesh."""
 
-    def __init__(self, mesh: bytes, clock: Callable[[], float], spawn: Spawn) -> None:
+    def __init__(
+        self,
+        mesh: bytes,
+        clock: Callable[[], float],
+        spawn: Spawn,
+        member: Membership | None = None,
+    ) -> None:
         """
         Args:
             mesh: the id of our mesh; whoever is in another is of no use.
             spawn: runs something to its end, or to that of the node.
+            member: the mesh is a private one, and this what we are in it.
         """
         self._mesh = mesh
         self._clock = clock
         self._spawn = spawn
-        self._client = DirectoryClient()
+        self._client = DirectoryClient(member)
         self._order: list[Address] = []  # whom to ask, the best first
         self.views: dict[Address, ObservedAddress] = {}  # of those that answered when last asked
         self.failures: dict[Address, str] = {}  # why others were of no use, when last met

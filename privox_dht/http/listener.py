@@ -20,6 +20,7 @@ from typing import Self
 from privox_dht.errors import ConfigError
 from privox_dht.http.connections import HttpProtocolFactory
 from privox_dht.http.request_limits import RequestLimits
+from privox_dht.membership.tls import MemberServerContext, NotAMember
 from privox_dht.quotas import Prefixes, SharedQuota, quota_prefixes
 
 log = logging.getLogger("privox.api")
@@ -174,6 +175,8 @@ class Listener:
             )
         except OSError as exc:  # TLS errors and time-outs are among them
             log.debug("a handshake failed: %s", type(exc).__name__)
+            if isinstance(self._tls, MemberServerContext) and not isinstance(exc, NotAMember):
+                self._tls.unfinished()
             self._http.lost(handler)
         except BaseException:
             self._http.lost(handler)

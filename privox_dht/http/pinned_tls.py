@@ -23,7 +23,9 @@ import aiohttp
 
 from privox_dht import limits
 from privox_dht.errors import ConfigError
+from privox_dht.http.member_dial import MemberDialler, call_head
 from privox_dht.identity import peer_id_of, public_in
+from privox_dht.membership.members import Membership, to_address, to_node
 
 CLOSING_TURNS = 16  # of the loop; a transport needs three or four to notice an end and to close
 AddressFilter = Callable[[str], bool]
@@ -97,9 +99,9 @@ class PinCache:
         return pin
 
 
-def connector(allow: AddressFilter) -> aiohttp.TCPConnector:
+def connector(allow: AddressFilter, member: Membership | None = None) -> aiohttp.TCPConnector:
     """Connections to allowed addresses only, reused for a short while. All of them are closed when
-    it is."""
+    it is. As `member` of a private mesh, to other members only."""
 
     def dial(address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, where = address
@@ -113,6 +115,7 @@ def connector(allow: AddressFilter) -> aiohttp.TCPConnector:
         return made
 
     made_here = _Connector(
+        MemberDialler(member, dial, limits.PEERS_REMEMBERED) if member else None,
         limit=0,  # callers are bounded by their jobs; waiting here would look like a dead peer
         keepalive_timeout=limits.KEEPALIVE / 2,  # let go before the other side does
         socket_factory=dial,
@@ -124,9 +127,35 @@ class _Connector(aiohttp.TCPConnector):
     """Closes also what aiohttp leaves behind: TLS connections of jobs that were cancelled, which
     would wait for the other side's goodbye, perhaps for longer than the loop runs."""
 
-    def __init__(self, **how: Any) -> None:
+    def __init__(self, dialler: MemberDialler | None, **how: Any) -> None:
         super().__init__(**how)
+        self._dialler = dialler  # in a private mesh
         self.made: WeakSet[socket.socket] = WeakSet()
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
+    ) -> Any:
+        """aiohttp's hook for connections that are made in another way, as its UnixConnector has it;
+        the time-out is around it."""
+        if self._dialler is None:
+            return await super()._create_connection(req, traces, timeout)
+        pin = req.ssl if isinstance(req.ssl, PinnedKey) else None
+        address = (str(req.url.host), int(req.url.port or 0))
+        destination = to_node(pin.public) if pin else to_address(address)
+        through = b""
+        if req.proxy is not None:
+            address = (str(req.proxy.host), int(req.proxy.port or 0))
+            through = call_head(str(req.url.host))
+        transport, protocol = await self._dialler.connect(
+            self._factory, destination, address, through=through
+        )
+        try:
+            if pin is not None:
+                pin.check(transport)
+        except BaseException:
+            transport.close()
+            raise
+        return protocol
 
     async def close(self, **how: Any) -> None:
         await super().close(**how)

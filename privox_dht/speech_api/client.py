@@ -31,6 +31,7 @@ from privox_dht.http.client_body import RequestBody, Source, json_body, multipar
 from privox_dht.http.client_request import ClientRequest, begin, mapped_errors, pieces, tracing
 from privox_dht.http.pinned_tls import AddressFilter, Endpoint, PinCache, connector
 from privox_dht.http.sse import Events
+from privox_dht.membership.members import Membership
 from privox_dht.speech import AudioInfo, Segment, SpeechRequest, TranscriptionRequest
 from privox_dht.speech_api.openai_responses import (
     SpeechEvents,
@@ -47,23 +48,25 @@ SETTLE = 0.5  # seconds for the last chunk after the last event; then the connec
 class SpeechClient:
     """Calls any number of servers, any number of jobs at a time."""
 
-    def __init__(self, *, allow: AddressFilter) -> None:
+    def __init__(self, *, allow: AddressFilter, member: Membership | None = None) -> None:
         """
         Args:
             allow: whether an address (an IP literal) may be dialled. Servers without a pinned key
                 are named by whoever runs this program, not by strangers, and may be anywhere.
+            member: the mesh is a private one, and this what we are in it: servers with a pinned key
+                must be members as well.
         """
-        self._allow = allow
+        self._allow, self._member = allow, member
         self._peers = PinCache()
         self._to_peers: aiohttp.ClientSession | None = None
         self._elsewhere: aiohttp.ClientSession | None = None
 
     def apart(self) -> SpeechClient:
         """Another one, which shares no connection with this."""
-        return SpeechClient(allow=self._allow)
+        return SpeechClient(allow=self._allow, member=self._member)
 
     async def __aenter__(self) -> Self:
-        self._to_peers = _session(self._allow)
+        self._to_peers = _session(self._allow, self._member)
         self._elsewhere = _session(lambda address: True)
         return self
 
@@ -221,9 +224,9 @@ class SpeechClient:
             response.close()
 
 
-def _session(allow: AddressFilter) -> aiohttp.ClientSession:
+def _session(allow: AddressFilter, member: Membership | None = None) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=connector(allow),
+        connector=connector(allow, member),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, cast
 
 from privox_dht import limits
 from privox_dht.identity import Identity
+from privox_dht.membership.farm_line import SealedLine
+from privox_dht.membership.members import Membership
 from privox_dht.quotas import quota_prefixes
 from privox_dht.relay import messages, tcp
 from privox_dht.relay.farm.actions import Close, Effects, Send
@@ -42,8 +44,11 @@ class FarmDriver:
         *,
         capped: bool,
         files: int,
+        member: Membership | None = None,
     ) -> None:
         self.identity = identity
+        self.member = member
+        self.sealed: dict[asyncio.Transport, SealedLine] = {}  # control lines of a private mesh
         self.terms = terms
         self.clock = clock
         self.buffer = memoryview(bytearray(limits.SPLICE_CHUNK))  # one for all: sent on at once
@@ -81,6 +86,7 @@ class FarmDriver:
     def closed(self, transport: asyncio.Transport) -> None:
         """A connection is gone from the loop as well."""
         self.lost(transport)
+        self.sealed.pop(transport, None)
         del self._transports[transport]
         if not self._transports:
             self.empty.set()
@@ -105,6 +111,11 @@ class FarmDriver:
         self.apply(effects)
         return call
 
+    def encode(self, control: asyncio.Transport, message: messages.Message) -> bytes:
+        """A message as it goes over that control line."""
+        line, said = self.sealed.get(control), messages.encode(message)
+        return line.seal(said) if line else said
+
     def apply(self, effects: Effects) -> None:
         """Say and drop what the switchboard wants said and dropped."""
         for effect in effects:
@@ -112,7 +123,7 @@ class FarmDriver:
                 case Send(to, message):
                     control = _transport(to)
                     if not control.is_closing():
-                        control.write(messages.encode(message))
+                        control.write(self.encode(control, message))
                 case Close(who, why, gently):
                     self.counts[why] += 1
                     connection = _transport(who)

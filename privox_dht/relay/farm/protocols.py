@@ -1,6 +1,7 @@
 """The connections of a farm, from their first byte to their last.
 
-Door      says what it is within 4 KiB and 5 s, and becomes one of:
+Door      says what it is within 4 KiB and 5 s (in a private mesh by a sealed request, or it hears
+          nothing), and becomes one of:
 Standing    a producer's control line: nonce, challenge, proof, then notices and pings
 End         a parked line, silent until a call claims it; or a client whose call was put
             through. Two Ends make a call: what arrives at one leaves at the other, and one
@@ -14,6 +15,7 @@ import os
 
 from privox_dht import limits
 from privox_dht.errors import BadMessage
+from privox_dht.membership import farm_line
 from privox_dht.relay import messages, tcp
 from privox_dht.relay.farm.actions import Rejected
 from privox_dht.relay.farm.calls import Call, Direction
@@ -23,12 +25,13 @@ from privox_dht.relay.farm.driver import FarmDriver
 class HandshakeProtocol(asyncio.Protocol):
     """A connection that has not yet said what it is."""
 
-    __slots__ = ("_driver", "_head", "_transport")
+    __slots__ = ("_driver", "_head", "_request", "_transport")
     _transport: asyncio.Transport
 
     def __init__(self, driver: FarmDriver) -> None:
         self._driver = driver
         self._head = b""
+        self._request = b""  # in a private mesh
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -47,13 +50,34 @@ class HandshakeProtocol(asyncio.Protocol):
             return
         self._head += data
         try:
-            said = messages.read_head(self._head)
+            said = self._read()
             if said is not None:
                 self._become(*said)
         except BadMessage as exc:
             self._refuse(exc.reason)
         except Rejected as exc:
             self._refuse(exc.why)
+
+    def _read(self) -> tuple[messages.Connect | messages.Park | messages.Control, bytes] | None:
+        """What it says it is, and the bytes after that; None: more must be read."""
+        member = self._driver.member
+        if member is None:
+            return messages.read_head(self._head)
+        if len(self._head) < farm_line.REQUEST:
+            return None
+        sealed, rest = self._head[: farm_line.REQUEST], self._head[farm_line.REQUEST :]
+        head = farm_line.read_request(member, sealed, self._driver.identity.public)
+        self._request = sealed
+        said = messages.read_head(head)
+        if said is None:
+            raise BadMessage("head")
+        return said[0], rest
+
+    def _answer(self, head: bytes) -> None:
+        member = self._driver.member
+        if member is not None:
+            head = farm_line.response(member, self._request, head)
+        self._transport.write(head)
 
     def _become(
         self, said: messages.Connect | messages.Park | messages.Control, rest: bytes
@@ -64,6 +88,9 @@ class HandshakeProtocol(asyncio.Protocol):
             case messages.Park(token):
                 self._park(token, rest)
             case messages.Control(nonce):
+                if (member := self._driver.member) is not None:
+                    line = farm_line.SealedLine(member, self._request, is_farm=True)
+                    self._driver.sealed[self._transport] = line
                 standing = ControlProtocol(self._driver, self._transport, nonce)
                 self._transport.set_protocol(standing)
                 standing.challenge(rest)
@@ -78,7 +105,7 @@ class HandshakeProtocol(asyncio.Protocol):
         self._transport.set_protocol(client)
         client.splice(line, call, call.up)
         line.splice(client, call, call.down)
-        self._transport.write(messages.accepted(self._driver.terms))
+        self._answer(messages.accepted(self._driver.terms))
         if rest:
             client.forward(rest)
 
@@ -92,7 +119,7 @@ class HandshakeProtocol(asyncio.Protocol):
     def _refuse(self, why: str) -> None:
         self._driver.counts[why] += 1
         if why in messages.REFUSALS:
-            self._transport.write(messages.refusal(why))
+            self._answer(messages.refusal(why))
         self._transport.close()
 
 
@@ -114,7 +141,7 @@ class ControlProtocol(asyncio.Protocol):
         assert self._nonces is not None
         theirs, ours = self._nonces
         message = messages.challenge(self._driver.identity, theirs, ours)
-        self._transport.write(messages.encode(message))
+        self._transport.write(self._driver.encode(self._transport, message))
         if rest:
             self.data_received(rest)
 
@@ -122,7 +149,8 @@ class ControlProtocol(asyncio.Protocol):
         if self._transport.is_closing():
             return
         try:
-            for message in self._ear.hear(data):
+            line = self._driver.sealed.get(self._transport)
+            for message in self._ear.hear(line.hear(data) if line else data):
                 self._hear(message)
         except BadMessage as exc:
             self._refuse(exc.reason, 0)
@@ -144,7 +172,7 @@ class ControlProtocol(asyncio.Protocol):
 
     def _refuse(self, why: str, wait: int) -> None:
         self._driver.counts[why] += 1
-        self._transport.write(messages.encode(("refused", why, str(wait))))
+        self._transport.write(self._driver.encode(self._transport, ("refused", why, str(wait))))
         self._transport.close()
         self._driver.lost(self._transport)
 

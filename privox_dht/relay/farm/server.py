@@ -23,6 +23,7 @@ from privox_dht import limits
 from privox_dht.errors import ConfigError
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
+from privox_dht.membership.members import Membership
 from privox_dht.relay import tcp
 from privox_dht.relay.farm.driver import FarmDriver
 from privox_dht.relay.farm.protocols import HandshakeProtocol
@@ -47,6 +48,7 @@ class Farm:
         clock: Callable[[], float] = time.monotonic,
         patience: Timeouts | None = None,
         files: int | None = None,
+        member: Membership | None = None,
     ) -> None:
         """
         Args:
@@ -59,7 +61,9 @@ class Farm:
             clock: seconds, never going back.
             patience: how long it waits.
             files: connections it may have; None is what the system allows.
+            member: the mesh is a private one, and this what we are in it.
         """
+        self._member = member
         self.terms = terms or FarmLimits()
         self.port = port
         self._identity = identity
@@ -80,6 +84,7 @@ class Farm:
             self._clock,
             capped=self._capped,
             files=tcp.file_budget() if self._files is None else self._files,
+            member=self._member,
         )
         loop = asyncio.get_running_loop()
         try:
@@ -95,6 +100,8 @@ class Farm:
             )
             raise ConfigError(why) from exc
         self.port = self._server.sockets[0].getsockname()[1]
+        if self._member is not None:
+            self._member.own.ports.add(self.port)
         self._watch = asyncio.create_task(self._watching(), name=f"farm {self.port}")
         return self
 

@@ -20,6 +20,7 @@ from typing import Self
 from privox_dht import limits
 from privox_dht.errors import PrivoxError, ProducerLost
 from privox_dht.identity import Identity, peer_id_of
+from privox_dht.membership.members import Membership
 from privox_dht.records import Relayed
 from privox_dht.relay import messages
 from privox_dht.relay.farm_limits import Timeouts
@@ -47,6 +48,7 @@ class FarmPool:
         lines: int = limits.PRODUCER_LINES,
         patience: Timeouts | None = None,
         rng: random.Random | None = None,
+        member: Membership | None = None,
     ) -> None:
         """
         Args:
@@ -56,7 +58,9 @@ class FarmPool:
             on_change: called, in the loop, whenever `parked_at` has changed.
             want: farms to be parked at.
             lines: lines to each farm at a time, calls included.
+            member: the mesh is a private one, and this what we are in it.
         """
+        self._member = member
         self._identity = identity
         self._farms = farms
         self._server_context = server_context
@@ -156,6 +160,7 @@ class FarmPool:
             self._patience,
             self._lines,
             self._instance,
+            self._member,
         )
         stay = FarmSession(place, lambda ending: self._heed(farm, ending), self._rng)
         task = asyncio.create_task(stay.run(), name=f"parking at {place}")

@@ -44,6 +44,7 @@ class Line:
         connection: MakeProtocol,
         patience: Timeouts,
         over: Callable[[Line], None],
+        sealed: Callable[[bytes], bytes] = bytes,
     ) -> None:
         """
         Args:
@@ -53,7 +54,9 @@ class Line:
             connection: makes the HTTP server's protocol for one connection.
             patience: how long a claimed line may take.
             over: called when a call that the HTTP server had is over.
+            sealed: makes of a head what is said to the farm.
         """
+        self._sealed = sealed
         self.token = token
         self.parked = False  # the farm said so
         self.claimed = False  # the farm said so, or a call came
@@ -87,7 +90,7 @@ class Line:
         self._sock = sock = await tcp.dial(*self._farm, limits.PRODUCER_DIAL)
         try:
             tcp.set_parked_options(sock)
-            await loop.sock_sendall(sock, messages.park(self.token))
+            await loop.sock_sendall(sock, self._sealed(messages.park(self.token)))
             await tcp.wait_readable(sock)
             self.claim()
         except BaseException:

@@ -26,6 +26,8 @@ from privox_dht.backoff import backoff
 from privox_dht.errors import BadMessage
 from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
+from privox_dht.membership import farm_line
+from privox_dht.membership.members import Membership, to_node
 from privox_dht.relay import messages, tcp
 from privox_dht.relay.farm_limits import Timeouts
 from privox_dht.relay.producer.line import Line, MakeProtocol
@@ -55,6 +57,13 @@ class SessionConfig:
     patience: Timeouts
     lines: int
     instance: bytes
+    member: Membership | None = None  # in a private mesh
+
+    def sealed(self, head: bytes) -> bytes:
+        """The head of a connection to the farm, as it is said there."""
+        if self.member is None:
+            return head
+        return farm_line.request(self.member, to_node(self.farm), head)
 
     def __str__(self) -> str:
         return join_host(self.host, self.port)
@@ -67,6 +76,7 @@ class ControlProtocol(asyncio.Protocol):
         self._ear = messages.MessageDecoder()
         self._heard: asyncio.Queue[messages.Message | None] = asyncio.Queue()
         self._transport: asyncio.Transport | None = None
+        self._line: farm_line.SealedLine | None = None  # in a private mesh
         self.why = "hung up"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -76,7 +86,7 @@ class ControlProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
         try:
-            for message in self._ear.hear(data):
+            for message in self._ear.hear(self._line.hear(data) if self._line else data):
                 self._heard.put_nowait(message)
         except BadMessage as exc:
             self.why = str(exc)
@@ -91,12 +101,15 @@ class ControlProtocol(asyncio.Protocol):
     def say(self, *message: str) -> None:
         """Send one message."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(messages.encode(message))
+            said = messages.encode(message)
+            self._transport.write(self._line.seal(said) if self._line else said)
 
-    def open(self, nonce: bytes) -> None:
+    def open(self, head: bytes, member: Membership | None) -> None:
         """Say what this connection is."""
         assert self._transport is not None
-        self._transport.write(messages.control(nonce))
+        self._transport.write(head)
+        if member is not None:
+            self._line = farm_line.SealedLine(member, head, is_farm=False)
 
     async def next(self, seconds: float) -> messages.Message | None:
         """The next message; None at the end.
@@ -179,7 +192,7 @@ class FarmSession:
         """Prove both keys to each other."""
         place, nonce = self._config, os.urandom(messages.NONCE)
         async with asyncio.timeout(place.patience.head):
-            self._wires.open(nonce)
+            self._wires.open(place.sealed(messages.control(nonce)), place.member)
             asked = await self._hear(place.patience.head)
             farm_nonce = messages.check_challenge(asked, nonce, place.farm)
             self._wires.say(
@@ -254,8 +267,9 @@ class FarmSession:
         place = self._config
         farm = (place.host, place.port)
         line = Line(
-            token, farm, place.server_context, place.connection, place.patience, self._call_over
-        )
+            token, farm, place.server_context, place.connection, place.patience, self._call_over,
+            place.sealed,
+        )  # fmt: skip
         task = asyncio.create_task(line.run(self._delay()), name=f"line to {place}")
         self._lines[token] = line
         self._tasks[task] = line

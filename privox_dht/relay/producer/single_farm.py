@@ -25,6 +25,7 @@ from privox_dht import limits
 from privox_dht.backoff import backoff
 from privox_dht.errors import ProducerLost
 from privox_dht.identity import Identity, peer_id_of
+from privox_dht.membership.members import Membership
 from privox_dht.relay import messages
 from privox_dht.relay.farm_limits import Timeouts
 from privox_dht.relay.producer.line import MakeProtocol
@@ -57,6 +58,7 @@ class SingleFarm:
         lines: int = limits.PRODUCER_LINES,
         patience: Timeouts | None = None,
         rng: random.Random | None = None,
+        member: Membership | None = None,
     ) -> None:
         """
         Args:
@@ -69,6 +71,7 @@ class SingleFarm:
             lines: lines at a time, calls included.
             patience: how long to wait for the farm, and for clients.
             rng: chance.
+            member: the mesh is a private one, and this what we are in it.
         """
         self.farm = farm_public
         self.state = "dialling"
@@ -85,6 +88,7 @@ class SingleFarm:
             patience or Timeouts(),
             lines,
             os.urandom(messages.INSTANCE),
+            member,
         )
         self._moved = asyncio.Event()
         self._failures = 0  # stays in a row that did not get as far as parking

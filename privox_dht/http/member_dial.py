@@ -1,0 +1,132 @@
+"""Connections to members of a private mesh, direct and through a farm.
+
+direct    TCP, then TLS behind its sealed first messages: see `membership.tls`
+by farm   TCP, a sealed CONNECT, the farm's sealed answer: see `membership.farm_line`; then the same
+          TLS, with the producer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from privox_dht.errors import BadMessage, NoParkedLine, ProducerLost
+from privox_dht.hostport import Address, join_host
+from privox_dht.membership import farm_line
+from privox_dht.membership.members import Membership, to_address
+from privox_dht.membership.tls import MemberClientContext
+
+Connection = tuple[asyncio.Transport, asyncio.Protocol]
+Open = Callable[[Any], socket.socket]  # a socket for what getaddrinfo says, if it may be dialled
+STATUS = slice(9, 12)  # where "HTTP/1.1 200 ..." has its number
+OPEN, NO_LINE = b"200", b"503"
+
+
+def call_head(host: str) -> bytes:
+    """What a farm is asked, to be put through to `<peer id>.privox`."""
+    return f"CONNECT {host}:443 HTTP/1.1\r\n\r\n".encode()
+
+
+class MemberDialler:
+    """Dials for one program."""
+
+    def __init__(self, member: Membership, opened: Open, most: int) -> None:
+        """
+        Args:
+            most: members whose TLS contexts are kept: to make one takes as long as a handshake.
+        """
+        self._member, self._open, self._most = member, opened, most
+        self._contexts: OrderedDict[bytes, MemberClientContext] = OrderedDict()
+
+    async def connect(
+        self,
+        make: Callable[[], asyncio.Protocol],
+        destination: bytes,
+        address: Address,
+        *,
+        through: bytes = b"",
+    ) -> Connection:
+        """A connection on which TLS stands.
+
+        Args:
+            destination: whom it is for; see `members.to_node`.
+            address: the server's, or a farm's.
+            through: what is said to the farm, if it is one.
+
+        Raises:
+            OSError: there is none; NotAMember if whoever answers proves nothing.
+            NoParkedLine, ProducerLost: the farm's answer.
+        """
+        loop = asyncio.get_running_loop()
+        sock = await self._dial(address)
+        try:
+            if through:
+                await self._ask_farm(sock, address, through)
+            return await loop.create_connection(
+                make, sock=sock, ssl=self._context(destination), server_hostname=""
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    def _context(self, destination: bytes) -> MemberClientContext:
+        context = self._contexts.pop(destination, None)
+        context = context or MemberClientContext.to(destination, self._member)
+        self._contexts[destination] = context
+        if len(self._contexts) > self._most:
+            self._contexts.popitem(last=False)
+        return context
+
+    async def _dial(self, address: Address) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        last: OSError = OSError(f"no address for {address[0]}")
+        for info in await _addresses(*address):
+            sock = self._open(info)
+            try:
+                await loop.sock_connect(sock, info[4])
+            except OSError as exc:
+                sock.close()
+                last = exc
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise last
+
+    async def _ask_farm(self, sock: socket.socket, farm: Address, head: bytes) -> None:
+        loop, where = asyncio.get_running_loop(), join_host(*farm)
+        request = farm_line.request(self._member, to_address(_numeric(sock)), head)
+        await loop.sock_sendall(sock, request)
+        sealed = b""
+        while len(sealed) < farm_line.RESPONSE:
+            some = await loop.sock_recv(sock, farm_line.RESPONSE - len(sealed))
+            if not some:
+                raise ConnectionResetError(f"the farm at {where} hung up")
+            sealed += some
+        try:
+            answer = farm_line.read_response(self._member, request, sealed)
+        except BadMessage as exc:
+            raise ProducerLost(f"{where} is no farm of this private mesh") from exc
+        status = answer[STATUS]
+        if status == NO_LINE:
+            raise NoParkedLine(f"no line is free at {where}")
+        if status != OPEN:
+            raise ProducerLost(f"{where} answered {status.decode('ascii', 'replace')}")
+
+
+def _numeric(sock: socket.socket) -> Address:
+    host, port = sock.getpeername()[:2]
+    return str(host).partition("%")[0], int(port)
+
+
+async def _addresses(host: str, port: int) -> list[Any]:
+    try:
+        kind, flags = socket.SOCK_STREAM, socket.AI_NUMERICHOST  # an address asks nobody
+        return socket.getaddrinfo(host, port, type=kind, flags=flags)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
