@@ -219,7 +219,6 @@ class Node:
             "lends": sorted(kind for service in self.services for kind in service.lends),
             "published": {kind: list(where) for kind, where in self._published.items()},
             "dht": self.dht.stats(),
-            "turned_away": dict(self.member.turned_away) if self.member else {},
             **{name: value for s in self.services for name, value in s.status().items()},
         }
 

@@ -27,11 +27,16 @@ async def log_periodically(stats: Callable[[], Mapping[str, Any]]) -> None:
 
 def summary(stats: Mapping[str, Any]) -> str:
     """The numbers of `DhtNode.stats()` as a person reads them."""
-    dropped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats["dropped"].items()))
+    dropped, turned_away = _counts(stats["dropped"]), _counts(stats.get("turned_away", {}))
     return (
         f"{stats['contacts']:,} contacts, round trips {stats['rtt_ms']:.0f} ms"
         f" (spread {stats['rtt_spread_ms']:.0f}), {stats['records']:,} records held,"
         f" {stats['lookups']:,} look-ups ({stats['cache_hits']:,} from memory),"
         f" asked {stats['asked']:,} ({stats['unanswered']:,} unanswered),"
         f" dropped: {dropped or 'nothing'}"
+        + (f"; turned away: {turned_away}" if turned_away else "")
     )
+
+
+def _counts(by_reason: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(by_reason.items()))

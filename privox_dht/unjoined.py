@@ -15,6 +15,7 @@ NO_NAME = "no such name"
 SILENT = "no answer"
 REFUSED = "connection refused, nothing listens there"
 NO_NODE = "something else than a node answers there"
+NO_MEMBER = "it proves no membership of our private mesh"
 OTHER_MESH = "it answers, but its mesh has another name"
 NO_ADDRESS = "it has no address"
 NAMESERVER = "the name server does not answer"
@@ -23,7 +24,9 @@ HINTS = {
     NO_NAME: "is it spelled right?",
     SILENT: "is it up, and are UDP and TCP let through to that port?",
     REFUSED: "is the node running, and is that its port?",
-    NO_NODE: "which port does the node listen on?",
+    NO_NODE: "which port does the node listen on, and is its mesh a private one?",
+    NO_MEMBER: "have both the same --secret-file and --network, and clocks that differ by less than"
+    " half a minute?",
     OTHER_MESH: "give the --network that it was given",
     NAMESERVER: "does this machine's network work?",
 }

@@ -419,6 +419,7 @@ class DhtNode:
             "sent": state.counts["sent"],
             "received": state.counts["received"],
             "dropped": state.dropped,
+            "turned_away": self.member.turned_away if self.member else {},
         }
 
     def save_contacts(self) -> None:

@@ -95,7 +95,7 @@ class DirectoryClient:
             raise ProducerLost(unjoined.SILENT) from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             log.debug("! no answer from %s: %s", join_host(*node), exc)
-            raise ProducerLost(_why(exc)) from exc
+            raise ProducerLost(_why(exc, is_private=self._member is not None)) from exc
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -119,11 +119,13 @@ def _anybody() -> ssl.SSLContext:
     return context
 
 
-def _why(exc: Exception) -> str:
+def _why(exc: Exception, *, is_private: bool) -> str:
     """Why no answer came, in words that are the same for the same reason."""
     number = exc.errno if isinstance(exc, OSError) else None
     if number == errno.ECONNREFUSED:
         return unjoined.REFUSED
+    if is_private and isinstance(exc, ssl.SSLError | ConnectionError):
+        return unjoined.NO_MEMBER
     if isinstance(exc, aiohttp.ServerTimeoutError):
         return unjoined.SILENT
     if isinstance(exc, ssl.SSLError | aiohttp.ClientSSLError | aiohttp.ClientResponseError):

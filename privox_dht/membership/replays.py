@@ -10,6 +10,8 @@ our clock is set back       as at the start
 
 from __future__ import annotations
 
+import math
+
 from privox_dht import limits
 from privox_dht.errors import BadMessage
 
@@ -30,7 +32,8 @@ class ReplayMemory:
             most: messages that are remembered.
         """
         self._skew, self._most = skew, most
-        self._floor = self._latest = now  # what was sent before is not heard
+        self._floor = _as_sent(now)  # what was sent before is not heard
+        self._latest = now
         self._slots: dict[int, set[bytes]] = {}  # by the time of their sending
         self._count = 0
 
@@ -53,7 +56,7 @@ class ReplayMemory:
             BadMessage: "stale" or "replay".
         """
         if now < self._latest - self._skew:  # the clock was set back
-            self._slots, self._count, self._floor, self._latest = {}, 0, now, now
+            self._slots, self._count, self._floor, self._latest = {}, 0, _as_sent(now), now
         self._latest = max(self._latest, now)
         self.check_time(moment, now)
         if moment < self._floor:
@@ -75,3 +78,8 @@ class ReplayMemory:
         over = [slot for slot in self._slots if (slot + 1) * limits.REPLAY_SLOT < moment]
         for slot in over:
             self._count -= len(self._slots.pop(slot))
+
+
+def _as_sent(moment: float) -> float:
+    """A time as messages carry it: in whole milliseconds that are over."""
+    return math.floor(moment * 1000) / 1000

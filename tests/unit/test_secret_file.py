@@ -1,0 +1,84 @@
+"""The secret of a private mesh: made well, read from a file, kept from others."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nodes.cli import main
+from privox_dht.errors import ConfigError
+from privox_dht.membership.secret_file import membership_of, new_secret, read_secret
+
+
+def kept(path: Path, secret: bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(secret)
+    path.chmod(mode)
+    return path
+
+
+def test_a_new_secret_is_long_and_never_the_same(tmp_path: Path) -> None:
+    made = {new_secret() for _ in range(20)}
+    assert len(made) == 20
+    for number, secret in enumerate(made):
+        path = kept(tmp_path / str(number), secret.encode() + b"\n")
+        assert read_secret(path) == secret.encode()
+
+
+@pytest.mark.parametrize("secret", [b"", b"\n", b"fifteen bytes..", b"  short one \n\n"])
+def test_a_secret_shorter_than_sixteen_bytes_is_refused(tmp_path: Path, secret: bytes) -> None:
+    with pytest.raises(ConfigError, match=r"needs at least 16; .* privox-node secret new"):
+        read_secret(kept(tmp_path / "s", secret))
+
+
+def test_sixteen_bytes_are_enough_and_a_film_is_too_much(tmp_path: Path) -> None:
+    assert read_secret(kept(tmp_path / "s", b"sixteen bytes...\r\n")) == b"sixteen bytes..."
+    with pytest.raises(ConfigError, match="not a secret"):
+        read_secret(kept(tmp_path / "s", b"x" * 5000))
+    with pytest.raises(ConfigError, match="cannot read the secret"):
+        read_secret(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_file_that_others_can_read_is_kept_from_them(tmp_path: Path, mode: int, caplog) -> None:
+    caplog.set_level(logging.WARNING)
+    path = kept(tmp_path / "s", b"a secret of a private mesh", mode)
+    read_secret(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "others could read the secret" in caplog.text
+
+
+def test_the_same_file_and_name_make_the_same_mesh(tmp_path: Path) -> None:
+    path = kept(tmp_path / "s", b"a secret of a private mesh")
+    tags = {membership_of(path, name).tag for name in ("a", "b", "a")}  # type: ignore[union-attr]
+    assert len(tags) == 2
+    assert membership_of(None, "a") is None
+
+
+def test_secret_new_writes_a_file_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "friends.secret"
+    ran = CliRunner().invoke(main, ["secret", "new", str(path)])
+    assert ran.exit_code == 0, ran.output
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = read_secret(path)
+    again = CliRunner().invoke(main, ["secret", "new", str(path)])
+    assert again.exit_code == 2 and "is there already" in again.output
+    assert read_secret(path) == before
+
+
+def test_secret_new_prints_one_line(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(main, ["secret", "new"])
+    assert ran.exit_code == 0
+    assert len(ran.stdout.splitlines()) == 1
+    assert read_secret(kept(tmp_path / "s", ran.stdout.encode()))
+
+
+def test_a_node_with_a_short_secret_does_not_start(tmp_path: Path) -> None:
+    path = kept(tmp_path / "s", b"too short")
+    ran = CliRunner().invoke(
+        main, ["--port", "0", "--state-dir", str(tmp_path / "n"), "--secret-file", str(path)]
+    )
+    assert ran.exit_code == 2
+    assert "needs at least 16" in ran.output
