@@ -124,7 +124,7 @@ def _why(exc: Exception, *, is_private: bool) -> str:
     number = exc.errno if isinstance(exc, OSError) else None
     if number == errno.ECONNREFUSED:
         return unjoined.REFUSED
-    if is_private and isinstance(exc, ssl.SSLError | ConnectionError):
+    if is_private and isinstance(exc, ssl.SSLError | ConnectionError | aiohttp.ClientOSError):
         return unjoined.NO_MEMBER
     if isinstance(exc, aiohttp.ServerTimeoutError):
         return unjoined.SILENT
