@@ -130,6 +130,8 @@ async def hear_tcp(port: int, *said: bytes, seconds: float = DEAF) -> bytes:
         pass
     finally:
         write.close()
+        with contextlib.suppress(OSError):
+            await write.wait_closed()
     return heard
 
 

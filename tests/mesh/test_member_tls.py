@@ -25,6 +25,7 @@ from privox_dht.membership.tls import (
 
 SECRET = b"a secret of this test"
 SERVER = Identity.generate()
+TURNS = 16  # of the loop, in which a connection notices its end and closes
 
 
 @contextlib.asynccontextmanager
@@ -49,6 +50,8 @@ async def serving(
         yield member, port
     finally:
         server.close()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
 
 async def ask(port: int, member: Membership, destination: bytes) -> bytes:
