@@ -32,7 +32,6 @@ from private_kit import (
     member_of,
     node,
     secret_in,
-    until,
     wiretap,
 )
 
@@ -380,7 +379,8 @@ async def test_a_member_that_restarts_hears_nothing_of_what_was_recorded_before(
     told: dict[str, Any] = {"network": NAME, "secret_file": village.secret}
     async with node(tmp_path, neighbour=village.farm, **told) as first:
         port = first.dht.port
-        await until(lambda: any(to[1] == port for _, to in village.wire))
+        async with Mesh.join([(HOST, port)], **told) as mesh:
+            await mesh.producers()
         async with (
             Recorder(port) as recorder,
             SpeechClient(allow=lambda ip: True, member=member_of(village.secret)) as client,
