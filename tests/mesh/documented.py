@@ -4,6 +4,7 @@ A page's indented blocks, its `sh` fences and its inline code are looked through
 program of `PROGRAMS` is a command; it is run as it stands there, in bash, with these bound:
 
     host:5678                    the first node of the mesh, a farm too
+    friend:5678 friends.secret   the first node of a private mesh, and its secret
     <host>:<port> <pin>          a producer that can be called directly, as `list --json` tells
     <farm>:1776 <peer id> <pin>  a producer that is called through the farm
     meeting.ogg                  a recording, in the folder where the command runs

@@ -57,6 +57,7 @@ class Mesh:
         for name in ("meeting.ogg", "morning.wav"):
             ran = self.run(f"privox-client --service tts --text '{SPOKEN}' --output {name}")
             assert ran.returncode == 0, ran.stderr
+        self._found_private_mesh()
         (folder / "letter.txt").write_text(SPOKEN)
         (folder / "bin").mkdir()
         player = folder / "bin/pw-play"  # machines that test have no loudspeaker
@@ -70,6 +71,15 @@ class Mesh:
             else:
                 shutil.copy(ROOT / name, there)
 
+    def _found_private_mesh(self) -> None:
+        """One beside it, with the secret of docs/private.md."""
+        self.secret = self.lab.folder / "friends.secret"
+        assert self.run(f"privox-node secret new {self.secret}").returncode == 0
+        told = ("--network", "friends", "--secret-file", str(self.secret), "--neighbours", "")
+        first = self.lab.node("friend", *told)
+        self.friend = first.wait_for("listening")["port"]
+        self.lab.producer("friend's", "stt/cpu/pocketsphinx", *told[:-1], f"{HOST}:{self.friend}")
+
     def bound(self, text: str) -> str:
         """A command with its placeholders filled in."""
         kind = "relayed" if "--proxy" in text else "direct"
@@ -81,6 +91,8 @@ class Mesh:
             "--gateway\n": f"--gateway {HOST}:0\n",
             "127.0.0.1:5600": f"{HOST}:{self.gateway}",
             "host:5678": f"{HOST}:{self.lab.port}",
+            "friend:5678": f"{HOST}:{self.friend}",
+            "--secret-file friends.secret": f"--secret-file {self.secret}",
             "<farm>:1776": f"{HOST}:{self.farm}",
             "<pin>": record.get("pin", ""),
             "<peer id>": record.get("peer", ""),
@@ -170,7 +182,7 @@ def test_every_reason_not_to_run_a_command_is_that_of_one() -> None:
 # -- commands --------------------------------------------------------------------------------------
 
 
-NO_NODES = {"doctor", "health", "key", "models", "resume", "--help"}
+NO_NODES = {"doctor", "health", "key", "models", "resume", "secret", "--help"}
 
 
 def is_node(text: str) -> bool:
@@ -199,7 +211,7 @@ def test_a_command_ends_well_and_leaves_the_file_that_it_names(
 def test_a_node_of_the_pages_starts_and_publishes_what_it_lends(
     mesh: Mesh, command: Command
 ) -> None:
-    joins = "host:5678" in command.text
+    joins = "host:5678" in command.text or "friend:5678" in command.text
     wanted = "published" if joins and "--" in command.text else "listening"
     wanted = "gateway" if "--gateway" in command.text else wanted
     node = mesh.start(mesh.bound(command.text))

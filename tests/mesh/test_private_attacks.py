@@ -38,7 +38,7 @@ from private_kit import (
 from nodes.node import Node
 from privox_dht import Mesh
 from privox_dht.audio import wav
-from privox_dht.dht import DhtNode, wire
+from privox_dht.dht import DhtNode, request_codec, wire
 from privox_dht.errors import JobError, NotJoined, ProducerLost
 from privox_dht.http.member_dial import call_head
 from privox_dht.http.pinned_tls import Endpoint
@@ -232,7 +232,7 @@ async def test_a_stranger_cannot_publish(village: Village) -> None:
         tag = stranger.tag if stranger else network_tag(NAME)
         for mesh in (tag, village.farm.dht.mesh):
             record = record_of(liar, mesh)
-            body = wire.request_body(
+            body = request_codec.request_body(
                 "store", liar.dht_id, wire.FAMILY_4, bytes(8),
                 [bytes(20), 0, 0, [record.encoded]], 0,
             )  # fmt: skip
