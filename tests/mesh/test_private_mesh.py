@@ -16,6 +16,7 @@ from nodes.doctor import Doctor
 from nodes.gateway.config import parse_gateway
 from privox_dht import Mesh
 from privox_dht.audio import wav
+from privox_dht.dht import DhtNode
 from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
 from privox_dht.records import FARM
@@ -109,8 +110,8 @@ async def test_two_private_meshes_and_a_public_one_on_a_machine_never_mix(tmp_pa
             done = await mesh.transcript(CLIP, model="echo")
             assert done.value.text == HEARD
             for other in (lends[m] for m in range(3) if m != n):
-                members = {c.id for c in other.dht._contacts()}
-                assert not members & {firsts[n].identity.dht_id, lends[n].identity.dht_id}
+                ours = {(HOST, running.dht.port) for running in (firsts[n], lends[n])}
+                assert not ours & set(other.dht.contacts())
         for first in firsts[:2]:
             assert first.dht.stats()["dropped"]["stranger"]
 
@@ -160,8 +161,6 @@ async def test_a_member_whose_clock_is_off_by_less_than_half_a_minute_is_heard(
         for ahead, joins in ((25, True), (-25, False), (40, False)):  # behind, since it just began
             member = member_of(secret)
             member.clock = lambda ahead=ahead: then() + ahead  # type: ignore[misc]
-            from privox_dht.dht import DhtNode
-
             async with DhtNode(Identity.generate(), host=HOST, guest=True, member=member) as guest:
                 try:
                     await guest.join([(HOST, first.dht.port)], 1.0)
