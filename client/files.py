@@ -18,7 +18,7 @@ from privox_dht.cli.streams import offer_to_stdout, stop_signals_raise, to_stder
 from privox_dht.errors import ConfigError, RequestRejected
 
 STDIO = "-"
-MOST_OF_A_TEXT = 4 * limits.MAX_TEXT + 4  # bytes; a character has at most 4
+MOST_OF_A_TEXT = 4 * limits.MAX_BOOK + 4  # bytes; a character has at most 4
 PIECE = 1 * limits.MIB  # bytes read from a pipe at a time
 
 
@@ -57,9 +57,9 @@ def _checked(text: str) -> str:
         raise RequestRejected("the text to speak is not UTF-8")
     if not text.strip():
         raise RequestRejected("the text to speak is empty")
-    if len(text) > limits.MAX_TEXT:
+    if len(text) > limits.MAX_BOOK:
         raise RequestRejected(
-            f"the text is longer than {limits.MAX_TEXT:,} characters: have it spoken in pieces",
+            f"the text is longer than {limits.MAX_BOOK:,} characters: have it spoken in parts",
             status=413,
         )
     return text
@@ -145,7 +145,7 @@ def write(output: str, data: bytes) -> None:
     Raises:
         ConfigError: that is not possible.
     """
-    with _explained(output):
+    with explained(output):
         if output == STDIO:
             to_stdout(data)
         else:
@@ -161,7 +161,7 @@ def write_so_far(output: str, data: bytes) -> None:
     """
     path = Path(os.path.realpath(output))
     if not _in_place(path):
-        with _explained(output):
+        with explained(output):
             replace_file(path, data)
 
 
@@ -171,12 +171,13 @@ def offer(data: bytes, seconds: float = 0.0) -> bytes:
     Raises:
         ConfigError: it takes nothing any more.
     """
-    with _explained(STDIO):
+    with explained(STDIO):
         return offer_to_stdout(data, seconds)
 
 
 @contextmanager
-def _explained(output: str) -> Iterator[None]:
+def explained(output: str) -> Iterator[None]:
+    """What goes wrong with writing there is told in words, as ConfigError."""
     try:
         yield
     except BrokenPipeError:

@@ -1,6 +1,6 @@
 """What is said of a job on stderr, once, wherever stderr goes.
 
-scattered, the first time    how many strangers hear a part of it, and how to change that
+scattered, the first time    how many strangers get a part of it, and how to change that
 not scattered, though long   what is missing
 """
 
@@ -15,6 +15,11 @@ from privox_dht.cli.streams import say
 from privox_dht.dispatch.job_events import JobEvent, Scattered, Whole
 
 TOLD = "scattering-was-explained"  # a file in the state folder
+RECORDING, TEXT = "recording", "text"
+EXPLAINED = {
+    RECORDING: "hear a part of this recording; with --scatter never one of them hears all of it",
+    TEXT: "read a part of this text; with --only PEER,... nobody does but these",
+}
 
 
 class Notes:
@@ -23,10 +28,12 @@ class Notes:
     Args:
         state: the client's folder, which remembers what was said before.
         named: the producers are named by the user: no strangers.
+        what: `RECORDING` or `TEXT`.
     """
 
-    def __init__(self, state: Path, *, named: bool) -> None:
-        self._told = state / TOLD
+    def __init__(self, state: Path, *, named: bool, what: str = RECORDING) -> None:
+        self._told = state / (TOLD if what == RECORDING else f"{TOLD}-of-{what}")
+        self._what = what
         self._named = named
 
     def take(self, event: JobEvent[Any]) -> None:
@@ -42,8 +49,8 @@ class Notes:
         if self._told.exists():
             return
         say(
-            f"privox-client: each of {producers} strangers may hear a part of this recording; with"
-            " --scatter never one of them hears all of it. (This is said once.)"
+            f"privox-client: each of {producers} strangers may {EXPLAINED[self._what]}."
+            " (This is said once.)"
         )
         with suppress(OSError):  # then it is said again
             self._told.parent.mkdir(parents=True, exist_ok=True)

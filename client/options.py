@@ -114,7 +114,10 @@ job_options = combine(
         "--service", type=click.Choice((*SERVICES, *ALIASES)), callback=_service,
         help="stt: speech to text (also: asr). tts: text to speech.",
     ),
-    of_tts("--text", metavar="TEXT|-", help="what to speak; - reads it from stdin."),
+    of_tts(
+        "--text", metavar="TEXT|-",
+        help="what to speak, a book if need be; - reads it from stdin.",
+    ),
     of_tts("--text-file", metavar="FILE|-", help="a file that holds the text."),
     of_stt(
         "--file", "recordings", multiple=True, type=FileNames(), metavar="AUDIO|-",
@@ -161,9 +164,9 @@ job_options = combine(
         "--share", type=click.FloatRange(0.01, 1.0), default=SHARE, show_default=True,
         help="with --scatter private: how much of the sound one producer may hear.",
     ),
-    of_stt(
+    click.option(
         "--jobs", type=click.IntRange(1, 256), default=PIECES, show_default=True,
-        help="at most so many pieces at a time.",
+        help="Of a long recording or text: at most so many pieces at a time.",
     ),
     of_stt("--prompt", default="", help="words to expect, such as names."),
     of_stt("--hotwords", default="", help="words to prefer all along, where an engine can."),

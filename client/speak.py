@@ -5,18 +5,26 @@ First prepared (options checked, stdin read, the output looked at), then done.
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 from client.config import ClientConfig
 from client.files import STDIO, check_writable, read_text, read_text_file, write
 from client.formats import ending_of, format_for
+from client.growing_sound import GrowingSound
+from client.notes import TEXT, Notes
 from client.player import play, players_for
 from client.progress import Progress
 from client.report import report
+from privox_dht import limits
+from privox_dht.cli.streams import say
 from privox_dht.dispatch.event_stream import last_of
-from privox_dht.errors import ConfigError
+from privox_dht.dispatch.job_events import AudioChunk, JobEvent
+from privox_dht.dispatch.job_state import Done
+from privox_dht.errors import ConfigError, JobError
 from privox_dht.speech import TTS
 
 Job = Coroutine[Any, Any, None]
@@ -49,25 +57,61 @@ def text_of(config: ClientConfig) -> str:
 
 
 async def _speak(config: ClientConfig, text: str, output: str, format: str) -> None:
+    grows = bool(output) and len(text) > limits.MAX_TEXT
     async with config.open_mesh() as mesh:
         events = mesh.speech_events(
             text,
             voice=config.voice,
             speed=config.speed,
             format=format,
+            keep=config.play or not grows,
             **config.job_keywords(),
         )
+        notes = Notes(config.state, named=bool(config.only), what=TEXT)
         with Progress() as progress:
-            done = await last_of(events, progress.show)
-    told: dict[str, Any] = {"format": format, "bytes": len(done.value)}
+
+            def show(event: JobEvent[bytes]) -> None:
+                notes.take(event)
+                progress.show(event)
+
+            if grows:
+                done, size = await _growing(events, show, GrowingSound(output, format))
+            else:
+                done = await last_of(events, show)
+                size = len(done.value)
+    told: dict[str, Any] = {"format": format, "bytes": size}
     where = "stdout" if output == STDIO else output
     if output:
-        write(output, done.value)
+        if not grows:
+            write(output, done.value)
         told["output"] = where
     if config.play:
         told["played"] = await play(done.value, format)
-    what = f"{len(done.value)} bytes of {format}" + (f" in {where}" if output else "")
+    what = f"{size} bytes of {format}" + (f" in {where}" if output else "")
     report(done, told, config.as_json, what, audio_on_stdout=output == STDIO)
+
+
+async def _growing(
+    events: AsyncGenerator[JobEvent[bytes]],
+    show: Callable[[JobEvent[bytes]], None],
+    sound: GrowingSound,
+) -> tuple[Done[bytes], int]:
+    """Write what is spoken while it is spoken; the end of the job, and how many bytes it became."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                show(event)
+                if isinstance(event, AudioChunk):
+                    await sound.add(event.data)
+                elif isinstance(event, Done):
+                    sound.end()
+                    return event, sound.size
+    except (JobError, asyncio.CancelledError):
+        sound.end()
+        if sound.size:
+            say(f"privox-client: what was spoken until then is kept: {sound}")
+        raise
+    raise AssertionError("a job ended without its end")
 
 
 def audio_output(config: ClientConfig) -> tuple[str, str]:

@@ -16,8 +16,8 @@ from xml.parsers import expat
 
 from privox_dht import limits
 from privox_dht.errors import RequestRejected
+from privox_dht.speech import is_ssml
 
-BEGIN = re.compile(r"\s*<speak[\s>/]")
 BREAK = re.compile(r"""<break\s+time\s*=\s*["']([^"'<>]*)["']\s*/>""")
 TIME = re.compile(r"\+?([0-9]*\.?[0-9]+)\s*(ms|s)")
 STRENGTHS = {
@@ -60,7 +60,7 @@ def parts(text: str) -> list[Part]:
     Raises:
         RequestRejected: 400, naming the element that is wrong.
     """
-    found = _ssml(text) if BEGIN.match(text) else _plain(text)
+    found = _ssml(text) if is_ssml(text) else _plain(text)
     if not any(isinstance(part, SpokenText) for part in found):
         raise _wrong("input has no words to speak", "empty_input")
     return found

@@ -47,6 +47,8 @@ MAX_CLIENT_HELLO = 4 * KIB  # bytes of the first flight of TLS; OpenSSL's has 51
 # -- jobs: what one request may bring ------------------------------------------------------------
 
 MAX_TEXT = 4096  # characters of text to speak in one request, as OpenAI's API has it
+MAX_BOOK = 2_000_000  # characters of a text that is cut and spoken by many: the longest novels
+MAX_PASSAGE = 64 * MIB  # bytes of sound for one part of it: 400 s at 48 kHz are 38 MB
 MAX_AUDIO_SECONDS = 7200.0  # seconds; two hours, the longest meeting we promise to take
 MAX_UPLOAD = 256 * MIB  # bytes; two hours of 16 kHz 16-bit PCM are 220 MiB
 MAX_FIELDS = 32  # parts in one multipart form; the API knows about ten

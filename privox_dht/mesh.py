@@ -45,6 +45,7 @@ from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.membership.secret_file import membership_of
 from privox_dht.records import FARM, Record, latest_per_key
+from privox_dht.scatter.speaking import speaking
 from privox_dht.scatter.transcription import transcription
 from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
@@ -187,7 +188,8 @@ class Mesh:
         """`text` as a whole audio file, and who did it.
 
         Args:
-            text: at most 4,096 characters.
+            text: at most `limits.MAX_BOOK` characters. One of more than `limits.MAX_TEXT` is cut
+                between its sentences, and spoken by several producers with one voice.
             options: see `SpeechOptions`.
 
         Raises:
@@ -217,6 +219,7 @@ class Mesh:
         Args and errors: see `speech`. One more: a producer that dies after the first piece ends
             this with AllProducersFailed, since another one's voice cannot go on in the same file.
         """
+        options["keep"] = False
         async with aclosing(file_of(self.speech_events(text, **options))) as pieces:
             async for piece in pieces:
                 yield piece
@@ -242,13 +245,13 @@ class Mesh:
         """All that happens while a text is spoken; the last event is what `speech` returns. See
         `job_events`. Args and errors: see `speech`."""
         how = SpeechOptions(**options)
-        work = SpeechWork(self.client, text, how)
+        whole = SpeechWork(self.client, text, how)
 
         def job() -> AsyncGenerator[JobEvent[bytes]]:
             wish = how.wish(TTS, voice=how.voice)
-            return self._joined().caller.dispatch(wish, work, wait=how.wait, timeout=how.timeout)
+            return speaking(self._joined().caller, self.client, text, wish, how)
 
-        return self._events(job, work, how)
+        return self._events(job, whole if len(text) <= limits.MAX_TEXT else None, how)
 
     async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
         """Everybody who could be found, by service."""
@@ -289,7 +292,7 @@ class Mesh:
         self, job: Callable[[], AsyncGenerator[JobEvent[T]]], work: Work[T] | None, how: JobOptions
     ) -> AsyncGenerator[JobEvent[T]]:
         """The events of `job` on the mesh; where it cannot, of `work` at the fallback server.
-        (None: nobody may hear all of it, no server either.)"""
+        (None: nobody may hear all of it, no server either; or it takes no text so long.)"""
         began = time.monotonic()
         try:
             async with aclosing(job()) as events:

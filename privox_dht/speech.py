@@ -11,6 +11,7 @@ iterates) stops the work behind it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from privox_dht.recording import Recording
 
+_SSML = re.compile(r"\s*<speak[\s>/]")
 STT, TTS = "stt", "tts"
 SERVICES = (STT, TTS)
 ALIASES = {"asr": STT}  # older systems' word for it
@@ -113,6 +115,11 @@ class AudioChunk:
     @property
     def seconds(self) -> float:
         return len(self.pcm) / 2 / self.rate
+
+
+def is_ssml(text: str) -> bool:
+    """Whether a text to speak is an SSML document."""
+    return bool(_SSML.match(text))
 
 
 class Engine(Protocol):

@@ -29,6 +29,7 @@ from nodes.engines.sandbox import Sandbox
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
 DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a bad path ends the process
 UTF8 = 1  # espeakCHARS_UTF8
+END_PAUSE = 0x1000  # espeakENDPAUSE: a text ends with the pause of its last sentence
 RATE, RANGE = 1, 4  # espeakRATE (words per minute) and espeakRANGE (0 to 100; 50 is its own)
 SLOWEST = 80  # words per minute; espeak-ng takes less for this
 STRETCHED_ROOM = 1 << 14  # bytes of slowed-down sound that are fetched at a time
@@ -170,7 +171,7 @@ class Espeak:
         self._lib.espeak_SetParameter(RANGE, asked["range"], 0)
         self._on_sound, self._error = on_sound, None
         data = asked["text"].encode() + b"\0"
-        status = int(self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8, None, None))
+        status = int(self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8 | END_PAUSE, None, None))
         if self._error is not None:
             raise self._error
         return status

@@ -8,6 +8,7 @@ decoders take as "until the end", and `patch_sizes` fills them in once the file 
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from dataclasses import dataclass
@@ -46,6 +47,13 @@ def patch_sizes(file: BinaryIO) -> None:
     file.seek(DATA_SIZE_AT)
     file.write(struct.pack("<I", min(end - HEADER.size, UNKNOWN)))
     file.seek(0, os.SEEK_END)
+
+
+def with_sizes(streamed: bytes | bytearray) -> bytes:
+    """A WAV file that `Encoder` wrote, whose header says how long it is."""
+    file = io.BytesIO(streamed)
+    patch_sizes(file)
+    return file.getvalue()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
     Waiting     everybody is busy, or the last producer was lost
     Dialing     a producer is asked
     Uploading   so much of the recording has gone
-    Scattered   several producers work on it; so much is done         (stt)
+    Scattered   several producers work on it; so much is done
     Whole       it could not be scattered                             (stt)
-    AudioInfo   it is sound audio, this long                          (stt)
+    AudioInfo   it is sound audio, this long; of speech, at the end
     Segment     a stretch of it, recognised                           (stt)
     AudioChunk  a part of the spoken file                             (tts)
     Done        the whole result, and who did it; always the last one
@@ -53,10 +53,10 @@ class Uploading:
 
 @dataclass(frozen=True, slots=True)
 class Scattered:
-    """How far a recording is on which several producers work."""
+    """How far a recording is, or a text, on which several producers work."""
 
-    heard: float  # seconds of its sound that were transcribed
-    seconds: float  # of the recording; 0: not known
+    heard: float  # seconds of its sound that were transcribed, or (about) spoken
+    seconds: float  # of the whole; 0: not known
     producers: int  # at work just now
     speed: float  # seconds of sound in a second
 

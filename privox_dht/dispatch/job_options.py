@@ -49,6 +49,7 @@ class SpeechKeywords(JobKeywords, total=False):
     voice: str
     speed: float
     format: str
+    keep: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,3 +104,4 @@ class SpeechOptions(JobOptions):
     voice: str = ""  # empty: the producer's default for the language
     speed: float = 1.0  # 0.25 to 4
     format: str = "wav"  # wav, mp3, flac, opus, aac, m4a or pcm
+    keep: bool = True  # of a text that is cut: whether `Done` has the file, or the events alone

@@ -46,6 +46,7 @@ class Requirements:
     prefer: tuple[str, ...] = ()  # these first
     avoid: tuple[str, ...] = ()  # never these
     via_farm: bool = False  # relayed routes only, so that the producer does not see our address
+    engine: str = ""  # of this name only, beside what `model` says
     slots: Slots | None = field(default=None, compare=False)  # shared with other jobs
     most_lost: int = 0  # producers that may die on this job; 0: `limits.MAX_LOST_DURING_JOB`
 
@@ -83,6 +84,7 @@ def matches(record: Record, wish: Requirements) -> bool:
         and not record.withdrawn
         and (not wish.only or _names(record, wish.only))
         and not _names(record, wish.avoid)
+        and wish.engine in ("", record.engine)
         and _has(record, openai_names.model(wish.model, record.models))
         and _has(record, openai_names.voice(wish.voice, record.models))
         and _speaks(record, wish.language)

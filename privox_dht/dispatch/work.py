@@ -9,14 +9,13 @@ The same work may be done again at the next endpoint, from the start.
 
 from __future__ import annotations
 
-import io
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from privox_dht import limits, openai_names
-from privox_dht.audio import patch_sizes
+from privox_dht.audio.wav_header import SAMPLE, parse_header, with_sizes
 from privox_dht.dispatch.job_events import AudioChunk, Emit, Uploading
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
 from privox_dht.dispatch.result_deadline import results_due
@@ -107,19 +106,22 @@ class SpeechWork:
             results_due(record) as due,
             aclosing(self.client.speak(endpoint, request, options.format)) as chunks,
         ):
-            due.work_is(len(self.text) * limits.SPEECH_PER_CHARACTER)
+            due.work_is(len(self.text) * limits.SPEECH_PER_CHARACTER / options.speed)
             async for chunk in chunks:
                 due.result()
                 audio += chunk
                 emit(AudioChunk(chunk))
-        return _mended(audio) if options.format == "wav" else bytes(audio)
+        whole = with_sizes(audio) if options.format == "wav" else bytes(audio)
+        emit(AudioInfo(_seconds_of(whole, self.text, options)))
+        return whole
 
 
-def _mended(streamed: bytearray) -> bytes:
-    """A WAV file whose header says how long it is: a stream's could not know."""
-    file = io.BytesIO(streamed)
-    patch_sizes(file)
-    return file.getvalue()
+def _seconds_of(audio: bytes, text: str, options: SpeechOptions) -> float:
+    """How much sound it is, whatever the producer says of it."""
+    form = parse_header(audio) if options.format == "wav" else None
+    if form is not None and form.is_plain and form.rate:
+        return (len(audio) - form.begins) / SAMPLE / form.rate
+    return len(text) * limits.SPEECH_PER_CHARACTER / options.speed
 
 
 def _model_for(record: Record | None, model: str) -> str:

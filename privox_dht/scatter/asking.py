@@ -88,6 +88,10 @@ class Asking(Generic[P, R]):
         """All that are asked for."""
         return iter([*self._tasks.values()])
 
+    def found(self, records: list[Record]) -> None:
+        """Somebody looked a moment ago, and these could be asked."""
+        self.records, self._looked = records, time.monotonic()
+
     async def look(self) -> None:
         """Who could be asked: at first at once, from then on while others work."""
         if self._looking is None and time.monotonic() >= self._looked + LOOK_AGAIN:

@@ -8,6 +8,7 @@ program of `PROGRAMS` is a command; it is run as it stands there, in bash, with 
     <host>:<port> <pin>          a producer that can be called directly, as `list --json` tells
     <farm>:1776 <peer id> <pin>  a producer that is called through the farm
     meeting.ogg                  a recording, in the folder where the command runs
+    book.txt                     a long text, likewise
     pip install                  a dry run, in a copy of the repository
     the environment              ports 0, 127.0.0.1, state in a folder of the test
 

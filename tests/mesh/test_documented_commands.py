@@ -59,6 +59,7 @@ class Mesh:
             assert ran.returncode == 0, ran.stderr
         self._found_private_mesh()
         (folder / "letter.txt").write_text(SPOKEN)
+        (folder / "book.txt").write_text(f"{SPOKEN}. " * (5000 // len(SPOKEN)))
         (folder / "bin").mkdir()
         player = folder / "bin/pw-play"  # machines that test have no loudspeaker
         player.write_text('#!/bin/sh\ntest "$(head -c 4 "$1")" = RIFF\n')

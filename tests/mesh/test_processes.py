@@ -352,7 +352,7 @@ def test_input_at_fault_is_exit_6_and_says_what_is_wrong(shared, tmp_path):
         (("--service", "stt", "--file", str(garbage)), b"not a sound file"),
         (("--service", "stt", "--file", str(tmp_path / "none.wav")), b"cannot read"),
         (("--service", "tts", "--text", " "), b"empty"),
-        (("--service", "tts", "--text", "x" * 4097), b"4,096"),
+        (("--service", "tts", "--text", "<speak>" + "x" * 4097), b"4,096"),
     ):
         ran = shared.client(*arguments)
         assert ran.returncode == 6, (arguments, ran.stderr)

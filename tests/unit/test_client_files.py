@@ -87,17 +87,17 @@ def test_a_text_can_stand_in_a_file(tmp_path, monkeypatch):
     assert read_text_file("-") == "from stdin"
     with pytest.raises(RequestRejected, match=r"cannot read .*none: No such file"):
         read_text_file(str(tmp_path / "none"))
-    file.write_bytes(b"x" * (limits.MAX_TEXT + 1))
-    with pytest.raises(RequestRejected, match="longer than 4,096"):
+    file.write_bytes(b"x" * (limits.MAX_BOOK + 1))
+    with pytest.raises(RequestRejected, match="longer than 2,000,000"):
         read_text_file(str(file))
 
 
 def test_the_longest_text_in_the_widest_characters_fits(monkeypatch):
-    widest = "\U0001f600" * limits.MAX_TEXT
+    widest = "\U0001f600" * limits.MAX_BOOK
     monkeypatch.setattr(sys, "stdin", Stdin(widest.encode()))
     assert read_text("-") == widest
     monkeypatch.setattr(sys, "stdin", Stdin(widest.encode() + b"x"))
-    with pytest.raises(RequestRejected, match="longer than 4,096"):
+    with pytest.raises(RequestRejected, match="longer than 2,000,000"):
         read_text("-")
 
 

@@ -1,0 +1,71 @@
+"""A long sound that is written while it is spoken.
+
+stdout   piece by piece, as fast as its reader reads
+a file   the same: it grows in its place, and can be played already; what it says of its length
+         is put right at the end
+Ctrl-C, or an error    what was spoken until then stays there, and is said
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from client.files import STDIO, explained, offer
+from privox_dht import units
+from privox_dht.audio import patch_sizes
+from privox_dht.cli.logs import sanitize
+
+PATIENCE = 0.5  # seconds that stdout is waited for before it is seen whether somebody said stop
+
+
+class GrowingSound:
+    """One sound on its way to its output; nothing is touched before there is some."""
+
+    def __init__(self, output: str, format: str) -> None:
+        self.size = 0  # bytes so far
+        self._output = output
+        self._format = format
+        self._file: BinaryIO | None = None
+
+    def __str__(self) -> str:
+        where = "on stdout" if self._output == STDIO else f"in {sanitize(self._output)}"
+        return f"{units.size(self.size)} of {self._format} {where}"
+
+    async def add(self, data: bytes) -> None:
+        """The next piece.
+
+        Raises:
+            ConfigError: it cannot be written.
+            BrokenPipeError: whoever read stdout is gone.
+        """
+        self.size += len(data)
+        if self._output != STDIO:
+            await asyncio.to_thread(self._append, data)
+            return
+        while data:
+            data = await asyncio.to_thread(offer, data, PATIENCE)
+
+    def end(self) -> None:
+        """There is no more, or there will be no more.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        if self._file is None:
+            return
+        with explained(self._output), self._file as file:
+            if self._format == "wav" and file.seekable():
+                patch_sizes(file)
+            with suppress(OSError):  # a pipe, a device
+                os.fsync(file.fileno())
+
+    def _append(self, data: bytes) -> None:
+        with explained(self._output):
+            if self._file is None:
+                self._file = Path(self._output).open("wb")  # noqa: SIM115 - closed by `end`
+            self._file.write(data)
+            self._file.flush()

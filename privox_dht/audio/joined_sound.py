@@ -1,0 +1,84 @@
+"""Several WAV files as one file, in any format, without a click where they meet.
+
+    joined = JoinedSound("mp3")
+    for wav in wavs:  send(joined.add(wav))
+    send(joined.finish())
+
+The first one's rate is that of all; others are resampled. Each fades in and out over two
+thousandths of a second, so that no sample is far from the next where two of them meet.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+
+from privox_dht.audio.encoding import Encoder
+from privox_dht.audio.resampling import Resampler
+from privox_dht.audio.wav_header import WavFormat
+
+FADE = 0.002  # seconds: too short to be heard, long enough for no click
+USUAL_RATE = 24_000  # Hz; to find out whether a format can be written at all
+
+
+class JoinedSound:
+    """One sound file in the making.
+
+    Raises:
+        RequestRejected: there is no such format (400), or PyAV to write it with (501).
+    """
+
+    def __init__(self, format: str) -> None:
+        self._format = format
+        self._encoder: Encoder | None = None
+        self.seconds = 0.0  # of sound so far
+        Encoder(format, USUAL_RATE)
+
+    def __repr__(self) -> str:
+        return f"<JoinedSound {self._format}, {self.seconds:.1f} s>"
+
+    def add(self, file: bytes, form: WavFormat) -> bytes:
+        """What can be said of the file once this one is a part of it; may be empty.
+
+        Args:
+            file: a WAV file, of 16-bit mono PCM.
+            form: what its header says.
+        """
+        pcm = file[form.begins :]
+        pcm = pcm[: len(pcm) // 2 * 2]
+        if self._encoder is None:
+            self._encoder = Encoder(self._format, form.rate)
+        if form.rate != self._encoder.rate:
+            resampler = Resampler(form.rate, self._encoder.rate)
+            pcm = resampler.feed(pcm) + resampler.finish()
+        self.seconds += len(pcm) / 2 / self._encoder.rate
+        return self._encoder.feed(_faded(pcm, round(FADE * self._encoder.rate)))
+
+    def finish(self) -> bytes:
+        """The rest of the file."""
+        return self._encoder.finish() if self._encoder else b""
+
+
+def _faded(pcm: bytes, over: int) -> bytes:
+    """The sound without a step at either end, `over` samples long each."""
+    over = min(over, len(pcm) // 4)
+    if not over:
+        return pcm
+    begin, end = _samples(pcm[: 2 * over]), _samples(pcm[-2 * over :])
+    for n in range(over):
+        begin[n] = begin[n] * n // over
+        end[-1 - n] = end[-1 - n] * n // over
+    return _bytes(begin) + pcm[2 * over : -2 * over] + _bytes(end)
+
+
+def _samples(pcm: bytes) -> array[int]:
+    samples = array("h", pcm)
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return samples
+
+
+def _bytes(samples: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return samples.tobytes()

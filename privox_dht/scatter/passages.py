@@ -1,0 +1,101 @@
+"""Where a long text is cut: between its sentences, so that nobody hears where. Pure.
+
+    text       a book: paragraphs, lines that were wrapped, sentences
+    passages   the first sentence alone, so that there is sound soon; then whole sentences, as many
+               as take about half a minute to say
+
+A sentence that never ends is cut at a space.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sentence_stream import SentenceBoundaryDetector
+
+from privox_dht import limits
+
+LONGEST = 400  # characters of a passage of several sentences: about 25 s of sound
+LONGEST_SENTENCE = 1000  # characters; more is no sentence
+AT_ONCE = 4096  # characters that are looked at for their sentences
+BORDER = "\n\n"  # behind the last sentence of a paragraph: where engines pause
+PARAGRAPH = re.compile(r"\n\s*\n")
+MARK = re.compile(r"<break\s+")  # a mark is not to be cut
+MARKS = re.compile(r"<break\s[^<>]*>")
+WHOLE_MARK = "<break\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of the text."""
+
+    number: int  # from 0
+    text: str
+    seconds: float  # of sound that it becomes, about
+
+
+def passages(text: str, speed: float = 1.0) -> Iterator[Passage]:
+    """All of a text, in order; no more of it is looked at than is asked for.
+
+    Args:
+        text: with words in it; `<break time="..."/>` stays whole.
+        speed: times the usual one, at which it will be spoken.
+    """
+    per_character = limits.SPEECH_PER_CHARACTER / speed
+    for number, said in enumerate(_grouped(_sentences(text))):
+        yield Passage(number, said, len(said) * per_character)
+
+
+def _grouped(sentences: Iterator[str]) -> Iterator[str]:
+    """Sentences together, as long as they are short; what has no words never stands alone."""
+    said = next(sentences, "")
+    first = True
+    for sentence in sentences:
+        room = not first and len(said) + len(sentence) < LONGEST
+        if room or not _has_words(sentence) or not _has_words(said):
+            said += sentence if said.endswith(BORDER) else f" {sentence}"
+            continue
+        yield said
+        said, first = sentence, False
+    if said:
+        yield said
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """Each at most `LONGEST_SENTENCE` characters long, and the border behind it."""
+    for paragraph in _paragraphs(MARK.sub(WHOLE_MARK, text)):
+        before = ""
+        for sentence in _sentences_of(" ".join(_words(paragraph))):
+            for part in textwrap.wrap(sentence, LONGEST_SENTENCE, break_on_hyphens=False):
+                if before:
+                    yield before
+                before = part
+        if before:
+            yield before + BORDER
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    at = 0
+    for border in PARAGRAPH.finditer(text):
+        yield text[at : border.start()]
+        at = border.end()
+    yield text[at:]
+
+
+def _words(paragraph: str) -> list[str]:
+    return [word for word in re.split(r"[ \t\n\r\f\v]+", paragraph) if word]
+
+
+def _sentences_of(paragraph: str) -> Iterator[str]:
+    detector = SentenceBoundaryDetector()
+    for at in range(0, len(paragraph), AT_ONCE):
+        yield from detector.add_chunk(paragraph[at : at + AT_ONCE])
+    if rest := detector.finish():
+        yield rest
+
+
+def _has_words(text: str) -> bool:
+    return any(map(str.isalnum, MARKS.sub("", text)))
