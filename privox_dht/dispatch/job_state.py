@@ -88,6 +88,7 @@ class JobState:
     lost: set[str] = field(default_factory=set)  # of those who died, worth waiting for
     excused: set[str] = field(default_factory=set)  # were lost while our own network was gone
     waiting_since: float | None = None  # when nobody but those was left
+    returned: set[str] = field(default_factory=set)  # were lost with the job, and found again
     returns: int = 0  # times that some of them, or of those never reached, were found again
     unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
     failed_routes: set[str] = field(default_factory=set)  # routes on which it was lost: tried last
@@ -145,6 +146,7 @@ class JobState:
             return
         self.waiting_since = None
         self.returns += 1
+        self.returned |= self.lost & set(peer_ids)
         for peer_id in peer_ids:
             self.failed.pop(peer_id, None)
         for those in (self.excluded, self.lost, self.excused, self.unreached):
@@ -158,6 +160,16 @@ class JobState:
             self.lost.add(peer_id)
         if peer_id not in self.excused:
             self.lost_after_accept[peer_id] = home
+
+    def miss(self, peer_id: str, home: str, *, answered: bool) -> None:
+        """One was not reached; `answered` says that it had answered a probe. One that had the job
+        and was found again before is worth waiting for still: its lines may come and go."""
+        if answered:
+            self.failed[peer_id] = home
+        else:
+            self.unreached.add(peer_id)
+        if peer_id in self.returned:
+            self.lost.add(peer_id)
 
     def exhausted(self) -> JobError:
         """The error that ends this job when nobody is left to be asked."""

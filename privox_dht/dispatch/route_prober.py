@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from privox_dht import limits
 from privox_dht.addresses import is_loopback
 from privox_dht.dispatch.dial_budget import DialBudget, dialled
-from privox_dht.errors import JobError, PeerKeyMismatch, ProducerLost
+from privox_dht.errors import JobError, NoParkedLine, PeerKeyMismatch, ProducerLost
 from privox_dht.hostport import join_host
 from privox_dht.records import Direct, Record, Relayed
 from privox_dht.speech_api.client import Endpoint
@@ -117,21 +117,24 @@ class RouteProber:
 
         async def probe(record: Record) -> tuple[str, list[DialableRoute]]:
             ways = await self.of(record, via_farm=via_farm, fresh=True)
-            return record.peer_id, await self.probe(ways, dials)
+            return record.peer_id, await self.probe(ways, dials, itself=True)
 
         answered = await asyncio.gather(*map(probe, records))
         return {peer_id: ways for peer_id, ways in answered if ways}
 
-    async def probe(self, ways: Sequence[DialableRoute], dials: DialBudget) -> list[DialableRoute]:
+    async def probe(
+        self, ways: Sequence[DialableRoute], dials: DialBudget, *, itself: bool = False
+    ) -> list[DialableRoute]:
         """Those of `ways` that answer first, when all are probed at once; none: nobody does.
-        Ways that `dials` does not afford are left out.
+        Ways that `dials` does not afford are left out. With `itself` the producer must answer: a
+        farm's word that it has no free line to it is not enough.
 
         Where nobody can probe, all of them.
         """
         if self._probe is None:
             return list(ways)
         ways = [way for way in ways if spend(dials, way[1])]
-        tasks = {asyncio.create_task(self._answers(way[1], dials)): way for way in ways}
+        tasks = {asyncio.create_task(self._answers(way[1], dials, itself)): way for way in ways}
         try:
             async with asyncio.timeout(limits.PROBE_TIMEOUT):
                 return [tasks[task] for task in await first_true(set(tasks))]
@@ -140,7 +143,7 @@ class RouteProber:
         finally:
             await ended(tasks)
 
-    async def _answers(self, endpoint: Endpoint, dials: DialBudget) -> bool:
+    async def _answers(self, endpoint: Endpoint, dials: DialBudget, itself: bool) -> bool:
         assert self._probe is not None
         try:
             await self._probe(endpoint)
@@ -149,7 +152,7 @@ class RouteProber:
             return False
         except JobError as exc:  # busy, or odd: somebody is there
             learn(dials, endpoint, exc)
-            return True
+            return not (itself and isinstance(exc, NoParkedLine))
         learn(dials, endpoint, None)
         return True
 

@@ -206,10 +206,7 @@ class SingleProducer:
                 return endpoint.proxy is None  # a farm may be what died: other routes first
             case ProducerLost():
                 self._reputation.record_failure(peer_id, now)
-                if answered:
-                    job.failed[peer_id] = home
-                else:
-                    job.unreached.add(peer_id)
+                job.miss(peer_id, home, answered=answered)
                 return False
             case EngineFailed():
                 job.failed[peer_id] = home

@@ -61,9 +61,11 @@ def test_with_one_hostile_farm_the_job_is_done_through_the_other(
     answer = village.speak("client", SENTENCE, tmp_path / "also-good.wav").answer()
     assert answer.code == 0, answer.text
     hostile.wait_for("^(flipped|answered)$")
-    failed, done = answer.said["attempts"]
-    assert failed["outcome"] == "lost"
-    assert failed["route"].removeprefix("relayed by ") in village.doors(first, RELAY)
+    *failed, done = answer.said["attempts"]  # a farm with two addresses is tried at both
+    for attempt in failed:
+        assert attempt["outcome"] == "lost"
+        assert attempt["route"].removeprefix("relayed by ") in village.doors(first, RELAY)
+    assert 1 <= len(failed) <= len(village.doors(first, RELAY))
     assert done["route"].removeprefix("relayed by ") in village.doors(second, RELAY)
     assert (tmp_path / "also-good.wav").read_bytes() == (tmp_path / "good.wav").read_bytes()
 

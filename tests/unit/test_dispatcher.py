@@ -606,6 +606,30 @@ async def test_a_last_producer_that_does_not_come_back_is_waited_for_as_long_as_
         await last_of(call.dispatch(STT, Producers(a=GONE), wait=0.1))
 
 
+async def test_a_farm_that_has_no_line_to_a_last_producer_does_not_make_it_come_back(monkeypatch):
+    """Its router was gone for fifteen seconds. The farm said for eight of them that its lines were
+    in use, and then that it knew no such producer: that ended the job after twelve."""
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+    answers = [NoParkedLine("no line is free"), ProducerLost("answered 404"), None]
+
+    async def probe(endpoint):
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    work = Producers(a=[GONE, "text"])
+    call = Dispatcher(Records(producer("a")), allow=lambda host: True, probe=probe)
+    done = await last_of(call.dispatch(STT, work))
+    assert done.value == "text" and work.asked == ["a", "a"] and not answers
+
+
+async def test_a_last_producer_that_came_back_and_went_again_is_waited_for_still(monkeypatch):
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+    work = Producers(a=[GONE, ProducerLost("answered 404"), "text"])
+    call = Dispatcher(Records(producer("a")), allow=lambda host: True, probe=Place(True))
+    done = await last_of(call.dispatch(STT, work))
+    assert done.value == "text" and work.asked == ["a", "a", "a"]
+
+
 async def test_while_a_last_producer_is_waited_for_one_that_could_not_be_reached_may_do_the_job(
     monkeypatch,
 ):
