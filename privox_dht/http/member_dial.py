@@ -11,16 +11,15 @@ import asyncio
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 from privox_dht.errors import BadMessage, NoParkedLine, ProducerLost
 from privox_dht.hostport import Address, join_host
 from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_address
 from privox_dht.membership.tls import MemberClientContext
+from privox_dht.tcp_dial import Open, dial
 
 Connection = tuple[asyncio.Transport, asyncio.Protocol]
-Open = Callable[[Any], socket.socket]  # a socket for what getaddrinfo says, if it may be dialled
 STATUS = slice(9, 12)  # where "HTTP/1.1 200 ..." has its number
 OPEN, NO_LINE = b"200", b"503"
 
@@ -61,7 +60,7 @@ class MemberDialler:
             NoParkedLine, ProducerLost: the farm's answer.
         """
         loop = asyncio.get_running_loop()
-        sock = await self._dial(address)
+        sock = await dial(*address, self._open)
         try:
             if through:
                 await self._ask_farm(sock, address, through)
@@ -79,23 +78,6 @@ class MemberDialler:
         if len(self._contexts) > self._most:
             self._contexts.popitem(last=False)
         return context
-
-    async def _dial(self, address: Address) -> socket.socket:
-        loop = asyncio.get_running_loop()
-        last: OSError = OSError(f"no address for {address[0]}")
-        for info in await _addresses(*address):
-            sock = self._open(info)
-            try:
-                await loop.sock_connect(sock, info[4])
-            except OSError as exc:
-                sock.close()
-                last = exc
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise last
 
     async def _ask_farm(self, sock: socket.socket, farm: Address, head: bytes) -> None:
         loop, where = asyncio.get_running_loop(), join_host(*farm)
@@ -121,12 +103,3 @@ class MemberDialler:
 def _numeric(sock: socket.socket) -> Address:
     host, port = sock.getpeername()[:2]
     return str(host).partition("%")[0], int(port)
-
-
-async def _addresses(host: str, port: int) -> list[Any]:
-    try:
-        kind, flags = socket.SOCK_STREAM, socket.AI_NUMERICHOST  # an address asks nobody
-        return socket.getaddrinfo(host, port, type=kind, flags=flags)
-    except socket.gaierror:
-        loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

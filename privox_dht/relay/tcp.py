@@ -11,7 +11,7 @@ import struct
 import sys
 import termios
 
-from privox_dht import limits
+from privox_dht import limits, tcp_dial
 
 _MAC_UNSENT = 0x1024  # SO_NWRITE in macOS: bytes in the send buffer
 
@@ -94,28 +94,8 @@ async def dial(host: str, port: int, seconds: float) -> socket.socket:
     Raises:
         OSError: none of the host's addresses answered (TimeoutError: in time).
     """
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(seconds):
-        try:
-            kind, flags = socket.SOCK_STREAM, socket.AI_NUMERICHOST  # an address asks nobody
-            found = socket.getaddrinfo(host, port, type=kind, flags=flags)
-        except socket.gaierror:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        last: OSError = OSError(f"no address for {host}")
-        for family, kind, protocol, _, address in found:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.setblocking(False)
-                await loop.sock_connect(sock, address)
-            except OSError as exc:
-                sock.close()
-                last = exc
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise last
+        return await tcp_dial.dial(host, port)
 
 
 async def wait_readable(sock: socket.socket) -> None:

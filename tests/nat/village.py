@@ -106,10 +106,12 @@ class Asking:
 class Village:
     """The mesh of one lab. Its first node is the first that is started."""
 
-    def __init__(self, lab: Lab, *, all_relay: bool = False) -> None:
+    def __init__(self, lab: Lab, *, all_relay: bool = False, told: Sequence[str] = ()) -> None:
         """`all_relay`: whoever can be called relays too, as it is by default; else who is told to
-        be a farm, so that a story knows by whom something was relayed."""
+        be a farm, so that a story knows by whom something was relayed. `told`: what all nodes and
+        clients are told besides."""
         self._more = () if all_relay else ("--no-farm",)
+        self.told = tuple(told)
         self.lab = lab
         self.nodes: dict[str, Node] = {}
         self._asked = 0
@@ -132,7 +134,9 @@ class Village:
         state = self.lab.folder / f"{host}.state"
         argv = [sys.executable, "-m", "nodes.cli", "--json-logs", "--state-dir", str(state)]
         more = () if "--farm" in flags else self._more
-        return Node(host, self.lab.spawn(host, [*argv, *self.neighbours, *more, *flags]))
+        return Node(
+            host, self.lab.spawn(host, [*argv, *self.neighbours, *self.told, *more, *flags])
+        )
 
     def ready(self, node: Node) -> Node:
         """The same, once it listens and has joined."""
@@ -163,7 +167,8 @@ class Village:
         state = self.lab.folder / f"{name}.state"
         argv = [sys.executable, "-m", "client.cli", "--json", "--state-dir", str(state)]
         began = time.monotonic()
-        return Asking(self.lab.spawn(host, [*argv, *self.neighbours, *flags], name=name), began)
+        line = [*argv, *self.neighbours, *self.told, *flags]
+        return Asking(self.lab.spawn(host, line, name=name), began)
 
     def ask(self, host: str, *flags: str, seconds: float = ASK_SECONDS) -> Answer:
         """The client's answer."""
