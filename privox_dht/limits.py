@@ -320,6 +320,8 @@ GATEWAY_QUEUE_WAIT = 60.0  # seconds a request waits for its turn: apps wait for
 GATEWAY_QUEUE_PLACES = 256  # requests that wait for one service
 GATEWAY_CONNECTIONS = 2048  # held at once; plain HTTP costs some 20 KB for one. Who finds no place
 # hears when there will be one, which takes a connection, too
+GATEWAY_KEEPALIVE = 75.0  # seconds that an app's idle connection stays, as web servers have it: one
+# that ends in the moment in which it is used again is an error to the app
 GATEWAY_OWN_UPLOAD = 2 * MIB  # bytes that the node's own engines take while others are there: a
 # minute of 16 kHz 16-bit sound; of what is longer, many producers make less
 GATEWAY_LOOK_EVERY = 15.0  # seconds between two looks at who is on the mesh: a third of the time

@@ -183,7 +183,7 @@ class Access:
     def _check_network(self, request: web.Request) -> None:
         """Dialects without keys are for the addresses that the owner names: --open is for what
         would want a key."""
-        if self._config.is_loopback:
+        if self._is_loopback(request):
             return
         if not is_allowed(request.remote or "", self._config.allow):
             raise RequestRejected(

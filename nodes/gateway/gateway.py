@@ -49,6 +49,8 @@ def _bounds() -> RequestLimits:
         upload=limits.GATEWAY_UPLOAD,
         queue_wait=limits.GATEWAY_QUEUE_WAIT,
         connections=connections,
+        keepalive=limits.GATEWAY_KEEPALIVE,
+        jobless=limits.GATEWAY_QUEUE_WAIT + limits.GATEWAY_KEEPALIVE,  # waiting is no idleness
     )
 
 

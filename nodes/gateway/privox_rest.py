@@ -57,11 +57,17 @@ class PrivoxRest:
             job.offer, given.get("text", ""), given.get("voice", ""), language
         )
         stream = StreamingResponse(request, self._dialects.bounds.answer_stall)
-        async with aclosing(file.pieces()) as pieces:
-            async for piece in pieces:
-                if not stream.begun:
-                    await stream.open(file.content_type, {})
-                await stream.send(piece)
+        try:
+            async with aclosing(file.pieces()) as pieces:
+                async for piece in pieces:
+                    if not stream.begun:
+                        await stream.open(file.content_type, {})
+                    await stream.send(piece)
+        except JobError as exc:
+            if not stream.begun:
+                raise
+            job.ended(exc)
+            return stream.abort()  # half a sound is never taken for a whole one
         return await stream.close()
 
     def _model(self, quality: str) -> str:

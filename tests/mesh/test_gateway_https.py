@@ -15,6 +15,7 @@ import pytest
 from api_kit import Counting, clip
 from gateway_kit import GatewayMesh
 
+from nodes.gateway.allowed import parse_networks
 from nodes.gateway.certificate import FILE, fingerprint_of, make_certificate
 from nodes.gateway.config import GatewayConfig, HttpsConfig
 from nodes.gateway.gateway import Gateway
@@ -113,3 +114,17 @@ async def test_a_certificate_of_the_owner_is_used_and_taken_again_when_it_is_ren
         assert served.https.fingerprint == fingerprint_of(mine) != first
         async with asked(served.https.port, "/healthz", mine) as answer:
             assert json.loads(await answer.text())["well"]
+
+
+async def test_what_knows_no_keys_is_by_tls_for_the_addresses_that_the_owner_names(
+    tmp_path: Path,
+) -> None:
+    """The gateway itself listens on loopback alone, where all may come."""
+    there = HttpsConfig(tmp_path, host=EVERYWHERE, port=0)
+    elsewhere = parse_networks(["192.0.2.0/24"])
+    async with gateway(tmp_path, there, is_open=True, allow=elsewhere) as served:
+        async with asked(served.https.port, "/status", tmp_path / FILE) as answer:
+            assert answer.status == 403
+        url = f"http://127.0.0.1:{served.port}/status"
+        async with aiohttp.ClientSession() as s, s.get(url) as answer:
+            assert answer.status == 200
