@@ -14,20 +14,20 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-from privox_dht import limits, unjoined
-from privox_dht.addresses import Address, is_contactable, is_global, is_literal, is_loopback
-from privox_dht.dht import families, udp_transport
+from privox_dht import limits
+from privox_dht.addresses import Address, is_contactable, is_global, is_loopback
+from privox_dht.dht import families, node_stats, udp_transport
+from privox_dht.dht.background_tasks import BackgroundTasks
 from privox_dht.dht.bootstrap import Bootstrapper
 from privox_dht.dht.contact import Contact
-from privox_dht.dht.contact_file import ContactFile
 from privox_dht.dht.dial_back import DialBack
 from privox_dht.dht.dial_back_votes import Reachability
 from privox_dht.dht.handover import Handover
+from privox_dht.dht.joining import Joining
 from privox_dht.dht.maintenance import maintain
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Publisher
@@ -37,7 +37,6 @@ from privox_dht.dht.rpc_handlers import RpcHandlers
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.udp_endpoints import UdpEndpoints
-from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
 from privox_dht.records import FARM, Record, farm_key, service_key
@@ -80,20 +79,21 @@ class DhtNode:
         self.member = member
         self._state.guest = guest
         self._host, self._wanted_port = host, port
-        self.network, self._folder = network, state
-        self._named: tuple[Address, ...] = ()  # every neighbour that `join` was told of
-        self._kept: ContactFile | None = None  # where those met are kept, once that is known
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._meeting: asyncio.Task[None] | None = None  # while nobody we know answers
+        self.network = network
+        self._tasks = BackgroundTasks(self._task_failed)
+        self._spawn = self._tasks.spawn
         answers = RpcHandlers(self._state, lambda: self._dial_back)
         self._network = RpcNetwork(self._state, self._spawn)
         self._listening = UdpEndpoints(self._network, answers, self._open)
         self._lookups = RecordLookups(self._network)
         self._bootstrapper = Bootstrapper(self._network)
+        # the mesh's name, as contacts are kept: a private one is not another of the same name
+        self.kept_as = f"{network} {self.mesh.hex()}" if member else network
+        self._joining = Joining(self._network, self._bootstrapper, network, state, self.kept_as)
         self._state.on_public = self._forget_private
         self._handover = Handover(self._network)
         self._state.on_contact = self._met
-        self._state.on_unanswered = self._unanswered
+        self._state.on_unanswered = self._joining.unanswered
 
     def __repr__(self) -> str:
         kind = "guest" if self.guest else "node"
@@ -157,46 +157,12 @@ class DhtNode:
         at_rest = self._listening.rest
         self._spawn(maintain(self._network, self._lookups, at_rest, self.save_contacts))
         if len(self._network.protocols) > 1:
-            self._spawn(families.keep(self._state, self._usable, self._meet_anew))
+            self._spawn(families.keep(self._state, self._joining.usable, self._joining.meet_anew))
         return self
 
-    def _usable(self) -> int:
-        """Flags of the families in which a packet of ours could leave just now."""
-        named = [host for host, _ in self._named if is_literal(host)]
-        return families.usable(self._network.protocols, named)
-
-    def _unanswered(self) -> None:
-        """A contact did not answer. If none of them does, somebody may whom we were told of: one
-        that came back, and was forgotten, or those that we know have moved."""
-        if self._meeting is None and all(contact.failures for contact in self._network.contacts()):
-            self._meeting = self._spawn(self._meet_again())
-
-    async def _meet_again(self) -> None:
-        try:
-            await self._meet_anew(limits.MET_AGAIN)
-            await asyncio.sleep(limits.REFRESH_EVERY)
-        finally:
-            self._meeting = None
-
-    async def _meet_anew(self, most: int | None = None) -> None:
-        """Meet the neighbours, and those remembered, once more: a family of addresses has come, or
-        nobody else answers."""
-        deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
-        found = await udp_transport.resolve(self._known()[:most], self._state.families, deadline)
-        if await self._bootstrapper.ping_until_answer(found.addresses, deadline):
-            await self._bootstrapper.populate_table()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self.save_contacts()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
         self._listening.close()
 
     async def _open(
@@ -205,18 +171,9 @@ class DhtNode:
         """Where sockets come from; a simulation has its own."""
         return udp_transport.open_udp(factory, host, port)
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that ends with this node at the latest."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._state.drop("internal")
-            log.error("! a task of %r failed", self, exc_info=task.exception())
+    def _task_failed(self, error: BaseException) -> None:
+        self._state.drop("internal")
+        log.error("! a task of %r failed", self, exc_info=error)
 
     # -- joining -----------------------------------------------------------------------------------
 
@@ -228,30 +185,18 @@ class DhtNode:
         Raises:
             NotJoined: nobody answered; the message says who was tried.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        known = self._known(neighbours)
-        if not known:
-            return self._network.size
-        names_until = loop.time() + timeout / 2  # a slow name server must not take it all
-        found = await udp_transport.resolve(known, self._state.families, names_until)
-        met = (
-            await self._bootstrapper.ping_until_answer(found.addresses, deadline)
-            if found.addresses
-            else []
-        )
-        if not met:
-            raise NotJoined(unjoined.why(self.network, timeout, known, found.unknown))
-        if self.guest:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._bootstrapper.reserve_dial_back_peers(met)
-            except TimeoutError:
-                pass
-        walk = self._spawn(self._bootstrapper.populate_table())
-        await asyncio.wait([walk], timeout=max(0.0, deadline - loop.time()))
+        await self._joining.join(neighbours, timeout)
         self.save_contacts()
         return self._network.size
+
+    def remembered(self) -> list[Address]:
+        """Nodes known from the last time, which `join` tries too: only those met through the
+        neighbours that it was told of, if it was told of any."""
+        return self._joining.remembered()
+
+    def save_contacts(self) -> None:
+        """Write good contacts to the state folder, if we have one."""
+        self._joining.save_contacts()
 
     # -- publishing and finding --------------------------------------------------------------------
 
@@ -336,17 +281,7 @@ class DhtNode:
     async def hears_anybody(self, within: float = limits.OWN_NETWORK) -> bool:
         """Whether any contact answers now: if none does, it is our own network that is gone. With
         nobody to ask, it is taken to be there."""
-        known = self._network.contacts()
-        some = self._state.rng.sample(known, min(len(known), limits.OWN_NETWORK_ASKED))
-        answered = asyncio.Event()
-        for contact in some:
-            self._network.ping(contact, lambda there: answered.set() if there else None)
-        try:
-            async with asyncio.timeout(within if some else 0):
-                await answered.wait()
-        except TimeoutError:
-            return not some
-        return True
+        return await self._network.hears_anybody(within)
 
     @property
     def has_witnesses(self) -> bool:
@@ -359,29 +294,6 @@ class DhtNode:
         if is_loopback(ip) and not any(is_loopback(there) for there, _ in self.contacts()):
             return False
         return is_contactable(ip, self._state.private is not False)
-
-    def remembered(self) -> list[Address]:
-        """Nodes known from the last time, which `join` tries too: only those met through the
-        neighbours that it was told of, if it was told of any."""
-        kept = self._contact_file()
-        return kept.known(self._state.clock()) if kept else []
-
-    def _known(self, neighbours: Sequence[Address] = ()) -> list[Address]:
-        """Whom to join through: every neighbour we were told of, and those remembered."""
-        if not set(neighbours) <= set(self._named):
-            self._named, self._kept = (*self._named, *neighbours), None
-        self._state.families = self._usable()
-        return list(dict.fromkeys([*self._named, *self.remembered()]))
-
-    @property
-    def kept_as(self) -> str:
-        """The mesh's name, as contacts are kept: a private one is not another of the same name."""
-        return f"{self.network} {self.mesh.hex()}" if self.member else self.network
-
-    def _contact_file(self) -> ContactFile | None:
-        if self._kept is None and self._folder is not None:
-            self._kept = ContactFile.choose(self._folder, self.kept_as, self._named)
-        return self._kept
 
     # -- what there is to know ---------------------------------------------------------------------
 
@@ -403,33 +315,8 @@ class DhtNode:
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""
-        state = self._state
-        return {
-            "contacts": self._network.size,
-            "guest": state.guest,
-            "private": state.private,
-            "rtt_ms": round(state.rtt.mean * 1e3, 2),
-            "rtt_spread_ms": round(state.rtt.spread * 1e3, 2),
-            "records": len(state.store),
-            "lookups": state.counts["lookups"],
-            "cache_hits": state.counts["cache_hits"],
-            "last_lookup_requests": self._lookups.last_requests,
-            "asked": state.counts["asked"],
-            "unanswered": state.counts["unanswered"],
-            "sent": state.counts["sent"],
-            "received": state.counts["received"],
-            "dropped": state.dropped,
-            "turned_away": self.member.turned_away if self.member else {},
-        }
-
-    def save_contacts(self) -> None:
-        """Write good contacts to the state folder, if we have one."""
-        some, kept = self._network.contacts(), self._contact_file()
-        if kept is None or not some:
-            return
-        now = self._state.clock()
-        ahead = now - asyncio.get_running_loop().time()
-        kept.save(((c.address, c.seen + ahead) for c in some), now)
+        turned_away = self.member.turned_away if self.member else {}
+        return {**node_stats.stats(self._network, self._lookups), "turned_away": turned_away}
 
     def _met(self, protocol: RpcProtocol, contact: Contact, token: bytes) -> None:
         """A node that was not known is a contact from now on."""

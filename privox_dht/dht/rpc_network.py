@@ -102,3 +102,18 @@ class RpcNetwork:
 
         self.socket(address).ping(address, done, named=named)
         return await answer
+
+    async def hears_anybody(self, within: float) -> bool:
+        """Whether any contact answers within so many seconds. With nobody to ask, it is taken that
+        one would."""
+        known = self.contacts()
+        some = self.state.rng.sample(known, min(len(known), limits.OWN_NETWORK_ASKED))
+        answered = asyncio.Event()
+        for contact in some:
+            self.ping(contact, lambda there: answered.set() if there else None)
+        try:
+            async with asyncio.timeout(within if some else 0):
+                await answered.wait()
+        except TimeoutError:
+            return not some
+        return True

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 from privox_dht import limits, unjoined
@@ -66,13 +65,8 @@ class Directory(DhtNode):
     def __repr__(self) -> str:
         return f"<Directory by {self.https_neighbour or 'UDP'}, {super().__repr__()}>"
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await super().__aexit__(kind, error, trace)
+    async def __aexit__(self, *exc: object) -> None:
+        await super().__aexit__(*exc)
         await self._https.close()
 
     @property
@@ -92,7 +86,7 @@ class Directory(DhtNode):
         """
         began = asyncio.get_running_loop().time()
         if self._hidden:
-            self._known(neighbours)
+            self._joining.known(neighbours)
             if met := await self._meet_over_https(began + timeout):
                 return self._joined_over_https(met)
             raise NotJoined(self._why_not(timeout))
@@ -137,13 +131,13 @@ class Directory(DhtNode):
 
     def _why_not(self, timeout: float) -> str:
         reasons = self._tried.of_each(self._https.failures)
-        return unjoined.why(self.network, timeout, self._known(), reasons)
+        return unjoined.why(self.network, timeout, self._joining.known(), reasons)
 
     def _udp_answered(self, since: float) -> bool:
         return self._network.size > 0 and self._state.heard_at >= since
 
     async def _meet_over_https(self, deadline: float) -> dict[Address, ObservedAddress]:
-        self._tried = await resolve(self._known(), self._state.families, deadline)
+        self._tried = await resolve(self._joining.known(), self._state.families, deadline)
         return await self._https.meet(self._tried.addresses, deadline)
 
     def _joined_over_https(self, met: dict[Address, ObservedAddress]) -> int:
@@ -188,7 +182,7 @@ class Directory(DhtNode):
                     self._joined_over_https(met)
 
     async def _try_udp(self) -> None:
-        outcome = await self._join_by_udp(self._named, self._udp_wait)
+        outcome = await self._join_by_udp(self._joining.named, self._udp_wait)
         if isinstance(outcome, int) and self._network.size:
             log.debug("> UDP answers again")
             self._joined_by_udp(outcome)
@@ -247,7 +241,7 @@ class Directory(DhtNode):
         """Write good contacts to the state folder, if we have one."""
         if self._lookups.fallback_lookup is None:
             super().save_contacts()
-        elif (kept := self._contact_file()) is not None:
+        elif (kept := self._joining.contact_file()) is not None:
             kept.add(self._https.views, self._state.clock())
 
     def stats(self) -> dict[str, Any]:

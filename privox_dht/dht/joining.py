@@ -1,0 +1,130 @@
+"""Whom a node joins through, and what it does when nobody answers any more.
+
+join       -> every neighbour that it was told of, and those met through them before
+           <- contacts: then a walk to its own id
+unanswered -> none of the contacts answers: neighbours and those remembered are met again
+saved      -> good contacts, in a file for this mesh and these neighbours
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from privox_dht import limits, unjoined
+from privox_dht.addresses import Address, is_literal
+from privox_dht.dht import families, udp_transport
+from privox_dht.dht.bootstrap import Bootstrapper
+from privox_dht.dht.contact_file import ContactFile
+from privox_dht.dht.rpc_network import RpcNetwork
+from privox_dht.errors import NotJoined
+
+
+class Joining:
+    """One node's ways in, kept for when it has to come back."""
+
+    def __init__(
+        self,
+        network: RpcNetwork,
+        bootstrapper: Bootstrapper,
+        name: str,
+        folder: Path | None,
+        kept_as: str,
+    ) -> None:
+        """
+        Args:
+            name: the mesh's.
+            folder: in which good contacts are kept; None: they are not.
+            kept_as: the mesh's name there; a private one is not another of the same name.
+        """
+        self._network, self._state = network, network.state
+        self._bootstrapper, self._name = bootstrapper, name
+        self._folder, self._kept_as = folder, kept_as
+        self.named: tuple[Address, ...] = ()  # every neighbour that `join` was told of
+        self._kept: ContactFile | None = None  # where those met are kept, once that is known
+        self._meeting: asyncio.Task[None] | None = None  # while nobody we know answers
+
+    async def join(
+        self, neighbours: Sequence[Address], timeout: float = limits.JOIN_TIMEOUT
+    ) -> None:
+        """Become part of the mesh, if we know of anybody.
+
+        Raises:
+            NotJoined: nobody answered; the message says who was tried.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        known = self.known(neighbours)
+        if not known:
+            return
+        names_until = loop.time() + timeout / 2  # a slow name server must not take it all
+        found = await udp_transport.resolve(known, self._state.families, names_until)
+        met = (
+            await self._bootstrapper.ping_until_answer(found.addresses, deadline)
+            if found.addresses
+            else []
+        )
+        if not met:
+            raise NotJoined(unjoined.why(self._name, timeout, known, found.unknown))
+        if self._state.guest:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._bootstrapper.reserve_dial_back_peers(met)
+            except TimeoutError:
+                pass
+        walk = self._network.spawn(self._bootstrapper.populate_table())
+        await asyncio.wait([walk], timeout=max(0.0, deadline - loop.time()))
+
+    def remembered(self) -> list[Address]:
+        """Nodes known from the last time, which `join` tries too: only those met through the
+        neighbours that it was told of, if it was told of any."""
+        kept = self.contact_file()
+        return kept.known(self._state.clock()) if kept else []
+
+    def known(self, neighbours: Sequence[Address] = ()) -> list[Address]:
+        """Whom to join through: every neighbour we were told of, and those remembered."""
+        if not set(neighbours) <= set(self.named):
+            self.named, self._kept = (*self.named, *neighbours), None
+        self._state.families = self.usable()
+        return list(dict.fromkeys([*self.named, *self.remembered()]))
+
+    def contact_file(self) -> ContactFile | None:
+        if self._kept is None and self._folder is not None:
+            self._kept = ContactFile.choose(self._folder, self._kept_as, self.named)
+        return self._kept
+
+    def usable(self) -> int:
+        """Flags of the families in which a packet of ours could leave just now."""
+        named = [host for host, _ in self.named if is_literal(host)]
+        return families.usable(self._network.protocols, named)
+
+    def unanswered(self) -> None:
+        """A contact did not answer. If none of them does, somebody may whom we were told of: one
+        that came back, and was forgotten, or those that we know have moved."""
+        if self._meeting is None and all(contact.failures for contact in self._network.contacts()):
+            self._meeting = self._network.spawn(self._meet_again())
+
+    async def _meet_again(self) -> None:
+        try:
+            await self.meet_anew(limits.MET_AGAIN)
+            await asyncio.sleep(limits.REFRESH_EVERY)
+        finally:
+            self._meeting = None
+
+    async def meet_anew(self, most: int | None = None) -> None:
+        """Meet the neighbours, and those remembered, once more: a family of addresses has come, or
+        nobody else answers."""
+        deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
+        found = await udp_transport.resolve(self.known()[:most], self._state.families, deadline)
+        if await self._bootstrapper.ping_until_answer(found.addresses, deadline):
+            await self._bootstrapper.populate_table()
+
+    def save_contacts(self) -> None:
+        """Write good contacts to the state folder, if we have one."""
+        some, kept = self._network.contacts(), self.contact_file()
+        if kept is None or not some:
+            return
+        now = self._state.clock()
+        ahead = now - asyncio.get_running_loop().time()
+        kept.save(((c.address, c.seen + ahead) for c in some), now)
