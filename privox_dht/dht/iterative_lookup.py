@@ -25,6 +25,7 @@ from privox_dht import limits
 from privox_dht.dht import answer_codec, request_codec
 from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
+from privox_dht.dht.found_records import FoundRecords
 from privox_dht.dht.lookup_budget import Budget, Credit
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import Challenge, RpcProtocol
@@ -58,8 +59,7 @@ class IterativeLookup:
         self.loop = asyncio.get_running_loop()
         self.budget = budget or Budget(want, self.loop.time())
         self.requests = 0
-        self.found: dict[bytes, Record] = {}  # the newest of each `Record.key`
-        self._read: dict[bytes, bool] = {}  # what we were told, and whether it passed
+        self._records = FoundRecords(self.state, self.base)
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
         self._abandoned = False
@@ -273,21 +273,12 @@ class IterativeLookup:
 
     def take(self, wires: list[bytes]) -> int:
         """Keep the records among these bytes that pass; how many did."""
-        passed = 0
-        for wire_bytes in wires:
-            if wire_bytes not in self._read:  # else another holder has told us so already
-                self._read[wire_bytes] = self._keep(wire_bytes)
-            passed += self._read[wire_bytes]
-        return passed
+        return self._records.take(wires)
 
-    def _keep(self, wire_bytes: bytes) -> bool:
-        record = self.state.accept(wire_bytes, self.base)
-        if record is None:
-            return False
-        known = self.found.get(record.key)
-        if known is None or known.sequence < record.sequence:
-            self.found[record.key] = record
-        return True
+    @property
+    def found(self) -> dict[bytes, Record]:
+        """The newest record of each `Record.key`."""
+        return self._records.newest
 
     def on_answer(self, candidate: Candidate) -> None:
         """Somebody answered (or never will): is that enough?"""
