@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from privox_dht.addresses import is_loopback, subnet_of
 from privox_dht.records import Direct, Record
 
+ANY_SEED = 0  # of the plans by which it is found out how many voices suffice
 TRIES = 20  # random plans before it is said that there is none
 MOST_MISSING = 64  # voices that are tried beside those there are
 
@@ -61,7 +62,12 @@ class Shares:
         return max(self._seconds.values(), default=0.0) > self._most
 
     def plan(self, names: Sequence[str], rng: random.Random) -> bool:
-        """Plan for these voices; whether there is a plan."""
+        """Plan for these voices; whether there is a plan. There is one for as many as `missing`
+        asked for."""
+        shuffled = rng.sample(names, len(names))
+        return self._plan(names, rng) or self._plan(shuffled, random.Random(ANY_SEED))
+
+    def _plan(self, names: Sequence[str], rng: random.Random) -> bool:
         for number in range(TRIES):
             order = list(self._seconds)
             rng.shuffle(order)
@@ -75,7 +81,7 @@ class Shares:
     def missing(self, names: Sequence[str]) -> int:
         """How many more voices a plan would need; `MOST_MISSING` or more are not told apart."""
         for more in range(1, MOST_MISSING):
-            if self.plan([*names, *map(str, range(more))], random.Random(0)):
+            if self._plan([*names, *map(str, range(more))], random.Random(ANY_SEED)):
                 self._planned = {}
                 return more
         return MOST_MISSING

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from running import Lab, silence
 from tone_talk import Hearing, Talk, knows_tones, talk
+
+from privox_dht.speech import Word
 
 pytestmark = pytest.mark.timeout(120)
 TONES = ("--model", "tone-words")
@@ -112,14 +116,15 @@ def test_silence_is_sent_to_nobody(shared, tmp_path):
     assert shared.given == before
 
 
-def test_of_a_file_that_breaks_off_what_is_there_is_kept(shared, said, tmp_path):
+def test_of_a_file_that_breaks_off_after_twelve_minutes_what_is_there_is_kept(shared, tmp_path):
+    said = talk(5, ("talk", 720), ("talk", 20))
     whole = said.write(tmp_path / "a.wav").read_bytes()
     broken, out = tmp_path / "broken.wav", tmp_path / "broken.txt"
-    broken.write_bytes(whole[: len(whole) * 2 // 3])
+    broken.write_bytes(whole[: 44 + 720 * 16_000 * 2])
     ran = shared.transcribe(broken, "--output", str(out))
     assert ran.returncode == 6
-    assert b"the recording breaks off at 1:39" in ran.stderr
-    assert out.read_text().split() == [word.text for word in said.words if word.end < 100]
+    assert b"the recording breaks off at 12:00" in ran.stderr
+    assert out.read_text().split() == [word.text for word in said.words if word.end < 720]
 
 
 def test_without_pyav_it_goes_whole_to_one_and_the_command_is_named(shared, said, tmp_path):
@@ -134,6 +139,36 @@ def test_without_pyav_it_goes_whole_to_one_and_the_command_is_named(shared, said
     )
     assert answer(ran)["transcript"]["text"] == said.text
     assert b"goes to one producer (PyAV is not installed here: pip install" in ran.stderr
+
+
+def once(said: Talk, after: float) -> Word:
+    """A word that is said once, after so many seconds."""
+    counts = Counter(word.text for word in said.words)
+    return next(w for w in said.words if w.start > after and counts[w.text] == 1)
+
+
+def test_a_piece_on_which_two_die_is_tried_once_more_and_left_out_after_a_third(
+    said, tmp_path, patch
+):
+    """Each a process that is gone; six are there, and one is left."""
+    wav = said.write(tmp_path / "a.wav")
+    with Mesh(tmp_path / "lab", patch, 6, speed=50) as mesh:
+        (mesh.lab.folder / "deadly").write_text(f"{once(said, 30).text} 2")
+        check(answer(mesh.transcribe(wav, "--json", "--words")), said)
+        word = once(said, 40)
+        (mesh.lab.folder / "deadly").write_text(f"{word.text} 3")
+        ran = mesh.transcribe(wav)
+        dead = [one for one in mesh.all if one.node.process.poll() is not None]
+    assert ran.returncode == 5
+    assert len(dead) == 5
+    text, kept = ran.stdout.decode().split(), [one.text for one in said.words]
+    before = next(n for n, (a, b) in enumerate(zip(text, kept, strict=False)) if a != b)
+    after = len(text) - before
+    assert before > 20
+    assert after > 20
+    assert text[before:] == kept[-after:], "only one stretch is missing"
+    assert word.text in kept[before:-after]
+    assert re.search(rb"nobody could transcribe [01]:\d\d to [01]:\d\d", ran.stderr), ran.stderr
 
 
 def test_one_is_killed_one_hangs_and_one_fails_every_second_piece(tmp_path, patch):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import random
+import re
+from pathlib import Path
 
 import pytest
 from test_mesh import at
@@ -28,6 +31,18 @@ def pieces_of(said: Talk) -> list[tuple[float, str]]:
     ]
 
 
+def keeps_the_promise(logs: list[list[str]], said: Talk, share: float) -> None:
+    """Every piece was heard, neighbours by different ones, and too much by nobody."""
+    pieces = pieces_of(said)
+    numbers = {words: number for number, (_, words) in enumerate(pieces)}
+    whole = sum(seconds for seconds, _ in pieces)
+    heard = [sorted({numbers[line.partition(" ")[2]] for line in lines}) for lines in logs]
+    assert sorted(itertools.chain(*heard)) == list(range(len(pieces)))
+    for some in heard:
+        assert not any(b - a == 1 for a, b in itertools.pairwise(some))
+        assert sum(pieces[number][0] for number in some) <= share * whole
+
+
 async def test_no_producer_hears_two_neighbouring_pieces_nor_more_than_its_share(tmp_path, patch):
     async with (
         producers(tmp_path, patch, 6, reachable="no") as (farm, logs),
@@ -37,17 +52,61 @@ async def test_no_producer_hears_two_neighbouring_pieces_nor_more_than_its_share
         done = await mesh.transcript(SOUND, **options)
         assert done.value.text == SAID.text
         assert all(a.route.startswith("relayed") for a in done.attempts)
-        pieces = pieces_of(SAID)
-        numbers = {words: number for number, (_, words) in enumerate(pieces)}
-        whole = sum(seconds for seconds, _ in pieces)
-        heard = []
-        for log in logs:
-            lines = log.read_text().splitlines() if log.exists() else []
-            heard.append(sorted({numbers[line.partition(" ")[2]] for line in lines}))
-        assert sorted(itertools.chain(*heard)) == list(range(len(pieces)))
-        for some in heard:
-            assert not any(b - a == 1 for a, b in itertools.pairwise(some))
-            assert sum(pieces[number][0] for number in some) <= 0.25 * whole
+        keeps_the_promise([_lines(log) for log in logs], SAID, 0.25)
+
+
+@pytest.mark.parametrize(
+    "jobs", [3, pytest.param(150, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+)
+async def test_the_promise_holds_for_any_recording_and_with_one_too_few_nothing_is_sent(
+    tmp_path, patch, jobs
+):
+    """As many producers as the client says are needed suffice; with one fewer it sends nothing."""
+    rng, done, enough = random.Random(jobs), 0, 0
+    async with (
+        producers(tmp_path, patch, 10, reachable="no") as (farm, logs),
+        Mesh.join(at(farm), hidden=True) as mesh,
+    ):
+        peers = [record.peer_id for record in await mesh.producers(["stt"])]
+        assert len(peers) == 10
+        while done < jobs:
+            said = talk(rng.randrange(1 << 30), ("talk", rng.uniform(60, 200)))
+            share = rng.uniform(0.2, 0.5)
+
+            async def ask(
+                count: int, logs=logs, said=said, share=share
+            ) -> tuple[list[list[str]], int]:
+                """What each heard; or nothing, and how many more there should be."""
+                before = [_lines(log) for log in logs]
+                sound, only = wav(said.sound.tobytes(), 16_000), rng.sample(peers, count)
+                how = {"scatter": "private", "share": share, "only": only, "model": "tone-words"}
+                missing = 0
+                try:
+                    assert (await mesh.transcript(sound, **how)).value.text == said.text
+                except NoProducer as exc:
+                    missing = int(re.match(r"(\d+) more producers are needed", str(exc))[1])
+                after = [_lines(log) for log in logs]
+                return [a[len(b) :] for a, b in zip(after, before, strict=True)], missing
+
+            if max(seconds for seconds, _ in pieces_of(said)) > share * said.seconds * 0.9:
+                continue
+            heard, missing = await ask(1)
+            assert not any(heard)
+            enough = 1 + missing
+            if enough > len(peers):
+                continue
+            heard, missing = await ask(enough - 1)
+            assert missing
+            assert not any(heard)
+            heard, missing = await ask(enough)
+            assert not missing, "it said that so many suffice"
+            keeps_the_promise(heard, said, share)
+            done += 1
+    print(f"{done} private jobs kept it; {2 * done} were refused with no word in any log")
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []
 
 
 async def test_with_one_too_few_it_is_refused_and_nobody_hears_anything(tmp_path, patch):

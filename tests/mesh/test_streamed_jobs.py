@@ -154,6 +154,20 @@ async def test_sound_comes_while_the_rest_is_spoken(at) -> None:
     assert b"".join(pieces) == whole
 
 
+async def test_how_fast_a_voice_is_is_measured_and_believed_after_three_jobs(at) -> None:
+    """Its sound is counted and not claimed, whatever the format: two seconds of it in two."""
+    async with Mesh.join(at) as mesh:
+        [record] = await mesh.producers(["tts"])
+        reputation = mesh.caller.reputation
+        for format in ("wav", "opus", "wav"):
+            assert reputation.speed_of(record) is None
+            await mesh.speak("x" * 40, format=format, **ECHO)
+        speed = reputation.speed_of(record)
+    assert speed is not None
+    assert 0.3 < speed < 2.1
+    assert reputation.as_measured(record).speed == speed
+
+
 async def test_another_voice_does_not_go_on_in_the_same_file(at, doomed) -> None:
     async with Mesh.join(at) as mesh:
         heard = b""

@@ -9,14 +9,17 @@ goes wrong with it is said by files in the folder that `TONE_WORDS` names:
     hang     from the next job on it brings nothing
     fail     from the next job on every second one fails
     poison   (beside the folder) over this word it fails, and so does every other
+    deadly   (beside the folder) a word and a number: so many nodes die over it, one after the other
     sound    a line for each job, which it writes itself: the seconds it was given, and the words
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
+import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -77,6 +80,7 @@ class ToneWords:
         poison = self._folder.parent / "poison"
         if poison.exists() and poison.read_text() in (word.text for word in heard):
             raise EngineFailed("it fails over this word, as it was told to")
+        self._may_die(heard)
         began = asyncio.get_running_loop().time()
         for segment in sentences(heard):
             await self._until(began + segment.end / self._speed)
@@ -85,6 +89,17 @@ class ToneWords:
                 segment.words if request.words else (), request.language or self._language,
             )  # fmt: skip
         await self._until(began + pcm.size / RATE / self._speed)
+
+    def _may_die(self, heard: list[Word]) -> None:
+        deadly = self._folder.parent / "deadly"
+        if not deadly.exists():
+            return
+        word, times = deadly.read_text().split()
+        if word in (one.text for one in heard):
+            for number in range(int(times)):
+                with contextlib.suppress(FileExistsError):
+                    (self._folder.parent / f"died-of-{word}-{number}").touch(exist_ok=False)
+                    os.kill(os.getpid(), signal.SIGKILL)
 
     async def _until(self, when: float) -> None:
         await asyncio.sleep(max(0.0, when - asyncio.get_running_loop().time()))

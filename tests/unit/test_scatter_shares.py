@@ -52,6 +52,18 @@ def test_with_too_few_it_is_said_how_many_are_missing():
     assert shares.plan(["a", "b", "c", "d"], random.Random(1))
 
 
+@pytest.mark.parametrize("share", [0.2, 0.27, 0.34, 0.5])
+def test_as_many_as_are_said_to_be_missing_suffice(share):
+    rng = random.Random(share)
+    for _ in range(200):
+        seconds = {n: rng.uniform(10, 30) for n in range(rng.randint(6, 30))}
+        shares = Shares(seconds, share)
+        names = ["a"]
+        if not shares.is_too_short:
+            names += [f"b{n}" for n in range(shares.missing(names))]
+            assert shares.plan(names, rng)
+
+
 def test_a_recording_of_three_pieces_cannot_be_shared_by_quarters():
     shares = Shares(dict.fromkeys(range(3), 20.0), 0.25)
     assert shares.is_too_short
