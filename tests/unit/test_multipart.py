@@ -96,6 +96,11 @@ def test_an_empty_file_and_an_empty_field_are_parts_like_others() -> None:
     assert form.file
 
 
+def test_a_file_name_with_quotes_in_it_does_not_rename_its_part() -> None:
+    body = whole(part("model", b"small"), part("file", b"RIFF", filename='a"; name="model'))
+    assert read(body) == ([("model", "small")], b"RIFF")
+
+
 def test_padding_after_a_boundary_and_a_preamble_are_allowed() -> None:
     body = b"preamble\r\n" + whole(part("a", b"1")).replace(b"--XyZ\r\n", b"--XyZ \t\r\n")
     assert read(body, 1)[0] == [("a", "1")]
