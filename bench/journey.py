@@ -39,7 +39,7 @@ OURS = ("client/", "nodes/", "privox_dht/")
 OTHER_JOURNEYS = ("privox_dht/dht/", "privox_dht/relay/", "privox_dht/directory/")
 LEAVES = tuple(
     f"privox_dht/{name}.py"
-    for name in ("addresses", "errors", "hostport", "identity", "limits", "records", "speech")
+    for name in ("addresses", "errors", "identity", "limits", "records", "speech")
 )
 RATE, SECONDS = 16_000, 2  # of the recording: noise
 WORKERS = "nodes/engines/worker_main.py"  # what every worker module runs in

@@ -41,12 +41,12 @@ from nodes.secret_command import secret
 from nodes.service_spec import SECRET, parse_services
 from nodes.verdict import Verdict
 from privox_dht import __version__, limits
+from privox_dht.addresses import parse_neighbours
 from privox_dht.cli.groups import ExplainingGroup, Sections
 from privox_dht.cli.logs import sanitize, set_up_logging
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
 from privox_dht.cli.streams import mute_stdout, say, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
-from privox_dht.hostport import parse_neighbours
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import FarmLimits
 

@@ -13,8 +13,8 @@ from nodes.lending import LendingTerms
 from nodes.machine import Machine
 from nodes.service_spec import ServiceSpec
 from privox_dht import limits
+from privox_dht.addresses import Address
 from privox_dht.errors import ConfigError
-from privox_dht.hostport import Address
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import FarmLimits
 

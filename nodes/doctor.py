@@ -30,12 +30,12 @@ from nodes.farm_discovery import known_farms
 from nodes.producer import Producer
 from nodes.reachability import ReachabilityMonitor
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
+from privox_dht.addresses import Address, join_host
 from privox_dht.audio import wav
 from privox_dht.dht import Reachability
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError, NotJoined, PrivoxError
-from privox_dht.hostport import Address, join_host
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
 from privox_dht.membership.secret_file import membership_of

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from privox_dht.addresses import join_host
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.dht.node import DhtNode
 from privox_dht.errors import ConfigError, LocalError, NotJoined, PrivoxError
-from privox_dht.hostport import join_host
 from privox_dht.identity import Identity, public_of
 from privox_dht.membership.members import Membership
 from privox_dht.membership.secret_file import membership_of

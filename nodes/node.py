@@ -29,12 +29,12 @@ from nodes.service import Service, spawn
 from nodes.speech_service import SpeechService
 from nodes.state_lock import locked
 from nodes.stats_log import log_periodically
+from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
 from privox_dht.dht.udp_transport import FREE_PORT_TRIES
 from privox_dht.directory.failover import Directory
 from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import ConfigError
-from privox_dht.hostport import join_host
 from privox_dht.http.listener import bind
 from privox_dht.http.server import Handler
 from privox_dht.identity import Identity

@@ -21,13 +21,13 @@ from dataclasses import replace
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reachable
 from privox_dht import limits
+from privox_dht.addresses import join_host
 from privox_dht.backoff import backoff
 from privox_dht.cli.logs import log_fields
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
-from privox_dht.hostport import join_host
 from privox_dht.interfaces import SOMEWHERE, source_towards
 
 log = logging.getLogger("privox.node")

@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from privox_dht import limits
-from privox_dht.addresses import is_global, is_loopback
-from privox_dht.hostport import join_host
+from privox_dht.addresses import is_global, is_loopback, join_host
 from privox_dht.records import Direct, Relayed, Route
 
 USUAL_NETWORK = "privox"  # which nobody needs to be told

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, Unpack
 
 from privox_dht import limits
+from privox_dht.addresses import parse_neighbours
 from privox_dht.backoff import backoff
 from privox_dht.directory.failover import Directory
 from privox_dht.dispatch.dial_budget import DialBudget
@@ -40,7 +41,6 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.dispatch.work import SpeechWork, TranscriptionWork, Work
 from privox_dht.errors import AllProducersBusy, AllProducersFailed, JobError, NoProducer, NotJoined
-from privox_dht.hostport import parse_neighbours
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.membership.secret_file import membership_of

@@ -16,8 +16,8 @@ from typing import Any
 import msgpack
 
 from privox_dht import limits
+from privox_dht.addresses import join_host
 from privox_dht.errors import BadRecord
-from privox_dht.hostport import join_host
 from privox_dht.identity import SIGNATURE, peer_id_of
 from privox_dht.speech import BACKENDS
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from privox_dht.hostport import Address, join_host
+from privox_dht.addresses import Address, join_host
 
 NO_NAME = "no such name"
 SILENT = "no answer"

@@ -24,10 +24,10 @@ from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
 from nodes.service import Service
 from privox_dht import limits
+from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError
-from privox_dht.hostport import join_host
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.mesh import Mesh
 from privox_dht.relay.tcp import file_budget

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from privox_dht.addresses import split_host
 from privox_dht.errors import ConfigError, RequestRejected
-from privox_dht.hostport import split_host
 
 ANY_PORT = 80  # what Host leaves out
 

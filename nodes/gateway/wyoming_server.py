@@ -24,9 +24,9 @@ from nodes.gateway.config import WyomingConfig
 from nodes.gateway.wyoming_info import info_of
 from nodes.gateway.wyoming_session import WyomingSession
 from privox_dht import limits
+from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
 from privox_dht.errors import BadMessage
-from privox_dht.hostport import join_host
 from privox_dht.http.connections import log_bug
 from privox_dht.http.listener import bind
 from privox_dht.quotas import Prefixes, quota_prefixes

@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from privox_dht import limits
-from privox_dht.addresses import Address, is_unicast
+from privox_dht.addresses import Address, is_unicast, join_host, split_host
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.errors import ConfigError
-from privox_dht.hostport import join_host, split_host
 
 FOLDER = "contacts"
 NAME = re.compile(r"[0-9a-f]{16}\.json")

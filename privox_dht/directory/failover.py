@@ -21,12 +21,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from privox_dht import limits, unjoined
+from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
 from privox_dht.dht import DhtNode, Reachability
 from privox_dht.dht.udp_transport import Resolved, resolve
 from privox_dht.directory.https_neighbours import HttpsNeighbours, ObservedAddress
 from privox_dht.errors import NotJoined
-from privox_dht.hostport import Address
 from privox_dht.identity import Identity
 from privox_dht.records import Record
 

@@ -15,11 +15,10 @@ from statistics import median
 from typing import Any
 
 from privox_dht import limits, unjoined
-from privox_dht.addresses import is_loopback
+from privox_dht.addresses import Address, is_loopback, join_host
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.directory.https_server import Answer
 from privox_dht.errors import JobError, ProducerBusy, ProducerLost
-from privox_dht.hostport import Address, join_host
 from privox_dht.membership.members import Membership
 
 log = logging.getLogger("privox.directory")

@@ -15,7 +15,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 from privox_dht import limits
-from privox_dht.hostport import Address
+from privox_dht.addresses import Address
 
 WEB = 443  # a port below 1024 that producers and farms have where nothing else is let through
 

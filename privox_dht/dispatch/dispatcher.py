@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from privox_dht import limits
+from privox_dht.addresses import Address
 from privox_dht.dispatch.attempts import Failover
 from privox_dht.dispatch.dial_budget import DialBudget
 from privox_dht.dispatch.discovery import Directory, discover
@@ -37,7 +38,6 @@ from privox_dht.dispatch.route_prober import DialableRoute, RouteProber
 from privox_dht.dispatch.selection import ANY, Requirements, explain_no_match, rank
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import AllProducersBusy, NoProducer
-from privox_dht.hostport import Address
 from privox_dht.records import Direct, Record, latest_per_key
 from privox_dht.speech_api.client import Endpoint
 

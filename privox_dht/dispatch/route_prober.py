@@ -14,10 +14,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from privox_dht import limits
-from privox_dht.addresses import is_loopback
+from privox_dht.addresses import is_loopback, join_host
 from privox_dht.dispatch.dial_budget import DialBudget, dialled
 from privox_dht.errors import JobError, NoParkedLine, PeerKeyMismatch, ProducerLost
-from privox_dht.hostport import join_host
 from privox_dht.records import Direct, Record, Relayed
 from privox_dht.speech_api.client import Endpoint
 

@@ -12,8 +12,8 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable
 
+from privox_dht.addresses import Address, join_host
 from privox_dht.errors import BadMessage, NoParkedLine, ProducerLost
-from privox_dht.hostport import Address, join_host
 from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_address
 from privox_dht.membership.tls import MemberClientContext

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from privox_dht import limits
-from privox_dht.hostport import join_host
+from privox_dht.addresses import join_host
 
 from .lab import Lab, LabError
 from .programs import Program

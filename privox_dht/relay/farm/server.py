@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Self
 
 from privox_dht import limits
+from privox_dht.addresses import join_host
 from privox_dht.errors import ConfigError
-from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
 from privox_dht.relay import tcp

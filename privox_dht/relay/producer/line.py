@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 from privox_dht import limits
-from privox_dht.hostport import join_host
+from privox_dht.addresses import join_host
 from privox_dht.quotas import Prefixes
 from privox_dht.relay import messages, tcp
 from privox_dht.relay.farm_limits import Timeouts

@@ -22,9 +22,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from privox_dht import limits
+from privox_dht.addresses import join_host
 from privox_dht.backoff import backoff
 from privox_dht.errors import BadMessage
-from privox_dht.hostport import join_host
 from privox_dht.identity import Identity
 from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_node
