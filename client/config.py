@@ -19,6 +19,7 @@ class ClientConfig:
     """The options as they were given, each under its flag's name; see `privox-client --help`."""
 
     neighbours: tuple[str, ...] = ()
+    lan: bool = False
     network: str = "privox"
     secret_file: Path | None = None
     as_json: bool = False
@@ -75,6 +76,7 @@ class ClientConfig:
         file = self.fallback_token_file
         return Mesh.join(
             self.neighbours,
+            lan=self.lan,
             network=self.network,
             secret_file=self.secret_file,
             state=self.state,

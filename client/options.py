@@ -20,6 +20,7 @@ from privox_dht.cli.options import (
     combine,
     comma_list,
     config_option,
+    lan_option,
     neighbours_option,
     network_options,
     not_a_flag,
@@ -89,6 +90,7 @@ of_tts = partial(click.option, cls=OfService, service=TTS)
 
 common_options = combine(
     neighbours_option("those known from the last time."),
+    lan_option("Join through nodes of the local network that announce themselves"),
     network_options,
     click.option(
         "--json", "as_json", is_flag=True, envvar=JSON_VARIABLE,

@@ -220,6 +220,7 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
         port=options["port"],
         host=listening_address(options["host"]),
         neighbours=tuple(parse_neighbours(options["neighbours"])),
+        lan=options["lan"],
         services=tuple(parse_services(options["services"])),
         advertise=tuple(map(advertised_address, options["advertise"])),
         network=options["network"],

@@ -36,6 +36,7 @@ class NodeConfig:
     port: int = limits.DHT_PORT  # UDP for the DHT, TCP for jobs; 0: any that is free
     host: str | None = None  # the address to listen on; None: all, IPv4 and IPv6
     neighbours: tuple[Address, ...] = ()
+    lan: bool = False  # announce ourselves in the local network, and join through who does
     services: tuple[ServiceSpec, ...] = ()
     advertise: tuple[str, ...] = ()  # IP literals to publish instead of what neighbours see
     network: str = "privox"

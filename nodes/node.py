@@ -23,6 +23,7 @@ from nodes.farm_service import FarmService
 from nodes.gateway.gateway import Gateway
 from nodes.gateway.own_engines import OwnEngines
 from nodes.health import Listening, told_in
+from nodes.lan_service import LanService
 from nodes.reachability import ReachabilityMonitor
 from nodes.routes import routes
 from nodes.service import Service, spawn
@@ -97,6 +98,9 @@ class Node:
         self.relaying = await self._host(
             FarmService(config, self.identity, self.dht.mesh, self.standing, self.member)
         )
+        if config.lan:
+            in_lan = LanService(config, self.dht, self.standing)
+            self.standing.lan = (await self._host(in_lan)).neighbours
         if config.gateway:
             own = OwnEngines(self.speech.producer, config.slots, self.identity.peer_id)
             joined = self.standing.joined if config.neighbours else None

@@ -16,6 +16,7 @@ from privox_dht.cli.options import (
     combine,
     comma_list,
     config_option,
+    lan_option,
     neighbours_option,
     network_options,
 )
@@ -43,6 +44,7 @@ place_options = combine(
         "--host", metavar="ADDRESS", help="Listen on this address only [all, IPv4 and IPv6]."
     ),
     neighbours_option("those known from the last time; none at all makes this a first node."),
+    lan_option("Announce this node in the local network, and join through nodes that do"),
     network_options,
     click.option(
         "--farms",

@@ -21,7 +21,7 @@ from dataclasses import replace
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reachable
 from privox_dht import limits
-from privox_dht.addresses import join_host
+from privox_dht.addresses import Address, join_host
 from privox_dht.backoff import backoff
 from privox_dht.cli.logs import log_fields
 from privox_dht.dht import Reachability
@@ -66,6 +66,7 @@ class ReachabilityMonitor:
         self._situation = NetworkState(job_port, advertised=config.advertise)
         self._warned = ""
         self._warning: asyncio.TimerHandle | None = None  # what may have to be told soon
+        self.lan: Callable[[], Sequence[Address]] = tuple  # neighbours in the local network
         self._through = ""  # the neighbour we work through, while UDP is blocked
         self.joined = asyncio.Event()  # somebody answered, once
         self.ready_to_publish = False  # joining is over, or was not asked for
@@ -157,7 +158,7 @@ class ReachabilityMonitor:
         return any(source_towards(ip) != source for ip, source in self._sources.items())
 
     async def _keep_up(self) -> None:
-        if not self._dht.contacts() and (self._config.neighbours or self._dht.remembered()):
+        if not self._dht.contacts() and self._knows_somebody():
             await self._join()
             self._settle()
         elif not self.ready_to_publish:
@@ -174,6 +175,10 @@ class ReachabilityMonitor:
         if self._dht.contacts():
             self.joined.set()
         await self.check()
+
+    def _knows_somebody(self) -> bool:
+        """Whether there is anybody to join through."""
+        return bool(self._config.neighbours or self.lan() or self._dht.remembered())
 
     def _settle(self) -> None:
         """Something new is to be said, or the same to others."""
@@ -213,9 +218,10 @@ class ReachabilityMonitor:
     async def _join(self) -> None:
         """Until somebody answers, or has come to us."""
         failures = 0
-        while not self._dht.contacts():
+        while not self._dht.contacts() and self._knows_somebody():
+            neighbours = self._config.neighbours or self.lan()
             try:
-                count = await self._dht.join(self._config.neighbours, self._config.join_timeout)
+                count = await self._dht.join(neighbours, self._config.join_timeout)
             except NotJoined as exc:
                 failures += 1
                 pause = backoff(failures, RETRY_FIRST, RETRY_LONGEST, random.Random())

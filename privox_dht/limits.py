@@ -347,6 +347,17 @@ WYOMING_SILENCE = 600.0  # seconds without an event, while nothing is done for i
 WYOMING_CONNECTIONS = 64  # held at once; Home Assistant has one for each job
 OPENAI_PCM_RATE = 24_000  # Hz of raw `pcm`: what the libraries for OpenAI's API take it for
 
+# -- neighbours in the local network -------------------------------------------------------------
+
+LAN_KNOWN = 1024  # announcements that are remembered: four of each address of a /24
+LAN_KNOWN_PER_ADDRESS = 4  # of these of one address; a machine seldom has two nodes
+LAN_ADDRESSES = 4  # addresses of one announcement that are looked at
+LAN_DIALS = 16  # of all that are known, tried at a time
+LAN_ASKED_AT_ONCE = 16  # announcements whose addresses are asked for at the same time
+LAN_ANSWER = 1.5  # seconds for these; a machine that sleeps does not answer
+LAN_WAIT = 3.0  # seconds that a client waits for an announcement: they are asked for twice by then
+LAN_GRACE = 0.2  # seconds in which others may answer, once one has
+
 # -- the directory over HTTPS, for those whose network blocks UDP --------------------------------
 
 UDP_WAIT = 2.0  # seconds without an answer by UDP after which HTTPS is tried beside it

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, Unpack
 
 from privox_dht import limits
-from privox_dht.addresses import parse_neighbours
+from privox_dht.addresses import Address, parse_neighbours
 from privox_dht.backoff import backoff
 from privox_dht.directory.failover import Directory
 from privox_dht.dispatch.dial_budget import DialBudget
@@ -40,7 +40,15 @@ from privox_dht.dispatch.job_options import (
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.dispatch.work import SpeechWork, TranscriptionWork, Work
-from privox_dht.errors import AllProducersBusy, AllProducersFailed, JobError, NoProducer, NotJoined
+from privox_dht.errors import (
+    AllProducersBusy,
+    AllProducersFailed,
+    ConfigError,
+    JobError,
+    NoProducer,
+    NotJoined,
+)
+from privox_dht.extras import needed_by
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.membership.secret_file import membership_of
@@ -80,6 +88,7 @@ class Mesh:
         cls,
         neighbours: str | Sequence[str | tuple[str, int]] = (),
         *,
+        lan: bool = False,
         network: str = "privox",
         secret_file: Path | str | None = None,
         state: Path | None = None,
@@ -94,6 +103,8 @@ class Mesh:
             neighbours: any nodes of the mesh, in a list or in one string with commas between
                 them; several may be dead. Nobody else is asked, but nodes
                 met through them before. Empty: those that `state` knows from the last time.
+            lan: join through nodes that announce themselves in the local network, in place of
+                `neighbours` (needs the extra `lan`).
             network: the name of the mesh.
             secret_file: a file with the secret of a private mesh, which every member has.
             state: a folder to remember nodes in, for the next time.
@@ -107,10 +118,13 @@ class Mesh:
         Raises:
             NotJoined: nobody answered, and there is no fallback. (With one, joining is tried again
                 behind the jobs until somebody answers.)
-            ConfigError: a neighbour or the fallback is no address, or the secret cannot be used.
+            ConfigError: a neighbour or the fallback is no address, or the secret cannot be used; or
+                there are neighbours and `lan`, or what that needs is not installed.
         """
         endpoint = endpoint_of(fallback, fallback_token) if fallback else None
         wanted = parse_neighbours(neighbours)
+        if lan and wanted:
+            raise ConfigError("give neighbours, or lan to find some in the local network: not both")
         member = membership_of(Path(secret_file) if secret_file else None, network)
         dht = Directory(
             Identity.generate(), network=network, host=None, guest=True, state=state,
@@ -119,11 +133,11 @@ class Mesh:
         async with dht, SpeechClient(allow=dht.allows, member=member) as client:
             mesh = cls.over(dht, client, endpoint)
             try:
-                await mesh._join(wanted, timeout)
+                await mesh._join(wanted, lan, timeout)
             except NotJoined:
                 if endpoint is None:
                     raise
-            later = asyncio.create_task(mesh._join_later(wanted, timeout))
+            later = asyncio.create_task(mesh._join_later(wanted, lan, timeout))
             try:
                 yield mesh
             finally:
@@ -139,8 +153,10 @@ class Mesh:
         )  # fmt: skip
         return cls(dht, client, caller, fallback)
 
-    async def _join(self, neighbours: Sequence[tuple[str, int]], timeout: float) -> None:
+    async def _join(self, neighbours: Sequence[Address], lan: bool, timeout: float) -> None:
         try:
+            if lan:
+                neighbours = await self._in_local_network()
             if not neighbours and not self.dht.remembered():
                 raise NotJoined(
                     f"no node of mesh {self.dht.network!r} is known: give --neighbours host:port"
@@ -151,14 +167,29 @@ class Mesh:
             raise
         self.not_joined = None
 
-    async def _join_later(self, neighbours: Sequence[tuple[str, int]], timeout: float) -> None:
+    async def _in_local_network(self) -> list[Address]:
+        """
+        Raises:
+            NotJoined: nobody announces himself there.
+        """
+        with needed_by("lan", "lan"):
+            from privox_dht.lan import find
+        with suppress(OSError):  # there is no network
+            if found := await find(self.dht.mesh):
+                return found
+        raise NotJoined(
+            f"no node of mesh {self.dht.network!r} announces itself in the local network (a node"
+            " does so with --lan)"
+        )
+
+    async def _join_later(self, neighbours: Sequence[Address], lan: bool, timeout: float) -> None:
         """Once a neighbour answers, the fallback is but a fallback."""
         failures = 0
         while self.not_joined is not None:
             failures += 1
             await asyncio.sleep(backoff(failures, RETRY_FIRST, RETRY_LONGEST, random.Random()))
             with suppress(NotJoined):
-                await self._join(neighbours, timeout)
+                await self._join(neighbours, lan, timeout)
 
     async def transcribe(self, audio: Recording, **options: Unpack[TranscriptionKeywords]) -> str:
         """The text of a recording in any common format; see `transcript`."""

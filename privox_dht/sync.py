@@ -198,6 +198,7 @@ async def _close(stream: AsyncGenerator[T]) -> None:
 def join(
     neighbours: str | Sequence[str | tuple[str, int]] = (),
     *,
+    lan: bool = False,
     network: str = "privox",
     secret_file: Path | str | None = None,
     state: Path | None = None,
@@ -210,6 +211,7 @@ def join(
     return SyncMesh(
         lambda: Mesh.join(
             neighbours,
+            lan=lan,
             network=network,
             secret_file=secret_file,
             state=state,

@@ -27,7 +27,7 @@ from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
 from privox_dht.directory.failover import Directory
-from privox_dht.errors import ConfigError
+from privox_dht.extras import needed_by
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.mesh import Mesh
 from privox_dht.relay.tcp import file_budget
@@ -132,12 +132,8 @@ class Gateway(Service):
         Raises:
             ConfigError: what it needs is not installed.
         """
-        try:
+        with needed_by("--wyoming", "gateway"):
             from nodes.gateway.wyoming_server import WyomingServer
-        except ImportError as exc:
-            raise ConfigError(
-                f"--wyoming needs the package {exc.name}: pip install 'privox-dht[gateway]'"
-            ) from exc
         name = f"privox-{self._own.peer_id[:8]}"
         jobs = self.server.jobs
         return WyomingServer(config, self.provider, jobs, name, access.check_address)

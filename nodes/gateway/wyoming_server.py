@@ -7,17 +7,12 @@ async with WyomingServer(config, provider, jobs, name):    it listens, and is an
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
-import ifaddr
 from wyoming.info import Info
-from zeroconf import InterfaceChoice
-from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from nodes.gateway.allowed import is_allowed
 from nodes.gateway.config import WyomingConfig
@@ -29,13 +24,13 @@ from privox_dht.cli.logs import log_fields
 from privox_dht.errors import BadMessage
 from privox_dht.http.connections import log_bug
 from privox_dht.http.listener import bind
+from privox_dht.lan import announced
 from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import EngineInfo, Provider
 from privox_dht.speech_api.job_log import JobLog
 
 log = logging.getLogger("privox.gateway")
 SERVICE = "_wyoming._tcp.local."
-EVERYWHERE = ("0.0.0.0", "::")
 
 
 class WyomingServer:
@@ -77,7 +72,9 @@ class WyomingServer:
                 )
                 stack.callback(server.close)
             if self.config.announce:
-                await self._announce(stack)
+                await stack.enter_async_context(
+                    announced(SERVICE, self._name, self.port, self.config.host)
+                )
             self._stack = stack.pop_all()
         log.info(
             "Wyoming clients (Home Assistant) are served at %s, if their address is in %s",
@@ -139,31 +136,3 @@ class WyomingServer:
         for session in self._sessions:
             session.cancel()
         await asyncio.gather(*self._sessions, return_exceptions=True)
-
-    async def _announce(self, stack: AsyncExitStack) -> None:
-        """Be found by Home Assistant in the local network."""
-        everywhere = self.config.host in EVERYWHERE
-        addresses = _own_addresses() if everywhere else [self.config.host]
-        try:
-            zeroconf = AsyncZeroconf(
-                interfaces=InterfaceChoice.All if everywhere else [self.config.host]
-            )
-            stack.push_async_callback(zeroconf.async_close)
-            service = AsyncServiceInfo(
-                SERVICE, f"{self._name}.{SERVICE}", port=self.port,
-                addresses=[socket.inet_pton(_family(a), a) for a in addresses],
-            )  # fmt: skip
-            await zeroconf.async_register_service(service, allow_name_change=True)
-            stack.push_async_callback(zeroconf.async_unregister_service, service)
-        except OSError as exc:
-            log.warning("it cannot be announced in the local network: %s", exc.strerror or exc)
-
-
-def _own_addresses() -> list[str]:
-    """IPv4 addresses of this machine by which others reach it."""
-    ips = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
-    return [ip for ip in ips if not ipaddress.ip_address(ip).is_loopback]
-
-
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -181,6 +181,11 @@ def neighbours_option(default: str) -> Callable[[F], F]:
     )
 
 
+def lan_option(what: str) -> Callable[[F], F]:
+    """`--lan`."""
+    return click.option("--lan", is_flag=True, help=f"{what} (needs the extra `lan`).")
+
+
 def not_a_flag(context: click.Context, option: click.Parameter, value: Any) -> Any:
     """Click callback of a secret: it may stand in the environment or in a file."""
     if context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE:

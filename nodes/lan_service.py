@@ -1,0 +1,70 @@
+"""A node in its local network: it announces itself there, and joins through others that do.
+
+It looks again whenever this machine has other addresses than before: a laptop was carried away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from contextlib import AsyncExitStack
+
+from nodes.config import NodeConfig
+from nodes.reachability import ReachabilityMonitor
+from nodes.service import Service
+from privox_dht.addresses import Address
+from privox_dht.cli.logs import log_fields
+from privox_dht.directory.failover import Directory
+from privox_dht.extras import needed_by
+
+log = logging.getLogger("privox.node")
+LOOK_EVERY = 5.0  # seconds between two looks at this machine's addresses
+
+
+class LanService(Service):
+    """Our announcement, and those of others."""
+
+    def __init__(self, config: NodeConfig, dht: Directory, standing: ReachabilityMonitor) -> None:
+        """
+        Raises:
+            ConfigError: what it needs is not installed.
+        """
+        super().__init__()
+        with needed_by("--lan", "lan"):
+            from privox_dht import lan
+        self._library = lan
+        self._host, self._dht, self._standing = config.host, dht, standing
+        self._name = (
+            f"privox-{secrets.token_hex(4)}"  # which key a machine has is nobody's business
+        )
+        self._lan: lan.Lan | None = None
+
+    async def _start(self) -> None:
+        self._spawn("the local network", self._keep_up())
+
+    def neighbours(self) -> list[Address]:
+        """Whom to try now; see `lan_neighbours`."""
+        return self._lan.neighbours() if self._lan else []
+
+    async def _keep_up(self) -> None:
+        lan, dht, warned = self._library, self._dht, False
+        while True:
+            here = lan.links(self._host)
+            try:
+                async with AsyncExitStack() as stack:
+                    enter = stack.enter_async_context
+                    found = self._standing.look_soon
+                    self._lan = await enter(lan.Lan(dht.mesh, self._host, dht.port, found))
+                    said = lan.properties(dht.mesh)
+                    await enter(lan.announced(lan.SERVICE, self._name, dht.port, self._host, said))
+                    log.info("announced in the local network as %s", self._name,
+                             extra=log_fields("announced", name=self._name))  # fmt: skip
+                    warned = False
+                    while lan.links(self._host) == here:  # noqa: ASYNC110
+                        await asyncio.sleep(LOOK_EVERY)
+            except OSError as exc:
+                if not warned:
+                    log.warning("the local network cannot be asked: %s", exc.strerror or exc)
+                warned = True
+                await asyncio.sleep(LOOK_EVERY)
