@@ -1,4 +1,8 @@
-"""The order in which files are handed to the workers of `make test`."""
+"""The order in which tests are handed to the workers of `make test`, and which of them together.
+
+The tests of a file stay with one worker, for the mesh that they share. In the files of `ALONE` each
+has a mesh of its own, so each goes to whoever is free.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,41 @@ import pytest
 
 LONGEST = (  # begun first, so that no worker is left with one of them when the others are done
     "test_documented_commands.py",
-    "test_processes.py",
+    "test_documented_installs.py",
     "test_streamed_jobs.py",
-    "test_attack_directory.py",
     "test_distribution.py",
+    "test_processes.py",
     "test_sentences.py",
+    "test_attack_directory.py",
+    "test_processes_alone.py",
+    "test_mesh.py",
 )
+ALONE = {
+    "test_attack_decoding.py",
+    "test_attack_workers.py",
+    "test_confinement.py",
+    "test_demo.py",
+    "test_gateway_film.py",
+    "test_health.py",
+    "test_processes_alone.py",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; whatever is not of this folder keeps its place among the rest."""
     items.sort(key=lambda item: LONGEST.index(name) if (name := item.path.name) in LONGEST else 99)
+
+
+@pytest.hookimpl(optionalhook=True)  # it is xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config) -> object | None:
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class TogetherOrAlone(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file.rpartition("/")[2] in ALONE else file
+
+    return TogetherOrAlone(config)

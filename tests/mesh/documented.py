@@ -9,8 +9,10 @@ program of `PROGRAMS` is a command; it is run as it stands there, in bash, with 
     <farm>:1776 <peer id> <pin>  a producer that is called through the farm
     meeting.ogg                  a recording, in the folder where the command runs
     book.txt                     a long text, likewise
-    pip install                  a dry run, in a copy of the repository
     the environment              ports 0, 127.0.0.1, state in a folder of the test
+
+What installs or builds something needs no mesh: `test_documented_installs.py` runs it in a copy of
+the repository, `pip install` as a dry run.
 
 A new command of `privox-client`, `curl`, `pip` or `python` needs no word here: it must end with 0
 and leave the file that it names. One of `privox-node` must start, publish what it lends, and end
@@ -54,7 +56,7 @@ NOT_HERE = {
     "make bench": ELSEWHERE,
     "make release": "refuses until there is something to release; test_release.py says when",
     "make run": "runs until Ctrl-C; `make demo` is the same otherwise",
-    "make demo TEXT=": "`make demo` is the same with another sentence",
+    "make demo": "test_demo.py runs it",
     "python -m bench.": ELSEWHERE,
     ".venv/bin/python -m bench.": ELSEWHERE,
     "sudo .venv/bin/python -m pytest tests/nat": "the floor above this one",
@@ -90,7 +92,7 @@ NO_COMMAND = {"curl --proxy"}
 # Indented blocks that are drawings, by how their first line begins.
 DRAWINGS = {
     "CONTRIBUTING.md": ("nodes | client",),
-    "docs/design.md": ("start ", "join ", "client/transcribe.py ", "piece_source.py "),
+    "docs/design.md": ("start ", "join ", "client/transcribe.py ", "piece_source.py ", "client 1"),
     "docs/dht.md": ("directory: 76", "version (1)"),
     "docs/relay.md": ("client ", "CONNECT <peer id>"),
 }
@@ -133,6 +135,18 @@ class Command:
         """The reason why it is not run, if there is one."""
         fitting = [reason for start, reason in NOT_HERE.items() if self.text.startswith(start)]
         return fitting[0] if fitting else None
+
+
+def to_run() -> list[Command]:
+    """What can run here, each command once, where it stands first."""
+    every = [command for page in PAGES for command in commands(page)]
+    first = {command.said: command for command in reversed(every)}
+    return [c for c in every if first[c.said] is c and c.why_not_here is None]
+
+
+def installs(command: Command) -> bool:
+    """Whether it makes or fills an environment, or builds something: it needs no mesh."""
+    return command.said.startswith(("pip ", "make ", "python3 -m venv", ". "))
 
 
 def is_command(text: str) -> bool:

@@ -162,3 +162,10 @@ def _pass_on(source: socket.socket, target: socket.socket, counter: Counter | No
             end.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+
+def answer(ran: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    """The JSON that a client printed, which ended well."""
+    assert ran.returncode == 0, ran.stderr.decode()
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told

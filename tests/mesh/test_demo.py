@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -18,8 +18,11 @@ pytest.importorskip("espeakng_loader")
 ROOT = Path(__file__).parents[2]
 
 
+MODULE = (sys.executable, "-m", "nodes.demo")
+
+
 @contextmanager
-def demo(home: Path) -> Iterator[subprocess.Popen[str]]:
+def demo(home: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
     """The demo, for a user whose home is `home`, and who has settings of his own."""
     temp, config = home / "temp", home / ".config" / "privox"
     temp.mkdir()
@@ -28,13 +31,14 @@ def demo(home: Path) -> Iterator[subprocess.Popen[str]]:
     own = {"PRIVOX_NETWORK": "elsewhere", "PRIVOX_NEIGHBOURS": "127.0.0.1:9", "PRIVOX_SLOTS": "x"}
     places = {"HOME": str(home), "TMPDIR": str(temp), "XDG_STATE_HOME": str(home / "state")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "nodes.demo"], cwd=ROOT, env={**os.environ, **own, **places},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command, cwd=ROOT, env={**os.environ, **own, **places},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # make would leave the demo behind
         process.communicate()
 
 
@@ -44,7 +48,7 @@ def left_in(home: Path) -> list[str]:
 
 @pytest.mark.timeout(120)
 def test_the_demo_works_whatever_its_user_has_set_and_leaves_nothing(tmp_path: Path) -> None:
-    with demo(tmp_path) as process:
+    with demo(tmp_path, "make", "demo") as process:
         output, _ = process.communicate(timeout=100)
         assert process.returncode == 0, output
     assert "it works" in output
@@ -57,7 +61,7 @@ def test_the_demo_works_whatever_its_user_has_set_and_leaves_nothing(tmp_path: P
 def test_a_demo_that_is_interrupted_leaves_nothing_either(
     tmp_path: Path, how: signal.Signals
 ) -> None:
-    with demo(tmp_path) as process:
+    with demo(tmp_path, *MODULE) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "first node" in line:  # its mesh is up

@@ -1,6 +1,7 @@
 """Every command in the README and on the pages does what it says, as it stands there.
 
-`documented.py` says what is bound to what, and why some cannot run here.
+`documented.py` says what is bound to what, and why some cannot run here. What installs something
+is run by `test_documented_installs.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import documented
 import pytest
 from click.testing import CliRunner
-from documented import DRAWINGS, NOT_HERE, PAGES, PROSE, ROOT, Command
+from documented import DRAWINGS, NOT_HERE, PAGES, PROSE, Command
 from running import HOST, Lab
 
 from nodes.cli import config_from
@@ -29,13 +30,9 @@ from nodes.cli import main as node_program
 pytestmark = pytest.mark.timeout(180)
 SPOKEN = "Good morning everybody"  # the sentence of the README
 COMMANDS = [command for page in PAGES for command in documented.commands(page)]
-ONCE = {command.said: command for command in reversed(COMMANDS)}  # the first place of each
 BLOCKS = [block for page in PAGES for block in documented.blocks(page)]
-HERE = [command for command in COMMANDS if ONCE[command.said] is command
-        and command.why_not_here is None]  # fmt: skip
+HERE = [command for command in documented.to_run() if not documented.installs(command)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
-COPIED = ("privox_dht", "nodes", "client", "docs", "setup.cfg", "pyproject.toml", "README.md",
-          "LICENSE", "NOTICE")  # fmt: skip
 COMPLETION = {
     "bash": ("", "COMP_WORDS=({program} --he) COMP_CWORD=1; _{function}_completion {program};"
                  ' echo "${{COMPREPLY[*]}}"'),
@@ -64,13 +61,6 @@ class Mesh:
         player = folder / "bin/pw-play"  # machines that test have no loudspeaker
         player.write_text('#!/bin/sh\ntest "$(head -c 4 "$1")" = RIFF\n')
         player.chmod(0o755)
-        (folder / "clone").mkdir()
-        for name in COPIED:
-            there = folder / "clone" / name
-            if (ROOT / name).is_dir():  # without what other tests' programs compile just now
-                shutil.copytree(ROOT / name, there, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(ROOT / name, there)
 
     def _found_private_mesh(self) -> None:
         """One beside it, with the secret of docs/private.md."""
@@ -86,7 +76,6 @@ class Mesh:
         kind = "relayed" if "--proxy" in text else "direct"
         record = next(r for r in self.lab.listed() if _routes(r, kind)) if "<pin>" in text else {}
         bindings = {
-            "pip install": "pip install --dry-run",
             "0.0.0.0:10300": f"{HOST}:0",
             "0.0.0.0:5601": f"{HOST}:0",
             "--gateway\n": f"--gateway {HOST}:0\n",
@@ -123,21 +112,16 @@ class Mesh:
     def run(self, text: str, *shell: str) -> subprocess.CompletedProcess[str]:
         """One command to its end."""
         return subprocess.run(
-            [*(shell or ("bash", "-c")), text], cwd=self._place(text), env=self.environment(text),
+            [*(shell or ("bash", "-c")), text], cwd=self.folder, env=self.environment(text),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150, check=False,
         )  # fmt: skip
 
     def start(self, text: str) -> subprocess.Popen[str]:
         """One command that goes on; the shell becomes it, so that signals arrive."""
         return subprocess.Popen(
-            ["bash", "-c", f"exec {text}"], cwd=self._place(text), env=self.environment(text),
+            ["bash", "-c", f"exec {text}"], cwd=self.folder, env=self.environment(text),
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-
-    def _place(self, text: str) -> Path:
-        if text.startswith("make"):
-            return ROOT
-        return self.folder / "clone" if text.startswith("pip") else self.folder
 
 
 def _routes(record: dict[str, Any], kind: str) -> list[dict[str, Any]]:

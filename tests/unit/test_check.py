@@ -3,6 +3,7 @@ race, of a fault, and of Ctrl-C."""
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -121,7 +122,8 @@ def test_a_floor_tells_how_many_passed_and_what_was_skipped(
 
 def test_every_test_but_those_of_soak_is_in_one_step() -> None:
     steps = [step for lane in check.LANES for step in lane]
-    floors = {path.parent.name for path in (check.ROOT / "tests").glob("*/test_*.py")} - {"image"}
+    floors = {path.parent.name for path in (check.ROOT / "tests").glob("*/test_*.py")}
+    floors -= {"browser", "image"}  # of which all is for the soak
     assert sorted(step.command[-1] for step in steps) == sorted(f"tests/{name}" for name in floors)
     for step in steps:
         assert "not soak and not quiet" in step.command
@@ -171,3 +173,18 @@ def _text_of(path: Path) -> str:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return path.read_text()
+
+
+def test_whose_tests_go_to_any_worker_share_nothing() -> None:
+    """A mesh that a file's tests share would be built again by each worker."""
+    text = (check.ROOT / "tests/mesh/conftest.py").read_text()
+    alone = re.findall(r'"(test_\w+\.py)",', text.partition("ALONE = {")[2].partition("}")[0])
+    assert len(alone) > 5
+    for name in alone:
+        assert 'scope="' not in (check.ROOT / "tests/mesh" / name).read_text(), name
+
+
+def test_the_files_that_are_begun_first_are_there() -> None:
+    text = (check.ROOT / "tests/mesh/conftest.py").read_text()
+    named = set(re.findall(r'"(test_\w+\.py)",', text))
+    assert named <= {path.name for path in (check.ROOT / "tests/mesh").glob("test_*.py")}
