@@ -73,7 +73,7 @@ async def http() -> None:
 
 async def echo(pcm: bytes) -> str:
     """What the engine hears in 16-bit sound."""
-    samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
+    samples = np.frombuffer(pcm, np.int16).astype(np.float32) / np.float32(32768)
     heard = EchoTranscriber().transcribe(samples, TranscriptionRequest())
     return " ".join([segment.text async for segment in heard])
 
@@ -93,7 +93,7 @@ class EchoHandler(AsyncEventHandler):
 async def wyoming() -> None:
     server = AsyncTcpServer(HOST, 0)
     await server.start(EchoHandler)
-    assert server._server is not None
+    assert isinstance(server._server, asyncio.Server)
     print(server._server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await server.stop()

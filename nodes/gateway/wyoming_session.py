@@ -31,7 +31,7 @@ from wyoming.asr import (
 )
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
-from wyoming.event import Event, Eventable, async_write_event
+from wyoming.event import Event, Eventable, write_event
 from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
 from wyoming.tts import (
@@ -233,8 +233,7 @@ class WyomingSession:
                     text += piece
                     language = language or item.language
                     await self._write(TranscriptChunk(piece))
-            await self._write(Transcript(text, language=language or None))
-            await self._write(TranscriptStop())
+            await self._write(Transcript(text, language=language or None), TranscriptStop())
 
     # -- speaking ---------------------------------------------------------------------------------
 
@@ -259,9 +258,14 @@ class WyomingSession:
         held.enter_context(self._jobs.job(service, offer))
         return offer
 
-    async def _write(self, event: Eventable) -> None:
+    async def _write(self, *events: Eventable) -> None:
+        """All of them at once: each piece that is sent by itself costs as much as the whole."""
+        packet = io.BytesIO()
+        for event in events:
+            write_event(event.event(), packet)
         with suppress(ConnectionError):  # it hung up, and the reader hears of that
-            await async_write_event(event.event(), self._writer)
+            self._writer.write(packet.getvalue())
+            await self._writer.drain()
 
 
 def _text(value: object) -> str:
