@@ -1,7 +1,8 @@
 """A long recording scattered over 1 to 16 producers, beside the ideal: their engines' time alone.
 
-The transport is real (TLS on loopback); the engines only sleep, half a second for each piece, so
-that any number of them fits on this machine. Ideal: all pieces' sleep, divided by the producers.
+Nodes are processes and the transport is real (TLS on loopback); the engines only sleep, a second
+for each piece, so that any number of them fits on this machine. Ideal: all pieces' sleep, divided
+by the producers.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
 from bench.measure import Row, options, show
-from nodes.config import NodeConfig
-from nodes.node import Node
-from nodes.service_spec import parse_services
+from nodes.demo import RunningNode
 from privox_dht import Mesh
 from privox_dht.audio import wav
 from privox_dht.dispatch.job_options import TranscriptionOptions
@@ -31,38 +30,42 @@ from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.run import Scattering
 
 HOST = "127.0.0.1"
-TAKES = 0.5  # seconds that an engine sleeps over a piece
+TAKES = 1.0  # seconds that an engine sleeps over a piece
 SPOKEN, PAUSE = 20.0, 0.5  # seconds of sound of each piece, and of the pause that ends it
 PRODUCERS = (1, 2, 4, 8, 16)
 WIDTH = 60  # characters of the picture
 
 
 async def main() -> None:
-    given = options(__doc__ or "", pieces=48)
+    given = options(__doc__ or "", pieces=32)
     sound = _recording(given.pieces)
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="privox-bench-") as folder:
-        async with contextlib.AsyncExitStack() as stack:
-            first = await stack.enter_async_context(_node(Path(folder, "first"), None))
-            at = first.dht.port
-            lent = 0
-            for count in PRODUCERS:
-                while lent < count:
-                    node = _node(Path(folder, f"p{lent}"), at)
-                    await (await stack.enter_async_context(node)).announcer.announce()
-                    lent += 1
-                taken = await _scattered(at, sound, count)
-                ideal = math.ceil(given.pieces / count) * TAKES
-                rows.append(Row(f"{count} producers", taken, ideal, "s", 1.35))
+    with (
+        tempfile.TemporaryDirectory(prefix="privox-bench-") as folder,
+        contextlib.ExitStack() as stack,
+    ):
+        first = await _node(stack, Path(folder, "first"))
+        at = first.wait_for("listening")["port"]
+        lent = 0
+        for count in PRODUCERS:
+            while lent < count:
+                await _node(stack, Path(folder, f"p{lent}"), at)
+                lent += 1
+            taken = await _scattered(at, sound, count)
+            ideal = math.ceil(given.pieces / count) * TAKES
+            rows.append(Row(f"{count} producers", taken, ideal, "s", 1.35))
     show("scatter", rows, given.json)
     if not given.json:
         _draw(rows)
 
 
-def _node(folder: Path, at: int | None) -> Node:
-    services = tuple(parse_services([f"stt/cpu/echo:{TAKES}"] if at else []))
-    neighbours = ((HOST, at),) if at else ()
-    return Node(NodeConfig(folder, port=0, host=HOST, services=services, neighbours=neighbours))
+async def _node(stack: contextlib.ExitStack, folder: Path, at: int = 0) -> RunningNode:
+    """A node's process, whose records are out."""
+    lends = ["--neighbours", f"{HOST}:{at}", "--services", f"stt/cpu/echo:{TAKES}"] if at else []
+    node = await asyncio.to_thread(RunningNode, folder.name, lends, folder)
+    stack.callback(node.stop)
+    await asyncio.to_thread(node.wait_for, "published" if at else "listening")
+    return node
 
 
 async def _scattered(at: int, sound: bytes, count: int) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import hashlib
 import logging
 import os
@@ -44,6 +45,7 @@ CERTIFICATE_FROM = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 CERTIFICATE_UNTIL = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
 
 
+@functools.lru_cache(maxsize=4096)  # a job asks for the ids of the same few again and again
 def peer_id_of(public: bytes) -> str:
     """The peer id of a 32-byte public key: 52 characters of lower-case unpadded base32."""
     return base64.b32encode(public).decode("ascii").rstrip("=").lower()

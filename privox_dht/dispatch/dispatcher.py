@@ -20,7 +20,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -94,6 +94,7 @@ class Dispatcher:
         *,
         wait: float = limits.WAIT,
         timeout: float | None = None,
+        known: Sequence[Record] = (),
     ) -> AsyncGenerator[JobEvent[T]]:
         """Do `work` at a producer that fits `wish`: what happens, and at last `Done`. Closing the
         stream cancels the job, and the producer hears of it.
@@ -103,6 +104,7 @@ class Dispatcher:
             work: does the job at an endpoint.
             wait: seconds to go on asking while everybody is busy, or the last one is lost.
             timeout: seconds for the whole job; None: `limits.JOB_DEADLINE`.
+            known: who was found a moment ago: nobody is looked for before these were asked.
 
         Raises:
             RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed.
@@ -110,19 +112,25 @@ class Dispatcher:
         timeout = limits.JOB_DEADLINE if timeout is None else timeout
 
         async def job(emit: Emit) -> Done[T]:
-            return await self._in_time(wish, work, emit, wait, timeout)
+            return await self._in_time(wish, work, emit, wait, timeout, known)
 
         async with aclosing(streamed(job)) as events:
             async for event in events:
                 yield event
 
     async def _in_time(
-        self, wish: Requirements, work: Work[T], emit: Emit, wait: float, timeout: float
+        self,
+        wish: Requirements,
+        work: Work[T],
+        emit: Emit,
+        wait: float,
+        timeout: float,
+        known: Sequence[Record],
     ) -> Done[T]:
         job = JobState(wish, self._clock())
         try:
             async with asyncio.timeout(timeout) as deadline:
-                return await self._until_done(job, work, emit, wait)
+                return await self._until_done(job, work, emit, wait, known)
         except TimeoutError as exc:
             if not deadline.expired():
                 raise
@@ -156,12 +164,14 @@ class Dispatcher:
         by none."""
         return await self._prober.probe(await self._prober.of(record), dials)
 
-    async def _until_done(self, job: JobState, work: Work[T], emit: Emit, wait: float) -> Done[T]:
+    async def _until_done(
+        self, job: JobState, work: Work[T], emit: Emit, wait: float, known: Sequence[Record]
+    ) -> Done[T]:
         order: list[Record] = []
         want = limits.FIND_WANT
         while True:
             fresh = want > limits.FIND_WANT and not job.refusals
-            found = await self._search(job, want, fresh)
+            found, known = known or await self._search(job, want, fresh), ()
             found = latest_per_key([*found, *self._proven()])
             self.reputation.heard(found)
             order = rank(found, job.wish, self.reputation, self._clock(), self._rng) or order

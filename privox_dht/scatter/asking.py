@@ -124,7 +124,8 @@ class Asking(Generic[P, R]):
         self._tasks[asyncio.create_task(self._ask(given, work))] = given
 
     async def _ask(self, given: Given[P], work: Work[R]) -> Done[R]:
-        job = self._dispatcher.dispatch(given.wish, work, wait=self._wait)
+        dispatch = self._dispatcher.dispatch
+        job = dispatch(given.wish, work, wait=self._wait, known=self.records)
         async with aclosing(job) as events:
             async for event in events:
                 match event:

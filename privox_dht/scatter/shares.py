@@ -62,10 +62,13 @@ class Shares:
         return max(self._seconds.values(), default=0.0) > self._most
 
     def plan(self, names: Sequence[str], rng: random.Random) -> bool:
-        """Plan for these voices; whether there is a plan. There is one for as many as `missing`
-        asked for."""
+        """Plan for these voices; whether there is a plan. That depends on how many they are, and
+        not on chance: `missing` is to be believed."""
         shuffled = rng.sample(names, len(names))
-        return self._plan(names, rng) or self._plan(shuffled, random.Random(ANY_SEED))
+        if not self._plan(shuffled, random.Random(ANY_SEED)):
+            return False
+        self._plan(names, rng)  # one that nobody else can make; if none is found, the first stays
+        return True
 
     def _plan(self, names: Sequence[str], rng: random.Random) -> bool:
         for number in range(TRIES):
