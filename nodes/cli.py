@@ -29,6 +29,7 @@ from nodes.gateway.config import (
     HttpsConfig,
     parse_gateway,
     parse_https,
+    parse_privox_ports,
     parse_wyoming,
 )
 from nodes.gateway.key_command import key
@@ -247,7 +248,7 @@ def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
         ConfigError: it cannot be where it is to be.
     """
     if not options["gateway"]:
-        for name in ("wyoming", "allow", "keys", "open", "gateway_https"):
+        for name in ("wyoming", "allow", "keys", "open", "gateway_https", "privox_ports"):
             if options[name]:
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag} is for a gateway: give --gateway as well")
@@ -260,6 +261,8 @@ def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
         gateway = replace(gateway, https=_https_from(options, gateway))
     elif options["certificate"] or options["private_key"]:
         raise ConfigError("--certificate and --private-key are for --gateway-https: give it, too")
+    if options["privox_ports"]:
+        gateway = replace(gateway, privox_ports=parse_privox_ports(options["privox_ports"]))
     if not options["wyoming"]:
         return gateway
     return replace(gateway, wyoming=parse_wyoming(options["wyoming"], options["allow"]))

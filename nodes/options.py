@@ -136,6 +136,13 @@ lending_options = combine(
         " with --open [this machine and private networks].",
     ),
     click.option(
+        "--privox-ports",
+        callback=comma_list,
+        metavar="STT,TTS",
+        help="With --gateway, at its address: serve Privox's socket consumers, and have its pull"
+        " producers do jobs, such as at 1776,1777; in plain text, for the addresses of --allow.",
+    ),
+    click.option(
         "--keyless-seconds",
         default=limits.GATEWAY_KEYLESS_SECONDS,
         show_default=True,

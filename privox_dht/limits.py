@@ -345,6 +345,15 @@ WYOMING_PAYLOAD = 1 * MIB  # bytes of sound in one event; a tenth of a second is
 WYOMING_TEXT = 64 * KIB  # characters of one streamed text: an hour of speech
 WYOMING_SILENCE = 600.0  # seconds without an event, while nothing is done for it either
 WYOMING_CONNECTIONS = 64  # held at once; Home Assistant has one for each job
+PRIVOX_WHO = 5.0  # seconds until whoever calls has said what it is, and then what it wants
+PRIVOX_PING = 10.0  # seconds between two looks whether a pull producer is there
+PRIVOX_PONG = 5.0  # seconds for its answer, to a header, too
+PRIVOX_STALL = 10.0  # seconds in which the next byte of a recording or sound must come
+PRIVOX_RESULT = 120.0  # seconds beside a recording's own for its text: models are loaded each time
+PRIVOX_UPLOAD = 64 * MIB  # bytes of a recording or sound: 35 minutes at 16 kHz, kept in memory
+PRIVOX_TEXT = 256 * KIB  # bytes of a text that was heard in it
+PRIVOX_HEADER = 20 * KIB  # bytes of a header, a text to speak included
+PRIVOX_CONNECTIONS = 64  # held at once at either port
 OPENAI_PCM_RATE = 24_000  # Hz of raw `pcm`: what the libraries for OpenAI's API take it for
 
 # -- neighbours in the local network -------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class GatewayConfig:
     keyless_seconds: int = limits.GATEWAY_KEYLESS_SECONDS  # of sound in an hour, by address
     wyoming: WyomingConfig | None = None
     https: HttpsConfig | None = None
+    privox_ports: tuple[int, int] | None = None  # for hearing and speaking, at `host`
     wait: float = limits.WAIT  # seconds a job goes on asking while the mesh cannot
 
     @property
@@ -111,6 +112,22 @@ def parse_wyoming(text: str, allow: Iterable[str] = ()) -> WyomingConfig:
     """
     host, port = _parse(text, limits.WYOMING_PORT, "--wyoming")
     return WyomingConfig(host, port, parse_networks(allow))
+
+
+def parse_privox_ports(texts: Sequence[str]) -> tuple[int, int]:
+    """Two ports, for hearing and for speaking.
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    numbers = [int(text) for text in texts if text.isascii() and text.isdigit()]
+    if len(texts) != 2 or len(numbers) != 2 or max(numbers) > 65535:
+        raise ConfigError(
+            f"--privox-ports {','.join(texts)}: give two, for hearing and for speaking, such as"
+            " 1776,1777"
+        )
+    hearing, speaking = numbers
+    return hearing, speaking
 
 
 def _parse(text: str, default_port: int, flag: str) -> tuple[str, int]:

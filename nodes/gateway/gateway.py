@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from nodes.gateway.access import Access
 from nodes.gateway.config import GatewayConfig, WyomingConfig
@@ -17,6 +18,7 @@ from nodes.gateway.https_listener import HttpsListener
 from nodes.gateway.monitoring import Monitoring
 from nodes.gateway.own_engines import OwnEngines
 from nodes.gateway.page import Page
+from nodes.gateway.privox_ports import PrivoxPorts
 from nodes.gateway.privox_rest import PrivoxRest
 from nodes.gateway.provider import MeshProvider
 from nodes.gateway.recent_jobs import RecentJobs
@@ -112,12 +114,22 @@ class Gateway(Service):
             self.https = await enter(HttpsListener(self.config.https, self.server))
             page.https_port = self.https.port
         self._say_who_may_come()
+        if self.config.privox_ports is not None:
+            self.privox = await enter(PrivoxPorts(
+                self.config, self.config.privox_ports, dialects, self.provider.pulls,
+                access.check_address,
+            ))  # fmt: skip
         if self.config.wyoming is not None:
             self.wyoming = await enter(self._wyoming(self.config.wyoming, access))
         log.info(
             "the mesh is at http://%s/ for people, and at /v1 there for apps made for OpenAI's API",
             join_host(self.config.host, self.port), extra=log_fields("gateway", port=self.port),
         )  # fmt: skip
+
+    def status(self) -> Mapping[str, Any]:
+        if self.config.privox_ports is None:
+            return {}
+        return {"privox_ports": self.privox.status()}
 
     def _say_who_may_come(self) -> None:
         """Where others reach it, its owner hears who of them is let in."""

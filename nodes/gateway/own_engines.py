@@ -6,20 +6,34 @@ they are a part. Where they are all there is, a job waits for them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import BinaryIO, Protocol
 
 from privox_dht.errors import ProducerBusy, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,
     TTS,
+    AudioChunk,
+    AudioInfo,
     EngineInfo,
     Provider,
+    Segment,
     SpeechRequest,
     TranscriptionRequest,
 )
 from privox_dht.speech_api.model_selection import select
+
+
+class Worker(Protocol):
+    """Whoever does a job here: see `speech.Provider`."""
+
+    def transcribe(
+        self, upload: BinaryIO, request: TranscriptionRequest
+    ) -> AsyncGenerator[AudioInfo | Segment]: ...
+
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]: ...
 
 
 class OwnEngines:
@@ -55,7 +69,7 @@ class OwnEngines:
         """
         service = STT if isinstance(request, TranscriptionRequest) else TTS
         async with AsyncExitStack() as held:
-            can = self._can(service, request)
+            can = can_do(self.abilities(), service, request)
             if can:
                 try:
                     offer = Offer(wait=wait, own=True)
@@ -66,19 +80,23 @@ class OwnEngines:
                     can = False
             yield self.provider if can else None
 
-    def _can(self, service: str, request: TranscriptionRequest | SpeechRequest) -> bool:
-        translate = isinstance(request, TranscriptionRequest) and request.translate
-        voice = request.voice if isinstance(request, SpeechRequest) else ""
-        try:
-            return bool(
-                select(
-                    self.abilities(),
-                    service,
-                    model=request.model,
-                    voice=voice,
-                    language=request.language,
-                    translate=translate,
-                )
+
+def can_do(
+    abilities: Sequence[EngineInfo], service: str, request: TranscriptionRequest | SpeechRequest
+) -> bool:
+    """Whether one of these can do this job."""
+    translate = isinstance(request, TranscriptionRequest) and request.translate
+    voice = request.voice if isinstance(request, SpeechRequest) else ""
+    try:
+        return bool(
+            select(
+                abilities,
+                service,
+                model=request.model,
+                voice=voice,
+                language=request.language,
+                translate=translate,
             )
-        except RequestRejected:
-            return False
+        )
+    except RequestRejected:
+        return False

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, BinaryIO, Self, TypeVar
 
 from nodes.gateway import abilities
 from nodes.gateway.mesh_view import MeshView
-from nodes.gateway.own_engines import OwnEngines
+from nodes.gateway.own_engines import OwnEngines, Worker
 from nodes.gateway.places import Places
+from nodes.gateway.pull_producers import NAME as PULLED
+from nodes.gateway.pull_producers import PullProducers
 from privox_dht import limits
 from privox_dht.audio import wav_header
 from privox_dht.dispatch.event_stream import last_of
@@ -36,7 +38,6 @@ from privox_dht.speech import (
     AudioChunk,
     AudioInfo,
     EngineInfo,
-    Provider,
     Segment,
     SpeechRequest,
     TranscriptionRequest,
@@ -64,6 +65,7 @@ class MeshProvider:
         joined: asyncio.Event | None = None,
     ) -> None:
         self._own = own
+        self.pulls = PullProducers(self._view_changed)
         self._joined = joined
         self._mesh = mesh
         self._wait = wait
@@ -97,7 +99,7 @@ class MeshProvider:
 
     def abilities(self) -> Sequence[EngineInfo]:
         own = self._own.abilities() if self._own else ()
-        return [*own, *self._view.abilities]
+        return [*own, *self._view.abilities, *self.pulls.abilities()]
 
     @property
     def records(self) -> Sequence[Record]:
@@ -127,10 +129,10 @@ class MeshProvider:
 
     @asynccontextmanager
     async def admit(self, service: str, offer: Offer) -> AsyncGenerator[None]:
-        if not (self._view.offers(service) or self._own_slots(service)):
+        if not (self._view.offers(service) or self._slots_here(service)):
             await self._join()
             await self._view.look()
-            if not self._view.offers(service):
+            if not (self._view.offers(service) or self._slots_here(service)):
                 raise NoProducer(f"nobody on the mesh offers {service} just now")
         client = offer.client or (offer.prefixes[0] if offer.prefixes else HERE)
         async with self._places[service].enter(client, offer.wait):
@@ -157,16 +159,24 @@ class MeshProvider:
     @asynccontextmanager
     async def _own_place(
         self, service: str, request: TranscriptionRequest | SpeechRequest, is_long: bool
-    ) -> AsyncGenerator[Provider | None]:
-        """Our own engines, if they are to do it."""
+    ) -> AsyncGenerator[Worker | None]:
+        """Who is to do it here: our own engines, or one of Privox's producers, who load their model
+        for each job: one that names them, or for which nobody else is there, or idle."""
         alone = not self._view.offers(service)
-        if self._own is None or (is_long and not alone):
-            yield None
-            return
-        async with self._own.place(request, self._wait if alone else 0.0) as own:
-            if own:
-                _done_by(self._own.peer_id)
-            yield own
+        named = request.model.partition(":")[0] == PULLED
+        pulled = named or alone or not abilities.idle(self._view.records, service)
+        pulled = pulled and self.pulls.slots(service) > 0
+        async with AsyncExitStack() as held:
+            worker: Worker | None = None
+            if self._own is not None and (alone or not is_long):
+                wait = self._wait if alone and not pulled else 0.0
+                worker = await held.enter_async_context(self._own.place(request, wait))
+                if worker:
+                    _done_by(self._own.peer_id)
+            if worker is None and pulled:
+                wait = self._wait if alone or named else 0.0
+                worker = await held.enter_async_context(self.pulls.place(request, wait))
+            yield worker
 
     async def _transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
@@ -215,10 +225,11 @@ class MeshProvider:
                 yield sound
 
     def _room(self, service: str) -> int:
-        return max(1, abilities.room(self._view.records, service) + self._own_slots(service))
+        return max(1, abilities.room(self._view.records, service) + self._slots_here(service))
 
-    def _own_slots(self, service: str) -> int:
-        return self._own.slots(service) if self._own else 0
+    def _slots_here(self, service: str) -> int:
+        """Jobs that are done at a time by our own engines, and by those who have called us."""
+        return (self._own.slots(service) if self._own else 0) + self.pulls.slots(service)
 
     def _view_changed(self) -> None:
         for places in self._places.values():

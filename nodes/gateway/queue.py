@@ -13,6 +13,7 @@ argument.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ class JobQueue:
         self._running = 0
         self._held: Counter[str] = Counter()  # running jobs by client
         self._job_seconds = FIRST_GUESS
+        self._jobs = 0  # that have ended
         self._promised: list[tuple[float, str]] = []  # when, to whom; the soonest first
 
     def __repr__(self) -> str:
@@ -105,7 +107,9 @@ class JobQueue:
         self._held[ticket.client] -= 1
         if not self._held[ticket.client]:
             del self._held[ticket.client]
-        self._job_seconds += NEWEST_COUNTS * (now - ticket.since - self._job_seconds)
+        self._jobs += 1
+        counts = max(NEWEST_COUNTS, 1 / self._jobs)  # the first ones teach the most
+        self._job_seconds += counts * (now - ticket.since - self._job_seconds)
 
     def busy(self, room: int, now: float, client: str) -> ProducerBusy:
         """What is said to whom there is no place for: when there will be one, kept for its client
@@ -113,10 +117,9 @@ class JobQueue:
         waiting, kept = len(self._waiting), len(self._promised)
         ahead = kept + 1 + max(0, waiting - self._fit(room, limits.GATEWAY_QUEUE_WAIT))
         wait = max(self._job_seconds * ahead / max(1, room), limits.RETRY_AFTER)
-        if wait <= limits.LONGEST_RETRY_AFTER and kept < MOST_PROMISED:
-            self._promised.append((now + wait, client))
-            self._promised.sort()
         wait = min(wait, limits.LONGEST_RETRY_AFTER)
+        if kept < MOST_PROMISED:
+            insort(self._promised, (now + wait, client))
         return ProducerBusy(f"every slot of the mesh is taken, and {waiting} wait", wait)
 
     def _fit(self, room: int, wait: float) -> int:

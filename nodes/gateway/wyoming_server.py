@@ -9,21 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Self
 
 from wyoming.info import Info
 
-from nodes.gateway.allowed import is_allowed
+from nodes.gateway.client_server import ClientServer
 from nodes.gateway.config import WyomingConfig
 from nodes.gateway.wyoming_info import info_of
 from nodes.gateway.wyoming_session import WyomingSession
 from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
-from privox_dht.errors import BadMessage
-from privox_dht.http.connections import log_bug
-from privox_dht.http.listener import bind
 from privox_dht.lan import announced
 from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import EngineInfo, Provider
@@ -54,23 +51,22 @@ class WyomingServer:
         self._provider, self._jobs, self._name = provider, jobs, name
         self._known: list[EngineInfo] = []
         self._voices: dict[str, str] = {}  # of all that were told of, their languages
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._clients = ClientServer(
+            "Wyoming", self._serve, config.allow, limits.WYOMING_CONNECTIONS, limits.WYOMING_LINE
+        )
         self._stack = AsyncExitStack()
-        self.broken = 0  # connections that broke the rules
 
     def __repr__(self) -> str:
         return f"<WyomingServer {join_host(self.config.host, self.port)}>"
 
+    @property
+    def broken(self) -> int:
+        """Connections that broke the rules."""
+        return self._clients.broken.total()
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            sockets = bind(self.config.host, self.config.port)
-            self.port = sockets[0].getsockname()[1]
-            stack.push_async_callback(self._end_sessions)
-            for bound in sockets:
-                server = await asyncio.start_server(
-                    self._connected, sock=bound, limit=limits.WYOMING_LINE
-                )
-                stack.callback(server.close)
+            self.port = await self._clients.listen(stack, self.config.host, self.config.port)
             if self.config.announce:
                 await stack.enter_async_context(
                     announced(SERVICE, self._name, self.port, self.config.host)
@@ -97,42 +93,17 @@ class WyomingServer:
             self._voices[voice.name] = voice.languages[0] if len(voice.languages) == 1 else ""
         return info
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        host = str((writer.get_extra_info("peername") or ("",))[0])
-        try:
-            if len(self._sessions) >= limits.WYOMING_CONNECTIONS:
-                return
-            if not is_allowed(host, self.config.allow):
-                log.debug("a Wyoming client was not let in: see --allow")
-                return
-            self._sessions.add(task)
-            session = WyomingSession(
-                reader,
-                writer,
-                self._provider,
-                self._jobs,
-                quota_prefixes(host),
-                self._check,
-                self.info,
-                self._voices,
-            )
-            await session.run()
-        except BadMessage as exc:
-            self.broken += 1
-            log.debug("a Wyoming client broke the rules: %s", exc)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        except Exception as exc:
-            log_bug("a Wyoming client's session", exc)
-        finally:
-            self._sessions.discard(task)
-            writer.close()
-            with suppress(ConnectionError, asyncio.CancelledError):
-                await writer.wait_closed()
-
-    async def _end_sessions(self) -> None:
-        for session in self._sessions:
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+    ) -> None:
+        session = WyomingSession(
+            reader,
+            writer,
+            self._provider,
+            self._jobs,
+            quota_prefixes(host),
+            self._check,
+            self.info,
+            self._voices,
+        )
+        await session.run()

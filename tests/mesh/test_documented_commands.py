@@ -79,6 +79,7 @@ class Mesh:
             "0.0.0.0:10300": f"{HOST}:0",
             "0.0.0.0:5601": f"{HOST}:0",
             "--gateway\n": f"--gateway {HOST}:0\n",
+            "--gateway --privox-ports 1776,1777": f"--gateway {HOST}:0 --privox-ports 0,0",
             "127.0.0.1:5600": f"{HOST}:{self.gateway}",
             "host:5678": f"{HOST}:{self.lab.port}",
             "friend:5678": f"{HOST}:{self.friend}",

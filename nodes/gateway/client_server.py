@@ -1,0 +1,80 @@
+"""TCP connections of clients that are served by their address: each is one session.
+
+a client -> comes     from an address outside --allow, or one too many: closed
+         -> session   until either side ends it; one that breaks the rules is closed and counted
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+
+from nodes.gateway.allowed import Network, is_allowed
+from privox_dht.errors import BadMessage
+from privox_dht.http.connections import log_bug
+from privox_dht.http.listener import bind
+
+log = logging.getLogger("privox.gateway")
+Session = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], Awaitable[None]]
+
+
+class ClientServer:
+    """Listens on one port.
+
+    Args:
+        what: whose clients these are, for the log.
+        session: serves one connection; the last argument is the client's address.
+        allow: the networks that are served.
+        most: connections that are held at once.
+        line: bytes that a reader keeps ahead.
+    """
+
+    def __init__(
+        self, what: str, session: Session, allow: Sequence[Network], most: int, line: int
+    ) -> None:
+        self._what, self._session = what, session
+        self._allow, self._most, self._line = allow, most, line
+        self._sessions: set[asyncio.Task[None]] = set()
+        self.broken: Counter[str] = Counter()  # connections that broke the rules, by reason
+
+    async def listen(self, stack: AsyncExitStack, host: str, port: int) -> int:
+        """Listen until `stack` is left, which ends all sessions; the port."""
+        sockets = bind(host, port)
+        stack.push_async_callback(self._end)
+        for bound in sockets:
+            server = await asyncio.start_server(self._connected, sock=bound, limit=self._line)
+            stack.callback(server.close)
+        return int(sockets[0].getsockname()[1])
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        host = str((writer.get_extra_info("peername") or ("",))[0])
+        try:
+            if len(self._sessions) >= self._most:
+                return
+            if not is_allowed(host, self._allow):
+                log.debug("a client of %s was not let in: see --allow", self._what)
+                return
+            self._sessions.add(task)
+            await self._session(reader, writer, host)
+        except BadMessage as exc:
+            self.broken[exc.reason] += 1
+            log.debug("a client of %s broke the rules: %s", self._what, exc)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        except Exception as exc:
+            log_bug(f"a session of {self._what}", exc)
+        finally:
+            self._sessions.discard(task)
+            writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _end(self) -> None:
+        for session in self._sessions:
+            session.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)

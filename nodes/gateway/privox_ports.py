@@ -1,0 +1,210 @@
+"""Privox's two ports: its pull producers become providers, its socket consumers are served.
+
+    port -> who                          the other side says what it is within 5 s, or is closed
+    consumer -> header, recording        ack before the recording, then the text; nak: not now
+    consumer -> header with a text       8 digits and a WAV file; nak: not now
+    producer                             see `pull_producers`
+
+Plain text, and no key that means anything: only the addresses of --allow are served. What goes
+wrong after `ack` ends the connection: an error is never a transcript.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import zipfile
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from nodes.gateway.client_server import ClientServer
+from nodes.gateway.config import GatewayConfig
+from nodes.gateway.dialects import Dialects
+from nodes.gateway.privox_wire import (
+    ACK,
+    DIGITS,
+    NAK,
+    PRODUCER,
+    WHO,
+    parse_sound,
+    parse_text,
+    read_bytes,
+    read_header,
+    read_identity,
+)
+from nodes.gateway.pull_producers import PullProducers
+from nodes.gateway.whisper_languages import tag_of
+from privox_dht import limits
+from privox_dht.addresses import join_host
+from privox_dht.cli.logs import log_fields
+from privox_dht.errors import BadMessage, JobError, RequestRejected
+from privox_dht.offer import Offer
+from privox_dht.quotas import Prefixes, quota_prefixes
+from privox_dht.speech import STT, TTS, TranscriptionRequest
+from privox_dht.speech_api.model_selection import validate_language
+
+log = logging.getLogger("privox.gateway")
+T = TypeVar("T")
+PACKED = "sample.wav"  # what a recording is called inside a ZIP file, which some consumers send
+
+
+class PrivoxPorts:
+    """Both ports, for as long as it is entered.
+
+    Args:
+        ports: for hearing and for speaking; 0: any that is free.
+        pulls: where pull producers go.
+        check: refuses a job from an address that has brought its share of sound.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        ports: tuple[int, int],
+        dialects: Dialects,
+        pulls: PullProducers,
+        check: Callable[[Prefixes], None],
+    ) -> None:
+        self.ports = ports
+        self._host = config.host
+        self._dialects, self._pulls, self._check = dialects, pulls, check
+        self._servers = [
+            ClientServer(
+                "Privox", partial(self._serve, service), config.allow,
+                limits.PRIVOX_CONNECTIONS, limits.SPLICE_CHUNK,
+            )
+            for service in (STT, TTS)
+        ]  # fmt: skip
+        self._stack = AsyncExitStack()
+
+    def __repr__(self) -> str:
+        return f"<PrivoxPorts {self.ports}, {self._pulls!r}>"
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            hearing, speaking = [
+                await server.listen(stack, self._host, port)
+                for server, port in zip(self._servers, self.ports, strict=True)
+            ]
+            self.ports = hearing, speaking
+            self._stack = stack.pop_all()
+        log.info(
+            "Privox's producers and consumers are served at %s and %d, in plain text",
+            join_host(self._host, hearing), speaking,
+            extra=log_fields("privox_ports", stt=hearing, tts=speaking),
+        )  # fmt: skip
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def broken(self) -> Mapping[str, int]:
+        """Connections that broke the rules, by reason."""
+        hearing, speaking = (server.broken for server in self._servers)
+        return hearing + speaking
+
+    def status(self) -> Mapping[str, Any]:
+        """What `/v1/status` says of them."""
+        producers = {service: self._pulls.slots(service) for service in (STT, TTS)}
+        return {"producers": producers, "broken": dict(self.broken)}
+
+    async def _serve(
+        self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+    ) -> None:
+        writer.write(WHO)
+        if await read_identity(reader) == PRODUCER:
+            await self._pulls.run(service, reader, writer)
+            return
+        offer = Offer(quota_prefixes(host), limits.GATEWAY_QUEUE_WAIT)
+        work = self._hear if service == STT else self._speak
+        await work(offer, await read_header(reader), reader, writer)
+
+    async def _hear(
+        self, offer: Offer, said: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        header, begun = parse_sound(said), False
+        try:
+            request = TranscriptionRequest(language=validate_language(tag_of(header.language)))
+            async with AsyncExitStack() as held:
+                await self._job(held, STT, offer)
+                writer.write(ACK)
+                begun = True
+                data = await read_bytes(reader, header.size, limits.PRIVOX_STALL)
+                with io.BytesIO(await asyncio.to_thread(_unpacked, data)) as file:
+                    transcript = self._dialects.transcript(file, request, offer)
+                    heard = await _while_listening(reader, transcript)
+                writer.write(heard.text.encode())
+                await writer.drain()
+        except JobError as exc:
+            await _refuse(writer, exc, begun)
+
+    async def _speak(
+        self, offer: Offer, said: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        header = parse_text(said)
+        try:
+            language = validate_language(tag_of(header.language))
+            async with AsyncExitStack() as held:
+                await self._job(held, TTS, offer)
+                file = self._dialects.speech(offer, header.text, header.voice, language)
+                wav = await _while_listening(reader, file.whole())
+                if len(wav) >= 10**DIGITS:
+                    raise RequestRejected("the sound is too long for eight digits", status=413)
+                writer.write(f"{len(wav):0{DIGITS}d}".encode() + wav)
+                await writer.drain()
+        except JobError as exc:
+            await _refuse(writer, exc, False)
+
+    async def _job(self, held: AsyncExitStack, service: str, offer: Offer) -> None:
+        """A place for a job, for as long as `held` is held; counted and logged."""
+        self._check(offer.prefixes)
+        await held.enter_async_context(self._dialects.provider.admit(service, offer))
+        held.enter_context(self._dialects.server.jobs.job(service, offer))
+
+
+async def _while_listening(reader: asyncio.StreamReader, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of the work, which ends when the client hangs up.
+
+    Raises:
+        ConnectionResetError: it did.
+    """
+    doing, over = asyncio.create_task(work), asyncio.create_task(reader.read())
+    try:
+        await asyncio.wait([doing, over], return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise ConnectionResetError("the client hung up")
+        return doing.result()
+    finally:
+        for task in (doing, over):
+            task.cancel()
+        await asyncio.gather(doing, over, return_exceptions=True)
+
+
+async def _refuse(writer: asyncio.StreamWriter, exc: JobError, begun: bool) -> None:
+    """`nak` and why, unless `ack` was said: what would come then is taken for a transcript."""
+    if not begun:
+        writer.write(NAK + str(exc).encode("utf-8", "replace"))
+        with suppress(ConnectionError):
+            await writer.drain()
+
+
+def _unpacked(data: bytes) -> bytes:
+    """A recording, taken out of a ZIP file if it is in one.
+
+    Raises:
+        BadMessage: what is in it is too large, or broken.
+    """
+    if not data.startswith(b"PK"):
+        return data
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed, packed.open(PACKED) as file:
+            unpacked = file.read(limits.PRIVOX_UPLOAD + 1)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, OSError) as exc:
+        raise BadMessage("shape", "a ZIP file without a recording") from exc
+    if len(unpacked) > limits.PRIVOX_UPLOAD:
+        raise BadMessage("size", "a recording that is too long")
+    return unpacked

@@ -1,0 +1,147 @@
+"""What is said on Privox's ports, read within bounds: plain text without ends of lines.
+
+    port -> who              the other side says what it is: a letter, and a key of 16 characters
+    c...      a pull producer: it waits for jobs, and answers `ping` with `pong` meanwhile
+    s...      a consumer: it brings one job
+
+A header is what comes in one piece, and ends when nothing more does:
+
+    model=M&len=N&lang=L           N bytes of a WAV file follow, once `ack` was said
+    model=M&text=T&lang=L&idx=V    the last two may be missing
+
+The answer to the first is the text, to the second 8 digits and so many bytes of a WAV file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+from privox_dht import limits
+from privox_dht.errors import BadMessage
+
+WHO, ACK, NAK, PING, PONG = b"who", b"ack", b"nak", b"ping", b"pong"
+PRODUCER, CONSUMER = "c", "s"
+IDENTITY = 17  # bytes: the letter and the key
+DIGITS = 8  # of a length
+QUIET = 0.05  # seconds after which a header that is whole has ended
+_SOUND = re.compile(r"model=(?P<model>[^&]*)&len=(?P<size>\d{1,8})(&lang=(?P<language>[^&]*))?")
+_TEXT = re.compile(
+    r"model=(?P<model>[^&]*)&text=(?P<text>.*?)"
+    r"(&lang=(?P<language>[^&]*)(&idx=(?P<voice>[^&]*))?)?",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SoundHeader:
+    """A recording that is to be heard."""
+
+    model: str
+    size: int  # bytes of the WAV file
+    language: str = ""
+
+    def __bytes__(self) -> bytes:
+        return f"model={self.model}&len={self.size:0{DIGITS}d}&lang={self.language}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class TextHeader:
+    """A text that is to be spoken."""
+
+    model: str
+    text: str
+    language: str = ""
+    voice: str = ""
+
+    def __bytes__(self) -> bytes:
+        fields = f"model={self.model}&text={self.text}&lang={self.language}&idx={self.voice}"
+        return fields.encode("utf-8", "replace")
+
+
+def parse_sound(said: str) -> SoundHeader:
+    """
+    Raises:
+        BadMessage: it is no such header, or the recording is too large.
+    """
+    match = _SOUND.fullmatch(said)
+    if match is None:
+        raise BadMessage("shape", "no header of a recording")
+    if int(match["size"]) > limits.PRIVOX_UPLOAD:
+        raise BadMessage("size", "a recording that is too long")
+    return SoundHeader(match["model"], int(match["size"]), (match["language"] or "").strip())
+
+
+def parse_text(said: str) -> TextHeader:
+    """
+    Raises:
+        BadMessage: it is no such header.
+    """
+    match = _TEXT.fullmatch(said)
+    if match is None:
+        raise BadMessage("shape", "no header of a text")
+    language, voice = match["language"] or "", match["voice"] or ""
+    return TextHeader(match["model"], match["text"], language.strip(), voice)
+
+
+async def read_identity(reader: asyncio.StreamReader) -> str:
+    """What the other side is, `PRODUCER` or `CONSUMER`; its key is nobody's business.
+
+    Raises:
+        BadMessage: it does not say, or not in time.
+    """
+    try:
+        async with asyncio.timeout(limits.PRIVOX_WHO):
+            said = await reader.readexactly(IDENTITY)
+    except (TimeoutError, asyncio.IncompleteReadError) as exc:
+        raise BadMessage("who", "it does not say what it is") from exc
+    kind = said[:1].decode("latin-1")
+    if kind not in (PRODUCER, CONSUMER):
+        raise BadMessage("who", "it is something else")
+    return kind
+
+
+async def read_header(reader: asyncio.StreamReader) -> str:
+    """A header: what comes until nothing more does.
+
+    Raises:
+        BadMessage: nothing comes, or too much, or what is no text.
+    """
+    said = b""
+    wait = limits.PRIVOX_WHO
+    while True:
+        try:
+            async with asyncio.timeout(wait):
+                piece = await reader.read(limits.PRIVOX_HEADER + 1)
+        except TimeoutError:
+            break
+        said += piece
+        if len(said) > limits.PRIVOX_HEADER:
+            raise BadMessage("size", "a header that is too long")
+        if not piece:
+            break
+        wait = QUIET
+    try:
+        return said.decode()
+    except UnicodeDecodeError as exc:
+        raise BadMessage("shape", "a header that is no text") from exc
+
+
+async def read_bytes(reader: asyncio.StreamReader, size: int, within: float) -> bytes:
+    """So many bytes, of which the next must come within so many seconds each time.
+
+    Raises:
+        BadMessage: they do not.
+    """
+    got = bytearray()
+    while len(got) < size:
+        try:
+            async with asyncio.timeout(within):
+                piece = await reader.read(min(size - len(got), limits.SPLICE_CHUNK))
+        except TimeoutError as exc:
+            raise BadMessage("slow", "nothing came") from exc
+        if not piece:
+            raise BadMessage("end", "it hung up in the middle")
+        got += piece
+    return bytes(got)

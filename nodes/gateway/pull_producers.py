@@ -1,0 +1,290 @@
+"""Privox's old pull producers as providers: each has called us, and does one job at a time.
+
+    port -> header, then the recording      -> ack before the recording, then the text
+    port -> header with a text              -> ack, 8 digits, a WAV file
+    port -> ping                            -> pong; while there is nothing to do
+
+A text has no end, and Privox's own farm took the first 255 bytes of it. Here it is asked `ping` as
+soon as its first bytes come, by when it has read all of the recording: what comes before the `pong`
+is the text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import textwrap
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import BinaryIO
+
+from nodes.gateway.own_engines import can_do
+from nodes.gateway.privox_wire import (
+    ACK,
+    DIGITS,
+    PING,
+    PONG,
+    SoundHeader,
+    TextHeader,
+    read_bytes,
+)
+from privox_dht import limits
+from privox_dht.audio import wav_header
+from privox_dht.audio.decoding import decode
+from privox_dht.errors import BadMessage, EngineFailed, ProducerBusy, ProducerLost
+from privox_dht.speech import (
+    STT,
+    TTS,
+    AudioChunk,
+    AudioInfo,
+    EngineInfo,
+    Segment,
+    SpeechRequest,
+    TranscriptionRequest,
+)
+
+NAME = "privox"  # as which their engines are listed
+RATE = 16_000  # Hz of what they take for 16-bit mono, whatever a header says
+MODELS = ("tiny", "base", "small", "medium", "large")  # of Whisper, which all of them have
+DEFAULT_MODEL = "base"
+VOICE_MODEL, VOICE = "tts_models/en/vctk/vits", "p236"  # what their programs begin with
+LANGUAGE = "en"  # where none is asked for: they detect none
+FAILED = "local client error"  # how their programs begin what is no text
+HEADER = 900  # bytes of a header with a text, which they read at once, 1,024 bytes at most
+LOOK_EVERY = 1.0  # seconds between two looks whether it has hung up
+PING_AFTER = 2.0  # seconds without a text after which it is asked whether there is any
+NO_PONG = 2.0  # seconds after the last of a text in which the `pong` must come
+SETTLED = 0.2  # seconds after what may be a `pong` in which nothing may come
+SECONDS = limits.PRIVOX_UPLOAD / (RATE * wav_header.SAMPLE)  # of a recording that they take
+
+
+class PullProducer:
+    """One of them, for as long as it stays connected."""
+
+    def __init__(
+        self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.service = service
+        self.is_idle = True
+        self._reader, self._writer = reader, writer
+        self._turn = asyncio.Lock()
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def __repr__(self) -> str:
+        return f"<PullProducer {self.service} {'idle' if self.is_idle else 'busy'}>"
+
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether it has left, which may not have been acted on."""
+        return self._reader.at_eof()
+
+    async def run(self) -> None:
+        """Until it is lost.
+
+        Raises:
+            BadMessage: it does not answer as it should.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + limits.PRIVOX_PING
+            while loop.time() < due and not (self._lost.done() or self.has_hung_up):
+                await asyncio.wait([self._lost], timeout=min(LOOK_EVERY, limits.PRIVOX_PING))
+            if self.has_hung_up:
+                return None
+            async with self._turn:
+                if self._lost.done():
+                    return self._lost.result()
+                self._writer.write(PING)
+                if await read_bytes(self._reader, len(PONG), limits.PRIVOX_PONG) != PONG:
+                    raise BadMessage("pong", "another answer to a ping")
+
+    async def transcribe(
+        self, upload: BinaryIO, request: TranscriptionRequest
+    ) -> AsyncGenerator[AudioInfo | Segment]:
+        """As a provider does."""
+        wav = await asyncio.to_thread(_wav_of, upload)
+        seconds = (len(wav) - wav_header.HEADER.size) / wav_header.SAMPLE / RATE
+        yield AudioInfo(seconds)
+        language = request.language or LANGUAGE
+        model = request.model.rpartition(":")[2]
+        header = SoundHeader(model if model in MODELS else DEFAULT_MODEL, len(wav), language)
+        async with self._job():
+            await self._send(header)
+            self._writer.write(wav)
+            await self._writer.drain()
+            text = await self._text(limits.PRIVOX_RESULT + seconds)
+        if text.startswith(FAILED):
+            raise EngineFailed(f"Privox's producer: {text[: limits.MAX_MESSAGE]}")
+        if text.strip():
+            yield Segment(text.strip(), 0.0, seconds, language=language)
+
+    async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
+        """As a provider does; a text is spoken in pieces that they can read."""
+        plain = request.text.replace("&", " and ").replace("=", " equals ")
+        for piece in _pieces(plain):
+            async with self._job():
+                await self._send(TextHeader(VOICE_MODEL, piece, LANGUAGE, VOICE))
+                digits = await read_bytes(self._reader, DIGITS, limits.PRIVOX_RESULT)
+                if not digits.isdigit() or int(digits) > limits.PRIVOX_UPLOAD:
+                    raise BadMessage("size", "the length of a sound")
+                wav = await read_bytes(self._reader, int(digits), limits.PRIVOX_STALL)
+            form = wav_header.parse_header(wav)
+            if form is None or not form.is_plain or form.rate <= 0:
+                raise EngineFailed("Privox's producer answered with no sound")
+            pcm = wav[form.begins :]
+            yield AudioChunk(form.rate, pcm[: len(pcm) - len(pcm) % wav_header.SAMPLE])
+
+    @asynccontextmanager
+    async def _job(self) -> AsyncIterator[None]:
+        """Its turn. What breaks in it, or is broken off, ends the connection: there is no other way
+        to say that an answer is not wanted any more."""
+        async with self._turn:
+            try:
+                yield
+            except BaseException as exc:
+                if not self._lost.done():
+                    self._lost.set_result(None)
+                self._writer.close()
+                if isinstance(exc, BadMessage | OSError | TimeoutError):
+                    raise ProducerLost("Privox's producer went away", begun=True) from exc
+                raise
+
+    async def _send(self, header: SoundHeader | TextHeader) -> None:
+        self._writer.write(bytes(header))
+        if await read_bytes(self._reader, len(ACK), limits.PRIVOX_PONG) != ACK:
+            raise BadMessage("ack", "another answer to a header")
+
+    async def _text(self, within: float) -> str:
+        """What it says before the `pong`."""
+        loop = asyncio.get_running_loop()
+        ends, said, asked = loop.time() + within, b"", False
+        while True:
+            wait = NO_PONG if said else (PING_AFTER if not asked else ends - loop.time())
+            if asked and said.endswith(PONG):
+                wait = SETTLED
+            piece = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, wait)):
+                    piece = await self._reader.read(limits.SPLICE_CHUNK)
+            if piece == b"":
+                raise BadMessage("end", "it hung up in the middle")
+            said += piece or b""
+            if len(said) > limits.PRIVOX_TEXT:
+                raise BadMessage("size", "a text that is too long")
+            if piece is None and said and asked:
+                return said.removesuffix(PONG).decode("utf-8", "replace")
+            if piece is None and asked and loop.time() >= ends:
+                raise BadMessage("slow", "no text came")
+            if not asked:
+                self._writer.write(PING)
+                asked = True
+
+
+class PullProducers:
+    """All that are connected.
+
+    Args:
+        on_change: is told when one comes, goes, or is done.
+    """
+
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self._on_change = on_change
+        self._all: list[PullProducer] = []
+        self._changed = asyncio.Condition()
+
+    def __repr__(self) -> str:
+        return f"<PullProducers {self._all!r}>"
+
+    def abilities(self) -> Sequence[EngineInfo]:
+        """What those that are here can do."""
+        hears = EngineInfo(STT, "cpu", NAME, MODELS)
+        speaks = EngineInfo(TTS, "cpu", NAME, (), (LANGUAGE,))
+        return [info for info in (hears, speaks) if self.slots(info.service)]
+
+    def slots(self, service: str) -> int:
+        """Jobs of a service at a time."""
+        return sum(p.service == service and not p.has_hung_up for p in self._all)
+
+    async def run(
+        self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """One of them has come: have it do jobs until it is lost."""
+        producer = PullProducer(service, reader, writer)
+        self._all.append(producer)
+        await self._tell()
+        try:
+            await producer.run()
+        finally:
+            self._all.remove(producer)
+            self._on_change()
+
+    @asynccontextmanager
+    async def place(
+        self, request: TranscriptionRequest | SpeechRequest, wait: float
+    ) -> AsyncIterator[PullProducer | None]:
+        """One of them while it has this job; None: none can do it, or not now.
+
+        Raises:
+            ProducerBusy: none was idle within `wait` seconds, which are more than none.
+        """
+        service = STT if isinstance(request, TranscriptionRequest) else TTS
+        if not can_do(self.abilities(), service, request):
+            yield None
+            return
+        producer = await self._idle(service, wait)
+        if producer is None:
+            if wait > 0:
+                raise ProducerBusy("every producer of Privox's is at work")
+            yield None
+            return
+        async with AsyncExitStack() as held:
+            held.push_async_callback(self._let_go, producer)
+            yield producer
+
+    async def _idle(self, service: str, wait: float) -> PullProducer | None:
+        def one() -> PullProducer | None:
+            some = (
+                p for p in self._all if p.service == service and p.is_idle and not p.has_hung_up
+            )
+            return next(some, None)
+
+        async with self._changed:
+            if one() is None and wait > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._changed.wait_for(lambda: one() is not None)
+            if producer := one():
+                producer.is_idle = False
+            return producer
+
+    async def _let_go(self, producer: PullProducer) -> None:
+        producer.is_idle = True
+        await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+        self._on_change()
+
+
+def _wav_of(upload: BinaryIO) -> bytes:
+    """A recording as they take it.
+
+    Raises:
+        RequestRejected: it is none, or too long for them.
+    """
+    import numpy
+
+    pcm = decode(upload, RATE, max_seconds=SECONDS)
+    data = (pcm * 32_767).round().clip(-32_768, 32_767).astype(numpy.dtype("<i2")).tobytes()
+    file = io.BytesIO()
+    file.write(wav_header.header(RATE, len(data)))
+    file.write(data)
+    return file.getvalue()
+
+
+def _pieces(text: str) -> list[str]:
+    """A text in pieces whose headers they can read: of so many bytes, whatever the script."""
+    rest = HEADER - len(bytes(TextHeader(VOICE_MODEL, "", LANGUAGE, VOICE)))
+    widest = max((len(character.encode("utf-8", "replace")) for character in text), default=1)
+    return textwrap.wrap(text, rest // widest) or []
