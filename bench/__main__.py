@@ -7,7 +7,7 @@ import sys
 
 BENCHES = (
     "jobs", "jobs_at_once", "relay", "relay_lines", "relay_repark", "dht_sim", "dht_udp",
-    "loop_lag", "words_right", "scatter", "gateway",
+    "loop_lag", "words_right", "scatter", "private", "gateway",
 )  # fmt: skip
 
 
