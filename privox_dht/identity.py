@@ -191,15 +191,16 @@ class Identity:
         )
 
 
-def keep_secret(path: Path, what: str, then: str) -> None:
+def keep_secret(path: Path, what: str, then: str, *, insist: bool = True) -> None:
     """A file that others could read is made unreadable to them, and its owner told.
 
     Args:
         what: the file holds.
         then: what follows once it was removed.
+        insist: whether it must be possible; else its owner is told that it is not.
 
     Raises:
-        ConfigError: that cannot be done.
+        ConfigError: that cannot be done, and must be.
     """
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name != "posix" or not mode & OTHERS:
@@ -207,10 +208,14 @@ def keep_secret(path: Path, what: str, then: str) -> None:
     try:
         path.chmod(mode & ~OTHERS)
     except OSError as exc:
-        raise ConfigError(
+        why = (
             f"others can read the {what} {path} (mode {mode:o}), and it cannot be changed:"
             f" {exc.strerror}; chmod 600 {path}"
-        ) from exc
+        )
+        if insist:
+            raise ConfigError(why) from exc
+        log.warning("%s", why)
+        return
     log.warning(
         "others could read the %s %s (mode %o); now they cannot. If somebody may have"
         " read it, remove it: %s", what, path, mode, then,

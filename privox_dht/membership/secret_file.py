@@ -21,13 +21,14 @@ def new_secret() -> str:
 
 def read_secret(path: Path) -> bytes:
     """The secret in a file, without the white space around it. A file that others can read is made
-    unreadable to them, as with a node's key.
+    unreadable to them, as with a node's key; where that is not ours to do (containers and systemd
+    hand secrets over as another's, read-only), there is a warning.
 
     Raises:
-        ConfigError: it cannot be read or be kept from others, or is too short or too long.
+        ConfigError: it cannot be read, or is too short or too long.
     """
     try:
-        keep_secret(path, "secret", "make another for all members then")
+        keep_secret(path, "secret", "make another for all members then", insist=False)
         with path.open("rb") as file:
             secret = file.read(limits.MAX_SECRET + 1).strip()
     except OSError as exc:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
 
-from nodes.cli import main
+from nodes.cli import config_from, main
 from privox_dht.errors import ConfigError
 from privox_dht.membership.secret_file import membership_of, new_secret, read_secret
 
@@ -82,3 +84,28 @@ def test_a_node_with_a_short_secret_does_not_start(tmp_path: Path) -> None:
     )
     assert ran.exit_code == 2
     assert "needs at least 16" in ran.output
+
+
+@pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), OSError(30, "Read-only")])
+def test_a_read_only_secret_is_used_with_a_warning(tmp_path: Path, caplog, error: OSError) -> None:
+    caplog.set_level(logging.WARNING)
+    path = kept(tmp_path / "s", b"a secret of a private mesh", 0o444)
+
+    def refuse(*args: object) -> None:
+        raise error
+
+    with patch.object(Path, "chmod", refuse):
+        assert read_secret(path) == b"a secret of a private mesh"
+    assert "cannot be changed" in caplog.text
+
+
+def test_the_secret_may_stand_in_the_environment_or_in_a_file(tmp_path: Path) -> None:
+    path = kept(tmp_path / "s", b"a secret of a private mesh")
+    config = tmp_path / "node.toml"
+    config.write_text(f'network = "friends"\nsecret-file = "{path}"\n')
+    with patch.dict(os.environ, PRIVOX_SECRET_FILE=str(path), PRIVOX_NETWORK="friends"):
+        by_environment = main.make_context("privox-node", [])
+    by_file = main.make_context("privox-node", ["--config", str(config)])
+    for context in (by_environment, by_file):
+        told = config_from(context.params)
+        assert (told.network, told.secret_file) == ("friends", path)
