@@ -78,5 +78,14 @@ def voices_command(context: click.Context, /, **options: Any) -> None:
     run_to_exit(listing.show_voices, ClientConfig(**{**merged, "service": "voices"}))
 
 
+@main.command("identity", context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@common_options
+@click.pass_context
+def identity_command(context: click.Context, /, **options: Any) -> None:
+    """Show the peer id that producers hear with --identify; it is kept in the state folder."""
+    merged = merge_parent_options(context, options)
+    run_to_exit(listing.show_identity, ClientConfig(**{**merged, "service": "identity"}))
+
+
 if __name__ == "__main__":
     main()

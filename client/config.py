@@ -11,6 +11,7 @@ from privox_dht import limits
 from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
 from privox_dht.cli.options import state_folder
 from privox_dht.dispatch.job_options import AUTO, PIECES, PRIVATE, SHARE, JobKeywords
+from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh
 
 
@@ -19,6 +20,7 @@ class ClientConfig:
     """The options as they were given, each under its flag's name; see `privox-client --help`."""
 
     neighbours: tuple[str, ...] = ()
+    identify: bool = False
     lan: bool = False
     network: str = "privox"
     secret_file: Path | None = None
@@ -76,6 +78,7 @@ class ClientConfig:
         file = self.fallback_token_file
         return Mesh.join(
             self.neighbours,
+            identity=Identity.load(self.state) if self.identify else None,
             lan=self.lan,
             network=self.network,
             secret_file=self.secret_file,

@@ -11,13 +11,20 @@ from client.config import ClientConfig
 from client.files import STDIO, write
 from privox_dht.cli.logs import sanitize
 from privox_dht.cli.streams import say
-from privox_dht.identity import peer_id_of, pin_of
+from privox_dht.identity import Identity, peer_id_of, pin_of
 from privox_dht.interfaces import has_route
 from privox_dht.records import FARM, Direct, Record
 
 HEADINGS = ("PEER", "SERVICE", "ENGINE", "MODELS OR VOICES", "LANGUAGES", "IDLE", "SPEED", "ROUTE",
             "AGE")  # fmt: skip
 SHOWN = 3  # models and languages shown in a cell of the table; --json has all
+
+
+async def show_identity(config: ClientConfig) -> None:
+    """Print the peer id that --identify tells."""
+    peer_id = Identity.load(config.state).peer_id
+    line = json.dumps({"peer": peer_id}) if config.as_json else peer_id
+    write(STDIO, line.encode() + b"\n")
 
 
 async def show(config: ClientConfig) -> None:

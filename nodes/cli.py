@@ -248,7 +248,8 @@ def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
         ConfigError: it cannot be where it is to be.
     """
     if not options["gateway"]:
-        for name in ("wyoming", "allow", "keys", "open", "gateway_https", "privox_ports"):
+        needing = ("wyoming", "allow", "keys", "open", "identify", "gateway_https", "privox_ports")
+        for name in needing:
             if options[name]:
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag} is for a gateway: give --gateway as well")
@@ -257,6 +258,7 @@ def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
         options["gateway"], options["keys"], options["open"], options["allow"],
         options["keyless_seconds"],
     )  # fmt: skip
+    gateway = replace(gateway, identify=options["identify"])
     if options["gateway_https"]:
         gateway = replace(gateway, https=_https_from(options, gateway))
     elif options["certificate"] or options["private_key"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from nodes.routes import NetworkState, routes
@@ -20,11 +20,11 @@ async def known_farms(
     dht: DhtNode,
     chosen: Sequence[Address],
     allow: Callable[[str], bool],
-    own: bytes = b"",
+    never: Collection[bytes] = (),
 ) -> list[FarmAt]:
     """The farms of the mesh, by their own signed records; only those at `chosen`, if any are, and
-    not `own`. Doors that no packet of ours could get to are left out. The mesh is asked each time:
-    who lost a farm may have lost it because that has another address by now.
+    none whose key is in `never`. Doors that no packet of ours could get to are left out. The mesh
+    is asked each time: who lost a farm may have lost it because that has another address by now.
 
     A farm is dialled only at the addresses in its record: a name given with `--farms` says which
     record is meant, and nothing else.
@@ -36,7 +36,7 @@ async def known_farms(
         FarmAt(record.publisher, door.host, door.port)
         for record in await dht.find(FARM, want=want, fresh=True)
         for door in record.routes
-        if record.publisher != own
+        if record.publisher not in never
         if isinstance(door, Direct) and allow(door.host) and has_route(door.host)
         if not chosen or (door.host, door.port) in wanted
     ]

@@ -22,7 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from nodes import pause
-from nodes.lending import Decision, Lending, LendingTerms, Pause, Transfer, known_months
+from nodes.lending import (
+    Decision,
+    Lending,
+    LendingTerms,
+    Pause,
+    Transfer,
+    known_months,
+    why_not_for,
+)
 from nodes.machine import Machine, OtherPrograms, wall_clock
 from nodes.sound_quota import NetworkSoundQuota
 from privox_dht import limits
@@ -134,9 +142,14 @@ class Lender:
     def check(self, offer: Offer) -> None:
         """
         Raises:
-            ProducerBusy: the networks it comes from have brought enough for now.
+            ProducerBusy: it is not for whoever asks, or the networks he comes from have brought
+                enough for now.
         """
-        if self._sound is None or offer.own:
+        if offer.own:
+            return
+        if why := why_not_for(self._terms, offer.peer):
+            raise ProducerBusy(why, limits.NOT_LENT_LONGEST)
+        if self._sound is None:
             return
         if wait := self._sound.wait(offer.prefixes, self._clock()):
             raise ProducerBusy(

@@ -36,6 +36,19 @@ class LendingTerms:
     on_battery: bool = False  # lend on battery, too
     transfer: int | None = None  # bytes of jobs in a calendar month; None: any
     address_seconds: int | None = None  # of sound that one address may bring in an hour
+    allow_peers: frozenset[str] = frozenset()  # peer ids, for whom alone it is; empty: for all
+    deny_peers: frozenset[str] = frozenset()  # peer ids, for whom it is not
+
+
+def why_not_for(terms: LendingTerms, peer: str) -> str:
+    """What whoever proved this peer id, or none (""), hears instead of a slot; empty: nothing."""
+    if peer in terms.deny_peers:
+        return "this producer does not lend to you"
+    if not terms.allow_peers or peer in terms.allow_peers:
+        return ""
+    if peer:
+        return f"this producer lends to some only, and {peer[:8]} is none of them"
+    return "this producer lends to some only, who say who they are (privox-client --identify)"
 
 
 @dataclass(frozen=True, slots=True)

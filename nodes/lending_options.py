@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ from nodes.lending import LendingTerms
 from nodes.lending_hours import parse_hours
 from privox_dht import units
 from privox_dht.cli.options import combine, comma_list, in_section
+from privox_dht.errors import ConfigError
+from privox_dht.identity import public_of
 
 _CORES = re.compile(r"(?P<count>[1-9][0-9]{0,3})|(?P<share>0?\.[0-9]+)|(?P<percent>[0-9]{1,3})%")
 
@@ -94,9 +97,31 @@ terms_options = in_section(
             metavar="SECONDS",
             help="Seconds of sound that one address may bring in an hour. [any]",
         ),
+        click.option(
+            "--allow-peer",
+            callback=comma_list,
+            metavar="PEER,...",
+            help="Lend to these alone, by their peer ids (privox-client identity): they say who"
+            " they are by --identify. [all]",
+        ),
+        click.option(
+            "--deny-peer",
+            callback=comma_list,
+            metavar="PEER,...",
+            help="Do not lend to these, and park at no farm of theirs.",
+        ),
     ),
 )
-TERMS = ("lend_hours", "cores", "give_way", "on_battery", "transfer", "address_seconds")
+TERMS = (
+    "lend_hours",
+    "cores",
+    "give_way",
+    "on_battery",
+    "transfer",
+    "address_seconds",
+    "allow_peer",
+    "deny_peer",
+)
 
 
 def terms_from(options: dict[str, Any]) -> LendingTerms:
@@ -112,4 +137,18 @@ def terms_from(options: dict[str, Any]) -> LendingTerms:
         on_battery=options["on_battery"],
         transfer=options["transfer"],
         address_seconds=options["address_seconds"],
+        allow_peers=_peers("--allow-peer", options["allow_peer"]),
+        deny_peers=_peers("--deny-peer", options["deny_peer"]),
     )
+
+
+def _peers(flag: str, texts: Iterable[str]) -> frozenset[str]:
+    """Whole peer ids: one that only begins like another's is soon made."""
+    for text in texts:
+        try:
+            public_of(text)
+        except ValueError as exc:
+            raise ConfigError(
+                f"{flag} {text[:60]}: give a whole peer id, 52 characters long"
+            ) from exc
+    return frozenset(texts)

@@ -38,7 +38,7 @@ from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import ConfigError
 from privox_dht.http.listener import bind
 from privox_dht.http.server import Handler
-from privox_dht.identity import Identity
+from privox_dht.identity import Identity, public_of
 from privox_dht.membership.secret_file import membership_of
 from privox_dht.membership.tls import server_context
 from privox_dht.records import Record
@@ -104,7 +104,15 @@ class Node:
         if config.gateway:
             own = OwnEngines(self.speech.producer, config.slots, self.identity.peer_id)
             joined = self.standing.joined if config.neighbours else None
-            self.gateway = await self._host(Gateway(config.gateway, self.dht, own, joined))
+            self.gateway = await self._host(
+                Gateway(
+                    config.gateway,
+                    self.dht,
+                    own,
+                    joined,
+                    self.identity if config.gateway.identify else None,
+                )
+            )
         self.server = await enter(self._server(sockets))
         self._stack.enter_context(told_in(config.state_dir, self._where()))
         log.info(
@@ -179,14 +187,15 @@ class Node:
         return SpeechServer(
             self.speech.producer, host=self.config.host, sockets=sockets,
             tls=server_context(self.identity, self.member), bounds=self.config.bounds,
-            more=pages, encoders=self.speech.codecs,
+            more=pages, encoders=self.speech.codecs, own=self.identity.public,
         )  # fmt: skip
 
     def _farm_pool(self) -> FarmPool:
         chosen, dht = self.config.farms, self.dht
+        never = {self.identity.public, *map(public_of, self.config.lending.deny_peers)}
         return FarmPool(
             self.identity,
-            lambda: known_farms(dht, chosen, dht.allows, self.identity.public),
+            lambda: known_farms(dht, chosen, dht.allows, never),
             server_context=server_context(self.identity, self.member),
             connection=self.server.connection,
             on_change=self._parked,

@@ -156,6 +156,12 @@ lending_options = combine(
         help="A file of keys, one of which every other request must bring: see privox-node key.",
     ),
     click.option(
+        "--identify",
+        is_flag=True,
+        help="With --gateway: tell producers this node's peer id, for those that lend to some"
+        " only.",
+    ),
+    click.option(
         "--open",
         is_flag=True,
         help="Let others use the gateway without a key, where --gateway is no loopback address;"

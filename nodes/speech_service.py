@@ -119,7 +119,8 @@ class SpeechService(Service):
             return ()
         admission = self.producer.admission
         abilities = self.producer.abilities()
-        ours = records_of(abilities, self._mesh, admission.slots, admission.idle)
+        idle = 0 if self._config.lending.allow_peers else admission.idle  # strangers ask others
+        ours = records_of(abilities, self._mesh, admission.slots, idle)
         return [replace(record, routes=where) for record in ours]
 
     def stop_accepting(self) -> None:

@@ -88,6 +88,7 @@ class Mesh:
         cls,
         neighbours: str | Sequence[str | tuple[str, int]] = (),
         *,
+        identity: Identity | None = None,
         lan: bool = False,
         network: str = "privox",
         secret_file: Path | str | None = None,
@@ -103,6 +104,8 @@ class Mesh:
             neighbours: any nodes of the mesh, in a list or in one string with commas between
                 them; several may be dead. Nobody else is asked, but nodes
                 met through them before. Empty: those that `state` knows from the last time.
+            identity: who asks, which producers are told with each job, for those that lend to some
+                only (`Identity.load(folder)` makes one that stays); None: nobody in particular.
             lan: join through nodes that announce themselves in the local network, in place of
                 `neighbours` (needs the extra `lan`).
             network: the name of the mesh.
@@ -130,7 +133,7 @@ class Mesh:
             Identity.generate(), network=network, host=None, guest=True, state=state,
             hidden=hidden, member=member,
         )  # fmt: skip
-        async with dht, SpeechClient(allow=dht.allows, member=member) as client:
+        async with dht, SpeechClient(allow=dht.allows, member=member, identity=identity) as client:
             mesh = cls.over(dht, client, endpoint)
             try:
                 await mesh._join(wanted, lan, timeout)

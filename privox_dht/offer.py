@@ -20,6 +20,7 @@ class Offer:
     received: int = 0  # bytes of its body so far
     sent: int = 0  # bytes of its answer, once that has been sent
     body: int | None = None  # bytes of its body, as far as its headers say
+    peer: str = ""  # the peer id that its client has proved; empty: it did not say who it is
     own: bool = False  # of this machine's owner, who need not lend to himself
     client: str = ""  # whose key it came with; empty: it needs none
     seconds: float = 0.0  # of sound that it is about, once that is known

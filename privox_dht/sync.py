@@ -32,6 +32,7 @@ from typing import Any, Self, TypeVar, Unpack
 from privox_dht.dispatch.job_options import SpeechKeywords, TranscriptionKeywords
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import ProducerLost
+from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh, Recording
 from privox_dht.records import Record
 from privox_dht.speech import Segment, Transcript
@@ -198,6 +199,7 @@ async def _close(stream: AsyncGenerator[T]) -> None:
 def join(
     neighbours: str | Sequence[str | tuple[str, int]] = (),
     *,
+    identity: Identity | None = None,
     lan: bool = False,
     network: str = "privox",
     secret_file: Path | str | None = None,
@@ -211,6 +213,7 @@ def join(
     return SyncMesh(
         lambda: Mesh.join(
             neighbours,
+            identity=identity,
             lan=lan,
             network=network,
             secret_file=secret_file,

@@ -55,6 +55,7 @@ class GatewayConfig:
     wyoming: WyomingConfig | None = None
     https: HttpsConfig | None = None
     privox_ports: tuple[int, int] | None = None  # for hearing and speaking, at `host`
+    identify: bool = False  # tell producers the node's key
     wait: float = limits.WAIT  # seconds a job goes on asking while the mesh cannot
 
     @property

@@ -31,6 +31,7 @@ from privox_dht.cli.logs import log_fields
 from privox_dht.directory.failover import Directory
 from privox_dht.extras import needed_by
 from privox_dht.http.request_limits import RequestLimits
+from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh
 from privox_dht.relay.tcp import file_budget
 from privox_dht.speech_api.client import SpeechClient
@@ -65,13 +66,16 @@ class Gateway(Service):
         directory: Directory,
         own: OwnEngines,
         joined: asyncio.Event | None,
+        identity: Identity | None = None,
     ) -> None:
         """
         Args:
             directory: of the node that the gateway runs in.
             own: that node's own engines.
             joined: set once that node has joined; None: it joins nobody.
+            identity: that node's, if producers are to be told of it.
         """
+        self._identity = identity
         self._joined = joined
         super().__init__()
         self.config = config
@@ -89,7 +93,9 @@ class Gateway(Service):
     async def _start(self) -> None:
         enter = self._stack.enter_async_context
         dht = self._directory
-        client = await enter(SpeechClient(allow=dht.allows, member=dht.member))
+        client = await enter(
+            SpeechClient(allow=dht.allows, member=dht.member, identity=self._identity)
+        )
         mesh = Mesh.over(dht, client)
         self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own, self._joined))
         access, bounds, recent = Access(self.config), _bounds(), RecentJobs()

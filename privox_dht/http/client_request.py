@@ -14,7 +14,7 @@ nothing was heard on it, and the request is sent once more on a fresh one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +48,7 @@ class ClientRequest:
     path: str
     body: RequestBody | None
     progress: Callable[[int, int], None] | None = None  # hears (sent, total)
+    more_headers: Mapping[str, str] = field(default_factory=dict)
     phase: str = CONNECT
     begun: bool = False  # the server took the job
     reused: bool = False  # it went out on a connection kept from earlier
@@ -187,7 +188,7 @@ def tracing() -> aiohttp.TraceConfig:
 async def _send(call: ClientRequest) -> aiohttp.ClientResponse:
     body = call.body
     data: Any = None
-    headers = {}
+    headers = dict(call.more_headers)
     if call.endpoint.token:
         headers["Authorization"] = f"Bearer {call.endpoint.token}"
     if not call.endpoint.queue:

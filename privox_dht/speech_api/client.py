@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from types import TracebackType
@@ -25,12 +26,13 @@ from typing import Any, Self
 
 import aiohttp
 
-from privox_dht import limits
+from privox_dht import limits, peer_proof
 from privox_dht.errors import BadMessage, ProducerLost
 from privox_dht.http.client_body import RequestBody, Source, json_body, multipart_body
 from privox_dht.http.client_request import ClientRequest, begin, mapped_errors, pieces, tracing
 from privox_dht.http.pinned_tls import AddressFilter, Endpoint, PinCache, connector
 from privox_dht.http.sse import Events
+from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
 from privox_dht.speech import AudioInfo, Segment, SpeechRequest, TranscriptionRequest
 from privox_dht.speech_api.openai_responses import (
@@ -48,22 +50,29 @@ SETTLE = 0.5  # seconds for the last chunk after the last event; then the connec
 class SpeechClient:
     """Calls any number of servers, any number of jobs at a time."""
 
-    def __init__(self, *, allow: AddressFilter, member: Membership | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        allow: AddressFilter,
+        member: Membership | None = None,
+        identity: Identity | None = None,
+    ) -> None:
         """
         Args:
             allow: whether an address (an IP literal) may be dialled. Servers without a pinned key
                 are named by whoever runs this program, not by strangers, and may be anywhere.
             member: the mesh is a private one, and this what we are in it: servers with a pinned key
                 must be members as well.
+            identity: who asks, which producers are told with each job; None: nobody in particular.
         """
-        self._allow, self._member = allow, member
+        self._allow, self._member, self._identity = allow, member, identity
         self._peers = PinCache()
         self._to_peers: aiohttp.ClientSession | None = None
         self._elsewhere: aiohttp.ClientSession | None = None
 
     def apart(self) -> SpeechClient:
         """Another one, which shares no connection with this."""
-        return SpeechClient(allow=self._allow, member=self._member)
+        return SpeechClient(allow=self._allow, member=self._member, identity=self._identity)
 
     async def __aenter__(self) -> Self:
         self._to_peers = _session(self._allow, self._member)
@@ -181,7 +190,15 @@ class SpeechClient:
         if session is None:
             raise RuntimeError("the client is not open")
         pin = None if endpoint.key is None else self._peers.pin(endpoint.key)
-        return ClientRequest(session, endpoint, pin, path, body, progress)
+        return ClientRequest(
+            session, endpoint, pin, path, body, progress, self._who(endpoint) if body else {}
+        )
+
+    def _who(self, endpoint: Endpoint) -> dict[str, str]:
+        """Headers that prove who asks, where that is to be known."""
+        if self._identity is None or endpoint.key is None:
+            return {}
+        return {peer_proof.HEADER: peer_proof.prove(self._identity, endpoint.key, time.time())}
 
     async def _events(self, call: ClientRequest, most: int) -> AsyncGenerator[dict[str, Any]]:
         """The events of a streamed answer, and the connection's return to the pool."""

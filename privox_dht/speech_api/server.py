@@ -21,14 +21,17 @@ The whole way is one coroutine with one `with`: a slot is let go exactly once, w
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from privox_dht.errors import JobError, ProducerBusy
+from privox_dht import peer_proof
+from privox_dht.errors import BadMessage, JobError, ProducerBusy
 from privox_dht.http import request_checks
 from privox_dht.http.connections import working_on
 from privox_dht.http.request_checks import check_form, check_json
@@ -41,6 +44,8 @@ from privox_dht.speech_api import model_catalogue
 from privox_dht.speech_api.audio_response import Encoders, InThreads
 from privox_dht.speech_api.handlers import SpeechHandlers
 from privox_dht.speech_api.job_log import JobLog, ServedJob
+
+log = logging.getLogger("privox.api")
 
 Check = Callable[[web.BaseRequest, RequestLimits], None]
 Tell = Callable[[web.BaseRequest, JobError], web.Response]
@@ -66,6 +71,7 @@ class SpeechServer(HttpServer):
         encoders: Encoders | None = None,
         any_engine: bool = False,
         pcm_rate: int | None = None,
+        own: bytes = b"",
     ) -> None:
         """
         Args:
@@ -76,6 +82,7 @@ class SpeechServer(HttpServer):
             any_engine: whether a job may be done by any ability that fits, not by the first: the
                 answer's headers name it only where there is no choice.
             pcm_rate: Hz of raw `pcm`; the engine's if None.
+            own: our public key, to which clients prove theirs; empty: they cannot.
             The others: see `HttpServer`.
         """
         super().__init__(
@@ -83,6 +90,7 @@ class SpeechServer(HttpServer):
             drain=drain, prefixes_of=prefixes_of,
         )  # fmt: skip
         self.jobs = jobs or JobLog()
+        self._own = own
         self._provider = provider
         desk = SpeechHandlers(
             provider, bounds, encoders or InThreads(), any_engine=any_engine, pcm_rate=pcm_rate
@@ -140,6 +148,7 @@ class SpeechServer(HttpServer):
             try:
                 check(request, self._bounds)
                 offer = request_checks.offer_of(request, self._prefixes_of, self._bounds.queue_wait)
+                offer.peer = self._peer(request)
                 await held.enter_async_context(self._provider.admit(service, offer))
             except JobError as exc:
                 self.jobs.turned_away += isinstance(exc, ProducerBusy)
@@ -154,6 +163,17 @@ class SpeechServer(HttpServer):
                 return result
             finally:
                 offer.sent = request_checks.bytes_of(request, result)
+
+    def _peer(self, request: web.BaseRequest) -> str:
+        """The peer id that a client proves; empty: none."""
+        said = request.headers.get(peer_proof.HEADER)
+        if said is None or not self._own:
+            return ""
+        try:
+            return peer_proof.proven(said, self._own, time.time())
+        except BadMessage as exc:
+            log.debug("a client proved no key: %s", exc)
+            return ""
 
     # -- pages ------------------------------------------------------------------------------------
 

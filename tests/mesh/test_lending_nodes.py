@@ -18,10 +18,12 @@ from click.testing import CliRunner
 from gateway_kit import GatewayMesh
 from running import HOST, Lab
 
+from client.cli import main as client_program
 from nodes import pause
 from nodes.cli import main as node_program
 from nodes.config import NodeConfig
 from nodes.demo import RunningNode
+from nodes.gateway.config import GatewayConfig
 from nodes.lending import LendingTerms, Pause
 from nodes.lending_hours import parse_hours
 from nodes.machine import Machine, on_battery
@@ -228,3 +230,48 @@ async def asked(node: Node) -> tuple[int, int | None]:
     ):
         after = answer.headers.get("Retry-After")
         return answer.status, int(after) if after else None
+
+
+def test_a_producer_for_friends_does_jobs_of_nobody_else(tmp_path: Path) -> None:
+    """Processes: a friend who says who he is, the same one who does not, and somebody else."""
+    with Lab(tmp_path) as lab:
+        state = ("--state-dir", str(tmp_path / "client"))
+        friend = CliRunner().invoke(client_program, ["identity", *state]).stdout.strip()
+        lab.producer("lender", "tts/cpu/echo", "--allow-peer", friend)
+        say = (
+            "--service",
+            "tts",
+            "--text",
+            "Hi",
+            "--output",
+            str(tmp_path / "a.wav"),
+            "--wait",
+            "0",
+        )
+        assert lab.client(*say, "--identify").returncode == 0
+        unknown = lab.client(*say, "--json")
+        assert unknown.returncode == 7
+        assert b"lends to some only" in unknown.stdout
+        stranger = lab.client(*say, "--identify", "--state-dir", str(tmp_path / "stranger"))
+        assert stranger.returncode == 7
+        assert [record["idle"] for record in lab.listed()] == [0], "strangers ask others first"
+
+
+async def test_the_gateway_of_a_friends_node_says_whose_it_is(tmp_path: Path) -> None:
+    gateway = GatewayConfig(port=0, identify=True)
+    async with (
+        GatewayMesh.opened(tmp_path, gateway) as mesh,
+        aiohttp.ClientSession() as session,
+    ):
+        peer = mesh.node.identity.peer_id
+        await mesh.start("tts/cpu/echo", "--allow-peer", peer)
+        await mesh.see("tts")
+        question = {"model": "echo", "input": "Good day", "response_format": "wav"}
+        async with session.post(f"{mesh.url}/v1/audio/speech", json=question) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+@pytest.mark.parametrize("flag", ["--allow-peer", "--deny-peer"])
+def test_a_peer_is_named_by_its_whole_id(flag: str) -> None:
+    ran = CliRunner().invoke(node_program, [flag, "lxkz4e2a"])
+    assert ran.exit_code == 2 and "whole peer id" in ran.stderr

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.lending import GiveWay, Lending, LendingTerms, Pause, Transfer, known_months
+from nodes.lending import (
+    GiveWay,
+    Lending,
+    LendingTerms,
+    Pause,
+    Transfer,
+    known_months,
+    why_not_for,
+)
 from nodes.lending_hours import parse_hours
 from privox_dht import limits
 
@@ -272,3 +280,18 @@ def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
     for month, sizes in brought.items():
         assert sum(sizes) < terms.transfer + largest, month  # type: ignore[operator]
     assert any(sum(sizes) > 19 * GB for sizes in brought.values()), "the cap was never met"
+
+
+# -- whom ---------------------------------------------------------------------------------------
+
+
+def test_some_are_allowed_or_denied_by_the_key_that_they_prove() -> None:
+    friend, other = "f" * 52, "o" * 52
+    anybody, friends = LendingTerms(), LendingTerms(allow_peers=frozenset({friend}))
+    without = LendingTerms(deny_peers=frozenset({other}))
+    may = [[not why_not_for(terms, peer) for peer in (friend, other, "")]
+           for terms in (anybody, friends, without)]  # fmt: skip
+    assert may == [[True, True, True], [True, False, False], [True, False, True]]
+    assert "--identify" in why_not_for(friends, "")
+    both = LendingTerms(allow_peers=frozenset({friend}), deny_peers=frozenset({friend}))
+    assert why_not_for(both, friend)

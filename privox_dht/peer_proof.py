@@ -1,0 +1,52 @@
+"""Who asks for a job, proved to the producer that is asked, and to nobody else. Pure.
+
+    client -> producer    X-Privox-Peer: <peer id> <ms since the epoch> <signature, base64>
+
+The client's key signs the time and the producer's key. It travels inside TLS, which is pinned to
+that same key: no farm sees it, and at another producer it proves nothing. Without it a client is
+nobody in particular, which is how clients usually come.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from privox_dht.errors import BadMessage
+from privox_dht.identity import Identity, public_of, verify
+
+HEADER = "X-Privox-Peer"
+DOMAIN = b"privox_dht job 1\0"
+CLOCKS = 120.0  # seconds by which the clocks of both may differ
+LONGEST = 200  # characters; a peer id, a time and a signature are 155
+
+
+def prove(identity: Identity, producer: bytes, now: float) -> str:
+    """What to say to the producer with this key."""
+    when = str(int(now * 1000))
+    signature = identity.sign(_signed(producer, when))
+    return f"{identity.peer_id} {when} {base64.b64encode(signature).decode('ascii')}"
+
+
+def proven(said: str, producer: bytes, now: float) -> str:
+    """The peer id that was proved to the producer with this key.
+
+    Raises:
+        BadMessage: none was.
+    """
+    parts = said.split(" ") if len(said) <= LONGEST and said.isascii() else []
+    if len(parts) != 3 or not parts[1].isdigit():
+        raise BadMessage("shape", "it is no peer id, time and signature")
+    peer_id, when, signature = parts
+    if abs(int(when) / 1000 - now) > CLOCKS:
+        raise BadMessage("time", "it is too old, or one of the clocks is wrong")
+    try:
+        public, signed = public_of(peer_id), base64.b64decode(signature, validate=True)
+    except ValueError as exc:
+        raise BadMessage("shape", str(exc)) from exc
+    if not verify(public, signed, _signed(producer, when)):
+        raise BadMessage("signature")
+    return peer_id
+
+
+def _signed(producer: bytes, when: str) -> bytes:
+    return DOMAIN + producer + when.encode("ascii")
