@@ -40,6 +40,7 @@ from nodes.options import lending_options, place_options, state_option
 from nodes.pause_command import pause_commands
 from nodes.secret_command import secret
 from nodes.service_spec import SECRET, parse_services
+from nodes.status_command import status_command
 from nodes.verdict import Verdict
 from privox_dht import __version__, limits
 from privox_dht.addresses import parse_neighbours
@@ -191,6 +192,7 @@ main.add_command(key)
 for command in pause_commands(_lines):
     main.add_command(command)
 main.add_command(secret)
+main.add_command(status_command(lambda work: _run(work), _print))
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nodes.owner_status import OWNER_STATUS
 from privox_dht.addresses import join_host
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.dht.node import DhtNode
@@ -24,7 +25,7 @@ from privox_dht.errors import ConfigError, LocalError, NotJoined, PrivoxError
 from privox_dht.identity import Identity, public_of
 from privox_dht.membership.members import Membership
 from privox_dht.membership.secret_file import membership_of
-from privox_dht.speech_api.client import Endpoint, SpeechClient
+from privox_dht.speech_api.client import STATUS, Endpoint, SpeechClient
 
 LISTENING_FILE = "listening.json"
 JOIN_WITHIN = 4.0  # seconds; a node on this machine answers in milliseconds unless it hangs
@@ -44,6 +45,7 @@ class Listening:
     port: int  # UDP
     job_port: int  # TCP
     secret_file: str = ""  # of a private mesh
+    owner_secret: str = field(default="", repr=False)  # for `owner_status`
 
 
 @contextmanager
@@ -118,7 +120,25 @@ async def _joined_through(node: Listening, member: Membership | None) -> None:
             raise Unhealthy(f"nobody joins mesh {node.network!r} through {where} (UDP)") from None
 
 
-async def _status(node: Listening, member: Membership | None) -> dict[str, Any]:
-    endpoint = Endpoint(f"https://{join_host(node.host, node.job_port)}", public_of(node.peer))
+async def owner_status(folder: Path) -> dict[str, Any]:
+    """What the node that uses `folder` tells its owner.
+
+    Raises:
+        Unhealthy: none answers.
+    """
+    node = listening_in(folder)
+    secret = Path(node.secret_file) if node.secret_file else None
+    try:
+        member = membership_of(secret, node.network)
+        return await _status(node, member, OWNER_STATUS, node.owner_secret)
+    except PrivoxError as exc:
+        raise Unhealthy(f"node {node.peer[:8]} does not answer: {exc}") from exc
+
+
+async def _status(
+    node: Listening, member: Membership | None, path: str = STATUS, token: str | None = None
+) -> dict[str, Any]:
+    base = f"https://{join_host(node.host, node.job_port)}"
+    endpoint = Endpoint(base, public_of(node.peer), token=token)
     async with SpeechClient(allow=lambda address: True, member=member) as client:
-        return await client.status(endpoint)
+        return await client.status(endpoint, path)

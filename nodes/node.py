@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -24,12 +25,15 @@ from nodes.gateway.gateway import Gateway
 from nodes.gateway.own_engines import OwnEngines
 from nodes.health import Listening, told_in
 from nodes.lan_service import LanService
+from nodes.owner_status import OWNER_STATUS, OwnerPage
 from nodes.reachability import ReachabilityMonitor
+from nodes.recent_jobs import RecentJobs
 from nodes.routes import routes
 from nodes.service import Service, spawn
 from nodes.speech_service import SpeechService
 from nodes.state_lock import locked
 from nodes.stats_log import log_periodically
+from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
 from privox_dht.dht.udp_transport import FREE_PORT_TRIES
@@ -43,6 +47,7 @@ from privox_dht.membership.secret_file import membership_of
 from privox_dht.membership.tls import server_context
 from privox_dht.records import Record
 from privox_dht.relay import FarmPool
+from privox_dht.speech_api.job_log import JobLog
 from privox_dht.speech_api.server import SpeechServer
 
 log = logging.getLogger("privox.node")
@@ -59,6 +64,8 @@ class Node:
         self._published: dict[str, tuple[str, ...]] = {}  # the routes we said last, by kind
         self._unheard = 0  # announcements in a row that no other node took
         self._is_up = False
+        self._owner_secret = secrets.token_urlsafe(32)
+        self._recent = RecentJobs()
         self.services: list[Service] = []
         self.gateway: Gateway | None = None
 
@@ -143,6 +150,7 @@ class Node:
             self.identity.peer_id, self.config.network, "localhost" if everywhere
             else str(self.config.host), self.dht.port, self.server.port,
             str(self.config.secret_file.absolute()) if self.config.secret_file else "",
+            self._owner_secret,
         )  # fmt: skip
 
     async def _on_one_port(self) -> tuple[Directory, list[socket.socket]]:
@@ -182,12 +190,14 @@ class Node:
         """The node's port: the speech API, the directory, and the pages of the services."""
         pages: dict[tuple[str, str], Handler] = {}
         pages.update(directory_pages(self.dht.hosting))
+        pages["GET", OWNER_STATUS] = OwnerPage(self._owner_secret, self.owner_status).answer
         for service in self.services:
             pages.update(service.routes())
         return SpeechServer(
             self.speech.producer, host=self.config.host, sockets=sockets,
             tls=server_context(self.identity, self.member), bounds=self.config.bounds,
             more=pages, encoders=self.speech.codecs, own=self.identity.public,
+            jobs=JobLog(self._recent.job_changed),
         )  # fmt: skip
 
     def _farm_pool(self) -> FarmPool:
@@ -234,6 +244,24 @@ class Node:
             "dht": self.dht.stats(),
             **{name: value for s in self.services for name, value in s.status().items()},
         }
+
+    def owner_status(self) -> Mapping[str, Any]:
+        """For `privox-node status`: all of `status`, and what is nobody else's business."""
+        abilities = self.speech.producer.abilities()
+        parked = self.farm_pool.parked_at if self._is_up else ()
+        return {
+            **self.speech.producer.status(),
+            "waiting": self.speech.producer.waiting,
+            "engines": [
+                {"service": a.service, "backend": a.backend, "engine": a.engine,
+                 "models": list(a.models[:limits.MAX_MODELS])} for a in abilities
+            ],
+            "jobs": self.server.jobs.status(),
+            "recent": self._recent.as_json(),
+            "parked_at": [join_host(farm.host, farm.port) for farm in parked],
+            "neighbours": [join_host(*contact) for contact in self.dht.contacts()],
+            "gateway": self.gateway.owner_status() if self.gateway else None,
+        }  # fmt: skip
 
     async def _publish(self, record: Record) -> int:
         holders = await self.dht.publish(record)

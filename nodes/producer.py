@@ -85,6 +85,11 @@ class Producer:
             **self._more_status(),
         }
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a slot."""
+        return self._slots.waiting
+
     def admit(self, service: str, offer: Offer) -> AbstractAsyncContextManager[None]:
         if not any(ability.service == service for ability in self.abilities()):
             if any(engine.ability.service == service for engine in self._engines):

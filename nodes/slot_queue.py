@@ -32,6 +32,11 @@ class SlotQueue:
     def __repr__(self) -> str:
         return f"<SlotQueue {self._admission!r}>"
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a slot."""
+        return len(self._waiting)
+
     @asynccontextmanager
     async def enter(self, offer: Offer) -> AsyncGenerator[None]:
         """A slot for `offer`, held while the context is open.

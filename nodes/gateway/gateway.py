@@ -21,9 +21,9 @@ from nodes.gateway.page import Page
 from nodes.gateway.privox_ports import PrivoxPorts
 from nodes.gateway.privox_rest import PrivoxRest
 from nodes.gateway.provider import MeshProvider
-from nodes.gateway.recent_jobs import RecentJobs
 from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
+from nodes.recent_jobs import RecentJobs
 from nodes.service import Service
 from privox_dht import limits
 from privox_dht.addresses import join_host
@@ -113,12 +113,12 @@ class Gateway(Service):
         for dialect in (WhisperAsr, Sova, PrivoxRest):
             dialect(dialects)
         monitoring = Monitoring(self.server, self.provider)
-        page = Page(self.server, self.provider, recent)
+        self.page = Page(self.server, self.provider, recent)
         self.server.app.middlewares.append(access.middleware())
         await enter(self.server)
         if self.config.https is not None:
             self.https = await enter(HttpsListener(self.config.https, self.server))
-            page.https_port = self.https.port
+            self.page.https_port = self.https.port
         self._say_who_may_come()
         if self.config.privox_ports is not None:
             self.privox = await enter(PrivoxPorts(
@@ -136,6 +136,12 @@ class Gateway(Service):
         if self.config.privox_ports is None:
             return {}
         return {"privox_ports": self.privox.status()}
+
+    def owner_status(self) -> Mapping[str, Any]:
+        """What its owner sees: where it is, the mesh, its jobs."""
+        urls = [f"http://{join_host(self.config.host, self.port)}/"]
+        urls += [self.https.url] if self.config.https else []
+        return {**self.page.told(), "urls": urls, "outcomes": self.server.jobs.status()}
 
     def _say_who_may_come(self) -> None:
         """Where others reach it, its owner hears who of them is let in."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nodes.gateway.recent_jobs import SHORT_ID
+from nodes.recent_jobs import SHORT_ID
 from privox_dht import limits
 from privox_dht.records import Record, Relayed
 from privox_dht.speech import SERVICES, EngineInfo

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from nodes.gateway.overview import Shown, overview, own_producer
 from nodes.gateway.provider import MeshProvider
-from nodes.gateway.recent_jobs import RecentJobs
+from nodes.recent_jobs import RecentJobs
 from privox_dht.http.request_checks import not_found
 from privox_dht.http.responses import json_response
 from privox_dht.speech_api.server import SpeechServer
@@ -76,9 +76,12 @@ class Page:
         return web.Response(body=content, headers={**headers, "Content-Type": kind})
 
     async def _mesh(self, request: web.Request) -> web.StreamResponse:
+        return json_response(self.told(), headers={"Cache-Control": "no-store"})
+
+    def told(self) -> Shown:
+        """What `/mesh.json` says."""
         now = overview(self._provider.records, self._own(), self._provider.status())
-        told = {**now, "https_port": self.https_port, "jobs": self._jobs.as_json()}
-        return json_response(told, headers={"Cache-Control": "no-store"})
+        return {**now, "https_port": self.https_port, "jobs": self._jobs.as_json()}
 
     def _own(self) -> Shown | None:
         own = self._provider.own

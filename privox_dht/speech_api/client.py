@@ -46,6 +46,8 @@ Progress = Callable[[int, int], None]
 DEFAULT_STT, DEFAULT_TTS, DEFAULT_VOICE = "whisper-1", "tts-1", "alloy"  # where one must be named
 SETTLE = 0.5  # seconds for the last chunk after the last event; then the connection is not kept
 
+STATUS = "/v1/status"
+
 
 class SpeechClient:
     """Calls any number of servers, any number of jobs at a time."""
@@ -159,13 +161,13 @@ class SpeechClient:
                     return
         raise ProducerLost("the answer ended before its end", begun=True)
 
-    async def status(self, endpoint: Endpoint) -> dict[str, Any]:
-        """What the server says of itself.
+    async def status(self, endpoint: Endpoint, path: str = STATUS) -> dict[str, Any]:
+        """What the server says of itself on that page.
 
         Raises:
             RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
         """
-        call = self._call(endpoint, "/v1/status", None, None)
+        call = self._call(endpoint, path, None, None)
         with mapped_errors(call):
             answer = await self._json(call, limits.MAX_JSON)
             if not isinstance(answer, dict):

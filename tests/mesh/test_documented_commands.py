@@ -33,6 +33,7 @@ COMMANDS = [command for page in PAGES for command in documented.commands(page)]
 BLOCKS = [block for page in PAGES for block in documented.blocks(page)]
 HERE = [command for command in documented.to_run() if not documented.installs(command)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
+OF_A_FOLDER = ("health", "resume", "status")  # commands that speak to the node of a folder
 COMPLETION = {
     "bash": ("", "COMP_WORDS=({program} --he) COMP_CWORD=1; _{function}_completion {program};"
                  ' echo "${{COMPREPLY[*]}}"'),
@@ -100,7 +101,7 @@ class Mesh:
         """What surrounds a command: nothing of this machine's owner, and no fixed port."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PRIVOX_")}
         bin_folder = str(Path(sys.executable).parent)
-        a_nodes = " health" in text or " resume" in text  # they speak to the node of a folder
+        a_nodes = any(f"privox-node {name}" in text for name in OF_A_FOLDER)
         state = self.lab.folder / "direct" if a_nodes else self.folder / f"state-{hash(text)}"
         joins = text.startswith("privox-client") or " doctor" in text
         there = {"PRIVOX_NEIGHBOURS": f"{HOST}:{self.lab.port}"} if joins else {}
@@ -168,7 +169,7 @@ def test_every_reason_not_to_run_a_command_is_that_of_one() -> None:
 # -- commands --------------------------------------------------------------------------------------
 
 
-NO_NODES = {"doctor", "health", "key", "models", "resume", "secret", "--help"}
+NO_NODES = {"doctor", "health", "key", "models", "resume", "secret", "status", "--help"}
 
 
 def is_node(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.gateway.overview import overview, own_producer
-from nodes.gateway.recent_jobs import RecentJobs
+from nodes.recent_jobs import RecentJobs
 from privox_dht import limits
 from privox_dht.identity import peer_id_of
 from privox_dht.offer import Offer

@@ -1,0 +1,85 @@
+"""`privox-node status`: what the node on this machine does just now.
+
+on a terminal    drawn anew every second, until Ctrl-C
+elsewhere        once, as lines; with --json as one object
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nodes.health import owner_status
+from nodes.lender import told_in
+from nodes.options import state_option
+from nodes.status_text import lines_of
+from privox_dht.cli.logs import sanitize, set_up_logging
+from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
+
+CLEAR = "\x1b[H\x1b[2J"  # what a terminal takes for an empty page
+EVERY = 1.0  # seconds between two looks
+
+Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+Say = Callable[[str], None]
+
+
+def status_command(run: Run, say: Say) -> click.Command:
+    """The command.
+
+    Args:
+        run: runs a coroutine as a program.
+        say: prints a line.
+    """
+
+    @click.command("status", context_settings={"auto_envvar_prefix": ENVIRONMENT})
+    @click.option("--json", "as_json", is_flag=True, envvar=f"{ENVIRONMENT}_JSON",
+                  help="One JSON object, once.")  # fmt: skip
+    @click.option("--once", is_flag=True, help="Tell it once, also on a terminal.")
+    @state_option
+    @config_option
+    @click.pass_context
+    def status(context: click.Context, /, as_json: bool, once: bool, **given: Any) -> None:
+        """Show what the node on this machine does: slots, queue, jobs, farms, neighbours, gateway.
+
+        On a terminal it goes on until Ctrl-C. The node says in its state folder how it is asked, so
+        only its owner can.
+        """
+        folder = Path(merge_parent_options(context, given)["state_dir"] or state_folder("node"))
+        set_up_logging("error", as_json=False)
+        if as_json:
+            run(lambda: _tell_json(folder, say))
+        else:
+            run(lambda: _tell(folder, say, live=sys.stdout.isatty() and not once))
+
+    return status
+
+
+async def told(folder: Path) -> dict[str, Any]:
+    """What the node says, and on which terms it lends just now.
+
+    Raises:
+        Unhealthy: none answers.
+    """
+    status = await owner_status(folder)
+    lending = told_in(folder)
+    return {**status, "lending": str(lending) if lending else None}
+
+
+async def _tell_json(folder: Path, say: Say) -> None:
+    say(json.dumps(await told(folder)))
+
+
+async def _tell(folder: Path, say: Say, live: bool) -> None:
+    while True:
+        page = "\n".join(lines_of(await told(folder), time.time()))
+        say((CLEAR if live else "") + sanitize(page))
+        if not live:
+            return
+        await asyncio.sleep(EVERY)

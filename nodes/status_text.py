@@ -1,0 +1,123 @@
+"""What a node says of itself, as its owner reads it on a terminal. Pure.
+
+status (see `Node.owner_status`), the time -> lines
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from privox_dht import units
+from privox_dht.speech_api.job_log import OUTCOMES
+
+NAME = 12  # characters of the first column
+SHOWN_JOBS = 12
+SHOWN_NEIGHBOURS = 4
+Told = Mapping[str, Any]
+
+
+def lines_of(status: Told, now: float) -> list[str]:
+    """The view.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    since = units.duration(max(1, round(now - status["since"])))
+    private = "private mesh" if status.get("private") else "mesh"
+    rows = [
+        ("node", f"{status['peer'][:8]} in the {private} {status['network']!r}, for {since}"),
+        ("reachable", _reachable(status)),
+        *_lent(status),
+        *_farms(status),
+        ("neighbours", _neighbours(status)),
+        *_gateway(status.get("gateway")),
+    ]
+    return [*(f"{name:<{NAME}}{text}" for name, text in rows), *_jobs(status, now)]
+
+
+def _reachable(status: Told) -> str:
+    routes = ", ".join(status["routes"])
+    return routes or f"by nobody yet ({status['reachable']})"
+
+
+def _lent(status: Told) -> Iterator[tuple[str, str]]:
+    """What is lent, and to what degree it is used."""
+    engines = status["engines"]
+    if not engines:
+        yield "lends", "nothing"
+        return
+    for n, one in enumerate(engines):
+        models = f" ({', '.join(one['models'])})" if one["models"] else ""
+        yield "lends" if not n else "", f"{one['service']}/{one['backend']} {one['engine']}{models}"
+    found = ", ".join(sorted(status["published"])) or "nothing of it yet"
+    yield "published", f"others find {found}"
+    yield "slots", f"{status['idle']} of {status['slots']} idle, {status['waiting']} waiting"
+    if status.get("lending"):
+        yield "terms", str(status["lending"])
+    yield "jobs", _outcomes(status["jobs"])
+
+
+def _outcomes(jobs: Told) -> str:
+    ended = ", ".join(f"{jobs[name]:,} {name}" for name in OUTCOMES if jobs[name])
+    away = f"; {jobs['turned_away']:,} turned away" if jobs["turned_away"] else ""
+    return f"{jobs['running']} running; {ended or 'none ended yet'}{away}"
+
+
+def _farms(status: Told) -> Iterator[tuple[str, str]]:
+    """Farms that lead here, and what is relayed for others."""
+    if status["parked_at"]:
+        yield "parked at", ", ".join(status["parked_at"])
+    if farm := status.get("farm"):
+        carried = units.size(farm["carried_bytes"])
+        yield (
+            "relays",
+            f"for {farm['producers']:,} producers, {farm['calls']:,} calls now,"
+            f" {farm['calls_total']:,} in all, {carried} carried",
+        )
+
+
+def _neighbours(status: Told) -> str:
+    dht = status["dht"]
+    some = ", ".join(status["neighbours"][:SHOWN_NEIGHBOURS])
+    more = f": {some}" if some else ""
+    more += ", ..." if len(status["neighbours"]) > SHOWN_NEIGHBOURS else ""
+    return (
+        f"{dht['contacts']:,}, {dht['rtt_ms']:.0f} ms away, {dht['records']:,} records held{more}"
+    )
+
+
+def _gateway(gateway: Told | None) -> Iterator[tuple[str, str]]:
+    """The gateway, if there is one."""
+    if not gateway:
+        return
+    yield "gateway", ", ".join(gateway["urls"])
+    for service, told in gateway["services"].items():
+        yield (
+            "",
+            f"{service}: {told['producers']:,} producers, {told['idle']:,} of {told['slots']:,}"
+            f" slots idle; from here {told['running']} running, {told['waiting']} waiting",
+        )
+    yield "", f"jobs: {_outcomes(gateway['outcomes'])}"
+
+
+def _jobs(status: Told, now: float) -> Sequence[str]:
+    """The last jobs, of others and of the gateway's apps."""
+    own = [(job, "lent") for job in status["recent"]]
+    own += [(job, "gateway") for job in (status.get("gateway") or {}).get("jobs", ())]
+    newest = sorted(own, key=lambda pair: -pair[0]["at"])[:SHOWN_JOBS]
+    if not newest:
+        return []
+    return ["", "last jobs", *_job_lines(newest)]
+
+
+def _job_lines(jobs: Iterable[tuple[Told, str]]) -> Iterator[str]:
+    for job, where in jobs:
+        clock = time.strftime("%H:%M:%S", time.localtime(job["at"]))
+        sound = f"{job['sound']:.1f} s of sound" if job["sound"] else ""
+        who = " ".join(job["producers"])
+        yield (
+            f"  {clock}  {where:<8}{job['service']:<5}{job['outcome']:<10}"
+            f"{job['seconds']:>8.2f} s  {sound:<20}{who}"
+        ).rstrip()
