@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy
 import pytest
 from open_engines import EARS, knows_open_engines
 from running import HOST, Lab
 from tone_talk import Talk, talk
 
 from nodes.demo import RunningNode
+from privox_dht import limits
+from privox_dht.audio import wav_header
 
 MEMORY = 250 * 2**20  # bytes that the gateway may hold at most
 BOUNDARY = "bOuNdArY"
@@ -40,26 +44,34 @@ def producers(folder: Path, patch: pytest.MonkeyPatch, count: int, speed: float)
 
 def asked(port: int, said: Talk) -> str:
     """The subtitle that Bazarr gets for a film with this sound."""
+    pcm = memoryview(said.sound.astype("<i2", copy=False)).cast("B")
+    path = "/asr?task=transcribe&language=en&output=srt&encode=false&video_file=/films/a.mkv"
+    pieces = (pcm[at : at + (1 << 20)] for at in range(0, len(pcm), 1 << 20))
+    status, text = posted(port, path, len(pcm), pieces)
+    assert status == 200, text
+    return text
+
+
+def posted(
+    port: int, path: str, size: int, pieces: Iterable[bytes | memoryview], seconds: float = 280.0
+) -> tuple[int, str]:
+    """The answer to a form with a file of so many bytes."""
     head = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="audio_file";'
         ' filename="audio"\r\n\r\n'
     ).encode()
     tail = f"\r\n--{BOUNDARY}--\r\n".encode()
-    pcm = memoryview(said.sound.astype("<i2", copy=False)).cast("B")
-    connection = http.client.HTTPConnection(HOST, port, timeout=280)
+    connection = http.client.HTTPConnection(HOST, port, timeout=seconds)
     try:
-        path = "/asr?task=transcribe&language=en&output=srt&encode=false&video_file=/films/a.mkv"
         connection.putrequest("POST", path)
         connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
-        connection.putheader("Content-Length", str(len(head) + len(pcm) + len(tail)))
+        connection.putheader("Content-Length", str(len(head) + size + len(tail)))
         connection.endheaders(head)
-        for at in range(0, len(pcm), 1 << 20):
-            connection.send(pcm[at : at + (1 << 20)])
+        for piece in pieces:
+            connection.send(piece)
         connection.send(tail)
         answer = connection.getresponse()
-        text = answer.read().decode()
-        assert answer.status == 200, (text, dict(answer.headers))
-        return text
+        return answer.status, answer.read().decode()
     finally:
         connection.close()
 
@@ -121,4 +133,37 @@ def test_a_film_comes_back_as_what_its_producers_heard(tmp_path, patch, count, m
     lines = [block.split("\n", 2)[2] for block in subtitle.strip().split("\n\n")]
     assert " ".join(" ".join(lines).split()) == said.text
     print({"seconds": round(seconds, 1), "of": said.seconds, "MiB": memory >> 20})
+    assert memory < MEMORY
+
+
+@pytest.mark.soak
+@pytest.mark.quiet
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_six_hours_in_almost_two_gibibytes_are_heard_and_more_of_either_is_refused(tmp_path, patch):
+    """A WAV file at 48 kHz, as an editor writes it: the same minute, again and again."""
+    minute = talk(9, ("talk", 50.0), ("silence", 10.0))
+    block = numpy.repeat(minute.sound, 3).tobytes()
+    size = 360 * len(block)
+    path = "/asr?output=txt"
+    with producers(tmp_path / "film", patch, 8, 200) as lab:
+        gateway = lab.node("gateway", "--gateway", f"{HOST}:0")
+        port = gateway.wait_for("gateway")["port"]
+        peaks = [1]
+        watching = watched(gateway, peaks)
+        began = time.monotonic()
+        pieces = itertools.chain([wav_header.header(48_000, size)], itertools.repeat(block, 360))
+        status, text = posted(port, path, wav_header.HEADER.size + size, pieces, 800)
+        seconds, memory = time.monotonic() - began, max(peaks)
+        assert status == 200, text
+        assert given_back(gateway), "the disk is given back"
+        longer = itertools.chain([wav_header.header(48_000, 2 * size)], itertools.repeat(block, 2))
+        told = posted(port, path, wav_header.HEADER.size + 2 * len(block), longer)
+        with pytest.raises(ConnectionError):
+            posted(port, path, limits.GATEWAY_UPLOAD, itertools.repeat(block, 360))
+        peaks.append(0)
+        watching.join(5)
+    print({"seconds": round(seconds, 1), "GiB": round(size / 2**30, 2), "MiB": memory >> 20})
+    assert " ".join(text.split()) == " ".join([minute.text] * 360)
+    assert told == (413, ""), "by its header"
     assert memory < MEMORY
