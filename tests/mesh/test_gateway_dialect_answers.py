@@ -7,7 +7,8 @@ import io
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -32,7 +33,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "gateway.md"
 WAIT = 0.5  # seconds instead of a minute
 SLOW_EARS, SLOW_VOICE = f"{EARS}:0.05", f"{VOICE}:0.05"  # a second takes twenty
 SOME_SOUND = f"{VOICE}:2"  # two words a second
-CUT_OFF = "cut off"
+CUT_OFF, NAK = "cut off", "`nak` and why, then closed"
 SAID = talk(4, ("talk", 1.8), ("silence", 0.2))
 PCM = SAID.sound.tobytes()
 SAID_WAV = wav_header.header(16_000, len(PCM)) + PCM
@@ -109,6 +110,41 @@ async def speaking(mesh: GatewayMesh, begun: asyncio.Event) -> str:
     return await wyoming(mesh, Synthesize(TEXT))
 
 
+async def port_hears(mesh: GatewayMesh, begun: asyncio.Event) -> str:
+    header = f"model=base&len={len(SAID_WAV)}&lang=en"
+    async with consumer(mesh.node.gateway.privox.ports[0], header) as (reader, writer):
+        if await reader.readexactly(3) == b"nak":
+            return NAK if await reader.read() else "no reason"
+        writer.write(SAID_WAV)
+        text = (await reader.read()).decode()
+        assert text in (SAID.text, "")
+        return "done" if text else "`ack`, then closed without a text"
+
+
+async def port_speaks(mesh: GatewayMesh, begun: asyncio.Event) -> str:
+    header = f"model=m&text={TEXT}&lang=en&idx=p236"
+    async with consumer(mesh.node.gateway.privox.ports[1], header) as (reader, _):
+        said = await reader.read()
+        if said.startswith(b"nak"):
+            return NAK
+        assert int(said[:8]) == len(said) - 8
+        return "done"
+
+
+@asynccontextmanager
+async def consumer(
+    port: int, header: str
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """One of Privox's, which has said what it wants."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    try:
+        assert await reader.readexactly(3) == b"who"
+        writer.write(f"s0123456789abcdef{header}".encode())
+        yield reader, writer
+    finally:
+        writer.close()
+
+
 async def bazarr(mesh: GatewayMesh, begun: asyncio.Event) -> str:
     path = "/asr?task=transcribe&language=en&output=txt&encode=false&video_file=/a.mkv"
     return await page(mesh, path, begun, audio_file="raw")
@@ -124,6 +160,8 @@ DIALECTS: dict[str, Ask] = {
     "Privox's `/tts`": lambda m, b: page(m, "/tts", b, text=TEXT),
     "Wyoming, hearing": hearing,
     "Wyoming, speaking": speaking,
+    "Privox's port, hearing": port_hears,
+    "Privox's port, speaking": port_speaks,
 }
 STREAMS = "Privox's `/tts`"  # whose sound is sent as it is spoken
 LONG = "a " * 200
@@ -157,7 +195,7 @@ async def lost_alone(mesh: GatewayMesh) -> dict[str, str]:
 
 async def lost(mesh: GatewayMesh, then: str) -> dict[str, str]:
     """Kill the only producer while it does them; another one may have come by then."""
-    doomed = [await mesh.start(f"{SLOW_EARS},{SLOW_VOICE}")]
+    doomed = [await mesh.start(f"{SLOW_EARS},{SLOW_VOICE}", "--slots", "16")]
     await mesh.see()
     asking = asyncio.create_task(asked(mesh))
     await asyncio.to_thread(has_begun, doomed[0], len(DIALECTS))
@@ -208,7 +246,7 @@ async def test_what_an_older_app_hears_when_the_mesh(
     (tmp_path / "engines").mkdir()
     knows_open_engines(tmp_path / "engines", monkeypatch)
     wyoming_too = WyomingConfig(HOST, 0, announce=False)
-    config = GatewayConfig(port=0, wait=WAIT, wyoming=wyoming_too)
+    config = GatewayConfig(port=0, wait=WAIT, wyoming=wyoming_too, privox_ports=(0, 0))
     async with GatewayMesh.opened(tmp_path, config) as mesh:
         told = await COLUMNS[column](mesh)
     assert told == {row: table()[row, column] for row in DIALECTS}

@@ -187,7 +187,7 @@ def test_films_at_once_keep_no_command_waiting(tmp_path, patch, films, count, mi
         gateway = lab.node("gateway", "--gateway", f"{HOST}:0")
         port = gateway.wait_for("gateway")["port"]
         url = f"http://{HOST}:{port}"
-        quiet = commands(url, threading.Event(), 30)
+        quiet = commands(url, threading.Event(), 40 if films == 4 else 5)
         peaks, done, subtitles = [1], threading.Event(), []
         watching = watched(gateway, peaks)
         began = time.monotonic()
