@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import click
 
@@ -15,49 +15,41 @@ from privox_dht.cli.options import combine, comma_list, in_section
 from privox_dht.errors import ConfigError
 from privox_dht.identity import public_of
 
+T = TypeVar("T")
 _CORES = re.compile(r"(?P<count>[1-9][0-9]{0,3})|(?P<share>0?\.[0-9]+)|(?P<percent>[0-9]{1,3})%")
 
 
-def memory_size(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> int | None:
-    """An option's size in bytes."""
-    if value is None:
-        return None
-    try:
-        return units.bytes_in(value)
-    except ValueError as exc:
-        raise click.BadParameter(str(exc)) from exc
+def parsed(read: Callable[[str], T]) -> Callable[..., T | None]:
+    """Click callback: a value by a function that raises ValueError at what it does not take."""
+
+    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> T | None:
+        try:
+            return None if value is None else read(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from exc
+
+    return callback
 
 
-def time_span(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> float | None:
-    """An option's span of time in seconds."""
-    if value is None:
-        return None
-    try:
-        return units.seconds_in(value)
-    except ValueError as exc:
-        raise click.BadParameter(str(exc)) from exc
+def cores_in(text: str) -> int | float:
+    """A number of cores as an int, a share of them as a float.
 
-
-def _cores(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> int | float | None:
-    """A number of cores as an int, a share of them as a float."""
-    if value is None:
-        return None
-    written = _CORES.fullmatch(value.strip())
+    Raises:
+        ValueError: it is neither.
+    """
+    written = _CORES.fullmatch(text.strip())
     if written is not None and written["count"]:
         return int(written["count"])
     share = 0.0
     if written is not None:
         share = float(written["share"]) if written["share"] else int(written["percent"]) / 100
     if not 0 < share <= 1:
-        raise click.BadParameter(f"{value!r} is neither a number of cores nor a share: 2, 0.5, 50%")
+        raise ValueError(f"{text!r} is neither a number of cores nor a share: 2, 0.5, 50%")
     return share
 
+
+memory_size = parsed(units.bytes_in)
+time_span = parsed(units.seconds_in)
 
 terms_options = in_section(
     "When and how much it lends",
@@ -71,7 +63,7 @@ terms_options = in_section(
         ),
         click.option(
             "--cores",
-            callback=_cores,
+            callback=parsed(cores_in),
             metavar="NUMBER|SHARE",
             help="Use so many cores, or that share of them: 2, 0.5, 50%. [all]",
         ),

@@ -23,9 +23,10 @@ import aiohttp
 
 from nodes.codecs import Codecs
 from nodes.cores import usable_cores
-from nodes.engines import benchmark, naming, pauses
+from nodes.engines import benchmark, naming
 from nodes.engines.remote import MAX_SOUND, PROBE_WITHIN, Server, names
-from nodes.engines.remote_openai import as_wav, most_text
+from nodes.engines.remote_blocks import BlockTranscriber
+from nodes.engines.remote_openai import as_wav
 from privox_dht import errors, limits, speech
 
 if TYPE_CHECKING:
@@ -33,10 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENGINE = "sova"
-BLOCK = 20.0  # seconds of audio in one request, and in one segment
 USUAL_VOICE = "Natasha"
 SAMPLE = "Добрый день, как ваши дела?"
-PROBE_SECONDS = 2  # of audio
 RATE = 22_050  # Hz of the speech that is passed on
 SLOWEST, FASTEST = 0.5, 2.0  # speed factors that the server honours
 PIECE = 1 << 15  # samples passed on at a time
@@ -59,7 +58,7 @@ class _Elsewhere:
         self.server.open()
         try:
             async with asyncio.timeout(PROBE_WITHIN):
-                speed = await self._probe()
+                speed = await self._measure()
         except (errors.JobError, TimeoutError) as exc:
             await self.close()
             why = str(exc) or f"the server at {self.server} is too slow"
@@ -76,7 +75,7 @@ class _Elsewhere:
         """See `nodes.engine_watch`."""
         await self.server.accepts()
 
-    async def _probe(self) -> float:
+    async def _measure(self) -> float:
         raise NotImplementedError
 
     def _good(self, answer: Any) -> list[Any]:
@@ -89,30 +88,21 @@ class _Elsewhere:
         return response
 
 
-class Transcriber(_Elsewhere):
+class Transcriber(BlockTranscriber, _Elsewhere):
     """Speech to text elsewhere."""
 
-    service = speech.STT
-    rate = 16_000  # Hz
+    dialect, block = "SOVA's dialect", 20.0
 
-    async def transcribe(
+    async def _block(
         self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
-    ) -> AsyncGenerator[speech.Segment]:
-        if request.translate:
-            raise errors.RequestRejected("SOVA's servers do not translate", code="not_supported")
-        spans = await asyncio.to_thread(pauses.blocks, pcm, self.rate, BLOCK)
-        for start, end in spans:
-            file = await asyncio.to_thread(as_wav, pcm[start:end], self.rate)
-            form = aiohttp.FormData()
-            form.add_field("audio_blob", file, filename="audio.wav", content_type="audio/wav")
-            text = self._text(await self.server.json("POST", "asr", data=form))
-            if len(text) > most_text(BLOCK):
-                raise self.server.junk(f"more text than {BLOCK:.0f} s of sound hold")
-            if text:
-                yield speech.Segment(text, round(start / self.rate, 2), round(end / self.rate, 2))
+    ) -> tuple[str, str]:
+        file = await asyncio.to_thread(as_wav, pcm, self.rate)
+        form = aiohttp.FormData()
+        form.add_field("audio_blob", file, filename="audio.wav", content_type="audio/wav")
+        return self._text(await self.server.json("POST", "asr", data=form)), ""
 
-    async def _probe(self) -> float:
-        return await benchmark.hearing(self, benchmark.babble(PROBE_SECONDS, self.rate))
+    def _junk(self, what: str) -> errors.EngineFailed:
+        return self.server.junk(what)
 
     def _text(self, answer: Any) -> str:
         try:
@@ -139,7 +129,7 @@ class Speaker(_Elsewhere):
         await super().close()
         await self._codecs.close()
 
-    async def _probe(self) -> float:
+    async def _measure(self) -> float:
         voices = await self._voices()
         self.voice = voices[0]
         self.ability = replace(self.ability, models=tuple(voices))

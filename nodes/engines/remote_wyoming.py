@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import yarl
 
-from nodes.engines import benchmark, naming, pauses
+from nodes.engines import benchmark, naming
 from nodes.engines.remote import ANSWER_BEGINS, CONNECT_WITHIN, MAX_ANSWER, PROBE_WITHIN, names
-from nodes.engines.remote_openai import most_text
+from nodes.engines.remote_blocks import BlockTranscriber
 from privox_dht import errors, languages, limits, speech
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 ENGINE = "wyoming"
 INSTALL = "pip install 'privox-dht[wyoming]'"
-BLOCK = 30.0  # seconds of audio in one request, and in one segment
 CHUNK = 3200  # samples in one event: 0.2 s, about what a microphone's stream has
-PROBE_SECONDS = 2  # of audio
 SAMPLE = "The quick brown fox jumps over the lazy dog."
 LONGEST_LINE = 64 * limits.KIB  # bytes of an event's first line
 MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 0.4
@@ -175,7 +173,7 @@ class _Connection:
         return event
 
     def junk(self, what: str) -> errors.EngineFailed:
-        return errors.EngineFailed(f"the server at {self._server} answers with {what}")
+        return _junk(self._server, what)
 
     async def _exactly(self, size: Any, most: int) -> bytes:
         if size is None:
@@ -185,32 +183,18 @@ class _Connection:
         return await self._reader.readexactly(size)
 
 
-class Transcriber(_Elsewhere):
+def _junk(server: str, what: str) -> errors.EngineFailed:
+    return errors.EngineFailed(f"the server at {server} answers with {what}")
+
+
+class Transcriber(BlockTranscriber, _Elsewhere):
     """Speech to text elsewhere."""
 
-    service = speech.STT
-    rate = 16_000  # Hz
-
-    async def transcribe(
-        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
-    ) -> AsyncGenerator[speech.Segment]:
-        if request.translate:
-            raise errors.RequestRejected("Wyoming does not translate", code="not_supported")
-        spans = await asyncio.to_thread(pauses.blocks, pcm, self.rate, BLOCK)
-        for start, end in spans:
-            text, language = await self._block(pcm[start:end], request)
-            if len(text) > most_text(BLOCK):
-                raise errors.EngineFailed(
-                    f"the server at {self} answers with more text than {BLOCK:.0f} s of sound hold"
-                )
-            if text:
-                span = round(start / self.rate, 2), round(end / self.rate, 2)
-                yield speech.Segment(text, *span, (), language or request.language)
+    dialect, block = "Wyoming", 30.0
 
     async def _block(
         self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
     ) -> tuple[str, str]:
-        """The text of one block, and its language if the server says it."""
         from wyoming.asr import Transcribe
         from wyoming.audio import AudioChunk, AudioStart, AudioStop
 
@@ -239,8 +223,8 @@ class Transcriber(_Elsewhere):
             all_languages=tuple(sorted({languages.primary(tag) for tag in tags})),
         )
 
-    async def _measure(self) -> float:
-        return await benchmark.hearing(self, benchmark.babble(PROBE_SECONDS, self.rate))
+    def _junk(self, what: str) -> errors.EngineFailed:
+        return _junk(str(self), what)
 
 
 class Speaker(_Elsewhere):

@@ -43,3 +43,17 @@ def test_a_size_is_read_as_a_person_writes_it(text: str, expected: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"6GB|no room"):
         units.bytes_in(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h", 7200), ("90s", 90), ("1h30m", 5400), ("1h 30m", 5400), ("1.5h", 5400), ("7D", 604_800)],
+)
+def test_a_span_of_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
+    assert units.seconds_in(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "0h", "2h later", "-2h", "2 hours", "1:30", "2hm"])
+def test_what_is_no_span_of_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a time such as 30m"):
+        units.seconds_in(text)

@@ -1,0 +1,58 @@
+"""Hearing elsewhere, where a server gives but the text of what it is sent: block by block, each of
+which comes back as one segment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, cast
+
+from nodes.engines import benchmark, pauses
+from nodes.engines.remote_openai import most_text
+from privox_dht import errors, speech
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PROBE_SECONDS = 2  # of audio
+
+
+class BlockTranscriber:
+    """Speech to text elsewhere, in a dialect that does not translate."""
+
+    service = speech.STT
+    rate = 16_000  # Hz
+    dialect = ""  # as a person says it
+    block = 0.0  # seconds of audio in one request, and in one segment
+
+    async def transcribe(
+        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
+        """See `speech.Transcriber`."""
+        if request.translate:
+            raise errors.RequestRejected(
+                f"servers that speak {self.dialect} do not translate", code="not_supported"
+            )
+        for start, end in await asyncio.to_thread(pauses.blocks, pcm, self.rate, self.block):
+            text, language = await self._block(pcm[start:end], request)
+            if len(text) > most_text(self.block):
+                raise self._junk(f"more text than {self.block:.0f} s of sound hold")
+            if text:
+                span = round(start / self.rate, 2), round(end / self.rate, 2)
+                yield speech.Segment(text, *span, (), language or request.language)
+
+    async def _block(
+        self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
+    ) -> tuple[str, str]:
+        """The text of one block, and its language if the server says it."""
+        raise NotImplementedError
+
+    def _junk(self, what: str) -> errors.EngineFailed:
+        """What is raised of an answer that makes no sense."""
+        raise NotImplementedError
+
+    async def _measure(self) -> float:
+        """Seconds of audio per second."""
+        whole = cast(speech.Transcriber, self)
+        return await benchmark.hearing(whole, benchmark.babble(PROBE_SECONDS, self.rate))
