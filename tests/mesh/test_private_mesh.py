@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
+from array import array
 from pathlib import Path
 
 import aiohttp
@@ -46,8 +48,11 @@ async def test_members_transcribe_and_speak_directly_and_through_a_farm(
             heard = await mesh.transcript(CLIP, **only)
             assert (heard.value.text, heard.route.startswith(route)) == (HEARD, True)
             assert (await mesh.speech("Good day", **only)).route.startswith(route)
-        long = wav(bytes(2 * 16_000 * 150), 16_000)
-        assert (await mesh.transcript(long, model="echo")).value.seconds == 150
+        second = array("h", (int(8000 * math.sin(i / 6)) for i in range(16_000))).tobytes()
+        long = wav(second * 150, 16_000)
+        scattered = await mesh.transcript(long, model="echo")
+        assert scattered.value.seconds == pytest.approx(150)
+        assert len(scattered.shares) == 2, "pieces went to both"
         kinds = {record.kind for record in await mesh.producers()}
         assert kinds == {STT, TTS, FARM}
         assert not farm.relaying.farm.dropped  # type: ignore[union-attr]

@@ -111,5 +111,11 @@ def test_a_first_node_that_is_advertised_or_public_needs_no_more_words():
     assert here.endswith("with: --neighbours 127.0.0.1:40001")
 
 
+def test_a_first_node_of_a_private_mesh_says_that_a_secret_is_needed():
+    here = NetworkState(1, local=("127.0.0.1",))
+    said = how_to_join(here, 40001, "friends", private=True)
+    assert said.endswith("127.0.0.1:40001 --network friends --secret-file FILE")
+
+
 def test_where_no_address_is_known_the_port_is():
     assert "--neighbours HOST:5678" in how_to_join(NetworkState(5678), 5678, "privox")

@@ -21,3 +21,8 @@ def test_an_owner_reads_what_their_node_knows_and_holds() -> None:
 def test_an_owner_reads_what_was_dropped_and_why() -> None:
     line = summary({**STATS, "dropped": {"token": 3, "rate": 12_000}})
     assert line.endswith("dropped: rate 12,000, token 3")
+
+
+def test_an_owner_of_a_private_mesh_reads_who_was_turned_away() -> None:
+    line = summary({**STATS, "turned_away": {"tcp stranger": 3, "tcp replay": 1}})
+    assert line.endswith("dropped: nothing; turned away: tcp replay 1, tcp stranger 3")
