@@ -180,21 +180,25 @@ async def _record(village: Village, told: dict[str, Any]) -> None:
 
 
 async def test_a_stranger_cannot_list(village: Village) -> None:
-    ports = [running.dht.port for running in village.nodes]
-    for stranger in village.strangers.values():
+    nodes = [(HOST, running.dht.port) for running in village.nodes]
+
+    async def by_udp(stranger: Membership | None) -> None:
         async with DhtNode(
             Identity.generate(), network=NAME, host=HOST, guest=True, member=stranger
         ) as guest:
             with pytest.raises(NotJoined):
-                await guest.join([(HOST, port) for port in ports], 1.5)
+                await guest.join(nodes, 1.5)
             assert guest.stats()["received"] == 0
             assert await guest.find("stt") == []
-    for hidden in (False, True):
+
+    async def by_either(hidden: bool) -> None:
         with pytest.raises(NotJoined):
-            async with Mesh.join(
-                [(HOST, port) for port in ports], network=NAME, timeout=1, hidden=hidden
-            ):
+            async with Mesh.join(nodes, network=NAME, timeout=1.5, hidden=hidden):
                 pass
+
+    await asyncio.gather(
+        *map(by_udp, village.strangers.values()), by_either(hidden=False), by_either(hidden=True)
+    )
     counted = village.counted()
     assert counted["udp stranger"] >= 3 and counted["tcp stranger"] >= 3
 
@@ -255,7 +259,8 @@ async def test_a_stranger_cannot_park(village: Village) -> None:
     farm = village.farm.relaying.farm
     assert farm is not None
     before = farm.stats()["producers"]
-    for stranger in village.strangers.values():
+
+    async def park(stranger: Membership | None) -> None:
         identity = village.behind.identity if stranger else Identity.generate()
         async with SingleFarm(
             identity, (HOST, village.relay), village.farm.identity.public,
@@ -264,6 +269,8 @@ async def test_a_stranger_cannot_park(village: Village) -> None:
         ) as parking:  # fmt: skip
             with pytest.raises(ProducerLost):
                 await parking.parked(1)
+
+    await asyncio.gather(*map(park, village.strangers.values()))
     assert farm.stats()["producers"] == before
     heads = (messages.control(bytes(32)), messages.park("0" * 32))
     for head in heads:

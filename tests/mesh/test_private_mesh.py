@@ -121,20 +121,21 @@ async def test_two_private_meshes_and_a_public_one_on_a_machine_never_mix(tmp_pa
             assert first.dht.stats()["dropped"]["stranger"]
 
 
-@pytest.mark.parametrize("network", [NAME, "family"])
-async def test_who_cannot_join_hears_what_may_be_wrong(tmp_path: Path, network: str) -> None:
-    async with node(tmp_path / "first", network=NAME, secret_file=secret_in(tmp_path)) as first:
-        other = secret_in(tmp_path, "other")
-        with pytest.raises(
-            NotJoined, match=r"proves no membership .* same --secret-file and --net"
-        ):
-            async with Mesh.join(
-                [(HOST, first.dht.port)], network=network, secret_file=other, timeout=3
-            ):
-                pass
-        with pytest.raises(NotJoined, match="is its mesh a private one"):
-            async with Mesh.join([(HOST, first.dht.port)], network=network, timeout=3):
-                pass
+async def test_who_cannot_join_hears_what_may_be_wrong(tmp_path: Path) -> None:
+    own, other = secret_in(tmp_path), secret_in(tmp_path, "other")
+    no_member = "proves no membership .* same --secret-file and --network"
+    async with node(tmp_path / "first", network=NAME, secret_file=own) as first:
+
+        async def fails(network: str, secret: Path | None, why: str) -> None:
+            nodes = [(HOST, first.dht.port)]
+            with pytest.raises(NotJoined, match=why):
+                async with Mesh.join(nodes, network=network, secret_file=secret, timeout=2.5):
+                    pass
+
+        await asyncio.gather(
+            fails(NAME, other, no_member), fails("family", own, no_member),
+            fails(NAME, None, "is its mesh a private one"),
+        )  # fmt: skip
 
 
 async def test_health_and_doctor_are_members_too(tmp_path: Path, told: dict[str, object]) -> None:
