@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -27,7 +27,7 @@ from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import Dialing, JobEvent
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
-from privox_dht.errors import EngineFailed, NoProducer
+from privox_dht.errors import EngineFailed, NoProducer, ProducerLost
 from privox_dht.mesh import Mesh, file_of
 from privox_dht.offer import Offer
 from privox_dht.records import Record
@@ -144,17 +144,41 @@ class MeshProvider:
     ) -> AsyncGenerator[AudioInfo | Segment]:
         is_long = upload.seek(0, os.SEEK_END) > limits.GATEWAY_OWN_UPLOAD
         async with self._own_place(STT, request, is_long) as own:
-            heard = (own.transcribe if own else self._transcribe)(upload, request)
+            here = own.transcribe(upload, request) if own else None
+            heard = self._here_or_there(STT, here, partial(self._transcribe, upload, request))
             async with aclosing(heard):
                 async for item in heard:
                     yield item
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         async with self._own_place(TTS, request, is_long=False) as own:
-            spoken = (own.speak if own else self._speak)(request)
+            here = own.speak(request) if own else None
+            spoken = self._here_or_there(TTS, here, partial(self._speak, request))
             async with aclosing(spoken):
                 async for sound in spoken:
                     yield sound
+
+    async def _here_or_there(
+        self,
+        service: str,
+        here: AsyncGenerator[T] | None,
+        there: Callable[[], AsyncGenerator[T]],
+    ) -> AsyncGenerator[T]:
+        """What is done here; where that is lost before it said anything, what the mesh does."""
+        begun = False
+        if here is not None:
+            try:
+                async with aclosing(here):
+                    async for item in here:
+                        begun = begun or not isinstance(item, AudioInfo)
+                        yield item
+                return
+            except ProducerLost:
+                if begun or not self._view.offers(service):
+                    raise
+        async with aclosing(there()) as items:
+            async for item in items:
+                yield item
 
     @asynccontextmanager
     async def _own_place(

@@ -34,7 +34,7 @@ KINDS = (  # what is asked, of what, and whether a part of the answer comes soon
 def table() -> dict[tuple[str, str], str]:
     """Cells by row and column."""
     _, _, rest = PAGE.read_text().partition("## When the mesh cannot")
-    section = rest.partition("\n## ")[0]
+    section = rest.partition("\n##")[0]
     lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
     (_, *columns), _, *rows = lines
     return {
@@ -130,6 +130,7 @@ async def lost_with_another(mesh: GatewayMesh) -> dict[str, str]:
     jobs = [ServedJob(mesh.url, *kind) for kind in KINDS]
     await asyncio.gather(*(job.begun.wait() for job in jobs))
     await mesh.start("stt/cpu/echo,tts/cpu/echo")
+    await mesh.see_producers("stt", 2)
     return await killed(doomed, jobs)
 
 

@@ -307,6 +307,21 @@ async def test_the_mesh_goes_before_pull_producers_unless_they_are_named(
         assert (await transcript(mesh, model="privox"))[1] == "24000 samples of RIFF"
 
 
+async def test_a_pull_producer_that_is_lost_costs_time_where_there_is_a_mesh(
+    mesh: GatewayMesh,
+) -> None:
+    """Its record says that it is not idle, so that the job goes to the other first."""
+    provider = Counting(slots=0)
+    await mesh.lend(provider)
+    provider.slots = 4
+    await mesh.see()
+    async with pulling(mesh, lambda wav: b"") as (doomed,):
+        asking = asyncio.create_task(transcript(mesh))
+        await until(lambda: bool(doomed.headers))
+        await asyncio.to_thread(doomed.close)
+        assert await asking == (200, TEXT)
+
+
 async def test_whoever_answers_a_ping_with_something_else_is_closed_and_counted(
     mesh: GatewayMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
