@@ -1,8 +1,8 @@
 """A long recording scattered over 1 to 16 producers, beside the ideal: their engines' time alone.
 
 Nodes are processes and the transport is real (TLS on loopback); the engines only sleep, a second
-for each piece, so that any number of them fits on this machine. Ideal: all pieces' sleep, divided
-by the producers.
+for each piece (`--takes`), so that any number of them fits on this machine. Ideal: all pieces'
+sleep, divided by the producers.
 """
 
 from __future__ import annotations
@@ -30,38 +30,39 @@ from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.run import Scattering
 
 HOST = "127.0.0.1"
-TAKES = 1.0  # seconds that an engine sleeps over a piece
 SPOKEN, PAUSE = 20.0, 0.5  # seconds of sound of each piece, and of the pause that ends it
 PRODUCERS = (1, 2, 4, 8, 16)
 WIDTH = 60  # characters of the picture
 
 
 async def main() -> None:
-    given = options(__doc__ or "", pieces=32)
+    given = options(__doc__ or "", pieces=32, takes=1.0)
     sound = _recording(given.pieces)
     rows: list[Row] = []
     with (
         tempfile.TemporaryDirectory(prefix="privox-bench-") as folder,
         contextlib.ExitStack() as stack,
     ):
-        first = await _node(stack, Path(folder, "first"))
+        first = await _node(stack, Path(folder, "first"), given.takes)
         at = first.wait_for("listening")["port"]
         lent = 0
         for count in PRODUCERS:
             while lent < count:
-                await _node(stack, Path(folder, f"p{lent}"), at)
+                await _node(stack, Path(folder, f"p{lent}"), given.takes, at)
                 lent += 1
             taken = await _scattered(at, sound, count)
-            ideal = math.ceil(given.pieces / count) * TAKES
+            ideal = math.ceil(given.pieces / count) * given.takes
             rows.append(Row(f"{count} producers", taken, ideal, "s", 1.35))
     show("scatter", rows, given.json)
     if not given.json:
         _draw(rows)
 
 
-async def _node(stack: contextlib.ExitStack, folder: Path, at: int = 0) -> RunningNode:
+async def _node(
+    stack: contextlib.ExitStack, folder: Path, takes: float, at: int = 0
+) -> RunningNode:
     """A node's process, whose records are out."""
-    lends = ["--neighbours", f"{HOST}:{at}", "--services", f"stt/cpu/echo:{TAKES}"] if at else []
+    lends = ["--neighbours", f"{HOST}:{at}", "--services", f"stt/cpu/echo:{takes}"] if at else []
     node = await asyncio.to_thread(RunningNode, folder.name, lends, folder)
     stack.callback(node.stop)
     await asyncio.to_thread(node.wait_for, "published" if at else "listening")
