@@ -33,10 +33,11 @@ from nodes.gateway.config import (
     parse_wyoming,
 )
 from nodes.gateway.key_command import key
+from nodes.gateway.options import gateway_options
 from nodes.lending_options import TERMS, terms_from, terms_options
 from nodes.model_commands import model_commands
 from nodes.node import Node
-from nodes.options import lending_options, place_options, state_option
+from nodes.options import lending_options, place_options, relay_options, state_option
 from nodes.pause_command import pause_commands
 from nodes.secret_command import secret
 from nodes.service_spec import SECRET, parse_services
@@ -70,6 +71,8 @@ EPILOG = (
 @place_options
 @lending_options
 @terms_options
+@relay_options
+@gateway_options
 @click.pass_context
 def main(context: click.Context, /, **options: Any) -> None:
     """Lend this machine's speech engines to the mesh, or just help to hold it together.
@@ -119,6 +122,8 @@ def _warn_of_secrets(services: Iterable[str]) -> None:
 @place_options
 @lending_options
 @terms_options
+@relay_options
+@gateway_options
 @click.option("--json", "as_json", is_flag=True, envvar=f"{ENVIRONMENT}_JSON",
               help="One JSON object a line.")  # fmt: skip
 @click.pass_context

@@ -11,7 +11,7 @@ import click
 from nodes.lending import LendingTerms
 from nodes.lending_hours import parse_hours
 from privox_dht import units
-from privox_dht.cli.options import combine, comma_list, in_section
+from privox_dht.cli.options import combine, in_section, list_option
 from privox_dht.errors import ConfigError
 from privox_dht.identity import public_of
 
@@ -54,9 +54,8 @@ time_span = parsed(units.seconds_in)
 terms_options = in_section(
     "When and how much it lends",
     combine(
-        click.option(
+        list_option(
             "--lend-hours",
-            callback=comma_list,
             metavar="HH:MM-HH:MM,...",
             help="Lend within these hours only, by this machine's clock: 22:00-07:00, mon-fri"
             " 18:00-24:00. [always]",
@@ -89,16 +88,14 @@ terms_options = in_section(
             metavar="SECONDS",
             help="Seconds of sound that one address may bring in an hour. [any]",
         ),
-        click.option(
+        list_option(
             "--allow-peer",
-            callback=comma_list,
             metavar="PEER,...",
             help="Lend to these alone, by their peer ids (privox-client identity): they say who"
             " they are by --identify. [all]",
         ),
-        click.option(
+        list_option(
             "--deny-peer",
-            callback=comma_list,
             metavar="PEER,...",
             help="Do not lend to these, and park at no farm of theirs.",
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -202,3 +203,8 @@ def comma_list(context: click.Context, option: click.Parameter, value: Any) -> t
     """Click callback: "a,b" (or several flags) as a tuple."""
     values = value if isinstance(value, (tuple, list)) else (value or "",)
     return tuple(part.strip() for v in values for part in str(v).split(",") if part.strip())
+
+
+list_option = partial(click.option, callback=comma_list)
+file_option = partial(click.option, type=click.Path(dir_okay=False, path_type=Path))
+port_option = partial(click.option, show_default=True, type=click.IntRange(0, 65535))
