@@ -29,10 +29,18 @@ export async function ask(path, options = {}) {
     answer = await fetch(path, { ...options, headers, cache: "no-store", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Failure("The gateway does not answer. Is it still running, and are you still in its network?", "offline");
+    throw await whyNoAnswer();
   }
   if (answer.ok) return answer;
   throw failureOf(await answer.json().catch(() => ({})), answer.status, answer.headers.get("Retry-After"));
+}
+
+/** A server that refuses an upload does not wait for all of it, and a browser may not see its answer. */
+async function whyNoAnswer() {
+  const isThere = await fetch("/healthz", { cache: "no-store" }).then(() => true, () => false);
+  return isThere
+    ? new Failure("The gateway did not take all of it, as when everybody is busy. Try again in a moment.", "cut_off")
+    : new Failure("The gateway does not answer. Is it still running, and are you still in its network?", "offline");
 }
 
 /** The objects of a stream of server-sent events, as they come. */

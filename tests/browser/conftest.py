@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,17 @@ sys.path.append(str(Path(sys.prefix) / "browser" / "python"))  # last: it brings
 
 
 @pytest.fixture(scope="session")
-def browser_tools() -> Iterator[Path]:
+def browser_tools() -> Path:
     """The folder with what `install.sh` fetched."""
     folder = Path(sys.prefix) / "browser"
     script = ("sh", str(HERE / "install.sh"), str(folder), sys.executable)
     subprocess.run(script, check=False, timeout=280)
-    if not (folder / "python" / "selenium").is_dir():
-        pytest.skip("cannot be had here: selenium (see install.sh)")
-    yield folder
+    there = {
+        "chromium": shutil.which("chromium"),
+        "chromium-driver": shutil.which("chromedriver"),
+        "selenium": (folder / "python" / "selenium").is_dir(),
+        "axe-core": (folder / "node_modules" / "axe-core").is_dir(),
+    }
+    if lacking := [name for name, is_there in there.items() if not is_there]:
+        pytest.skip(f"cannot be had here: {', '.join(lacking)} (see install.sh)")
+    return folder

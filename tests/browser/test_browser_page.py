@@ -281,7 +281,7 @@ async def test_an_empty_mesh_and_then_somebody_comes(
 async def test_a_busy_mesh_and_one_that_fails(browser: Opened, axe: Path, tmp_path: Path) -> None:
     engine = Overheard(slots=0)
     meeting = tmp_path / "meeting.wav"
-    meeting.write_bytes(clip(1.0))
+    meeting.write_bytes(clip(1500.0))  # 48 MB: refused before all of it was sent
 
     def story(url: str) -> None:
         with browser() as page:
@@ -303,6 +303,31 @@ async def test_a_busy_mesh_and_one_that_fails(browser: Opened, axe: Path, tmp_pa
         await mesh.lend(engine)
         await mesh.see()
         await asyncio.to_thread(story, mesh.url)
+
+
+async def test_a_gateway_that_has_gone_is_told_from_one_that_refuses(
+    browser: Opened, tmp_path: Path
+) -> None:
+    loop = asyncio.get_running_loop()
+    meeting = tmp_path / "meeting.wav"
+    meeting.write_bytes(clip(1.0))
+
+    def story(mesh: GatewayMesh) -> None:
+        assert mesh.node.gateway is not None
+        leave = mesh.node.gateway.server.__aexit__
+        with browser() as page:
+            page.driver.get(mesh.url)
+            page.until("#now-text", "1 producer")
+            asyncio.run_coroutine_threadsafe(leave(None, None, None), loop).result(20)
+            page.until("#now-text", "The gateway does not answer")
+            page.find("#file").send_keys(str(meeting))
+            page.until("#hear-status", "The gateway does not answer. Is it still running")
+            assert page.find("#hear-keep").get_attribute("download") == "meeting.wav"
+
+    async with GatewayMesh.opened(tmp_path) as mesh:
+        await mesh.lend(Overheard())
+        await mesh.see()
+        await asyncio.to_thread(story, mesh)
 
 
 async def test_a_microphone_that_is_refused(browser: Opened, axe: Path, tmp_path: Path) -> None:
