@@ -50,9 +50,10 @@ class IterativeLookup:
     ) -> None:
         """`closest`: how many nodes are looked for. A far bucket holds no more than a few."""
         self.network, self.state = network, network.state
+        state = network.state  # below not `self.state`: a look-up that ended is freed at once
         self.target = Node(target)
         self.shortlist = Shortlist(
-            self.target.long_id, self.state.identity.dht_id, closest, lambda: self.state.diverse
+            self.target.long_id, self.state.identity.dht_id, closest, lambda: state.diverse
         )
         self.want = want
         self.base = base or target  # the key that a record must name; a shard's target is another
