@@ -236,7 +236,7 @@ class Node:
         return {
             "peer": self.identity.peer_id,
             "network": self.config.network,
-            "private": self.member is not None,
+            "private_mesh": self.member is not None,
             "reachable": situation.reachable,
             "routes": [str(route) for route in routes(situation)],
             "lends": sorted(kind for service in self.services for kind in service.lends),

@@ -154,7 +154,7 @@ async def test_health_and_doctor_are_members_too(tmp_path: Path, told: dict[str,
             health.listening_in(tmp_path / "first"),
             member_of(told["secret_file"]),  # type: ignore[arg-type]
         )
-        assert status["private"] is True
+        assert status["private_mesh"] is True
         json.dumps(status)
 
 
