@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from privox_dht import units
+from privox_dht.membership.members import REASONS
 from privox_dht.speech_api.job_log import OUTCOMES
 
 NAME = 12  # characters of the first column
@@ -25,13 +26,14 @@ def lines_of(status: Told, now: float) -> list[str]:
         now: seconds since the epoch.
     """
     since = units.duration(max(1, round(now - status["since"])))
-    private = "private mesh" if status.get("private") else "mesh"
+    private = "private mesh" if status.get("private_mesh") else "mesh"
     rows = [
         ("node", f"{status['peer'][:8]} in the {private} {status['network']!r}, for {since}"),
         ("reachable", _reachable(status)),
         *_lent(status),
         *_farms(status),
         ("neighbours", _neighbours(status)),
+        *_strangers(status),
         *_gateway(status.get("gateway")),
     ]
     return [*(f"{name:<{NAME}}{text}" for name, text in rows), *_jobs(status, now)]
@@ -86,6 +88,20 @@ def _neighbours(status: Told) -> str:
     return (
         f"{dht['contacts']:,}, {dht['rtt_ms']:.0f} ms away, {dht['records']:,} records held{more}"
     )
+
+
+def _strangers(status: Told) -> Iterator[tuple[str, str]]:
+    """Who came to a private mesh without being a member, or with what somebody had recorded."""
+    if not status.get("private_mesh"):
+        return
+    dht, farm = status["dht"], status.get("farm") or {"dropped": {}}
+    counts = {
+        **{f"udp {reason}": dht["dropped"].get(reason, 0) for reason in REASONS},
+        **dht["turned_away"],
+        **{f"relay {reason}": farm["dropped"].get(reason, 0) for reason in REASONS},
+    }
+    told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()) if count)
+    yield "turned away", told or "nobody"
 
 
 def _gateway(gateway: Told | None) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,20 @@ def view(**changes: Any) -> str:
 def test_a_node_that_lends_nothing_says_so_and_for_how_long_it_is_there() -> None:
     assert "abcdefgh in the mesh 'privox', for 1.5 hours" in view()
     assert "lends       nothing" in view() and "slots" not in view()
-    assert "in the private mesh" in view(private=True)
+
+
+def test_a_node_of_a_private_mesh_tells_who_was_turned_away() -> None:
+    heard = {**IDLE["dht"], "dropped": {}, "turned_away": {}}
+    told = view(private_mesh=True, dht=heard)
+    assert "in the private mesh" in told and "turned away nobody" in told
+    heard = {
+        **heard, "dropped": {"stranger": 1200, "rate": 7}, "turned_away": {"tcp replay": 2},
+    }  # fmt: skip
+    farm = {"producers": 0, "calls": 0, "calls_total": 0, "carried_bytes": 0,
+            "dropped": {"stale": 1, "late": 4}}  # fmt: skip
+    told = view(private_mesh=True, dht=heard, farm=farm)
+    assert "turned away relay stale 1, tcp replay 2, udp stranger 1,200" in told
+    assert "turned away" not in view(dht=heard)
 
 
 def test_slots_queue_jobs_and_terms_are_told() -> None:
