@@ -154,14 +154,15 @@ async def test_sound_comes_while_the_rest_is_spoken(at) -> None:
     assert b"".join(pieces) == whole
 
 
-async def test_how_fast_a_voice_is_is_measured_and_believed_after_three_jobs(at) -> None:
+async def test_how_fast_a_voice_is_is_measured_and_believed_after_three_jobs(lab, at) -> None:
     """Its sound is counted and not claimed, whatever the format: two seconds of it in two."""
+    slow = peer_of(lab.nodes["slow"])
     async with Mesh.join(at) as mesh:
-        [record] = await mesh.producers(["tts"])
+        [record] = [r for r in await mesh.producers(["tts"]) if r.peer_id == slow]
         reputation = mesh.caller.reputation
         for format in ("wav", "opus", "wav"):
             assert reputation.speed_of(record) is None
-            await mesh.speak("x" * 40, format=format, **ECHO)
+            await mesh.speak("x" * 40, format=format, only=[slow], **ECHO)
         speed = reputation.speed_of(record)
     assert speed is not None
     assert 0.3 < speed < 2.1
