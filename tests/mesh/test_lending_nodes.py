@@ -275,3 +275,26 @@ async def test_the_gateway_of_a_friends_node_says_whose_it_is(tmp_path: Path) ->
 def test_a_peer_is_named_by_its_whole_id(flag: str) -> None:
     ran = CliRunner().invoke(node_program, [flag, "lxkz4e2a"])
     assert ran.exit_code == 2 and "whole peer id" in ran.stderr
+
+
+async def test_no_line_is_parked_at_a_farm_whose_key_is_denied(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def started(name: str, **more) -> Node:
+            config = NodeConfig(tmp_path / name, port=0, host=HOST, **more)
+            return await stack.enter_async_context(Node(config))
+
+        farm = await started("farm", farm=True, relay_port=0)
+        producer = {
+            "neighbours": ((HOST, farm.dht.port),), "reachable": "no",
+            "services": tuple(parse_services(["tts/cpu/echo"])),
+        }  # fmt: skip
+        deny = LendingTerms(deny_peers=frozenset({farm.identity.peer_id}))
+        wary = await started("wary", lending=deny, **producer)
+        other = await started("other", **producer)
+        async with asyncio.timeout(30):
+            await wary.standing.joined.wait()
+            while not other.farm_pool.parked_at:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert [at.public for at in other.farm_pool.parked_at] == [farm.identity.public]
+        assert not list(wary.farm_pool.parked_at)

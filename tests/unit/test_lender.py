@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from nodes import lender as lender_module
 from nodes import pause
 from nodes.lender import LENDING_FILE, TRANSFER_FILE, Lender, LendingState, told_in
 from nodes.lending import LendingTerms, Pause
 from nodes.lending_hours import parse_hours
-from nodes.machine import Machine, wall_clock
+from nodes.machine import CpuTimes, Machine, wall_clock
 from privox_dht import limits
 from privox_dht.errors import ProducerBusy
 from privox_dht.http.request_limits import RequestLimits
@@ -188,3 +191,32 @@ def test_a_folder_that_takes_no_file_ends_nothing(
     assert "cannot write" in caplog.text
     lender.close()
     assert sum(json.loads((world.folder / TRANSFER_FILE).read_text()).values()) == 2
+
+
+async def test_while_others_work_less_is_lent_and_all_when_they_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop itself, at a hundred times its pace; each look is about five seconds of load."""
+    monkeypatch.setattr(lender_module, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(lender_module, "LOAD_EVERY", 0.0)
+    cores, busy, told = os.cpu_count() or 1, [1.0], [CpuTimes(0.0, 0.0, 0.0)]
+
+    def read() -> CpuTimes:
+        last = told[-1]
+        told.append(CpuTimes(last.all + 5 * cores * busy[0], last.own, last.at + 5))
+        return told[-1]
+
+    machine = Machine(clock=lambda: world.now, on_battery=lambda: False, cpu_times=read)
+    lender = Lender(LendingTerms(give_way=True), 2, world.folder, SMALL, machine=machine)
+    lender.begin(lambda slots, retry_after: world.lent.append((slots, retry_after)))
+    assert world.slots == 2
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(lender.run())
+        while world.slots:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        state = told_in(world.folder)
+        assert state is not None and "other programs keep this machine busy" in state.why
+        busy[0] = 0.0
+        while world.slots < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        running.cancel()
