@@ -24,6 +24,9 @@ from privox_dht.errors import NotJoined
 class Joining:
     """One node's ways in, kept for when it has to come back."""
 
+    __slots__ = ("_bootstrapper", "_folder", "_kept", "_kept_as", "_meeting", "_name", "_network",
+                 "_state", "named")  # fmt: skip
+
     def __init__(
         self,
         network: RpcNetwork,
