@@ -95,6 +95,19 @@ async def test_a_job_is_done_by_the_producer_that_was_found():
     assert work.endpoints[0].key == a.publisher
 
 
+async def test_nobody_is_looked_for_before_those_who_are_known_were_asked():
+    directory = Records(producer("a"), producer("b"))
+    call = Dispatcher(directory, allow=lambda host: True, rng=random.Random(1))
+    work = Producers(a="text", b="text")
+    await last_of(call.dispatch(STT, work, known=[producer("b")]))
+    assert work.asked == ["b"]
+    assert directory.looked == []
+    lost = Producers(a="text", b=ProducerLost("gone", begun=False))
+    await last_of(call.dispatch(STT, lost, known=[producer("b")]))
+    assert lost.asked[-1] == "a"
+    assert directory.looked
+
+
 async def test_busy_costs_one_question_and_is_not_held_against_anybody():
     work = Producers(a=ProducerBusy(), b="text")
     call = caller(producer("a", speed=100), producer("b"))
