@@ -20,7 +20,9 @@ import pytest
 from running import HOST, Lab
 
 from privox_dht import Mesh, limits
+from privox_dht.scatter import speaking
 from privox_dht.scatter.passages import passages
+from privox_dht.speech_api.client import SpeechClient
 
 pytestmark = pytest.mark.timeout(150)
 WORDS = [
@@ -109,6 +111,28 @@ async def test_there_is_sound_as_soon_as_of_the_first_sentence_alone(shared):
     usual = statistics.median(quick for _, quick in both)
     print(f"{1000 * late:.1f} ms later than {1000 * usual:.1f} ms")
     assert late < 0.020
+
+
+async def test_no_more_is_spoken_than_somebody_takes(shared, monkeypatch):
+    text, asked = book(5_000), []
+    speak = SpeechClient.speak
+
+    def counted(client, endpoint, request, format):
+        asked.append(request.text)
+        return speak(client, endpoint, request, format)
+
+    monkeypatch.setattr(SpeechClient, "speak", counted)
+    monkeypatch.setattr(speaking, "UNREAD", 0)
+    async with (
+        Mesh.join([f"{HOST}:{shared.port}"]) as mesh,
+        aclosing(mesh.audio(text, model="espeak-ng")) as sound,
+    ):
+        await anext(sound)
+        for _ in range(3):
+            await mesh.speak("Time passes.", model="espeak-ng")
+        assert asked == [next(passages(text)).text, *["Time passes."] * 3]
+        assert len([piece async for piece in sound]) > 5
+    assert len(asked) == 3 + len([*passages(text)])
 
 
 def test_it_comes_while_the_rest_is_spoken_and_strangers_are_told_of_once(shared, tmp_path):
