@@ -72,7 +72,7 @@ function producers() {
     slotDots(producer),
     producer.relayed ? "through a farm" : "direct",
   ]);
-  const shown = table("Producers on the mesh", ["Producer", "Does", "Idle slots", "Way"], rows);
+  const shown = table("Producers on the mesh", ["Producer", "Services", "Idle slots", "Route"], rows);
   if (!known.more_producers) return shown;
   return make("div", {}, shown, make("p", { class: "hint" }, `and ${known.more_producers.toLocaleString("en")} more`));
 }
@@ -106,11 +106,11 @@ async function choose() {
   const [models, voices] = await Promise.all(["/v1/models", "/v1/audio/voices"].map(async (path) => (await (await ask(path)).json()).data));
   choices = can;
   const of = (service) => models.filter((model) => model.service === service);
-  fill(byId("hear-model"), "Whoever is free", of("stt").map(({ id }) => [id, id]));
-  fill(byId("hear-language"), "Find out", languagesOf(of("stt").map((model) => model.languages)));
+  fill(byId("hear-model"), "Any", of("stt").map(({ id }) => [id, id]));
+  fill(byId("hear-language"), "Detect", languagesOf(of("stt").map((model) => model.languages)));
   byId("translate-label").hidden = !of("stt").some((model) => model.translates);
   if (byId("translate-label").hidden) byId("translate").checked = false;
-  fill(byId("speak-model"), "Whoever is free", of("tts").filter(({ id }) => !id.includes(":")).map(({ id }) => [id, id]));
+  fill(byId("speak-model"), "Any", of("tts").filter(({ id }) => !id.includes(":")).map(({ id }) => [id, id]));
   const spoken = voices.map((voice) => voice.language && [primary(voice.language)]).filter(Boolean);
   fill(byId("speak-language"), "Any", languagesOf(spoken.length ? spoken : of("tts").map((model) => model.languages)));
   const list = () => fill(byId("voice"), "Any", voicesFor(voices, byId("speak-language").value));
