@@ -89,12 +89,18 @@ function jobs() {
   const rows = known.jobs.map((job) => [
     make("time", { datetime: new Date(job.at * 1000).toISOString() }, clock.format(job.at * 1000)),
     NAMES[job.service] || job.service,
-    job.sound ? `${job.sound.toFixed(1)} s` : "",
+    soundOf(job),
     `${job.seconds.toFixed(job.seconds < 10 ? 2 : 1)} s`,
     make("span", { class: "tag", "data-outcome": job.outcome }, job.outcome),
     make("span", {}, ...job.producers.flatMap((id, n) => [n ? " " : "", make("code", {}, id)])),
   ]);
   return table("Jobs that ended lately", ["Ended", "What", "Sound", "Took", "Outcome", "Producer"], rows);
+}
+
+/** Of a text it is known by its characters only. */
+function soundOf({ service, sound }) {
+  if (!sound) return "";
+  return service === "tts" ? `about ${Math.ceil(sound)} s` : `${sound.toFixed(1)} s`;
 }
 
 // -- the lists to choose from ---------------------------------------------------------------------
