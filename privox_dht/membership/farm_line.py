@@ -11,6 +11,8 @@ Requests and responses are of one length each. Whoever cannot make a request hea
 
 from __future__ import annotations
 
+from privox_dht import limits
+from privox_dht.errors import BadMessage
 from privox_dht.membership import keys
 from privox_dht.membership.members import DESTINATION, TIME, Membership, check_destination
 
@@ -18,6 +20,7 @@ HEAD, ANSWER = 128, 384  # bytes of the longest head of a request, and of an ans
 REQUEST = keys.NONCE + TIME + DESTINATION + HEAD + keys.SEAL
 RESPONSE = keys.NONCE + ANSWER + keys.SEAL
 LENGTH = 2  # bytes of a frame's length
+FRAME = LENGTH + limits.RELAY_LINE + keys.SEAL  # bytes of the longest frame: one message
 TO_FARM, TO_PRODUCER = b"to farm", b"to producer"
 
 
@@ -88,6 +91,8 @@ class SealedLine:
         texts = []
         while len(self._unread) >= LENGTH:
             end = LENGTH + int.from_bytes(self._unread[:LENGTH], "big")
+            if end > FRAME:
+                raise BadMessage("long")
             if len(self._unread) < end:
                 break
             sealed, self._unread = self._unread[LENGTH:end], self._unread[end:]

@@ -105,8 +105,10 @@ def check_destination(destination: bytes, public: bytes, own: OwnAddresses) -> N
     if kind == KNOWN:
         is_ours = where == public
     else:
-        packed = where[:6] if not any(where[6:]) else where[:18]
-        is_ours = own.has(unpack_address(packed))
+        try:
+            is_ours = own.has(unpack_address(where[:18] if any(where[6:]) else where[:6]))
+        except ValueError:  # no address at all
+            is_ours = False
     if not is_ours:
         raise BadMessage("elsewhere")
 

@@ -45,7 +45,7 @@ from privox_dht.http.pinned_tls import Endpoint
 from privox_dht.identity import Identity
 from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_address, to_node
-from privox_dht.membership.tls import MemberClientContext, server_context
+from privox_dht.membership.tls import HELLO, MemberClientContext, server_context
 from privox_dht.records import network_tag
 from privox_dht.relay import SingleFarm, messages
 from privox_dht.speech import TranscriptionRequest
@@ -429,8 +429,8 @@ async def test_who_carries_a_fresh_hello_cannot_go_on_in_its_place(village: Vill
     own.check_hostname, own.verify_mode = False, ssl.CERT_NONE
     with pytest.raises(ssl.SSLWantReadError):
         own.wrap_bio(incoming, outgoing).do_handshake()
-    at = fresh.index(b"\x16\x03")
-    assert await hear_tcp(port, fresh[:at], outgoing.read().ljust(len(fresh) - at, b"\0")) == b""
+    own_flight = outgoing.read().ljust(len(fresh) - HELLO, b"\0")
+    assert await hear_tcp(port, fresh[:HELLO], own_flight) == b""
     assert village.counted()["tcp stranger"] >= 1
 
 
@@ -464,7 +464,7 @@ async def test_a_member_submits_nothing_to_somebody_outside(village: Village) ->
 
 async def test_the_words_of_a_mesh_show_nothing_on_the_wire(village: Village) -> None:
     """Neither names, keys nor what is asked; a farm's own dialect neither."""
-    words = [NAME.encode(), b"CONNECT", b"PARK", b"CONTROL", b"HTTP", b"privox", b"find", b"store",
+    words = [NAME.encode(), b"CONNECT", b"PARK ", b"CONTROL", b"HTTP/1", b"privox", b"store",
              village.farm.dht.mesh, network_tag(NAME)]  # fmt: skip
     words += [running.identity.public for running in village.nodes]
     words += [running.identity.peer_id.encode() for running in village.nodes]

@@ -76,6 +76,15 @@ def test_frames_come_in_order_once_and_each_way_has_its_key() -> None:
         farm.hear(one)  # its own words, sent back
 
 
+def test_a_frame_longer_than_any_is_not_waited_for() -> None:
+    ours = member()
+    asked = farm_line.request(ours, to_node(FARM.public), b"head")
+    line = SealedLine(ours, asked, is_farm=True)
+    assert line.hear((farm_line.FRAME - farm_line.LENGTH).to_bytes(2, "big")) == b""
+    with pytest.raises(BadMessage, match="long"):
+        SealedLine(ours, asked, is_farm=True).hear(b"\xff\xff")
+
+
 def test_frames_of_another_line_are_strange() -> None:
     ours = member()
     asked = [farm_line.request(ours, to_node(FARM.public), b"head") for _ in range(2)]
