@@ -10,11 +10,12 @@ PY := $(VENV)/bin/python
 DEMO := $(VENV)/.demo-ready
 DEV := $(VENV)/.dev-ready
 
-.PHONY: help demo run test test-pythons soak lint lock release bench clean
+.PHONY: help demo run test test-pythons coverage soak lint lock release bench clean
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo 'make run     the same mesh, left running until Ctrl-C'
 	@echo 'make test-pythons   the unit and engine tests on every supported Python found here'
+	@echo 'make coverage   how much of each module the tests run'
 	@echo 'make soak    the full counts (three hours)'
 	@echo 'make lint    format, lint, types, import floors, known holes in dependencies'
 	@echo 'make lock    pin what the image installs, with hashes (deploy/requirements)'
@@ -49,6 +50,9 @@ test: $(DEV)
 
 test-pythons: $(DEV)
 	@$(PY) tests/pythons.py
+
+coverage: $(DEV)
+	@$(PY) tests/covered.py
 
 soak: $(DEV)
 	@$(PY) tests/check.py soak

@@ -53,6 +53,7 @@ NOT_HERE = {
     "make test": "it is what runs this test",
     "make lint": "runs before this test does",
     "make soak": ELSEWHERE,
+    "make coverage": ELSEWHERE,
     "make bench": ELSEWHERE,
     "make release": "refuses until there is something to release; test_release.py says when",
     "make run": "runs until Ctrl-C; `make demo` is the same otherwise",

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from privox_dht.identity import verify
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # bench is a package of it
 
 from bench.sim import worlds
@@ -25,8 +27,8 @@ from privox_dht.dht import rpc_protocol
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Signatures are hashes here, and Ed25519 again afterwards."""
-    monkeypatch.setattr(rpc_protocol, "verify", rpc_protocol.verify)
-    monkeypatch.setattr(records, "verify", records.verify)
+    monkeypatch.setattr(rpc_protocol, "verify", verify)
+    monkeypatch.setattr(records, "verify", verify)
     monkeypatch.setattr(worlds, "make_identity", worlds.make_identity)
     worlds.quick_signatures()
     logging.disable(logging.CRITICAL)  # stock tells of every time-out as an error

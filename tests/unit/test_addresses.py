@@ -3,6 +3,8 @@ owner's own network."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from privox_dht.addresses import (
@@ -87,7 +89,7 @@ def test_on_one_machine_every_port_is_another_source() -> None:
         ("2001:db8::1", ("2001:db8::1", 5678)),
     ],
 )
-def test_host_and_port_are_read(text, address):
+def test_host_and_port_are_read(text: str, address: tuple[str, int]) -> None:
     assert split_host(text, 5678) == address
     assert split_host(join_host(*address), 0) == address
 
@@ -111,21 +113,21 @@ def test_host_and_port_are_read(text, address):
         "a:1 b:2",
     ],
 )
-def test_anything_else_is_refused_by_name(text):
+def test_anything_else_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigError, match="is not host:port"):
         split_host(text, 5678)
 
 
-def test_a_neighbour_named_twice_is_asked_once():
+def test_a_neighbour_named_twice_is_asked_once() -> None:
     assert parse_neighbours(["a:1", ("a", 1), "b"]) == [("a", 1), ("b", 5678)]
 
 
 @pytest.mark.parametrize("given", ["a:1,b", "a:1, b,", ["a:1", "b"], [("a", 1), ("b", 5678)]])
-def test_neighbours_may_be_one_string_or_several_or_pairs(given):
+def test_neighbours_may_be_one_string_or_several_or_pairs(given: Any) -> None:
     assert parse_neighbours(given) == [("a", 1), ("b", 5678)]
 
 
 @pytest.mark.parametrize("given", [("host", 5678), [5678], [("host", 0)], [("host", "1")], [None]])
-def test_what_is_no_neighbour_is_refused_by_name(given):
+def test_what_is_no_neighbour_is_refused_by_name(given: Any) -> None:
     with pytest.raises(ConfigError, match="is not a neighbour"):
         parse_neighbours(given)

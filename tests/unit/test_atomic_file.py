@@ -6,11 +6,13 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from privox_dht import atomic_file
 from privox_dht.atomic_file import create_file, replace_file, replacing, write_all
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.errors import ConfigError
@@ -19,7 +21,9 @@ from privox_dht.identity import Identity
 LARGE = bytes(range(256)) * 4096  # 1 MiB: more than any pipe holds
 
 
-def test_a_file_that_did_not_fit_is_an_error_and_the_old_one_stays(tmp_path, small_files):
+def test_a_file_that_did_not_fit_is_an_error_and_the_old_one_stays(
+    tmp_path: Path, small_files: Callable[[], AbstractContextManager[None]]
+) -> None:
     path = tmp_path / "state"
     path.write_bytes(b"old")
     with small_files(), pytest.raises(OSError, match="File too large"):
@@ -27,13 +31,19 @@ def test_a_file_that_did_not_fit_is_an_error_and_the_old_one_stays(tmp_path, sma
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
 
 
-def test_a_key_that_did_not_fit_is_no_key(tmp_path, small_files):
+def test_a_key_that_did_not_fit_is_no_key(
+    tmp_path: Path, small_files: Callable[[], AbstractContextManager[None]]
+) -> None:
     with small_files(), pytest.raises(ConfigError, match="cannot keep a key"):
         Identity.load(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_contacts_that_did_not_fit_leave_those_that_were_there(tmp_path, caplog, small_files):
+def test_contacts_that_did_not_fit_leave_those_that_were_there(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    small_files: Callable[[], AbstractContextManager[None]],
+) -> None:
     kept = ContactFile(tmp_path, "privox")
     kept.save([(("192.0.2.1", 5678), 100.0)], 100.0)
     with small_files():
@@ -42,7 +52,7 @@ def test_contacts_that_did_not_fit_leave_those_that_were_there(tmp_path, caplog,
     assert kept.known(100.0) == [("192.0.2.1", 5678)]
 
 
-def test_an_exception_while_a_file_is_written_leaves_the_old_one(tmp_path):
+def test_an_exception_while_a_file_is_written_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "voice"
     path.write_bytes(b"old")
     with pytest.raises(ValueError, match="broken off"), replacing(path) as file:
@@ -55,7 +65,9 @@ def test_an_exception_while_a_file_is_written_leaves_the_old_one(tmp_path):
     ("had", "asked", "gets"),
     [(None, None, 0o640), (0o600, None, 0o600), (0o755, None, 0o755), (0o644, 0o600, 0o600)],
 )
-def test_a_replaced_file_keeps_its_mode_and_a_new_one_obeys_the_umask(tmp_path, had, asked, gets):
+def test_a_replaced_file_keeps_its_mode_and_a_new_one_obeys_the_umask(
+    tmp_path: Path, had: int | None, asked: int | None, gets: int
+) -> None:
     path = tmp_path / "file"
     if had is not None:
         path.touch()
@@ -68,7 +80,7 @@ def test_a_replaced_file_keeps_its_mode_and_a_new_one_obeys_the_umask(tmp_path, 
     assert stat.S_IMODE(path.stat().st_mode) == gets
 
 
-def test_a_created_file_is_secret_and_the_first_one_stays(tmp_path):
+def test_a_created_file_is_secret_and_the_first_one_stays(tmp_path: Path) -> None:
     path = tmp_path / "key"
     create_file(path, b"first")
     create_file(path, b"second")
@@ -76,12 +88,12 @@ def test_a_created_file_is_secret_and_the_first_one_stays(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_pipe_that_takes_little_at_a_time_and_does_not_block_gets_every_byte():
+def test_a_pipe_that_takes_little_at_a_time_and_does_not_block_gets_every_byte() -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
     got = bytearray()
 
-    def reader():
+    def reader() -> None:
         with open(read, "rb", buffering=0) as source:
             while piece := source.read(1000):
                 got.extend(piece)
@@ -94,19 +106,21 @@ def test_a_pipe_that_takes_little_at_a_time_and_does_not_block_gets_every_byte()
     assert got == LARGE
 
 
-def test_a_short_write_is_followed_by_the_rest(tmp_path, monkeypatch):
+def test_a_short_write_is_followed_by_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = bytearray()
 
-    def lazy(descriptor, data):
+    def lazy(descriptor: int, data: bytes) -> int:
         taken.extend(data[:7])
         return min(7, len(data))
 
-    monkeypatch.setattr(atomic_file.os, "write", lazy)
+    monkeypatch.setattr(os, "write", lazy)
     write_all(1, b"every single byte of it")
     assert taken == b"every single byte of it"
 
 
-def run_python(code: str, *, unbuffered: bool, **how):
+def run_python(code: str, *, unbuffered: bool, **how: Any) -> subprocess.CompletedProcess[bytes]:
     """A Python that runs `code`; its stdout as a pipe, a file or a device."""
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -124,7 +138,7 @@ WRITE = "from client.files import write; write('-', bytes(2**20))"
 
 
 @pytest.mark.parametrize("unbuffered", [False, True])
-def test_a_stdout_that_is_cut_by_a_limit_is_an_error(tmp_path, unbuffered):
+def test_a_stdout_that_is_cut_by_a_limit_is_an_error(tmp_path: Path, unbuffered: bool) -> None:
     """Unbuffered, as in containers, the first 64 KiB were written and the exit code was 0."""
 
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); "
@@ -136,7 +150,7 @@ def test_a_stdout_that_is_cut_by_a_limit_is_an_error(tmp_path, unbuffered):
 
 @pytest.mark.parametrize("unbuffered", [False, True])
 @pytest.mark.parametrize("device", ["/dev/full", None])
-def test_a_stdout_that_is_full_or_closed_is_an_error(unbuffered, device):
+def test_a_stdout_that_is_full_or_closed_is_an_error(unbuffered: bool, device: str | None) -> None:
     if device is None:
         closing = f"import os; os.close(1); os.execv({sys.executable!r}, "
         ran = run_python(
@@ -151,7 +165,7 @@ def test_a_stdout_that_is_full_or_closed_is_an_error(unbuffered, device):
 
 
 @pytest.mark.parametrize("unbuffered", [False, True])
-def test_a_slow_stdout_that_does_not_block_gets_every_byte(unbuffered):
+def test_a_slow_stdout_that_does_not_block_gets_every_byte(unbuffered: bool) -> None:
     """`Popen(stdout=...)` of a pipe that does not block, as Node.js makes them."""
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -177,11 +191,12 @@ run_to_exit(lambda config: job(), ClientConfig())
 """
 
 
-def test_ctrl_c_ends_a_client_whose_reader_has_stopped_reading():
+def test_ctrl_c_ends_a_client_whose_reader_has_stopped_reading() -> None:
     """The event loop heeds Ctrl-C, and the loop waited for the reader."""
     child = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+    assert child.stdout and child.stderr
     assert child.stdout.read(1) == b"\0"  # it has begun to write
     child.send_signal(2)
     assert child.wait(10) == 130

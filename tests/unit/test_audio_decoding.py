@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from privox_dht import audio, errors, limits
 from privox_dht.audio import wav_header
@@ -47,6 +48,7 @@ def container(format: str, codec: str, seconds: float = 5.0) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=format) as out:
         stream = out.add_stream(codec, rate=48_000, layout="mono")
+        assert isinstance(stream, av.AudioStream)
         samples = np.frombuffer(noise(seconds, 48_000), "<i2").reshape(1, -1)
         resampler = av.AudioResampler(stream.format.name, "mono", 48_000, frame_size=960)
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
@@ -322,8 +324,10 @@ def test_a_spooled_upload_is_read_from_memory_and_from_disk(format: str) -> None
 
 
 def test_the_bounds_are_those_of_the_project() -> None:
-    assert audio.decode.__kwdefaults__["max_seconds"] == limits.MAX_AUDIO_SECONDS
-    assert audio.decode.__kwdefaults__["wall"] == limits.DECODE_WALL
+    usual = audio.decode.__kwdefaults__
+    assert usual
+    assert usual["max_seconds"] == limits.MAX_AUDIO_SECONDS
+    assert usual["wall"] == limits.DECODE_WALL
 
 
 @settings(max_examples=150, deadline=None)
@@ -358,17 +362,17 @@ def test_whatever_follows_riff_is_decoded_or_refused(tail: bytes) -> None:
 
 
 @pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "m4a"])
-def test_blocks_are_what_decoding_all_of_it_gives(format):
+def test_blocks_are_what_decoding_all_of_it_gives(format: str) -> None:
     data = encoded(format)
     blocks = list(decode_blocks(data, RATE, max_seconds=60, wall=60))
     assert len(blocks) > 5
     assert np.array_equal(np.concatenate(blocks), audio.decode(data, RATE))
 
 
-def test_blocks_of_a_file_that_breaks_off_come_before_the_error():
+def test_blocks_of_a_file_that_breaks_off_come_before_the_error() -> None:
     data = encoded("flac")
     blocks = decode_blocks(data[: len(data) // 2], RATE, max_seconds=60, wall=60)
-    got = []
+    got: list[NDArray[np.float32]] = []
     with pytest.raises(errors.RequestRejected, match="cut off"):
         got.extend(blocks)
     assert 1.0 < sum(block.size for block in got) / RATE < 4.5

@@ -71,6 +71,7 @@ def test_a_file_with_a_header_says_in_it_how_long_it_is(format: str, container: 
     with av.open(io.BytesIO(encoded(format, tone()))) as file:
         assert container in file.format.name
         stream = file.streams.audio[0]
+        assert stream.duration and stream.time_base
         assert stream.duration * stream.time_base == pytest.approx(SECONDS, abs=0.1)
 
 

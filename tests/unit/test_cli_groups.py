@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -14,20 +17,24 @@ PROGRAMS = {"client": client.cli.main, "node": nodes.cli.main}
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("arguments", [(), ("--state-dir", "x")])
-def test_a_bad_value_of_a_variable_is_said_with_its_name(name, arguments, tmp_path):
+def test_a_bad_value_of_a_variable_is_said_with_its_name(
+    name: str, arguments: Sequence[str], tmp_path: Path
+) -> None:
     env = {"PRIVOX_LOG_LEVEL": "loud"}
     ran = CliRunner().invoke(PROGRAMS[name], arguments, env=env)
     assert ran.exit_code == 2
     assert "(from PRIVOX_LOG_LEVEL)" in ran.stderr
 
 
-def test_a_bad_value_of_a_subcommand_too():
+def test_a_bad_value_of_a_subcommand_too() -> None:
     ran = CliRunner().invoke(client.cli.main, ["list"], env={"PRIVOX_LIMIT": "many"})
     assert ran.exit_code == 2
     assert "(from PRIVOX_LIMIT)" in ran.stderr
 
 
-def test_a_bad_value_of_a_file_is_said_to_be_from_it_and_one_of_a_flag_is_not(tmp_path):
+def test_a_bad_value_of_a_file_is_said_to_be_from_it_and_one_of_a_flag_is_not(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "x.toml"
     file.write_text('log-level = "loud"\n')
     ran = CliRunner().invoke(client.cli.main, ["--config", str(file)])
@@ -45,13 +52,13 @@ def test_a_bad_value_of_a_file_is_said_to_be_from_it_and_one_of_a_flag_is_not(tm
         ("PRIVOX_LOGLEVEL", "PRIVOX_LOG_LEVEL"),
     ],
 )
-def test_a_misspelled_variable_is_said_with_the_right_one(variable, meant):
+def test_a_misspelled_variable_is_said_with_the_right_one(variable: str, meant: str) -> None:
     ran = CliRunner().invoke(client.cli.main, [], env={variable: "x"})
     assert f"{variable} means nothing: {meant} does\n" in ran.stderr
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_variables_of_both_programs_may_stand_side_by_side(name):
+def test_the_variables_of_both_programs_may_stand_side_by_side(name: str) -> None:
     everything = {f"PRIVOX_{known}": "" for group in PROGRAMS.values() for known in _known(group)}
     assert misspelled(everything, "PRIVOX", _known(PROGRAMS[name])) == []
     assert misspelled({"NEIGHBOR": "", "OTHER": ""}, "PRIVOX", _known(PROGRAMS[name])) == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import client.cli
 from client.checks import OfService
@@ -22,7 +24,7 @@ STT = ("--service", "stt", "--file", "x.wav")
 TTS = ("--service", "tts", "--text", "hello", "-o", "x.wav")
 
 
-def run(*arguments, env=None):
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
     return CliRunner().invoke(client.cli.main, arguments, env=env or {})
 
 
@@ -52,7 +54,9 @@ def run(*arguments, env=None):
         (("--voice", "v", "list"), "--voice is of no use to `list`"),
     ],
 )
-def test_an_option_that_would_do_nothing_is_refused(told, arguments, said):
+def test_an_option_that_would_do_nothing_is_refused(
+    told: dict[str, Any], arguments: Sequence[str], said: str
+) -> None:
     ran = run(*arguments)
     assert ran.exit_code == 2
     assert said in " ".join(ran.output.split())
@@ -72,13 +76,17 @@ def test_an_option_that_would_do_nothing_is_refused(told, arguments, said):
         ("--neighbours", "a:1", "--json", "list"),
     ],
 )
-def test_an_option_that_does_something_is_taken(told, arguments):
+def test_an_option_that_does_something_is_taken(
+    told: dict[str, Any], arguments: Sequence[str]
+) -> None:
     ran = run(*arguments)
     assert ran.exit_code == 0, ran.output
     assert told
 
 
-def test_the_environment_and_a_file_may_hold_options_of_both_services(told, tmp_path):
+def test_the_environment_and_a_file_may_hold_options_of_both_services(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
     file = tmp_path / "client.toml"
     file.write_text('voice = "v"\nfile = "x.wav"\nwords = true\n')
     for job in (STT, TTS):
@@ -87,19 +95,21 @@ def test_the_environment_and_a_file_may_hold_options_of_both_services(told, tmp_
     assert run("list", env={"PRIVOX_VOICE": "v"}).exit_code == 0
 
 
-def test_every_option_whose_help_names_one_service_is_refused_for_the_other():
+def test_every_option_whose_help_names_one_service_is_refused_for_the_other() -> None:
     for option in client.cli.main.params:
         help = option.help or "" if isinstance(option, click.Option) else ""
         if help.startswith(("stt", "tts")) and not ("stt:" in help and "tts:" in help):
             assert isinstance(option, OfService), option.name
 
 
-def test_a_mistake_of_this_kind_is_json_where_json_is_asked_for(told):
+def test_a_mistake_of_this_kind_is_json_where_json_is_asked_for(told: dict[str, Any]) -> None:
     ran = run("--json", *STT, "--voice", "v")
     assert json.loads(ran.stdout)["exit_code"] == 2
 
 
-def test_the_token_comes_from_a_file_or_the_environment(told, tmp_path, monkeypatch):
+def test_the_token_comes_from_a_file_or_the_environment(
+    told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = []
     monkeypatch.setattr("client.config.Mesh.join", lambda *a, **how: given.append(how))
     file = tmp_path / "token"
@@ -113,7 +123,9 @@ def test_the_token_comes_from_a_file_or_the_environment(told, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("content", ["", "\n", "two\nlines", b"\xff"])
-def test_a_file_that_holds_no_token_is_refused(told, tmp_path: Path, content):
+def test_a_file_that_holds_no_token_is_refused(
+    told: dict[str, Any], tmp_path: Path, content: bytes | str
+) -> None:
     file = tmp_path / "token"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert (
@@ -124,7 +136,7 @@ def test_a_file_that_holds_no_token_is_refused(told, tmp_path: Path, content):
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:8000", "http://host", "http://localhost.evil"])
-def test_a_token_does_not_travel_in_the_clear(url):
+def test_a_token_does_not_travel_in_the_clear(url: str) -> None:
     with pytest.raises(ConfigError, match="use https"):
         endpoint_of(url, "s3cret")
     assert endpoint_of(url, "").token is None
@@ -132,27 +144,29 @@ def test_a_token_does_not_travel_in_the_clear(url):
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:1"])
-def test_on_this_machine_it_may(url):
+def test_on_this_machine_it_may(url: str) -> None:
     assert endpoint_of(url, "s3cret").token == "s3cret"
 
 
 class Silent:
     """A mesh in which nothing was heard."""
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *exc):
+    async def __aexit__(self, *exc: object) -> None:
         pass
 
-    async def transcription_events(self, recording, **how):
+    async def transcription_events(self, recording: Path, **how: object) -> AsyncIterator[object]:
         yield Done(Transcript((), 90.0, ""), None, "direct", 0.1, ())
 
 
 @pytest.mark.parametrize(
     ("format", "left"), [("text", ""), ("srt", ""), ("vtt", "WEBVTT\n"), ("json", None)]
 )
-def test_silence_is_said_on_stderr_and_is_no_empty_line(monkeypatch, tmp_path, format, left):
+def test_silence_is_said_on_stderr_and_is_no_empty_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, format: str, left: str | None
+) -> None:
     monkeypatch.setattr("client.config.ClientConfig.open_mesh", lambda config: Silent())
     recording = tmp_path / "x.wav"
     recording.write_bytes(b"RIFF")
@@ -166,10 +180,10 @@ def test_silence_is_said_on_stderr_and_is_no_empty_line(monkeypatch, tmp_path, f
 class Dying(Silent):
     """A mesh in which the first recording is heard in part, and nobody does the rest."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.jobs = 0
 
-    async def transcription_events(self, recording, **how):
+    async def transcription_events(self, recording: Path, **how: object) -> AsyncIterator[object]:
         self.jobs += 1
         yield AudioInfo(9.0)
         yield Segment(f"part {self.jobs}", 0.0, 2.0)
@@ -179,8 +193,8 @@ class Dying(Silent):
 
 
 def test_of_several_recordings_one_that_was_heard_in_part_is_kept_and_the_next_is_done(
-    monkeypatch, tmp_path
-):
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     mesh = Dying()
     monkeypatch.setattr("client.config.ClientConfig.open_mesh", lambda config: mesh)
     names = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
@@ -196,5 +210,5 @@ def test_of_several_recordings_one_that_was_heard_in_part_is_kept_and_the_next_i
 
 
 @pytest.mark.parametrize("url", ["http://host:8000", "http://host:8000/", "http://host:8000/v1/"])
-def test_the_fallback_may_be_given_with_and_without_the_v1_of_its_paths(url):
+def test_the_fallback_may_be_given_with_and_without_the_v1_of_its_paths(url: str) -> None:
     assert endpoint_of(url, "").base == "http://host:8000"

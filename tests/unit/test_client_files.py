@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,18 +21,18 @@ from privox_dht.errors import ConfigError, RequestRejected
 class Stdin:
     """A stdin that holds some bytes."""
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes) -> None:
         self.buffer = io.BytesIO(content)
 
 
-def test_a_recording_is_read_where_it_lies(tmp_path):
+def test_a_recording_is_read_where_it_lies(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"sound")
     with open_recording(str(path)) as recording:
         assert (recording.name, recording.read()) == (str(path), b"sound")
 
 
-def test_what_comes_through_a_pipe_can_be_read_twice(tmp_path):
+def test_what_comes_through_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
     """`--file <(command)`: the size of a pipe is 0, which is not the size of what comes."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -41,7 +43,7 @@ def test_what_comes_through_a_pipe_can_be_read_twice(tmp_path):
             assert recording.read() == b"sound" * 1000
 
 
-def test_a_large_recording_on_stdin_is_kept_on_disk(monkeypatch):
+def test_a_large_recording_on_stdin_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(bytes(limits.SPOOL_IN_MEMORY + 1)))
     with open_recording("-") as recording:
         assert isinstance(recording.fileno(), int)
@@ -50,26 +52,28 @@ def test_a_large_recording_on_stdin_is_kept_on_disk(monkeypatch):
 @pytest.mark.parametrize(
     ("content", "said"), [(b"", "stdin is empty"), (bytes(11), "larger than 10 bytes")]
 )
-def test_stdin_is_bounded_and_not_empty(monkeypatch, content, said):
+def test_stdin_is_bounded_and_not_empty(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
     monkeypatch.setattr(limits, "MAX_UPLOAD", 10)
     monkeypatch.setattr(sys, "stdin", Stdin(content))
     with pytest.raises(RequestRejected, match=said):
         open_recording("-")
 
 
-def test_a_closed_stdin_is_said_plainly(monkeypatch):
+def test_a_closed_stdin_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     for read in (read_text, open_recording):
         with pytest.raises(RequestRejected, match="stdin is closed"):
             read("-")
 
 
-def test_a_folder_is_no_recording(tmp_path):
+def test_a_folder_is_no_recording(tmp_path: Path) -> None:
     with pytest.raises(RequestRejected, match=r"cannot read .*directory"):
         open_recording(str(tmp_path))
 
 
-def test_a_text_on_stdin_is_utf_8_or_refused(monkeypatch):
+def test_a_text_on_stdin_is_utf_8_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin("\ufeffgrüße\n".encode()))
     assert read_text("-") == "grüße\n"
     monkeypatch.setattr(sys, "stdin", Stdin(b"\xff\xfe"))
@@ -79,7 +83,7 @@ def test_a_text_on_stdin_is_utf_8_or_refused(monkeypatch):
         read_text(os.fsdecode(b"caf\xe9"))
 
 
-def test_a_text_can_stand_in_a_file(tmp_path, monkeypatch):
+def test_a_text_can_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "text"
     file.write_bytes("\ufeffgrüße\n".encode())
     assert read_text_file(str(file)) == "grüße\n"
@@ -92,7 +96,7 @@ def test_a_text_can_stand_in_a_file(tmp_path, monkeypatch):
         read_text_file(str(file))
 
 
-def test_the_longest_text_in_the_widest_characters_fits(monkeypatch):
+def test_the_longest_text_in_the_widest_characters_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     widest = "\U0001f600" * limits.MAX_BOOK
     monkeypatch.setattr(sys, "stdin", Stdin(widest.encode()))
     assert read_text("-") == widest
@@ -101,7 +105,7 @@ def test_the_longest_text_in_the_widest_characters_fits(monkeypatch):
         read_text("-")
 
 
-def test_a_result_replaces_a_file_whole_and_keeps_its_mode_and_its_link(tmp_path):
+def test_a_result_replaces_a_file_whole_and_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_bytes(b"old")
     real.chmod(0o640)
@@ -111,7 +115,7 @@ def test_a_result_replaces_a_file_whole_and_keeps_its_mode_and_its_link(tmp_path
     assert (real.read_bytes(), stat.S_IMODE(real.stat().st_mode)) == (b"new", 0o640)
 
 
-def test_a_new_file_is_as_the_umask_says(tmp_path):
+def test_a_new_file_is_as_the_umask_says(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write(str(tmp_path / "new"), b"x")
@@ -120,20 +124,24 @@ def test_a_new_file_is_as_the_umask_says(tmp_path):
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, small_files):
+def test_what_cannot_be_written_leaves_nothing_behind(
+    tmp_path: Path, small_files: Callable[[], AbstractContextManager[None]]
+) -> None:
     with small_files(), pytest.raises(ConfigError, match="File too large"):
         write(str(tmp_path / "out"), bytes(17))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_pipe_that_finds_no_room_on_disk_says_where_and_what_to_do(monkeypatch, small_files):
+def test_a_pipe_that_finds_no_room_on_disk_says_where_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, small_files: Callable[[], AbstractContextManager[None]]
+) -> None:
     monkeypatch.setattr(limits, "SPOOL_IN_MEMORY", 1)
     monkeypatch.setattr(sys, "stdin", Stdin(bytes(100)))
     with small_files(), pytest.raises(ConfigError, match=r"cannot keep stdin in /.*TMPDIR"):
         open_recording("-")
 
 
-def test_a_device_is_written_in_place():
+def test_a_device_is_written_in_place() -> None:
     write(os.devnull, b"x")
     with pytest.raises(ConfigError, match="No space left"):
         write("/dev/full", b"x" * 100_000)
@@ -143,7 +151,9 @@ def test_a_device_is_written_in_place():
     ("output", "said"),
     [(".", "is a folder"), ("none/out.wav", "no folder none"), ("-", ""), ("out.wav", "")],
 )
-def test_an_output_is_looked_at_before_the_work_is_done(tmp_path, monkeypatch, output, said):
+def test_an_output_is_looked_at_before_the_work_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, said: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     if not said:
         check_writable(output)
@@ -154,7 +164,7 @@ def test_an_output_is_looked_at_before_the_work_is_done(tmp_path, monkeypatch, o
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="cannot be had here: changing users needs root")
 @pytest.mark.parametrize("output", ["speech.wav", "deeper/speech.wav", "deeper/"])
-def test_a_folder_that_may_not_be_entered_is_said_before_the_work(output):
+def test_a_folder_that_may_not_be_entered_is_said_before_the_work(output: str) -> None:
     """It was a traceback: a look into such a folder raises."""
     with tempfile.TemporaryDirectory() as closed:
         file = os.path.join(closed, output)

@@ -31,8 +31,8 @@ from privox_dht.errors import ConfigError
     ],
 )
 def test_the_name_decides_the_format_and_a_name_without_an_ending_decides_nothing(
-    service, output, asked, format
-):
+    service: str, output: str, asked: str, format: str
+) -> None:
     assert format_for(service, output, asked) == format
 
 
@@ -52,12 +52,14 @@ def test_the_name_decides_the_format_and_a_name_without_an_ending_decides_nothin
         ("stt", "", "mp3", "--format mp3 is not for stt; there is: text, json, srt, vtt, tsv"),
     ],
 )
-def test_a_name_that_says_nothing_known_or_something_else_is_refused(service, output, asked, said):
+def test_a_name_that_says_nothing_known_or_something_else_is_refused(
+    service: str, output: str, asked: str, said: str
+) -> None:
     with pytest.raises(ConfigError, match=said):
         format_for(service, output, asked)
 
 
-def test_every_format_has_an_ending_and_can_be_written():
+def test_every_format_has_an_ending_and_can_be_written() -> None:
     assert set(AUDIO.values()) == set(speech.AUDIO_FORMATS) == set(formats_of("tts"))
     for format in formats_of("stt"):
         assert TEXT[ending_of("stt", format)] == format

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import client.cli
 import client.speak
@@ -17,11 +20,11 @@ from privox_dht.cli.logs import TextFormatter, sanitize
 JOB = ("--service", "tts", "--text", "hello", "--output", "x.wav")
 
 
-def run(*arguments, env=None):
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
     return CliRunner().invoke(client.cli.main, arguments, env=env or {})
 
 
-def long_options(command):
+def long_options(command: click.Command) -> Iterator[tuple[str, click.Parameter]]:
     """(long flag, option) of all options that take part in this."""
     for option in command.params:
         for flag in option.opts:
@@ -39,7 +42,9 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_has_a_variable_by_the_name_of_its_flag(name, monkeypatch):
+def test_every_option_has_a_variable_by_the_name_of_its_flag(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`--json` and `--format` had variables by the names of their Python arguments."""
     command = COMMANDS[name]
     settings = {**client.cli.main.context_settings, **command.context_settings}
@@ -51,7 +56,9 @@ def test_every_option_has_a_variable_by_the_name_of_its_flag(name, monkeypatch):
             assert option.resolve_envvar_value(context) == "1", variable
 
 
-def test_one_file_speaks_to_a_program_and_its_subcommands(told, tmp_path):
+def test_one_file_speaks_to_a_program_and_its_subcommands(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
     file = tmp_path / "client.toml"
     file.write_text('neighbours = ["a:1"]\nservice = "tts"\ntext = "x"\nvoice = "v"\nlimit = 3\n')
     for where in (("--config", str(file), "list"), ("list", "--config", str(file))):
@@ -62,7 +69,9 @@ def test_one_file_speaks_to_a_program_and_its_subcommands(told, tmp_path):
     assert told["voice"] == "v"
 
 
-def test_names_with_spaces_can_stand_in_a_file_and_in_the_environment(told, tmp_path, monkeypatch):
+def test_names_with_spaces_can_stand_in_a_file_and_in_the_environment(
+    told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("client.transcribe.prepare", client.speak.prepare)
     file = tmp_path / "client.toml"
     for text, names in (('"my talk.ogg"', ["my talk.ogg"]), ('["a b", "c"]', ["a b", "c"])):
@@ -73,7 +82,9 @@ def test_names_with_spaces_can_stand_in_a_file_and_in_the_environment(told, tmp_
     assert list(told["recordings"]) == ["my talk.ogg", "c"]
 
 
-def test_an_option_counts_by_how_it_was_given_and_not_where(told, tmp_path):
+def test_an_option_counts_by_how_it_was_given_and_not_where(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
     file = tmp_path / "client.toml"
     file.write_text('neighbours = ["file:1"]\n')
     before = ("--neighbours", "flag:1", "list", "--config", str(file))
@@ -87,7 +98,7 @@ def test_an_option_counts_by_how_it_was_given_and_not_where(told, tmp_path):
     assert told["limit"] == 7
 
 
-def test_an_option_that_there_is_not_is_named_with_those_there_are(tmp_path):
+def test_an_option_that_there_is_not_is_named_with_those_there_are(tmp_path: Path) -> None:
     file = tmp_path / "client.toml"
     file.write_text("colour = 1\n")
     ran = run("--config", str(file))
@@ -109,7 +120,9 @@ def test_an_option_that_there_is_not_is_named_with_those_there_are(tmp_path):
         (("list", "--json", "--limit", "0"), 2),
     ],
 )
-def test_every_error_is_json_on_stdout_where_that_is_asked_for(arguments, code, tmp_path):
+def test_every_error_is_json_on_stdout_where_that_is_asked_for(
+    arguments: Sequence[str], code: int, tmp_path: Path
+) -> None:
     ran = run(*arguments, env={"PRIVOX_STATE_DIR": str(tmp_path)})
     assert ran.exit_code == code, ran.output
     said = json.loads(ran.stdout)
@@ -117,7 +130,7 @@ def test_every_error_is_json_on_stdout_where_that_is_asked_for(arguments, code, 
     assert said["message"] in ran.stderr
 
 
-def test_an_error_does_not_go_where_the_sound_was_to_go(tmp_path):
+def test_an_error_does_not_go_where_the_sound_was_to_go(tmp_path: Path) -> None:
     ran = run("--service", "tts", "--text", " ", "-o", "-", "--json")
     assert ran.stdout == ""
     assert '"exit_code": 6' in ran.stderr
@@ -134,20 +147,22 @@ def test_an_error_does_not_go_where_the_sound_was_to_go(tmp_path):
         ("a joiner,\u200c as Persian has it", "a joiner,\u200c as Persian has it"),
     ],
 )
-def test_strangers_words_cannot_steer_a_terminal(text, shown):
+def test_strangers_words_cannot_steer_a_terminal(text: str, shown: str) -> None:
     assert sanitize(text) == shown
 
 
-def test_strangers_words_cannot_make_a_log_line_of_their_own():
+def test_strangers_words_cannot_make_a_log_line_of_their_own() -> None:
     record = logging.LogRecord("x", 20, "", 0, "farm says %s", ("a\n12:00 \x1b[31mERROR",), None)
     assert TextFormatter("%(message)s").format(record) == "farm says a 12:00 \ufffd[31mERROR"
 
 
-def test_ctrl_c_while_stdin_is_read_ends_the_client_at_once(monkeypatch, tmp_path):
+def test_ctrl_c_while_stdin_is_read_ends_the_client_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """stdin is read before the event loop runs, whose handler would swallow the first Ctrl-C."""
 
     class Typing:
-        def read(self, most):
+        def read(self, most: int) -> None:
             with pytest.raises(RuntimeError):
                 asyncio.get_running_loop()
             raise KeyboardInterrupt
@@ -158,7 +173,9 @@ def test_ctrl_c_while_stdin_is_read_ends_the_client_at_once(monkeypatch, tmp_pat
         assert ran.exit_code == json.loads(ran.stdout)["exit_code"] == 130
 
 
-def test_how_a_recording_is_scattered_can_stand_in_a_file_and_in_the_environment(told, tmp_path):
+def test_how_a_recording_is_scattered_can_stand_in_a_file_and_in_the_environment(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
     config = tmp_path / "c.toml"
     config.write_text('scatter = "private"\nshare = 0.1\njobs = 4\nprompt = "Privox"\n')
     job = ("--service", "stt", "--file", "x.wav")

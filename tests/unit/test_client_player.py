@@ -10,17 +10,20 @@ import os
 import shutil
 import sys
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from client import sound_library
-from client.player import PLAYERS, SOUND_LIBRARY, play, players_for
+from client.player import PLAYERS, SOUND_LIBRARY, Player, play, players_for
 from privox_dht.errors import ConfigError
+
+Install = Callable[[str, str], None]  # a program's name, and what it does
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Puts a shell script on an otherwise empty PATH, where no library is either."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sound_library, "can_be_used", lambda: False)
@@ -33,14 +36,14 @@ def install(tmp_path, monkeypatch):
     return put
 
 
-def test_without_a_player_it_says_what_to_install(install):
+def test_without_a_player_it_says_what_to_install(install: Install) -> None:
     with pytest.raises(
         ConfigError, match=r"no player here \(pw-play.*alsa-utils.*\[play\].*--output FILE"
     ):
         players_for("wav")
 
 
-def test_a_player_that_does_not_know_the_format_is_not_asked(install):
+def test_a_player_that_does_not_know_the_format_is_not_asked(install: Install) -> None:
     install("aplay", "")
     with pytest.raises(ConfigError, match=r"no player here \(aplay\) plays mp3; play wav"):
         players_for("mp3")
@@ -48,7 +51,9 @@ def test_a_player_that_does_not_know_the_format_is_not_asked(install):
     assert [player.command[0] for player in players_for("mp3")] == ["ffplay"]
 
 
-async def test_the_sound_is_handed_over_as_a_file_and_nothing_is_left_of_it(install, tmp_path):
+async def test_the_sound_is_handed_over_as_a_file_and_nothing_is_left_of_it(
+    install: Install, tmp_path: Path
+) -> None:
     install("aplay", f'cp "$2" {tmp_path}/heard; echo "$2" > {tmp_path}/name')
     assert await play(b"RIFF sound", "wav") == "aplay"
     assert (tmp_path / "heard").read_bytes() == b"RIFF sound"
@@ -57,21 +62,21 @@ async def test_the_sound_is_handed_over_as_a_file_and_nothing_is_left_of_it(inst
     assert not file.parent.exists()
 
 
-async def test_a_player_that_fails_gives_way_to_the_next(install):
+async def test_a_player_that_fails_gives_way_to_the_next(install: Install) -> None:
     """Programs for a sound server are often there, and the server is not."""
     install("pw-play", "echo 'pw: connection refused' >&2; exit 1")
     install("aplay", "exit 0")
     assert await play(b"RIFF", "wav") == "aplay"
 
 
-async def test_when_all_fail_their_last_words_are_told(install):
+async def test_when_all_fail_their_last_words_are_told(install: Install) -> None:
     install("pw-play", "echo first >&2; echo 'connection refused' >&2; exit 1")
     install("aplay", "exit 3")
     with pytest.raises(ConfigError, match="pw-play: connection refused; aplay: exit code 3"):
         await play(b"RIFF", "wav")
 
 
-async def test_cancelling_stops_the_sound(install, tmp_path):
+async def test_cancelling_stops_the_sound(install: Install, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "playing")
     install("aplay", f"echo $$ > {tmp_path}/playing; exec sleep 60")
     playing = asyncio.create_task(play(b"RIFF", "wav"))
@@ -83,19 +88,21 @@ async def test_cancelling_stops_the_sound(install, tmp_path):
         os.kill(number, 0)
 
 
-def test_the_sound_library_is_the_last_that_is_tried(install, monkeypatch):
+def test_the_sound_library_is_the_last_that_is_tried(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sound_library, "can_be_used", lambda: True)
     install("aplay", "")
     assert [str(player) for player in players_for("wav")] == ["aplay", "sounddevice"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there PortAudio is a package apart")
-def test_the_sound_library_without_portaudio_is_none(monkeypatch):
+def test_the_sound_library_without_portaudio_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
     assert not sound_library.can_be_used()
 
 
-def is_here(player) -> bool:
+def is_here(player: Player) -> bool:
     if player is SOUND_LIBRARY:
         found = importlib.util.find_spec("sounddevice") and ctypes.util.find_library("portaudio")
         return bool(found)
@@ -104,7 +111,9 @@ def is_here(player) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="cannot be had here: ALSA")
 @pytest.mark.parametrize("name", ["aplay", "sounddevice"])
-async def test_every_sample_reaches_the_loudspeaker(name, tmp_path, monkeypatch):
+async def test_every_sample_reaches_the_loudspeaker(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (player,) = [player for player in PLAYERS if str(player) == name]
     if not is_here(player):
         pytest.skip(f"cannot be had here: {name}")
@@ -124,7 +133,9 @@ async def test_every_sample_reaches_the_loudspeaker(name, tmp_path, monkeypatch)
     assert not any(played[len(samples) :]), "what fills the last period is silence"
 
 
-def test_a_library_that_cannot_play_says_why(tmp_path, capfd, monkeypatch):
+def test_a_library_that_cannot_play_says_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not is_here(SOUND_LIBRARY):
         pytest.skip("cannot be had here: sounddevice")
     garbage = tmp_path / "garbage.wav"

@@ -18,7 +18,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_scattered_recording_shows_how_far_how_fast_by_how_many_and_how_long_yet(monkeypatch):
+def test_a_scattered_recording_shows_how_far_how_fast_by_how_many_and_how_long_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     terminal = Terminal()
     progress = Progress(terminal)
@@ -41,6 +43,8 @@ def test_strangers_are_spoken_of_once_and_not_where_they_are_named(
         assert capsys.readouterr().err.count("each of 5 strangers may hear a part") == said
 
 
-def test_a_long_recording_that_is_not_scattered_says_why(tmp_path, capsys):
+def test_a_long_recording_that_is_not_scattered_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Notes(tmp_path, named=False).take(Whole("PyAV is missing"))
     assert "goes to one producer (PyAV is missing)" in capsys.readouterr().err

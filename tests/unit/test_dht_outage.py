@@ -151,7 +151,9 @@ def test_a_neighbour_that_hears_only_the_eighth_datagram_is_joined_before_udp_is
     air, world = virtual.Air(5), worlds.Ours(5)
     carry, said = air.carry, []
 
-    def lossy(data: bytes, source: object, target: object, loop: object) -> None:
+    def lossy(
+        data: bytes, source: virtual.Address, target: virtual.Address, loop: virtual.VirtualLoop
+    ) -> None:
         said.append(data)
         if len(said) > 7:
             carry(data, source, target, loop)

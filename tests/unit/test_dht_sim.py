@@ -12,7 +12,7 @@ import functools
 import pytest
 
 from bench import dht_churn, dht_sim
-from bench.sim import attacks, crowd, virtual
+from bench.sim import attacks, crowd, figures, virtual
 from privox_dht import limits
 from privox_dht.dht.record_store import RecordStore
 
@@ -39,7 +39,7 @@ def every_share() -> list[dict[str, float]]:
 
 @pytest.mark.timeout(120)
 def test_finding_and_publishing_take_a_fraction_of_stock_kademlias_time() -> None:
-    healthy, third = dht_sim.ratios([*rows("stock", 120, [0.0, 0.3]), *every_share()])
+    healthy, third = figures.ratios([*rows("stock", 120, [0.0, 0.3]), *every_share()])
     assert healthy["get_p50"] <= 0.60  # one round trip each: a mesh this small hides the rest
     assert healthy["get_p95"] <= 0.50
     assert healthy["put_p50"] <= 0.45
@@ -132,7 +132,9 @@ def small_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that split as soon as a test has enough producers for it."""
     for name, number in (("SPLIT_AT", 24), ("SPLIT_STAYS", 6), ("SAMPLE", 48)):
         monkeypatch.setattr(limits, name, number)
-    monkeypatch.setitem(RecordStore.__init__.__kwdefaults__, "split_at", 24)
+    usual = RecordStore.__init__.__kwdefaults__
+    assert usual
+    monkeypatch.setitem(usual, "split_at", 24)
 
 
 @pytest.mark.usefixtures("small_keys")

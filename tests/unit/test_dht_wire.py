@@ -18,7 +18,7 @@ from privox_dht.errors import BadMessage
 MESH, OTHER = b"12345678", b"87654321"
 ME = bytes(range(20))
 HERE = pack_address("127.0.0.1", 5678)
-GOOD = {
+GOOD: dict[str, list[Any]] = {
     "ping": [b"n" * 16, HERE],
     "find": [b"t" * 20, 32, -1, b"n" * 16 + HERE],
     "store": [b"k" * 20, 0, 0, [b"wire"]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from privox_dht.dispatch.selection import Requirements
 from privox_dht.records import Direct, Record
 
 
-def producer(backend: str, **fields) -> Record:
+def producer(backend: str, **fields: Any) -> Record:
     return Record(
         backend.encode().ljust(32), b"m" * 8, "stt", backend, engine="e",
         routes=(Direct("192.0.2.1", 5678),), slots=1, idle=1, **fields,
@@ -22,12 +23,14 @@ def producer(backend: str, **fields) -> Record:
 class Slow:
     """A directory with one answer for each backend, and an event that each waits for."""
 
-    def __init__(self, **answers):
+    def __init__(self, **answers: Any) -> None:
         self.answers = answers
         self.may = {backend: asyncio.Event() for backend in answers}
-        self.cancelled = []
+        self.cancelled: list[str] = []
 
-    async def find(self, kind, backend="", *narrower, want=32, fresh=False):
+    async def find(
+        self, kind: str, backend: str = "", *narrower: str, want: int = 32, fresh: bool = False
+    ) -> list[Record]:
         try:
             await self.may[backend].wait()
         except asyncio.CancelledError:
@@ -35,13 +38,14 @@ class Slow:
             raise
         if isinstance(self.answers[backend], Exception):
             raise self.answers[backend]
-        return self.answers[backend]
+        found: list[Record] = self.answers[backend]
+        return found
 
-    async def find_farm(self, public):
+    async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None:
         return None
 
 
-async def test_whoever_was_found_does_not_wait_for_a_backend_that_nobody_has():
+async def test_whoever_was_found_does_not_wait_for_a_backend_that_nobody_has() -> None:
     directory = Slow(cpu=[producer("cpu")], gpu=[])
     directory.may["cpu"].set()
     async with asyncio.timeout(limits.BACKEND_GRACE + 2):
@@ -49,7 +53,7 @@ async def test_whoever_was_found_does_not_wait_for_a_backend_that_nobody_has():
     assert directory.cancelled == ["gpu"]
 
 
-async def test_the_other_backend_has_a_moment():
+async def test_the_other_backend_has_a_moment() -> None:
     directory = Slow(cpu=[producer("cpu")], gpu=[producer("gpu")])
     directory.may["cpu"].set()
     asyncio.get_running_loop().call_later(limits.BACKEND_GRACE / 5, directory.may["gpu"].set)
@@ -57,7 +61,7 @@ async def test_the_other_backend_has_a_moment():
     assert sorted(record.backend for record in found) == ["cpu", "gpu"]
 
 
-async def test_while_nobody_fits_all_are_waited_for():
+async def test_while_nobody_fits_all_are_waited_for() -> None:
     directory = Slow(cpu=[producer("cpu", languages=("fr",))], gpu=[producer("gpu")])
     directory.may["cpu"].set()
     after = limits.BACKEND_GRACE * 1.5
@@ -66,7 +70,7 @@ async def test_while_nobody_fits_all_are_waited_for():
     assert producer("gpu") in found
 
 
-async def test_a_look_up_that_breaks_leaves_no_other_behind():
+async def test_a_look_up_that_breaks_leaves_no_other_behind() -> None:
     directory = Slow(cpu=OSError("the socket is gone"), gpu=[])
     directory.may["cpu"].set()
     with pytest.raises(OSError, match="gone"):

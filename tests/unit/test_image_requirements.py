@@ -40,7 +40,7 @@ def pins(choice: str) -> dict[str, str]:
         pin, *hashes = line.split()
         name, version = pin.split("==")
         assert hashes and all(SHA256.fullmatch(one) for one in hashes), pin
-        found[canonicalize_name(name)] = version
+        found[str(canonicalize_name(name))] = version
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +28,7 @@ def joined(format: str, *files: bytes) -> bytes:
     return b"".join([*parts, sound.finish()])
 
 
-def test_there_is_no_step_where_they_meet_and_not_a_sample_more_or_less():
+def test_there_is_no_step_where_they_meet_and_not_a_sample_more_or_less() -> None:
     samples = array("h", joined("pcm", loud(0.5), loud(0.25), loud(0.3)))
     assert len(samples) == round(1.05 * RATE)
     steps = [abs(a - b) for a, b in itertools.pairwise(samples)]
@@ -35,7 +36,7 @@ def test_there_is_no_step_where_they_meet_and_not_a_sample_more_or_less():
     assert samples[RATE // 4] == 12_000
 
 
-def test_the_first_ones_rate_is_that_of_all():
+def test_the_first_ones_rate_is_that_of_all() -> None:
     file = joined("wav", loud(0.5), loud(0.5, 22_050))
     form = parse_header(file)
     assert form is not None
@@ -44,19 +45,19 @@ def test_the_first_ones_rate_is_that_of_all():
 
 
 @pytest.mark.parametrize("format", ["mp3", "flac", "opus", "aac", "m4a"])
-def test_it_is_one_file_in_any_format(tmp_path, format):
+def test_it_is_one_file_in_any_format(tmp_path: Path, format: str) -> None:
     file = tmp_path / "sound"
     file.write_bytes(joined(format, loud(1.0), loud(1.0)))
     with file.open("rb") as opened:
         assert len(decode(opened, RATE)) / RATE == pytest.approx(2.0, abs=0.2)
 
 
-def test_a_format_that_cannot_be_written_is_refused_before_there_is_any_sound():
+def test_a_format_that_cannot_be_written_is_refused_before_there_is_any_sound() -> None:
     with pytest.raises(RequestRejected, match="no audio format 'wax'"):
         JoinedSound("wax")
 
 
 @pytest.mark.parametrize("samples", range(9))
-def test_a_sound_may_be_shorter_than_a_fade(samples):
+def test_a_sound_may_be_shorter_than_a_fade(samples: int) -> None:
     tiny = wav(array("h", [100] * samples).tobytes(), RATE)
     assert len(joined("pcm", tiny)) == 2 * samples

@@ -135,7 +135,9 @@ def test_a_reader_that_has_gone_ends_the_job(pipe: Reader) -> None:
 
 
 @pytest.mark.parametrize("format", ["text", "json", "vtt"])
-def test_a_file_grows_and_is_whole_at_any_time(tmp_path: Path, format: str, monkeypatch) -> None:
+def test_a_file_grows_and_is_whole_at_any_time(
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("client.live_transcript.SAVE_EVERY", 0.0)
     output = tmp_path / "talk"
     growing = live(str(output), format)
@@ -170,7 +172,7 @@ def test_a_named_pipe_gets_the_whole_once(tmp_path: Path) -> None:
     os.close(reader)
 
 
-def test_what_was_heard_is_kept_and_said(tmp_path: Path, capfd) -> None:
+def test_what_was_heard_is_kept_and_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "talk.txt"
     growing = live(str(output), "text")
     for event in (ONE, TWO):
@@ -184,7 +186,9 @@ def test_what_was_heard_is_kept_and_said(tmp_path: Path, capfd) -> None:
     assert capfd.readouterr().err == said
 
 
-def test_what_was_heard_is_kept_in_a_pipe_with_its_line_ended(capfd, pipe: Reader) -> None:
+def test_what_was_heard_is_kept_in_a_pipe_with_its_line_ended(
+    capfd: pytest.CaptureFixture[str], pipe: Reader
+) -> None:
     text = live(pipe, "text")
     text.take(ONE)
     assert text.keep("") is not None
@@ -200,7 +204,7 @@ def test_where_nothing_was_heard_no_file_is_touched(tmp_path: Path) -> None:
 
 
 def test_after_a_death_in_mid_job_a_pipe_goes_on_and_a_file_has_the_whole(
-    tmp_path: Path, capfd, pipe: Reader
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], pipe: Reader
 ) -> None:
     output = tmp_path / "talk.txt"
     both = [live(pipe, "text"), live(str(output), "text")]

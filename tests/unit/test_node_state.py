@@ -63,7 +63,8 @@ def test_a_first_node_that_was_taken_for_public_is_private_again_when_somebody_p
     some.peer_verified("1.1.1.1")
     assert some.private is False
     some.noticed(b"x" * 20, ("192.168.1.7", 5678), guest=True)
-    assert some.private is None and some.may_contact("192.168.1.7")
+    assert some.private is None
+    assert some.may_contact("192.168.1.7")
 
 
 def test_where_our_owner_named_a_global_neighbour_nobody_private_changes_that() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from privox_dht import limits, records
 from privox_dht.errors import BadRecord
-from privox_dht.identity import Identity
+from privox_dht.identity import SIGNATURE, Identity
 from privox_dht.records import Direct, Record, Relayed
 
 NOW = 1_800_000_000.0
@@ -63,7 +63,7 @@ def parse(wire: object, now: float = NOW, **options: Any) -> Record:
 def fields_of(record: Record) -> dict[str, Any]:
     """The body of a signed record as a map, to be altered and signed again with `signed`."""
     wire = records.sign(PRODUCER, record).encoded
-    fields: dict[str, Any] = msgpack.unpackb(wire[records.SIGNATURE :])
+    fields: dict[str, Any] = msgpack.unpackb(wire[SIGNATURE:])
     return fields
 
 

@@ -25,38 +25,38 @@ def fitting(wish: Requirements) -> list[Record]:
     return [r for r in ALL if matches(r, alike)]
 
 
-def test_it_is_the_voice_that_is_spoken_fastest_by_all_its_producers_together():
+def test_it_is_the_voice_that_is_spoken_fastest_by_all_its_producers_together() -> None:
     assert fitting(Requirements("tts")) == PIPER
     assert with_one_voice(Requirements("tts"), ALL).voice == "en_US-joe"
 
 
-def test_a_voice_that_is_named_is_that_of_all():
+def test_a_voice_that_is_named_is_that_of_all() -> None:
     assert fitting(Requirements("tts", voice="en_US-amy")) == [OTHER]
     assert fitting(Requirements("tts", voice="de")) == ESPEAK
     assert fitting(Requirements("tts", model="espeak-ng:fr")) == ESPEAK
 
 
-def test_an_engine_alone_means_the_default_voice_of_one_of_its_producers():
+def test_an_engine_alone_means_the_default_voice_of_one_of_its_producers() -> None:
     alike = with_one_voice(Requirements("tts", model="espeak-ng"), ESPEAK)
     assert alike.voice in ("en-us+edward", "de")
 
 
-def test_where_the_engine_chooses_by_language_its_defaults_must_be_alike():
+def test_where_the_engine_chooses_by_language_its_defaults_must_be_alike() -> None:
     wish = Requirements("tts", model="espeak-ng", language="en")
     alike = with_one_voice(wish, ESPEAK)
     assert alike.voice == ""
     assert len([r for r in ALL if matches(r, alike)]) == 1
 
 
-def test_names_of_openais_mean_the_default():
+def test_names_of_openais_mean_the_default() -> None:
     wish = Requirements("tts", voice="alloy", model="tts-1")
     assert with_one_voice(wish, ALL).voice == "en_US-joe"
 
 
-def test_those_who_are_preferred_come_first():
+def test_those_who_are_preferred_come_first() -> None:
     assert fitting(Requirements("tts", prefer=(OTHER.peer_id,))) == [OTHER]
 
 
-def test_nobody_changes_nothing():
+def test_nobody_changes_nothing() -> None:
     wish = Requirements("tts")
     assert with_one_voice(wish, []) is wish

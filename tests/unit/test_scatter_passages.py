@@ -16,19 +16,21 @@ def texts(text: str) -> list[str]:
     return [passage.text for passage in passages(text)]
 
 
-def test_the_first_sentence_is_alone_and_the_others_are_together_as_long_as_they_are_short():
+def test_the_first_sentence_is_alone_and_the_others_are_together_as_long_as_they_are_short() -> (
+    None
+):
     first, *others = texts(" ".join([SENTENCE] * 50))
     assert first == SENTENCE
     assert " ".join(others).strip() == " ".join([SENTENCE] * 49)
     assert all(LONGEST / 2 < len(said) <= LONGEST for said in others[:-1])
 
 
-def test_an_abbreviation_ends_no_sentence():
+def test_an_abbreviation_ends_no_sentence() -> None:
     cut = texts(f"{SENTENCE} Dr. Smith paid $3.50, e.g. for tea. {SENTENCE * 4}")
     assert cut[1].startswith("Dr. Smith paid $3.50, e.g. for tea.")
 
 
-def test_lines_that_were_wrapped_are_one_sentence_and_paragraphs_stay_apart():
+def test_lines_that_were_wrapped_are_one_sentence_and_paragraphs_stay_apart() -> None:
     assert texts("She opened the\ngate.\n\nChapter 2\n \nHe left.") == [
         "She opened the gate.\n\n",
         "Chapter 2\n\nHe left.\n\n",
@@ -36,12 +38,12 @@ def test_lines_that_were_wrapped_are_one_sentence_and_paragraphs_stay_apart():
 
 
 @pytest.mark.parametrize("odd", ["* * *", "...", '<break time="2s"/>', "—"])
-def test_what_has_no_words_never_stands_alone(odd):
+def test_what_has_no_words_never_stands_alone(odd: str) -> None:
     for text in (f"{odd}\n\n{SENTENCE}", f"{SENTENCE}\n\n{odd}\n\n{SENTENCE}", f"{SENTENCE} {odd}"):
         assert all(SENTENCE[:20] in said for said in texts(text))
 
 
-def test_a_sentence_that_never_ends_is_cut_at_a_space_and_no_pause_in_two():
+def test_a_sentence_that_never_ends_is_cut_at_a_space_and_no_pause_in_two() -> None:
     endless = 'and <break time="1.5s"/> so ' * 500
     cut = texts(endless)
     assert all(len(said) <= LONGEST_SENTENCE <= limits.MAX_TEXT for said in cut)
@@ -49,19 +51,19 @@ def test_a_sentence_that_never_ends_is_cut_at_a_space_and_no_pause_in_two():
     assert not any(said.endswith("<break") or said.startswith("time=") for said in cut)
 
 
-def test_numbers_go_up_and_seconds_follow_the_speed():
+def test_numbers_go_up_and_seconds_follow_the_speed() -> None:
     cut = [*passages(" ".join([SENTENCE] * 9), 2.0)]
     assert [passage.number for passage in cut] == [*range(len(cut))]
     assert cut[0].seconds == pytest.approx(len(SENTENCE) * limits.SPEECH_PER_CHARACTER / 2)
 
 
-def test_no_more_of_a_book_is_looked_at_than_is_asked_for():
+def test_no_more_of_a_book_is_looked_at_than_is_asked_for() -> None:
     """Two million characters would take a second."""
     first = next(passages(SENTENCE * (limits.MAX_BOOK // len(SENTENCE))))
     assert first.text
 
 
-def test_every_word_of_any_text_is_there_once():
+def test_every_word_of_any_text_is_there_once() -> None:
     words = [
         f"w{n}{end}" for n, end in enumerate(itertools.islice(itertools.cycle(" ,.\n;!?"), 3000))
     ]

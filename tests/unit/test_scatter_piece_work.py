@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -13,14 +15,14 @@ from privox_dht.speech import Segment, Word
 PIECE = Piece(3, 100 * RATE, np.zeros(20 * RATE, np.int16))
 
 
-def test_words_come_in_the_recordings_time():
+def test_words_come_in_the_recordings_time() -> None:
     heard = [Segment("a b", 1.0, 3.0, (Word("a", 1.0, 1.5), Word("b", 2.0, 3.0)))]
     assert placed(heard, PIECE) == [
         Segment("a b", 101.0, 103.0, (Word("a", 101.0, 101.5), Word("b", 102.0, 103.0)))
     ]
 
 
-def test_an_engine_may_guess_a_little_beyond_the_end():
+def test_an_engine_may_guess_a_little_beyond_the_end() -> None:
     assert placed([Segment("a", -0.5, 30.0)], PIECE) == [Segment("a", 100.0, 120.0)]
 
 
@@ -35,6 +37,6 @@ def test_an_engine_may_guess_a_little_beyond_the_end():
         [Segment("a", 5.0, 9.0, (Word("a", 50.0, 51.0),))],
     ],
 )
-def test_words_outside_a_piece_or_going_backwards_are_a_failure(heard):
+def test_words_outside_a_piece_or_going_backwards_are_a_failure(heard: Sequence[Segment]) -> None:
     with pytest.raises(EngineFailed):
         placed(heard, PIECE)

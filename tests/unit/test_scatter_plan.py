@@ -18,7 +18,7 @@ def seasoned(pieces: int = 40, pace: float = 0.05) -> Plan:
     return plan
 
 
-def test_a_piece_lags_after_three_times_what_its_peers_take():
+def test_a_piece_lags_after_three_times_what_its_peers_take() -> None:
     plan = seasoned(pace=0.1)
     ticket = plan.ask(9, 20.0)
     plan.dialled(ticket, "slow", 100.0)
@@ -27,7 +27,7 @@ def test_a_piece_lags_after_three_times_what_its_peers_take():
     assert plan.lagging(106.1) == ticket
 
 
-def test_nothing_lags_before_three_pieces_are_done():
+def test_nothing_lags_before_three_pieces_are_done() -> None:
     plan = Plan()
     plan.cut = 40
     ticket = plan.ask(0, 20.0)
@@ -36,7 +36,7 @@ def test_nothing_lags_before_three_pieces_are_done():
     assert plan.next_look(0.0) is None
 
 
-def test_the_next_producer_has_its_own_time():
+def test_the_next_producer_has_its_own_time() -> None:
     plan = seasoned(pace=0.1)
     ticket = plan.ask(9, 20.0)
     plan.dialled(ticket, "dead", 100.0)
@@ -47,7 +47,7 @@ def test_the_next_producer_has_its_own_time():
     assert plan.waiting == 1
 
 
-def test_a_piece_that_was_asked_for_twice_is_not_asked_for_again():
+def test_a_piece_that_was_asked_for_twice_is_not_asked_for_again() -> None:
     plan = seasoned()
     ticket = plan.ask(9, 20.0)
     plan.dialled(ticket, "slow", 0.0)
@@ -58,7 +58,7 @@ def test_a_piece_that_was_asked_for_twice_is_not_asked_for_again():
 
 
 @pytest.mark.parametrize(("pieces", "twice"), [(1, 1), (19, 1), (20, 2), (100, 10)])
-def test_at_most_one_piece_in_ten_is_asked_for_twice(pieces, twice):
+def test_at_most_one_piece_in_ten_is_asked_for_twice(pieces: int, twice: int) -> None:
     plan = seasoned(pieces)
     for number in range(20):
         plan.dialled(plan.ask(number, 20.0), f"peer{number}", 0.0)
@@ -69,7 +69,7 @@ def test_at_most_one_piece_in_ten_is_asked_for_twice(pieces, twice):
     assert asked == twice
 
 
-def test_who_lags_most_comes_first():
+def test_who_lags_most_comes_first() -> None:
     plan = seasoned()
     late = plan.ask(8, 20.0)
     plan.dialled(late, "b", 50.0)

@@ -14,14 +14,16 @@ def record(name: str, *routes: Direct | Relayed) -> Record:
     return Record(name.encode() * 32, b"m" * 8, "stt", routes=routes)
 
 
-def keeps_the_promise(shares: Shares, names: list[str], seconds: dict[int, float], share: float):
+def keeps_the_promise(
+    shares: Shares, names: list[str], seconds: dict[int, float], share: float
+) -> None:
     for name in names:
         heard = shares.heard(name)
         assert not any(piece + 1 in heard for piece in heard)
         assert sum(seconds[piece] for piece in heard) <= share * sum(seconds.values()) + 1e-9
 
 
-def test_a_thousand_random_jobs_keep_the_promise_whatever_fails():
+def test_a_thousand_random_jobs_keep_the_promise_whatever_fails() -> None:
     """Ten producers; every fourth piece fails where it was planned and goes to whoever may."""
     names = [f"voice{n}" for n in range(10)]
     refused = 0
@@ -44,7 +46,7 @@ def test_a_thousand_random_jobs_keep_the_promise_whatever_fails():
     assert refused < 100
 
 
-def test_with_too_few_it_is_said_how_many_are_missing():
+def test_with_too_few_it_is_said_how_many_are_missing() -> None:
     seconds = dict.fromkeys(range(12), 20.0)
     shares = Shares(seconds, 0.25)
     assert not shares.plan(["a", "b", "c"], random.Random(1))
@@ -53,7 +55,7 @@ def test_with_too_few_it_is_said_how_many_are_missing():
 
 
 @pytest.mark.parametrize("share", [0.2, 0.27, 0.34, 0.5])
-def test_as_many_as_are_said_to_be_missing_suffice(share):
+def test_as_many_as_are_said_to_be_missing_suffice(share: float) -> None:
     rng = random.Random(share)
     for _ in range(200):
         seconds = {n: rng.uniform(10, 30) for n in range(rng.randint(6, 30))}
@@ -64,13 +66,13 @@ def test_as_many_as_are_said_to_be_missing_suffice(share):
             assert shares.plan(names, rng)
 
 
-def test_a_recording_of_three_pieces_cannot_be_shared_by_quarters():
+def test_a_recording_of_three_pieces_cannot_be_shared_by_quarters() -> None:
     shares = Shares(dict.fromkeys(range(3), 20.0), 0.25)
     assert shares.is_too_short
     assert not Shares(dict.fromkeys(range(4), 20.0), 0.25).is_too_short
 
 
-def test_only_the_planned_voice_may_have_a_piece_until_it_could_not():
+def test_only_the_planned_voice_may_have_a_piece_until_it_could_not() -> None:
     shares = Shares(dict.fromkeys(range(8), 20.0), 0.25)
     names = [f"v{n}" for n in range(8)]
     assert shares.plan(names, random.Random(1))
@@ -83,7 +85,7 @@ def test_only_the_planned_voice_may_have_a_piece_until_it_could_not():
     assert shares.planned(4) not in able
 
 
-def test_whoever_said_busy_before_it_heard_anything_has_heard_nothing():
+def test_whoever_said_busy_before_it_heard_anything_has_heard_nothing() -> None:
     shares = Shares(dict.fromkeys(range(8), 20.0), 0.25)
     assert shares.plan([f"v{n}" for n in range(8)], random.Random(1))
     voice = shares.planned(0)
@@ -101,13 +103,15 @@ def test_whoever_said_busy_before_it_heard_anything_has_heard_nothing():
     ],
     ids=str,
 )
-def test_producers_of_one_network_are_one_voice_as_far_as_it_is_known(second, same):
+def test_producers_of_one_network_are_one_voice_as_far_as_it_is_known(
+    second: Direct | Relayed, same: bool
+) -> None:
     one, two = record("a", Direct("203.0.113.7", 5678)), record("b", second)
     named = voices([one, two])
     assert (named[one.peer_id] == named[two.peer_id]) is same
 
 
-def test_two_networks_that_one_producer_joins_are_one_voice():
+def test_two_networks_that_one_producer_joins_are_one_voice() -> None:
     some = [
         record("a", Direct("203.0.113.7", 1)),
         record("b", Direct("198.51.100.7", 1)),

@@ -27,7 +27,7 @@ def texts(segments: list[Segment]) -> str:
     return " ".join(s.text for s in segments)
 
 
-def test_a_word_belongs_to_the_piece_in_which_its_middle_lies():
+def test_a_word_belongs_to_the_piece_in_which_its_middle_lies() -> None:
     first = segment(("we", 8.0, 8.2), ("meet", 9.0, 9.4), ("at", 10.1, 10.3), ("no", 11.6, 12.0))
     second = segment(("et", 9.2, 9.4), ("at", 10.1, 10.3), ("noon", 11.6, 12.1))
     left, right = join([first], [second], 10.0)
@@ -36,7 +36,7 @@ def test_a_word_belongs_to_the_piece_in_which_its_middle_lies():
     assert right[0].start == 10.1
 
 
-def test_a_word_on_which_both_differ_by_a_moment_is_told_once():
+def test_a_word_on_which_both_differ_by_a_moment_is_told_once() -> None:
     """By its middle it belonged to both."""
     first = segment(("one", 8.0, 8.5), ("two", 9.8, 10.1), ("three", 10.6, 11.0))
     second = segment(("two", 9.95, 10.25), ("three", 10.6, 11.0), ("four", 12.5, 13.0))
@@ -44,14 +44,14 @@ def test_a_word_on_which_both_differ_by_a_moment_is_told_once():
     assert texts(left + right) == "one two three four"
 
 
-def test_punctuation_and_capitals_are_no_difference():
+def test_punctuation_and_capitals_are_no_difference() -> None:
     first = segment(("So", 9.0, 9.2), ("Noon,", 9.9, 10.0), ("then.", 10.3, 10.5))
     second = segment(("noon", 9.9, 10.2), ("Then", 10.3, 10.5), ("we", 11.0, 11.2))
     left, right = join([first], [second], 10.0)
     assert texts(left + right) == "So Noon, Then we"
 
 
-def test_without_common_words_the_middles_decide():
+def test_without_common_words_the_middles_decide() -> None:
     first = segment(("a", 9.0, 9.2), ("b", 10.5, 10.7))
     second = segment(("c", 9.0, 9.2), ("d", 10.5, 10.7))
     left, right = join([first], [second], 10.0)
@@ -61,7 +61,7 @@ def test_without_common_words_the_middles_decide():
 @pytest.mark.parametrize(
     "spoken", ["今天我们开会讨论新的计划然后去吃饭", "nine ten eleven twelve then"]
 )
-def test_without_times_of_words_the_common_run_decides(spoken):
+def test_without_times_of_words_the_common_run_decides(spoken: str) -> None:
     units = spoken.split() if " " in spoken else list(spoken)
     space = " " if " " in spoken else ""
     n = len(units)
@@ -71,7 +71,7 @@ def test_without_times_of_words_the_common_run_decides(spoken):
     assert space.join(s.text for s in left + right) == "x" + space + spoken + space + "y"
 
 
-def test_words_that_do_not_stand_in_the_text_are_cut_by_their_times():
+def test_words_that_do_not_stand_in_the_text_are_cut_by_their_times() -> None:
     words = (Word("$5", 9.0, 9.2), Word("today", 10.5, 10.9))
     first = Segment("five dollars today", 9.0, 10.9, words)
     second = Segment("five dollars today", 9.0, 10.9, words)
@@ -81,7 +81,7 @@ def test_words_that_do_not_stand_in_the_text_are_cut_by_their_times():
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 1 << 32), st.booleans())
-def test_what_two_pieces_heard_of_one_talk_is_the_talk(seed, timed):
+def test_what_two_pieces_heard_of_one_talk_is_the_talk(seed: int, timed: bool) -> None:
     """Both hear half words at their ends as other words, and differ a little about times."""
     rng = random.Random(seed)
     at, talk = 0.0, []
@@ -117,7 +117,7 @@ def said(number: int, text: str, language: str = "") -> list[Segment]:
     return [segment((text, number * 20.0 + 1, number * 20.0 + 2), language=language)]
 
 
-def test_pieces_are_told_in_order_whoever_is_first():
+def test_pieces_are_told_in_order_whoever_is_first() -> None:
     one = Stitcher("en")
     one.put(piece(2), said(2, "c"))
     one.put(piece(1), [])
@@ -128,7 +128,7 @@ def test_pieces_are_told_in_order_whoever_is_first():
     assert texts(one.take()) == "d"
 
 
-def test_a_piece_that_overlaps_the_next_waits_for_it():
+def test_a_piece_that_overlaps_the_next_waits_for_it() -> None:
     one = Stitcher("en")
     one.put(piece(0, joint_after=20.0), said(0, "a"))
     assert one.take() == []
@@ -136,7 +136,7 @@ def test_a_piece_that_overlaps_the_next_waits_for_it():
     assert texts(one.take()) == "a b"
 
 
-def test_the_first_three_pieces_with_speech_decide_the_language():
+def test_the_first_three_pieces_with_speech_decide_the_language() -> None:
     one = Stitcher()
     for number, language in ((0, "de"), (1, ""), (2, "en"), (4, "fr"), (5, "de-AT")):
         one.put(piece(number), said(number, "x", language) if language else [])
@@ -153,7 +153,7 @@ def test_the_first_three_pieces_with_speech_decide_the_language():
     assert not one.is_another(said(6, "x"))
 
 
-def test_a_short_recording_decides_with_what_it_has():
+def test_a_short_recording_decides_with_what_it_has() -> None:
     one = Stitcher()
     one.put(piece(0), said(0, "x", "nl"))
     assert one.decide(2) == []
@@ -163,12 +163,12 @@ def test_a_short_recording_decides_with_what_it_has():
     assert one.language == "nl"
 
 
-def test_seconds_spoken_decide_and_not_the_number_of_pieces():
+def test_seconds_spoken_decide_and_not_the_number_of_pieces() -> None:
     assert language_of([("en", 2.0), ("en", 3.0), ("de", 9.0)]) == "de"
     assert language_of([("", 2.0), ("", 3.0)]) == ""
 
 
-def test_no_segment_begins_before_the_last_one_has_ended():
+def test_no_segment_begins_before_the_last_one_has_ended() -> None:
     one = Stitcher("en")
     one.put(piece(0), [Segment("a", 1.0, 20.4)])
     one.put(piece(1), [Segment("b", 20.1, 21.0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -48,7 +49,7 @@ def reason(seals: SealedDatagrams, datagram: bytes) -> str:
 
 @pytest.mark.parametrize("make", [request, answer])
 @pytest.mark.parametrize("node_id", [B, b""])
-def test_what_goes_in_comes_out(make, node_id: bytes) -> None:
+def test_what_goes_in_comes_out(make: Callable[[Membership], bytes], node_id: bytes) -> None:
     clock = Clock()
     (a, member), (b, _) = sealed_of(A, clock), sealed_of(B, clock)
     datagram = make(member)

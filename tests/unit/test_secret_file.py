@@ -44,7 +44,9 @@ def test_sixteen_bytes_are_enough_and_a_film_is_too_much(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
-def test_a_file_that_others_can_read_is_kept_from_them(tmp_path: Path, mode: int, caplog) -> None:
+def test_a_file_that_others_can_read_is_kept_from_them(
+    tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING)
     path = kept(tmp_path / "s", b"a secret of a private mesh", mode)
     read_secret(path)

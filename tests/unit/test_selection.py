@@ -1,5 +1,7 @@
 import random
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 
@@ -8,16 +10,25 @@ from privox_dht.dispatch.selection import Requirements, explain_no_match, matche
 from privox_dht.records import Record
 
 
-def record(name: str, **fields) -> Record:
-    defaults = {"kind": "stt", "engine": "e", "slots": 2, "idle": 2, "mesh": b"m" * 8}
+def record(name: str, **fields: Any) -> Record:
+    defaults: dict[str, Any] = {
+        "kind": "stt",
+        "engine": "e",
+        "slots": 2,
+        "idle": 2,
+        "mesh": b"m" * 8,
+    }
     return Record(publisher=name.encode().ljust(32), **{**defaults, **fields})
 
 
-def names(records):
+def names(records: Iterable[Record]) -> list[str]:
     return [r.publisher.decode().strip() for r in records]
 
 
-def order(records, wish=None, reputation=None, seed=1):
+def order(
+    records: Sequence[Record], wish: Requirements | None = None,
+    reputation: ReputationTable | None = None, seed: int = 1,
+) -> list[str]:  # fmt: skip
     wish = wish or Requirements("stt")
     return names(rank(records, wish, reputation or ReputationTable(), 0.0, random.Random(seed)))
 
@@ -50,15 +61,15 @@ GERMAN = record("de", languages=("de",), models=("small",))
     ],
     ids=str,
 )
-def test_fits(wish, fit):
+def test_fits(wish: Requirements, fit: bool) -> None:
     assert matches(GERMAN, wish) is fit
 
 
-def test_an_engine_that_lists_no_language_does_them_all():
+def test_an_engine_that_lists_no_language_does_them_all() -> None:
     assert matches(record("any"), Requirements("stt", language="sw"))
 
 
-def test_a_language_has_many_codes():
+def test_a_language_has_many_codes() -> None:
     chinese = record("zh", languages=("zh", "no"))
     for tag in ("zh", "zh-CN", "zh_TW", "cmn", "nb"):
         assert matches(chinese, Requirements("stt", language=tag)), tag
@@ -66,7 +77,7 @@ def test_a_language_has_many_codes():
     assert Requirements("stt", language="cmn-CN").searches == ((), ("language=zh",))
 
 
-def test_openais_names_mean_the_default():
+def test_openais_names_mean_the_default() -> None:
     lists_it = record("api", models=("whisper-1",))
     for name in ("whisper-1", "gpt-4o-transcribe", "whisper-9"):
         assert matches(GERMAN, Requirements("stt", model=name)), name
@@ -75,7 +86,7 @@ def test_openais_names_mean_the_default():
     assert Requirements("stt", model="whisper-1").searches == ((),)
 
 
-def test_an_engine_for_trying_things_out_does_only_what_names_it():
+def test_an_engine_for_trying_things_out_does_only_what_names_it() -> None:
     echo = record("echo", engine="echo", only_named=True, more=True)
     assert order([echo, GERMAN]) == ["de"]
     assert not matches(echo, Requirements("stt", model="whisper-1"))
@@ -84,7 +95,7 @@ def test_an_engine_for_trying_things_out_does_only_what_names_it():
     assert matches(echo, Requirements("stt", model="echo"))
 
 
-def test_a_translation_is_asked_of_those_who_translate():
+def test_a_translation_is_asked_of_those_who_translate() -> None:
     whisper = record("whisper", translates=True)
     assert order([GERMAN, whisper], Requirements("stt", translate=True)) == ["whisper"]
     assert explain_no_match([GERMAN], Requirements("stt", translate=True)) == (
@@ -93,40 +104,40 @@ def test_a_translation_is_asked_of_those_who_translate():
     )
 
 
-def test_a_record_with_more_models_than_it_lists_may_have_the_one_asked_for():
+def test_a_record_with_more_models_than_it_lists_may_have_the_one_asked_for() -> None:
     some = record("some", models=("a",), more=True)
     sure = record("sure", models=("b",))
     assert matches(some, Requirements("stt", model="b"))
     assert order([some, sure], Requirements("stt", model="b")) == ["sure", "some"]
 
 
-def test_a_withdrawn_record_is_nobody():
+def test_a_withdrawn_record_is_nobody() -> None:
     assert order([record("gone", withdrawn=True)]) == []
 
 
-def test_the_idle_come_before_the_busy():
+def test_the_idle_come_before_the_busy() -> None:
     for seed in range(20):
         assert order([record("busy", idle=0, speed=100), record("idle")], seed=seed)[0] == "idle"
 
 
-def test_a_much_faster_one_comes_first():
+def test_a_much_faster_one_comes_first() -> None:
     for seed in range(20):
         pair = [record("slow", speed=1), record("fast", speed=10)]
         assert order(pair, seed=seed) == ["fast", "slow"]
 
 
-def test_nobody_gains_by_claiming_to_be_infinitely_fast():
+def test_nobody_gains_by_claiming_to_be_infinitely_fast() -> None:
     pair = [record("honest", speed=150), record("liar", speed=100_000)]
     firsts = Counter(order(pair, seed=seed)[0] for seed in range(200))
     assert firsts["honest"] > 20
 
 
-def test_equals_are_shared_out():
+def test_equals_are_shared_out() -> None:
     firsts = Counter(order([record("a"), record("b"), record("c")], seed=s)[0] for s in range(300))
     assert min(firsts.values()) > 60
 
 
-def test_the_lost_come_last_and_those_who_said_busy_before_them():
+def test_the_lost_come_last_and_those_who_said_busy_before_them() -> None:
     reputation = ReputationTable()
     reputation.record_failure(record("lost").peer_id, 0.0)
     reputation.record_busy(record("busy").peer_id, 0.0, 5.0)
@@ -134,7 +145,7 @@ def test_the_lost_come_last_and_those_who_said_busy_before_them():
     assert order(three, reputation=reputation) == ["well", "busy", "lost"]
 
 
-def test_the_preferred_come_first_even_when_busy_but_not_when_lost():
+def test_the_preferred_come_first_even_when_busy_but_not_when_lost() -> None:
     wish = Requirements("stt", prefer=(record("mine").peer_id,))
     pair = [record("fast", speed=100), record("mine", idle=0)]
     assert order(pair, wish)[0] == "mine"
@@ -143,19 +154,19 @@ def test_the_preferred_come_first_even_when_busy_but_not_when_lost():
     assert order(pair, wish, reputation)[0] == "fast"
 
 
-def test_time_and_chance_are_arguments():
+def test_time_and_chance_are_arguments() -> None:
     many = [record(f"p{i}") for i in range(50)]
     assert order(many, seed=7) == order(many, seed=7)
     assert order(many, seed=7) != order(many, seed=8)
 
 
-def test_searches_go_from_wide_to_narrow():
+def test_searches_go_from_wide_to_narrow() -> None:
     assert Requirements("stt").searches == ((),)
     wish = Requirements("stt", model="faster-whisper:small", language="de-DE")
     assert wish.searches == ((), ("language=de",), ("model=small",))
 
 
-def test_why_nobody_says_what_there_is():
+def test_why_nobody_says_what_there_is() -> None:
     assert explain_no_match([], Requirements("tts")) == "nobody on the mesh offers tts just now"
     said = explain_no_match([GERMAN], Requirements("stt", language="fr"))
     assert said == (
@@ -163,7 +174,7 @@ def test_why_nobody_says_what_there_is():
     )
 
 
-def test_whoever_did_a_job_comes_first_while_others_turn_out_to_be_dead():
+def test_whoever_did_a_job_comes_first_while_others_turn_out_to_be_dead() -> None:
     """A hundred invented records, all idle and very fast, beside one that has worked before."""
     good, dead = record("good"), record("dead", speed=200)
     invented = [record(f"i{n}", speed=200) for n in range(9)]
@@ -176,7 +187,7 @@ def test_whoever_did_a_job_comes_first_while_others_turn_out_to_be_dead():
     assert order([good, dead, *invented], reputation=reputation)[0].startswith("i")
 
 
-def test_when_it_is_the_clients_own_choice_that_leaves_nobody_that_is_said():
+def test_when_it_is_the_clients_own_choice_that_leaves_nobody_that_is_said() -> None:
     one = record("a")
     assert explain_no_match([one], Requirements("stt", only=("zzz",))) == (
         f"--only leaves nobody who offers stt; there is: {one.peer_id}"
@@ -195,10 +206,10 @@ def test_when_it_is_the_clients_own_choice_that_leaves_nobody_that_is_said():
         (Requirements("stt", backend="gpu", only=(GERMAN.peer_id,)), "--backend gpu"),
     ],
 )
-def test_which_flag_to_leave_out_is_said(wish, flag):
+def test_which_flag_to_leave_out_is_said(wish: Requirements, flag: str) -> None:
     assert f"without {flag} there is: stt/cpu/e (small) [de]" in explain_no_match([GERMAN], wish)
 
 
-def test_where_one_flag_less_would_not_do_what_there_is_is_said_all_the_same():
+def test_where_one_flag_less_would_not_do_what_there_is_is_said_all_the_same() -> None:
     said = explain_no_match([GERMAN], Requirements("stt", backend="gpu", language="fr"))
     assert said == "nobody offers stt/gpu, language fr; there is: stt/cpu/e (small) [de]"

@@ -15,7 +15,7 @@ from privox_dht.errors import ConfigError
         ("stt/cpu/192.0.2.7:8888", ServiceSpec("stt", "cpu", "192.0.2.7:8888")),
     ],
 )
-def test_a_service_is_service_backend_what(text, spec):
+def test_a_service_is_service_backend_what(text: str, spec: ServiceSpec) -> None:
     assert parse_service(text) == spec
     assert parse_service(str(spec)) == spec
 
@@ -24,19 +24,19 @@ def test_a_service_is_service_backend_what(text, spec):
     ("text", "named"),
     [("", "no service"), ("sing/cpu", "'sing'"), ("stt", "backend"), ("stt/tpu", "cpu or gpu")],
 )
-def test_what_is_wrong_is_named(text, named):
+def test_what_is_wrong_is_named(text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         parse_service(text)
 
 
-def test_a_service_named_twice_is_served_once():
+def test_a_service_named_twice_is_served_once() -> None:
     assert parse_services(["stt/cpu", "asr/cpu", "tts/cpu"]) == [
         ServiceSpec("stt", "cpu"),
         ServiceSpec("tts", "cpu"),
     ]
 
 
-def test_the_key_of_a_server_elsewhere_is_not_shown():
+def test_the_key_of_a_server_elsewhere_is_not_shown() -> None:
     spec = parse_service("stt/cpu/https://s3cret@host/path@x")
     assert (spec.what, spec.has_secret) == ("https://s3cret@host/path@x", True)
     assert str(spec) == "stt/cpu/https://***@host/path@x"

@@ -25,7 +25,7 @@ async def test_a_long_job_waits_at_its_border_while_a_short_one_is_at_work() -> 
         await at_border()
         async with jobs.working(SHORT) as not_mine:
             await not_mine()
-            waiting = asyncio.create_task(at_border())
+            waiting = asyncio.ensure_future(at_border())
             await asyncio.sleep(0)
             assert not waiting.done()
             assert repr(jobs) == "<ShortFirst 1 short jobs at work>"

@@ -368,7 +368,7 @@ def test_one_network_cannot_hold_every_line_of_a_producer() -> None:
     """A home with an IPv4 address and an IPv6 /48 calls as often as it can: others get through."""
     farm = Farm(files=10_000, idle_lines=3, lines=64, calls_per_address=32)
     farm.control("producer", ANA)
-    home = [("20.1.1.1/32", "20.1.1.0/24")]
+    home: list[tuple[str, ...]] = [("20.1.1.1/32", "20.1.1.0/24")]
     home += [(f"2001:db8:1:{n:x}::/64", f"2001:db8:1:{n >> 8:x}00::/56", "2001:db8:1::/48")
              for n in range(0, 4096, 64)]  # fmt: skip
     held = 0

@@ -10,7 +10,7 @@ from privox_dht import limits, units
         (limits.MAX_UPLOAD, "256 MiB"), (3 << 30, "3 GiB"),
     ],
 )  # fmt: skip
-def test_bytes_are_said_in_the_largest_unit_that_fits(number, said):
+def test_bytes_are_said_in_the_largest_unit_that_fits(number: int, said: str) -> None:
     assert units.size(number) == said
 
 
@@ -21,7 +21,7 @@ def test_bytes_are_said_in_the_largest_unit_that_fits(number, said):
         (90, "1.5 minutes"), (limits.MAX_AUDIO_SECONDS, "2 hours"),
     ],
 )  # fmt: skip
-def test_spans_of_time_are_said_in_the_largest_unit_that_fits(seconds, said):
+def test_spans_of_time_are_said_in_the_largest_unit_that_fits(seconds: float, said: str) -> None:
     assert units.duration(seconds) == said
 
 

@@ -1,0 +1,43 @@
+"""Tells `covered.py` which lines an engine's worker runs. It is put on the PYTHONPATH as
+`sitecustomize`, which each Python runs first; what is no worker is left alone.
+
+A worker is given next to nothing of our environment, may open no file once it is in its sandbox,
+and is killed when it is no longer wanted. So all that is needed is loaded here, and what was run is
+sent every half second, and at the end, through a socket that is open already.
+"""
+
+from __future__ import annotations
+
+import os
+
+WORKER = "PRIVOX_WORKER_PARENT"  # of nodes.engines.worker_main, which would be loaded unmeasured
+
+if WORKER in os.environ:
+    import signal
+    import socket
+    from pathlib import Path
+
+    import coverage
+
+    EVERY = 0.5  # seconds
+    collector = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    collector.connect(str(Path(__file__).parent / "socket"))
+    measured = coverage.Coverage(data_file=None, config_file=False, source=["privox_dht", "nodes"])
+    sent: list[int] = [0]
+
+    def tell(*signal_and_frame: object) -> None:
+        data = measured.get_data()
+        lines = sum(len(data.lines(file) or ()) for file in data.measured_files())
+        if lines > sent[0]:  # or there is nothing new
+            sent[0] = lines
+            os.write(collector.fileno(), data.dumps())
+
+    def leave(code: int, end: object = os._exit) -> None:
+        tell()
+        end(code)  # type: ignore[operator]
+
+    measured.get_data().dumps()  # loads what telling needs
+    os._exit = leave  # type: ignore[assignment]
+    signal.signal(signal.SIGALRM, tell)
+    signal.setitimer(signal.ITIMER_REAL, EVERY, EVERY)
+    measured.start()
