@@ -89,7 +89,9 @@ def test_a_node_with_a_short_secret_does_not_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), OSError(30, "Read-only")])
-def test_a_read_only_secret_is_used_with_a_warning(tmp_path: Path, caplog, error: OSError) -> None:
+def test_a_read_only_secret_is_used_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: OSError
+) -> None:
     caplog.set_level(logging.WARNING)
     path = kept(tmp_path / "s", b"a secret of a private mesh", 0o444)
 
