@@ -6,15 +6,13 @@ import random
 import sys
 import tracemalloc
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from bench.record_memory import bytes_per_record
 from privox_dht import limits
 from privox_dht.dht.answer_codec import FULL, HELD, REFUSED
-from privox_dht.dht.key_records import KeyRecords
-from privox_dht.dht.record_store import RecordStore
+from privox_dht.dht.record_store import KeyRecords, RecordStore
 from privox_dht.records import Record
 
 KEY, NOW = b"k" * 20, 1_000.0
@@ -29,7 +27,7 @@ def record(number: int, *, sequence: int = 1, idle: int = 1, **more: object) -> 
     return replace(made, encoded=repr((number, made.sequence, made.idle, made.withdrawn)).encode())
 
 
-def store(**bounds: Any) -> RecordStore:
+def store(**bounds: int) -> RecordStore:
     return RecordStore(random.Random(1), **bounds)
 
 
