@@ -258,11 +258,11 @@ class DhtNode:
         found = list(reached)
         self._state.own_global = frozenset(filter(is_global, [*addresses, *found]))
         for ip in found:
-            self._state.forget_views(but=ip)
+            self._state.views.forget(but=ip)
 
     def moved(self) -> None:
         """We have other addresses than before: every contact is to see us there."""
-        self._state.forget_views()
+        self._state.views.forget()
         self._bootstrapper.announce()
 
     def ask_view(self) -> None:
@@ -307,11 +307,11 @@ class DhtNode:
 
     def glimpsed(self) -> list[str]:
         """Every IP at which any neighbour sees us, agreed on or not."""
-        return self._state.observed_by_any()
+        return self._state.views.of_any()
 
     def clock_offset(self) -> float | None:
         """How far our neighbours' clocks are ahead of ours (median, seconds)."""
-        return self._state.clock_offset()
+        return self._state.views.clock_offset()
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""

@@ -16,7 +16,6 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
-from statistics import median
 from typing import Any, NamedTuple
 
 from privox_dht import limits
@@ -30,6 +29,7 @@ from privox_dht.addresses import (
 )
 from privox_dht.dht import record_validator as gates
 from privox_dht.dht import wire
+from privox_dht.dht.observed_addresses import ObservedAddresses
 from privox_dht.dht.record_store import RecordStore
 from privox_dht.dht.record_validator import RecordValidator
 from privox_dht.dht.rtt import RttEstimator
@@ -78,8 +78,6 @@ class NodeState:
     __slots__ = (
         "_contacted",
         "_second",
-        "_views",
-        "_votes",
         "clock",
         "counts",
         "dial_back_peers",
@@ -108,6 +106,7 @@ class NodeState:
         "sealed",
         "store",
         "tokens",
+        "views",
         "witnesses",
     )  # fmt: skip
 
@@ -120,11 +119,12 @@ class NodeState:
         member: Membership | None = None,
     ) -> None:
         self.identity = identity
+        self.views = ObservedAddresses()  # of us, by others
         self.mesh = member.tag if member else network_tag(network)
         self.sealed: SealedDatagrams | None = None  # in a private mesh
         if member is not None:
             self.sealed = SealedDatagrams(member, identity.dht_id, limits.PROTOCOL_VERSION)
-            member.own.seen = self.observed_by_any
+            member.own.seen = self.views.of_any
         self.clock = clock
         self.rng = rng
         self.guest = False
@@ -159,8 +159,6 @@ class NodeState:
         )  # strangers kept for dialling us back
         self._second = 0.0
         self._contacted: dict[Address, None] = {}  # the oldest first
-        self._views: dict[bytes, tuple[Address, float]] = {}  # by voter, the oldest first
-        self._votes: Counter[Address] = Counter()
 
     @property
     def diverse(self) -> bool:
@@ -258,55 +256,14 @@ class NodeState:
     def record_observation(self, observer: Address, seen: Address, offset: float) -> None:
         """A proven neighbour said at which address it sees us, and how far its clock is ahead."""
         voter = subnet_of(observer[0]) if self.diverse else pack_address(*observer)
-        old = self._views.pop(voter, None)
-        if old is None and len(self._views) >= limits.OBSERVERS:
-            old = self._views.pop(next(iter(self._views)))
-        if old is not None:
-            self._votes[old[0]] -= 1
-            if not self._votes[old[0]]:
-                del self._votes[old[0]]
-        seen = next((known for known in self._votes if known == seen), seen)  # one copy of each
-        is_news = all(seen[0] != ip for ip, _ in self._votes)
-        self._views[voter] = (seen, offset)
-        self._votes[seen] += 1
-        if is_news:
+        if self.views.note(voter, seen, offset):
             self.on_view()
-
-    def forget_views(self, but: str = "") -> None:
-        """We have moved: what was seen of us is no more. With `but`, only what was seen of us in
-        that address's family and is not it."""
-        gone = [
-            voter
-            for voter, ((ip, _), _) in self._views.items()
-            if not but or (ip != but and (":" in ip) == (":" in but))
-        ]
-        for voter in gone:
-            del self._views[voter]
-        self._votes = Counter(seen for seen, _ in self._views.values())
 
     def observed(self) -> list[Address]:
         """Our own addresses, as two or more neighbours see them, best first. In a public mesh a
-        /24 or /56 has one vote. They need agree on the IP only (a symmetric NAT shows each of
-        them another port); the port is the one that most saw."""
-        hosts: Counter[str] = Counter()
-        ports: dict[str, int] = {}
-        for (ip, port), count in self._votes.most_common():
-            hosts[ip] += count
-            ports.setdefault(ip, port)
-        return [
-            (ip, ports[ip])
-            for ip, count in hosts.most_common()
-            if count >= 2 and is_contactable(ip, self.private is not False)
-        ]
-
-    def observed_by_any(self) -> list[str]:
-        """Every IP at which any neighbour sees us: enough to notice a NAT, not to publish."""
-        return list(dict.fromkeys(ip for ip, _ in self._votes))
-
-    def clock_offset(self) -> float | None:
-        """The median of how far our neighbours' clocks are ahead of ours, in seconds."""
-        offsets = [offset for _, offset in self._views.values()]
-        return median(offsets) if offsets else None
+        /24 or /56 has one vote."""
+        private = self.private is not False
+        return [seen for seen in self.views.agreed() if is_contactable(seen[0], private)]
 
     def is_not_our_address(self, ip: str) -> bool:
         """Whether we know that `ip` is not ours: then nobody gets our signature for it."""

@@ -1,0 +1,69 @@
+"""Where others see us, and how far their clocks are ahead of ours: one word of each voter. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from statistics import median
+
+from privox_dht import limits
+from privox_dht.addresses import Address
+
+
+class ObservedAddresses:
+    """The latest word of each of the last voters."""
+
+    __slots__ = ("_views", "_votes")
+
+    def __init__(self) -> None:
+        self._views: dict[bytes, tuple[Address, float]] = {}  # by voter, the oldest first
+        self._votes: Counter[Address] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def note(self, voter: bytes, seen: Address, offset: float) -> bool:
+        """A voter sees us there, and its clock is so many seconds ahead; whether nobody else has
+        seen us at that IP."""
+        old = self._views.pop(voter, None)
+        if old is None and len(self._views) >= limits.OBSERVERS:
+            old = self._views.pop(next(iter(self._views)))
+        if old is not None:
+            self._votes[old[0]] -= 1
+            if not self._votes[old[0]]:
+                del self._votes[old[0]]
+        seen = next((known for known in self._votes if known == seen), seen)  # one copy of each
+        is_news = all(seen[0] != ip for ip, _ in self._votes)
+        self._views[voter] = (seen, offset)
+        self._votes[seen] += 1
+        return is_news
+
+    def forget(self, but: str = "") -> None:
+        """We have moved: what was seen of us is no more. With `but`, only what was seen of us in
+        that address's family and is not it."""
+        gone = [
+            voter
+            for voter, ((ip, _), _) in self._views.items()
+            if not but or (ip != but and (":" in ip) == (":" in but))
+        ]
+        for voter in gone:
+            del self._views[voter]
+        self._votes = Counter(seen for seen, _ in self._views.values())
+
+    def agreed(self) -> list[Address]:
+        """Our addresses that two or more agree on, best first. They need agree on the IP only (a
+        symmetric NAT shows each of them another port); the port is the one that most saw."""
+        hosts: Counter[str] = Counter()
+        ports: dict[str, int] = {}
+        for (ip, port), count in self._votes.most_common():
+            hosts[ip] += count
+            ports.setdefault(ip, port)
+        return [(ip, ports[ip]) for ip, count in hosts.most_common() if count >= 2]
+
+    def of_any(self) -> list[str]:
+        """Every IP at which anybody sees us: enough to notice a NAT, not to publish."""
+        return list(dict.fromkeys(ip for ip, _ in self._votes))
+
+    def clock_offset(self) -> float | None:
+        """The median of how far their clocks are ahead of ours, in seconds."""
+        offsets = [offset for _, offset in self._views.values()]
+        return median(offsets) if offsets else None
