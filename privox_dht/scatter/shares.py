@@ -72,7 +72,7 @@ class Shares:
 
     def _plan(self, names: Sequence[str], rng: random.Random) -> bool:
         for number in range(TRIES):
-            order = list(self._seconds)
+            order = sorted(self._seconds)
             rng.shuffle(order)
             if number == TRIES - 1:
                 order.sort(key=lambda piece: -self._seconds[piece])

@@ -63,7 +63,9 @@ def test_as_many_as_are_said_to_be_missing_suffice(share: float) -> None:
         names = ["a"]
         if not shares.is_too_short:
             names += [f"b{n}" for n in range(shares.missing(names))]
-            assert shares.plan(names, rng)
+            in_another_order = dict(rng.sample([*seconds.items()], len(seconds)))
+            assert Shares(in_another_order, share).plan(names, rng)
+            assert not Shares(in_another_order, share).plan(names[:-1], rng)
 
 
 def test_a_recording_of_three_pieces_cannot_be_shared_by_quarters() -> None:
