@@ -217,7 +217,7 @@ class WyomingSession:
             )
             select(self._provider.abilities(), STT, language=language)
             self._asked, text = Transcribe(), ""
-            await self._write(TranscriptStart(language=language or None))
+            unsaid: list[Eventable] = [TranscriptStart(language=language or None)]
             async with AsyncExitStack() as held:
                 offer = await self._job(held, STT)
                 heard = await held.enter_async_context(
@@ -232,8 +232,10 @@ class WyomingSession:
                     piece = f" {item.text.strip()}" if text else item.text.strip()
                     text += piece
                     language = language or item.language
-                    await self._write(TranscriptChunk(piece))
-            await self._write(Transcript(text, language=language or None), TranscriptStop())
+                    await self._write(*unsaid, TranscriptChunk(piece))
+                    unsaid = []
+            whole = Transcript(text, language=language or None)
+            await self._write(*unsaid, whole, TranscriptStop())
 
     # -- speaking ---------------------------------------------------------------------------------
 
