@@ -61,9 +61,10 @@ CONTENDED_UPLOAD_RATE = 32 * KIB  # bytes per second on average while others wai
 # 16-bit sound as it is spoken; slower ones come back when there is room
 CONTENDED_UPLOAD_GRACE = 1.0  # seconds an upload has before its rate is judged by others' waiting
 QUEUE_WAIT = 1.5  # seconds a job may wait for a slot before it is told 503: less than OFFER_TIMEOUT
-SHORT_JOB_SECONDS = 10.0  # seconds of sound: a spoken command; one such job has a place beside the
-# slots, and goes before longer ones wherever these come to a border
-SHORT_JOB_BODY = 320 * KIB  # bytes of its body: so much sound at 16 kHz and 16 bits, and its form
+SHORT_JOB_SECONDS = 10.25  # seconds of sound: a spoken command; one such job has a place beside the
+# slots, and goes before longer ones wherever these come to a border. All that SHORT_JOB_BODY holds
+# at 16 kHz and 16 bits: a piece of a film that is let in by its bytes is not found too long then
+SHORT_JOB_BODY = 320 * KIB  # bytes of its body
 SHORT_JOB_AGAIN = 10.0  # seconds a network waits in the queue like others once it sent a longer one
 COME_BACK = 1.0  # seconds in which whoever ended a job stands back for others that were turned away
 QUEUE_PLACES = 32  # jobs in that queue; each may have brought OFFER_ABOVE bytes already

@@ -272,3 +272,8 @@ def test_slots_are_neither_lost_nor_doubled_and_nothing_of_strangers_is_left() -
         admission.leave(ticket, 0)
     assert not admission._held
     assert len(admission._served) <= NETWORKS_REMEMBERED
+
+
+def test_plain_sound_that_is_let_in_beside_by_its_bytes_is_never_found_too_long() -> None:
+    """Pieces of a film were, and their network's commands had to wait at all producers."""
+    assert limits.SHORT_JOB_SECONDS >= limits.SHORT_JOB_BODY / (16_000 * 2)
