@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import BuildLab
 from .lab import Plan
-from .village import Village, write_tone
+from .village import START_SECONDS, Node, Village, write_tone
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -20,6 +20,13 @@ class Household(Village):
     def neighbours(self) -> list[str]:
         return ["--lan"]
 
+    def ready(self, node: Node) -> Node:
+        """The same, once it listens: who of two joins through the other is chance, and only that
+        one says so."""
+        node.peer = node.event("listening", START_SECONDS)["peer"]
+        self.nodes[node.host] = node
+        return node
+
 
 def test_a_household_finds_its_own_nodes_without_an_address(
     build_lab: BuildLab, tmp_path: Path
@@ -28,7 +35,7 @@ def test_a_household_finds_its_own_nodes_without_an_address(
     household = Household(build_lab(Plan(public=("first", "lender", "client"))))
     household.node("first")
     lender = household.node("lender", "--services", "stt/cpu/echo")
-    lender.published("direct")
+    lender.published("direct")  # held by the first one, so they have met
 
     heard = household.transcribe("client", write_tone(tmp_path / "tone.wav", 1.0)).answer()
     assert heard.code == 0, heard.text
