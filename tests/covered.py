@@ -31,6 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / ".coverage-data"  # as setup.cfg has it
 FLOORS = ("tests/unit", "tests/engines", "tests/mesh")
 WORKERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+TRACEBACKS = (
+    "--tb=native"  # pytest's own parse the source: CPython 3.11 breaks there under a tracer
+)
 FLOOR = 90.0  # % of a module's lines
 LARGEST = 1 << 20  # bytes of what a worker tells at once; it is compressed, and much smaller
 LOWER: dict[str, tuple[float, str]] = {}  # module: its floor in %, and why
@@ -62,7 +65,8 @@ def run(what: Sequence[str]) -> None:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)])}
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # as in check.py
         for floor in what:
-            coverage("run", "-m", "pytest", "-q", "-m", "not soak and not quiet", *WORKERS, floor,
+            coverage("run", "-m", "pytest", "-q", "-m", "not soak and not quiet", TRACEBACKS,
+                     *WORKERS, floor,
                      env=env)  # fmt: skip
     coverage("combine", "--quiet")
 

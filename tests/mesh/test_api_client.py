@@ -388,7 +388,7 @@ async def test_a_busy_server_costs_less_than_a_kilobyte_of_fifty_megabytes(
 ) -> None:
     """Counted inside TLS, where the request stands: on the wire the handshake comes on top."""
     provider.slots = 0
-    seen = 0
+    seen, over = 0, asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal seen
@@ -409,6 +409,7 @@ async def test_a_busy_server_costs_less_than_a_kilobyte_of_fifty_megabytes(
             await sending
         finally:
             back.transport.abort()
+            over.set()
 
     async with stranger(talk) as port:
         begun = time.monotonic()
@@ -416,7 +417,8 @@ async def test_a_busy_server_costs_less_than_a_kilobyte_of_fifty_megabytes(
             await hear(client, at(port), bytes(50_000_000))
         assert time.monotonic() - begun < 1
         assert caught.value.retry_after == 2
-        await asyncio.sleep(0.05)  # whatever else it would have sent
+        async with asyncio.timeout(5):
+            await over.wait()  # by then all has been counted that it would have sent
     assert 0 < seen < 1024
 
 
