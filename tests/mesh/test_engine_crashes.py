@@ -103,7 +103,9 @@ async def outcome(events: Any, crashes_in_it: bool, nodes: list[Node]) -> tuple[
     return end.value, crashes
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(20, marks=[pytest.mark.soak])])
+@pytest.mark.parametrize(
+    "times", [1, pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
+)
 @pytest.mark.parametrize("spec", ENGINES)
 async def test_a_crash_in_mid_job_costs_its_client_nothing(
     spec: str, times: int, tmp_path: Path
