@@ -26,8 +26,9 @@ class Reachability:
 
     @property
     def is_open(self) -> bool:
-        """Whether both came through."""
-        return self.udp is True and self.tcp is True
+        """Whether both came through, at an address that is agreed on: while a router changes its
+        own, one witness still sees the old one, and that has to be asked again soon."""
+        return self.udp is True and self.tcp is True and self.address is not None
 
     @property
     def is_shut(self) -> bool:
@@ -71,6 +72,9 @@ class Quorum:
 
     def is_settled(self, with_tcp: bool) -> bool:
         """Whether no more of them need be asked."""
-        few = len(self._cast) < limits.DIAL_AGREE
+        if len(self._cast) < limits.DIAL_AGREE:
+            return False
         udp, tcp = self.agreed("udp"), self.agreed("tcp")
-        return not few and (udp is False or (udp is True and (tcp is not None or not with_tcp)))
+        if udp and (tcp or not with_tcp):
+            return self.agreed("address") is not None
+        return udp is False or (udp is True and tcp is False)

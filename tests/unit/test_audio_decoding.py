@@ -18,6 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def container(format: str, codec: str, seconds: float = 5.0) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=format) as out:
         stream = out.add_stream(codec, rate=48_000, layout="mono")
-        assert isinstance(stream, av.AudioStream)
+        assert isinstance(stream, AudioStream)
         samples = np.frombuffer(noise(seconds, 48_000), "<i2").reshape(1, -1)
         resampler = av.AudioResampler(stream.format.name, "mono", 48_000, frame_size=960)
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")

@@ -51,7 +51,19 @@ def test_no_more_are_asked_than_it_takes() -> None:
     assert votes((False, UNTRIED), (False, UNTRIED)).is_settled(True)
 
 
+def test_while_they_called_different_addresses_more_are_asked_and_nothing_is_known() -> None:
+    """A router had just changed its address, and one of two still saw the old one: both got
+    through, so nobody was asked again for half a minute."""
+    some = votes((True, ARRIVED))
+    some.cast(True, Dialled(True, ARRIVED, THERE))
+    assert some.agreed("udp") and some.agreed("tcp") and some.agreed("address") is None
+    assert not some.is_settled(True)
+    assert not Reachability(2, udp=True, tcp=True).is_open
+    some.cast(True, Dialled(True, ARRIVED, THERE))
+    assert some.is_settled(True) and some.agreed("address") == THERE
+
+
 def test_open_is_both_and_shut_is_either() -> None:
-    assert Reachability(2, udp=True, tcp=True).is_open
+    assert Reachability(2, udp=True, tcp=True, address=HERE).is_open
     assert not Reachability(2, udp=True).is_open and not Reachability(2, udp=True).is_shut
     assert Reachability(2, udp=True, tcp=False).is_shut and Reachability(2, udp=False).is_shut
