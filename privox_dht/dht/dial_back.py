@@ -63,7 +63,6 @@ class DialBack:
     def __init__(self, network: RpcNetwork, second: Second) -> None:
         self._network, self._state, self._second = network, network.state, second
         self._waiting: dict[bytes, tuple[Address | None, asyncio.Event]] = {}
-        self._called: dict[int, Address] = {}  # where we were reached last, by family
         self._targets = RateLimiter(1 / limits.DIAL_SAME_TARGET, float(limits.DIAL_HELPERS))
         self._all = RateLimiter(limits.DIAL_RATE, limits.DIAL_BURST)
 
@@ -94,14 +93,9 @@ class DialBack:
                 votes.cast(*await self._dial(witness, token, b"", tcp_port or 0))
         if not self._state.observed():  # the third nodes are strangers no more
             await asyncio.gather(*(self._network.meet(third) for third in tried))
-        alone = votes.agreed("address") is None  # one witness's word, to be asked for again soon
-        address = votes.address(self._called.get(family))
-        if address is not None:
-            self._called[family] = address
         return Reachability(
-            family, votes.agreed("udp"), votes.agreed("tcp"), address,
-            min(len(votes), 1) if alone else len(votes),
-        )  # fmt: skip
+            family, votes.agreed("udp"), votes.agreed("tcp"), votes.agreed("address"), len(votes)
+        )
 
     def _witnesses(self, family: int) -> list[Witness]:
         """Who may be asked to dial us by itself: contacts, or guests where there are none."""

@@ -70,16 +70,6 @@ class Quorum:
             return None
         return counts[0][1] if counts[-1] == counts[0] or counts[1][0] < counts[0][0] else None
 
-    def address(self, before: Address | None) -> Address | None:
-        """The address that they agree on. While a router changes its own, one of them may still
-        see the one `before`: where all got through, it is the other one."""
-        agreed: Address | None = self.agreed("address")
-        if agreed is None and self.agreed("udp") and self.agreed("tcp"):
-            seen = [vote.address for vote in self._cast]
-            others = [address for address in seen if address not in (None, before)]
-            return others[0] if before in seen and len(set(others)) == 1 else None
-        return agreed
-
     def is_settled(self, with_tcp: bool) -> bool:
         """Whether no more of them need be asked."""
         if len(self._cast) < limits.DIAL_AGREE:

@@ -59,8 +59,6 @@ def test_while_they_called_different_addresses_more_are_asked_and_nothing_is_kno
     assert some.agreed("udp") and some.agreed("tcp") and some.agreed("address") is None
     assert not some.is_settled(True)
     assert not Reachability(2, udp=True, tcp=True).is_open
-    assert some.address(None) is None, "word against word"
-    assert (some.address(HERE), some.address(THERE)) == (THERE, HERE), "the one that is new"
     some.cast(True, Dialled(True, ARRIVED, THERE))
     assert some.is_settled(True) and some.agreed("address") == THERE
 
