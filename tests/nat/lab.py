@@ -264,6 +264,7 @@ class Lab:
         nat = self.nat_of(host)
         address = self._stand_anew(nat, self._layout.families(nat))
         self.nat_reboot(nat)
+        netns.forget_flows(self.namespace(nat))  # a packet on its way may have kept one alive
         return address
 
     def readdress(self, host: str, families: str = "") -> str:
