@@ -16,10 +16,9 @@ from kademlia.protocol import KademliaProtocol
 from kademlia.utils import digest
 
 from bench.sim.worlds import VALUE
-from privox_dht import limits
 from privox_dht import records as records_module
 from privox_dht.addresses import pack_address
-from privox_dht.dht import DhtNode, answer_codec, request_codec, wire
+from privox_dht.dht import DhtNode, answer_codec, dht_limits, request_codec, wire
 from privox_dht.identity import Identity, verify
 from privox_dht.records import DOMAIN, Direct, Record, keys_of, sign
 
@@ -122,7 +121,7 @@ class Ours:
         protocol = next(iter(node._network.protocols.values()))
         there = (HOST, other.port)
         found = await protocol.request(
-            there, "find", [target, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
+            there, "find", [target, 0, -1], answer_codec.read_found, size=dht_limits.FIND_SIZE
         )
         return found is not None
 

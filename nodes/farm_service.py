@@ -18,14 +18,13 @@ from nodes.config import NodeConfig
 from nodes.farm_discovery import farm_record
 from nodes.reachability import ReachabilityMonitor
 from nodes.service import Service
-from privox_dht import limits
 from privox_dht.addresses import is_loopback
 from privox_dht.cli.logs import log_fields
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
 from privox_dht.records import FARM, Record
-from privox_dht.relay import Farm, FarmLimits
+from privox_dht.relay import Farm, FarmLimits, relay_limits
 
 log = logging.getLogger("privox.node")
 
@@ -108,6 +107,8 @@ def beside_other_things(terms: FarmLimits) -> FarmLimits:
     """The limits of a farm that nobody asked for: less than a farm's own, where the owner did not
     say otherwise."""
     usual = FarmLimits()
-    few = replace(usual, producers=limits.SIDE_FARM_PRODUCERS, buffered=limits.SIDE_FARM_BUFFERED)
+    few = replace(
+        usual, producers=relay_limits.SIDE_FARM_PRODUCERS, buffered=relay_limits.SIDE_FARM_BUFFERED
+    )
     said = {name: value for name, value in asdict(terms).items() if value != getattr(usual, name)}
     return replace(few, **said)

@@ -22,7 +22,7 @@ from privox_dht.cli.options import (
     port_option,
 )
 from privox_dht.http.request_limits import RequestLimits
-from privox_dht.relay import FarmLimits
+from privox_dht.relay import FarmLimits, relay_limits
 
 MAX_BATCH = 64  # windows; more need more memory than any GPU has
 
@@ -117,8 +117,9 @@ relay_options = in_section(
             "--farm/--no-farm",
             default=None,
             help="Relay for producers behind a NAT; a farm cannot read what it carries. Default: a"
-            f" node that strangers can call relays too, for at most {limits.SIDE_FARM_PRODUCERS}"
-            " producers; with --farm for as many as --farm-limits says.",
+            " node that strangers can call relays too, for at most"
+            f" {relay_limits.SIDE_FARM_PRODUCERS} producers; with --farm for as many as"
+            " --farm-limits says.",
         ),
         port_option(
             "--relay-port",

@@ -20,11 +20,10 @@ from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reachable
-from privox_dht import limits
 from privox_dht.addresses import Address, join_host
 from privox_dht.backoff import backoff
 from privox_dht.cli.logs import log_fields
-from privox_dht.dht import Reachability
+from privox_dht.dht import Reachability, dht_limits
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
@@ -126,7 +125,7 @@ class ReachabilityMonitor:
             self._unknown += 1
             return backoff(self._unknown, first, most)
         self._unknown = 0
-        few = all(reach.witnesses < limits.DIAL_AGREE for reach in self._reach)
+        few = all(reach.witnesses < dht_limits.DIAL_AGREE for reach in self._reach)
         return LOOK_AGAIN if few else LOOK_EVERY
 
     async def _until_news(self, seconds: float) -> None:

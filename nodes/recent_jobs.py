@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from privox_dht import limits
+from nodes.gateway import gateway_limits
 from privox_dht.speech_api.job_log import ServedJob
 
 SHORT_ID = 8  # characters of a peer id that tell producers apart
@@ -25,7 +25,7 @@ class RecentJobs:
 
     def __init__(
         self,
-        most: int = limits.GATEWAY_RECENT_JOBS,
+        most: int = gateway_limits.RECENT_JOBS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock

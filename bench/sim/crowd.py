@@ -19,6 +19,7 @@ from bench.sim.virtual import Air, run
 from bench.sim.worlds import EPOCH, PORT, Ours, SimNode, make_producer
 from privox_dht import limits
 from privox_dht.addresses import Address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.request_codec import Request
 from privox_dht.dht.rpc_handlers import RpcHandlers
 from privox_dht.records import service_key
@@ -108,7 +109,7 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
         key = service_key(every[0].mesh, "stt", "cpu")
         target = int.from_bytes(key, "big")
         near = sorted(every, key=lambda node: int.from_bytes(node.identity.dht_id, "big") ^ target)
-        held = sorted(node._state.store.count(key) for node in near[: limits.BUCKET])
+        held = sorted(node._state.store.count(key) for node in near[: dht_limits.BUCKET])
         seen.in_sample = held[len(held) // 2]
         depths = Counter(node._publisher._levels.get(key, 0) for node in every)
         seen.levels = dict(sorted(depths.items()))

@@ -30,8 +30,8 @@ from kademlia.routing import KBucket
 
 from bench.sim.virtual import Air
 from bench.sim.worlds import PORT, Ours, SimNode, Stock
-from privox_dht import limits
 from privox_dht.addresses import pack_address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.bootstrap import FILLS
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
@@ -125,9 +125,9 @@ class OurGarden:
         self.nodes[own] = node, protocol
         for neighbour in neighbours:
             self.meet(own, neighbour._state.identity.dht_id)
-        self.walk(own, own, limits.BUCKET)
+        self.walk(own, own, dht_limits.BUCKET)
         for _ in range(FILLS):
-            self.walk(own, node._state.rng.randbytes(ID), limits.FAR_BUCKET)
+            self.walk(own, node._state.rng.randbytes(ID), dht_limits.FAR_BUCKET)
         return node
 
     def walk(self, own: bytes, target: bytes, closest: int) -> None:
@@ -148,8 +148,8 @@ class OurGarden:
                     insort(order, (int.from_bytes(there, "big") ^ goal, there))
             window = {there: None for _, there in order[:closest]}
             busy = sum(there in window for _, there in flying)
-            arrived = answered and answered.issuperset(islice(window, limits.ALPHA))
-            limit = closest if arrived else 2 * limits.ALPHA  # as `Shortlist.parallel`
+            arrived = answered and answered.issuperset(islice(window, dht_limits.ALPHA))
+            limit = closest if arrived else 2 * dht_limits.ALPHA  # as `Shortlist.parallel`
             for there in window:
                 if there not in asked and busy < limit:
                     asked.add(there)

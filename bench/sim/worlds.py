@@ -18,7 +18,7 @@ from kademlia.utils import digest
 
 from bench.sim.virtual import address_of
 from privox_dht import limits, records
-from privox_dht.dht import DhtNode, rpc_protocol
+from privox_dht.dht import DhtNode, dht_limits, rpc_protocol
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.identity import Identity, dht_id_of, peer_id_of
 from privox_dht.records import Direct, Record, service_key, sign
@@ -202,7 +202,7 @@ class OursAll(Ours):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        limits.QUORUM = 1
+        dht_limits.QUORUM = 1
 
 
 WORLDS = {world.name: world for world in (Stock, HastyStock, FindingStock, Ours, OursAll)}

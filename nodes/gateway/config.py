@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.allowed import Network, parse_networks
 from privox_dht import limits
 from privox_dht.errors import ConfigError
@@ -21,7 +22,7 @@ class WyomingConfig:
     """Where a Wyoming server listens, and to whom."""
 
     host: str = LOOPBACK  # the literal of an address; "0.0.0.0" and "::" are all
-    port: int = limits.WYOMING_PORT  # 0: any that is free
+    port: int = gateway_limits.WYOMING_PORT  # 0: any that is free
     allow: tuple[Network, ...] = parse_networks(())  # addresses that are served
     announce: bool = True  # by zeroconf, in the local network
 
@@ -51,7 +52,7 @@ class GatewayConfig:
     keys: Path | None = None  # a file of keys, of which a request must have one
     is_open: bool = False  # others may use it without a key
     allow: tuple[Network, ...] = parse_networks(())  # whom dialects without keys are for
-    keyless_seconds: int = limits.GATEWAY_KEYLESS_SECONDS  # of sound in an hour, by address
+    keyless_seconds: int = gateway_limits.KEYLESS_SECONDS  # of sound in an hour, by address
     wyoming: WyomingConfig | None = None
     https: HttpsConfig | None = None
     privox_ports: tuple[int, int] | None = None  # for hearing and speaking, at `host`
@@ -69,7 +70,7 @@ def parse_gateway(
     keys: Path | None = None,
     is_open: bool = False,
     allow: Iterable[str] = (),
-    keyless_seconds: int = limits.GATEWAY_KEYLESS_SECONDS,
+    keyless_seconds: int = gateway_limits.KEYLESS_SECONDS,
 ) -> GatewayConfig:
     """`address:port`, or one of them, and who may use it.
 
@@ -111,7 +112,7 @@ def parse_wyoming(text: str, allow: Iterable[str] = ()) -> WyomingConfig:
     Raises:
         ConfigError: it is neither, or a network is none.
     """
-    host, port = _parse(text, limits.WYOMING_PORT, "--wyoming")
+    host, port = _parse(text, gateway_limits.WYOMING_PORT, "--wyoming")
     return WyomingConfig(host, port, parse_networks(allow))
 
 

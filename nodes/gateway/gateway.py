@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.access import Access
 from nodes.gateway.config import GatewayConfig, WyomingConfig
 from nodes.gateway.dialects import Dialects
@@ -25,7 +26,6 @@ from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
 from nodes.recent_jobs import RecentJobs
 from nodes.service import Service
-from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
 from privox_dht.directory.failover import Directory
@@ -47,13 +47,13 @@ FILES_BESIDE = 256  # open files that other parts of the node have room for
 
 def _bounds() -> RequestLimits:
     """As many connections as the system lets us have files."""
-    connections = min(limits.GATEWAY_CONNECTIONS, max(file_budget() - FILES_BESIDE, FILES_BESIDE))
+    connections = min(gateway_limits.CONNECTIONS, max(file_budget() - FILES_BESIDE, FILES_BESIDE))
     return RequestLimits(
-        upload=limits.GATEWAY_UPLOAD,
-        queue_wait=limits.GATEWAY_QUEUE_WAIT,
+        upload=gateway_limits.MAX_UPLOAD,
+        queue_wait=gateway_limits.QUEUE_WAIT,
         connections=connections,
-        keepalive=limits.GATEWAY_KEEPALIVE,
-        jobless=limits.GATEWAY_QUEUE_WAIT + limits.GATEWAY_KEEPALIVE,  # waiting is no idleness
+        keepalive=gateway_limits.KEEPALIVE,
+        jobless=gateway_limits.QUEUE_WAIT + gateway_limits.KEEPALIVE,  # waiting is no idleness
     )
 
 
@@ -106,7 +106,7 @@ class Gateway(Service):
 
         self.server = SpeechServer(
             self.provider, host=self.config.host, port=self.config.port, tls=None,
-            bounds=bounds, any_engine=True, pcm_rate=limits.OPENAI_PCM_RATE,
+            bounds=bounds, any_engine=True, pcm_rate=gateway_limits.OPENAI_PCM_RATE,
             jobs=JobLog(job_changed),
         )  # fmt: skip
         dialects = Dialects(self.server, self.provider, bounds, access)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.keys import ApiKey, digest_of, parse_keys
-from privox_dht import limits
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.cli.options import ENVIRONMENT, config_option
 from privox_dht.cli.streams import to_stdout
@@ -27,7 +27,7 @@ PREFIX = "privox-"  # so that whoever finds one knows what it is
 )
 @click.option(
     "--seconds",
-    default=limits.GATEWAY_KEY_SECONDS,
+    default=gateway_limits.KEY_SECONDS,
     show_default=True,
     type=click.IntRange(1, 9_999_999),
     help="Of sound that it may bring in an hour.",

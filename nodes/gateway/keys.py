@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from privox_dht import limits
+from nodes.gateway import gateway_limits
 from privox_dht.errors import ConfigError
 
 _LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<digest>[0-9a-f]{64})\s+(?P<seconds>\d{1,7})")
@@ -27,7 +27,7 @@ class ApiKey:
 
     name: str
     digest: str  # SHA-256 of the key, in hex
-    seconds: int = limits.GATEWAY_KEY_SECONDS  # of sound in an hour
+    seconds: int = gateway_limits.KEY_SECONDS  # of sound in an hour
 
     def __str__(self) -> str:
         """As a line of the file."""

@@ -10,8 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.abilities import NO_VOICES, abilities_of
-from privox_dht import limits
 from privox_dht.errors import JobError
 from privox_dht.http.connections import log_bug
 from privox_dht.mesh import Mesh
@@ -54,12 +54,12 @@ class MeshView:
         try:
             while True:
                 await self.look()
-                await asyncio.sleep(limits.GATEWAY_LOOK_EVERY)
+                await asyncio.sleep(gateway_limits.LOOK_EVERY)
         finally:
             if self._looking is not None:
                 self._looking.cancel()
 
-    async def look(self, within: float = limits.GATEWAY_LOOK) -> None:
+    async def look(self, within: float = gateway_limits.LOOK) -> None:
         """Look now, for so many seconds at most; whoever else looks as well shares it."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._lookup())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.config import DEFAULT_GATEWAY, DEFAULT_HTTPS
-from privox_dht import limits
 from privox_dht.cli.options import combine, file_option, in_section, list_option
 
 gateway_options = in_section(
@@ -40,8 +40,8 @@ gateway_options = in_section(
             "--wyoming",
             metavar="ADDRESS:PORT",
             help="With --gateway: serve Home Assistant and other Wyoming clients as well, and"
-            f" announce it in the local network; 0.0.0.0:{limits.WYOMING_PORT} is all of this"
-            " machine's addresses.",
+            f" announce it in the local network; 0.0.0.0:{gateway_limits.WYOMING_PORT} is all of"
+            " this machine's addresses.",
         ),
         list_option(
             "--allow",
@@ -58,7 +58,7 @@ gateway_options = in_section(
         ),
         click.option(
             "--keyless-seconds",
-            default=limits.GATEWAY_KEYLESS_SECONDS,
+            default=gateway_limits.KEYLESS_SECONDS,
             show_default=True,
             type=click.IntRange(1),
             help="Seconds of sound an hour that the gateway takes from another machine's address"

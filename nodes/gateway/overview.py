@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nodes.gateway import gateway_limits
 from nodes.recent_jobs import SHORT_ID
 from privox_dht import limits
 from privox_dht.records import Record, Relayed
@@ -29,7 +30,7 @@ def overview(
     """
     producers = [*([own] if own else []), *_producers(records)]
     producers.sort(key=lambda p: (not p["here"], -p["idle"], p["id"]))
-    shown = producers[: limits.GATEWAY_SHOWN_PRODUCERS]
+    shown = producers[: gateway_limits.SHOWN_PRODUCERS]
     return {
         "services": {
             service: _service(service, producers, status[service]) for service in SERVICES

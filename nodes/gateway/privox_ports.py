@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Self, TypeVar
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.client_server import ClientServer
 from nodes.gateway.config import GatewayConfig
 from nodes.gateway.dialects import Dialects
@@ -37,12 +38,12 @@ from nodes.gateway.privox_wire import (
 )
 from nodes.gateway.pull_producers import PullProducers
 from nodes.gateway.whisper_languages import tag_of
-from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
 from privox_dht.errors import BadMessage, JobError, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes, quota_prefixes
+from privox_dht.relay import relay_limits
 from privox_dht.speech import STT, TTS, TranscriptionRequest
 from privox_dht.speech_api.model_selection import validate_language
 
@@ -74,7 +75,7 @@ class PrivoxPorts:
         self._servers = [
             ClientServer(
                 "Privox", partial(self._serve, service), config.allow,
-                limits.PRIVOX_CONNECTIONS, limits.SPLICE_CHUNK,
+                gateway_limits.PRIVOX_CONNECTIONS, relay_limits.SPLICE_CHUNK,
             )
             for service in (STT, TTS)
         ]  # fmt: skip
@@ -119,7 +120,7 @@ class PrivoxPorts:
         if await read_identity(reader) == PRODUCER:
             await self._pulls.run(service, reader, writer)
             return
-        offer = Offer(quota_prefixes(host), limits.GATEWAY_QUEUE_WAIT)
+        offer = Offer(quota_prefixes(host), gateway_limits.QUEUE_WAIT)
         work = self._hear if service == STT else self._speak
         await work(offer, await read_header(reader), reader, writer)
 
@@ -133,7 +134,7 @@ class PrivoxPorts:
                 await self._job(held, STT, offer)
                 writer.write(ACK)
                 begun = True
-                data = await read_bytes(reader, header.size, limits.PRIVOX_STALL)
+                data = await read_bytes(reader, header.size, gateway_limits.PRIVOX_STALL)
                 with io.BytesIO(await asyncio.to_thread(_unpacked, data)) as file:
                     transcript = self._dialects.transcript(file, request, offer)
                     heard = await _while_listening(reader, transcript)
@@ -202,9 +203,9 @@ def _unpacked(data: bytes) -> bytes:
         return data
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed, packed.open(PACKED) as file:
-            unpacked = file.read(limits.PRIVOX_UPLOAD + 1)
+            unpacked = file.read(gateway_limits.PRIVOX_UPLOAD + 1)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, OSError) as exc:
         raise BadMessage("shape", "a ZIP file without a recording") from exc
-    if len(unpacked) > limits.PRIVOX_UPLOAD:
+    if len(unpacked) > gateway_limits.PRIVOX_UPLOAD:
         raise BadMessage("size", "a recording that is too long")
     return unpacked

@@ -18,8 +18,9 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-from privox_dht import limits
+from nodes.gateway import gateway_limits
 from privox_dht.errors import BadMessage
+from privox_dht.relay import relay_limits
 
 WHO, ACK, NAK, PING, PONG = b"who", b"ack", b"nak", b"ping", b"pong"
 PRODUCER, CONSUMER = "c", "s"
@@ -68,7 +69,7 @@ def parse_sound(said: str) -> SoundHeader:
     match = _SOUND.fullmatch(said)
     if match is None:
         raise BadMessage("shape", "no header of a recording")
-    if int(match["size"]) > limits.PRIVOX_UPLOAD:
+    if int(match["size"]) > gateway_limits.PRIVOX_UPLOAD:
         raise BadMessage("size", "a recording that is too long")
     return SoundHeader(match["model"], int(match["size"]), (match["language"] or "").strip())
 
@@ -92,7 +93,7 @@ async def read_identity(reader: asyncio.StreamReader) -> str:
         BadMessage: it does not say, or not in time.
     """
     try:
-        async with asyncio.timeout(limits.PRIVOX_WHO):
+        async with asyncio.timeout(gateway_limits.PRIVOX_WHO):
             said = await reader.readexactly(IDENTITY)
     except (TimeoutError, asyncio.IncompleteReadError) as exc:
         raise BadMessage("who", "it does not say what it is") from exc
@@ -109,15 +110,15 @@ async def read_header(reader: asyncio.StreamReader) -> str:
         BadMessage: nothing comes, or too much, or what is no text.
     """
     said = b""
-    wait = limits.PRIVOX_WHO
+    wait = gateway_limits.PRIVOX_WHO
     while True:
         try:
             async with asyncio.timeout(wait):
-                piece = await reader.read(limits.PRIVOX_HEADER + 1)
+                piece = await reader.read(gateway_limits.PRIVOX_HEADER + 1)
         except TimeoutError:
             break
         said += piece
-        if len(said) > limits.PRIVOX_HEADER:
+        if len(said) > gateway_limits.PRIVOX_HEADER:
             raise BadMessage("size", "a header that is too long")
         if not piece:
             break
@@ -138,7 +139,7 @@ async def read_bytes(reader: asyncio.StreamReader, size: int, within: float) -> 
     while len(got) < size:
         try:
             async with asyncio.timeout(within):
-                piece = await reader.read(min(size - len(got), limits.SPLICE_CHUNK))
+                piece = await reader.read(min(size - len(got), relay_limits.SPLICE_CHUNK))
         except TimeoutError as exc:
             raise BadMessage("slow", "nothing came") from exc
         if not piece:

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, BinaryIO, Self, TypeVar
 
-from nodes.gateway import abilities
+from nodes.gateway import abilities, gateway_limits
 from nodes.gateway.mesh_view import MeshView
 from nodes.gateway.own_engines import OwnEngines, Worker
 from nodes.gateway.places import Places
@@ -23,6 +23,7 @@ from nodes.gateway.pull_producers import NAME as PULLED
 from nodes.gateway.pull_producers import PullProducers
 from privox_dht import limits
 from privox_dht.audio import wav_header
+from privox_dht.dht import dht_limits
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import Dialing, JobEvent
 from privox_dht.dispatch.job_state import Done
@@ -94,7 +95,7 @@ class MeshProvider:
         """A request that comes when we have only just started waits until we have joined."""
         if self._joined is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(limits.JOIN_TIMEOUT):
+                async with asyncio.timeout(dht_limits.JOIN_TIMEOUT):
                     await self._joined.wait()
 
     def abilities(self) -> Sequence[EngineInfo]:
@@ -142,7 +143,7 @@ class MeshProvider:
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
-        is_long = upload.seek(0, os.SEEK_END) > limits.GATEWAY_OWN_UPLOAD
+        is_long = upload.seek(0, os.SEEK_END) > gateway_limits.OWN_UPLOAD
         async with self._own_place(STT, request, is_long) as own:
             here = own.transcribe(upload, request) if own else None
             heard = self._here_or_there(STT, here, partial(self._transcribe, upload, request))
@@ -216,7 +217,7 @@ class MeshProvider:
                 words=request.words,
                 prompt=request.prompt,
                 temperature=request.temperature,
-                max_seconds=limits.GATEWAY_SECONDS,
+                max_seconds=gateway_limits.MAX_SECONDS,
                 wait=self._wait,
             )
         )

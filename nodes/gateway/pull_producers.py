@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import BinaryIO
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.own_engines import can_do
 from nodes.gateway.privox_wire import (
     ACK,
@@ -32,6 +33,7 @@ from privox_dht import limits
 from privox_dht.audio import wav_header
 from privox_dht.audio.decoding import decode
 from privox_dht.errors import BadMessage, EngineFailed, ProducerBusy, ProducerLost
+from privox_dht.relay import relay_limits
 from privox_dht.speech import (
     STT,
     TTS,
@@ -55,7 +57,7 @@ LOOK_EVERY = 1.0  # seconds between two looks whether it has hung up
 PING_AFTER = 2.0  # seconds without a text after which it is asked whether there is any
 NO_PONG = 2.0  # seconds after the last of a text in which the `pong` must come
 SETTLED = 0.2  # seconds after what may be a `pong` in which nothing may come
-SECONDS = limits.PRIVOX_UPLOAD / (RATE * wav_header.SAMPLE)  # of a recording that they take
+SECONDS = gateway_limits.PRIVOX_UPLOAD / (RATE * wav_header.SAMPLE)  # of a recording that they take
 
 
 class PullProducer:
@@ -86,16 +88,18 @@ class PullProducer:
         """
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + limits.PRIVOX_PING
+            due = loop.time() + gateway_limits.PRIVOX_PING
             while loop.time() < due and not (self._lost.done() or self.has_hung_up):
-                await asyncio.wait([self._lost], timeout=min(LOOK_EVERY, limits.PRIVOX_PING))
+                await asyncio.wait(
+                    [self._lost], timeout=min(LOOK_EVERY, gateway_limits.PRIVOX_PING)
+                )
             if self.has_hung_up:
                 return None
             async with self._turn:
                 if self._lost.done():
                     return self._lost.result()
                 self._writer.write(PING)
-                if await read_bytes(self._reader, len(PONG), limits.PRIVOX_PONG) != PONG:
+                if await read_bytes(self._reader, len(PONG), gateway_limits.PRIVOX_PONG) != PONG:
                     raise BadMessage("pong", "another answer to a ping")
 
     async def transcribe(
@@ -112,7 +116,7 @@ class PullProducer:
             await self._send(header)
             self._writer.write(wav)
             await self._writer.drain()
-            text = await self._text(limits.PRIVOX_RESULT + seconds)
+            text = await self._text(gateway_limits.PRIVOX_RESULT + seconds)
         if text.startswith(FAILED):
             raise EngineFailed(f"Privox's producer: {text[: limits.MAX_MESSAGE]}")
         if text.strip():
@@ -124,10 +128,10 @@ class PullProducer:
         for piece in _pieces(plain):
             async with self._job():
                 await self._send(TextHeader(VOICE_MODEL, piece, LANGUAGE, VOICE))
-                digits = await read_bytes(self._reader, DIGITS, limits.PRIVOX_RESULT)
-                if not digits.isdigit() or int(digits) > limits.PRIVOX_UPLOAD:
+                digits = await read_bytes(self._reader, DIGITS, gateway_limits.PRIVOX_RESULT)
+                if not digits.isdigit() or int(digits) > gateway_limits.PRIVOX_UPLOAD:
                     raise BadMessage("size", "the length of a sound")
-                wav = await read_bytes(self._reader, int(digits), limits.PRIVOX_STALL)
+                wav = await read_bytes(self._reader, int(digits), gateway_limits.PRIVOX_STALL)
             form = wav_header.parse_header(wav)
             if form is None or not form.is_plain or form.rate <= 0:
                 raise EngineFailed("Privox's producer answered with no sound")
@@ -151,7 +155,7 @@ class PullProducer:
 
     async def _send(self, header: SoundHeader | TextHeader) -> None:
         self._writer.write(bytes(header))
-        if await read_bytes(self._reader, len(ACK), limits.PRIVOX_PONG) != ACK:
+        if await read_bytes(self._reader, len(ACK), gateway_limits.PRIVOX_PONG) != ACK:
             raise BadMessage("ack", "another answer to a header")
 
     async def _text(self, within: float) -> str:
@@ -165,11 +169,11 @@ class PullProducer:
             piece = None
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, wait)):
-                    piece = await self._reader.read(limits.SPLICE_CHUNK)
+                    piece = await self._reader.read(relay_limits.SPLICE_CHUNK)
             if piece == b"":
                 raise BadMessage("end", "it hung up in the middle")
             said += piece or b""
-            if len(said) > limits.PRIVOX_TEXT:
+            if len(said) > gateway_limits.PRIVOX_TEXT:
                 raise BadMessage("size", "a text that is too long")
             if piece is None and said and asked:
                 return said.removesuffix(PONG).decode("utf-8", "replace")

@@ -17,6 +17,7 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass
 
+from nodes.gateway import gateway_limits
 from privox_dht import limits
 from privox_dht.errors import ProducerBusy
 
@@ -44,7 +45,7 @@ class JobQueue:
         places: requests that may wait.
     """
 
-    def __init__(self, places: int = limits.GATEWAY_QUEUE_PLACES) -> None:
+    def __init__(self, places: int = gateway_limits.QUEUE_PLACES) -> None:
         self._places = places
         self._waiting: list[Ticket] = []
         self._running = 0
@@ -65,7 +66,7 @@ class JobQueue:
         return len(self._waiting)
 
     def enter(
-        self, client: str, room: int, now: float, wait: float = limits.GATEWAY_QUEUE_WAIT
+        self, client: str, room: int, now: float, wait: float = gateway_limits.QUEUE_WAIT
     ) -> Ticket:
         """A ticket that waits; `start` says when it runs.
 
@@ -115,7 +116,7 @@ class JobQueue:
         """What is said to whom there is no place for: when there will be one, kept for its client
         as far as that can be foreseen."""
         waiting, kept = len(self._waiting), len(self._promised)
-        ahead = kept + 1 + max(0, waiting - self._fit(room, limits.GATEWAY_QUEUE_WAIT))
+        ahead = kept + 1 + max(0, waiting - self._fit(room, gateway_limits.QUEUE_WAIT))
         wait = max(self._job_seconds * ahead / max(1, room), limits.RETRY_AFTER)
         wait = min(wait, limits.LONGEST_RETRY_AFTER)
         if kept < MOST_PROMISED:

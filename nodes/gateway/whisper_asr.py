@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from aiohttp import web
 
-from nodes.gateway import sova
+from nodes.gateway import gateway_limits, sova
 from nodes.gateway.dialects import Dialects, is_yes, query
 from nodes.gateway.whisper_languages import english_name
 from privox_dht import __version__, limits, transcript
@@ -36,7 +36,7 @@ FILE = "audio_file"
 FORMATS = {"txt": "text", "json": "verbose_json", "srt": "srt", "vtt": "vtt", "tsv": "tsv"}
 RATE = 16_000  # Hz of a file without a header
 SECOND = RATE * wav_header.SAMPLE  # bytes
-MOST = int(limits.GATEWAY_SECONDS) * SECOND
+MOST = int(gateway_limits.MAX_SECONDS) * SECOND
 DETECTED_IN = 30 * SECOND  # bytes in which a language is looked for, as Whisper does
 UNTOLD = Word("", 0.0, 0.0).probability  # of a word whose engine does not say how sure it is
 FRAMING = 64 * limits.KIB  # bytes that a form has beside its file
@@ -131,7 +131,7 @@ def _check_raw(upload: SpooledFile) -> None:
 
 
 def _too_long() -> RequestRejected:
-    hours = limits.GATEWAY_SECONDS / 3600
+    hours = gateway_limits.MAX_SECONDS / 3600
     return RequestRejected(
         f"the recording is longer than {hours:.0f} hours",
         status=413,

@@ -14,7 +14,7 @@ from typing import Any
 
 from wyoming.event import Event
 
-from privox_dht import limits
+from nodes.gateway import gateway_limits
 from privox_dht.errors import BadMessage
 
 
@@ -22,7 +22,7 @@ async def read_event(reader: asyncio.StreamReader) -> Event | None:
     """The next event; None: the connection has ended.
 
     Args:
-        reader: made with a limit of `limits.WYOMING_LINE`.
+        reader: made with a limit of `gateway_limits.WYOMING_LINE`.
 
     Raises:
         BadMessage: what came is no event, or too large a one.
@@ -35,9 +35,9 @@ async def read_event(reader: asyncio.StreamReader) -> Event | None:
         data = told.get("data") or {}
         if not isinstance(data, dict) or not isinstance(told.get("type"), str):
             raise BadMessage("shape", "no event")
-        if length := _length(told, "data_length", limits.WYOMING_LINE):
+        if length := _length(told, "data_length", gateway_limits.WYOMING_LINE):
             data = {**data, **_object(await reader.readexactly(length))}
-        length = _length(told, "payload_length", limits.WYOMING_PAYLOAD)
+        length = _length(told, "payload_length", gateway_limits.WYOMING_PAYLOAD)
         payload = await reader.readexactly(length) if length else None
     except asyncio.IncompleteReadError:
         return None

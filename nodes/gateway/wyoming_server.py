@@ -14,11 +14,11 @@ from typing import Self
 
 from wyoming.info import Info
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.client_server import ClientServer
 from nodes.gateway.config import WyomingConfig
 from nodes.gateway.wyoming_info import info_of
 from nodes.gateway.wyoming_session import WyomingSession
-from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
 from privox_dht.lan import announced
@@ -52,7 +52,11 @@ class WyomingServer:
         self._known: list[EngineInfo] = []
         self._voices: dict[str, str] = {}  # of all that were told of, their languages
         self._clients = ClientServer(
-            "Wyoming", self._serve, config.allow, limits.WYOMING_CONNECTIONS, limits.WYOMING_LINE
+            "Wyoming",
+            self._serve,
+            config.allow,
+            gateway_limits.WYOMING_CONNECTIONS,
+            gateway_limits.WYOMING_LINE,
         )
         self._stack = AsyncExitStack()
 

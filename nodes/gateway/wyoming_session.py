@@ -43,6 +43,7 @@ from wyoming.tts import (
     SynthesizeVoice,
 )
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.wyoming_events import read_event
 from nodes.gateway.wyoming_speech import SpokenStream, request_for, tag_of
 from privox_dht import limits
@@ -124,7 +125,7 @@ class WyomingSession:
         """Events into the queue, until the client hangs up or is silent for too long."""
         while True:
             try:
-                async with asyncio.timeout(limits.WYOMING_SILENCE):
+                async with asyncio.timeout(gateway_limits.WYOMING_SILENCE):
                     event = await read_event(self._reader)
             except TimeoutError:
                 if self._is_busy:
@@ -191,7 +192,7 @@ class WyomingSession:
         self._upload = SpooledFile(limits.SPOOL_IN_MEMORY)
         await self._upload.write(_wav_header(start))
         second = start.rate * start.width * start.channels
-        most = min(limits.GATEWAY_UPLOAD, int(limits.GATEWAY_SECONDS) * second)
+        most = min(gateway_limits.MAX_UPLOAD, int(gateway_limits.MAX_SECONDS) * second)
         self._most = self._upload.size + most
 
     async def _keep(self, chunk: AudioChunk) -> None:
@@ -255,7 +256,7 @@ class WyomingSession:
 
     async def _job(self, held: AsyncExitStack, service: str) -> Offer:
         """A place for a job, for as long as `held` is held; counted and logged."""
-        offer = Offer(self._prefixes, limits.GATEWAY_QUEUE_WAIT)
+        offer = Offer(self._prefixes, gateway_limits.QUEUE_WAIT)
         await held.enter_async_context(self._provider.admit(service, offer))
         held.enter_context(self._jobs.job(service, offer))
         return offer

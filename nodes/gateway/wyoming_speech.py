@@ -16,6 +16,7 @@ from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.event import Eventable
 from wyoming.tts import SynthesizeVoice
 
+from nodes.gateway import gateway_limits
 from privox_dht import languages, limits
 from privox_dht.audio import Resampler
 from privox_dht.errors import BadMessage
@@ -52,7 +53,7 @@ class SpokenStream:
     async def add(self, text: str) -> None:
         """Speak what is whole by now."""
         self._size += len(text)
-        if self._size > limits.WYOMING_TEXT:
+        if self._size > gateway_limits.WYOMING_TEXT:
             raise BadMessage("size", "a text that is too long")
         for at in range(0, len(text), limits.MAX_TEXT):
             for sentence in self._sentences.add_chunk(text[at : at + limits.MAX_TEXT]):

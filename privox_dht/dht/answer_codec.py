@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from privox_dht import limits
 from privox_dht.addresses import unpack_address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import CompactNode, unpack_peers
 from privox_dht.dht.wire import HEADER, TOKEN, are_records, is_address
 from privox_dht.errors import BadMessage
@@ -121,7 +121,7 @@ def read_stored(body: Any) -> Stored:
     """Raises BadMessage: it is not the answer to a put."""
     fields = _fields(body)
     fates = fields.get("s")
-    if type(fates) is not list or len(fates) > limits.MAX_RECORDS_IN_DATAGRAM:
+    if type(fates) is not list or len(fates) > dht_limits.MAX_RECORDS_IN_DATAGRAM:
         raise BadMessage("shape")
     if not all(type(fate) is int and fate in (HELD, REFUSED, FULL) for fate in fates):
         raise BadMessage("shape")

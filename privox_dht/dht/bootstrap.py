@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from privox_dht import limits
 from privox_dht.addresses import Address
-from privox_dht.dht import answer_codec
+from privox_dht.dht import answer_codec, dht_limits
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.iterative_lookup import IterativeLookup
@@ -49,9 +48,9 @@ class Bootstrapper:
                 )
                 if met:
                     waited = loop.time() - began
-                    end = min(end, loop.time() + min(JOIN_GRACE, limits.SOFT_LEAST + waited))
+                    end = min(end, loop.time() + min(JOIN_GRACE, dht_limits.SOFT_LEAST + waited))
             if not met:  # perhaps everything failed at once: there is no network just now
-                await asyncio.sleep(min(limits.SOFT_LEAST, max(0.0, deadline - loop.time())))
+                await asyncio.sleep(min(dht_limits.SOFT_LEAST, max(0.0, deadline - loop.time())))
         return met
 
     async def _ping(self, address: Address, met: list[Contact]) -> None:
@@ -69,7 +68,7 @@ class Bootstrapper:
             "find",
             [self._state.identity.dht_id, 0, -1],
             answer_codec.read_found,
-            size=limits.FIND_SIZE,
+            size=dht_limits.FIND_SIZE,
         )
         if found is None:
             return
@@ -79,12 +78,12 @@ class Bootstrapper:
             if not self._state.has_contacted((peer.ip, peer.port))
             and self._state.may_contact(peer.ip)
         ]
-        self._state.dial_back_peers |= set(strangers[-limits.RESERVED :])
+        self._state.dial_back_peers |= set(strangers[-dht_limits.RESERVED :])
         self._network.spawn(self._release())
 
     async def _release(self) -> None:
         """Nobody stays reserved for long, whether we are dialled back or not."""
-        await asyncio.sleep(limits.RESERVED_FOR)
+        await asyncio.sleep(dht_limits.RESERVED_FOR)
         self._state.dial_back_peers = frozenset()
 
     def announce(self) -> None:
@@ -99,7 +98,7 @@ class Bootstrapper:
 
     async def _fill(self) -> None:
         for _ in range(FILLS):
-            await self._walk(self._state.rng.randbytes(ID), limits.FAR_BUCKET)
+            await self._walk(self._state.rng.randbytes(ID), dht_limits.FAR_BUCKET)
 
-    async def _walk(self, target: bytes, closest: int = limits.BUCKET) -> None:
+    async def _walk(self, target: bytes, closest: int = dht_limits.BUCKET) -> None:
         await IterativeLookup(self._network, target, closest=closest).find()

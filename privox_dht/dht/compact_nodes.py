@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from privox_dht import limits
 from privox_dht.addresses import Address, pack_address, unpack_address
+from privox_dht.dht import dht_limits
 from privox_dht.errors import BadMessage
 
 ID = 20  # bytes of a node's id and of a key
@@ -57,7 +57,7 @@ def unpack_peers(packed: Any, octets: int) -> list[CompactNode]:
     size = ID + octets + 2
     if type(packed) is not bytes or len(packed) % size:
         raise BadMessage("shape")
-    if len(packed) > size * limits.MAX_CONTACTS_IN_DATAGRAM:
+    if len(packed) > size * dht_limits.MAX_CONTACTS_IN_DATAGRAM:
         raise BadMessage("shape")
     return [unpack_peer(packed[at : at + size]) for at in range(0, len(packed), size)]
 

@@ -26,6 +26,7 @@ from typing import Any
 from privox_dht import limits
 from privox_dht.addresses import Address, is_unicast, join_host, split_host
 from privox_dht.atomic_file import SECRET, replace_file
+from privox_dht.dht import dht_limits
 from privox_dht.errors import ConfigError
 
 FOLDER = "contacts"
@@ -73,7 +74,7 @@ class ContactFile:
     def known(self, now: float) -> list[Address]:
         """The contacts in it, the latest seen first (those not seen for a month are left out), and
         the neighbours they were met through."""
-        kept = [a for a, seen in self._contacts() if now - seen < limits.CONTACTS_KEPT_FOR]
+        kept = [a for a, seen in self._contacts() if now - seen < dht_limits.CONTACTS_KEPT_FOR]
         return list(dict.fromkeys([*kept, *self.neighbours]))
 
     def add(self, met: Iterable[Address], now: float) -> None:
@@ -82,7 +83,7 @@ class ContactFile:
 
     def save(self, contacts: Iterable[tuple[Address, float]], now: float) -> None:
         """Keep contacts with the time each was last seen (seconds since the epoch)."""
-        latest = sorted(contacts, key=lambda contact: -contact[1])[: limits.CONTACTS_KEPT]
+        latest = sorted(contacts, key=lambda contact: -contact[1])[: dht_limits.CONTACTS_KEPT]
         content = {
             "version": VERSION,
             "network": self.network,
@@ -115,7 +116,7 @@ class ContactFile:
         some.sort(reverse=True)
         return [
             ((host, port), seen)
-            for seen, host, port in some[: limits.CONTACTS_KEPT]
+            for seen, host, port in some[: dht_limits.CONTACTS_KEPT]
             if is_unicast(host) and 0 < port < 65536
         ]
 
@@ -144,6 +145,6 @@ def _files(state: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]:
 def _drop_oldest(state: Path) -> None:
     """So many sets of neighbours are remembered, and no more."""
     files = sorted(_files(state), key=lambda file: -file[0])
-    for _, path, _ in files[limits.CONTACT_FILES_KEPT :]:
+    for _, path, _ in files[dht_limits.CONTACT_FILES_KEPT :]:
         with suppress(OSError):
             path.unlink()

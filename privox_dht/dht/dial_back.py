@@ -33,7 +33,7 @@ from privox_dht.addresses import (
     rate_key,
     unpack_address,
 )
-from privox_dht.dht import answer_codec, wire
+from privox_dht.dht import answer_codec, dht_limits, wire
 from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled
 from privox_dht.dht.compact_nodes import ID, CompactNode
 from privox_dht.dht.contact import Contact
@@ -63,8 +63,8 @@ class DialBack:
     def __init__(self, network: RpcNetwork, second: Second) -> None:
         self._network, self._state, self._second = network, network.state, second
         self._waiting: dict[bytes, tuple[Address | None, asyncio.Event]] = {}
-        self._targets = RateLimiter(1 / limits.DIAL_SAME_TARGET, float(limits.DIAL_HELPERS))
-        self._all = RateLimiter(limits.DIAL_RATE, limits.DIAL_BURST)
+        self._targets = RateLimiter(1 / dht_limits.DIAL_SAME_TARGET, float(dht_limits.DIAL_HELPERS))
+        self._all = RateLimiter(dht_limits.DIAL_RATE, dht_limits.DIAL_BURST)
 
     # -- the asker ---------------------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ class DialBack:
     async def _ask(self, family: int, tcp_port: int | None) -> Reachability:
         votes = Quorum()
         tried: set[Address] = set()
-        for _ in range(limits.DIAL_HELPERS):
+        for _ in range(dht_limits.DIAL_HELPERS):
             pair = await self._pair(family, tried)
             if pair is None or votes.is_settled(tcp_port is not None):
                 break
@@ -86,7 +86,7 @@ class DialBack:
             there = pack_address(third.ip, third.port)
             votes.cast(*await self._dial(Witness(helper.id, helper.address), token, there,
                                          tcp_port or 0))  # fmt: skip
-        for witness in self._witnesses(family) if len(votes) < limits.DIAL_AGREE else ():
+        for witness in self._witnesses(family) if len(votes) < dht_limits.DIAL_AGREE else ():
             if votes.is_settled(tcp_port is not None):
                 break
             if token := await self._token(witness):
@@ -107,11 +107,11 @@ class DialBack:
             for address, node_id in reversed(self._state.witnesses.items())
             if family_of(address) == family
         ]
-        return [*some, *guests][: limits.DIAL_HELPERS]
+        return [*some, *guests][: dht_limits.DIAL_HELPERS]
 
     async def _token(self, witness: Witness) -> bytes:
         found = await self._call(
-            witness, "find", [witness.id, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
+            witness, "find", [witness.id, 0, -1], answer_codec.read_found, size=dht_limits.FIND_SIZE
         )
         return found.token if found is not None else b""
 
@@ -121,10 +121,10 @@ class DialBack:
         """A contact of ours with its token, and one of its contacts that we never spoke to."""
         helpers = self._network.protocols[family].router.contacts()
         self._state.rng.shuffle(helpers)
-        for helper in helpers[: limits.DIAL_HELPERS]:
+        for helper in helpers[: dht_limits.DIAL_HELPERS]:
             target = self._state.rng.randbytes(ID)
             found = await self._call(
-                helper, "find", [target, 0, -1], answer_codec.read_found, size=limits.FIND_SIZE
+                helper, "find", [target, 0, -1], answer_codec.read_found, size=dht_limits.FIND_SIZE
             )
             if found is None:
                 continue
@@ -158,7 +158,7 @@ class DialBack:
                 [third, tcp_port, nonce],
                 answer_codec.read_dialled,
                 token=token,
-                hard=limits.DIAL_ANSWER,
+                hard=dht_limits.DIAL_ANSWER,
             )
             if dialled is None or not dialled.udp:
                 return (True if probed.is_set() else None), dialled
@@ -201,7 +201,7 @@ class DialBack:
             [pack_address(*asker), tcp_port, nonce],
             answer_codec.read_dialled,
             token=token,
-            hard=limits.DIAL_REFERRED,
+            hard=dht_limits.DIAL_REFERRED,
         )
         if dialled is None:
             return REFUSED
@@ -235,7 +235,7 @@ class DialBack:
         """Probe; then TCP, if somebody there waits for that, and at a port of that node only."""
         was_waited_for = await protocol.request(
             target, "probe", [nonce], answer_codec.read_probe_response,
-            resend=limits.DIAL_PROBE_RESEND, hard=limits.DIAL_PROBE_TIMEOUT,
+            resend=dht_limits.DIAL_PROBE_RESEND, hard=dht_limits.DIAL_PROBE_TIMEOUT,
         )  # fmt: skip
         tcp = UNTRIED
         if was_waited_for and tcp_port in (target[1], limits.RELAY_PORT):
@@ -259,7 +259,7 @@ class DialBack:
         *,
         token: bytes = b"",
         size: int = 0,
-        hard: float = limits.HARD_TIMEOUT,
+        hard: float = dht_limits.HARD_TIMEOUT,
     ) -> T | None:
         return await self._network.request(
             contact.address,
@@ -270,13 +270,13 @@ class DialBack:
             token=token,
             size=size,
             hard=hard,
-            resend=limits.RESEND if method == "find" else (),  # a second dial would be refused
+            resend=dht_limits.RESEND if method == "find" else (),  # a second dial would be refused
         )
 
 
 async def _connect(ip: str, port: int) -> int:
     try:
-        async with asyncio.timeout(limits.DIAL_TIMEOUT):
+        async with asyncio.timeout(dht_limits.DIAL_TIMEOUT):
             _, writer = await asyncio.open_connection(ip, port)
     except (OSError, TimeoutError):
         return MISSED

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from privox_dht import limits
 from privox_dht.addresses import Address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.answer_codec import ARRIVED, UNTRIED, Dialled
 
 
@@ -66,13 +66,13 @@ class Quorum:
         counts = sorted(((said.count(value), value) for value in set(said)), reverse=True)
         if len(said) == 1:
             return said[0]
-        if not counts or counts[0][0] < limits.DIAL_AGREE:
+        if not counts or counts[0][0] < dht_limits.DIAL_AGREE:
             return None
         return counts[0][1] if counts[-1] == counts[0] or counts[1][0] < counts[0][0] else None
 
     def is_settled(self, with_tcp: bool) -> bool:
         """Whether no more of them need be asked."""
-        if len(self._cast) < limits.DIAL_AGREE:
+        if len(self._cast) < dht_limits.DIAL_AGREE:
             return False
         udp, tcp = self.agreed("udp"), self.agreed("tcp")
         if udp and (tcp or not with_tcp):

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 from privox_dht import limits
-from privox_dht.dht import answer_codec
+from privox_dht.dht import answer_codec, dht_limits
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.rpc_network import RpcNetwork
@@ -35,7 +35,7 @@ class Handover:
 
     def __init__(self, network: RpcNetwork) -> None:
         self._network, self._state = network, network.state
-        self._rates = RateLimiter(limits.HANDOVER_RATE, limits.HANDOVER_BURST)
+        self._rates = RateLimiter(dht_limits.HANDOVER_RATE, dht_limits.HANDOVER_BURST)
 
     def met(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
         """A node that we did not know was proven by this socket, and gave us this token."""
@@ -68,10 +68,10 @@ class Handover:
         for (key, _), (base, depth, deeper, record) in list(self._state.said.items()):
             if record.expires > now and self._belongs(key, long_id, others, True):
                 yield base, depth, deeper, [record.encoded]
-        left = limits.HANDOVER_RECORDS
-        for key in self._state.store.keys()[: limits.HANDOVER_KEYS]:
+        left = dht_limits.HANDOVER_RECORDS
+        for key in self._state.store.keys()[: dht_limits.HANDOVER_KEYS]:
             if left > 0 and self._belongs(key, long_id, others):
-                most = min(left, limits.RECORDS_PER_KEY_SHARES[0])
+                most = min(left, dht_limits.RECORDS_PER_KEY_SHARES[0])
                 wires = self._state.store.sample(key, most, 1 << 20, now)
                 left -= len(wires)
                 if under := self._base_of(key, wires):
@@ -82,10 +82,10 @@ class Handover:
         who gives it, unless what we have to give is `ours`."""
         target = int.from_bytes(key, "big")
         mine = int.from_bytes(self._state.identity.dht_id, "big") ^ target
-        if not ours and sum([other ^ target < mine for other in others]) >= limits.ALPHA:
+        if not ours and sum([other ^ target < mine for other in others]) >= dht_limits.ALPHA:
             return False
         theirs = newcomer ^ target
-        return sum([other ^ target < theirs for other in others]) < limits.BUCKET
+        return sum([other ^ target < theirs for other in others]) < dht_limits.BUCKET
 
     def _base_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
         """The key that the records under a shard name, and how often that has split."""
@@ -94,7 +94,7 @@ class Handover:
                 record = parse(one, self._state.clock(), self._state.mesh, trusted=True)
             except BadRecord:
                 return None
-            for depth in range(limits.SHARD_DEPTH + 1):
+            for depth in range(dht_limits.SHARD_DEPTH + 1):
                 for base in keys_of(record):
                     if shard_of(base, dht_id_of(record.publisher), depth) == key:
                         return base, depth
@@ -108,7 +108,7 @@ def _datagrams(wires: Iterable[bytes]) -> list[list[bytes]]:
     size = 0
     for one in wires:
         if some[-1] and (
-            len(some[-1]) == limits.MAX_RECORDS_IN_DATAGRAM or size + len(one) + 3 > room
+            len(some[-1]) == dht_limits.MAX_RECORDS_IN_DATAGRAM or size + len(one) + 3 > room
         ):
             some.append([])
             size = 0

@@ -22,7 +22,7 @@ from typing import Any
 from kademlia.node import Node
 
 from privox_dht import limits
-from privox_dht.dht import answer_codec, request_codec
+from privox_dht.dht import answer_codec, dht_limits, request_codec
 from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.found_records import FoundRecords
@@ -46,7 +46,7 @@ class IterativeLookup:
         want: int = 0,
         base: bytes = b"",
         budget: Budget | None = None,
-        closest: int = limits.BUCKET,
+        closest: int = dht_limits.BUCKET,
     ) -> None:
         """`closest`: how many nodes are looked for. A far bucket holds no more than a few."""
         self.network, self.state = network, network.state
@@ -79,7 +79,7 @@ class IterativeLookup:
             protocol.router.touch(self.target.long_id, now)
             for contact in protocol.router.find_neighbors(self.target):
                 self.add(contact)
-        end = min(now + limits.LOOKUP_TIME, self.budget.deadline)
+        end = min(now + dht_limits.LOOKUP_TIME, self.budget.deadline)
         self._timers.append(self.loop.call_at(end, self.end))
         try:
             self.send_next()
@@ -133,7 +133,7 @@ class IterativeLookup:
                 affordable = self._affordable(candidate)
                 if affordable is None:
                     continue
-                if self.requests >= limits.LOOKUP_REQUESTS or not self.budget.take():
+                if self.requests >= dht_limits.LOOKUP_REQUESTS or not self.budget.take():
                     break
                 self._launch(candidate, *affordable)
                 flying += 1
@@ -143,7 +143,7 @@ class IterativeLookup:
     def _worth_waiting(self) -> bool:
         """Whether a late answer could still matter: nothing was found, and somebody is late."""
         shortlist = self.shortlist
-        if self.want and (shortlist.holders or shortlist.answers >= limits.HOLDERS):
+        if self.want and (shortlist.holders or shortlist.answers >= dht_limits.HOLDERS):
             return False
         if not self.want and shortlist.answers:
             return False
@@ -154,12 +154,14 @@ class IterativeLookup:
     def _affordable(self, candidate: Candidate) -> tuple[int, Challenge | None] | None:
         """Bytes to which a request to somebody may be padded (0: none), and what it is asked to
         prove; None to ask it later."""
-        sizes: tuple[int, ...] = (limits.FIND_SIZE,) if self.want else limits.FIND_CONTACTS_SIZES
+        sizes: tuple[int, ...] = (
+            (dht_limits.FIND_SIZE,) if self.want else dht_limits.FIND_CONTACTS_SIZES
+        )
         if not candidate.backers:
             return sizes[0], None
         challenge = self.protocol_for(candidate).challenge(candidate.id, candidate.address)
-        if challenge is not None and candidate.pay(sizes[0] + limits.FIND_PROOF):
-            return sizes[0] + limits.FIND_PROOF, challenge
+        if challenge is not None and candidate.pay(sizes[0] + dht_limits.FIND_PROOF):
+            return sizes[0] + dht_limits.FIND_PROOF, challenge
         for size in (*sizes, 0):
             if candidate.pay(size or request_codec.BARE_FIND):
                 return size, None
@@ -247,7 +249,7 @@ class IterativeLookup:
         candidate.split = found.split
         candidate.shown = self.take(found.wires) if self.want else 0
         if candidate.shown:
-            candidate.count = min(found.total, limits.RECORDS_PER_KEY)
+            candidate.count = min(found.total, dht_limits.RECORDS_PER_KEY)
             candidate.idle = min(found.idle, candidate.count)
             self.shortlist.holders.append(candidate)
 
@@ -257,7 +259,7 @@ class IterativeLookup:
         self.protocol_for(holder).send_request(
             holder.address,
             "find",
-            [self.target.id, limits.MAX_RECORDS_IN_DATAGRAM, start],
+            [self.target.id, dht_limits.MAX_RECORDS_IN_DATAGRAM, start],
             answer_codec.read_found,
             done,
             node_id=holder.id,
@@ -288,13 +290,13 @@ class IterativeLookup:
         window = self.shortlist.window()
         if self.want > limits.FIND_WANT and not self.shortlist.closest_answered(window):
             return  # everybody is wanted: who is passed on the way may hold but a part
-        if self.shortlist.agreeing_holders(window) >= limits.HOLDERS or (
+        if self.shortlist.agreeing_holders(window) >= dht_limits.HOLDERS or (
             self._waited and self.shortlist.closest_answered(window)
         ):
             self.end()
         elif candidate is self.shortlist.holders[0]:
             few = candidate.count < self.want  # it may have come lately, and hold but a part
-            grace = limits.GRACE_FEW if few else limits.GRACE
+            grace = dht_limits.GRACE_FEW if few else dht_limits.GRACE
             self._timers.append(self.loop.call_later(grace, self._on_grace_over))
 
     def _on_grace_over(self) -> None:
@@ -310,5 +312,5 @@ class IterativeLookup:
         elif not self._waited:
             self._waited = True
             self._timers.append(
-                self.loop.call_later(limits.GRACE_SINGLE_HOLDER, self._on_grace_over)
+                self.loop.call_later(dht_limits.GRACE_SINGLE_HOLDER, self._on_grace_over)
             )

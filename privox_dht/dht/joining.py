@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from privox_dht import limits, unjoined
+from privox_dht import unjoined
 from privox_dht.addresses import Address, is_literal
-from privox_dht.dht import families, udp_transport
+from privox_dht.dht import dht_limits, families, udp_transport
 from privox_dht.dht.bootstrap import Bootstrapper
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.dht.rpc_network import RpcNetwork
@@ -49,7 +49,7 @@ class Joining:
         self._meeting: asyncio.Task[None] | None = None  # while nobody we know answers
 
     async def join(
-        self, neighbours: Sequence[Address], timeout: float = limits.JOIN_TIMEOUT
+        self, neighbours: Sequence[Address], timeout: float = dht_limits.JOIN_TIMEOUT
     ) -> None:
         """Become part of the mesh, if we know of anybody.
 
@@ -110,15 +110,15 @@ class Joining:
 
     async def _meet_again(self) -> None:
         try:
-            await self.meet_anew(limits.MET_AGAIN)
-            await asyncio.sleep(limits.REFRESH_EVERY)
+            await self.meet_anew(dht_limits.MET_AGAIN)
+            await asyncio.sleep(dht_limits.REFRESH_EVERY)
         finally:
             self._meeting = None
 
     async def meet_anew(self, most: int | None = None) -> None:
         """Meet the neighbours, and those remembered, once more: a family of addresses has come, or
         nobody else answers."""
-        deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
+        deadline = asyncio.get_running_loop().time() + dht_limits.JOIN_TIMEOUT
         found = await udp_transport.resolve(self.known()[:most], self._state.families, deadline)
         if await self._bootstrapper.ping_until_answer(found.addresses, deadline):
             await self._bootstrapper.populate_table()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
 
@@ -27,7 +27,7 @@ class KBucket:
         self.nodes: list[Contact] = []
         self.replacement_cache: tuple[Contact, ...] = ()  # for a place, the longest first
         self.last_updated = 0.0
-        self.ksize = limits.BUCKET if self.holds(own) else limits.FAR_BUCKET
+        self.ksize = dht_limits.BUCKET if self.holds(own) else dht_limits.FAR_BUCKET
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -73,7 +73,7 @@ class KBucket:
         """Whether one more of this address's network would be too many."""
         network = where[: NETWORK[len(where)]]
         same = sum(contact.where.startswith(network) for contact in self.nodes)
-        return same >= limits.CONTACTS_PER_NETWORK
+        return same >= dht_limits.CONTACTS_PER_NETWORK
 
     def remove_node(self, node: Any) -> None:
         """Forget a contact; who has waited last takes its place."""

@@ -8,6 +8,7 @@ that have never answered. Pure.
 from __future__ import annotations
 
 from privox_dht import limits
+from privox_dht.dht import dht_limits
 
 
 class Budget:
@@ -16,10 +17,10 @@ class Budget:
     __slots__ = ("deadline", "requests")
 
     def __init__(self, want: int, now: float) -> None:
-        self.requests = limits.LOOKUP_REQUESTS + want
+        self.requests = dht_limits.LOOKUP_REQUESTS + want
         if want > limits.FIND_WANT:
-            self.requests += limits.SHARD_REQUESTS
-        self.deadline = now + limits.LOOKUP_TIME + want * limits.LOOKUP_TIME_PER_RECORD
+            self.requests += dht_limits.SHARD_REQUESTS
+        self.deadline = now + dht_limits.LOOKUP_TIME + want * dht_limits.LOOKUP_TIME_PER_RECORD
 
     def __repr__(self) -> str:
         return f"<Budget {self.requests} requests, until {self.deadline:.1f}>"
@@ -37,7 +38,7 @@ class Credit:
     __slots__ = ("left",)
 
     def __init__(self, weight: int) -> None:
-        self.left = weight * limits.MAX_REFLECTION
+        self.left = weight * dht_limits.MAX_REFLECTION
 
     def covers(self, size: int) -> bool:
         return size <= self.left

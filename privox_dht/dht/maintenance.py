@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.iterative_lookup import IterativeLookup
@@ -36,7 +36,7 @@ async def maintain(
     had: list[Contact] = []
     rounds = 0
     while True:
-        await asyncio.sleep(limits.REFRESH_EVERY * (0.9 + 0.2 * state.rng.random()))
+        await asyncio.sleep(dht_limits.REFRESH_EVERY * (0.9 + 0.2 * state.rng.random()))
         rounds += 1
         now = state.clock()
         state.store.sweep(now)
@@ -66,9 +66,11 @@ def _ping_silent(protocol: RpcProtocol) -> None:
     """Ping whoever may be gone, and somebody who is not: if that one is silent too, it is our own
     network that is gone, and nobody is forgotten for it."""
     router, now = protocol.router, asyncio.get_running_loop().time()
-    silent = router.stale(now, limits.REFRESH_PINGS)
-    if len(router) < limits.HOLDERS:  # then whoever we tell of it waits for it
-        silent = [c for c in router.contacts() if c.failures or now - c.seen > limits.SILENT_FOR]
+    silent = router.stale(now, dht_limits.REFRESH_PINGS)
+    if len(router) < dht_limits.HOLDERS:  # then whoever we tell of it waits for it
+        silent = [
+            c for c in router.contacts() if c.failures or now - c.seen > dht_limits.SILENT_FOR
+        ]
     if silent:
         well = max(router.contacts(), key=lambda contact: contact.seen)
         for contact in dict.fromkeys([*silent, well]):

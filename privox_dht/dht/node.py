@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from privox_dht import limits
 from privox_dht.addresses import Address, is_contactable, is_global, is_loopback
-from privox_dht.dht import families, node_stats, udp_transport
+from privox_dht.dht import dht_limits, families, node_stats, udp_transport
 from privox_dht.dht.background_tasks import BackgroundTasks
 from privox_dht.dht.bootstrap import Bootstrapper
 from privox_dht.dht.contact import Contact
@@ -178,7 +178,7 @@ class DhtNode:
     # -- joining -----------------------------------------------------------------------------------
 
     async def join(
-        self, neighbours: Sequence[Address], timeout: float = limits.JOIN_TIMEOUT
+        self, neighbours: Sequence[Address], timeout: float = dht_limits.JOIN_TIMEOUT
     ) -> int:
         """Become part of the mesh; how many contacts we have then.
 

@@ -27,8 +27,8 @@ from privox_dht.addresses import (
     pack_address,
     subnet_of,
 )
+from privox_dht.dht import dht_limits, wire
 from privox_dht.dht import record_validator as gates
-from privox_dht.dht import wire
 from privox_dht.dht.observed_addresses import ObservedAddresses
 from privox_dht.dht.record_store import RecordStore
 from privox_dht.dht.record_validator import RecordValidator
@@ -143,12 +143,12 @@ class NodeState:
         self.said: dict[tuple[bytes, bytes], Said] = {}  # what we published, by key and place
         self.gate = RecordValidator(self.mesh)
         self.tokens = WriteTokens(rng)
-        self.rates = RateLimiter(limits.SOURCE_RATE, limits.SOURCE_BURST)
+        self.rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
         self.proven_rates = RateLimiter(
-            limits.SOURCE_RATE, limits.SOURCE_BURST
+            dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST
         )  # who shows a token
         self.failed = RateLimiter(
-            1 / limits.PROOF_AGAIN, 1.0
+            1 / dht_limits.PROOF_AGAIN, 1.0
         )  # addresses that gave no proof: they wait
         self.rtt = RttEstimator()
         self.dropped: Counter[str] = Counter()
@@ -230,7 +230,7 @@ class NodeState:
             self.private = None
 
     def _may_be_public(self) -> bool:
-        quiet = self.clock() - self.private_at > limits.PRIVATE_FOR
+        quiet = self.clock() - self.private_at > dht_limits.PRIVATE_FOR
         undecided = self.private is None and not self.is_named
         return undecided and quiet and bool(self.own_global)
 
@@ -246,7 +246,7 @@ class NodeState:
             first = not self.witnesses
             self.witnesses.pop(address, None)
             self.witnesses[address] = node_id
-            if len(self.witnesses) > limits.OBSERVERS:
+            if len(self.witnesses) > dht_limits.OBSERVERS:
                 del self.witnesses[next(iter(self.witnesses))]
             if first:
                 self.on_view()

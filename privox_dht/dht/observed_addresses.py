@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from statistics import median
 
-from privox_dht import limits
 from privox_dht.addresses import Address
+from privox_dht.dht import dht_limits
 
 
 class ObservedAddresses:
@@ -25,7 +25,7 @@ class ObservedAddresses:
         """A voter sees us there, and its clock is so many seconds ahead; whether nobody else has
         seen us at that IP."""
         old = self._views.pop(voter, None)
-        if old is None and len(self._views) >= limits.OBSERVERS:
+        if old is None and len(self._views) >= dht_limits.OBSERVERS:
             old = self._views.pop(next(iter(self._views)))
         if old is not None:
             self._votes[old[0]] -= 1

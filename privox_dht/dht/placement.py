@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 
 
 def sample_draw(publisher: bytes, base: bytes, now: float) -> float:
@@ -26,7 +26,7 @@ def sample_draw(publisher: bytes, base: bytes, now: float) -> float:
         now: seconds since the epoch.
     """
     offset = int.from_bytes(publisher[:4], "big") / (1 << 32)
-    epoch = int(now / limits.SAMPLE_KEPT + offset).to_bytes(8, "big")
+    epoch = int(now / dht_limits.SAMPLE_KEPT + offset).to_bytes(8, "big")
     digest = hashlib.blake2b(base + publisher + epoch, digest_size=6).digest()
     return int.from_bytes(digest, "big") / (1 << 48)
 
@@ -41,15 +41,15 @@ def sampled_levels(lot: float, count: int, level: int) -> list[int]:
     """
     found = []
     for above in range(level):
-        producers = count << limits.SHARD_BITS * (level - above)  # under that key or shard
-        if lot * producers < (limits.SAMPLE_BETWEEN if above else limits.SAMPLE):
+        producers = count << dht_limits.SHARD_BITS * (level - above)  # under that key or shard
+        if lot * producers < (dht_limits.SAMPLE_BETWEEN if above else dht_limits.SAMPLE):
             found.append(above)
     return found
 
 
 def is_too_deep(count: int, level: int) -> bool:
     """Whether so few are in a shard that all would have room a level higher, twice over."""
-    return level > 0 and 2 * (count << limits.SHARD_BITS) < limits.SPLIT_AT
+    return level > 0 and 2 * (count << dht_limits.SHARD_BITS) < dht_limits.SPLIT_AT
 
 
 def estimate(counts: Iterable[int]) -> int:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from privox_dht import limits
 from privox_dht.addresses import Address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.rpc_network import Spawn
 from privox_dht.dht.rpc_protocol import RpcProtocol
 
@@ -36,7 +36,7 @@ class Prober:
         """Ask a newcomer for its proof."""
         if self._socket is not None:
             self._socket.verify_peer(node_id, address)
-        elif len(self._newcomers) < limits.INTRODUCTIONS:
+        elif len(self._newcomers) < dht_limits.INTRODUCTIONS:
             self._newcomers.append((node_id, address))
             if self._opening is None:
                 self._opening = self._spawn(self._start())

@@ -15,8 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
-from privox_dht import limits
-from privox_dht.dht import placement
+from privox_dht.dht import dht_limits, placement
 from privox_dht.dht.answer_codec import HELD
 from privox_dht.dht.candidate import Candidate
 from privox_dht.dht.node_state import Said
@@ -37,7 +36,7 @@ class Publisher:
         self._network, self._state = network, network.state
         self._holders: dict[bytes, tuple[float, float, list[Candidate]]] = {}
         self._levels: dict[bytes, int] = {}  # of each key, how often it had split when last seen
-        self._busy = asyncio.Semaphore(limits.ALPHA)
+        self._busy = asyncio.Semaphore(dht_limits.ALPHA)
         self._size = 0.0  # nodes in the mesh, by our estimate, when we last walked
         self._growing: asyncio.Task[None] | None = None
 
@@ -55,12 +54,12 @@ class Publisher:
             self._growing = self._network.spawn(self._say_again())
 
     def _has_grown(self) -> bool:
-        return 0 < limits.GROWN * self._size < self._network.mesh_size()
+        return 0 < dht_limits.GROWN * self._size < self._network.mesh_size()
 
     async def _say_again(self) -> None:
         try:
             while self._has_grown():
-                await asyncio.sleep(limits.GROWN_AFTER)
+                await asyncio.sleep(dht_limits.GROWN_AFTER)
                 now, self._size = self._state.clock(), self._network.mesh_size()
                 said = [one for one in self._state.said.values() if one.record.expires > now]
                 again = {(one.base, one.record.key): one.record for one in said}
@@ -107,7 +106,7 @@ class Publisher:
         async with self._busy:
             now = asyncio.get_running_loop().time()
             walked_at, looked_at, holders = self._remembered(key, now)
-            look = now - looked_at > limits.HOLDERS_LOOKED
+            look = now - looked_at > dht_limits.HOLDERS_LOOKED
             crawl = StoreLookup(self._network, base, depth, record, holders, look, deeper)
             self._network.spawn(self._walk(key, crawl, walked_at, now if look else looked_at))
             try:
@@ -121,7 +120,9 @@ class Publisher:
         mine = self._keep(key, base, crawl)
         if crawl.came_to_nothing:
             return crawl, 0
-        sampled = crawl.split or deeper or depth == limits.SHARD_DEPTH  # all who draw lots count
+        sampled = (
+            crawl.split or deeper or depth == dht_limits.SHARD_DEPTH
+        )  # all who draw lots count
         return crawl, (crawl.taken if sampled else crawl.held) + mine
 
     async def _walk(
@@ -139,7 +140,7 @@ class Publisher:
         """When the key was last walked to from afar, when one of its holders was last asked who
         has come, and who held our record since; nobody once that is long ago."""
         walked_at, looked_at, holders = self._holders.pop(key, (now, now, []))
-        if now - walked_at < limits.HOLDERS_KEPT:
+        if now - walked_at < dht_limits.HOLDERS_KEPT:
             return walked_at, looked_at, holders
         return now, now, []
 
@@ -160,5 +161,5 @@ def _remember(some: dict[K, V], key: K, value: V) -> None:
     """Keep the latest: what is placed for others may have a new key each time."""
     some.pop(key, None)
     some[key] = value
-    if len(some) > limits.PUBLISHED_KEPT:
+    if len(some) > dht_limits.PUBLISHED_KEPT:
         del some[next(iter(some))]

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from privox_dht import limits
-from privox_dht.dht import wire
+from privox_dht.dht import dht_limits, wire
 from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
@@ -72,7 +72,7 @@ class RecordLookups:
         if kept is not None and not fresh and (kept.want >= want or len(kept.found) < kept.want):
             usable = self._usable(key, kept)
             if usable and now - kept.at < within:
-                if now - kept.at > limits.CACHE_FRESH:
+                if now - kept.at > dht_limits.CACHE_FRESH:
                     self._walk(key, want)
                 self._state.counts["cache_hits"] += 1
                 return usable
@@ -104,9 +104,9 @@ class RecordLookups:
         now = asyncio.get_running_loop().time()
         for key, used in list(self._used.items()):
             kept = self._kept.get(key)
-            if now - used > limits.CACHE_WANTED or kept is None:
+            if now - used > dht_limits.CACHE_WANTED or kept is None:
                 del self._used[key]
-            elif now - kept.at > limits.REFRESH_EVERY:
+            elif now - kept.at > dht_limits.REFRESH_EVERY:
                 self._walk(key, kept.want)
 
     def _walk(self, key: bytes, want: int) -> asyncio.Task[CachedResult]:
@@ -136,7 +136,7 @@ class RecordLookups:
         self._kept.pop(key, None)
         if found:
             self._kept[key] = kept
-            while len(self._kept) > limits.CACHED_LOOKUPS:
+            while len(self._kept) > dht_limits.CACHED_LOOKUPS:
                 del self._kept[next(iter(self._kept))]
         return kept
 
@@ -153,7 +153,7 @@ class RecordLookups:
             if self._was_promised_more(crawl, want):  # those who agreed did not show what they said
                 await self._go_on(crawl)
                 await self._pages(crawl, want)
-            enough = len(crawl.found) >= want or depth == limits.SHARD_DEPTH
+            enough = len(crawl.found) >= want or depth == dht_limits.SHARD_DEPTH
             enough = enough or not await self._split(crawl)
             found = list(crawl.found.values())
             if enough or len(found) >= want:  # more came from those who were asked about the split
@@ -161,14 +161,14 @@ class RecordLookups:
         except asyncio.CancelledError:
             crawl.abandon()
             raise
-        deeper = range(prefix << limits.SHARD_BITS, (prefix + 1) << limits.SHARD_BITS)
-        for start in range(deeper.start, deeper.stop, limits.ALPHA):
+        deeper = range(prefix << dht_limits.SHARD_BITS, (prefix + 1) << dht_limits.SHARD_BITS)
+        for start in range(deeper.start, deeper.stop, dht_limits.ALPHA):
             if not self._goes_on(budget):
                 break
             parts = await asyncio.gather(
                 *(
                     self._collect(base, shard(base, part, depth + 1), part, depth + 1, want, budget)
-                    for part in range(start, start + limits.ALPHA)
+                    for part in range(start, start + dht_limits.ALPHA)
                 )
             )
             found += [record for records in parts for record in records]
@@ -191,7 +191,7 @@ class RecordLookups:
 
     def _was_promised_more(self, crawl: IterativeLookup, want: int) -> bool:
         most = max((holder.count for holder in crawl.shortlist.holders), default=0)
-        return len(crawl.found) < limits.AGREEMENT * min(want, most)
+        return len(crawl.found) < dht_limits.AGREEMENT * min(want, most)
 
     async def _go_on(self, crawl: IterativeLookup) -> None:
         """Ask the rest of the closest too, if the walk ended early."""
@@ -207,7 +207,7 @@ class RecordLookups:
         if somebody is there."""
         now = asyncio.get_running_loop().time()
         contacts = self._network.contacts()
-        if any(not some.failures or now - some.seen < limits.SILENT_FOR for some in contacts):
+        if any(not some.failures or now - some.seen < dht_limits.SILENT_FOR for some in contacts):
             return None
         return max(
             (self._state.rtt.retransmit_timeout(contact.rtt) for contact in contacts), default=None
@@ -234,8 +234,8 @@ class RecordLookups:
 
     async def _read(self, crawl: IterativeLookup, holder: Candidate, starts: list[int]) -> None:
         """Pages of one holder, many side by side, as long as it shows what it says it has."""
-        for at in range(0, len(starts), limits.PAGES):
-            some = starts[at : at + limits.PAGES]
+        for at in range(0, len(starts), dht_limits.PAGES):
+            some = starts[at : at + dht_limits.PAGES]
             some = some[: crawl.budget.take(len(some))]
             shown = holder.shown
             await self._ask_pages(crawl, holder, some)
@@ -246,7 +246,7 @@ class RecordLookups:
         """Where the pages begin."""
         longest = max((len(record.encoded) for record in crawl.found.values()), default=1)
         room = self._state.largest - PAGE_FRAME
-        step = max(1, min(limits.MAX_RECORDS_IN_DATAGRAM, room // (longest + 3)))
+        step = max(1, min(dht_limits.MAX_RECORDS_IN_DATAGRAM, room // (longest + 3)))
         return list(range(0, min(holder.count, want), step))
 
     async def _ask_pages(
@@ -266,7 +266,7 @@ class RecordLookups:
 
         for start in starts:
             crawl.ask_page(holder, start, take)
-        patience = self._state.rtt.retransmit_timeout(holder.rtt) + limits.RESEND[0]
+        patience = self._state.rtt.retransmit_timeout(holder.rtt) + dht_limits.RESEND[0]
         while left and loop.time() < crawl.budget.deadline:
             came.clear()
             try:
@@ -282,14 +282,14 @@ class RecordLookups:
             return True
         if not any(holder.split for holder in crawl.shortlist.holders):
             return False
-        near = crawl.shortlist.window()[: limits.FULL_KEY_WITNESSES]
+        near = crawl.shortlist.window()[: dht_limits.FULL_KEY_WITNESSES]
         if any(candidate.state != ANSWERED for candidate in near):
             await self._go_on(crawl)  # those met on the way hold nothing, and know nothing of it
-        judges = crawl.shortlist.apart(crawl.shortlist.answered())[: limits.FULL_KEY_WITNESSES]
+        judges = crawl.shortlist.apart(crawl.shortlist.answered())[: dht_limits.FULL_KEY_WITNESSES]
         say_so = [judge for judge in judges if judge.split]
         if 2 * len(say_so) <= len(judges):
             return False
-        unseen = [judge for judge in say_so if judge.shown < limits.MAX_RECORDS_IN_DATAGRAM]
+        unseen = [judge for judge in say_so if judge.shown < dht_limits.MAX_RECORDS_IN_DATAGRAM]
         unseen = unseen[: crawl.budget.take(len(unseen))]
         await asyncio.gather(*(self._ask_pages(crawl, judge, [0]) for judge in unseen))
         seen = [judge for judge in say_so if judge.shown >= PAGE_AT_LEAST]

@@ -22,7 +22,7 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.answer_codec import FULL, HELD, REFUSED
 from privox_dht.dht.key_records import LEVELS, SLOTS, KeyRecords, turns
 from privox_dht.records import Record
@@ -40,13 +40,13 @@ class RecordStore:
         self,
         rng: random.Random,
         *,
-        per_key: int = limits.RECORDS_PER_KEY,
-        split_at: int = limits.SPLIT_AT,
-        per_source: int = limits.RECORDS_PER_SOURCE,
-        per_network: int = limits.RECORDS_PER_NETWORK,
-        key_shares: tuple[int, int] = limits.RECORDS_PER_KEY_SHARES,
-        in_all: int = limits.RECORDS_IN_ALL,
-        keys: int = limits.KEYS_IN_ALL,
+        per_key: int = dht_limits.RECORDS_PER_KEY,
+        split_at: int = dht_limits.SPLIT_AT,
+        per_source: int = dht_limits.RECORDS_PER_SOURCE,
+        per_network: int = dht_limits.RECORDS_PER_NETWORK,
+        key_shares: tuple[int, int] = dht_limits.RECORDS_PER_KEY_SHARES,
+        in_all: int = dht_limits.RECORDS_IN_ALL,
+        keys: int = dht_limits.KEYS_IN_ALL,
     ) -> None:
         self._rng = rng
         self._salt = rng.randbytes(16)
@@ -127,7 +127,7 @@ class RecordStore:
         shelf = self._shelves.get(key)
         if shelf is None:
             return False
-        most_deeper = 2 * shelf.deeper > len(shelf) >= limits.SPLIT_STAYS
+        most_deeper = 2 * shelf.deeper > len(shelf) >= dht_limits.SPLIT_STAYS
         return most_deeper or len(shelf) >= self._split_at
 
     def count(self, key: bytes) -> int:

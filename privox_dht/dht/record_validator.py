@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from privox_dht import limits, records
+from privox_dht import records
+from privox_dht.dht import dht_limits
 from privox_dht.errors import BadRecord
 from privox_dht.records import Record, keys_of, parse
 
@@ -28,7 +29,7 @@ class RecordValidator:
     __slots__ = ("_mesh", "_most_newest", "_most_verified", "_newest", "_verified")
 
     def __init__(
-        self, mesh: bytes, verified: int = limits.VERIFIED, newest: int = limits.REMEMBERED
+        self, mesh: bytes, verified: int = dht_limits.VERIFIED, newest: int = dht_limits.REMEMBERED
     ) -> None:
         self._mesh = mesh
         self._most_verified, self._most_newest = verified, newest
@@ -85,7 +86,7 @@ class RecordValidator:
 def shard_of(key: bytes, publisher_id: bytes, depth: int) -> bytes:
     """The key under which a publisher's record stands once `key` has split `depth` times."""
     return shard(
-        key, int.from_bytes(publisher_id[:2], "big") >> (16 - depth * limits.SHARD_BITS), depth
+        key, int.from_bytes(publisher_id[:2], "big") >> (16 - depth * dht_limits.SHARD_BITS), depth
     )
 
 

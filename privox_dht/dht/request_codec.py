@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.wire import (
     HEADER,
@@ -101,7 +101,7 @@ def _is_challenge(value: object) -> bool:
 METHODS: dict[str, tuple[Any, ...]] = {
     "ping": (_octets(NONCE), is_address),
     "find": (_octets(ID), _number(0, 255), _number(-1, 1 << 20), _is_challenge),
-    "store": (_octets(ID), _number(0, limits.SHARD_DEPTH), _number(0, 1), are_records),
+    "store": (_octets(ID), _number(0, dht_limits.SHARD_DEPTH), _number(0, 1), are_records),
     "dial": (_is_address_or_none, _number(0, 65535), _octets(NONCE)),
     "dial_request": (is_address, _number(0, 65535), _octets(NONCE)),
     "probe": (_octets(NONCE),),

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.publisher import Publisher
 from privox_dht.dht.record_lookup import RecordLookups
@@ -38,8 +38,8 @@ class HostedRecordQuota:
 
     def __init__(
         self,
-        most: int = limits.HOSTED_RECORDS,
-        most_per_address: int = limits.HOSTED_PER_ADDRESS,
+        most: int = dht_limits.HOSTED_RECORDS,
+        most_per_address: int = dht_limits.HOSTED_PER_ADDRESS,
     ) -> None:
         self._most, self._most_per_address = most, most_per_address
         self._held: dict[bytes, tuple[Prefixes, float]] = {}  # place -> whose it is, end
@@ -81,12 +81,12 @@ class RecursiveResolver:
         self._state, self._lookups, self._is_in = state, lookups, is_in
         self._publisher = publisher
         self._asks = (
-            _for_each_level(limits.RESOLVER_RATE, limits.RESOLVER_BURST),
-            RateLimiter(limits.RESOLVER_RATE_IN_ALL, limits.RESOLVER_BURST_IN_ALL),
+            _for_each_level(dht_limits.RESOLVER_RATE, dht_limits.RESOLVER_BURST),
+            RateLimiter(dht_limits.RESOLVER_RATE_IN_ALL, dht_limits.RESOLVER_BURST_IN_ALL),
         )
         self._puts = (
-            _for_each_level(limits.HOSTED_RATE, limits.HOSTED_BURST),
-            RateLimiter(limits.HOSTED_RATE_IN_ALL, limits.HOSTED_BURST_IN_ALL),
+            _for_each_level(dht_limits.HOSTED_RATE, dht_limits.HOSTED_BURST),
+            RateLimiter(dht_limits.HOSTED_RATE_IN_ALL, dht_limits.HOSTED_BURST_IN_ALL),
         )
         self._running = 0
         self.guests = HostedRecordQuota()
@@ -119,7 +119,7 @@ class RecursiveResolver:
             ProducerBusy, NotJoined: not for the asker, not now.
         """
         with self._turn(asker, self._asks):
-            found = (await self._lookups.find(key, want, within=limits.CACHE_FRESH))[:want]
+            found = (await self._lookups.find(key, want, within=dht_limits.CACHE_FRESH))[:want]
         self._state.counts["resolved_for_others"] += 1
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)
@@ -161,7 +161,7 @@ class RecursiveResolver:
             raise ProducerBusy("too many requests from one address")
         for some, share in shares:
             some.try_acquire(share, now)
-        if self._running >= limits.RESOLVER_LOOKUPS_AT_ONCE or not of_all.try_acquire(b"", now):
+        if self._running >= dht_limits.RESOLVER_LOOKUPS_AT_ONCE or not of_all.try_acquire(b"", now):
             raise ProducerBusy("too many requests just now")
         self._running += 1
         try:

@@ -18,8 +18,8 @@ from typing import Any
 from kademlia import routing as kademlia_routing
 from kademlia.node import Node
 
-from privox_dht import limits
 from privox_dht.addresses import Address, pack_address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.k_bucket import BITS, NETWORK, KBucket
@@ -145,13 +145,15 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
     def stale(self, now: float, most: int) -> list[Contact]:
         """Contacts to be pinged: those that left a request unanswered, then those not heard of
         for long, the longest silent first."""
-        silent = [c for c in self.contacts() if c.failures or now - c.seen > limits.CONTACT_STALE]
+        silent = [
+            c for c in self.contacts() if c.failures or now - c.seen > dht_limits.CONTACT_STALE
+        ]
         return sorted(silent, key=lambda contact: (not contact.failures, contact.seen))[:most]
 
     def stalest_bucket(self, now: float) -> KBucket | None:
         """A bucket that no look-up has passed for long, the longest first."""
         bucket: KBucket = min(self.buckets, key=lambda bucket: bucket.last_updated)
-        return bucket if now - bucket.last_updated > limits.BUCKET_STALE else None
+        return bucket if now - bucket.last_updated > dht_limits.BUCKET_STALE else None
 
     def touch(self, long_id: int, now: float) -> None:
         """A look-up has passed the bucket of this id."""
@@ -173,7 +175,7 @@ def spread(contacts: Iterable[Any], most: int) -> list[Any]:
     chosen = []
     for contact in contacts:
         network = contact.where[: NETWORK[len(contact.where)]]
-        if seen[network] < limits.CONTACTS_PER_NETWORK:
+        if seen[network] < dht_limits.CONTACTS_PER_NETWORK:
             seen[network] += 1
             chosen.append(contact)
             if len(chosen) >= most:

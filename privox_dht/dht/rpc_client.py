@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 from kademlia.node import Node
 from kademlia.protocol import KademliaProtocol
 
-from privox_dht import limits
 from privox_dht.addresses import Address
-from privox_dht.dht import answer_codec, request_codec, wire
+from privox_dht.dht import answer_codec, dht_limits, request_codec, wire
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.routing_table import RoutingTable
@@ -51,8 +50,8 @@ class PendingRequest:
         self.tries = 1
         self.proven = False  # whether it was asked again with a token
         self.timer: asyncio.TimerHandle | None = None
-        self.hard = limits.HARD_TIMEOUT
-        self.resend: tuple[float, ...] = limits.RESEND
+        self.hard = dht_limits.HARD_TIMEOUT
+        self.resend: tuple[float, ...] = dht_limits.RESEND
         self.bare = False  # whether it is sent again in short
         self.again: Again | None = None
 
@@ -61,10 +60,10 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
     """A socket that asks."""
 
     def __init__(self, state: NodeState, router: RoutingTable | None) -> None:
-        super().__init__(Node(state.identity.dht_id), state.store, limits.BUCKET)
+        super().__init__(Node(state.identity.dht_id), state.store, dht_limits.BUCKET)
         self.state = state
         self.router = router or RoutingTable(
-            self, limits.BUCKET, self.source_node, lambda: state.diverse
+            self, dht_limits.BUCKET, self.source_node, lambda: state.diverse
         )
         self._outstanding: dict[bytes, PendingRequest] = {}
         self._closed = False
@@ -126,8 +125,8 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         node_id: bytes = b"",
         token: bytes = b"",
         size: int = 0,
-        hard: float = limits.HARD_TIMEOUT,
-        resend: tuple[float, ...] = limits.RESEND,
+        hard: float = dht_limits.HARD_TIMEOUT,
+        resend: tuple[float, ...] = dht_limits.RESEND,
         again: Again | None = None,
         bare: bool = False,
     ) -> None:
@@ -139,7 +138,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             bare: a find, which is sent again in short.
         """
         state = self.state
-        if self._closed or len(self._outstanding) >= limits.OUTSTANDING:
+        if self._closed or len(self._outstanding) >= dht_limits.OUTSTANDING:
             state.drop("too_many_pending")
             self.loop.call_soon(done, None)
             return
@@ -167,8 +166,8 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         node_id: bytes = b"",
         token: bytes = b"",
         size: int = 0,
-        hard: float = limits.HARD_TIMEOUT,
-        resend: tuple[float, ...] = limits.RESEND,
+        hard: float = dht_limits.HARD_TIMEOUT,
+        resend: tuple[float, ...] = dht_limits.RESEND,
     ) -> T | None:
         """`send_request`, for whoever has nothing else to do meanwhile."""
         answer: asyncio.Future[T | None] = self.loop.create_future()
@@ -266,6 +265,6 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             contact.failures = contact.failures or AMID_SILENCE  # is pinged, and told of to nobody
         else:
             contact.failures = max(contact.failures, 0) + 1
-            if contact.failures >= limits.CONTACT_FAILURES:
+            if contact.failures >= dht_limits.CONTACT_FAILURES:
                 self.router.remove_contact(contact)
         self.state.on_unanswered()

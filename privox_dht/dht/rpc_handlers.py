@@ -19,7 +19,7 @@ from kademlia.node import Node
 
 from privox_dht import limits
 from privox_dht.addresses import Address, holder_of, is_loopback, pack_address, unpack_address
-from privox_dht.dht import answer_codec, wire
+from privox_dht.dht import answer_codec, dht_limits, wire
 from privox_dht.dht.compact_nodes import ID, pack_peers, peer_size
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.record_validator import shard_of
@@ -111,7 +111,7 @@ class RpcHandlers:
         state.store.sweep_key(target, state.clock())
         count = state.store.count(target) if want else 0
         if not want or not count or start < 0:
-            most = CONTACTS_WITH_RECORDS if count else limits.MAX_CONTACTS_IN_DATAGRAM
+            most = CONTACTS_WITH_RECORDS if count else dht_limits.MAX_CONTACTS_IN_DATAGRAM
             if count and not proven:  # a record first: contacts take what it leaves
                 most = max(2, min(most, (room - limits.TYPICAL_RECORD) // FOUR))
             peers = self._closest(request, address, target, min(most, room // ID))
@@ -131,7 +131,7 @@ class RpcHandlers:
         self, key: bytes, want: int, start: int, room: int, asker: bytes
     ) -> dict[str, Any]:
         store, now = self._state.store, self._state.clock()
-        most = min(want, limits.MAX_RECORDS_IN_DATAGRAM)
+        most = min(want, dht_limits.MAX_RECORDS_IN_DATAGRAM)
         if start < 0:
             wires = store.sample(key, most, room, now, asker)
         else:

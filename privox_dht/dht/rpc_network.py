@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from privox_dht import limits
 from privox_dht.addresses import Address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.rpc_protocol import RpcProtocol
@@ -74,8 +75,8 @@ class RpcNetwork:
         node_id: bytes = b"",
         token: bytes = b"",
         size: int = 0,
-        hard: float = limits.HARD_TIMEOUT,
-        resend: tuple[float, ...] = limits.RESEND,
+        hard: float = dht_limits.HARD_TIMEOUT,
+        resend: tuple[float, ...] = dht_limits.RESEND,
     ) -> T | None:
         """What `read` makes of a node's answer; None if there was none, or none that can be read.
         See `RpcClientProtocol.send_request`."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from privox_dht import limits
 from privox_dht.addresses import Address, is_loopback, normalize, pack_address, rate_key
-from privox_dht.dht import answer_codec, request_codec, wire
+from privox_dht.dht import answer_codec, dht_limits, request_codec, wire
 from privox_dht.dht.answer_codec import Pong
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.node_state import NodeState
@@ -99,7 +99,7 @@ class RpcProtocol(RpcClientProtocol):
             raise BadMessage("rate")
         if not state.on_loopback:
             state.on_loopback = is_loopback(address[0])
-        room = state.largest if proven else int(size * limits.AMPLIFICATION)
+        room = state.largest if proven else int(size * dht_limits.AMPLIFICATION)
         room = min(room, state.largest) - HEADER
         assert self.answer is not None
         answer = self.answer(request, address, proven, room)
@@ -158,7 +158,7 @@ class RpcProtocol(RpcClientProtocol):
         return self.router.has_room(node_id, where) and not (  # mostly it has: first things first
             address in self._introducing
             or address in self.state.dial_back_peers
-            or len(self._introducing) >= limits.INTRODUCTIONS
+            or len(self._introducing) >= dht_limits.INTRODUCTIONS
             or not self.state.may_contact(address[0])
             or self.state.failed.is_exhausted(where, self.loop.time())
         )
@@ -195,8 +195,8 @@ class RpcProtocol(RpcClientProtocol):
             answer_codec.read_pong,
             lambda pong: done(self._proven(challenge, pong, named=named) if pong else None),
             node_id=expected or b"",
-            size=limits.PING_SIZE,
-            resend=limits.RESEND_NAMED if named else limits.RESEND,
+            size=dht_limits.PING_SIZE,
+            resend=dht_limits.RESEND_NAMED if named else dht_limits.RESEND,
         )
 
     def challenge(self, node_id: bytes, address: Address) -> Challenge | None:
@@ -256,7 +256,7 @@ class RpcProtocol(RpcClientProtocol):
                 known.rtt_ms, known.seen, known.failures = contact.rtt_ms, contact.seen, 0
                 self._say_here(known, token)
                 return
-            if self.loop.time() - known.seen < limits.CONTACT_STALE and not known.failures:
+            if self.loop.time() - known.seen < dht_limits.CONTACT_STALE and not known.failures:
                 return  # it still answers where it was
         if self.router.add_contact(contact):
             self._say_here(contact, token)

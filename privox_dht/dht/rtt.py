@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 
 
 class RttEstimator:
@@ -11,7 +11,7 @@ class RttEstimator:
     __slots__ = ("mean", "spread")
 
     def __init__(self) -> None:
-        self.mean, self.spread = limits.FIRST_RTT, limits.FIRST_SPREAD
+        self.mean, self.spread = dht_limits.FIRST_RTT, dht_limits.FIRST_SPREAD
 
     def __repr__(self) -> str:
         return f"<RoundTrip {self.mean * 1e3:.1f} ms, spread {self.spread * 1e3:.1f} ms>"
@@ -24,4 +24,4 @@ class RttEstimator:
     def retransmit_timeout(self, known: float = 0.0) -> float:
         """Seconds after which a request frees its place; `known` is the node's own round trip."""
         wait = known * 1.5 if known else self.mean + 4 * self.spread
-        return min(limits.SOFT_MOST, max(limits.SOFT_LEAST, wait))
+        return min(dht_limits.SOFT_MOST, max(dht_limits.SOFT_LEAST, wait))

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 
-from privox_dht import limits
 from privox_dht.addresses import Address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
 from privox_dht.dht.lookup_budget import Credit
 
@@ -35,7 +35,7 @@ class Shortlist:
             closest: how many nodes are looked for.
             diverse: whether networks are counted: not in a private mesh.
         """
-        self.target, self.closest, self.alpha = target, closest, limits.ALPHA
+        self.target, self.closest, self.alpha = target, closest, dht_limits.ALPHA
         self.candidates: list[Candidate] = []
         self.holders: list[Candidate] = []
         self.answers = self.silences = 0
@@ -91,10 +91,10 @@ class Shortlist:
                 continue
             if diverse:
                 network = candidate.network
-                if state == NEW and vain and vain[network] >= limits.CONTACTS_PER_NETWORK:
+                if state == NEW and vain and vain[network] >= dht_limits.CONTACTS_PER_NETWORK:
                     continue
                 crowd = crowds[network] = crowds.get(network, 0) + 1
-                if crowd > limits.CONTACTS_PER_NETWORK:
+                if crowd > dht_limits.CONTACTS_PER_NETWORK:
                     continue
             window.append(candidate)
             if len(window) >= self.closest:
@@ -129,7 +129,7 @@ class Shortlist:
     def met_silence(self) -> bool:
         """Too few answered for "nothing" to be an answer."""
         silent = any(candidate.state in (SLOW, DEAD) for candidate in self.candidates)
-        return silent and self.answers < limits.HOLDERS
+        return silent and self.answers < dht_limits.HOLDERS
 
     def apart(self, candidates: list[Candidate]) -> list[Candidate]:
         """In a public mesh, one of each network."""
@@ -143,5 +143,5 @@ class Shortlist:
         outside of the window has no reason to hold anything, and in a public mesh those of one
         network may be one liar."""
         most = max(holder.count for holder in self.holders)
-        full = [h for h in self.holders if h.count >= most * limits.AGREEMENT and h in window]
+        full = [h for h in self.holders if h.count >= most * dht_limits.AGREEMENT and h in window]
         return len(self.apart(full))

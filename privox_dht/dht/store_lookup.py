@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
-from privox_dht import limits
-from privox_dht.dht import answer_codec
+from privox_dht.dht import answer_codec, dht_limits
 from privox_dht.dht.answer_codec import FULL, HELD, Stored
 from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
@@ -63,26 +62,28 @@ class StoreLookup(IterativeLookup):
             self.enough.set_result(None)
 
     def _has_enough(self, live: int) -> bool:
-        return live > 0 and self.taken >= min(live, max(1, self.shortlist.closest // limits.QUORUM))
+        return live > 0 and self.taken >= min(
+            live, max(1, self.shortlist.closest // dht_limits.QUORUM)
+        )
 
     @property
     def split(self) -> bool:
         """Whether the key has split and the record belongs to a shard: most of the eight closest
         that answered say so."""
-        if self.deeper or self.depth == limits.SHARD_DEPTH:
+        if self.deeper or self.depth == dht_limits.SHARD_DEPTH:
             return False
         return self._most_say_so([c for c in self.shortlist.candidates if c.state == ANSWERED])
 
     def _most_say_so(self, answered: list[Candidate]) -> bool:
-        judges = self.shortlist.apart(answered[: 2 * limits.FULL_KEY_WITNESSES])[
-            : limits.FULL_KEY_WITNESSES
+        judges = self.shortlist.apart(answered[: 2 * dht_limits.FULL_KEY_WITNESSES])[
+            : dht_limits.FULL_KEY_WITNESSES
         ]
         return 2 * sum(judge.split for judge in judges) > len(judges)
 
     def _has_moved_on(self, window: list[Candidate]) -> bool | None:
         """Whether the record belongs to a shard; None as long as somebody who may know is asked."""
-        near = window[: limits.FULL_KEY_WITNESSES]
-        if self.deeper or self.depth == limits.SHARD_DEPTH or self.taken:
+        near = window[: dht_limits.FULL_KEY_WITNESSES]
+        if self.deeper or self.depth == dht_limits.SHARD_DEPTH or self.taken:
             return False
         if not any(candidate.split for candidate in near):
             return False

@@ -16,6 +16,7 @@ from typing import Any
 import msgpack
 
 from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.errors import BadMessage
 
 REQUEST, ANSWER = 0, 1  # the kind of a datagram
@@ -89,7 +90,7 @@ def is_address(value: object) -> bool:
 def are_records(value: object) -> bool:
     return (
         type(value) is list
-        and 0 < len(value) <= limits.MAX_RECORDS_IN_DATAGRAM
+        and 0 < len(value) <= dht_limits.MAX_RECORDS_IN_DATAGRAM
         and all(type(wire) is bytes for wire in value)
     )
 

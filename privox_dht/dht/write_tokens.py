@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import random
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.wire import TOKEN
 
 
@@ -26,13 +26,13 @@ class WriteTokens:
 
     def give(self, address: bytes, now: float) -> bytes:
         """The token of an address (packed, with its port)."""
-        return self._token(address, int(now // limits.TOKEN_ROTATION))
+        return self._token(address, int(now // dht_limits.TOKEN_ROTATION))
 
     def proves(self, token: bytes, address: bytes, now: float) -> bool:
         """Whether whoever shows this token has received it at this address lately."""
         if len(token) != TOKEN:
             return False
-        epoch = int(now // limits.TOKEN_ROTATION)
+        epoch = int(now // dht_limits.TOKEN_ROTATION)
         same = hmac.compare_digest
         return same(token, self._token(address, epoch)) or same(
             token, self._token(address, epoch - 1)

@@ -23,7 +23,7 @@ from typing import Any
 from privox_dht import limits, unjoined
 from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
-from privox_dht.dht import DhtNode, Reachability
+from privox_dht.dht import DhtNode, Reachability, dht_limits
 from privox_dht.dht.udp_transport import Resolved, resolve
 from privox_dht.directory.https_neighbours import HttpsNeighbours, ObservedAddress
 from privox_dht.errors import NotJoined
@@ -77,7 +77,7 @@ class Directory(DhtNode):
     # -- joining -----------------------------------------------------------------------------------
 
     async def join(
-        self, neighbours: Sequence[Address], timeout: float = limits.JOIN_TIMEOUT
+        self, neighbours: Sequence[Address], timeout: float = dht_limits.JOIN_TIMEOUT
     ) -> int:
         """Become part of the mesh, by whichever way answers; how many contacts we have then.
 
@@ -177,7 +177,7 @@ class Directory(DhtNode):
                 await self._try_udp()
             elif await self._udp_fell_silent():
                 failures = 0
-                deadline = asyncio.get_running_loop().time() + limits.JOIN_TIMEOUT
+                deadline = asyncio.get_running_loop().time() + dht_limits.JOIN_TIMEOUT
                 if met := await self._meet_over_https(deadline):
                     self._joined_over_https(met)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from privox_dht import limits, unjoined
 from privox_dht.addresses import Address, is_loopback, join_host
+from privox_dht.dht import dht_limits
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.directory.https_server import Answer
 from privox_dht.errors import JobError, ProducerBusy, ProducerLost
@@ -80,7 +81,7 @@ class HttpsNeighbours:
                 while asking and not met:
                     _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
                 if asking:
-                    await asyncio.wait(asking, timeout=limits.SOFT_LEAST)
+                    await asyncio.wait(asking, timeout=dht_limits.SOFT_LEAST)
         except TimeoutError:
             pass
         self._order = [*met, *(address for address in some if address not in met)]

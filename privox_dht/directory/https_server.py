@@ -23,6 +23,7 @@ import msgpack
 from aiohttp import web
 
 from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.errors import BadMessage, RequestRejected
 from privox_dht.http.request_body import read_json as read_small
 from privox_dht.http.request_limits import RequestLimits
@@ -92,7 +93,7 @@ class Answer:
             case {"m": bytes() as mesh, "n": int() as ms, "o": str() as seen, "r": list() as wires,
                   "h": int() as holders}:  # fmt: skip
                 good = all(type(wire) is bytes for wire in wires) and _is_literal(seen)
-                if good and 0 <= ms <= _LATEST and 0 <= holders <= limits.LOOKUP_REQUESTS:
+                if good and 0 <= ms <= _LATEST and 0 <= holders <= dht_limits.LOOKUP_REQUESTS:
                     return cls(mesh, ms / 1000, seen, tuple(wires), int(holders))
         raise BadMessage("shape", "not an answer of a directory")
 

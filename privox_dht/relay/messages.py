@@ -26,7 +26,8 @@ from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity, public_of, verify
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.farm_limits import FarmLimits
+from privox_dht.relay import relay_limits
+from privox_dht.relay.relay_limits import FarmLimits
 
 VERSION = "PRIVOX/1"
 END = b"\r\n\r\n"
@@ -110,9 +111,9 @@ def read_head(data: bytes) -> tuple[Connect | Park | Control, bytes] | None:
     Raises:
         BadMessage: with a key of `REFUSALS`.
     """
-    end = data.find(END, 0, limits.RELAY_HEAD)
+    end = data.find(END, 0, relay_limits.HEAD)
     if end < 0:
-        if len(data) >= limits.RELAY_HEAD:
+        if len(data) >= relay_limits.HEAD:
             raise BadMessage("long")
         return None
     first = data[: data.index(b"\r\n")].split(b" ")

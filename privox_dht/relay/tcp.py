@@ -11,7 +11,8 @@ import struct
 import sys
 import termios
 
-from privox_dht import limits, tcp_dial
+from privox_dht import tcp_dial
+from privox_dht.relay import relay_limits
 
 _MAC_UNSENT = 0x1024  # SO_NWRITE in macOS: bytes in the send buffer
 
@@ -19,7 +20,7 @@ _MAC_UNSENT = 0x1024  # SO_NWRITE in macOS: bytes in the send buffer
 def keep_alive(sock: socket.socket) -> None:
     """Probe an idle connection, so that NATs remember it and the dead are noticed."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    idle, interval, probes = limits.RELAY_KEEPALIVE
+    idle, interval, probes = relay_limits.KEEPALIVE
     for name, value in (
         ("TCP_KEEPIDLE", idle),
         ("TCP_KEEPALIVE", idle),  # macOS's name for the same
@@ -44,7 +45,7 @@ def user_timeout(sock: socket.socket, seconds: float) -> None:
 def set_parked_options(sock: socket.socket) -> None:
     """The options of a connection that waits."""
     keep_alive(sock)
-    user_timeout(sock, limits.RELAY_UNACKED)
+    user_timeout(sock, relay_limits.UNACKED)
 
 
 def unacknowledged_bytes(transport: asyncio.WriteTransport) -> int:
@@ -76,7 +77,11 @@ def send(transport: asyncio.WriteTransport, data: bytes | memoryview) -> int:
 def file_budget() -> int:
     """Raise the limit of open files; how many more this process may open, a reserve kept."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.FARM_FILES if hard == resource.RLIM_INFINITY else min(hard, limits.FARM_FILES)
+    wanted = (
+        relay_limits.FARM_FILES
+        if hard == resource.RLIM_INFINITY
+        else min(hard, relay_limits.FARM_FILES)
+    )
     if soft != resource.RLIM_INFINITY and soft < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -84,8 +89,8 @@ def file_budget() -> int:
         except (ValueError, OSError):
             pass  # macOS allows less than its hard limit says; what we have must do
     if soft == resource.RLIM_INFINITY:
-        soft = limits.FARM_FILES
-    return max(0, soft - len(os.listdir("/dev/fd")) - limits.FARM_FILE_RESERVE)
+        soft = relay_limits.FARM_FILES
+    return max(0, soft - len(os.listdir("/dev/fd")) - relay_limits.FARM_FILE_RESERVE)
 
 
 async def dial(host: str, port: int, seconds: float) -> socket.socket:

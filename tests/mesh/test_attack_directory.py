@@ -18,7 +18,7 @@ from public_kit import Internet, Passerby, PublicNode, announce, internet
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht import answer_codec
+from privox_dht.dht import answer_codec, dht_limits
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, keys_of, service_key
@@ -233,7 +233,7 @@ async def test_three_liars_who_say_that_a_key_is_full_hold_no_lookup_up(want: in
         measured("datagrams it sent", client.stats()["sent"] - before)
         assert {record.publisher for record in honest} <= {record.publisher for record in found}
         assert took <= HELD_LONG * quiet + HELD_MORE
-        assert client.stats()["sent"] - before < limits.LOOKUP_REQUESTS + want
+        assert client.stats()["sent"] - before < dht_limits.LOOKUP_REQUESTS + want
 
 
 async def test_a_lie_of_full_does_not_make_publishers_announce_to_shards() -> None:

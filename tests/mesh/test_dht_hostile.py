@@ -20,7 +20,7 @@ from dht_kit import HOST, Stranger, mesh_of, node_of, record_of, stranger, until
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht import REASONS, DhtNode, wire
+from privox_dht.dht import REASONS, DhtNode, dht_limits, wire
 from privox_dht.identity import Identity
 from privox_dht.membership import members
 from privox_dht.records import keys_of, service_key
@@ -139,9 +139,9 @@ async def test_ever_closer_invented_ids_end_after_so_many_requests() -> None:
             asked = nodes[0].stats()["asked"]
             began = time.monotonic()
             await nodes[0].find("tts", "cpu")
-            assert time.monotonic() - began < limits.LOOKUP_TIME + 1
+            assert time.monotonic() - began < dht_limits.LOOKUP_TIME + 1
             asked = nodes[0].stats()["asked"] - asked
-            assert asked < 2 * limits.LOOKUP_REQUESTS + limits.INTRODUCTIONS * 4
+            assert asked < 2 * dht_limits.LOOKUP_REQUESTS + dht_limits.INTRODUCTIONS * 4
             for context, _ in sockets:
                 await context.__aexit__(None, None, None)
         await works(nodes[0], nodes[1])
@@ -245,7 +245,7 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
         node._state.store._keys = 0
         elsewhere = record_of(me, mesh, kind="other")
         await hit(node, "record full", put(elsewhere.encoded, keys_of(elsewhere)[0]))
-        node._state.store._keys = limits.KEYS_IN_ALL
+        node._state.store._keys = dht_limits.KEYS_IN_ALL
 
         await hit(
             node,
@@ -299,7 +299,7 @@ async def node_side_reasons(node: DhtNode, other: DhtNode, enemy: Stranger) -> N
         enemy.datagram_received = received  # type: ignore[method-assign]
     await hit(node, "unsendable", lambda: protocol._send(b"x" * 70_000, (HOST, other.port)))
     flights = dict(protocol._outstanding)
-    for number in range(limits.OUTSTANDING):
+    for number in range(dht_limits.OUTSTANDING):
         flights[number.to_bytes(8, "big")] = None  # type: ignore[assignment]
     protocol._outstanding, real = flights, protocol._outstanding
     await hit(
@@ -332,7 +332,9 @@ async def test_an_unproven_address_gets_at_most_one_and_a_half_times_its_bytes()
             spoofed.send(nodes[0].port, request)
             await until(lambda past=received: nodes[0].stats()["received"] > past)
             await asyncio.sleep(0.005)  # an answer is sent before the next datagram is read
-            assert spoofed.bytes_in - before <= limits.AMPLIFICATION * len(request), request[18:30]
+            assert spoofed.bytes_in - before <= dht_limits.AMPLIFICATION * len(request), request[
+                18:30
+            ]
         assert all(size <= limits.MAX_DATAGRAM for _, size in spoofed.arrived._queue)  # type: ignore[attr-defined]
         assert not spoofed.heard  # nobody pinged it either
 

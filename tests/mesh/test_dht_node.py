@@ -14,7 +14,7 @@ from dht_kit import HOST, Stranger, mesh_of, node_of, open_node_of, record_of, s
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
-from privox_dht.dht import DhtNode, answer_codec, request_codec, wire
+from privox_dht.dht import DhtNode, answer_codec, dht_limits, request_codec, wire
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.errors import ConfigError, NotJoined
@@ -235,7 +235,7 @@ async def test_a_vanished_node_that_was_asked_once_is_told_of_no_more_and_soon_f
 ) -> None:
     """Every node has asked it: one that has not would tell of it, and a look-up would then wait
     for it as long as the soft timeout is."""
-    monkeypatch.setattr(limits, "REFRESH_EVERY", 0.5)
+    monkeypatch.setattr(dht_limits, "REFRESH_EVERY", 0.5)
     async with mesh_of(4) as nodes:
         vanished = nodes.pop()
         there = (HOST, vanished.port)
@@ -399,7 +399,7 @@ async def test_somebody_elsewhere_cannot_have_our_own_machine_called() -> None:
 async def test_dial_backs_are_counted_by_address_and_not_by_port() -> None:
     async with mesh_of(1) as nodes:
         may = nodes[0]._dial_back._may_dial
-        assert sum(may(("198.51.100.7", port)) for port in range(1, 100)) == limits.DIAL_HELPERS
+        assert sum(may(("198.51.100.7", port)) for port in range(1, 100)) == dht_limits.DIAL_HELPERS
 
 
 async def helper_known(node: DhtNode, helper: Stranger) -> None:

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from dht_kit import HOST, mesh_of, node_of, record_of, stranger, until
 
-from privox_dht import limits
-from privox_dht.dht import DhtNode
+from privox_dht.dht import DhtNode, dht_limits
 
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "REFRESH_EVERY", 0.5)
-    monkeypatch.setattr(limits, "SILENT_FOR", 3.0)
+    monkeypatch.setattr(dht_limits, "REFRESH_EVERY", 0.5)
+    monkeypatch.setattr(dht_limits, "SILENT_FOR", 3.0)
 
 
 async def looked(node: DhtNode) -> float:
@@ -31,14 +30,14 @@ async def test_the_one_who_is_left_of_two_soon_waits_for_the_other_no_more() -> 
         port, identity = other.port, other.identity  # type: ignore[attr-defined]
         await until(lambda: (HOST, port) in one.contacts())
         await other.__aexit__(None, None, None)
-        assert await looked(one) > limits.HARD_TIMEOUT  # it may be a moment's trouble
-        assert await looked(one) < limits.HARD_TIMEOUT
+        assert await looked(one) > dht_limits.HARD_TIMEOUT  # it may be a moment's trouble
+        assert await looked(one) < dht_limits.HARD_TIMEOUT
         async with stranger(one.mesh) as asker:
             answer = await asker.ask(one.port, "find", [bytes(20), 0, -1])
             assert "n" not in answer  # it is told of to nobody
         async with node_of(guest=True) as client:
             await client.join([(HOST, one.port)])
-            assert await looked(client) < limits.HARD_TIMEOUT
+            assert await looked(client) < dht_limits.HARD_TIMEOUT
         assert one.contacts() == [(HOST, port)]  # it may be our own network: it is kept
         async with node_of(port=port, identity=identity) as again:
             await until(lambda: (HOST, one.port) in again.contacts())  # it was pinged
@@ -64,7 +63,7 @@ async def test_a_node_whose_own_network_goes_away_keeps_everybody_and_is_back_by
             await looked(away)
             asked = away.stats()["unanswered"]
             await until(lambda: away.stats()["unanswered"] > asked + 4 * len(known))
-            assert await looked(away) < limits.HARD_TIMEOUT
+            assert await looked(away) < dht_limits.HARD_TIMEOUT
             assert set(away.contacts()) == known
             await others[0].publish(record)
         assert await away.find("stt", "cpu") == [record]

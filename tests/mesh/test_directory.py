@@ -26,7 +26,7 @@ from nodes.node import Node
 from nodes.service_spec import parse_services
 from privox_dht import Mesh, limits
 from privox_dht.audio import wav
-from privox_dht.dht import DhtNode
+from privox_dht.dht import DhtNode, dht_limits
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.directory.failover import Directory
@@ -172,7 +172,7 @@ async def test_an_old_answer_is_not_given_to_somebody_who_asks_once(
         await nodes[1].publish(record_of(Identity.generate(), MESH))
         assert len(await nodes[0].find("stt", "cpu")) == 1
         await nodes[1].publish(record_of(Identity.generate(), MESH))
-        monkeypatch.setattr("privox_dht.limits.CACHE_FRESH", 0.0)
+        monkeypatch.setattr("privox_dht.dht.dht_limits.CACHE_FRESH", 0.0)
         assert len(await client.find("stt", "cpu")) == 2
 
 
@@ -559,10 +559,10 @@ async def test_one_address_has_so_many_requests_and_others_go_on() -> None:
         hosting = nodes[0].hosting
         answered = 0
         with pytest.raises(ProducerBusy, match="one address"):
-            for _ in range(int(limits.RESOLVER_BURST) + 5):
+            for _ in range(int(dht_limits.RESOLVER_BURST) + 5):
                 hosting.greet(STRANGER)
                 answered += 1
-        assert answered == limits.RESOLVER_BURST
+        assert answered == dht_limits.RESOLVER_BURST
         hosting.greet(ANOTHER)
         hosting.greet(HOST)  # our own machine
 
@@ -574,7 +574,7 @@ async def test_many_addresses_together_have_so_many_requests() -> None:
             for last in range(250):
                 nodes[0].hosting.greet(f"203.0.113.{last}")
                 answered += 1
-        assert limits.RESOLVER_BURST_IN_ALL <= answered <= limits.RESOLVER_BURST_IN_ALL + 5
+        assert dht_limits.RESOLVER_BURST_IN_ALL <= answered <= dht_limits.RESOLVER_BURST_IN_ALL + 5
 
 
 async def test_so_many_lookups_run_for_others_at_the_same_time(
@@ -591,9 +591,9 @@ async def test_so_many_lookups_run_for_others_at_the_same_time(
         hosting = nodes[0].hosting
         some = [
             asyncio.create_task(hosting.look_up(f"203.0.113.{n}", STT, 1))
-            for n in range(limits.RESOLVER_LOOKUPS_AT_ONCE)
+            for n in range(dht_limits.RESOLVER_LOOKUPS_AT_ONCE)
         ]
-        await until(lambda: f"{limits.RESOLVER_LOOKUPS_AT_ONCE} requests" in repr(hosting))
+        await until(lambda: f"{dht_limits.RESOLVER_LOOKUPS_AT_ONCE} requests" in repr(hosting))
         with pytest.raises(ProducerBusy):
             await hosting.look_up(ANOTHER, STT, 1)
         some.pop().cancel()
@@ -606,7 +606,7 @@ async def test_so_many_lookups_run_for_others_at_the_same_time(
 async def test_one_address_places_so_many_records_and_renews_them() -> None:
     async with mesh_of(2) as nodes:
         hosting = nodes[0].hosting
-        lenders = [Identity.generate() for _ in range(limits.HOSTED_PER_ADDRESS)]
+        lenders = [Identity.generate() for _ in range(dht_limits.HOSTED_PER_ADDRESS)]
         for lender in lenders:
             assert await hosting.take(STRANGER, record_of(lender, MESH).encoded) == 2
         with pytest.raises(ProducerBusy, match="too many records"):
@@ -619,10 +619,10 @@ async def test_records_of_others_are_renewed_only_so_often() -> None:
     async with mesh_of(1) as nodes:
         lender, taken = Identity.generate(), 0
         with pytest.raises(ProducerBusy, match="one address"):
-            for _ in range(int(limits.HOSTED_BURST) + 5):
+            for _ in range(int(dht_limits.HOSTED_BURST) + 5):
                 await nodes[0].hosting.take(STRANGER, record_of(lender, MESH).encoded)
                 taken += 1
-        assert limits.HOSTED_BURST <= taken <= limits.HOSTED_BURST + 2
+        assert dht_limits.HOSTED_BURST <= taken <= dht_limits.HOSTED_BURST + 2
         nodes[0].hosting.greet(STRANGER)  # looking up goes on
 
 

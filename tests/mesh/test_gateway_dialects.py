@@ -17,7 +17,7 @@ from api_kit import RATE, TONE, Counting, clip, tone
 from gateway_kit import GatewayMesh
 
 from nodes.engines import remote_sova
-from nodes.gateway import whisper_asr
+from nodes.gateway import gateway_limits, whisper_asr
 from privox_dht import __version__, limits
 from privox_dht.audio.decoding import length_hint
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
@@ -177,7 +177,7 @@ async def test_a_film_that_is_too_long_is_refused_whatever_its_format(
     tells: bool,
 ) -> None:
     """By what its header tells; where it tells nothing, as soon as so much was decoded."""
-    monkeypatch.setattr(limits, "GATEWAY_SECONDS", 70.0)
+    monkeypatch.setattr(gateway_limits, "MAX_SECONDS", 70.0)
     producers = Counting(), Counting()
     for producer in producers:
         await mesh.lend(producer)

@@ -18,7 +18,7 @@ from running import HOST, Lab
 from tone_talk import Talk, talk
 
 from nodes.demo import RunningNode
-from privox_dht import limits
+from nodes.gateway import gateway_limits
 from privox_dht.audio import wav_header
 
 MEMORY = 250 * 2**20  # bytes that the gateway may hold at most
@@ -166,7 +166,7 @@ def test_six_hours_in_almost_two_gibibytes_are_heard_and_more_of_either_is_refus
         longer = [wav_header.header(16_000, 7 * 3600 * 32_000), block]  # by what it says
         told = posted(port, path, wav_header.HEADER.size + len(block), longer)
         with pytest.raises(ConnectionError):
-            posted(port, path, limits.GATEWAY_UPLOAD, itertools.repeat(block, 360))
+            posted(port, path, gateway_limits.MAX_UPLOAD, itertools.repeat(block, 360))
         peaks.append(0)
         watching.join(5)
     print({"seconds": round(seconds, 1), "GiB": round(size / 2**30, 2), "MiB": memory >> 20})

@@ -15,6 +15,7 @@ import pytest
 from api_kit import RATE, TONE, Counting, clip, until
 from gateway_kit import HOST, GatewayMesh
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.config import GatewayConfig, WyomingConfig
 from privox_dht import limits
 
@@ -260,7 +261,7 @@ async def test_whoever_breaks_the_rules_is_cut_off_and_others_do_not_notice(
 async def test_whoever_says_nothing_for_long_is_cut_off(
     mesh: GatewayMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "WYOMING_SILENCE", 0.1)
+    monkeypatch.setattr(gateway_limits, "WYOMING_SILENCE", 0.1)
     async with client(mesh) as silent, asyncio.timeout(WITHIN):
         assert await silent.read_event() is None
 

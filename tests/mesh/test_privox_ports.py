@@ -18,9 +18,8 @@ import pytest
 from api_kit import RATE, TONE, Counting, clip, tone, until
 from gateway_kit import HOST, GatewayMesh
 
-from nodes.gateway import pull_producers
+from nodes.gateway import gateway_limits, pull_producers
 from nodes.gateway.config import GatewayConfig
-from privox_dht import limits
 
 KEY = "0123456789abcdef"
 TEXT = "16000 samples 8000 samples"  # of a second and a half
@@ -115,7 +114,9 @@ async def test_what_cannot_be_done_is_said_before_ack_and_is_never_a_transcript(
     assert (await asyncio.to_thread(heard, stt, clip(1.0), "Klingon")).startswith("nak")
     assert (await asyncio.to_thread(spoken, tts, "a", "Klingon")).startswith(b"nak")
     assert await asyncio.to_thread(heard, stt, b"no sound") == ""
-    assert await asyncio.to_thread(heard, stt, zipped(bytes(limits.PRIVOX_UPLOAD + 1))) == ""
+    assert (
+        await asyncio.to_thread(heard, stt, zipped(bytes(gateway_limits.PRIVOX_UPLOAD + 1))) == ""
+    )
     assert mesh.node.gateway.privox.broken == {"size": 1}
 
 
@@ -142,7 +143,7 @@ async def test_whoever_hangs_up_ends_its_job(mesh: GatewayMesh, provider: Counti
 async def test_whoever_breaks_the_rules_is_closed_and_counted(
     mesh: GatewayMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "PRIVOX_WHO", 0.3)
+    monkeypatch.setattr(gateway_limits, "PRIVOX_WHO", 0.3)
     broken = {
         "who": (b"", b"GET / HTTP/1.1\r\n\r\n", b"x" * 17),
         "size": (f"s{KEY}model=base&len=99999999&lang=en".encode(), b"s" + bytes(40_000)),
@@ -252,7 +253,7 @@ async def transcript(mesh: GatewayMesh, seconds: float = 1.5, **fields: str) -> 
 async def test_pull_producers_hear_and_speak_for_every_dialect(
     mesh: GatewayMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "PRIVOX_PING", 0.2)
+    monkeypatch.setattr(gateway_limits, "PRIVOX_PING", 0.2)
     async with pulling(mesh, as_whisper, as_vits) as (ear, mouth):
         await until(lambda: ear.pongs > 1 < mouth.pongs)
         said = "24000 samples of RIFF"
@@ -325,8 +326,8 @@ async def test_a_pull_producer_that_is_lost_costs_time_where_there_is_a_mesh(
 async def test_whoever_answers_a_ping_with_something_else_is_closed_and_counted(
     mesh: GatewayMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "PRIVOX_PING", 0.1)
-    monkeypatch.setattr(limits, "PRIVOX_PONG", 0.3)
+    monkeypatch.setattr(gateway_limits, "PRIVOX_PING", 0.1)
+    monkeypatch.setattr(gateway_limits, "PRIVOX_PONG", 0.3)
     for answer in (b"gong", b""):
         reader, writer = await asyncio.open_connection(HOST, ports(mesh)[0])
         writer.write(f"c{KEY}".encode())

@@ -24,9 +24,8 @@ from relay_kit import (
     until,
 )
 
-from privox_dht import limits
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmLimits, Timeouts, messages
+from privox_dht.relay import Farm, FarmLimits, Timeouts, messages, relay_limits
 
 FARM = Identity.generate()
 ELSEWHERE = "127.0.0.2"  # another address of this machine; only Linux has it without asking
@@ -267,9 +266,9 @@ async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
     server = await asyncio.start_server(serve, LOCAL, 0)
     server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     async with serving() as served, at(served, server, FARM):  # type: ignore[arg-type]
-        await until(lambda: len(opened) >= limits.PRODUCER_IDLE_LINES)
+        await until(lambda: len(opened) >= relay_limits.PRODUCER_IDLE_LINES)
         await asyncio.sleep(0.2)  # nothing to wait for: it is what must not happen
-        assert len(opened) == limits.PRODUCER_IDLE_LINES
+        assert len(opened) == relay_limits.PRODUCER_IDLE_LINES
     server.close()
 
 

@@ -23,9 +23,8 @@ from relay_kit import (
     until,
 )
 
-from privox_dht import limits
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmLimits, messages
+from privox_dht.relay import FarmLimits, messages, relay_limits
 
 FARM = Identity.generate()
 A_MOMENT = 0.2  # seconds; for what must not happen there is nothing to wait for
@@ -42,7 +41,7 @@ async def test_a_farm_holds_one_chunk_for_a_reader_that_does_not_read() -> None:
         line.say(bytes(30_000_000))
         await until(lambda: farm.held > 0)
         await asyncio.sleep(A_MOMENT)
-        assert 0 < farm.held <= limits.SPLICE_CHUNK
+        assert 0 < farm.held <= relay_limits.SPLICE_CHUNK
         for raw in (control, line, call):
             raw.close()
         await until(lambda: farm.held == 0)

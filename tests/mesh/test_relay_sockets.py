@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from relay_kit import LOCAL, at, farm_of, get, parked, post, relayed, serving, until
 
-from privox_dht import limits
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmLimits, tcp
+from privox_dht.relay import Farm, FarmLimits, relay_limits, tcp
 from privox_dht.relay.farm.protocols import ControlProtocol, SpliceProtocol
 
 FARM = Identity.generate()
-UNACKED = round(1000 * limits.RELAY_UNACKED)  # milliseconds
+UNACKED = round(1000 * relay_limits.UNACKED)  # milliseconds
 USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.contact_file import FOLDER, ContactFile
 
 A, B = ("a.example", 5678), ("b.example", 5678)
@@ -59,13 +59,13 @@ def test_who_was_met_otherwise_is_kept_beside_those_that_are_there(tmp_path: Pat
 
 def test_contacts_not_seen_for_a_month_are_left_out(tmp_path: Path) -> None:
     kept(tmp_path, A).save([(HERE, NOW)], NOW)
-    assert kept(tmp_path, A).known(NOW + limits.CONTACTS_KEPT_FOR) == [A]
+    assert kept(tmp_path, A).known(NOW + dht_limits.CONTACTS_KEPT_FOR) == [A]
 
 
 def test_only_so_many_sets_are_kept_and_the_one_used_longest_ago_goes(tmp_path: Path) -> None:
-    for number in range(limits.CONTACT_FILES_KEPT + 2):
+    for number in range(dht_limits.CONTACT_FILES_KEPT + 2):
         kept(tmp_path, (f"n{number}.example", 5678)).save([(HERE, NOW)], NOW + number)
-    assert len(list((tmp_path / FOLDER).iterdir())) == limits.CONTACT_FILES_KEPT
+    assert len(list((tmp_path / FOLDER).iterdir())) == dht_limits.CONTACT_FILES_KEPT
     assert not kept(tmp_path, ("n1.example", 5678)).path.exists()
     assert kept(tmp_path, ("n2.example", 5678)).path.exists()
 

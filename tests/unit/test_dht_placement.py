@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.placement import estimate, is_too_deep, sample_draw, sampled_levels
 
 BASE = b"k" * 20
@@ -17,11 +17,11 @@ def lots(now: float = 1e9) -> list[float]:
 
 @pytest.mark.parametrize("producers", [200_000, 1_000_000])
 def test_so_many_are_in_a_sample_as_it_takes_however_many_there_are(producers: int) -> None:
-    count = producers >> 3 * limits.SHARD_BITS
+    count = producers >> 3 * dht_limits.SHARD_BITS
     share = sum(0 in sampled_levels(lot / 50, count, 3) for lot in lots()) / len(WHO) / 50
-    assert share * producers == pytest.approx(limits.SAMPLE, rel=0.5)
+    assert share * producers == pytest.approx(dht_limits.SAMPLE, rel=0.5)
     between = sum(1 in sampled_levels(lot, count, 3) for lot in lots()) / len(WHO)
-    assert between * producers / 16 == pytest.approx(limits.SAMPLE_BETWEEN, rel=0.6)
+    assert between * producers / 16 == pytest.approx(dht_limits.SAMPLE_BETWEEN, rel=0.6)
 
 
 def test_where_there_are_few_a_lie_of_a_split_moves_nobody_away_from_the_key() -> None:
@@ -31,7 +31,7 @@ def test_where_there_are_few_a_lie_of_a_split_moves_nobody_away_from_the_key() -
 
 def test_whoever_is_in_a_sample_stays_a_while_and_not_all_leave_at_once() -> None:
     now = lots()
-    soon, later = lots(1e9 + 30), lots(1e9 + 2 * limits.SAMPLE_KEPT)
+    soon, later = lots(1e9 + 30), lots(1e9 + 2 * dht_limits.SAMPLE_KEPT)
     assert sum(a != b for a, b in zip(now, soon, strict=True)) < len(WHO) / 10
     assert sum(a != b for a, b in zip(now, later, strict=True)) > len(WHO) * 0.99
     assert all(0.0 <= lot < 1.0 for lot in now)

@@ -14,6 +14,7 @@ import pytest
 from bench import dht_churn, dht_sim
 from bench.sim import attacks, crowd, figures, virtual
 from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.record_store import RecordStore
 
 soak = [pytest.mark.soak, pytest.mark.timeout(3 * 3600)]  # a day of churn takes an hour and a half
@@ -131,7 +132,7 @@ def test_every_producer_under_one_key_is_found_by_a_fresh_client(
 def small_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that split as soon as a test has enough producers for it."""
     for name, number in (("SPLIT_AT", 24), ("SPLIT_STAYS", 6), ("SAMPLE", 48)):
-        monkeypatch.setattr(limits, name, number)
+        monkeypatch.setattr(dht_limits, name, number)
     usual = RecordStore.__init__.__kwdefaults__
     assert usual
     monkeypatch.setitem(usual, "split_at", 24)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-from privox_dht import limits
-from privox_dht.relay import FarmAt
+from privox_dht.relay import FarmAt, relay_limits
 from privox_dht.relay.producer.farm_selection import FarmSelector
 
 A, B, C, D = (FarmAt(bytes([n]) * 32, f"203.0.113.{n}", 1776) for n in range(4))
@@ -42,8 +41,8 @@ def test_a_lost_farm_is_replaced_within_half_a_second_and_not_by_itself() -> Non
     some.lost(A, 10.0)
     waiting = some.plan([A, B, C], [B], 10.0)
     assert waiting.dial == () and waiting.wait is not None
-    assert 0 < waiting.wait <= limits.PRODUCER_ROUND
-    assert some.plan([A, B, C], [B], 10.0 + limits.PRODUCER_ROUND).dial == (C,)
+    assert 0 < waiting.wait <= relay_limits.PRODUCER_ROUND
+    assert some.plan([A, B, C], [B], 10.0 + relay_limits.PRODUCER_ROUND).dial == (C,)
 
 
 def test_every_farm_is_tried_once_a_round_and_only_a_whole_failed_round_backs_off() -> None:
@@ -58,7 +57,7 @@ def test_every_farm_is_tried_once_a_round_and_only_a_whole_failed_round_backs_of
         assert plan.wait is not None
         pauses.append(plan.wait)
         now += plan.wait
-    first, most = limits.PRODUCER_BACKOFF
+    first, most = relay_limits.PRODUCER_BACKOFF
     for n, pause in enumerate(pauses):
         assert min(most, first * 2**n) / 2 <= pause <= min(most, first * 2**n)
 
@@ -72,7 +71,7 @@ def test_after_a_farm_has_taken_us_the_back_off_starts_again() -> None:
     some.parked()
     some.failed(A, 0.0)
     wait = some.plan([A], [], 0.0).wait
-    assert wait is not None and wait <= limits.PRODUCER_BACKOFF[0]
+    assert wait is not None and wait <= relay_limits.PRODUCER_BACKOFF[0]
 
 
 def test_a_farm_that_sent_us_away_is_left_alone_for_as_long_as_it_said() -> None:
@@ -87,7 +86,7 @@ def test_with_too_few_farms_we_look_for_more_but_not_in_haste() -> None:
     some = rounds()
     plan = some.plan([A], [A], 0.0)
     assert plan.dial == () and plan.wait is not None
-    assert limits.PRODUCER_SEARCH_AGAIN / 2 <= plan.wait <= limits.PRODUCER_SEARCH_AGAIN
+    assert relay_limits.PRODUCER_SEARCH_AGAIN / 2 <= plan.wait <= relay_limits.PRODUCER_SEARCH_AGAIN
     assert not some.refresh_due([A], 0.0)
     assert some.refresh_due([A], plan.wait)
 
@@ -101,7 +100,7 @@ def test_which_farms_there_are_is_asked_once_a_round_and_after_a_loss() -> None:
     assert not some.refresh_due([B], 5.0), "nothing is missing"
     some.lost(B, 5.0)
     assert not some.refresh_due([], 5.0), "not before the pause is over"
-    assert some.refresh_due([], 5.0 + limits.PRODUCER_ROUND)
+    assert some.refresh_due([], 5.0 + relay_limits.PRODUCER_ROUND)
 
 
 def test_a_farm_with_two_doors_is_one_farm_and_the_second_door_is_tried_when_the_first_fails() -> (
@@ -125,5 +124,5 @@ def test_where_there_is_no_farm_yet_one_is_looked_for_soon_and_then_more_seldom(
         assert wait is not None
         waits.append(wait)
         now += wait
-    assert waits[0] <= limits.PRODUCER_SEARCH_FIRST
-    assert limits.PRODUCER_SEARCH_AGAIN / 2 <= waits[-1] <= limits.PRODUCER_SEARCH_AGAIN
+    assert waits[0] <= relay_limits.PRODUCER_SEARCH_FIRST
+    assert relay_limits.PRODUCER_SEARCH_AGAIN / 2 <= waits[-1] <= relay_limits.PRODUCER_SEARCH_AGAIN

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.overview import overview, own_producer
 from nodes.recent_jobs import RecentJobs
-from privox_dht import limits
 from privox_dht.identity import peer_id_of
 from privox_dht.offer import Offer
 from privox_dht.records import Direct, Record, Relayed
@@ -57,9 +57,9 @@ def test_who_is_called_through_farms_only_is_said_to_be() -> None:
 
 
 def test_of_very_many_producers_some_are_shown_and_all_are_counted() -> None:
-    records = [record(n, STT) for n in range(limits.GATEWAY_SHOWN_PRODUCERS + 7)]
+    records = [record(n, STT) for n in range(gateway_limits.SHOWN_PRODUCERS + 7)]
     told = overview(records, None, QUIET)
-    assert len(told["producers"]) == limits.GATEWAY_SHOWN_PRODUCERS
+    assert len(told["producers"]) == gateway_limits.SHOWN_PRODUCERS
     assert told["more_producers"] == 7
     assert told["services"][STT]["producers"] == len(records)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.resolver import HostedRecordQuota
 from privox_dht.directory.https_server import Answer, parse_query
 from privox_dht.errors import BadMessage, RequestRejected
@@ -145,9 +146,9 @@ def test_our_own_machine_has_no_share_of_its_own() -> None:
 
 def test_what_is_placed_for_others_leaves_room_for_our_own_records() -> None:
     keys = 9  # a service, four languages, four models
-    assert limits.HOSTED_RECORDS * keys <= limits.RECORDS_PER_SOURCE / 2
-    assert limits.HOSTED_PER_ADDRESS < limits.HOSTED_RECORDS
-    assert limits.RESOLVER_TIMEOUT > limits.LOOKUP_TIME
+    assert dht_limits.HOSTED_RECORDS * keys <= dht_limits.RECORDS_PER_SOURCE / 2
+    assert dht_limits.HOSTED_PER_ADDRESS < dht_limits.HOSTED_RECORDS
+    assert limits.RESOLVER_TIMEOUT > dht_limits.LOOKUP_TIME
 
 
 def test_the_networks_around_an_address_have_a_share_too() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privox_dht import limits
-from privox_dht.dht import answer_codec, request_codec, wire
+from privox_dht.dht import answer_codec, dht_limits, request_codec, wire
 from privox_dht.dht.compact_nodes import CompactNode, pack_peers
 from privox_dht.dht.lookup_budget import Budget, Credit
 
@@ -12,15 +12,15 @@ MESH, TOKEN = b"m" * 8, b"t" * wire.TOKEN
 
 def test_a_budget_is_spent_by_all_who_share_it() -> None:
     budget = Budget(limits.FIND_WANT, 100.0)
-    most = limits.LOOKUP_REQUESTS + limits.FIND_WANT
+    most = dht_limits.LOOKUP_REQUESTS + limits.FIND_WANT
     assert budget.take(most - 1) == most - 1
     assert budget.take(5) == 1 and budget.take(5) == 0
 
 
 def test_who_wants_everybody_has_more_time_and_a_walk_to_each_shard() -> None:
     few, many = Budget(limits.FIND_WANT, 0.0), Budget(20_000, 0.0)
-    assert many.requests - 20_000 - few.requests + limits.FIND_WANT == limits.SHARD_REQUESTS
-    assert few.deadline < limits.LOOKUP_TIME + 1 < limits.RESOLVER_TIMEOUT
+    assert many.requests - 20_000 - few.requests + limits.FIND_WANT == dht_limits.SHARD_REQUESTS
+    assert few.deadline < dht_limits.LOOKUP_TIME + 1 < limits.RESOLVER_TIMEOUT
     assert many.deadline > 60
 
 
@@ -30,8 +30,8 @@ def test_credit_lasts_for_five_times_what_an_answer_weighed() -> None:
     found = answer_codec.read_found({"t": TOKEN, "r": [b"x" * 100], "p": pong, **pack_peers(named)})
     assert found.weight == wire.HEADER + 3 * 26 + 100 + 32 + 64
     credit = Credit(found.weight)
-    assert not credit.pay(limits.MAX_REFLECTION * found.weight + 1)
-    assert credit.pay(limits.MAX_REFLECTION * found.weight) and not credit.covers(1)
+    assert not credit.pay(dht_limits.MAX_REFLECTION * found.weight + 1)
+    assert credit.pay(dht_limits.MAX_REFLECTION * found.weight) and not credit.covers(1)
 
 
 def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
@@ -40,7 +40,7 @@ def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
         {"t": TOKEN, **pack_peers([CompactNode(bytes(20), ("20.0.0.1", 5))])}
     )
     credit = Credit(one.weight)
-    assert not credit.covers(limits.FIND_SIZE // 2)
+    assert not credit.covers(dht_limits.FIND_SIZE // 2)
     assert credit.covers(request_codec.BARE_FIND)
 
 

@@ -10,7 +10,7 @@ from privox_dht.membership import farm_line
 from privox_dht.membership.farm_line import SealedLine
 from privox_dht.membership.members import Membership, to_node
 from privox_dht.relay import messages
-from privox_dht.relay.farm_limits import FarmLimits
+from privox_dht.relay.relay_limits import FarmLimits
 
 FARM, OTHER = Identity.generate(), Identity.generate()
 

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.errors import BadMessage
 from privox_dht.membership.replays import ReplayMemory
 
@@ -89,4 +90,4 @@ def test_a_clock_that_is_set_back_does_not_make_a_node_deaf() -> None:
 
 
 def test_the_bound_is_one_that_an_ordinary_minute_does_not_reach() -> None:
-    assert limits.REPLAY_MEMORY >= 10 * limits.SOURCE_RATE * 2 * limits.CLOCK_SKEW
+    assert limits.REPLAY_MEMORY >= 10 * dht_limits.SOURCE_RATE * 2 * limits.CLOCK_SKEW

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.identity import Identity
@@ -116,9 +117,9 @@ def test_who_changes_its_mind_has_still_one_vote() -> None:
     for port in range(1, 30):
         some.record_observation(("1.1.1.1", port), ("9.9.9.9", port), 0.0)
     assert len(some.views) == 1
-    for number in range(3 * limits.OBSERVERS):
+    for number in range(3 * dht_limits.OBSERVERS):
         some.record_observation((f"{number + 1}.2.2.2", 1), ("9.9.9.9", 5), float(number))
-    assert len(some.views) == limits.OBSERVERS
+    assert len(some.views) == dht_limits.OBSERVERS
 
 
 def test_our_signature_is_not_given_for_an_address_that_is_not_ours() -> None:

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 from privox_dht import limits
 from privox_dht.cli.options import ENVIRONMENT
+from privox_dht.relay import relay_limits
 
 ROOT = Path(__file__).resolve().parents[2]
 SETUP = configparser.ConfigParser()
@@ -278,7 +279,7 @@ def test_what_is_left_running_comes_back_and_can_be_called(compose: dict[str, An
     (service,) = compose["services"].values()
     assert service["restart"] == "unless-stopped"
     wanted = {f"{limits.DHT_PORT}/udp", f"{limits.DHT_PORT}/tcp", f"{limits.RELAY_PORT}/tcp"}
-    assert int(service["stop_grace_period"].rstrip("s")) > limits.FARM_DRAIN
+    assert int(service["stop_grace_period"].rstrip("s")) > relay_limits.FARM_DRAIN
     assert {port.partition(":")[2] for port in service["ports"]} == wanted
     assert all(port.split(":")[0] == port.split(":")[1].split("/")[0] for port in service["ports"])
     (volume,) = every("VOLUME")
@@ -371,7 +372,7 @@ def test_the_unit_gives_the_node_its_folders_and_time_to_end() -> None:
     assert "CacheDirectory=privox\n" in unit
     assert "PRIVOX_MODEL_CACHE=%C/privox " in unit
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.M)
-    assert int(seconds) > limits.FARM_DRAIN
+    assert int(seconds) > relay_limits.FARM_DRAIN
     (program,) = re.findall(r"^ExecStart=(\S+)", unit, re.M)
     assert Path(program).name in scripts()
     assert f"sudo python3 -m venv {Path(program).parents[1]}\n" in INSTALL_PAGE

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.sim import virtual, worlds
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.publisher import _remember
 
 
@@ -83,7 +83,7 @@ def test_who_hears_nothing_from_anybody_does_not_wait_for_each_of_its_records() 
         await one.publish(worlds.record_of(one, "stt"))
         began = loop.time()
         assert await one.publish(worlds.record_of(one, "stt")) == 0
-        assert loop.time() - began < limits.HARD_TIMEOUT
+        assert loop.time() - began < dht_limits.HARD_TIMEOUT
 
     virtual.run(air, story)
 
@@ -91,7 +91,7 @@ def test_who_hears_nothing_from_anybody_does_not_wait_for_each_of_its_records() 
 def test_the_latest_are_remembered_and_no_more_than_so_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "PUBLISHED_KEPT", 3)
+    monkeypatch.setattr(dht_limits, "PUBLISHED_KEPT", 3)
     some: dict[int, str] = {}
     for number in (1, 2, 3, 1, 4):
         _remember(some, number, str(number))
@@ -99,4 +99,4 @@ def test_the_latest_are_remembered_and_no_more_than_so_many(
 
 
 def test_there_is_room_for_all_that_may_be_placed_for_others() -> None:
-    assert limits.PUBLISHED_KEPT >= 9 * limits.HOSTED_RECORDS + 9
+    assert dht_limits.PUBLISHED_KEPT >= 9 * dht_limits.HOSTED_RECORDS + 9

@@ -6,6 +6,7 @@ import pytest
 
 from privox_dht import limits
 from privox_dht.quotas import Prefixes, RateLimiter, SharedQuota, home_of, quota_prefixes
+from privox_dht.relay import relay_limits
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,9 @@ def test_networks_that_left_are_forgotten() -> None:
 
 
 def test_a_home_with_both_families_cannot_claim_every_line_of_a_producer() -> None:
-    assert limits.FARM_LINES_PER_ADDRESS * 3 < limits.FARM_LINES  # IPv4 once, a /48 twice
+    assert (
+        relay_limits.FARM_LINES_PER_ADDRESS * 3 < relay_limits.FARM_LINES
+    )  # IPv4 once, a /48 twice
 
 
 def test_a_source_gets_its_burst_and_then_its_rate() -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from bench.record_memory import bytes_per_record
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.answer_codec import FULL, HELD, REFUSED
 from privox_dht.dht.record_store import KeyRecords, RecordStore
 from privox_dht.records import Record
@@ -327,18 +327,18 @@ def test_a_record_of_400_bytes_costs_no_more_than_650(count: int) -> None:
 
 
 def test_the_limits_leave_room_for_what_is_promised() -> None:
-    shards = 1 << limits.SHARD_BITS * limits.SHARD_DEPTH
-    assert limits.SPLIT_AT * shards > 1_000_000  # producers of one service
-    assert limits.RECORDS_PER_KEY_SHARES[1] < limits.SPLIT_AT  # one network splits no key
+    shards = 1 << dht_limits.SHARD_BITS * dht_limits.SHARD_DEPTH
+    assert dht_limits.SPLIT_AT * shards > 1_000_000  # producers of one service
+    assert dht_limits.RECORDS_PER_KEY_SHARES[1] < dht_limits.SPLIT_AT  # one network splits no key
 
 
 def test_a_holder_of_only_the_sample_knows_that_the_key_has_split() -> None:
     held = store()
-    for n in range(limits.SPLIT_STAYS):
+    for n in range(dht_limits.SPLIT_STAYS):
         assert not held.is_split(KEY)
         held.put(KEY, record(n), n.to_bytes(4, "big"), NOW, deeper=True)
     assert held.is_split(KEY)
-    for n in range(limits.SPLIT_STAYS // 2):  # they moved back: the key is one again
+    for n in range(dht_limits.SPLIT_STAYS // 2):  # they moved back: the key is one again
         held.put(KEY, record(n, sequence=2_000_000), n.to_bytes(4, "big"), NOW)
     assert not held.is_split(KEY)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmLimits, messages
+from privox_dht.relay import FarmLimits, messages, relay_limits
 
 FARM = Identity.from_seed(bytes(32))
 PRODUCER = Identity.from_seed(bytes([1] * 32))
@@ -132,7 +132,7 @@ def test_a_head_is_read_once_it_is_whole_and_refused_once_it_is_long() -> None:
     for cut in range(len(whole)):
         assert messages.read_head(whole[:cut]) is None
     with pytest.raises(BadMessage, match="long"):
-        messages.read_head(b"GET / HTTP/1.1\r\nX: " + bytes(limits.RELAY_HEAD))
+        messages.read_head(b"GET / HTTP/1.1\r\nX: " + bytes(relay_limits.HEAD))
 
 
 @given(st.binary(max_size=200))

@@ -7,8 +7,8 @@ import random
 import pytest
 from kademlia.node import Node
 
-from privox_dht import limits
 from privox_dht.addresses import pack_address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.routing_table import DEEPEST, RoutingTable, spread
 
@@ -16,7 +16,7 @@ ME = Node(b"\x5a" * 20)
 
 
 def table(*, diverse: bool = False) -> RoutingTable:
-    return RoutingTable(None, limits.BUCKET, ME, lambda: diverse)
+    return RoutingTable(None, dht_limits.BUCKET, ME, lambda: diverse)
 
 
 def contact(rng: random.Random, number: int, *, node_id: bytes | None = None) -> Contact:
@@ -37,7 +37,7 @@ def test_neighbours_found_are_the_true_closest_of_all_contacts() -> None:
     assert len(everybody) > 100
     for _ in range(200):
         target = Node(rng.randbytes(20))
-        true = sorted(everybody, key=lambda c: c.long_id ^ target.long_id)[: limits.BUCKET]
+        true = sorted(everybody, key=lambda c: c.long_id ^ target.long_id)[: dht_limits.BUCKET]
         assert known.find_neighbors(target) == true
 
 
@@ -71,7 +71,7 @@ def test_one_network_has_no_more_than_two_places_in_a_bucket() -> None:
     known = table(diverse=True)
     for n in range(200):
         known.add_contact(at(rng, f"8.8.8.{n % 250}", 1000 + n))
-    assert all(len(bucket) <= limits.CONTACTS_PER_NETWORK for bucket in known.buckets)
+    assert all(len(bucket) <= dht_limits.CONTACTS_PER_NETWORK for bucket in known.buckets)
 
 
 def test_in_a_private_mesh_networks_are_not_counted() -> None:
@@ -121,7 +121,7 @@ def test_ids_beside_our_own_cannot_split_buckets_for_ever() -> None:
     known = table()
     for n in range(3_000):
         known.add_contact(contact(rng, n, node_id=ME.id[:18] + rng.randbytes(2)))
-    assert len(known.buckets) <= 32 * 5 + DEEPEST * 16 and len(known) <= 40 * limits.BUCKET
+    assert len(known.buckets) <= 32 * 5 + DEEPEST * 16 and len(known) <= 40 * dht_limits.BUCKET
 
 
 def test_the_stale_are_told_longest_silent_first() -> None:
@@ -131,7 +131,7 @@ def test_the_stale_are_told_longest_silent_first() -> None:
         some = contact(rng, n)
         some.seen = 1_000.0 - n
         known.add_contact(some)
-    stale = known.stale(1_000.0 + limits.CONTACT_STALE - 15, 5)
+    stale = known.stale(1_000.0 + dht_limits.CONTACT_STALE - 15, 5)
     assert [c.seen for c in stale] == [971.0, 972.0, 973.0, 974.0, 975.0]
 
 
@@ -144,15 +144,15 @@ def test_whoever_left_a_request_unanswered_is_asked_again_before_the_stale() -> 
         known.add_contact(some)
     known.contacts()[4].failures = 1
     assert known.stale(1_010.0, 5) == [known.contacts()[4]]
-    later = known.stale(1_010.0 + limits.CONTACT_STALE, 5)
+    later = known.stale(1_010.0 + dht_limits.CONTACT_STALE, 5)
     assert len(later) == 5 and later[0] is known.contacts()[4]
 
 
 def test_a_bucket_without_lookups_is_the_one_to_walk_to() -> None:
     known = table()
-    assert known.stalest_bucket(limits.BUCKET_STALE + 1) is known.buckets[0]
-    known.touch(5, limits.BUCKET_STALE)
-    assert known.stalest_bucket(limits.BUCKET_STALE + 1) is None
+    assert known.stalest_bucket(dht_limits.BUCKET_STALE + 1) is known.buckets[0]
+    known.touch(5, dht_limits.BUCKET_STALE)
+    assert known.stalest_bucket(dht_limits.BUCKET_STALE + 1) is None
 
 
 @pytest.mark.parametrize("most", [1, 4, 20])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privox_dht import limits
+from privox_dht.dht import dht_limits
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.lookup_budget import Credit
 from privox_dht.dht.shortlist import Shortlist
@@ -74,13 +74,13 @@ def test_we_ourselves_and_who_stands_at_a_known_address_are_no_candidates() -> N
 @pytest.mark.parametrize(
     ("states", "answers", "silences", "want", "parallel"),
     [
-        ([NEW] * 20, 0, 0, 32, limits.ALPHA),
-        ([NEW] * 20, 0, 0, 0, 2 * limits.ALPHA),
-        ([NEW] * 20, 0, 3, 32, limits.ALPHA + 3),
+        ([NEW] * 20, 0, 0, 32, dht_limits.ALPHA),
+        ([NEW] * 20, 0, 0, 0, 2 * dht_limits.ALPHA),
+        ([NEW] * 20, 0, 3, 32, dht_limits.ALPHA + 3),
         ([NEW] * 20, 0, 99, 0, 20),
         ([ANSWERED] * 4 + [NEW] * 16, 4, 0, 0, 20),
-        ([ANSWERED] * 4 + [NEW] * 16, 4, 0, 32, limits.ALPHA),
-        ([ANSWERED] * 3 + [NEW] * 17, 3, 0, 0, 2 * limits.ALPHA),
+        ([ANSWERED] * 4 + [NEW] * 16, 4, 0, 32, dht_limits.ALPHA),
+        ([ANSWERED] * 3 + [NEW] * 17, 3, 0, 0, 2 * dht_limits.ALPHA),
     ],
 )
 def test_how_many_are_asked_at_a_time(
@@ -116,7 +116,7 @@ def test_silence_is_met_where_too_few_answered_beside_it() -> None:
     some = shortlist([ANSWERED, SLOW])
     some.answers = 1
     assert some.met_silence and some.somebody_is_late
-    some.answers = limits.HOLDERS
+    some.answers = dht_limits.HOLDERS
     assert not some.met_silence
     assert not shortlist([ANSWERED, NEW]).met_silence
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from privox_dht import limits
-from privox_dht.relay import FarmLimits, Timeouts
+from privox_dht.relay import FarmLimits, Timeouts, relay_limits
 from privox_dht.relay.farm.actions import Close, Rejected, Send
 from privox_dht.relay.farm.switchboard import Switchboard
 
@@ -269,12 +268,12 @@ def test_a_switchboard_says_how_it_is() -> None:
 
 def test_two_machines_that_take_turns_are_refused_and_the_one_that_stands_stays() -> None:
     farm = Farm()
-    for n in range(limits.RELAY_FLAPS + 1):
+    for n in range(relay_limits.FLAPS + 1):
         farm.control(f"m{n}", ANA, HOME if n % 2 else OFFICE)
     with pytest.raises(Rejected, match="flapping"):
         farm.control("late", ANA, b"third...")
-    assert farm.board.producers[ANA].control == f"m{limits.RELAY_FLAPS}"
-    farm.now = limits.RELAY_FLAP_WINDOW
+    assert farm.board.producers[ANA].control == f"m{relay_limits.FLAPS}"
+    farm.now = relay_limits.FLAP_WINDOW
     assert "late2: granted 2 3" in farm.control("late2", ANA, b"third...")
 
 
@@ -300,7 +299,7 @@ def test_at_the_limit_of_files_nobody_parks_but_a_call_still_comes_through() -> 
 
 def test_an_address_cannot_fill_the_door() -> None:
     farm = Farm(files=10_000)
-    for n in range(limits.FARM_HANDSHAKES_PER_ADDRESS):
+    for n in range(relay_limits.FARM_HANDSHAKES_PER_ADDRESS):
         farm.board.connection_opened(n, ("x/32",), 0.0)
     with pytest.raises(Rejected, match="doors"):
         farm.board.connection_opened("one more", ("x/32",), 0.0)
@@ -382,6 +381,6 @@ def test_one_network_cannot_hold_every_line_of_a_producer() -> None:
         except Rejected:
             farm.board.connection_closed(turn)
     print(f"{held} of {FarmLimits().lines} lines are the home's")
-    assert held == 3 * limits.FARM_LINES_PER_ADDRESS
+    assert held == 3 * relay_limits.FARM_LINES_PER_ADDRESS
     farm.board.connection_opened("somebody else", ("20.9.9.9/32", "20.9.9.0/24"), 0.0)
     farm.board.claim("somebody else", ANA, 0.0)

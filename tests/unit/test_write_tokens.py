@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from privox_dht import limits
 from privox_dht.addresses import pack_address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.write_tokens import WriteTokens
 
 HERE, THERE = pack_address("1.2.3.4", 5), pack_address("1.2.3.4", 6)
@@ -23,7 +23,9 @@ def test_a_token_is_good_for_five_to_ten_minutes() -> None:
     tokens = WriteTokens(random.Random(1))
     token = tokens.give(HERE, 299.0)
     assert tokens.proves(token, HERE, 299.0 + 300) and not tokens.proves(token, HERE, 299.0 + 601)
-    assert limits.HOLDERS_KEPT < limits.TOKEN_ROTATION  # a publisher relies on its tokens so long
+    assert (
+        dht_limits.HOLDERS_KEPT < dht_limits.TOKEN_ROTATION
+    )  # a publisher relies on its tokens so long
 
 
 def test_tokens_of_one_node_mean_nothing_to_another() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.farm_limits import FarmLimits, Timeouts
+from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 
 @dataclass(slots=True, eq=False)

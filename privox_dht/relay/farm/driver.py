@@ -15,16 +15,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from privox_dht import limits
 from privox_dht.identity import Identity
 from privox_dht.membership.farm_line import SealedLine
 from privox_dht.membership.members import Membership
 from privox_dht.quotas import quota_prefixes
-from privox_dht.relay import messages, tcp
+from privox_dht.relay import messages, relay_limits, tcp
 from privox_dht.relay.farm.actions import Close, Effects, Send
 from privox_dht.relay.farm.calls import Call
 from privox_dht.relay.farm.switchboard import Switchboard
-from privox_dht.relay.farm_limits import FarmLimits, Timeouts
+from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -51,7 +50,9 @@ class FarmDriver:
         self.sealed: dict[asyncio.Transport, SealedLine] = {}  # control lines of a private mesh
         self.terms = terms
         self.clock = clock
-        self.buffer = memoryview(bytearray(limits.SPLICE_CHUNK))  # one for all: sent on at once
+        self.buffer = memoryview(
+            bytearray(relay_limits.SPLICE_CHUNK)
+        )  # one for all: sent on at once
         self.counts: Counter[str] = Counter()  # why connections were dropped or refused
         secret = os.urandom(messages.TOKEN)  # for tags of callers
         self.board = Switchboard(

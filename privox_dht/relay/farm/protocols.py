@@ -13,10 +13,9 @@ from __future__ import annotations
 import asyncio
 import os
 
-from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.membership import farm_line
-from privox_dht.relay import messages, tcp
+from privox_dht.relay import messages, relay_limits, tcp
 from privox_dht.relay.farm.actions import Rejected
 from privox_dht.relay.farm.calls import Call, Direction
 from privox_dht.relay.farm.driver import FarmDriver
@@ -112,7 +111,7 @@ class HandshakeProtocol(asyncio.Protocol):
     def _park(self, token: str, rest: bytes) -> None:
         if rest:
             raise BadMessage("head")
-        tcp.user_timeout(self._transport.get_extra_info("socket"), limits.RELAY_UNACKED)
+        tcp.user_timeout(self._transport.get_extra_info("socket"), relay_limits.UNACKED)
         self._transport.set_protocol(SpliceProtocol(self._driver, self._transport))
         self._driver.apply(self._driver.board.park(self._transport, token))
 
@@ -133,8 +132,8 @@ class ControlProtocol(asyncio.Protocol):
         self._transport = transport
         self._ear = messages.MessageDecoder()
         self._nonces: tuple[bytes, bytes] | None = (nonce, os.urandom(messages.NONCE))
-        transport.set_write_buffer_limits(high=limits.RELAY_HEAD)
-        tcp.user_timeout(transport.get_extra_info("socket"), limits.RELAY_UNACKED)
+        transport.set_write_buffer_limits(high=relay_limits.HEAD)
+        tcp.user_timeout(transport.get_extra_info("socket"), relay_limits.UNACKED)
 
     def challenge(self, rest: bytes) -> None:
         """Say what the producer has to sign."""

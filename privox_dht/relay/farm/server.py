@@ -24,10 +24,10 @@ from privox_dht.addresses import join_host
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
-from privox_dht.relay import tcp
+from privox_dht.relay import relay_limits, tcp
 from privox_dht.relay.farm.driver import FarmDriver
 from privox_dht.relay.farm.protocols import HandshakeProtocol
-from privox_dht.relay.farm_limits import FarmLimits, Timeouts
+from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Farm:
                 lambda: HandshakeProtocol(self._driver),
                 self._host,
                 self.port,
-                backlog=limits.FARM_BACKLOG,
+                backlog=relay_limits.FARM_BACKLOG,
             )
         except OSError as exc:
             why = (
@@ -128,7 +128,7 @@ class Farm:
         await asyncio.sleep(0)  # what was accepted becomes a transport, which can be aborted
         self._server.close()
 
-    async def drain(self, seconds: float = limits.FARM_DRAIN) -> None:
+    async def drain(self, seconds: float = relay_limits.FARM_DRAIN) -> None:
         """Refuse new calls and producers, tell those parked, and wait until no call is left."""
         self._driver.apply(self._driver.board.drain(seconds))
         with suppress(TimeoutError):
@@ -164,10 +164,10 @@ class Farm:
         """Time passes."""
         looked = self._clock()
         while True:
-            await asyncio.sleep(limits.FARM_TICK)
+            await asyncio.sleep(relay_limits.FARM_TICK)
             try:
                 self._driver.tick()
-                if self._clock() - looked >= limits.FARM_PROGRESS_CHECK:
+                if self._clock() - looked >= relay_limits.FARM_PROGRESS_CHECK:
                     looked = self._clock()
                     self._driver.look()
             except Exception:  # our own mistake must not keep what is overdue for ever

@@ -17,11 +17,11 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
-from privox_dht import limits
 from privox_dht.quotas import Prefixes, SharedQuota
+from privox_dht.relay import relay_limits
 from privox_dht.relay.farm.actions import Close, Effects, Rejected, Send
 from privox_dht.relay.farm.calls import Call, Calls, Producer
-from privox_dht.relay.farm_limits import FarmLimits, Timeouts
+from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 
 class Switchboard:
@@ -42,13 +42,17 @@ class Switchboard:
         self._new_token = new_token
         self._tag_caller = tag_caller
         self._files = files  # connections the system lets us have
-        self._reserve = min(limits.FARM_FILE_RESERVE, files // 8)
+        self._reserve = min(relay_limits.FARM_FILE_RESERVE, files // 8)
         self._capped = capped  # caps per address; off where everybody has the same
         self._doors: OrderedDict[Hashable, tuple[float, Prefixes]] = OrderedDict()  # oldest first
-        self._door_quota = SharedQuota(limits.FARM_HANDSHAKES, limits.FARM_HANDSHAKES_PER_ADDRESS)
+        self._door_quota = SharedQuota(
+            relay_limits.FARM_HANDSHAKES, relay_limits.FARM_HANDSHAKES_PER_ADDRESS
+        )
         self._producer_quota = SharedQuota(None, terms.producers_per_address)
         self._call_quota = SharedQuota(None, terms.calls_per_address)
-        self._line_quota = SharedQuota(None, limits.FARM_LINES_PER_ADDRESS)  # for each producer
+        self._line_quota = SharedQuota(
+            None, relay_limits.FARM_LINES_PER_ADDRESS
+        )  # for each producer
         self._controls: dict[Hashable, Producer] = {}
         self._heard: OrderedDict[Hashable, float] = OrderedDict()  # longest silent first
         self._pinged: OrderedDict[Hashable, float] = OrderedDict()  # longest ago first
@@ -128,8 +132,8 @@ class Switchboard:
                 raise Rejected("address", 300)
         elif old.instance != instance:
             self._moves = {k: m for k, m in self._moves.items() if now - m[-1] < _WINDOW}
-            moves = self._moves.setdefault(key, deque(maxlen=limits.RELAY_FLAPS))
-            if len(moves) == limits.RELAY_FLAPS and now - moves[0] < _WINDOW:
+            moves = self._moves.setdefault(key, deque(maxlen=relay_limits.FLAPS))
+            if len(moves) == relay_limits.FLAPS and now - moves[0] < _WINDOW:
                 raise Rejected("flapping", int(_WINDOW))
             moves.append(now)
 
@@ -284,7 +288,7 @@ class Switchboard:
         return effects
 
 
-_WINDOW = limits.RELAY_FLAP_WINDOW
+_WINDOW = relay_limits.FLAP_WINDOW
 
 
 def _at_producer(key: bytes, prefixes: Prefixes) -> Prefixes:

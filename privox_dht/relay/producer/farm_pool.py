@@ -17,16 +17,15 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from privox_dht import limits
 from privox_dht.errors import PrivoxError, ProducerLost
 from privox_dht.identity import Identity, peer_id_of
 from privox_dht.membership.members import Membership
 from privox_dht.records import Relayed
-from privox_dht.relay import messages
-from privox_dht.relay.farm_limits import Timeouts
+from privox_dht.relay import messages, relay_limits
 from privox_dht.relay.producer.farm_selection import FarmAt, FarmSelector
 from privox_dht.relay.producer.line import MakeProtocol
 from privox_dht.relay.producer.session import FarmSession, SessionConfig, SessionEnd
+from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +43,8 @@ class FarmPool:
         server_context: ssl.SSLContext,
         connection: MakeProtocol,
         on_change: Callable[[FarmPool], None],
-        want: int = limits.PRODUCER_FARMS,
-        lines: int = limits.PRODUCER_LINES,
+        want: int = relay_limits.PRODUCER_FARMS,
+        lines: int = relay_limits.PRODUCER_LINES,
         patience: Timeouts | None = None,
         rng: random.Random | None = None,
         member: Membership | None = None,
@@ -140,7 +139,7 @@ class FarmPool:
     async def _look(self) -> None:
         """Ask which farms there are; if nobody can say, those we knew must do."""
         try:
-            async with asyncio.timeout(limits.PRODUCER_FARMS_LOOKUP):
+            async with asyncio.timeout(relay_limits.PRODUCER_FARMS_LOOKUP):
                 known = await self._farms()
         except (PrivoxError, OSError) as exc:
             log.info("relay: cannot find out which farms there are: %s", exc or "not in time")
@@ -181,7 +180,7 @@ class FarmPool:
         """Look for another farm at once."""
         parked = self._held.pop(farm)
         log.info("relay: %s: %s", ending.state, ending.why)
-        wait = limits.PRODUCER_SUPERSEDED if ending.state == "superseded" else ending.wait
+        wait = relay_limits.PRODUCER_SUPERSEDED if ending.state == "superseded" else ending.wait
         now = asyncio.get_running_loop().time()
         (self._rounds.lost if parked else self._rounds.failed)(farm, now, wait)
         self._moved.set()

@@ -16,8 +16,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from privox_dht import limits
 from privox_dht.backoff import backoff
+from privox_dht.relay import relay_limits
 
 
 class FarmAt(NamedTuple):
@@ -70,7 +70,7 @@ class FarmSelector:
     def lost(self, farm: FarmAt, now: float, wait: float = 0.0) -> None:
         """A farm where we were parked is gone: go elsewhere, not all in the same instant."""
         self.failed(farm, now, wait)
-        self._resume = now + self._rng.uniform(0.0, limits.PRODUCER_ROUND)
+        self._resume = now + self._rng.uniform(0.0, relay_limits.PRODUCER_ROUND)
         self._look = True
 
     def plan(self, known: Sequence[FarmAt], held: Collection[FarmAt], now: float) -> DialPlan:
@@ -92,12 +92,12 @@ class FarmSelector:
         """Nobody is left to try: start again after a pause, longer each time if nobody took us."""
         if self._tried and not holding:
             self._failed_rounds += 1
-            pause = backoff(self._failed_rounds, *limits.PRODUCER_BACKOFF)
+            pause = backoff(self._failed_rounds, *relay_limits.PRODUCER_BACKOFF)
         else:
             self._empty_rounds = 0 if self._tried or holding else self._empty_rounds + 1
-            pause = limits.PRODUCER_SEARCH_AGAIN
+            pause = relay_limits.PRODUCER_SEARCH_AGAIN
             if self._empty_rounds:
-                pause = backoff(self._empty_rounds, limits.PRODUCER_SEARCH_FIRST, pause)
+                pause = backoff(self._empty_rounds, relay_limits.PRODUCER_SEARCH_FIRST, pause)
         self._resume = now + pause * self._rng.uniform(0.5, 1.0)
         self._tried.clear()
         self._look = True

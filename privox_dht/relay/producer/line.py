@@ -17,11 +17,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
-from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.quotas import Prefixes
-from privox_dht.relay import messages, tcp
-from privox_dht.relay.farm_limits import Timeouts
+from privox_dht.relay import messages, relay_limits, tcp
+from privox_dht.relay.relay_limits import Timeouts
 
 MakeProtocol = Callable[[], asyncio.BaseProtocol]
 
@@ -87,7 +86,7 @@ class Line:
     async def _serve(self) -> None:
         """Park, wait for a call, and give it to the HTTP server."""
         loop = asyncio.get_running_loop()
-        self._sock = sock = await tcp.dial(*self._farm, limits.PRODUCER_DIAL)
+        self._sock = sock = await tcp.dial(*self._farm, relay_limits.PRODUCER_DIAL)
         try:
             tcp.set_parked_options(sock)
             await loop.sock_sendall(sock, self._sealed(messages.park(self.token)))

@@ -21,16 +21,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.backoff import backoff
 from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity
 from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_node
-from privox_dht.relay import messages, tcp
-from privox_dht.relay.farm_limits import Timeouts
+from privox_dht.relay import messages, relay_limits, tcp
 from privox_dht.relay.producer.line import Line, MakeProtocol
+from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +144,7 @@ class FarmSession:
         self._told = told
         self._rng = rng
         self._wires = ControlProtocol()
-        self._tokens: deque[str] = deque(maxlen=limits.PRODUCER_IDLE_LINES)
+        self._tokens: deque[str] = deque(maxlen=relay_limits.PRODUCER_IDLE_LINES)
         self._lines: dict[str, Line] = {}  # by token
         self._tasks: dict[asyncio.Task[None], Line] = {}  # lines the HTTP server does not have yet
         self._calls = 0  # lines it has
@@ -169,7 +168,7 @@ class FarmSession:
     async def _until_over(self) -> SessionEnd:
         place = self._config
         try:
-            sock = await tcp.dial(place.host, place.port, limits.PRODUCER_DIAL)
+            sock = await tcp.dial(place.host, place.port, relay_limits.PRODUCER_DIAL)
         except OSError as exc:
             return SessionEnd("lost", f"no connection to {place}: {exc or 'not in time'}")
         try:
@@ -226,10 +225,10 @@ class FarmSession:
         if message is None:
             raise _SessionOver(SessionEnd("lost", f"{self._config} {self._wires.why}"))
         if message[0] == "refused":
-            wait = min(float(message[2]), limits.PRODUCER_MAX_RETRY_AFTER)
+            wait = min(float(message[2]), relay_limits.PRODUCER_MAX_RETRY_AFTER)
             raise _SessionOver(SessionEnd("refused", f"{self._config} refuses: {message[1]}", wait))
         if message[0] == "draining":
-            wait = min(float(message[1]), limits.PRODUCER_MAX_RETRY_AFTER)
+            wait = min(float(message[1]), relay_limits.PRODUCER_MAX_RETRY_AFTER)
             raise _SessionOver(SessionEnd("draining", f"{self._config} is about to stop", wait))
         if message[0] == "superseded":
             why = f"another machine parked at {self._config} with this key"
@@ -244,7 +243,7 @@ class FarmSession:
             case ("parked", token) if token in self._lines:
                 self._lines[token].parked = True
                 self._misses = 0
-                self._most = limits.PRODUCER_IDLE_LINES
+                self._most = relay_limits.PRODUCER_IDLE_LINES
                 self._told(None)
                 self._fill()
             case ("claimed", token, caller) if token in self._lines:
@@ -277,7 +276,7 @@ class FarmSession:
 
     def _delay(self) -> float:
         """Seconds before the next line is dialled: none, unless the last ones died at once."""
-        return backoff(self._misses, *limits.PRODUCER_LINE_BACKOFF, self._rng)
+        return backoff(self._misses, *relay_limits.PRODUCER_LINE_BACKOFF, self._rng)
 
     def _line_over(self, task: asyncio.Task[None]) -> None:
         """A line is the HTTP server's, or nobody's: whatever ended it, ask for another."""

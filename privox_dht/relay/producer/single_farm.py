@@ -21,15 +21,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from privox_dht import limits
 from privox_dht.backoff import backoff
 from privox_dht.errors import ProducerLost
 from privox_dht.identity import Identity, peer_id_of
 from privox_dht.membership.members import Membership
-from privox_dht.relay import messages
-from privox_dht.relay.farm_limits import Timeouts
+from privox_dht.relay import messages, relay_limits
 from privox_dht.relay.producer.line import MakeProtocol
 from privox_dht.relay.producer.session import FarmSession, SessionConfig, SessionEnd
+from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class SingleFarm:
         server_context: ssl.SSLContext,
         connection: MakeProtocol,
         on_change: Callable[[SingleFarm], None],
-        lines: int = limits.PRODUCER_LINES,
+        lines: int = relay_limits.PRODUCER_LINES,
         patience: Timeouts | None = None,
         rng: random.Random | None = None,
         member: Membership | None = None,
@@ -142,9 +141,9 @@ class SingleFarm:
             self._become("parked")
             return
         self._failures = 0 if self.state == "parked" else self._failures + 1
-        self._pause = self._rng.uniform(0.0, limits.PRODUCER_ROUND)
+        self._pause = self._rng.uniform(0.0, relay_limits.PRODUCER_ROUND)
         if self._failures or ending.wait:
-            pause = backoff(max(self._failures, 1), *limits.PRODUCER_BACKOFF, self._rng)
+            pause = backoff(max(self._failures, 1), *relay_limits.PRODUCER_BACKOFF, self._rng)
             self._pause = max(ending.wait, pause)
         self.why = ending.why
         self.over = ending.state == "superseded"
