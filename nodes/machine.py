@@ -24,9 +24,10 @@ PLUGS = ("Mains", "USB")  # kinds of supply that have a plug
 
 def on_battery(supplies: Path = POWER_SUPPLIES) -> bool:
     """Whether a battery feeds this machine now."""
-    if not supplies.is_dir():
+    try:
+        kinds = [(_word(supply / "type"), supply) for supply in sorted(supplies.iterdir())]
+    except OSError:  # not Linux, or a Linux that tells nothing of its supplies
         return _psutil_on_battery()
-    kinds = [(_word(supply / "type"), supply) for supply in sorted(supplies.iterdir())]
     if any(kind in PLUGS and _word(supply / "online") == "1" for kind, supply in kinds):
         return False
     return any(
@@ -38,7 +39,10 @@ def on_battery(supplies: Path = POWER_SUPPLIES) -> bool:
 
 
 def _psutil_on_battery() -> bool:
-    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    try:
+        battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    except OSError:  # in some containers and virtual machines
+        return False
     return battery is not None and battery.power_plugged is False
 
 

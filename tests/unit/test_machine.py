@@ -51,6 +51,16 @@ def test_where_the_system_lists_no_supplies_psutil_is_asked(tmp_path: Path) -> N
     assert on_battery(tmp_path / "none") in (True, False)
 
 
+def test_a_machine_that_tells_nothing_of_its_supplies_is_not_on_battery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_there() -> None:  # psutil, in a container without /sys/class/power_supply
+        raise FileNotFoundError
+
+    monkeypatch.setattr(psutil, "sensors_battery", nothing_there, raising=False)
+    assert on_battery(tmp_path / "none") is False
+
+
 def test_what_others_use_is_what_all_use_less_our_own() -> None:
     told = iter([CpuTimes(100, 10, 0), CpuTimes(106, 12, 1), CpuTimes(109, 15, 2),
                  CpuTimes(110, 5, 3), CpuTimes(200, 5, 4), CpuTimes(200, 5, 4)])  # fmt: skip
