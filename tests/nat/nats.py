@@ -29,6 +29,7 @@ KINDS = (FULL_CONE, ADDRESS_RESTRICTED, PORT_RESTRICTED, SYMMETRIC, UDP_BLOCKED)
 
 WAN, LAN = "wan", "lan"  # the router's two interfaces
 FIRST_INSIDE, FORWARDED_PORT = "192.168.1.10", 5678  # what comes in where a port is forwarded
+TO_THE_ROUTER = "fib daddr type local"  # and not to an address that it has no more
 HOLE_SECONDS = 120  # how long a UDP hole stays open after the last packet out, as Linux has it
 
 # chain: what it says beside the common part, by kind
@@ -58,7 +59,7 @@ def rules(kind: str) -> str:
     """
     if kind not in (*KINDS, FORWARDED):
         raise ValueError(f"no such NAT: {kind!r}; there are {', '.join(KINDS)}")
-    arriving = f'iifname "{WAN}" {_ARRIVING[kind]}' if kind in _ARRIVING else ""
+    arriving = f'iifname "{WAN}" {TO_THE_ROUTER} {_ARRIVING[kind]}' if kind in _ARRIVING else ""
     return f"""
 table ip router {{
   map holes {{

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from . import nats
-from .lab import Lab
+from .conftest import BuildLab
+from .lab import Lab, Nat, Plan
 
 UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
 SECONDS = 5.0  # bound on what must come
@@ -147,3 +148,20 @@ def test_a_readdressed_nat_is_seen_at_its_new_address_and_not_at_the_old(lab: La
         peer.sendto(b"to the old", (old, INSIDE))
         peer.sendto(b"to the new", (new, INSIDE))
         assert heard(laptop, {b"to the new"}) == {b"to the new"}
+
+
+def test_nothing_comes_in_at_an_address_that_the_router_has_no_more(build_lab: BuildLab) -> None:
+    """What neighbours still sent to the old address came in by the forwarded port, and the answers
+    went out from that address, so that these neighbours went on seeing it."""
+    lab = build_lab(Plan(("client",), {"home": Nat(nats.FORWARDED, ("nas",))}))
+    old, port = lab.address("nas"), nats.FORWARDED_PORT
+    with lab.socket("nas", UDP, port) as nas, lab.socket("client", UDP, SERVER) as peer:
+        peer.sendto(b"to the first", (old, port))
+        assert heard(nas, {b"to the first"}) == {b"to the first"}
+        new = lab.nat_readdress("nas")
+        peer.sendto(b"to the old", (old, port))
+        peer.sendto(b"to the new", (new, port))
+        assert heard(nas, {b"to the new"}) == {b"to the new"}
+        nas.sendto(b"hello", (lab.address("client"), SERVER))
+        peer.settimeout(SECONDS)
+        assert peer.recvfrom(100)[1] == (new, port)
