@@ -179,7 +179,7 @@ class Doctor:
 
     def _reached(self, reach: Reachability) -> str:
         """What came through in one family."""
-        at = join_host(*reach.address) if reach.address else "an address"
+        at = " and ".join(join_host(*there) for there in reach.addresses) or "an address"
         ports = (
             f"UDP {self._dht.port} {_said(reach.udp)}, TCP {self._server.port} {_said(reach.tcp)}"
         )

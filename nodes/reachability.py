@@ -4,9 +4,9 @@ join, again and again, until somebody answers; again when everybody is gone
      by UDP, or where that is blocked over HTTPS: said loudly
 ask nodes to call back   -> reachable: a full node, with direct routes
                          -> not:       a guest of the DHT, parked at farms
-look again               every two minutes; soon, while little is known or one witness is all there
-                         is; at once when our own addresses change, when somebody sees us at another
-                         one, when the first stranger comes, and when this machine has slept
+look again               every two minutes, or sooner (`reachability_rules`); at once when our own
+                         addresses change, when somebody sees us at another one, when the first
+                         stranger comes, and when this machine has slept
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
+from nodes.reachability_rules import (
+    LOOK_HERE,
+    LookSchedule,
+    has_closed,
+    has_slept,
+    of_farm,
+    shown,
+    when_not_asked,
+    with_calls,
+)
 from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reachable
-from privox_dht.addresses import Address, join_host
+from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
 from privox_dht.cli.logs import log_fields
-from privox_dht.dht import Reachability, dht_limits
-from privox_dht.dht.wire import FAMILY_4, FAMILY_6
+from privox_dht.dht import Reachability
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.interfaces import SOMEWHERE, source_towards
 
 log = logging.getLogger("privox.node")
-LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may change our address
-LOOK_AGAIN = 30.0  # seconds, while one witness's word is all we have
-LOOK_SOON = (
-    1.0,
-    10.0,
-)  # seconds, first and most, while nobody could say whether we can be reached,
-# or not in each family in which we are seen
-LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
 ASK_VIEW = 5.0  # seconds between two questions at which address we are seen, while we publish one
 # that is on no interface of ours: only others can tell when it changes
-SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
 PARKING_TAKES = 15.0  # seconds in which a producer has found a farm, if there is one: a look-up, a
 # dial, and a second try of each
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0  # seconds between attempts to join, doubling
@@ -58,7 +58,7 @@ class ReachabilityMonitor:
         self._on_change = on_change
         self._wanted = None if config.reachable == AUTO else config.reachable == YES
         self._reach: list[Reachability] = []  # what those who were asked to call back found
-        self._unknown = 0  # looks in a row after which that was not known
+        self._schedule = LookSchedule()
         self._news = asyncio.Event()  # something may have changed: look at once
         self._sources: dict[str, str] = {}  # our address towards each of a few others
         self._shown = ""
@@ -90,13 +90,8 @@ class ReachabilityMonitor:
 
     def farm_situation(self, port: int) -> NetworkState:
         """The same for our farm, at its own port."""
-        seen = replace(self.situation, job_port=port, farms=())
-        if self.relay_port is None or seen.advertised or not seen.reachable:
-            return seen
-        if not any(reach.witnesses for reach in self._relay_reach):
-            return seen if not seen.called else replace(seen, reachable=False)  # not found out yet
-        calls = with_calls(seen, self._relay_reach)
-        return replace(calls, reachable=bool(calls.called))
+        found = None if self.relay_port is None else self._relay_reach
+        return of_farm(self.situation, port, found)
 
     async def run(self) -> None:
         """Stay joined and know where we stand, for ever."""
@@ -115,18 +110,9 @@ class ReachabilityMonitor:
 
     def _patience(self) -> float:
         """Seconds until the next look, if nothing is heard until then."""
-        unknown = [reach.family for reach in self._reach if not (reach.is_open or reach.is_shut)]
-        seen = {FAMILY_6 if ":" in ip else FAMILY_4 for ip in self._dht.glimpsed()}
-        is_known = len(unknown) < len(self._reach) and seen.isdisjoint(unknown)
-        first, most = LOOK_SOON
         if self._wanted is not None or self._situation.advertised:
-            return LOOK_EVERY if self.joined.is_set() else most
-        if not is_known:
-            self._unknown += 1
-            return backoff(self._unknown, first, most)
-        self._unknown = 0
-        few = all(reach.witnesses < dht_limits.DIAL_AGREE for reach in self._reach)
-        return LOOK_AGAIN if few else LOOK_EVERY
+            return when_not_asked(self.joined.is_set())
+        return self._schedule.after(self._reach, self._dht.glimpsed())
 
     async def _until_news(self, seconds: float) -> None:
         """Wait for so long, or until something has changed."""
@@ -141,7 +127,7 @@ class ReachabilityMonitor:
                     return
             except TimeoutError:
                 pass
-            slept = max(time.time() - wall, loop.time() - clock) > LOOK_HERE + SLEPT
+            slept = has_slept(max(time.time() - wall, loop.time() - clock))
             if slept or self._has_moved():
                 why = "this machine has slept" if slept else "our addresses have changed"
                 log.info("%s: looking anew where we stand", why, extra=log_fields("moved"))
@@ -209,8 +195,7 @@ class ReachabilityMonitor:
         """What others find who are asked to call that port. They are asked once more before it is
         believed that what was open is not: our address is a new one, and a datagram was lost."""
         found = await self._dht.dial_back(port)
-        was_open = {reach.family for reach in before if reach.is_open}
-        if any(reach.family in was_open and not reach.is_open for reach in found):
+        if has_closed(before, found):
             found = await self._dht.dial_back(port)
         return found
 
@@ -290,20 +275,3 @@ class ReachabilityMonitor:
         if host not in (None, "", "0.0.0.0", "::"):
             return [str(host)]
         return list(dict.fromkeys(filter(None, map(source_towards, self._towards()))))
-
-
-def with_calls(situation: NetworkState, found: Sequence[Reachability]) -> NetworkState:
-    """With what those who were asked to call back found."""
-    called = [reach.address[0] for reach in found if reach.is_open and reach.address]
-    shut = "".join("6" if reach.family == FAMILY_6 else "4" for reach in found if reach.is_shut)
-    return replace(situation, called=tuple(called), shut=shut)
-
-
-def shown(situation: NetworkState) -> str:
-    """For a log line: how strangers see us, and whether they get through."""
-    where = situation.called or situation.observed or situation.glimpsed
-    seen = ", ".join(join_host(ip, situation.job_port) for ip in where) or "nowhere yet"
-    if situation.called:
-        return f"strangers reach us at {seen}"
-    missed = "their calls do not come through" if situation.shut else "nobody could try to call"
-    return f"strangers see us at {seen}; {missed}"

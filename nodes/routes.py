@@ -1,7 +1,8 @@
 """Which routes a node publishes, and what it tells its owner about them. Pure.
 
 --advertise host          that, at the job port
-called back               the addresses at which others just reached us, UDP and TCP
+called back               the addresses at which others just reached us, UDP and TCP; two of
+                          a family while some of them did so at another one than others
 nobody could call back    an address at which we are seen and which is on an interface of ours: no
                           NAT changed it. In a public mesh two neighbours must agree on it
 seen by nobody            in a private mesh the addresses of our interfaces
@@ -22,7 +23,8 @@ from privox_dht.addresses import is_global, is_loopback, join_host
 from privox_dht.records import Direct, Relayed, Route
 
 USUAL_NETWORK = "privox"  # which nobody needs to be told
-AT_MOST_DIRECT = 2  # one IPv4 and one IPv6 address; the rest of the four are for farms
+AT_MOST_DIRECT = 3  # one IPv4 and one IPv6 address, and another one while those who called us back
+# did so at different ones; the rest of the four are for farms
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class DialBack:
         if not self._state.observed():  # the third nodes are strangers no more
             await asyncio.gather(*(self._network.meet(third) for third in tried))
         return Reachability(
-            family, votes.agreed("udp"), votes.agreed("tcp"), votes.agreed("address"), len(votes)
+            family, votes.agreed("udp"), votes.agreed("tcp"), votes.addresses(), len(votes)
         )
 
     def _witnesses(self, family: int) -> list[Witness]:
@@ -160,11 +160,21 @@ class DialBack:
                 token=token,
                 hard=dht_limits.DIAL_ANSWER,
             )
+            if dialled is not None and not self._may_be_ours(dialled.where, helper.address):
+                dialled = dialled._replace(where=None)
             if dialled is None or not dialled.udp:
                 return (True if probed.is_set() else None), dialled
             return probed.is_set(), dialled
         finally:
             del self._waiting[nonce]
+
+    def _may_be_ours(self, where: Address | None, witness: Address) -> bool:
+        """Whether an address that a witness says it dialled can be one of ours at all."""
+        return (
+            where is not None
+            and family_of(where) == family_of(witness)
+            and self._state.may_contact(where[0])
+        )
 
     def probe_received(self, nonce: bytes, address: Address) -> bool:
         """A probe came in; whether it was waited for."""

@@ -254,11 +254,14 @@ class DhtNode:
         return await self._dial_back.ask(tcp_port)
 
     def know_own(self, addresses: Iterable[str], *, reached: Iterable[str] = ()) -> None:
-        """Addresses that are ours: on an interface, or at which we were just dialled back."""
+        """Addresses that are ours: on an interface, or at which we were just dialled back. Of two
+        of one family at which we were, one may be a liar's word."""
         found = list(reached)
-        self._state.own_global = frozenset(filter(is_global, [*addresses, *found]))
-        for ip in found:
-            self._state.views.forget(but=ip)
+        families = [":" in ip for ip in found]
+        sure = [ip for ip in found if families.count(":" in ip) == 1]
+        self._state.own_global = frozenset(filter(is_global, [*addresses, *sure]))
+        if found:
+            self._state.views.forget(but=found)
 
     def moved(self) -> None:
         """We have other addresses than before: every contact is to see us there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from statistics import median
 
 from privox_dht.addresses import Address
@@ -37,13 +38,14 @@ class ObservedAddresses:
         self._votes[seen] += 1
         return is_news
 
-    def forget(self, but: str = "") -> None:
+    def forget(self, but: Collection[str] = ()) -> None:
         """We have moved: what was seen of us is no more. With `but`, only what was seen of us in
-        that address's family and is not it."""
+        the families of these addresses and is none of them."""
+        families = {":" in ip for ip in but} or {True, False}
         gone = [
             voter
             for voter, ((ip, _), _) in self._views.items()
-            if not but or (ip != but and (":" in ip) == (":" in but))
+            if ip not in but and (":" in ip) in families
         ]
         for voter in gone:
             del self._views[voter]

@@ -313,7 +313,7 @@ async def test_third_nodes_tell_whether_we_can_be_reached() -> None:
         await asker.join([(HOST, nodes[0].port)])
         (reach,) = await asker.dial_back(asker.port)
         assert (reach.udp, reach.tcp, reach.witnesses) == (True, True, 2)
-        assert reach.address == (HOST, asker.port)
+        assert reach.addresses == ((HOST, asker.port),)
 
 
 async def test_a_closed_tcp_port_is_told_as_such() -> None:
@@ -339,8 +339,28 @@ async def test_one_witness_dials_by_itself_from_a_port_that_we_never_spoke_to() 
         protocol.datagram_received = note
         (reach,) = await asker.dial_back(asker.port)
         assert (reach.udp, reach.tcp, reach.witnesses) == (True, True, 1)
-        assert reach.address == (HOST, asker.port)
+        assert reach.addresses == ((HOST, asker.port),)
         assert False in heard, "the probe"
+
+
+@pytest.mark.parametrize(("lie", "taken"), [("127.0.0.9", True), ("::1", False)])
+async def test_a_liar_of_two_witnesses_adds_an_address_at_most_and_takes_none_away(
+    monkeypatch: pytest.MonkeyPatch, lie: str, taken: bool
+) -> None:
+    """While the two did not agree, no address was published at all."""
+    async with mesh_of(2) as nodes, open_node_of(guest=True) as asker:
+        await asker.join([(HOST, node.port) for node in nodes])
+        tried = nodes[1]._dial_back._try
+
+        async def told(*arguments: Any) -> Any:
+            return {**await tried(*arguments), "o": pack_address(lie, 5678)}
+
+        monkeypatch.setattr(nodes[1]._dial_back, "_try", told)
+        (reach,) = await asker.dial_back(asker.port)
+        assert reach.is_open and reach.witnesses == 2
+        assert set(reach.addresses) == {(HOST, asker.port), *([(lie, 5678)] if taken else [])}
+        asker.know_own([], reached=[ip for ip, _ in reach.addresses])
+        assert HOST in asker.glimpsed(), "what the honest one sees"
 
 
 async def test_a_first_node_is_dialled_back_by_a_guest() -> None:
@@ -352,7 +372,7 @@ async def test_a_first_node_is_dialled_back_by_a_guest() -> None:
         await asyncio.wait_for(told.wait(), 2.0)
         assert not first.contacts()
         (reach,) = await first.dial_back(first.port)
-        assert reach.is_open and reach.address == (HOST, first.port)
+        assert reach.is_open and reach.addresses == ((HOST, first.port),)
 
 
 async def test_nobody_is_asked_by_whom_nobody_knows() -> None:

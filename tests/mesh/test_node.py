@@ -19,7 +19,7 @@ from nodes.reachability import ReachabilityMonitor
 from nodes.service_spec import parse_services
 from privox_dht import Mesh
 from privox_dht.dht import Reachability
-from privox_dht.dht.wire import FAMILY_4, FAMILY_6
+from privox_dht.dht.wire import FAMILY_4
 from privox_dht.errors import ConfigError
 from privox_dht.offer import Offer
 from privox_dht.records import FARM, Relayed
@@ -190,7 +190,7 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
         await asyncio.Event().wait()
 
     monkeypatch.setattr(ReachabilityMonitor, "run", idle)  # looks are made here only
-    reached = Reachability(FAMILY_4, udp=True, tcp=True, address=(HOST, 1), witnesses=1)
+    reached = Reachability(FAMILY_4, udp=True, tcp=True, addresses=((HOST, 1),), witnesses=1)
     answers = [[reached], [Reachability(FAMILY_4)], [reached]]
 
     async def dial_back(port):
@@ -202,21 +202,6 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
         await second.standing.check()
         await second.standing.check()
         assert second.standing.situation.called == (HOST,) and not answers
-
-
-async def test_a_family_that_nobody_could_try_is_looked_at_again_soon(tmp_path, monkeypatch):
-    """A first node that was restarted published its IPv4 door alone for half a minute: who has IPv6
-    alone found nobody to relay."""
-    async with running(tmp_path) as node:
-        standing = node.standing
-        monkeypatch.setattr(node.dht, "glimpsed", lambda: ["20.1.1.1", "2600::1"])
-        standing._reach = [
-            Reachability(FAMILY_4, True, True, ("20.1.1.1", 1), 1),
-            Reachability(FAMILY_6),
-        ]
-        assert standing._patience() <= 10.0
-        monkeypatch.setattr(node.dht, "glimpsed", lambda: ["20.1.1.1"])
-        assert standing._patience() == 30.0, "where nobody sees us there is nobody to try"
 
 
 async def test_a_node_that_cannot_start_leaves_nothing_behind(tmp_path):

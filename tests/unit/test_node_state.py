@@ -82,9 +82,17 @@ def test_when_we_have_moved_only_what_was_seen_at_the_old_address_is_forgotten()
         some.record_observation((f"{first}.1.1.1", 1), ("9.9.9.9", 5), 0.0)
     some.record_observation(("2a00::1", 1), ("2a01::9", 5), 0.0)
     some.record_observation(("4.1.1.1", 1), ("9.9.9.10", 5), 0.0)
-    some.views.forget(but="9.9.9.10")
+    some.views.forget(but=("9.9.9.10",))
     assert some.views.of_any() == ["2a01::9", "9.9.9.10"]
     assert not some.is_not_our_address("9.9.9.10")
+
+
+def test_where_we_have_two_addresses_of_one_family_what_was_seen_of_both_is_kept() -> None:
+    some = state()
+    for first, seen in enumerate(("9.9.9.9", "9.9.9.10", "9.9.9.11", "2a01::9"), 1):
+        some.record_observation((f"{first}.1.1.1", 1), (seen, 5), 0.0)
+    some.views.forget(but=("9.9.9.9", "9.9.9.10"))
+    assert some.views.of_any() == ["9.9.9.9", "9.9.9.10", "2a01::9"]
 
 
 def test_a_strangers_word_does_not_aim_us_at_our_own_machine() -> None:

@@ -1,0 +1,109 @@
+"""When a node looks again where it stands, and what follows from what was found. Pure.
+
+after each look    every two minutes; half a minute while one witness's word is all there is, or two
+                   of them called different addresses; soon, while nobody could say
+at once            what was open seems shut: asked once more; the machine has slept
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from nodes.routes import NetworkState
+from privox_dht.addresses import join_host
+from privox_dht.backoff import backoff
+from privox_dht.dht import Reachability, dht_limits
+from privox_dht.dht.wire import FAMILY_4, FAMILY_6
+
+LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may change our address
+LOOK_AGAIN = 30.0  # seconds, while one witness's word is all we have, or two called different ones
+LOOK_SOON = (
+    1.0,
+    10.0,
+)  # seconds, first and most, while nobody could say whether we can be reached,
+# or not in each family in which we are seen
+LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
+SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
+
+
+class LookSchedule:
+    """How long until the next look, by what the last ones found."""
+
+    def __init__(self) -> None:
+        self._unknown = 0  # looks in a row after which it was not known where we stand
+
+    def after(self, found: Sequence[Reachability], seen: Collection[str]) -> float:
+        """Seconds until the next look.
+
+        Args:
+            found: what those who were asked to call back found, by family.
+            seen: addresses at which any neighbour sees us.
+        """
+        unknown = {reach.family for reach in found if not (reach.is_open or reach.is_shut)}
+        families = {FAMILY_6 if ":" in ip else FAMILY_4 for ip in seen}
+        if len(unknown) == len(found) or not families.isdisjoint(unknown):
+            self._unknown += 1
+            return backoff(self._unknown, *LOOK_SOON)
+        self._unknown = 0
+        few = all(reach.witnesses < dht_limits.DIAL_AGREE for reach in found)
+        return LOOK_AGAIN if few or any(reach.is_disputed for reach in found) else LOOK_EVERY
+
+
+def when_not_asked(joined: bool) -> float:
+    """Seconds until the next look of a node whose owner has said how it can be reached."""
+    return LOOK_EVERY if joined else LOOK_SOON[1]
+
+
+def has_slept(passed: float) -> bool:
+    """Whether the machine has slept, if a pause of `LOOK_HERE` took so many seconds."""
+    return passed > LOOK_HERE + SLEPT
+
+
+def has_closed(before: Sequence[Reachability], found: Sequence[Reachability]) -> bool:
+    """Whether a family in which we could be called is no more found open."""
+    was_open = {reach.family for reach in before if reach.is_open}
+    return any(reach.family in was_open and not reach.is_open for reach in found)
+
+
+def with_calls(situation: NetworkState, found: Sequence[Reachability]) -> NetworkState:
+    """With what those who were asked to call back found: one address of each family, then others
+    at which some of them got through."""
+    ranked = [
+        (rank, address[0])
+        for reach in found
+        if reach.is_open
+        for rank, address in enumerate(reach.addresses)
+    ]
+    called = dict.fromkeys(ip for _, ip in sorted(ranked, key=lambda one: one[0]))
+    shut = "".join("6" if reach.family == FAMILY_6 else "4" for reach in found if reach.is_shut)
+    return replace(situation, called=tuple(called), shut=shut)
+
+
+def of_farm(
+    situation: NetworkState, port: int, found: Sequence[Reachability] | None
+) -> NetworkState:
+    """Where the farm of a node stands, at its own port.
+
+    Args:
+        situation: where the node stands.
+        port: the farm's TCP port.
+        found: what those found who were asked to call that port; None: nobody is to be asked.
+    """
+    here = replace(situation, job_port=port, farms=())
+    if found is None or here.advertised or not here.reachable:
+        return here
+    if not any(reach.witnesses for reach in found):
+        return here if not here.called else replace(here, reachable=False)  # not found out yet
+    calls = with_calls(here, found)
+    return replace(calls, reachable=bool(calls.called))
+
+
+def shown(situation: NetworkState) -> str:
+    """For a log line: how strangers see us, and whether they get through."""
+    where = situation.called or situation.observed or situation.glimpsed
+    seen = ", ".join(join_host(ip, situation.job_port) for ip in where) or "nowhere yet"
+    if situation.called:
+        return f"strangers reach us at {seen}"
+    missed = "their calls do not come through" if situation.shut else "nobody could try to call"
+    return f"strangers see us at {seen}; {missed}"

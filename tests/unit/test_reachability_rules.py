@@ -1,0 +1,108 @@
+"""When a node looks again where it stands, and what it says then."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.reachability_rules import LookSchedule, has_closed, has_slept, of_farm, shown, with_calls
+from nodes.routes import NetworkState, routes
+from privox_dht.dht import Reachability
+from privox_dht.dht.wire import FAMILY_4, FAMILY_6
+from privox_dht.records import Direct
+
+OLD, NEW, SIX = ("20.1.1.1", 5678), ("20.2.2.2", 5678), ("2600::1", 5678)
+OPEN = Reachability(FAMILY_4, True, True, (NEW,), witnesses=2)
+OPEN_6 = Reachability(FAMILY_6, True, True, (SIX,), witnesses=2)
+BY_ONE = Reachability(FAMILY_4, True, True, (NEW,), witnesses=1)
+DISPUTED = Reachability(FAMILY_4, True, True, (OLD, NEW), witnesses=2)
+SHUT = Reachability(FAMILY_4, False, False, (NEW,), witnesses=2)
+UNKNOWN, UNKNOWN_6 = Reachability(FAMILY_4), Reachability(FAMILY_6)
+HERE = NetworkState(5678, observed=("20.2.2.2",))
+
+
+@pytest.mark.parametrize(
+    ("found", "seen", "seconds"),
+    [
+        ([OPEN], ["20.2.2.2"], 120.0),
+        ([SHUT], ["20.2.2.2"], 120.0),
+        ([BY_ONE], ["20.2.2.2"], 30.0),
+        ([DISPUTED], ["20.1.1.1", "20.2.2.2"], 30.0),
+        ([DISPUTED, OPEN_6], ["20.1.1.1", "2600::1"], 30.0),
+        ([BY_ONE, OPEN_6], ["20.2.2.2", "2600::1"], 120.0),
+        ([BY_ONE, UNKNOWN_6], ["20.2.2.2"], 30.0),  # where nobody sees us there is nobody to try
+        ([BY_ONE, UNKNOWN_6], ["20.2.2.2", "2600::1"], 1.0),
+        ([UNKNOWN], [], 1.0),
+        ([], [], 1.0),
+    ],
+)
+def test_the_less_is_known_the_sooner_the_next_look(
+    found: list[Reachability], seen: list[str], seconds: float
+) -> None:
+    """A first node that was restarted published its IPv4 door alone for half a minute: who has IPv6
+    alone found nobody to relay."""
+    assert LookSchedule().after(found, seen) == seconds
+
+
+def test_looks_that_find_nothing_become_seldom_and_begin_anew_once_something_was_found() -> None:
+    schedule = LookSchedule()
+    assert [schedule.after([UNKNOWN], []) for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    schedule.after([OPEN], [])
+    assert schedule.after([UNKNOWN], []) == 1.0
+
+
+def test_only_a_pause_that_was_much_longer_than_meant_was_a_sleep() -> None:
+    assert not has_slept(3.0) and not has_slept(12.9)
+    assert has_slept(13.1)
+
+
+def test_a_family_that_was_open_and_is_not_found_so_is_noticed() -> None:
+    assert has_closed([OPEN], [SHUT]) and has_closed([OPEN, OPEN_6], [OPEN, UNKNOWN_6])
+    assert not has_closed([OPEN], [DISPUTED]), "only at another address"
+    assert not has_closed([SHUT], [SHUT]) and not has_closed([], [SHUT])
+
+
+def test_while_two_called_different_addresses_both_are_published() -> None:
+    """Nothing was, so that one liar of two, or one who still saw the old address, took a producer's
+    direct route away."""
+    called = with_calls(HERE, [DISPUTED, OPEN_6])
+    assert called.called == ("20.1.1.1", "2600::1", "20.2.2.2"), "each family first"
+    assert routes(called) == tuple(Direct(ip, 5678) for ip in called.called)
+    assert "strangers reach us at 20.1.1.1:5678, [2600::1]:5678, 20.2.2.2:5678" in shown(called)
+
+
+@pytest.mark.parametrize(
+    ("found", "called", "shut"),
+    [([OPEN], ("20.2.2.2",), ""), ([SHUT], (), "4"), ([UNKNOWN], (), "")],
+)
+def test_only_where_both_came_through_we_can_be_called(
+    found: list[Reachability], called: tuple[str, ...], shut: str
+) -> None:
+    state = with_calls(HERE, found)
+    assert (state.called, state.shut) == (called, shut)
+
+
+@pytest.mark.parametrize(
+    ("node", "found", "reachable", "published"),
+    [
+        ([OPEN], None, True, True),  # nobody is to be asked: as the node
+        ([OPEN], [OPEN], True, True),
+        ([OPEN], [SHUT], False, False),  # its port alone is shut
+        ([OPEN], [UNKNOWN], False, False),  # not found out yet
+        ([], [], True, True),  # nobody could call the node either, and it is believed all the same
+    ],
+)
+def test_a_farm_is_published_where_its_own_port_can_be_called(
+    node: list[Reachability],
+    found: list[Reachability] | None,
+    reachable: bool,
+    published: bool,
+) -> None:
+    farm = of_farm(with_calls(HERE, node), 1776, found)
+    assert farm.reachable is reachable and farm.job_port == 1776
+    assert bool(routes(farm)) is published
+
+
+def test_how_strangers_see_us_is_said() -> None:
+    assert shown(NetworkState(5678)) == "strangers see us at nowhere yet; nobody could try to call"
+    shut = with_calls(HERE, [SHUT])
+    assert shown(shut) == "strangers see us at 20.2.2.2:5678; their calls do not come through"
