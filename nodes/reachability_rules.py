@@ -18,11 +18,8 @@ from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 
 LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may change our address
 LOOK_AGAIN = 30.0  # seconds, while one witness's word is all we have, or two called different ones
-LOOK_SOON = (
-    1.0,
-    10.0,
-)  # seconds, first and most, while nobody could say whether we can be reached,
-# or not in each family in which we are seen
+LOOK_SOON = (1.0, 10.0)  # seconds, first and most, while nobody could say whether we can be
+# reached, or not in each family in which we are seen
 LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
 SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
 

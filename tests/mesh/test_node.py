@@ -166,7 +166,7 @@ def _idle(node: Node) -> int:
 
 
 async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("nodes.reachability.LOOK_SOON", (0.01, 0.01))
+    monkeypatch.setattr("nodes.reachability_rules.LOOK_SOON", (0.01, 0.01))
     looks = []
 
     async def look(self):
