@@ -1,7 +1,7 @@
 """Two nodes on one machine: everything in which they are in each other's way is told at once.
 
-A node that cannot start looks at all it needs (its state folder, its UDP and TCP port, its farm's
-port), not only at what it stumbled over, and says with which flags the two would get along.
+A node that cannot start looks at all it needs (its state folder, its UDP and TCP port, the ports of
+its farm and gateway), not only at what it stumbled over, and says which flags keep the two apart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nodes.config import NodeConfig
+from nodes.gateway.config import GatewayConfig
 from nodes.state_lock import is_in_use
+from privox_dht.addresses import join_host
 from privox_dht.dht.udp_transport import has_ipv6, hosts_of
 from privox_dht.dht.wire import FAMILY_6
 from privox_dht.errors import ConfigError
@@ -49,6 +51,28 @@ def _clashes(config: NodeConfig) -> Iterator[Clash]:
             yield Clash(f"{name} port {config.port}", "--port 0")
     if config.farm and config.relay_port and _is_taken(config.host, config.relay_port, STREAM):
         yield Clash(f"the farm's TCP port {config.relay_port}", "--relay-port 0")
+    if config.gateway:
+        for flag, host, ports in _of_gateway(config.gateway):
+            for port in ports:
+                if port and _is_taken(host, port, STREAM):
+                    yield Clash(f"the gateway's TCP port {port}", f"{flag} {_others(host, ports)}")
+
+
+def _of_gateway(gateway: GatewayConfig) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Its flags, with the address and the ports of each."""
+    yield "--gateway", gateway.host, (gateway.port,)
+    if https := gateway.https:
+        yield "--gateway-https", https.host, (https.port,)
+    if wyoming := gateway.wyoming:
+        yield "--wyoming", wyoming.host, (wyoming.port,)
+    if gateway.privox_ports:
+        yield "--privox-ports", gateway.host, gateway.privox_ports
+
+
+def _others(host: str, ports: tuple[int, ...]) -> str:
+    """Ports that are perhaps free, as a flag has them. Not 0: apps want a known one."""
+    others = [port + len(ports) if port + len(ports) < 65536 else 0 for port in ports]
+    return join_host(host, others[0]) if len(others) == 1 else ",".join(map(str, others))
 
 
 def _is_taken(host: str | None, port: int, kind: socket.SocketKind) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from nodes import node as node_module
 from nodes import stats_log
 from nodes.config import NodeConfig
+from nodes.gateway.config import GatewayConfig, HttpsConfig, WyomingConfig
 from nodes.node import Node
 from nodes.reachability import ReachabilityMonitor
 from nodes.service_spec import parse_services
@@ -229,6 +230,26 @@ async def test_two_nodes_on_one_machine_are_told_of_all_their_clashes_at_once(tm
         other = {"port": 0, "farm": True, "relay_port": 0}
         async with running(Path(f"{tmp_path}-2"), **other):  # as it is told
             pass
+
+
+async def test_a_gateway_whose_port_is_taken_says_with_which_flag_it_gets_another(tmp_path):
+    with contextlib.ExitStack() as others:
+        taken = [
+            others.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(4)
+        ]
+        plain, https, wyoming, privox = taken
+        gateway = GatewayConfig(
+            port=plain, https=HttpsConfig(tmp_path, port=https),
+            wyoming=WyomingConfig(port=wyoming, announce=False), privox_ports=(0, privox),
+        )  # fmt: skip
+        with pytest.raises(ConfigError) as clash:
+            async with running(tmp_path, gateway=gateway):
+                pass
+    said = str(clash.value)
+    for port in taken:
+        assert f"the gateway's TCP port {port}" in said
+    assert f"--gateway {HOST}:{plain + 1} --gateway-https {HOST}:{https + 1}" in said
+    assert f"--wyoming {HOST}:{wyoming + 1} --privox-ports 2,{privox + 2}" in said
 
 
 async def test_what_is_not_in_the_way_is_not_told(tmp_path):
