@@ -31,7 +31,7 @@ async def show(config: ClientConfig) -> None:
     """Print the mesh as a table, or as JSON."""
     async with config.open_mesh() as mesh:
         records = await mesh.producers()
-        clock, family = mesh.clock_is_off(), _missing_family(records)
+        clock, family = mesh.clock_advice(), _missing_family(records)
     now = time.time()
     records.sort(key=lambda r: (r.kind, r.backend, r.engine, -r.idle, r.peer_id))
     shown = records[: config.limit]

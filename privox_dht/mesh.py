@@ -12,23 +12,20 @@ A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar, Unpack
 
 from privox_dht import limits
-from privox_dht.addresses import Address, parse_neighbours
-from privox_dht.backoff import backoff
+from privox_dht.addresses import parse_neighbours
 from privox_dht.directory.failover import Directory
-from privox_dht.dispatch.dial_budget import DialBudget
+from privox_dht.directory.guest_join import GuestJoin
 from privox_dht.dispatch.dispatcher import Dispatcher
-from privox_dht.dispatch.event_stream import last_of
-from privox_dht.dispatch.fallback import endpoint_of, fall_back
-from privox_dht.dispatch.job_events import AudioChunk, Dialing, JobEvent
+from privox_dht.dispatch.event_stream import file_of, last_of
+from privox_dht.dispatch.fallback import endpoint_of, or_fall_back
+from privox_dht.dispatch.job_events import JobEvent
 from privox_dht.dispatch.job_options import (
     PRIVATE,
     JobOptions,
@@ -39,34 +36,21 @@ from privox_dht.dispatch.job_options import (
 )
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
+from privox_dht.dispatch.voice_search import find_voices
 from privox_dht.dispatch.work import SpeechWork, TranscriptionWork, Work
 from privox_dht.errors import (
-    AllProducersBusy,
-    AllProducersFailed,
     ConfigError,
-    JobError,
-    NoProducer,
     NotJoined,
 )
-from privox_dht.extras import needed_by
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.membership.secret_file import membership_of
-from privox_dht.records import FARM, Record, latest_per_key
+from privox_dht.records import FARM, Record
 from privox_dht.scatter.speaking import speaking
 from privox_dht.scatter.transcription import transcription
 from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
-from privox_dht.voices import VoiceAnswer, Voices, voices_of
-
-RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0  # seconds between tries to join, doubling
-MESH_FAILED = (
-    NotJoined,
-    NoProducer,
-    AllProducersBusy,
-    AllProducersFailed,
-)  # what a fallback server is for
-
+from privox_dht.voices import Voices
 
 T = TypeVar("T")
 Recording = bytes | str | Path | BinaryIO
@@ -80,7 +64,7 @@ class Mesh:
     client: SpeechClient
     caller: Dispatcher
     fallback: Endpoint | None = None
-    not_joined: NotJoined | None = None  # while nobody has answered, and there is a fallback
+    joining: GuestJoin | None = None  # None: somebody else joined it
 
     @classmethod
     @asynccontextmanager
@@ -128,19 +112,20 @@ class Mesh:
         wanted = parse_neighbours(neighbours)
         if lan and wanted:
             raise ConfigError("give neighbours, or lan to find some in the local network: not both")
-        member = membership_of(Path(secret_file) if secret_file else None, network)
+        member = membership_of(Path(secret_file), network) if secret_file else None
         dht = Directory(
             Identity.generate(), network=network, host=None, guest=True, state=state,
             hidden=hidden, member=member,
         )  # fmt: skip
         async with dht, SpeechClient(allow=dht.allows, member=member, identity=identity) as client:
             mesh = cls.over(dht, client, endpoint)
+            mesh.joining = GuestJoin(dht, wanted, lan, timeout)
             try:
-                await mesh._join(wanted, lan, timeout)
+                await mesh.joining.join()
             except NotJoined:
                 if endpoint is None:
                     raise
-            later = asyncio.create_task(mesh._join_later(wanted, lan, timeout))
+            later = asyncio.create_task(mesh.joining.keep_trying())
             try:
                 yield mesh
             finally:
@@ -152,47 +137,9 @@ class Mesh:
         """A mesh that somebody else joined and leaves: a node's own."""
         caller = Dispatcher(
             dht, allow=dht.allows, probe=client.status, has_route=has_route,
-            online=dht.hears_anybody, contacted=dht.has_contacted,
+            online=dht.hears_anybody, contacted=dht.has_contacted, clock_advice=dht.clock_advice,
         )  # fmt: skip
         return cls(dht, client, caller, fallback)
-
-    async def _join(self, neighbours: Sequence[Address], lan: bool, timeout: float) -> None:
-        try:
-            if lan:
-                neighbours = await self._in_local_network()
-            if not neighbours and not self.dht.remembered():
-                raise NotJoined(
-                    f"no node of mesh {self.dht.network!r} is known: give --neighbours host:port"
-                )
-            await self.dht.join(neighbours, timeout)
-        except NotJoined as exc:
-            self.not_joined = exc
-            raise
-        self.not_joined = None
-
-    async def _in_local_network(self) -> list[Address]:
-        """
-        Raises:
-            NotJoined: nobody announces himself there.
-        """
-        with needed_by("lan", "lan"):
-            from privox_dht.lan import find
-        with suppress(OSError):  # there is no network
-            if found := await find(self.dht.mesh):
-                return found
-        raise NotJoined(
-            f"no node of mesh {self.dht.network!r} announces itself in the local network (a node"
-            " does so with --lan)"
-        )
-
-    async def _join_later(self, neighbours: Sequence[Address], lan: bool, timeout: float) -> None:
-        """Once a neighbour answers, the fallback is but a fallback."""
-        failures = 0
-        while self.not_joined is not None:
-            failures += 1
-            await asyncio.sleep(backoff(failures, RETRY_FIRST, RETRY_LONGEST, random.Random()))
-            with suppress(NotJoined):
-                await self._join(neighbours, lan, timeout)
 
     async def transcribe(self, audio: Recording, **options: Unpack[TranscriptionKeywords]) -> str:
         """The text of a recording in any common format; see `transcript`."""
@@ -295,79 +242,28 @@ class Mesh:
         return [record for records in found for record in records]
 
     async def voices(self) -> Voices:
-        """Every voice on the mesh, with those who have it. A record holds only a few, without their
-        languages: 32 producers at most are asked for more."""
-        records = sorted(latest_per_key(await self.producers([TTS])), key=lambda r: not r.more)
-        dials, asked = DialBudget(), records[: limits.VOICES_ASKED]
-        answers = await asyncio.gather(*(self._all_voices(record, dials) for record in asked))
-        return voices_of(records, answers)
+        """Every voice on the mesh, with those who have it."""
+        return await find_voices(await self.producers([TTS]), self.caller, self.client)
 
-    async def _all_voices(self, record: Record, dials: DialBudget) -> VoiceAnswer | None:
-        """None: it does not answer, or not in words that we know."""
-        for _, endpoint in await self.caller.reach(record, dials):
-            try:
-                async with asyncio.timeout(limits.VOICES_TIMEOUT):
-                    return await self.client.voices(endpoint)
-            except (JobError, TimeoutError):
-                continue
-        return None
-
-    def clock_is_off(self) -> str:
+    def clock_advice(self) -> str:
         """A sentence if our clock is so wrong that good records look bad; else empty."""
-        offset = self.dht.clock_offset()
-        if offset is None or abs(offset) <= limits.CLOCK_SKEW:
-            return ""
-        return (
-            f"this machine's clock is {-offset:+.0f} s off the mesh's, so that good records look "
-            "expired or not yet valid: set it (sudo timedatectl set-ntp true)"
-        )
+        return self.dht.clock_advice()
 
-    async def _events(
+    def _events(
         self, job: Callable[[], AsyncGenerator[JobEvent[T]]], work: Work[T] | None, how: JobOptions
     ) -> AsyncGenerator[JobEvent[T]]:
-        """The events of `job` on the mesh; where it cannot, of `work` at the fallback server.
-        (None: nobody may hear all of it, no server either; or it takes no text so long.)"""
-        began = time.monotonic()
-        try:
-            async with aclosing(job()) as events:
-                async for event in events:
-                    yield event
-            return
-        except MESH_FAILED as exc:
-            left = limits.FALLBACK_WAIT
-            if how.timeout is not None:
-                left = began + how.timeout - time.monotonic()
-            if self.fallback is None or work is None or left <= 0:
-                if isinstance(exc, NoProducer) and (why := self.clock_is_off()):
-                    raise NoProducer(f"{exc}; {why}") from exc
-                raise
-            failed = exc
-        instead = fall_back(self.fallback, work, failed, began, left)
-        async with aclosing(instead) as last_events:
-            async for event in last_events:
-                yield event
+        """The events of `job`; of `work` at the fallback server, where the mesh cannot do it.
+        None: no single server may hear all of it, or takes a text so long."""
+        if self.fallback is None or work is None:
+            return job()
+        return or_fall_back(job, self.fallback, work, how.timeout)
+
+    @property
+    def not_joined(self) -> NotJoined | None:
+        """Why we are not in the mesh yet, while there is a fallback; None: we are."""
+        return self.joining.failure if self.joining else None
 
     def _joined(self) -> Mesh:
         if self.not_joined is not None:
             raise self.not_joined
         return self
-
-
-async def file_of(events: AsyncGenerator[JobEvent[bytes]]) -> AsyncGenerator[bytes]:
-    """The spoken file in the events of a job, to be played as it comes.
-
-    Raises:
-        AllProducersFailed: another producer begins anew what was played already.
-    """
-    begun = False
-    async with aclosing(events):
-        async for event in events:
-            match event:
-                case AudioChunk(data):
-                    begun = True
-                    yield data
-                case Dialing(route=route) if begun:
-                    raise AllProducersFailed(
-                        "the producer was lost after it had begun to speak: ask again, or use"
-                        f" speech(), which would go on to the next ({route})"
-                    )

@@ -24,12 +24,12 @@ from nodes.gateway.pull_producers import PullProducers
 from privox_dht import limits
 from privox_dht.audio import wav_header
 from privox_dht.dht import dht_limits
-from privox_dht.dispatch.event_stream import last_of
+from privox_dht.dispatch.event_stream import file_of, last_of
 from privox_dht.dispatch.job_events import Dialing, JobEvent
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.errors import EngineFailed, NoProducer, ProducerLost
-from privox_dht.mesh import Mesh, file_of
+from privox_dht.mesh import Mesh
 from privox_dht.offer import Offer
 from privox_dht.records import Record
 from privox_dht.speech import (

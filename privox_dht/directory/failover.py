@@ -231,6 +231,16 @@ class Directory(DhtNode):
             return super().clock_offset()
         return self._https.clock_offset()
 
+    def clock_advice(self) -> str:
+        """What to do if our clock is so wrong that good records look bad; else empty."""
+        offset = self.clock_offset()
+        if offset is None or abs(offset) <= limits.CLOCK_SKEW:
+            return ""
+        return (
+            f"this machine's clock is {-offset:+.0f} s off the mesh's, so that good records look "
+            "expired or not yet valid: set it (sudo timedatectl set-ntp true)"
+        )
+
     async def dial_back(self, tcp_port: int | None) -> list[Reachability]:
         """Whether strangers can reach us: not by UDP where it is blocked; nobody tries TCP."""
         if self._lookups.fallback_lookup is None:

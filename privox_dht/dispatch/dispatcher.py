@@ -59,6 +59,7 @@ class Dispatcher:
         online: whether our own network is there: somebody else answers now.
         contacted: whether we ever sent anything to an address: who asks to be hidden is not hidden
             from it.
+        clock_advice: what to do where our own clock is wrong; else empty.
         clock: seconds that only go forward.
         now: seconds since the epoch, for what a record says of itself.
         rng: chance.
@@ -73,6 +74,7 @@ class Dispatcher:
         has_route: Callable[[str], bool] = lambda ip: True,
         online: Callable[[], Awaitable[bool]] | None = None,
         contacted: Callable[[Address], bool] = lambda address: False,
+        clock_advice: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         rng: random.Random | None = None,
@@ -80,6 +82,7 @@ class Dispatcher:
         self._directory = directory
         self._prober = RouteProber(directory, allow, probe, has_route)
         self._contacted = contacted
+        self._clock_advice = clock_advice
         self._clock = clock
         self._rng = rng or random.Random()
         self._now = now
@@ -257,7 +260,9 @@ class Dispatcher:
         """What there is, the other backend included, when nothing that was found fits."""
         if wish.backend != ANY:
             found = found + await discover(self._directory, replace(wish, backend=ANY))
-        return explain_no_match(latest_per_key(found), wish)
+        why = explain_no_match(latest_per_key(found), wish)
+        advice = self._clock_advice()
+        return f"{why}; {advice}" if advice else why
 
     def _proven(self) -> list[Record]:
         """Records of those who did a job for us, while they hold: a look-up returns a sample, and

@@ -27,6 +27,7 @@ from privox_dht.dispatch.job_events import (
     Uploading,
 )
 from privox_dht.dispatch.job_state import Done
+from privox_dht.errors import AllProducersFailed
 
 T = TypeVar("T")
 
@@ -94,3 +95,23 @@ async def last_of(
             if isinstance(event, Done):
                 return event
     raise AssertionError("a job ended without its end")
+
+
+async def file_of(events: AsyncGenerator[JobEvent[bytes]]) -> AsyncGenerator[bytes]:
+    """The spoken file in the events of a job, to be played as it comes.
+
+    Raises:
+        AllProducersFailed: another producer begins anew what was played already.
+    """
+    begun = False
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case AudioChunk(data):
+                    begun = True
+                    yield data
+                case Dialing(route=route) if begun:
+                    raise AllProducersFailed(
+                        "the producer was lost after it had begun to speak: ask again, or use"
+                        f" speech(), which would go on to the next ({route})"
+                    )

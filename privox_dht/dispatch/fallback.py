@@ -2,28 +2,38 @@
 
 mesh       nobody there, all busy, all failed      -> the fallback server, in the time left
 fallback   done                                    -> the result; the attempts tell the way
-           blames the input                        -> Refused
-           anything else                           -> AllFailed: what the mesh said, and it
+           blames the input                        -> RequestRejected
+           anything else                           -> AllProducersFailed: what the mesh said, and it
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from privox_dht import limits
 from privox_dht.addresses import is_here
 from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Dialing, Emit, JobEvent
 from privox_dht.dispatch.job_state import DONE, LOST, Attempt, Done
 from privox_dht.dispatch.work import Work
-from privox_dht.errors import AllProducersFailed, ConfigError, JobError, RequestRejected
+from privox_dht.errors import (
+    AllProducersBusy,
+    AllProducersFailed,
+    ConfigError,
+    JobError,
+    NoProducer,
+    NotJoined,
+    RequestRejected,
+)
 from privox_dht.speech_api.client import Endpoint
 
 T = TypeVar("T")
+MESH_FAILED = (NotJoined, NoProducer, AllProducersBusy, AllProducersFailed)
 INPUT_AT_FAULT = (400, 413, 415, 422)  # statuses; 401 or 404 say that the server is not for us
 
 
@@ -48,26 +58,42 @@ def endpoint_of(url: str, token: str) -> Endpoint:
     return Endpoint(base, None, token=token or None, native=False)
 
 
-async def fall_back(
-    server: Endpoint, work: Work[T], failed: JobError, began: float, left: float
+async def or_fall_back(
+    job: Callable[[], AsyncGenerator[JobEvent[T]]],
+    server: Endpoint,
+    work: Work[T],
+    timeout: float | None,
 ) -> AsyncGenerator[JobEvent[T]]:
-    """Do `work` at `server`: what happens, and at last `Done`.
+    """The events of `job` on the mesh; where that cannot do it, those of `work` at `server`.
 
     Args:
-        failed: why the mesh could not.
-        began: when the job began, by `time.monotonic`.
-        left: seconds that it may still take.
+        job: begins it on the mesh.
+        work: the same job.
+        timeout: seconds for both; None: as long as the mesh takes, and `limits.FALLBACK_WAIT`.
 
     Raises:
         RequestRejected: the input is at fault.
         AllProducersFailed: neither the mesh nor this server could.
     """
+    began = time.monotonic()
+    try:
+        async with aclosing(job()) as events:
+            async for event in events:
+                yield event
+        return
+    except MESH_FAILED as exc:
+        left = limits.FALLBACK_WAIT
+        if timeout is not None:
+            left = began + timeout - time.monotonic()
+        if left <= 0:
+            raise
+        failed = exc
 
-    async def job(emit: Emit) -> Done[T]:
+    async def elsewhere(emit: Emit) -> Done[T]:
         return await _in_time(server, work, emit, failed, began, left)
 
-    async with aclosing(streamed(job)) as events:
-        async for event in events:
+    async with aclosing(streamed(elsewhere)) as last_events:
+        async for event in last_events:
             yield event
 
 

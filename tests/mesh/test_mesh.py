@@ -145,7 +145,7 @@ async def test_a_mesh_that_nobody_answered_is_joined_once_somebody_does(
     tmp_path, monkeypatch, codecs
 ):
     """An application that was started before the nodes were."""
-    monkeypatch.setattr("privox_dht.mesh.RETRY_FIRST", 0.05)
+    monkeypatch.setattr("privox_dht.directory.guest_join.RETRY_FIRST", 0.05)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]

@@ -1,0 +1,36 @@
+"""Every voice on the mesh: those in records, and the whole lists of producers that have more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from privox_dht import limits
+from privox_dht.dispatch.dial_budget import DialBudget
+from privox_dht.dispatch.dispatcher import Dispatcher
+from privox_dht.errors import JobError
+from privox_dht.records import Record, latest_per_key
+from privox_dht.speech_api.client import SpeechClient
+from privox_dht.voices import VoiceAnswer, Voices, voices_of
+
+
+async def find_voices(
+    records: Sequence[Record], dispatcher: Dispatcher, client: SpeechClient
+) -> Voices:
+    """The voices of these producers; `limits.VOICES_ASKED` of them at most are asked for their
+    lists, those first whose records leave some out."""
+    latest = sorted(latest_per_key(records), key=lambda record: not record.more)
+    dials = DialBudget()
+
+    async def listed(record: Record) -> VoiceAnswer | None:
+        """None: the producer gave no list."""
+        for _, endpoint in await dispatcher.reach(record, dials):
+            try:
+                async with asyncio.timeout(limits.VOICES_TIMEOUT):
+                    return await client.voices(endpoint)
+            except (JobError, TimeoutError):
+                continue
+        return None
+
+    answers = await asyncio.gather(*map(listed, latest[: limits.VOICES_ASKED]))
+    return voices_of(latest, answers)
