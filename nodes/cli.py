@@ -15,43 +15,32 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from nodes import health as health_check
-from nodes.config import NodeConfig, advertised_address, changed, listening_address
+from nodes.config import NodeConfig
 from nodes.doctor import Doctor
-from nodes.gateway.config import (
-    GatewayConfig,
-    HttpsConfig,
-    parse_gateway,
-    parse_https,
-    parse_privox_ports,
-    parse_wyoming,
-)
 from nodes.gateway.key_command import key
 from nodes.gateway.options import gateway_options
-from nodes.lending_options import TERMS, terms_from, terms_options
+from nodes.lending_options import TERMS, terms_options
 from nodes.model_commands import model_commands
 from nodes.node import Node
-from nodes.options import lending_options, place_options, relay_options, state_option
+from nodes.options import config_from, lending_options, place_options, relay_options, state_option
 from nodes.pause_command import pause_commands
 from nodes.secret_command import secret
-from nodes.service_spec import SECRET, parse_services
+from nodes.service_spec import SECRET
 from nodes.status_command import status_command
 from nodes.verdict import Verdict
-from privox_dht import __version__, limits
-from privox_dht.addresses import parse_neighbours
+from privox_dht import __version__
 from privox_dht.cli.groups import ExplainingGroup, Sections
 from privox_dht.cli.logs import sanitize, set_up_logging
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
 from privox_dht.cli.streams import mute_stdout, say, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
-from privox_dht.http.request_limits import RequestLimits
-from privox_dht.relay import FarmLimits
 
 T = TypeVar("T")
 log = logging.getLogger("privox.node")
@@ -211,83 +200,6 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def config_from(options: dict[str, Any]) -> NodeConfig:
-    """The options as a checked configuration.
-
-    Raises:
-        ConfigError: they say something impossible.
-    """
-    if options["farm"] and options["port"] and options["port"] == options["relay_port"]:
-        raise ConfigError(
-            f"--port and --relay-port are both {options['port']}: jobs and the relay each need one"
-        )
-    return NodeConfig(
-        state_dir=options["state_dir"] or state_folder("node"),
-        port=options["port"],
-        host=listening_address(options["host"]),
-        neighbours=tuple(parse_neighbours(options["neighbours"])),
-        lan=options["lan"],
-        services=tuple(parse_services(options["services"])),
-        advertise=tuple(map(advertised_address, options["advertise"])),
-        network=options["network"],
-        secret_file=options["secret_file"],
-        slots=options["slots"],
-        cache=options["model_cache"],
-        model_memory=options["model_memory"],
-        batch=options["batch"],
-        reachable=options["reachable"],
-        farm=options["farm"],
-        relay_port=options["relay_port"],
-        bounds=changed(RequestLimits(), options["job_limits"], "--job-limits"),
-        terms=changed(FarmLimits(), options["farm_limits"], "--farm-limits"),
-        farms=tuple(parse_neighbours(options["farms"], limits.RELAY_PORT)),
-        gateway=_gateway_from(options),
-        lending=terms_from(options),
-    )
-
-
-def _gateway_from(options: dict[str, Any]) -> GatewayConfig | None:
-    """The gateway that is asked for.
-
-    Raises:
-        ConfigError: it cannot be where it is to be.
-    """
-    if not options["gateway"]:
-        needing = ("wyoming", "allow", "keys", "open", "identify", "gateway_https", "privox_ports")
-        for name in needing:
-            if options[name]:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--{flag} is for a gateway: give --gateway as well")
-        return None
-    gateway = parse_gateway(
-        options["gateway"], options["keys"], options["open"], options["allow"],
-        options["keyless_seconds"],
-    )  # fmt: skip
-    gateway = replace(gateway, identify=options["identify"])
-    if options["gateway_https"]:
-        gateway = replace(gateway, https=_https_from(options, gateway))
-    elif options["certificate"] or options["private_key"]:
-        raise ConfigError("--certificate and --private-key are for --gateway-https: give it, too")
-    if options["privox_ports"]:
-        gateway = replace(gateway, privox_ports=parse_privox_ports(options["privox_ports"]))
-    if not options["wyoming"]:
-        return gateway
-    return replace(gateway, wyoming=parse_wyoming(options["wyoming"], options["allow"]))
-
-
-def _https_from(options: dict[str, Any], gateway: GatewayConfig) -> HttpsConfig:
-    """Where the gateway speaks TLS.
-
-    Raises:
-        ConfigError: it cannot be where it is to be, or its key is without a certificate.
-    """
-    certificate, key = options["certificate"], options["private_key"]
-    if key and not certificate:
-        raise ConfigError("--private-key is the key of a --certificate: give that, too")
-    folder = options["state_dir"] or state_folder("node")
-    return parse_https(options["gateway_https"], gateway, folder, certificate, key)
 
 
 async def serve(config: NodeConfig) -> None:

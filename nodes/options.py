@@ -1,15 +1,19 @@
-"""The options of `privox-node`: where it stands, and what it lends."""
+"""The options of `privox-node`: where it stands, what it lends, and the configuration they make."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
-from nodes.config import AUTO, NO, YES
-from nodes.lending_options import memory_size
+from nodes.config import AUTO, NO, YES, NodeConfig, advertised_address, changed, listening_address
+from nodes.gateway.options import gateway_from
+from nodes.lending_options import memory_size, terms_from
+from nodes.service_spec import parse_services
 from privox_dht import limits
+from privox_dht.addresses import parse_neighbours
 from privox_dht.cli.logs import LEVELS
 from privox_dht.cli.options import (
     combine,
@@ -20,7 +24,9 @@ from privox_dht.cli.options import (
     neighbours_option,
     network_options,
     port_option,
+    state_folder,
 )
+from privox_dht.errors import ConfigError
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import FarmLimits, relay_limits
 
@@ -133,3 +139,39 @@ relay_options = in_section(
         ),
     ),
 )
+
+
+def config_from(options: dict[str, Any]) -> NodeConfig:
+    """The options as a checked configuration.
+
+    Raises:
+        ConfigError: they say something impossible.
+    """
+    if options["farm"] and options["port"] and options["port"] == options["relay_port"]:
+        raise ConfigError(
+            f"--port and --relay-port are both {options['port']}: jobs and the relay each need one"
+        )
+    folder = options["state_dir"] or state_folder("node")
+    return NodeConfig(
+        state_dir=folder,
+        port=options["port"],
+        host=listening_address(options["host"]),
+        neighbours=tuple(parse_neighbours(options["neighbours"])),
+        lan=options["lan"],
+        services=tuple(parse_services(options["services"])),
+        advertise=tuple(map(advertised_address, options["advertise"])),
+        network=options["network"],
+        secret_file=options["secret_file"],
+        slots=options["slots"],
+        cache=options["model_cache"],
+        model_memory=options["model_memory"],
+        batch=options["batch"],
+        reachable=options["reachable"],
+        farm=options["farm"],
+        relay_port=options["relay_port"],
+        bounds=changed(RequestLimits(), options["job_limits"], "--job-limits"),
+        terms=changed(FarmLimits(), options["farm_limits"], "--farm-limits"),
+        farms=tuple(parse_neighbours(options["farms"], limits.RELAY_PORT)),
+        gateway=gateway_from(options, folder),
+        lending=terms_from(options),
+    )

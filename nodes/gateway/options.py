@@ -1,12 +1,26 @@
-"""The options of a node's gateway."""
+"""The options of a node's gateway, and the configuration they make."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import click
 
 from nodes.gateway import gateway_limits
-from nodes.gateway.config import DEFAULT_GATEWAY, DEFAULT_HTTPS
+from nodes.gateway.config import (
+    DEFAULT_GATEWAY,
+    DEFAULT_HTTPS,
+    GatewayConfig,
+    HttpsConfig,
+    parse_gateway,
+    parse_https,
+    parse_privox_ports,
+    parse_wyoming,
+)
 from privox_dht.cli.options import combine, file_option, in_section, list_option
+from privox_dht.errors import ConfigError
 
 gateway_options = in_section(
     "A gateway for your own apps",
@@ -83,3 +97,47 @@ gateway_options = in_section(
         ),
     ),
 )
+
+
+def gateway_from(options: dict[str, Any], folder: Path) -> GatewayConfig | None:
+    """The gateway that is asked for; None: there is to be none.
+
+    Args:
+        folder: the node's state, where a certificate is kept.
+
+    Raises:
+        ConfigError: it cannot be where it is to be.
+    """
+    if not options["gateway"]:
+        needing = ("wyoming", "allow", "keys", "open", "identify", "gateway_https", "privox_ports")
+        for name in needing:
+            if options[name]:
+                flag = name.replace("_", "-")
+                raise ConfigError(f"--{flag} is for a gateway: give --gateway as well")
+        return None
+    gateway = parse_gateway(
+        options["gateway"], options["keys"], options["open"], options["allow"],
+        options["keyless_seconds"],
+    )  # fmt: skip
+    gateway = replace(gateway, identify=options["identify"])
+    if options["gateway_https"]:
+        gateway = replace(gateway, https=_https_from(options, gateway, folder))
+    elif options["certificate"] or options["private_key"]:
+        raise ConfigError("--certificate and --private-key are for --gateway-https: give it, too")
+    if options["privox_ports"]:
+        gateway = replace(gateway, privox_ports=parse_privox_ports(options["privox_ports"]))
+    if not options["wyoming"]:
+        return gateway
+    return replace(gateway, wyoming=parse_wyoming(options["wyoming"], options["allow"]))
+
+
+def _https_from(options: dict[str, Any], gateway: GatewayConfig, folder: Path) -> HttpsConfig:
+    """Where the gateway speaks TLS.
+
+    Raises:
+        ConfigError: it cannot be where it is to be, or its key is without a certificate.
+    """
+    certificate, key = options["certificate"], options["private_key"]
+    if key and not certificate:
+        raise ConfigError("--private-key is the key of a --certificate: give that, too")
+    return parse_https(options["gateway_https"], gateway, folder, certificate, key)

@@ -24,8 +24,8 @@ from click.testing import CliRunner
 from documented import DRAWINGS, NOT_HERE, PAGES, PROSE, Command
 from running import HOST, Lab
 
-from nodes.cli import config_from
 from nodes.cli import main as node_program
+from nodes.options import config_from
 
 pytestmark = pytest.mark.timeout(180)
 SPOKEN = "Good morning everybody"  # the sentence of the README

@@ -9,10 +9,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from nodes.cli import config_from, main
+from nodes.cli import main
 from nodes.lending import LendingTerms
 from nodes.lending_hours import parse_hours
 from nodes.lending_options import cores_in
+from nodes.options import config_from
 
 PEER = "a" * 51 + "q"
 

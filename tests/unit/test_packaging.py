@@ -121,7 +121,7 @@ def test_every_command_is_one_that_the_image_has_and_that_takes_these_flags(
 
 @pytest.mark.parametrize("argv", sorted({a for a in commands() if a[:1] == ("privox-node",)}))
 def test_every_node_command_is_a_configuration_that_a_node_accepts(argv: tuple[str, ...]) -> None:
-    from nodes.cli import config_from
+    from nodes.options import config_from
 
     context = scripts()["privox-node"].make_context("privox-node", list(argv[1:]))
     if argv[1:2] == ("health",):

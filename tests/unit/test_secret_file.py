@@ -10,7 +10,8 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner
 
-from nodes.cli import config_from, main
+from nodes.cli import main
+from nodes.options import config_from
 from privox_dht.errors import ConfigError
 from privox_dht.membership.secret_file import membership_of, new_secret, read_secret
 
