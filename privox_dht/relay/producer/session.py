@@ -28,6 +28,7 @@ from privox_dht.identity import Identity
 from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_node
 from privox_dht.relay import messages, relay_limits, tcp
+from privox_dht.relay.producer.control_line import ControlLine
 from privox_dht.relay.producer.line import Line, MakeProtocol
 from privox_dht.relay.relay_limits import Timeouts
 
@@ -68,66 +69,6 @@ class SessionConfig:
         return join_host(self.host, self.port)
 
 
-class ControlProtocol(asyncio.Protocol):
-    """The producer's end of a control line: messages in, in order; None is the end."""
-
-    def __init__(self) -> None:
-        self._ear = messages.MessageDecoder()
-        self._heard: asyncio.Queue[messages.Message | None] = asyncio.Queue()
-        self._transport: asyncio.Transport | None = None
-        self._line: farm_line.SealedLine | None = None  # in a private mesh
-        self.why = "hung up"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        assert self._transport is not None
-        try:
-            for message in self._ear.hear(self._line.hear(data) if self._line else data):
-                self._heard.put_nowait(message)
-        except BadMessage as exc:
-            self.why = str(exc)
-            self._transport.abort()
-        if self._heard.qsize() > MOST_UNREAD:
-            self.why = "says too much at once"
-            self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._heard.put_nowait(None)
-
-    def say(self, *message: str) -> None:
-        """Send one message."""
-        if self._transport is not None and not self._transport.is_closing():
-            said = messages.encode(message)
-            self._transport.write(self._line.seal(said) if self._line else said)
-
-    def open(self, head: bytes, member: Membership | None) -> None:
-        """Say what this connection is."""
-        assert self._transport is not None
-        self._transport.write(head)
-        if member is not None:
-            self._line = farm_line.SealedLine(member, head, is_farm=False)
-
-    async def next(self, seconds: float) -> messages.Message | None:
-        """The next message; None at the end.
-
-        Raises:
-            TimeoutError: there was none in time.
-        """
-        async with asyncio.timeout(seconds):
-            return await self._heard.get()
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._transport is not None:
-            self._transport.abort()
-
-
-MOST_UNREAD = 256  # messages; a farm says three when it grants, and one for each call
-
-
 class FarmSession:
     """One stay at one farm."""
 
@@ -143,7 +84,7 @@ class FarmSession:
         self._config = place
         self._told = told
         self._rng = rng
-        self._wires = ControlProtocol()
+        self._control = ControlLine()
         self._tokens: deque[str] = deque(maxlen=relay_limits.PRODUCER_IDLE_LINES)
         self._lines: dict[str, Line] = {}  # by token
         self._tasks: dict[asyncio.Task[None], Line] = {}  # lines the HTTP server does not have yet
@@ -173,7 +114,7 @@ class FarmSession:
             return SessionEnd("lost", f"no connection to {place}: {exc or 'not in time'}")
         try:
             loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: self._wires, sock=sock)
+            await loop.create_connection(lambda: self._control, sock=sock)
             tcp.set_parked_options(sock)
             await self._handshake()
             return await self._listen()
@@ -191,10 +132,10 @@ class FarmSession:
         """Prove both keys to each other."""
         place, nonce = self._config, os.urandom(messages.NONCE)
         async with asyncio.timeout(place.patience.head):
-            self._wires.open(place.sealed(messages.control(nonce)), place.member)
+            self._control.open(place.sealed(messages.control(nonce)), place.member)
             asked = await self._hear(place.patience.head)
             farm_nonce = messages.check_challenge(asked, nonce, place.farm)
-            self._wires.say(
+            self._control.say(
                 *messages.prove(place.identity, place.farm, farm_nonce, nonce, place.instance)
             )
             answer = await self._hear(place.patience.head)
@@ -211,7 +152,7 @@ class FarmSession:
             if now >= dead:
                 return SessionEnd("lost", f"{self._config} fell silent")
             if now >= ping:
-                self._wires.say("ping")
+                self._control.say("ping")
                 ping = now + patience.ping
             try:
                 message = await self._hear(min(ping, dead) - now)
@@ -221,9 +162,9 @@ class FarmSession:
             self._handle(message)
 
     async def _hear(self, seconds: float) -> messages.Message:
-        message = await self._wires.next(seconds)
+        message = await self._control.next(seconds)
         if message is None:
-            raise _SessionOver(SessionEnd("lost", f"{self._config} {self._wires.why}"))
+            raise _SessionOver(SessionEnd("lost", f"{self._config} {self._control.why}"))
         if message[0] == "refused":
             wait = min(float(message[2]), relay_limits.PRODUCER_MAX_RETRY_AFTER)
             raise _SessionOver(SessionEnd("refused", f"{self._config} refuses: {message[1]}", wait))
@@ -289,7 +230,7 @@ class FarmSession:
             self._calls += 1
         elif not line.claimed:
             self._misses += 1
-            self._wires.say("gone", line.token)
+            self._control.say("gone", line.token)
         self._fill()
 
     def _call_over(self, line: Line) -> None:
@@ -300,7 +241,7 @@ class FarmSession:
     def _close(self, *, idle_only: bool = False) -> None:
         """Hang up, and end every line without a call; those that the HTTP server has go on."""
         self._over = True
-        self._wires.close()
+        self._control.close()
         for task, line in self._tasks.items():
             if not (idle_only and line.claimed):
                 task.cancel()
