@@ -4,6 +4,7 @@ producer, and the node that lost the process goes on as if nothing had happened.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -19,8 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import tiny_piper
 import tiny_whisper
+from api_kit import until
 
 from bench.loop_lag import AIM, lateness
+from nodes.cli import keep_loaded, serve
 from nodes.config import NodeConfig
 from nodes.engines import make_engine
 from nodes.node import Node
@@ -103,6 +106,18 @@ async def outcome(events: Any, crashes_in_it: bool, nodes: list[Node]) -> tuple[
     return end.value, crashes
 
 
+async def test_a_node_has_what_it_loaded_left_out_of_the_search_for_garbage(tmp_path: Path) -> None:
+    """To look through all of it, as Python does now and then, held the loop for 40 ms."""
+    running = asyncio.create_task(serve(NodeConfig(tmp_path, port=0, host=HOST)))
+    try:
+        await until(lambda: gc.get_freeze_count() > 0 or running.done())
+        assert not running.done() and gc.get_freeze_count() > len(gc.get_objects())
+    finally:
+        gc.unfreeze()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+
 @pytest.mark.parametrize(
     "times", [1, pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
 )
@@ -114,6 +129,8 @@ async def test_a_crash_in_mid_job_costs_its_client_nothing(
     async with AsyncExitStack() as stack:
         first = await node(stack, tmp_path / "first", what)
         both = [first, await node(stack, tmp_path / "second", what, first.dht.port)]
+        keep_loaded()  # as a node does when it has started
+        stack.callback(gc.unfreeze)
         worst = own = 0.0
         for turn in range(times):
             recording = await speech(SECONDS[spec] + turn) if spec.startswith("stt") else b""
