@@ -59,13 +59,20 @@ async def test_no_producer_hears_two_neighbouring_pieces_nor_more_than_its_share
 
 
 @pytest.mark.parametrize(
-    "jobs", [3, pytest.param(150, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+    ("seed", "jobs"),
+    [
+        (0, 3),
+        *(
+            pytest.param(seed, 125, marks=[pytest.mark.soak, pytest.mark.timeout(900)])
+            for seed in range(1, 9)  # a thousand in all
+        ),
+    ],
 )
 async def test_the_promise_holds_for_any_recording_and_with_one_too_few_nothing_is_sent(
-    tmp_path, patch, jobs
+    tmp_path, patch, seed, jobs
 ):
     """As many producers as the client says are needed suffice; with one fewer it sends nothing."""
-    rng, done, enough = random.Random(jobs), 0, 0
+    rng, done, enough = random.Random(seed), 0, 0
     async with (
         producers(tmp_path, patch, 10, reachable="no") as (farm, logs),
         Mesh.join(at(farm), hidden=True) as mesh,
