@@ -219,10 +219,9 @@ class Node:
             await asyncio.Event().wait()
 
     def _parked(self, pool: FarmPool) -> None:
-        self.standing.farms = tuple(dict.fromkeys(farm.public for farm in pool.parked_at))
         where = ", ".join(join_host(farm.host, farm.port) for farm in pool.parked_at)
         log.info("parked at %s", where or "no farm", extra=log_fields("parked", farms=where))
-        self._changed()
+        self.standing.parked_at(tuple(dict.fromkeys(farm.public for farm in pool.parked_at)))
 
     def own_records(self) -> Sequence[Record]:
         """What we have to announce at this moment; nothing while there is nobody to hear it."""

@@ -16,6 +16,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
@@ -43,6 +44,8 @@ ASK_VIEW = 5.0  # seconds between two questions at which address we are seen, wh
 # that is on no interface of ours: only others can tell when it changes
 PARKING_TAKES = 15.0  # seconds in which a producer has found a farm, if there is one: a look-up, a
 # dial, and a second try of each
+PARK_AGAIN = 3.0  # seconds a producer that has lost its last farm has to park again before its
+# record says that there is no way to it: dials are spread over half a second, and tried twice
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0  # seconds between attempts to join, doubling
 CLOCK_WARNING = 10.0  # seconds our clock may differ from the neighbours' before we say so
 
@@ -60,6 +63,7 @@ class ReachabilityMonitor:
         self._reach: list[Reachability] = []  # what those who were asked to call back found
         self._schedule = LookSchedule()
         self._news = asyncio.Event()  # something may have changed: look at once
+        self._slept = False  # this machine has, since we looked last
         self._sources: dict[str, str] = {}  # our address towards each of a few others
         self._shown = ""
         self._situation = NetworkState(job_port, advertised=config.advertise)
@@ -69,7 +73,8 @@ class ReachabilityMonitor:
         self._through = ""  # the neighbour we work through, while UDP is blocked
         self.joined = asyncio.Event()  # somebody answered, once
         self.ready_to_publish = False  # joining is over, or was not asked for
-        self.farms: tuple[bytes, ...] = ()  # where we are parked; set by whoever parks
+        self.farms: tuple[bytes, ...] = ()  # where we are parked, as others are told
+        self._unparking: asyncio.TimerHandle | None = None  # what takes the last farm back
         self.relay_port: int | None = None  # of our farm, if it is to be found out who can call it
         self._relay_reach: list[Reachability] = []
         self.reachable = asyncio.Event()  # strangers could call us, once
@@ -96,6 +101,7 @@ class ReachabilityMonitor:
     async def run(self) -> None:
         """Stay joined and know where we stand, for ever."""
         self._dht.on_view(self._news.set)
+        noticing = asyncio.create_task(self._notice_sleep(), name="noticing sleep")
         try:
             while True:
                 self._news.clear()
@@ -105,8 +111,9 @@ class ReachabilityMonitor:
                     log.exception("could not find out where we stand")
                 await self._until_news(self._patience())
         finally:
-            if self._warning is not None:
-                self._warning.cancel()
+            for timer in (noticing, self._warning, self._unparking):
+                if timer is not None:
+                    timer.cancel()
 
     def _patience(self) -> float:
         """Seconds until the next look, if nothing is heard until then."""
@@ -114,30 +121,54 @@ class ReachabilityMonitor:
             return when_not_asked(self.joined.is_set())
         return self._schedule.after(self._reach, self._dht.glimpsed())
 
+    def parked_at(self, farms: tuple[bytes, ...]) -> None:
+        """We are parked at farms of these keys now. That it is none any more is told only if it
+        stays so: whoever wakes up, or whose router was away, is parked again in a moment, and in
+        between clients would be told that nobody lends."""
+        if self._unparking is not None:
+            self._unparking.cancel()
+        if farms or not self.farms:
+            self._take_farms(farms)
+        else:
+            loop = asyncio.get_running_loop()
+            self._unparking = loop.call_later(PARK_AGAIN, self._take_farms, farms)
+
+    def _take_farms(self, farms: tuple[bytes, ...]) -> None:
+        self.farms = farms
+        self._on_change()
+
     async def _until_news(self, seconds: float) -> None:
         """Wait for so long, or until something has changed."""
         loop = asyncio.get_running_loop()
         until, asked = loop.time() + seconds, loop.time()
         self._sources = {ip: self._sources.get(ip) or source_towards(ip) for ip in self._towards()}
         while (left := until - loop.time()) > 0:
-            wall, clock = time.time(), loop.time()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_HERE)):
                     await self._news.wait()
-                    return
-            except TimeoutError:
-                pass
-            slept = has_slept(max(time.time() - wall, loop.time() - clock))
-            if slept or self._has_moved():
-                why = "this machine has slept" if slept else "our addresses have changed"
+            if self._slept or self._has_moved():
+                why = "this machine has slept" if self._slept else "our addresses have changed"
                 log.info("%s: looking anew where we stand", why, extra=log_fields("moved"))
+                self._slept = False
                 self._sources.clear()
                 self._dht.moved()
                 self._on_change()
                 return
+            if self._news.is_set():
+                return
             if loop.time() - asked > ASK_VIEW and set(self.situation.called) - set(self._here()):
                 asked = loop.time()
                 self._dht.ask_view()
+
+    async def _notice_sleep(self) -> None:
+        """For ever: the machine may fall asleep while we look where we stand, too."""
+        loop = asyncio.get_running_loop()
+        while True:
+            wall, clock = time.time(), loop.time()
+            await asyncio.sleep(LOOK_HERE)
+            if has_slept(max(time.time() - wall, loop.time() - clock)):
+                self._slept = True
+                self._news.set()
 
     def _has_moved(self) -> bool:
         return any(source_towards(ip) != source for ip, source in self._sources.items())
@@ -148,15 +179,8 @@ class ReachabilityMonitor:
             self._settle()
         elif not self.ready_to_publish:
             self._settle()
-            log.info(
-                "%s",
-                how_to_join(
-                    self.situation,
-                    self._dht.port,
-                    self._config.network,
-                    bool(self._config.secret_file),
-                ),
-            )
+            mesh, secret = self._config.network, bool(self._config.secret_file)
+            log.info("%s", how_to_join(self.situation, self._dht.port, mesh, secret))
         if self._dht.contacts():
             self.joined.set()
         await self.check()

@@ -205,6 +205,30 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
         assert second.standing.situation.called == (HOST,) and not answers
 
 
+async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(
+    tmp_path, monkeypatch
+):
+    """A laptop that woke up was parked again at once, and for two seconds clients were told that
+    nobody lends."""
+
+    async def idle(self):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ReachabilityMonitor, "run", idle)  # nothing else is told here
+    monkeypatch.setattr("nodes.reachability.PARK_AGAIN", 0.05)
+    one, other, told = (b"a" * 32,), (b"b" * 32,), []
+    async with running(tmp_path) as node:
+        standing = node.standing
+        monkeypatch.setattr(standing, "_on_change", lambda: told.append(standing.farms))
+        for farms in (one, (), other):
+            standing.parked_at(farms)
+        assert told == [one, other]
+        standing.parked_at(())
+        assert standing.farms == other
+        await until(lambda: told[-1] == ())
+        assert told == [one, other, ()]
+
+
 async def test_a_node_that_cannot_start_leaves_nothing_behind(tmp_path):
     async with running(tmp_path / "first", port=0) as first:
         for wrong in ({"port": first.dht.port}, {"farm": True, "relay_port": first.server.port}):
