@@ -12,7 +12,8 @@ newcomer, and how many newcomers in a second. What it is given counts towards ou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 
 from privox_dht import limits
 from privox_dht.dht import answer_codec, dht_limits
@@ -63,10 +64,11 @@ class Handover:
         """What a newcomer should hold: key before it split, how often it has, whether that shard
         has split too, records."""
         now, long_id = self._state.clock(), newcomer.long_id
-        others = [contact.long_id for contact in self._network.contacts()]
-        others = [other for other in others if other != long_id]
-        for (key, _), (base, depth, deeper, record) in list(self._state.said.items()):
-            if record.expires > now and self._belongs(key, long_id, others, True):
+        others = sorted(contact.long_id for contact in self._network.contacts())
+        for (key, _), (base, depth, deeper, record, given) in list(self._state.said.items()):
+            if record.expires <= now or newcomer.id in given:
+                continue  # whoever stands near is often met by the walk that brings him the record
+            if self._belongs(key, long_id, others, True):
                 yield base, depth, deeper, [record.encoded]
         left = dht_limits.HANDOVER_RECORDS
         for key in self._state.store.keys()[: dht_limits.HANDOVER_KEYS]:
@@ -81,11 +83,10 @@ class Handover:
         """Whether a newcomer stands among those who hold a key, and we close enough to be the one
         who gives it, unless what we have to give is `ours`."""
         target = int.from_bytes(key, "big")
-        mine = int.from_bytes(self._state.identity.dht_id, "big") ^ target
-        if not ours and sum([other ^ target < mine for other in others]) >= dht_limits.ALPHA:
+        mine = int.from_bytes(self._state.identity.dht_id, "big")
+        if not ours and closer_than(mine, others, target, but=newcomer) >= dht_limits.ALPHA:
             return False
-        theirs = newcomer ^ target
-        return sum([other ^ target < theirs for other in others]) < dht_limits.BUCKET
+        return closer_than(newcomer, others, target) < dht_limits.BUCKET
 
     def _base_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
         """The key that the records under a shard name, and how often that has split."""
@@ -99,6 +100,18 @@ class Handover:
                     if shard_of(base, dht_id_of(record.publisher), depth) == key:
                         return base, depth
         return None
+
+
+def closer_than(one: int, others: Sequence[int], target: int, *, but: int = -1) -> int:
+    """How many of `others` (ids in ascending order), without `but`, are closer to a target than
+    `one` is. All of these have the bits that the two have in common, and so stand side by side."""
+    distance = one ^ target
+    differing = distance.bit_length()
+    low = target >> differing << differing
+    near = others[bisect_left(others, low) : bisect_left(others, low + (1 << differing))]
+    return sum([other ^ target < distance for other in near]) - (
+        but in near and but ^ target < distance
+    )
 
 
 def _datagrams(wires: Iterable[bytes]) -> list[list[bytes]]:

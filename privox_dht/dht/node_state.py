@@ -70,6 +70,7 @@ class Said(NamedTuple):
     depth: int  # how often it has split to make the key that this was said under
     deeper: bool  # whether that has split again, and the word stands in a shard of it too
     record: Record
+    given: list[bytes]  # ids of the nodes that were sent it; grows while the walk goes on
 
 
 class NodeState:

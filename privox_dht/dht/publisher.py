@@ -50,7 +50,7 @@ class Publisher:
     def met(self) -> None:
         """We have one more contact. If that is because the mesh grows, what we said a moment ago
         was left with nodes that are not the closest any more."""
-        if self._growing is None and self._has_grown():
+        if self._growing is None and self._size:
             self._growing = self._network.spawn(self._say_again())
 
     def _has_grown(self) -> bool:
@@ -58,8 +58,8 @@ class Publisher:
 
     async def _say_again(self) -> None:
         try:
+            await asyncio.sleep(dht_limits.GROWN_AFTER)
             while self._has_grown():
-                await asyncio.sleep(dht_limits.GROWN_AFTER)
                 now, self._size = self._state.clock(), self._network.mesh_size()
                 said = [one for one in self._state.said.values() if one.record.expires > now]
                 again = {(one.base, one.record.key): one.record for one in said}
@@ -68,6 +68,7 @@ class Publisher:
                 await asyncio.gather(
                     *(self._under(base, record) for (base, _), record in again.items())
                 )
+                await asyncio.sleep(dht_limits.GROWN_AFTER)
         finally:
             self._growing = None
 
@@ -116,7 +117,7 @@ class Publisher:
                 raise
         if crawl.split and not crawl.taken:
             return crawl, 0
-        _remember(self._state.said, name, Said(base, depth, deeper, record))
+        _remember(self._state.said, name, Said(base, depth, deeper, record, crawl.given))
         mine = self._keep(key, base, crawl)
         if crawl.came_to_nothing:
             return crawl, 0

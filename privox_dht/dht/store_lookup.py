@@ -39,6 +39,7 @@ class StoreLookup(IterativeLookup):
         target = shard_of(base, dht_id_of(record.publisher), depth)
         super().__init__(network, target, base=base)
         self.depth, self.record, self.deeper = depth, record, deeper
+        self.given: list[bytes] = []  # ids of the nodes that were sent the record
         self.counts: list[int] = []  # records under the key, by those who took it
         self.held = 0  # nodes that hold it for sure
         self.taken = 0  # nodes that took it, perhaps only to draw lots: the key is full there
@@ -106,6 +107,7 @@ class StoreLookup(IterativeLookup):
 
     def _put(self, candidate: Candidate, again: bool = True) -> None:
         candidate.stored = False
+        self.given.append(candidate.id)
         self._writing += 1
         soft = self.state.rtt.retransmit_timeout(candidate.rtt)
         candidate.timer = self.loop.call_later(soft, self._put_late, candidate)
