@@ -46,9 +46,9 @@ def refuse_unused(context: click.Context, config: ClientConfig) -> None:
         raise click.UsageError(f"{captions.pop()} is for captions, --format srt or vtt")
     if "--words" in given and not config.as_json and not _is_format(config, "json"):
         raise click.UsageError("--words are shown by --format json and by --json only")
-    if "--share" in given and config.scatter != PRIVATE:
+    if "--share" in given and config.transcription.scatter != PRIVATE:
         raise click.UsageError("--share is for --scatter private")
-    if "--jobs" in given and config.scatter == NEVER:
+    if "--jobs" in given and config.transcription.scatter == NEVER:
         raise click.UsageError("--jobs is of no use with --scatter never")
     if "--fallback-token-file" in given and not config.fallback:
         raise click.UsageError("--fallback-token-file is of no use without --fallback URL")

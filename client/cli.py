@@ -53,7 +53,7 @@ def main(context: click.Context, /, **options: Any) -> None:
         return
     if not options["service"]:
         raise click.UsageError("say what is wanted: --service tts or --service stt (or `list`)")
-    config = ClientConfig(**options)
+    config = ClientConfig.from_flags(options)
     refuse_unused(context, config)
     run_to_exit(speak.prepare if config.service == TTS else transcribe.prepare, config)
 
@@ -66,7 +66,9 @@ def main(context: click.Context, /, **options: Any) -> None:
 def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
     """Show who is on the mesh: service, backend, engine, what it has, idle slots, route, age."""
     merged = merge_parent_options(context, options)
-    run_to_exit(listing.show, ClientConfig(**{**merged, "limit": limit, "service": "list"}))
+    run_to_exit(
+        listing.show, ClientConfig.from_flags({**merged, "limit": limit, "service": "list"})
+    )
 
 
 @main.command("voices", context_settings={"auto_envvar_prefix": ENVIRONMENT})
@@ -75,7 +77,7 @@ def list_command(context: click.Context, /, limit: int, **options: Any) -> None:
 def voices_command(context: click.Context, /, **options: Any) -> None:
     """Show what --voice may name, with its engine and the producers that have it."""
     merged = merge_parent_options(context, options)
-    run_to_exit(listing.show_voices, ClientConfig(**{**merged, "service": "voices"}))
+    run_to_exit(listing.show_voices, ClientConfig.from_flags({**merged, "service": "voices"}))
 
 
 @main.command("identity", context_settings={"auto_envvar_prefix": ENVIRONMENT})
@@ -84,7 +86,7 @@ def voices_command(context: click.Context, /, **options: Any) -> None:
 def identity_command(context: click.Context, /, **options: Any) -> None:
     """Show the peer id that producers hear with --identify; it is kept in the state folder."""
     merged = merge_parent_options(context, options)
-    run_to_exit(listing.show_identity, ClientConfig(**{**merged, "service": "identity"}))
+    run_to_exit(listing.show_identity, ClientConfig.from_flags({**merged, "service": "identity"}))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Self
 
 from client.files import read_secret
-from privox_dht import limits
 from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
 from privox_dht.cli.options import state_folder
-from privox_dht.dispatch.job_options import AUTO, PIECES, PRIVATE, SHARE, JobKeywords
+from privox_dht.dispatch.job_options import (
+    DEFAULT_SPEECH,
+    DEFAULT_TRANSCRIPTION,
+    PRIVATE,
+    JobOptions,
+    SpeechOptions,
+    TranscriptionOptions,
+)
 from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh
+
+
+def _names(options: type[Any]) -> frozenset[str]:
+    return frozenset(field.name for field in fields(options))
+
+
+SHARED = _names(JobOptions)  # the options of every job, whichever its service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,31 +53,28 @@ class ClientConfig:
     play: bool = False
     format: str | None = None
 
-    voice: str = ""
-    language: str = ""
-    model: str = ""
-    speed: float = 1.0
-    translate: bool = False
+    transcription: TranscriptionOptions = DEFAULT_TRANSCRIPTION  # of `stt`
+    speech: SpeechOptions = DEFAULT_SPEECH  # of `tts`
     line_width: int = LINE_WIDTH
     line_count: int = LINE_COUNT
-    words: bool = False
-    scatter: str = AUTO
-    share: float = SHARE
-    jobs: int = PIECES
-    prompt: str = ""
-    hotwords: str = ""
-    temperature: float = 0.0
-
-    backend: str = "any"
-    timeout: float | None = None  # seconds
-    wait: float = limits.WAIT  # seconds
-    only: tuple[str, ...] = ()
-    prefer: tuple[str, ...] = ()
-    avoid: tuple[str, ...] = ()
-    via_farm: bool = False
     fallback: str = ""
     fallback_token: str = ""
     fallback_token_file: Path | None = None
+
+    @classmethod
+    def from_flags(cls, flags: Mapping[str, Any]) -> Self:
+        """The flags of a command by their names; those of a job go into its options.
+
+        Raises:
+            TypeError: there is no such flag.
+        """
+        stt_only = _names(TranscriptionOptions) - SHARED
+        tts_only = _names(SpeechOptions) - SHARED
+        own = {name: value for name, value in flags.items() if name in _names(cls)}
+        job = {name: value for name, value in flags.items() if name not in own}
+        stt = {name: value for name, value in job.items() if name not in tts_only}
+        tts = {name: value for name, value in job.items() if name not in stt_only}
+        return cls(**own, transcription=TranscriptionOptions(**stt), speech=SpeechOptions(**tts))
 
     @property
     def state(self) -> Path:
@@ -86,20 +98,5 @@ class ClientConfig:
             timeout=self.join_timeout,
             fallback=self.fallback,
             fallback_token=read_secret(file) if file else self.fallback_token,
-            hidden=self.via_farm or self.scatter == PRIVATE,
+            hidden=self.transcription.via_farm or self.transcription.scatter == PRIVATE,
         )
-
-    def job_keywords(self) -> JobKeywords:
-        """What every job is asked for, whichever its service."""
-        return {
-            "language": self.language,
-            "model": self.model,
-            "backend": self.backend,
-            "only": self.only,
-            "prefer": self.prefer,
-            "avoid": self.avoid,
-            "via_farm": self.via_farm,
-            "wait": self.wait,
-            "timeout": self.timeout,
-            "jobs": self.jobs,
-        }

@@ -12,7 +12,6 @@ import click
 
 from client.checks import OfService
 from client.formats import formats_of
-from privox_dht import limits
 from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
 from privox_dht.cli.logs import LEVELS
 from privox_dht.cli.options import (
@@ -25,7 +24,8 @@ from privox_dht.cli.options import (
     network_options,
     not_a_flag,
 )
-from privox_dht.dispatch.job_options import AUTO, PIECES, SCATTER, SHARE
+from privox_dht.dispatch.job_options import DEFAULT_SPEECH, DEFAULT_TRANSCRIPTION, SCATTER
+from privox_dht.dispatch.selection import ANY
 from privox_dht.errors import (
     AllProducersBusy,
     AllProducersFailed,
@@ -150,7 +150,8 @@ job_options = combine(
     click.option("--language", default="", help="The language, such as en or de."),
     click.option("--model", default="", help="A model or an engine, as `list` shows them."),
     of_tts(
-        "--speed", default=1.0, type=click.FloatRange(0.25, 4.0), help="how fast [1.0]."
+        "--speed", default=DEFAULT_SPEECH.speed, type=click.FloatRange(0.25, 4.0),
+        help="how fast [1.0].",
     ),
     of_stt("--translate", is_flag=True, help="into English."),
     of_stt(
@@ -163,33 +164,35 @@ job_options = combine(
     ),
     of_stt("--words", is_flag=True, help="times of words too, in JSON."),
     of_stt(
-        "--scatter", type=click.Choice(SCATTER), default=AUTO, show_default=True,
+        "--scatter", type=click.Choice(SCATTER), default=DEFAULT_TRANSCRIPTION.scatter,
+        show_default=True,
         help="auto: a recording of more than a minute goes in pieces to all who are idle;"
         " never: to one; private: so that nobody hears much of it (see --share).",
     ),
     of_stt(
-        "--share", type=click.FloatRange(0.01, 1.0), default=SHARE, show_default=True,
+        "--share", type=click.FloatRange(0.01, 1.0), default=DEFAULT_TRANSCRIPTION.share,
+        show_default=True,
         help="with --scatter private: how much of the sound one producer may hear.",
     ),
     click.option(
-        "--jobs", type=click.IntRange(1, 256), default=PIECES, show_default=True,
-        help="Of a long recording or text: at most so many pieces at a time.",
+        "--jobs", type=click.IntRange(1, 256), default=DEFAULT_TRANSCRIPTION.jobs,
+        show_default=True, help="Of a long recording or text: at most so many pieces at a time.",
     ),
     of_stt("--prompt", default="", help="words to expect, such as names."),
     of_stt("--hotwords", default="", help="words to prefer all along, where an engine can."),
     of_stt(
-        "--temperature", default=0.0, type=click.FloatRange(0.0, 1.0),
+        "--temperature", default=DEFAULT_TRANSCRIPTION.temperature, type=click.FloatRange(0.0, 1.0),
         help="how freely an engine may guess [0].",
     ),
     click.option(
-        "--backend", type=click.Choice(("cpu", "gpu", "any")), default="any", show_default=True,
+        "--backend", type=click.Choice(("cpu", "gpu", ANY)), default=ANY, show_default=True,
         help="What the work must run on.",
     ),
     click.option(
         "--timeout", type=click.FloatRange(0.1), metavar="SECONDS", help="For the whole job [none]."
     ),
     click.option(
-        "--wait", type=click.FloatRange(0), default=limits.WAIT, show_default=True,
+        "--wait", type=click.FloatRange(0), default=DEFAULT_TRANSCRIPTION.wait, show_default=True,
         metavar="SECONDS", help="How long to go on asking while everybody is busy.",
     ),
     click.option(

@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from client.config import ClientConfig
@@ -59,15 +60,9 @@ def text_of(config: ClientConfig) -> str:
 async def _speak(config: ClientConfig, text: str, output: str, format: str) -> None:
     grows = bool(output) and len(text) > limits.MAX_TEXT
     async with config.open_mesh() as mesh:
-        events = mesh.speech_events(
-            text,
-            voice=config.voice,
-            speed=config.speed,
-            format=format,
-            keep=config.play or not grows,
-            **config.job_keywords(),
-        )
-        notes = Notes(config.state, named=bool(config.only), what=TEXT)
+        options = replace(config.speech, format=format, keep=config.play or not grows)
+        events = mesh.speech_events(text, options)
+        notes = Notes(config.state, named=bool(options.only), what=TEXT)
         with Progress() as progress:
 
             def show(event: JobEvent[bytes]) -> None:

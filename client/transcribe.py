@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -112,25 +113,16 @@ def _tell_failed(
 
 def _live(config: ClientConfig, target: Target, progress: Progress) -> LiveTranscript:
     layout = CaptionLayout(config.line_width, config.line_count)
-    words = config.words or target.format in (*CAPTIONS, "json")
+    words = config.transcription.words or target.format in (*CAPTIONS, "json")
     return LiveTranscript(target, layout, progress, words=words)
 
 
 async def _transcript(
     mesh: Mesh, config: ClientConfig, recording: BinaryIO, live: LiveTranscript
 ) -> Done[Transcript]:
-    events = mesh.transcription_events(
-        recording,
-        translate=config.translate,
-        words=live.words,
-        prompt=config.prompt,
-        temperature=config.temperature,
-        hotwords=config.hotwords,
-        scatter=config.scatter,
-        share=config.share,
-        **config.job_keywords(),
-    )
-    notes = Notes(config.state, named=bool(config.only))
+    options = replace(config.transcription, words=live.words)
+    events = mesh.transcription_events(recording, options)
+    notes = Notes(config.state, named=bool(options.only))
 
     def show(event: JobEvent[Transcript]) -> None:
         notes.take(event)
@@ -139,7 +131,7 @@ async def _transcript(
     try:
         return await last_of(events, show)
     except (JobError, asyncio.CancelledError, KeyboardInterrupt) as exc:
-        if part := live.keep(config.language):
+        if part := live.keep(options.language):
             raise part from exc
         raise
 
@@ -162,7 +154,7 @@ def _keep(
     live.finish(done.value)
     told: dict[str, Any] = {} if file is None else {"file": file}
     if config.as_json:
-        words = config.words or target.format == "json"
+        words = config.transcription.words or target.format == "json"
         told["transcript"] = verbose(done.value, words=words)
         if target.output not in ("", STDIO):
             told["output"] = target.output

@@ -14,16 +14,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Mesh", "__version__"]
+__all__ = ["Mesh", "SpeechOptions", "TranscriptionOptions", "__version__"]
 
 if TYPE_CHECKING:
+    from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
     from privox_dht.mesh import Mesh
 
 
 def __getattr__(name: str) -> Any:
-    """`Mesh`, when it is asked for: the floors can be imported without what stands on them."""
+    """Imported when asked for: the floors can be imported without what stands on them."""
     if name == "Mesh":
         from privox_dht.mesh import Mesh
 
         return Mesh
+    if name in __all__:
+        from privox_dht.dispatch import job_options
+
+        return getattr(job_options, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

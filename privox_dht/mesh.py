@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, TypeVar, Unpack
+from typing import BinaryIO, TypeVar
 
 from privox_dht import limits
 from privox_dht.addresses import parse_neighbours
@@ -27,15 +27,16 @@ from privox_dht.dispatch.event_stream import file_of, last_of
 from privox_dht.dispatch.fallback import endpoint_of, or_fall_back
 from privox_dht.dispatch.job_events import JobEvent
 from privox_dht.dispatch.job_options import (
+    DEFAULT_SPEECH,
+    DEFAULT_TRANSCRIPTION,
     PRIVATE,
     JobOptions,
-    SpeechKeywords,
     SpeechOptions,
-    TranscriptionKeywords,
     TranscriptionOptions,
+    takes_keywords,
 )
 from privox_dht.dispatch.job_state import Done
-from privox_dht.dispatch.joined_segments import JoinedSegments
+from privox_dht.dispatch.joined_segments import segments_of
 from privox_dht.dispatch.voice_search import find_voices
 from privox_dht.dispatch.work import SpeechWork, TranscriptionWork, Work
 from privox_dht.errors import (
@@ -141,98 +142,91 @@ class Mesh:
         )  # fmt: skip
         return cls(dht, client, caller, fallback)
 
-    async def transcribe(self, audio: Recording, **options: Unpack[TranscriptionKeywords]) -> str:
+    @takes_keywords(TranscriptionOptions)
+    async def transcribe(self, audio: Recording, options: TranscriptionOptions) -> str:
         """The text of a recording in any common format; see `transcript`."""
-        return (await self.transcript(audio, **options)).value.text
+        return (await last_of(self.transcription_events(audio, options))).value.text
 
-    async def speak(self, text: str, **options: Unpack[SpeechKeywords]) -> bytes:
+    @takes_keywords(SpeechOptions)
+    async def speak(self, text: str, options: SpeechOptions) -> bytes:
         """`text` as audio (a WAV file unless `format` says otherwise); see `speech`."""
-        return (await self.speech(text, **options)).value
+        return (await last_of(self.speech_events(text, options))).value
 
-    async def transcript(
-        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
-    ) -> Done[Transcript]:
+    @takes_keywords(TranscriptionOptions)
+    async def transcript(self, audio: Recording, options: TranscriptionOptions) -> Done[Transcript]:
         """A recording's segments with times, and who did it.
 
         Args:
             audio: a file in any common format: its bytes, its path, or a seekable binary file,
                 which stays open. Sent as it is.
-            options: see `TranscriptionOptions`.
+            options: each as a keyword; see `TranscriptionOptions`.
 
         Raises:
             RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed, NotJoined.
             TypeError: there is no such option.
         """
-        return await last_of(self.transcription_events(audio, **options))
+        return await last_of(self.transcription_events(audio, options))
 
-    async def speech(self, text: str, **options: Unpack[SpeechKeywords]) -> Done[bytes]:
+    @takes_keywords(SpeechOptions)
+    async def speech(self, text: str, options: SpeechOptions) -> Done[bytes]:
         """`text` as a whole audio file, and who did it.
 
         Args:
             text: at most `limits.MAX_BOOK` characters. One of more than `limits.MAX_TEXT` is cut
                 between its sentences, and spoken by several producers with one voice.
-            options: see `SpeechOptions`.
+            options: each as a keyword; see `SpeechOptions`.
 
         Raises:
             RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed, NotJoined.
             TypeError: there is no such option.
         """
-        return await last_of(self.speech_events(text, **options))
+        return await last_of(self.speech_events(text, options))
 
-    async def segments(
-        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
-    ) -> AsyncGenerator[Segment]:
+    @takes_keywords(TranscriptionOptions)
+    def segments(self, audio: Recording, options: TranscriptionOptions) -> AsyncGenerator[Segment]:
         """A recording's segments as they are recognised. No word comes twice: where a producer dies
         in mid-job, the next one's words are told from there on. To leave early ends the job.
 
         Args and errors: see `transcript`. An error may come after segments.
         """
-        joined = JoinedSegments()
-        async with aclosing(self.transcription_events(audio, **options)) as events:
-            async for event in events:
-                if not isinstance(event, Done) and (segment := joined.take(event)):
-                    yield segment
+        return segments_of(self.transcription_events(audio, options))
 
-    async def audio(self, text: str, **options: Unpack[SpeechKeywords]) -> AsyncGenerator[bytes]:
+    @takes_keywords(SpeechOptions)
+    def audio(self, text: str, options: SpeechOptions) -> AsyncGenerator[bytes]:
         """The file that `speech` makes, in pieces as they are spoken, to be played at once. The
         header of a WAV file then says that it goes on until its end. To leave early ends the job.
 
         Args and errors: see `speech`. One more: a producer that dies after the first piece ends
             this with AllProducersFailed, since another one's voice cannot go on in the same file.
         """
-        options["keep"] = False
-        async with aclosing(file_of(self.speech_events(text, **options))) as pieces:
-            async for piece in pieces:
-                yield piece
+        return file_of(self.speech_events(text, replace(options, keep=False)))
 
     def transcription_events(
-        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
+        self, audio: Recording, options: TranscriptionOptions = DEFAULT_TRANSCRIPTION
     ) -> AsyncGenerator[JobEvent[Transcript]]:
         """All that happens while a recording is transcribed; the last event is what `transcript`
-        returns. See `job_events`. Args and errors: see `transcript`."""
-        how = TranscriptionOptions(**options)
+        returns. See `job_events`. Errors: see `transcript`."""
         source = Path(audio) if isinstance(audio, str) else audio
-        wish = how.wish(STT, translate=how.translate)
+        wish = options.wish(STT, translate=options.translate)
 
         def job() -> AsyncGenerator[JobEvent[Transcript]]:
-            return transcription(self._joined().caller, self.client, source, wish, how)
+            return transcription(self._joined().caller, self.client, source, wish, options)
 
-        whole = TranscriptionWork(self.client, source, how)
-        return self._events(job, None if how.scatter == PRIVATE else whole, how)
+        whole = TranscriptionWork(self.client, source, options)
+        return self._events(job, None if options.scatter == PRIVATE else whole, options)
 
     def speech_events(
-        self, text: str, **options: Unpack[SpeechKeywords]
+        self, text: str, options: SpeechOptions = DEFAULT_SPEECH
     ) -> AsyncGenerator[JobEvent[bytes]]:
         """All that happens while a text is spoken; the last event is what `speech` returns. See
-        `job_events`. Args and errors: see `speech`."""
-        how = SpeechOptions(**options)
-        whole = SpeechWork(self.client, text, how)
+        `job_events`. Errors: see `speech`."""
+        whole = SpeechWork(self.client, text, options)
 
         def job() -> AsyncGenerator[JobEvent[bytes]]:
-            wish = how.wish(TTS, voice=how.voice)
-            return speaking(self._joined().caller, self.client, text, wish, how)
+            wish = options.wish(TTS, voice=options.voice)
+            return speaking(self._joined().caller, self.client, text, wish, options)
 
-        return self._events(job, whole if len(text) <= limits.MAX_TEXT else None, how)
+        return self._events(job, whole if len(text) <= limits.MAX_TEXT else None, options)
 
     async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
         """Everybody who could be found, by service."""
@@ -250,13 +244,16 @@ class Mesh:
         return self.dht.clock_advice()
 
     def _events(
-        self, job: Callable[[], AsyncGenerator[JobEvent[T]]], work: Work[T] | None, how: JobOptions
+        self,
+        job: Callable[[], AsyncGenerator[JobEvent[T]]],
+        work: Work[T] | None,
+        options: JobOptions,
     ) -> AsyncGenerator[JobEvent[T]]:
         """The events of `job`; of `work` at the fallback server, where the mesh cannot do it.
         None: no single server may hear all of it, or takes a text so long."""
         if self.fallback is None or work is None:
             return job()
-        return or_fall_back(job, self.fallback, work, how.timeout)
+        return or_fall_back(job, self.fallback, work, options.timeout)
 
     @property
     def not_joined(self) -> NotJoined | None:

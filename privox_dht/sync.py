@@ -26,11 +26,14 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar
 
-from privox_dht.dispatch.job_options import SpeechKeywords, TranscriptionKeywords
+from privox_dht.dispatch.event_stream import file_of, last_of
+from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions, takes_keywords
 from privox_dht.dispatch.job_state import Done
+from privox_dht.dispatch.joined_segments import segments_of
 from privox_dht.errors import ProducerLost
 from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh, Recording
@@ -92,36 +95,38 @@ class SyncMesh:
             self._thread.join()
         atexit.unregister(self.close)
 
-    def speak(self, text: str, **options: Unpack[SpeechKeywords]) -> bytes:
+    @takes_keywords(SpeechOptions)
+    def speak(self, text: str, options: SpeechOptions) -> bytes:
         """`text` as audio (a WAV file unless `format` says otherwise); see `Mesh.speech`."""
-        return self._wait(self._mesh.speak(text, **options))
+        return self._wait(last_of(self._mesh.speech_events(text, options))).value
 
-    def transcribe(self, audio: Recording, **options: Unpack[TranscriptionKeywords]) -> str:
+    @takes_keywords(TranscriptionOptions)
+    def transcribe(self, audio: Recording, options: TranscriptionOptions) -> str:
         """The text of a recording (its bytes, its path, or an open file); see
         `Mesh.transcript`."""
-        return self._wait(self._mesh.transcribe(audio, **options))
+        return self._wait(last_of(self._mesh.transcription_events(audio, options))).value.text
 
-    def speech(self, text: str, **options: Unpack[SpeechKeywords]) -> Done[bytes]:
+    @takes_keywords(SpeechOptions)
+    def speech(self, text: str, options: SpeechOptions) -> Done[bytes]:
         """The audio and who did it; see `Mesh.speech`."""
-        return self._wait(self._mesh.speech(text, **options))
+        return self._wait(last_of(self._mesh.speech_events(text, options)))
 
-    def transcript(
-        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
-    ) -> Done[Transcript]:
+    @takes_keywords(TranscriptionOptions)
+    def transcript(self, audio: Recording, options: TranscriptionOptions) -> Done[Transcript]:
         """Segments with times and who did it; see `Mesh.transcript`."""
-        return self._wait(self._mesh.transcript(audio, **options))
+        return self._wait(last_of(self._mesh.transcription_events(audio, options)))
 
-    def segments(
-        self, audio: Recording, **options: Unpack[TranscriptionKeywords]
-    ) -> Generator[Segment]:
+    @takes_keywords(TranscriptionOptions)
+    def segments(self, audio: Recording, options: TranscriptionOptions) -> Generator[Segment]:
         """Segments as they are recognised; see `Mesh.segments`. To leave the loop early, or to
         close this, ends the job."""
-        return self._iterate(self._mesh.segments(audio, **options))
+        return self._iterate(segments_of(self._mesh.transcription_events(audio, options)))
 
-    def audio(self, text: str, **options: Unpack[SpeechKeywords]) -> Generator[bytes]:
+    @takes_keywords(SpeechOptions)
+    def audio(self, text: str, options: SpeechOptions) -> Generator[bytes]:
         """The file that `speech` makes, in pieces as they are spoken; see `Mesh.audio`. To leave
         the loop early, or to close this, ends the job."""
-        return self._iterate(self._mesh.audio(text, **options))
+        return self._iterate(file_of(self._mesh.speech_events(text, replace(options, keep=False))))
 
     def producers(self, *services: str) -> list[Record]:
         """Everybody who could be found: of all services, or of those named."""

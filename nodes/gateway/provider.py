@@ -26,6 +26,7 @@ from privox_dht.audio import wav_header
 from privox_dht.dht import dht_limits
 from privox_dht.dispatch.event_stream import file_of, last_of
 from privox_dht.dispatch.job_events import Dialing, JobEvent
+from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.errors import EngineFailed, NoProducer, ProducerLost
@@ -208,19 +209,10 @@ class MeshProvider:
     ) -> AsyncGenerator[AudioInfo | Segment]:
         """Segments as they come, if somebody reads along: no word twice, though producers die. Else
         those of whoever did all of it, which have no joints."""
-        events = _told_who(
-            self._mesh.transcription_events(
-                upload,
-                model=request.model,
-                language=request.language,
-                translate=request.translate,
-                words=request.words,
-                prompt=request.prompt,
-                temperature=request.temperature,
-                max_seconds=gateway_limits.MAX_SECONDS,
-                wait=self._wait,
-            )
+        options = TranscriptionOptions.of(
+            request, max_seconds=gateway_limits.MAX_SECONDS, wait=self._wait
         )
+        events = _told_who(self._mesh.transcription_events(upload, options))
         if not request.streamed:
             whole = (await last_of(events)).value
             yield AudioInfo(whole.seconds)
@@ -236,15 +228,8 @@ class MeshProvider:
                     yield new
 
     async def _speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
-        events = self._mesh.speech_events(
-            request.text,
-            format="wav",
-            voice=request.voice,
-            language=request.language,
-            model=request.model,
-            speed=request.speed,
-            wait=self._wait,
-        )
+        options = SpeechOptions.of(request, wait=self._wait)
+        events = self._mesh.speech_events(request.text, options)
         async with aclosing(file_of(_told_who(events))) as file:
             async for sound in sounds_of(file):
                 yield sound

@@ -1,55 +1,32 @@
-"""What may be said of a job beside its input: the keywords of `Mesh.transcribe` and the like."""
+"""How a job is to be done: the one place where its options are named, with their defaults.
+
+mesh.transcribe(audio, language="de")     keywords, checked and made into options at once
+mesh.transcription_events(audio, options) from here on the options travel whole
+options.request(model)                    what one producer is asked
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypedDict
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from privox_dht import limits
 from privox_dht.dispatch.selection import ANY, Requirements
+from privox_dht.speech import SpeechRequest, TranscriptionRequest
+
+P = ParamSpec("P")
+MeshT = TypeVar("MeshT")
+InputT = TypeVar("InputT")
+OptionsT = TypeVar("OptionsT")
+ResultT = TypeVar("ResultT")
 
 AUTO, NEVER, PRIVATE = "auto", "never", "private"
 SCATTER = (AUTO, NEVER, PRIVATE)
 SHARE = 0.25  # of a recording that one may hear at most, where it is scattered in private
 PIECES = 16  # of something long that is scattered, at a time
-
-
-class JobKeywords(TypedDict, total=False):
-    """Who may do the job, and how long it may take."""
-
-    language: str
-    model: str
-    backend: str
-    only: Sequence[str]
-    prefer: Sequence[str]
-    avoid: Sequence[str]
-    via_farm: bool
-    wait: float
-    timeout: float | None
-    jobs: int
-
-
-class TranscriptionKeywords(JobKeywords, total=False):
-    """Of speech to text; each is told at `JobOptions`."""
-
-    translate: bool
-    words: bool
-    prompt: str
-    temperature: float
-    hotwords: str
-    scatter: str
-    share: float
-    max_seconds: float
-
-
-class SpeechKeywords(JobKeywords, total=False):
-    """Of text to speech; each is told at `JobOptions`."""
-
-    voice: str
-    speed: float
-    format: str
-    keep: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +73,15 @@ class TranscriptionOptions(JobOptions):
     share: float = SHARE
     max_seconds: float = float("inf")  # of a recording that is scattered; what is longer is refused
 
+    @classmethod
+    def of(cls, request: TranscriptionRequest, **more: Any) -> Self:
+        """What somebody else's request asks for, and `more`."""
+        return cls(**{**_common(request, cls), **more})
+
+    def request(self, model: str) -> TranscriptionRequest:
+        """What one producer is asked, with the model's name as it knows it."""
+        return TranscriptionRequest(**{**_common(self, TranscriptionRequest), "model": model})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechOptions(JobOptions):
@@ -105,3 +91,52 @@ class SpeechOptions(JobOptions):
     speed: float = 1.0  # 0.25 to 4
     format: str = "wav"  # wav, mp3, flac, opus, aac, m4a or pcm
     keep: bool = True  # of a text that is cut: whether `Done` has the file, or the events alone
+
+    @classmethod
+    def of(cls, request: SpeechRequest, **more: Any) -> Self:
+        """What somebody else's request asks for, and `more`."""
+        return cls(**{**_common(request, cls), **more})
+
+    def request(self, text: str, model: str) -> SpeechRequest:
+        """What one producer is asked, with the model's name as it knows it."""
+        return SpeechRequest(**{**_common(self, SpeechRequest), "text": text, "model": model})
+
+
+DEFAULT_TRANSCRIPTION, DEFAULT_SPEECH = TranscriptionOptions(), SpeechOptions()
+
+
+def _common(source: Any, kind: type[Any]) -> dict[str, Any]:
+    """Those fields of `source` that `kind` has, too."""
+    names = {field.name for field in fields(source)} & {field.name for field in fields(kind)}
+    return {name: getattr(source, name) for name in names}
+
+
+def takes_keywords(
+    options: Callable[P, OptionsT],
+) -> Callable[
+    [Callable[[MeshT, InputT, OptionsT], ResultT]], Callable[Concatenate[MeshT, InputT, P], ResultT]
+]:
+    """A decorator: the method is called with keywords, and gets them as `options`.
+
+    Raises (when the method is called):
+        TypeError: there is no such option.
+    """
+    known = inspect.signature(options).parameters
+
+    def decorate(
+        method: Callable[[MeshT, InputT, OptionsT], ResultT],
+    ) -> Callable[Concatenate[MeshT, InputT, P], ResultT]:
+        @functools.wraps(method)
+        def call(mesh: MeshT, given: InputT, /, *args: P.args, **keywords: P.kwargs) -> ResultT:
+            if unknown := keywords.keys() - known.keys():
+                there_is = ", ".join(known)
+                raise TypeError(
+                    f"{method.__name__}() has no option {min(unknown)!r}; there is: {there_is}"
+                )
+            return method(mesh, given, options(*args, **keywords))
+
+        own = list(inspect.signature(method).parameters.values())[:2]
+        call.__signature__ = inspect.Signature([*own, *known.values()])  # type: ignore[attr-defined]
+        return call
+
+    return decorate

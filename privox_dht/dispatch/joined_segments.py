@@ -11,9 +11,12 @@ producers' spelling. The `value` of `Done` has the whole of the last producer's,
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 
-from privox_dht.dispatch.job_events import Dialing, Progress
+from privox_dht.dispatch.job_events import Dialing, JobEvent, Progress
+from privox_dht.dispatch.job_state import Done
 from privox_dht.speech import AudioInfo, Segment, Transcript
 from privox_dht.transcript import gather
 
@@ -61,3 +64,12 @@ def unheard(segment: Segment, until: float) -> Segment | None:
     pieces = segment.text.split()
     left = pieces[round(share * len(pieces)) :]
     return replace(segment, text=" ".join(left), start=until, words=words) if left else None
+
+
+async def segments_of(events: AsyncGenerator[JobEvent[Transcript]]) -> AsyncGenerator[Segment]:
+    """The segments in the events of a job, as they come. Leaving early ends the job."""
+    joined = JoinedSegments()
+    async with aclosing(events):
+        async for event in events:
+            if not isinstance(event, Done) and (segment := joined.take(event)):
+                yield segment

@@ -23,9 +23,7 @@ from privox_dht.records import Record
 from privox_dht.speech import (
     AudioInfo,
     Segment,
-    SpeechRequest,
     Transcript,
-    TranscriptionRequest,
 )
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.transcript import gather
@@ -59,15 +57,7 @@ class TranscriptionWork:
 
     async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> Transcript:
         options = self.options
-        request = TranscriptionRequest(
-            model=_model_for(record, options.model),
-            language=options.language,
-            translate=options.translate,
-            words=options.words,
-            prompt=options.prompt,
-            temperature=options.temperature,
-            hotwords=options.hotwords,
-        )
+        request = options.request(_model_for(record, options.model))
         seconds, segments = 0.0, []
 
         def uploaded(sent: int, total: int) -> None:
@@ -99,8 +89,7 @@ class SpeechWork:
 
     async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> bytes:
         options = self.options
-        model = _model_for(record, options.model)
-        request = SpeechRequest(self.text, options.voice, options.language, model, options.speed)
+        request = options.request(self.text, _model_for(record, options.model))
         audio = bytearray()
         async with (
             results_due(record) as due,

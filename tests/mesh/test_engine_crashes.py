@@ -30,6 +30,7 @@ from nodes.node import Node
 from nodes.service_spec import parse_services
 from privox_dht import Mesh, audio
 from privox_dht.dispatch.job_events import AudioChunk, Done
+from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.speech import Segment, SpeechRequest
 
 HOST = "127.0.0.1"
@@ -138,7 +139,9 @@ async def test_a_crash_in_mid_job_costs_its_client_nothing(
 
                 def job(mesh: Mesh = mesh, recording: bytes = recording, turn: int = turn) -> Any:
                     if recording:
-                        return mesh.transcription_events(recording, scatter="never")
+                        return mesh.transcription_events(
+                            recording, TranscriptionOptions(scatter="never")
+                        )
                     return mesh.speech_events(f"{turn}. " + SENTENCE * SENTENCES)
 
                 whole, _ = await outcome(job(), False, both)

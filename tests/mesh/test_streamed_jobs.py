@@ -21,6 +21,7 @@ from running import HOST, Lab, silence
 from nodes.demo import RunningNode
 from privox_dht import sync
 from privox_dht.dispatch.job_events import Dialing, Uploading
+from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import AllProducersFailed
 from privox_dht.mesh import Mesh
@@ -74,7 +75,10 @@ def kill(node: RunningNode) -> None:
 
 async def test_all_that_happens_comes_as_events_and_the_result_last(at, recording) -> None:
     async with Mesh.join(at) as mesh:
-        told = [event async for event in mesh.transcription_events(recording, **ECHO)]
+        told = [
+            event
+            async for event in mesh.transcription_events(recording, TranscriptionOptions(**ECHO))
+        ]
     dialing, *uploading, listening = told[:-5]
     assert (type(dialing), dialing.record.engine) == (Dialing, "echo")
     assert dialing.route.startswith("direct")
@@ -120,7 +124,9 @@ async def test_no_word_is_told_twice_when_the_producer_is_killed_in_mid_job(
 ) -> None:
     told, dialled = [], []
     async with Mesh.join(at) as mesh:
-        job = mesh.transcription_events(recording, prefer=[peer_of(doomed)], **ECHO)
+        job = mesh.transcription_events(
+            recording, TranscriptionOptions(prefer=[peer_of(doomed)], **ECHO)
+        )
         async with aclosing(job) as events:
             async for event in events:
                 if isinstance(event, Dialing):

@@ -42,7 +42,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
     def prepare(config: ClientConfig) -> Coroutine[Any, Any, None]:
-        seen.update(asdict(config))
+        own = asdict(config)
+        seen.update({**own.pop("speech"), **own.pop("transcription"), **own})  # flat, as flags are
 
         async def job() -> None:
             pass

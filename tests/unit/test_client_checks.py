@@ -116,9 +116,9 @@ def test_the_token_comes_from_a_file_or_the_environment(
     file.write_text("s3cret\n")
     url = ("--fallback", "https://host")
     assert run(*TTS, *url, "--fallback-token-file", str(file)).exit_code == 0
-    ClientConfig(**told).open_mesh()
+    ClientConfig.from_flags(told).open_mesh()
     assert run(*TTS, *url, env={"PRIVOX_FALLBACK_TOKEN": "other"}).exit_code == 0
-    ClientConfig(**told).open_mesh()
+    ClientConfig.from_flags(told).open_mesh()
     assert [how["fallback_token"] for how in given] == ["s3cret", "other"]
 
 
@@ -132,7 +132,7 @@ def test_a_file_that_holds_no_token_is_refused(
         run(*TTS, "--fallback", "https://host", "--fallback-token-file", str(file)).exit_code == 0
     )
     with pytest.raises(ConfigError, match="token"):
-        ClientConfig(**told).open_mesh()
+        ClientConfig.from_flags(told).open_mesh()
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:8000", "http://host", "http://localhost.evil"])
@@ -157,7 +157,7 @@ class Silent:
     async def __aexit__(self, *exc: object) -> None:
         pass
 
-    async def transcription_events(self, recording: Path, **how: object) -> AsyncIterator[object]:
+    async def transcription_events(self, recording: Path, options: object) -> AsyncIterator[object]:
         yield Done(Transcript((), 90.0, ""), None, "direct", 0.1, ())
 
 
@@ -183,7 +183,7 @@ class Dying(Silent):
     def __init__(self) -> None:
         self.jobs = 0
 
-    async def transcription_events(self, recording: Path, **how: object) -> AsyncIterator[object]:
+    async def transcription_events(self, recording: Path, options: object) -> AsyncIterator[object]:
         self.jobs += 1
         yield AudioInfo(9.0)
         yield Segment(f"part {self.jobs}", 0.0, 2.0)
