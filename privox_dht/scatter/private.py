@@ -32,7 +32,7 @@ from privox_dht.scatter.cut import Piece
 from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.piece_work import PieceWork
 from privox_dht.scatter.run import Scattering
-from privox_dht.scatter.shares import Shares, voices
+from privox_dht.scatter.shares import Shares, listeners
 from privox_dht.speech import Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 
@@ -68,8 +68,8 @@ async def transcribe_in_private(
                 f"the recording is too short for --share {options.share:g}: one piece of it is more"
             )
         records = await dispatcher.candidates(wish) if len(pieces) else []
-        voice = voices(records)
-        names = sorted(set(voice.values()))
+        listener_of = listeners(records)
+        names = sorted(set(listener_of.values()))
         if not shares.plan(names, rng):
             raise NoProducer(
                 f"{shares.missing(names)} more producers are needed for --scatter private with"
@@ -77,8 +77,10 @@ async def transcribe_in_private(
                 " (those of one network count as one); nothing was sent"
             )
         emit(Scattered(0.0, pieces.seconds, len(names), 0.0))
-        only = replace(wish, only=tuple(voice))
-        work = PrivateScattering(dispatcher, client, pieces, only, options, emit, shares, voice)
+        only = replace(wish, only=tuple(listener_of))
+        work = PrivateScattering(
+            dispatcher, client, pieces, only, options, emit, shares, listener_of
+        )
         return await work.run()
 
 
@@ -151,25 +153,25 @@ class PrivateScattering(Scattering):
         options: TranscriptionOptions,
         emit: Emit,
         shares: Shares,
-        voice: Mapping[str, str],
+        listener_of: Mapping[str, str],
     ) -> None:
         super().__init__(dispatcher, client, pieces, wish, options, emit)
         self._pieces = pieces
         self._promise = shares
-        self._voice = voice
+        self._listener_of = listener_of
 
     def _take(self) -> Piece | None:
         now = time.monotonic()
         idle = {
-            self._voice[record.peer_id]
+            self._listener_of[record.peer_id]
             for record in self._asking.records
-            if record.peer_id in self._voice and self._asking.slots.left(record, now)
+            if record.peer_id in self._listener_of and self._asking.slots.left(record, now)
         }
         piece = self._pieces.take_one(lambda piece: self._promise.planned(piece.number) in idle)
         return piece if piece or self._asking else self._pieces.take()
 
     def _wish_for(self, piece: Piece) -> Requirements:
-        slots = _PieceSlots(self._asking.slots, self._promise, self._voice, piece)
+        slots = _PieceSlots(self._asking.slots, self._promise, self._listener_of, piece)
         return replace(super()._wish_for(piece), slots=slots)
 
     def _work(self, given: Given[Piece]) -> Work[Transcript]:
@@ -193,12 +195,12 @@ class _PieceSlots:
 
     slots: SiblingSlots
     shares: Shares
-    voice: Mapping[str, str]
+    listener_of: Mapping[str, str]
     piece: Piece
 
     def left(self, record: Record, now: float) -> int:
-        voice = self.voice.get(record.peer_id)
-        if voice is None or not self.shares.may_hear(voice, self.piece.number):
+        listener = self.listener_of.get(record.peer_id)
+        if listener is None or not self.shares.may_hear(listener, self.piece.number):
             return 0
         return self.slots.left(record, now)
 
@@ -209,7 +211,7 @@ class _PieceSlots:
             return
         with self.slots.one_at(record, now) as got:
             if got:
-                self.shares.give(self.voice[record.peer_id], self.piece.number)
+                self.shares.give(self.listener_of[record.peer_id], self.piece.number)
             try:
                 yield got
             finally:
@@ -218,4 +220,4 @@ class _PieceSlots:
     def busy(self, record: Record, now: float) -> None:
         self.slots.busy(record, now)
         if self.piece.samples.nbytes > limits.OFFER_ABOVE:  # it was asked before it was sent any
-            self.shares.take_back(self.voice[record.peer_id], self.piece.number)
+            self.shares.take_back(self.listener_of[record.peer_id], self.piece.number)

@@ -1,10 +1,10 @@
 """Who may hear which piece, so that nobody hears much of a recording. Pure.
 
-voices   producers of one /24 or /56 are one; who is only relayed is one by its key, since
+listeners   producers of one /24 or /56 are one; who is only relayed is one by its key, since
          nobody knows where it is
-plan     every piece to a voice that has neither of its neighbours, and no more than its share
-else     refused, before anything was sent: so many voices are missing
-failed   another voice may have a piece if it may by what it heard, and by what is planned for
+plan     every piece to a listener that has neither of its neighbours, and no more than its share
+else     refused, before anything was sent: so many listeners are missing
+failed   another listener may have a piece if it may by what it heard, and by what is planned for
          it: so the rest of the plan still holds
 """
 
@@ -16,14 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from privox_dht.addresses import is_loopback, subnet_of
 from privox_dht.records import Direct, Record
 
-ANY_SEED = 0  # of the plans by which it is found out how many voices suffice
+ANY_SEED = 0  # of the plans by which it is found out how many listeners suffice
 TRIES = 20  # random plans before it is said that there is none
-MOST_MISSING = 64  # voices that are tried beside those there are
+MOST_MISSING = 64  # listeners that are tried beside those there are
 
 
-def voices(records: Iterable[Record]) -> dict[str, str]:
-    """The voice of each producer, by peer id: the least peer id of those who share a network."""
-    voice: dict[str, str] = {}
+def listeners(records: Iterable[Record]) -> dict[str, str]:
+    """The listener of each producer, by peer id: the least peer id of those who share a network."""
+    listener_of: dict[str, str] = {}
     networks: dict[str, set[object]] = {}
     for record in sorted(records, key=lambda record: record.peer_id):
         own: set[object] = {_network(r) for r in record.routes if isinstance(r, Direct)}
@@ -31,9 +31,9 @@ def voices(records: Iterable[Record]) -> dict[str, str]:
         name = min([record.peer_id, *same])
         merged = own.union(*(networks.pop(other) for other in same))
         networks[name] = merged
-        voice = {peer: name if v in same else v for peer, v in voice.items()}
-        voice[record.peer_id] = name
-    return voice
+        listener_of = {peer: name if one in same else one for peer, one in listener_of.items()}
+        listener_of[record.peer_id] = name
+    return listener_of
 
 
 def _network(route: Direct) -> object:
@@ -42,18 +42,18 @@ def _network(route: Direct) -> object:
 
 
 class Shares:
-    """What each voice may hear, and has heard.
+    """What each listener may hear, and has heard.
 
     Args:
         seconds: of each piece, by its number; neighbours have neighbouring numbers.
-        share: of all seconds, that a voice may hear at most.
+        share: of all seconds, that a listener may hear at most.
     """
 
     def __init__(self, seconds: Mapping[int, float], share: float) -> None:
         self._seconds = seconds
         self._most = share * sum(seconds.values())
         self._planned: dict[int, str] = {}
-        self._open: set[int] = set()  # pieces that the planned voice could not do
+        self._open: set[int] = set()  # pieces that the planned listener could not do
         self._heard: dict[str, set[int]] = {}
 
     @property
@@ -62,7 +62,7 @@ class Shares:
         return max(self._seconds.values(), default=0.0) > self._most
 
     def plan(self, names: Sequence[str], rng: random.Random) -> bool:
-        """Plan for these voices; whether there is a plan. That depends on how many they are, and
+        """Plan for these listeners; whether there is a plan. That depends on how many they are, and
         not on chance: `missing` is to be believed."""
         shuffled = rng.sample(names, len(names))
         if not self._plan(shuffled, random.Random(ANY_SEED)):
@@ -82,7 +82,7 @@ class Shares:
         return not self._seconds
 
     def missing(self, names: Sequence[str]) -> int:
-        """How many more voices a plan would need; `MOST_MISSING` or more are not told apart."""
+        """How many more listeners a plan would need; `MOST_MISSING` or more are not told apart."""
         for more in range(1, MOST_MISSING):
             if self._plan([*names, *map(str, range(more))], random.Random(ANY_SEED)):
                 self._planned = {}
@@ -90,34 +90,34 @@ class Shares:
         return MOST_MISSING
 
     def planned(self, piece: int) -> str:
-        """The voice for a piece."""
+        """The listener for a piece."""
         return self._planned[piece]
 
-    def may_hear(self, voice: str, piece: int) -> bool:
-        """Whether a voice may be given a piece now."""
-        if piece in self._heard.get(voice, ()):
+    def may_hear(self, listener: str, piece: int) -> bool:
+        """Whether a listener may be given a piece now."""
+        if piece in self._heard.get(listener, ()):
             return True
         if piece not in self._open:
-            return voice == self._planned[piece]
-        kept = {p for p, v in self._planned.items() if v == voice and p != piece}
-        return self._fits(piece, kept | self._heard.get(voice, set()))
+            return listener == self._planned[piece]
+        kept = {p for p, who in self._planned.items() if who == listener and p != piece}
+        return self._fits(piece, kept | self._heard.get(listener, set()))
 
-    def give(self, voice: str, piece: int) -> None:
+    def give(self, listener: str, piece: int) -> None:
         """It gets a piece, and is taken to have heard all of it."""
-        self._heard.setdefault(voice, set()).add(piece)
-        self._planned[piece] = voice
+        self._heard.setdefault(listener, set()).add(piece)
+        self._planned[piece] = listener
 
-    def take_back(self, voice: str, piece: int) -> None:
+    def take_back(self, listener: str, piece: int) -> None:
         """It said that it is busy before anything of the piece was sent."""
-        self._heard[voice].discard(piece)
+        self._heard[listener].discard(piece)
 
     def open_to_others(self, piece: int) -> None:
-        """The planned voice could not do it."""
+        """The planned listener could not do it."""
         self._open.add(piece)
 
-    def heard(self, voice: str) -> frozenset[int]:
-        """The pieces that a voice was given."""
-        return frozenset(self._heard.get(voice, ()))
+    def heard(self, listener: str) -> frozenset[int]:
+        """The pieces that a listener was given."""
+        return frozenset(self._heard.get(listener, ()))
 
     def _greedy(
         self, order: Sequence[int], names: Sequence[str], rng: random.Random

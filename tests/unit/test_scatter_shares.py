@@ -7,7 +7,7 @@ import random
 import pytest
 
 from privox_dht.records import Direct, Record, Relayed
-from privox_dht.scatter.shares import Shares, voices
+from privox_dht.scatter.shares import Shares, listeners
 
 
 def record(name: str, *routes: Direct | Relayed) -> Record:
@@ -25,7 +25,7 @@ def keeps_the_promise(
 
 def test_a_thousand_random_jobs_keep_the_promise_whatever_fails() -> None:
     """Ten producers; every fourth piece fails where it was planned and goes to whoever may."""
-    names = [f"voice{n}" for n in range(10)]
+    names = [f"listener{n}" for n in range(10)]
     refused = 0
     for seed in range(1000):
         rng = random.Random(seed)
@@ -74,7 +74,7 @@ def test_a_recording_of_three_pieces_cannot_be_shared_by_quarters() -> None:
     assert not Shares(dict.fromkeys(range(4), 20.0), 0.25).is_too_short
 
 
-def test_only_the_planned_voice_may_have_a_piece_until_it_could_not() -> None:
+def test_only_the_planned_listener_may_have_a_piece_until_it_could_not() -> None:
     shares = Shares(dict.fromkeys(range(8), 20.0), 0.25)
     names = [f"v{n}" for n in range(8)]
     assert shares.plan(names, random.Random(1))
@@ -90,10 +90,10 @@ def test_only_the_planned_voice_may_have_a_piece_until_it_could_not() -> None:
 def test_whoever_said_busy_before_it_heard_anything_has_heard_nothing() -> None:
     shares = Shares(dict.fromkeys(range(8), 20.0), 0.25)
     assert shares.plan([f"v{n}" for n in range(8)], random.Random(1))
-    voice = shares.planned(0)
-    shares.give(voice, 0)
-    shares.take_back(voice, 0)
-    assert shares.heard(voice) == frozenset()
+    listener = shares.planned(0)
+    shares.give(listener, 0)
+    shares.take_back(listener, 0)
+    assert shares.heard(listener) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -105,18 +105,18 @@ def test_whoever_said_busy_before_it_heard_anything_has_heard_nothing() -> None:
     ],
     ids=str,
 )
-def test_producers_of_one_network_are_one_voice_as_far_as_it_is_known(
+def test_producers_of_one_network_are_one_listener_as_far_as_it_is_known(
     second: Direct | Relayed, same: bool
 ) -> None:
     one, two = record("a", Direct("203.0.113.7", 5678)), record("b", second)
-    named = voices([one, two])
+    named = listeners([one, two])
     assert (named[one.peer_id] == named[two.peer_id]) is same
 
 
-def test_two_networks_that_one_producer_joins_are_one_voice() -> None:
+def test_two_networks_that_one_producer_joins_are_one_listener() -> None:
     some = [
         record("a", Direct("203.0.113.7", 1)),
         record("b", Direct("198.51.100.7", 1)),
         record("c", Direct("203.0.113.8", 1), Direct("198.51.100.8", 1)),
     ]
-    assert len(set(voices(some).values())) == 1
+    assert len(set(listeners(some).values())) == 1
