@@ -22,7 +22,7 @@ from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.cli.logs import sanitize
 from privox_dht.cli.streams import say
-from privox_dht.dispatch.job_events import Dialing, JobEvent
+from privox_dht.dispatch.job_events import Dialing, JobEvent, Scattered
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments
 from privox_dht.speech import Segment, Transcript
@@ -57,6 +57,7 @@ class LiveTranscript:
         self._progress = progress
         self._heard = JoinedSegments()
         self._joint = 0.0  # seconds; up to here earlier producers were heard
+        self._seconds = 0.0  # that a scattered recording says it has
         self._saved = 0.0  # when, by `time.monotonic`
         self._unread = b""  # what stdout has not taken yet
         self._pieces: GrowingText | None = None  # for what goes to stdout in pieces
@@ -69,6 +70,8 @@ class LiveTranscript:
         """Show what happened, and write what is new."""
         if isinstance(event, Dialing):
             self._tell_joint()
+        if isinstance(event, Scattered):
+            self._seconds = event.seconds
         segment = None if isinstance(event, Done) else self._heard.take(event)
         if segment is None:
             self._progress.show(event)
@@ -108,8 +111,9 @@ class LiveTranscript:
             offer(self._unread + self._end(self._pieces), LAST_WAIT)
         elif self._target.output:
             write(self._target.output, self._rendered(heard))
-        until = f"{clock_time(self._heard.end)} of {clock_time(heard.seconds)}"
-        say(sanitize(f"privox-client: what was heard, {until}, {self._where()}"))
+        until, whole = clock_time(self._heard.end), heard.seconds or self._seconds
+        far = f"{until} of {clock_time(whole)}" if whole else until
+        say(sanitize(f"privox-client: what was heard, {far}, {self._where()}"))
         return HeardInPart(heard)
 
     def _tell_joint(self) -> None:

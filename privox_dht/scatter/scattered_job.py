@@ -236,6 +236,7 @@ class ScatteredJob(Generic[P, R]):
 
     def _succeeded(self, given: Given[P], done: Done[R]) -> None:
         now, piece, plan = time.monotonic(), given.piece, self._asking.plan
+        at_work = plan.at_work
         plan.done(given.ticket, now)
         self._attempts += done.attempts
         for other in self._asking:
@@ -250,7 +251,7 @@ class ScatteredJob(Generic[P, R]):
         assert done.record is not None  # a producer did it
         self._shares[done.record.peer_id] += 1
         self._done[piece.number] = piece.seconds
-        self._settle(piece, done.value)
+        self._settle(piece, done.value, at_work)
 
     def _failed(self, given: Given[P], exc: JobError) -> None:
         self._asking.plan.failed(given.ticket)
@@ -266,16 +267,16 @@ class ScatteredJob(Generic[P, R]):
             self._todo.appendleft(number)
         elif given.last_try:
             self._left_out.append((given.piece, exc))
-            self._settle(given.piece, None)
+            self._settle(given.piece, None, self._asking.plan.at_work)
         else:
             self._tried.add(number)
             self._later.append(number)
 
-    def _settle(self, piece: P, value: R | None) -> None:
-        """A piece is done, or nobody can do it."""
+    def _settle(self, piece: P, value: R | None, at_work: int) -> None:
+        """A piece is done, or nobody can do it; so many producers were at work until now."""
         self._settled += 1
         self._put(piece, value)
         self._hand_on()
         done, spent = sum(self._done.values()), time.monotonic() - self._began
         seconds = max(self._source.hint, self._source.seconds)
-        self._emit(Scattered(done, seconds, self._asking.plan.at_work, done / spent))
+        self._emit(Scattered(done, seconds, at_work, done / spent))

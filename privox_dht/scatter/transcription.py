@@ -1,9 +1,9 @@
 """A recording to text, whichever way is better.
 
+`scatter` is "private"             scattered so that nobody hears much, or refused
 short, or `scatter` is "never"     one job: the file as it is
 fewer than two producers fit       likewise
 PyAV is not installed              likewise, and `Whole` says what is missing
-    `scatter` is "private"             scattered so that nobody hears much, or refused
 else                               scattered
 """
 
@@ -137,6 +137,7 @@ async def _long(audio: Audio, most: float) -> PieceSource | None:
     if 0 < seconds <= LONG:
         return None
     source = PieceSource(audio, most)
+    source.hint = seconds
     while not source.ended and source.seconds <= LONG and not seconds:
         await source.pull()
     if (source.seconds or seconds) > LONG:

@@ -11,6 +11,7 @@ from tone_talk import talk
 
 from privox_dht import Mesh
 from privox_dht.audio import wav
+from privox_dht.dispatch.job_events import Scattered
 from privox_dht.errors import AllProducersFailed
 from privox_dht.transcript import render
 
@@ -40,6 +41,15 @@ async def test_not_one_byte_depends_on_who_works_on_how_much_of_it(tmp_path, pat
             assert done.value.text == SAID.text
             srt.add(render(done.value, "srt"))
     assert len(srt) == 1
+
+
+async def test_how_far_it_is_counts_all_producers_and_all_of_the_recording(tmp_path, patch):
+    async with producers(tmp_path, patch, 3) as (farm, _), Mesh.join(at(farm)) as mesh:
+        events = [event async for event in mesh.transcription_events(SOUND, model="tone-words")]
+    far = [event for event in events if isinstance(event, Scattered)]
+    assert all(event.seconds == pytest.approx(SAID.seconds, abs=0.1) for event in far)
+    assert {event.producers for event in far[:3]} == {3}
+    assert far[0].heard == 0.0 < far[-1].heard <= SAID.seconds
 
 
 async def test_a_piece_that_nobody_can_do_is_left_out_and_named(tmp_path, patch):

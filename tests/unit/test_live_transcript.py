@@ -16,7 +16,7 @@ from client.live_transcript import LiveTranscript
 from client.progress import Progress
 from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
-from privox_dht.dispatch.job_events import Dialing
+from privox_dht.dispatch.job_events import Dialing, Scattered
 from privox_dht.speech import AudioInfo, Segment
 from privox_dht.transcript import gather
 
@@ -183,6 +183,22 @@ def test_what_was_heard_is_kept_and_said(tmp_path: Path, capfd: pytest.CaptureFi
     assert part.transcript.language == "de"
     assert output.read_text() == "one two\n"
     said = f"privox-client: what was heard, 0:02 of 0:03, is in {output}\n"
+    assert capfd.readouterr().err == said
+
+
+def test_what_was_heard_of_a_scattered_recording_is_said_beside_all_of_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """How long it is comes from its file there, and not from a producer."""
+    output = tmp_path / "talk.txt"
+    layout = CaptionLayout(40, 2)
+    growing = LiveTranscript(
+        Target("talk.ogg", str(output), "text"), layout, Progress(), words=False
+    )
+    for event in (Scattered(0.0, 600.0, 3, 0.0), ONE, TWO):
+        growing.take(event)
+    growing.keep("en")
+    said = f"privox-client: what was heard, 0:02 of 10:00, is in {output}\n"
     assert capfd.readouterr().err == said
 
 
