@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ PLAN = Plan(
 SENTENCE = "Sphinx of black quartz, judge my vow. " * 5
 RELAY, EVIL = 1776, 1777  # ports
 PLACE = 60_000  # the byte that is altered: far into the sound, far past every handshake
+HARM = re.compile("^(flipped|answered)$", re.MULTILINE)  # what the hostile one says then
+TRIES = 5  # jobs until one goes by the hostile farm: on a busy machine the other may answer sooner
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.every_world]
 
@@ -58,9 +61,11 @@ def test_with_one_hostile_farm_the_job_is_done_through_the_other(
     undisturbed = village.speak("client", SENTENCE, tmp_path / "good.wav").answer()
     assert undisturbed.code == 0, undisturbed.text
     hostile = put_in_front(village, first, mode, *([str(PLACE)] if mode == "flip" else []))
-    answer = village.speak("client", SENTENCE, tmp_path / "also-good.wav").answer()
-    assert answer.code == 0, answer.text
-    hostile.wait_for("^(flipped|answered)$")
+    for _ in range(TRIES):
+        answer = village.speak("client", SENTENCE, tmp_path / "also-good.wav").answer()
+        assert answer.code == 0, answer.text
+        if HARM.search(hostile.output):
+            break
     *failed, done = answer.said["attempts"]  # a farm with two addresses is tried at both
     for attempt in failed:
         assert attempt["outcome"] == "lost"
