@@ -186,14 +186,24 @@ def test_a_crashed_lab_is_removed_by_the_next(build_lab: BuildLab, tmp_path: Pat
     )
     line = [sys.executable, "-uc", crash]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    died = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    namespace, folder = died.stdout.split()
-    assert (netns.FOLDER / namespace).exists(), "the crash left something to remove"
+    with subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as dead:
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # nobody else's lab removes it yet
+        assert dead.stdout is not None
+        namespace, folder = dead.stdout.read().decode().split()
+        assert (netns.FOLDER / namespace).exists(), "the crash left something to remove"
+    assert dead.returncode == -signal.SIGKILL
     orphan = int(re.findall(r"^\d+$", Path(folder, "client.log").read_text(), re.M)[0])
     build_lab(Plan())
     assert not (netns.FOLDER / namespace).exists()
     _wait_until_gone(orphan)
+
+
+def test_what_another_lab_has_removed_meanwhile_is_no_mistake(build_lab: BuildLab) -> None:
+    here, gone = (netns.prefix(99) + name for name in ("here", "gone"))
+    build_lab(Plan())
+    netns.command("ip", "netns", "add", here)
+    netns.remove([gone, here])
+    assert not {here, gone} & set(netns.living())
 
 
 def _wait_until_gone(pid: int) -> None:
