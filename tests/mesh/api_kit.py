@@ -16,13 +16,14 @@ import wave
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Callable,
     Mapping,
     Sequence,
 )
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+
+from kit import HOST
 
 from privox_dht.errors import ProducerBusy, RequestRejected
 from privox_dht.offer import Offer
@@ -143,13 +144,6 @@ def clip(seconds: float = 1.0) -> bytes:
     return file.getvalue()
 
 
-async def until(condition: Callable[[], bool], within: float = 5.0) -> None:
-    """Return as soon as `condition` holds; it must within `within` seconds."""
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
-
-
 # -- raw HTTP, for what no decent client would send ------------------------------------------------
 
 BOUNDARY = "bOuNdArY"
@@ -205,7 +199,7 @@ class Raw:
     @classmethod
     @asynccontextmanager
     async def to(cls, port: int) -> AsyncIterator[Raw]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(HOST, port)
         try:
             yield cls(reader, writer)
         finally:

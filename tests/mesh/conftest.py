@@ -42,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config) -> object | None:
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class TogetherOrAlone(LoadFileScheduling):
+    class TogetherOrAlone(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
             return nodeid if file.rpartition("/")[2] in ALONE else file

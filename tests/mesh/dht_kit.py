@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from kit import HOST
+
 from nodes.codecs import Codecs
 from nodes.producer import Producer
 from privox_dht.addresses import normalize, pack_address
@@ -18,7 +20,6 @@ from privox_dht.identity import Identity
 from privox_dht.records import Record, sign
 from privox_dht.speech_api.server import SpeechServer
 
-HOST = "127.0.0.1"
 PORT_ATTEMPTS = 8  # ports that TCP has free, until UDP has one of them free too
 _sequence = int(time.time() * 1000)
 
@@ -40,10 +41,10 @@ def record_of(identity: Identity, mesh: bytes, **more: Any) -> Record:
 
 
 @asynccontextmanager
-async def mesh_of(count: int, **options: Any) -> AsyncIterator[list[DhtNode]]:
+async def mesh_of(count: int, **options: Any) -> AsyncIterator[list[NamedNode]]:
     """Nodes that have joined one another; `node.identity` is whose they are."""
     async with AsyncExitStack() as stack:
-        nodes: list[DhtNode] = []
+        nodes: list[NamedNode] = []
         for _ in range(count):
             nodes.append(await stack.enter_async_context(node_of(**options)))
             if len(nodes) > 1:
@@ -51,16 +52,20 @@ async def mesh_of(count: int, **options: Any) -> AsyncIterator[list[DhtNode]]:
         yield nodes
 
 
-def node_of(**options: Any) -> DhtNode:
-    options = {"host": HOST, **options}
-    identity = options.pop("identity", None) or Identity.generate()
-    node = DhtNode(identity, **options)
-    node.identity = identity  # type: ignore[attr-defined]
-    return node
+class NamedNode(DhtNode):
+    """A node that says whose it is."""
+
+    def __init__(self, identity: Identity, **options: Any) -> None:
+        super().__init__(identity, **options)
+        self.identity = identity
+
+
+def node_of(*, identity: Identity | None = None, **options: Any) -> NamedNode:
+    return NamedNode(identity or Identity.generate(), **{"host": HOST, **options})
 
 
 @asynccontextmanager
-async def open_node_of(**options: Any) -> AsyncIterator[DhtNode]:
+async def open_node_of(**options: Any) -> AsyncIterator[NamedNode]:
     """A node at whose port somebody listens by TCP too. TCP chooses: the number that a UDP socket
     was given may be in use there."""
     async with AsyncExitStack() as stack:
@@ -88,14 +93,6 @@ async def page_of(node: DhtNode) -> AsyncIterator[SpeechServer]:
     )  # fmt: skip
     async with server:
         yield server
-
-
-async def until(true: Callable[[], Any], seconds: float = 5.0) -> Any:
-    """Wait for the thing itself."""
-    async with asyncio.timeout(seconds):
-        while not (value := true()):  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)
-    return value
 
 
 class Stranger(asyncio.DatagramProtocol):
@@ -147,18 +144,19 @@ class Stranger(asyncio.DatagramProtocol):
         )
         return wire.seal(self.mesh, wire.REQUEST, b"message!", body)
 
-    async def ask(self, port: int, method: str, arguments: list[Any], **more: Any) -> Any:
+    async def ask(self, there: Any, method: str, arguments: list[Any], **more: Any) -> Any:
         """A proper request, and its answer."""
-        self.send(port, self.request(method, arguments, **more))
+        self.send(there, self.request(method, arguments, **more))
         async with asyncio.timeout(3):
             return (await self.arrived.get())[0]
 
-    async def token(self, port: int) -> bytes:
-        answer = await self.ask(port, "find", [bytes(20), 0, -1])
+    async def token(self, there: Any) -> bytes:
+        answer = await self.ask(there, "find", [bytes(20), 0, -1])
         return bytes(answer["t"])
 
-    def send(self, port: int, data: bytes) -> None:
-        self.transport.sendto(data, (HOST, port))
+    def send(self, there: Any, data: bytes) -> None:
+        """Say this to a port of this machine."""
+        self.transport.sendto(data, (HOST, there))
 
 
 @asynccontextmanager

@@ -192,7 +192,7 @@ def commands(page: str) -> Iterator[Command]:
 
 
 def _of_block(block: Block) -> Iterator[Command]:
-    started, parts = block.line, []
+    started, parts = block.line, list[str]()
     for number, line in enumerate(block.text.splitlines(), block.line):
         started = started if parts else number
         parts.append(line)

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from api_kit import Counting
+from kit import HOST
 
 from nodes.config import NodeConfig
 from nodes.demo import RunningNode
 from nodes.engine_startup import records_of
 from nodes.gateway.config import GatewayConfig
+from nodes.gateway.gateway import Gateway
 from nodes.node import Node
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, sign
 from privox_dht.speech import SERVICES
 from privox_dht.speech_api.server import SpeechServer
 
-HOST = "127.0.0.1"
 SEEN_WITHIN = 20.0  # seconds for the gateway to see who has come
 ANY_PORT = GatewayConfig(port=0)
 
@@ -55,10 +56,14 @@ class GatewayMesh:
             yield cls(first, node, folder, stack)
 
     @property
+    def gateway(self) -> Gateway:
+        assert self.node.gateway is not None
+        return self.node.gateway
+
+    @property
     def port(self) -> int:
         """Where the gateway listens."""
-        assert self.node.gateway is not None
-        return self.node.gateway.port
+        return self.gateway.port
 
     @property
     def url(self) -> str:
@@ -67,16 +72,14 @@ class GatewayMesh:
     async def see(self, *services: str) -> None:
         """Return when the gateway knows who does these services; all of them, if none is named. A
         look that is under way may have missed whoever has just come."""
-        assert self.node.gateway is not None
-        provider, wanted = self.node.gateway.provider, set(services or SERVICES)
+        provider, wanted = self.gateway.provider, set(services or SERVICES)
         async with asyncio.timeout(SEEN_WITHIN):
             while not wanted <= {ability.service for ability in provider.abilities()}:
                 await provider.look()
 
     async def see_producers(self, service: str, count: int) -> None:
         """Return when the gateway knows so many who do it."""
-        assert self.node.gateway is not None
-        provider = self.node.gateway.provider
+        provider = self.gateway.provider
         async with asyncio.timeout(SEEN_WITHIN):
             while provider.status()[service]["producers"] < count:
                 await provider.look()

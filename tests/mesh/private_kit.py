@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from nodes.config import NodeConfig
+from kit import HOST
+from node_kit import running
+
 from nodes.node import Node
-from nodes.service_spec import parse_services
 from privox_dht.dht.udp_transport import UdpTransport
 from privox_dht.membership.members import Membership
 from privox_dht.membership.secret_file import read_secret
 
-HOST, NAME = "127.0.0.1", "friends"
+NAME = "friends"
 DEAF = 0.5  # seconds in which whoever wants to answer a stranger would have done so
 LENDS = ("stt/cpu/echo", "tts/cpu/echo")
 
@@ -33,30 +34,12 @@ def member_of(path: Path, network: str = NAME, **more: Any) -> Membership:
     return Membership(read_secret(path), network, **more)
 
 
-@contextlib.asynccontextmanager
-async def node(
+def node(
     folder: Path, *services: str, neighbour: Node | None = None, **config: Any
-) -> AsyncIterator[Node]:
+) -> AbstractAsyncContextManager[Node]:
     """A node on loopback, joined and with its records out."""
-    told = NodeConfig(
-        folder, services=tuple(parse_services(services)),
-        neighbours=((HOST, neighbour.dht.port),) if neighbour else (),
-        **{"port": 0, "host": HOST, **config},
-    )  # fmt: skip
-    async with Node(told) as running:
-        if neighbour:
-            await until(running.standing.joined.is_set)
-        if services:
-            await until(lambda: len(running._published) == len({s[:3] for s in services}))
-        yield running
-
-
-async def until(true: Callable[[], Any], seconds: float = 15.0) -> Any:
-    """Wait for the thing itself."""
-    async with asyncio.timeout(seconds):
-        while not (value := true()):  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.01)
-    return value
+    port = neighbour.dht.port if neighbour else None
+    return running(folder, *services, neighbour=port, **config)
 
 
 @contextlib.contextmanager

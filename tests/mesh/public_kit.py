@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from dht_kit import Stranger, record_of
+from dht_kit import NamedNode, Stranger, record_of
 
 from privox_dht.addresses import is_loopback
 from privox_dht.dht import DhtNode, udp_transport, wire
@@ -76,12 +76,12 @@ class Outside(asyncio.DatagramTransport):
         return bool(self._inside.is_closing())
 
 
-class PublicNode(DhtNode):
+class PublicNode(NamedNode):
     """A node at global addresses: one, or one of each family."""
 
     def __init__(self, internet: Internet, *ips: str, **options: Any) -> None:
-        self.identity = options.pop("identity", None) or Identity.generate()
-        super().__init__(self.identity, host=ips[0] if len(ips) == 1 else None, **options)
+        identity = options.pop("identity", None) or Identity.generate()
+        super().__init__(identity, host=ips[0] if len(ips) == 1 else None, **options)
         self.internet, self.ips = internet, ips
 
     async def _open(self, factory: Any, host: str, port: int) -> tuple[Any, int]:
@@ -99,7 +99,9 @@ class PublicNode(DhtNode):
 
 
 class Passerby(Stranger):
-    """A stranger at a global address."""
+    """A stranger at a global address: what it is told to send to is an address, too."""
+
+    ip: str
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport

@@ -9,15 +9,15 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
+from kit import HOST, until
 
 from privox_dht.identity import Identity, public_in
 from privox_dht.relay import Farm, FarmAt, FarmPool, SingleFarm, Timeouts, messages
 
-LOCAL = "127.0.0.1"
 # As `Timeouts` has it, but in the time a test has.
 HURRY = Timeouts(
     head=1.0, ping=0.2, silence=1.0, first_byte=0.5, handshake=0.7, stall=0.7, linger=0.5
@@ -71,7 +71,7 @@ async def serving(identity: Identity | None = None) -> AsyncIterator[Served]:
     app.router.add_get("/forever", _forever)
     await runner.setup()
     context = identity.server_context()
-    site = web.TCPSite(runner, LOCAL, 0, ssl_context=context)
+    site = web.TCPSite(runner, HOST, 0, ssl_context=context)
     await site.start()
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     assert runner.server is not None
@@ -138,7 +138,7 @@ async def parked(
     parking = at(served, farm, farm_identity, **changes)
     async with parking:
         await parking.parked(5)
-        await until(lambda: farm.stats()["parked"] >= farm.terms.idle_lines)
+        await until(lambda: cast(int, farm.stats()["parked"]) >= farm.terms.idle_lines)
         yield parking
 
 
@@ -147,7 +147,7 @@ def at(served: Served, farm: Farm, farm_identity: Identity, **changes: Any) -> S
     changes.setdefault("on_change", lambda _: None)
     return SingleFarm(
         served.identity,
-        (changes.pop("host", LOCAL), farm.port),
+        (changes.pop("host", HOST), farm.port),
         farm_identity.public,
         server_context=served.context,
         connection=served.server,
@@ -158,7 +158,7 @@ def at(served: Served, farm: Farm, farm_identity: Identity, **changes: Any) -> S
 def farm_of(identity: Identity, **changes: Any) -> Farm:
     """A farm on a free port of loopback, where everybody has one address."""
     changes.setdefault("private", True)
-    changes.setdefault("host", LOCAL)
+    changes.setdefault("host", HOST)
     return Farm(identity, port=0, **changes)
 
 
@@ -166,7 +166,7 @@ def relayed(farm: Farm, served: Served, path: str) -> dict[str, Any]:
     """Arguments for a request through `farm`."""
     return {
         "url": f"https://{served.identity.peer_id}.privox{path}",
-        "proxy": f"http://{LOCAL}:{farm.port}",
+        "proxy": f"http://{HOST}:{farm.port}",
         "ssl": Pin(served.identity.public),
     }
 
@@ -174,7 +174,7 @@ def relayed(farm: Farm, served: Served, path: str) -> dict[str, Any]:
 def direct(served: Served, path: str) -> dict[str, Any]:
     """Arguments for a request without a farm."""
     return {
-        "url": f"https://{LOCAL}:{served.port}{path}",
+        "url": f"https://{HOST}:{served.port}{path}",
         "ssl": Pin(served.identity.public),
     }
 
@@ -193,13 +193,6 @@ async def get(call: dict[str, Any]) -> bytes:
     """What the producer answers, over a connection of its own."""
     async with aiohttp.ClientSession() as session, session.get(**call) as answer:
         return await answer.read()
-
-
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Wait for the thing itself."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 FARM_PROGRAM = """
@@ -236,7 +229,7 @@ async def farm_process(
     try:
         async with asyncio.timeout(20):
             port = int(await process.stdout.readline())
-        yield process, FarmAt(Identity.from_seed(seed).public, LOCAL, port)
+        yield process, FarmAt(Identity.from_seed(seed).public, HOST, port)
     finally:
         if process.returncode is None:
             process.kill()
@@ -262,9 +255,9 @@ async def parkings(served: Served, known: list[FarmAt], **changes: Any) -> Async
         yield some
 
 
-async def connect(farm: Farm, address: str = LOCAL) -> Raw:
+async def connect(farm: Farm, address: str = HOST) -> Raw:
     """A bare connection to `farm`, from `address`."""
-    reader, writer = await asyncio.open_connection(LOCAL, farm.port, local_addr=(address, 0))
+    reader, writer = await asyncio.open_connection(HOST, farm.port, local_addr=(address, 0))
     return Raw(reader, writer)
 
 

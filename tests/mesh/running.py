@@ -11,11 +11,12 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from kit import HOST
 
 from nodes.demo import RunningNode
 
-HOST = "127.0.0.1"
 CLIENT_WITHIN = 40.0  # seconds; a client run that takes longer hangs
 
 
@@ -56,11 +57,9 @@ class Lab:
             check=False,
         )  # fmt: skip
 
-    def start_client(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start_client(self, *arguments: str) -> Client:
         """A run of `privox-client`, begun."""
-        process = subprocess.Popen(
-            self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = Client(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stack.callback(_end, process)
         return process
 
@@ -81,7 +80,29 @@ class Lab:
         """The records that `privox-client list` finds."""
         ran = self.client("list", "--json")
         assert ran.returncode == 0, ran.stderr
-        return json.loads(ran.stdout)["records"]
+        found: list[dict[str, Any]] = json.loads(ran.stdout)["records"]
+        return found
+
+
+class Client(subprocess.Popen[bytes]):
+    """A run of `privox-client` whose output is read as it comes."""
+
+    stdout: IO[bytes]
+    stderr: IO[bytes]
+
+
+def peer_of(node: RunningNode) -> str:
+    """The id that a node told when it began to listen."""
+    peer: str = node.events["listening"]["peer"]
+    return peer
+
+
+def wait_for_line(node: RunningNode, text: str, seconds: float = 20.0, more_than: int = 0) -> None:
+    """Return when the node has said so, in more lines than these."""
+    with node.changed:
+        assert node.changed.wait_for(
+            lambda: sum(text in line for line in node.lines) > more_than, seconds
+        ), node.lines
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_kit import FORM_TYPE, Answer, Counting, Raw, ask, clip, field, form, head, until
+from api_kit import FORM_TYPE, Answer, Counting, Raw, ask, clip, field, form, head
+from kit import until
 
 from privox_dht import limits
 from privox_dht.http.request_limits import RequestLimits

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_kit import RATE, Counting, clip, until
+from api_kit import RATE, Counting, clip
+from kit import until
 
 from privox_dht import limits
 from privox_dht.errors import (
@@ -631,7 +632,7 @@ async def test_cancelling_an_upload_lets_go_of_the_slot_over_there(
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
         await job
-    await until(lambda: provider.held == 0, within=1)
+    await until(lambda: provider.held == 0, 1)
 
 
 # -- what a hostile server may answer --------------------------------------------------------------

@@ -6,9 +6,10 @@ import asyncio
 import random
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
-from api_kit import Counting, Raw, ask, clip, field, form, head, until
+from api_kit import Counting, Raw, ask, clip, field, form, head
+from kit import until
 
 from privox_dht import limits
 from privox_dht.http.request_limits import RequestLimits
@@ -118,7 +119,7 @@ async def survives(count: int, seed: int, caplog: pytest.LogCaptureFixture) -> d
             assert await job() == 200
             await asyncio.wait({showering}, timeout=0.05)
         assert await job() == 200
-        await until(lambda: not server.connections and not server.jobs.running, within=5)
+        await until(lambda: not server.connections and not server.jobs.running, 5)
         assert provider.held == 0
         assert server.jobs.outcomes.total() == provider.admitted
         assert server.jobs.outcomes["failed"] == 0

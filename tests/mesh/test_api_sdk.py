@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from api_kit import RATE, Counting, clip, until
+from api_kit import RATE, Counting, clip
+from kit import until
 
 from privox_dht.errors import EngineFailed
 from privox_dht.speech_api.server import SpeechServer

@@ -16,7 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from api_kit import RATE, Counting, Raw, ask, clip, field, form, head, until
+from api_kit import RATE, Counting, Raw, ask, clip, field, form, head
+from kit import until
 
 from privox_dht import limits
 from privox_dht.errors import ConfigError, EngineFailed
@@ -25,7 +26,7 @@ from privox_dht.http.request_body import SpooledFile, read_form
 from privox_dht.http.request_checks import check_form
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.identity import Identity
-from privox_dht.speech import TranscriptionRequest
+from privox_dht.speech import AudioInfo, TranscriptionRequest
 from privox_dht.speech_api.server import ServedJob, SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
@@ -318,7 +319,9 @@ async def test_a_dialect_is_an_application_that_is_mounted_in_the_api(provider: 
             await read_form(request, RequestLimits(), upload, job.offer)
             heard = provider.transcribe(await upload.rewind(), TranscriptionRequest())
             async with aclosing(heard) as items:
-                return web.Response(text=f"{(await anext(items)).seconds} s")
+                info = await anext(items)
+                assert isinstance(info, AudioInfo)
+                return web.Response(text=f"{info.seconds} s")
 
     async def hello(request: web.Request) -> web.StreamResponse:
         return web.Response(text=f"hello {request.match_info['name']}")

@@ -8,7 +8,8 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from api_kit import Counting, Raw, ask, clip, field, form, head, until
+from api_kit import Counting, Raw, ask, clip, field, form, head
+from kit import until
 
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.speech_api.server import SpeechServer
@@ -33,10 +34,10 @@ async def server(provider: Counting) -> AsyncIterator[SpeechServer]:
 
 async def served_again(server: SpeechServer, provider: Counting) -> bool:
     """The slot is free, it was let go once, and the next client gets it."""
-    await until(lambda: provider.held == 0, within=1.0)
+    await until(lambda: provider.held == 0, 1.0)
     provider.gate.set()
     answer = await ask(server.port, head(STT, len(BODY)), BODY)
-    await until(lambda: provider.held == 0, within=1.0)
+    await until(lambda: provider.held == 0, 1.0)
     return answer.status == 200
 
 
@@ -181,7 +182,7 @@ async def test_a_client_that_leaves_in_its_upload_lets_go_of_its_slot(
     async with Raw.to(server.port) as raw:
         await raw.send(head(STT, len(BODY)) + BODY[:sent])
         await until(lambda: provider.held == 1)
-    await until(lambda: provider.held == 0, within=0.25)
+    await until(lambda: provider.held == 0, 0.25)
     assert server.jobs.outcomes["cancelled"] == 1
     assert await served_again(server, provider)
 
@@ -232,7 +233,7 @@ async def test_a_client_that_stops_reading_its_answer_lets_go_of_its_slot(
         raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await raw.send(head(TTS, len(body), "application/json") + body)
         await until(lambda: provider.held == 1)
-        await until(lambda: provider.held == 0, within=10)
+        await until(lambda: provider.held == 0, 10)
     assert server.jobs.outcomes["cancelled"] == 1
     assert await served_again(server, provider)
 
@@ -243,7 +244,7 @@ async def test_a_refused_form_lets_go_of_its_slot_before_the_rest_is_read(
     async with Raw.to(server.port) as raw:
         await raw.send(head(STT, 1_000_000) + b"no form at all" * 1000)
         assert (await raw.answer()).status == 400
-        await until(lambda: provider.held == 0, within=0.1)
+        await until(lambda: provider.held == 0, 0.1)
     assert await served_again(server, provider)
 
 

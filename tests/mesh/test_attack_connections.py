@@ -12,10 +12,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import psutil
-from api_kit import Counting, Raw, clip, field, form, head, until
-from running import HOST, Lab
+from api_kit import Counting, Raw, clip, field, form, head
+from kit import HOST, until
+from running import Lab
 
 from privox_dht import limits
 from privox_dht.identity import Identity
@@ -78,7 +80,7 @@ async def test_an_idle_tls_connection_ends_although_its_client_does_not_answer()
     async with served(Identity.generate().server_context(), keepalive=0.2, goodbye=0.2) as server:
         _, writer = await asyncio.open_connection(HOST, server.port, ssl=anonymous_tls())
         await until(lambda: server.connections == 1)
-        writer.transport.pause_reading()  # so it never sees the end of TLS
+        cast(asyncio.Transport, writer.transport).pause_reading()  # so it never sees the end of TLS
         began = time.monotonic()
         await until(lambda: not server.connections)
         print(f"it stood for {time.monotonic() - began:.2f} s")

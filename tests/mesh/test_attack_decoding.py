@@ -8,7 +8,7 @@ import io
 import random
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import av
 import hostile_sound
 import psutil
 import pytest
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 
 from nodes.codecs import Codecs
 from nodes.demo import RunningNode
@@ -116,7 +117,10 @@ async def test_files_that_are_dear_to_open_do_not_make_the_node_grow(
 async def test_who_hangs_up_frees_the_slot_within_a_second(attacked: Attacked) -> None:
     """Whatever is being decoded or spoken."""
     file = hostile_sound.flac_of_comments(150_000)
-    for work in (lambda: attacked.hear(file), lambda: attacked.speak(LONG_TEXT, "flac")):
+    works: list[Callable[[], Coroutine[Any, Any, int]]] = [
+        lambda: attacked.hear(file), lambda: attacked.speak(LONG_TEXT, "flac")
+    ]  # fmt: skip
+    for work in works:
         jobs = [asyncio.create_task(work()) for _ in range(SLOTS)]
         await attacked.until_idle(0, within=10)
         for job in jobs:

@@ -13,7 +13,8 @@ import time
 from typing import Any
 
 import pytest
-from dht_kit import HOST, mesh_of, node_of, page_of, record_of, until
+from dht_kit import mesh_of, node_of, page_of, record_of
+from kit import HOST, until
 from public_kit import Internet, Passerby, PublicNode, announce, internet
 
 from privox_dht import limits
@@ -320,7 +321,7 @@ async def test_producers_that_came_while_the_mesh_grew_are_listed_within_seconds
         async def come(number: int) -> bytes:
             node = await stack.enter_async_context(node_of())
             await node.join([(HOST, nodes[number % 4].port)])
-            record = record_of(node.identity, node.mesh)  # type: ignore[attr-defined]
+            record = record_of(node.identity, node.mesh)
             await node.publish(record)
             return record.publisher
 

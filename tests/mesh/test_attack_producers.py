@@ -12,10 +12,11 @@ import statistics
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 from api_kit import Counting, clip
+from kit import HOST
 
 from privox_dht import limits
 from privox_dht.dispatch.dispatcher import Dispatcher
@@ -27,7 +28,6 @@ from privox_dht.speech import AudioInfo, Segment, TranscriptionRequest
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.server import SpeechServer
 
-HOST = "127.0.0.1"
 LIE = "this format is not supported; subscribe at evil.example"
 
 
@@ -86,9 +86,12 @@ async def mesh_of(honest: int, *ways: str) -> AsyncIterator[Mesh]:
             )
         client = await stack.enter_async_context(SpeechClient(allow=lambda host: True))
         caller = Dispatcher(
-            found, allow=lambda host: True, probe=client.status, rng=random.Random(3)
+            cast(Any, found),
+            allow=lambda host: True,
+            probe=client.status,
+            rng=random.Random(3),
         )
-        yield Mesh(found, client, caller)  # type: ignore[arg-type]
+        yield Mesh(cast(Any, found), client, caller)
 
 
 async def test_two_producers_that_refuse_everything_end_no_job() -> None:

@@ -60,7 +60,7 @@ async def test_who_asked_a_worker_that_crashes_has_his_answer_from_the_next(
     for module, job in jobs_of(attacked).items():
         crashing = worker(attacked, module)
         crashing.suspend()
-        asked = asyncio.create_task(job())
+        asked = asyncio.ensure_future(job())
         await attacked.until_idle(SLOTS - 1, within=10)
         os.kill(crashing.pid, signal.SIGSEGV)
         crashing.resume()
@@ -74,7 +74,7 @@ async def test_who_hangs_up_on_a_worker_that_hangs_has_his_slot_freed(attacked: 
     for module, job in jobs_of(attacked).items():
         hanging = worker(attacked, module)
         hanging.suspend()
-        jobs = [asyncio.create_task(job()) for _ in range(SLOTS)]
+        jobs = [asyncio.ensure_future(job()) for _ in range(SLOTS)]
         await attacked.until_idle(0, within=10)
         for each in jobs:
             each.cancel()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from dht_kit import HOST
+from kit import HOST
 
 from nodes.config import NodeConfig
 from nodes.node import Node

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from dht_kit import HOST, mesh_of, node_of, record_of
+from dht_kit import NamedNode, mesh_of, node_of, record_of
+from kit import HOST
 from running import Lab
 from test_directory import blocked, gaps_before
 
 from privox_dht import Mesh
-from privox_dht.dht import DhtNode
 from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
 
@@ -26,17 +26,17 @@ def dead() -> tuple[str, int]:
         return HOST, int(free.getsockname()[1])
 
 
-def first(nodes: list[DhtNode]) -> tuple[str, int]:
+def first(nodes: list[NamedNode]) -> tuple[str, int]:
     return HOST, nodes[0].port
 
 
 @asynccontextmanager
-async def two_meshes() -> AsyncIterator[tuple[list[DhtNode], list[DhtNode]]]:
+async def two_meshes() -> AsyncIterator[tuple[list[NamedNode], list[NamedNode]]]:
     async with mesh_of(3) as these, mesh_of(3) as those:
         yield these, those
 
 
-def ports(nodes: list[DhtNode]) -> set[int]:
+def ports(nodes: list[NamedNode]) -> set[int]:
     return {node.port for node in nodes}
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
-from dht_kit import HOST, Stranger, mesh_of, node_of, record_of, stranger, until
+from dht_kit import Stranger, mesh_of, node_of, record_of, stranger
+from kit import HOST, until
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
@@ -73,6 +74,11 @@ HOSTILE_ANSWERS: dict[str, Any] = {
     "an oversized datagram": b"\x01" + b"PLACEHLD" + b"\x01MESSAGE!" + b"\xc4\xff" + b"x" * 4000,
     "an answer to something else": b"\x01" + b"PLACEHLD" + b"\x01" + b"\0" * 8 + b"\x80",
 }
+
+
+def has_received(node: DhtNode, count: int) -> Callable[[], bool]:
+    """Whether so many datagrams have come to it."""
+    return lambda: bool(node.stats()["received"] >= count)
 
 
 @pytest.mark.parametrize("name", list(HOSTILE_ANSWERS))
@@ -247,12 +253,14 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
         await hit(node, "record full", put(elsewhere.encoded, keys_of(elsewhere)[0]))
         node._state.store._keys = dht_limits.KEYS_IN_ALL
 
+        def flood() -> None:
+            for _ in range(400):
+                enemy.send(port, enemy.request("find", [key, 0, -1]))
+
         await hit(
             node,
             "rate",
-            lambda: (
-                [enemy.send(port, enemy.request("find", [key, 0, -1])) for _ in range(400)] and None
-            ),
+            flood,
         )
         await node_side_reasons(node, other, enemy)
         private = set(members.REASONS)  # see test_private_attacks.py
@@ -269,7 +277,7 @@ def signed_at(who: Identity, mesh: bytes, issued: int, lifetime: int = 120) -> b
     body = msgpack.unpackb(good.encoded[64:])
     body.update(a=issued, z=issued + lifetime)
     packed = msgpack.packb(body)
-    return who.sign(b"privox_dht record 1\0" + packed) + packed
+    return who.sign(b"privox_dht record 1\0" + packed) + bytes(packed)
 
 
 async def node_side_reasons(node: DhtNode, other: DhtNode, enemy: Stranger) -> None:
@@ -330,7 +338,7 @@ async def test_an_unproven_address_gets_at_most_one_and_a_half_times_its_bytes()
             before = spoofed.bytes_in
             received = nodes[0].stats()["received"]
             spoofed.send(nodes[0].port, request)
-            await until(lambda past=received: nodes[0].stats()["received"] > past)
+            await until(has_received(nodes[0], received + 1))
             await asyncio.sleep(0.005)  # an answer is sent before the next datagram is read
             assert spoofed.bytes_in - before <= dht_limits.AMPLIFICATION * len(request), request[
                 18:30
@@ -368,7 +376,7 @@ async def test_a_store_flood_leaves_memory_flat() -> None:
         for number, request in enumerate(flood):
             enemy.send(node.port, request)
             if number % 50 == 0:
-                await until(lambda n=number: node.stats()["received"] >= n)
+                await until(has_received(node, number))
         await until(lambda: node.stats()["received"] >= len(flood))
         assert len(state.store) <= 500
         assert state.dropped["record full"] > 400

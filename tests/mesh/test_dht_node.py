@@ -10,7 +10,8 @@ import weakref
 from typing import Any
 
 import pytest
-from dht_kit import HOST, Stranger, mesh_of, node_of, open_node_of, record_of, stranger, until
+from dht_kit import Stranger, mesh_of, node_of, open_node_of, record_of, stranger
+from kit import HOST, until
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
@@ -336,7 +337,7 @@ async def test_one_witness_dials_by_itself_from_a_port_that_we_never_spoke_to() 
             heard.append(spoken_to(addr))
             passed(data, addr)
 
-        protocol.datagram_received = note
+        protocol.datagram_received = note  # type: ignore[method-assign]
         (reach,) = await asker.dial_back(asker.port)
         assert (reach.udp, reach.tcp, reach.witnesses) == (True, True, 1)
         assert reach.addresses == ((HOST, asker.port),)
@@ -353,7 +354,7 @@ async def test_a_liar_of_two_witnesses_adds_an_address_at_most_and_takes_none_aw
         tried = nodes[1]._dial_back._try
 
         async def told(*arguments: Any) -> Any:
-            return {**await tried(*arguments), "o": pack_address(lie, 5678)}
+            return {**(await tried(*arguments) or {}), "o": pack_address(lie, 5678)}
 
         monkeypatch.setattr(nodes[1]._dial_back, "_try", told)
         (reach,) = await asker.dial_back(asker.port)
@@ -439,7 +440,7 @@ async def test_a_node_that_drops_probes_hears_that_it_cannot_be_reached() -> Non
             if addr in known or asker._state.has_contacted(addr):
                 passed(data, addr)
 
-        protocol.datagram_received = as_behind_a_nat
+        protocol.datagram_received = as_behind_a_nat  # type: ignore[method-assign]
         (reach,) = await asker.dial_back(None)
         assert reach.udp is False
 

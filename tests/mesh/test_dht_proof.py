@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from dht_kit import HOST, Stranger, node_of, stranger, until
+from dht_kit import Stranger, node_of, stranger
+from kit import HOST, until
 from public_kit import internet
 
 from privox_dht.addresses import pack_address

@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from dht_kit import HOST, mesh_of, node_of, record_of, stranger, until
+from dht_kit import mesh_of, node_of, record_of, stranger
+from kit import HOST, until
 
 from privox_dht.dht import DhtNode, dht_limits
 
@@ -27,7 +28,7 @@ async def looked(node: DhtNode) -> float:
 
 async def test_the_one_who_is_left_of_two_soon_waits_for_the_other_no_more() -> None:
     async with mesh_of(2) as (one, other):
-        port, identity = other.port, other.identity  # type: ignore[attr-defined]
+        port, identity = other.port, other.identity
         await until(lambda: (HOST, port) in one.contacts())
         await other.__aexit__(None, None, None)
         assert await looked(one) > dht_limits.HARD_TIMEOUT  # it may be a moment's trouble
@@ -55,7 +56,7 @@ async def test_a_node_whose_own_network_goes_away_keeps_everybody_and_is_back_by
         *others, away = nodes
         known = {(HOST, node.port) for node in others}
         await until(lambda: set(away.contacts()) == known)
-        record = record_of(others[0].identity, away.mesh)  # type: ignore[attr-defined]
+        record = record_of(others[0].identity, away.mesh)
         with monkeypatch.context() as gone:
             for protocol in away._network.protocols.values():
                 gone.setattr(protocol, "_send", nothing)

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kit import HOST
 
 from privox_dht import limits
 from privox_dht.dht import udp_transport
-
-HOST = "127.0.0.1"
 
 
 class Ear:

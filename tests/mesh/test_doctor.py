@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_node import HOST, running
+from kit import HOST
+from node_kit import node_at
 
 from nodes import startable
 from nodes.config import NodeConfig
@@ -30,7 +31,7 @@ async def examined(asked: NodeConfig) -> tuple[bool, dict[str, Verdict]]:
 
 
 async def test_with_a_farm_and_an_engine_this_machine_can_lend(tmp_path: Path) -> None:
-    async with running(tmp_path / "first", farm=True, reachable="yes") as first:
+    async with node_at(tmp_path / "first", farm=True, reachable="yes") as first:
         await first.announcer.announce()
         named = {"neighbours": ((HOST, first.dht.port),)}
         well, found = await examined(config(tmp_path / "d", "stt/cpu/echo", **named))
@@ -50,7 +51,7 @@ async def test_what_cannot_be_lent_beside_what_can_is_said(tmp_path: Path) -> No
 
 
 async def test_a_node_that_runs_already_is_no_clash(tmp_path: Path) -> None:
-    async with running(tmp_path) as node:
+    async with node_at(tmp_path) as node:
         verdict = await startable.node(config(tmp_path, port=node.dht.port))
         assert verdict.found == YES and "runs already" in verdict.detail
         verdict = await startable.node(config(tmp_path / "other", port=node.dht.port))
@@ -94,7 +95,7 @@ async def test_beside_one_neighbour_only_an_address_that_no_nat_changed_will_do(
     tmp_path: Path,
 ) -> None:
     """Nobody is there who could call it back, and the node would publish its address."""
-    async with running(tmp_path / "first") as first:
+    async with node_at(tmp_path / "first") as first:
         named = {"neighbours": ((HOST, first.dht.port),)}
         well, found = await examined(config(tmp_path / "d", "stt/cpu/echo", **named))
         assert found["udp, tcp"].found in (YES, LIKELY) and found["farm"].found == NO

@@ -22,7 +22,8 @@ import documented
 import pytest
 from click.testing import CliRunner
 from documented import DRAWINGS, NOT_HERE, PAGES, PROSE, Command
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 
 from nodes.cli import main as node_program
 from nodes.options import config_from

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from kit import HOST, until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import tiny_piper
 import tiny_whisper
-from api_kit import until
 
 from bench.loop_lag import AIM, lateness
 from nodes.cli import keep_loaded, serve
@@ -29,11 +29,11 @@ from nodes.engines import make_engine
 from nodes.node import Node
 from nodes.service_spec import parse_services
 from privox_dht import Mesh, audio
-from privox_dht.dispatch.job_events import AudioChunk, Done
+from privox_dht.dispatch.job_events import AudioChunk
 from privox_dht.dispatch.job_options import TranscriptionOptions
+from privox_dht.dispatch.job_state import Done
 from privox_dht.speech import Segment, SpeechRequest
 
-HOST = "127.0.0.1"
 SENTENCE = "Good morning everybody, this is a test of the north wind and the sun. "
 SENTENCES = 50  # to speak
 ENGINES = ("stt/cpu/pocketsphinx", "stt/cpu/faster-whisper", "tts/cpu/espeak-ng", "tts/cpu/pico",

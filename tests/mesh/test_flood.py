@@ -12,11 +12,14 @@ import random
 import socket
 import ssl
 import time
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from dht_kit import Stranger, record_of
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 from test_api_fuzz import good_ones, mutated
 
 from privox_dht import Mesh, limits
@@ -37,17 +40,17 @@ PAUSE = 0.002  # seconds after each volley: slower than the socket's buffer fill
 
 
 @pytest.mark.timeout(180)
-async def test_a_live_node_goes_on_working_under_a_flood(tmp_path):
+async def test_a_live_node_goes_on_working_under_a_flood(tmp_path: Path) -> None:
     await survive(tmp_path, datagrams=5_000, requests=200)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-async def test_a_live_node_goes_on_working_under_a_long_flood(tmp_path):
+async def test_a_live_node_goes_on_working_under_a_long_flood(tmp_path: Path) -> None:
     await survive(tmp_path, datagrams=50_000, requests=2_000)
 
 
-async def survive(folder, datagrams: int, requests: int) -> None:
+async def survive(folder: Path, datagrams: int, requests: int) -> None:
     with Lab(folder) as lab:
         node = await asyncio.to_thread(lab.producer, "target", "stt/cpu/echo", "--slots", "9")
         said = node.events["listening"]
@@ -80,7 +83,7 @@ async def survive(folder, datagrams: int, requests: int) -> None:
         assert "internal" not in dropped
 
 
-async def flood(said: dict, datagrams: int, requests: int, seed: int) -> None:
+async def flood(said: dict[str, Any], datagrams: int, requests: int, seed: int) -> None:
     """Both kinds at once."""
     await asyncio.gather(
         datagram_flood(said["port"], datagrams, random.Random(seed)),
@@ -190,7 +193,7 @@ async def http_flood(port: int, count: int, rng: random.Random) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_requests_sent_ahead_of_their_answers_do_not_pile_up(tmp_path):
+async def test_requests_sent_ahead_of_their_answers_do_not_pile_up(tmp_path: Path) -> None:
     """aiohttp before 3.14.1 reads on and on: 64 MB of requests from one stranger cost 1.2 GB."""
     with Lab(tmp_path) as lab:
         said = lab.first.events["listening"]

@@ -14,8 +14,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from api_kit import RATE, TONE, Counting, clip, until
-from gateway_kit import ANY_PORT, HOST, GatewayMesh
+from api_kit import RATE, TONE, Counting, clip
+from gateway_kit import ANY_PORT, GatewayMesh
+from kit import HOST, until
 
 from nodes.config import NodeConfig
 from nodes.node import Node
@@ -145,7 +146,7 @@ def pitch(pcm: bytes, rate: int) -> float:
     """Hz of a tone, by its crossings of zero."""
     samples = struct.unpack(f"<{len(pcm) // 2}h", pcm)
     ups = sum(a < 0 <= b for a, b in itertools.pairwise(samples))
-    return ups * rate / len(samples)
+    return float(ups * rate / len(samples))
 
 
 async def test_speech_is_streamed_while_the_producer_speaks(mesh: Any, provider: Counting) -> None:
@@ -227,7 +228,7 @@ async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long
     services = tuple(parse_services(["stt/cpu/echo:2"]))
     async with GatewayMesh.opened(tmp_path, services=services) as mesh:
         other = await mesh.start("stt/cpu/echo")
-        provider = mesh.node.gateway.provider
+        provider = mesh.gateway.provider
         while not provider.status()["stt"]["producers"]:  # which are others
             await provider.look()
         mine = asyncio.create_task(heard(mesh.url, 1.0))
@@ -241,6 +242,4 @@ async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long
             done = sum("job " in line and " done" in line for line in other.lines)
             return done + mesh.node.server.jobs.outcomes["done"]
 
-        await until(
-            lambda: by_the_mesh() > 2, within=20
-        )  # the second, and all pieces of what takes long
+        await until(lambda: by_the_mesh() > 2, 20)  # the second, and all pieces of what takes long

@@ -14,8 +14,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from api_kit import Counting, clip, until
+from api_kit import Counting, clip
 from gateway_kit import ANY_PORT, GatewayMesh
+from kit import until
 
 from nodes.gateway import access
 from nodes.gateway.allowed import parse_networks
@@ -48,7 +49,7 @@ async def heard(
         return answer.status, told.get("error", {}).get("code", ""), answer.headers
 
 
-def bearer(key: str) -> dict[str, dict[str, str]]:
+def bearer(key: str) -> dict[str, Any]:
     return {"headers": {"Authorization": f"Bearer {key}"}}
 
 
@@ -62,7 +63,7 @@ async def test_a_key_is_wanted_and_brings_so_much_sound_and_no_more(tmp_path: Pa
         assert (await heard(mesh, **bearer(good)))[0] == 200
         for _ in range(2):
             assert (await heard(mesh, **bearer(small)))[0] == 200
-            await until(lambda: mesh.node.gateway.server.jobs.running == 0)
+            await until(lambda: mesh.gateway.server.jobs.running == 0)
         status, code, headers = await heard(mesh, **bearer(small))
         assert (status, code) == (429, "rate_limit_exceeded")
         assert 0 < int(headers["Retry-After"]) <= 3600
@@ -122,16 +123,16 @@ async def test_an_address_without_a_key_brings_so_much_sound_and_no_more(
     keys = tmp_path / "keys"
     good = add_key(keys, "good", 3600)
     async with gateway(tmp_path, keyless_seconds=2) as mesh:
-        monkeypatch.setattr(mesh.node.gateway.server, "_prefixes_of", lambda host: elsewhere)
+        monkeypatch.setattr(mesh.gateway.server, "_prefixes_of", lambda host: elsewhere)
         for path, name in (("/v1/audio/transcriptions", "file"), ("/asr", "audio_file")):
             assert (await heard(mesh, path, name))[0] == 200
-            await until(lambda: mesh.node.gateway.server.jobs.running == 0)
+            await until(lambda: mesh.gateway.server.jobs.running == 0)
         status, code, headers = await heard(mesh)
         assert (status, code) == (429, "rate_limit_exceeded")
         assert 0 < int(headers["Retry-After"]) <= 3600
         assert (await heard(mesh, "/asr", "audio_file"))[0] == 429
     async with gateway(tmp_path / "k", keyless_seconds=1, keys=keys) as mesh:
-        monkeypatch.setattr(mesh.node.gateway.server, "_prefixes_of", lambda host: elsewhere)
+        monkeypatch.setattr(mesh.gateway.server, "_prefixes_of", lambda host: elsewhere)
         for _ in range(3):
             assert (await heard(mesh, **bearer(good)))[0] == 200, "a key has its own"
 
@@ -158,7 +159,7 @@ async def test_numbers_for_prometheus_and_a_line_of_json_for_each_job(
     caplog.set_level(logging.INFO)
     async with gateway(tmp_path) as mesh, aiohttp.ClientSession(mesh.url) as session:
         assert (await heard(mesh))[0] == 200
-        await until(lambda: mesh.node.gateway.server.jobs.running == 0)
+        await until(lambda: mesh.gateway.server.jobs.running == 0)
         async with session.get("/metrics") as answer:
             text = await answer.text()
         found = {
@@ -170,7 +171,7 @@ async def test_numbers_for_prometheus_and_a_line_of_json_for_each_job(
     assert found["privox_gateway_sound_seconds_total", "stt"] == 1.0
     assert found["privox_gateway_producers", "stt"] == 1
     assert found["privox_gateway_slots", "tts"] == 4
-    ended = [r.fields for r in caplog.records if getattr(r, "fields", {}).get("event") == "job"]
+    ended = [f for r in caplog.records if (f := getattr(r, "fields", {})).get("event") == "job"]
     last = ended[-1]
     assert (last["service"], last["outcome"], last["sound"]) == ("stt", "done", 1.0)
     assert not re.search(r"samples|127\.0\.0\.1", json.dumps(ended))

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy
 import pytest
+from kit import HOST
 from open_engines import EARS, PITCH, VOICE, WORD, knows_open_engines
-from running import HOST, Lab
+from running import Lab
 from tone_talk import Talk, talk
 from tone_words import words
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from api_kit import Counting
-from gateway_kit import HOST, GatewayMesh
+from gateway_kit import GatewayMesh
+from kit import HOST
 from open_engines import EARS, VOICE, knows_open_engines
 from tone_talk import talk
 
@@ -85,7 +86,7 @@ async def page(mesh: GatewayMesh, path: str, begun: asyncio.Event, **given: str)
 
 
 async def wyoming(mesh: GatewayMesh, *events: object) -> str:
-    async with wyoming_client.AsyncTcpClient(HOST, mesh.node.gateway.wyoming.port) as asking:
+    async with wyoming_client.AsyncTcpClient(HOST, mesh.gateway.wyoming.port) as asking:
         for event in events:
             await asking.write_event(event.event())  # type: ignore[attr-defined]
         while event := await asking.read_event():
@@ -112,7 +113,7 @@ async def speaking(mesh: GatewayMesh, begun: asyncio.Event) -> str:
 
 async def port_hears(mesh: GatewayMesh, begun: asyncio.Event) -> str:
     header = f"model=base&len={len(SAID_WAV)}&lang=en"
-    async with consumer(mesh.node.gateway.privox.ports[0], header) as (reader, writer):
+    async with consumer(mesh.gateway.privox.ports[0], header) as (reader, writer):
         if await reader.readexactly(3) == b"nak":
             return NAK if await reader.read() else "no reason"
         writer.write(SAID_WAV)
@@ -123,7 +124,7 @@ async def port_hears(mesh: GatewayMesh, begun: asyncio.Event) -> str:
 
 async def port_speaks(mesh: GatewayMesh, begun: asyncio.Event) -> str:
     header = f"model=m&text={TEXT}&lang=en&idx=p236"
-    async with consumer(mesh.node.gateway.privox.ports[1], header) as (reader, _):
+    async with consumer(mesh.gateway.privox.ports[1], header) as (reader, _):
         said = await reader.read()
         if said.startswith(b"nak"):
             return NAK

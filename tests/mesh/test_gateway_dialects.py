@@ -9,7 +9,7 @@ import logging
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -243,7 +243,7 @@ async def test_our_own_client_of_sovas_servers_is_served(
 ) -> None:
     """The engine by which a node lends a server of SOVA's."""
     numpy = pytest.importorskip("numpy")
-    ear, mouth = (kind(mesh.url, "cpu") for kind in (remote_sova.Transcriber, remote_sova.Speaker))
+    ear, mouth = remote_sova.Transcriber(mesh.url, "cpu"), remote_sova.Speaker(mesh.url, "cpu")
     for engine in (ear, mouth):
         await engine.start()
     try:
@@ -266,8 +266,8 @@ async def test_privoxs_own_pages_of_old(http: aiohttp.ClientSession, provider: C
         given.add_field(name, value)
     assert await posted(http, "/stt", given) == (200, TEXT + "\n")
     spoken = {"text": "a b", "key": "k" * 16, "voice": "high", "language": "english"}
-    for how in ("json", "data"):
-        async with http.post("/tts", **{how: spoken}) as answer:
+    for how in ({"json": spoken}, {"data": spoken}):
+        async with http.post("/tts", **cast(Any, how)) as answer:
             assert (answer.status, answer.content_type) == (200, "audio/wav")
             with wave.open(io.BytesIO(await answer.read())) as sound:
                 assert sound.getframerate() == RATE

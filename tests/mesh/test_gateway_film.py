@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy
 import pytest
+from kit import HOST
 from open_engines import EARS, knows_open_engines
-from running import HOST, Lab
+from running import Lab
 from tone_talk import Talk, talk
 
 from nodes.demo import RunningNode
@@ -44,7 +45,7 @@ def producers(folder: Path, patch: pytest.MonkeyPatch, count: int, speed: float)
 
 def asked(port: int, said: Talk) -> str:
     """The subtitle that Bazarr gets for a film with this sound."""
-    pcm = memoryview(said.sound.astype("<i2", copy=False)).cast("B")
+    pcm = memoryview(said.sound.astype("<i2", copy=False).data).cast("B")
     path = "/asr?task=transcribe&language=en&output=srt&encode=false&video_file=/films/a.mkv"
     pieces = (pcm[at : at + (1 << 20)] for at in range(0, len(pcm), 1 << 20))
     status, text = posted(port, path, len(pcm), pieces)
@@ -116,7 +117,9 @@ def given_back(node: RunningNode, within: float = 5.0) -> bool:
     ("count", "minutes", "speed"),
     [(2, 3, 200), pytest.param(8, 180, 200, marks=[pytest.mark.soak, pytest.mark.quiet])],
 )
-def test_a_film_comes_back_as_what_its_producers_heard(tmp_path, patch, count, minutes, speed):
+def test_a_film_comes_back_as_what_its_producers_heard(
+    tmp_path: Path, patch: pytest.MonkeyPatch, count: int, minutes: int, speed: float
+) -> None:
     said = talk(9, *[("talk", 50.0), ("silence", 10.0)] * minutes)
     with producers(tmp_path / "film", patch, count, speed) as lab:
         gateway = lab.node("gateway", "--gateway", f"{HOST}:0")
@@ -143,8 +146,8 @@ def test_a_film_comes_back_as_what_its_producers_heard(tmp_path, patch, count, m
     [(2, 2), pytest.param(8, 360, marks=[pytest.mark.soak, pytest.mark.quiet])],
 )
 def test_six_hours_in_almost_two_gibibytes_are_heard_and_more_of_either_is_refused(
-    tmp_path, patch, count, minutes
-):
+    tmp_path: Path, patch: pytest.MonkeyPatch, count: int, minutes: int
+) -> None:
     """A WAV file at 48 kHz, as an editor writes it: the same minute, again and again."""
     minute = talk(9, ("talk", 50.0), ("silence", 10.0))
     block = numpy.repeat(minute.sound, 3).tobytes()

@@ -15,8 +15,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from api_kit import clip
+from kit import HOST
 from open_engines import VOICE, knows_open_engines
-from running import HOST, Lab
+from running import Lab
 from test_gateway_film import MEMORY, asked, given_back, producers, watched
 from tone_talk import talk
 
@@ -156,7 +157,7 @@ def commands(url: str, until: threading.Event, count: int = DISTINCT) -> list[fl
     """Seconds of commands of three seconds each, one after the other."""
 
     async def one_after_the_other() -> list[float]:
-        took = []
+        took = list[float]()
         sound = talk(5, ("talk", 2.8), ("silence", 0.2))
         wav = clip(3.0)[:44] + sound.sound.tobytes()
         async with aiohttp.ClientSession() as http:
@@ -181,7 +182,9 @@ def commands(url: str, until: threading.Event, count: int = DISTINCT) -> list[fl
     ("films", "count", "minutes", "speed"),
     [(2, 2, 2, 60), pytest.param(4, 8, 180, 30, marks=[pytest.mark.soak, pytest.mark.quiet])],
 )
-def test_films_at_once_keep_no_command_waiting(tmp_path, patch, films, count, minutes, speed):
+def test_films_at_once_keep_no_command_waiting(
+    tmp_path: Path, patch: pytest.MonkeyPatch, films: int, count: int, minutes: int, speed: float
+) -> None:
     said = talk(9, *[("talk", 50.0), ("silence", 10.0)] * minutes)
     with producers(tmp_path / "film", patch, count, speed) as lab:
         gateway = lab.node("gateway", "--gateway", f"{HOST}:0")
@@ -197,9 +200,13 @@ def test_films_at_once_keep_no_command_waiting(tmp_path, patch, films, count, mi
         ]
         for watcher in watchers:
             watcher.start()
-        ending = threading.Thread(
-            target=lambda: ([watcher.join() for watcher in watchers], done.set())
-        )
+
+        def end() -> None:
+            for watcher in watchers:
+                watcher.join()
+            done.set()
+
+        ending = threading.Thread(target=end)
         ending.start()
         busy = commands(url, done)
         ending.join()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from api_kit import Counting, clip, until
+from api_kit import Counting, clip
 from gateway_kit import GatewayMesh
+from kit import until
 from prometheus_client.parser import text_string_to_metric_families
 
 HERE = Path(__file__).parent
@@ -29,7 +30,7 @@ async def exposition(folder: Path) -> str:
         await (await session.post("/v1/audio/transcriptions", data=form)).read()
         speech = {"model": "", "input": "a", "response_format": "wav"}
         await (await session.post("/v1/audio/speech", json=speech)).read()
-        await until(lambda: mesh.node.gateway.server.jobs.running == 0)
+        await until(lambda: mesh.gateway.server.jobs.running == 0)
         async with session.get("/metrics") as answer:
             return await answer.text()
 
@@ -79,7 +80,7 @@ async def test_promtool_has_nothing_to_say_of_what_prometheus_is_told(
     promtool: Path, tmp_path: Path
 ) -> None:
     told = await exposition(tmp_path)
-    command = [promtool, "check", "metrics"]
+    command = [str(promtool), "check", "metrics"]
     ran = subprocess.run(command, input=told, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from api_kit import Counting, clip, until
+from api_kit import Counting, clip
 from gateway_kit import GatewayMesh
+from kit import until
 
 from nodes.gateway.config import GatewayConfig
 from nodes.gateway.key_command import add_key
@@ -69,7 +70,7 @@ async def test_jobs_are_told_with_their_producer_and_without_words_or_addresses(
         await (await session.post(f"{mesh.url}/v1/audio/transcriptions", data=form)).read()
         speech = {"model": "", "input": WORDS, "response_format": "wav"}
         await (await session.post(f"{mesh.url}/v1/audio/speech", json=speech)).read()
-        await until(lambda: mesh.node.gateway.server.jobs.running == 0)
+        await until(lambda: mesh.gateway.server.jobs.running == 0)
         text = (await got(mesh.url + "/mesh.json"))[2]
         told = json.loads(text)
         (producer,) = told["producers"]
@@ -90,7 +91,7 @@ async def test_a_job_of_the_nodes_own_engines_names_this_node(tmp_path: Path) ->
         form = aiohttp.FormData({"model": "echo"})
         form.add_field("file", clip(1.0), filename="a.wav")
         await (await session.post(f"{mesh.url}/v1/audio/transcriptions", data=form)).read()
-        await until(lambda: mesh.node.gateway.server.jobs.running == 0)
+        await until(lambda: mesh.gateway.server.jobs.running == 0)
         told = json.loads((await got(mesh.url + "/mesh.json"))[2])
         (producer,), (job,) = told["producers"], told["jobs"]
         assert producer["here"] and job["producers"] == [producer["id"]]

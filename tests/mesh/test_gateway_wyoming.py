@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_kit import RATE, TONE, Counting, clip, until
-from gateway_kit import HOST, GatewayMesh
+from api_kit import RATE, TONE, Counting, clip
+from gateway_kit import GatewayMesh
+from kit import HOST, until
 
 from nodes.gateway import gateway_limits
 from nodes.gateway.config import GatewayConfig, WyomingConfig
@@ -63,7 +64,7 @@ async def provider(mesh: GatewayMesh) -> Counting:
 
 
 def port_of(mesh: GatewayMesh) -> int:
-    return mesh.node.gateway.wyoming.port
+    return mesh.gateway.wyoming.port
 
 
 @asynccontextmanager
@@ -137,7 +138,7 @@ async def test_an_empty_mesh_may_come_to_speak_any_language_and_is_served_once_i
 
 async def test_what_has_gone_is_still_told_of(mesh: GatewayMesh, provider: Counting) -> None:
     before = await describe(mesh)
-    mesh.node.gateway.provider._view.abilities = ()
+    mesh.gateway.provider._view.abilities = ()
     assert await describe(mesh) == before
 
 
@@ -252,7 +253,7 @@ async def test_whoever_breaks_the_rules_is_cut_off_and_others_do_not_notice(
                 except ConnectionError:
                     pass
             writer.close()
-        assert mesh.node.gateway.wyoming.broken == len(BROKEN)
+        assert mesh.gateway.wyoming.broken == len(BROKEN)
         await say(other, clip(1.0)[44:])
         await until_type(other, Transcript)
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
@@ -286,7 +287,7 @@ async def test_an_address_says_and_hears_so_much_and_no_more(
     async with GatewayMesh.opened(tmp_path, config) as mesh:
         await mesh.lend(Counting())
         await mesh.see()
-        jobs = mesh.node.gateway.server.jobs
+        jobs = mesh.gateway.server.jobs
         async with client(mesh) as asking:
             await say(asking, clip(1.0)[44:])
             await until_type(asking, TranscriptStop)

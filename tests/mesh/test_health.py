@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -26,12 +28,12 @@ def health(folder: Path, *arguments: str, **settings: str) -> subprocess.Complet
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path: Path) -> Iterator[Lab]:
     with Lab(tmp_path) as lab:
         yield lab
 
 
-def test_health_follows_the_port_the_network_and_the_config_file(lab, tmp_path):
+def test_health_follows_the_port_the_network_and_the_config_file(lab: Lab, tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text('network = "elsewhere"\n')
     node = lab.node("other", "--config", str(config))
@@ -45,7 +47,7 @@ def test_health_follows_the_port_the_network_and_the_config_file(lab, tmp_path):
     assert told["network"] == "elsewhere"
 
 
-def test_a_node_that_hangs_is_unhealthy(lab):
+def test_a_node_that_hangs_is_unhealthy(lab: Lab) -> None:
     os.kill(lab.first.process.pid, signal.SIGSTOP)
     try:
         ran = health(lab.folder / "first")
@@ -55,7 +57,7 @@ def test_a_node_that_hangs_is_unhealthy(lab):
     assert "through localhost" in ran.stderr or f"through {HOST}" in ran.stderr
 
 
-def test_another_key_at_the_port_is_unhealthy(lab):
+def test_another_key_at_the_port_is_unhealthy(lab: Lab) -> None:
     folder = lab.folder / "first"
     node = lab.node("other")
     node.wait_for("listening")
@@ -67,7 +69,9 @@ def test_another_key_at_the_port_is_unhealthy(lab):
     assert "another key answers" in ran.stderr
 
 
-def test_where_no_node_runs_the_check_says_which_folder_it_looked_into(lab, tmp_path):
+def test_where_no_node_runs_the_check_says_which_folder_it_looked_into(
+    lab: Lab, tmp_path: Path
+) -> None:
     ran = health(tmp_path / "nowhere")
     assert ran.returncode == 1
     assert str(tmp_path / "nowhere") in ran.stderr
@@ -75,7 +79,7 @@ def test_where_no_node_runs_the_check_says_which_folder_it_looked_into(lab, tmp_
     assert health(lab.folder / "first").returncode == 1, "the node took its word back"
 
 
-def test_published_waits_until_others_hold_what_the_node_lends(lab):
+def test_published_waits_until_others_hold_what_the_node_lends(lab: Lab) -> None:
     assert health(lab.folder / "first", "--published").returncode == 0, "it lends nothing"
     producer = lab.producer("a", "tts/cpu/echo,stt/cpu/echo")
     producer.wait_for("published")

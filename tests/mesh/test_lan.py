@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from kit import HOST
 
 from nodes.config import NodeConfig
 from nodes.node import Node
@@ -18,7 +19,7 @@ from privox_dht import Mesh, limits
 from privox_dht.errors import ConfigError
 
 lan = pytest.importorskip("privox_dht.lan")
-from zeroconf import (  # noqa: E402
+from zeroconf import (  # type: ignore[attr-defined]  # noqa: E402
     DNSAddress,
     DNSOutgoing,
     DNSPointer,
@@ -26,7 +27,6 @@ from zeroconf import (  # noqa: E402
     DNSText,
 )
 
-HOST = "127.0.0.1"
 GROUP = ("224.0.0.251", 5353)
 RESPONSE, IN, PTR, TXT, SRV, A = 0x8400, 1, 12, 16, 33, 1
 WITHIN = 20.0  # seconds

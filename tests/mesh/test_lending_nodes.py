@@ -8,15 +8,18 @@ import contextlib
 import json
 import ssl
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
 import pytest
 from click.testing import CliRunner
 from gateway_kit import GatewayMesh
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 
 from client.cli import main as client_program
 from nodes import pause
@@ -99,7 +102,9 @@ def test_a_pause_needs_a_folder_and_a_time(tmp_path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def lender(folder: Path, machine: Machine, services: str = "tts/cpu/echo", **terms):
+async def lender(
+    folder: Path, machine: Machine, services: str = "tts/cpu/echo", **terms: Any
+) -> AsyncIterator[tuple[Node, Mesh]]:
     """A first node, one that lends by these terms on this machine, and a client of both."""
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -280,7 +285,7 @@ def test_a_peer_is_named_by_its_whole_id(flag: str) -> None:
 async def test_no_line_is_parked_at_a_farm_whose_key_is_denied(tmp_path: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def started(name: str, **more) -> Node:
+        async def started(name: str, **more: Any) -> Node:
             config = NodeConfig(tmp_path / name, port=0, host=HOST, **more)
             return await stack.enter_async_context(Node(config))
 

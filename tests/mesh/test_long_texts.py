@@ -14,14 +14,19 @@ import statistics
 import time
 import wave
 from array import array
+from collections.abc import Iterator
 from contextlib import aclosing
+from pathlib import Path
+from typing import Any
 
 import pytest
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 
 from privox_dht import Mesh, limits
 from privox_dht.scatter import speaking
 from privox_dht.scatter.passages import passages
+from privox_dht.speech import SpeechRequest
 from privox_dht.speech_api.client import SpeechClient
 
 pytestmark = pytest.mark.timeout(150)
@@ -44,7 +49,7 @@ def book(characters: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Four producers with one voice, and one with another engine."""
     with Lab(tmp_path_factory.mktemp("voices")) as lab:
         for number in range(4):
@@ -64,7 +69,9 @@ def steepest(samples: array[int]) -> int:
 
 
 @pytest.mark.parametrize("characters", [5_000, pytest.param(60_000, marks=pytest.mark.soak)])
-async def test_it_is_as_long_as_its_sentences_alone_and_does_not_click(shared, characters):
+async def test_it_is_as_long_as_its_sentences_alone_and_does_not_click(
+    shared: Lab, characters: int
+) -> None:
     text = book(characters)
     sentences = re.findall(r"[^.?!]+[.?!]\n*", text)
     async with Mesh.join([f"{HOST}:{shared.port}"]) as mesh:
@@ -91,7 +98,7 @@ async def test_it_is_as_long_as_its_sentences_alone_and_does_not_click(shared, c
 
 
 @pytest.mark.quiet
-async def test_there_is_sound_as_soon_as_of_the_first_sentence_alone(shared):
+async def test_there_is_sound_as_soon_as_of_the_first_sentence_alone(shared: Lab) -> None:
     text = book(60_000)
     first = next(passages(text)).text
 
@@ -113,11 +120,13 @@ async def test_there_is_sound_as_soon_as_of_the_first_sentence_alone(shared):
     assert late < 0.020
 
 
-async def test_no_more_is_spoken_than_somebody_takes(shared, monkeypatch):
-    text, asked = book(5_000), []
+async def test_no_more_is_spoken_than_somebody_takes(
+    shared: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, asked = book(5_000), list[str]()
     speak = SpeechClient.speak
 
-    def counted(client, endpoint, request, format):
+    def counted(client: Any, endpoint: Any, request: SpeechRequest, format: str) -> Any:
         asked.append(request.text)
         return speak(client, endpoint, request, format)
 
@@ -135,7 +144,9 @@ async def test_no_more_is_spoken_than_somebody_takes(shared, monkeypatch):
     assert len(asked) == 3 + len([*passages(text)])
 
 
-def test_it_comes_while_the_rest_is_spoken_and_strangers_are_told_of_once(shared, tmp_path):
+def test_it_comes_while_the_rest_is_spoken_and_strangers_are_told_of_once(
+    shared: Lab, tmp_path: Path
+) -> None:
     text, state = book(12_000), ("--state-dir", str(tmp_path))
     client = shared.start_client(*ESPEAK, "--text-file", str(_file(tmp_path, text)), *state)
     begun = os.read(client.stdout.fileno(), 60_000)
@@ -149,14 +160,14 @@ def test_it_comes_while_the_rest_is_spoken_and_strangers_are_told_of_once(shared
     assert whole.stdout == begun + rest
 
 
-def _file(folder, text):
+def _file(folder: Path, text: str) -> Path:
     file = folder / "text"
     file.write_text(text)
     return file
 
 
 @pytest.mark.parametrize("format", ["wav", "opus"])
-def test_a_file_grows_and_is_whole_in_the_end(shared, tmp_path, format):
+def test_a_file_grows_and_is_whole_in_the_end(shared: Lab, tmp_path: Path, format: str) -> None:
     out = tmp_path / f"book.{format}"
     ran = shared.client(*ESPEAK, "--text", book(5_000), "--output", str(out), "--json")
     assert ran.returncode == 0, ran.stderr
@@ -167,7 +178,7 @@ def test_a_file_grows_and_is_whole_in_the_end(shared, tmp_path, format):
         assert len(sound_of(out.read_bytes())[1]) * 2 + 44 == told["bytes"]
 
 
-def test_ctrl_c_keeps_what_was_spoken(shared, tmp_path):
+def test_ctrl_c_keeps_what_was_spoken(shared: Lab, tmp_path: Path) -> None:
     out = tmp_path / "book.wav"
     client = shared.start_client(*ESPEAK, "--text", book(100_000), "--output", str(out))
     while not out.exists() or out.stat().st_size < 500_000:
@@ -180,7 +191,7 @@ def test_ctrl_c_keeps_what_was_spoken(shared, tmp_path):
     assert len(sound_of(out.read_bytes())[1]) > 200_000
 
 
-def test_what_cannot_be_cut_is_refused_before_anybody_is_asked(shared):
+def test_what_cannot_be_cut_is_refused_before_anybody_is_asked(shared: Lab) -> None:
     for text, said in (
         ("<speak>" + "word " * 1000 + "</speak>", b"SSML of more than 4,096 characters"),
         ("word " * (limits.MAX_BOOK // 4), b"longer than 2,000,000 characters"),
@@ -190,7 +201,7 @@ def test_what_cannot_be_cut_is_refused_before_anybody_is_asked(shared):
         assert said in ran.stderr
 
 
-async def test_a_voice_that_dies_in_mid_sentence_is_not_heard(tmp_path):
+async def test_a_voice_that_dies_in_mid_sentence_is_not_heard(tmp_path: Path) -> None:
     text = book(12_000)
     with Lab(tmp_path) as lab:
         starts = (asyncio.to_thread(lab.producer, f"v{n}", "tts/cpu/espeak-ng") for n in range(3))

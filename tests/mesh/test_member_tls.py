@@ -9,7 +9,8 @@ import ssl
 from collections.abc import AsyncIterator
 
 import pytest
-from private_kit import HOST, hear_tcp
+from kit import HOST
+from private_kit import hear_tcp
 
 from privox_dht.identity import Identity
 from privox_dht.membership import keys

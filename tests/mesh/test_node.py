@@ -10,45 +10,28 @@ import time
 from pathlib import Path
 
 import pytest
+from kit import HOST, until
+from node_kit import farm_in, node_at
 
 from nodes import node as node_module
 from nodes import stats_log
-from nodes.config import NodeConfig
 from nodes.gateway.config import GatewayConfig, HttpsConfig, WyomingConfig
 from nodes.node import Node
 from nodes.reachability import ReachabilityMonitor
-from nodes.service_spec import parse_services
 from privox_dht import Mesh
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4
 from privox_dht.errors import ConfigError
+from privox_dht.http import listener
 from privox_dht.offer import Offer
 from privox_dht.records import FARM, Relayed
 
-HOST = "127.0.0.1"
 
-
-@contextlib.asynccontextmanager
-async def running(folder, *services, neighbour=None, **config):
-    told = NodeConfig(
-        folder, services=tuple(parse_services(services)),
-        neighbours=((HOST, neighbour),) if neighbour else (),
-        **{"port": 0, "host": HOST, **config},
-    )  # fmt: skip
-    async with Node(told) as node:
-        yield node
-
-
-async def until(what, within=5.0):
-    """Until `what` is true."""
-    async with asyncio.timeout(within):
-        while not what():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-async def test_a_farm_that_also_serves_says_each_of_its_routes_once(tmp_path, caplog):
+async def test_a_farm_that_also_serves_says_each_of_its_routes_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    async with running(tmp_path, "tts/cpu/echo", farm=True, relay_port=0) as node:
+    async with node_at(tmp_path, "tts/cpu/echo", farm=True, relay_port=0) as node:
         await until(lambda: node.standing.ready_to_publish)
         for _ in range(3):
             await node.announcer.announce()
@@ -56,12 +39,14 @@ async def test_a_farm_that_also_serves_says_each_of_its_routes_once(tmp_path, ca
     assert len(said) == 2, said
 
 
-async def test_any_free_port_is_one_that_is_free_for_both_udp_and_tcp(tmp_path, monkeypatch):
+async def test_any_free_port_is_one_that_is_free_for_both_udp_and_tcp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its TCP port once had another number then, and who came over HTTPS did not find it."""
     with contextlib.ExitStack() as others:
-        taken, really = [], node_module.bind
+        taken, really = list[int](), listener.bind
 
-        def bind(host, port):
+        def bind(host: str, port: int) -> list[socket.socket]:
             bound = really(host, port)
             if len(taken) < 3:  # another program has that number for UDP
                 other = others.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -70,7 +55,7 @@ async def test_any_free_port_is_one_that_is_free_for_both_udp_and_tcp(tmp_path, 
             return bound
 
         monkeypatch.setattr(node_module, "bind", bind)
-        async with running(tmp_path, "tts/cpu/echo") as node:
+        async with node_at(tmp_path, "tts/cpu/echo") as node:
             assert node.dht.port == node.server.port
             assert len(taken) == 3 and node.dht.port not in taken
             for number in taken:  # nothing is kept of what was tried
@@ -78,9 +63,11 @@ async def test_any_free_port_is_one_that_is_free_for_both_udp_and_tcp(tmp_path, 
                     free.bind((HOST, number))
 
 
-async def test_a_farm_that_nobody_can_reach_says_so_loudly(tmp_path, caplog):
-    async with running(tmp_path / "first") as first:
-        farm = running(
+async def test_a_farm_that_nobody_can_reach_says_so_loudly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with node_at(tmp_path / "first") as first:
+        farm = node_at(
             tmp_path / "farm", neighbour=first.dht.port, farm=True, relay_port=0, reachable="no"
         )
         async with farm as node:
@@ -88,13 +75,15 @@ async def test_a_farm_that_nobody_can_reach_says_so_loudly(tmp_path, caplog):
             await until(lambda: "NOBODY CAN REACH THIS FARM" in caplog.text)
 
 
-async def test_a_node_logs_its_directory_and_what_it_dropped_and_why(tmp_path, monkeypatch, caplog):
+async def test_a_node_logs_its_directory_and_what_it_dropped_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(stats_log, "FIRST", 0.05)
     monkeypatch.setattr(stats_log, "EVERY", 0.05)
     async with (
-        running(tmp_path / "first") as first,
-        running(tmp_path / "second", "tts/cpu/echo", neighbour=first.dht.port),
+        node_at(tmp_path / "first") as first,
+        node_at(tmp_path / "second", "tts/cpu/echo", neighbour=first.dht.port),
     ):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.sendto(b"nothing that a mesh would say", (HOST, first.dht.port))
@@ -102,14 +91,17 @@ async def test_a_node_logs_its_directory_and_what_it_dropped_and_why(tmp_path, m
         await until(lambda: "1 records held" in caplog.text)
         await until(lambda: "dropped: version 1" in caplog.text)
     line = next(r for r in caplog.records if "directory: 1 contacts" in r.getMessage())
-    assert line.fields["event"] == "directory" and line.fields["contacts"] == 1
+    fields = vars(line)["fields"]
+    assert fields["event"] == "directory" and fields["contacts"] == 1
 
 
-async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(tmp_path, monkeypatch):
+async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else callers would go on finding a producer whose farm has no line to it any more."""
-    async with running(tmp_path / "farm", farm=True, relay_port=0) as farm:
+    async with node_at(tmp_path / "farm", farm=True, relay_port=0) as farm:
         await farm.announcer.announce()
-        nat = running(tmp_path / "a", "tts/cpu/echo", neighbour=farm.dht.port, reachable="no")
+        nat = node_at(tmp_path / "a", "tts/cpu/echo", neighbour=farm.dht.port, reachable="no")
         async with nat as producer:
             await until(
                 lambda: (
@@ -118,10 +110,10 @@ async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(tmp_path,
                 )
             )
             await producer.announcer.announce()
-            parked = []
+            parked: list[int] = []
             withdraw = producer.announcer.withdraw
 
-            async def watched():
+            async def watched() -> None:
                 parked.append(len(producer.farm_pool.parked_at))
                 await withdraw()
 
@@ -130,32 +122,34 @@ async def test_a_node_that_stops_is_withdrawn_before_its_lines_are_cut(tmp_path,
         assert not [r for r in await farm.dht.find("tts", "cpu", fresh=True) if r.kind != FARM]
 
 
-async def test_a_producer_is_found_as_soon_as_it_has_joined(tmp_path):
+async def test_a_producer_is_found_as_soon_as_it_has_joined(tmp_path: Path) -> None:
     """It spoke before anybody could hear it, and then had to be quiet for two seconds."""
     async with (
-        running(tmp_path / "first") as first,
-        running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node,
+        node_at(tmp_path / "first") as first,
+        node_at(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node,
     ):
         await node.standing.joined.wait()
-        await until(lambda: node.announcer.holders, within=1.9)
+        await until(lambda: node.announcer.holders, 1.9)
         assert await first.dht.find("tts", "cpu", fresh=True)
 
 
-async def test_a_lone_node_that_remembers_only_the_dead_serves_all_the_same(tmp_path):
+async def test_a_lone_node_that_remembers_only_the_dead_serves_all_the_same(tmp_path: Path) -> None:
     async with (
-        running(tmp_path / "first") as first,
-        running(tmp_path / "a", neighbour=first.dht.port) as node,
+        node_at(tmp_path / "first") as first,
+        node_at(tmp_path / "a", neighbour=first.dht.port) as node,
     ):
         await node.standing.joined.wait()
-    async with running(tmp_path / "a", "tts/cpu/echo", join_timeout=0.2) as node:
+    async with node_at(tmp_path / "a", "tts/cpu/echo", join_timeout=0.2) as node:
         await until(lambda: node.announcer.holders)
         async with Mesh.join([f"{HOST}:{node.dht.port}"]) as mesh:
             assert await mesh.speak("x", model="echo")
 
 
-async def test_busy_and_idle_again_reach_the_mesh_at_once(tmp_path, monkeypatch):
+async def test_busy_and_idle_again_reach_the_mesh_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("privox_dht.limits.ANNOUNCE_AT_MOST_EVERY", 0.05)
-    async with running(tmp_path, "stt/cpu/echo") as node:
+    async with node_at(tmp_path, "stt/cpu/echo") as node:
         await until(lambda: node.announcer.holders)
         async with node.speech.producer.admit("stt", Offer()):
             await until(lambda: _idle(node) == 0)
@@ -166,38 +160,40 @@ def _idle(node: Node) -> int:
     return min(record.idle for record in node.announcer._said.values())
 
 
-async def test_a_look_that_breaks_does_not_end_all_looking(tmp_path, monkeypatch, caplog):
+async def test_a_look_that_breaks_does_not_end_all_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("nodes.reachability_rules.LOOK_SOON", (0.01, 0.01))
-    looks = []
+    looks: list[int] = []
 
-    async def look(self):
+    async def look(self: ReachabilityMonitor) -> None:
         looks.append(1)
         if len(looks) == 1:
             raise OSError("the network is gone")
 
     monkeypatch.setattr(ReachabilityMonitor, "check", look)
-    async with running(tmp_path):
+    async with node_at(tmp_path):
         await until(lambda: len(looks) > 2)
     assert "could not find out where we stand" in caplog.text
 
 
 async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to_be_shut(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One lost datagram, just when a router had another address, and the node said that "nobody
     could try to call" until the next look."""
 
-    async def idle(self):
+    async def idle(self: ReachabilityMonitor) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(ReachabilityMonitor, "run", idle)  # looks are made here only
     reached = Reachability(FAMILY_4, udp=True, tcp=True, addresses=((HOST, 1),), witnesses=1)
     answers = [[reached], [Reachability(FAMILY_4)], [reached]]
 
-    async def dial_back(port):
+    async def dial_back(port: int) -> list[Reachability]:
         return answers.pop(0)
 
-    async with running(tmp_path / "first") as first, running(tmp_path / "second") as second:
+    async with node_at(tmp_path / "first") as first, node_at(tmp_path / "second") as second:
         await second.dht.join([(HOST, first.dht.port)])
         monkeypatch.setattr(second.dht, "dial_back", dial_back)
         await second.standing.check()
@@ -206,18 +202,18 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
 
 
 async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A laptop that woke up was parked again at once, and for two seconds clients were told that
     nobody lends."""
 
-    async def idle(self):
+    async def idle(self: ReachabilityMonitor) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(ReachabilityMonitor, "run", idle)  # nothing else is told here
     monkeypatch.setattr("nodes.reachability.PARK_AGAIN", 0.05)
-    one, other, told = (b"a" * 32,), (b"b" * 32,), []
-    async with running(tmp_path) as node:
+    one, other, told = (b"a" * 32,), (b"b" * 32,), list[tuple[bytes, ...]]()
+    async with node_at(tmp_path) as node:
         standing = node.standing
         monkeypatch.setattr(standing, "_on_change", lambda: told.append(standing.farms))
         for farms in (one, (), other):
@@ -229,22 +225,24 @@ async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(
         assert told == [one, other, ()]
 
 
-async def test_a_node_that_cannot_start_leaves_nothing_behind(tmp_path):
-    async with running(tmp_path / "first", port=0) as first:
+async def test_a_node_that_cannot_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with node_at(tmp_path / "first", port=0) as first:
         for wrong in ({"port": first.dht.port}, {"farm": True, "relay_port": first.server.port}):
             with pytest.raises(ConfigError, match="another program"):
-                async with running(tmp_path / "second", "tts/cpu/echo", **wrong):
+                async with node_at(tmp_path / "second", "tts/cpu/echo", **wrong):
                     pass
-            async with running(tmp_path / "second"):  # the folder is free again
+            async with node_at(tmp_path / "second"):  # the folder is free again
                 pass
 
 
-async def test_two_nodes_on_one_machine_are_told_of_all_their_clashes_at_once(tmp_path):
-    async with running(tmp_path, port=0, farm=True, relay_port=0) as first:
-        port, relay_port = first.dht.port, first.relaying.farm.port
+async def test_two_nodes_on_one_machine_are_told_of_all_their_clashes_at_once(
+    tmp_path: Path,
+) -> None:
+    async with node_at(tmp_path, port=0, farm=True, relay_port=0) as first:
+        port, relay_port = first.dht.port, farm_in(first).port
         same = {"port": port, "farm": True, "relay_port": relay_port}
         with pytest.raises(ConfigError) as clash:
-            async with running(tmp_path, "tts/cpu/echo", **same):
+            async with node_at(tmp_path, "tts/cpu/echo", **same):
                 pass
         said = str(clash.value)
         for what in (f"the state folder {tmp_path}", f"UDP port {port}", f"TCP port {port}",
@@ -252,11 +250,13 @@ async def test_two_nodes_on_one_machine_are_told_of_all_their_clashes_at_once(tm
             assert what in said
         assert said.endswith(f"to run beside it: --state-dir {tmp_path}-2 --port 0 --relay-port 0")
         other = {"port": 0, "farm": True, "relay_port": 0}
-        async with running(Path(f"{tmp_path}-2"), **other):  # as it is told
+        async with node_at(Path(f"{tmp_path}-2"), **other):  # as it is told
             pass
 
 
-async def test_a_gateway_whose_port_is_taken_says_with_which_flag_it_gets_another(tmp_path):
+async def test_a_gateway_whose_port_is_taken_says_with_which_flag_it_gets_another(
+    tmp_path: Path,
+) -> None:
     with contextlib.ExitStack() as others:
         taken = [
             others.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(4)
@@ -267,7 +267,7 @@ async def test_a_gateway_whose_port_is_taken_says_with_which_flag_it_gets_anothe
             wyoming=WyomingConfig(port=wyoming, announce=False), privox_ports=(0, privox),
         )  # fmt: skip
         with pytest.raises(ConfigError) as clash:
-            async with running(tmp_path, gateway=gateway):
+            async with node_at(tmp_path, gateway=gateway):
                 pass
     said = str(clash.value)
     for port in taken:
@@ -276,72 +276,76 @@ async def test_a_gateway_whose_port_is_taken_says_with_which_flag_it_gets_anothe
     assert f"--wyoming {HOST}:{wyoming + 1} --privox-ports 2,{privox + 2}" in said
 
 
-async def test_what_is_not_in_the_way_is_not_told(tmp_path):
-    async with running(tmp_path / "first", port=0) as first:
+async def test_what_is_not_in_the_way_is_not_told(tmp_path: Path) -> None:
+    async with node_at(tmp_path / "first", port=0) as first:
         with pytest.raises(ConfigError) as clash:
-            async with running(tmp_path / "second", port=first.dht.port):
+            async with node_at(tmp_path / "second", port=first.dht.port):
                 pass
     assert "state folder" not in str(clash.value) and "relay" not in str(clash.value)
 
 
-async def test_another_mistake_is_no_clash(tmp_path):
+async def test_another_mistake_is_no_clash(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot listen"):
-        async with running(tmp_path, host="192.0.2.1"):
+        async with node_at(tmp_path, host="192.0.2.1"):
             pass
 
 
-async def test_a_node_that_is_cancelled_while_it_starts_leaves_nothing_behind(tmp_path):
+async def test_a_node_that_is_cancelled_while_it_starts_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
     for rounds in (0, 1, 2, 5, 10, 20, 50):
         entering = asyncio.create_task(_enter(tmp_path))
         for _ in range(rounds):
             await asyncio.sleep(0)
         entering.cancel()
         await asyncio.gather(entering, return_exceptions=True)
-    async with running(tmp_path, "tts/cpu/echo"):
+    async with node_at(tmp_path, "tts/cpu/echo"):
         pass
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def _enter(folder) -> None:
-    async with running(folder, "tts/cpu/echo", farm=True, relay_port=0):
+async def _enter(folder: Path) -> None:
+    async with node_at(folder, "tts/cpu/echo", farm=True, relay_port=0):
         await asyncio.Event().wait()
 
 
-async def test_ipv6_alone_is_enough(tmp_path):
-    async with running(tmp_path, "tts/cpu/echo", host="::1") as node:
+async def test_ipv6_alone_is_enough(tmp_path: Path) -> None:
+    async with node_at(tmp_path, "tts/cpu/echo", host="::1") as node:
         await until(lambda: node.announcer.holders)
         async with Mesh.join([f"[::1]:{node.dht.port}"]) as mesh:
             done = await mesh.speech("x", model="echo")
     assert done.route == f"direct [::1]:{node.server.port}"
 
 
-async def test_stopping_is_quick(tmp_path):
-    async with running(tmp_path / "first") as first:
-        async with running(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node:
+async def test_stopping_is_quick(tmp_path: Path) -> None:
+    async with node_at(tmp_path / "first") as first:
+        async with node_at(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node:
             await until(lambda: node.announcer.holders)
             began = time.monotonic()
         assert time.monotonic() - began < 1.5
 
 
-async def test_a_first_node_says_how_others_join_it_and_they_do(tmp_path, caplog):
+async def test_a_first_node_says_how_others_join_it_and_they_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    async with running(tmp_path / "first", network="home") as first:
+    async with node_at(tmp_path / "first", network="home") as first:
         await until(lambda: "this is a first node" in caplog.text)
         said = f"--neighbours {HOST}:{first.dht.port} --network home"
         assert said in caplog.text
         caplog.clear()
-        async with running(tmp_path / "late", neighbour=first.dht.port, network="home") as late:
+        async with node_at(tmp_path / "late", neighbour=first.dht.port, network="home") as late:
             await until(late.standing.joined.is_set)
     assert "first node" not in caplog.text
 
 
 async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach_it(
-    tmp_path, caplog
-):
-    async with running(tmp_path / "first", farm=True, reachable="yes") as first:
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with node_at(tmp_path / "first", farm=True, reachable="yes") as first:
         await first.announcer.announce()
         port = first.dht.port
-        async with running(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
+        async with node_at(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
             await until(lambda: node.standing.farms, 20)
             await node.standing.check()
             assert node.standing._warning is None or not node.standing._advice(
@@ -351,12 +355,12 @@ async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach
 
 
 async def test_a_producer_that_nobody_can_reach_is_told_so_once_it_had_time_to_park(
-    tmp_path, caplog, monkeypatch
-):
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("nodes.reachability.PARKING_TAKES", 0.3)
-    async with running(tmp_path / "first") as first:
+    async with node_at(tmp_path / "first") as first:
         port = first.dht.port
-        async with running(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
+        async with node_at(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
             await until(lambda: node.standing._warning is not None)
             assert "NOBODY CAN REACH" not in caplog.text
             await until(lambda: "NOBODY CAN REACH THIS NODE" in caplog.text)

@@ -21,9 +21,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from dht_kit import record_of
+from kit import HOST
 from private_kit import (
     DEAF,
-    HOST,
     LENDS,
     NAME,
     Recorder,

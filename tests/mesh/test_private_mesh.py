@@ -8,14 +8,18 @@ import json
 import math
 from array import array
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
-from private_kit import HOST, LENDS, NAME, member_of, node, secret_in, until
+from kit import HOST, until
+from node_kit import farm_in
+from private_kit import LENDS, NAME, member_of, node, secret_in
 
 from nodes import health
 from nodes.doctor import Doctor
 from nodes.gateway.config import parse_gateway
+from nodes.verdict import Verdict
 from privox_dht import Mesh
 from privox_dht.audio import wav
 from privox_dht.dht import DhtNode
@@ -29,13 +33,13 @@ HEARD = "2.00 seconds of sound"
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> dict[str, object]:
+def told(tmp_path: Path) -> dict[str, Any]:
     """What every member is told."""
     return {"network": NAME, "secret_file": secret_in(tmp_path)}
 
 
 async def test_members_transcribe_and_speak_directly_and_through_a_farm(
-    tmp_path: Path, told: dict[str, object]
+    tmp_path: Path, told: dict[str, Any]
 ) -> None:
     async with (
         node(tmp_path / "farm", farm=True, relay_port=0, **told) as farm,
@@ -44,7 +48,7 @@ async def test_members_transcribe_and_speak_directly_and_through_a_farm(
         Mesh.join([(HOST, farm.dht.port)], **told) as mesh,
     ):
         for producer, route in ((direct, "direct"), (behind, "relayed by")):
-            only = {"only": [producer.identity.peer_id], "model": "echo"}
+            only: dict[str, Any] = {"only": [producer.identity.peer_id], "model": "echo"}
             heard = await mesh.transcript(CLIP, **only)
             assert (heard.value.text, heard.route.startswith(route)) == (HEARD, True)
             assert (await mesh.speech("Good day", **only)).route.startswith(route)
@@ -55,14 +59,14 @@ async def test_members_transcribe_and_speak_directly_and_through_a_farm(
         assert len(scattered.shares) == 2, "pieces went to both"
         kinds = {record.kind for record in await mesh.producers()}
         assert kinds == {STT, TTS, FARM}
-        assert not farm.relaying.farm.dropped  # type: ignore[union-attr]
+        assert not farm_in(farm).dropped
         for running in (farm, direct, behind):
             assert not running.dht.stats()["dropped"]
             assert set(running.dht.stats()["turned_away"]) <= {"tcp unfinished"}  # calls back
 
 
 async def test_where_udp_is_blocked_the_directory_is_asked_over_sealed_https(
-    tmp_path: Path, told: dict[str, object]
+    tmp_path: Path, told: dict[str, Any]
 ) -> None:
     async with (
         node(tmp_path / "first", **told) as first,
@@ -74,7 +78,7 @@ async def test_where_udp_is_blocked_the_directory_is_asked_over_sealed_https(
 
 
 async def test_the_gateway_of_a_member_serves_ordinary_apps(
-    tmp_path: Path, told: dict[str, object]
+    tmp_path: Path, told: dict[str, Any]
 ) -> None:
     gateway = parse_gateway(f"{HOST}:0", None, False, ())
     async with (
@@ -91,7 +95,7 @@ async def test_the_gateway_of_a_member_serves_ordinary_apps(
 
 async def test_two_private_meshes_and_a_public_one_on_a_machine_never_mix(tmp_path: Path) -> None:
     """Two of them have the same name and different secrets; all are told of each other's nodes."""
-    told = [
+    told: list[dict[str, Any]] = [
         {"network": NAME, "secret_file": secret_in(tmp_path, "one")},
         {"network": NAME, "secret_file": secret_in(tmp_path, "two")},
         {"network": NAME},
@@ -138,10 +142,10 @@ async def test_who_cannot_join_hears_what_may_be_wrong(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
-async def test_health_and_doctor_are_members_too(tmp_path: Path, told: dict[str, object]) -> None:
+async def test_health_and_doctor_are_members_too(tmp_path: Path, told: dict[str, Any]) -> None:
     async with node(tmp_path / "first", farm=True, relay_port=0, **told) as first:
         assert "answers on UDP" in await health.check(tmp_path / "first", published=False)
-        verdicts = []
+        verdicts: list[Verdict] = []
         config = first.config.__class__(
             tmp_path / "ill", port=0, host=HOST, neighbours=((HOST, first.dht.port),), **told
         )
@@ -152,16 +156,16 @@ async def test_health_and_doctor_are_members_too(tmp_path: Path, told: dict[str,
         }
         status = await health._status(
             health.listening_in(tmp_path / "first"),
-            member_of(told["secret_file"]),  # type: ignore[arg-type]
+            member_of(told["secret_file"]),
         )
         assert status["private_mesh"] is True
         json.dumps(status)
 
 
 async def test_a_member_whose_clock_is_off_by_less_than_half_a_minute_is_heard(
-    tmp_path: Path, told: dict[str, object]
+    tmp_path: Path, told: dict[str, Any]
 ) -> None:
-    secret: Path = told["secret_file"]  # type: ignore[assignment]
+    secret: Path = told["secret_file"]
     async with node(tmp_path / "first", **told) as first:
         then = first.member.clock  # type: ignore[union-attr]
         for ahead, joins in ((25, True), (-25, False), (40, False)):  # behind, since it just began
@@ -177,7 +181,7 @@ async def test_a_member_whose_clock_is_off_by_less_than_half_a_minute_is_heard(
         assert first.dht.stats()["dropped"]["stale"]
 
 
-async def test_a_restarted_member_is_back_at_once(tmp_path: Path, told: dict[str, object]) -> None:
+async def test_a_restarted_member_is_back_at_once(tmp_path: Path, told: dict[str, Any]) -> None:
     async with node(tmp_path / "first", **told) as first:
         for _ in range(2):
             async with node(tmp_path / "lends", *LENDS, neighbour=first, **told) as lends:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from api_kit import RATE, TONE, Counting, clip, tone, until
-from gateway_kit import HOST, GatewayMesh
+from api_kit import RATE, TONE, Counting, clip, tone
+from gateway_kit import GatewayMesh
+from kit import HOST, until
 
 from nodes.gateway import gateway_limits, pull_producers
 from nodes.gateway.config import GatewayConfig
@@ -47,7 +48,7 @@ async def provider(mesh: GatewayMesh) -> Counting:
 
 
 def ports(mesh: GatewayMesh) -> tuple[int, int]:
-    return mesh.node.gateway.privox.ports
+    return mesh.gateway.privox.ports
 
 
 def all_of(sock: socket.socket) -> bytes:
@@ -96,7 +97,7 @@ async def test_consumers_hear_and_speak(mesh: GatewayMesh, provider: Counting) -
         assert await asyncio.to_thread(heard, stt, wav) == TEXT
     wav = await asyncio.to_thread(spoken, tts, "a & b")
     assert len(wav) == 44 + 3 * 2 * round(TONE * RATE)
-    jobs = mesh.node.gateway.server.jobs
+    jobs = mesh.gateway.server.jobs
     await until(lambda: jobs.outcomes["done"] == 3)
 
 
@@ -117,7 +118,7 @@ async def test_what_cannot_be_done_is_said_before_ack_and_is_never_a_transcript(
     assert (
         await asyncio.to_thread(heard, stt, zipped(bytes(gateway_limits.PRIVOX_UPLOAD + 1))) == ""
     )
-    assert mesh.node.gateway.privox.broken == {"size": 1}
+    assert mesh.gateway.privox.broken == {"size": 1}
 
 
 async def test_an_empty_mesh_says_nak(mesh: GatewayMesh) -> None:
@@ -157,11 +158,11 @@ async def test_whoever_breaks_the_rules_is_closed_and_counted(
                 assert await reader.read() in (b"who", b"")
             writer.close()
             await until(partial(is_counted, mesh, reason, number))
-    assert mesh.node.gateway.status()["privox_ports"]["broken"] == {"who": 3, "size": 2, "shape": 2}
+    assert mesh.gateway.status()["privox_ports"]["broken"] == {"who": 3, "size": 2, "shape": 2}
 
 
 def is_counted(mesh: GatewayMesh, reason: str, number: int) -> bool:
-    return mesh.node.gateway.privox.broken.get(reason) == number
+    return mesh.gateway.privox.broken.get(reason) == number
 
 
 # -- pull producers --------------------------------------------------------------------------------
@@ -232,12 +233,13 @@ async def pulling(
     """One for each: at the first port, but those that speak."""
     stt, tts = ports(mesh)
     pullers = [Puller(tts if one is as_vits else stt, one) for one in says]
-    pulls = mesh.node.gateway.provider.pulls
+    pulls = mesh.gateway.provider.pulls
     await until(lambda: pulls.slots("stt") + pulls.slots("tts") == len(pullers))
     try:
         yield pullers
     finally:
-        await asyncio.to_thread(lambda: [puller.close() for puller in pullers])
+        for puller in pullers:
+            await asyncio.to_thread(puller.close)
 
 
 async def transcript(mesh: GatewayMesh, seconds: float = 1.5, **fields: str) -> tuple[int, str]:
@@ -267,7 +269,7 @@ async def test_pull_producers_hear_and_speak_for_every_dialect(
         wav = await asyncio.to_thread(spoken, tts, "a b & c")
         assert len(wav) == 44 + 4 * 2 * round(TONE * RATE)
         assert "text=a b  and  c" in mouth.headers[0].replace("b and c", "b  and  c")
-    pulls = mesh.node.gateway.provider.pulls
+    pulls = mesh.gateway.provider.pulls
     await until(lambda: pulls.slots("stt") + pulls.slots("tts") == 0)
     assert (await transcript(mesh))[0] == 503
 
@@ -336,4 +338,4 @@ async def test_whoever_answers_a_ping_with_something_else_is_closed_and_counted(
         async with asyncio.timeout(WITHIN):
             assert await reader.read() == b""
         writer.close()
-    assert mesh.node.gateway.privox.broken == {"pong": 1, "slow": 1}
+    assert mesh.gateway.privox.broken == {"pong": 1, "slow": 1}

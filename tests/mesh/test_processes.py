@@ -11,23 +11,27 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import HOST, Lab, answer, silence
+from kit import HOST
+from running import Client, Lab, answer, silence
+
+from nodes.demo import RunningNode
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A mesh with one producer of both services, for tests that change nothing in it."""
     with Lab(tmp_path_factory.mktemp("shared")) as lab:
         lab.producer("a", "stt/cpu/echo,tts/cpu/echo")
         yield lab
 
 
-def test_a_recording_goes_to_a_producer_and_comes_back_as_text(shared, tmp_path):
+def test_a_recording_goes_to_a_producer_and_comes_back_as_text(shared: Lab, tmp_path: Path) -> None:
     producer = shared.nodes["a"].events["listening"]
     wav = silence(tmp_path / "s.wav", 2.5)
     ran = shared.client("--service", "stt", "--file", str(wav))
@@ -38,7 +42,7 @@ def test_a_recording_goes_to_a_producer_and_comes_back_as_text(shared, tmp_path)
     assert told["route"] == f"direct {HOST}:{producer['job_port']}"
 
 
-def test_text_comes_back_as_an_audio_file_in_one_step(shared, tmp_path):
+def test_text_comes_back_as_an_audio_file_in_one_step(shared: Lab, tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     told = answer(shared.client("--service", "tts", "--text", "hello", "-o", str(out), "--json"))
     assert out.read_bytes()[:4] == b"RIFF"
@@ -52,7 +56,9 @@ def test_text_comes_back_as_an_audio_file_in_one_step(shared, tmp_path):
     ("name", "begins"),
     [("x.m4a", b"\0\0\0\x1cftypM4A "), ("x", b"RIFF")],
 )
-def test_the_name_of_the_sound_decides_its_format(shared, tmp_path, name, begins):
+def test_the_name_of_the_sound_decides_its_format(
+    shared: Lab, tmp_path: Path, name: str, begins: bytes
+) -> None:
     out = tmp_path / name
     told = answer(shared.client("--service", "tts", "--text", "hello", "-o", str(out), "--json"))
     assert out.read_bytes().startswith(begins)
@@ -66,7 +72,9 @@ def test_the_name_of_the_sound_decides_its_format(shared, tmp_path, name, begins
         ("s.json", '{"task":"transcribe"'),
     ],
 )
-def test_the_name_of_the_transcript_decides_its_format(shared, tmp_path, name, begins):
+def test_the_name_of_the_transcript_decides_its_format(
+    shared: Lab, tmp_path: Path, name: str, begins: str
+) -> None:
     """`-o s.srt` wrote plain text."""
     out, wav = tmp_path / name, silence(tmp_path / "in.wav", 2.5)
     ran = shared.client("--service", "stt", "--file", str(wav), "-o", str(out))
@@ -74,7 +82,9 @@ def test_the_name_of_the_transcript_decides_its_format(shared, tmp_path, name, b
     assert out.read_text().startswith(begins)
 
 
-def test_a_name_that_says_no_format_is_refused_before_anything_is_asked(shared, tmp_path):
+def test_a_name_that_says_no_format_is_refused_before_anything_is_asked(
+    shared: Lab, tmp_path: Path
+) -> None:
     jobs = jobs_of(shared.nodes["a"])
     for how, code in ((("-o", "x.xyz"), 2), (("-o", "x.mp3", "--format", "wav"), 2)):
         ran = shared.client("--service", "tts", "--text", "hello", *how)
@@ -82,12 +92,14 @@ def test_a_name_that_says_no_format_is_refused_before_anything_is_asked(shared, 
     assert jobs_of(shared.nodes["a"]) == jobs
 
 
-def jobs_of(node) -> list[str]:
+def jobs_of(node: RunningNode) -> list[str]:
     """What a node logged of jobs, refused ones included."""
     return [line for line in node.lines if '"logger": "privox.jobs"' in line]
 
 
-def test_several_recordings_each_get_a_file_and_one_that_is_none_keeps_no_other(shared, tmp_path):
+def test_several_recordings_each_get_a_file_and_one_that_is_none_keeps_no_other(
+    shared: Lab, tmp_path: Path
+) -> None:
     wavs = [silence(tmp_path / f"{n}.wav", n) for n in (1, 2)]
     garbage = tmp_path / "garbage.wav"
     garbage.write_bytes(b"this is no recording at all" * 50)
@@ -106,7 +118,7 @@ def test_several_recordings_each_get_a_file_and_one_that_is_none_keeps_no_other(
     assert b"1 of 3 recordings could not be transcribed" in ran.stderr
 
 
-def test_a_file_that_is_called_stdout_is_a_file(shared, tmp_path):
+def test_a_file_that_is_called_stdout_is_a_file(shared: Lab, tmp_path: Path) -> None:
     job = ("--service", "tts", "--text", "hello", "-o", "stdout", "--format", "wav", "--json")
     ran = subprocess.run(
         shared.command(*job), cwd=tmp_path, capture_output=True, timeout=40, check=False,
@@ -116,7 +128,7 @@ def test_a_file_that_is_called_stdout_is_a_file(shared, tmp_path):
     assert (tmp_path / "stdout").read_bytes().startswith(b"RIFF")
 
 
-def test_a_text_from_a_file_is_played(shared, tmp_path):
+def test_a_text_from_a_file_is_played(shared: Lab, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     player = tmp_path / "aplay"
     player.write_text(f'#!/bin/sh\nexec /bin/cp "$2" {tmp_path}/heard.wav\n')
@@ -132,7 +144,7 @@ def test_a_text_from_a_file_is_played(shared, tmp_path):
     assert not (tmp_path / "speech.wav").exists()
 
 
-def test_audio_that_does_not_fit_on_stdout_is_an_error(shared, tmp_path):
+def test_audio_that_does_not_fit_on_stdout_is_an_error(shared: Lab, tmp_path: Path) -> None:
     """Cut at 4 KiB, it was called done: exit code 0, and --json told the full size."""
     command = shared.command("--service", "tts", "--text", "hello", "-o", "-", "--json")
     with (tmp_path / "out").open("wb") as out:
@@ -147,13 +159,13 @@ def test_audio_that_does_not_fit_on_stdout_is_an_error(shared, tmp_path):
     assert "cannot write to stdout: File too large" in said["message"]
 
 
-def test_what_one_client_speaks_another_hears_through_a_pipe(shared):
+def test_what_one_client_speaks_another_hears_through_a_pipe(shared: Lab) -> None:
     spoken = shared.client("--service", "tts", "--text", "hello", "-o", "-").stdout
     heard = shared.client("--service", "stt", "--file", "-", stdin=spoken)
     assert heard.stdout == b"0.25 seconds of sound\n"
 
 
-def test_a_client_holds_little_of_a_long_recording(shared, tmp_path):
+def test_a_client_holds_little_of_a_long_recording(shared: Lab, tmp_path: Path) -> None:
     """An hour from a file, and the same from stdin, cost it no more than a second of audio."""
     long = silence(tmp_path / "long.wav", 3600)  # 110 MiB
     peaks = [
@@ -170,7 +182,7 @@ def test_a_client_holds_little_of_a_long_recording(shared, tmp_path):
 def _peak(lab: Lab, *arguments: str, stdin: Path | None) -> int:
     """The most memory that a client held, in bytes."""
     with open(stdin or os.devnull, "rb") as source:
-        client = subprocess.Popen(
+        client = Client(
             lab.command(*arguments), stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         said = client.stdout.read(), client.stderr.read()
@@ -182,7 +194,7 @@ def _peak(lab: Lab, *arguments: str, stdin: Path | None) -> int:
     return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def test_a_client_is_interrupted_while_it_waits_for_a_neighbour(shared):
+def test_a_client_is_interrupted_while_it_waits_for_a_neighbour(shared: Lab) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind((HOST, 0))
         silent.settimeout(20)
@@ -193,7 +205,7 @@ def test_a_client_is_interrupted_while_it_waits_for_a_neighbour(shared):
         assert client.wait(5) == 130
 
 
-def test_nobody_to_join_through_is_exit_3(shared, tmp_path):
+def test_nobody_to_join_through_is_exit_3(shared: Lab, tmp_path: Path) -> None:
     command = ("--neighbours", f"{HOST}:9", "--join-timeout", "0.5")
     ran = shared.client(
         *command, "--service", "tts", "--text", "x", "--state-dir", str(tmp_path / "n")
@@ -202,7 +214,7 @@ def test_nobody_to_join_through_is_exit_3(shared, tmp_path):
     assert b"127.0.0.1:9" in ran.stderr
 
 
-def test_input_at_fault_is_exit_6_and_says_what_is_wrong(shared, tmp_path):
+def test_input_at_fault_is_exit_6_and_says_what_is_wrong(shared: Lab, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.wav"
     garbage.write_bytes(b"this is no recording at all" * 50)
     for arguments, said in (
@@ -226,7 +238,9 @@ def test_input_at_fault_is_exit_6_and_says_what_is_wrong(shared, tmp_path):
         (("--service", "sing", "--text", "x"), b"sing"),
     ],
 )
-def test_usage_is_exit_2_and_says_what_is_missing(tmp_path, arguments, said):
+def test_usage_is_exit_2_and_says_what_is_missing(
+    tmp_path: Path, arguments: tuple[str, ...], said: bytes
+) -> None:
     lab = object.__new__(Lab)
     lab.folder, lab.port = tmp_path, 9
     ran = lab.client(*arguments)
@@ -234,20 +248,20 @@ def test_usage_is_exit_2_and_says_what_is_missing(tmp_path, arguments, said):
     assert said in ran.stderr
 
 
-def test_dead_neighbours_are_passed_over_and_names_are_resolved(shared):
+def test_dead_neighbours_are_passed_over_and_names_are_resolved(shared: Lab) -> None:
     several = f"127.0.0.1:9,no-such-host.invalid:5678,localhost:{shared.port}"
     ran = shared.client("--neighbours", several, "list", "--json")
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["found"] == 2
 
 
-def test_meshes_of_different_names_never_mix(shared, tmp_path):
+def test_meshes_of_different_names_never_mix(shared: Lab, tmp_path: Path) -> None:
     ran = shared.client("--network", "other", "--state-dir", str(tmp_path / "o"), "list",
                         "--join-timeout", "1")  # fmt: skip
     assert ran.returncode == 3
 
 
-def test_the_fallback_server_does_it_when_the_mesh_cannot(shared, tmp_path):
+def test_the_fallback_server_does_it_when_the_mesh_cannot(shared: Lab, tmp_path: Path) -> None:
     job = ("--service", "tts", "--text", "x", "--backend", "gpu")
     ran = shared.client(*job, "--fallback", f"http://{HOST}:9")
     assert ran.returncode == 5

@@ -9,10 +9,12 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import HOST, Lab, answer, counting_proxy, silence
+from kit import HOST
+from running import Lab, answer, counting_proxy, silence
 
 from nodes.demo import RunningNode
 
@@ -21,13 +23,13 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path: Path) -> Iterator[Lab]:
     """A mesh of one node, to which the test adds others."""
     with Lab(tmp_path) as lab:
         yield lab
 
 
-def test_all_voices_are_listed_although_a_record_holds_but_a_few(lab):
+def test_all_voices_are_listed_although_a_record_holds_but_a_few(lab: Lab) -> None:
     producer = lab.producer("a", "tts/cpu/espeak-ng,tts/cpu/echo")
     found = answer(lab.client("voices", "--json"))
     assert found["silent"] == []
@@ -44,7 +46,7 @@ def test_all_voices_are_listed_although_a_record_holds_but_a_few(lab):
     assert len(shown) == found["found"] + 1
 
 
-def test_two_engines_of_one_service_on_one_node_are_both_found(lab, tmp_path):
+def test_two_engines_of_one_service_on_one_node_are_both_found(lab: Lab, tmp_path: Path) -> None:
     lab.producer("a", "stt/cpu/echo,stt/cpu/pocketsphinx")
     assert sorted(r["engine"] for r in lab.listed()) == ["echo", "pocketsphinx"]
     wav = silence(tmp_path / "s.wav", 1)
@@ -53,7 +55,9 @@ def test_two_engines_of_one_service_on_one_node_are_both_found(lab, tmp_path):
         assert answer(lab.client(*job))["engine"] == engine
 
 
-def test_the_chosen_producer_is_killed_in_mid_upload_and_another_does_the_job(lab, tmp_path):
+def test_the_chosen_producer_is_killed_in_mid_upload_and_another_does_the_job(
+    lab: Lab, tmp_path: Path
+) -> None:
     """Both producers are named by `--prefer` in turn, so it is known which is chosen first. The
     proxy kills it from outside once half of the recording has passed."""
     wav = silence(tmp_path / "s.wav", 120)
@@ -84,7 +88,9 @@ def test_the_chosen_producer_is_killed_in_mid_upload_and_another_does_the_job(la
     assert [attempt["outcome"] for attempt in told["attempts"]] == ["lost", "done"]
 
 
-def test_while_everybody_is_busy_the_client_says_so_waits_and_succeeds(lab, tmp_path):
+def test_while_everybody_is_busy_the_client_says_so_waits_and_succeeds(
+    lab: Lab, tmp_path: Path
+) -> None:
     producer = lab.producer("a", "stt/cpu/echo,tts/cpu/echo:60")
     held = str(tmp_path / "held.wav")
     first = lab.start_client("--service", "tts", "--text", "hello", "-o", held)
@@ -97,7 +103,7 @@ def test_while_everybody_is_busy_the_client_says_so_waits_and_succeeds(lab, tmp_
     assert second.returncode == 0
 
 
-def test_all_busy_until_the_wait_ends_is_exit_7(lab, tmp_path):
+def test_all_busy_until_the_wait_ends_is_exit_7(lab: Lab, tmp_path: Path) -> None:
     producer = lab.producer("a", "stt/cpu/echo:20")
     wav = silence(tmp_path / "s.wav", TAKES_A_SLOT)
     lab.start_client("--service", "stt", "--file", str(wav))
@@ -109,7 +115,7 @@ def test_all_busy_until_the_wait_ends_is_exit_7(lab, tmp_path):
     assert time.monotonic() - began < 8
 
 
-def test_a_cancelled_client_frees_its_slot_at_once(lab, tmp_path):
+def test_a_cancelled_client_frees_its_slot_at_once(lab: Lab, tmp_path: Path) -> None:
     producer = lab.producer("a", "stt/cpu/echo:20")
     wav = silence(tmp_path / "s.wav", 1)
     client = lab.start_client("--service", "stt", "--file", str(wav))
@@ -121,7 +127,7 @@ def test_a_cancelled_client_frees_its_slot_at_once(lab, tmp_path):
     assert time.monotonic() - began < 2
 
 
-def test_a_client_is_interrupted_while_everybody_is_busy(lab, tmp_path):
+def test_a_client_is_interrupted_while_everybody_is_busy(lab: Lab, tmp_path: Path) -> None:
     producer = lab.producer("a", "stt/cpu/echo:20")
     wav = silence(tmp_path / "s.wav", TAKES_A_SLOT)
     lab.start_client("--service", "stt", "--file", str(wav))
@@ -133,7 +139,7 @@ def test_a_client_is_interrupted_while_everybody_is_busy(lab, tmp_path):
     assert second.returncode == json.loads(out)["exit_code"] == 130
 
 
-def test_ctrl_c_ends_a_node_at_once_although_a_job_is_running(lab, tmp_path):
+def test_ctrl_c_ends_a_node_at_once_although_a_job_is_running(lab: Lab, tmp_path: Path) -> None:
     """It once took four seconds: two of grace, which aiohttp waits twice."""
     producer = lab.producer("a", "stt/cpu/echo:20")
     wav = silence(tmp_path / "s.wav", 1)
@@ -146,7 +152,7 @@ def test_ctrl_c_ends_a_node_at_once_although_a_job_is_running(lab, tmp_path):
     assert not [line for line in producer.lines if "Traceback" in line]
 
 
-def test_no_producer_for_this_is_exit_4_and_says_what_there_is(lab, tmp_path):
+def test_no_producer_for_this_is_exit_4_and_says_what_there_is(lab: Lab, tmp_path: Path) -> None:
     ran = lab.client("--service", "tts", "--text", "x")
     assert (ran.returncode, b"nobody on the mesh offers tts" in ran.stderr) == (4, True)
     lab.producer("a", "tts/cpu/echo")
@@ -157,7 +163,7 @@ def test_no_producer_for_this_is_exit_4_and_says_what_there_is(lab, tmp_path):
     assert b"there is: tts/cpu/echo" in ran.stderr
 
 
-def test_a_node_that_stops_takes_its_record_back(lab):
+def test_a_node_that_stops_takes_its_record_back(lab: Lab) -> None:
     producer = lab.producer("a", "tts/cpu/echo")
     assert len(lab.listed()) == 1
     producer.stop()
@@ -165,7 +171,7 @@ def test_a_node_that_stops_takes_its_record_back(lab):
     assert lab.listed() == []
 
 
-def test_a_node_keeps_its_key_and_finds_its_mesh_again_without_being_told(lab):
+def test_a_node_keeps_its_key_and_finds_its_mesh_again_without_being_told(lab: Lab) -> None:
     before = lab.producer("a", "tts/cpu/echo")
     before.stop()
     again = RunningNode("again", ["--services", "tts/cpu/echo"], lab.folder / "a")
@@ -177,7 +183,7 @@ def test_a_node_keeps_its_key_and_finds_its_mesh_again_without_being_told(lab):
         again.stop()
 
 
-def test_a_second_node_in_the_same_folder_is_refused(lab):
+def test_a_second_node_in_the_same_folder_is_refused(lab: Lab) -> None:
     second = lab.node("second", "--state-dir", str(lab.folder / "first"))
     assert second.process.wait(20) == 2
     second.stop()
@@ -185,7 +191,7 @@ def test_a_second_node_in_the_same_folder_is_refused(lab):
     assert any(said in line for line in second.lines)
 
 
-def test_a_node_that_is_asked_to_stop_twice_ends_there_and_then(lab):
+def test_a_node_that_is_asked_to_stop_twice_ends_there_and_then(lab: Lab) -> None:
     """A farm lets running calls end for up to half a minute; its owner may not want to wait."""
     stuck = lab.node("stuck", "--services", "stt/cpu/echo", "--farm", "--relay-port", "0")
     stuck.wait_for("published")
@@ -194,7 +200,7 @@ def test_a_node_that_is_asked_to_stop_twice_ends_there_and_then(lab):
     assert stuck.process.wait(5) in (0, 1)
 
 
-def wait_for_line(node, text: str, within: float = 15.0) -> None:
+def wait_for_line(node: RunningNode, text: str, within: float = 15.0) -> None:
     """Until the node has logged a line that holds `text`."""
     with node.changed:
         assert node.changed.wait_for(lambda: any(text in line for line in node.lines), within), (
@@ -202,7 +208,7 @@ def wait_for_line(node, text: str, within: float = 15.0) -> None:
         )
 
 
-def test_nothing_is_left_behind(tmp_path):
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
     with Lab(tmp_path) as lab:
         lab.producer("a", "stt/cpu/pocketsphinx,tts/cpu/espeak-ng")
         mine = processes_with(str(tmp_path))

@@ -14,7 +14,6 @@ import hostile_sound
 import psutil
 import pytest
 
-from nodes import codecs as codecs_module
 from nodes.codecs import Codecs
 from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
@@ -141,7 +140,7 @@ async def test_an_answer_is_encoded_as_in_this_process(codecs: Codecs, format: s
         pieces = [piece async for piece in encoder.feed(pcm[:50_001])]
         pieces += [piece async for piece in encoder.feed(pcm[50_001:])]
         pieces += [piece async for piece in encoder.finish()]
-    assert max(map(len, pieces)) <= codecs_module.limits.KIB * 64
+    assert max(map(len, pieces)) <= limits.KIB * 64
     written = b"".join(pieces)
     assert audio.decode(written, RATE).size / RATE == pytest.approx(3.0, abs=0.2)
 

@@ -9,20 +9,8 @@ import time
 
 import aiohttp
 import pytest
-from relay_kit import (
-    HURRY,
-    LOCAL,
-    Raw,
-    at,
-    call_for,
-    connect,
-    farm_of,
-    parked,
-    post,
-    relayed,
-    serving,
-    until,
-)
+from kit import HOST, until
+from relay_kit import HURRY, Raw, at, call_for, connect, farm_of, parked, post, relayed, serving
 
 from privox_dht.identity import Identity
 from privox_dht.relay import Farm, FarmLimits, Timeouts, messages, relay_limits
@@ -70,7 +58,8 @@ async def test_a_head_that_drips_or_never_comes_is_dropped_in_time() -> None:
         dripping.say(b"CONNECT ")
         assert await silent.over(2) == await dripping.over(2) == b""
         assert farm.stats()["dropped"] == {"late": 2}
-        silent.close(), dripping.close()
+        silent.close()
+        dripping.close()
 
 
 async def test_a_proof_that_never_comes_is_dropped_in_time() -> None:
@@ -117,7 +106,8 @@ async def test_a_proof_is_good_for_one_challenge_only() -> None:
         assert await first.line() == b"granted 3 64\n"
         second.say(proof)
         assert await second.over() == b"refused proof 0\n"
-        first.close(), second.close()
+        first.close()
+        second.close()
 
 
 async def test_a_token_parks_one_line_once() -> None:
@@ -158,7 +148,8 @@ async def test_a_parked_line_that_speaks_is_dropped() -> None:
         line.say(b"HTTP/1.1 200 OK\r\n\r\n")
         assert await line.over() == b""
         await until(lambda: farm.stats()["parked"] == 0)
-        control.close(), line.close()
+        control.close()
+        line.close()
 
 
 # -- farms that are not what they say ------------------------------------------------------------
@@ -175,7 +166,7 @@ async def hostile_farm(answers: list[bytes]) -> tuple[asyncio.Server, int, list[
         heard.append(await reader.read(4096))
         writer.close()
 
-    server = await asyncio.start_server(serve, LOCAL, 0)
+    server = await asyncio.start_server(serve, HOST, 0)
     return server, server.sockets[0].getsockname()[1], heard
 
 
@@ -185,7 +176,7 @@ async def test_a_challenge_passed_on_by_a_hostile_farm_is_not_answered() -> None
     async with serving() as served, farm_of(FARM) as honest:
 
         async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            there, back = await asyncio.open_connection(LOCAL, honest.port)
+            there, back = await asyncio.open_connection(HOST, honest.port)
             back.write(await reader.read(4096))
             writer.write(await there.readline())
             told.set_result(await reader.read(4096))
@@ -193,7 +184,7 @@ async def test_a_challenge_passed_on_by_a_hostile_farm_is_not_answered() -> None
                 side.close()
 
         told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        server = await asyncio.start_server(pass_on, LOCAL, 0)
+        server = await asyncio.start_server(pass_on, HOST, 0)
         server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
         async with at(served, server, hostile):  # type: ignore[arg-type]
             async with asyncio.timeout(5):
@@ -208,7 +199,7 @@ async def test_what_a_producer_signs_for_a_hostile_farm_is_worth_nothing_elsewhe
     async with serving() as served, farm_of(FARM) as honest:
 
         async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            there, back = await asyncio.open_connection(LOCAL, honest.port)
+            there, back = await asyncio.open_connection(HOST, honest.port)
             asked = await reader.read(4096)
             back.write(asked)
             nonce = bytes.fromhex((await there.readline()).split()[1].decode())
@@ -220,7 +211,7 @@ async def test_what_a_producer_signs_for_a_hostile_farm_is_worth_nothing_elsewhe
                 side.close()
 
         said: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        server = await asyncio.start_server(pass_on, LOCAL, 0)
+        server = await asyncio.start_server(pass_on, HOST, 0)
         server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
         async with at(served, server, hostile):  # type: ignore[arg-type]
             async with asyncio.timeout(5):
@@ -263,7 +254,7 @@ async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
         await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(serve, LOCAL, 0)
+    server = await asyncio.start_server(serve, HOST, 0)
     server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     async with serving() as served, at(served, server, FARM):  # type: ignore[arg-type]
         await until(lambda: len(opened) >= relay_limits.PRODUCER_IDLE_LINES)
@@ -308,7 +299,7 @@ async def test_a_hundred_claims_of_nobody_do_not_keep_a_client_waiting_for_five_
     terms = FarmLimits()
     async with (
         serving() as served,
-        Farm(FARM, host=LOCAL, port=0, terms=terms) as farm,
+        Farm(FARM, host=HOST, port=0, terms=terms) as farm,
         parked(served, farm, FARM),
     ):
         held = await hold(farm, call_for(served) + then, 100)

@@ -7,7 +7,8 @@ import shutil
 
 import aiohttp
 import pytest
-from relay_kit import LOCAL, Pin, farm_of, get, parked, post, relayed, serving, until
+from kit import HOST, until
+from relay_kit import Pin, farm_of, get, parked, post, relayed, serving
 
 from privox_dht.identity import Identity
 from privox_dht.relay import FarmLimits
@@ -45,7 +46,7 @@ async def test_curl_calls_through_the_farm_and_refuses_a_wrong_pin() -> None:
     async with serving() as served, farm_of(FARM) as farm, parked(served, farm, FARM):
         for pin, code in ((served.identity.public_pin(), 0), (FARM.public_pin(), 90)):
             process = await asyncio.create_subprocess_exec(
-                curl, "-sS", "--insecure", "--proxy", f"http://{LOCAL}:{farm.port}",
+                curl, "-sS", "--insecure", "--proxy", f"http://{HOST}:{farm.port}",
                 "--pinnedpubkey", pin, "--data", "word", "--max-time", "10",
                 f"https://{served.identity.peer_id}.privox/count",
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -77,7 +78,7 @@ async def test_a_client_that_hangs_up_leaves_the_producer_idle_at_once() -> None
 async def test_the_answer_to_a_call_names_its_limits() -> None:
     terms = FarmLimits(call_bytes=1_000_000, call_seconds=77)
     async with serving() as served, farm_of(FARM, terms=terms) as farm, parked(served, farm, FARM):
-        reader, writer = await asyncio.open_connection(LOCAL, farm.port)
+        reader, writer = await asyncio.open_connection(HOST, farm.port)
         writer.write(f"CONNECT {served.identity.peer_id}.privox:443 HTTP/1.1\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         writer.close()

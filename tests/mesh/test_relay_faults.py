@@ -9,14 +9,16 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 import psutil
 import pytest
+from kit import HOST, until
 from relay_kit import (
     HURRY,
-    LOCAL,
     Pin,
+    Served,
     at,
     call_for,
     connect,
@@ -28,7 +30,6 @@ from relay_kit import (
     post,
     relayed,
     serving,
-    until,
 )
 
 from privox_dht.errors import ConfigError, ProducerLost
@@ -39,7 +40,7 @@ FARM, OTHER, THIRD = Identity.generate(), Identity.generate(), Identity.generate
 SEEDS = [bytes([n]) * 32 for n in (1, 2, 3)]
 
 
-def via(farm: FarmAt, producer: Identity, path: str = "/count") -> dict[str, object]:
+def via(farm: FarmAt, producer: Identity, path: str = "/count") -> dict[str, Any]:
     """Arguments for a request through a farm of which only the address is known."""
     return {
         "url": f"https://{producer.peer_id}.privox{path}",
@@ -57,7 +58,7 @@ async def test_a_farm_that_comes_back_is_parked_at_again() -> None:
             await parking.parked(5)
             await first.aclose()
             await until(lambda: parking.state == "lost")
-            async with Farm(FARM, host=LOCAL, port=farm.port, private=True) as again:
+            async with Farm(FARM, host=HOST, port=farm.port, private=True) as again:
                 await parking.parked(5)
                 assert (await post(relayed(again, served, "/count")))["bytes"] == 4
         assert states[:2] == ["parked", "lost"] and states[-1] == "parked"
@@ -138,11 +139,11 @@ async def test_pings_keep_a_quiet_parking_alive() -> None:
 
 async def test_a_farm_that_drains_lets_calls_end_and_sends_producers_elsewhere() -> None:
     async with serving() as served, farm_of(FARM) as farm, farm_of(OTHER) as other:
-        known = [FarmAt(FARM.public, LOCAL, farm.port)]
+        known = [FarmAt(FARM.public, HOST, farm.port)]
         async with parkings(served, known, want=1) as some:
             job = asyncio.ensure_future(get(relayed(farm, served, "/zeros/50000000")))
             await until(lambda: farm.stats()["calls"] == 1)
-            known[:] = [FarmAt(OTHER.public, LOCAL, other.port)]
+            known[:] = [FarmAt(OTHER.public, HOST, other.port)]
             draining = asyncio.create_task(farm.drain(10))
             await some.parked(5)
             await until(lambda: [f.public for f in some.parked_at] == [OTHER.public])
@@ -184,12 +185,13 @@ async def test_an_address_parks_so_many_producers_and_no_more() -> None:
     async with AsyncExitStack() as stack:
         farm = await stack.enter_async_context(farm_of(FARM, terms=terms, private=False))
         served = [await stack.enter_async_context(serving()) for _ in range(3)]
-        states = []
-        for one in served:
+
+        async def outcome(one: Served) -> str:
             parking = await stack.enter_async_context(at(one, farm, FARM))
-            await until(lambda p=parking: p.state != "dialling")
-            states.append(parking.state)
-        assert states == ["parked", "parked", "refused"]
+            await until(lambda: parking.state != "dialling")
+            return parking.state
+
+        assert [await outcome(one) for one in served] == ["parked", "parked", "refused"]
 
 
 async def test_a_farm_without_files_refuses_to_park_and_still_puts_calls_through() -> None:
@@ -206,8 +208,8 @@ async def test_a_farm_without_files_refuses_to_park_and_still_puts_calls_through
 
 async def test_a_farm_says_clearly_that_its_port_is_taken() -> None:
     async with farm_of(FARM) as farm:
-        with pytest.raises(ConfigError, match=f"cannot listen on {LOCAL}:{farm.port}"):
-            async with Farm(OTHER, host=LOCAL, port=farm.port):
+        with pytest.raises(ConfigError, match=f"cannot listen on {HOST}:{farm.port}"):
+            async with Farm(OTHER, host=HOST, port=farm.port):
                 pass
 
 
@@ -221,7 +223,7 @@ async def test_a_slow_reader_never_makes_the_farm_hold_more_than_a_chunk() -> No
         before, got = memory().rss, 0
         async with aiohttp.ClientSession(read_bufsize=2**16) as session:
             call = via(where, served.identity, "/zeros/40000000")
-            async with session.get(**call) as answer:  # type: ignore[arg-type]
+            async with session.get(**call) as answer:
                 while piece := await answer.content.read(2_000_000):
                     got += len(piece)
                     await asyncio.sleep(0.02)

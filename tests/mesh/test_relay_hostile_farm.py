@@ -14,8 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from api_kit import Counting, clip, until
-from relay_kit import LOCAL, farm_of
+from api_kit import Counting, clip
+from kit import HOST, until
+from relay_kit import farm_of
 
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.identity import Identity
@@ -92,7 +93,7 @@ class Meddler:
         assert not await reader.read(CHUNK), "not a byte of a job"
 
     async def _meddle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(LOCAL, self._farm)
+        there, back = await asyncio.open_connection(HOST, self._farm)
         assert self._carry is not None
         ways = [self._carry(reader, back), self._carry(there, writer)]
         try:
@@ -123,9 +124,9 @@ async def behind(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         provider = Counting(slots=2)
-        server = await enter(SpeechServer(provider, host=LOCAL, tls=me.server_context()))
+        server = await enter(SpeechServer(provider, host=HOST, tls=me.server_context()))
         farms = [await enter(farm_of(key)) for key in keys]
-        known = [FarmAt(k.public, LOCAL, f.port) for k, f in zip(keys, farms, strict=True)]
+        known = [FarmAt(k.public, HOST, f.port) for k, f in zip(keys, farms, strict=True)]
 
         async def where() -> list[FarmAt]:
             return known
@@ -136,10 +137,10 @@ async def behind(
         ))  # fmt: skip
         await parked.parked(5, farms=2)
         meddler = Meddler(farms[0].port, carry, says)
-        door = await enter(await asyncio.start_server(meddler.accept, LOCAL, 0))
+        door = await enter(await asyncio.start_server(meddler.accept, HOST, 0))
         ports = (door.sockets[0].getsockname()[1], farms[1].port)
         doors = [
-            Record(publisher=key.public, mesh=b"m" * 8, kind=FARM, routes=(Direct(LOCAL, port),))
+            Record(publisher=key.public, mesh=b"m" * 8, kind=FARM, routes=(Direct(HOST, port),))
             for key, port in zip(keys, ports, strict=True)
         ]
         producer = Record(
@@ -150,7 +151,7 @@ async def behind(
         client = await enter(SpeechClient(allow=lambda host: True))
         caller = Dispatcher(
             found, allow=lambda host: True, probe=client.status, rng=random.Random(3)
-        )  # type: ignore[arg-type]
+        )
         yield Mesh(found, client, caller), meddler, provider  # type: ignore[arg-type]
 
 

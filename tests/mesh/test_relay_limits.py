@@ -7,9 +7,9 @@ import os
 
 import aiohttp
 import pytest
+from kit import HOST, until
 from relay_kit import (
     HURRY,
-    LOCAL,
     at,
     bare_producer,
     call_to,
@@ -20,7 +20,6 @@ from relay_kit import (
     post,
     relayed,
     serving,
-    until,
 )
 
 from privox_dht.identity import Identity
@@ -152,7 +151,7 @@ async def test_a_line_that_is_claimed_and_stays_silent_is_given_up_by_the_produc
             await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(serve, LOCAL, 0)
+    server = await asyncio.start_server(serve, HOST, 0)
     server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     async with (
         serving() as served,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from relay_kit import HURRY, LOCAL, farm_of, parkings, post, relayed, serving, until
+from kit import HOST, until
+from relay_kit import HURRY, farm_of, parkings, post, relayed, serving
 
 from privox_dht.errors import NotJoined, ProducerLost
 from privox_dht.identity import Identity
@@ -13,7 +14,7 @@ FARMS = [Identity.generate() for _ in range(3)]
 
 
 def where(farm: Farm, key: Identity) -> FarmAt:
-    return FarmAt(key.public, LOCAL, farm.port)
+    return FarmAt(key.public, HOST, farm.port)
 
 
 async def test_a_producer_parks_at_two_of_three_farms_and_can_be_called_at_both() -> None:
@@ -35,7 +36,9 @@ async def test_a_producer_parks_at_two_of_three_farms_and_can_be_called_at_both(
 
 
 async def test_a_producer_without_farms_finds_them_when_they_can_be_found() -> None:
-    answers = [NotJoined("no neighbour answered"), OSError("no network"), []]
+    answers: list[Exception | list[FarmAt]] = [
+        NotJoined("no neighbour answered"), OSError("no network"), []
+    ]  # fmt: skip
     async with serving() as served, farm_of(FARMS[0]) as farm:
 
         async def farms() -> list[FarmAt]:
@@ -97,7 +100,7 @@ async def test_a_farm_that_is_back_is_parked_at_although_another_serves_meanwhil
             standing = await some.__aenter__()
         try:
             await until(lambda: standing.parked_at == (known[0],))
-            async with Farm(FARMS[1], host=LOCAL, port=port, private=True):
+            async with Farm(FARMS[1], host=HOST, port=port, private=True):
                 standing._rounds._resume = 0.0  # as if the pause were over
                 standing._moved.set()
                 await standing.parked(5, farms=2)

@@ -8,7 +8,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from relay_kit import LOCAL, at, farm_of, get, parked, post, relayed, serving, until
+from kit import HOST, until
+from relay_kit import at, farm_of, get, parked, post, relayed, serving
 
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
@@ -50,7 +51,7 @@ async def test_what_is_parked_may_die_of_silence_and_a_call_may_not() -> None:
 async def test_bytes_that_a_reader_has_not_taken_are_counted_wherever_they_wait() -> None:
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socket(), socket.socket()
-    ours.bind((LOCAL, 0))
+    ours.bind((HOST, 0))
     ours.listen()
     theirs.setblocking(False)
     await loop.sock_connect(theirs, ours.getsockname())
@@ -71,14 +72,14 @@ async def test_bytes_that_a_reader_has_not_taken_are_counted_wherever_they_wait(
 
 async def test_a_farm_that_nobody_answers_for_is_given_up_in_time() -> None:
     with socket.socket() as full:
-        full.bind((LOCAL, 0))
+        full.bind((HOST, 0))
         full.listen(0)
         held = [socket.socket() for _ in range(4)]  # fill the backlog: nobody accepts
         for sock in held:
             sock.setblocking(False)
             sock.connect_ex(full.getsockname())
         with pytest.raises(TimeoutError):
-            await tcp.dial(*full.getsockname(), 0.2)
+            await tcp.dial(HOST, full.getsockname()[1], 0.2)
         for sock in held:
             sock.close()
 

@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from running import Lab, silence
+from running import Lab, answer, peer_of, silence
 from tone_talk import Hearing, Talk, knows_tones, talk
 
 from privox_dht.speech import Word
@@ -20,7 +22,7 @@ TONES = ("--model", "tone-words")
 
 
 @pytest.fixture
-def patch():
+def patch() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
@@ -56,7 +58,7 @@ class Mesh:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """Three producers, for tests that change nothing in them."""
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -70,7 +72,7 @@ def said() -> Talk:
     return talk(1, ("talk", 60), ("breathless", 40), ("silence", 20), ("talk", 30))
 
 
-def check(told: dict, said: Talk) -> None:
+def check(told: dict[str, Any], said: Talk) -> None:
     """All words, in order, each in its place."""
     words = told["transcript"]["words"]
     assert [word["word"] for word in words] == [word.text for word in said.words]
@@ -79,12 +81,9 @@ def check(told: dict, said: Talk) -> None:
         assert word["end"] == pytest.approx(truth.end, abs=0.05)
 
 
-def answer(ran: subprocess.CompletedProcess[bytes]) -> dict:
-    assert ran.returncode == 0, ran.stderr.decode()
-    return json.loads(ran.stdout)
-
-
-def test_all_words_come_back_in_order_and_in_their_places(shared, said, tmp_path):
+def test_all_words_come_back_in_order_and_in_their_places(
+    shared: Mesh, said: Talk, tmp_path: Path
+) -> None:
     before = shared.given
     told = answer(shared.transcribe(said.write(tmp_path / "a.wav"), "--json", "--words"))
     check(told, said)
@@ -95,10 +94,12 @@ def test_all_words_come_back_in_order_and_in_their_places(shared, said, tmp_path
 
 
 def _peer(mesh: Mesh, number: int) -> str:
-    return mesh.all[number].node.events["listening"]["peer"]
+    return peer_of(mesh.all[number].node)
 
 
-def test_strangers_are_told_of_once_and_never_means_one_producer(shared, said, tmp_path):
+def test_strangers_are_told_of_once_and_never_means_one_producer(
+    shared: Mesh, said: Talk, tmp_path: Path
+) -> None:
     wav, state = said.write(tmp_path / "a.wav"), str(tmp_path / "state")
     runs = [shared.transcribe(wav, "--state-dir", state) for _ in range(2)]
     assert b"each of 3 strangers may hear a part of this recording" in runs[0].stderr
@@ -108,7 +109,7 @@ def test_strangers_are_told_of_once_and_never_means_one_producer(shared, said, t
     assert told["transcript"]["text"] == said.text == runs[0].stdout.decode().strip()
 
 
-def test_silence_is_sent_to_nobody(shared, tmp_path):
+def test_silence_is_sent_to_nobody(shared: Mesh, tmp_path: Path) -> None:
     before = shared.given
     ran = shared.transcribe(silence(tmp_path / "s.wav", 90), "--format", "srt")
     assert (ran.returncode, ran.stdout) == (0, b"")
@@ -116,7 +117,9 @@ def test_silence_is_sent_to_nobody(shared, tmp_path):
     assert shared.given == before
 
 
-def test_of_a_file_that_breaks_off_after_twelve_minutes_what_is_there_is_kept(shared, tmp_path):
+def test_of_a_file_that_breaks_off_after_twelve_minutes_what_is_there_is_kept(
+    shared: Mesh, tmp_path: Path
+) -> None:
     said = talk(5, ("talk", 720), ("talk", 20))
     whole = said.write(tmp_path / "a.wav").read_bytes()
     broken, out = tmp_path / "broken.wav", tmp_path / "broken.txt"
@@ -127,7 +130,9 @@ def test_of_a_file_that_breaks_off_after_twelve_minutes_what_is_there_is_kept(sh
     assert out.read_text().split() == [word.text for word in said.words if word.end < 720]
 
 
-def test_without_pyav_it_goes_whole_to_one_and_the_command_is_named(shared, said, tmp_path):
+def test_without_pyav_it_goes_whole_to_one_and_the_command_is_named(
+    shared: Mesh, said: Talk, tmp_path: Path
+) -> None:
     wav = said.write(tmp_path / "a.wav")
     arguments = shared.lab.command("--service", "stt", "--file", str(wav), *TONES, "--json")[3:]
     program = (
@@ -148,8 +153,8 @@ def once(said: Talk, after: float) -> Word:
 
 
 def test_a_piece_on_which_two_die_is_tried_once_more_and_left_out_after_a_third(
-    said, tmp_path, patch
-):
+    said: Talk, tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
     """Each a process that is gone; six are there, and one is left."""
     wav = said.write(tmp_path / "a.wav")
     with Mesh(tmp_path / "lab", patch, 6, speed=50) as mesh:
@@ -171,7 +176,9 @@ def test_a_piece_on_which_two_die_is_tried_once_more_and_left_out_after_a_third(
     assert re.search(rb"nobody could transcribe [01]:\d\d to [01]:\d\d", ran.stderr), ran.stderr
 
 
-def test_one_is_killed_one_hangs_and_one_fails_every_second_piece(tmp_path, patch):
+def test_one_is_killed_one_hangs_and_one_fails_every_second_piece(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
     """In mid-job. The one that hangs goes on with its heartbeats."""
     said = talk(2, ("talk", 150), ("breathless", 50), ("silence", 40), ("talk", 100))
     wav = said.write(tmp_path / "a.wav")

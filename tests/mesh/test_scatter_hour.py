@@ -8,8 +8,9 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -23,12 +24,14 @@ MEMORY = 200 * 2**20  # bytes that the client may hold at most
 
 
 @pytest.fixture
-def patch():
+def patch() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
 
-def run(lab: Lab, wav: Path, halfway: Callable[[], None] = lambda: None) -> tuple[dict, int]:
+def run(
+    lab: Lab, wav: Path, halfway: Callable[[], None] = lambda: None
+) -> tuple[dict[str, Any], int]:
     """What the client printed, and the most memory it held, in bytes. `halfway` is called while it
     works."""
     job = ("--service", "stt", "--file", str(wav), *TONES, "--json", "--words")
@@ -57,7 +60,7 @@ def _watch(client: subprocess.Popen[bytes], peaks: list[int]) -> None:
 @pytest.mark.soak
 @pytest.mark.quiet
 @pytest.mark.timeout(900)
-def test_an_hour_of_words_made_of_sound(tmp_path, patch):
+def test_an_hour_of_words_made_of_sound(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     """Halfway one producer gets SIGKILL, one's engine hangs while its heartbeats go on, a third
     answers 500 to every second piece."""
     said = talk(60, *PARTS)
@@ -96,7 +99,7 @@ def test_an_hour_of_words_made_of_sound(tmp_path, patch):
 def encoded(said: Talk, format: str, codec: str) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=format) as out:
-        stream = out.add_stream(codec, rate=48_000, layout="mono")
+        stream: Any = out.add_stream(codec, rate=48_000, layout="mono")
         frame = av.AudioFrame.from_ndarray(said.sound.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = 16_000
         resampler = av.AudioResampler(
@@ -113,7 +116,9 @@ def encoded(said: Talk, format: str, codec: str) -> bytes:
 @pytest.mark.parametrize(
     ("format", "codec"), [("mp3", "libmp3lame"), ("ogg", "libopus"), ("ipod", "aac")]
 )
-def test_words_come_back_from_compressed_recordings(tmp_path, patch, format, codec):
+def test_words_come_back_from_compressed_recordings(
+    tmp_path: Path, patch: pytest.MonkeyPatch, format: str, codec: str
+) -> None:
     said = talk(3, ("talk", 90), ("breathless", 60), ("silence", 40), ("talk", 60))
     file = tmp_path / f"talk.{format}"
     file.write_bytes(encoded(said, format, codec))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_mesh import at
@@ -46,12 +48,14 @@ def keeps_the_promise(logs: list[list[str]], said: Talk, share: float) -> None:
         assert sum(pieces[number][0] for number in some) <= share * whole
 
 
-async def test_no_producer_hears_two_neighbouring_pieces_nor_more_than_its_share(tmp_path, patch):
+async def test_no_producer_hears_two_neighbouring_pieces_nor_more_than_its_share(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
     async with (
         producers(tmp_path, patch, 6, reachable="no") as (farm, logs),
         Mesh.join(at(farm), hidden=True) as mesh,
     ):
-        options = {"model": "tone-words", "scatter": "private"}
+        options: dict[str, Any] = {"model": "tone-words", "scatter": "private"}
         done = await mesh.transcript(SOUND, **options)
         assert done.value.text == SAID.text
         assert all(a.route.startswith("relayed") for a in done.attempts)
@@ -69,8 +73,8 @@ async def test_no_producer_hears_two_neighbouring_pieces_nor_more_than_its_share
     ],
 )
 async def test_the_promise_holds_for_any_recording_and_with_one_too_few_nothing_is_sent(
-    tmp_path, patch, seed, jobs
-):
+    tmp_path: Path, patch: pytest.MonkeyPatch, seed: int, jobs: int
+) -> None:
     """As many producers as the client says are needed suffice; with one fewer it sends nothing."""
     rng, done, enough = random.Random(seed), 0, 0
     async with (
@@ -84,17 +88,22 @@ async def test_the_promise_holds_for_any_recording_and_with_one_too_few_nothing_
             share = rng.uniform(0.2, 0.5)
 
             async def ask(
-                count: int, logs=logs, said=said, share=share
+                count: int, logs: list[Path] = logs, said: Talk = said, share: float = share
             ) -> tuple[list[list[str]], int]:
                 """What each heard; or nothing, and how many more there should be."""
                 before = [_lines(log) for log in logs]
                 sound, only = wav(said.sound.tobytes(), 16_000), rng.sample(peers, count)
-                how = {"scatter": "private", "share": share, "only": only, "model": "tone-words"}
+                how: dict[str, Any] = {
+                    "scatter": "private",
+                    "share": share,
+                    "only": only,
+                    "model": "tone-words",
+                }
                 missing = 0
                 try:
                     assert (await mesh.transcript(sound, **how)).value.text == said.text
                 except NoProducer as exc:
-                    missing = int(re.match(r"(\d+) more producers are needed", str(exc))[1])
+                    missing = int(re.findall(r"^(\d+) more producers are needed", str(exc))[0])
                 after = [_lines(log) for log in logs]
                 return [a[len(b) :] for a, b in zip(after, before, strict=True)], missing
 
@@ -120,12 +129,14 @@ def _lines(log: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-async def test_with_one_too_few_it_is_refused_and_nobody_hears_anything(tmp_path, patch):
+async def test_with_one_too_few_it_is_refused_and_nobody_hears_anything(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
     async with (
         producers(tmp_path, patch, 3, reachable="no") as (farm, logs),
         Mesh.join(at(farm), hidden=True) as mesh,
     ):
-        options = {"model": "tone-words", "scatter": "private"}
+        options: dict[str, Any] = {"model": "tone-words", "scatter": "private"}
         with pytest.raises(NoProducer, match=r"\d more producers are needed .* nothing was sent"):
             await mesh.transcript(SOUND, **options)
         short = talk(8, ("talk", 20))
@@ -135,6 +146,6 @@ async def test_with_one_too_few_it_is_refused_and_nobody_hears_anything(tmp_path
 
 
 @pytest.fixture
-def patch():
+def patch() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch

@@ -6,16 +6,19 @@ import asyncio
 import difflib
 import io
 import random
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 
 from nodes.engines import make_engine
 from privox_dht import Mesh
 from privox_dht.audio import decode, wav
 from privox_dht.scatter.cut import RATE, Cutter
-from privox_dht.speech import SpeechRequest, TranscriptionRequest
+from privox_dht.speech import Speaker, SpeechRequest, Transcriber, TranscriptionRequest
 
 WORDS = [
     "morning",
@@ -42,7 +45,8 @@ WORDS = [
 
 async def spoken(seconds: float) -> bytes:
     """Sentences by espeak-ng, with 0.4 to 1.2 s between them: 16-bit PCM at 16 kHz."""
-    rng, voice = random.Random(int(seconds)), make_engine("tts", "cpu", "espeak-ng")
+    rng = random.Random(int(seconds))
+    voice = cast(Speaker, make_engine("tts", "cpu", "espeak-ng"))
     sound: list[bytes] = []
     await voice.start()
     try:
@@ -59,12 +63,12 @@ async def spoken(seconds: float) -> bytes:
 
 async def heard_here(sounds: list[np.ndarray]) -> list[str]:
     """The words of each, one after the other, by pocketsphinx in this process."""
-    engine = make_engine("stt", "cpu", "pocketsphinx")
+    engine = cast(Transcriber, make_engine("stt", "cpu", "pocketsphinx"))
     await engine.start()
     try:
         words = []
         for sound in sounds:
-            pcm = sound.astype(np.float32) / 32_768
+            pcm = np.asarray(sound / 32_768, np.float32)
             async for segment in engine.transcribe(pcm, TranscriptionRequest()):
                 words += segment.text.split()
         return words
@@ -80,7 +84,7 @@ async def heard_here(sounds: list[np.ndarray]) -> list[str]:
         pytest.param(600, marks=pytest.mark.timeout(1800)),
     ],
 )
-async def test_cutting_at_pauses_costs_no_words(tmp_path, seconds):
+async def test_cutting_at_pauses_costs_no_words(tmp_path: Path, seconds: float) -> None:
     """Scattered over three producers it is what the pieces are by themselves, word for word; of the
     whole recording at most one word in a hundred is another."""
     pcm = await spoken(seconds)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from test_mesh import at
@@ -21,13 +23,15 @@ SOUND = wav(SAID.sound.tobytes(), 16_000)
 
 
 @pytest.fixture
-def patch():
+def patch() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
 
 @pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.soak)])
-async def test_not_one_byte_depends_on_who_works_on_how_much_of_it(tmp_path, patch, times):
+async def test_not_one_byte_depends_on_who_works_on_how_much_of_it(
+    tmp_path: Path, patch: pytest.MonkeyPatch, times: int
+) -> None:
     rng = random.Random(times)
     srt = set()
     async with producers(tmp_path, patch, 4) as (farm, _), Mesh.join(at(farm)) as mesh:
@@ -43,7 +47,9 @@ async def test_not_one_byte_depends_on_who_works_on_how_much_of_it(tmp_path, pat
     assert len(srt) == 1
 
 
-async def test_how_far_it_is_counts_all_producers_and_all_of_the_recording(tmp_path, patch):
+async def test_how_far_it_is_counts_all_producers_and_all_of_the_recording(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
     async with producers(tmp_path, patch, 3) as (farm, _), Mesh.join(at(farm)) as mesh:
         events = [event async for event in mesh.transcription_events(SOUND, model="tone-words")]
     far = [event for event in events if isinstance(event, Scattered)]
@@ -52,7 +58,9 @@ async def test_how_far_it_is_counts_all_producers_and_all_of_the_recording(tmp_p
     assert far[0].heard == 0.0 < far[-1].heard <= SAID.seconds
 
 
-async def test_a_piece_that_nobody_can_do_is_left_out_and_named(tmp_path, patch):
+async def test_a_piece_that_nobody_can_do_is_left_out_and_named(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
     at_word = next(i for i, word in enumerate(SAID.words) if word.start > 30)
     while sum(w.text == SAID.words[at_word].text for w in SAID.words) > 1:
         at_word += 1
@@ -69,7 +77,9 @@ async def test_a_piece_that_nobody_can_do_is_left_out_and_named(tmp_path, patch)
     assert text.endswith(" ".join(word.text for word in SAID.words[-80:]))
 
 
-async def test_all_of_it_is_in_the_language_of_most_of_its_beginning(tmp_path, patch):
+async def test_all_of_it_is_in_the_language_of_most_of_its_beginning(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
     """One producer takes whatever it hears for German, and all can do what they are asked for."""
     languages = ("de,en", "en,de", "en,de")
     async with (

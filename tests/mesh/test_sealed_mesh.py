@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from dht_kit import HOST, node_of, record_of
+from dht_kit import node_of, record_of
+from kit import HOST
 
 from privox_dht import limits
 from privox_dht.dht import DhtNode

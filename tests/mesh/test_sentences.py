@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from pathlib import Path
 
 import pytest
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 
 from bench.words_right import AIM, SENTENCES
 from nodes.demo import VOICE, words_right
@@ -15,7 +17,7 @@ from privox_dht import Mesh
 
 
 @pytest.mark.timeout(180)
-async def test_most_words_come_back_right(tmp_path):
+async def test_most_words_come_back_right(tmp_path: Path) -> None:
     with Lab(tmp_path, "--farm", "--relay-port", "0") as lab:
         await asyncio.to_thread(lab.producer, "ear", "stt/cpu/pocketsphinx")
         await asyncio.to_thread(lab.producer, "voice", f"tts/cpu/{VOICE}", "--reachable", "no")

@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from api_kit import Raw, clip, field, form, head, until
+from api_kit import Raw, clip, field, form, head
+from kit import until
 
 from nodes.codecs import Codecs
 from nodes.engines import make_engine

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from running import HOST, Lab, silence
+from kit import HOST
+from running import Lab, silence
 
 pytestmark = pytest.mark.timeout(60)
 

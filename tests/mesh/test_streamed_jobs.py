@@ -14,9 +14,11 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from running import HOST, Lab, silence
+from kit import HOST
+from running import Lab, peer_of, silence, wait_for_line
 
 from nodes.demo import RunningNode
 from privox_dht import sync
@@ -28,7 +30,7 @@ from privox_dht.mesh import Mesh
 from privox_dht.speech import AudioInfo, Segment
 
 README = Path(__file__).parents[2] / "README.md"
-ECHO = {"model": "echo"}
+ECHO: dict[str, Any] = {"model": "echo"}
 PARTS = [f"{n:.2f} to {n + 1:.2f} seconds," for n in range(4)]  # of four seconds
 FIRST = PARTS[0].encode()
 pytestmark = pytest.mark.timeout(120)
@@ -60,38 +62,32 @@ def recording(tmp_path: Path) -> Path:
     return silence(tmp_path / "talk.wav", 4)
 
 
-def peer_of(node: RunningNode) -> str:
-    return node.events["listening"]["peer"]
-
-
-def wait_for_line(node: RunningNode, text: str) -> None:
-    with node.changed:
-        assert node.changed.wait_for(lambda: any(text in line for line in node.lines), 20)
-
-
 def kill(node: RunningNode) -> None:
     os.kill(node.process.pid, signal.SIGKILL)
 
 
-async def test_all_that_happens_comes_as_events_and_the_result_last(at, recording) -> None:
+async def test_all_that_happens_comes_as_events_and_the_result_last(
+    at: list[str], recording: Path
+) -> None:
     async with Mesh.join(at) as mesh:
         told = [
             event
             async for event in mesh.transcription_events(recording, TranscriptionOptions(**ECHO))
         ]
     dialing, *uploading, listening = told[:-5]
-    assert (type(dialing), dialing.record.engine) == (Dialing, "echo")
+    assert isinstance(dialing, Dialing) and dialing.record is not None
+    assert dialing.record.engine == "echo"
     assert dialing.route.startswith("direct")
     size = recording.stat().st_size
     assert uploading[-1] == Uploading(size, size)
     assert listening == AudioInfo(4.0)
-    assert [segment.text for segment in told[-5:-1]] == PARTS
-    assert type(told[-1]) is Done
+    assert [segment.text for segment in told[-5:-1] if isinstance(segment, Segment)] == PARTS
+    assert isinstance(told[-1], Done)
     assert told[-1].value.segments == tuple(told[-5:-1])
 
 
 async def test_segments_come_while_the_rest_is_heard_and_leaving_ends_the_job(
-    lab, at, recording
+    lab: Lab, at: list[str], recording: Path
 ) -> None:
     async with Mesh.join(at) as mesh:
         async with aclosing(mesh.segments(recording, **ECHO)) as segments:
@@ -101,18 +97,14 @@ async def test_segments_come_while_the_rest_is_heard_and_leaving_ends_the_job(
         wait_for_line(lab.nodes["slow"], "cancelled")
 
 
-def test_without_async_too(lab, at, recording) -> None:
+def test_without_async_too(lab: Lab, at: list[str], recording: Path) -> None:
     with sync.join(at) as mesh:
         assert [segment.text for segment in mesh.segments(recording, **ECHO)] == PARTS
         before = sum("cancelled" in line for line in lab.nodes["slow"].lines)
         for segment in mesh.segments(recording, **ECHO):
             assert segment.end == 1.0
             break
-        node = lab.nodes["slow"]
-        with node.changed:
-            assert node.changed.wait_for(
-                lambda: sum("cancelled" in line for line in node.lines) > before, 20
-            )
+        wait_for_line(lab.nodes["slow"], "cancelled", more_than=before)
         left = mesh.segments(recording, **ECHO)
         next(left)
     with pytest.raises(RuntimeError, match="was left"):
@@ -120,7 +112,7 @@ def test_without_async_too(lab, at, recording) -> None:
 
 
 async def test_no_word_is_told_twice_when_the_producer_is_killed_in_mid_job(
-    at, doomed, recording
+    at: list[str], doomed: RunningNode, recording: Path
 ) -> None:
     told, dialled = [], []
     async with Mesh.join(at) as mesh:
@@ -130,6 +122,7 @@ async def test_no_word_is_told_twice_when_the_producer_is_killed_in_mid_job(
         async with aclosing(job) as events:
             async for event in events:
                 if isinstance(event, Dialing):
+                    assert event.record is not None
                     dialled.append(event.record.peer_id)
                 elif isinstance(event, Segment):
                     told.append(event.text)
@@ -137,11 +130,11 @@ async def test_no_word_is_told_twice_when_the_producer_is_killed_in_mid_job(
                         kill(doomed)
         assert told == [*PARTS[:2], *PARTS], "events tell what is so"
         assert len(dialled) == 2
-        assert event.value.text == " ".join(PARTS)
+        assert isinstance(event, Done) and event.value.text == " ".join(PARTS)
 
 
 async def test_whoever_reads_along_reads_on_when_the_producer_is_killed(
-    at, doomed, recording
+    at: list[str], doomed: RunningNode, recording: Path
 ) -> None:
     told = []
     async with Mesh.join(at) as mesh:
@@ -152,7 +145,7 @@ async def test_whoever_reads_along_reads_on_when_the_producer_is_killed(
     assert told == PARTS
 
 
-async def test_sound_comes_while_the_rest_is_spoken(at) -> None:
+async def test_sound_comes_while_the_rest_is_spoken(at: list[str]) -> None:
     async with Mesh.join(at) as mesh:
         pieces = [piece async for piece in mesh.audio("Good day", format="pcm", **ECHO)]
         whole = await mesh.speak("Good day", format="pcm", **ECHO)
@@ -160,7 +153,9 @@ async def test_sound_comes_while_the_rest_is_spoken(at) -> None:
     assert b"".join(pieces) == whole
 
 
-async def test_how_fast_a_voice_is_is_measured_and_believed_after_three_jobs(lab, at) -> None:
+async def test_how_fast_a_voice_is_is_measured_and_believed_after_three_jobs(
+    lab: Lab, at: list[str]
+) -> None:
     """Its sound is counted and not claimed, whatever the format: two seconds of it in two."""
     slow = peer_of(lab.nodes["slow"])
     async with Mesh.join(at) as mesh:
@@ -175,7 +170,9 @@ async def test_how_fast_a_voice_is_is_measured_and_believed_after_three_jobs(lab
     assert reputation.as_measured(record).speed == speed
 
 
-async def test_another_voice_does_not_go_on_in_the_same_file(at, doomed) -> None:
+async def test_another_voice_does_not_go_on_in_the_same_file(
+    at: list[str], doomed: RunningNode
+) -> None:
     async with Mesh.join(at) as mesh:
         heard = b""
         with pytest.raises(AllProducersFailed, match="after it had begun to speak"):
@@ -186,9 +183,15 @@ async def test_another_voice_does_not_go_on_in_the_same_file(at, doomed) -> None
         assert await mesh.speak("Good day", prefer=[peer_of(doomed)], **ECHO)
 
 
-async def test_the_lines_in_the_readme_that_stream_work(lab, at, tmp_path, monkeypatch, capsys):
+async def test_the_lines_in_the_readme_that_stream_work(
+    lab: Lab,
+    at: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[2]
-    names: dict = {}
+    names: dict[str, Any] = {}
     exec("async def lines(mesh, player):\n" + textwrap.indent(code, "    "), names)
     silence(tmp_path / "meeting.ogg", 1)
     monkeypatch.chdir(tmp_path)
@@ -200,7 +203,7 @@ async def test_the_lines_in_the_readme_that_stream_work(lab, at, tmp_path, monke
     assert re.fullmatch(r"( +\d+\.\d  .*\n)*", capsys.readouterr().out)
 
 
-def test_text_leaves_the_client_as_it_is_recognised(lab, recording) -> None:
+def test_text_leaves_the_client_as_it_is_recognised(lab: Lab, recording: Path) -> None:
     client = lab.start_client("--service", "stt", "--file", str(recording))
     assert client.stdout.read(len(FIRST)) == FIRST
     assert client.poll() is None, "the rest is not heard yet"
@@ -210,7 +213,9 @@ def test_text_leaves_the_client_as_it_is_recognised(lab, recording) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_was_heard_is_kept_when_the_client_is_interrupted(lab, recording, number) -> None:
+def test_what_was_heard_is_kept_when_the_client_is_interrupted(
+    lab: Lab, recording: Path, number: int
+) -> None:
     client = lab.start_client("--service", "stt", "--file", str(recording))
     assert client.stdout.read(len(FIRST)) == FIRST
     client.send_signal(number)
@@ -220,7 +225,7 @@ def test_what_was_heard_is_kept_when_the_client_is_interrupted(lab, recording, n
 
 
 def test_the_client_prints_no_word_twice_when_the_producer_is_killed(
-    lab, doomed, recording, tmp_path
+    lab: Lab, doomed: RunningNode, recording: Path, tmp_path: Path
 ) -> None:
     job = ("--service", "stt", "--file", str(recording), "--prefer", peer_of(doomed))
     client = lab.start_client(*job)
@@ -232,7 +237,7 @@ def test_the_client_prints_no_word_twice_when_the_producer_is_killed(
 
 
 def test_what_was_heard_is_in_the_file_and_in_the_json_of_an_interrupted_client(
-    lab, recording, tmp_path
+    lab: Lab, recording: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "talk.srt"
     job = ("--service", "stt", "--file", str(recording), "--output", str(output), "--json")
@@ -252,7 +257,9 @@ def until_it_holds(file: Path, text: str) -> None:
         pass
 
 
-def test_what_was_heard_is_kept_when_nobody_can_do_the_rest(lab, doomed, recording) -> None:
+def test_what_was_heard_is_kept_when_nobody_can_do_the_rest(
+    lab: Lab, doomed: RunningNode, recording: Path
+) -> None:
     only = ("--only", peer_of(doomed), "--wait", "0")
     client = lab.start_client("--service", "stt", "--file", str(recording), *only)
     assert client.stdout.read(len(FIRST)) == FIRST
@@ -263,7 +270,7 @@ def test_what_was_heard_is_kept_when_nobody_can_do_the_rest(lab, doomed, recordi
 
 
 def test_on_a_terminal_the_text_stands_above_the_line_that_tells_how_far_it_is(
-    lab, recording
+    lab: Lab, recording: Path
 ) -> None:
     ours, theirs = pty.openpty()
     command = lab.command("--service", "stt", "--file", str(recording))
@@ -277,8 +284,8 @@ def test_on_a_terminal_the_text_stands_above_the_line_that_tells_how_far_it_is(
             pass
         os.close(ours)
         assert client.wait(10) == 0
-    shown = shown.decode().replace("\r\n", "\n")
-    assert "hearing 0:02 of 0:04" in shown
-    left = re.sub(r"[^\n]*\r\x1b\[2K", "", shown)  # as the terminal shows it in the end
+    text = shown.decode().replace("\r\n", "\n")
+    assert "hearing 0:02 of 0:04" in text
+    left = re.sub(r"[^\n]*\r\x1b\[2K", "", text)  # as the terminal shows it in the end
     assert left.splitlines()[:4] == PARTS
     assert left.splitlines()[4].startswith("4.0 s of audio, by")

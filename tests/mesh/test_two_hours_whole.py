@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import HOST, Lab
+from kit import HOST
+from running import Lab
 
 from nodes.engines import make_engine
 from privox_dht import Mesh

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 from api_kit import clip
+from kit import HOST
 
 ROOT = Path(__file__).parents[2]
-HOST = "127.0.0.1"
 NOW = Path()  # this tree
 
 pytestmark = pytest.mark.timeout(120)

@@ -10,7 +10,7 @@ import aiohttp
 import numpy as np
 import pytest
 from api_kit import clip
-from dht_kit import HOST, until
+from kit import HOST, until
 
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig

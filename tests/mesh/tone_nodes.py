@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
 
-from test_mesh import running
+import pytest
+from node_kit import running
 from tone_talk import knows_tones
 from tone_words import CONTROL, LANGUAGE
 
+from nodes.node import Node
+
 
 @asynccontextmanager
-async def producers(folder, patch, count, *, languages=(), **config):
+async def producers(
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    count: int,
+    *,
+    languages: Sequence[str] = (),
+    **config: Any,
+) -> AsyncIterator[tuple[Node, list[Path]]]:
     """A farm, and some that are parked there."""
     knows_tones(folder, patch)
     patch.syspath_prepend(str(folder / "site"))

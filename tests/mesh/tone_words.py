@@ -145,7 +145,8 @@ def _syllables(pcm: NDArray[np.float32]) -> NDArray[np.int64]:
     looks = np.lib.stride_tricks.sliding_window_view(pcm, WINDOW)[:: 2 * STEP]
     pitch = np.abs(np.fft.rfft(looks * np.hanning(WINDOW).astype(np.float32), 512))[:, 1:].argmax(1)
     nearest = np.round(((pitch + 1) * RATE / 512 - TONES[0]) / 200).astype(int)
-    return nearest.clip(0, len(SYLLABLES) - 1)
+    nearest = nearest.clip(0, len(SYLLABLES) - 1)
+    return np.asarray(nearest, np.int64)
 
 
 def _name(pitches: NDArray[np.int64], begin: int, end: int) -> str:

@@ -14,8 +14,8 @@ from .lab import Nat, Plan
 from .village import Village
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "mesh"))
-from tone_talk import knows_tones, talk  # type: ignore[import-not-found]
-from tone_words import CONTROL  # type: ignore[import-not-found]
+from tone_talk import knows_tones, talk
+from tone_words import CONTROL
 
 HOMES = nats.KINDS[:4]
 SPEED = 20  # seconds of sound in a second, by each
