@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "mesh"), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE), *map(str, (HERE.parent / "mesh", *HERE.parents[:2]))]
 sys.path.append(str(Path(sys.prefix) / "browser" / "python"))
 
 from api_kit import Counting, clip  # noqa: E402

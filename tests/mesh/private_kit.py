@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from kit import HOST
-from node_kit import running
+from kit import HOST, until
+from node_kit import node_at
 
 from nodes.node import Node
 from privox_dht.dht.udp_transport import UdpTransport
@@ -34,12 +34,18 @@ def member_of(path: Path, network: str = NAME, **more: Any) -> Membership:
     return Membership(read_secret(path), network, **more)
 
 
-def node(
+@contextlib.asynccontextmanager
+async def node(
     folder: Path, *services: str, neighbour: Node | None = None, **config: Any
-) -> AbstractAsyncContextManager[Node]:
-    """A node on loopback, joined and with its records out."""
+) -> AsyncIterator[Node]:
+    """A node on loopback, joined and with its records out, by way of a farm if it must be."""
     port = neighbour.dht.port if neighbour else None
-    return running(folder, *services, neighbour=port, **config)
+    async with node_at(folder, *services, neighbour=port, **config) as running:
+        if neighbour:
+            await until(running.standing.joined.is_set)
+        if services:
+            await until(lambda: len(running._published) == len({s[:3] for s in services}), 15)
+        yield running
 
 
 @contextlib.contextmanager

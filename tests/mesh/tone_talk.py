@@ -89,7 +89,7 @@ def knows_tones(folder: Path, patch: pytest.MonkeyPatch) -> None:
         "[privox_dht.transcribers]\ntone-words = tone_words:ToneWords\n"
     )
     before = os.environ.get("PYTHONPATH", "")
-    paths = [str(package.parent), str(HERE), *filter(None, [before])]
+    paths = [str(package.parent), str(HERE), str(HERE.parent), *filter(None, [before])]
     patch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
