@@ -14,6 +14,7 @@ from tone_talk import talk
 from privox_dht import Mesh
 from privox_dht.audio import wav
 from privox_dht.dispatch.job_events import Scattered
+from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.errors import AllProducersFailed
 from privox_dht.transcript import render
 
@@ -51,7 +52,8 @@ async def test_how_far_it_is_counts_all_producers_and_all_of_the_recording(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
     async with producers(tmp_path, patch, 3) as (farm, _), Mesh.join(at(farm)) as mesh:
-        events = [event async for event in mesh.transcription_events(SOUND, model="tone-words")]
+        asked = TranscriptionOptions(model="tone-words")
+        events = [event async for event in mesh.transcription_events(SOUND, asked)]
     far = [event for event in events if isinstance(event, Scattered)]
     assert all(event.seconds == pytest.approx(SAID.seconds, abs=0.1) for event in far)
     assert {event.producers for event in far[:3]} == {3}
