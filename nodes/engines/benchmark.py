@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from privox_dht import speech
+from privox_dht.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,11 +34,17 @@ def babble(seconds: float, rate: int) -> NDArray[np.float32]:
 
 
 async def speaking(engine: speech.Speaker, text: str) -> float:
-    """Seconds of speech per second of work, the engine being warm."""
+    """Seconds of speech per second of work, the engine being warm.
+
+    Raises:
+        EngineUnavailable: it spoke nothing.
+    """
     began, seconds = time.monotonic(), 0.0
     async with contextlib.aclosing(engine.speak(speech.SpeechRequest(text))) as sounds:
         async for sound in sounds:
             seconds += sound.seconds
+    if not seconds:
+        raise EngineUnavailable(f"nothing was to be heard when it spoke {text!r}")
     return round(seconds / max(time.monotonic() - began, 1e-6), 1)
 
 

@@ -46,7 +46,8 @@ def data_folder() -> Path:
 
 
 def load() -> tuple[dict[str, Any], worker_main.Answerer]:
-    name, device, downloads = sys.argv[1:]
+    file, device, folder = sys.argv[1:]
+    name, downloads = str(Path(file).resolve()), Path(folder).resolve()
     try:
         import onnxruntime
         from piper import PiperVoice
@@ -57,10 +58,11 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         ) from exc
     with _blamed_on(name):  # whatever piper says of a file that lacks something
         config = PiperConfig.from_dict(json.loads(Path(f"{name}.json").read_bytes()))
+    os.chdir(data_folder())  # the sandbox's user may not look into what is above it
     # piper-tts 1.3 downloads nothing, and has no such argument
     has_folder = "download_dir" in inspect.signature(PiperVoice).parameters
-    where: dict[str, Any] = {"download_dir": Path(downloads)} if has_folder else {}
-    voice: Any = PiperVoice(session=None, config=config, **where)
+    where: dict[str, Any] = {"download_dir": downloads} if has_folder else {}
+    voice: Any = PiperVoice(session=None, config=config, espeak_data_dir=Path(), **where)
     voice.phonemize(WORDS)
     if device == CPU:  # what the drivers of a GPU read, nobody lists
         sandbox.confine([Path(name), data_folder()])

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
+import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import tiny_models
 
 from nodes.engines import landlock, seccomp
+from nodes.engines.espeak import EspeakNg
+from nodes.engines.pico import Pico
 from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
+from privox_dht import speech
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this sandbox is Linux's")
 MIB = 1 << 20
@@ -234,3 +239,35 @@ def test_the_numbers_of_calls_are_each_there_once() -> None:
 )
 def test_what_reaches_beyond_the_process_is_not_on_the_list(call: str) -> None:
     assert call not in seccomp.NUMBERS
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's workers become another user")
+@pytest.mark.parametrize(
+    ("package", "engine_of"),
+    [
+        ("piper", lambda models: tiny_models.engine_of("piper", models)),
+        ("espeakng_loader", lambda _: EspeakNg()),
+        ("py_nanotts", lambda _: Pico()),
+    ],
+)
+async def test_a_voice_that_root_installed_in_a_closed_folder_speaks(
+    tmp_path: Path,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    engine_of: Callable[[Path], speech.Speaker],
+) -> None:
+    """Such as in a virtual environment in /root: nobody else can look into it."""
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.origin
+    closed = tmp_path / "root"
+    shutil.copytree(Path(found.origin).parent, closed / package)
+    closed.chmod(0o700)
+    monkeypatch.setenv("PYTHONPATH", str(closed))
+    engine = engine_of(models)
+    try:
+        await engine.start()
+        request = speech.SpeechRequest("Good day, and good night.")
+        assert sum([sound.seconds async for sound in engine.speak(request)]) > 0.5
+    finally:
+        await engine.close()
