@@ -26,6 +26,15 @@ with locked(Path(sys.argv[1])):
 """
 
 
+MAIN_AS_NOBODY = f"""
+import os
+import click._textwrap  # it is imported when it is needed: too late, if the checkout is in /root
+from nodes.cli import main
+os.setuid({NOBODY})
+main()
+"""
+
+
 @pytest.fixture
 def public() -> Iterator[Path]:
     """A folder that every user may enter. Pytest closes those above its own to others whenever
@@ -122,9 +131,8 @@ def test_the_program_says_so_too_of_a_folder_that_it_cannot_even_read(below: str
     """The command line's own check of the folder once came first, and named neither user; below a
     folder that may not be entered, the node ended with a traceback."""
     with tempfile.TemporaryDirectory() as theirs:
-        program = f"import os; from nodes.cli import main; os.setuid({NOBODY}); main()"
         ran = subprocess.run(
-            [sys.executable, "-c", program, "--state-dir", str(Path(theirs, below))],
+            [sys.executable, "-c", MAIN_AS_NOBODY, "--state-dir", str(Path(theirs, below))],
             cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert ran.returncode == 2, ran.stderr
