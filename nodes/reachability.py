@@ -140,7 +140,7 @@ class ReachabilityMonitor:
     async def _until_news(self, seconds: float) -> None:
         """Wait for so long, or until something has changed."""
         loop = asyncio.get_running_loop()
-        until, asked = loop.time() + seconds, loop.time()
+        until, asked, is_due = loop.time() + seconds, loop.time(), False
         self._sources = {ip: self._sources.get(ip) or source_towards(ip) for ip in self._towards()}
         while (left := until - loop.time()) > 0:
             with suppress(TimeoutError):
@@ -154,8 +154,10 @@ class ReachabilityMonitor:
                 self._dht.moved()
                 self._on_change()
                 return
-            if self._news.is_set():
-                return
+            if self._news.is_set() and not is_due:
+                is_due = True
+                until = min(until, self._schedule.after_news(loop.time()))
+            self._news.clear()
             if loop.time() - asked > ASK_VIEW and set(self.situation.called) - set(self._here()):
                 asked = loop.time()
                 self._dht.ask_view()

@@ -2,11 +2,13 @@
 
 after each look    every two minutes; half a minute while one witness's word is all there is, or two
                    of them called different addresses; soon, while nobody could say
-at once            what was open seems shut: asked once more; the machine has slept
+at once            what was open seems shut: asked once more; the machine has slept; somebody sees
+                   us at another address, five times in half a minute
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -20,6 +22,8 @@ LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may chan
 LOOK_AGAIN = 30.0  # seconds, while one witness's word is all we have, or two called different ones
 LOOK_SOON = (1.0, 10.0)  # seconds, first and most, while nobody could say whether we can be
 # reached, or not in each family in which we are seen
+NEWS_LOOKS, NEWS_WITHIN = 5, 30.0  # looks in so many seconds because of what others say: whoever is
+# asked to call us back does so six times at once, and then once in ten seconds
 LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
 SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
 
@@ -29,6 +33,7 @@ class LookSchedule:
 
     def __init__(self) -> None:
         self._unknown = 0  # looks in a row after which it was not known where we stand
+        self._news: deque[float] = deque(maxlen=NEWS_LOOKS)  # when what others said was looked into
 
     def after(self, found: Sequence[Reachability], seen: Collection[str]) -> float:
         """Seconds until the next look.
@@ -45,6 +50,14 @@ class LookSchedule:
         self._unknown = 0
         few = all(reach.witnesses < dht_limits.DIAL_AGREE for reach in found)
         return LOOK_AGAIN if few or any(reach.is_disputed for reach in found) else LOOK_EVERY
+
+    def after_news(self, now: float) -> float:
+        """When to look, because somebody sees us elsewhere: now, unless strangers have brought that
+        about too often already."""
+        full = len(self._news) == NEWS_LOOKS
+        when = max(now, self._news[0] + NEWS_WITHIN) if full else now
+        self._news.append(when)
+        return when
 
 
 def when_not_asked(joined: bool) -> float:

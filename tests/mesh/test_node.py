@@ -18,6 +18,7 @@ from nodes import stats_log
 from nodes.gateway.config import GatewayConfig, HttpsConfig, WyomingConfig
 from nodes.node import Node
 from nodes.reachability import ReachabilityMonitor
+from nodes.reachability_rules import NEWS_LOOKS
 from privox_dht import Mesh
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4
@@ -199,6 +200,26 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
         await second.standing.check()
         await second.standing.check()
         assert second.standing.situation.called == (HOST,) and not answers
+
+
+async def test_a_stranger_who_sees_a_node_elsewhere_each_time_does_not_keep_it_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes that dial back do so seldom for one address: after a second of this nobody did, and
+    the direct route was taken back."""
+    looks = []
+
+    async def check(self: ReachabilityMonitor) -> None:
+        looks.append(1)
+
+    monkeypatch.setattr(ReachabilityMonitor, "check", check)
+    async with node_at(tmp_path) as node:
+        await until(lambda: len(looks) > 0)
+        for n in range(200):
+            node.dht._state.record_observation(("9.9.9.9", 1), (f"7.7.7.{n}", 5678), 0.0)
+            await asyncio.sleep(0)
+        await until(lambda: len(looks) > 2)
+        assert len(looks) <= 1 + NEWS_LOOKS + 1, "the first, and one that was due"
 
 
 async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(

@@ -50,6 +50,17 @@ def test_looks_that_find_nothing_become_seldom_and_begin_anew_once_something_was
     assert schedule.after([UNKNOWN], []) == 1.0
 
 
+def test_a_stranger_who_sees_us_elsewhere_again_and_again_does_not_have_us_look_each_time() -> None:
+    """Whoever dials back does so six times at once: then nobody did any more, and the route that
+    he could not take away by lying was taken back."""
+    schedule, now, looks = LookSchedule(), 100.0, 0
+    while now < 160.0:
+        now = schedule.after_news(now) + 0.1
+        looks += 1
+    assert looks == 11, "five at once, five when half a minute is over, and so on"
+    assert schedule.after_news(500.0) == 500.0
+
+
 def test_only_a_pause_that_was_much_longer_than_meant_was_a_sleep() -> None:
     assert not has_slept(3.0) and not has_slept(12.9)
     assert has_slept(13.1)
