@@ -1,8 +1,12 @@
 """A long recording scattered over 1 to 16 producers, beside the ideal: their engines' time alone.
 
-Nodes are processes and the transport is real (TLS on loopback); the engines only sleep, a second
-for each piece (`--takes`), so that any number of them fits on this machine. Ideal: all pieces'
-sleep, divided by the producers.
+Nodes are processes and the transport is real (TLS on loopback); the engines only sleep, so that any
+number of them fits on this machine: two seconds for each piece of 20 s (`--takes`), which is what a
+good processor needs with a small model. Less, and it is this machine that is measured, on which all
+nodes and the client share the cores. Ideal: all pieces' sleep, divided by the producers.
+
+Before that a minute of speech, which is too short to be scattered: by a node with pocketsphinx, and
+by the same engine in this process (`--rounds` of both in turns; medians).
 """
 
 from __future__ import annotations
@@ -14,59 +18,103 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
-from bench.measure import Row, options, show
+from bench.measure import Row, medians, options, show
 from nodes.demo import RunningNode
+from nodes.engines import make_engine
 from privox_dht import Mesh
-from privox_dht.audio import wav
+from privox_dht.audio import decode, wav
 from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.scatter.cut import RATE
 from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.run import Scattering
+from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
 HOST = "127.0.0.1"
+HEARS = "pocketsphinx"
+MINUTE = 60.0  # seconds; what is longer is scattered
+SENTENCE = "Good morning everybody, this is a test of the north wind and the sun. "
 SPOKEN, PAUSE = 20.0, 0.5  # seconds of sound of each piece, and of the pause that ends it
 PRODUCERS = (1, 2, 4, 8, 16)
 WIDTH = 60  # characters of the picture
 
 
 async def main() -> None:
-    given = options(__doc__ or "", pieces=32, takes=1.0)
+    given = options(__doc__ or "", pieces=32, takes=2.0, rounds=5)
     sound = _recording(given.pieces)
     rows: list[Row] = []
     with (
         tempfile.TemporaryDirectory(prefix="privox-bench-") as folder,
         contextlib.ExitStack() as stack,
     ):
-        first = await _node(stack, Path(folder, "first"), given.takes)
+        first = await _node(stack, Path(folder, "first"))
         at = first.wait_for("listening")["port"]
+        rows.append(await _whole_minute(stack, Path(folder, "ear"), at, given.rounds))
         lent = 0
         for count in PRODUCERS:
             while lent < count:
-                await _node(stack, Path(folder, f"p{lent}"), given.takes, at)
+                lends = f"stt/cpu/echo:{given.takes}"
+                await _node(stack, Path(folder, f"p{lent}"), lends, at)
                 lent += 1
             taken = await _scattered(at, sound, count)
             ideal = math.ceil(given.pieces / count) * given.takes
             rows.append(Row(f"{count} producers", taken, ideal, "s", 1.35))
     show("scatter", rows, given.json)
     if not given.json:
-        _draw(rows)
+        _draw(rows[1:])
 
 
 async def _node(
-    stack: contextlib.ExitStack, folder: Path, takes: float, at: int = 0
+    stack: contextlib.ExitStack, folder: Path, lends: str = "", at: int = 0
 ) -> RunningNode:
     """A node's process, whose records are out."""
-    lends = ["--neighbours", f"{HOST}:{at}", "--services", f"stt/cpu/echo:{takes}"] if at else []
-    node = await asyncio.to_thread(RunningNode, folder.name, lends, folder)
+    told = ["--neighbours", f"{HOST}:{at}", "--services", lends] if at else []
+    node = await asyncio.to_thread(RunningNode, folder.name, told, folder)
     stack.callback(node.stop)
     await asyncio.to_thread(node.wait_for, "published" if at else "listening")
     return node
+
+
+async def _whole_minute(stack: contextlib.ExitStack, folder: Path, at: int, rounds: int) -> Row:
+    """A minute by a node, and in this process."""
+    node = await _node(stack, folder, f"stt/cpu/{HEARS}", at)
+    sound = await _spoken(MINUTE)
+    pcm = decode(sound, RATE)
+    engine: Any = make_engine("stt", "cpu", HEARS)
+    await engine.start()
+    try:
+        async with Mesh.join([f"{HOST}:{at}"]) as mesh:
+
+            async def lent() -> None:
+                await mesh.transcript(sound, model=HEARS)
+
+            async def here() -> None:
+                async for _ in engine.transcribe(pcm, TranscriptionRequest()):
+                    pass
+
+            ours, peer = await medians(rounds, lent, here, warm=1)
+    finally:
+        await engine.close()
+        await asyncio.to_thread(node.stop)
+    return Row("60 s, whole", ours, peer, "s", 1.05)
+
+
+async def _spoken(seconds: float) -> bytes:
+    """A WAV file of somebody speaking."""
+    voice: Any = make_engine("tts", "cpu", "espeak-ng")
+    await voice.start()
+    try:
+        sounds = [sound async for sound in voice.speak(SpeechRequest(SENTENCE))]
+    finally:
+        await voice.close()
+    pcm = np.frombuffer(b"".join(sound.pcm for sound in sounds), "<i2")
+    return wav(np.resize(pcm, int(seconds * sounds[0].rate)).tobytes(), sounds[0].rate)
 
 
 async def _scattered(at: int, sound: bytes, count: int) -> float:
