@@ -33,7 +33,7 @@ from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.scatter.cut import RATE
 from privox_dht.scatter.piece_source import PieceSource
-from privox_dht.scatter.run import Scattering
+from privox_dht.scatter.scattered_recording import ScatteredRecording
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
 HOST = "127.0.0.1"
@@ -126,7 +126,7 @@ async def _scattered(at: int, sound: bytes, count: int) -> float:
                 await asyncio.sleep(0.1)
         how = TranscriptionOptions(model="echo")
         source = PieceSource(sound)
-        work = Scattering(mesh.caller, mesh.client, source, wish, how, lambda event: None)
+        work = ScatteredRecording(mesh.caller, mesh.client, source, wish, how, lambda event: None)
         began = time.perf_counter()
         await work.run()
         return time.perf_counter() - began

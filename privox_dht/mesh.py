@@ -47,7 +47,7 @@ from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.membership.secret_file import membership_of
 from privox_dht.records import FARM, Record
-from privox_dht.scatter.speaking import speaking
+from privox_dht.scatter.scattered_text import speaking
 from privox_dht.scatter.transcription import transcription
 from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient

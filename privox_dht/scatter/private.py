@@ -3,7 +3,7 @@
     all of it is cut first, and kept in a file without a name; then, in random order, each piece
     goes through a farm, on a connection of its own, to the producer that the plan names
 
-A piece is not given to two at a time. Where its producer cannot do it, another may, as far as the
+A piece is not request to two at a time. Where its producer cannot do it, another may, as far as the
 promise holds.
 """
 
@@ -27,11 +27,11 @@ from privox_dht.dispatch.sibling_slots import SiblingSlots
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import ConfigError, NoProducer, RequestRejected
 from privox_dht.records import Record
-from privox_dht.scatter.asking import Given
 from privox_dht.scatter.cut import Piece
+from privox_dht.scatter.piece_requests import PieceRequest
 from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.piece_work import PieceWork
-from privox_dht.scatter.run import Scattering
+from privox_dht.scatter.scattered_recording import ScatteredRecording
 from privox_dht.scatter.shares import Shares, listeners
 from privox_dht.speech import Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
@@ -47,7 +47,7 @@ async def transcribe_in_private(
 ) -> Done[Transcript]:
     """All of it.
 
-    Raises: as `Scattering.run`; and before anything is sent:
+    Raises: as `ScatteredRecording.run`; and before anything is sent:
         NoProducer: there are too few producers for the promise.
         RequestRejected: the recording is too short for it.
         ConfigError: there is no room for its pieces in the temporary folder.
@@ -78,7 +78,7 @@ async def transcribe_in_private(
             )
         emit(Scattered(0.0, pieces.seconds, len(names), 0.0))
         only = replace(wish, only=tuple(listener_of))
-        work = PrivateScattering(
+        work = PrivateRecording(
             dispatcher, client, pieces, only, options, emit, shares, listener_of
         )
         return await work.run()
@@ -138,7 +138,7 @@ class ShuffledPieces:
         """There is nothing to be closed."""
 
 
-class PrivateScattering(Scattering):
+class PrivateRecording(ScatteredRecording):
     """One recording at work, so that nobody hears much of it."""
 
     asks_twice = False
@@ -164,18 +164,18 @@ class PrivateScattering(Scattering):
         now = time.monotonic()
         idle = {
             self._listener_of[record.peer_id]
-            for record in self._asking.records
-            if record.peer_id in self._listener_of and self._asking.slots.left(record, now)
+            for record in self._requests.records
+            if record.peer_id in self._listener_of and self._requests.slots.left(record, now)
         }
         piece = self._pieces.take_one(lambda piece: self._promise.planned(piece.number) in idle)
-        return piece if piece or self._asking else self._pieces.take()
+        return piece if piece or self._requests else self._pieces.take()
 
     def _wish_for(self, piece: Piece) -> Requirements:
-        slots = _PieceSlots(self._asking.slots, self._promise, self._listener_of, piece)
+        slots = _PieceSlots(self._requests.slots, self._promise, self._listener_of, piece)
         return replace(super()._wish_for(piece), slots=slots)
 
-    def _work(self, given: Given[Piece]) -> Work[Transcript]:
-        return _ApartWork(self._piece_work(given))
+    def _work(self, request: PieceRequest[Piece]) -> Work[Transcript]:
+        return _ApartWork(self._piece_work(request))
 
 
 @dataclass(frozen=True, slots=True)

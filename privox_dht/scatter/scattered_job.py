@@ -1,7 +1,7 @@
 """One long job as many short ones: which piece is given out next, and what is to be done with it.
 
     source      pieces, made as they are wanted
-    asking      each is a job of its own; one that lags is given to a second producer, and the first
+    requests    each is a job of its own; one that lags is given to a second producer, and the first
                 answer counts
 
 At most `jobs` pieces are given out at a time, and no more than there are idle slots. A piece on
@@ -32,7 +32,7 @@ from privox_dht.errors import (
     NoProducer,
     RequestRejected,
 )
-from privox_dht.scatter.asking import Asking, Given, Numbered
+from privox_dht.scatter.piece_requests import Numbered, PieceRequest, PieceRequests
 
 READY = 2  # pieces that are made before somebody wants them
 HELD = 32  # pieces beyond those that are asked for, which are kept: 30 MB of sound
@@ -86,7 +86,9 @@ class ScatteredJob(Generic[P, R]):
         self._options = options
         self._emit = emit
         self._began = time.monotonic()
-        self._asking: Asking[P, R] = Asking(dispatcher, self._wish, options.wait, emit)
+        self._requests: PieceRequests[P, R] = PieceRequests(
+            dispatcher, self._wish, options.wait, emit
+        )
         self._held: dict[int, P] = {}  # pieces that are not settled
         self._todo: deque[int] = deque()  # of those, to be given out (again) before any new one
         self._later: list[int] = []  # of those, to be given out when nothing else is left
@@ -108,11 +110,11 @@ class ScatteredJob(Generic[P, R]):
         """Who may be given a piece, and what is asked of them."""
         return self._wish
 
-    def _work(self, given: Given[P]) -> Work[R]:
+    def _work(self, request: PieceRequest[P]) -> Work[R]:
         """What is done with a piece at a producer."""
         raise NotImplementedError
 
-    def _must_be_redone(self, given: Given[P], value: R) -> bool:
+    def _must_be_redone(self, request: PieceRequest[P], value: R) -> bool:
         """Whether it is no answer after all, and the piece is to be asked for again."""
         return False
 
@@ -149,7 +151,7 @@ class ScatteredJob(Generic[P, R]):
                 f"not done within {self._options.timeout:g} s: {self._far()}", self._attempts
             ) from exc
         finally:
-            await self._asking.end(self._pulling)
+            await self._requests.end(self._pulling)
             await self._source.close()
 
     def _whole(self, value: T) -> Done[T]:
@@ -160,40 +162,40 @@ class ScatteredJob(Generic[P, R]):
 
     async def _step(self) -> bool:
         """Give out what can be given out, and wait for something to happen; False: all is done."""
-        await self._asking.look()
+        await self._requests.look()
         self._give_out()
-        if not self._asking and self._pulling is None:
+        if not self._requests and self._pulling is None:
             self._hand_on()
             return bool(self._todo)
-        await self._asking.something(self._pulling)
+        await self._requests.something(self._pulling)
         if self._pulling is not None and self._pulling.done():
             self._pulling.result()
             self._pulling = None
-        for given, task in self._asking.ended():
+        for request, task in self._requests.ended():
             try:
                 done = task.result()
             except JobError as exc:
-                self._failed(given, exc)
+                self._failed(request, exc)
             else:
-                self._succeeded(given, done)
+                self._succeeded(request, done)
         return True
 
     # -- giving out -------------------------------------------------------------------------------
 
     def _give_out(self) -> None:
         self._pull()
-        while len(self._asking) < self._options.jobs:
-            if self._asking and self._asking.idle <= 0:
+        while len(self._requests) < self._options.jobs:
+            if self._requests and self._requests.idle <= 0:
                 return
-            if self.asks_twice and (lags := self._asking.lagging()):
-                ticket = self._asking.plan.ask_twice(lags.ticket)
-                holder = self._asking.plan.peer_of(lags.ticket)
+            if self.asks_twice and (lags := self._requests.lagging()):
+                ticket = self._requests.plan.ask_twice(lags.ticket)
+                holder = self._requests.plan.peer_of(lags.ticket)
                 self._give(lags.piece, ticket, beside=holder)
                 continue
             piece = self._next()
             if piece is None:
                 return
-            self._give(piece, self._asking.plan.ask(piece.number, piece.seconds))
+            self._give(piece, self._requests.plan.ask(piece.number, piece.seconds))
             self._pull()
 
     def _pull(self) -> None:
@@ -208,9 +210,9 @@ class ScatteredJob(Generic[P, R]):
             return self._held[self._todo.popleft()]
         if not self._is_full and (piece := self._take()):
             self._held[piece.number] = piece
-            self._asking.plan.cut += 1
+            self._requests.plan.cut += 1
             return piece
-        last = all(given.last_try for given in self._asking)
+        last = all(request.last_try for request in self._requests)
         if last and self._pulling is None and self._later:
             return self._held[self._later.pop(0)]
         return None
@@ -229,23 +231,23 @@ class ScatteredJob(Generic[P, R]):
             avoid=(*wish.avoid, *filter(None, [beside])),
             most_lost=1 if last_try else limits.PIECE_DEATHS,
         )
-        given = Given(piece, ticket, wish, last_try, bool(beside), self._settled)
-        self._asking.give(given, self._work(given))
+        request = PieceRequest(piece, ticket, wish, last_try, bool(beside), self._settled)
+        self._requests.give(request, self._work(request))
 
     # -- what comes back --------------------------------------------------------------------------
 
-    def _succeeded(self, given: Given[P], done: Done[R]) -> None:
-        now, piece, plan = time.monotonic(), given.piece, self._asking.plan
+    def _succeeded(self, request: PieceRequest[P], done: Done[R]) -> None:
+        now, piece, plan = time.monotonic(), request.piece, self._requests.plan
         at_work = plan.at_work
-        plan.done(given.ticket, now)
+        plan.done(request.ticket, now)
         self._attempts += done.attempts
-        for other in self._asking:
+        for other in self._requests:
             if other.piece is piece:  # too late
-                if given.second:
-                    self._asking.slots.rest(plan.peer_of(other.ticket), now)
+                if request.second:
+                    self._requests.slots.rest(plan.peer_of(other.ticket), now)
                 plan.failed(other.ticket)
-                self._asking.hang_up(other)
-        if self._must_be_redone(given, done.value):
+                self._requests.hang_up(other)
+        if self._must_be_redone(request, done.value):
             self._todo.append(piece.number)
             return
         assert done.record is not None  # a producer did it
@@ -253,21 +255,21 @@ class ScatteredJob(Generic[P, R]):
         self._done[piece.number] = piece.seconds
         self._settle(piece, done.value, at_work)
 
-    def _failed(self, given: Given[P], exc: JobError) -> None:
-        self._asking.plan.failed(given.ticket)
+    def _failed(self, request: PieceRequest[P], exc: JobError) -> None:
+        self._requests.plan.failed(request.ticket)
         self._attempts += getattr(exc, "attempts", ())
-        number = given.piece.number
-        if any(other.piece is given.piece for other in self._asking):
+        number = request.piece.number
+        if any(other.piece is request.piece for other in self._requests):
             return  # the other one has it still
         if isinstance(exc, RequestRejected) and not self._shares:
             raise exc
-        if isinstance(exc, NoProducer | AllProducersBusy) and not given.second:
-            if self._settled == given.settled_before:
+        if isinstance(exc, NoProducer | AllProducersBusy) and not request.second:
+            if self._settled == request.settled_before:
                 raise exc
             self._todo.appendleft(number)
-        elif given.last_try:
-            self._left_out.append((given.piece, exc))
-            self._settle(given.piece, None, self._asking.plan.at_work)
+        elif request.last_try:
+            self._left_out.append((request.piece, exc))
+            self._settle(request.piece, None, self._requests.plan.at_work)
         else:
             self._tried.add(number)
             self._later.append(number)

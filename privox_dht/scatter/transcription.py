@@ -28,7 +28,7 @@ from privox_dht.dispatch.work import TranscriptionWork
 from privox_dht.errors import ConfigError, NoProducer, RequestRejected
 from privox_dht.scatter.piece_source import Audio, PieceSource, opened
 from privox_dht.scatter.private import transcribe_in_private
-from privox_dht.scatter.run import Scattering
+from privox_dht.scatter.scattered_recording import ScatteredRecording
 from privox_dht.speech import Transcript
 from privox_dht.speech_api.client import SpeechClient
 
@@ -45,7 +45,8 @@ async def transcription(
     wish: Requirements,
     options: TranscriptionOptions,
 ) -> AsyncGenerator[JobEvent[Transcript]]:
-    """The job's events; the last is `Done`. Raises as `Dispatcher.dispatch` and `Scattering.run`.
+    """The job's events; the last is `Done`. Raises as `Dispatcher.dispatch` and
+    `ScatteredRecording.run`.
 
     Args:
         wish: who may do it.
@@ -76,7 +77,7 @@ async def transcription(
 
         async def job(emit: Emit) -> Done[Transcript]:
             emit(Scattered(0.0, pieces.hint, fitting, 0.0))
-            return await Scattering(dispatcher, client, pieces, wish, options, emit).run()
+            return await ScatteredRecording(dispatcher, client, pieces, wish, options, emit).run()
 
         events = streamed(job)
     async with aclosing(events):

@@ -24,7 +24,7 @@ from kit import HOST
 from running import Lab
 
 from privox_dht import Mesh, limits
-from privox_dht.scatter import speaking
+from privox_dht.scatter import scattered_text
 from privox_dht.scatter.passages import passages
 from privox_dht.speech import SpeechRequest
 from privox_dht.speech_api.client import SpeechClient
@@ -131,7 +131,7 @@ async def test_no_more_is_spoken_than_somebody_takes(
         return speak(client, endpoint, request, format)
 
     monkeypatch.setattr(SpeechClient, "speak", counted)
-    monkeypatch.setattr(speaking, "UNREAD", 0)
+    monkeypatch.setattr(scattered_text, "UNREAD", 0)
     async with (
         Mesh.join([f"{HOST}:{shared.port}"]) as mesh,
         aclosing(mesh.audio(text, model="espeak-ng")) as sound,

@@ -27,7 +27,7 @@ from privox_dht.speech import SpeechRequest
 
 RATE = 16_000
 SENTENCE = "The river is low in summer, and every morning seven people go to the country."
-EVERY = 60.0  # seconds from one sentence to the next
+EVERY = 120.0  # seconds from one sentence to the next
 COMMAND = 3.0  # seconds
 PAUSE = 1.0  # seconds between two commands
 QUIET_COMMANDS = 20

@@ -47,7 +47,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Given(Generic[P]):
+class PieceRequest(Generic[P]):
     """A piece that was given out."""
 
     piece: P
@@ -58,7 +58,7 @@ class Given(Generic[P]):
     settled_before: int  # pieces that were settled when it was given out
 
 
-class Asking(Generic[P, R]):
+class PieceRequests(Generic[P, R]):
     """Jobs of one recording, or of one text.
 
     Args:
@@ -78,13 +78,13 @@ class Asking(Generic[P, R]):
         self._emit = emit
         self._looked = float("-inf")
         self._looking: asyncio.Task[list[Record]] | None = None
-        self._tasks: dict[asyncio.Task[Done[R]], Given[P]] = {}
+        self._tasks: dict[asyncio.Task[Done[R]], PieceRequest[P]] = {}
         self._hung_up: set[asyncio.Task[Done[R]]] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def __iter__(self) -> Iterator[Given[P]]:
+    def __iter__(self) -> Iterator[PieceRequest[P]]:
         """All that are asked for."""
         return iter([*self._tasks.values()])
 
@@ -108,7 +108,7 @@ class Asking(Generic[P, R]):
         """For how many more pieces there is room."""
         return self._dispatcher.idle_slots(self.records, self._wish) - self.plan.waiting
 
-    def lagging(self) -> Given[P] | None:
+    def lagging(self) -> PieceRequest[P] | None:
         """What another one, who is idle, should be given too; None: nothing."""
         ticket = self.plan.lagging(time.monotonic())
         if ticket is None:
@@ -117,22 +117,22 @@ class Asking(Generic[P, R]):
         others = [record for record in self.records if record.peer_id != holder]
         if self._dispatcher.idle_slots(others, self._wish) <= self.plan.waiting:
             return None
-        return next(given for given in self if given.ticket == ticket)
+        return next(request for request in self if request.ticket == ticket)
 
-    def give(self, given: Given[P], work: Work[R]) -> None:
+    def give(self, request: PieceRequest[P], work: Work[R]) -> None:
         """Ask for a piece."""
-        self._tasks[asyncio.create_task(self._ask(given, work))] = given
+        self._tasks[asyncio.create_task(self._ask(request, work))] = request
 
-    async def _ask(self, given: Given[P], work: Work[R]) -> Done[R]:
+    async def _ask(self, request: PieceRequest[P], work: Work[R]) -> Done[R]:
         dispatch = self._dispatcher.dispatch
-        job = dispatch(given.wish, work, wait=self._wait, known=self.records)
+        job = dispatch(request.wish, work, wait=self._wait, known=self.records)
         async with aclosing(job) as events:
             async for event in events:
                 match event:
                     case Dialing(record=record) if record is not None:
-                        self.plan.dialled(given.ticket, record.peer_id, time.monotonic())
+                        self.plan.dialled(request.ticket, record.peer_id, time.monotonic())
                     case Waiting():
-                        self.plan.waits(given.ticket)
+                        self.plan.waits(request.ticket)
                         if not self.plan.at_work:
                             self._emit(event)
                     case Done():
@@ -148,15 +148,15 @@ class Asking(Generic[P, R]):
             return_when=asyncio.FIRST_COMPLETED,
         )
 
-    def ended(self) -> Iterator[tuple[Given[P], asyncio.Task[Done[R]]]]:
+    def ended(self) -> Iterator[tuple[PieceRequest[P], asyncio.Task[Done[R]]]]:
         """Jobs that have ended. One may end others (`hang_up`), which are not told then."""
         for task in [task for task in self._tasks if task.done()]:
-            if given := self._tasks.pop(task, None):
-                yield given, task
+            if request := self._tasks.pop(task, None):
+                yield request, task
 
-    def hang_up(self, given: Given[P]) -> None:
+    def hang_up(self, request: PieceRequest[P]) -> None:
         """Nobody wants it any more."""
-        for task in [task for task, asked in self._tasks.items() if asked is given]:
+        for task in [task for task, asked in self._tasks.items() if asked is request]:
             del self._tasks[task]
             self._hung_up.add(task)
             task.add_done_callback(self._forget)
@@ -170,8 +170,8 @@ class Asking(Generic[P, R]):
 
     async def end(self, *others: Awaitable[Any] | None) -> None:
         """Nothing is asked for any more when this returns, and `others` are done."""
-        for given in self:
-            self.hang_up(given)
+        for request in self:
+            self.hang_up(request)
         if self._looking is not None:
             self._looking.cancel()
         rest = filter(None, [self._looking, *others])

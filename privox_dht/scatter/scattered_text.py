@@ -31,9 +31,9 @@ from privox_dht.dispatch.selection import Requirements, matches
 from privox_dht.dispatch.work import SpeechWork, Work
 from privox_dht.errors import AllProducersFailed, EngineFailed, RequestRejected
 from privox_dht.records import Record
-from privox_dht.scatter.asking import Given
 from privox_dht.scatter.one_voice import with_one_voice
 from privox_dht.scatter.passages import Passage, passages
+from privox_dht.scatter.piece_requests import PieceRequest
 from privox_dht.scatter.scattered_job import ScatteredJob
 from privox_dht.speech import is_ssml
 from privox_dht.speech_api.audio_response import PLAIN
@@ -54,7 +54,8 @@ async def speaking(
     wish: Requirements,
     options: SpeechOptions,
 ) -> AsyncGenerator[JobEvent[bytes]]:
-    """The job's events; the last is `Done`. Raises as `Dispatcher.dispatch` and `Speaking.run`.
+    """The job's events; the last is `Done`. Raises as `Dispatcher.dispatch` and
+    `ScatteredText.run`.
 
     Args:
         wish: who may do it.
@@ -68,7 +69,7 @@ async def speaking(
                 yield event
         return
     check(text)
-    job: list[Speaking] = []
+    job: list[ScatteredText] = []
 
     async def begin(emit: Emit) -> Done[bytes]:
         file = await _apart(options, JoinedSound, options.format)
@@ -76,7 +77,7 @@ async def speaking(
         alike = with_one_voice(wish, records)
         source = _Passages(text, options)
         emit(Scattered(0.0, source.seconds, len(records), 0.0))
-        speaking = Speaking(dispatcher, client, source, alike, options, emit, file)
+        speaking = ScatteredText(dispatcher, client, source, alike, options, emit, file)
         speaking.found([record for record in records if matches(record, alike)])
         job.append(speaking)
         return await job[0].run()
@@ -115,7 +116,7 @@ class _Spoken:
     form: WavFormat
 
 
-class Speaking(ScatteredJob[Passage, _Spoken]):
+class ScatteredText(ScatteredJob[Passage, _Spoken]):
     """One text at work."""
 
     def __init__(
@@ -162,7 +163,7 @@ class Speaking(ScatteredJob[Passage, _Spoken]):
 
     def found(self, records: list[Record]) -> None:
         """Those who could be asked now, so that nobody need look for them again."""
-        self._asking.found(records)
+        self._requests.found(records)
 
     def taken(self, size: int) -> None:
         """So many bytes of what was emitted were taken."""
@@ -194,14 +195,14 @@ class Speaking(ScatteredJob[Passage, _Spoken]):
 
     def _take(self) -> Passage | None:
         """The first passage is spoken while nothing else is asked for, unless it takes long."""
-        alone = self._asking and not self._settled
+        alone = self._requests and not self._settled
         if alone and time.monotonic() < self._began + HEAD_START:
             return None
         return super()._take()
 
-    def _work(self, given: Given[Passage]) -> Work[_Spoken]:
-        options = replace(self._wanted, format="wav", voice=given.wish.voice)
-        return _PassageWork(SpeechWork(self._client, given.piece.text, options))
+    def _work(self, request: PieceRequest[Passage]) -> Work[_Spoken]:
+        options = replace(self._wanted, format="wav", voice=request.wish.voice)
+        return _PassageWork(SpeechWork(self._client, request.piece.text, options))
 
     def _put(self, piece: Passage, value: _Spoken | None) -> None:
         self._spoken[piece.number] = value

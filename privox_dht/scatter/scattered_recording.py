@@ -15,9 +15,9 @@ from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.work import Work
-from privox_dht.scatter.asking import Given
 from privox_dht.scatter.cut import Piece
 from privox_dht.scatter.outcome import fault_of
+from privox_dht.scatter.piece_requests import PieceRequest
 from privox_dht.scatter.piece_source import Sound
 from privox_dht.scatter.piece_work import PieceWork
 from privox_dht.scatter.scattered_job import ScatteredJob
@@ -28,7 +28,7 @@ from privox_dht.transcript import gather
 from privox_dht.units import clock_time
 
 
-class Scattering(ScatteredJob[Piece, Transcript]):
+class ScatteredRecording(ScatteredJob[Piece, Transcript]):
     """One recording at work."""
 
     def __init__(
@@ -67,15 +67,15 @@ class Scattering(ScatteredJob[Piece, Transcript]):
     def _wish_for(self, piece: Piece) -> Requirements:
         return replace(self._wish, language=self._stitcher.language)
 
-    def _work(self, given: Given[Piece]) -> Work[Transcript]:
-        return self._piece_work(given)
+    def _work(self, request: PieceRequest[Piece]) -> Work[Transcript]:
+        return self._piece_work(request)
 
-    def _piece_work(self, given: Given[Piece]) -> PieceWork:
-        options = replace(self._wanted, language=given.wish.language)
-        return PieceWork(self._client, given.piece, options)
+    def _piece_work(self, request: PieceRequest[Piece]) -> PieceWork:
+        options = replace(self._wanted, language=request.wish.language)
+        return PieceWork(self._client, request.piece, options)
 
-    def _must_be_redone(self, given: Given[Piece], value: Transcript) -> bool:
-        asked_for = given.wish.language
+    def _must_be_redone(self, request: PieceRequest[Piece], value: Transcript) -> bool:
+        asked_for = request.wish.language
         return asked_for != self._stitcher.language and self._stitcher.is_another(value.segments)
 
     def _put(self, piece: Piece, value: Transcript | None) -> None:
@@ -83,10 +83,10 @@ class Scattering(ScatteredJob[Piece, Transcript]):
         self._stitcher.put(piece, segments)
 
     def _hand_on(self) -> None:
-        count = self._asking.plan.cut if self._source.ended and not len(self._source) else None
+        count = self._requests.plan.cut if self._source.ended and not len(self._source) else None
         self._todo.extend(self._stitcher.decide(count))
         if self._stitcher.decided:
-            asked = (given.piece.number for given in self._asking)
+            asked = (request.piece.number for request in self._requests)
             waiting = {*self._todo, *self._later, *asked}
             self._held = {n: kept for n, kept in self._held.items() if n in waiting}
         for segment in self._stitcher.take():
