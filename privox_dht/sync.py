@@ -22,32 +22,32 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from privox_dht.dispatch.event_stream import file_of, last_of
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions, takes_keywords
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import segments_of
 from privox_dht.errors import ProducerLost
-from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh, Recording
 from privox_dht.records import Record
 from privox_dht.speech import Segment, Transcript
 from privox_dht.voices import Voices
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class SyncMesh:
     """A joined mesh whose methods wait. Made by `join`; left by `close`, or by leaving `with`."""
 
-    def __init__(self, joining: Callable[[], Any]) -> None:
+    def __init__(self, joining: Callable[[], AbstractAsyncContextManager[Mesh]]) -> None:
         """
         Args:
             joining: makes the async context manager that yields a `Mesh`.
@@ -201,31 +201,15 @@ async def _close(stream: AsyncGenerator[T]) -> None:
     await stream.aclose()
 
 
-def join(
-    neighbours: str | Sequence[str | tuple[str, int]] = (),
-    *,
-    identity: Identity | None = None,
-    lan: bool = False,
-    network: str = "privox",
-    secret_file: Path | str | None = None,
-    state: Path | None = None,
-    timeout: float = 5.0,
-    fallback: str = "",
-    fallback_token: str = "",
-    hidden: bool = False,
-) -> SyncMesh:
-    """Join the mesh. Arguments and errors: see `Mesh.join`."""
-    return SyncMesh(
-        lambda: Mesh.join(
-            neighbours,
-            identity=identity,
-            lan=lan,
-            network=network,
-            secret_file=secret_file,
-            state=state,
-            timeout=timeout,
-            fallback=fallback,
-            fallback_token=fallback_token,
-            hidden=hidden,
-        )
-    )
+def _waiting(
+    joining: Callable[P, AbstractAsyncContextManager[Mesh]],
+) -> Callable[P, SyncMesh]:
+    def join(*args: P.args, **options: P.kwargs) -> SyncMesh:
+        """Join the mesh. Arguments and errors: see `Mesh.join`."""
+        return SyncMesh(lambda: joining(*args, **options))
+
+    join.__signature__ = inspect.signature(joining)  # type: ignore[attr-defined]
+    return join
+
+
+join = _waiting(Mesh.join)
