@@ -6,6 +6,10 @@
     privox-client --neighbours host:5678 voices                               what --voice may name
 
 Text goes to stdout and everything else to stderr: progress on a terminal, silence in a pipe.
+
+An option on the command line that would do nothing for what is asked is refused. One that stands
+in a variable or a file is not: that may hold a voice for the one service and a recording for the
+other.
 """
 
 from __future__ import annotations
@@ -13,15 +17,16 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from client import listing, speak, transcribe
-from client.checks import refuse_job_options, refuse_unused
 from client.config import ClientConfig
-from client.options import EXIT_CODES, common_options, job_options
+from client.options import EXIT_CODES, OfService, common_options, job_options
 from client.run import JsonErrorGroup, run_to_exit
 from privox_dht import __version__
 from privox_dht.cli.options import ENVIRONMENT, merge_parent_options
-from privox_dht.speech import TTS
+from privox_dht.dispatch.job_options import NEVER, PRIVATE
+from privox_dht.speech import STT, TTS
 
 EPILOG = "Exit codes: " + ", ".join(f"{code} {what}" for code, what in EXIT_CODES.items()) + "."
 
@@ -48,13 +53,13 @@ def main(context: click.Context, /, **options: Any) -> None:
     The producer that does the job hears the audio or reads the text; nobody between you does.
     """
     if context.invoked_subcommand is not None:
-        refuse_job_options(context, main.commands[context.invoked_subcommand])
+        _refuse_job_options(context, main.commands[context.invoked_subcommand])
         context.obj = options
         return
     if not options["service"]:
         raise click.UsageError("say what is wanted: --service tts or --service stt (or `list`)")
     config = ClientConfig.from_flags(options)
-    refuse_unused(context, config)
+    _refuse_unused(context, config)
     run_to_exit(speak.prepare if config.service == TTS else transcribe.prepare, config)
 
 
@@ -87,6 +92,62 @@ def identity_command(context: click.Context, /, **options: Any) -> None:
     """Show the peer id that producers hear with --identify; it is kept in the state folder."""
     merged = merge_parent_options(context, options)
     run_to_exit(listing.show_identity, ClientConfig.from_flags({**merged, "service": "identity"}))
+
+
+def _refuse_unused(context: click.Context, config: ClientConfig) -> None:
+    """
+    Raises:
+        click.UsageError: an option was given that this service, or this format, has no use for.
+    """
+    given = _given(context)
+    service, format = config.service, config.format
+    for flag, option in given.items():
+        if isinstance(option, OfService) and option.service != service:
+            raise click.UsageError(f"{flag} is for --service {option.service}, not for {service}")
+    to_stdout = config.output in (None, "-")
+    if service == STT and config.as_json and "--format" in given and to_stdout:
+        raise click.UsageError(
+            f"--json prints one object and no {format}: give --output FILE for the {format}, or"
+            " leave one of them out"
+        )
+    captions = {"--line-width", "--line-count"} & given.keys()
+    if captions and not _is_format(config, "srt", "vtt"):
+        raise click.UsageError(f"{captions.pop()} is for captions, --format srt or vtt")
+    if "--words" in given and not config.as_json and not _is_format(config, "json"):
+        raise click.UsageError("--words are shown by --format json and by --json only")
+    if "--share" in given and config.transcription.scatter != PRIVATE:
+        raise click.UsageError("--share is for --scatter private")
+    if "--jobs" in given and config.transcription.scatter == NEVER:
+        raise click.UsageError("--jobs is of no use with --scatter never")
+    if "--fallback-token-file" in given and not config.fallback:
+        raise click.UsageError("--fallback-token-file is of no use without --fallback URL")
+
+
+def _refuse_job_options(context: click.Context, own: click.Command) -> None:
+    """What was said before the name of a subcommand that does no job.
+
+    Raises:
+        click.UsageError: an option was given that it has no use for.
+    """
+    known = {option.name for option in own.params}
+    for flag, option in _given(context).items():
+        if option.name not in known:
+            raise click.UsageError(f"{flag} is of no use to `{own.name}`")
+
+
+def _given(context: click.Context) -> dict[str, click.Parameter]:
+    """The options that stand on the command line, by their flags."""
+    return {
+        option.opts[0]: option
+        for option in context.command.params
+        if option.name and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    }
+
+
+def _is_format(config: ClientConfig, *formats: str) -> bool:
+    """Whether the result has one of these, by --format or by the output's name."""
+    named = str(config.output or "").lower()
+    return config.format in formats or named.endswith(tuple(f".{f}" for f in formats))
 
 
 if __name__ == "__main__":

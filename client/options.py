@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from client.checks import OfService
-from client.formats import formats_of
+from client.targets import formats_of
 from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
 from privox_dht.cli.logs import LEVELS
 from privox_dht.cli.options import (
@@ -83,6 +82,14 @@ class FileNames(click.types.StringParamType):
     """Several names in one environment variable stand as in PATH: there may be spaces in them."""
 
     envvar_list_splitter = os.pathsep
+
+
+class OfService(click.Option):
+    """An option of one service only."""
+
+    def __init__(self, flags: Sequence[str], *, service: str, help: str, **more: Any) -> None:
+        super().__init__(flags, help=f"{service}: {help}", **more)
+        self.service = service
 
 
 of_stt = partial(click.option, cls=OfService, service=STT)

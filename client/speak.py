@@ -14,12 +14,11 @@ from typing import Any
 
 from client.config import ClientConfig
 from client.files import STDIO, check_writable, read_text, read_text_file, write
-from client.formats import ending_of, format_for
 from client.growing_sound import GrowingSound
-from client.notes import TEXT, Notes
 from client.player import play, players_for
 from client.progress import Progress
-from client.report import report
+from client.report import TEXT, Notes, report
+from client.targets import ending_of, format_for
 from privox_dht import limits
 from privox_dht.cli.streams import say
 from privox_dht.dispatch.event_stream import last_of

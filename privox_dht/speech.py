@@ -76,6 +76,11 @@ class SpeechRequest:
     model: str = ""  # "", an engine, or a voice
     speed: float = 1.0  # 0.25 to 4, as OpenAI's API has it
 
+    @property
+    def speakable(self) -> str:
+        """The text without what no engine's C code takes: NULs and halves of characters."""
+        return self.text.replace("\0", " ").encode("utf-8", "replace").decode()
+
 
 @dataclass(frozen=True, slots=True)
 class Word:

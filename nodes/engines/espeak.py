@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import benchmark, naming
+from nodes.engines import benchmark
 from nodes.engines.espeak_text import bounded
 from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
-from privox_dht import errors, languages, limits, speech
+from privox_dht import errors, languages, limits, model_names, speech
 
 DEFAULT_VOICE = "en-us+edward"  # of all variants, the one that recognisers understand best
 WPM = 150  # words per minute at speed 1; espeak-ng's own 175 is harder to understand
@@ -70,10 +70,10 @@ class EspeakNg(PooledEngine):
             return [voice async for head, _ in answer for voice in head["voices"]]
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        named = naming.named(request.voice or request.model, self.name)
+        named = model_names.for_engine(request.voice or request.model, self.name)
         voice = self._voices.choose(named, request.language, self._default)
         asked = {
-            "text": bounded(naming.speakable(request.text)),
+            "text": bounded(request.speakable),
             "voice": self._voices.file(voice),
             "wpm": round(WPM * request.speed),
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,

@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import benchmark, naming, pico_worker
+from nodes.engines import benchmark, pico_worker
 from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
-from privox_dht import errors, languages, limits, speech
+from privox_dht import errors, languages, limits, model_names, speech
 
 DEFAULT_VOICE = "en-US"
 MARKUP = str.maketrans("<>", "  ")  # what is between these, Pico would obey and not say
@@ -63,9 +63,9 @@ class Pico(PooledEngine):
         )
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        named = naming.named(request.voice or request.model, self.name)
+        named = model_names.for_engine(request.voice or request.model, self.name)
         asked = {
-            "texts": sentences(naming.speakable(request.text)),
+            "texts": sentences(request.speakable),
             "voice": choose(named, request.language, self._default, self._voices),
             "speed": request.speed,
             "most": limits.MAX_SPEECH_SECONDS,

@@ -26,13 +26,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import benchmark, naming, piper_worker
+from nodes.engines import benchmark, piper_worker
 from nodes.engines.espeak_text import bounded
 from nodes.engines.piper_text import paced
 from nodes.engines.piper_worker import INSTALL
 from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
-from privox_dht import errors, languages, limits, speech
+from privox_dht import errors, languages, limits, model_names, speech
 from privox_dht.atomic_file import replacing
 
 DEFAULT_VOICE = "en_US-lessac-medium"
@@ -98,11 +98,11 @@ class Piper(PooledEngine):
         )
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        named = naming.named(request.voice or request.model, self.name)
+        named = model_names.for_engine(request.voice or request.model, self.name)
         speaker = choose(named, self.ability.models[0], self._speakers, self._count)
         self._refuse_language(request)
         asked = {
-            "text": paced(bounded(naming.speakable(request.text))),
+            "text": paced(bounded(request.speakable)),
             "speaker": speaker,
             "speed": request.speed,
         }

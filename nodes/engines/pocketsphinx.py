@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import benchmark, naming, pocketsphinx_worker
+from nodes.engines import benchmark, pocketsphinx_worker
 from nodes.engines.pooled_engine import PooledTranscriber
 from nodes.engines.worker_pool import WorkerPool
-from privox_dht import errors, languages, speech
+from privox_dht import errors, languages, model_names, speech
 from privox_dht.recording import Recording
 
 LANGUAGE, MODEL = "en", "en-us"
@@ -82,7 +82,7 @@ class PocketSphinx(PooledTranscriber):
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         if request.translate:
             raise errors.RequestRejected("pocketsphinx does not translate", code="not_supported")
-        if naming.named(request.model, self.name) not in ("", MODEL):
+        if model_names.for_engine(request.model, self.name) not in ("", MODEL):
             raise errors.RequestRejected(
                 f"pocketsphinx has no model {request.model!r}; it has {MODEL}",
                 status=404,

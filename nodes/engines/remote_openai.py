@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from nodes.engines import benchmark, naming, pauses
+from nodes.engines import benchmark, pauses
 from nodes.engines.remote import PROBE_WITHIN, Server, names
-from privox_dht import audio, errors, languages, limits, speech
+from privox_dht import audio, errors, languages, limits, model_names, speech
 from privox_dht.audio import wav_header
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _Elsewhere:
         return names([_name(one) for one in listed]) if isinstance(listed, list) else []
 
     def _named(self, asked: str) -> str:
-        return naming.named(asked, ENGINE) or self.model
+        return model_names.for_engine(asked, ENGINE) or self.model
 
 
 class Transcriber(_Elsewhere):
@@ -190,7 +190,7 @@ class Speaker(_Elsewhere):
         asked = {
             "model": self.model,
             "input": request.text,
-            "voice": naming.named(request.voice, ENGINE) or self.voice,
+            "voice": model_names.for_engine(request.voice, ENGINE) or self.voice,
             "response_format": "wav",
             "speed": request.speed,
         }

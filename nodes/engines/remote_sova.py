@@ -23,11 +23,11 @@ import aiohttp
 
 from nodes.codecs import Codecs
 from nodes.cores import usable_cores
-from nodes.engines import benchmark, naming
+from nodes.engines import benchmark
 from nodes.engines.remote import MAX_SOUND, PROBE_WITHIN, Server, names
 from nodes.engines.remote_blocks import BlockTranscriber
 from nodes.engines.remote_openai import as_wav
-from privox_dht import errors, limits, speech
+from privox_dht import errors, limits, model_names, speech
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,7 +143,7 @@ class Speaker(_Elsewhere):
         return names(listed) or [USUAL_VOICE]
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        named = naming.named(request.voice or request.model, ENGINE) or self.voice
+        named = model_names.for_engine(request.voice or request.model, ENGINE) or self.voice
         if named not in self.ability.models:
             known = ", ".join(self.ability.models)
             raise errors.RequestRejected(

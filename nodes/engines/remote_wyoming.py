@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import yarl
 
-from nodes.engines import benchmark, naming
+from nodes.engines import benchmark
 from nodes.engines.remote import ANSWER_BEGINS, CONNECT_WITHIN, MAX_ANSWER, PROBE_WITHIN, names
 from nodes.engines.remote_blocks import BlockTranscriber
-from privox_dht import errors, languages, limits, speech
+from privox_dht import errors, languages, limits, model_names, speech
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,7 +199,7 @@ class Transcriber(BlockTranscriber, _Elsewhere):
         from wyoming.audio import AudioChunk, AudioStart, AudioStop
 
         samples = (pcm * 32_767).clip(-32_768, 32_767).astype("<i2").tobytes()
-        model = naming.named(request.model, ENGINE) or self._name or None
+        model = model_names.for_engine(request.model, ENGINE) or self._name or None
         language = languages.primary(request.language) if request.language else None
         async with self._connected() as connection:
             await connection.say(Transcribe(name=model, language=language))
@@ -237,7 +237,7 @@ class Speaker(_Elsewhere):
 
         left, rate = limits.MAX_SPEECH_SECONDS, 0
         async with self._connected() as connection:
-            await connection.say(Synthesize(naming.speakable(request.text), self._voice(request)))
+            await connection.say(Synthesize(request.speakable, self._voice(request)))
             while (event := await connection.hear()).type != "audio-stop":
                 if event.type != "audio-chunk":
                     continue
@@ -264,7 +264,7 @@ class Speaker(_Elsewhere):
     def _voice(self, request: speech.SpeechRequest) -> Any:
         from wyoming.tts import SynthesizeVoice
 
-        named = naming.named(request.voice or request.model, ENGINE) or (
+        named = model_names.for_engine(request.voice or request.model, ENGINE) or (
             "" if request.language else self._name
         )
         if named:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.engines import benchmark, naming, whisper_worker
+from nodes.engines import benchmark, whisper_worker
 from nodes.engines.pooled_engine import PooledTranscriber
 from nodes.engines.whisper_models import (
     INSTALL,
@@ -25,7 +25,7 @@ from nodes.engines.whisper_models import (
     size_of,
 )
 from nodes.engines.worker_pool import WorkerPool
-from privox_dht import errors, languages, limits, speech
+from privox_dht import errors, languages, limits, model_names, speech
 from privox_dht.recording import Recording
 
 DEFAULT_MODELS = {"cpu": "base", "gpu": "small"}  # what hears faster than people speak there
@@ -101,7 +101,7 @@ class FasterWhisper(PooledTranscriber):
                 yield speech.Segment(told["text"], told["start"], told["end"], words, language)
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
-        model = naming.named(request.model, self.name)
+        model = model_names.for_engine(request.model, self.name)
         if model not in ("", *self.ability.models):
             raise errors.RequestRejected(
                 f"faster-whisper has no model {model!r} here; it has {self.ability.models[0]}",

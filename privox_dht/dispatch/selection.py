@@ -19,7 +19,7 @@ import random
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from privox_dht import languages, openai_names
+from privox_dht import languages, model_names
 from privox_dht.dispatch.reputation import ReputationTable
 from privox_dht.dispatch.sibling_slots import Slots
 from privox_dht.quotas import home_of
@@ -57,7 +57,7 @@ class Requirements:
     @property
     def searches(self) -> tuple[tuple[str, ...], ...]:
         """The DHT keys to look under, one after the other: all of the service, then narrower."""
-        name = openai_names.model(self.model, ()) or openai_names.voice(self.voice, ())
+        name = model_names.model(self.model, ()) or model_names.voice(self.voice, ())
         model = name.rpartition(":")[2]
         narrower = (
             self.language and f"language={languages.primary(self.language)}",
@@ -85,8 +85,8 @@ def matches(record: Record, wish: Requirements) -> bool:
         and (not wish.only or _names(record, wish.only))
         and not _names(record, wish.avoid)
         and wish.engine in ("", record.engine)
-        and _has(record, openai_names.model(wish.model, record.models))
-        and _has(record, openai_names.voice(wish.voice, record.models))
+        and _has(record, model_names.model(wish.model, record.models))
+        and _has(record, model_names.voice(wish.voice, record.models))
         and _speaks(record, wish.language)
         and (record.translates or not wish.translate)
         and (not record.only_named or bool(wish.model and _lists(record, wish.model)))

@@ -29,9 +29,9 @@ from privox_dht.dispatch.job_state import (
     Refusal,
     quoted,
 )
+from privox_dht.dispatch.job_timing import Stopwatch
 from privox_dht.dispatch.reputation import ReputationTable
 from privox_dht.dispatch.route_prober import DialableRoute, RouteProber, learn, spend
-from privox_dht.dispatch.stopwatch import Stopwatch
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import (
     EngineFailed,

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
-from privox_dht import limits, openai_names
+from privox_dht import limits, model_names
 from privox_dht.audio.wav_header import SAMPLE, parse_header, with_sizes
 from privox_dht.dispatch.job_events import AudioChunk, Emit, Uploading
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
-from privox_dht.dispatch.result_deadline import results_due
+from privox_dht.dispatch.job_timing import results_due
 from privox_dht.records import Record
 from privox_dht.speech import (
     AudioInfo,
@@ -118,4 +118,4 @@ def _model_for(record: Record | None, model: str) -> str:
     engines, so that the engine whose record was picked is the one that does it."""
     if record is None:
         return model
-    return openai_names.model(model, record.models) or record.engine
+    return model_names.model(model, record.models) or record.engine

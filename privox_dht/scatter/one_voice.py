@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from privox_dht import openai_names
+from privox_dht import model_names
 from privox_dht.dispatch.selection import SPEED_CAP, UNKNOWN_SPEED, Requirements
 from privox_dht.records import Record
 
@@ -48,7 +48,7 @@ def _named(wish: Requirements, record: Record) -> str:
     """The voice that was named, as one of this producer's; "": none was."""
     engine, _, model = wish.model.rpartition(":")
     named = model if engine == record.engine or model in record.models else ""
-    return openai_names.voice(wish.voice, record.models) or named
+    return model_names.voice(wish.voice, record.models) or named
 
 
 def _worth(wish: Requirements, records: Sequence[Record]) -> tuple[bool, float]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from privox_dht import languages, openai_names
+from privox_dht import languages, model_names
 from privox_dht.errors import RequestRejected
 from privox_dht.speech import STT, TTS, EngineInfo, SpeechRequest, TranscriptionRequest
 
@@ -42,11 +42,11 @@ def resolve(request: Request, abilities: Iterable[EngineInfo]) -> Request:
     """`request` with OpenAI's names for the default left out, unless an ability lists them."""
     service = STT if isinstance(request, TranscriptionRequest) else TTS
     offered = [ability for ability in abilities if ability.service == service]
-    model = openai_names.model(request.model, _names(offered))
+    model = model_names.model(request.model, _names(offered))
     if isinstance(request, TranscriptionRequest):
         return replace(request, model=model)
     listed = _flat(ability.models for ability in offered)  # "echo" is a voice, and an engine
-    return replace(request, model=model, voice=openai_names.voice(request.voice, listed))
+    return replace(request, model=model, voice=model_names.voice(request.voice, listed))
 
 
 def select(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from nodes import engines
-from nodes.engines import benchmark, espeak, naming, piper, pocketsphinx, whisper
-from privox_dht import errors
+from nodes.engines import benchmark, espeak, piper, pocketsphinx, whisper
+from privox_dht import errors, model_names
 
 
 class Better:
@@ -109,7 +109,7 @@ def test_without_any_engine_each_says_why(installed: None, monkeypatch: pytest.M
     [("", ""), ("default", ""), ("piper", ""), ("piper:x", "x"), ("piper:", ""), ("x", "x")],
 )
 def test_a_model_is_named_with_or_without_its_engine(asked: str, model: str) -> None:
-    assert naming.named(asked, "piper") == model
+    assert model_names.for_engine(asked, "piper") == model
 
 
 def test_what_speed_is_measured_on_is_sound_and_not_silence() -> None:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import client.cli
-from client.checks import OfService
 from client.config import ClientConfig
+from client.options import OfService
 from privox_dht.dispatch.fallback import endpoint_of
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import AllProducersFailed, ConfigError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client.formats import AUDIO, TEXT, ending_of, format_for, formats_of
+from client.targets import AUDIO, TEXT, ending_of, format_for, formats_of
 from privox_dht import speech, transcript
 from privox_dht.errors import ConfigError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from client.notes import Notes
 from client.progress import ERASE, Progress
+from client.report import Notes
 from privox_dht.dispatch.job_events import Scattered, Whole
 from privox_dht.speech import Segment
 

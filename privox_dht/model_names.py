@@ -1,6 +1,9 @@
-"""Names that apps send because OpenAI's API wants one named: here they mean the default. Pure.
+"""What the names of models and voices mean that clients send. Pure.
 
-A producer may well list one of them (a speech server elsewhere does): there it means what it says.
+whisper-1, alloy       apps send one since OpenAI's API wants one named: the default, except where a
+                       producer lists it (a speech server elsewhere may)
+piper:amy, piper       of that engine
+default, ""            the default
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
+DEFAULT_NAMES = ("", "default")  # what a client says that has to name something
 _MODEL = re.compile(r"(whisper|tts)-[0-9].*|gpt-.+", re.IGNORECASE | re.DOTALL)
 VOICES = frozenset(
     {"alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"}
@@ -15,16 +19,23 @@ VOICES = frozenset(
 )
 
 
-def is_model(name: str) -> bool:
+def is_openai_model(name: str) -> bool:
     """Whether it is a model of OpenAI's, those of tomorrow included: "whisper-1", "gpt-9-tts"."""
     return bool(_MODEL.fullmatch(name))
 
 
 def model(name: str, listed: Container[str]) -> str:
     """What a model's name means where these are `listed`: itself, or "" for the default."""
-    return "" if is_model(name) and name not in listed else name
+    return "" if is_openai_model(name) and name not in listed else name
 
 
 def voice(name: str, listed: Container[str]) -> str:
     """What a voice's name means where these are `listed`: itself, or "" for the default."""
     return "" if name in VOICES and name not in listed else name
+
+
+def for_engine(asked: str, engine: str) -> str:
+    """The model or voice in "engine:model", "engine", "model" or ""; "" is the default."""
+    if asked.startswith(f"{engine}:"):
+        asked = asked.removeprefix(f"{engine}:")
+    return "" if asked in (*DEFAULT_NAMES, engine) else asked

@@ -1,22 +1,25 @@
-"""How long a producer may work without a result: a heartbeat shows life, not progress.
+"""How long a producer works, and how long it may do so without a result.
 
     while the upload goes on     nothing is due: a stalled upload is noticed otherwise
     uploaded                     word of the recording's length is due: time to decode it
     the length is known          the next result is due within RESULT_SLACK times what the
                                  producer's own speed says the whole takes; all within twice that
 
-A producer that only beats its heart, or that says a word now and then, loses the job to the next.
+A heartbeat shows life, not progress: a producer that sends nothing else, or a word now and then,
+loses the job to the next.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from privox_dht import limits
+from privox_dht.dispatch.job_events import Emit, Progress, Uploading
 from privox_dht.errors import ProducerLost
 from privox_dht.records import Record
+from privox_dht.speech import AudioInfo
 
 MOST_AT_ONCE = 4  # jobs beside ours, as far as a record's slots are believed
 
@@ -73,3 +76,26 @@ async def results_due(record: Record | None) -> AsyncIterator[ResultDeadline]:
         if not timer.expired():
             raise
         raise ProducerLost("it is alive, and brought no result in time", begun=True) from exc
+
+
+class Stopwatch:
+    """Passes a job's events on to `emit`, and looks at them."""
+
+    def __init__(self, emit: Emit, clock: Callable[[], float]) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._began = clock()
+        self.sound = 0.0  # seconds; 0: not known
+
+    def __call__(self, event: Progress) -> None:
+        match event:
+            case Uploading(sent, total) if sent >= total:
+                self._began = self._clock()
+            case AudioInfo(seconds):
+                self.sound = seconds
+        self._emit(event)
+
+    @property
+    def seconds(self) -> float:
+        """Of work, until now."""
+        return self._clock() - self._began
