@@ -1,6 +1,6 @@
 """Sees to it that a node lends what its owner allows: the shell around `lending`, which decides.
 
-    clock, battery, load, pause.json  ->  lending  ->  slots that are lent, told to the admission
+    clock, battery, load, pause.json  ->  lending  ->  slots that are lent
     a job begins, ends                ->  its bytes and its sound are counted
     lending.json, in the state folder     what is lent now, why no more, until when: for its owner
                                           alone, since strangers need not know that he is at work
@@ -106,7 +106,6 @@ class Lender:
         machine = machine or Machine()
         self._terms, self._slots, self._folder, self._bounds = terms, slots, folder, bounds
         self._clock, self._on_battery = machine.clock, machine.on_battery
-        self._lend: Callable[[int, float], None] = lambda slots, retry_after: None
         self._others = OtherPrograms(machine.cpu_times) if terms.give_way else None
         self._transfer = Transfer(terms.transfer, machine.local, known_months(self._kept()))
         self._lending = Lending(terms, slots, machine.local, self._transfer, share)
@@ -122,22 +121,17 @@ class Lender:
     def __repr__(self) -> str:
         return f"<Lender {self._said!r}>"
 
-    def begin(self, lend: Callable[[int, float], None]) -> None:
-        """Tell `lend`, now and at each change, how many slots are lent, and after how many seconds
-        it is worth asking again where it is none."""
-        self._lend = lend
-        self.look()
-
     # -- what is asked for each job -----------------------------------------------------------
 
-    def look(self) -> None:
-        """What is lent at this very moment."""
+    def look(self) -> tuple[int, float]:
+        """How many slots are lent at this very moment; where none is, after how many seconds it is
+        worth asking again."""
         now = self._clock()
         decision = self._lending.decide(now, self._battery, self._pause)
-        self._lend(decision.slots, decision.retry_after(now))
         if decision != self._said:
             before, self._said = self._said, decision
             self._tell(decision, before)
+        return decision.slots, decision.retry_after(now)
 
     def check(self, offer: Offer) -> None:
         """
@@ -181,8 +175,9 @@ class Lender:
 
     # -- what is looked at again and again ----------------------------------------------------
 
-    async def run(self) -> None:
-        """Keep up with the clock, the battery, the load and the owner, for ever."""
+    async def run(self, lend: Callable[[int, float], None]) -> None:
+        """Keep up with the clock, the battery, the load and the owner, for ever; `lend` is told
+        what `look` returns."""
         loop = asyncio.get_running_loop()
         loaded = saved = loop.time()
         while True:
@@ -191,7 +186,7 @@ class Lender:
             if self._others is not None and loop.time() - loaded >= LOAD_EVERY:
                 loaded = loop.time()
                 self._lending.note_load(*self._others.share())
-            self.look()
+            lend(*self.look())
             if loop.time() - saved >= SAVE_EVERY:
                 saved = loop.time()
                 self.save()

@@ -27,7 +27,6 @@ from nodes.health import Listening, told_in
 from nodes.lan_service import LanService
 from nodes.owner_status import OWNER_STATUS, OwnerPage
 from nodes.reachability import ReachabilityMonitor
-from nodes.recent_jobs import RecentJobs
 from nodes.routes import routes
 from nodes.service import Service, spawn
 from nodes.speech_service import SpeechService
@@ -47,7 +46,6 @@ from privox_dht.membership.secret_file import membership_of
 from privox_dht.membership.tls import server_context
 from privox_dht.records import Record
 from privox_dht.relay import FarmPool
-from privox_dht.speech_api.job_log import JobLog
 from privox_dht.speech_api.server import SpeechServer
 
 log = logging.getLogger("privox.node")
@@ -65,7 +63,6 @@ class Node:
         self._unheard = 0  # announcements in a row that no other node took
         self._is_up = False
         self._owner_secret = secrets.token_urlsafe(32)
-        self._recent = RecentJobs()
         self.services: list[Service] = []
         self.gateway: Gateway | None = None
 
@@ -197,7 +194,6 @@ class Node:
             self.speech.producer, host=self.config.host, sockets=sockets,
             tls=server_context(self.identity, self.member), bounds=self.config.bounds,
             more=pages, encoders=self.speech.codecs, own=self.identity.public,
-            jobs=JobLog(self._recent.job_changed),
         )  # fmt: skip
 
     def _farm_pool(self) -> FarmPool:
@@ -256,7 +252,7 @@ class Node:
                  "models": list(a.models[:limits.MAX_MODELS])} for a in abilities
             ],
             "jobs": self.server.jobs.status(),
-            "recent": self._recent.as_json(),
+            "recent": self.server.jobs.recent(),
             "parked_at": [join_host(farm.host, farm.port) for farm in parked],
             "neighbours": [join_host(*contact) for contact in self.dht.contacts()],
             "gateway": self.gateway.owner_status() if self.gateway else None,

@@ -65,7 +65,7 @@ class Producer:
         self._quarantine = Quarantine() if quarantine is None else quarantine
         self.admission = Admission(slots, on_change)
         self._lender = lender
-        self._slots = SlotQueue(self.admission, lender.look if lender else lambda: None)
+        self._slots = SlotQueue(self.admission)
         self.lend = self._slots.lend
         self._short_first = ShortFirst()
         self._more_status = more_status
@@ -101,13 +101,20 @@ class Producer:
 
     @asynccontextmanager
     async def _slot(self, service: str, offer: Offer) -> AsyncGenerator[None]:
-        """A slot, and its bytes and sound counted when it is let go."""
+        """A slot, and its bytes and sound counted when it is let go. What is lent is looked at
+        before a slot is given, to this job or to the next."""
+        lender = self._lender
+        if lender is None:
+            async with self._slots.enter(offer):
+                yield
+            return
+        self.lend(*lender.look())
         async with self._slots.enter(offer):
-            if self._lender is None:
-                yield
-                return
-            with self._lender.counting(service, offer):
-                yield
+            try:
+                with lender.counting(service, offer):
+                    yield
+            finally:
+                self.lend(*lender.look())
 
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
@@ -121,11 +128,26 @@ class Producer:
             recording = await enter(self._codecs.decoded(upload, engine.rate))
             await enter(self._quarantine.guarded(lambda: (_name(engine), recording.samples().data)))
             yield AudioInfo(recording.seconds)
-            at_border = await enter(self._short_first.working(recording.seconds))
-            async for segment in await enter(aclosing(_heard(engine, recording, request))):
+            async for segment in await enter(aclosing(self._heard(engine, recording, request))):
                 yield segment
-                if not isinstance(engine, RecordingTranscriber):
-                    await at_border()
+
+    async def _heard(
+        self, engine: Transcriber, recording: Recording, request: TranscriptionRequest
+    ) -> AsyncGenerator[Segment]:
+        """What an engine hears. One in another process maps the sound itself, and sees to short
+        jobs there; in this one they go first here."""
+        if isinstance(engine, RecordingTranscriber):
+            async with aclosing(engine.transcribe_recording(recording, request)) as segments:
+                async for segment in segments:
+                    yield segment
+            return
+        async with (
+            self._short_first.working(recording.seconds) as at_border,
+            aclosing(engine.transcribe(recording.samples(), request)) as segments,
+        ):
+            async for segment in segments:
+                yield segment
+                await at_border()
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         chosen = self._chosen(
@@ -180,12 +202,3 @@ async def _spoken(speaker: Speaker, request: SpeechRequest) -> AsyncGenerator[Au
 
 def _silent(rate: int, seconds: float) -> AudioChunk:
     return AudioChunk(rate, bytes(2 * round(rate * seconds)))
-
-
-def _heard(
-    engine: Transcriber, recording: Recording, request: TranscriptionRequest
-) -> AsyncGenerator[Segment]:
-    """What an engine hears; one in another process maps the sound itself."""
-    if isinstance(engine, RecordingTranscriber):
-        return engine.transcribe_recording(recording, request)
-    return engine.transcribe(recording.samples(), request)

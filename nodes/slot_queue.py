@@ -7,7 +7,7 @@ async with slots.enter(offer):     a slot, perhaps after a wait of `offer.wait` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from nodes.admission import Admission, Ticket
@@ -20,13 +20,8 @@ LOOK_AGAIN = 0.25  # seconds between two looks at uploads that are in the way of
 class SlotQueue:
     """Gives out the slots of an `Admission`."""
 
-    def __init__(self, admission: Admission, look: Callable[[], None] = lambda: None) -> None:
-        """
-        Args:
-            look: called before anything begins: what is lent may be another number by now.
-        """
+    def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._look = look
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
 
     def __repr__(self) -> str:
@@ -45,14 +40,12 @@ class SlotQueue:
             ProducerBusy: none was free in time.
         """
         loop = asyncio.get_running_loop()
-        self._look()
         ticket = self._admission.enter(offer, loop.time())
         try:
             if not ticket.running:
                 await self._wait(ticket)
             yield
         finally:
-            self._look()
             self._tell(self._admission.leave(ticket, loop.time()))
 
     def lend(self, slots: int, retry_after: float) -> None:
@@ -88,6 +81,3 @@ class SlotQueue:
             ticket.offer.end_upload(
                 ProducerBusy("others wait, and this upload is slow or one of many; send it again")
             )
-
-
-__all__ = ["SlotQueue"]

@@ -88,8 +88,8 @@ class SpeechService(Service):
             on_change=self._job_changed, more_status=self._node_status, lender=self.lender,
         )  # fmt: skip
         if self.lender is not None:
-            self.lender.begin(self.producer.lend)
-            self._spawn("lending", self.lender.run())
+            self.producer.lend(*self.lender.look())
+            self._spawn("lending", self.lender.run(self.producer.lend))
         self.lends = frozenset(ability.service for ability in self.producer.abilities())
 
     async def _close_the_walls(self) -> None:

@@ -24,7 +24,6 @@ from nodes.gateway.privox_rest import PrivoxRest
 from nodes.gateway.provider import MeshProvider
 from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
-from nodes.recent_jobs import RecentJobs
 from nodes.service import Service
 from privox_dht.addresses import join_host
 from privox_dht.cli.logs import log_fields
@@ -98,10 +97,10 @@ class Gateway(Service):
         )
         mesh = Mesh.over(dht, client)
         self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own, self._joined))
-        access, bounds, recent = Access(self.config), _bounds(), RecentJobs()
+        access, bounds = Access(self.config), _bounds()
 
         def job_changed(job: ServedJob) -> None:
-            for watcher in (access, recent, monitoring.durations):
+            for watcher in (access, monitoring.durations):
                 watcher.job_changed(job)
 
         self.server = SpeechServer(
@@ -113,7 +112,7 @@ class Gateway(Service):
         for dialect in (WhisperAsr, Sova, PrivoxRest):
             dialect(dialects)
         monitoring = Monitoring(self.server, self.provider)
-        self.page = Page(self.server, self.provider, recent)
+        self.page = Page(self.server, self.provider)
         self.server.app.middlewares.append(access.middleware())
         await enter(self.server)
         if self.config.https is not None:

@@ -22,7 +22,6 @@ LOOK = 3.0  # seconds that a request waits for such a look while nobody is known
 KEY_SECONDS = 3600  # of sound that a key may bring in an hour, unless it says otherwise
 KEYLESS_SECONDS = 21_600  # of sound in an hour from an address that brings no key: what a
 # household says and hears, and two films
-RECENT_JOBS = 30  # jobs that its page lists: more than a screen has lines
 SHOWN_PRODUCERS = 100  # producers that its page lists; of the others it tells how many
 WYOMING_PORT = 10300  # TCP; where Home Assistant looks for speech to text
 WYOMING_LINE = 64 * KIB  # bytes of an event without its payload; the longest are texts

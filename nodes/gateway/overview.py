@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nodes.gateway import gateway_limits
-from nodes.recent_jobs import SHORT_ID
 from privox_dht import limits
 from privox_dht.records import Record, Relayed
 from privox_dht.speech import SERVICES, EngineInfo
+from privox_dht.speech_api.job_log import SHORT_ID
 
 Shown = dict[str, Any]
 COUNTED = ("running", "waiting")  # what only the gateway itself knows of a service

@@ -18,7 +18,6 @@ from aiohttp import web
 
 from nodes.gateway.overview import Shown, overview, own_producer
 from nodes.gateway.provider import MeshProvider
-from nodes.recent_jobs import RecentJobs
 from privox_dht.http.request_checks import not_found
 from privox_dht.http.responses import json_response
 from privox_dht.speech_api.server import SpeechServer
@@ -50,8 +49,8 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 class Page:
     """The page of one gateway."""
 
-    def __init__(self, server: SpeechServer, provider: MeshProvider, jobs: RecentJobs) -> None:
-        self._provider, self._jobs = provider, jobs
+    def __init__(self, server: SpeechServer, provider: MeshProvider) -> None:
+        self._provider, self._jobs = provider, server.jobs
         self._files = page_files()
         self.https_port: int | None = None  # where the same page is served by TLS; None: nowhere
         server.add_page("GET", "/", self._index)
@@ -81,7 +80,7 @@ class Page:
     def told(self) -> Shown:
         """What `/mesh.json` says."""
         now = overview(self._provider.records, self._own(), self._provider.status())
-        return {**now, "https_port": self.https_port, "jobs": self._jobs.as_json()}
+        return {**now, "https_port": self.https_port, "jobs": self._jobs.recent()}
 
     def _own(self) -> Shown | None:
         own = self._provider.own

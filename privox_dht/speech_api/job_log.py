@@ -1,9 +1,9 @@
-"""Every job's beginning and end, told once to whoever counts and once to the log.
+"""The jobs of a server: each one's beginning and end is logged, and the last are kept to be shown.
 
     job 3 stt begun                  when a slot was granted, before the upload
     job 3 stt done in 1.24 s         or refused, failed, cancelled, lost
 
-Never words, audio or addresses: a log is read by others than the client.
+Never words, audio, addresses or names of keys: a log is read by others than the client.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +24,8 @@ log = logging.getLogger("privox.jobs")
 
 DONE, REFUSED, FAILED, CANCELLED, LOST = "done", "refused", "failed", "cancelled", "lost"
 OUTCOMES = (DONE, REFUSED, FAILED, CANCELLED, LOST)
+KEPT = 30  # jobs that ended: more than a screen has lines
+SHORT_ID = 8  # characters of a peer id that tell producers apart
 
 
 @dataclass(slots=True)
@@ -74,7 +76,9 @@ class JobLog:
     turned_away: int = 0  # requests that found every slot taken
     outcomes: Counter[str] = field(default_factory=Counter)
     sound: dict[str, float] = field(default_factory=dict)  # seconds that jobs brought, by service
+    clock: Callable[[], float] = time.time
     _last: int = 0
+    _ended: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     @contextmanager
     def job(self, service: str, offer: Offer) -> Iterator[ServedJob]:
@@ -94,7 +98,13 @@ class JobLog:
             self.running -= 1
             self.outcomes[job.outcome] += 1
             self.sound[job.service] = self.sound.get(job.service, 0.0) + job.offer.seconds
+            self._keep(job)
             self._tell(job)
+
+    def recent(self) -> list[dict[str, Any]]:
+        """The last jobs, the newest first: when each ended (seconds since the epoch), what it was,
+        how long it took, about how many seconds of sound it was, how it ended, and who did it."""
+        return list(self._ended)
 
     def status(self) -> dict[str, Any]:
         """What `/v1/status` says of them."""
@@ -103,6 +113,18 @@ class JobLog:
             "turned_away": self.turned_away,
             **{outcome: self.outcomes[outcome] for outcome in OUTCOMES},
         }
+
+    def _keep(self, job: ServedJob) -> None:
+        self._ended.appendleft(
+            {
+                "at": round(self.clock(), 3),
+                "service": job.service,
+                "seconds": round(job.seconds, 3),
+                "sound": round(job.offer.seconds, 3),
+                "outcome": job.outcome,
+                "producers": [peer[:SHORT_ID] for peer in job.offer.producers],
+            }
+        )
 
     def _tell(self, job: ServedJob) -> None:
         log.info(str(job), extra={"fields": job.fields})  # as it is now: it may be formatted later

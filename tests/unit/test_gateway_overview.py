@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from nodes.gateway import gateway_limits
 from nodes.gateway.overview import overview, own_producer
-from nodes.recent_jobs import RecentJobs
 from privox_dht.identity import peer_id_of
 from privox_dht.offer import Offer
 from privox_dht.records import Direct, Record, Relayed
 from privox_dht.speech import STT, TTS, EngineInfo
-from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.job_log import KEPT, JobLog
 
 QUIET = {service: {"running": 0, "waiting": 0} for service in (STT, TTS)}
 
@@ -69,24 +66,19 @@ def test_a_withdrawn_record_is_not_shown() -> None:
 
 
 def test_a_job_is_told_once_it_has_ended_and_by_short_names() -> None:
-    jobs = RecentJobs(most=2, clock=lambda: 1000.0)
-    whole = peer_id_of(bytes(32))
-    job = ServedJob(1, STT, Offer(seconds=3.5, client="kitchen", producers=(whole,)))
-    jobs.job_changed(job)
-    assert jobs.as_json() == []
-    job.outcome, job.seconds = "done", 1.25
-    jobs.job_changed(job)
-    assert jobs.as_json() == [
-        {
-            "at": 1000.0, "service": STT, "seconds": 1.25, "sound": 3.5, "outcome": "done",
-            "producers": [whole[:8]],
-        }
-    ]  # fmt: skip
+    jobs, whole = JobLog(clock=lambda: 1000.0), peer_id_of(bytes(32))
+    with jobs.job(STT, Offer(seconds=3.5, client="kitchen", producers=(whole,))):
+        assert jobs.recent() == []
+    (told,) = jobs.recent()
+    assert told.pop("seconds") < 60
+    assert told == {
+        "at": 1000.0, "service": STT, "sound": 3.5, "outcome": "done", "producers": [whole[:8]],
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("most", [1, 3])
-def test_the_newest_jobs_are_kept(most: int) -> None:
-    jobs = RecentJobs(most=most)
-    for number in range(5):
-        jobs.job_changed(ServedJob(number, STT, Offer(seconds=number), outcome="done"))
-    assert [job["sound"] for job in jobs.as_json()] == [4, 3, 2][:most]
+def test_the_newest_jobs_are_kept() -> None:
+    jobs = JobLog()
+    for number in range(KEPT + 2):
+        with jobs.job(STT, Offer(seconds=number)):
+            pass
+    assert [job["sound"] for job in jobs.recent()] == list(range(KEPT + 1, 1, -1))

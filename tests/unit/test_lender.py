@@ -45,8 +45,12 @@ class World:
         """A node that starts."""
         machine = Machine(clock=lambda: self.now, on_battery=lambda: self.battery)
         made = Lender(LendingTerms(**terms), 2, self.folder, SMALL, machine=machine)
-        made.begin(lambda slots, retry_after: self.lent.append((slots, retry_after)))
+        self.look(made)
         return made
+
+    def look(self, lender: Lender) -> None:
+        """What it lends now."""
+        self.lent.append(lender.look())
 
     @property
     def slots(self) -> int:
@@ -78,10 +82,10 @@ def test_what_jobs_carried_is_known_after_a_restart(
     again = world.lender(transfer=5000)
     assert world.slots == 2
     job(again, STT, 1990, 10)
-    again.look()
+    world.look(again)
     assert world.slots == 0
     world.now += 32 * 86_400
-    again.look()
+    world.look(again)
     assert world.slots == 2, "the next month"
 
 
@@ -100,12 +104,12 @@ def test_nothing_begins_that_could_pass_the_cap_by_two_jobs(
     lender = world.lender(transfer=1500)
     with ExitStack() as running:
         running.enter_context(lender.counting(STT, Offer(body=900)))
-        lender.look()
+        world.look(lender)
         assert world.slots == 2
         running.enter_context(lender.counting(STT, Offer()))  # of any length up to the bound
-        lender.look()
+        world.look(lender)
         assert world.lent[-1] == (0, limits.RETRY_AFTER)
-    lender.look()
+    world.look(lender)
     assert world.slots == 2
 
 
@@ -161,8 +165,8 @@ def test_the_owner_is_told_why_and_others_are_not(
     assert not caplog.records, "that it lends is no news"
     world.battery = True
     lender.refresh()
-    lender.look()
-    lender.look()
+    world.look(lender)
+    world.look(lender)
     state = told_in(world.folder)
     assert state is not None and not state.slots and "battery" in state.why
     assert str(state) == "does not lend: on battery (--on-battery lends then, too)"
@@ -208,10 +212,12 @@ async def test_while_others_work_less_is_lent_and_all_when_they_rest(
 
     machine = Machine(clock=lambda: world.now, on_battery=lambda: False, cpu_times=read)
     lender = Lender(LendingTerms(give_way=True), 2, world.folder, SMALL, machine=machine)
-    lender.begin(lambda slots, retry_after: world.lent.append((slots, retry_after)))
+    world.look(lender)
     assert world.slots == 2
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(lender.run())
+        running = tasks.create_task(
+            lender.run(lambda slots, retry_after: world.lent.append((slots, retry_after)))
+        )
         while world.slots:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         state = told_in(world.folder)
