@@ -14,7 +14,7 @@ from typing import IO, BinaryIO, cast
 
 from privox_dht import limits, units
 from privox_dht.atomic_file import replace_file, write_all
-from privox_dht.cli.streams import offer_to_stdout, stop_signals_raise, to_stderr, to_stdout
+from privox_dht.cli.output import offer_to_stdout, stop_signals_raise, to_stderr, to_stdout
 from privox_dht.errors import ConfigError, RequestRejected
 
 STDIO = "-"

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from client.files import STDIO, explained, offer
 from privox_dht import units
 from privox_dht.audio import patch_sizes
-from privox_dht.cli.logs import sanitize
+from privox_dht.cli.output import sanitize
 
 PATIENCE = 0.5  # seconds that stdout is waited for before it is seen whether somebody said stop
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from client.config import ClientConfig
 from client.files import STDIO, write
-from privox_dht.cli.logs import sanitize
-from privox_dht.cli.streams import say
+from privox_dht.cli.output import sanitize, say
 from privox_dht.identity import Identity, peer_id_of, pin_of
 from privox_dht.interfaces import has_route
 from privox_dht.records import FARM, Direct, Record

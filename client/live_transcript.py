@@ -20,8 +20,7 @@ from client.files import STDIO, offer, write, write_so_far
 from client.progress import Progress
 from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
-from privox_dht.cli.logs import sanitize
-from privox_dht.cli.streams import say
+from privox_dht.cli.output import sanitize, say
 from privox_dht.dispatch.job_events import Dialing, JobEvent, Scattered
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import JoinedSegments

@@ -12,7 +12,6 @@ import click
 
 from client.targets import formats_of
 from privox_dht.caption_layout import LINE_COUNT, LINE_WIDTH
-from privox_dht.cli.logs import LEVELS
 from privox_dht.cli.options import (
     ENVIRONMENT,
     combine,
@@ -23,6 +22,7 @@ from privox_dht.cli.options import (
     network_options,
     not_a_flag,
 )
+from privox_dht.cli.output import LEVELS
 from privox_dht.dispatch.job_options import DEFAULT_SPEECH, DEFAULT_TRANSCRIPTION, SCATTER
 from privox_dht.dispatch.selection import ANY
 from privox_dht.errors import (

@@ -14,7 +14,7 @@ import time
 from types import TracebackType
 from typing import Any, TextIO
 
-from privox_dht.cli.logs import sanitize
+from privox_dht.cli.output import sanitize
 from privox_dht.dispatch.job_events import (
     AudioChunk,
     Dialing,

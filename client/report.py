@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from client.files import STDIO, write, write_note
-from privox_dht.cli.logs import sanitize
-from privox_dht.cli.streams import say
+from privox_dht.cli.output import sanitize, say
 from privox_dht.dispatch.job_events import JobEvent, Scattered, Whole
 from privox_dht.dispatch.job_state import Done
 

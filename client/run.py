@@ -21,8 +21,7 @@ from client.files import STDIO, write
 from client.live_transcript import HeardInPart
 from client.options import JSON_VARIABLE, error_as_json, failure_as_json
 from privox_dht.cli.groups import ExplainingGroup
-from privox_dht.cli.logs import sanitize, set_up_logging
-from privox_dht.cli.streams import mute_stdout, say
+from privox_dht.cli.output import mute_stdout, sanitize, say, set_up_logging
 from privox_dht.errors import ConfigError, PrivoxError
 
 Job = Coroutine[Any, Any, None]

@@ -20,7 +20,7 @@ from client.progress import Progress
 from client.report import TEXT, Notes, report
 from client.targets import ending_of, format_for
 from privox_dht import limits
-from privox_dht.cli.streams import say
+from privox_dht.cli.output import say
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import AudioChunk, JobEvent
 from privox_dht.dispatch.job_state import Done

@@ -22,8 +22,7 @@ from client.report import Notes, report
 from client.targets import Target, targets_of
 from privox_dht import units
 from privox_dht.caption_layout import CaptionLayout
-from privox_dht.cli.logs import sanitize
-from privox_dht.cli.streams import say, stop_signals_raise
+from privox_dht.cli.output import sanitize, say, stop_signals_raise
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import JobEvent
 from privox_dht.dispatch.job_state import Done

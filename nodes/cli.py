@@ -38,9 +38,8 @@ from nodes.status_command import status_command
 from nodes.verdict import Verdict
 from privox_dht import __version__
 from privox_dht.cli.groups import ExplainingGroup, Sections
-from privox_dht.cli.logs import sanitize, set_up_logging
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
-from privox_dht.cli.streams import mute_stdout, say, to_stdout
+from privox_dht.cli.output import mute_stdout, sanitize, say, set_up_logging, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
 
 T = TypeVar("T")

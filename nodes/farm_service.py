@@ -19,7 +19,7 @@ from nodes.farm_discovery import farm_record
 from nodes.reachability import ReachabilityMonitor
 from nodes.service import Service
 from privox_dht.addresses import is_loopback
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership

@@ -14,7 +14,7 @@ from nodes.config import NodeConfig
 from nodes.reachability import ReachabilityMonitor
 from nodes.service import Service
 from privox_dht.addresses import Address
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.directory.failover import Directory
 from privox_dht.extras import needed_by
 

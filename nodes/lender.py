@@ -35,7 +35,7 @@ from nodes.machine import Machine, OtherPrograms, wall_clock
 from nodes.sound_quota import NetworkSoundQuota
 from privox_dht import limits
 from privox_dht.atomic_file import SECRET, replace_file
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.errors import ProducerBusy
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.offer import Offer

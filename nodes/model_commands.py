@@ -18,8 +18,8 @@ import click
 from nodes import model_store
 from nodes.model_store import Stored
 from privox_dht import units
-from privox_dht.cli.logs import sanitize
 from privox_dht.cli.options import ENVIRONMENT, combine, config_option, merge_parent_options
+from privox_dht.cli.output import sanitize
 
 SETTINGS = {"auto_envvar_prefix": ENVIRONMENT}
 cache_option = click.option(

@@ -34,7 +34,7 @@ from nodes.state_lock import locked
 from nodes.stats_log import log_periodically
 from privox_dht import limits
 from privox_dht.addresses import join_host
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.dht.udp_transport import FREE_PORT_TRIES
 from privox_dht.directory.failover import Directory
 from privox_dht.directory.https_server import directory_pages

@@ -14,7 +14,6 @@ from nodes.lending_options import memory_size, terms_from
 from nodes.service_spec import parse_services
 from privox_dht import limits
 from privox_dht.addresses import parse_neighbours
-from privox_dht.cli.logs import LEVELS
 from privox_dht.cli.options import (
     combine,
     config_option,
@@ -26,6 +25,7 @@ from privox_dht.cli.options import (
     port_option,
     state_folder,
 )
+from privox_dht.cli.output import LEVELS
 from privox_dht.errors import ConfigError
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import FarmLimits, relay_limits

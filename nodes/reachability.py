@@ -33,7 +33,7 @@ from nodes.reachability_rules import (
 from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reachable
 from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.dht import Reachability
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from privox_dht.atomic_file import create_file
-from privox_dht.cli.streams import say, to_stdout
+from privox_dht.cli.output import say, to_stdout
 from privox_dht.errors import ConfigError
 from privox_dht.membership.secret_file import new_secret
 

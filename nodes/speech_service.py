@@ -23,7 +23,7 @@ from nodes.producer import Producer
 from nodes.reachability import ReachabilityMonitor
 from nodes.routes import routes
 from nodes.service import Service
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.records import Record
 
 log = logging.getLogger("privox.node")

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 
 log = logging.getLogger("privox.node")
 

@@ -20,8 +20,8 @@ from nodes.health import owner_status
 from nodes.lender import told_in
 from nodes.options import state_option
 from nodes.status_text import lines_of
-from privox_dht.cli.logs import sanitize, set_up_logging
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
+from privox_dht.cli.output import sanitize, set_up_logging
 
 CLEAR = "\x1b[H\x1b[2J"  # what a terminal takes for an empty page
 EVERY = 1.0  # seconds between two looks

@@ -26,7 +26,7 @@ from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
 from nodes.service import Service
 from privox_dht.addresses import join_host
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.directory.failover import Directory
 from privox_dht.extras import needed_by
 from privox_dht.http.request_limits import RequestLimits

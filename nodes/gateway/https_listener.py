@@ -22,7 +22,7 @@ from nodes.gateway.certificate import (
 )
 from nodes.gateway.config import HttpsConfig
 from privox_dht.addresses import join_host
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.errors import ConfigError
 from privox_dht.http.listener import bind
 from privox_dht.http.server import HttpServer

@@ -11,7 +11,7 @@ from nodes.gateway import gateway_limits
 from nodes.gateway.keys import ApiKey, digest_of, parse_keys
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.cli.options import ENVIRONMENT, config_option
-from privox_dht.cli.streams import to_stdout
+from privox_dht.cli.output import to_stdout
 from privox_dht.errors import ConfigError
 
 PREFIX = "privox-"  # so that whoever finds one knows what it is

@@ -39,7 +39,7 @@ from nodes.gateway.privox_wire import (
 from nodes.gateway.pull_producers import PullProducers
 from nodes.gateway.whisper_languages import tag_of
 from privox_dht.addresses import join_host
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.errors import BadMessage, JobError, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes, quota_prefixes

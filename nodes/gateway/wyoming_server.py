@@ -20,7 +20,7 @@ from nodes.gateway.config import WyomingConfig
 from nodes.gateway.wyoming_info import info_of
 from nodes.gateway.wyoming_session import WyomingSession
 from privox_dht.addresses import join_host
-from privox_dht.cli.logs import log_fields
+from privox_dht.cli.output import log_fields
 from privox_dht.lan import announced
 from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import EngineInfo, Provider

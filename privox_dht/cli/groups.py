@@ -16,7 +16,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from privox_dht.cli.streams import say
+from privox_dht.cli.output import say
 
 ALIKE = 0.8  # from 0 to 1; a misspelled name is at least so much like the right one
 # Variables that mean something to one program and look like one of the other's: both may run in

@@ -174,7 +174,7 @@ def test_list_takes_its_options_before_or_after_the_word(monkeypatch: pytest.Mon
 def test_json_logs_are_one_object_a_line_with_the_fields_of_events() -> None:
     import logging
 
-    from privox_dht.cli.logs import JsonFormatter, log_fields
+    from privox_dht.cli.output import JsonFormatter, log_fields
 
     record = logging.LogRecord("privox.node", logging.INFO, "", 0, "hello %s", ("you",), None)
     record.__dict__.update(log_fields("listening", port=5))

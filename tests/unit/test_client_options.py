@@ -15,7 +15,7 @@ import client.cli
 import client.speak
 import client.transcribe
 import nodes.cli
-from privox_dht.cli.logs import TextFormatter, sanitize
+from privox_dht.cli.output import TextFormatter, sanitize
 
 JOB = ("--service", "tts", "--text", "hello", "--output", "x.wav")
 
