@@ -47,7 +47,7 @@ T = TypeVar("T")
 class SyncMesh:
     """A joined mesh whose methods wait. Made by `join`; left by `close`, or by leaving `with`."""
 
-    def __init__(self, joining: Callable[[], AbstractAsyncContextManager[Mesh]]) -> None:
+    def __init__(self, joining: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
         """
         Args:
             joining: makes the async context manager that yields a `Mesh`.
