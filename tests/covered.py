@@ -2,6 +2,7 @@
 
     python tests/covered.py                  run tests/unit, tests/engines and tests/mesh, then tell
     python tests/covered.py tests/unit/...   run these instead
+    python tests/covered.py --more ...       run these too: add them to what was measured last
     python tests/covered.py --again          tell what was measured last
 
 Fails where a module has less than its floor: FLOOR, or what `LOWER` says, with the reason. Programs
@@ -57,10 +58,12 @@ class Module:
         return LOWER.get(self.name, (FLOOR, ""))[0]
 
 
-def run(what: Sequence[str]) -> None:
-    """Run the tests, and gather in DATA what they and all their processes ran."""
-    shutil.rmtree(DATA, ignore_errors=True)
-    DATA.mkdir()
+def run(what: Sequence[str], *, more: bool = False) -> None:
+    """Run the tests, and gather in DATA what they and all their processes ran; with `more`, beside
+    what is there already."""
+    if not more:
+        shutil.rmtree(DATA, ignore_errors=True)
+    DATA.mkdir(exist_ok=True)
     with told_by_workers() as folder:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)])}
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # as in check.py
@@ -68,7 +71,7 @@ def run(what: Sequence[str]) -> None:
             coverage("run", "-m", "pytest", "-q", "-m", "not soak and not quiet", TRACEBACKS,
                      *WORKERS, floor,
                      env=env)  # fmt: skip
-    coverage("combine", "--quiet")
+    coverage("combine", "--quiet", *(["--append"] if more else []))
 
 
 def coverage(*arguments: str, env: dict[str, str] | None = None) -> None:
@@ -131,8 +134,9 @@ def spans(numbers: Sequence[int]) -> str:
 def main() -> int:
     """1 where a module is under its floor."""
     what = sys.argv[1:]
+    more = "--more" in what
     if what != ["--again"]:
-        run(what or FLOORS)
+        run([floor for floor in what if floor != "--more"] or FLOORS, more=more)
     found = modules()
     for module in found:
         print(f"{module.share:6.1f} %  {module.lines:4} lines  {module.name:44}", end="")

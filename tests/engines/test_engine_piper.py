@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import tiny_piper
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -18,6 +19,7 @@ from nodes.engines.piper import Piper, choose
 from privox_dht import errors, limits, speech
 
 pytest.importorskip("piper")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 Request = speech.SpeechRequest
 
 
@@ -26,8 +28,9 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_piper.make(tmp_path_factory.mktemp("piper") / "xx_XX-test-low.onnx", speakers=3)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(voice: Path) -> AsyncIterator[Piper]:
+    """One for all tests: whatever one of them does to it, it must be there for the next."""
     engine = Piper(model=str(voice))
     await engine.start()
     yield engine
@@ -172,7 +175,7 @@ async def test_a_voice_in_the_cache_is_not_downloaded(
     await engine.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
     """The folder of a server from which voices are downloaded."""
     folder = tmp_path / "hub"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytest_asyncio
 import tiny_whisper
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from nodes.engines.whisper import FasterWhisper
 from privox_dht import errors, speech
 
 pytest.importorskip("faster_whisper")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 SCRIPT = "hello from the small scripted model"
 TRANSLATION = "this is a translated text"
 Request = speech.TranscriptionRequest
@@ -30,13 +32,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_whisper.make(tmp_path_factory.mktemp("whisper") / "tiny-test", SCRIPT, TRANSLATION)
 
 
-@pytest.fixture
-async def engine(model: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FasterWhisper]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(model: Path) -> AsyncIterator[FasterWhisper]:
+    """One for all tests: whatever one of them does to it, it must be there for the next."""
     engine = FasterWhisper(model=str(model))
     await engine.start()
     # The scripted model hears its text in anything, but silence detection would not let it try.
     options = engine._options
-    monkeypatch.setattr(engine, "_options", lambda r: options(r) | {"vad_filter": False})
+    engine._options = lambda r: options(r) | {"vad_filter": False}  # type: ignore[assignment, method-assign]
     yield engine
     await engine.close()
 

@@ -17,6 +17,7 @@ from privox_dht import limits
 from privox_dht.dht import dht_limits
 from privox_dht.dht.record_store import RecordStore
 
+NODES = 80  # of which the ordinary run has meshes
 soak = [pytest.mark.soak, pytest.mark.timeout(3 * 3600)]  # a day of churn takes an hour and a half
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -33,14 +34,18 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 
 @functools.cache
-def every_share() -> list[dict[str, float]]:
+def every_share(nodes: int) -> list[dict[str, float]]:
     """Ours with none, 30, 50 and 70 % dead: one mesh for all who ask."""
-    return rows("ours", 120, [0.0, 0.3, 0.5, 0.7])
+    return rows("ours", nodes, [0.0, 0.3, 0.5, 0.7])
+
+
+sizes = pytest.mark.parametrize("nodes", [NODES, pytest.param(120, marks=soak)])
 
 
 @pytest.mark.timeout(120)
-def test_finding_and_publishing_take_a_fraction_of_stock_kademlias_time() -> None:
-    healthy, third = figures.ratios([*rows("stock", 120, [0.0, 0.3]), *every_share()])
+@sizes
+def test_finding_and_publishing_take_a_fraction_of_stock_kademlias_time(nodes: int) -> None:
+    healthy, third = figures.ratios([*rows("stock", nodes, [0.0, 0.3]), *every_share(nodes)])
     assert healthy["get_p50"] <= 0.60  # one round trip each: a mesh this small hides the rest
     assert healthy["get_p95"] <= 0.50
     assert healthy["put_p50"] <= 0.45
@@ -48,19 +53,22 @@ def test_finding_and_publishing_take_a_fraction_of_stock_kademlias_time() -> Non
     assert third["put_p50"] <= 0.05
 
 
-def test_with_half_of_the_mesh_dead_everything_is_found_within_a_second() -> None:
-    _, _, half, most = every_share()
+@sizes
+def test_with_half_of_the_mesh_dead_everything_is_found_within_a_second(nodes: int) -> None:
+    _, _, half, most = every_share(nodes)
     assert half["found"] == 1.0 and half["found_within_1s"] >= 0.9
     assert most["found"] >= 0.97  # of twenty holders six live; of 120 nodes 36
 
 
-def test_with_lost_datagrams_publishing_does_not_wait_for_long_timeouts() -> None:
-    (lossy,) = rows("ours", 120, [0.0], loss=0.02)
+@sizes
+def test_with_lost_datagrams_publishing_does_not_wait_for_long_timeouts(nodes: int) -> None:
+    (lossy,) = rows("ours", nodes, [0.0], loss=0.02)
     assert lossy["stored"] == 1.0 and lossy["put_p50"] < 0.5 and lossy["found"] == 1.0
 
 
-def test_what_is_published_is_seen_by_all_within_half_a_second() -> None:
-    (healthy,) = dht_sim.simulate("ours", 100, [0.0], gets=10, seed=5)
+@sizes
+def test_what_is_published_is_seen_by_all_within_half_a_second(nodes: int) -> None:
+    (healthy,) = dht_sim.simulate("ours", nodes, [0.0], gets=10, seed=5)
     assert healthy.visible["0.5"] == healthy.visible["1.5"] == 1.0
 
 
@@ -84,8 +92,9 @@ def test_a_machine_that_never_stops_talking_is_choked() -> None:
 
 
 @pytest.mark.timeout(120)
-def test_in_a_planted_mesh_everything_is_found() -> None:
-    (healthy,) = rows("ours", 300, [0.0], planted=True)
+@pytest.mark.parametrize("nodes", [150, pytest.param(300, marks=soak)])
+def test_in_a_planted_mesh_everything_is_found(nodes: int) -> None:
+    (healthy,) = rows("ours", nodes, [0.0], planted=True)
     assert healthy["found"] == 1.0 and healthy["stored"] == 1.0
 
 
@@ -98,7 +107,7 @@ def test_planted_tables_are_as_large_as_those_of_nodes_that_joined(world: str, n
 
 
 @pytest.mark.parametrize(
-    ("nodes", "keys"), [(120, 3), pytest.param(300, 10, marks=soak)], ids=["quick", "full"]
+    ("nodes", "keys"), [(80, 3), pytest.param(300, 10, marks=soak)], ids=["quick", "full"]
 )
 def test_forty_sybils_of_one_network_beside_a_key_do_not_hide_it(nodes: int, keys: int) -> None:
     found, tried = attacks.eclipse(nodes, 40, keys, 10)
