@@ -112,6 +112,8 @@ FALLBACK_WAIT = 3600.0  # seconds for a job at the fallback server, which is sil
 MAX_FAILED = 16  # producers that may fail one job when they count as fewer networks
 MAX_LOST_DURING_JOB = 3  # networks whose producers may die during one job: it may be what kills
 # them, and one home has two, an IPv4 address and an IPv6 /48
+PIECE_TEXT = 8 * KIB  # characters that a producer may hear in a piece of a recording: who speaks
+# fastest says 900 in half a minute, and an engine that repeats itself wrongly has some 2,000
 PIECE_DEATHS = 2  # producers that may die on a piece of a recording before it is put off
 AGREEING_REFUSALS = 3  # networks whose producers must agree before a 4xx about the input is
 # believed

@@ -6,10 +6,11 @@ dispatcher goes on to the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from privox_dht import limits
 from privox_dht.audio import wav
 from privox_dht.dispatch.job_events import Emit
 from privox_dht.dispatch.job_options import TranscriptionOptions
@@ -41,7 +42,7 @@ class PieceWork:
         return replace(heard, segments=tuple(placed(heard.segments, piece)))
 
 
-def placed(segments: Iterable[Segment], piece: Piece) -> list[Segment]:
+def placed(segments: Sequence[Segment], piece: Piece) -> list[Segment]:
     """What was heard in a piece, in the recording's time.
 
     Raises:
@@ -49,6 +50,8 @@ def placed(segments: Iterable[Segment], piece: Piece) -> list[Segment]:
     """
     within: list[Segment] = []
     last = 0.0
+    if (length := sum(_length(segment) for segment in segments)) > limits.PIECE_TEXT:
+        raise EngineFailed(f"{length:,} characters in a piece of {piece.seconds:.1f} s of sound")
     for segment in segments:
         parts: list[Segment | Word] = [segment, *segment.words]
         for part in parts:
@@ -64,6 +67,11 @@ def placed(segments: Iterable[Segment], piece: Piece) -> list[Segment]:
         words = tuple(_moved(word, piece) for word in segment.words)
         within.append(replace(_moved(segment, piece), words=words))
     return within
+
+
+def _length(segment: Segment) -> int:
+    """Characters of its text, or of its words if these are more; a word without any counts too."""
+    return max(1, len(segment.text), sum(max(1, len(word.text)) for word in segment.words))
 
 
 def _moved(part: Part, piece: Piece) -> Part:

@@ -3,7 +3,7 @@
     all of it is cut first, and kept in a file without a name; then, in random order, each piece
     goes through a farm, on a connection of its own, to the producer that the plan names
 
-A piece is not request to two at a time. Where its producer cannot do it, another may, as far as the
+A piece is not given to two at a time. Where its producer cannot do it, another may, as far as the
 promise holds.
 """
 

@@ -29,6 +29,8 @@ from privox_dht.speech import Segment, Word
 SAME = 0.6  # seconds by which two engines may differ about the middle of one word
 GUESSED = 2.5  # seconds by which a time guessed from a text's length may be wrong
 LEAST_RUN = 2  # words that must agree where their times are guessed: one agrees by chance
+MOST_WORDS = 200  # in an overlap, that are compared: nobody says that many, but a producer may send
+# them, and each is compared with each
 DECIDING = 3  # pieces with speech that decide the language
 _BETWEEN = " \t\n,.;:!?"  # what may be left of a sentence in front of its next word
 
@@ -54,7 +56,7 @@ class Stitcher:
 
     def put(self, piece: Piece, segments: Sequence[Segment]) -> None:
         """What was heard in a piece, in the recording's time; nothing, where nobody could hear it.
-        A later word on the same piece replaces this one."""
+        What is put for a piece again replaces it."""
         self._heard[piece.number] = list(segments)
         self._ends[piece.number] = piece.joint_after
 
@@ -131,8 +133,8 @@ def join(
     """What is left of two pieces' segments where they overlap around `joint` (seconds)."""
     timed = all(segment.words or not segment.text.strip() for segment in (*before, *after))
     slack = 0.0 if timed else GUESSED
-    first = [t for t in _tokens(before) if t.middle >= joint - OVERLAP - slack]
-    second = [t for t in _tokens(after) if t.middle <= joint + OVERLAP + slack]
+    first = [t for t in _tokens(before) if t.middle >= joint - OVERLAP - slack][-MOST_WORDS:]
+    second = [t for t in _tokens(after) if t.middle <= joint + OVERLAP + slack][:MOST_WORDS]
     begin, other, length = _common_run(first, second, joint, timed=timed)
     if length:
         run = first[begin : begin + length]

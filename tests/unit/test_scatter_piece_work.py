@@ -35,8 +35,13 @@ def test_an_engine_may_guess_a_little_beyond_the_end() -> None:
         [Segment("a", 5.0, 6.0), Segment("b", 1.0, 2.0)],
         [Segment("a b", 5.0, 9.0, (Word("a", 8.0, 8.5), Word("b", 5.0, 5.5)))],
         [Segment("a", 5.0, 9.0, (Word("a", 50.0, 51.0),))],
+        [Segment("a" * 9_000, 5.0, 9.0)],
+        [Segment("a", 5.0, 9.0, (Word("", 5.0, 9.0),) * 9_000)],
+        [Segment("", 5.0, 9.0)] * 9_000,
     ],
 )
-def test_words_outside_a_piece_or_going_backwards_are_a_failure(heard: Sequence[Segment]) -> None:
+def test_words_outside_a_piece_or_going_backwards_or_far_too_many_are_a_failure(
+    heard: Sequence[Segment],
+) -> None:
     with pytest.raises(EngineFailed):
         placed(heard, PIECE)

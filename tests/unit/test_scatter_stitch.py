@@ -44,6 +44,16 @@ def test_a_word_on_which_both_differ_by_a_moment_is_told_once() -> None:
     assert texts(left + right) == "one two three four"
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("timed", [True, False])
+def test_thousands_of_words_in_an_overlap_hold_nobody_up(timed: bool) -> None:
+    """Two producers had sent as many as they may, and each was compared with each: for minutes."""
+    words = tuple(Word("a", 28.0, 32.0) for _ in range(20_000))
+    made_up = [Segment(" ".join(word.text for word in words), 28.0, 32.0, words if timed else ())]
+    before, after = join(made_up, made_up, 30.0)
+    assert before and after
+
+
 def test_punctuation_and_capitals_are_no_difference() -> None:
     first = segment(("So", 9.0, 9.2), ("Noon,", 9.9, 10.0), ("then.", 10.3, 10.5))
     second = segment(("noon", 9.9, 10.2), ("Then", 10.3, 10.5), ("we", 11.0, 11.2))
