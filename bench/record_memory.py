@@ -44,7 +44,8 @@ def bytes_per_record(count: int) -> dict[str, float]:
     wires = [record.encoded for record in some_records(count, now)]
     longest = max(map(len, wires))
     key = service_key(MESH, "stt", "cpu")
-    gate, store = RecordValidator(MESH), RecordStore(random.Random(1), per_key=count)
+    gate = RecordValidator(MESH, b"salt")
+    store = RecordStore(random.Random(1), per_key=count)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]

@@ -112,7 +112,7 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
         wire: what came over the network, of any type.
         now: seconds since the epoch.
         mesh: the tag of our mesh; records of others are dropped.
-        trusted: the signature of these very bytes was verified before.
+        trusted: its signature is not looked at: it was before, or `is_signed` comes next.
 
     Raises:
         BadRecord: with one of `REASONS`.
@@ -128,9 +128,15 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
         raise BadRecord("future", f"issued {record.issued - now:.0f} s from now")
     if not 0 < record.expires - record.issued <= limits.RECORD_LIFETIME + limits.CLOCK_SKEW:
         raise BadRecord("lifetime")
-    if not trusted and not verify(record.publisher, wire[:SIGNATURE], DOMAIN + wire[SIGNATURE:]):
+    if not trusted and not is_signed(record):
         raise BadRecord("signature")
     return record
+
+
+def is_signed(record: Record) -> bool:
+    """Whether a record that was read is its publisher's word."""
+    wire = record.encoded
+    return verify(record.publisher, wire[:SIGNATURE], DOMAIN + wire[SIGNATURE:])
 
 
 def latest_per_key(records: Iterable[Record]) -> list[Record]:
@@ -157,6 +163,7 @@ __all__ = [
     "Route",
     "dht_id_of",
     "farm_key",
+    "is_signed",
     "keys_of",
     "latest_per_key",
     "network_tag",

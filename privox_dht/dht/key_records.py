@@ -11,6 +11,7 @@ import random
 from array import array
 from collections import Counter
 
+from privox_dht.dht.id_table import IdTable
 from privox_dht.records import Record
 
 IDLE, BUSY, WITHDRAWN = 0, 1, 2  # the runs of a shelf, in order
@@ -25,7 +26,7 @@ class KeyRecords:
                  "sources", "wires")  # fmt: skip
 
     def __init__(self) -> None:
-        self.at: dict[int, int] = {}  # place -> row
+        self.at = IdTable()  # place -> row
         self.wires: list[bytes] = []
         self.places = array("Q")  # hash of the publisher, its last bits the slot
         self.engines = array("I")  # hash of the engine; the last bit: it stands in a shard as well
@@ -57,16 +58,16 @@ class KeyRecords:
 
     def find(self, publisher: int, engine: int) -> int | None:
         """The row of a publisher's engine. `publisher` is its first place."""
-        for place in range(publisher, publisher + SLOTS):
-            row = self.at.get(place)
-            if row is not None and self.engines[row] | 1 == engine | 1:
+        for _, row in self.at.within(publisher, publisher + SLOTS):
+            if self.engines[row] | 1 == engine | 1:
                 return row
         return None
 
     def free_place(self, publisher: int) -> int | None:
         """A place for one more engine of a publisher; None if it has them all."""
+        taken = [place for place, _ in self.at.within(publisher, publisher + SLOTS)]
         places = range(publisher, publisher + SLOTS)
-        return next((place for place in places if place not in self.at), None)
+        return next((place for place in places if place not in taken), None)
 
     def append(self, place: int, engine: int, source: int) -> int:
         """A new row at the end, among the withdrawn; `write` moves it where it belongs."""

@@ -142,7 +142,7 @@ class NodeState:
         self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
         self.said: dict[tuple[bytes, bytes], Said] = {}  # what we published, by key and place
-        self.gate = RecordValidator(self.mesh)
+        self.gate = RecordValidator(self.mesh, rng.randbytes(16))
         self.tokens = WriteTokens(rng)
         self.rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
         self.proven_rates = RateLimiter(

@@ -6,7 +6,7 @@
 
 One key's records are a `KeyRecords`: parallel columns in three runs, `[idle | busy | withdrawn]`,
 kept so by swapping, so that drawing, moving and removing cost the same at 10 and at 10,000 records.
-A record costs its encoded bytes and about 150 more. When a key is full it keeps a uniform sample
+A record costs its encoded bytes and about 110 more. When a key is full it keeps a uniform sample
 chosen by a keyed hash that nobody outside can aim at, and answers every put alike, so that nobody
 learns by asking what the hash of a key is.
 
@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from privox_dht.dht import dht_limits
 from privox_dht.dht.answer_codec import FULL, HELD, REFUSED
+from privox_dht.dht.id_table import IdTable
 from privox_dht.dht.key_records import LEVELS, SLOTS, KeyRecords, turns
 from privox_dht.records import Record
 
@@ -55,7 +56,7 @@ class RecordStore:
         self._per_key, self._in_all, self._keys = per_key, in_all, keys
         self._split_at = min(split_at, per_key)
         self._shelves: dict[bytes, KeyRecords] = {}
-        self._sources: Counter[int] = Counter()  # records of each address and network: `_counted`
+        self._sources = IdTable()  # how many records each address and network has: `_counted`
         self._held = 0
 
     def __len__(self) -> int:
@@ -209,7 +210,7 @@ class RecordStore:
         wires: list[bytes] = []
         for place in places:
             row = shelf.at.get(place)
-            if row is None:  # it went since the order was made
+            if row < 0:  # it went since the order was made
                 continue
             wire = shelf.wires[row]
             if shelf.expiries[row] <= now or len(wire) + 3 > room:
@@ -262,16 +263,17 @@ class RecordStore:
         if networks:
             around = source[:3] if len(source) == 4 else source[:6]  # /24 or /48
             source = source if len(source) == 4 else source[:7]  # homes are given a /56
-        return self._hash(b"n" + around, 4) >> 2 << LEVELS[1] | self._hash(source, 5) >> 6 or 1
+        return self._hash(b"n" + around, 4) >> 2 << LEVELS[1] | (self._hash(source, 5) >> 6 or 1)
 
     def _has_share(self, shelf: KeyRecords | None, origin: int) -> bool:
         """Whether one more record of this origin may stand here, and under this key."""
         if not origin:
             return True
         for level, in_all, under_key in self._shares:
-            if self._sources[_counted(origin, level)] >= in_all:
+            everywhere = self._sources.get(_counted(origin, level), 0)
+            if everywhere >= in_all:
                 return False
-            if shelf is not None and len(shelf) >= under_key:
+            if shelf is not None and everywhere >= under_key:  # else it cannot have so many here
                 who = origin >> level
                 if sum(some >> level == who for some in shelf.sources) >= under_key:
                     return False
@@ -282,8 +284,10 @@ class RecordStore:
             return
         for level in LEVELS:
             who = _counted(origin, level)
-            self._sources[who] += by
-            if self._sources[who] <= 0:
+            count = self._sources.get(who, 0) + by
+            if count > 0:
+                self._sources[who] = count
+            else:
                 del self._sources[who]
 
     def _hash(self, octets: bytes, size: int) -> int:
@@ -292,5 +296,6 @@ class RecordStore:
 
 
 def _counted(origin: int, level: int) -> int:
-    """What an address or a network is counted under: no two levels share a number."""
-    return (origin >> level) * 2 + LEVELS.index(level)
+    """What an address or a network is counted under: that of a network ends with zeros, and no
+    address does."""
+    return origin >> level << level

@@ -1,40 +1,49 @@
 """What a record must pass, wherever it comes from: at the store, on receipt, at use. Pure.
 
-    wire -> length, type, meaning, time, signature (records.parse)
+    wire -> length, type, meaning, time (records.parse)
          -> does it stand under the key it came with
          -> is it the newest word of its publisher and engine that was ever seen here
+         -> signature, unless these very bytes were checked before
 
-The newest sequences are remembered until the records that carry them expire, so that a replay of
-an older one, or of one that was withdrawn, is known as what it is.
+The newest word of each is remembered until it expires: its sequence, so that a replay of an older
+one, or of one that was withdrawn, is known as what it is; and a keyed hash of its bytes, so that
+its signature is checked once, however often it comes.
 """
 
 from __future__ import annotations
 
 import hashlib
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable
 
 from privox_dht import records
 from privox_dht.dht import dht_limits
 from privox_dht.errors import BadRecord
-from privox_dht.records import Record, keys_of, parse
+from privox_dht.records import Record, is_signed, keys_of, parse
 
-END = 40  # bits of the moment a record ends at, as `record_codec` takes them
-ENDS = (1 << END) - 1
+PROBES = (
+    8  # words looked at to find one that may go: the soonest end of eight is in the first ninth
+)
 REASONS = (*records.REASONS, "wrong_key", "superseded")
 
 
 class RecordValidator:
-    """One node's memory of records."""
+    """One node's memory of records: the newest word of each publisher and engine, a row of four
+    numbers, in the order of a hash of who said it."""
 
-    __slots__ = ("_mesh", "_most_newest", "_most_verified", "_newest", "_verified")
+    __slots__ = ("_digests", "_ends", "_mesh", "_most", "_places", "_salt", "_sequences")
 
-    def __init__(
-        self, mesh: bytes, verified: int = dht_limits.VERIFIED, newest: int = dht_limits.REMEMBERED
-    ) -> None:
-        self._mesh = mesh
-        self._most_verified, self._most_newest = verified, newest
-        self._verified: dict[bytes, tuple[bytes, ...]] = {}  # digest -> keys, oldest first
-        self._newest: dict[bytes, int] = {}  # place -> sequence and end in one; oldest first
+    def __init__(self, mesh: bytes, salt: bytes, most: int = dht_limits.REMEMBERED) -> None:
+        """`salt`: 16 bytes that nobody else knows, or others could make two words look alike."""
+        self._mesh, self._salt, self._most = mesh, salt, most
+        self._places = array("Q")  # hash of publisher, kind, backend and engine; ascending
+        self._sequences = array("Q")
+        self._ends = array("Q")  # when it ends, in seconds since the epoch
+        self._digests = array("Q")  # hash of the bytes whose signature was good
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def validate(self, wire: bytes, key: bytes, now: float) -> Record:
         """The record in `wire`, found or to be stored under (a shard of) `key`.
@@ -42,17 +51,19 @@ class RecordValidator:
         Raises:
             BadRecord: with one of `REASONS`.
         """
-        digest = hashlib.blake2b(wire, digest_size=16).digest()
-        keys = self._verified.get(digest)
-        record = parse(wire, now, self._mesh, trusted=keys is not None)
-        if keys is None:
-            keys = self._verified[digest] = keys_of(record)
-            if len(self._verified) > self._most_verified:
-                del self._verified[next(iter(self._verified))]
-        if key not in keys:
+        record = parse(wire, now, self._mesh, trusted=True)  # below
+        if key not in keys_of(record):
             raise BadRecord("wrong_key")
-        if not self._note(record):
-            raise BadRecord("superseded")
+        place, digest = self._hash(record.key), self._hash(wire)
+        row = self._row(place)
+        if self._is_known(row, place):
+            if record.sequence < self._sequences[row]:
+                raise BadRecord("superseded")
+            if digest == self._digests[row]:
+                return record
+        if not is_signed(record):
+            raise BadRecord("signature")
+        self._remember(row, place, record, digest)
         return record
 
     def current(self, found: Iterable[Record], now: float) -> list[Record]:
@@ -64,23 +75,46 @@ class RecordValidator:
         ]
 
     def sweep(self, now: float) -> None:
-        """Forget the sequences of records that have expired."""
-        for place in [place for place, word in self._newest.items() if word & ENDS <= now]:
-            del self._newest[place]
+        """Forget the words that have expired."""
+        kept = [row for row, end in enumerate(self._ends) if end > now]
+        if len(kept) < len(self._ends):
+            for column in self._columns:
+                column[:] = array("Q", [column[row] for row in kept])
 
-    def _note(self, record: Record) -> bool:
-        place = _place(record)
-        known = self._newest.pop(place, 0)
-        newer = record.sequence >= known >> END
-        if newer:
-            known = record.sequence << END | max(known & ENDS, record.expires)
-        self._newest[place] = known
-        if len(self._newest) > self._most_newest:
-            del self._newest[next(iter(self._newest))]
-        return newer
+    @property
+    def _columns(self) -> tuple[array[int], ...]:
+        return self._places, self._sequences, self._ends, self._digests
+
+    def _row(self, place: int) -> int:
+        """Where a place stands, or would."""
+        return bisect_left(self._places, place)
+
+    def _is_known(self, row: int, place: int) -> bool:
+        return row < len(self._places) and self._places[row] == place
+
+    def _remember(self, row: int, place: int, record: Record, digest: int) -> None:
+        """The newest word of a place. What it replaces may end later: until then it is a replay."""
+        if self._is_known(row, place):
+            self._sequences[row], self._digests[row] = record.sequence, digest
+            self._ends[row] = max(self._ends[row], record.expires)
+            return
+        word = place, record.sequence, record.expires, digest
+        for column, number in zip(self._columns, word, strict=True):
+            column.insert(row, number)
+        if len(self._places) > self._most:
+            some = {(place + step * digest) % len(self._places) for step in range(PROBES)}
+            soonest = min(some - {row}, key=self._ends.__getitem__)
+            for column in self._columns:
+                del column[soonest]
 
     def _is_newest(self, record: Record) -> bool:
-        return record.sequence >= self._newest.get(_place(record), 0) >> END
+        place = self._hash(record.key)
+        row = self._row(place)
+        return not self._is_known(row, place) or record.sequence >= self._sequences[row]
+
+    def _hash(self, octets: bytes) -> int:
+        digest = hashlib.blake2b(octets, digest_size=8, key=self._salt).digest()
+        return int.from_bytes(digest, "big")
 
 
 def shard_of(key: bytes, publisher_id: bytes, depth: int) -> bytes:
@@ -96,7 +130,3 @@ def shard(key: bytes, prefix: int, depth: int) -> bytes:
         return key
     name = key + bytes((depth,)) + prefix.to_bytes(2, "big")
     return hashlib.sha1(name, usedforsecurity=False).digest()
-
-
-def _place(record: Record) -> bytes:
-    return hashlib.blake2b(record.key, digest_size=16).digest()

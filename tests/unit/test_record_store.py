@@ -299,7 +299,7 @@ def test_rows_stay_consistent_through_a_thousand_random_changes() -> None:
 
 
 def check(shelf: KeyRecords) -> None:
-    assert all(shelf.at[place] == row for row, place in enumerate(shelf.places))
+    assert all(shelf.at.get(place) == row for row, place in enumerate(shelf.places))
     assert len(shelf.at) == len(shelf.wires) == len(shelf.expiries) == len(shelf.sequences)
 
 
@@ -352,8 +352,8 @@ def test_a_key_splits_when_it_holds_so_many() -> None:
     assert held.is_split(KEY) and held.sweep(1e12) == 10 and not held.is_split(KEY)
 
 
-def test_a_record_costs_no_more_than_900_bytes_with_all_that_remembers_it() -> None:
+def test_a_record_costs_no_more_than_650_bytes_with_all_that_remembers_it() -> None:
     """The signature that was good, and the newest sequence, are remembered beside the record."""
     taken = bytes_per_record(2_000)
     assert 390 < taken["length"] < 420
-    assert taken["store"] < taken["all"] <= 900
+    assert taken["store"] < taken["all"] <= 650

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from privox_dht import limits
+from privox_dht import limits, records
 from privox_dht.dht.record_validator import REASONS, RecordValidator, shard, shard_of
 from privox_dht.errors import BadRecord
 from privox_dht.identity import Identity
 from privox_dht.records import Record, keys_of, network_tag, sign
 
-NOW, MESH = 1_000_000.0, network_tag("test")
+NOW, MESH, SALT = 1_000_000.0, network_tag("test"), b"s" * 16
 ME = Identity.from_seed(b"s" * 32)
 
 
@@ -33,14 +33,14 @@ def reason(gate: RecordValidator, wire: bytes, key: bytes | None = None, now: fl
 def test_a_good_record_passes() -> None:
     record = signed(languages=("de",))
     for key in keys_of(record):
-        assert RecordValidator(MESH).validate(record.encoded, key, NOW) == record
+        assert RecordValidator(MESH, SALT).validate(record.encoded, key, NOW) == record
 
 
 @pytest.mark.parametrize("at", [0, 63, 64, 90, 150])
 def test_a_flipped_bit_is_a_forgery_or_nonsense(at: int) -> None:
     wire = bytearray(signed().encoded)
     wire[at] ^= 1
-    assert reason(RecordValidator(MESH), bytes(wire)) in (
+    assert reason(RecordValidator(MESH, SALT), bytes(wire)) in (
         "signature",
         "shape",
         "field",
@@ -53,32 +53,32 @@ def test_another_key_cannot_sign_for_a_publisher() -> None:
     other = Identity.from_seed(b"o" * 32)
     body = signed().encoded[64:]
     assert (
-        reason(RecordValidator(MESH), other.sign(b"privox_dht record 1\0" + body) + body)
+        reason(RecordValidator(MESH, SALT), other.sign(b"privox_dht record 1\0" + body) + body)
         == "signature"
     )
 
 
 def test_records_out_of_their_time_are_dropped() -> None:
-    gate = RecordValidator(MESH)
+    gate = RecordValidator(MESH, SALT)
     assert reason(gate, signed().encoded, now=NOW + 121) == "expired"
     assert reason(gate, signed().encoded, now=NOW - limits.CLOCK_SKEW - 1) == "future"
 
 
 def test_a_record_verified_before_still_expires() -> None:
-    gate, record = RecordValidator(MESH), signed()
+    gate, record = RecordValidator(MESH, SALT), signed()
     gate.validate(record.encoded, keys_of(record)[0], NOW)
     assert reason(gate, record.encoded, now=NOW + 121) == "expired"
 
 
 def test_a_record_stands_only_under_its_own_keys() -> None:
-    gate, record = RecordValidator(MESH), signed()
+    gate, record = RecordValidator(MESH, SALT), signed()
     assert reason(gate, record.encoded, b"x" * 20) == "wrong_key"
     gate.validate(record.encoded, keys_of(record)[0], NOW)
     assert reason(gate, record.encoded, b"x" * 20) == "wrong_key"
 
 
 def test_an_older_word_is_dropped_after_a_newer_one() -> None:
-    gate, old, new = RecordValidator(MESH), signed(sequence=1), signed(sequence=2)
+    gate, old, new = RecordValidator(MESH, SALT), signed(sequence=1), signed(sequence=2)
     key = keys_of(old)[0]
     gate.validate(new.encoded, key, NOW)
     assert reason(gate, old.encoded, key) == "superseded"
@@ -86,7 +86,11 @@ def test_an_older_word_is_dropped_after_a_newer_one() -> None:
 
 
 def test_a_replay_after_withdrawal_is_dropped_on_receipt_and_at_use() -> None:
-    gate, live, gone = RecordValidator(MESH), signed(sequence=1), signed(sequence=2, withdrawn=True)
+    gate, live, gone = (
+        RecordValidator(MESH, SALT),
+        signed(sequence=1),
+        signed(sequence=2, withdrawn=True),
+    )
     key = keys_of(live)[0]
     kept = gate.validate(live.encoded, key, NOW)
     assert gate.current([kept], NOW) == [kept]
@@ -96,13 +100,13 @@ def test_a_replay_after_withdrawal_is_dropped_on_receipt_and_at_use() -> None:
 
 
 def test_what_was_found_before_is_checked_again_at_use() -> None:
-    gate, record = RecordValidator(MESH), signed()
+    gate, record = RecordValidator(MESH, SALT), signed()
     kept = gate.validate(record.encoded, keys_of(record)[0], NOW)
     assert gate.current([kept], NOW + 121) == []
 
 
 def test_engines_and_services_do_not_hide_one_another() -> None:
-    gate = RecordValidator(MESH)
+    gate = RecordValidator(MESH, SALT)
     for record in (
         signed(sequence=9),
         signed(engine="f"),
@@ -113,13 +117,40 @@ def test_engines_and_services_do_not_hide_one_another() -> None:
 
 
 def test_memory_is_bounded_and_swept() -> None:
-    gate = RecordValidator(MESH, verified=10, newest=10)
+    gate = RecordValidator(MESH, SALT, most=10)
     for n in range(30):
         record = signed(who=Identity.from_seed(n.to_bytes(32, "big")))
         gate.validate(record.encoded, keys_of(record)[0], NOW)
-    assert len(gate._verified) == len(gate._newest) == 10
+    assert len(gate) == 10
     gate.sweep(NOW + 121)
-    assert not gate._newest
+    assert not len(gate)
+
+
+def test_a_replay_of_an_older_word_costs_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, old, new = RecordValidator(MESH, SALT), signed(sequence=1), signed(sequence=2)
+    key, checked = keys_of(old)[0], []
+    real = records.verify
+
+    def verify(public: bytes, signature: bytes, message: bytes) -> bool:
+        checked.append(signature)
+        return real(public, signature, message)
+
+    monkeypatch.setattr(records, "verify", verify)
+    for _ in range(3):
+        gate.validate(new.encoded, key, NOW)
+        assert reason(gate, old.encoded, key) == "superseded"
+    assert len(checked) == 1
+
+
+def test_of_too_many_words_one_that_ends_soon_goes() -> None:
+    gate = RecordValidator(MESH, SALT, most=40)
+    for n in range(80):
+        record = signed(
+            who=Identity.from_seed(n.to_bytes(32, "big")), expires=int(NOW) + 20 + 100 * (n < 20)
+        )
+        gate.validate(record.encoded, keys_of(record)[0], NOW)
+    gate.sweep(NOW + 21)
+    assert 15 <= len(gate) <= 20
 
 
 def test_a_key_splits_by_the_first_bits_of_the_publishers_id() -> None:
@@ -135,7 +166,7 @@ def test_a_key_splits_by_the_first_bits_of_the_publishers_id() -> None:
 
 
 def test_a_changed_record_of_equal_sequence_changes_nothing_that_was_verified() -> None:
-    gate, record = RecordValidator(MESH), signed()
+    gate, record = RecordValidator(MESH, SALT), signed()
     gate.validate(record.encoded, keys_of(record)[0], NOW)
     forged = replace(record, idle=0).encoded[:-1] + b"\x05"
     assert reason(gate, forged) in ("signature", "shape", "field", "lifetime", "expired")
