@@ -17,7 +17,8 @@ def test_it_holds_what_a_dict_would() -> None:
     for _ in range(1_000):
         some = rng.choice(ids)
         if rng.random() < 0.4 and some in plain:
-            del table[some], plain[some]
+            del table[some]
+            del plain[some]
         else:
             table[some] = plain[some] = rng.getrandbits(32)
         assert len(table) == len(plain)

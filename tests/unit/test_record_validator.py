@@ -10,7 +10,7 @@ import pytest
 from privox_dht import limits, records
 from privox_dht.dht.record_validator import REASONS, RecordValidator, shard, shard_of
 from privox_dht.errors import BadRecord
-from privox_dht.identity import Identity
+from privox_dht.identity import Identity, verify
 from privox_dht.records import Record, keys_of, network_tag, sign
 
 NOW, MESH, SALT = 1_000_000.0, network_tag("test"), b"s" * 16
@@ -128,14 +128,13 @@ def test_memory_is_bounded_and_swept() -> None:
 
 def test_a_replay_of_an_older_word_costs_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     gate, old, new = RecordValidator(MESH, SALT), signed(sequence=1), signed(sequence=2)
-    key, checked = keys_of(old)[0], []
-    real = records.verify
+    key, checked = keys_of(old)[0], list[bytes]()
 
-    def verify(public: bytes, signature: bytes, message: bytes) -> bool:
+    def counted(public: bytes, signature: bytes, message: bytes) -> bool:
         checked.append(signature)
-        return real(public, signature, message)
+        return verify(public, signature, message)
 
-    monkeypatch.setattr(records, "verify", verify)
+    monkeypatch.setattr(records, "verify", counted)
     for _ in range(3):
         gate.validate(new.encoded, key, NOW)
         assert reason(gate, old.encoded, key) == "superseded"
