@@ -15,3 +15,10 @@ async def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:
         while not (value := true()):  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
     return value
+
+
+async def turns(count: int = 300) -> None:
+    """Let all happen that is ready to: so many turns of the loop, with a look at every socket in
+    each. What nodes and farms in this process have not done then, a timer alone could bring."""
+    for _ in range(count):
+        await asyncio.sleep(0)

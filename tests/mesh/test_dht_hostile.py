@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from dht_kit import Stranger, mesh_of, node_of, record_of, stranger
-from kit import HOST, until
+from kit import HOST, turns, until
 
 from privox_dht import limits
 from privox_dht.addresses import pack_address
@@ -339,7 +339,7 @@ async def test_an_unproven_address_gets_at_most_one_and_a_half_times_its_bytes()
             received = nodes[0].stats()["received"]
             spoofed.send(nodes[0].port, request)
             await until(has_received(nodes[0], received + 1))
-            await asyncio.sleep(0.005)  # an answer is sent before the next datagram is read
+            await turns(5)  # an answer is sent before the next datagram is read
             assert spoofed.bytes_in - before <= dht_limits.AMPLIFICATION * len(request), request[
                 18:30
             ]

@@ -9,7 +9,7 @@ import time
 
 import aiohttp
 import pytest
-from kit import HOST, until
+from kit import HOST, turns, until
 from relay_kit import HURRY, Raw, at, call_for, connect, farm_of, parked, post, relayed, serving
 
 from privox_dht.identity import Identity
@@ -258,7 +258,7 @@ async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
     server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     async with serving() as served, at(served, server, FARM):  # type: ignore[arg-type]
         await until(lambda: len(opened) >= relay_limits.PRODUCER_IDLE_LINES)
-        await asyncio.sleep(0.2)  # nothing to wait for: it is what must not happen
+        await turns()
         assert len(opened) == relay_limits.PRODUCER_IDLE_LINES
     server.close()
 

@@ -7,7 +7,7 @@ import os
 
 import aiohttp
 import pytest
-from kit import HOST, until
+from kit import HOST, turns, until
 from relay_kit import (
     HURRY,
     at,
@@ -26,7 +26,6 @@ from privox_dht.identity import Identity
 from privox_dht.relay import FarmLimits, messages, relay_limits
 
 FARM = Identity.generate()
-A_MOMENT = 0.2  # seconds; for what must not happen there is nothing to wait for
 
 
 async def test_a_farm_holds_one_chunk_for_a_reader_that_does_not_read() -> None:
@@ -39,7 +38,7 @@ async def test_a_farm_holds_one_chunk_for_a_reader_that_does_not_read() -> None:
         call.reader._transport.pause_reading()  # type: ignore[attr-defined]
         line.say(bytes(30_000_000))
         await until(lambda: farm.held > 0)
-        await asyncio.sleep(A_MOMENT)
+        await turns()
         assert 0 < farm.held <= relay_limits.SPLICE_CHUNK
         for raw in (control, line, call):
             raw.close()
@@ -101,7 +100,7 @@ async def test_a_refusal_reaches_a_client_that_is_still_uploading() -> None:
         await line.reader.readexactly(1_000_000)
         line.say(b"HTTP/1.1 503 busy\r\n\r\n")
         line.writer.write_eof()
-        await asyncio.sleep(A_MOMENT)
+        await turns()
         call.reader._transport.resume_reading()  # type: ignore[attr-defined]
         assert (await call.head()) == b"HTTP/1.1 503 busy\r\n\r\n"
         for raw in (control, line, call):
@@ -118,7 +117,7 @@ async def test_a_producer_keeps_its_own_bound_on_lines_whatever_the_farm_grants(
         await until(lambda: farm.stats()["parked"] == 2)
         jobs = [asyncio.ensure_future(get(relayed(farm, served, "/forever"))) for _ in "12"]
         await until(lambda: farm.stats()["calls"] == 2)
-        await asyncio.sleep(A_MOMENT)
+        await turns()
         assert farm.stats()["parked"] == 0
         with pytest.raises(aiohttp.ClientHttpProxyError):
             await post(relayed(farm, served, "/count"))
