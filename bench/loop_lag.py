@@ -107,15 +107,22 @@ async def _measured(what: str, work: Work) -> Lag:
 
 
 @asynccontextmanager
-async def lateness() -> AsyncIterator[list[float]]:
-    """By how many seconds the loop was late, each time it was asked to wake us."""
+async def lateness(work: list[float] | None = None) -> AsyncIterator[list[float]]:
+    """By how many seconds the loop was late, each time it was asked to wake us.
+
+    Args:
+        work: gets the seconds of processor time that the loop's thread took in between, which
+            other work on the machine does not change.
+    """
     late: list[float] = []
 
     async def probe() -> None:
         while True:
-            due = time.perf_counter() + EVERY
+            due, worked = time.perf_counter() + EVERY, time.thread_time()
             await asyncio.sleep(EVERY)
             late.append(time.perf_counter() - due)
+            if work is not None:
+                work.append(time.thread_time() - worked)
 
     probing = asyncio.create_task(probe())
     try:
