@@ -6,9 +6,13 @@ import asyncio
 
 from privox_dht.addresses import Address, subnet_of
 from privox_dht.dht import request_codec
+from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.lookup_budget import Credit
 
 NEW, FLYING, ANSWERED, SLOW, DEAD = range(5)  # what became of a candidate; from SLOW on: silent
+
+
+FEW = 3  # contacts of an answer that may have been short for want of room
 
 
 class Candidate:
@@ -60,3 +64,11 @@ class Candidate:
     def pay(self, size: int) -> bool:
         """Whether one of those who named it has credit for so many bytes; then they are spent."""
         return any(credit.pay(size) for credit in self.backers)
+
+    def was_cut(self, found: Found) -> bool:
+        """Whether it has more to say than it said here: it was asked in short, and so had no room.
+        Now its token is known."""
+        if self.token or not found.token or self.stored is not None:
+            return False
+        few = len(found.peers) <= FEW or found.total > 0
+        return self.in_short and few and not found.wires

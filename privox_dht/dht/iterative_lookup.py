@@ -32,8 +32,6 @@ from privox_dht.dht.rpc_protocol import Challenge, RpcProtocol
 from privox_dht.dht.shortlist import Shortlist
 from privox_dht.records import Record
 
-FEW = 3  # contacts of an answer that may have been short for want of room
-
 
 class IterativeLookup:
     """A look-up of the nodes close to a key and, with `want`, of records under it."""
@@ -141,13 +139,7 @@ class IterativeLookup:
             self.end()
 
     def _worth_waiting(self) -> bool:
-        """Whether a late answer could still matter: nothing was found, and somebody is late."""
-        shortlist = self.shortlist
-        if self.want and (shortlist.holders or shortlist.answers >= dht_limits.HOLDERS):
-            return False
-        if not self.want and shortlist.answers:
-            return False
-        return shortlist.somebody_is_late
+        return self.shortlist.is_worth_waiting(self.want)
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -269,10 +261,7 @@ class IterativeLookup:
 
     def _was_cut(self, candidate: Candidate, found: Found) -> bool:
         """Whether there is more to hear, now that its token is known: it was asked in short."""
-        if self.ended.done() or candidate.token or not found.token or candidate.stored is not None:
-            return False
-        few = len(found.peers) <= FEW or found.total > 0
-        return candidate.in_short and few and not found.wires
+        return not self.ended.done() and candidate.was_cut(found)
 
     def take(self, wires: list[bytes]) -> int:
         """Keep the records among these bytes that pass; how many did."""
@@ -290,24 +279,17 @@ class IterativeLookup:
         window = self.shortlist.window()
         if self.want > limits.FIND_WANT and not self.shortlist.closest_answered(window):
             return  # everybody is wanted: who is passed on the way may hold but a part
-        if self.shortlist.agreeing_holders(window) >= dht_limits.HOLDERS or (
-            self._waited and self.shortlist.closest_answered(window)
-        ):
+        if self.shortlist.is_enough(window, waited=self._waited):
             self.end()
         elif candidate is self.shortlist.holders[0]:
-            few = candidate.count < self.want  # it may have come lately, and hold but a part
-            grace = dht_limits.GRACE_FEW if few else dht_limits.GRACE
+            grace = self.shortlist.grace(self.want)
             self._timers.append(self.loop.call_later(grace, self._on_grace_over))
 
     def _on_grace_over(self) -> None:
-        """The one holder had its grace. Its word will do if the walk has arrived: on the way there
-        it may be an old one, told again by somebody who lies. It has a longer grace otherwise."""
-        window = self.shortlist.window()
+        """The one holder had its grace; it has a longer one where its word alone will not do."""
         if self.thorough:
             return
-        if self.shortlist.closest_answered(window) or (
-            self._waited and self.shortlist.agreeing_holders(window)
-        ):
+        if self.shortlist.one_is_enough(self.shortlist.window(), waited=self._waited):
             self.end()
         elif not self._waited:
             self._waited = True

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from privox_dht import limits
-from privox_dht.dht import dht_limits, wire
+from privox_dht.dht import dht_limits, record_pages
 from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
@@ -27,9 +27,6 @@ from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.records import Record, latest_per_key
 
 Instead = Callable[[bytes, int], Awaitable[list[Record]]]
-PAGE_FRAME = wire.HEADER + 48  # bytes around the records of a page
-PAGE_ROOM = limits.MAX_DATAGRAM - PAGE_FRAME  # bytes of records in a page
-PAGE_AT_LEAST = PAGE_ROOM // (limits.MAX_RECORD + 3)  # records of a full page, however long
 
 
 class CachedResult(NamedTuple):
@@ -190,8 +187,8 @@ class RecordLookups:
         return crawl
 
     def _was_promised_more(self, crawl: IterativeLookup, want: int) -> bool:
-        most = max((holder.count for holder in crawl.shortlist.holders), default=0)
-        return len(crawl.found) < dht_limits.AGREEMENT * min(want, most)
+        counts = (holder.count for holder in crawl.shortlist.holders)
+        return record_pages.was_promised_more(len(crawl.found), want, counts)
 
     async def _go_on(self, crawl: IterativeLookup) -> None:
         """Ask the rest of the closest too, if the walk ended early."""
@@ -245,9 +242,7 @@ class RecordLookups:
     def _rows(self, crawl: IterativeLookup, holder: Candidate, want: int) -> list[int]:
         """Where the pages begin."""
         longest = max((len(record.encoded) for record in crawl.found.values()), default=1)
-        room = self._state.largest - PAGE_FRAME
-        step = max(1, min(dht_limits.MAX_RECORDS_IN_DATAGRAM, room // (longest + 3)))
-        return list(range(0, min(holder.count, want), step))
+        return record_pages.page_starts(holder.count, want, longest, self._state.largest)
 
     async def _ask_pages(
         self, crawl: IterativeLookup, holder: Candidate, starts: list[int]
@@ -286,14 +281,14 @@ class RecordLookups:
         if any(candidate.state != ANSWERED for candidate in near):
             await self._go_on(crawl)  # those met on the way hold nothing, and know nothing of it
         judges = crawl.shortlist.apart(crawl.shortlist.answered())[: dht_limits.FULL_KEY_WITNESSES]
-        say_so = [judge for judge in judges if judge.split]
-        if 2 * len(say_so) <= len(judges):
-            return False
-        unseen = [judge for judge in say_so if judge.shown < dht_limits.MAX_RECORDS_IN_DATAGRAM]
+        unseen = [
+            judge
+            for judge in record_pages.who_say_split(judges)
+            if judge.shown < dht_limits.MAX_RECORDS_IN_DATAGRAM
+        ]
         unseen = unseen[: crawl.budget.take(len(unseen))]
         await asyncio.gather(*(self._ask_pages(crawl, judge, [0]) for judge in unseen))
-        seen = [judge for judge in say_so if judge.shown >= PAGE_AT_LEAST]
-        return 2 * len(seen) > len(judges)
+        return record_pages.have_shown_split(judges)
 
 
 def _end_unanswered(crawl: IterativeLookup) -> None:

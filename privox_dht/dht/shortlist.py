@@ -145,3 +145,33 @@ class Shortlist:
         most = max(holder.count for holder in self.holders)
         full = [h for h in self.holders if h.count >= most * dht_limits.AGREEMENT and h in window]
         return len(self.apart(full))
+
+    # -- when it is enough -------------------------------------------------------------------------
+
+    def is_worth_waiting(self, want: int) -> bool:
+        """Whether a late answer could still matter where nobody else can be asked: nothing was
+        found, and somebody is late."""
+        if want:
+            done = bool(self.holders) or self.answers >= dht_limits.HOLDERS
+        else:
+            done = self.answers > 0
+        return not done and self.somebody_is_late
+
+    def is_enough(self, window: list[Candidate], *, waited: bool) -> bool:
+        """Whether what the holders told may be believed: two agree, or one is still alone after
+        its grace (`waited`), and the walk has arrived."""
+        if self.agreeing_holders(window) >= dht_limits.HOLDERS:
+            return True
+        return waited and self.closest_answered(window)
+
+    def one_is_enough(self, window: list[Candidate], *, waited: bool) -> bool:
+        """Whether the only holder's word will do now that its grace is over. It will if the walk
+        has arrived: on the way there it may be an old one, told again by somebody who lies. After
+        the longer grace (`waited`) it will if it stands where it has a reason to hold anything."""
+        return self.closest_answered(window) or (waited and self.agreeing_holders(window) > 0)
+
+    def grace(self, want: int) -> float:
+        """Seconds that the first holder waits for a second one: it may have come lately, and hold
+        but a part."""
+        few = self.holders[0].count < want
+        return dht_limits.GRACE_FEW if few else dht_limits.GRACE

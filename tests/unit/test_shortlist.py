@@ -128,3 +128,54 @@ def test_who_held_our_last_word_has_answered_before() -> None:
     some.seed(holder)
     assert holder.state == ANSWERED and holder.stored is None and not holder.backers
     assert numbers(some.answered()) == [2]
+
+
+@pytest.mark.parametrize(
+    ("states", "want", "holders", "worth"),
+    [
+        ([SLOW], 0, 0, True),
+        ([SLOW, DEAD], 32, 0, True),
+        ([DEAD], 0, 0, False),  # nobody is late
+        ([SLOW, ANSWERED], 0, 0, False),  # somebody told of others
+        ([SLOW, ANSWERED], 32, 0, True),  # one who holds nothing may be wrong
+        ([SLOW, ANSWERED, ANSWERED], 32, 0, False),
+        ([SLOW, ANSWERED], 32, 1, False),
+    ],
+)
+def test_a_late_answer_is_waited_for_while_nothing_was_found(
+    states: list[int], want: int, holders: int, worth: bool
+) -> None:
+    some = shortlist(states)
+    some.answers = states.count(ANSWERED)
+    some.holders = some.candidates[:holders]
+    assert some.is_worth_waiting(want) is worth
+
+
+@pytest.mark.parametrize(
+    ("states", "counts", "waited", "enough", "one"),
+    [
+        ([ANSWERED] * 6, [40, 39], False, True, True),  # two agree
+        ([ANSWERED] * 6, [40, 3], False, False, True),  # the other holds a part
+        ([ANSWERED] * 6, [40], True, True, True),
+        ([ANSWERED, *[FLYING] * 5], [40], False, False, False),  # on the way
+        ([ANSWERED, *[FLYING] * 5], [40], True, False, True),  # it stands near, and waited long
+        ([SLOW, *[FLYING] * 5], [40], True, False, False),  # it is silent meanwhile
+    ],
+)
+def test_one_holder_has_to_wait_for_another_or_for_the_walk_to_arrive(
+    states: list[int], counts: list[int], waited: bool, enough: bool, one: bool
+) -> None:
+    some = shortlist(states)
+    some.holders = some.candidates[: len(counts)]
+    for holder, count in zip(some.holders, counts, strict=True):
+        holder.count = count
+    window = some.window()
+    assert some.is_enough(window, waited=waited) is enough
+    assert some.one_is_enough(window, waited=waited) is one
+
+
+def test_a_holder_of_a_part_waits_longer_for_another() -> None:
+    some = shortlist([ANSWERED])
+    some.holders = some.candidates
+    some.holders[0].count = 20
+    assert some.grace(20) < some.grace(21)

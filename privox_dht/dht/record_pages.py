@@ -1,0 +1,49 @@
+"""What holders show of a key page by page, and what that is worth. Pure.
+
+rows   a page begins wherever the one before may have ended, however long its records were
+more   who agreed on how much there is, and showed less, is not the end of it
+split  most of those that stand nearest say so, and each of those showed a full page
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from privox_dht import limits
+from privox_dht.dht import dht_limits, wire
+from privox_dht.dht.candidate import Candidate
+
+FRAME = wire.HEADER + 48  # bytes around the records of a page
+MARK = 3  # bytes that msgpack puts before a record
+AT_LEAST = (limits.MAX_DATAGRAM - FRAME) // (limits.MAX_RECORD + MARK)  # records of a full page
+
+
+def page_starts(count: int, want: int, longest: int, largest: int) -> list[int]:
+    """The rows at which the pages of a holder begin.
+
+    Args:
+        count: records that it says it has.
+        want: records that are wanted.
+        longest: bytes of the longest record that was seen under the key.
+        largest: bytes that its answer may have.
+    """
+    fits = (largest - FRAME) // (longest + MARK)
+    step = max(1, min(dht_limits.MAX_RECORDS_IN_DATAGRAM, fits))
+    return list(range(0, min(count, want), step))
+
+
+def was_promised_more(found: int, want: int, counts: Iterable[int]) -> bool:
+    """Whether `found` records are fewer than holders with such counts would have shown."""
+    return found < dht_limits.AGREEMENT * min(want, max(counts, default=0))
+
+
+def who_say_split(judges: list[Candidate]) -> list[Candidate]:
+    """Those that say that the key has split; nobody, if they are not most of them."""
+    some = [judge for judge in judges if judge.split]
+    return some if 2 * len(some) > len(judges) else []
+
+
+def have_shown_split(judges: list[Candidate]) -> bool:
+    """Whether most of them say so, and have shown as many records as a full page has at least."""
+    shown = [judge for judge in who_say_split(judges) if judge.shown >= AT_LEAST]
+    return 2 * len(shown) > len(judges)
