@@ -92,7 +92,10 @@ LAST = tuple(  # a core for each
     for name in ("mesh", "nat")
 )
 SOAK = (
-    *(floor(name) for name in ("unit", "engines", "mesh", "nat", "browser")),
+    *(floor(name) for name in ("unit", "engines", "mesh")),
+    floor("nat", "not quiet", "-n", "4", "--dist", "load"),  # stories wait, each in its own lab
+    pytest("tests/nat, quiet", "quiet", "tests/nat"),
+    floor("browser"),
     Step("tests/image", ("/bin/sh", "tests/image.sh")),
     Step("tests/systemd.sh", ("/bin/sh", "tests/systemd.sh")),
 )
