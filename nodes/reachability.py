@@ -22,6 +22,7 @@ from dataclasses import replace
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.reachability_rules import (
     LOOK_HERE,
+    Believed,
     LookSchedule,
     has_closed,
     has_slept,
@@ -34,7 +35,6 @@ from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reac
 from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
 from privox_dht.cli.output import log_fields
-from privox_dht.dht import Reachability
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.interfaces import SOMEWHERE, source_towards
@@ -60,7 +60,7 @@ class ReachabilityMonitor:
         self._dht = dht
         self._on_change = on_change
         self._wanted = None if config.reachable == AUTO else config.reachable == YES
-        self._reach: list[Reachability] = []  # what those who were asked to call back found
+        self._reach, self._relay_reach = Believed(), Believed()  # by whom others could call back
         self._schedule = LookSchedule()
         self._news = asyncio.Event()  # something may have changed: look at once
         self._slept = False  # this machine has, since we looked last
@@ -76,7 +76,6 @@ class ReachabilityMonitor:
         self.farms: tuple[bytes, ...] = ()  # where we are parked, as others are told
         self._unparking: asyncio.TimerHandle | None = None  # what takes the last farm back
         self.relay_port: int | None = None  # of our farm, if it is to be found out who can call it
-        self._relay_reach: list[Reachability] = []
         self.reachable = asyncio.Event()  # strangers could call us, once
 
     @property
@@ -90,12 +89,12 @@ class ReachabilityMonitor:
             private=self._dht.private is not False,
             farms=self.farms,
         )
-        seen = with_calls(seen, self._reach)
+        seen = with_calls(seen, self._reach.known)
         return replace(seen, reachable=is_reachable(self._wanted, seen))
 
     def farm_situation(self, port: int) -> NetworkState:
         """The same for our farm, at its own port."""
-        found = None if self.relay_port is None else self._relay_reach
+        found = None if self.relay_port is None else self._relay_reach.known
         return of_farm(self.situation, port, found)
 
     async def run(self) -> None:
@@ -119,7 +118,7 @@ class ReachabilityMonitor:
         """Seconds until the next look, if nothing is heard until then."""
         if self._wanted is not None or self._situation.advertised:
             return when_not_asked(self.joined.is_set())
-        return self._schedule.after(self._reach, self._dht.glimpsed())
+        return self._schedule.after(self._reach.found, self._dht.glimpsed())
 
     def parked_at(self, farms: tuple[bytes, ...]) -> None:
         """We are parked at farms of these keys now. That it is none any more is told only if it
@@ -146,8 +145,11 @@ class ReachabilityMonitor:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_HERE)):
                     await self._news.wait()
-            if self._slept or self._has_moved():
+            has_moved = self._has_moved()
+            if self._slept or has_moved:
                 why = "this machine has slept" if self._slept else "our addresses have changed"
+                if has_moved:
+                    self._reach, self._relay_reach = Believed(), Believed()
                 log.info("%s: looking anew where we stand", why, extra=log_fields("moved"))
                 self._slept = False
                 self._sources.clear()
@@ -201,9 +203,9 @@ class ReachabilityMonitor:
         self._log_transport()
         before = self.situation
         if self._wanted is None and not before.advertised and self._dht.has_witnesses:
-            self._reach = await self._dialled_back(before.job_port, self._reach)
-            if self.relay_port is not None and any(reach.is_open for reach in self._reach):
-                self._relay_reach = await self._dialled_back(self.relay_port, self._relay_reach)
+            await self._have_dialled_back(before.job_port, self._reach)
+            if self.relay_port is not None and any(r.is_open for r in self._reach.known):
+                await self._have_dialled_back(self.relay_port, self._relay_reach)
         self._dht.know_own((*self._config.advertise, *before.local), reached=self.situation.called)
         now = self.situation
         self._dht.guest = not now.reachable and self._dht.has_witnesses
@@ -217,13 +219,13 @@ class ReachabilityMonitor:
         if offset is not None and abs(offset) > CLOCK_WARNING:
             log.warning("our clock is %+.0f s off the neighbours'; mend it (NTP)", -offset)
 
-    async def _dialled_back(self, port: int, before: Sequence[Reachability]) -> list[Reachability]:
-        """What others find who are asked to call that port. They are asked once more before it is
-        believed that what was open is not: our address is a new one, and a datagram was lost."""
+    async def _have_dialled_back(self, port: int, believed: Believed) -> None:
+        """Have others call that port. They are asked once more before it is believed that what was
+        open is not: our address is a new one, and a datagram was lost."""
         found = await self._dht.dial_back(port)
-        if has_closed(before, found):
+        if has_closed(believed.known, found):
             found = await self._dht.dial_back(port)
-        return found
+        believed.take(found, asyncio.get_running_loop().time())
 
     async def _join(self) -> None:
         """Until somebody answers, or has come to us."""

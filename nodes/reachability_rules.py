@@ -24,8 +24,35 @@ LOOK_SOON = (1.0, 10.0)  # seconds, first and most, while nobody could say wheth
 # reached, or not in each family in which we are seen
 NEWS_LOOKS, NEWS_WITHIN = 5, 30.0  # looks in so many seconds because of what others say: whoever is
 # asked to call us back does so six times at once, and then once in ten seconds
+BELIEVED = (
+    60.0  # seconds for which we are taken to be reached as before, while nobody can say: words
+)
+# get lost, and a route that is taken back is missed by more than one that is tried in vain
 LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
 SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
+
+
+class Believed:
+    """What is known of each family, by what was found last."""
+
+    def __init__(self) -> None:
+        self.found: Sequence[Reachability] = ()  # by those who were asked last to call back
+        self.known: Sequence[Reachability] = ()  # the same; where nobody could say, what was open
+        self._open: dict[int, tuple[Reachability, float]] = {}  # by family, and when that was found
+
+    def take(self, found: Sequence[Reachability], now: float) -> None:
+        """What was found at this moment."""
+        known = []
+        for reach in found:
+            before, since = self._open.get(reach.family, (reach, now))
+            if reach.is_open:
+                self._open[reach.family] = reach, now
+            elif reach.is_shut or now - since > BELIEVED:
+                self._open.pop(reach.family, None)
+            else:
+                reach = before
+            known.append(reach)
+        self.found, self.known = found, known
 
 
 class LookSchedule:

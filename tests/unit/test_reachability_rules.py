@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.reachability_rules import LookSchedule, has_closed, has_slept, of_farm, shown, with_calls
+from nodes.reachability_rules import (
+    Believed,
+    LookSchedule,
+    has_closed,
+    has_slept,
+    of_farm,
+    shown,
+    with_calls,
+)
 from nodes.routes import NetworkState, routes
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
@@ -70,6 +78,30 @@ def test_a_family_that_was_open_and_is_not_found_so_is_noticed() -> None:
     assert has_closed([OPEN], [SHUT]) and has_closed([OPEN, OPEN_6], [OPEN, UNKNOWN_6])
     assert not has_closed([OPEN], [DISPUTED]), "only at another address"
     assert not has_closed([SHUT], [SHUT]) and not has_closed([], [SHUT])
+
+
+def test_where_nobody_can_say_what_was_open_is_believed_for_a_minute() -> None:
+    """With every third datagram lost, a node that strangers reached was told every few seconds
+    that nobody can reach it, and took its routes back."""
+    believed = Believed()
+    believed.take([OPEN, UNKNOWN_6], 0.0)
+    assert believed.known == [OPEN, UNKNOWN_6]
+    believed.take([UNKNOWN, OPEN_6], 50.0)
+    assert believed.known == [OPEN, OPEN_6] and believed.found == [UNKNOWN, OPEN_6]
+    believed.take([UNKNOWN, UNKNOWN_6], 61.0)
+    assert believed.known == [UNKNOWN, OPEN_6], "IPv4 was found open a minute ago"
+    believed.take([UNKNOWN, UNKNOWN_6], 62.0)
+    assert believed.known == [UNKNOWN, OPEN_6]
+
+
+def test_what_is_shut_or_open_elsewhere_is_believed_at_once() -> None:
+    believed = Believed()
+    believed.take([OPEN], 0.0)
+    believed.take([DISPUTED], 1.0)
+    assert believed.known == [DISPUTED]
+    believed.take([SHUT], 2.0)
+    believed.take([UNKNOWN], 3.0)
+    assert believed.known == [UNKNOWN]
 
 
 def test_while_two_called_different_addresses_both_are_published() -> None:
