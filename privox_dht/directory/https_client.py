@@ -22,7 +22,7 @@ import aiohttp
 
 from privox_dht import limits, unjoined
 from privox_dht.addresses import Address, join_host
-from privox_dht.directory.https_server import CONTENT_TYPE, PATH, Answer
+from privox_dht.directory.https_answer import CONTENT_TYPE, PATH, Answer
 from privox_dht.errors import BadMessage, EngineFailed, ProducerLost
 from privox_dht.http.error_mapping import from_response
 from privox_dht.http.pinned_tls import connector

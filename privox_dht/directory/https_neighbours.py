@@ -17,8 +17,8 @@ from typing import Any
 from privox_dht import limits, unjoined
 from privox_dht.addresses import Address, is_loopback, join_host
 from privox_dht.dht import dht_limits
+from privox_dht.directory.https_answer import Answer
 from privox_dht.directory.https_client import DirectoryClient
-from privox_dht.directory.https_server import Answer
 from privox_dht.errors import JobError, ProducerBusy, ProducerLost
 from privox_dht.membership.members import Membership
 

@@ -13,27 +13,22 @@ each record is signed by its publisher. Errors are those of the API, in JSON.
 from __future__ import annotations
 
 import functools
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
-import msgpack
 from aiohttp import web
 
 from privox_dht import limits
-from privox_dht.dht import dht_limits
-from privox_dht.errors import BadMessage, RequestRejected
+from privox_dht.addresses import is_literal
+from privox_dht.directory.https_answer import CONTENT_TYPE, PATH, Answer
+from privox_dht.errors import RequestRejected
 from privox_dht.http.request_body import read_json as read_small
 from privox_dht.http.request_limits import RequestLimits
 
-PATH = "/v1/records"
-CONTENT_TYPE = "application/msgpack"
 KEY = re.compile(r"[0-9a-f]{40}", re.ASCII)
 NUMBER = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 _RECORD = RequestLimits(json=limits.MAX_RECORD)  # what a body may bring
-_LATEST = 2**53  # the largest number of milliseconds that makes sense
 
 Page = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -51,51 +46,6 @@ class Resolver(Protocol):
     async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]: ...
 
     async def take(self, asker: str, wire: bytes) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the page says."""
-
-    mesh: bytes  # 8-byte tag
-    time: float  # the node's, in seconds since the epoch
-    seen: str  # the asker's address, an IP literal
-    wires: tuple[bytes, ...] = ()  # records, each at most MAX_RECORD bytes; not yet checked
-    holders: int = 0  # nodes that hold the record that was left
-
-    def packed(self) -> bytes:
-        packed: bytes = msgpack.packb(
-            {
-                "m": self.mesh,
-                "n": int(self.time * 1000),
-                "o": self.seen,
-                "r": list(self.wires),
-                "h": self.holders,
-            }
-        )
-        return packed
-
-    @classmethod
-    def read(cls, body: bytes) -> Self:
-        """A stranger's answer, checked in size and shape.
-
-        Raises:
-            BadMessage: it is none.
-        """
-        try:
-            said = msgpack.unpackb(
-                body, max_map_len=16, max_array_len=limits.LIST_WANT, max_str_len=64,
-                max_bin_len=limits.MAX_RECORD,
-            )  # fmt: skip
-        except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
-            raise BadMessage("shape", "not an answer of a directory") from exc
-        match said:
-            case {"m": bytes() as mesh, "n": int() as ms, "o": str() as seen, "r": list() as wires,
-                  "h": int() as holders}:  # fmt: skip
-                good = all(type(wire) is bytes for wire in wires) and _is_literal(seen)
-                if good and 0 <= ms <= _LATEST and 0 <= holders <= dht_limits.LOOKUP_REQUESTS:
-                    return cls(mesh, ms / 1000, seen, tuple(wires), int(holders))
-        raise BadMessage("shape", "not an answer of a directory")
 
 
 def directory_pages(host: Resolver) -> dict[tuple[str, str], Page]:
@@ -152,17 +102,9 @@ def _answer(host: Resolver, asker: str, **more: Any) -> web.Response:
 def _asker(request: web.BaseRequest) -> str:
     """The address a request comes from; a farm's, if it comes through one."""
     address = (request.remote or "").partition("%")[0]
-    if not _is_literal(address):
+    if not is_literal(address):
         raise RequestRejected("only requests over TCP are answered", status=403, code="no_address")
     return address
-
-
-def _is_literal(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 __all__ = ["CONTENT_TYPE", "PATH", "Answer", "Resolver", "directory_pages", "parse_query"]

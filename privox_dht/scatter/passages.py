@@ -14,8 +14,6 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sentence_stream import SentenceBoundaryDetector
-
 from privox_dht import limits
 
 LONGEST = 400  # characters of a passage of several sentences: about 25 s of sound
@@ -90,6 +88,8 @@ def _words(paragraph: str) -> list[str]:
 
 
 def _sentences_of(paragraph: str) -> Iterator[str]:
+    from sentence_stream import SentenceBoundaryDetector  # 30 ms, and most jobs are no texts
+
     detector = SentenceBoundaryDetector()
     for at in range(0, len(paragraph), AT_ONCE):
         yield from detector.add_chunk(paragraph[at : at + AT_ONCE])

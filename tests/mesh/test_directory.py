@@ -32,9 +32,10 @@ from privox_dht.dht import DhtNode, dht_limits
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.directory.failover import Directory
+from privox_dht.directory.https_answer import Answer
 from privox_dht.directory.https_client import DirectoryClient
 from privox_dht.directory.https_neighbours import ObservedAddress
-from privox_dht.directory.https_server import Answer, directory_pages
+from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import EngineFailed, NotJoined, ProducerBusy, ProducerLost, RequestRejected
 from privox_dht.identity import Identity
 from privox_dht.records import Record, network_tag, service_key, sign

@@ -13,7 +13,8 @@ from multidict import MultiDict
 from privox_dht import limits
 from privox_dht.dht import dht_limits
 from privox_dht.dht.resolver import HostedRecordQuota
-from privox_dht.directory.https_server import Answer, parse_query
+from privox_dht.directory.https_answer import Answer
+from privox_dht.directory.https_server import parse_query
 from privox_dht.errors import BadMessage, RequestRejected
 from privox_dht.quotas import quota_prefixes
 

@@ -1,0 +1,62 @@
+"""What the directory's page answers, to be written by `https_server` and read by whoever asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import msgpack
+
+from privox_dht import limits
+from privox_dht.addresses import is_literal
+from privox_dht.dht import dht_limits
+from privox_dht.errors import BadMessage
+
+PATH = "/v1/records"
+CONTENT_TYPE = "application/msgpack"
+_LATEST = 2**53  # the largest number of milliseconds that makes sense
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the page says."""
+
+    mesh: bytes  # 8-byte tag
+    time: float  # the node's, in seconds since the epoch
+    seen: str  # the asker's address, an IP literal
+    wires: tuple[bytes, ...] = ()  # records, each at most MAX_RECORD bytes; not yet checked
+    holders: int = 0  # nodes that hold the record that was left
+
+    def packed(self) -> bytes:
+        packed: bytes = msgpack.packb(
+            {
+                "m": self.mesh,
+                "n": int(self.time * 1000),
+                "o": self.seen,
+                "r": list(self.wires),
+                "h": self.holders,
+            }
+        )
+        return packed
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        """A stranger's answer, checked in size and shape.
+
+        Raises:
+            BadMessage: it is none.
+        """
+        try:
+            said = msgpack.unpackb(
+                body, max_map_len=16, max_array_len=limits.LIST_WANT, max_str_len=64,
+                max_bin_len=limits.MAX_RECORD,
+            )  # fmt: skip
+        except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
+            raise BadMessage("shape", "not an answer of a directory") from exc
+        match said:
+            case {"m": bytes() as mesh, "n": int() as ms, "o": str() as seen, "r": list() as wires,
+                  "h": int() as holders}:  # fmt: skip
+                good = all(type(wire) is bytes for wire in wires) and is_literal(seen)
+                if good and 0 <= ms <= _LATEST and 0 <= holders <= dht_limits.LOOKUP_REQUESTS:
+                    return cls(mesh, ms / 1000, seen, tuple(wires), int(holders))
+        raise BadMessage("shape", "not an answer of a directory")
