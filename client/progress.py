@@ -16,8 +16,8 @@ from typing import Any, TextIO
 
 from privox_dht.cli.output import sanitize
 from privox_dht.dispatch.job_events import (
-    AudioChunk,
     Dialing,
+    FileChunk,
     JobEvent,
     Scattered,
     Uploading,
@@ -76,7 +76,7 @@ class Progress:
                 self._draw(_how_far(event))
             case Segment() if not self._scattered:
                 self._draw(f"hearing {clock_time(event.end)} of {clock_time(self._seconds)}")
-            case AudioChunk(data) if not self._scattered:
+            case FileChunk(data) if not self._scattered:
                 self._received += len(data)
                 self._draw(f"receiving, {self._received // 1024} KiB so far")
 

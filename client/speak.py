@@ -22,7 +22,7 @@ from client.targets import ending_of, format_for
 from privox_dht import limits
 from privox_dht.cli.output import say
 from privox_dht.dispatch.event_stream import last_of
-from privox_dht.dispatch.job_events import AudioChunk, JobEvent
+from privox_dht.dispatch.job_events import FileChunk, JobEvent
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import ConfigError, JobError
 from privox_dht.speech import TTS
@@ -95,7 +95,7 @@ async def _growing(
         async with aclosing(events):
             async for event in events:
                 show(event)
-                if isinstance(event, AudioChunk):
+                if isinstance(event, FileChunk):
                     await sound.add(event.data)
                 elif isinstance(event, Done):
                     sound.end()

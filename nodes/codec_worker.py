@@ -50,7 +50,7 @@ def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:
         else:
             _encode(asked, link)
     except errors.RequestRejected as exc:
-        raise worker_main.Refusal(exc.message, exc.status, exc.param or "", exc.code) from exc
+        raise worker_main.InputRefused(exc.message, exc.status, exc.param or "", exc.code) from exc
 
 
 def _decode(asked: dict[str, Any], payload: bytes, link: Link) -> None:

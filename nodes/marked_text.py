@@ -45,13 +45,13 @@ class SpokenText:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Break:
     """Silence."""
 
     seconds: float
 
 
-Part = SpokenText | Pause
+Part = SpokenText | Break
 
 
 def parts(text: str) -> list[Part]:
@@ -72,14 +72,14 @@ def _plain(text: str) -> list[Part]:
     found: list[Part] = []
     for at, piece in enumerate(pieces):
         if at % 2:
-            found.append(Pause(_seconds(piece)))
+            found.append(Break(_seconds(piece)))
         elif piece.strip():
             found.append(SpokenText(piece))
     return found
 
 
 def _ssml(text: str) -> list[Part]:
-    reader = _Reader()
+    reader = _MarkupReader()
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     parser.StartElementHandler = reader.begin
@@ -95,7 +95,7 @@ def _ssml(text: str) -> list[Part]:
     return reader.parts
 
 
-class _Reader:
+class _MarkupReader:
     """Hears of the elements in their order."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class _Reader:
             raise _wrong(f"<{name}> names something elsewhere, and nothing is fetched here")
         if name == "break":
             self.flush()
-            self.parts.append(Pause(_pause(attributes)))
+            self.parts.append(Break(_pause(attributes)))
         elif name == "sub" and "alias" in attributes and not self._hidden:
             self._words.append(attributes["alias"])
         elif name in APART or name == "prosody":

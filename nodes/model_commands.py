@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from nodes import model_store
-from nodes.model_store import Stored
+from nodes.model_store import StoredModel
 from privox_dht import units
 from privox_dht.cli.options import ENVIRONMENT, combine, config_option, merge_parent_options
 from privox_dht.cli.output import sanitize
@@ -83,7 +83,7 @@ def model_commands(guarded: Callable[[Callable[[], Iterable[str]]], None]) -> cl
     return models
 
 
-def _told(models: Iterable[Stored], as_json: bool) -> Iterable[str]:
+def _told(models: Iterable[StoredModel], as_json: bool) -> Iterable[str]:
     """A line for each."""
     for one in models:
         if as_json:

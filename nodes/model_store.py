@@ -18,7 +18,7 @@ WHISPER, PIPER = "faster-whisper", "piper"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredModel:
     """One model that is here."""
 
     engine: str
@@ -30,21 +30,21 @@ class Stored:
         return f"{self.engine}:{self.model}"
 
 
-def stored(cache: Path | None) -> list[Stored]:
+def stored(cache: Path | None) -> list[StoredModel]:
     """What was downloaded, by engine and name."""
     models = [
-        Stored(WHISPER, name, size, str(folder))
+        StoredModel(WHISPER, name, size, str(folder))
         for name, size, folder in whisper_models.cached(cache)
     ]
     voices = [
-        Stored(PIPER, file.stem, sum(part.stat().st_size for part in piper.files_of(file)),
+        StoredModel(PIPER, file.stem, sum(part.stat().st_size for part in piper.files_of(file)),
                str(file.parent))
         for file in piper.cached(cache)
     ]  # fmt: skip
     return sorted([*models, *voices], key=str)
 
 
-def fetch(name: str, cache: Path | None) -> Stored:
+def fetch(name: str, cache: Path | None) -> StoredModel:
     """Download a model if it is not here; it is looked at as it is before it is loaded.
 
     Raises:
@@ -63,7 +63,7 @@ def fetch(name: str, cache: Path | None) -> Stored:
     return next(one for one in stored(cache) if (one.engine, one.model) == (engine, wanted))
 
 
-def remove(name: str, cache: Path | None) -> Stored:
+def remove(name: str, cache: Path | None) -> StoredModel:
     """Delete a model from this machine.
 
     Raises:

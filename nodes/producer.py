@@ -19,7 +19,7 @@ from nodes.admission import Admission
 from nodes.codecs import Codecs
 from nodes.engines.quarantine import Quarantine
 from nodes.lender import Lender
-from nodes.marked_text import Pause, between, parts
+from nodes.marked_text import Break, between, parts
 from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
 from privox_dht import limits
@@ -186,7 +186,7 @@ async def _spoken(speaker: Speaker, request: SpeechRequest) -> AsyncGenerator[Au
     """The parts of a text, with the pauses between them."""
     rate, silence = 0, 0.0
     for part in parts(request.text):
-        if isinstance(part, Pause):
+        if isinstance(part, Break):
             silence += part.seconds
             continue
         asked = replace(request, text=part.text, speed=between(request.speed * part.speed))

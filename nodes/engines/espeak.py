@@ -38,7 +38,7 @@ class EspeakNg(PooledEngine):
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._default = model or DEFAULT_VOICE
         self._rate = 0
-        self._voices = Voices((), ())
+        self._voices = EspeakVoices((), ())
         ability = speech.EngineInfo(self.service, backend, self.name)
         super().__init__(WorkerPool("nodes.engines.espeak_worker"), ability)
 
@@ -52,7 +52,7 @@ class EspeakNg(PooledEngine):
             )
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
-        self._voices = Voices(await self._listed(), hello["variants"])
+        self._voices = EspeakVoices(await self._listed(), hello["variants"])
         self._rate = hello["rate"]
         self._default = self._voices.choose(self._default, "", "")
         voices = (self._default, *self._voices.files)
@@ -84,7 +84,7 @@ class EspeakNg(PooledEngine):
                 yield speech.AudioChunk(self._rate, pcm)
 
 
-class Voices:
+class EspeakVoices:
     """The voices there are. A voice is named by its first tag, or where several have the same, by
     its file."""
 

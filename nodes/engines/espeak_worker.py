@@ -147,7 +147,7 @@ class Espeak:
 
             status = self._speak(asked, max(wpm, SLOWEST), on_sound)
         if left < 0:
-            raise worker_main.Refusal(
+            raise worker_main.InputRefused(
                 f"the text is longer than {most:.0f} s of speech", 413, "input"
             )
         if status:

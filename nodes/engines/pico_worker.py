@@ -53,16 +53,18 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
                     lingware_path=HERE,
                 )
             except RuntimeError as exc:  # a voice gives up on numbers among letters it cannot read
-                raise worker_main.Refusal("pico cannot speak this text", 400, "input") from exc
+                raise worker_main.InputRefused("pico cannot speak this text", 400, "input") from exc
             left -= len(pcm)
             if left < 0:
                 seconds = asked["most"]
-                raise worker_main.Refusal(f"the text is longer than {seconds:.0f} s", 413, "input")
+                raise worker_main.InputRefused(
+                    f"the text is longer than {seconds:.0f} s", 413, "input"
+                )
             heard = heard or max(array.array("h", pcm), default=0) >= AUDIBLE
             if pcm:
                 say({}, pcm)
         if not heard:
-            raise worker_main.Refusal(
+            raise worker_main.InputRefused(
                 f"no word of it can be read in {asked['voice']}", 400, "input"
             )
 

@@ -53,7 +53,9 @@ def openai_engine(service: str, backend: str, url: str) -> speech.Engine:
     """The engine for `service` at a server that speaks OpenAI's audio API."""
     from nodes.engines import remote_openai
 
-    engine = {speech.STT: remote_openai.Transcriber, speech.TTS: remote_openai.Speaker}[service]
+    engine = {speech.STT: remote_openai.OpenAITranscriber, speech.TTS: remote_openai.OpenAISpeaker}[
+        service
+    ]
     return engine(url, backend)
 
 
@@ -61,7 +63,7 @@ def sova_engine(service: str, backend: str, address: str) -> speech.Engine:
     """The engine for `service` at a server that speaks SOVA's dialect."""
     from nodes.engines import remote_sova
 
-    engine = {speech.STT: remote_sova.Transcriber, speech.TTS: remote_sova.Speaker}[service]
+    engine = {speech.STT: remote_sova.SovaTranscriber, speech.TTS: remote_sova.SovaSpeaker}[service]
     return engine(f"http://{address}", backend)
 
 
@@ -69,7 +71,10 @@ def wyoming_engine(service: str, backend: str, url: str) -> speech.Engine:
     """The engine for `service` at a server that speaks Wyoming."""
     from nodes.engines import remote_wyoming
 
-    engine = {speech.STT: remote_wyoming.Transcriber, speech.TTS: remote_wyoming.Speaker}[service]
+    engine = {
+        speech.STT: remote_wyoming.WyomingTranscriber,
+        speech.TTS: remote_wyoming.WyomingSpeaker,
+    }[service]
     return engine(url, backend)
 
 

@@ -42,7 +42,7 @@ TEXT_AT_ONCE, TEXT_A_SECOND = 1000, 100  # characters; who speaks fast says 25 a
 LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begun
 
 
-class _Elsewhere:
+class _OpenAIServer:
     """What both services share: the server, and what it says it has."""
 
     service = ""
@@ -100,7 +100,7 @@ class _Elsewhere:
         return model_names.for_engine(asked, ENGINE) or self.model
 
 
-class Transcriber(_Elsewhere):
+class OpenAITranscriber(_OpenAIServer):
     """Speech to text elsewhere."""
 
     service = speech.STT
@@ -170,7 +170,7 @@ class Transcriber(_Elsewhere):
         return [segment for segment in heard if segment.text]
 
 
-class Speaker(_Elsewhere):
+class OpenAISpeaker(_OpenAIServer):
     """Text to speech elsewhere."""
 
     service = speech.TTS

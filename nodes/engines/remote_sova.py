@@ -42,7 +42,7 @@ PIECE = 1 << 15  # samples passed on at a time
 NO_SOUND = "something that is not sound"
 
 
-class _Elsewhere:
+class _SovaServer:
     """What both services share."""
 
     service = ""
@@ -88,7 +88,7 @@ class _Elsewhere:
         return response
 
 
-class Transcriber(BlockTranscriber, _Elsewhere):
+class SovaTranscriber(BlockTranscriber, _SovaServer):
     """Speech to text elsewhere."""
 
     dialect, block = "SOVA's dialect", 20.0
@@ -113,7 +113,7 @@ class Transcriber(BlockTranscriber, _Elsewhere):
         return " ".join(" ".join(texts).split())
 
 
-class Speaker(_Elsewhere):
+class SovaSpeaker(_SovaServer):
     """Text to speech elsewhere."""
 
     service = speech.TTS

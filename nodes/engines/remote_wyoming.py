@@ -43,7 +43,7 @@ MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 
 SHOWN = 200  # characters of a complaint that are passed on
 
 
-class _Elsewhere:
+class _WyomingServer:
     """What both services share: the server, and what it says it has."""
 
     service = ""
@@ -187,7 +187,7 @@ def _junk(server: str, what: str) -> errors.EngineFailed:
     return errors.EngineFailed(f"the server at {server} answers with {what}")
 
 
-class Transcriber(BlockTranscriber, _Elsewhere):
+class WyomingTranscriber(BlockTranscriber, _WyomingServer):
     """Speech to text elsewhere."""
 
     dialect, block = "Wyoming", 30.0
@@ -227,7 +227,7 @@ class Transcriber(BlockTranscriber, _Elsewhere):
         return _junk(str(self), what)
 
 
-class Speaker(_Elsewhere):
+class WyomingSpeaker(_WyomingServer):
     """Text to speech elsewhere. Speeds are not in this protocol: it speaks at its own."""
 
     service = speech.TTS

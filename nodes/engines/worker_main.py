@@ -56,7 +56,7 @@ Answerer = Callable[[dict[str, Any], bytes, Link], None]
 Load = Callable[[], tuple[dict[str, Any], Answerer]]
 
 
-class Refusal(Exception):
+class InputRefused(Exception):
     """The question is at fault; `.status` is the HTTP status that says so."""
 
     def __init__(self, message: str, status: int, param: str, code: str = "") -> None:
@@ -247,7 +247,7 @@ def answer_one(link: Link, answer: Answerer) -> None:
         files = link.files
         try:
             answer(asked, payload, link)
-        except Refusal as refusal:
+        except InputRefused as refusal:
             link(refusal.head)
         except HungUp:
             raise

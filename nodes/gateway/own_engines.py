@@ -26,7 +26,7 @@ from privox_dht.speech import (
 from privox_dht.speech_api.model_selection import select
 
 
-class Worker(Protocol):
+class LocalWorker(Protocol):
     """Whoever does a job here: see `speech.Provider`."""
 
     def transcribe(

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from nodes.gateway.queue import JobQueue, Ticket
+from nodes.gateway.queue import JobQueue, QueuedRequest
 
 
 class Places:
@@ -22,7 +22,7 @@ class Places:
 
     def __init__(self, room: Callable[[], int]) -> None:
         self._room = room
-        self._turns: dict[Ticket, asyncio.Future[None]] = {}
+        self._turns: dict[QueuedRequest, asyncio.Future[None]] = {}
         self.queue = JobQueue()
 
     def __repr__(self) -> str:

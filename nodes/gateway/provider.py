@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from nodes.gateway import abilities, gateway_limits
 from nodes.gateway.mesh_view import MeshView
-from nodes.gateway.own_engines import OwnEngines, Worker
+from nodes.gateway.own_engines import LocalWorker, OwnEngines
 from nodes.gateway.places import Places
 from nodes.gateway.pull_producers import NAME as PULLED
 from nodes.gateway.pull_producers import PullProducers
@@ -185,7 +185,7 @@ class MeshProvider:
     @asynccontextmanager
     async def _own_place(
         self, service: str, request: TranscriptionRequest | SpeechRequest, is_long: bool
-    ) -> AsyncGenerator[Worker | None]:
+    ) -> AsyncGenerator[LocalWorker | None]:
         """Who is to do it here: our own engines, or one of Privox's producers, who load their model
         for each job: one that names them, or for which nobody else is there, or idle."""
         alone = not self._view.offers(service)
@@ -193,7 +193,7 @@ class MeshProvider:
         pulled = named or alone or not abilities.idle(self._view.records, service)
         pulled = pulled and self.pulls.slots(service) > 0
         async with AsyncExitStack() as held:
-            worker: Worker | None = None
+            worker: LocalWorker | None = None
             if self._own is not None and (alone or not is_long):
                 wait = self._wait if alone and not pulled else 0.0
                 worker = await held.enter_async_context(self._own.place(request, wait))

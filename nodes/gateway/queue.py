@@ -30,7 +30,7 @@ LEAST_PLACES = 16  # requests that may wait however long jobs take
 
 
 @dataclass(eq=False, slots=True)
-class Ticket:
+class QueuedRequest:
     """One request, from its coming to its leaving."""
 
     client: str  # requests of one client share a turn
@@ -47,7 +47,7 @@ class JobQueue:
 
     def __init__(self, places: int = gateway_limits.QUEUE_PLACES) -> None:
         self._places = places
-        self._waiting: list[Ticket] = []
+        self._waiting: list[QueuedRequest] = []
         self._running = 0
         self._held: Counter[str] = Counter()  # running jobs by client
         self._job_seconds = FIRST_GUESS
@@ -67,7 +67,7 @@ class JobQueue:
 
     def enter(
         self, client: str, room: int, now: float, wait: float = gateway_limits.QUEUE_WAIT
-    ) -> Ticket:
+    ) -> QueuedRequest:
         """A ticket that waits; `start` says when it runs.
 
         Args:
@@ -83,11 +83,11 @@ class JobQueue:
             del self._promised[mine]
         elif len(self._waiting) + len(expected) >= self._fit(room, wait):
             raise self.busy(room, now, client)
-        ticket = Ticket(client, now)
+        ticket = QueuedRequest(client, now)
         self._waiting.append(ticket)
         return ticket
 
-    def start(self, room: int, now: float) -> list[Ticket]:
+    def start(self, room: int, now: float) -> list[QueuedRequest]:
         """Those whose turn it is, where there is room for so many jobs at a time; they run now."""
         started = []
         while self._waiting and self._running < room:
@@ -99,7 +99,7 @@ class JobQueue:
             started.append(ticket)
         return started
 
-    def leave(self, ticket: Ticket, now: float) -> None:
+    def leave(self, ticket: QueuedRequest, now: float) -> None:
         """It is done, or does not wait any longer."""
         if not ticket.running:
             self._waiting.remove(ticket)

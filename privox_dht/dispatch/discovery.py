@@ -16,7 +16,7 @@ from privox_dht.dispatch.selection import Requirements, matches
 from privox_dht.records import Record, latest_per_key
 
 
-class Directory(Protocol):
+class RecordSource(Protocol):
     """What a search needs of the DHT, and the ways to a producer."""
 
     async def find(
@@ -27,7 +27,11 @@ class Directory(Protocol):
 
 
 async def discover(
-    directory: Directory, wish: Requirements, want: int = limits.FIND_WANT, *, fresh: bool = False
+    directory: RecordSource,
+    wish: Requirements,
+    want: int = limits.FIND_WANT,
+    *,
+    fresh: bool = False,
 ) -> list[Record]:
     """Who offers the service; under its narrower keys too when none of the first lot fits."""
     found: list[Record] = []

@@ -29,7 +29,7 @@ from privox_dht import limits
 from privox_dht.addresses import Address
 from privox_dht.dispatch.attempts import Failover
 from privox_dht.dispatch.dial_budget import DialBudget
-from privox_dht.dispatch.discovery import Directory, discover
+from privox_dht.dispatch.discovery import RecordSource, discover
 from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Emit, JobEvent, Waiting
 from privox_dht.dispatch.job_state import Done, JobState
@@ -67,7 +67,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        directory: Directory,
+        directory: RecordSource,
         *,
         allow: Callable[[str], bool],
         probe: Callable[[Endpoint], Awaitable[Any]] | None = None,

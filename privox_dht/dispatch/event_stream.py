@@ -18,9 +18,9 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from privox_dht.dispatch.job_events import (
-    AudioChunk,
     Dialing,
     Emit,
+    FileChunk,
     JobEvent,
     Progress,
     Scattered,
@@ -48,7 +48,7 @@ class EventQueue:
             if type(self._events[-1]) is type(event):
                 self._events.pop()
         elif isinstance(event, Dialing):
-            self._events = deque(e for e in self._events if not isinstance(e, AudioChunk))
+            self._events = deque(e for e in self._events if not isinstance(e, FileChunk))
         self._events.append(event)
         self._changed.set()
 
@@ -107,7 +107,7 @@ async def file_of(events: AsyncGenerator[JobEvent[bytes]]) -> AsyncGenerator[byt
     async with aclosing(events):
         async for event in events:
             match event:
-                case AudioChunk(data):
+                case FileChunk(data):
                     begun = True
                     yield data
                 case Dialing(route=route) if begun:

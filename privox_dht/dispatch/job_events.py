@@ -7,7 +7,7 @@
     Whole       it could not be scattered                             (stt)
     AudioInfo   it is sound audio, this long; of speech, at the end
     Segment     a stretch of it, recognised                           (stt)
-    AudioChunk  a part of the spoken file                             (tts)
+    FileChunk  a part of the spoken file                             (tts)
     Done        the whole result, and who did it; always the last one
 
 A producer may die in mid-job. Then `Dialing` comes again, and after it everything from the start:
@@ -69,13 +69,13 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class AudioChunk:
+class FileChunk:
     """The next part of the spoken file. A WAV file's header does not know its length yet; the
     `value` of `Done` does."""
 
     data: bytes
 
 
-Progress = Waiting | Dialing | Uploading | Scattered | Whole | AudioInfo | Segment | AudioChunk
+Progress = Waiting | Dialing | Uploading | Scattered | Whole | AudioInfo | Segment | FileChunk
 JobEvent = Progress | Done[T]
 Emit = Callable[[Progress], None]

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from privox_dht import limits, model_names
 from privox_dht.audio.wav_header import SAMPLE, parse_header, with_sizes
-from privox_dht.dispatch.job_events import AudioChunk, Emit, Uploading
+from privox_dht.dispatch.job_events import Emit, FileChunk, Uploading
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
 from privox_dht.dispatch.job_timing import results_due
 from privox_dht.records import Record
@@ -99,7 +99,7 @@ class SpeechWork:
             async for chunk in chunks:
                 due.result()
                 audio += chunk
-                emit(AudioChunk(chunk))
+                emit(FileChunk(chunk))
         whole = with_sizes(audio) if options.format == "wav" else bytes(audio)
         emit(AudioInfo(_seconds_of(whole, self.text, options)))
         return whole

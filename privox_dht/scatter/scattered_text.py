@@ -24,7 +24,7 @@ from privox_dht.audio.joined_sound import JoinedSound
 from privox_dht.audio.wav_header import WavFormat, parse_header, with_sizes
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import streamed
-from privox_dht.dispatch.job_events import AudioChunk, Emit, JobEvent, Progress, Scattered
+from privox_dht.dispatch.job_events import Emit, FileChunk, JobEvent, Progress, Scattered
 from privox_dht.dispatch.job_options import SpeechOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements, matches
@@ -85,7 +85,7 @@ async def speaking(
     async with aclosing(streamed(begin)) as spoken:
         async for event in spoken:
             yield event
-            if isinstance(event, AudioChunk):
+            if isinstance(event, FileChunk):
                 job[0].taken(len(event.data))
 
 
@@ -191,7 +191,7 @@ class ScatteredText(ScatteredJob[Passage, _Spoken]):
         self._unread += len(data)
         if self._unread > UNREAD:
             self._room.clear()
-        self._emit(AudioChunk(data))
+        self._emit(FileChunk(data))
 
     def _take(self) -> Passage | None:
         """The first passage is spoken while nothing else is asked for, unless it takes long."""
@@ -238,7 +238,7 @@ class _PassageWork:
 
         def bounded(event: Progress) -> None:
             nonlocal size
-            if isinstance(event, AudioChunk):
+            if isinstance(event, FileChunk):
                 size += len(event.data)
                 if size > limits.MAX_PASSAGE:
                     raise EngineFailed("it would not stop speaking")

@@ -71,7 +71,7 @@ def answer(asked: dict[str, Any], payload: bytes, say: worker_main.Say) -> None:
             while time.monotonic() < busy_until:
                 pass
         case "refuse":
-            raise worker_main.Refusal("not that", 404, "voice")
+            raise worker_main.InputRefused("not that", 404, "voice")
         case "break":
             raise ValueError("broken")
         case "try":

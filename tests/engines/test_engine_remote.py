@@ -315,10 +315,12 @@ async def test_what_is_not_sovas_fails(sova: Sova, broken: bytes) -> None:
 
 
 def test_both_dialects_are_told_apart() -> None:
-    assert isinstance(engines.make_engine("stt", "cpu", "10.0.0.7:8888"), remote_sova.Transcriber)
-    assert isinstance(engines.make_engine("tts", "gpu", "[fd00::7]:80"), remote_sova.Speaker)
     assert isinstance(
-        engines.make_engine("stt", "cpu", "http://10.0.0.7:8000"), remote_openai.Transcriber
+        engines.make_engine("stt", "cpu", "10.0.0.7:8888"), remote_sova.SovaTranscriber
+    )
+    assert isinstance(engines.make_engine("tts", "gpu", "[fd00::7]:80"), remote_sova.SovaSpeaker)
+    assert isinstance(
+        engines.make_engine("stt", "cpu", "http://10.0.0.7:8000"), remote_openai.OpenAITranscriber
     )
     assert str(remote.Server("http://10.0.0.7")) == "10.0.0.7:80"
 

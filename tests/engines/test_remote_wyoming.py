@@ -118,7 +118,7 @@ async def test_it_hears_in_blocks_with_their_places() -> None:
         heard = [s async for s in engine.transcribe(sound(70), asked)]
     assert heard[0].text.endswith("samples by small in en") and heard[0].start == 0
     assert sum(int(s.text.split()[0]) for s in heard) == 70 * RATE
-    assert all(s.end - s.start <= remote_wyoming.Transcriber.block for s in heard)
+    assert all(s.end - s.start <= remote_wyoming.WyomingTranscriber.block for s in heard)
     assert heard[-1].end == 70
 
 

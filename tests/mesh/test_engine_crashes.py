@@ -29,7 +29,7 @@ from nodes.engines import make_engine
 from nodes.node import Node
 from nodes.service_spec import parse_services
 from privox_dht import Mesh, audio
-from privox_dht.dispatch.job_events import AudioChunk
+from privox_dht.dispatch.job_events import FileChunk
 from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.speech import Segment, SpeechRequest
@@ -98,7 +98,7 @@ async def outcome(events: Any, crashes_in_it: bool, nodes: list[Node]) -> tuple[
     crashes, end = 0, None
     async with aclosing(events):
         async for event in events:
-            if isinstance(event, Segment | AudioChunk) and crashes_in_it and not crashes:
+            if isinstance(event, Segment | FileChunk) and crashes_in_it and not crashes:
                 crashes += 1
                 await asyncio.to_thread(crash, busy_engine(nodes))  # to find it takes long
             end = event

@@ -243,7 +243,10 @@ async def test_our_own_client_of_sovas_servers_is_served(
 ) -> None:
     """The engine by which a node lends a server of SOVA's."""
     numpy = pytest.importorskip("numpy")
-    ear, mouth = remote_sova.Transcriber(mesh.url, "cpu"), remote_sova.Speaker(mesh.url, "cpu")
+    ear, mouth = (
+        remote_sova.SovaTranscriber(mesh.url, "cpu"),
+        remote_sova.SovaSpeaker(mesh.url, "cpu"),
+    )
     for engine in (ear, mouth):
         await engine.start()
     try:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from privox_dht.dispatch.event_stream import EventQueue, last_of, streamed
-from privox_dht.dispatch.job_events import AudioChunk, Dialing, Emit, Uploading
+from privox_dht.dispatch.job_events import Dialing, Emit, FileChunk, Uploading
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import AllProducersFailed
 from privox_dht.speech import Segment
@@ -99,7 +99,7 @@ async def test_a_slow_reader_does_not_hold_up_the_work() -> None:
 
 def test_of_an_upload_the_newest_is_kept_and_of_an_answer_that_begins_anew_no_sound() -> None:
     queue = EventQueue()
-    for event in (Uploading(1, 9), Uploading(9, 9), AudioChunk(b"x"), ONE, Dialing(None, "r")):
+    for event in (Uploading(1, 9), Uploading(9, 9), FileChunk(b"x"), ONE, Dialing(None, "r")):
         queue.put(event)
     assert [queue.take() for _ in range(len(queue))] == [Uploading(9, 9), ONE, Dialing(None, "r")]
 

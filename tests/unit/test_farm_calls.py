@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privox_dht.relay import FarmLimits, Timeouts
-from privox_dht.relay.farm.calls import Call, Calls, Producer
+from privox_dht.relay.farm.calls import Call, Calls, ParkedProducer
 
 TERMS = FarmLimits(call_bytes=1000, call_seconds=100, buffered=500)
 
@@ -11,7 +11,7 @@ TERMS = FarmLimits(call_bytes=1000, call_seconds=100, buffered=500)
 def running(*names: str) -> tuple[Calls, list[Call]]:
     """Calls that have begun at second 0, of which the client has said something."""
     calls = Calls(TERMS, Timeouts())
-    producer = Producer(bytes(32), bytes(8), ("p/32",), "control")
+    producer = ParkedProducer(bytes(32), bytes(8), ("p/32",), "control")
     begun = [Call(f"{n} client", f"{n} line", producer, n, ("c/32",), 0.0) for n in names]
     for call in begun:
         calls.begin(call)

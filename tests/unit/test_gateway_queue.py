@@ -8,12 +8,14 @@ import random
 
 import pytest
 
-from nodes.gateway.queue import KEPT, LEAST_PLACES, JobQueue, Ticket
+from nodes.gateway.queue import KEPT, LEAST_PLACES, JobQueue, QueuedRequest
 from privox_dht import limits
 from privox_dht.errors import ProducerBusy
 
 
-def running(queue: JobQueue, client: str = "a", *, room: int = 99, now: float = 0.0) -> Ticket:
+def running(
+    queue: JobQueue, client: str = "a", *, room: int = 99, now: float = 0.0
+) -> QueuedRequest:
     ticket = queue.enter(client, room, now)
     assert queue.start(room, now) == [ticket]
     return ticket
@@ -109,8 +111,8 @@ def test_two_hundred_clients_with_four_requests_each_are_served_or_told_a_time_t
     rng, queue = random.Random(1), JobQueue()
     events = [(rng.uniform(0.0, 2.0), n, "ask") for n in range(800)]
     heapq.heapify(events)
-    tickets: dict[Ticket, int] = {}
-    holds: dict[int, Ticket] = {}
+    tickets: dict[QueuedRequest, int] = {}
+    holds: dict[int, QueuedRequest] = {}
     asked: dict[int, float] = {}  # since when
     told: set[int] = set()  # that were sent away once, since they were served last
     waits, kept, broken = [], 0, 0

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from nodes.marked_text import Part, Pause, SpokenText, parts
+from nodes.marked_text import Break, Part, SpokenText, parts
 from privox_dht import limits
 from privox_dht.errors import RequestRejected
 
@@ -15,12 +15,12 @@ from privox_dht.errors import RequestRejected
     ("text", "found"),
     [
         ("Two  words & <three>.", [SpokenText("Two  words & <three>.")]),
-        ('One <break time="1.5s"/> two', [SpokenText("One "), Pause(1.5), SpokenText(" two")]),
-        ("<break time='250ms' />Go", [Pause(0.25), SpokenText("Go")]),
+        ('One <break time="1.5s"/> two', [SpokenText("One "), Break(1.5), SpokenText(" two")]),
+        ("<break time='250ms' />Go", [Break(0.25), SpokenText("Go")]),
         ("<speak>Plain</speak>", [SpokenText("Plain")]),
-        ('<speak>A<break time="1s"/>b</speak>', [SpokenText("A"), Pause(1.0), SpokenText("b")]),
+        ('<speak>A<break time="1s"/>b</speak>', [SpokenText("A"), Break(1.0), SpokenText("b")]),
         ("<speak>A<break/>b<break strength='none'/></speak>",
-         [SpokenText("A"), Pause(0.5), SpokenText("b"), Pause(0.0)]),
+         [SpokenText("A"), Break(0.5), SpokenText("b"), Break(0.0)]),
         ("<speak><p><s>One.</s> <s>Two.</s></p></speak>", [SpokenText("One."), SpokenText("Two.")]),
         ("<speak>The <sub alias='World Wide Web'>WWW <b>x</b></sub> &amp; I</speak>",
          [SpokenText("The World Wide Web & I")]),
@@ -81,5 +81,5 @@ def test_whatever_strangers_send_is_parts_or_a_400() -> None:
         except RequestRejected as exc:
             assert exc.status == 400
         else:
-            assert all(isinstance(p, Pause) or 0.25 <= p.speed <= 4 for p in found)
+            assert all(isinstance(p, Break) or 0.25 <= p.speed <= 4 for p in found)
     assert limits.MAX_SSML_DEPTH < 1000

@@ -18,7 +18,7 @@ from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 
 @dataclass(slots=True, eq=False)
-class Producer:
+class ParkedProducer:
     """One producer at the farm, while its control line stands."""
 
     key: bytes
@@ -60,7 +60,7 @@ class Call:
 
     client: Hashable  # the client's connection
     line: Hashable  # the producer's connection
-    producer: Producer
+    producer: ParkedProducer
     token: str  # the line's
     prefixes: Prefixes  # the networks its caller counts for
     started: float

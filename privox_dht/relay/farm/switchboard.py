@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable
 from privox_dht.quotas import Prefixes, SharedQuota
 from privox_dht.relay import relay_limits
 from privox_dht.relay.farm.actions import Close, Effects, Rejected, Send
-from privox_dht.relay.farm.calls import Call, Calls, Producer
+from privox_dht.relay.farm.calls import Call, Calls, ParkedProducer
 from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 
@@ -53,14 +53,14 @@ class Switchboard:
         self._line_quota = SharedQuota(
             None, relay_limits.FARM_LINES_PER_ADDRESS
         )  # for each producer
-        self._controls: dict[Hashable, Producer] = {}
+        self._controls: dict[Hashable, ParkedProducer] = {}
         self._heard: OrderedDict[Hashable, float] = OrderedDict()  # longest silent first
         self._pinged: OrderedDict[Hashable, float] = OrderedDict()  # longest ago first
-        self._tokens: dict[str, Producer] = {}
-        self._lines: dict[Hashable, tuple[Producer, str]] = {}  # parked
+        self._tokens: dict[str, ParkedProducer] = {}
+        self._lines: dict[Hashable, tuple[ParkedProducer, str]] = {}  # parked
         self._moves: dict[bytes, deque[float]] = {}  # when keys moved to another machine
         self._draining = False
-        self.producers: dict[bytes, Producer] = {}
+        self.producers: dict[bytes, ParkedProducer] = {}
         self.calls = Calls(terms, patience)
         self.connections = 0
 
@@ -113,7 +113,7 @@ class Switchboard:
             effects = [Send(old.control, ("superseded",)), *self._end(old, "superseded")]
             effects.append(Close(old.control, "superseded", gently=True))
         self._leave_door(who)
-        producer = Producer(key, instance, prefixes, who)
+        producer = ParkedProducer(key, instance, prefixes, who)
         self.producers[key] = self._controls[who] = producer
         self._producer_quota.take(prefixes)
         self._heard[who] = self._pinged[who] = now
@@ -121,7 +121,12 @@ class Switchboard:
         return [*effects, Send(who, granted), *self._grant(producer)]
 
     def _may_park(
-        self, key: bytes, instance: bytes, prefixes: Prefixes, old: Producer | None, now: float
+        self,
+        key: bytes,
+        instance: bytes,
+        prefixes: Prefixes,
+        old: ParkedProducer | None,
+        now: float,
     ) -> None:
         if self._draining:
             raise Rejected("draining", 60)
@@ -140,7 +145,7 @@ class Switchboard:
     def _room(self) -> bool:
         return self._files - self.connections >= self._reserve
 
-    def _grant(self, producer: Producer) -> Effects:
+    def _grant(self, producer: ParkedProducer) -> Effects:
         """Tokens, until the producer has as many idle lines, parked or about to be, as it may."""
         effects: Effects = []
         while len(producer.idle) + len(producer.tokens) < self._terms.idle_lines:
@@ -251,7 +256,7 @@ class Switchboard:
         standing = self._controls.get(call.producer.control) is call.producer
         return self._grant(call.producer) if standing else []
 
-    def _end(self, producer: Producer, why: str) -> Effects:
+    def _end(self, producer: ParkedProducer, why: str) -> Effects:
         """A producer is over: its parked lines go, its calls stay."""
         del self.producers[producer.key], self._controls[producer.control]
         self._heard.pop(producer.control, None)
