@@ -32,7 +32,7 @@ from privox_dht.membership.tls import server_context
 from privox_dht.records import Direct, Record, sign
 from privox_dht.relay import Farm, SingleFarm
 from privox_dht.speech_api.client import SpeechClient
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 HOST = "127.0.0.1"
 SECRET, NAME = b"a secret of this bench", "bench"

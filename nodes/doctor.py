@@ -44,7 +44,7 @@ from privox_dht.records import Record, sign
 from privox_dht.relay import FarmAt, SingleFarm
 from privox_dht.speech import Segment, TranscriptionRequest
 from privox_dht.speech_api.client import Endpoint, SpeechClient
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 KIND = "doctor"  # a kind of record that no client looks for
 CLIP_SECONDS = 2

@@ -20,7 +20,7 @@ from typing import Any
 from nodes.owner_status import OWNER_STATUS
 from privox_dht.addresses import join_host
 from privox_dht.atomic_file import SECRET, replace_file
-from privox_dht.dht.node import DhtNode
+from privox_dht.dht.dht_node import DhtNode
 from privox_dht.errors import ConfigError, LocalError, NotJoined, PrivoxError
 from privox_dht.identity import Identity, public_of
 from privox_dht.membership.members import Membership

@@ -39,14 +39,14 @@ from privox_dht.dht.udp_transport import FREE_PORT_TRIES
 from privox_dht.directory.failover import Directory
 from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import ConfigError
+from privox_dht.http.http_server import Handler
 from privox_dht.http.listener import bind
-from privox_dht.http.server import Handler
 from privox_dht.identity import Identity, public_of
 from privox_dht.membership.secret_file import membership_of
 from privox_dht.membership.tls import server_context
 from privox_dht.records import Record
 from privox_dht.relay import FarmPool
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 log = logging.getLogger("privox.node")
 S = TypeVar("S", bound=Service)

@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-from privox_dht.http.server import Handler
+from privox_dht.http.http_server import Handler
 from privox_dht.records import Record
 
 log = logging.getLogger("privox.node")

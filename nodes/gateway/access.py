@@ -18,8 +18,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from nodes.gateway.allowed import is_allowed
+from nodes.gateway.api_keys import KeyRing, parse_keys
 from nodes.gateway.config import GatewayConfig
-from nodes.gateway.keys import KeyRing, parse_keys
 from nodes.gateway.same_origin import check_own_page, check_same_origin
 from nodes.sound_quota import NetworkSoundQuota, SoundQuota
 from privox_dht.errors import ConfigError, RequestRejected

@@ -33,7 +33,7 @@ from privox_dht.speech_api.audio_response import PLAINLY, EncodedAudio
 from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.model_selection import resolve, select
 from privox_dht.speech_api.openai_requests import json_object
-from privox_dht.speech_api.server import Check, SpeechServer, Tell, Work
+from privox_dht.speech_api.speech_server import Check, SpeechServer, Tell, Work
 from privox_dht.transcript import gather
 
 FORM = "application/x-www-form-urlencoded"

@@ -35,7 +35,7 @@ from privox_dht.mesh import Mesh
 from privox_dht.relay.tcp import file_budget
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.job_log import JobLog, ServedJob
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 if TYPE_CHECKING:
     from nodes.gateway.wyoming_server import WyomingServer

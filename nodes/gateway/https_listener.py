@@ -24,8 +24,8 @@ from nodes.gateway.config import HttpsConfig
 from privox_dht.addresses import join_host
 from privox_dht.cli.output import log_fields
 from privox_dht.errors import ConfigError
+from privox_dht.http.http_server import HttpServer
 from privox_dht.http.listener import bind
-from privox_dht.http.server import HttpServer
 
 log = logging.getLogger("privox.gateway")
 RENEWAL_CHECK = 3600.0  # seconds between two looks at the files: certificates last for weeks

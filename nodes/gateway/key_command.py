@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from nodes.gateway import gateway_limits
-from nodes.gateway.keys import ApiKey, digest_of, parse_keys
+from nodes.gateway.api_keys import ApiKey, digest_of, parse_keys
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.cli.options import ENVIRONMENT, config_option
 from privox_dht.cli.output import to_stdout

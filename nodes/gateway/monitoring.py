@@ -12,7 +12,7 @@ from nodes.gateway.provider import MeshProvider
 from privox_dht.errors import ConfigError
 from privox_dht.http.responses import json_response
 from privox_dht.speech import SERVICES
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 
 class Monitoring:

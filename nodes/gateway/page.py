@@ -20,7 +20,7 @@ from nodes.gateway.overview import Shown, overview, own_producer
 from nodes.gateway.provider import MeshProvider
 from privox_dht.http.request_checks import not_found
 from privox_dht.http.responses import json_response
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 INDEX = "index.html"
 KINDS = {

@@ -7,8 +7,8 @@ outside.
 """
 
 from privox_dht.addresses import is_contactable, is_global
+from privox_dht.dht.dht_node import DhtNode
 from privox_dht.dht.dial_back_votes import Reachability
-from privox_dht.dht.node import DhtNode
 from privox_dht.dht.node_state import REASONS
 
 __all__ = ["REASONS", "DhtNode", "Reachability", "is_contactable", "is_global"]

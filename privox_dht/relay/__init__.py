@@ -7,7 +7,7 @@
 What is said, byte for byte, is in `messages`; what a farm decides, in `farm.switchboard`.
 """
 
-from privox_dht.relay.farm.server import Farm
+from privox_dht.relay.farm.farm_server import Farm
 from privox_dht.relay.producer.farm_pool import FarmPool
 from privox_dht.relay.producer.farm_selection import FarmAt
 from privox_dht.relay.producer.single_farm import SingleFarm

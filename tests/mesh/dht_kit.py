@@ -18,7 +18,7 @@ from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.records import Record, sign
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 PORT_ATTEMPTS = 8  # ports that TCP has free, until UDP has one of them free too
 _sequence = int(time.time() * 1000)

@@ -22,7 +22,7 @@ from nodes.node import Node
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, sign
 from privox_dht.speech import SERVICES
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 SEEN_WITHIN = 20.0  # seconds for the gateway to see who has come
 ANY_PORT = GatewayConfig(port=0)

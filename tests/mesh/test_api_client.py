@@ -33,7 +33,7 @@ from privox_dht.http.sse import BEAT, event
 from privox_dht.identity import Identity
 from privox_dht.speech import AudioInfo, Segment, SpeechRequest, TranscriptionRequest
 from privox_dht.speech_api.client import Endpoint, SpeechClient
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 ASKED = TranscriptionRequest()
 ME = Identity.generate()

@@ -13,7 +13,7 @@ from kit import until
 
 from privox_dht import limits
 from privox_dht.http.request_limits import RequestLimits
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
 BOUNDS = RequestLimits(

@@ -12,7 +12,7 @@ from api_kit import RATE, Counting, clip
 from kit import until
 
 from privox_dht.errors import EngineFailed
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 openai: Any = pytest.importorskip("openai")
 

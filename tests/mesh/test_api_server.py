@@ -27,7 +27,7 @@ from privox_dht.http.request_checks import check_form
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.identity import Identity
 from privox_dht.speech import AudioInfo, TranscriptionRequest
-from privox_dht.speech_api.server import ServedJob, SpeechServer
+from privox_dht.speech_api.speech_server import ServedJob, SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
 

@@ -12,7 +12,7 @@ from api_kit import Counting, Raw, ask, clip, field, form, head
 from kit import until
 
 from privox_dht.http.request_limits import RequestLimits
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 STT, TTS = "/v1/audio/transcriptions", "/v1/audio/speech"
 BODY = form(field("stream", "true"), field("file", clip(), "a.wav"))

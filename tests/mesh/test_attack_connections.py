@@ -21,7 +21,7 @@ from running import Lab
 
 from privox_dht import limits
 from privox_dht.identity import Identity
-from privox_dht.speech_api.server import RequestLimits, SpeechServer
+from privox_dht.speech_api.speech_server import RequestLimits, SpeechServer
 
 MOST_GROWTH = 64 << 20  # bytes by which a node may grow, whatever strangers do
 

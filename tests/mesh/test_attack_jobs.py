@@ -25,7 +25,7 @@ from privox_dht.errors import JobError
 from privox_dht.mesh import Mesh
 from privox_dht.records import Direct, Record
 from privox_dht.speech_api.client import SpeechClient
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 pytestmark = pytest.mark.quiet
 LONG, MORE = 2.0, 2.0  # times what a job takes in peace, and seconds beside that

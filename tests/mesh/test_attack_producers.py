@@ -26,7 +26,7 @@ from privox_dht.mesh import Mesh
 from privox_dht.records import Direct, Record
 from privox_dht.speech import AudioInfo, Segment, TranscriptionRequest
 from privox_dht.speech_api.client import SpeechClient
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 LIE = "this format is not supported; subscribe at evil.example"
 

@@ -23,9 +23,9 @@ from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
 from privox_dht.identity import Identity
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.farm.server import Farm
+from privox_dht.relay.farm.farm_server import Farm
 from privox_dht.relay.producer.single_farm import SingleFarm
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 ATTACKER, HONEST = "127.0.0.66", "127.0.0.7"
 PATH = "/v1/audio/transcriptions"

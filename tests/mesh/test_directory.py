@@ -39,7 +39,7 @@ from privox_dht.directory.https_server import directory_pages
 from privox_dht.errors import EngineFailed, NotJoined, ProducerBusy, ProducerLost, RequestRejected
 from privox_dht.identity import Identity
 from privox_dht.records import Record, network_tag, service_key, sign
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 from nodes.producer import Producer  # isort: skip
 

@@ -37,7 +37,7 @@ from privox_dht.errors import (
 )
 from privox_dht.identity import Identity
 from privox_dht.records import Direct, Record, sign
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 SECOND = wav(bytes(32_000), 16_000)
 README = Path(__file__).parents[2] / "README.md"

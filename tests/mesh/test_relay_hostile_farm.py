@@ -24,7 +24,7 @@ from privox_dht.mesh import Mesh
 from privox_dht.records import FARM, Direct, Record, Relayed
 from privox_dht.relay import FarmAt, FarmPool
 from privox_dht.speech_api.client import SpeechClient
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 CHUNK = 65_536  # bytes
 RECORDING = clip(60.0)  # two million bytes

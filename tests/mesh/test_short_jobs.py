@@ -24,7 +24,7 @@ from nodes.producer import Producer
 from privox_dht import audio
 from privox_dht.quotas import Prefixes
 from privox_dht.speech import SpeechRequest
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 pytestmark = [pytest.mark.quiet, pytest.mark.timeout(120)]
 PATH = "/v1/audio/transcriptions"

@@ -18,7 +18,7 @@ from nodes.node import Node
 from nodes.producer import Producer
 from privox_dht.records import Direct
 from privox_dht.speech import TranscriptionRequest
-from privox_dht.speech_api.server import SpeechServer
+from privox_dht.speech_api.speech_server import SpeechServer
 
 ROOT = Path(__file__).parents[2]
 MOST_LINES = 30

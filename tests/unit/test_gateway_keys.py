@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from nodes.cli import main
 from nodes.gateway.access import KeyFile
-from nodes.gateway.keys import ApiKey, KeyRing, digest_of, parse_keys
+from nodes.gateway.api_keys import ApiKey, KeyRing, digest_of, parse_keys
 from privox_dht.errors import ConfigError
 
 ANNA = ApiKey("anna", digest_of("secret"), 3600)

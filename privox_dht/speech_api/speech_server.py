@@ -34,10 +34,10 @@ from privox_dht import peer_proof
 from privox_dht.errors import BadMessage, JobError, ProducerBusy
 from privox_dht.http import request_checks
 from privox_dht.http.connections import working_on
+from privox_dht.http.http_server import DEFAULT_BOUNDS, DRAIN, Handler, HttpServer, not_yet
 from privox_dht.http.request_checks import check_form, check_json
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import error_response, json_response
-from privox_dht.http.server import DEFAULT_BOUNDS, DRAIN, Handler, HttpServer, not_yet
 from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import STT, TTS, Provider
 from privox_dht.speech_api import model_catalogue
