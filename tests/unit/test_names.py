@@ -1,0 +1,57 @@
+"""One name, one thing: no two modules and no two classes of the product are called the same."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("privox_dht", "nodes", "client")
+ROLES = {  # modules that each program, or each part of one with options of its own, has one of
+    "__init__", "cli", "config", "options",
+}  # fmt: skip
+
+
+def modules() -> list[Path]:
+    return [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
+
+
+def shared(places: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: where for name, where in places.items() if len(where) > 1}
+
+
+def modules_by_name(files: list[Path]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        if file.stem not in ROLES:
+            found[file.stem].append(str(file))
+    return found
+
+
+def classes_by_name(files: list[Path]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(f"{file}:{node.lineno}")
+    return found
+
+
+def test_no_two_modules_bear_one_name() -> None:
+    assert shared(modules_by_name(modules())) == {}
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    assert shared(classes_by_name(modules())) == {}
+
+
+@pytest.mark.parametrize("find", [modules_by_name, classes_by_name])
+def test_a_name_that_is_given_twice_is_found(find: object, tmp_path: Path) -> None:
+    files = [tmp_path / folder / "same.py" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("class Same: ...\n")
+    assert callable(find) and len(shared(find(files))) == 1
