@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from nodes.engines import pico
-from nodes.engines.espeak import Voices
+from nodes.engines.espeak import EspeakVoices
 from nodes.engines.pico import choose, sentences
 from privox_dht import errors
 
 PICO = ("en-GB", "en-US", "de-DE", "es-ES", "fr-FR", "it-IT")
-ESPEAK = Voices(
+ESPEAK = EspeakVoices(
     [
         {"file": "gmw/en-029", "tags": [[5, "en-029"], [10, "en"]]},
         {"file": "gmw/en", "tags": [[2, "en-gb"], [2, "en"]]},
