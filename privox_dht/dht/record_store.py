@@ -24,8 +24,8 @@ from collections.abc import Iterable
 
 from privox_dht.dht import dht_limits
 from privox_dht.dht.answer_codec import FULL, HELD, REFUSED
-from privox_dht.dht.id_table import IdTable
-from privox_dht.dht.key_records import LEVELS, SLOTS, KeyRecords, turns
+from privox_dht.dht.key_records import SLOTS, KeyRecords, turns
+from privox_dht.dht.source_shares import SourceShares
 from privox_dht.records import Record
 
 PROBES = 8  # records looked at to find one that may go: the worst of eight is in the last ninth
@@ -51,12 +51,11 @@ class RecordStore:
     ) -> None:
         self._rng = rng
         self._salt = rng.randbytes(16)
-        self._shares = tuple(zip(LEVELS, (per_source, per_network), key_shares, strict=True))
+        self._shares = SourceShares(self._salt, (per_source, per_network), key_shares)
         self._orders: OrderedDict[tuple[bytes, bytes], tuple[float, list[int]]] = OrderedDict()
         self._per_key, self._in_all, self._keys = per_key, in_all, keys
         self._split_at = min(split_at, per_key)
         self._shelves: dict[bytes, KeyRecords] = {}
-        self._sources = IdTable()  # how many records each address and network has: `_counted`
         self._held = 0
 
     def __len__(self) -> int:
@@ -88,11 +87,11 @@ class RecordStore:
         shelf = self._shelves.get(key)
         row = None if shelf is None else shelf.find(publisher, engine)
         if shelf is not None and row is not None:
-            fate = self._renew(shelf, row, record, self._origin(source, networks), deeper)
+            fate = self._renew(shelf, row, record, self._shares.origin(source, networks), deeper)
             return FULL if len(shelf) >= self._per_key else fate
-        origin = self._origin(source, networks)
+        origin = self._shares.origin(source, networks)
         place = publisher if shelf is None else shelf.free_place(publisher)
-        if place is None or not self._has_share(shelf, origin):
+        if place is None or not self._shares.has_room(origin, shelf.sources if shelf else None):
             return FULL
         if shelf is None and len(self._shelves) >= self._keys:
             return FULL
@@ -101,7 +100,7 @@ class RecordStore:
             return FULL
         shelf = self._shelves.setdefault(key, KeyRecords())
         shelf.write(shelf.append(place, engine, origin), record, deeper)
-        self._count(origin, 1)
+        self._shares.add(origin)
         self._held += 1
         self._let_into_orders(key, place)
         return FULL if was_full else HELD
@@ -111,9 +110,9 @@ class RecordStore:
             return REFUSED
         if record.sequence == shelf.sequences[row]:
             return HELD if record.encoded == shelf.wires[row] else REFUSED
-        if origin != shelf.sources[row] and self._has_share(shelf, origin):
-            self._count(shelf.sources[row], -1)  # who said it first may have been anybody
-            self._count(origin, 1)
+        if origin != shelf.sources[row] and self._shares.has_room(origin, shelf.sources):
+            self._shares.add(shelf.sources[row], -1)  # who said it first may have been anybody
+            self._shares.add(origin)
             shelf.sources[row] = origin
         shelf.write(row, record, deeper)
         return HELD
@@ -242,11 +241,9 @@ class RecordStore:
         return True
 
     def _remove(self, shelf: KeyRecords, row: int) -> None:
-        self._count(shelf.sources[row], -1)
+        self._shares.add(shelf.sources[row], -1)
         shelf.remove(row)
         self._held -= 1
-
-    # -- whose record it is, and whose share it takes ---------------------------------------------
 
     def _name(self, record: Record) -> tuple[int, int]:
         """Whose record it is, with room for a slot, and of which engine. The kind and backend are
@@ -254,48 +251,6 @@ class RecordStore:
         publisher = self._hash(record.publisher, 8) // SLOTS * SLOTS
         return publisher, self._hash(record.kind.encode() + record.engine.encode(), 4)
 
-    def _origin(self, source: bytes, networks: bool) -> int:
-        """An address as a number whose first bits stand for the network around it: see `LEVELS`.
-        Two of them may collide, and then share; nobody can aim at that."""
-        if not source:
-            return 0
-        around = source
-        if networks:
-            around = source[:3] if len(source) == 4 else source[:6]  # /24 or /48
-            source = source if len(source) == 4 else source[:7]  # homes are given a /56
-        return self._hash(b"n" + around, 4) >> 2 << LEVELS[1] | (self._hash(source, 5) >> 6 or 1)
-
-    def _has_share(self, shelf: KeyRecords | None, origin: int) -> bool:
-        """Whether one more record of this origin may stand here, and under this key."""
-        if not origin:
-            return True
-        for level, in_all, under_key in self._shares:
-            everywhere = self._sources.get(_counted(origin, level), 0)
-            if everywhere >= in_all:
-                return False
-            if shelf is not None and everywhere >= under_key:  # else it cannot have so many here
-                who = origin >> level
-                if sum(some >> level == who for some in shelf.sources) >= under_key:
-                    return False
-        return True
-
-    def _count(self, origin: int, by: int) -> None:
-        if not origin:
-            return
-        for level in LEVELS:
-            who = _counted(origin, level)
-            count = self._sources.get(who, 0) + by
-            if count > 0:
-                self._sources[who] = count
-            else:
-                del self._sources[who]
-
     def _hash(self, octets: bytes, size: int) -> int:
         digest = hashlib.blake2b(octets, digest_size=size, key=self._salt).digest()
         return int.from_bytes(digest, "big")
-
-
-def _counted(origin: int, level: int) -> int:
-    """What an address or a network is counted under: that of a network ends with zeros, and no
-    address does."""
-    return origin >> level << level

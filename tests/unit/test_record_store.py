@@ -190,7 +190,7 @@ def test_an_address_and_the_network_around_it_have_their_shares(
         assert len(held) == most
         assert held.put(KEY, record(99), b"\x08\x08\x08\x08", NOW, networks=True) == HELD
         held.sweep(5_000.0)
-        assert not held._sources
+        assert not held._shares.counts()
 
 
 def test_in_a_private_mesh_only_the_address_has_a_share() -> None:
@@ -221,7 +221,7 @@ def test_whoever_says_it_anew_has_it_on_its_own_share() -> None:
     assert held.put(KEY, record(2), b"thief", NOW) == FULL
     held.put(KEY, record(0, sequence=2), b"owner", NOW)
     assert held.put(KEY, record(2), b"thief", NOW) == HELD
-    assert sorted(held._sources.values()) == [1, 1, 2, 2]
+    assert sorted(held._shares.counts()) == [1, 1, 2, 2]
 
 
 def test_of_each_network_one_is_told_before_any_second_one() -> None:
