@@ -81,15 +81,23 @@ def files_with(mark: str, floor: str) -> list[str]:
 
 
 BESIDE = "not soak and not quiet"  # what may run beside other floors
-WAITING = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")  # tests wait more than work
+WAITING = ("-n", "6", "--dist", "loadfile", "--no-loadscope-reorder")  # tests wait more than work
 LANES = (  # side by side; the two that keep a core busy take turns
     (floor("unit", BESIDE), floor("engines", BESIDE)),
     (floor("mesh", BESIDE, *WAITING),),
     (floor("nat", BESIDE),),
 )
-LAST = tuple(  # a core for each
-    (pytest(f"tests/{name}, quiet", "quiet and not soak", *files_with("quiet", name)),)
-    for name in ("mesh", "nat")
+
+
+def quiet(name: str, files: Sequence[str]) -> Step:
+    return pytest(f"tests/{name}", "quiet and not soak", *files)
+
+
+ATTACKS = [file for file in files_with("quiet", "mesh") if "test_attack" in file]
+OTHERS = [file for file in files_with("quiet", "mesh") if file not in ATTACKS]
+LAST = (  # a core for each
+    (quiet("nat, quiet", files_with("quiet", "nat")), quiet("mesh, quiet attacks", ATTACKS)),
+    (quiet("mesh, quiet", OTHERS),),
 )
 SOAK = (
     *(floor(name) for name in ("unit", "engines", "mesh")),
