@@ -158,8 +158,8 @@ class Fork:
         for key, _ in ready:
             if key.data is None:
                 self._obey()
-            else:
-                self._bury(key.data)
+            else:  # by what it is now: an order heard just before may have given it a job
+                self._bury(self._selector.get_key(key.fileobj).data)
 
     def _obey(self) -> None:
         order, _ = self._orders.hear()

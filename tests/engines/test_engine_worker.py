@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from kit import turns, until
 
 from nodes.engines import worker as worker_module
 from nodes.engines import worker_pool as pool_module
@@ -120,6 +121,26 @@ async def test_an_engine_that_raises_fails_the_job_and_the_next_one_works(pool: 
 
 async def test_words_printed_by_a_library_do_not_get_into_the_answer(pool: WorkerPool) -> None:
     assert await ask(pool, do="print") == [({}, b"")]
+
+
+@pytest.mark.parametrize("pool", [FORK], indirect=True)
+async def test_a_copy_that_dies_just_as_it_is_given_a_job_costs_that_job_alone(
+    pool: WorkerPool,
+) -> None:
+    """The worker heard of both at once, looked for the copy where it had been, and died of it."""
+    await ask(pool, do="echo")
+    worker = psutil.Process(pool.pids[0])
+    [copy] = await until(lambda: len(found := worker.children()) == 1 and found)
+    worker.suspend()
+    job = asyncio.ensure_future(ask(pool, do="echo"))
+    await turns()  # it is asked, and does not hear of it yet
+    copy.kill()
+    await until(lambda: gone(copy.pid))
+    worker.resume()
+    with pytest.raises(errors.EngineFailed, match="SIGKILL"):
+        await job
+    assert len(await ask(pool, do="echo")) == 1
+    assert pool.pids == (worker.pid,)
 
 
 async def test_a_worker_killed_in_mid_job_fails_it_and_is_replaced(pool: WorkerPool) -> None:
