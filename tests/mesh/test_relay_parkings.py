@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from kit import HOST, until
-from relay_kit import HURRY, farm_of, parkings, post, relayed, serving
+from relay_kit import farm_of, parkings, post, relayed, serving
 
 from privox_dht.errors import NotJoined, ProducerLost
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmAt, FarmPool
+from privox_dht.relay import Farm, FarmAt, FarmPool, relay_limits
 
 FARMS = [Identity.generate() for _ in range(3)]
 
@@ -91,18 +91,32 @@ async def test_of_two_machines_with_one_key_the_newer_is_parked_and_the_older_ke
             assert older._rounds._not_before.keys() == {FARMS[0].public}
 
 
-async def test_a_farm_that_is_back_is_parked_at_although_another_serves_meanwhile() -> None:
+async def test_a_farm_that_is_back_is_parked_at_although_another_serves_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_limits, "PRODUCER_SEARCH_AGAIN", 0.05)
     async with serving() as served, farm_of(FARMS[0]) as one:
         async with farm_of(FARMS[1]) as two:
             port = two.port
             known = [where(one, FARMS[0]), where(two, FARMS[1])]
-            some = parkings(served, known, patience=HURRY)
+            some = parkings(served, known)
             standing = await some.__aenter__()
         try:
             await until(lambda: standing.parked_at == (known[0],))
             async with Farm(FARMS[1], host=HOST, port=port, private=True):
-                standing._rounds._resume = 0.0  # as if the pause were over
-                standing._moved.set()
                 await standing.parked(5, farms=2)
         finally:
             await some.__aexit__(None, None, None)
+
+
+async def test_a_producer_that_found_one_farm_looks_for_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was content with the one until that was lost: two farms that come one after the other
+    had all producers at the first."""
+    monkeypatch.setattr(relay_limits, "PRODUCER_SEARCH_AGAIN", 0.05)
+    async with serving() as served, farm_of(FARMS[0]) as one, farm_of(FARMS[1]) as two:
+        known = [where(one, FARMS[0])]
+        async with parkings(served, known) as some:
+            known.append(where(two, FARMS[1]))
+            await some.parked(5, farms=2)

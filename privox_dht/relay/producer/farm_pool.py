@@ -174,6 +174,7 @@ class FarmPool:
         elif not self._held[farm]:
             self._held[farm] = True
             self._rounds.parked()
+            self._moved.set()  # if it is the only one, there may be another later
             self._tell()
 
     def _ended(self, farm: FarmAt, ending: SessionEnd) -> None:
