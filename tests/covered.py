@@ -67,6 +67,8 @@ def run(what: Sequence[str], *, more: bool = False) -> None:
     with told_by_workers() as folder:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)])}
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # as in check.py
+        if sys.version_info >= (3, 12):
+            env.setdefault("COVERAGE_CORE", "sysmon")  # the interpreter tells it, without a tracer
         for floor in what:
             coverage("run", "-m", "pytest", "-q", "-m", "not soak and not quiet", TRACEBACKS,
                      *WORKERS, floor,

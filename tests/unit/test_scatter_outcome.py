@@ -1,0 +1,57 @@
+"""How a scattered recording ends, other than well; and what says which extra is missing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from privox_dht.errors import (
+    AllProducersFailed,
+    ConfigError,
+    JobError,
+    NoProducer,
+    RequestRejected,
+)
+from privox_dht.extras import needed_by
+from privox_dht.scatter.cut import RATE, Piece
+from privox_dht.scatter.outcome import fault_of
+
+
+def source(fault: RequestRejected | None = None) -> Any:
+    return SimpleNamespace(seconds=725.0, fault=fault)
+
+
+def piece(number: int) -> Piece:
+    """Half a minute of it."""
+    return Piece(number, number * 30 * RATE, np.zeros(30 * RATE, np.int16))
+
+
+WHY: JobError = NoProducer("nobody was there")
+
+
+def test_nothing_is_wrong_when_all_is_there() -> None:
+    assert fault_of(source(), [], []) is None
+
+
+def test_where_a_file_breaks_off_is_told_and_the_input_is_at_fault() -> None:
+    broken = RequestRejected("no more sound", status=422, code="bad_audio")
+    fault = fault_of(source(broken), [(piece(1), WHY)], [])
+    assert isinstance(fault, RequestRejected)
+    assert (fault.status, fault.code) == (422, "bad_audio")
+    assert "breaks off at 12:05" in fault.message and "no more sound" in fault.message
+
+
+def test_what_nobody_could_do_is_named_in_order() -> None:
+    fault = fault_of(source(), [(piece(4), WHY), (piece(1), WHY)], [])
+    assert isinstance(fault, AllProducersFailed)
+    told = "nobody could transcribe 0:30 to 1:00, 2:00 to 2:30: nobody was there"
+    assert str(fault) == told and fault.attempts == ()
+
+
+def test_a_missing_package_is_told_with_the_extra_that_brings_it() -> None:
+    told = r"a film needs the package no_such_thing: pip install 'privox-dht\[audio\]'"
+    with pytest.raises(ConfigError, match=told), needed_by("a film", "audio"):
+        import no_such_thing  # type: ignore[import-not-found]  # noqa: F401
