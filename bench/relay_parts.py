@@ -89,7 +89,7 @@ async def farm(options: argparse.Namespace) -> None:
         port=options.port,
         private=True,
         terms=FarmLimits(idle_lines=options.idle_lines),
-        patience=Timeouts(ping=options.ping, silence=options.silence),
+        timeouts=Timeouts(ping=options.ping, silence=options.silence),
     )
     async with serving:
         print(serving.port, identity.public.hex(), 0, flush=True)

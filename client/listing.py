@@ -43,7 +43,7 @@ async def show(config: ClientConfig) -> None:
         write(STDIO, json.dumps(found).encode() + b"\n")
         return
     if not records:
-        say("the mesh is there, but nobody offers anything just now")
+        say("connected, but no producers are online")
     for why in filter(None, (clock, family)):
         say(why)
     if not records:

@@ -109,7 +109,7 @@ async def _interruptible(job: Job) -> None:
 
     def on_signal() -> None:
         nonlocal asked
-        if asked:  # twice: whoever is still to be told of it is not
+        if asked:  # the second signal: exit at once, without telling the producer
             os._exit(INTERRUPTED)
         asked = True
         task.cancel()

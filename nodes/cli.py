@@ -209,7 +209,7 @@ async def serve(config: NodeConfig) -> None:
     assert entering is not None
 
     def on_signal() -> None:
-        if stop.is_set():  # asked twice: whatever is still to be said goes unsaid
+        if stop.is_set():  # the second signal: exit at once, without withdrawing records
             os._exit(1)
         stop.set()
         entering.cancel()

@@ -1,8 +1,8 @@
 """The demo: a whole mesh on this machine, a sentence spoken by it and understood again.
 
     first node        joins nobody; everybody joins through it; it is a farm too
-    STT producer      lends an ear, and can be called directly
-    TTS producer      lends a voice, as if behind a NAT: only through the farm, which cannot listen
+    STT producer      transcribes, and can be called directly
+    TTS producer      speaks, as if behind a NAT: only through the farm, which cannot listen
     privox-client     text -> speech.wav        (whoever on the mesh can speak)
     privox-client     speech.wav -> text        (whoever on the mesh can hear)
 

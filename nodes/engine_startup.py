@@ -1,6 +1,6 @@
 """Starts the engines a node was told to serve, and says why some cannot be.
 
-    stt/cpu/pocketsphinx    this one, or it is said why not, and what mends it
+    stt/cpu/pocketsphinx    this one, or it is said why not, and how to fix it
     stt/cpu                 the best that can be started: where the best cannot, that is said, and
                             the next best is tried
 

@@ -33,12 +33,12 @@ async def known_farms(
     wanted = {address for addresses in found for address in addresses}
     want = limits.LIST_WANT if chosen else limits.FIND_WANT  # ours must be among them
     return [
-        FarmAt(record.publisher, door.host, door.port)
+        FarmAt(record.publisher, address.host, address.port)
         for record in await dht.find(FARM, want=want, fresh=True)
-        for door in record.routes
+        for address in record.routes
         if record.publisher not in never
-        if isinstance(door, Direct) and allow(door.host) and has_route(door.host)
-        if not chosen or (door.host, door.port) in wanted
+        if isinstance(address, Direct) and allow(address.host) and has_route(address.host)
+        if not chosen or (address.host, address.port) in wanted
     ]
 
 
@@ -46,10 +46,10 @@ def farm_record(
     mesh: bytes, situation: NetworkState, port: int, terms: FarmLimits
 ) -> Record | None:
     """What a farm announces; None while nobody could reach it."""
-    doors = routes(replace(situation, job_port=port, farms=()))
-    if not doors:
+    addresses = routes(replace(situation, job_port=port, farms=()))
+    if not addresses:
         return None
-    return Record(publisher=b"", mesh=mesh, kind=FARM, routes=doors, terms=terms.to_record())
+    return Record(publisher=b"", mesh=mesh, kind=FARM, routes=addresses, terms=terms.to_record())
 
 
 async def _resolved(host: str, port: int) -> list[Address]:

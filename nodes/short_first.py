@@ -4,7 +4,7 @@ async with short_first.working(seconds) as at_border:    a job about so much sou
     await at_border()                                    at each border of a segment: a long job
                                                          waits while short ones are at work
 
-Engines in processes of their own see to it themselves (`engines.turns`, `engines.working`).
+Workers in processes of their own do the same by `engines.priority_lock`.
 """
 
 from __future__ import annotations

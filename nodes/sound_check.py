@@ -46,7 +46,7 @@ async def start(codecs: Codecs) -> None:
     """Have a process for codecs ready.
 
     Raises:
-        EngineUnavailable: none can be started; says why, and what mends it.
+        EngineUnavailable: none can be started; says why, and how to fix it.
     """
     try:
         await codecs.start()
@@ -58,7 +58,7 @@ async def check(codecs: Codecs, service: str) -> None:
     """Whether sound can be read (stt) or written (tts) here.
 
     Raises:
-        EngineUnavailable: it cannot; says in which format, why, and what mends it.
+        EngineUnavailable: it cannot; says in which format, why, and how to fix it.
     """
     if service == speech.TTS:
         await _written(codecs, "")

@@ -64,7 +64,7 @@ class SpeechService(Service):
         self._stack.enter_context(cores.limited_to(lent))
         await enter(self.codecs)
         if config.services:
-            await self._close_the_walls()
+            await self._start_sandbox()
         engines = await enter(
             started_engines(
                 config.services,
@@ -92,12 +92,12 @@ class SpeechService(Service):
             self._spawn("lending", self.lender.run(self.producer.lend))
         self.lends = frozenset(ability.service for ability in self.producer.abilities())
 
-    async def _close_the_walls(self) -> None:
-        """Have a process ready for strangers' files, and say what keeps it in."""
+    async def _start_sandbox(self) -> None:
+        """Start the process that decodes strangers' files, and log what confines it."""
         await sound_check.start(self.codecs)
         sandbox = ", ".join(self.codecs.sandbox)
         log.info(
-            "what strangers send is worked on behind: %s",
+            "what strangers send is processed in a sandbox: %s",
             sandbox,
             extra=log_fields("sandbox", measures=sandbox),
         )

@@ -3,7 +3,7 @@
     PrivoxError
       LocalError               our side: what we were told, or what we have, is not right
         ConfigError              a flag, environment variable or file says something impossible
-        EngineUnavailable        an engine cannot be used here; `.fix` mends it
+        EngineUnavailable        an engine cannot be used here; `.fix` says how to fix it
       RemoteError              their side: what came over the network is not right
         BadRecord                a record that must be dropped; `.reason` names the counter
         BadMessage               a datagram or relay line that must be dropped; `.reason` likewise
@@ -46,7 +46,7 @@ class EngineUnavailable(LocalError):
     """An engine cannot be used on this machine."""
 
     def __init__(self, why: str, fix: str = "") -> None:
-        super().__init__(f"{why}; to mend it: {fix}" if fix else why)
+        super().__init__(f"{why}; to fix it: {fix}" if fix else why)
         self.why = why
         self.fix = fix
 

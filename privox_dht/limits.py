@@ -106,8 +106,8 @@ PROBES_AT_ONCE = 16  # producers probed at the same time, once one of them could
 PROBES_PER_NETWORK = 2  # of these at producers of one network, before others have had their turn
 PROBE_TIMEOUT = 4.0  # seconds for the answer to a probe: a connection, and a moment
 PROBE_GRACE = 0.1  # seconds that others have to answer a probe when the first has
-MAX_ROUTES_DIALLED = 6  # ways to one producer that are dialled: two addresses, and the doors of its
-# farms
+MAX_ROUTES_DIALLED = 6  # ways to one producer that are dialled: two addresses, and the addresses of
+# its farms
 FALLBACK_WAIT = 3600.0  # seconds for a job at the fallback server, which is silent while it works
 MAX_FAILED = 16  # producers that may fail one job when they count as fewer networks
 MAX_LOST_DURING_JOB = 3  # networks whose producers may die during one job: it may be what kills

@@ -136,7 +136,7 @@ class Engine(Protocol):
         """Load and warm.
 
         Raises:
-            EngineUnavailable: a package, model or device is missing; says what mends it.
+            EngineUnavailable: a package, model or device is missing; says how to fix it.
         """
 
     async def close(self) -> None:

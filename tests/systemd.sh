@@ -101,7 +101,7 @@ bad() {
 within 60 booted || bad "the machine does not boot, or the unit does not start"
 since=today
 within 120 published || bad "the node publishes nothing"
-good "the node starts: $(there journalctl --boot --unit privox-node | grep -o 'worked on behind: .*')"
+good "the node starts: $(there journalctl --boot --unit privox-node | grep -o 'in a sandbox: .*')"
 there env PRIVOX_STATE_DIR=/var/lib/privox /opt/privox/bin/privox-node health >/dev/null || bad "health"
 good "health answers as the page has it"
 main=$(property MainPID)

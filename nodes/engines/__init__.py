@@ -83,7 +83,7 @@ def make_engine(
 
     Raises:
         ConfigError: it means nothing.
-        EngineUnavailable: it cannot work here; says why, and what mends it.
+        EngineUnavailable: it cannot work here; says why, and how to fix it.
     """
     return make_engines(service, backend, what, cache=cache)[0]
 
@@ -97,7 +97,7 @@ def make_engines(
 
     Raises:
         ConfigError: it means nothing.
-        EngineUnavailable: it cannot work here; says why, and what mends it.
+        EngineUnavailable: it cannot work here; says why, and how to fix it.
     """
     if backend not in speech.BACKENDS:
         backends = " and ".join(speech.BACKENDS)

@@ -26,8 +26,8 @@ from typing import Any
 from nodes.cores import usable_cores
 from nodes.engines import sandbox, worker_main
 from nodes.engines.link import Link
+from nodes.engines.priority_lock import PriorityLock
 from nodes.engines.sandbox import MIB, Sandbox
-from nodes.engines.turns import Turns
 from privox_dht import errors, limits
 
 CPU = "cpu"
@@ -75,7 +75,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         )
         for _ in voice.synthesize(WORDS):
             pass
-    turns = Turns()
+    lock = PriorityLock()
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         how = SynthesisConfig(
@@ -83,7 +83,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         )
         seconds = len(asked["text"]) * limits.SPEECH_PER_CHARACTER
         short = seconds <= limits.SHORT_JOB_SECONDS
-        for at, chunk in turns.each(link, _spoken(voice, asked, how), short=short):
+        for at, chunk in lock.each(link, _spoken(voice, asked, how), short=short):
             link({"rate": chunk.sample_rate, "at": at}, chunk.audio_int16_bytes)
 
     hello = {

@@ -35,7 +35,7 @@ class EngineOptions:
 class PooledEngine:
     """A `speech.Engine` whose work is done in processes of its own."""
 
-    reinstall = ""  # what mends an engine whose worker cannot start
+    reinstall = ""  # the command that repairs an engine whose worker cannot start
     load_within = START_WITHIN  # seconds until a worker must be ready
 
     def __init__(self, pool: WorkerPool, ability: speech.EngineInfo) -> None:

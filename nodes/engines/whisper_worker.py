@@ -27,8 +27,8 @@ from typing import Any
 from nodes.cores import usable_cores
 from nodes.engines import benchmark, pauses, sandbox, worker_main
 from nodes.engines.link import Link
+from nodes.engines.priority_lock import PriorityLock
 from nodes.engines.sandbox import MIB, Sandbox
-from nodes.engines.turns import Turns
 from nodes.engines.whisper_models import INSTALL
 from privox_dht import errors, limits
 from privox_dht.recording import Recording
@@ -69,7 +69,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         raise errors.EngineUnavailable(
             f"the model in {folder} cannot be loaded ({exc})", "download or convert it again"
         ) from exc
-    turns = Turns()
+    lock = PriorityLock()
     transcribe = model.transcribe
     if int(batch) > 1:
         pipeline = BatchedInferencePipeline(model)
@@ -79,7 +79,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         [file] = link.files
         recording = Recording(RATE, file, asked["samples"])
         short = recording.seconds <= limits.SHORT_JOB_SECONDS
-        for segment in turns.each(link, _heard(transcribe, recording, asked), short=short):
+        for segment in lock.each(link, _heard(transcribe, recording, asked), short=short):
             link(segment)
 
     hello = {

@@ -171,7 +171,7 @@ class Worker:
         """What the worker says about itself once it is loaded.
 
         Raises:
-            EngineUnavailable: it says what is missing, and what mends it.
+            EngineUnavailable: it says what is missing, and how to fix it.
             EngineFailed: it cannot start; or WorkerDied.
         """
         reader, self._writer = await asyncio.open_connection(sock=self._orders)

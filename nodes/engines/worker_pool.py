@@ -92,7 +92,7 @@ class WorkerPool:
         """Have one worker warm; returns what it says about itself.
 
         Raises:
-            EngineUnavailable: it says what is missing, and what mends it.
+            EngineUnavailable: it says what is missing, and how to fix it.
             EngineFailed: it cannot start.
         """
         worker, hello = await self._spawn()

@@ -16,7 +16,7 @@ from privox_dht import __version__
 from privox_dht.speech import STT, TTS, EngineInfo
 
 PROGRAM = "privox"
-MESH = "mesh"  # the one model that hears, and the voice before any is known
+MESH = "mesh"  # the one model that htranscribers, and the voice before any is known
 ANY_LANGUAGE = tuple(NAMES)
 _BY = Attribution("privox_dht", "")
 
@@ -24,12 +24,17 @@ _BY = Attribution("privox_dht", "")
 def info_of(abilities: Sequence[EngineInfo]) -> Info:
     """The answer to `describe`: what these can do; of a service that none of them has, that it may
     come in any language."""
-    ears = [a for a in abilities if a.service == STT and not a.only_named]
-    mouths = [a for a in abilities if a.service == TTS and not a.only_named]
+    transcribers = [a for a in abilities if a.service == STT and not a.only_named]
+    speakers = [a for a in abilities if a.service == TTS and not a.only_named]
     model = AsrModel(
-        MESH, _BY, True, "whoever hears best", __version__, _languages(ears) or [*ANY_LANGUAGE]
+        MESH,
+        _BY,
+        True,
+        "the best producer that is idle",
+        __version__,
+        _languages(transcribers) or [*ANY_LANGUAGE],
     )
-    voices = [voice for ability in mouths for voice in _voices(ability)]
+    voices = [voice for ability in speakers for voice in _voices(ability)]
     voices = voices or [_voice(MESH, ANY_LANGUAGE)]
     about = (_BY, True, "a mesh of people's own machines", __version__)
     return Info(

@@ -5,7 +5,7 @@
                                            key it then turns out to hold
     a port below 1024 other than 443       not dialled, unless the client named the producer
 
-So records cannot make clients probe somebody else's door more than that, and nobody can hide a
+So records cannot make clients probe somebody else's address more often, and nobody can hide a
 producer by naming its address in a record of his own.
 """
 

@@ -83,12 +83,16 @@ class RouteProber:
         base = f"https://{record.peer_id}.privox"
         return [
             (
-                f"relayed by {join_host(door.host, door.port)}",
-                Endpoint(base, record.publisher, proxy=f"http://{join_host(door.host, door.port)}"),
+                f"relayed by {join_host(address.host, address.port)}",
+                Endpoint(
+                    base, record.publisher, proxy=f"http://{join_host(address.host, address.port)}"
+                ),
             )
             for farm in farms
-            for door in (farm.routes if farm else ())
-            if isinstance(door, Direct) and self._may_dial(door.host) and door.host not in own
+            for address in (farm.routes if farm else ())
+            if isinstance(address, Direct)
+            and self._may_dial(address.host)
+            and address.host not in own
         ][: limits.MAX_ROUTES_DIALLED]
 
     async def of(

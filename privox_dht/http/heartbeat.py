@@ -1,6 +1,6 @@
-"""A generator watched from outside: what it yields, and word that it is still thinking.
+"""A generator's items, with a heartbeat while it is silent.
 
-    async with steady(source, 1.0) as batches:
+    async with with_heartbeats(source, 1.0) as batches:
         async for batch in batches:        what has come since the last one;
                                            an empty one whenever a second passed without anything
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import worker_main
+from nodes.engines.priority_lock import PriorityLock
 from nodes.engines.sandbox import Sandbox
-from nodes.engines.turns import Turns
 
-TURNS = Turns()
+TURNS = PriorityLock()
 
 FORBIDDEN: dict[str, Callable[[str], Any]] = {
     "read": lambda path: Path(path).read_bytes(),

@@ -201,9 +201,9 @@ from privox_dht.identity import Identity
 from privox_dht.relay import Farm, Timeouts
 
 async def main():
-    patience = Timeouts(ping=float(sys.argv[2]), silence=float(sys.argv[3]))
+    timeouts = Timeouts(ping=float(sys.argv[2]), silence=float(sys.argv[3]))
     async with Farm(Identity.from_seed(bytes.fromhex(sys.argv[1])), host="127.0.0.1",
-                    port=0, private=True, patience=patience) as farm:
+                    port=0, private=True, timeouts=timeouts) as farm:
         print(farm.port, flush=True)
         await asyncio.Event().wait()
 
@@ -213,7 +213,7 @@ asyncio.run(main())
 
 @asynccontextmanager
 async def farm_process(
-    seed: bytes, patience: Timeouts
+    seed: bytes, timeouts: Timeouts
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, FarmAt]]:
     """A farm that can be frozen and killed."""
     process = await asyncio.create_subprocess_exec(
@@ -221,8 +221,8 @@ async def farm_process(
         "-c",
         FARM_PROGRAM,
         seed.hex(),
-        str(patience.ping),
-        str(patience.silence),
+        str(timeouts.ping),
+        str(timeouts.silence),
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None

@@ -42,8 +42,8 @@ GARBAGE = [
 async def test_garbage_at_the_door_ends_the_connection_and_nothing_else(garbage: bytes) -> None:
     async with (
         serving() as served,
-        farm_of(FARM, patience=HURRY) as farm,
-        parked(served, farm, FARM, patience=HURRY),
+        farm_of(FARM, timeouts=HURRY) as farm,
+        parked(served, farm, FARM, timeouts=HURRY),
     ):
         stranger = await connect(farm)
         stranger.say(garbage)
@@ -53,7 +53,7 @@ async def test_garbage_at_the_door_ends_the_connection_and_nothing_else(garbage:
 
 
 async def test_a_head_that_drips_or_never_comes_is_dropped_in_time() -> None:
-    async with farm_of(FARM, patience=HURRY) as farm:
+    async with farm_of(FARM, timeouts=HURRY) as farm:
         silent, dripping = await connect(farm), await connect(farm)
         dripping.say(b"CONNECT ")
         assert await silent.over(2) == await dripping.over(2) == b""
@@ -63,7 +63,7 @@ async def test_a_head_that_drips_or_never_comes_is_dropped_in_time() -> None:
 
 
 async def test_a_proof_that_never_comes_is_dropped_in_time() -> None:
-    async with farm_of(FARM, patience=HURRY) as farm:
+    async with farm_of(FARM, timeouts=HURRY) as farm:
         stranger = await connect(farm)
         stranger.say(messages.control(NONCE))
         assert (await stranger.line()).startswith(b"challenge ")
@@ -228,7 +228,7 @@ async def test_a_producer_survives_whatever_a_farm_says(answer: bytes) -> None:
     server, port, _ = await hostile_farm([answer])
     async with serving() as served:
         server.port = port  # type: ignore[attr-defined]
-        parking = at(served, server, FARM, patience=HURRY)  # type: ignore[arg-type]
+        parking = at(served, server, FARM, timeouts=HURRY)  # type: ignore[arg-type]
         async with parking:
             await until(lambda: parking.state in ("lost", "refused"))
             assert parking.why
@@ -313,10 +313,10 @@ async def test_a_hundred_claims_of_nobody_do_not_keep_a_client_waiting_for_five_
 
 
 async def test_a_silent_claim_is_dropped_by_the_farm_and_the_line_is_replaced() -> None:
-    patience = Timeouts(first_byte=0.3)
+    timeouts = Timeouts(first_byte=0.3)
     async with (
         serving() as served,
-        farm_of(FARM, patience=patience) as farm,
+        farm_of(FARM, timeouts=timeouts) as farm,
         parked(served, farm, FARM),
     ):
         stranger = await connect(farm)
@@ -329,11 +329,11 @@ async def test_a_silent_claim_is_dropped_by_the_farm_and_the_line_is_replaced() 
 
 
 async def test_a_half_handshake_is_dropped_by_the_producer_and_the_line_is_replaced() -> None:
-    patience = Timeouts(handshake=0.3)
+    timeouts = Timeouts(handshake=0.3)
     async with (
         serving() as served,
         farm_of(FARM) as farm,
-        parked(served, farm, FARM, patience=patience),
+        parked(served, farm, FARM, timeouts=timeouts),
     ):
         stranger = await connect(farm)
         stranger.say(call_for(served) + b"\x16\x03\x01\x02\x00\x01")

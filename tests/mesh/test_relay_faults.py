@@ -101,7 +101,7 @@ async def test_a_frozen_farm_is_noticed_although_its_kernel_still_answers() -> N
             server_context=served.context,
             connection=served.server,
             on_change=lambda _: None,
-            patience=HURRY,
+            timeouts=HURRY,
         )
         async with parking:
             await parking.parked(5)
@@ -118,9 +118,9 @@ async def test_a_frozen_farm_is_noticed_although_its_kernel_still_answers() -> N
 
 async def test_a_frozen_producer_is_forgotten_by_the_farm() -> None:
     me = Identity.generate()
-    async with farm_of(FARM, patience=HURRY) as farm, serving(me) as served:
+    async with farm_of(FARM, timeouts=HURRY) as farm, serving(me) as served:
         sleepy = Timeouts(ping=60, silence=60)
-        async with at(served, farm, FARM, patience=sleepy) as parking:
+        async with at(served, farm, FARM, timeouts=sleepy) as parking:
             await parking.parked(5)
             await until(lambda: farm.stats()["producers"] == 0)
             assert farm.stats()["dropped"]["silence"] >= 1  # type: ignore[index]
@@ -129,8 +129,8 @@ async def test_a_frozen_producer_is_forgotten_by_the_farm() -> None:
 async def test_pings_keep_a_quiet_parking_alive() -> None:
     async with (
         serving() as served,
-        farm_of(FARM, patience=HURRY) as farm,
-        parked(served, farm, FARM, patience=HURRY) as parking,
+        farm_of(FARM, timeouts=HURRY) as farm,
+        parked(served, farm, FARM, timeouts=HURRY) as parking,
     ):
         began = time.monotonic()
         await until(lambda: time.monotonic() - began > 3 * HURRY.silence)
@@ -235,7 +235,7 @@ async def test_a_reader_that_takes_nothing_is_dropped_and_a_silent_job_is_not() 
     hasty = Timeouts(stall=0.5)
     async with (
         serving() as served,
-        farm_of(FARM, patience=hasty) as farm,
+        farm_of(FARM, timeouts=hasty) as farm,
         parked(served, farm, FARM),
     ):
         silent = asyncio.ensure_future(get(relayed(farm, served, "/forever")))
@@ -282,7 +282,7 @@ async def test_a_producer_that_takes_nothing_loses_the_call() -> None:
     hasty = Timeouts(stall=0.5)
     async with (
         serving() as served,
-        farm_of(FARM, patience=hasty) as farm,
+        farm_of(FARM, timeouts=hasty) as farm,
         parked(served, farm, FARM),
         aiohttp.ClientSession() as session,
     ):

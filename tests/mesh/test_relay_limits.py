@@ -111,7 +111,7 @@ async def test_a_producer_keeps_its_own_bound_on_lines_whatever_the_farm_grants(
     async with (
         serving() as served,
         farm_of(FARM) as farm,
-        at(served, farm, FARM, lines=2, patience=HURRY) as parking,
+        at(served, farm, FARM, lines=2, timeouts=HURRY) as parking,
     ):
         await parking.parked(5)
         await until(lambda: farm.stats()["parked"] == 2)
@@ -154,7 +154,7 @@ async def test_a_line_that_is_claimed_and_stays_silent_is_given_up_by_the_produc
     server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     async with (
         serving() as served,
-        at(served, server, FARM, patience=HURRY),  # type: ignore[arg-type]
+        at(served, server, FARM, timeouts=HURRY),  # type: ignore[arg-type]
     ):
         async with asyncio.timeout(5):
             assert [await dropped.get(), await dropped.get()] == [b"", b""]

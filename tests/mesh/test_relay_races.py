@@ -60,7 +60,7 @@ async def test_a_hundred_simultaneous_calls_never_share_a_line() -> None:
 async def test_claim_crosses_hangup(how: object) -> None:
     """A line hangs up in the instant a call claims it: the call ends, and nobody waits."""
     me = Identity.generate()
-    async with farm_of(FARM, patience=Timeouts(first_byte=0.3)) as farm:
+    async with farm_of(FARM, timeouts=Timeouts(first_byte=0.3)) as farm:
         control, lines = await bare_producer(farm, FARM, me, 3)
         call = await connect(farm)
         for line in lines:
@@ -194,7 +194,7 @@ async def test_when_all_lines_are_in_calls_the_end_of_one_parks_another() -> Non
     async with (
         serving() as served,
         farm_of(FARM, terms=terms) as farm,
-        parked(served, farm, FARM, patience=HURRY),
+        parked(served, farm, FARM, timeouts=HURRY),
     ):
         jobs = [asyncio.ensure_future(get(relayed(farm, served, "/forever"))) for _ in "12"]
         await until(lambda: farm.stats()["calls"] == 2)

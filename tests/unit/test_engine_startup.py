@@ -65,7 +65,7 @@ async def test_where_the_best_cannot_be_started_the_next_best_is(
     async with started_engines(specs(""), None, fine) as up:
         assert up == [next_best]
     assert (best.closed, next_best.closed) == (1, 1)
-    assert "by faster-whisper: no model; to mend it: name a folder; trying the next" in caplog.text
+    assert "by faster-whisper: no model; to fix it: name a folder; trying the next" in caplog.text
     assert "serving stt/cpu/pocketsphinx" in caplog.text
 
 
@@ -180,6 +180,6 @@ async def test_what_cannot_be_decoded_is_not_served(offered: dict[str, list[Engi
             pass
     assert troubles == [
         "cannot serve stt/cpu/good by good: a second of sound in mp3 cannot be read;"
-        " to mend it: pip install av"
+        " to fix it: pip install av"
     ]
     assert (engine.up.is_set(), engine.closed) == (False, 1)

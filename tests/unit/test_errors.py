@@ -45,7 +45,7 @@ def test_every_job_error_has_one_of_the_five_outcomes() -> None:
 
 def test_an_engine_that_is_missing_says_what_mends_it() -> None:
     error = errors.EngineUnavailable("piper is not installed", "pip install 'privox-dht[piper]'")
-    assert str(error) == "piper is not installed; to mend it: pip install 'privox-dht[piper]'"
+    assert str(error) == "piper is not installed; to fix it: pip install 'privox-dht[piper]'"
     assert str(errors.EngineUnavailable("no GPU")) == "no GPU"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from nodes import short_first
 from nodes.engines.link import HungUp, Link
-from nodes.engines.turns import Turns
+from nodes.engines.priority_lock import PriorityLock
 from nodes.short_first import ShortFirst
 from privox_dht import limits
 
@@ -51,7 +51,7 @@ def links() -> Iterator[list[Link]]:
 def test_a_turn_goes_to_a_short_job_before_a_long_one_that_waits_for_longer(
     links: list[Link],
 ) -> None:
-    turns, order = Turns(), []
+    turns, order = PriorityLock(), []
     threads = []
 
     def work(name: str, link: Link, *, short: bool) -> None:
@@ -75,7 +75,7 @@ def test_a_turn_goes_to_a_short_job_before_a_long_one_that_waits_for_longer(
 
 
 def test_who_waits_for_a_turn_that_nobody_listens_to_any_more_gives_up(links: list[Link]) -> None:
-    turns = Turns()
+    turns = PriorityLock()
     with turns.taken(links[0]):
         links[1].socket.shutdown(socket.SHUT_RD)
         with pytest.raises(HungUp), turns.taken(links[1]):

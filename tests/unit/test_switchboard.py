@@ -262,7 +262,7 @@ def test_a_switchboard_says_how_it_is() -> None:
     farm.board.connection_opened("somebody", ("x/32",), 0.0)
     farm.drain()
     assert repr(farm.board) == (
-        "<Switchboard 1 producers, 1 lines parked, 1 calls, 1 at the door, draining>"
+        "<Switchboard 1 producers, 1 lines parked, 1 calls, 1 in handshake, draining>"
     )
 
 
@@ -301,7 +301,7 @@ def test_an_address_cannot_fill_the_door() -> None:
     farm = Farm(files=10_000)
     for n in range(relay_limits.FARM_HANDSHAKES_PER_ADDRESS):
         farm.board.connection_opened(n, ("x/32",), 0.0)
-    with pytest.raises(Rejected, match="doors"):
+    with pytest.raises(Rejected, match="handshakes"):
         farm.board.connection_opened("one more", ("x/32",), 0.0)
     farm.board.connection_opened("somebody else", ("y/32",), 0.0)
 
@@ -354,12 +354,12 @@ def test_nothing_is_left_of_strangers_whatever_they_do() -> None:
         farm.board.connection_closed(who)
     board = farm.board
     left = [
-        board._doors, board._door_quota._taken, board._producer_quota._taken,
+        board._handshakes, board._handshake_quota._taken, board._producer_quota._taken,
         board._call_quota._taken, board._line_quota._taken, board._controls,
         board._heard, board._pinged, board._tokens, board._lines, board.producers,
         board.calls.open, board.calls._by_side, board.calls._silent, board.calls._behind,
     ]  # fmt: skip
-    assert board.connections == board._door_quota.standing == board._call_quota.standing == 0
+    assert board.connections == board._handshake_quota.standing == board._call_quota.standing == 0
     assert not any(left), left
 
 

@@ -79,15 +79,15 @@ class Call:
         """The direction that ends at `side`."""
         return self.down if side is self.client else self.up
 
-    def verdict(self, now: float, terms: FarmLimits, patience: Timeouts) -> str | None:
+    def verdict(self, now: float, terms: FarmLimits, timeouts: Timeouts) -> str | None:
         """Why this call must end now, in one word; None if it may go on."""
         if self.carried > terms.call_bytes:
             return "bytes"
         if now - self.started >= terms.call_seconds:
             return "seconds"
-        if self.up.stalled(now, patience.stall) or self.down.stalled(now, patience.stall):
+        if self.up.stalled(now, timeouts.stall) or self.down.stalled(now, timeouts.stall):
             return "stalled"
-        if self.delivered is not None and now - self.delivered >= patience.linger:
+        if self.delivered is not None and now - self.delivered >= timeouts.linger:
             return "lingering"
         return None
 
@@ -95,9 +95,9 @@ class Call:
 class Calls:
     """All calls of a farm, and what they hold in memory together."""
 
-    def __init__(self, terms: FarmLimits, patience: Timeouts) -> None:
+    def __init__(self, terms: FarmLimits, timeouts: Timeouts) -> None:
         self._terms = terms
-        self._patience = patience
+        self._timeouts = timeouts
         self._by_side: dict[Hashable, Call] = {}
         self._silent: OrderedDict[Call, None] = OrderedDict()  # longest silent first
         self._behind: OrderedDict[Direction, Call] = OrderedDict()  # longest behind first
@@ -126,7 +126,7 @@ class Calls:
         """Calls whose client has not said a byte in time; each is named once."""
         late = []
         for call in self._silent:
-            if now - call.started < self._patience.first_byte:
+            if now - call.started < self._timeouts.first_byte:
                 break
             late.append(call)
         for call in late:
@@ -157,7 +157,7 @@ class Calls:
             call.delivered = None
         elif call.delivered is None:
             call.delivered = now
-        return call.verdict(now, self._terms, self._patience)
+        return call.verdict(now, self._terms, self._timeouts)
 
     def lost(self, side: Hashable) -> Call | None:
         """One connection is gone.

@@ -38,7 +38,7 @@ class FarmDriver:
         self,
         identity: Identity,
         terms: FarmLimits,
-        patience: Timeouts,
+        timeouts: Timeouts,
         clock: Callable[[], float],
         *,
         capped: bool,
@@ -57,7 +57,7 @@ class FarmDriver:
         secret = os.urandom(messages.TOKEN)  # for tags of callers
         self.board = Switchboard(
             terms,
-            patience,
+            timeouts,
             lambda: os.urandom(messages.TOKEN).hex(),
             lambda prefixes: messages.tag_caller(secret, prefixes),
             files=files,

@@ -35,7 +35,7 @@ LEAVE = 2.0  # seconds for dropped connections to leave the loop; they need one 
 
 
 class Farm:
-    """The farm's door."""
+    """A farm on its port."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Farm:
         terms: FarmLimits | None = None,
         private: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        patience: Timeouts | None = None,
+        timeouts: Timeouts | None = None,
         files: int | None = None,
         member: Membership | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Farm:
             private: a mesh that is all loopback, where everybody has one address: no caps per
                 address.
             clock: seconds, never going back.
-            patience: how long it waits.
+            timeouts: how long it waits.
             files: connections it may have; None is what the system allows.
             member: the mesh is a private one, and this what we are in it.
         """
@@ -69,7 +69,7 @@ class Farm:
         self._identity = identity
         self._host = host
         self._clock = clock
-        self._patience = patience or Timeouts()
+        self._timeouts = timeouts or Timeouts()
         self._capped = not private
         self._files = files
 
@@ -80,7 +80,7 @@ class Farm:
         self._driver = FarmDriver(
             self._identity,
             self.terms,
-            self._patience,
+            self._timeouts,
             self._clock,
             capped=self._capped,
             files=tcp.file_budget() if self._files is None else self._files,
@@ -121,7 +121,7 @@ class Farm:
                 await self._driver.empty.wait()
 
     async def _stop_accepting(self) -> None:
-        """Close the door; a connection that is just coming in would be leaked by `close` alone."""
+        """Stop accepting; a connection that is just coming in would be leaked by `close` alone."""
         loop = asyncio.get_running_loop()
         for sock in self._server.sockets:
             loop.remove_reader(sock.fileno())

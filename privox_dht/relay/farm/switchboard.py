@@ -30,7 +30,7 @@ class Switchboard:
     def __init__(
         self,
         terms: FarmLimits,
-        patience: Timeouts,
+        timeouts: Timeouts,
         new_token: Callable[[], str],
         tag_caller: Callable[[Prefixes], str],
         *,
@@ -38,14 +38,16 @@ class Switchboard:
         capped: bool = True,
     ) -> None:
         self._terms = terms
-        self._patience = patience
+        self._timeouts = timeouts
         self._new_token = new_token
         self._tag_caller = tag_caller
         self._files = files  # connections the system lets us have
         self._reserve = min(relay_limits.FARM_FILE_RESERVE, files // 8)
         self._capped = capped  # caps per address; off where everybody has the same
-        self._doors: OrderedDict[Hashable, tuple[float, Prefixes]] = OrderedDict()  # oldest first
-        self._door_quota = SharedQuota(
+        self._handshakes: OrderedDict[Hashable, tuple[float, Prefixes]] = (
+            OrderedDict()
+        )  # oldest first
+        self._handshake_quota = SharedQuota(
             relay_limits.FARM_HANDSHAKES, relay_limits.FARM_HANDSHAKES_PER_ADDRESS
         )
         self._producer_quota = SharedQuota(None, terms.producers_per_address)
@@ -61,13 +63,13 @@ class Switchboard:
         self._moves: dict[bytes, deque[float]] = {}  # when keys moved to another machine
         self._draining = False
         self.producers: dict[bytes, ParkedProducer] = {}
-        self.calls = Calls(terms, patience)
+        self.calls = Calls(terms, timeouts)
         self.connections = 0
 
     def __repr__(self) -> str:
         return (
             f"<Switchboard {len(self.producers)} producers, {len(self._lines)} lines parked, "
-            f"{len(self.calls.open)} calls, {len(self._doors)} at the door"
+            f"{len(self.calls.open)} calls, {len(self._handshakes)} in handshake"
             f"{', draining' if self._draining else ''}>"
         )
 
@@ -76,10 +78,10 @@ class Switchboard:
         """Lines that wait for a call."""
         return len(self._lines)
 
-    # -- at the door ------------------------------------------------------------------------
+    # -- handshakes ------------------------------------------------------------------------
 
     def connection_opened(self, who: Hashable, prefixes: Prefixes, now: float) -> None:
-        """A connection from those networks opened; it has `patience.head` seconds to say and prove
+        """A connection from those networks opened; it has `timeouts.head` seconds to say and prove
         what it is.
 
         Raises:
@@ -89,13 +91,13 @@ class Switchboard:
         if self.connections > self._files:
             raise Rejected("full")
         prefixes = prefixes if self._capped else ()
-        if not self._door_quota.acquire(prefixes):
-            raise Rejected("doors")
-        self._doors[who] = (now, prefixes)
+        if not self._handshake_quota.acquire(prefixes):
+            raise Rejected("handshakes")
+        self._handshakes[who] = (now, prefixes)
 
-    def _leave_door(self, who: Hashable) -> None:
-        _, prefixes = self._doors.pop(who)
-        self._door_quota.release(prefixes)
+    def _end_handshake(self, who: Hashable) -> None:
+        _, prefixes = self._handshakes.pop(who)
+        self._handshake_quota.release(prefixes)
 
     # -- producers --------------------------------------------------------------------------
 
@@ -105,14 +107,14 @@ class Switchboard:
         Raises:
             Refusal: it cannot be parked here now.
         """
-        prefixes = self._doors[who][1]
+        prefixes = self._handshakes[who][1]
         old = self.producers.get(key)
         self._may_park(key, instance, prefixes, old, now)
         effects: Effects = []
         if old is not None:
             effects = [Send(old.control, ("superseded",)), *self._end(old, "superseded")]
             effects.append(Close(old.control, "superseded", gently=True))
-        self._leave_door(who)
+        self._end_handshake(who)
         producer = ParkedProducer(key, instance, prefixes, who)
         self.producers[key] = self._controls[who] = producer
         self._producer_quota.take(prefixes)
@@ -173,7 +175,7 @@ class Switchboard:
             raise Rejected("token")
         if not self._room():
             return [Send(producer.control, ("full",)), Close(who, "full")]
-        self._leave_door(who)
+        self._end_handshake(who)
         del self._tokens[token]
         producer.tokens.discard(token)
         producer.idle[token] = who
@@ -208,7 +210,7 @@ class Switchboard:
         Raises:
             Refusal: there is none, or this caller has too many.
         """
-        prefixes = self._doors[who][1]
+        prefixes = self._handshakes[who][1]
         if self._draining:
             raise Rejected("draining")
         at_producer = _at_producer(key, prefixes)
@@ -222,7 +224,7 @@ class Switchboard:
             raise Rejected("line")
         token, line = producer.idle.popitem(last=False)
         del self._lines[line]
-        self._leave_door(who)
+        self._end_handshake(who)
         self._call_quota.take(prefixes)
         self._line_quota.take(at_producer)
         producer.calls += 1
@@ -236,8 +238,8 @@ class Switchboard:
     def connection_closed(self, who: Hashable) -> Effects:
         """A connection is gone, whatever it was."""
         self.connections -= 1
-        if who in self._doors:
-            self._leave_door(who)
+        if who in self._handshakes:
+            self._end_handshake(who)
         elif who in self._controls:
             return self._end(self._controls[who], "control")
         elif who in self._lines:
@@ -277,13 +279,13 @@ class Switchboard:
     def tick(self, now: float) -> Effects:
         """What is overdue. Each queue is in order of time, so only what is due is touched."""
         effects: Effects = []
-        for who, (since, _) in self._doors.items():
-            if now - since < self._patience.head:
+        for who, (since, _) in self._handshakes.items():
+            if now - since < self._timeouts.head:
                 break
             effects.append(Close(who, "late"))
-        while self._heard and now - next(iter(self._heard.values())) >= self._patience.silence:
+        while self._heard and now - next(iter(self._heard.values())) >= self._timeouts.silence:
             effects.append(Close(self._heard.popitem(last=False)[0], "silence"))
-        while self._pinged and now - next(iter(self._pinged.values())) >= self._patience.ping:
+        while self._pinged and now - next(iter(self._pinged.values())) >= self._timeouts.ping:
             control = next(iter(self._pinged))
             self._pinged[control] = now
             self._pinged.move_to_end(control)

@@ -1,8 +1,8 @@
 """A producer at several farms at once, so that one of them may die.
 
-Parkings --> farms()       which farms are there? (the DHT knows)
-Parkings --> Stay          one at each of two; a third as soon as one is lost
-Parkings --> on_change     the farms we are parked at are others now: publish the record anew
+FarmPool --> farms()       which farms are there? (the DHT knows)
+FarmPool --> session       one at each of two; a third as soon as one is lost
+FarmPool --> on_change     the farms we are parked at are others now: publish the record anew
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FarmPool:
         on_change: Callable[[FarmPool], None],
         want: int = relay_limits.PRODUCER_FARMS,
         lines: int = relay_limits.PRODUCER_LINES,
-        patience: Timeouts | None = None,
+        timeouts: Timeouts | None = None,
         rng: random.Random | None = None,
         member: Membership | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class FarmPool:
         Args:
             identity: the producer's key.
             farms: asked which farms there are, at the start of every round; may be slow, or fail.
-            server_context, connection, patience, rng: as `Parking` has them.
+            server_context, connection, timeouts, rng: as `SingleFarm` has them.
             on_change: called, in the loop, whenever `parked_at` has changed.
             want: farms to be parked at.
             lines: lines to each farm at a time, calls included.
@@ -66,7 +66,7 @@ class FarmPool:
         self._connection = connection
         self._on_change = on_change
         self._lines = lines
-        self._patience = patience or Timeouts()
+        self._timeouts = timeouts or Timeouts()
         self._rng = rng or random.Random()
         self._rounds = FarmSelector(want, self._rng)
         self._instance = os.urandom(messages.INSTANCE)
@@ -156,7 +156,7 @@ class FarmPool:
             farm.public,
             self._server_context,
             self._connection,
-            self._patience,
+            self._timeouts,
             self._lines,
             self._instance,
             self._member,

@@ -1,8 +1,8 @@
 """Which farms to park at, and when to try again. Time and chance are arguments.
 
     held      farms where the producer is parked, or about to be
-    round     every known farm is tried once, by each of its doors until one opens; those that
-              failed wait for the next round
+    round     every known farm is tried once, at each of its addresses until one answers; those
+              that failed wait for the next round
     pause     a moment's jitter after a loss, and a back-off only when a whole round has failed
 
 A thousand producers that lose one farm together are back within seconds this way; a back-off for
@@ -21,7 +21,7 @@ from privox_dht.relay import relay_limits
 
 
 class FarmAt(NamedTuple):
-    """One door of a farm that is known. A farm is its key; it may have a door in each family."""
+    """One address of a known farm. A farm is its key; it may have an address in each family."""
 
     public: bytes
     host: str
@@ -61,7 +61,7 @@ class FarmSelector:
         self._failed_rounds = 0
 
     def failed(self, farm: FarmAt, now: float, wait: float = 0.0) -> None:
-        """A farm could not be parked at, by this door; it asked to be left alone for `wait`
+        """A farm could not be parked at, at this address; it asked to be left alone for `wait`
         seconds."""
         self._tried.add(farm)
         if wait:
@@ -105,8 +105,8 @@ class FarmSelector:
     def _choose(
         self, rest: list[FarmAt], held: Collection[FarmAt], missing: int
     ) -> Sequence[FarmAt]:
-        """By chance, but another machine before the same one again, and a farm by one of its doors
-        only: at two it would be one producer twice."""
+        """By chance, but another machine before the same one again, and a farm at one of its
+        addresses only: at two it would be one producer twice."""
         self._rng.shuffle(rest)
         hosts = {farm.host for farm in held}
         chosen: list[FarmAt] = []

@@ -41,7 +41,7 @@ class Line:
         farm: tuple[str, int],
         server_context: ssl.SSLContext,
         connection: MakeProtocol,
-        patience: Timeouts,
+        timeouts: Timeouts,
         over: Callable[[Line], None],
         sealed: Callable[[bytes], bytes] = bytes,
     ) -> None:
@@ -51,7 +51,7 @@ class Line:
             farm: its address.
             server_context: what to answer a client's TLS with.
             connection: makes the HTTP server's protocol for one connection.
-            patience: how long a claimed line may take.
+            timeouts: how long a claimed line may take.
             over: called when a call that the HTTP server had is over.
             sealed: makes of a head what is said to the farm.
         """
@@ -63,7 +63,7 @@ class Line:
         self._farm = farm
         self._context = server_context
         self._connection = connection
-        self._patience = patience
+        self._timeouts = timeouts
         self._over = over
         self._caller = "-"
         self._sock: socket.socket | None = None
@@ -100,7 +100,7 @@ class Line:
                 lambda: WatchedProtocol(self._answerer(), self._hand, lambda: self._over(self)),
                 sock,
                 ssl=self._context,
-                ssl_handshake_timeout=self._patience.handshake,
+                ssl_handshake_timeout=self._timeouts.handshake,
             )
         except BaseException:
             with suppress(OSError):  # cancelled before the handshake began, asyncio leaves it open
@@ -131,7 +131,7 @@ class Line:
             return
         self.claimed = True
         tcp.user_timeout(self._sock, 0)  # a slow reader is not a dead one
-        self._limit.reschedule(asyncio.get_running_loop().time() + self._patience.handshake)
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._timeouts.handshake)
 
 
 class WatchedProtocol(asyncio.Protocol):

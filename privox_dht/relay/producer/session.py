@@ -1,4 +1,4 @@
-"""One stay of a producer at one farm: the control line, and the lines beside it, until it ends.
+"""One session of a producer at one farm: a control line and the lines beside it, until it ends.
 
     dial, CONTROL <nonce>
     challenge     the farm proves its key; another farm's is not answered
@@ -37,16 +37,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:
-    """How a stay ended."""
+    """How a session ended."""
 
     state: str  # "lost", "refused", "draining" or "superseded"
     why: str  # for the log
-    wait: float = 0.0  # seconds the farm asked us to stay away
+    wait: float = 0.0  # seconds the farm asked us to wait before the next session
 
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """Where to park and what to do there: what every stay at one farm has in common."""
+    """Where to park and what to do there: what every session at one farm has in common."""
 
     identity: Identity
     host: str
@@ -54,7 +54,7 @@ class SessionConfig:
     farm: bytes  # its key
     server_context: ssl.SSLContext
     connection: MakeProtocol
-    patience: Timeouts
+    timeouts: Timeouts
     lines: int
     instance: bytes
     member: Membership | None = None  # in a private mesh
@@ -70,7 +70,7 @@ class SessionConfig:
 
 
 class FarmSession:
-    """One stay at one farm."""
+    """One session at one farm."""
 
     def __init__(
         self, place: SessionConfig, told: Callable[[SessionEnd | None], None], rng: random.Random
@@ -131,34 +131,34 @@ class FarmSession:
     async def _handshake(self) -> None:
         """Prove both keys to each other."""
         place, nonce = self._config, os.urandom(messages.NONCE)
-        async with asyncio.timeout(place.patience.head):
+        async with asyncio.timeout(place.timeouts.head):
             self._control.open(place.sealed(messages.control(nonce)), place.member)
-            asked = await self._hear(place.patience.head)
+            asked = await self._hear(place.timeouts.head)
             farm_nonce = messages.check_challenge(asked, nonce, place.farm)
             self._control.say(
                 *messages.prove(place.identity, place.farm, farm_nonce, nonce, place.instance)
             )
-            answer = await self._hear(place.patience.head)
+            answer = await self._hear(place.timeouts.head)
         if answer[0] != "granted":
             raise BadMessage("order", answer[0])
 
     async def _listen(self) -> SessionEnd:
         """Listen, and ping, until it ends."""
-        loop, patience = asyncio.get_running_loop(), self._config.patience
-        ping = loop.time() + patience.ping
-        dead = loop.time() + patience.silence
+        loop, timeouts = asyncio.get_running_loop(), self._config.timeouts
+        ping = loop.time() + timeouts.ping
+        dead = loop.time() + timeouts.silence
         while True:
             now = loop.time()
             if now >= dead:
                 return SessionEnd("lost", f"{self._config} fell silent")
             if now >= ping:
                 self._control.say("ping")
-                ping = now + patience.ping
+                ping = now + timeouts.ping
             try:
                 message = await self._hear(min(ping, dead) - now)
             except TimeoutError:
                 continue
-            dead = loop.time() + patience.silence
+            dead = loop.time() + timeouts.silence
             self._handle(message)
 
     async def _hear(self, seconds: float) -> messages.Message:
@@ -207,7 +207,7 @@ class FarmSession:
         place = self._config
         farm = (place.host, place.port)
         line = Line(
-            token, farm, place.server_context, place.connection, place.patience, self._call_over,
+            token, farm, place.server_context, place.connection, place.timeouts, self._call_over,
             place.sealed,
         )  # fmt: skip
         task = asyncio.create_task(line.run(self._delay()), name=f"line to {place}")
@@ -248,7 +248,7 @@ class FarmSession:
 
 
 class _SessionOver(Exception):
-    """Not an error: how a stay ends, from wherever it is heard."""
+    """Not an error: how a session ends, from wherever it is heard."""
 
     def __init__(self, ending: SessionEnd) -> None:
         super().__init__(ending.why)

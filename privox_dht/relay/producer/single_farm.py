@@ -55,7 +55,7 @@ class SingleFarm:
         connection: MakeProtocol,
         on_change: Callable[[SingleFarm], None],
         lines: int = relay_limits.PRODUCER_LINES,
-        patience: Timeouts | None = None,
+        timeouts: Timeouts | None = None,
         rng: random.Random | None = None,
         member: Membership | None = None,
     ) -> None:
@@ -68,7 +68,7 @@ class SingleFarm:
             connection: makes the protocol that is given each call (an aiohttp `web.Server`).
             on_change: called, in the loop, after every change of `state`.
             lines: lines at a time, calls included.
-            patience: how long to wait for the farm, and for clients.
+            timeouts: how long to wait for the farm, and for clients.
             rng: chance.
             member: the mesh is a private one, and this what we are in it.
         """
@@ -84,7 +84,7 @@ class SingleFarm:
             farm_public,
             server_context,
             connection,
-            patience or Timeouts(),
+            timeouts or Timeouts(),
             lines,
             os.urandom(messages.INSTANCE),
             member,

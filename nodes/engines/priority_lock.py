@@ -1,11 +1,11 @@
-"""Whose turn it is in a library that works for one job at a time: for workers with threads.
+"""A lock for a library that works for one job at a time, in workers with a thread for each job.
 
-    for item in turns.each(link, items):    the thread waits for its turn, tells the parent that it
-        link(...)                           has it, makes one item, and gives the turn to others
+    for item in lock.each(link, items):    the thread takes the lock, tells the parent so, makes one
+        link(...)                          item, and releases the lock
 
-Short jobs come first, and of two alike the one that waits for longer: so a long job gives way at
-each of its borders. The parent knows over which job a worker died, and whoever waits sees that his
-listener has left. An item is handed over outside of the turn: a slow listener keeps nobody waiting.
+Short jobs come first, and of two alike the one that has waited longer: so a long job gives way
+after each of its items. The parent knows which job a worker died in, and a thread that waits sees
+when its client has left. An item is sent after the lock is released: a slow reader blocks nobody.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Item = TypeVar("Item")
 LOOK_EVERY = 0.2  # seconds after which one who waits for his turn looks whether anybody listens
 
 
-class Turns:
-    """One at a time."""
+class PriorityLock:
+    """One job at a time; short ones first."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
