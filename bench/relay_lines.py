@@ -29,7 +29,7 @@ async def producer(farm: Part, lines: int) -> list[asyncio.StreamWriter]:
     reader, control = await asyncio.open_connection(HOST, farm.port)
     control.write(messages.control(nonce))
     ear = messages.MessageDecoder()
-    (asked,) = ear.hear(await reader.readline())
+    (asked,) = ear.feed(await reader.readline())
     theirs = messages.check_challenge(asked, nonce, farm.public)
     control.write(
         messages.encode(messages.prove(identity, farm.public, theirs, nonce, os.urandom(8)))
@@ -37,7 +37,7 @@ async def producer(farm: Part, lines: int) -> list[asyncio.StreamWriter]:
     connections = [control]
     await reader.readline()  # granted
     for _ in range(lines):
-        ((_, token),) = ear.hear(await reader.readline())
+        ((_, token),) = ear.feed(await reader.readline())
         _, line = await asyncio.open_connection(HOST, farm.port)
         line.write(messages.park(token))
         connections.append(line)

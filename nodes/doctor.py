@@ -22,7 +22,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
-from nodes import startable
+from nodes import startup_check
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engines.echo import EchoTranscriber
@@ -57,7 +57,7 @@ Probe = Callable[[], Awaitable[Verdict]]
 
 @dataclass
 class Doctor:
-    """The patient's parts, as far as they have come up."""
+    """The parts of a node, as far as they could be started."""
 
     config: NodeConfig
     identity: Identity = field(default_factory=Identity.generate)
@@ -65,10 +65,10 @@ class Doctor:
 
     async def examine(self, tell: Callable[[Verdict], None]) -> bool:
         """Run every probe in turn, telling each verdict; whether this machine can lend."""
-        starts = [await _bounded("node", 5.0, partial(startable.node, self.config))]
+        starts = [await _bounded("node", 5.0, partial(startup_check.node, self.config))]
         tell(starts[0])
         if self.config.services:
-            lends = partial(startable.engines, self.config)
+            lends = partial(startup_check.engines, self.config)
             starts.append(await _bounded("engines", ENGINES_WITHIN, lends))
             tell(starts[1])
         async with AsyncExitStack() as stack:

@@ -49,7 +49,7 @@ class Listening:
 
 
 @contextmanager
-def told_in(folder: Path, listening: Listening) -> Iterator[None]:
+def listening_file(folder: Path, listening: Listening) -> Iterator[None]:
     """`listening.json` in the folder, for as long as the context is open.
 
     Raises:

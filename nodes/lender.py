@@ -64,18 +64,18 @@ class LendingState:
         """In a line, for a person."""
         if not self.why:
             return f"lends {self.slots} of {self.of} slots"
-        when = f", until {in_words(self.until)}" if self.until else ""
+        when = f", until {time_of_day(self.until)}" if self.until else ""
         what = f"lends {self.slots} of {self.of} slots" if self.slots else "does not lend"
         return f"{what}: {self.why}{when}"
 
 
-def in_words(moment: float) -> str:
+def time_of_day(moment: float) -> str:
     """A time as a person says it: 22:00, or Mon 22:00 where that is not within a day."""
     wall = wall_clock(moment)
     return f"{wall:%H:%M}" if moment - time.time() < 86_400 - 60 else f"{wall:%a %d %b %H:%M}"
 
 
-def told_in(folder: Path) -> LendingState | None:
+def read_lending_state(folder: Path) -> LendingState | None:
     """What the node that uses `folder` says; None: none runs, or it does not lend at all."""
     try:
         return LendingState(**json.loads((folder / LENDING_FILE).read_bytes()))

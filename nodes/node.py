@@ -17,15 +17,15 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from nodes.announcer import Announcer
-from nodes.clashes import clashes, in_words
 from nodes.config import NodeConfig
 from nodes.farm_discovery import known_farms
 from nodes.farm_service import FarmService
 from nodes.gateway.gateway import Gateway
 from nodes.gateway.own_engines import OwnEngines
-from nodes.health import Listening, told_in
+from nodes.health import Listening, listening_file
 from nodes.lan_service import LanService
 from nodes.owner_status import OWNER_STATUS, OwnerPage
+from nodes.port_conflicts import explain, find_conflicts
 from nodes.reachability import ReachabilityMonitor
 from nodes.routes import routes
 from nodes.service import Service, spawn
@@ -71,8 +71,8 @@ class Node:
             await self._start()
         except BaseException as exc:
             await self._stack.aclose()
-            if isinstance(exc, ConfigError) and (found := clashes(self.config)):
-                raise ConfigError(in_words(found)) from exc
+            if isinstance(exc, ConfigError) and (found := find_conflicts(self.config)):
+                raise ConfigError(explain(found)) from exc
             raise
         return self
 
@@ -118,7 +118,7 @@ class Node:
                 )
             )
         self.server = await enter(self._server(sockets))
-        self._stack.enter_context(told_in(config.state_dir, self._where()))
+        self._stack.enter_context(listening_file(config.state_dir, self._where()))
         log.info(
             "node %s listens on UDP %d and TCP %d, mesh %r",
             self.identity.peer_id, self.dht.port, self.server.port, config.network,

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from nodes import pause as pauses
-from nodes.lender import LendingState, in_words, told_in
+from nodes.lender import LendingState, read_lending_state, time_of_day
 from nodes.lending import Pause
 from nodes.lending_options import time_span
 from nodes.options import state_option
@@ -73,7 +73,9 @@ def _paused(folder: Path, seconds: float | None) -> Iterable[str]:
         raise ConfigError(f"no node keeps its state in {folder}: name its folder by --state-dir")
     until = None if seconds is None else time.time() + seconds
     pauses.write(folder, Pause(until))
-    yield "paused until privox-node resume" if until is None else f"paused until {in_words(until)}"
+    yield (
+        "paused until privox-node resume" if until is None else f"paused until {time_of_day(until)}"
+    )
     yield _said_by_node(folder, True) or "no node runs here now: the next one starts paused"
 
 
@@ -88,7 +90,7 @@ def _said_by_node(folder: Path, paused: bool) -> str:
     if not is_in_use(folder):
         return ""
     ends = time.monotonic() + SEEN_WITHIN
-    while (state := told_in(folder)) is None or state.paused is not paused:
+    while (state := read_lending_state(folder)) is None or state.paused is not paused:
         if time.monotonic() > ends:
             return "the node has not answered yet: it may be starting, or it lends nothing"
         time.sleep(LOOK_EVERY)

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from nodes.health import owner_status
-from nodes.lender import told_in
+from nodes.lender import read_lending_state
 from nodes.options import state_option
 from nodes.status_text import lines_of
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
@@ -68,7 +68,7 @@ async def told(folder: Path) -> dict[str, Any]:
         Unhealthy: none answers.
     """
     status = await owner_status(folder)
-    lending = told_in(folder)
+    lending = read_lending_state(folder)
     return {**status, "lending": str(lending) if lending else None}
 
 

@@ -33,7 +33,7 @@ def babble(seconds: float, rate: int) -> NDArray[np.float32]:
     return (sound * loudness).astype(numpy.float32)
 
 
-async def speaking(engine: speech.Speaker, text: str) -> float:
+async def speaking_speed(engine: speech.Speaker, text: str) -> float:
     """Seconds of speech per second of work, the engine being warm.
 
     Raises:
@@ -48,7 +48,7 @@ async def speaking(engine: speech.Speaker, text: str) -> float:
     return round(seconds / max(time.monotonic() - began, 1e-6), 1)
 
 
-async def hearing(engine: speech.Transcriber, pcm: NDArray[np.float32]) -> float:
+async def transcribing_speed(engine: speech.Transcriber, pcm: NDArray[np.float32]) -> float:
     """Seconds of audio per second of work, the engine being warm."""
     began = time.monotonic()
     request = speech.TranscriptionRequest()

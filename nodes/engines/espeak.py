@@ -60,7 +60,7 @@ class EspeakNg(PooledEngine):
             self.ability,
             models=voices,
             languages=languages.published(self._voices.tags),
-            speed=await benchmark.speaking(self, SAMPLE),
+            speed=await benchmark.speaking_speed(self, SAMPLE),
             spoken={voice: languages.written(voice.partition("+")[0]) for voice in voices},
         )
 

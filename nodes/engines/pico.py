@@ -58,7 +58,7 @@ class Pico(PooledEngine):
             self.ability,
             models=tuple(dict.fromkeys((self._default, *self._voices))),
             languages=languages.published(self._voices),
-            speed=await benchmark.speaking(self, SAMPLE),
+            speed=await benchmark.speaking_speed(self, SAMPLE),
             spoken={voice: languages.written(voice) for voice in self._voices},
         )
 

@@ -87,12 +87,12 @@ class Piper(PooledEngine):
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._speakers, self._count = hello["speakers"], hello["count"]
-        await benchmark.speaking(self, SAMPLE)  # the first time is slower
+        await benchmark.speaking_speed(self, SAMPLE)  # the first time is slower
         tag = hello["language"]
         return replace(
             self.ability,
             languages=languages.published([tag]),
-            speed=await benchmark.speaking(self, SAMPLE),
+            speed=await benchmark.speaking_speed(self, SAMPLE),
             speakers={voice: tuple(self._speakers) for voice in self.ability.models},
             spoken={voice: languages.written(tag) for voice in self.ability.models},
         )

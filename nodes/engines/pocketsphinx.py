@@ -65,8 +65,10 @@ class PocketSphinx(PooledTranscriber):
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         babble = benchmark.babble(SELF_TEST_SECONDS, self.rate)
-        await benchmark.hearing(self, babble[: self.rate // 4])  # the first time is slower
-        return replace(self.ability, speed=await benchmark.hearing(self, babble))
+        await benchmark.transcribing_speed(
+            self, babble[: self.rate // 4]
+        )  # the first time is slower
+        return replace(self.ability, speed=await benchmark.transcribing_speed(self, babble))
 
     async def transcribe_recording(
         self, recording: Recording, request: speech.TranscriptionRequest

@@ -55,4 +55,4 @@ class BlockTranscriber:
     async def _measure(self) -> float:
         """Seconds of audio per second."""
         whole = cast(speech.Transcriber, self)
-        return await benchmark.hearing(whole, benchmark.babble(PROBE_SECONDS, self.rate))
+        return await benchmark.transcribing_speed(whole, benchmark.babble(PROBE_SECONDS, self.rate))

@@ -129,7 +129,7 @@ class OpenAITranscriber(_OpenAIServer):
             self.ability = replace(self.ability, translates=True)
 
     async def _measure(self) -> float:
-        return await benchmark.hearing(self, benchmark.babble(PROBE_SECONDS, self.rate))
+        return await benchmark.transcribing_speed(self, benchmark.babble(PROBE_SECONDS, self.rate))
 
     def _form(self, file: bytes, request: speech.TranscriptionRequest) -> aiohttp.FormData:
         form = aiohttp.FormData()
@@ -184,7 +184,7 @@ class OpenAISpeaker(_OpenAIServer):
             self.ability = replace(self.ability, models=tuple(voices))
 
     async def _measure(self) -> float:
-        return await benchmark.speaking(self, SAMPLE)
+        return await benchmark.speaking_speed(self, SAMPLE)
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         asked = {

@@ -133,7 +133,7 @@ class SovaSpeaker(_SovaServer):
         voices = await self._voices()
         self.voice = voices[0]
         self.ability = replace(self.ability, models=tuple(voices))
-        return await benchmark.speaking(self, SAMPLE)
+        return await benchmark.speaking_speed(self, SAMPLE)
 
     async def _voices(self) -> list[str]:
         try:

@@ -285,7 +285,7 @@ class WyomingSpeaker(_WyomingServer):
         )
 
     async def _measure(self) -> float:
-        return await benchmark.speaking(self, SAMPLE)
+        return await benchmark.speaking_speed(self, SAMPLE)
 
 
 def _tags(one: Mapping[str, Any]) -> list[str]:

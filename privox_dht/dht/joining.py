@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from privox_dht import unjoined
+from privox_dht import join_failure
 from privox_dht.addresses import Address, is_literal
 from privox_dht.dht import dht_limits, families, udp_transport
 from privox_dht.dht.bootstrap import Bootstrapper
@@ -69,7 +69,7 @@ class Joining:
             else []
         )
         if not met:
-            raise NotJoined(unjoined.why(self._name, timeout, known, found.unknown))
+            raise NotJoined(join_failure.why(self._name, timeout, known, found.unknown))
         if self._state.guest:
             try:
                 async with asyncio.timeout_at(deadline):

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from privox_dht import limits, unjoined
+from privox_dht import join_failure, limits
 from privox_dht.addresses import Address, is_literal
 from privox_dht.dht import wire
 from privox_dht.errors import ConfigError
@@ -157,12 +157,12 @@ async def resolve(
             await asyncio.wait(asking, timeout=left)
         addresses, unknown = {}, {}
         for neighbour, task in zip(wanted, asking, strict=True):
-            found, why = task.result() if task.done() else ([], unjoined.NAMESERVER)
+            found, why = task.result() if task.done() else ([], join_failure.NAMESERVER)
             if spoken := [a for a in found if families & wire.family_of(a) or has_route(a[0])]:
                 addresses[neighbour] = spoken
             else:
                 kinds = {wire.family_of(address) == wire.FAMILY_6 for address in found}
-                unknown[neighbour] = why or unjoined.other_family(kinds)
+                unknown[neighbour] = why or join_failure.other_family(kinds)
         return Resolved(addresses, unknown)
     finally:
         for task in asking:
@@ -178,7 +178,7 @@ async def _addresses_of(host: str, port: int) -> tuple[list[Address], str]:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except socket.gaierror as exc:
         missing = exc.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
-        return [], unjoined.NO_NAME if missing else f"it cannot be looked up ({exc.strerror})"
+        return [], join_failure.NO_NAME if missing else f"it cannot be looked up ({exc.strerror})"
     except (OSError, UnicodeError) as exc:
         return [], f"it cannot be looked up ({exc})"
     return [(str(address[0]).partition("%")[0], port) for *_, address in found], ""

@@ -20,7 +20,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from privox_dht import limits, unjoined
+from privox_dht import join_failure, limits
 from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
 from privox_dht.dht import DhtNode, Reachability, dht_limits
@@ -131,7 +131,7 @@ class Directory(DhtNode):
 
     def _why_not(self, timeout: float) -> str:
         reasons = self._tried.of_each(self._https.failures)
-        return unjoined.why(self.network, timeout, self._joining.known(), reasons)
+        return join_failure.why(self.network, timeout, self._joining.known(), reasons)
 
     def _udp_answered(self, since: float) -> bool:
         return self._network.size > 0 and self._state.heard_at >= since

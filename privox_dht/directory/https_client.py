@@ -20,7 +20,7 @@ from typing import Self
 
 import aiohttp
 
-from privox_dht import limits, unjoined
+from privox_dht import join_failure, limits
 from privox_dht.addresses import Address, join_host
 from privox_dht.directory.https_answer import CONTENT_TYPE, PATH, Answer
 from privox_dht.errors import BadMessage, EngineFailed, ProducerLost
@@ -90,9 +90,9 @@ class DirectoryClient:
                 return await _read(response)
         except BadMessage as exc:
             log.debug("! %s makes no sense: %s", join_host(*node), exc)
-            raise EngineFailed(unjoined.NO_NODE) from exc
+            raise EngineFailed(join_failure.NO_NODE) from exc
         except TimeoutError as exc:
-            raise ProducerLost(unjoined.SILENT) from exc
+            raise ProducerLost(join_failure.SILENT) from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             log.debug("! no answer from %s: %s", join_host(*node), exc)
             raise ProducerLost(_why(exc, is_private=self._member is not None)) from exc
@@ -123,16 +123,16 @@ def _why(exc: Exception, *, is_private: bool) -> str:
     """Why no answer came, in words that are the same for the same reason."""
     number = exc.errno if isinstance(exc, OSError) else None
     if number == errno.ECONNREFUSED:
-        return unjoined.REFUSED
+        return join_failure.REFUSED
     if is_private and isinstance(exc, ssl.SSLError | ConnectionError | aiohttp.ClientOSError):
-        return unjoined.NO_MEMBER
+        return join_failure.NO_MEMBER
     if isinstance(exc, aiohttp.ServerTimeoutError):
-        return unjoined.SILENT
+        return join_failure.SILENT
     if isinstance(exc, ssl.SSLError | aiohttp.ClientSSLError | aiohttp.ClientResponseError):
-        return unjoined.NO_NODE
+        return join_failure.NO_NODE
     if number and number in errno.errorcode:
         return os.strerror(number).lower()
-    return unjoined.NO_NODE if isinstance(exc, aiohttp.ClientError) else str(exc)
+    return join_failure.NO_NODE if isinstance(exc, aiohttp.ClientError) else str(exc)
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

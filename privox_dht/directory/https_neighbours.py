@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from privox_dht import limits, unjoined
+from privox_dht import join_failure, limits
 from privox_dht.addresses import Address, is_loopback, join_host
 from privox_dht.dht import dht_limits
 from privox_dht.directory.https_answer import Answer
@@ -98,7 +98,7 @@ class HttpsNeighbours:
 
     def are_all_elsewhere(self) -> bool:
         """Whether everybody we could ask answered, and is in another mesh."""
-        return bool(self.failures) and set(self.failures.values()) == {unjoined.OTHER_MESH}
+        return bool(self.failures) and set(self.failures.values()) == {join_failure.OTHER_MESH}
 
     def have_been_asked(self, address: Address) -> bool:
         """Whether one of them is that machine (on loopback: that port)."""
@@ -148,7 +148,7 @@ class HttpsNeighbours:
     async def _answer(self, node: Address, ask: Ask) -> Answer:
         answer = await ask(node)
         if answer.mesh != self._mesh:
-            raise ProducerLost(unjoined.OTHER_MESH)
+            raise ProducerLost(join_failure.OTHER_MESH)
         return answer
 
     def _failed(self, node: Address, exc: JobError) -> None:

@@ -81,7 +81,7 @@ class SealedLine:
         self._said += 1
         return len(sealed).to_bytes(LENGTH, "big") + sealed
 
-    def hear(self, data: bytes) -> bytes:
+    def decrypt(self, data: bytes) -> bytes:
         """The text of the frames that `data` completes.
 
         Raises:

@@ -193,7 +193,7 @@ class MessageDecoder:
     def __init__(self) -> None:
         self._rest = b""
 
-    def hear(self, data: bytes) -> list[Message]:
+    def feed(self, data: bytes) -> list[Message]:
         """The messages that `data` completes.
 
         Raises:

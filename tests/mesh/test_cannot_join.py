@@ -13,7 +13,7 @@ from kit import HOST
 
 from nodes.config import NodeConfig
 from nodes.node import Node
-from privox_dht import Mesh, unjoined
+from privox_dht import Mesh, join_failure
 from privox_dht.errors import NotJoined
 
 
@@ -35,7 +35,7 @@ async def other_mesh(folder: Path) -> AsyncIterator[str]:
 async def test_a_name_that_nobody_knows_is_said_at_once() -> None:
     began = time.monotonic()
     said = await refusal("no-such-host.invalid:5678", timeout=30.0)
-    assert f"no-such-host.invalid:5678: {unjoined.NO_NAME}" in said
+    assert f"no-such-host.invalid:5678: {join_failure.NO_NAME}" in said
     assert time.monotonic() - began < 15.0  # a name server may be slow, and 30 s were given
 
 
@@ -43,27 +43,27 @@ async def test_a_node_of_another_mesh_is_told_from_a_silent_one(tmp_path: Path) 
     async with other_mesh(tmp_path) as there:
         began = time.monotonic()
         said = await refusal(there, timeout=30.0)
-        assert f"{there}: {unjoined.OTHER_MESH}" in said and "--network" in said
+        assert f"{there}: {join_failure.OTHER_MESH}" in said and "--network" in said
         assert time.monotonic() - began < 15.0  # it answered: nothing more is waited for
 
 
 async def test_a_neighbour_given_by_name_is_told_of_by_its_name(tmp_path: Path) -> None:
     async with other_mesh(tmp_path) as there:
         by_name = there.replace(HOST, "localhost")
-        assert f"{by_name}: {unjoined.OTHER_MESH}" in await refusal(by_name, timeout=30.0)
+        assert f"{by_name}: {join_failure.OTHER_MESH}" in await refusal(by_name, timeout=30.0)
 
 
 async def test_a_host_that_says_nothing_is_silent() -> None:
     with socket.create_server((HOST, 0)) as deaf:
         there = f"{HOST}:{deaf.getsockname()[1]}"
-        assert f"{there}: {unjoined.SILENT} within 1 s" in await refusal(there)
+        assert f"{there}: {join_failure.SILENT} within 1 s" in await refusal(there)
 
 
 async def test_a_port_where_nothing_listens_is_told_from_a_silent_host() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
         taken.bind((HOST, 0))  # bound, and not listening: the system refuses
         there = f"{HOST}:{taken.getsockname()[1]}"
-        assert f"{there}: {unjoined.REFUSED}" in await refusal(there)
+        assert f"{there}: {join_failure.REFUSED}" in await refusal(there)
 
 
 async def test_something_else_than_a_node_is_told() -> None:
@@ -73,7 +73,7 @@ async def test_something_else_than_a_node_is_told() -> None:
 
     async with await asyncio.start_server(answer, HOST, 0) as server:
         there = f"{HOST}:{server.sockets[0].getsockname()[1]}"
-        assert f"{there}: {unjoined.NO_NODE}" in await refusal(there)
+        assert f"{there}: {join_failure.NO_NODE}" in await refusal(there)
 
 
 async def test_each_of_several_neighbours_has_its_own_reason(tmp_path: Path) -> None:
@@ -81,6 +81,6 @@ async def test_each_of_several_neighbours_has_its_own_reason(tmp_path: Path) -> 
         with socket.create_server((HOST, 0)) as deaf:
             silent = f"{HOST}:{deaf.getsockname()[1]}"
             said = await refusal(there, silent, "no-such-host.invalid:1", timeout=2.0)
-    for neighbour, reason in ((there, unjoined.OTHER_MESH), (silent, unjoined.SILENT),
-                              ("no-such-host.invalid:1", unjoined.NO_NAME)):  # fmt: skip
+    for neighbour, reason in ((there, join_failure.OTHER_MESH), (silent, join_failure.SILENT),
+                              ("no-such-host.invalid:1", join_failure.NO_NAME)):  # fmt: skip
         assert f"{neighbour}: {reason}" in said

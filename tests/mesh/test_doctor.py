@@ -11,7 +11,7 @@ import pytest
 from kit import HOST
 from node_kit import node_at
 
-from nodes import startable
+from nodes import startup_check
 from nodes.config import NodeConfig
 from nodes.doctor import Doctor
 from nodes.service_spec import parse_services
@@ -45,30 +45,30 @@ async def test_with_a_farm_and_an_engine_this_machine_can_lend(tmp_path: Path) -
 
 
 async def test_what_cannot_be_lent_beside_what_can_is_said(tmp_path: Path) -> None:
-    verdict = await startable.engines(config(tmp_path, "stt/cpu/echo", "tts/gpu/espeak-ng"))
+    verdict = await startup_check.engines(config(tmp_path, "stt/cpu/echo", "tts/gpu/espeak-ng"))
     assert verdict.found == PARTLY
     assert verdict.detail.startswith("stt/cpu/echo; but cannot serve tts/gpu/espeak-ng: ")
 
 
 async def test_a_node_that_runs_already_is_no_clash(tmp_path: Path) -> None:
     async with node_at(tmp_path) as node:
-        verdict = await startable.node(config(tmp_path, port=node.dht.port))
+        verdict = await startup_check.node(config(tmp_path, port=node.dht.port))
         assert verdict.found == YES and "runs already" in verdict.detail
-        verdict = await startable.node(config(tmp_path / "other", port=node.dht.port))
+        verdict = await startup_check.node(config(tmp_path / "other", port=node.dht.port))
         assert verdict.found == NO and "--port 0" in verdict.detail
 
 
 async def test_looking_makes_nothing_that_could_be_in_the_nodes_way(tmp_path: Path) -> None:
-    verdict = await startable.node(config(tmp_path / "state"))
+    verdict = await startup_check.node(config(tmp_path / "state"))
     assert verdict.found == YES and not (tmp_path / "state").exists()
 
 
 async def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    verdict = await startable.node(config(tmp_path / "file" / "state"))
+    verdict = await startup_check.node(config(tmp_path / "file" / "state"))
     assert verdict.found == NO and "cannot be written to" in verdict.detail
     (tmp_path / "key.pem").write_text("no key")
-    verdict = await startable.node(config(tmp_path))
+    verdict = await startup_check.node(config(tmp_path))
     assert verdict.found == NO and "is not a private key" in verdict.detail
 
 
@@ -87,7 +87,7 @@ async def test_a_port_for_root_only_is_said(
         raise PermissionError(13, os.strerror(13))
 
     monkeypatch.setattr(socket.socket, "bind", refused)
-    verdict = await startable.node(config(tmp_path, port=443))
+    verdict = await startup_check.node(config(tmp_path, port=443))
     assert verdict.found == NO and "ports below 1024 are for root" in verdict.detail
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from nodes import lender as lender_module
 from nodes import pause
-from nodes.lender import LENDING_FILE, TRANSFER_FILE, Lender, LendingState, told_in
+from nodes.lender import LENDING_FILE, TRANSFER_FILE, Lender, LendingState, read_lending_state
 from nodes.lending import LendingTerms, Pause
 from nodes.lending_hours import parse_hours
 from nodes.machine import CpuTimes, Machine, wall_clock
@@ -161,19 +161,19 @@ def test_the_owner_is_told_why_and_others_are_not(
 ) -> None:
     caplog.set_level(logging.INFO, "privox.node")
     lender = world.lender(hours=parse_hours(["00:00-24:00"]))
-    assert told_in(world.folder) == LendingState(2, 2)
+    assert read_lending_state(world.folder) == LendingState(2, 2)
     assert not caplog.records, "that it lends is no news"
     world.battery = True
     lender.refresh()
     world.look(lender)
     world.look(lender)
-    state = told_in(world.folder)
+    state = read_lending_state(world.folder)
     assert state is not None and not state.slots and "battery" in state.why
     assert str(state) == "does not lend: on battery (--on-battery lends then, too)"
     assert len(caplog.records) == 1
     assert (world.folder / LENDING_FILE).stat().st_mode & 0o077 == 0
     lender.close()
-    assert told_in(world.folder) is None
+    assert read_lending_state(world.folder) is None
 
 
 def test_the_time_until_which_it_does_not_lend_is_told_as_people_say_it(world: World) -> None:
@@ -220,7 +220,7 @@ async def test_while_others_work_less_is_lent_and_all_when_they_rest(
         )
         while world.slots:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        state = told_in(world.folder)
+        state = read_lending_state(world.folder)
         assert state is not None and "other programs keep this machine busy" in state.why
         busy[0] = 0.0
         while world.slots < 2:  # noqa: ASYNC110

@@ -65,24 +65,24 @@ def test_frames_come_in_order_once_and_each_way_has_its_key() -> None:
     one, two = farm.seal(b"ping\n"), farm.seal(b"full\n")
     assert b"ping" not in one
     together = one + two
-    heard = b"".join(producer.hear(together[at : at + 1]) for at in range(len(together)))
+    heard = b"".join(producer.decrypt(together[at : at + 1]) for at in range(len(together)))
     assert heard == b"ping\nfull\n"
     for again in (one, two):
         with pytest.raises(BadMessage, match="stranger"):
-            SealedLine(ours, asked, is_farm=False).hear(two)
+            SealedLine(ours, asked, is_farm=False).decrypt(two)
         with pytest.raises(BadMessage, match="stranger"):
-            producer.hear(again)
+            producer.decrypt(again)
     with pytest.raises(BadMessage, match="stranger"):
-        farm.hear(one)  # its own words, sent back
+        farm.decrypt(one)  # its own words, sent back
 
 
 def test_a_frame_longer_than_any_is_not_waited_for() -> None:
     ours = member()
     asked = farm_line.request(ours, to_node(FARM.public), b"head")
     line = SealedLine(ours, asked, is_farm=True)
-    assert line.hear((farm_line.FRAME - farm_line.LENGTH).to_bytes(2, "big")) == b""
+    assert line.decrypt((farm_line.FRAME - farm_line.LENGTH).to_bytes(2, "big")) == b""
     with pytest.raises(BadMessage, match="long"):
-        SealedLine(ours, asked, is_farm=True).hear(b"\xff\xff")
+        SealedLine(ours, asked, is_farm=True).decrypt(b"\xff\xff")
 
 
 def test_frames_of_another_line_are_strange() -> None:
@@ -90,4 +90,4 @@ def test_frames_of_another_line_are_strange() -> None:
     asked = [farm_line.request(ours, to_node(FARM.public), b"head") for _ in range(2)]
     said = SealedLine(ours, asked[0], is_farm=True).seal(b"ping\n")
     with pytest.raises(BadMessage, match="stranger"):
-        SealedLine(ours, asked[1], is_farm=False).hear(said)
+        SealedLine(ours, asked[1], is_farm=False).decrypt(said)

@@ -139,7 +139,7 @@ def test_a_head_is_read_once_it_is_whole_and_refused_once_it_is_long() -> None:
 def test_no_bytes_of_a_stranger_raise_anything_else(data: bytes) -> None:
     for read in (
         lambda: messages.read_head(data + messages.END),
-        lambda: messages.MessageDecoder().hear(data + b"\n"),
+        lambda: messages.MessageDecoder().feed(data + b"\n"),
     ):
         try:
             read()
@@ -151,7 +151,7 @@ def test_messages_are_heard_however_they_are_cut() -> None:
     said = b"ping\n" + b"token " + TOKEN.encode() + b"\ngranted 3 64\n"
     for cut in range(len(said)):
         ear = messages.MessageDecoder()
-        heard = ear.hear(said[:cut]) + ear.hear(said[cut:])
+        heard = ear.feed(said[:cut]) + ear.feed(said[cut:])
         assert heard == [("ping",), ("token", TOKEN), ("granted", "3", "64")]
 
 
@@ -173,7 +173,7 @@ def test_messages_are_heard_however_they_are_cut() -> None:
 )
 def test_what_is_no_message_is_dropped_with_a_reason(line: bytes, reason: str) -> None:
     with pytest.raises(BadMessage) as caught:
-        messages.MessageDecoder().hear(line)
+        messages.MessageDecoder().feed(line)
     assert caught.value.reason == reason
 
 

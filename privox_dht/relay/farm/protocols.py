@@ -125,12 +125,12 @@ class HandshakeProtocol(asyncio.Protocol):
 class ControlProtocol(asyncio.Protocol):
     """The farm's end of a control line."""
 
-    __slots__ = ("_driver", "_ear", "_nonces", "_transport")
+    __slots__ = ("_decoder", "_driver", "_nonces", "_transport")
 
     def __init__(self, driver: FarmDriver, transport: asyncio.Transport, nonce: bytes) -> None:
         self._driver = driver
         self._transport = transport
-        self._ear = messages.MessageDecoder()
+        self._decoder = messages.MessageDecoder()
         self._nonces: tuple[bytes, bytes] | None = (nonce, os.urandom(messages.NONCE))
         transport.set_write_buffer_limits(high=relay_limits.HEAD)
         tcp.user_timeout(transport.get_extra_info("socket"), relay_limits.UNACKED)
@@ -149,7 +149,7 @@ class ControlProtocol(asyncio.Protocol):
             return
         try:
             line = self._driver.sealed.get(self._transport)
-            for message in self._ear.hear(line.hear(data) if line else data):
+            for message in self._decoder.feed(line.decrypt(data) if line else data):
                 self._hear(message)
         except BadMessage as exc:
             self._refuse(exc.reason, 0)

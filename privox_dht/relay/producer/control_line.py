@@ -29,7 +29,7 @@ class ControlLine(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
         try:
-            for message in self._decoder.hear(self._line.hear(data) if self._line else data):
+            for message in self._decoder.feed(self._line.decrypt(data) if self._line else data):
                 self._unread.put_nowait(message)
         except BadMessage as exc:
             self.why = str(exc)
@@ -41,7 +41,7 @@ class ControlLine(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._unread.put_nowait(None)
 
-    def say(self, *message: str) -> None:
+    def send(self, *message: str) -> None:
         """Send one message."""
         if self._transport is not None and not self._transport.is_closing():
             said = messages.encode(message)

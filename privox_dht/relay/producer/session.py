@@ -133,12 +133,12 @@ class FarmSession:
         place, nonce = self._config, os.urandom(messages.NONCE)
         async with asyncio.timeout(place.timeouts.head):
             self._control.open(place.sealed(messages.control(nonce)), place.member)
-            asked = await self._hear(place.timeouts.head)
+            asked = await self._receive(place.timeouts.head)
             farm_nonce = messages.check_challenge(asked, nonce, place.farm)
-            self._control.say(
+            self._control.send(
                 *messages.prove(place.identity, place.farm, farm_nonce, nonce, place.instance)
             )
-            answer = await self._hear(place.timeouts.head)
+            answer = await self._receive(place.timeouts.head)
         if answer[0] != "granted":
             raise BadMessage("order", answer[0])
 
@@ -152,16 +152,16 @@ class FarmSession:
             if now >= dead:
                 return SessionEnd("lost", f"{self._config} fell silent")
             if now >= ping:
-                self._control.say("ping")
+                self._control.send("ping")
                 ping = now + timeouts.ping
             try:
-                message = await self._hear(min(ping, dead) - now)
+                message = await self._receive(min(ping, dead) - now)
             except TimeoutError:
                 continue
             dead = loop.time() + timeouts.silence
             self._handle(message)
 
-    async def _hear(self, seconds: float) -> messages.Message:
+    async def _receive(self, seconds: float) -> messages.Message:
         message = await self._control.next(seconds)
         if message is None:
             raise _SessionOver(SessionEnd("lost", f"{self._config} {self._control.why}"))
@@ -230,7 +230,7 @@ class FarmSession:
             self._calls += 1
         elif not line.claimed:
             self._misses += 1
-            self._control.say("gone", line.token)
+            self._control.send("gone", line.token)
         self._fill()
 
     def _call_over(self, line: Line) -> None:

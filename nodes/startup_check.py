@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 
 from nodes import sound_check
-from nodes.clashes import clashes, in_words, why_not_bound
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engine_startup import started_engines
 from nodes.engines.model_memory import ModelMemory
 from nodes.engines.pooled_engine import EngineOptions
+from nodes.port_conflicts import explain, find_conflicts, why_not_bound
 from nodes.state_lock import is_in_use
 from nodes.verdict import NO, PARTLY, YES, Verdict
 from privox_dht.errors import ConfigError, EngineUnavailable
@@ -33,8 +33,8 @@ async def node(config: NodeConfig) -> Verdict:
     folder = config.state_dir
     if is_in_use(folder):
         return Verdict("node", YES, f"it runs already, with the state folder {folder}")
-    if found := clashes(config):
-        return Verdict("node", NO, in_words(found))
+    if found := find_conflicts(config):
+        return Verdict("node", NO, explain(found))
     if why := _secret_trouble(config) or _folder_trouble(folder) or _port_trouble(config):
         return Verdict("node", NO, why)
     return Verdict("node", YES, "its state folder and its ports are free")

@@ -23,39 +23,41 @@ DGRAM, STREAM = socket.SOCK_DGRAM, socket.SOCK_STREAM
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
+class Conflict:
     """Something that another program has."""
 
     what: str
     flags: str  # with which this node gets its own
 
 
-def clashes(config: NodeConfig) -> list[Clash]:
+def find_conflicts(config: NodeConfig) -> list[Conflict]:
     """All that is in the way of a node of this configuration."""
-    return list(_clashes(config))
+    return list(_conflicts(config))
 
 
-def in_words(found: list[Clash]) -> str:
+def explain(found: list[Conflict]) -> str:
     """What is in the way, and what to do."""
-    what = ", ".join(clash.what for clash in found)
-    flags = " ".join(dict.fromkeys(clash.flags for clash in found))
+    what = ", ".join(one.what for one in found)
+    flags = " ".join(dict.fromkeys(one.flags for one in found))
     return f"another program, such as another privox-node, has {what}; to run beside it: {flags}"
 
 
-def _clashes(config: NodeConfig) -> Iterator[Clash]:
+def _conflicts(config: NodeConfig) -> Iterator[Conflict]:
     folder = config.state_dir
     if is_in_use(folder):
-        yield Clash(f"the state folder {folder}", f"--state-dir {folder}-2")
+        yield Conflict(f"the state folder {folder}", f"--state-dir {folder}-2")
     for kind, name in ((DGRAM, "UDP"), (STREAM, "TCP")):
         if config.port and _is_taken(config.host, config.port, kind):
-            yield Clash(f"{name} port {config.port}", "--port 0")
+            yield Conflict(f"{name} port {config.port}", "--port 0")
     if config.farm and config.relay_port and _is_taken(config.host, config.relay_port, STREAM):
-        yield Clash(f"the farm's TCP port {config.relay_port}", "--relay-port 0")
+        yield Conflict(f"the farm's TCP port {config.relay_port}", "--relay-port 0")
     if config.gateway:
         for flag, host, ports in _of_gateway(config.gateway):
             for port in ports:
                 if port and _is_taken(host, port, STREAM):
-                    yield Clash(f"the gateway's TCP port {port}", f"{flag} {_others(host, ports)}")
+                    yield Conflict(
+                        f"the gateway's TCP port {port}", f"{flag} {_others(host, ports)}"
+                    )
 
 
 def _of_gateway(gateway: GatewayConfig) -> Iterator[tuple[str, str, tuple[int, ...]]]:
