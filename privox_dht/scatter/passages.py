@@ -90,10 +90,18 @@ def _words(paragraph: str) -> list[str]:
 def _sentences_of(paragraph: str) -> Iterator[str]:
     from sentence_stream import SentenceBoundaryDetector  # 30 ms, and most jobs are no texts
 
-    detector = SentenceBoundaryDetector()
+    detector, begun = SentenceBoundaryDetector(), ""
     for at in range(0, len(paragraph), AT_ONCE):
-        yield from detector.add_chunk(paragraph[at : at + AT_ONCE])
-    if rest := detector.finish():
+        sentences = list(detector.add_chunk(begun + paragraph[at : at + AT_ONCE]))
+        yield from sentences
+        begun = ""
+        if not sentences and at + AT_ONCE < len(paragraph):  # or it would be looked at ever anew
+            rest = detector.finish()
+            between_words = paragraph[at + AT_ONCE - 1] == " "
+            border = len(rest) if between_words else rest.rfind(" ") + 1 or len(rest)
+            yield rest[:border]
+            detector, begun = SentenceBoundaryDetector(), rest[border:]
+    if rest := detector.finish() + begun:
         yield rest
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+import time
 
 import pytest
 
@@ -57,10 +59,14 @@ def test_numbers_go_up_and_seconds_follow_the_speed() -> None:
     assert cut[0].seconds == pytest.approx(len(SENTENCE) * limits.SPEECH_PER_CHARACTER / 2)
 
 
-def test_no_more_of_a_book_is_looked_at_than_is_asked_for() -> None:
-    """Two million characters would take a second."""
-    first = next(passages(SENTENCE * (limits.MAX_BOOK // len(SENTENCE))))
-    assert first.text
+@pytest.mark.parametrize("between", [" ", "", "\n\n"], ids=["book", "no end", "paragraphs"])
+def test_the_first_words_of_a_book_are_there_before_the_rest_is_cut(between: str) -> None:
+    """A sentence of two million characters that never ends took five seconds of a processor."""
+    book = (SENTENCE + between) * (limits.MAX_BOOK // len(SENTENCE + between))
+    began = time.process_time()
+    first = next(passages(book))
+    assert time.process_time() - began < 1.0
+    assert book.startswith(first.text.strip()) and len(first.text) <= LONGEST_SENTENCE
 
 
 def test_every_word_of_any_text_is_there_once() -> None:
@@ -68,3 +74,10 @@ def test_every_word_of_any_text_is_there_once() -> None:
         f"w{n}{end}" for n, end in enumerate(itertools.islice(itertools.cycle(" ,.\n;!?"), 3000))
     ]
     assert " ".join(texts(" ".join(words))).split() == " ".join(words).split()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_word_of_a_sentence_without_an_end_is_lost_or_joined_to_another(seed: int) -> None:
+    rng = random.Random(seed)
+    words = [f"w{'x' * rng.randrange(9)}{n}" for n in range(rng.randrange(600, 4000))]
+    assert " ".join(texts(" ".join(words))).split() == words
