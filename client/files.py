@@ -90,7 +90,7 @@ def open_recording(name: str) -> BinaryIO:
     if name == STDIO:
         return _kept(_stdin(), "stdin")
     try:
-        file = Path(name).open("rb")  # noqa: SIM115 - closed by whoever uses it
+        file = Path(name).open("rb")  # noqa: SIM115 - closed by the caller
     except OSError as exc:
         raise RequestRejected(f"cannot read {name}: {exc.strerror}") from exc
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a named pipe, <(command), /dev/stdin

@@ -19,7 +19,7 @@ from privox_dht import units
 from privox_dht.audio import patch_sizes
 from privox_dht.cli.output import sanitize
 
-PATIENCE = 0.5  # seconds that stdout is waited for before it is seen whether somebody said stop
+STDOUT_WAIT = 0.5  # seconds to wait for stdout before looking whether the job was cancelled
 
 
 class GrowingSound:
@@ -47,7 +47,7 @@ class GrowingSound:
             await asyncio.to_thread(self._append, data)
             return
         while data:
-            data = await asyncio.to_thread(offer, data, PATIENCE)
+            data = await asyncio.to_thread(offer, data, STDOUT_WAIT)
 
     def end(self) -> None:
         """There is no more, or there will be no more.

@@ -52,7 +52,7 @@ class Progress:
         self.clear()
 
     def clear(self) -> None:
-        """Make room: somebody else writes to the terminal now. The next event draws again."""
+        """Erase the line, since something else is written there. The next event draws it again."""
         if self._shown:
             self._last = 0.0
             self._stream.write(ERASE)

@@ -83,7 +83,7 @@ def run_to_exit(prepare: Callable[[ClientConfig], Job], config: ClientConfig) ->
         _end(config, part.__cause__, part.as_json())
     except (PrivoxError, asyncio.CancelledError, KeyboardInterrupt) as exc:
         _end(config, exc)
-    except BrokenPipeError:  # whoever read our stdout has gone; there is nobody left to tell
+    except BrokenPipeError:  # the reader of our stdout has gone
         mute_stdout()
         sys.exit(1)
 

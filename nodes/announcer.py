@@ -1,4 +1,4 @@
-"""Says who we are, again and again, and takes it back at the end.
+"""Publishes a node's records periodically, and withdraws them at the end.
 
     every 45 s +- 5                      all records, newly dated and signed
     at once, when something that matters changes (at most every 2 s)

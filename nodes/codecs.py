@@ -45,7 +45,7 @@ class Codecs:
 
     @property
     def busy(self) -> bool:
-        """Whether a process works for somebody."""
+        """Whether a process has a job."""
         return self._pool.busy
 
     @property
@@ -170,7 +170,7 @@ def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
         return
     try:
         number = upload.fileno()
-    except io.UnsupportedOperation:  # large, and in memory: only where somebody asks for that
+    except io.UnsupportedOperation:  # it is kept in memory although it is large
         with Recording.room(1, size) as copy:  # of one byte, four times as much room as needed
             while piece := upload.read(FED_AT_ONCE):
                 write_all(copy.file, piece)

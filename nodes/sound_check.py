@@ -25,7 +25,7 @@ MISSING = "pip install 'privox-dht[audio]'"
 BROKEN = "pip install --force-reinstall 'privox-dht[audio]'"
 
 
-class _Ear:
+class _Sink:
     """An engine that only takes in what it is given."""
 
     rate = 16_000
@@ -79,7 +79,7 @@ async def _written(codecs: Codecs, asked: str) -> tuple[str, bytes]:
 
 
 async def _read(codecs: Codecs, format: str, file: bytes) -> None:
-    producer = Producer([_Ear()], 1, codecs)
+    producer = Producer([_Sink()], 1, codecs)
     try:
         asked = speech.TranscriptionRequest()
         heard = [event async for event in producer.transcribe(io.BytesIO(file), asked)]

@@ -1,4 +1,4 @@
-"""Whether a node with these flags would start here at all, asked before anything of the network.
+"""Whether a node with these flags could start here; checked before anything of the network.
 
     node     are its state folder and its ports free, or does it run already
     engines  can what it is to lend be started; each is, once

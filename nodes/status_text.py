@@ -91,7 +91,7 @@ def _neighbours(status: Told) -> str:
 
 
 def _strangers(status: Told) -> Iterator[tuple[str, str]]:
-    """Who came to a private mesh without being a member, or with what somebody had recorded."""
+    """Messages to a private mesh that came from strangers or were replayed."""
     if not status.get("private_mesh"):
         return
     dht, farm = status["dht"], status.get("farm") or {"dropped": {}}

@@ -1,4 +1,4 @@
-"""Every byte is written, or there is an error: files that appear whole or not at all.
+"""Files that are replaced atomically, and writes that end with every byte or with an error.
 
     replace_file(path, data)     a temporary file beside it -> written, closed -> renamed over it
     replacing(path)              the same for what comes in pieces: yields the file to write to

@@ -1,4 +1,4 @@
-"""Engines that understand nothing: for trying a mesh, and for measuring all that is not an engine.
+"""Dummy engines: for trying a mesh, and for measuring everything but an engine.
 
     stt/cpu/echo       answers how long the recording is
     stt/cpu/echo:5     the same in five parts, one a second

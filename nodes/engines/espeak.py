@@ -1,4 +1,4 @@
-"""espeak-ng: a hundred languages in a few megabytes; it sounds like a robot, and at once.
+"""espeak-ng: a hundred languages in a few megabytes; robotic, and instant.
 
 voice    "en-us", "de", ...: a language; or with a variant, "en-us+edward", "de+f3"
 ""       the voice of the language that was asked for, else the most intelligible English one

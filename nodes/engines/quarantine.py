@@ -1,4 +1,4 @@
-"""Questions over which workers died, so that none is asked for ever.
+"""Inputs that crashed workers, so that they are refused.
 
     async with quarantine.guarded(question):      refused, if workers died over it twice
         ...                                   a death over it is counted
@@ -26,10 +26,10 @@ from privox_dht.errors import RequestRejected
 
 log = logging.getLogger("privox.node")
 
-KEPT = 4096  # hashes of 32 bytes; whoever looks for more that kill pays with his time
+KEPT = 4096  # hashes of 32 bytes; finding more inputs that crash an engine takes long
 ENOUGH = 2  # deaths after which a question is not asked again; one may be bad luck
 OWN_FAULTS = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGXCPU"}  # and not the node's
-SAVE_EVERY = 10.0  # seconds; a file of 300 KB, written while somebody looks for what kills
+SAVE_EVERY = 10.0  # seconds; a file of 300 KB, written while crashes are being provoked
 LARGEST = KEPT * 128  # bytes of the file
 
 Question = Callable[
@@ -38,7 +38,7 @@ Question = Callable[
 
 
 class Quarantine:
-    """What killed.
+    """Hashes of inputs that crashed workers.
 
     Args:
         file: where it is kept; None: nowhere.

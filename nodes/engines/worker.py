@@ -4,7 +4,7 @@ Engines and codecs can hold Python's lock, eat memory, or be brought down by wha
 They work in sandboxed child processes (see `sandbox`), which can be killed at any moment and cost
 the node nothing.
 
-    Worker    one process: loaded once, does jobs as its mode says (see `working`)
+    Worker    one process: loaded once, does jobs as its mode says (see `worker_main`)
     Job       one question to a worker, and its answer, on a socket of its own
 """
 

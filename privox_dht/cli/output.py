@@ -81,7 +81,7 @@ def to_stderr(data: bytes) -> None:
 
 
 def say(text: str) -> None:
-    """A line on stderr for whoever watches. A stderr that takes nothing is nobody's fault."""
+    """A line on stderr. A stderr that cannot be written to is ignored."""
     with suppress(OSError):
         to_stderr(text.encode(errors="replace") + b"\n")
 
@@ -121,8 +121,8 @@ def _takes(descriptor: int, seconds: float) -> bool:
 
 @contextmanager
 def stop_signals_raise() -> Iterator[None]:
-    """While something blocks the event loop, which heeds Ctrl-C and SIGTERM otherwise: both raise
-    KeyboardInterrupt."""
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt while something blocks the event loop, which would
+    handle them otherwise."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -34,7 +34,7 @@ log = logging.getLogger("privox.directory")
 
 
 class Directory(DhtNode):
-    """A `DhtNode` that gets by without UDP."""
+    """A `DhtNode` that falls back to HTTPS where UDP is blocked."""
 
     def __init__(
         self,

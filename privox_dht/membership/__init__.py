@@ -1,4 +1,4 @@
-"""A private mesh: whoever holds its secret is a member, and nobody else hears a word.
+"""A private mesh: who holds its secret is a member; everything is encrypted for members.
 
 keys          one key for each purpose, from the secret and the mesh's name. Pure
 replays       what was heard in the last minute is not heard again. Pure

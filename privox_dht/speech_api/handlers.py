@@ -142,8 +142,8 @@ class SpeechHandlers:
     async def _upload_and_transcribe(
         self, request: web.BaseRequest, upload: SpooledFile, offer: Offer, translate: bool
     ) -> AsyncGenerator[bytes]:
-        """The upload and the answer to it as one stream: nothing is said during the upload, and so
-        a beat goes out every now and then; what is wrong with it is said as an event too."""
+        """The upload and the answer to it as one stream: nothing is sent during the upload
+        but heartbeats; its errors are events too."""
         wanted, _ = await self._read_request(request, upload, offer, translate)
         heard = self._heard(await upload.rewind(), wanted.request, offer)
         async with aclosing(_text_events(heard)) as told:

@@ -176,7 +176,7 @@ class ControlProtocol(asyncio.Protocol):
         self._driver.lost(self._transport)
 
     def pause_writing(self) -> None:
-        """It does not listen to what it is told: not worth keeping."""
+        """Its write buffer is full: the peer does not read its control line. Close it."""
         self._driver.counts["deaf"] += 1
         self._transport.abort()
 

@@ -44,9 +44,8 @@ class Switchboard:
         self._files = files  # connections the system lets us have
         self._reserve = min(relay_limits.FARM_FILE_RESERVE, files // 8)
         self._capped = capped  # caps per address; off where everybody has the same
-        self._handshakes: OrderedDict[Hashable, tuple[float, Prefixes]] = (
-            OrderedDict()
-        )  # oldest first
+        # oldest first
+        self._handshakes: OrderedDict[Hashable, tuple[float, Prefixes]] = OrderedDict()
         self._handshake_quota = SharedQuota(
             relay_limits.FARM_HANDSHAKES, relay_limits.FARM_HANDSHAKES_PER_ADDRESS
         )
@@ -67,11 +66,9 @@ class Switchboard:
         self.connections = 0
 
     def __repr__(self) -> str:
-        return (
-            f"<Switchboard {len(self.producers)} producers, {len(self._lines)} lines parked, "
-            f"{len(self.calls.open)} calls, {len(self._handshakes)} in handshake"
-            f"{', draining' if self._draining else ''}>"
-        )
+        held = f"{len(self.producers)} producers, {len(self._lines)} lines parked"
+        busy = f"{len(self.calls.open)} calls, {len(self._handshakes)} in handshake"
+        return f"<Switchboard {held}, {busy}{', draining' if self._draining else ''}>"
 
     @property
     def parked(self) -> int:
