@@ -68,7 +68,7 @@ def _nodes(folder: Path, stack: contextlib.ExitStack) -> list[RunningNode]:
 async def _small(rounds: int, neighbour: str, port: int, echo: RunningNode) -> list[Row]:
     body = wav(bytes(2 * 16_000), 16_000)
     async with Mesh.join([neighbour]) as mesh, aiohttp.ClientSession() as session:
-        mesh.caller = Dispatcher(mesh.dht, allow=lambda host: host == HOST)
+        mesh.dispatcher = Dispatcher(mesh.dht, allow=lambda host: host == HOST)
         far = Mesh(mesh.dht, mesh.client, Dispatcher(mesh.dht, allow=lambda host: host == FAR))
 
         async def ours() -> None:

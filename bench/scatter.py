@@ -122,11 +122,13 @@ async def _scattered(at: int, sound: bytes, count: int) -> float:
     wish = Requirements("stt", model="echo")
     async with Mesh.join([f"{HOST}:{at}"]) as mesh:
         async with asyncio.timeout(30):
-            while len(await mesh.caller.candidates(wish)) < count:  # noqa: ASYNC110
+            while len(await mesh.dispatcher.candidates(wish)) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         how = TranscriptionOptions(model="echo")
         source = PieceSource(sound)
-        work = ScatteredRecording(mesh.caller, mesh.client, source, wish, how, lambda event: None)
+        work = ScatteredRecording(
+            mesh.dispatcher, mesh.client, source, wish, how, lambda event: None
+        )
         began = time.perf_counter()
         await work.run()
         return time.perf_counter() - began

@@ -63,7 +63,7 @@ class Mesh:
 
     dht: Directory
     client: SpeechClient
-    caller: Dispatcher
+    dispatcher: Dispatcher
     fallback: Endpoint | None = None
     joining: GuestJoin | None = None  # None: somebody else joined it
 
@@ -136,11 +136,11 @@ class Mesh:
     @classmethod
     def over(cls, dht: Directory, client: SpeechClient, fallback: Endpoint | None = None) -> Mesh:
         """A mesh that somebody else joined and leaves: a node's own."""
-        caller = Dispatcher(
+        dispatcher = Dispatcher(
             dht, allow=dht.allows, probe=client.status, has_route=has_route,
             online=dht.hears_anybody, contacted=dht.has_contacted, clock_advice=dht.clock_advice,
         )  # fmt: skip
-        return cls(dht, client, caller, fallback)
+        return cls(dht, client, dispatcher, fallback)
 
     @takes_keywords(TranscriptionOptions)
     async def transcribe(self, audio: Recording, options: TranscriptionOptions) -> str:
@@ -210,7 +210,7 @@ class Mesh:
         wish = options.wish(STT, translate=options.translate)
 
         def job() -> AsyncGenerator[JobEvent[Transcript]]:
-            return transcription(self._joined().caller, self.client, source, wish, options)
+            return transcription(self._joined().dispatcher, self.client, source, wish, options)
 
         whole = TranscriptionWork(self.client, source, options)
         return self._events(job, None if options.scatter == PRIVATE else whole, options)
@@ -224,7 +224,7 @@ class Mesh:
 
         def job() -> AsyncGenerator[JobEvent[bytes]]:
             wish = options.wish(TTS, voice=options.voice)
-            return speaking(self._joined().caller, self.client, text, wish, options)
+            return speaking(self._joined().dispatcher, self.client, text, wish, options)
 
         return self._events(job, whole if len(text) <= limits.MAX_TEXT else None, options)
 
@@ -237,7 +237,7 @@ class Mesh:
 
     async def voices(self) -> Voices:
         """Every voice on the mesh, with those who have it."""
-        return await find_voices(await self.producers([TTS]), self.caller, self.client)
+        return await find_voices(await self.producers([TTS]), self.dispatcher, self.client)
 
     def clock_advice(self) -> str:
         """A sentence if our clock is so wrong that good records look bad; else empty."""

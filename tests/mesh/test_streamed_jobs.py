@@ -160,7 +160,7 @@ async def test_how_fast_a_voice_is_is_measured_and_believed_after_three_jobs(
     slow = peer_of(lab.nodes["slow"])
     async with Mesh.join(at) as mesh:
         [record] = [r for r in await mesh.producers(["tts"]) if r.peer_id == slow]
-        reputation = mesh.caller.reputation
+        reputation = mesh.dispatcher.reputation
         for format in ("wav", "opus", "wav"):
             assert reputation.speed_of(record) is None
             await mesh.speak("x" * 40, format=format, only=[slow], **ECHO)
