@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy
@@ -32,15 +33,16 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-def producers(folder: Path, patch: pytest.MonkeyPatch, count: int, speed: float) -> Lab:
+@contextmanager
+def producers(folder: Path, patch: pytest.MonkeyPatch, count: int, speed: float) -> Iterator[Lab]:
     """A mesh of so many that hear tones, so many times faster than they sound."""
     folder.mkdir()
     knows_open_engines(folder, patch)
-    lab = Lab(folder / "lab")
-    nodes = [lab.node(f"p{n}", "--services", f"{EARS}:{speed:g}") for n in range(count)]
-    for node in nodes:
-        node.wait_for("published", within=150)
-    return lab
+    with Lab(folder / "lab") as lab:
+        nodes = [lab.node(f"p{n}", "--services", f"{EARS}:{speed:g}") for n in range(count)]
+        for node in nodes:
+            node.wait_for("published", within=150)
+        yield lab
 
 
 def asked(port: int, said: Talk) -> str:
