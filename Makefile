@@ -3,6 +3,7 @@
 # Both set everything up first, in .venv, from nothing but an installed Python 3.11 to 3.14.
 
 TEXT ?=
+TESTS ?=
 VENV := .venv
 # What no wheel is there for is built from source, where tests/python.sh found that it can be.
 BUILT := 'pocketsphinx >=5.1,<5.2; python_version >= "3.14"'
@@ -52,7 +53,7 @@ test-pythons: $(DEV)
 	@$(PY) tests/pythons.py
 
 coverage: $(DEV)
-	@$(PY) tests/covered.py
+	@$(PY) tests/covered.py $(TESTS)
 
 soak: $(DEV)
 	@$(PY) tests/check.py soak

@@ -80,6 +80,7 @@ def files_with(mark: str, floor: str) -> list[str]:
     return [str(f.relative_to(ROOT)) for f in files if f"mark.{mark}" in f.read_text()]
 
 
+CHATTER = "[loadfilesched]"  # of pytest-xdist, on each file of each worker
 BESIDE = "not soak and not quiet"  # what may run beside other floors
 WAITING = ("-n", "6", "--dist", "loadfile", "--no-loadscope-reorder")  # tests wait more than work
 LANES = (  # side by side; the two that keep a core busy take turns
@@ -124,6 +125,8 @@ class Commands:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
+                if line.startswith(CHATTER):
+                    continue
                 output.append(line)
                 if shown:
                     say(line.rstrip("\n"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,10 +25,16 @@ from privox_dht.identity import Identity
 from privox_dht.records import FARM
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
+@pytest.fixture
+def silent_ports() -> Iterator[list[int]]:
+    """Two UDP ports at which nobody answers, and that no other test gets meanwhile."""
+    with contextlib.ExitStack() as held:
+        ports = []
+        for _ in range(2):
+            bound = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            bound.bind((HOST, 0))
+            ports.append(int(bound.getsockname()[1]))
+        yield ports
 
 
 def has_ipv6() -> bool:
@@ -165,16 +173,17 @@ async def test_meshes_of_different_names_never_mix() -> None:
         assert one.stats()["dropped"]["mesh"] > 0
 
 
-async def test_some_neighbours_may_be_dead_or_have_no_address() -> None:
+async def test_some_neighbours_may_be_dead_or_have_no_address(silent_ports: list[int]) -> None:
+    one, other = silent_ports
     async with mesh_of(2) as nodes, node_of() as late:
         began = time.monotonic()
-        dead = [(HOST, free_port()), ("no-such-host.invalid", 5678), ("localhost", free_port())]
+        dead = [(HOST, one), ("no-such-host.invalid", 5678), ("localhost", other)]
         assert await late.join([*dead, ("localhost", nodes[0].port)]) >= 1
         assert time.monotonic() - began < 5
 
 
-async def test_nobody_answering_is_said_with_who_was_tried() -> None:
-    port = free_port()
+async def test_nobody_answering_is_said_with_who_was_tried(silent_ports: list[int]) -> None:
+    port, _ = silent_ports
     async with node_of() as alone:
         began = time.monotonic()
         with pytest.raises(
