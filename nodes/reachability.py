@@ -183,11 +183,18 @@ class ReachabilityMonitor:
             self._settle()
         elif not self.ready_to_publish:
             self._settle()
+            self._assume_reached(self.situation)
             mesh, secret = self._config.network, bool(self._config.secret_file)
             log.info("%s", how_to_join(self.situation, self._dht.port, mesh, secret))
         if self._dht.contacts():
             self.joined.set()
         await self.check()
+
+    def _assume_reached(self, alone: NetworkState) -> None:
+        """What a first node publishes holds while those who come cannot say."""
+        self._reach.assume((ip, alone.job_port) for ip in alone.local)
+        if self.relay_port is not None:
+            self._relay_reach.assume((ip, self.relay_port or 0) for ip in alone.local)
 
     def _knows_somebody(self) -> bool:
         """Whether there is anybody to join through."""

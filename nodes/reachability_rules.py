@@ -8,12 +8,13 @@ at once            what was open seems shut: asked once more; the machine has sl
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from nodes.routes import NetworkState
-from privox_dht.addresses import join_host
+from privox_dht.addresses import Address, is_global, join_host
 from privox_dht.backoff import backoff
 from privox_dht.dht import Reachability, dht_limits
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
@@ -24,10 +25,8 @@ LOOK_SOON = (1.0, 10.0)  # seconds, first and most, while nobody could say wheth
 # reached, or not in each family in which we are seen
 NEWS_LOOKS, NEWS_WITHIN = 5, 30.0  # looks in so many seconds because of what others say: whoever is
 # asked to call us back does so six times at once, and then once in ten seconds
-BELIEVED = (
-    60.0  # seconds for which we are taken to be reached as before, while nobody can say: words
-)
-# get lost, and a route that is taken back is missed by more than one that is tried in vain
+BELIEVED = 60.0  # seconds for which we are taken to be reached as before, while nobody can say:
+# datagrams get lost, and more callers miss a route that is taken back than try one in vain
 LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
 SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
 
@@ -40,11 +39,22 @@ class Believed:
         self.known: Sequence[Reachability] = ()  # the same; where nobody could say, what was open
         self._open: dict[int, tuple[Reachability, float]] = {}  # by family, and when that was found
 
+    def assume(self, addresses: Iterable[Address]) -> None:
+        """A first node publishes the global addresses of its interfaces before there is anybody to
+        call it: they are taken for open from the first look on, until somebody has tried."""
+        for address in addresses:
+            if is_global(address[0]):
+                family = FAMILY_6 if ":" in address[0] else FAMILY_4
+                reach = Reachability(family, True, True, (address,), witnesses=1)
+                self._open.setdefault(family, (reach, math.inf))
+
     def take(self, found: Sequence[Reachability], now: float) -> None:
         """What was found at this moment."""
         known = []
         for reach in found:
             before, since = self._open.get(reach.family, (reach, now))
+            if since == math.inf:
+                self._open[reach.family] = before, now
             if reach.is_open:
                 self._open[reach.family] = reach, now
             elif reach.is_shut or now - since > BELIEVED:
