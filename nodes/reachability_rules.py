@@ -8,7 +8,6 @@ at once            what was open seems shut: asked once more; the machine has sl
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -39,22 +38,20 @@ class Believed:
         self.known: Sequence[Reachability] = ()  # the same; where nobody could say, what was open
         self._open: dict[int, tuple[Reachability, float]] = {}  # by family, and when that was found
 
-    def assume(self, addresses: Iterable[Address]) -> None:
+    def assume(self, addresses: Iterable[Address], now: float) -> None:
         """A first node publishes the global addresses of its interfaces before there is anybody to
-        call it: they are taken for open from the first look on, until somebody has tried."""
+        call it: they are taken for open until somebody has tried."""
         for address in addresses:
             if is_global(address[0]):
                 family = FAMILY_6 if ":" in address[0] else FAMILY_4
                 reach = Reachability(family, True, True, (address,), witnesses=1)
-                self._open.setdefault(family, (reach, math.inf))
+                self._open.setdefault(family, (reach, now))
 
     def take(self, found: Sequence[Reachability], now: float) -> None:
         """What was found at this moment."""
         known = []
         for reach in found:
             before, since = self._open.get(reach.family, (reach, now))
-            if since == math.inf:
-                self._open[reach.family] = before, now
             if reach.is_open:
                 self._open[reach.family] = reach, now
             elif reach.is_shut or now - since > BELIEVED:

@@ -97,8 +97,8 @@ def test_where_nobody_can_say_what_was_open_is_believed_for_a_minute() -> None:
 def test_what_a_first_node_publishes_holds_until_somebody_has_tried() -> None:
     """A first node lost its IPv4 route for half a minute when only IPv6 was tried in time."""
     believed = Believed()
-    believed.assume([("20.1.2.3", 5678), ("192.168.1.2", 5678), ("2600::1", 5678)])
-    believed.take([UNKNOWN, UNKNOWN_6], 3601.0)  # it was alone for an hour
+    believed.assume([("20.1.2.3", 5678), ("192.168.1.2", 5678), ("2600::1", 5678)], 3600.0)
+    believed.take([UNKNOWN, UNKNOWN_6], 3601.0)
     assert [reach.addresses for reach in believed.known] == [
         (("20.1.2.3", 5678),), (("2600::1", 5678),)
     ]  # fmt: skip
@@ -111,8 +111,7 @@ def test_what_a_first_node_publishes_holds_until_somebody_has_tried() -> None:
 
 def test_what_a_first_node_assumes_of_itself_is_believed_for_a_minute() -> None:
     believed = Believed()
-    believed.assume([("20.1.2.3", 5678)])
-    believed.take([UNKNOWN], 3600.0)
+    believed.assume([("20.1.2.3", 5678)], 3600.0)
     believed.take([UNKNOWN], 3660.0)
     assert believed.known[0].is_open
     believed.take([UNKNOWN], 3661.0)
@@ -121,7 +120,7 @@ def test_what_a_first_node_assumes_of_itself_is_believed_for_a_minute() -> None:
 
 def test_what_is_private_is_not_assumed_to_be_reached() -> None:
     believed = Believed()
-    believed.assume([("192.168.1.2", 5678), ("fd00::1", 5678)])
+    believed.assume([("192.168.1.2", 5678), ("fd00::1", 5678)], 0.0)
     believed.take([UNKNOWN, UNKNOWN_6], 1.0)
     assert believed.known == [UNKNOWN, UNKNOWN_6]
 
