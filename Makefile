@@ -1,5 +1,5 @@
 # make demo    a mesh on this machine speaks a sentence and understands it again
-# make test    every correctness test, its floors side by side: a quarter of an hour on two cores
+# make test    every correctness test, its floors side by side: ten minutes on two cores
 # Both set everything up first, in .venv, from nothing but an installed Python 3.11 to 3.14.
 
 TEXT ?=
