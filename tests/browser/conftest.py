@@ -11,7 +11,9 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "mesh")]
-sys.path.append(str(Path(sys.prefix) / "browser" / "python"))  # last: it brings what we have, too
+PACKAGES = Path(sys.prefix) / "browser" / "python"
+PACKAGES.mkdir(parents=True, exist_ok=True)  # Python forgets a folder that is not there yet
+sys.path.append(str(PACKAGES))  # last: it brings what we have, too
 
 
 @pytest.fixture(scope="session")
