@@ -75,7 +75,7 @@ class ReachabilityMonitor:
         self.ready_to_publish = False  # joining is over, or was not asked for
         self.farms: tuple[bytes, ...] = ()  # where we are parked, as others are told
         self._unparking: asyncio.TimerHandle | None = None  # what takes the last farm back
-        self._alone_at: tuple[str, ...] = ()  # what we published before there was anybody else
+        self._was_alone = False  # we published before there was anybody else
         self.relay_port: int | None = None  # of our farm, if it is to be found out who can call it
         self.reachable = asyncio.Event()  # strangers could call us, once
 
@@ -184,7 +184,7 @@ class ReachabilityMonitor:
             self._settle()
         elif not self.ready_to_publish:
             self._settle()
-            self._alone_at = self.situation.local
+            self._was_alone = True
             mesh, secret = self._config.network, bool(self._config.secret_file)
             log.info("%s", how_to_join(self.situation, self._dht.port, mesh, secret))
         if self._dht.contacts():
@@ -205,7 +205,8 @@ class ReachabilityMonitor:
         self._log_transport()
         before = self.situation
         if self._wanted is None and not before.advertised and self._dht.has_witnesses:
-            self._keep_assumed(before.job_port)
+            if self._was_alone:
+                self._keep_assumed(before)
             await self._have_dialled_back(before.job_port, self._reach)
             if self.relay_port is not None and any(r.is_open for r in self._reach.known):
                 await self._have_dialled_back(self.relay_port, self._relay_reach)
@@ -222,13 +223,13 @@ class ReachabilityMonitor:
         if offset is not None and abs(offset) > CLOCK_WARNING:
             log.warning("our clock is %+.0f s off the neighbours'; mend it (NTP)", -offset)
 
-    def _keep_assumed(self, port: int) -> None:
-        """What a first node has published holds while the first who come cannot say."""
-        now, alone_at = asyncio.get_running_loop().time(), self._alone_at
-        self._alone_at = ()
-        self._reach.assume([(ip, port) for ip in alone_at], now)
+    def _keep_assumed(self, alone: NetworkState) -> None:
+        """What a first node publishes holds while the first who come cannot say."""
+        self._was_alone = False
+        now = asyncio.get_running_loop().time()
+        self._reach.assume([(ip, alone.job_port) for ip in alone.local], now)
         if self.relay_port is not None:
-            self._relay_reach.assume([(ip, self.relay_port) for ip in alone_at], now)
+            self._relay_reach.assume([(ip, self.relay_port) for ip in alone.local], now)
 
     async def _have_dialled_back(self, port: int, believed: Believed) -> None:
         """Have others call that port. They are asked once more before it is believed that what was
