@@ -7,6 +7,7 @@ close    all workers end
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ class EngineOptions:
     batch: int = 1  # windows of a recording that faster-whisper works on at once
 
 
-class PooledEngine:
+class PooledEngine(ABC):
     """A `speech.Engine` whose work is done in processes of its own."""
 
     reinstall = ""  # the command that repairs an engine whose worker cannot start
@@ -48,9 +49,9 @@ class PooledEngine:
         return f"<{type(self).__name__} {self._pool!r}>"
 
     @classmethod
+    @abstractmethod
     def check(cls, backend: str) -> None:
         """See `nodes.engines.EngineClass`."""
-        raise NotImplementedError
 
     @property
     def model_name(self) -> str:
@@ -123,9 +124,9 @@ class PooledEngine:
         """What a worker is started with, once all is there that it needs."""
         return ()
 
+    @abstractmethod
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         """What the engine can, whose worker says `hello`."""
-        raise NotImplementedError
 
 
 class PooledTranscriber(PooledEngine):
@@ -142,8 +143,8 @@ class PooledTranscriber(PooledEngine):
                 async for segment in segments:
                     yield segment
 
+    @abstractmethod
     def transcribe_recording(
         self, recording: Recording, request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         """See `speech.RecordingTranscriber`."""
-        raise NotImplementedError

@@ -4,6 +4,7 @@ which comes back as one segment."""
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 2  # of audio
 
 
-class BlockTranscriber:
+class BlockTranscriber(ABC):
     """Speech to text elsewhere, in a dialect that does not translate."""
 
     service = speech.STT
@@ -42,15 +43,15 @@ class BlockTranscriber:
                 span = round(start / self.rate, 2), round(end / self.rate, 2)
                 yield speech.Segment(text, *span, (), language or request.language)
 
+    @abstractmethod
     async def _block(
         self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
     ) -> tuple[str, str]:
         """The text of one block, and its language if the server says it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _junk(self, what: str) -> errors.EngineFailed:
         """What is raised of an answer that makes no sense."""
-        raise NotImplementedError
 
     async def _measure(self) -> float:
         """Seconds of audio per second."""

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ TEXT_AT_ONCE, TEXT_A_SECOND = 1000, 100  # characters; who speaks fast says 25 a
 LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begun
 
 
-class _OpenAIServer:
+class _OpenAIServer(ABC):
     """What both services share: the server, and what it says it has."""
 
     service = ""
@@ -81,11 +82,12 @@ class _OpenAIServer:
         with contextlib.suppress(errors.ProducerBusy):  # that is an answer
             await self._listed("v1/models")
 
+    @abstractmethod
     async def _learn(self) -> None:
         """Ask for more than models."""
 
-    async def _measure(self) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    async def _measure(self) -> float: ...
 
     async def _listed(self, path: str) -> list[str]:
         """Names that the server lists; none where it has no such list."""
@@ -127,6 +129,9 @@ class OpenAITranscriber(_OpenAIServer):
                 async for _ in segments:
                     pass
             self.ability = replace(self.ability, translates=True)
+
+    async def _learn(self) -> None:
+        """Of what it hears with, it lists models and nothing else."""
 
     async def _measure(self) -> float:
         return await benchmark.transcribing_speed(self, benchmark.babble(PROBE_SECONDS, self.rate))

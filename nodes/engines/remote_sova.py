@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ PIECE = 1 << 15  # samples passed on at a time
 NO_SOUND = "something that is not sound"
 
 
-class _SovaServer:
+class _SovaServer(ABC):
     """What both services share."""
 
     service = ""
@@ -75,8 +76,8 @@ class _SovaServer:
         """See `nodes.engine_watch`."""
         await self.server.accepts()
 
-    async def _measure(self) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    async def _measure(self) -> float: ...
 
     def _good(self, answer: Any) -> list[Any]:
         """The `response` of an answer whose code is 0."""

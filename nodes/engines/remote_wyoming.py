@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -43,7 +44,7 @@ MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 
 SHOWN = 200  # characters of a complaint that are passed on
 
 
-class _WyomingServer:
+class _WyomingServer(ABC):
     """What both services share: the server, and what it says it has."""
 
     service = ""
@@ -92,16 +93,16 @@ class _WyomingServer:
                 pass
         return event.data
 
+    @abstractmethod
     def _able(self, info: Mapping[str, Any]) -> speech.EngineInfo:
         """What it can, as far as it says so.
 
         Raises:
             EngineFailed: nothing of this service.
         """
-        raise NotImplementedError
 
-    async def _measure(self) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    async def _measure(self) -> float: ...
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Connection]:

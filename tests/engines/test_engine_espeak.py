@@ -15,6 +15,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from killing import kill_all
+from kit import until
 from random_texts import DEADLY, SCRIPTS, random_text
 
 from nodes.codecs import Codecs
@@ -143,17 +144,11 @@ async def test_a_text_that_becomes_too_long_is_refused(
     assert refused.value.status == 413
 
 
-async def idle(engine: EspeakNg) -> None:
-    while engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
-        await asyncio.sleep(0.01)
-
-
 async def test_a_listener_who_leaves_stops_the_voice(engine: EspeakNg) -> None:
     async with aclosing(engine.speak(Request(SENTENCE * 100))) as sounds:
         await anext(sounds)
         assert engine._pool.busy
-    async with asyncio.timeout(1.0):
-        await idle(engine)
+    await until(lambda: not engine._pool.busy, 1.0)
     assert await seconds(engine) > 1
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
+from kit import until
 from random_texts import SCRIPTS, random_text
 
 from nodes.engines.pico import Pico, sentences
@@ -142,17 +143,11 @@ async def test_a_text_that_becomes_too_long_is_refused(
     assert refused.value.status == 413
 
 
-async def idle(engine: Pico) -> None:
-    while engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
-        await asyncio.sleep(0.01)
-
-
 async def test_a_listener_who_leaves_stops_the_voice(engine: Pico) -> None:
     async with aclosing(engine.speak(Request((SENTENCE + " ") * 150))) as sounds:
         await anext(sounds)
         assert engine._pool.busy
-    async with asyncio.timeout(2):
-        await idle(engine)
+    await until(lambda: not engine._pool.busy, 2.0)
     assert await seconds(engine) > 1
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from killing import kill_all
+from kit import until
 from numpy.typing import NDArray
 
 from nodes.engines.espeak import EspeakNg
@@ -139,9 +140,7 @@ async def test_a_cancelled_job_frees_the_engine_at_once(
     engine: PocketSphinx, spoken: NDArray[np.float32]
 ) -> None:
     job = asyncio.create_task(hear(engine, noise(60)))
-    async with asyncio.timeout(5):
-        while not engine._pool.busy:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+    await until(lambda: engine._pool.busy, 5.0)
     job.cancel()
     began = time.monotonic()
     with pytest.raises(asyncio.CancelledError):

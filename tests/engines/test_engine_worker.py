@@ -60,9 +60,7 @@ def gone(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    async with asyncio.timeout(SOON):
-        while not gone(pid):  # noqa: ASYNC110 - a process that is not ours says nothing
-            await asyncio.sleep(0.01)
+    await until(lambda: gone(pid), SOON)
 
 
 async def test_an_answer_comes_piece_by_piece(pool: WorkerPool) -> None:
@@ -165,9 +163,7 @@ async def test_a_copy_waits_behind_the_wall_before_there_is_a_job_for_it() -> No
     async with started("--fork") as pool:
         [pid] = pool.pids
         for _ in range(2):
-            async with asyncio.timeout(SOON):
-                while not (waiting := [p.pid for p in walled_children(pid)]):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            waiting = await until(lambda: [p.pid for p in walled_children(pid)], SOON)
             [(head, _)] = await ask(pool, do="echo")
             assert head["pid"] in waiting
             await until_gone(head["pid"])
@@ -305,9 +301,7 @@ async def test_a_thread_that_nobody_listens_to_ends_at_its_border() -> None:
     async with started("--threads") as pool:
         async with contextlib.aclosing(pool.ask({"do": "count", "to": 10**9})) as answer:
             await anext(answer)
-        async with asyncio.timeout(SOON):
-            while pool.busy:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.01)
+        await until(lambda: not pool.busy, SOON)
         assert len(await ask(pool, do="echo")) == 1
 
 
@@ -339,12 +333,10 @@ async def test_a_thread_whose_listener_left_while_it_waits_for_its_turn_ends() -
         async with contextlib.aclosing(pool.ask({"do": "take a turn"})) as busy:
             await anext(busy)
             waiting = asyncio.create_task(ask(pool, do="take a turn"))
-            await asyncio.wait([waiting], timeout=0.05)
+            await until(lambda: [len(worker._jobs) for worker in pool._all] == [2], SOON)
             waiting.cancel()
             await asyncio.wait([waiting])
-        async with asyncio.timeout(SOON):
-            while pool.busy:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.01)
+        await until(lambda: not pool.busy, SOON)
 
 
 async def test_a_worker_that_cannot_load_says_why() -> None:
