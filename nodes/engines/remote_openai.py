@@ -130,9 +130,6 @@ class OpenAITranscriber(_OpenAIServer):
                     pass
             self.ability = replace(self.ability, translates=True)
 
-    async def _learn(self) -> None:
-        """Of what it hears with, it lists models and nothing else."""
-
     async def _measure(self) -> float:
         return await benchmark.transcribing_speed(self, benchmark.babble(PROBE_SECONDS, self.rate))
 
