@@ -102,10 +102,15 @@ class RecordValidator:
         for column, number in zip(self._columns, word, strict=True):
             column.insert(row, number)
         if len(self._places) > self._most:
-            some = {(place + step * digest) % len(self._places) for step in range(PROBES)}
-            soonest = min(some - {row}, key=self._ends.__getitem__)
+            soonest = min(self._some_but(row, digest), key=self._ends.__getitem__)
             for column in self._columns:
                 del column[soonest]
+
+    def _some_but(self, row: int, chance: int) -> list[int]:
+        """Rows other than this one, wherever the bytes of `chance` say."""
+        rows = len(self._places)
+        steps = [(chance >> 8 * probe) % (rows - 1) for probe in range(PROBES)]
+        return [(row + 1 + step) % rows for step in steps]
 
     def _is_newest(self, record: Record) -> bool:
         place = self._hash(record.key)

@@ -169,3 +169,15 @@ def test_a_changed_record_of_equal_sequence_changes_nothing_that_was_verified() 
     gate.validate(record.encoded, keys_of(record)[0], NOW)
     forged = replace(record, idle=0).encoded[:-1] + b"\x05"
     assert reason(gate, forged) in ("signature", "shape", "field", "lifetime", "expired")
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7])
+def test_whatever_the_hashes_are_one_of_the_others_goes(most: int) -> None:
+    """Of some hashes no other word was looked at, and a good record raised in the handler."""
+    gate = RecordValidator(MESH, SALT, most=most)
+    for number in range(64):
+        who = Identity.from_seed(number.to_bytes(32, "big"))
+        record = signed(who=who)
+        assert gate.validate(record.encoded, keys_of(record)[0], NOW) == record
+        assert len(gate) <= most
+        assert gate._is_newest(record) and not gate._is_newest(signed(who=who, sequence=0))
