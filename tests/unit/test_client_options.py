@@ -15,8 +15,11 @@ import client.cli
 import client.speak
 import client.transcribe
 import nodes.cli
+from client.options import OfService
 from privox_dht.cli.output import TextFormatter, sanitize
 
+STT = ("--service", "stt", "--file", "x.wav")
+TTS = ("--service", "tts", "--text", "hello", "-o", "x.wav")
 JOB = ("--service", "tts", "--text", "hello", "--output", "x.wav")
 
 
@@ -184,3 +187,82 @@ def test_how_a_recording_is_scattered_can_stand_in_a_file_and_in_the_environment
     assert told["prompt"] == "Privox"
     run(*job, env={"PRIVOX_SCATTER": "never"})
     assert told["scatter"] == "never"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*STT, "--text", "hello"), "--text is for --service tts, not for stt"),
+        ((*STT, "--voice", "v"), "--voice is for --service tts"),
+        ((*STT, "--speed", "2"), "--speed is for --service tts"),
+        ((*TTS, "--file", "x.wav"), "--file is for --service stt, not for tts"),
+        ((*TTS, "--translate"), "--translate is for --service stt"),
+        ((*TTS, "--words"), "--words is for --service stt"),
+        ((*STT, "--line-width", "30"), "--line-width is for captions"),
+        ((*TTS, "--line-count", "1"), "--line-count is for --service stt"),
+        ((*STT, "--play"), "--play is for --service tts"),
+        ((*STT, "--words"), "--words are shown by --format json and by --json only"),
+        ((*STT, "--words", "--format", "srt"), "--words are shown by"),
+        ((*STT, "--words", "-o", "x.srt"), "--words are shown by"),
+        ((*STT, "--json", "--format", "srt"), "give --output FILE for the srt"),
+        ((*STT, "--json", "--format", "srt", "-o", "-"), "give --output FILE for the srt"),
+        ((*STT, "--share", "0.5"), "--share is for --scatter private"),
+        ((*STT, "--scatter", "never", "--jobs", "2"), "--jobs is of no use with --scatter never"),
+        ((*TTS, "--scatter", "never"), "--scatter is for --service stt"),
+        ((*TTS, "--fallback-token-file", __file__), "of no use without --fallback"),
+        ((*TTS, "--fallback-token", "s3cret"), "is seen by everybody on this machine"),
+        (("--service", "stt", "list"), "--service is of no use to `list`"),
+        (("--voice", "v", "list"), "--voice is of no use to `list`"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    told: dict[str, Any], arguments: Sequence[str], said: str
+) -> None:
+    ran = run(*arguments)
+    assert ran.exit_code == 2
+    assert said in " ".join(ran.output.split())
+    assert not told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*STT, "--words", "--json"),
+        (*STT, "--line-width", "30", "-o", "x.srt"),
+        (*STT, "--line-count", "1", "--format", "vtt"),
+        (*STT, "--words", "--format", "json"),
+        (*STT, "--words", "-o", "x.json"),
+        (*STT, "--json", "--format", "srt", "-o", "x.srt"),
+        (*TTS, "--json", "--format", "wav"),
+        ("--neighbours", "a:1", "--json", "list"),
+    ],
+)
+def test_an_option_that_does_something_is_taken(
+    told: dict[str, Any], arguments: Sequence[str]
+) -> None:
+    ran = run(*arguments)
+    assert ran.exit_code == 0, ran.output
+    assert told
+
+
+def test_the_environment_and_a_file_may_hold_options_of_both_services(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "client.toml"
+    file.write_text('voice = "v"\nfile = "x.wav"\nwords = true\n')
+    for job in (STT, TTS):
+        ran = run("--config", str(file), *job, env={"PRIVOX_SPEED": "2", "PRIVOX_TRANSLATE": "1"})
+        assert ran.exit_code == 0, ran.output
+    assert run("list", env={"PRIVOX_VOICE": "v"}).exit_code == 0
+
+
+def test_every_option_whose_help_names_one_service_is_refused_for_the_other() -> None:
+    for option in client.cli.main.params:
+        help = option.help or "" if isinstance(option, click.Option) else ""
+        if help.startswith(("stt", "tts")) and not ("stt:" in help and "tts:" in help):
+            assert isinstance(option, OfService), option.name
+
+
+def test_a_mistake_of_this_kind_is_json_where_json_is_asked_for(told: dict[str, Any]) -> None:
+    ran = run("--json", *STT, "--voice", "v")
+    assert json.loads(ran.stdout)["exit_code"] == 2
