@@ -12,8 +12,6 @@ in a variable or a file is not: that may hold a voice for the one service and a 
 other.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

@@ -1,7 +1,5 @@
 """What one run of `privox-client` was asked for: the options, with their types."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields

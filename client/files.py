@@ -1,7 +1,5 @@
 """What the client reads and writes: texts, recordings, results; files, pipes and terminals."""
 
-from __future__ import annotations
-
 import io
 import os
 import stat

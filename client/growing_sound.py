@@ -6,8 +6,6 @@ a file   the same: it grows in its place, and can be played already; what it say
 Ctrl-C, or an error    what was spoken until then stays there, and is said
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """`privox-client list`: who is on the mesh."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterable, Sequence

@@ -10,8 +10,6 @@ Where a producer dies in mid-job the next one's words go on where its own ended 
 a file has the next one's whole transcript in the end.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from typing import Any

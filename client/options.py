@@ -1,7 +1,5 @@
 """The options of `privox-client`, and what its exit codes mean."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from functools import partial

@@ -4,8 +4,6 @@ A desktop has one of these; each is tried until one succeeds. The last of them i
 that have the Python package `sounddevice` (the extra `play`).
 """
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 import sys

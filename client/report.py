@@ -5,8 +5,6 @@ not scattered, though long   what is missing
 done                         who did it, by which route, and how long it took
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from contextlib import suppress

@@ -4,8 +4,6 @@ The first Ctrl-C (or SIGTERM) ends the job cleanly: the producer hears of it at 
 ends the process there and then.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

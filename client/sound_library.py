@@ -5,8 +5,6 @@
 A program of its own, so that it is ended like a player: by a signal, whatever PortAudio is doing.
 """
 
-from __future__ import annotations
-
 import ctypes.util
 import importlib.util
 import sys

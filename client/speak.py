@@ -3,8 +3,6 @@
 First prepared (options checked, stdin read, the output looked at), then done.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine

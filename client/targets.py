@@ -13,8 +13,6 @@ talk.srt              srt            and so is one that contradicts --format
 -, /dev/null, talk    the default    a name without an ending says nothing
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

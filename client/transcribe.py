@@ -3,8 +3,6 @@
 First prepared (options checked, the outputs looked at, stdin opened), then done.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -17,8 +17,6 @@ Of its slots some may be lent at a time (`lend`): for the others nothing new beg
 the owner's own. Time is an argument.
 """
 
-from __future__ import annotations
-
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass

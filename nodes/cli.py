@@ -6,8 +6,6 @@ privox-node --farm                                                   a farm
 privox-node --neighbours host:5678 --gateway                         the mesh for your own apps
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import json

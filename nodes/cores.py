@@ -4,8 +4,6 @@ node     takes some of the cores that it may use for itself and all that it star
 engines  ask how many there are for them, and have so many threads and jobs at a time
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

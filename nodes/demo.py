@@ -11,8 +11,6 @@ the WAV file. Exit code 0 only if it worked. Your own settings (PRIVOX_...) do n
 nothing is left behind: no process, no file.
 """
 
-from __future__ import annotations
-
 import difflib
 import importlib.util
 import json

@@ -13,8 +13,6 @@ Each probe has its own deadline: "not in time" is a verdict too. The doctor has 
 publishes nothing that a client could find, so it can run beside a node.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable

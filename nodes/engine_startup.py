@@ -7,8 +7,6 @@
 A node serves what can be served. Whatever happens on the way, Ctrl-C included, no engine is left.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -6,8 +6,6 @@
 One that is merely slow stays: it may be at work, on our own job.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import Counter

@@ -1,7 +1,5 @@
 """Farms, from both sides: which there are to park at, and what a farm says of itself."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Callable, Collection, Sequence

@@ -7,8 +7,6 @@ neither       opened when the node turns out to be reachable, for few producers 
               on this machine: nobody there is behind a NAT
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace

@@ -8,8 +8,6 @@ So the check follows whatever port, mesh and address the node was given, by flag
 file. It needs to know only the folder.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 It looks again whenever this machine has other addresses than before: a laptop was carried away.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import secrets

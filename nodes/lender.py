@@ -9,8 +9,6 @@
 Whatever begins asks first (`look`), so that the minute in which lending ends is kept exactly.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -10,8 +10,6 @@ clock on the wall shows, the battery, the load and what was carried are argument
 What runs is finished, whatever is decided then.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ A minute is in such hours if a clock on the wall says so. When clocks are put fo
 that are left out are nobody's; when they are put back, those that come twice count twice.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

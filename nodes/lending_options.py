@@ -1,7 +1,5 @@
 """The options for lenders: when, and how much."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar

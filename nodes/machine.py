@@ -5,8 +5,6 @@ battery     Linux: /sys/class/power_supply, without the batteries of mice and ke
 load        psutil: all processors' busy time, less that of this node and of all it started
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

@@ -8,8 +8,6 @@ the text is spoken. Nothing in it may name a file or an address (`audio`, `lexic
 elements stand in each other only so deep.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from xml.parsers import expat

@@ -5,8 +5,6 @@ privox-node models fetch small en_US-lessac-medium      before the node needs it
 privox-node models remove small
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict

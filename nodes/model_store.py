@@ -5,8 +5,6 @@
 "small", "en_US-lessac-medium"    the same: a voice is known by the form of its name
 """
 
-from __future__ import annotations
-
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The options of `privox-node`: where it stands, what it lends, and the configuration they make."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

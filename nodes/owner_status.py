@@ -4,8 +4,6 @@ node             -> its folder    a secret of this run, in `listening.json`
 privox-node status -> the page    with that secret; whoever has none finds no such page
 """
 
-from __future__ import annotations
-
 import hmac
 from collections.abc import Callable, Mapping
 from typing import Any

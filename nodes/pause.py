@@ -5,8 +5,6 @@ node                   looks at it each second, and when it starts
 privox-node resume  -> the file goes
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from pathlib import Path

@@ -4,8 +4,6 @@ pause    -> the state folder     the node sees it within a second or two, runnin
          <- lending.json         what it does now
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -4,8 +4,6 @@ A node that cannot start looks at all it needs (its state folder, its UDP and TC
 its farm and gateway), not only at what it stumbled over, and says which flags keep the two apart.
 """
 
-from __future__ import annotations
-
 import errno
 import socket
 from collections.abc import Iterator

@@ -7,8 +7,6 @@ quarantine       refused, if it brought workers down before
 engine       segments or sound, as they are ready   -> the API, which streams them
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager

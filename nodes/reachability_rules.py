@@ -6,8 +6,6 @@ at once            what was open seems shut: asked once more; the machine has sl
                    us at another address, five times in half a minute
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace

@@ -13,8 +13,6 @@ An address that nobody sees us at is never published: behind a router that forwa
 the router's address that others can call, and not ours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """`privox-node secret new`: a good secret for a private mesh."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

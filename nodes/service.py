@@ -9,8 +9,6 @@
 A service gets what it needs from the node by its constructor and never holds the node itself.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence

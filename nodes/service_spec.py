@@ -7,8 +7,6 @@ stt/cpu/http://192.0.2.7:8000      a speech server elsewhere that speaks OpenAI'
 tts/cpu/192.0.2.7:8899             one that speaks SOVA's
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ async with short_first.working(seconds) as at_border:    a job about so much sou
 Workers in processes of their own do the same by `engines.priority_lock`.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress

@@ -4,8 +4,6 @@ async with slots.enter(offer):     a slot, perhaps after a wait of `offer.wait` 
     ...                            held until the context is left
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

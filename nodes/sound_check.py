@@ -7,8 +7,6 @@ An installation whose codecs are missing or broken would otherwise announce itse
 job.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import AsyncGenerator
 from typing import Any

@@ -4,8 +4,6 @@ not used. Pure: time is an argument.
 What is begun is finished: a long recording may take more than was left, and is paid for later.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from privox_dht import limits

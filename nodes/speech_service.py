@@ -1,7 +1,5 @@
 """Speech as a service of a node: engines in their sandboxes, and the slots that jobs take."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -6,8 +6,6 @@
 Nothing is made or changed: a folder that a doctor of another user made would be in the node's way.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

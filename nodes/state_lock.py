@@ -1,7 +1,5 @@
 """A node's state folder belongs to one running node at a time."""
 
-from __future__ import annotations
-
 import logging
 import os
 import stat

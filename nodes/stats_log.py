@@ -1,7 +1,5 @@
 """What our part of the directory does, as a log line every few minutes; `/v1/status` has it too."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ on a terminal    drawn anew every second, until Ctrl-C
 elsewhere        once, as lines; with --json as one object
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

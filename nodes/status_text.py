@@ -3,8 +3,6 @@
 status (see `Node.owner_status`), the time -> lines
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What one probe of `privox-node doctor` found."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 YES, PARTLY, LIKELY, NO = "yes", "in part", "likely", "NO"

@@ -5,8 +5,6 @@
 its owner's network by any stranger's datagram, so here only ordinary unicast is global.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 from collections.abc import Iterable

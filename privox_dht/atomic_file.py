@@ -8,8 +8,6 @@
 All raise OSError, and then nothing of the temporary file is left.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import select

@@ -5,8 +5,6 @@ Backoff And Jitter", AWS Architecture Blog, 2015), so that those who failed toge
 back together.
 """
 
-from __future__ import annotations
-
 import random
 
 MAX_DOUBLINGS = 30  # beyond it every bound in this project is reached; floats must not overflow

@@ -9,8 +9,6 @@ out by characters. Characters of double width (Chinese, Japanese, Korean) count 
 stand on either side of a line's end.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -25,8 +25,6 @@ libraries raise: above `dht/` nobody has heard of kademlia, above `relay/` and `
 heard of aiohttp.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

@@ -1,7 +1,5 @@
 """What needs packages that only an extra installs says which one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

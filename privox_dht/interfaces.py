@@ -1,7 +1,5 @@
 """Which of this machine's addresses leads where. No packet is sent by anything here."""
 
-from __future__ import annotations
-
 import socket
 
 SOMEWHERE = ("192.0.2.1", "2001:db8::1")  # documentation addresses: nobody is there

@@ -5,8 +5,6 @@ a host that is silent       is not a host where nothing listens,
 and a node of another mesh  is neither: it answers, but not to us
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from privox_dht.addresses import Address, join_host

@@ -11,8 +11,6 @@
 Needs the extra `lan`. What is believed of all that comes: see `lan_neighbours`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import logging

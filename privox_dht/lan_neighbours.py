@@ -9,8 +9,6 @@ Anybody in the same network can announce anything, so an announcement is worth n
                       each at another address
 """
 
-from __future__ import annotations
-
 import ipaddress
 import random
 from collections.abc import Iterable, Mapping, Sequence

@@ -9,8 +9,6 @@ What codes are the same is langcodes' to know (the registry of tags, and Unicode
 asked about the first subtag alone: it remembers all that it was ever asked.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import cache, lru_cache

@@ -6,8 +6,6 @@ their owner change a number (each such option says so); what both ends must agre
 `wire`.
 """
 
-from __future__ import annotations
-
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB

@@ -6,8 +6,6 @@ piper:amy, piper       of that engine
 default, ""            the default
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Container
 

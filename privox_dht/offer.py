@@ -1,7 +1,5 @@
 """A job that asks for room at a server: what HTTP knows of it, and admission decides by. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ that same key: no farm sees it, and at another producer it proves nothing. Witho
 nobody in particular, which is how clients usually come.
 """
 
-from __future__ import annotations
-
 import base64
 
 from privox_dht.errors import BadMessage

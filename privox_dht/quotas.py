@@ -11,8 +11,6 @@ Each level has a share of its own; a request must fit into all of them. This mac
 (loopback) has no quota.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections import Counter
 from collections.abc import Sequence

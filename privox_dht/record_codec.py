@@ -6,8 +6,6 @@ unpack  <- signature and body from anywhere, checked for length, type and range;
            holds (mesh, time, signature) is `records`' to say
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field

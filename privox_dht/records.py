@@ -13,8 +13,6 @@ would have expired, so that a replay cannot revive it. Fields this version does 
 Nothing here asks the clock: `now` is an argument, in seconds since the epoch.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace

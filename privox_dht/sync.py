@@ -18,8 +18,6 @@
 It makes no difference whether the caller's thread runs an event loop: in a notebook one does.
 """
 
-from __future__ import annotations
-
 import asyncio
 import atexit
 import inspect

@@ -1,7 +1,5 @@
 """A TCP connection to a host, by whichever of its addresses takes it first, one after the other."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Callable

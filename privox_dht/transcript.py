@@ -9,8 +9,6 @@
 Pure: a transcript and a format in, a content type and a string out.
 """
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Numbers as a person says them: 268435456 bytes are 256 MiB, 7200 seconds are 2 hours. Pure."""
 
-from __future__ import annotations
-
 import re
 
 SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))

@@ -1,7 +1,5 @@
 """Which voices a mesh has, from what records and producers say. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest

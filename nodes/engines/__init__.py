@@ -12,8 +12,6 @@ Any installed package can add an engine: it names a class in the entry point gro
 `EngineClass`, beside the protocols of `privox_dht.speech`.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import re
 from pathlib import Path

@@ -6,8 +6,6 @@ voice    "en-us", "de", ...: a language; or with a variant, "en-us+edward", "de+
 Only voices that can be heard are offered: each is tried when the engine starts.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing

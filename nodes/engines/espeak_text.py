@@ -8,8 +8,6 @@ a mark and a word in letters of India or Thailand brings it down too: none begin
 circled M before a letter, in Amharic: a picture is a word by itself. Pure.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 import unicodedata

@@ -11,8 +11,6 @@
 espeak-ng is one big global variable: nothing else in this process may touch it.
 """
 
-from __future__ import annotations
-
 import array
 import contextlib
 import ctypes as c

@@ -9,8 +9,6 @@ threads exist. How much of it there is depends on the kernel (5.13: files; 6.7: 
 Written by hand because no library for it is older than a few months or kept.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

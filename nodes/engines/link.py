@@ -4,8 +4,6 @@ Link(socket)(head, payload)     say something          (the worker's side: it bl
 Link(socket).hear()             the next message; files that came with it are in `.files`
 """
 
-from __future__ import annotations
-
 import json
 import socket
 import struct

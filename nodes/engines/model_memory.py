@@ -7,8 +7,6 @@ memory.measured(model, needs)             what it really takes
 Without a bound everything stays loaded. With one, what nobody used for some minutes is unloaded.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

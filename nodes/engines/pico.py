@@ -6,8 +6,6 @@ voice    "en-US", "de-DE", ...: one for each language, and two for English
 A text is spoken sentence by sentence: Pico itself gives no sound before the end.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import textwrap

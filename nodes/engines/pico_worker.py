@@ -8,8 +8,6 @@ Pico holds Python's lock while it speaks, gives a text's sound when it has all o
 markup, <genfile file="..."> included: `pico` sees to it that none comes here.
 """
 
-from __future__ import annotations
-
 import array
 import os
 from pathlib import Path

@@ -10,8 +10,6 @@ copy of espeak-ng inside piper has espeak-ng's holes too: what would overflow it
 before (`espeak_text`).
 """
 
-from __future__ import annotations
-
 import asyncio
 import importlib.util
 import json

@@ -1,8 +1,6 @@
 """Text in sentences that piper can take: it makes the sound of each as a whole, so that time and
 memory grow with its length, and nobody can end it. Pure."""
 
-from __future__ import annotations
-
 import re
 
 SENTENCE = 400  # characters that are spoken at a time, about half a minute

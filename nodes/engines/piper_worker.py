@@ -11,8 +11,6 @@ time is in piper: its phonemes come from a copy of espeak-ng inside it that is o
 variable.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import inspect
 import json

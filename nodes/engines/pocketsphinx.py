@@ -3,8 +3,6 @@
 a recording  ->  a worker process: utterances, a whisper of noise, words  ->  segments
 """
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence

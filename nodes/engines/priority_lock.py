@@ -8,8 +8,6 @@ after each of its items. The parent knows which job a worker died in, and a thre
 when its client has left. An item is sent after the lock is released: a slow reader blocks nobody.
 """
 
-from __future__ import annotations
-
 import itertools
 import threading
 from collections.abc import Generator, Iterator

@@ -7,8 +7,6 @@ Kept as hashes, since a node remembers no words, and so many at the most; the ol
 is a file, they outlive the node.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hashlib

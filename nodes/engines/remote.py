@@ -14,8 +14,6 @@ another place, or kept for the next request.
     other, silence, junk  it is broken, or not what it should be     Failed
 """
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import json

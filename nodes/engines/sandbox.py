@@ -16,8 +16,6 @@ that are there by then, Landlock holds for none: a library that starts some whil
 behind `confine`. The rest holds for all threads.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import pwd

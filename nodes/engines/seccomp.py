@@ -9,8 +9,6 @@ It holds for all threads of the process and for what they start, and cannot be t
 Raises OSError where Linux has no seccomp, or none for this kind of machine.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

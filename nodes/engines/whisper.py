@@ -4,8 +4,6 @@ Its models are `whisper_models`. Each is an engine with a process of its own (se
 which is started when it is asked for and ended when others need its memory.
 """
 
-from __future__ import annotations
-
 import asyncio
 import importlib.util
 from collections.abc import AsyncGenerator, Mapping, Sequence

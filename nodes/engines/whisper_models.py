@@ -9,8 +9,6 @@ What is loaded is looked at first: a missing file is told at once, and not after
 attempts to download it.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -14,8 +14,6 @@ that memory does not grow with its length. One job at a time is in the model. Wi
 so many windows are worked on at once, which is faster and loses words now and then.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 import time

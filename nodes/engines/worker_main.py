@@ -25,8 +25,6 @@ The parent ends a worker by killing its process group. A worker whose parent is 
 Linux kills it, elsewhere it reads the end of file, or sees that it was adopted.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

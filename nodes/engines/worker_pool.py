@@ -6,8 +6,6 @@ to its next border; a worker that works alone is killed, and another one is warm
 workers die at once, again and again, stops trying for a while, and says so.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import re

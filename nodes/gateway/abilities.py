@@ -4,8 +4,6 @@ records, voices -> abilities     one for each engine that somebody has, with all
                 -> room          how many jobs of a service it can do at a time
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 

@@ -7,8 +7,6 @@ beyond loopback        nobody without a key, unless --open; the dialects that kn
 without a key          so much sound an hour from each address, but for this machine's own
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

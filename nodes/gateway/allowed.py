@@ -1,7 +1,5 @@
 """Whose addresses are served by what asks for no key. Pure."""
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Iterable
 

@@ -8,8 +8,6 @@ Keys are made by us, with 256 bits of chance: a plain hash gives nothing away, a
 telling by time which part of one is right, since it is looked up by its hash.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable

@@ -7,8 +7,6 @@ Ed25519, which nodes have among themselves, is taken by no browser. A certificat
 an authority is asked about once: the fingerprint says that it is this one.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 import ssl

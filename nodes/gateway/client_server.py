@@ -4,8 +4,6 @@ a client -> comes     from an address outside --allow, or one too many: closed
          -> session   until either side ends it; one that breaks the rules is closed and counted
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import Counter

@@ -1,7 +1,5 @@
 """Where the gateway listens, as `--gateway` says it."""
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

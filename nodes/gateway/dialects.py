@@ -4,8 +4,6 @@ A dialect is one file: what it calls things, and how it words an answer. It adds
 `Dialects.add`; what goes wrong, busy mesh included, is answered in its own words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import BinaryIO

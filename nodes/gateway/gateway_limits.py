@@ -1,7 +1,5 @@
 """Numbers of the gateway, each with its unit and its reason; see `privox_dht.limits`."""
 
-from __future__ import annotations
-
 from privox_dht.limits import GIB, KIB, MIB
 
 MAX_UPLOAD = 2 * GIB  # bytes of one recording: six hours of 44.1 kHz 16-bit mono are 1.8

@@ -4,8 +4,6 @@ async with HttpsListener(config, server) as listener:     it listens at `listene
     ...                                                   a renewed certificate is taken by itself
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from contextlib import AsyncExitStack

@@ -1,7 +1,5 @@
 """How long jobs took, counted in steps, as Prometheus wants it. Pure."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """`privox-node key NAME`: a new key for a gateway, shown once; the file has its hash."""
 
-from __future__ import annotations
-
 import secrets
 from pathlib import Path
 

@@ -4,8 +4,6 @@ view.records     who hears and speaks, as it was lately
 view.abilities   what can be asked for
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A gateway's numbers for Prometheus, as they are when they are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

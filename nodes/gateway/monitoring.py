@@ -3,8 +3,6 @@
 Numbers only: neither words nor addresses nor names of keys.
 """
 
-from __future__ import annotations
-
 from aiohttp import web
 
 from nodes.gateway.job_durations import DurationsByService

@@ -1,7 +1,5 @@
 """The options of a node's gateway, and the configuration they make."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

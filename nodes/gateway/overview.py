@@ -4,8 +4,6 @@ records, own engines -> producers    the idle ones first
 producers            -> services     how many do each, and their slots
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

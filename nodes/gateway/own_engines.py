@@ -4,8 +4,6 @@ A job is theirs when they can do it and are idle; a long recording is for all of
 they are a part. Where they are all there is, a job waits for them.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import BinaryIO, Protocol

@@ -7,8 +7,6 @@
 The files hold nothing that is secret, so they need no key; `/mesh.json` does where there are keys.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from importlib import resources

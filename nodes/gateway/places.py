@@ -4,8 +4,6 @@ async with places.enter(client, wait):     a place, perhaps after a wait of `wai
     ...                                    held until the context is left
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager

@@ -9,8 +9,6 @@ Plain text, and no key that means anything: only the addresses of --allow are se
 wrong after `ack` ends the connection: an error is never a transcript.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import logging

@@ -8,8 +8,6 @@ file that is no WAV, which is always done here. What goes wrong is a line of tex
 that says so.
 """
 
-from __future__ import annotations
-
 from contextlib import aclosing, closing
 
 from aiohttp import web

@@ -12,8 +12,6 @@ A header is what comes in one piece, and ends when nothing more does:
 The answer to the first is the text, to the second 8 digits and so many bytes of a WAV file.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ transcribe   one job on the mesh -> how long it is, then segments as they come
 speak        one job on the mesh -> sound, as it comes
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence

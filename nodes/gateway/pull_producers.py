@@ -9,8 +9,6 @@ soon as its first bytes come, by when it has read all of the recording: what com
 is the text.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import textwrap

@@ -11,8 +11,6 @@ they are idle or not, for a producer lets short jobs in between the pieces of a 
 argument.
 """
 
-from __future__ import annotations
-
 from bisect import insort
 from collections import Counter
 from dataclasses import dataclass

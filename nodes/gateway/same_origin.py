@@ -8,8 +8,6 @@ A browser sends what a page asks for to this machine too, and says in two header
 Programs send neither a strange Host nor an Origin.
 """
 
-from __future__ import annotations
-
 import ipaddress
 
 from privox_dht.addresses import split_host

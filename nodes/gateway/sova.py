@@ -10,8 +10,6 @@ A failure has response code 1 and its words in `response`, beside the status tha
 `/asr` is whisper-asr-webservice's as well (see `whisper_asr`).
 """
 
-from __future__ import annotations
-
 import base64
 from contextlib import closing
 

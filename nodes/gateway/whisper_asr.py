@@ -9,8 +9,6 @@ for the subtitle, status or not: an error has no body. Its `video_file` names wh
 watches: it is neither logged nor passed on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import closing
 from typing import BinaryIO

@@ -1,8 +1,6 @@
 """The languages that Whisper knows: what an engine that says "any" has, and their English names,
 by which older servers call them. Pure."""
 
-from __future__ import annotations
-
 from privox_dht import languages
 
 _TEXT = """

@@ -6,8 +6,6 @@ The library reads whatever is announced, however much that is: here a connection
 much, or says what is no event, ends. Events are the library's own.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any

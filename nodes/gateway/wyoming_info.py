@@ -5,8 +5,6 @@ takes an empty list of languages for none. So there is one program of each kind 
 inside, and languages are spelled out: an engine of any language has Whisper's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from wyoming.info import AsrModel, AsrProgram, Attribution, Info, TtsProgram, TtsVoice

@@ -4,8 +4,6 @@ async with WyomingServer(config, provider, jobs, name):    it listens, and is an
     ...                                                    leaving ends its connections and jobs
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable

@@ -14,8 +14,6 @@ time. A job that fails is told as an `error` event, and the connection ends: cli
 such event would wait for ever. So does one that breaks the rules. Who hangs up ends its job.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import wave

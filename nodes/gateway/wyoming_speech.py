@@ -5,8 +5,6 @@ chunk -> add()         -> each sentence that is whole by now is a job of its own
       -> finish()      -> the rest, and the end of the sound
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace

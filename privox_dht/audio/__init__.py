@@ -10,8 +10,6 @@ WAV and PCM are written with the standard library. Everything else needs PyAV an
 come with the engines (`pip install 'privox-dht[audio]'`) and are imported at the first call.
 """
 
-from __future__ import annotations
-
 from privox_dht.audio.decoding import decode
 from privox_dht.audio.encoding import CONTENT_TYPES, Encoder
 from privox_dht.audio.resampling import Resampler

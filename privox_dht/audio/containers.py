@@ -3,8 +3,6 @@
 No other file is ever opened, no protocol spoken, no picture decoded.
 """
 
-from __future__ import annotations
-
 from typing import Any, BinaryIO
 
 from privox_dht import limits

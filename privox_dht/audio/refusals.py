@@ -1,7 +1,5 @@
 """What is said of a stranger's sound that is not taken."""
 
-from __future__ import annotations
-
 from privox_dht import errors, limits
 from privox_dht.units import duration
 

@@ -1,7 +1,5 @@
 """16-bit mono PCM at one rate into the same at another, piece by piece."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from privox_dht import errors

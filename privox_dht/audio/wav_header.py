@@ -6,8 +6,6 @@ A stream does not know its size when it starts: both sizes are then 0xFFFFFFFF, 
 decoders take as "until the end", and `patch_sizes` fills them in once the file is complete.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import struct

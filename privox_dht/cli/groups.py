@@ -5,8 +5,6 @@ slots = "many" in a file -> "... (from the --config file)"
 PRIVOX_NEIGHBOR=...      -> "PRIVOX_NEIGHBOR means nothing: PRIVOX_NEIGHBOURS does"
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping

@@ -4,8 +4,6 @@ Every option can be given as a flag, as an environment variable (`PRIVOX_` and t
 in a TOML file (`--config`), and counts in that order.
 """
 
-from __future__ import annotations
-
 import json
 import tomllib
 from collections.abc import Callable, Mapping

@@ -5,8 +5,6 @@ and `sys.stdout.write` lose bytes without a word where stdout is not buffered (`
 PYTHONUNBUFFERED, as in containers) and a disk is full or a pipe does not block.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import json

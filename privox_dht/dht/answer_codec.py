@@ -11,8 +11,6 @@
 What is asked: see `request_codec`.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from privox_dht.addresses import unpack_address

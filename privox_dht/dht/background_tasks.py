@@ -1,7 +1,5 @@
 """Tasks that end with what began them: none is forgotten, and none fails unheard."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -6,8 +6,6 @@ guest     -> find: a few of the strangers it is told of are left alone, to dial 
 newcomer  -> walk to its own id, and behind the joiner to another, so that it knows and is known
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

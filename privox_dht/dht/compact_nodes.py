@@ -3,8 +3,6 @@
 id (20) | address (4 or 16) | port (2, network order, never 0)
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple

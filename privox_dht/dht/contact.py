@@ -1,7 +1,5 @@
 """A node that we know: proven, by its own signature. Pure."""
 
-from __future__ import annotations
-
 from privox_dht.addresses import LOOPBACK_6, Address
 from privox_dht.dht.compact_nodes import ID, unpack_peer
 

@@ -1,7 +1,5 @@
 """Numbers of the DHT, each with its unit and its reason; see `privox_dht.limits`."""
 
-from __future__ import annotations
-
 BUCKET = 20  # contacts in one bucket and nodes that hold a record: Kademlia's k, as bmuller has it
 FAR_BUCKET = 8  # contacts in a bucket that is not around our own id: there are many of those
 ALPHA = 4  # requests of one look-up in flight while answers still bring closer nodes

@@ -19,8 +19,6 @@ for contacts of its own, seldom for one address, slowly altogether, and never on
 somebody who is not on it.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar

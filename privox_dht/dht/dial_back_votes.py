@@ -9,8 +9,6 @@ addresses are published then, since callers try all routes side by side: so one 
 take the right one away.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple

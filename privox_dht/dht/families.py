@@ -6,8 +6,6 @@ out by one of them only, and that may change while it runs.
     gained      the neighbours are met there as well
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 

@@ -1,7 +1,5 @@
 """What one look-up was told: each record read once, whoever tells of it, and the newest kept."""
 
-from __future__ import annotations
-
 from privox_dht.dht.node_state import NodeState
 from privox_dht.records import Record
 

@@ -9,8 +9,6 @@ The newcomer has proven its address, so nothing is sent where nobody asked; how 
 newcomer, and how many newcomers in a second. What it is given counts towards our address there.
 """
 
-from __future__ import annotations
-
 import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence

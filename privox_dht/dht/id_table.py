@@ -5,8 +5,6 @@ their ids, and found by halving. To come and to go costs a move of all that stan
 a table of ten thousand takes a few microseconds.
 """
 
-from __future__ import annotations
-
 from array import array
 from bisect import bisect_left
 

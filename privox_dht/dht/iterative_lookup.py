@@ -13,8 +13,6 @@ requests, or when its time is up; whatever strangers answer. What goes to addres
 answered is bounded by what came from those who named them.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

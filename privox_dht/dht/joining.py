@@ -6,8 +6,6 @@ unanswered -> none of the contacts answers: neighbours and those remembered are 
 saved      -> good contacts, in a file for this mesh and these neighbours
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ that have never answered. Pure.
     somebody named    -> asked at length while that lasts, then in short, then not at all
 """
 
-from __future__ import annotations
-
 from privox_dht import limits
 from privox_dht.dht import dht_limits
 

@@ -8,8 +8,6 @@ every 15 s: expired records and sequences go
             -> a node left without contacts pings those it had
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

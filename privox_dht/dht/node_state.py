@@ -9,8 +9,6 @@ address was proven, while nobody with a private one was there for an hour; and n
 such a one comes. So a stranger's word alone makes no mesh public, and none for good.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import random

@@ -1,7 +1,5 @@
 """What a node tells of itself: numbers for logs and status pages."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from privox_dht.dht.record_lookup import RecordLookups

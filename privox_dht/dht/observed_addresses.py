@@ -1,7 +1,5 @@
 """Where others see us, and how far their clocks are ahead of ours: one word of each voter. Pure."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection
 from statistics import median

@@ -10,8 +10,6 @@ of the sample of a key one is with probability SAMPLE by that number. A lie that
 therefore moves nobody away: where there are few, all are in the sample. Pure.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 

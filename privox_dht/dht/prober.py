@@ -8,8 +8,6 @@ It is opened when somebody new comes and closed once nothing is on its way, so t
 has one socket for each family.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 

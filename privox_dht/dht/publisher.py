@@ -10,8 +10,6 @@ behind it. The nodes and their tokens are remembered, so that the next announcem
 one of them is asked now and then who has come.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import TypeVar
 

@@ -10,8 +10,6 @@ walk -> the holders' samples; more wanted: pages from the fullest holders, side 
      -> everybody we know has been silent for a minute: asked again, and not waited for
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple

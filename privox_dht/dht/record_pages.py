@@ -5,8 +5,6 @@ more   who agreed on how much there is, and showed less, is not the end of it
 split  most of those that stand nearest say so, and each of those showed a full page
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from privox_dht import limits

@@ -15,8 +15,6 @@ its key and in all: whoever owns one network cannot crowd others out, neither fr
 from what is told of it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections import OrderedDict

@@ -13,8 +13,6 @@
 What is answered: see `answer_codec`.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from privox_dht.dht import dht_limits

@@ -9,8 +9,6 @@ towards our own address where it is stored. What is done for somebody ends when 
 is checked as any other; it can be hidden by whoever stands between, and not forged.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -8,8 +8,6 @@ Who has been here long and still answers stays: whoever floods us with new ids g
 free. Nothing here sends: who is stale is returned, the protocol pings.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable

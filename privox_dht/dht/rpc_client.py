@@ -7,8 +7,6 @@ ask -> request out; again after 0.3, 0.7, 1.2 and 1.8 s of silence; lost after 2
 A contact that answers is known to live, and how fast it is; one that twice does not is forgotten.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar

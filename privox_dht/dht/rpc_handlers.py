@@ -9,8 +9,6 @@
 Nothing here sends. `room` is how many bytes the answer may have.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol

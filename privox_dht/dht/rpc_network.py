@@ -5,8 +5,6 @@ request -> by the socket of the family that the address is of
 ping    -> a proof is asked for; who gives it is a contact from now on
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar

@@ -11,8 +11,6 @@ introduce -> ping with a nonce, or a find that we send anyway, with the same (`C
              another port than the one it asked, so that a mapping it opened proves nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """How long an answer takes, learnt from those that came. Pure."""
 
-from __future__ import annotations
-
 from privox_dht.dht import dht_limits
 
 

@@ -10,8 +10,6 @@
 A datagram is sealed anew each time it is sent, also when it is sent again: nobody hears it twice.
 """
 
-from __future__ import annotations
-
 import os
 
 from privox_dht.addresses import Address, pack_address, unpack_address

@@ -6,8 +6,6 @@ in flight    a few while answers bring closer nodes, one more for each that was 
 holders      who holds records; two that agree, of two networks, are believed
 """
 
-from __future__ import annotations
-
 import bisect
 from collections import Counter
 from collections.abc import Callable

@@ -6,8 +6,6 @@ store -> to each of the closest, as soon as the very closest has told of its nei
          the record belongs to a shard
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from privox_dht.dht import answer_codec, dht_limits

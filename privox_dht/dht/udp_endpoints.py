@@ -4,8 +4,6 @@ open  -> every address of the host, all families on one port; another free one w
 close -> whoever waits is told that nothing came
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Awaitable, Callable
 

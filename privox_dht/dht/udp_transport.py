@@ -1,7 +1,5 @@
 """UDP sockets, one for each address family: a socket of both speaks to neither reliably."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence

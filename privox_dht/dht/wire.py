@@ -8,8 +8,6 @@ BadMessage with one of `REASONS`; nothing else is ever raised for a stranger's b
 two that read bodies.
 """
 
-from __future__ import annotations
-
 import struct
 from typing import Any
 

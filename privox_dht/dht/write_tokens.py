@@ -5,8 +5,6 @@ asker -> ping or find         an address that may be forged: it gets at most 1.5
 asker -> anything, token      a proven address: full answers, records taken, dial-backs
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import random

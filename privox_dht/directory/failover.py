@@ -13,8 +13,6 @@ Over HTTPS a node is a guest for good: nobody could ask it anything. It parks at
 other that cannot be reached.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ join          once, within a time-out            -> joined, or NotJoined
 keep_trying   after 2, 4, 8 s, up to a minute    -> joined; meanwhile `failure` says why not yet
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What the directory's page answers, to be written by `https_server` and read by whoever asks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 

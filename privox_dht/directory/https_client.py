@@ -8,8 +8,6 @@ What goes wrong comes out as Refused, Busy, Failed or Lost, and as nothing else.
 Only addresses that the owner of this program named, or nodes met before, are asked here.
 """
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import logging

@@ -5,8 +5,6 @@ ask       one after the other, until one answers; whoever fails is asked last fr
 records   that there is none under a key, two of them must say
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence

@@ -10,8 +10,6 @@ The asker does not know whose certificate it is shown, and need not: nothing sec
 each record is signed by its publisher. Errors are those of the API, in JSON.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Awaitable, Callable, Mapping

@@ -10,8 +10,6 @@ of each network before a third, by all their routes, and whoever answers first i
 somebody failed, other networks are asked before his, and claims of speed count no more.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections import Counter

@@ -9,8 +9,6 @@ So records cannot make clients probe somebody else's address more often, and nob
 producer by naming its address in a record of his own.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from urllib.parse import urlsplit
 

@@ -5,8 +5,6 @@ one backend found  -> the other has a moment more: where a key is held by nobody
                       vanished, only its silence says so, and that takes seconds
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Protocol

@@ -14,8 +14,6 @@ routes it has then, and asked again; so is whoever could not be reached meanwhil
 own network was gone is held against nobody.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random

@@ -9,8 +9,6 @@ like no slow producer. What is kept for it is bounded by what a producer may ans
 (`limits.MAX_ANSWER`, `limits.MAX_ANSWER_AUDIO`).
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine

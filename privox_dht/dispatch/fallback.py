@@ -6,8 +6,6 @@ fallback   done                                    -> the result; the attempts t
            anything else                           -> AllProducersFailed: what the mesh said, and it
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable

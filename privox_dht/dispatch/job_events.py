@@ -15,8 +15,6 @@ what came before it belongs to an answer that has no end. See `JoinedSegments` f
 somebody has read already.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar

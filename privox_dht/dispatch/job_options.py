@@ -5,8 +5,6 @@ mesh.transcription_events(audio, options) from here on the options travel whole
 options.request(model)                    what one producer is asked
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Sequence

@@ -13,8 +13,6 @@ Voices are counted by network (`quotas.home_of`): keys cost nothing, networks do
 through one farm are one voice, since nobody knows where they are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar

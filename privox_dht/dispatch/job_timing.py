@@ -9,8 +9,6 @@ A heartbeat shows life, not progress: a producer that sends nothing else, or a w
 loses the job to the next.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -9,8 +9,6 @@ it tells them, else in proportion. So one word at the joint may be missing, or s
 producers' spelling. The `value` of `Done` has the whole of the last producer's, without a joint.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace

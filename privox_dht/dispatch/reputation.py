@@ -9,8 +9,6 @@
 Pure: the time (seconds, any clock that only goes forward) is an argument.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace

@@ -7,8 +7,6 @@
 Nothing is dialled but addresses that may be dialled.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol

@@ -13,8 +13,6 @@ of those who fit are known to be dead or doubted, those who did a job for us bef
 strangers may have invented the others.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace

@@ -7,8 +7,6 @@ Pure: the time (seconds, any clock that only goes forward) is an argument.
     rest       it brought nothing           no room for a while, longer each time
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass

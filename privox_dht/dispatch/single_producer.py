@@ -7,8 +7,6 @@ job     upload, answer                                  lost         -> left alo
                                                         failed       -> others first
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,5 @@
 """Every voice on the mesh: those in records, and the whole lists of producers that have more."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 

@@ -7,8 +7,6 @@
 The same work may be done again at the next endpoint, from the start.
 """
 
-from __future__ import annotations
-
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Body        bytes before, the recording (in memory, or read as it goes), bytes a
 form(...)   a multipart form around a recording
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import os

@@ -11,8 +11,6 @@ A connection that was kept from an earlier job may turn out to be closed when it
 nothing was heard on it, and the request is sent once more on a fresh one.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager

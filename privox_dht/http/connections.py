@@ -5,8 +5,6 @@ their client is gone, and to tell others when a connection is. A connection ends
 pass their bound before they are complete, and when no job begins on it in time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import socket

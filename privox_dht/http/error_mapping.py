@@ -12,8 +12,6 @@ The body is OpenAI's: {"error": {"message", "type", "param", "code"}}. In a stre
 the same object travels in an `error` event, with the status in it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -9,8 +9,6 @@ Leaving the context, for whatever reason, cancels that task, closes the source, 
 nothing of it is left.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager

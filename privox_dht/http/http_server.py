@@ -8,8 +8,6 @@ Routes that take a body wait with their 100-continue until they want it: `expect
 A dialect of its own is an application that is mounted in this one with `add_subapp`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import ssl

@@ -5,8 +5,6 @@ Gate        listens there and accepts, within bounds on how many connections sta
             one network
 """
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import ipaddress

@@ -5,8 +5,6 @@ by farm   TCP, a sealed CONNECT, the farm's sealed answer: see `membership.farm_
           TLS, with the producer
 """
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections import OrderedDict

@@ -9,8 +9,6 @@ Fields may stand in any order. Counted before anything is kept: parts, bytes of 
 bytes of a text field. Bytes of the file are for the caller to count.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 

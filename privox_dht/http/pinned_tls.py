@@ -6,8 +6,6 @@
 Every address is shown to a filter before it is dialled.
 """
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import socket

@@ -8,8 +8,6 @@ before it is kept, and the body is read to its end before any work begins: only 
 hear that the client hung up.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import tempfile

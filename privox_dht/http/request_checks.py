@@ -6,8 +6,6 @@ server -> 100-continue, when the client asked and has its slot; and if it accept
                 stream, the beginning of the answer at once, with beats during the upload
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

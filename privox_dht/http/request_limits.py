@@ -4,8 +4,6 @@ Bounds   sizes, counts and seconds; the defaults are those of `limits`, an owner
 Pace     pure: from when bytes came, the moment by which more must have come
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from privox_dht import limits

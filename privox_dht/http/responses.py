@@ -7,8 +7,6 @@ Stream            an answer in pieces, each sent within a bound or the client co
                                                       takes what came for the whole
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping

@@ -7,8 +7,6 @@
 A stream is complete when its last event says so (`... .done`), never because it ended.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

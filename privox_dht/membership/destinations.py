@@ -6,8 +6,6 @@ an address that it was told    as the sender calls it. If it is one of this mach
                                others see us, as far as any of its kind was told us
 """
 
-from __future__ import annotations
-
 import errno
 import socket
 from collections.abc import Callable, Iterable

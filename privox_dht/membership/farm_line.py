@@ -9,8 +9,6 @@
 Requests and responses are of one length each. Whoever cannot make a request hears nothing.
 """
 
-from __future__ import annotations
-
 from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.membership import keys

@@ -8,8 +8,6 @@ A nonce of 24 bytes may be drawn at random for as long as the secret is used: al
 key, and nobody counts what the others have sent.
 """
 
-from __future__ import annotations
-
 import os
 
 from cryptography.hazmat.primitives.hashes import SHA256

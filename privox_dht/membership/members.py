@@ -4,8 +4,6 @@ seal      a text, with the time and whom it is for, under the key of its purpose
 open      the text again, if it is ours to read: else counted by its reason and dropped
 """
 
-from __future__ import annotations
-
 import logging
 import struct
 import time

@@ -8,8 +8,6 @@ at the start                nothing is remembered, so what was sent before is "s
 our clock is set back       as at the start
 """
 
-from __future__ import annotations
-
 import math
 
 from privox_dht import limits

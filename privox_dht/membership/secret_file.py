@@ -1,7 +1,5 @@
 """The secret of a private mesh: made once, given to every member, kept in a file."""
 
-from __future__ import annotations
-
 import secrets
 from pathlib import Path
 

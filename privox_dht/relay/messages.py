@@ -16,8 +16,6 @@ the producer's nonce, the producer signs the farm's nonce *and the farm's key*, 
 farm can pass neither on. What each message carries stands in `MESSAGES`; all else is refused.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from hashlib import blake2b

@@ -1,7 +1,5 @@
 """What the relay asks of the operating system, each only where the system has it."""
 
-from __future__ import annotations
-
 import asyncio
 import fcntl
 import os

@@ -8,8 +8,6 @@ Where a language is asked for and no voice, an engine chooses the voice. Two tha
 default choose the same; who comes later is not asked then.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace

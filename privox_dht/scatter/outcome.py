@@ -4,8 +4,6 @@ the file broke off            what was heard is kept; the input is at fault, and
 nobody could do some pieces   the rest is kept; their times are named
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from privox_dht.dispatch.job_state import Attempt

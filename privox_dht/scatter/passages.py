@@ -7,8 +7,6 @@
 A sentence that never ends is cut at a space.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterator

@@ -7,8 +7,6 @@ ended    a job that has ended
 hang_up  another one was quicker
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Iterator

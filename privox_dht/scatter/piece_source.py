@@ -6,8 +6,6 @@ What the producers get is to the bit what they would have decoded themselves. FF
 thread, a piece or so at a time. A file that breaks off is cut up to there.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 from collections import deque

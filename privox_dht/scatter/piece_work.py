@@ -4,8 +4,6 @@ A producer whose words lie outside the piece, or whose times go backwards, has f
 dispatcher goes on to the next.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar

@@ -7,8 +7,6 @@
 Nothing lags before three pieces are done: until then a producer's own deadline counts.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass
 from statistics import median

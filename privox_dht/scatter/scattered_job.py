@@ -9,8 +9,6 @@ which two producers died waits until nothing else can be done, and is left out i
 What becomes of the answers is for subclasses to say.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter, deque

@@ -4,8 +4,6 @@ pieces   of its sound -> `scattered_job` has each transcribed
 stitcher what was heard, in the recording's order and in one language
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -8,8 +8,6 @@ failed   another listener may have a piece if it may by what it heard, and by wh
          it: so the rest of the plan still holds
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -16,8 +16,6 @@ Language: the first three pieces with speech decide it, by seconds spoken. What 
 is asked for again.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -7,8 +7,6 @@ PyAV is not installed              likewise, and `Whole` says what is missing
 else                               scattered
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine

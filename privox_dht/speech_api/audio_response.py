@@ -7,8 +7,6 @@ wild is stopped, one that changes its rate in mid-sentence has failed, and so ha
 nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import (

@@ -7,8 +7,6 @@ As events the answer begins as soon as the question is clear, and a comment goes
 engine thinks for longer than a heartbeat, so that whoever waits can tell thinking from dead.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing

@@ -6,8 +6,6 @@
 Never words, audio, addresses or names of keys: a log is read by others than the client.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

@@ -4,8 +4,6 @@ abilities -> models    every engine, and "engine:model" for every model or voice
           -> voices    what `voice` may name
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

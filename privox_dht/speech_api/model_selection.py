@@ -8,8 +8,6 @@ Apps made for OpenAI's API must name one of its models and voices: `resolve` lea
 Pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar

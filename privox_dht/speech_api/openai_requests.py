@@ -8,8 +8,6 @@ Fields that the API knows and engines here do not (`instructions`, `include[]`, 
 Pure: length, then type, then meaning; whatever is wrong is said as Refused.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@
 An answer of another shape is a BadMessage; an `error` in it is the JobError that it tells of.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Iterator, Mapping

@@ -19,8 +19,6 @@ One request for a job goes like this, and each step can end it:
 The whole way is one coroutine with one `with`: a slot is let go exactly once, whatever happens.
 """
 
-from __future__ import annotations
-
 import logging
 import socket
 import ssl

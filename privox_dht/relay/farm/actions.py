@@ -1,7 +1,5 @@
 """What a farm's switchboard wants done, and the one way in which it says no."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from dataclasses import dataclass
 

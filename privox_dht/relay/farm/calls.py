@@ -7,8 +7,6 @@ Nothing here asks the clock or touches a socket. A connection is whatever the ca
 stand for it.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field

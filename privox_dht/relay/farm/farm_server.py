@@ -8,8 +8,6 @@ A farm never dials anybody, reads nothing of what it carries, and forwards to no
 that have proved their key and parked a line.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

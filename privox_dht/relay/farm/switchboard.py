@@ -11,8 +11,6 @@ A connection is anything hashable; the sockets around this use their transports.
 returns what is to be done, as `Send` and `Close`, and the caller does it. Time is an argument.
 """
 
-from __future__ import annotations
-
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable

@@ -1,7 +1,5 @@
 """The producer's end of a control line: whole messages in and out, sealed in a private mesh."""
 
-from __future__ import annotations
-
 import asyncio
 
 from privox_dht.errors import BadMessage

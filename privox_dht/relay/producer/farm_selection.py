@@ -9,8 +9,6 @@ A thousand producers that lose one farm together are back within seconds this wa
 each farm would leave a tail of a minute.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

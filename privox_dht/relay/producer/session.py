@@ -10,8 +10,6 @@ However it ends, idle lines end with it, a call in its handshake may finish that
 they are the HTTP server's.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
