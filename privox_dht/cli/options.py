@@ -4,6 +4,7 @@ Every option can be given as a flag, as an environment variable (`PRIVOX_` and t
 in a TOML file (`--config`), and counts in that order.
 """
 
+import difflib
 import json
 import tomllib
 from collections.abc import Callable, Mapping
@@ -39,8 +40,10 @@ def load_config(context: click.Context, option: click.Parameter, path: Path | No
     known = {name for command in commands for name in _by_flag(command)}
     for name in table:
         if name.replace("-", "_") not in known:
-            names = ", ".join(sorted(name.replace("_", "-") for name in known))
-            raise click.BadParameter(f"{path}: no option {name!r}; there is: {names}")
+            names = sorted(name.replace("_", "-") for name in known)
+            meant = difflib.get_close_matches(name.replace("_", "-"), names, 1)
+            advice = f"did you mean {meant[0]!r}?" if meant else f"there is: {', '.join(names)}"
+            raise click.BadParameter(f"{path}: no option {name!r}; {advice}")
     ours = {**(context.default_map or {}), **_as_defaults(context.command, table)}
     for name, command in getattr(context.command, "commands", {}).items():
         ours[name] = _as_defaults(command, table)

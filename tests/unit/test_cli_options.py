@@ -88,7 +88,8 @@ def test_neighbours_may_be_spelled_the_american_way_everywhere(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("neighbors_ = 1", "no option 'neighbors_'"),
+        ("neigbours = 1", "no option 'neigbours'; did you mean 'neighbours'?"),
+        ("colour = 1", "no option 'colour'; there is: "),
         ("slots = ", "is not TOML"),
         ('slots = "many"', "'many' is not a valid integer"),
         ("[neighbours]\na = 1", "neighbours takes a list of texts, and is a table"),
