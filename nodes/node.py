@@ -13,7 +13,6 @@ import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Any, TypeVar
 
 from nodes.announcer import Announcer
@@ -76,9 +75,7 @@ class Node:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         log.info("stopping; press Ctrl-C again to quit at once")
         for service in self.services:
             service.stop_accepting()

@@ -17,7 +17,6 @@ import mmap
 import os
 import sys
 import tempfile
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from privox_dht.atomic_file import write_all
@@ -90,10 +89,5 @@ class Recording:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()

@@ -13,7 +13,6 @@ import errno
 import logging
 import os
 import ssl
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -40,12 +39,7 @@ class DirectoryClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None

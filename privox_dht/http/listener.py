@@ -12,7 +12,6 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from privox_dht.errors import ConfigError
@@ -121,12 +120,7 @@ class Listener:
         self._accepting = [asyncio.create_task(self._accept(door)) for door in self._sockets]
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         tasks = [*self._accepting, *self._greeting]
         for task in tasks:
             task.cancel()

@@ -21,7 +21,6 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -81,12 +80,7 @@ class SpeechClient:
         self._elsewhere = _session(lambda address: True)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         for session in (self._to_peers, self._elsewhere):
             if session is not None:
                 await session.close()

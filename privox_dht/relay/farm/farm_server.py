@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from privox_dht import limits
@@ -103,12 +102,7 @@ class Farm:
         self._watch = asyncio.create_task(self._watching(), name=f"farm {self.port}")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._stop_accepting()
         self._watch.cancel()
         with suppress(asyncio.CancelledError):

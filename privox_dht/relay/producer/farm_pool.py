@@ -14,7 +14,6 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from privox_dht.errors import PrivoxError, ProducerLost
@@ -111,12 +110,7 @@ class FarmPool:
         self._task = asyncio.create_task(self._run(), name="parkings")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         tasks = [self._task, *self._stays]
         for task in tasks:
             task.cancel()

@@ -18,7 +18,6 @@ import random
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from privox_dht.backoff import backoff
@@ -100,12 +99,7 @@ class SingleFarm:
         self._task = asyncio.create_task(self._run(), name=f"parking at {self._place}")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
