@@ -90,11 +90,7 @@ class Codecs:
 
     async def _decode(self, upload: BinaryIO, size: int, recording: Recording, most: float) -> int:
         """Have `upload` decoded into `recording`; how many samples there are."""
-        question = {
-            "decode": recording.rate,
-            "most": most,
-            "wall": limits.DECODE_WALL,
-        }
+        question = {"decode": recording.rate, "most": most, "wall": limits.DECODE_WALL}
         async with self._pool.job() as job:
             try:
                 with _as_file(upload, size) as (small, files):

@@ -70,9 +70,7 @@ terms_options = in_section(
             help="Lend fewer slots, or none, while other programs keep this machine busy.",
         ),
         click.option(
-            "--on-battery",
-            is_flag=True,
-            help="Lend while the machine runs on its battery, too.",
+            "--on-battery", is_flag=True, help="Lend while the machine runs on its battery, too."
         ),
         click.option(
             "--transfer",

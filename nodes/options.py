@@ -125,11 +125,7 @@ relay_options = in_section(
             f" {relay_limits.SIDE_FARM_PRODUCERS} producers; with --farm for as many as"
             " --farm-limits says.",
         ),
-        port_option(
-            "--relay-port",
-            default=limits.RELAY_PORT,
-            help="TCP port of the relay.",
-        ),
+        port_option("--relay-port", default=limits.RELAY_PORT, help="TCP port of the relay."),
         list_option(
             "--farm-limits",
             metavar="NAME=NUMBER,...",

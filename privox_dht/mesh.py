@@ -39,10 +39,7 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.joined_segments import segments_of
 from privox_dht.dispatch.voice_search import find_voices
 from privox_dht.dispatch.work import SpeechWork, TranscriptionWork, Work
-from privox_dht.errors import (
-    ConfigError,
-    NotJoined,
-)
+from privox_dht.errors import ConfigError, NotJoined
 from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.membership.secret_file import membership_of

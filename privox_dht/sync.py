@@ -199,9 +199,7 @@ async def _close(stream: AsyncGenerator[T]) -> None:
     await stream.aclose()
 
 
-def _waiting(
-    joining: Callable[P, AbstractAsyncContextManager[Mesh]],
-) -> Callable[P, SyncMesh]:
+def _waiting(joining: Callable[P, AbstractAsyncContextManager[Mesh]]) -> Callable[P, SyncMesh]:
     def join(*args: P.args, **options: P.kwargs) -> SyncMesh:
         """Join the mesh. Arguments and errors: see `Mesh.join`."""
         return SyncMesh(lambda: joining(*args, **options))

@@ -102,10 +102,7 @@ class PooledEngine(ABC):
         self.ability = replace(self.ability, warm=False)
 
     async def _ask(
-        self,
-        question: dict[str, Any],
-        files: Sequence[int] = (),
-        seconds: float | None = None,
+        self, question: dict[str, Any], files: Sequence[int] = (), seconds: float | None = None
     ) -> AsyncGenerator[link.Piece]:
         """The pieces of a worker's answer; see `WorkerPool.ask`. It is loaded if it is not."""
         async with self._settings.memory.using(self, self._needs):

@@ -93,10 +93,7 @@ def _speed(model: Any) -> float:
     babble = benchmark.babble(SELF_TEST_SECONDS, RATE)
     began = time.monotonic()
     segments, _ = model.transcribe(
-        babble,
-        language=SELF_TEST_LANGUAGE,
-        temperature=0.0,
-        max_new_tokens=SELF_TEST_TOKENS,
+        babble, language=SELF_TEST_LANGUAGE, temperature=0.0, max_new_tokens=SELF_TEST_TOKENS
     )
     for _ in segments:
         pass

@@ -91,9 +91,7 @@ def make_certificate(names: Sequence[str], now: datetime) -> bytes:
         .sign(key, hashes.SHA256())
     )
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ) + certificate.public_bytes(serialization.Encoding.PEM)
 
 

@@ -47,10 +47,7 @@ def exposition(
 
 class _Numbers(Collector):
     def __init__(
-        self,
-        status: Mapping[str, Mapping[str, Any]],
-        jobs: JobLog,
-        durations: DurationsByService,
+        self, status: Mapping[str, Mapping[str, Any]], jobs: JobLog, durations: DurationsByService
     ) -> None:
         self._status, self._jobs, self._durations = status, jobs, durations
 

@@ -45,8 +45,7 @@ gateway_options = in_section(
             " gateway makes and keeps].",
         ),
         file_option(
-            "--private-key",
-            help="The PEM file of its key, unless it stands in the same file.",
+            "--private-key", help="The PEM file of its key, unless it stands in the same file."
         ),
         click.option(
             "--wyoming",

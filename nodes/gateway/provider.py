@@ -159,10 +159,7 @@ class MeshProvider:
                     yield sound
 
     async def _here_or_there(
-        self,
-        service: str,
-        here: AsyncGenerator[T] | None,
-        there: Callable[[], AsyncGenerator[T]],
+        self, service: str, here: AsyncGenerator[T] | None, there: Callable[[], AsyncGenerator[T]]
     ) -> AsyncGenerator[T]:
         """What is done here; where that is lost before it said anything, what the mesh does."""
         begun = False

@@ -18,15 +18,7 @@ from typing import BinaryIO
 
 from nodes.gateway import gateway_limits
 from nodes.gateway.own_engines import can_do
-from nodes.gateway.privox_wire import (
-    ACK,
-    DIGITS,
-    PING,
-    PONG,
-    SoundHeader,
-    TextHeader,
-    read_bytes,
-)
+from nodes.gateway.privox_wire import ACK, DIGITS, PING, PONG, SoundHeader, TextHeader, read_bytes
 from privox_dht import limits
 from privox_dht.audio import wav_header
 from privox_dht.audio.decoding import decode

@@ -20,13 +20,7 @@ import wave
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, closing, suppress
 
-from wyoming.asr import (
-    Transcribe,
-    Transcript,
-    TranscriptChunk,
-    TranscriptStart,
-    TranscriptStop,
-)
+from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event, Eventable, write_event
@@ -51,17 +45,8 @@ from privox_dht.http.error_mapping import status_of
 from privox_dht.http.request_body import SpooledFile
 from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
-from privox_dht.speech import (
-    STT,
-    TTS,
-    AudioInfo,
-    Provider,
-    SpeechRequest,
-    TranscriptionRequest,
-)
-from privox_dht.speech import (
-    AudioChunk as Sound,
-)
+from privox_dht.speech import STT, TTS, AudioInfo, Provider, SpeechRequest, TranscriptionRequest
+from privox_dht.speech import AudioChunk as Sound
 from privox_dht.speech_api.job_log import JobLog
 from privox_dht.speech_api.model_selection import resolve, select
 

@@ -24,13 +24,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 from privox_dht import limits
-from privox_dht.addresses import (
-    Address,
-    is_loopback,
-    pack_address,
-    rate_key,
-    unpack_address,
-)
+from privox_dht.addresses import Address, is_loopback, pack_address, rate_key, unpack_address
 from privox_dht.dht import answer_codec, dht_limits, wire
 from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled
 from privox_dht.dht.compact_nodes import ID, CompactNode

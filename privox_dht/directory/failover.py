@@ -104,10 +104,7 @@ class Directory(DhtNode):
             return exc
 
     async def _join_by_either(
-        self,
-        by_udp: asyncio.Task[int | NotJoined],
-        began: float,
-        timeout: float,
+        self, by_udp: asyncio.Task[int | NotJoined], began: float, timeout: float
     ) -> int:
         by_https = self._spawn(self._meet_over_https(began + timeout))
         try:

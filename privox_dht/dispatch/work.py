@@ -18,11 +18,7 @@ from privox_dht.dispatch.job_events import Emit, FileChunk, Uploading
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
 from privox_dht.dispatch.job_timing import results_due
 from privox_dht.records import Record
-from privox_dht.speech import (
-    AudioInfo,
-    Segment,
-    Transcript,
-)
+from privox_dht.speech import AudioInfo, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.transcript import gather
 

@@ -127,8 +127,6 @@ def not_found(method: str, path: str, known: set[str]) -> RequestRejected:
     """404, or 405 naming the methods that the path knows."""
     if known:
         return RequestRejected(
-            f"{path} knows {', '.join(sorted(known))}",
-            status=405,
-            code="method_not_allowed",
+            f"{path} knows {', '.join(sorted(known))}", status=405, code="method_not_allowed"
         )
     return RequestRejected("there is no such page", status=404, code="not_found")

@@ -15,12 +15,7 @@ from typing import Any
 
 from privox_dht.errors import RequestRejected
 from privox_dht.limits import MAX_TEXT
-from privox_dht.speech import (
-    AUDIO_FORMATS,
-    TEXT_FORMATS,
-    SpeechRequest,
-    TranscriptionRequest,
-)
+from privox_dht.speech import AUDIO_FORMATS, TEXT_FORMATS, SpeechRequest, TranscriptionRequest
 from privox_dht.speech_api.model_selection import validate_language
 
 MAX_NAME = 128  # characters of a model, voice or format name; longer ones name nothing

@@ -135,12 +135,7 @@ class SpeechServer(HttpServer):
         (app or self.app).router.add_route("POST", path, job, expect_handler=not_yet)
 
     async def _job(
-        self,
-        request: web.BaseRequest,
-        service: str,
-        check: Check,
-        work: Work,
-        tell: Tell | None,
+        self, request: web.BaseRequest, service: str, check: Check, work: Work, tell: Tell | None
     ) -> web.StreamResponse:
         async with AsyncExitStack() as held:
             try:
