@@ -24,6 +24,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from coverage import CoverageData
@@ -70,11 +71,16 @@ def run(what: Sequence[str], *, more: bool = False) -> None:
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # as in check.py
         if sys.version_info >= (3, 12):
             env.setdefault("COVERAGE_CORE", "sysmon")  # the interpreter tells it, without a tracer
-        for floor in what:
+        for _, together in groupby(sorted(what), floor_of):
             coverage("run", "-m", "pytest", "-q", "-m", "not soak and not quiet", TRACEBACKS,
-                     *WORKERS, floor,
+                     *WORKERS, *together,
                      env=env)  # fmt: skip
     coverage("combine", "--quiet", *(["--append"] if more else []))
+
+
+def floor_of(what: str) -> str:
+    """Tests of one floor run together; each floor has kits of its own."""
+    return "/".join(Path(what).parts[:2])
 
 
 def coverage(*arguments: str, env: dict[str, str] | None = None) -> None:

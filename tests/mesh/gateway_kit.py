@@ -77,11 +77,11 @@ class GatewayMesh:
             while not wanted <= {ability.service for ability in provider.abilities()}:
                 await provider.look()
 
-    async def see_producers(self, service: str, count: int) -> None:
-        """Return when the gateway knows so many who do it."""
+    async def see_two_producers(self) -> None:
+        """Return when the gateway knows two for each service."""
         provider = self.gateway.provider
         async with asyncio.timeout(SEEN_WITHIN):
-            while provider.status()[service]["producers"] < count:
+            while any(told["producers"] < 2 for told in provider.status().values()):
                 await provider.look()
 
     async def start(self, services: str, *arguments: str) -> RunningNode:

@@ -181,7 +181,7 @@ async def test_a_film_that_is_too_long_is_refused_whatever_its_format(
     producers = Counting(), Counting()
     for producer in producers:
         await mesh.lend(producer)
-    await mesh.see_producers("stt", 2)
+    await mesh.see_two_producers()
     for path, name in (("/asr?output=srt", "audio_file"), ("/v1/audio/transcriptions", "file")):
         film = matroska(200.0, tells)
         assert (length_hint(io.BytesIO(film)) > 0) == tells

@@ -19,13 +19,12 @@ import pytest
 from click.testing import CliRunner
 from gateway_kit import GatewayMesh
 from kit import HOST
-from running import Lab
+from running import Lab, wait_for_line
 
 from client.cli import main as client_program
 from nodes import pause
 from nodes.cli import main as node_program
 from nodes.config import NodeConfig
-from nodes.demo import RunningNode
 from nodes.gateway.config import GatewayConfig
 from nodes.lending import LendingTerms, Pause
 from nodes.lending_hours import parse_hours
@@ -54,14 +53,6 @@ def until_idle(lab: Lab, idle: int) -> None:
         assert time.monotonic() < ends, seen
 
 
-def has_begun(node: RunningNode, jobs: int) -> None:
-    """Until a node has begun so many jobs."""
-    with node.changed:
-        assert node.changed.wait_for(
-            lambda: sum(' begun"' in line for line in node.lines) >= jobs, 20
-        ), node.lines[-5:]
-
-
 @pytest.mark.timeout(120)
 def test_an_owner_pauses_in_mid_job_restarts_and_resumes(tmp_path: Path) -> None:
     with Lab(tmp_path) as lab:
@@ -70,7 +61,7 @@ def test_an_owner_pauses_in_mid_job_restarts_and_resumes(tmp_path: Path) -> None
         spoken = tmp_path / "spoken.wav"
         say = ("--service", "tts", "--text", "Good morning", "--output", str(spoken))
         client = lab.start_client(*say)
-        has_begun(lender, 1)
+        wait_for_line(lender, ' begun"')
 
         said = control(tmp_path / "lender", "pause", "--for", "2h")
         assert said.startswith("paused until ")

@@ -1,8 +1,7 @@
-"""What a machine says of its battery and its load, and the cores that a node keeps to."""
+"""What a machine says of its battery and its load."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nodes.cores import cores_of, limited_to, usable_cores
 from nodes.machine import CpuTimes, OtherPrograms, cpu_times, on_battery
 
 AC = {"type": "Mains", "online": "1"}
@@ -86,25 +84,3 @@ def test_a_child_that_works_counts_as_ours_while_it_runs_and_when_it_has_ended()
     assert running.own - before.own >= 0.45
     assert ended.own >= running.own - 0.05
     assert ended.all - before.all >= 0.4
-
-
-@pytest.mark.parametrize(
-    ("wanted", "have", "lent"),
-    [(None, 8, 8), (2, 8, 2), (16, 8, 8), (0.5, 8, 4), (0.5, 1, 1), (0.01, 8, 1), (1.0, 8, 8),
-     (1, 8, 1)],
-)  # fmt: skip
-def test_a_number_or_a_share_of_the_cores_is_lent(
-    wanted: float | None, have: int, lent: int
-) -> None:
-    assert cores_of(wanted, have) == lent
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux keeps to cores")
-def test_whatever_is_started_meanwhile_keeps_to_the_cores() -> None:
-    before = os.sched_getaffinity(0)
-    with limited_to(1):
-        assert usable_cores() == 1
-        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-            assert len(psutil.Process(child.pid).cpu_affinity()) == 1
-            child.communicate(b"\n")
-    assert os.sched_getaffinity(0) == before
