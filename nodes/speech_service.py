@@ -47,13 +47,13 @@ class SpeechService(Service):
         Args:
             mesh: the network's tag, for records.
             standing: knows the routes by which we are reached.
-            on_change: called when we become busy, or idle again.
+            on_change: called when we become busy, or idle again, or lend another number of slots.
             node_status: what the node says of itself in `GET /v1/status`.
         """
         super().__init__()
         self._config, self._mesh, self._standing = config, mesh, standing
         self._on_change, self._node_status = on_change, node_status
-        self._was_idle = True
+        self._said = True, config.slots  # whether a slot is idle, and how many are lent
         self.codecs = Codecs(config.slots + 1)
 
     async def _start(self) -> None:
@@ -118,15 +118,18 @@ class SpeechService(Service):
         admission = self.producer.admission
         abilities = self.producer.abilities()
         idle = 0 if self._config.lending.allow_peers else admission.idle  # strangers ask others
-        ours = records_of(abilities, self._mesh, admission.slots, idle)
+        slots = admission.lent or admission.slots  # lent to nobody is as good as busy
+        ours = records_of(abilities, self._mesh, slots, idle)
         return [replace(record, routes=where) for record in ours]
 
     def stop_accepting(self) -> None:
         self.producer.admission.close()
 
     def _job_changed(self) -> None:
-        """A slot was taken or freed: the mesh hears of it when that makes us busy or idle."""
-        idle = self.producer.admission.idle > 0
-        if idle != self._was_idle:
-            self._was_idle = idle
+        """A slot was taken, freed, lent or lent no more: the mesh hears of it when that makes us
+        busy or idle, or changes for how many jobs there is room."""
+        admission = self.producer.admission
+        now = admission.idle > 0, admission.lent
+        if now != self._said:
+            self._said = now
             self._on_change()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from gateway_kit import GatewayMesh
 from kit import HOST
 from running import Lab, wait_for_line
 
+import nodes.lender
 from client.cli import main as client_program
 from nodes import pause
 from nodes.cli import main as node_program
@@ -28,7 +30,7 @@ from nodes.config import NodeConfig
 from nodes.gateway.config import GatewayConfig
 from nodes.lending import LendingTerms, Pause
 from nodes.lending_hours import parse_hours
-from nodes.machine import Machine, on_battery
+from nodes.machine import CpuTimes, Machine, on_battery
 from nodes.node import Node
 from nodes.service_spec import parse_services
 from privox_dht import Mesh, limits
@@ -94,7 +96,7 @@ def test_a_pause_needs_a_folder_and_a_time(tmp_path: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def lender(
-    folder: Path, machine: Machine, services: str = "tts/cpu/echo", **terms: Any
+    folder: Path, machine: Machine, services: str = "tts/cpu/echo", slots: int = 2, **terms: Any
 ) -> AsyncIterator[tuple[Node, Mesh]]:
     """A first node, one that lends by these terms on this machine, and a client of both."""
     async with contextlib.AsyncExitStack() as stack:
@@ -102,8 +104,8 @@ async def lender(
         first = await enter(Node(NodeConfig(folder / "first", port=0, host=HOST)))
         neighbours = ((HOST, first.dht.port),)
         node = await enter(Node(NodeConfig(
-            folder / "lender", port=0, host=HOST, neighbours=neighbours, machine=machine, slots=2,
-            services=tuple(parse_services([services])), lending=LendingTerms(**terms),
+            folder / "lender", port=0, host=HOST, neighbours=neighbours, machine=machine,
+            slots=slots, services=tuple(parse_services([services])), lending=LendingTerms(**terms),
         )))  # fmt: skip
         await node.standing.joined.wait()
         mesh = await enter(Mesh.join([f"{HOST}:{first.dht.port}"]))
@@ -112,13 +114,44 @@ async def lender(
 
 async def idle_elsewhere(mesh: Mesh, idle: int) -> None:
     """Until somebody else finds a record with so many idle slots."""
+    await seen_elsewhere(mesh, idle, 2)
+
+
+async def seen_elsewhere(mesh: Mesh, idle: int, slots: int) -> None:
+    """Until somebody else finds a record with so many idle slots, of so many."""
     async with asyncio.timeout(SEEN_WITHIN):
-        while [r.idle for r in await mesh.dht.find("tts", "cpu", fresh=True)] != [idle]:  # noqa: ASYNC110
+        while [(r.idle, r.slots) for r in await mesh.dht.find("tts", "cpu", fresh=True)] != [  # noqa: ASYNC110
+            (idle, slots)
+        ]:
             await asyncio.sleep(0.05)
 
 
 async def speak(mesh: Mesh, wait: float = 0, text: str = "Good day") -> bytes:
     return await mesh.speak(text, model="echo", wait=wait)
+
+
+async def test_others_see_at_once_that_it_lends_fewer_slots_and_all_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own programs take two of its four slots, and give them back."""
+    monkeypatch.setattr(nodes.lender, "LOAD_EVERY", 0.0)
+    clock = [0.0, 0.0]  # seconds on the wall, seconds of work of others
+    cores = os.cpu_count() or 1
+
+    def cpu_times() -> CpuTimes:
+        return CpuTimes(clock[1], 0.0, clock[0])
+
+    def ten_minutes(others: float) -> None:
+        clock[0] += 600
+        clock[1] += 600 * cores * others
+
+    machine = Machine(on_battery=lambda: False, cpu_times=cpu_times)
+    async with lender(tmp_path, machine, slots=4, give_way=True) as (_, mesh):
+        await seen_elsewhere(mesh, 4, 4)
+        ten_minutes(others=0.5)
+        await seen_elsewhere(mesh, 2, 2)
+        ten_minutes(others=0.0)
+        await seen_elsewhere(mesh, 4, 4)
 
 
 async def test_no_job_begins_when_the_hours_have_ended_and_others_see_it(tmp_path: Path) -> None:
