@@ -139,7 +139,16 @@ class NotJoined(JobError):
 
 
 class NoProducer(JobError):
-    """Nobody on the mesh does what was asked."""
+    """Nobody on the mesh does what was asked.
+
+    Attributes:
+        unmet: what was named that nobody has, where the service itself is there: "model", "voice",
+            "language" or "translation"; else "".
+    """
+
+    def __init__(self, message: str, unmet: str = "") -> None:
+        super().__init__(message)
+        self.unmet = unmet
 
 
 class AllProducersBusy(JobError):

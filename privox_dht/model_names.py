@@ -7,7 +7,7 @@ default, ""            the default
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 DEFAULT_NAMES = ("", "default")  # what a client says that has to name something
 _MODEL = re.compile(r"(whisper|tts)-[0-9].*|gpt-.+", re.IGNORECASE | re.DOTALL)
@@ -37,3 +37,17 @@ def for_engine(asked: str, engine: str) -> str:
     if asked.startswith(f"{engine}:"):
         asked = asked.removeprefix(f"{engine}:")
     return "" if asked in (*DEFAULT_NAMES, engine) else asked
+
+
+def explain_only_named(offers: Iterable[str]) -> str:
+    """What is said to whoever names no model, where all that is there wants to be named.
+
+    Args:
+        offers: such as "stt/cpu/echo", one at least.
+    """
+    there = list(dict.fromkeys(offers))
+    engine = there[0].rpartition("/")[2]
+    return (
+        f"there is only {', '.join(there)}, which does no job that does not name it:"
+        f" say --model {engine}; in Python and over HTTP, model={engine}"
+    )

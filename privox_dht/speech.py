@@ -46,6 +46,7 @@ class EngineInfo:
     speed: float = 0.0  # seconds of audio per second of work, measured at start; 0 is unknown
     translates: bool = False  # stt: speech of other languages into English text
     only_named: bool = False  # it does no job that does not name it: made for trying things out
+    only_listed: bool = False  # no name but `models`, even if there is none; else none means any
     spoken: Mapping[str, str] = field(default_factory=dict, hash=False)  # tts: voices' own tags
     speakers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)  # of voices
     all_languages: tuple[str, ...] = ()  # where `languages` is empty since there are too many

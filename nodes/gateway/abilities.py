@@ -18,7 +18,7 @@ def abilities_of(records: Sequence[Record], voices: Voices = NO_VOICES) -> list[
     """What can be asked for: engines of all producers, the fastest of a service first.
 
     A record lists a few models and may say that there are more: such an engine is listed a second
-    time without any, which takes every name.
+    time without any, which takes every name. No other does.
     """
     engines: dict[tuple[str, str, str, bool, bool], list[Record]] = {}
     for r in records:
@@ -28,7 +28,7 @@ def abilities_of(records: Sequence[Record], voices: Voices = NO_VOICES) -> list[
     abilities = [_merged(some, voices) for some in engines.values()]
     abilities.sort(key=lambda a: (SERVICES.index(a.service), a.only_named, -a.speed, a.engine))
     unlisted = [
-        replace(ability, models=())
+        replace(ability, models=(), only_listed=False)
         for ability in abilities
         if any(_is_more_than(ability, record) for record in records) and ability.models
     ]
@@ -73,7 +73,8 @@ def _merged(records: Sequence[Record], voices: Voices) -> EngineInfo:
         max(record.speed for record in records),
         first.translates,
         first.only_named,
-        spoken,
+        only_listed=bool(models) or not any(record.more for record in records),
+        spoken=spoken,
     )
 
 

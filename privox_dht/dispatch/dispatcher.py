@@ -33,7 +33,13 @@ from privox_dht.dispatch.job_events import Emit, JobEvent, Waiting
 from privox_dht.dispatch.job_state import Done, JobState
 from privox_dht.dispatch.reputation import ReputationTable
 from privox_dht.dispatch.route_prober import DialableRoute, RouteProber
-from privox_dht.dispatch.selection import ANY, Requirements, explain_no_match, rank
+from privox_dht.dispatch.selection import (
+    ANY,
+    Requirements,
+    explain_no_match,
+    rank,
+    unmet_demand,
+)
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import AllProducersBusy, NoProducer
 from privox_dht.records import Direct, Record, latest_per_key
@@ -177,7 +183,7 @@ class Dispatcher:
             self.reputation.heard(found)
             order = rank(found, job.wish, self.reputation, self._clock(), self._rng) or order
             if not order:
-                raise NoProducer(await self._why_nobody(found, job.wish))
+                raise await self._nobody(found, job.wish)
             if job.wish.via_farm:
                 order = await self._apart_from_farms(order)
             if job.is_waiting:
@@ -254,13 +260,14 @@ class Dispatcher:
             )
         return hidden
 
-    async def _why_nobody(self, found: list[Record], wish: Requirements) -> str:
-        """What there is, the other backend included, when nothing that was found fits."""
+    async def _nobody(self, found: list[Record], wish: Requirements) -> NoProducer:
+        """The error when nothing that was found fits: what there is, the other backend included."""
         if wish.backend != ANY:
             found = found + await discover(self._directory, replace(wish, backend=ANY))
-        why = explain_no_match(latest_per_key(found), wish)
+        there = latest_per_key(found)
+        why = explain_no_match(there, wish)
         advice = self._clock_advice()
-        return f"{why}; {advice}" if advice else why
+        return NoProducer(f"{why}; {advice}" if advice else why, unmet_demand(there, wish))
 
     def _proven(self) -> list[Record]:
         """Records of those who did a job for us, while they hold: a look-up returns a sample, and

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from privox_dht import languages, model_names
 from privox_dht.dispatch.reputation import ReputationTable
 from privox_dht.dispatch.sibling_slots import Slots
+from privox_dht.model_names import explain_only_named
 from privox_dht.quotas import home_of
 from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS
@@ -143,32 +144,57 @@ def explain_no_match(records: Iterable[Record], wish: Requirements) -> str:
         left = "--only" if wish.only else "--avoid"
         who = ", ".join(sorted({r.peer_id for r in there if matches(r, open_to_all)})[:6])
         return f"{left} leaves nobody who offers {wish}; there is: {who}"
-    for flag, without in _relaxed(open_to_all):
+    for flag, _, without in _relaxed(open_to_all):
         if offers := {_offer(record) for record in there if matches(record, without)}:
             return f"nobody offers {wish}; without {flag} there is: {'; '.join(sorted(offers)[:6])}"
+    if named := sorted({_what(record) for record in there if _wants_a_name(record, open_to_all)}):
+        return f"nobody offers {wish} unnamed; {explain_only_named(named[:6])}"
     offers = {_offer(record) for record in there}
     return f"nobody offers {wish}; there is: {'; '.join(sorted(offers)[:6])}"
 
 
-def _relaxed(wish: Requirements) -> Iterator[tuple[str, Requirements]]:
-    """The wish with one demand less, and the flag of `privox-client` that makes it."""
+def unmet_demand(records: Iterable[Record], wish: Requirements) -> str:
+    """What was named that nobody has, when nothing there fits: "model", "voice", "language" or
+    "translation", the first of them without which somebody fits; "" where it is not the names."""
+    there = list(records)
+    named = [(what, without) for _, what, without in _relaxed(wish) if what != "backend"]
+    for what, without in named:
+        if any(matches(record, without) for record in there):
+            return what
+    if any(_wants_a_name(record, wish) for record in there):
+        return "model"
+    bare = replace(wish, model="", voice="", language="", translate=False)
+    return named[0][0] if named and any(matches(record, bare) for record in there) else ""
+
+
+def _wants_a_name(record: Record, wish: Requirements) -> bool:
+    """Whether it would fit if it were named, and nothing is."""
+    return not wish.model and record.only_named and matches(replace(record, only_named=False), wish)
+
+
+def _relaxed(wish: Requirements) -> Iterator[tuple[str, str, Requirements]]:
+    """The wish with one demand less: the flag of `privox-client` that makes it, what it is about,
+    and the rest."""
     if wish.backend != ANY:
-        yield f"--backend {wish.backend}", replace(wish, backend=ANY)
+        yield f"--backend {wish.backend}", "backend", replace(wish, backend=ANY)
     if wish.model:
-        yield f"--model {wish.model}", replace(wish, model="")
+        yield f"--model {wish.model}", "model", replace(wish, model="")
     if wish.voice:
-        yield f"--voice {wish.voice}", replace(wish, voice="")
+        yield f"--voice {wish.voice}", "voice", replace(wish, voice="")
     if wish.language:
-        yield f"--language {wish.language}", replace(wish, language="")
+        yield f"--language {wish.language}", "language", replace(wish, language="")
     if wish.translate:
-        yield "--translate", replace(wish, translate=False)
+        yield "--translate", "translation", replace(wish, translate=False)
 
 
 def _offer(record: Record) -> str:
     models = ", ".join(record.models[:4]) + (", ..." if record.more else "")
     languages = f" [{' '.join(record.languages[:6])}]" if record.languages else ""
-    what = f"{record.kind}/{record.backend}/{record.engine}"
-    return what + (f" ({models})" if models else "") + languages
+    return _what(record) + (f" ({models})" if models else "") + languages
+
+
+def _what(record: Record) -> str:
+    return f"{record.kind}/{record.backend}/{record.engine}"
 
 
 def _names(record: Record, peer_ids: tuple[str, ...]) -> bool:

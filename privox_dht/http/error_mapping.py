@@ -5,6 +5,7 @@
     ProducerBusy, AllBusy        503                busy            Retry-After, Connection: close
     NotJoined            503                not_joined
     NoProducer           503                no_producer
+      with .unmet        404                model_not_found and so on: not to be tried again
     ProducerLost, AllFailed      502                lost, all_failed
     EngineFailed, our own bug  500                failed
 
@@ -46,6 +47,8 @@ def status_of(exc: BaseException) -> tuple[int, str]:
     """The HTTP status and the code that say how a job ended."""
     if isinstance(exc, RequestRejected):
         return exc.status, exc.code
+    if isinstance(exc, NoProducer) and exc.unmet:
+        return 404, f"{exc.unmet}_not_found"
     for kind, status, code in _KNOWN:
         if isinstance(exc, kind):
             return status, code
@@ -58,9 +61,16 @@ def to_error_object(exc: BaseException) -> dict[str, Any]:
     return {
         "message": str(exc) if isinstance(exc, JobError) else _BROKE,
         "type": "invalid_request_error" if status < 500 else "server_error",
-        "param": exc.param if isinstance(exc, RequestRejected) else None,
+        "param": _param_of(exc),
         "code": code,
     }
+
+
+def _param_of(exc: BaseException) -> str | None:
+    """The field of the request that is at fault."""
+    if isinstance(exc, NoProducer):
+        return exc.unmet or None
+    return exc.param if isinstance(exc, RequestRejected) else None
 
 
 def to_headers(exc: BaseException) -> dict[str, str]:

@@ -8,12 +8,13 @@ Apps made for OpenAI's API must name one of its models and voices: `resolve` lea
 Pure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
 from privox_dht import languages, model_names
 from privox_dht.errors import RequestRejected
+from privox_dht.model_names import explain_only_named
 from privox_dht.speech import STT, TTS, EngineInfo, SpeechRequest, TranscriptionRequest
 
 Request = TypeVar("Request", TranscriptionRequest, SpeechRequest)
@@ -80,7 +81,7 @@ def select(
             )
     chosen = fitting
     if voice and service == TTS:
-        chosen = [ability for ability in fitting if _lists(ability.models, voice)]
+        chosen = [ability for ability in fitting if _lists(ability, voice)]
         if not chosen:
             raise _nothing("voice", voice, _flat(ability.models for ability in fitting))
     if language and not voice:
@@ -105,19 +106,23 @@ def _best_for(abilities: list[EngineInfo], language: str) -> list[EngineInfo]:
 
 
 def _has_model(ability: EngineInfo, model: str) -> bool:
-    return not ability.only_named and (not model or _lists(ability.models, model))
+    return not ability.only_named and (not model or _lists(ability, model))
 
 
 def _is_engine(ability: EngineInfo, model: str) -> bool:
     """Whether `model` names this engine, with or without one of its models. An engine that lists no
     models would take any name, another engine's too: so this is asked first."""
     engine, colon, rest = model.partition(":")
-    return engine == ability.engine and (not colon or _lists(ability.models, rest))
+    return engine == ability.engine and (not colon or _lists(ability, rest))
 
 
-def _lists(models: Sequence[str], name: str) -> bool:
-    """Whether `name` is listed, itself or before its `+variant`; an empty list allows any."""
-    return not models or name in models or name.partition("+")[0] in models
+def _lists(ability: EngineInfo, name: str) -> bool:
+    """Whether `name` is listed, itself or before its `+variant`; an empty list allows any, where
+    there may be other names."""
+    models = ability.models
+    if not models:
+        return not ability.only_listed
+    return name in models or name.partition("+")[0] in models
 
 
 def _speaks(ability: EngineInfo, language: str) -> bool:
@@ -135,7 +140,7 @@ def _nothing(what: str, name: str, there_is: list[str]) -> RequestRejected:
 
 def _only_named(offered: list[EngineInfo]) -> RequestRejected:
     return RequestRejected(
-        f"name what is to do it; there is {_listing(_flat([a.engine] for a in offered))}",
+        explain_only_named(f"{a.service}/{a.backend}/{a.engine}" for a in offered),
         status=404,
         code="model_not_found",
         param="model",

@@ -7,8 +7,8 @@ import json
 import os
 import re
 import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +19,7 @@ from running import wait_for_line
 
 from nodes.demo import RunningNode
 from nodes.gateway.config import GatewayConfig
+from privox_dht.speech import EngineInfo
 
 PAGE = Path(__file__).parents[2] / "docs" / "gateway.md"
 WAIT = 0.5  # seconds instead of a minute, where nobody will do it
@@ -122,6 +123,18 @@ async def nobody(mesh: GatewayMesh) -> dict[str, str]:
     return {what: (await asked(mesh.url, what)).cell for what in COLUMNS}
 
 
+class Nameless(Counting):
+    """Its engines list no models and no voices."""
+
+    def abilities(self) -> Sequence[EngineInfo]:
+        return [replace(ability, models=()) for ability in super().abilities()]
+
+
+async def nobody_with_the_model(mesh: GatewayMesh) -> dict[str, str]:
+    await mesh.lend(Nameless())
+    return {what: (await asked(mesh.url, what, model="gigantic")).cell for what in COLUMNS}
+
+
 async def busy(mesh: GatewayMesh) -> dict[str, str]:
     await mesh.lend(Counting(slots=0))
     return {what: (await asked(mesh.url, what)).cell for what in COLUMNS}
@@ -164,6 +177,7 @@ async def killed(doomed: RunningNode, jobs: list[ServedJob]) -> dict[str, str]:
 
 ROWS: dict[str, tuple[Row, float]] = {
     "has nobody who does this": (nobody, WAIT),
+    "has nobody with the model, voice or language that is named": (nobody_with_the_model, WAIT),
     "is busy with others' jobs, for longer than a minute": (busy, WAIT),
     "loses the producer in mid-job, and has another": (lost_with_another, OTHER_WAIT),
     "loses the only producer in mid-job, for longer than a minute": (lost_alone, WAIT),

@@ -52,6 +52,7 @@ def over_http(exc: BaseException) -> JobError:
         (AllProducersBusy("nobody was free"), 503, ProducerBusy),
         (NotJoined("no neighbour"), 503, EngineFailed),
         (NoProducer("nobody"), 503, EngineFailed),
+        (NoProducer("nobody has that model", "model"), 404, RequestRejected),
         (EngineFailed("broke"), 500, EngineFailed),
         (ProducerLost("gone"), 502, ProducerLost),
         (PeerKeyMismatch("other"), 502, ProducerLost),
@@ -67,6 +68,14 @@ def test_every_end_has_a_status_and_is_read_for_what_it_is(
     assert type(read) is read_as
     if isinstance(exc, JobError):
         assert str(read) == str(exc)
+
+
+@pytest.mark.parametrize("unmet", ["model", "voice", "language"])
+def test_what_nobody_has_is_named_so_that_no_app_tries_again(unmet: str) -> None:
+    """OpenAI's libraries repeat what ends with 503."""
+    read = over_http(NoProducer("nobody has that", unmet))
+    assert isinstance(read, RequestRejected)
+    assert (read.status, read.code, read.param) == (404, f"{unmet}_not_found", unmet)
 
 
 def test_a_refusal_keeps_its_code_and_its_parameter() -> None:

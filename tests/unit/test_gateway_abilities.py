@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from nodes.gateway.abilities import abilities_of, idle, room
+from privox_dht.errors import RequestRejected
 from privox_dht.records import Record
 from privox_dht.speech_api.model_selection import select
 from privox_dht.voices import Voices
@@ -59,6 +62,17 @@ def test_voices_for_which_a_record_has_no_room_are_listed_once_they_are_known() 
     listed = abilities_of([full], told)[0]
     assert listed.models == ("amy", "joe")
     assert listed.spoken["joe"] == "en"
+
+
+def test_an_engine_of_the_mesh_that_lists_no_models_takes_no_name_but_its_own() -> None:
+    """Its records are looked for by the name, and found by nobody: the app would hear "busy"."""
+    told = abilities_of([record(1, "stt", "ear")])
+    assert select(told, "stt", model="ear") == select(told, "stt") == told
+    with pytest.raises(RequestRejected, match="no model 'gigantic' here; there is ear") as caught:
+        select(told, "stt", model="gigantic")
+    assert caught.value.status == 404
+    more = abilities_of([record(1, "stt", "ear", more=True)])
+    assert select(more, "stt", model="gigantic") == more, "not listed, and perhaps there"
 
 
 def test_slots_of_a_producer_with_two_engines_count_once() -> None:

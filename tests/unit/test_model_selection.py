@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from privox_dht.errors import RequestRejected
@@ -54,6 +56,16 @@ def test_an_engine_that_lists_no_models_takes_any() -> None:
     assert select((CUSTOM, ESPEAK), TTS, model="espeak-ng") == [ESPEAK]
 
 
+def test_one_that_lists_all_it_has_takes_no_other_name() -> None:
+    """What a gateway knows of a producer whose engine lists no models."""
+    meshed = replace(CUSTOM, only_listed=True)
+    assert select((meshed,), TTS, model="custom") == [meshed]
+    for model, voice in (("own", ""), ("custom:own", ""), ("", "own")):
+        with pytest.raises(RequestRejected) as caught:
+            select((meshed,), TTS, model=model, voice=voice)
+        assert caught.value.status == 404
+
+
 def test_a_language_is_matched_by_its_tag() -> None:
     assert select(ALL, STT, language="en-GB") == [WHISPER, SPHINX]
     assert select(ALL, STT, language="fr") == [WHISPER]
@@ -91,7 +103,7 @@ def test_an_engine_for_trying_things_out_is_meant_only_where_it_is_named() -> No
     assert select((ECHO, SPHINX), STT, model="echo") == [ECHO]
     for name in ("pocketsphinx", "pocketsphinx:en-us", "en-us"):  # echo lists none, so it took any
         assert select((ECHO, SPHINX), STT, model=name) == [SPHINX]
-    with pytest.raises(RequestRejected, match="name what is to do it; there is echo") as caught:
+    with pytest.raises(RequestRejected, match=r"only stt/cpu/echo.* say --model echo") as caught:
         select((ECHO,), STT, language="en")
     assert (caught.value.status, caught.value.param) == (404, "model")
 

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from privox_dht.dispatch.reputation import ReputationTable
-from privox_dht.dispatch.selection import Requirements, explain_no_match, matches, rank
+from privox_dht.dispatch.selection import (
+    Requirements,
+    explain_no_match,
+    matches,
+    rank,
+    unmet_demand,
+)
 from privox_dht.records import Record
 
 
@@ -213,3 +219,38 @@ def test_which_flag_to_leave_out_is_said(wish: Requirements, flag: str) -> None:
 def test_where_one_flag_less_would_not_do_what_there_is_is_said_all_the_same() -> None:
     said = explain_no_match([GERMAN], Requirements("stt", backend="gpu", language="fr"))
     assert said == "nobody offers stt/gpu, language fr; there is: stt/cpu/e (small) [de]"
+
+
+def test_where_all_that_is_there_wants_to_be_named_how_to_name_it_is_said() -> None:
+    echo = record("echo", engine="echo", models=(), languages=(), only_named=True)
+    assert explain_no_match([echo], Requirements("stt")) == (
+        "nobody offers stt unnamed; there is only stt/cpu/echo, which does no job that does not"
+        " name it: say --model echo; in Python and over HTTP, model=echo"
+    )
+    assert "--model echo" not in explain_no_match([echo, GERMAN], Requirements("stt", model="x"))
+
+
+@pytest.mark.parametrize(
+    ("wish", "unmet"),
+    [
+        (Requirements("stt", model="large"), "model"),
+        (Requirements("stt", voice="amy"), "voice"),
+        (Requirements("stt", language="fr"), "language"),
+        (Requirements("stt", translate=True), "translation"),
+        (Requirements("stt", model="small", language="fr"), "language"),
+        (Requirements("stt", model="large", language="fr"), "model"),
+        (Requirements("stt", backend="gpu"), ""),
+        (Requirements("stt", backend="gpu", model="large"), ""),
+        (Requirements("tts", model="large"), ""),
+        (Requirements("stt", model="large", only=("zzz",)), ""),
+    ],
+)
+def test_what_was_named_that_nobody_has_is_known(wish: Requirements, unmet: str) -> None:
+    assert unmet_demand([GERMAN], wish) == unmet
+    assert unmet_demand([], wish) == ""
+
+
+def test_who_wants_to_be_named_is_missing_a_model() -> None:
+    echo = record("echo", engine="echo", only_named=True)
+    assert unmet_demand([echo], Requirements("stt")) == "model"
+    assert unmet_demand([echo, GERMAN], Requirements("stt", language="fr")) == "language"
