@@ -46,9 +46,8 @@ class NodeConfig:
     reachable: str = AUTO  # "auto": found out by asking nodes to call back
     farm: bool | None = None  # relay for producers behind a NAT; None: if strangers can reach us
     relay_port: int = limits.RELAY_PORT
-    bounds: RequestLimits = field(
-        default_factory=RequestLimits
-    )  # what one request for a job may bring
+    # What one request for a job may bring
+    bounds: RequestLimits = field(default_factory=RequestLimits)
     terms: FarmLimits = field(default_factory=FarmLimits)  # what this farm grants
     farms: tuple[Address, ...] = ()  # farms to park at; empty: those found in the DHT
     gateway: GatewayConfig | None = None  # serve apps of this machine from the mesh

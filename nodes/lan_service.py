@@ -33,9 +33,8 @@ class LanService(Service):
             from privox_dht import lan
         self._library = lan
         self._host, self._dht, self._standing = config.host, dht, standing
-        self._name = (
-            f"privox-{secrets.token_hex(4)}"  # which key a machine has is nobody's business
-        )
+        # Which key a machine has is nobody's business
+        self._name = f"privox-{secrets.token_hex(4)}"
         self._lan: lan.Lan | None = None
 
     async def _start(self) -> None:

@@ -14,9 +14,8 @@ from typing import cast
 from privox_dht import limits
 from privox_dht.errors import ConfigError
 
-Address = tuple[
-    str, int
-]  # a host and a port; where it is not said otherwise, the host is a literal
+# A host and a port; where it is not said otherwise, the host is a literal
+Address = tuple[str, int]
 
 _NOT_GLOBAL_4 = tuple(
     map(

@@ -35,9 +35,8 @@ class Link:
     def __init__(self, link: socket.socket) -> None:
         self.socket = link
         self.files: list[int] = []  # open files that came with the last message
-        self.take_turn: Callable[[], None] = lambda: (
-            None
-        )  # tell whose turn it is: see `priority_lock`
+        # Tell whose turn it is: see `priority_lock`
+        self.take_turn: Callable[[], None] = lambda: None
 
     @property
     def hung_up(self) -> bool:

@@ -63,9 +63,8 @@ class PocketSphinx(PooledTranscriber):
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         babble = benchmark.babble(SELF_TEST_SECONDS, self.rate)
-        await benchmark.transcribing_speed(
-            self, babble[: self.rate // 4]
-        )  # the first time is slower
+        # The first time is slower
+        await benchmark.transcribing_speed(self, babble[: self.rate // 4])
         return replace(self.ability, speed=await benchmark.transcribing_speed(self, babble))
 
     async def transcribe_recording(

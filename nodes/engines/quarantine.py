@@ -29,9 +29,8 @@ OWN_FAULTS = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGXCPU"}  # 
 SAVE_EVERY = 10.0  # seconds; a file of 300 KB, written while crashes are being provoked
 LARGEST = KEPT * 128  # bytes of the file
 
-Question = Callable[
-    [], Iterable[bytes | memoryview]
-]  # what tells one from another; may take a while
+# What tells one from another; may take a while
+Question = Callable[[], Iterable[bytes | memoryview]]
 
 
 class Quarantine:

@@ -32,9 +32,8 @@ from privox_dht.addresses import is_here
 MAX_ANSWER = 2 * limits.MIB  # bytes of JSON; ten times the words of a block with all their times
 MAX_SOUND = 16 * limits.MIB  # bytes of JSON that SOVA packs its sound into
 MAX_VALUES = 100_000  # values in an answer: each takes up to 64 bytes once it is read
-BEYOND_16_BITS = re.compile(
-    rb"\\u[dD][89abAB]|[\xf0-\xf4]"
-)  # of these, all of a string takes 4 bytes
+# Of these, all of a string takes 4 bytes
+BEYOND_16_BITS = re.compile(rb"\\u[dD][89abAB]|[\xf0-\xf4]")
 MAX_COMPLAINT = 64 * limits.KIB  # bytes of an error page that are read
 SHOWN = 200  # characters of a complaint that are passed on
 CONNECT_WITHIN = 5.0  # seconds

@@ -122,9 +122,8 @@ class SovaSpeaker(_SovaServer):
 
     def __init__(self, url: str, backend: str) -> None:
         super().__init__(url, backend)
-        self._codecs = Codecs(
-            usable_cores()
-        )  # for what that server sends, as for any stranger's file
+        # For what that server sends, as for any stranger's file
+        self._codecs = Codecs(usable_cores())
 
     async def close(self) -> None:
         await super().close()

@@ -124,9 +124,8 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, va
 class Allowed:
     """What a process may do beyond working with what it has open."""
 
-    reading: bool = (
-        False  # open files for reading and look at folders; Landlock, if any, says which
-    )
+    # Open files for reading and look at folders; Landlock, if any, says which
+    reading: bool = False
     threads: bool = False  # start threads of its own, never processes
     machine_code: bool = False  # make memory executable: numerical libraries write their own code
     devices: bool = False  # anything but `BEYOND`: for the drivers of a GPU

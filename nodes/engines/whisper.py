@@ -77,9 +77,8 @@ class FasterWhisper(PooledTranscriber):
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._languages = tuple(hello["languages"])
-        await benchmark.transcribing_speed(
-            self, benchmark.babble(TRIED_SECONDS, self.rate)
-        )  # in the sandbox
+        # In the sandbox
+        await benchmark.transcribing_speed(self, benchmark.babble(TRIED_SECONDS, self.rate))
         taught = not any(word in self.ability.models[0] for word in UNTAUGHT)
         return replace(
             self.ability,

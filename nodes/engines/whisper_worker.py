@@ -36,9 +36,8 @@ CPU = "cpu"
 SELF_TEST_SECONDS = 30  # one window: Whisper hears no less at a time
 SELF_TEST_TOKENS = 80  # tokens that half a minute of ordinary speech gives
 SELF_TEST_LANGUAGE = "en"
-MEMORY = (
-    4096 * MIB
-)  # bytes above the loaded model; what large-v3 needs to search for words is 1 GiB
+# Bytes above the loaded model; what large-v3 needs to search for words is 1 GiB
+MEMORY = 4096 * MIB
 IMPORTED_LATE = ("numpy.fft", "numpy.ma")  # by numpy, once somebody uses them
 THREADS = 4  # for one job; more gain next to nothing
 FILES = 256  # open at a time: two for each job

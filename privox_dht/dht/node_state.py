@@ -143,19 +143,16 @@ class NodeState:
         self.gate = RecordValidator(self.mesh, rng.randbytes(16))
         self.tokens = WriteTokens(rng)
         self.rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
-        self.proven_rates = RateLimiter(
-            dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST
-        )  # who shows a token
-        self.failed = RateLimiter(
-            1 / dht_limits.PROOF_AGAIN, 1.0
-        )  # addresses that gave no proof: they wait
+        # Who shows a token
+        self.proven_rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
+        # Addresses that gave no proof: they wait
+        self.failed = RateLimiter(1 / dht_limits.PROOF_AGAIN, 1.0)
         self.rtt = RttEstimator()
         self.dropped: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.heard_at = 0.0  # loop time of the last answer to anything we asked
-        self.dial_back_peers: frozenset[Address] = (
-            frozenset()
-        )  # strangers kept for dialling us back
+        # Strangers kept for dialling us back
+        self.dial_back_peers: frozenset[Address] = frozenset()
         self._second = 0.0
         self._contacted: dict[Address, None] = {}  # the oldest first
 

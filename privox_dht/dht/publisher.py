@@ -119,9 +119,8 @@ class Publisher:
         mine = self._keep(key, base, crawl)
         if crawl.came_to_nothing:
             return crawl, 0
-        sampled = (
-            crawl.split or deeper or depth == dht_limits.SHARD_DEPTH
-        )  # all who draw lots count
+        # All who draw lots count
+        sampled = crawl.split or deeper or depth == dht_limits.SHARD_DEPTH
         return crawl, (crawl.taken if sampled else crawl.held) + mine
 
     async def _walk(

@@ -177,9 +177,8 @@ class RecordLookups:
         await crawl.find()
         silenced = crawl.shortlist.met_silence and patience is None
         if not crawl.shortlist.holders and (self._state.dial_back_peers or silenced):
-            self._state.dial_back_peers = (
-                frozenset()
-            )  # then rather ask those too, and the silent again
+            # Then rather ask those too, and the silent again
+            self._state.dial_back_peers = frozenset()
             crawl = IterativeLookup(self._network, key, want=want, base=base, budget=budget)
             await crawl.find()
         return crawl

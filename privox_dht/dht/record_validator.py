@@ -22,9 +22,8 @@ from privox_dht.dht import dht_limits
 from privox_dht.errors import BadRecord
 from privox_dht.records import Record, is_signed, keys_of, parse
 
-PROBES = (
-    8  # words looked at to find one that may go: the soonest end of eight is in the first ninth
-)
+# Words looked at to find one that may go: the soonest end of eight is in the first ninth
+PROBES = 8
 REASONS = (*records.REASONS, "wrong_key", "superseded")
 
 

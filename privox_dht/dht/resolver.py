@@ -25,9 +25,8 @@ from privox_dht.records import Record, keys_of, parse
 FULL_RETRY = 30.0  # seconds after which a place may have become free: records expire after 120
 
 
-Limits = tuple[
-    dict[int, RateLimiter], RateLimiter
-]  # requests of each level of networks, of all together
+# Requests of each level of networks, of all together
+Limits = tuple[dict[int, RateLimiter], RateLimiter]
 
 
 class HostedRecordQuota:

@@ -80,9 +80,8 @@ class JobState:
     attempts: list[Attempt] = field(default_factory=list)
     excluded: set[str] = field(default_factory=set)  # not to be asked again for this job
     failed: dict[str, str] = field(default_factory=dict)  # were reached, and did not do it
-    lost_after_accept: dict[str, str] = field(
-        default_factory=dict
-    )  # were lost after they took the job
+    # Were lost after they took the job
+    lost_after_accept: dict[str, str] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)  # of those who died, worth waiting for
     excused: set[str] = field(default_factory=set)  # were lost while our own network was gone
     waiting_since: float | None = None  # when nobody but those was left

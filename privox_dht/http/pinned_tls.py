@@ -38,9 +38,8 @@ class Endpoint:
     key: bytes | None  # pinned 32-byte Ed25519 key; None: its name and certificate must do
     proxy: str | None = None  # "http://farm:1776"
     token: str | None = field(default=None, repr=False)  # bearer, for servers that want one
-    queue: bool = (
-        True  # a job may wait there a moment for a slot, instead of being told 503 at once
-    )
+    # A job may wait there a moment for a slot, instead of being told 503 at once
+    queue: bool = True
     native: bool = True  # one of ours: it knows `Expect`, sends events, and beats while it works
     # Seconds until the connection stands.
     connect_within: float = field(default_factory=lambda: limits.CONNECT_TIMEOUT)

@@ -28,9 +28,8 @@ class RequestLimits:
     heartbeat: float = limits.HEARTBEAT  # seconds between comments on a quiet stream
     handshake: float = limits.HANDSHAKE_TIMEOUT  # seconds for TLS
     goodbye: float = limits.TLS_SHUTDOWN_TIMEOUT  # seconds for the end of TLS
-    jobless: float = (
-        limits.CONNECTION_WITHOUT_JOB
-    )  # seconds a connection stays on which no job begins
+    # Seconds a connection stays on which no job begins
+    jobless: float = limits.CONNECTION_WITHOUT_JOB
     keepalive: float = limits.KEEPALIVE  # seconds an idle connection stays
     linger: float = limits.LINGER  # seconds a refused upload is still read
     queue_wait: float = limits.QUEUE_WAIT  # seconds a job may wait for a slot

@@ -31,9 +31,8 @@ HASH, LENGTH = 32, 2  # bytes of a SHA-256, and of the length of a ClientHello
 HELLO = keys.NONCE + TIME + DESTINATION + LENGTH + HASH + keys.SEAL
 WELCOME = keys.NONCE + PUBLIC + keys.SEAL
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
-RETRY_AT = slice(
-    11, 43
-)  # where a ServerHello has its random number; RFC 8446, 4.1.3: this one is none
+# Where a ServerHello has its random number; RFC 8446, 4.1.3: this one is none
+RETRY_AT = slice(11, 43)
 WHERE = "tcp"
 
 

@@ -50,9 +50,8 @@ class FarmDriver:
         self.sealed: dict[asyncio.Transport, SealedLine] = {}  # control lines of a private mesh
         self.terms = terms
         self.clock = clock
-        self.buffer = memoryview(
-            bytearray(relay_limits.SPLICE_CHUNK)
-        )  # one for all: sent on at once
+        # One for all: sent on at once
+        self.buffer = memoryview(bytearray(relay_limits.SPLICE_CHUNK))
         self.counts: Counter[str] = Counter()  # why connections were dropped or refused
         secret = os.urandom(messages.TOKEN)  # for tags of callers
         self.board = Switchboard(

@@ -49,9 +49,8 @@ class Switchboard:
         )
         self._producer_quota = SharedQuota(None, terms.producers_per_address)
         self._call_quota = SharedQuota(None, terms.calls_per_address)
-        self._line_quota = SharedQuota(
-            None, relay_limits.FARM_LINES_PER_ADDRESS
-        )  # for each producer
+        # For each producer
+        self._line_quota = SharedQuota(None, relay_limits.FARM_LINES_PER_ADDRESS)
         self._controls: dict[Hashable, ParkedProducer] = {}
         self._heard: OrderedDict[Hashable, float] = OrderedDict()  # longest silent first
         self._pinged: OrderedDict[Hashable, float] = OrderedDict()  # longest ago first
