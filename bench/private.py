@@ -30,7 +30,7 @@ from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
 from privox_dht.membership.tls import server_context
 from privox_dht.records import Direct, Record, sign
-from privox_dht.relay import Farm, SingleFarm
+from privox_dht.relay import Farm, FarmAt, FarmPool
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.speech_server import SpeechServer
 
@@ -77,9 +77,13 @@ class World:
         farm = await stack.enter_async_context(
             Farm(self.identities[1], host=HOST, port=0, private=True, member=farm_member)
         )
-        parked = await stack.enter_async_context(SingleFarm(
-            identity, (HOST, farm.port), self.identities[1].public, server_context=context,
-            connection=server.connection, on_change=lambda farm: None, member=member,
+
+        async def known() -> list[FarmAt]:
+            return [FarmAt(self.identities[1].public, HOST, farm.port)]
+
+        parked = await stack.enter_async_context(FarmPool(
+            identity, known, server_context=context, connection=server.connection,
+            on_change=lambda pool: None, want=1, member=member,
         ))  # fmt: skip
         await parked.parked(5)
         self.direct = Endpoint(f"https://{HOST}:{server.port}", identity.public)

@@ -23,7 +23,7 @@ import psutil
 from aiohttp import web
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, FarmLimits, SingleFarm, Timeouts
+from privox_dht.relay import Farm, FarmAt, FarmLimits, FarmPool, Timeouts
 
 HOST = "127.0.0.1"
 START = 20.0  # seconds for a process to serve
@@ -108,15 +108,18 @@ async def producer(options: argparse.Namespace) -> None:
     context = identity.server_context()
     await web.TCPSite(runner, HOST, options.port, ssl_context=context).start()
     await web.TCPSite(runner, HOST, 0).start()
-    at = (HOST, options.farm)
-    key = bytes.fromhex(options.farm_key)
-    parking = SingleFarm(
+    farm = FarmAt(bytes.fromhex(options.farm_key), HOST, options.farm)
+
+    async def known() -> list[FarmAt]:
+        return [farm]
+
+    parking = FarmPool(
         identity,
-        at,
-        key,
+        known,
         server_context=context,
         connection=runner.server,
         on_change=lambda _: None,
+        want=1,
     )
     async with parking:
         await parking.parked(START)

@@ -39,7 +39,7 @@ from privox_dht.membership.members import Membership
 from privox_dht.membership.secret_file import membership_of
 from privox_dht.membership.tls import server_context
 from privox_dht.records import Record, sign
-from privox_dht.relay import FarmAt, SingleFarm
+from privox_dht.relay import FarmAt, FarmPool
 from privox_dht.speech import Segment, TranscriptionRequest
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.speech_api.speech_server import SpeechServer
@@ -211,21 +211,31 @@ class Doctor:
             )
         tried = []
         for farm in farms[:3]:
-            parking = SingleFarm(
-                self.identity, (farm.host, farm.port), farm.public,
-                server_context=server_context(self.identity, self._member),
-                connection=self._server.connection, on_change=lambda parking: None,
-                member=self._member,
-            )  # fmt: skip
-            await self._stack.enter_async_context(parking)
             try:
-                await parking.parked(5.0)
+                await self._park_at(farm)
             except PrivoxError as exc:
                 tried.append(f"{join_host(farm.host, farm.port)}: {exc}")
                 continue
             self.farm = farm
             return Verdict("farm", YES, f"parked at {join_host(farm.host, farm.port)}")
         return Verdict("farm", NO, "; ".join(tried), "is TCP let out to these ports?")
+
+    async def _park_at(self, farm: FarmAt) -> None:
+        """
+        Raises:
+            ProducerLost: it cannot be done.
+        """
+
+        async def known() -> list[FarmAt]:
+            return [farm]
+
+        pool = FarmPool(
+            self.identity, known, server_context=server_context(self.identity, self._member),
+            connection=self._server.connection, on_change=lambda pool: None, want=1,
+            member=self._member,
+        )  # fmt: skip
+        await self._stack.enter_async_context(pool)
+        await pool.parked(5.0)
 
     async def _round_trip(self) -> Verdict:
         if self.farm is None:

@@ -52,8 +52,7 @@ SPLIT_STAYS = 32  # records of which most stand in a shard as well, that keep a 
 SAMPLE = 384  # producers that announce to a key that has split, at once: 8.5 puts a second there
 SAMPLE_BETWEEN = 64  # ... and to a shard that has split: they only show the way
 SAMPLE_KEPT = 600.0  # seconds after which others are in the sample: four lifetimes of a record
-# Newest words remembered, so that a replay is known, and that their signature was good: 2 MB
-REMEMBERED = 65_536
+REMEMBERED = 65_536  # newest words remembered, so that replays and good signatures are known: 2 MB
 CACHED_LOOKUPS = 256  # answers kept
 CACHE_FRESH = 10.0  # seconds an answer is used as it is; older ones are refreshed while used
 CACHE_WANTED = 120.0  # seconds after its last use for which an answer is refreshed ahead of need

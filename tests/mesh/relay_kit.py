@@ -16,7 +16,7 @@ from aiohttp import web
 from kit import HOST, until
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, FarmAt, FarmPool, SingleFarm, Timeouts, messages
+from privox_dht.relay import Farm, FarmAt, FarmPool, Timeouts, messages
 
 # As `Timeouts` has it, but in the time a test has.
 HURRY = Timeouts(
@@ -133,7 +133,7 @@ async def _forever(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def parked(
     served: Served, farm: Farm, farm_identity: Identity, **changes: Any
-) -> AsyncIterator[SingleFarm]:
+) -> AsyncIterator[OneFarm]:
     """`served`, parked at `farm` with all its idle lines."""
     parking = at(served, farm, farm_identity, **changes)
     async with parking:
@@ -142,16 +142,34 @@ async def parked(
         yield parking
 
 
-def at(served: Served, farm: Farm, farm_identity: Identity, **changes: Any) -> SingleFarm:
+class OneFarm(FarmPool):
+    """A producer's parking at one farm, and how it is there."""
+
+    def __init__(self, identity: Identity, farm: FarmAt, **options: Any) -> None:
+        async def known() -> list[FarmAt]:
+            return [farm]
+
+        options.setdefault("on_change", lambda _: None)
+        super().__init__(identity, known, want=1, **options)
+
+    @property
+    def state(self) -> str:
+        """One word: dialling, parked, or how the last session ended."""
+        if self._held or self.last_end is None:
+            return "parked" if self.parked_at else "dialling"
+        return self.last_end.state
+
+    @property
+    def why(self) -> str:
+        """What ended the last session; empty before."""
+        return self.last_end.why if self.last_end else ""
+
+
+def at(served: Served, farm: Farm, farm_identity: Identity, **changes: Any) -> OneFarm:
     """A parking of `served` at `farm`, not entered yet."""
-    changes.setdefault("on_change", lambda _: None)
-    return SingleFarm(
-        served.identity,
-        (changes.pop("host", HOST), farm.port),
-        farm_identity.public,
-        server_context=served.context,
-        connection=served.server,
-        **changes,
+    where = FarmAt(farm_identity.public, changes.pop("host", HOST), farm.port)
+    return OneFarm(
+        served.identity, where, server_context=served.context, connection=served.server, **changes
     )
 
 

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 from api_kit import Raw, clip, field, form, head
+from relay_kit import OneFarm
 
 from nodes.codecs import Codecs
 from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
 from privox_dht.identity import Identity
 from privox_dht.quotas import Prefixes
-from privox_dht.relay.farm.farm_server import Farm
-from privox_dht.relay.producer.single_farm import SingleFarm
+from privox_dht.relay import Farm, FarmAt
 from privox_dht.speech_api.speech_server import SpeechServer
 
 ATTACKER, HONEST = "127.0.0.66", "127.0.0.7"
@@ -190,9 +190,9 @@ async def test_one_household_cannot_keep_a_producer_behind_a_farm_from_others(
     monkeypatch.setattr("privox_dht.relay.farm.driver.quota_prefixes", homes)
     me, farm_key = Identity.generate(), Identity.generate()
     farm = Farm(farm_key, port=0, host="127.0.0.1", private=False)
-    async with farm, producer(1) as server, SingleFarm(
-        me, ("127.0.0.1", farm.port), farm_key.public, server_context=me.server_context(),
-        connection=server.connection, on_change=lambda _: None,
+    async with farm, producer(1) as server, OneFarm(
+        me, FarmAt(farm_key.public, "127.0.0.1", farm.port), server_context=me.server_context(),
+        connection=server.connection,
     ) as parking:  # fmt: skip
         await parking.parked(5)
 

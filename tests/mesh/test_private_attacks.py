@@ -34,6 +34,7 @@ from private_kit import (
     secret_in,
     wiretap,
 )
+from relay_kit import OneFarm
 
 from nodes.node import Node
 from privox_dht import Mesh
@@ -47,7 +48,7 @@ from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_address, to_node
 from privox_dht.membership.tls import HELLO, MemberClientContext, server_context
 from privox_dht.records import network_tag
-from privox_dht.relay import SingleFarm, messages
+from privox_dht.relay import FarmAt, messages
 from privox_dht.speech import TranscriptionRequest
 from privox_dht.speech_api.client import SpeechClient
 
@@ -160,11 +161,10 @@ async def _record(village: Village, told: dict[str, Any]) -> None:
                 heard = [e async for e in client.transcribe(endpoint, CLIP, request)]
                 assert heard
         identity = Identity.generate()
-        async with SingleFarm(
-            identity, (HOST, to_farm.port), village.farm.identity.public,
+        async with OneFarm(
+            identity, FarmAt(village.farm.identity.public, HOST, to_farm.port),
             server_context=server_context(identity, member_of(village.secret)),
-            connection=village.direct.server.connection, on_change=lambda farm: None,
-            member=member_of(village.secret),
+            connection=village.direct.server.connection, member=member_of(village.secret),
         ) as parking:  # fmt: skip
             await parking.parked(5)
         async with Mesh.join([(HOST, village.farm.dht.port)], **told) as mesh:
@@ -262,10 +262,10 @@ async def test_a_stranger_cannot_park(village: Village) -> None:
 
     async def park(stranger: Membership | None) -> None:
         identity = village.behind.identity if stranger else Identity.generate()
-        async with SingleFarm(
-            identity, (HOST, village.relay), village.farm.identity.public,
+        async with OneFarm(
+            identity, FarmAt(village.farm.identity.public, HOST, village.relay),
             server_context=identity.server_context(), connection=village.direct.server.connection,
-            on_change=lambda farm: None, member=stranger,
+            member=stranger,
         ) as parking:  # fmt: skip
             with pytest.raises(ProducerLost):
                 await parking.parked(1)

@@ -17,6 +17,7 @@ import pytest
 from kit import HOST, until
 from relay_kit import (
     HURRY,
+    OneFarm,
     Pin,
     Served,
     at,
@@ -34,7 +35,7 @@ from relay_kit import (
 
 from privox_dht.errors import ConfigError, ProducerLost
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmAt, FarmLimits, FarmPool, SingleFarm, Timeouts
+from privox_dht.relay import Farm, FarmAt, FarmLimits, FarmPool, Timeouts
 
 FARM, OTHER, THIRD = Identity.generate(), Identity.generate(), Identity.generate()
 SEEDS = [bytes([n]) * 32 for n in (1, 2, 3)]
@@ -94,13 +95,11 @@ async def test_a_killed_farm_is_replaced_at_once_and_the_other_serves_meanwhile(
 
 async def test_a_frozen_farm_is_noticed_although_its_kernel_still_answers() -> None:
     async with serving() as served, farm_process(SEEDS[0], HURRY) as (process, where):
-        parking = SingleFarm(
+        parking = OneFarm(
             served.identity,
-            (where.host, where.port),
-            where.public,
+            where,
             server_context=served.context,
             connection=served.server,
-            on_change=lambda _: None,
             timeouts=HURRY,
         )
         async with parking:

@@ -54,13 +54,13 @@ async def test_a_producer_without_farms_finds_them_when_they_can_be_found() -> N
             connection=served.server,
             on_change=lambda _: None,
         )
-        some._rounds._want = 1
+        some._selector._want = 1
         async with some:
             for _ in range(3):
                 with pytest.raises(ProducerLost, match="nowhere"):
                     await some.parked(0.05)
-                some._rounds._resume = 0.0  # as if the pause were over
-                some._moved.set()
+                some._selector._resume = 0.0  # as if the pause were over
+                some._wake.set()
             await some.parked(5)
 
 
@@ -88,7 +88,7 @@ async def test_of_two_machines_with_one_key_the_newer_is_parked_and_the_older_ke
             await until(lambda: older.parked_at == ())
             await until(lambda: farm.stats()["parked"] == 3)
             assert newer.parked_at == tuple(known)
-            assert older._rounds._not_before.keys() == {FARMS[0].public}
+            assert older._selector._not_before.keys() == {FARMS[0].public}
 
 
 async def test_a_farm_that_is_back_is_parked_at_although_another_serves_meanwhile(

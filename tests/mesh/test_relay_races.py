@@ -171,10 +171,10 @@ async def test_two_machines_with_one_key_do_not_take_turns() -> None:
         await first.parked(5)
         async with at(served, farm, FARM) as second:
             await second.parked(5)
-            await until(lambda: first.over)
+            await until(lambda: first.state == "superseded")
             assert first.state == "superseded" and second.state == "parked"
             await until(lambda: farm.stats()["parked"] == 3)
-            assert first._task.done(), "it does not come back"
+            assert first._selector._not_before, "it does not come back"
 
 
 async def test_a_call_that_ends_while_the_farm_leaves_leaves_nothing_behind() -> None:

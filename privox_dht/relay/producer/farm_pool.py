@@ -2,7 +2,7 @@
 
 FarmPool --> farms()       which farms are there? (the DHT knows)
 FarmPool --> session       one at each of two; a third as soon as one is lost
-FarmPool --> on_change     the farms we are parked at are others now: publish the record anew
+FarmPool --> on_change     `parked_at` has changed: publish the record anew
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Farms = Callable[[], Awaitable[Sequence[FarmAt]]]
 
 
 class FarmPool:
-    """A producer's parkings at the farms of its choice."""
+    """Keeps a producer parked at as many farms as it wants."""
 
     def __init__(
         self,
@@ -52,11 +52,14 @@ class FarmPool:
         Args:
             identity: the producer's key.
             farms: asked which farms there are, at the start of every round; may be slow, or fail.
-            server_context, connection, timeouts, rng: as `SingleFarm` has them.
+            server_context: what the producer answers a client's TLS with.
+            connection: makes the protocol that is given each call (an aiohttp `web.Server`).
             on_change: called, in the loop, whenever `parked_at` has changed.
             want: farms to be parked at.
             lines: lines to each farm at a time, calls included.
-            member: the mesh is a private one, and this what we are in it.
+            timeouts: how long to wait for the farms, and for clients.
+            rng: chance.
+            member: our membership, in a private mesh.
         """
         self._member = member
         self._identity = identity
@@ -67,13 +70,14 @@ class FarmPool:
         self._lines = lines
         self._timeouts = timeouts or Timeouts()
         self._rng = rng or random.Random()
-        self._rounds = FarmSelector(want, self._rng)
+        self._selector = FarmSelector(want, self._rng)
         self._instance = os.urandom(messages.INSTANCE)
         self._known: Sequence[FarmAt] = ()
+        self.last_end: SessionEnd | None = None  # of the session that ended last
         self._held: dict[FarmAt, bool] = {}  # True: parked there; False: on the way
-        self._stays: set[asyncio.Task[None]] = set()
-        self._moved = asyncio.Event()  # something for `_run` to look at
-        self._changed = asyncio.Event()  # `parked_at` is another
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()  # `_run` has something to do
+        self._changed = asyncio.Event()  # `parked_at` has changed
 
     def __repr__(self) -> str:
         said = (
@@ -104,14 +108,15 @@ class FarmPool:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError as exc:
-            raise ProducerLost(f"not parked at {farms} farms in time: {self!r}") from exc
+            why = self.last_end.why if self.last_end else repr(self)
+            raise ProducerLost(f"not parked at {farms} farms in time: {why}") from exc
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="parkings")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        tasks = [self._task, *self._stays]
+        tasks = [self._task, *self._sessions]
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -120,30 +125,30 @@ class FarmPool:
         """Plan, dial, and wait for the next thing to happen."""
         loop = asyncio.get_running_loop()
         while True:
-            self._moved.clear()
-            if self._rounds.refresh_due(self._held, loop.time()):
-                await self._look()
-            plan = self._rounds.plan(self._known, self._held, loop.time())
+            self._wake.clear()
+            if self._selector.refresh_due(self._held, loop.time()):
+                await self._refresh()
+            plan = self._selector.plan(self._known, self._held, loop.time())
             for farm in plan.dial:
                 self._dial(farm)
             with suppress(TimeoutError):
                 async with asyncio.timeout(plan.wait):
-                    await self._moved.wait()
+                    await self._wake.wait()
 
-    async def _look(self) -> None:
-        """Ask which farms there are; if nobody can say, those we knew must do."""
+    async def _refresh(self) -> None:
+        """Ask which farms there are; if that fails, go on with those known before."""
         try:
             async with asyncio.timeout(relay_limits.PRODUCER_FARMS_LOOKUP):
                 known = await self._farms()
         except (PrivoxError, OSError) as exc:
             log.info("relay: cannot find out which farms there are: %s", exc or "not in time")
         except Exception:
-            log.exception("relay: what was to find farms failed")
+            log.exception("relay: the look-up of farms broke")
         else:
             self._known = known or self._known
 
     def _dial(self, farm: FarmAt) -> None:
-        place = SessionConfig(
+        config = SessionConfig(
             self._identity,
             farm.host,
             farm.port,
@@ -155,36 +160,36 @@ class FarmPool:
             self._instance,
             self._member,
         )
-        stay = FarmSession(place, lambda ending: self._heed(farm, ending), self._rng)
-        task = asyncio.create_task(stay.run(), name=f"parking at {place}")
+        session = FarmSession(config, lambda ending: self._on_session(farm, ending), self._rng)
+        task = asyncio.create_task(session.run(), name=f"parking at {config}")
         self._held[farm] = False
-        self._stays.add(task)
-        task.add_done_callback(self._stays.discard)
+        self._sessions.add(task)
+        task.add_done_callback(self._sessions.discard)
 
-    def _heed(self, farm: FarmAt, ending: SessionEnd | None) -> None:
-        """A line is parked at a farm, or the stay there is over."""
+    def _on_session(self, farm: FarmAt, ending: SessionEnd | None) -> None:
+        """A line is parked at a farm, or the session there is over."""
         if ending is not None:
             self._ended(farm, ending)
         elif not self._held[farm]:
             self._held[farm] = True
-            self._rounds.parked()
-            self._moved.set()  # if it is the only one, there may be another later
-            self._tell()
+            self._selector.parked()
+            self._wake.set()  # if it is the only one, there may be another later
+            self._notify()
 
     def _ended(self, farm: FarmAt, ending: SessionEnd) -> None:
-        """Look for another farm at once."""
-        parked = self._held.pop(farm)
+        """A session is over: look for another farm at once."""
+        parked, self.last_end = self._held.pop(farm), ending
         log.info("relay: %s: %s", ending.state, ending.why)
         wait = relay_limits.PRODUCER_SUPERSEDED if ending.state == "superseded" else ending.wait
         now = asyncio.get_running_loop().time()
-        (self._rounds.lost if parked else self._rounds.failed)(farm, now, wait)
-        self._moved.set()
+        (self._selector.lost if parked else self._selector.failed)(farm, now, wait)
+        self._wake.set()
         if parked:
-            self._tell()
+            self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         try:
             self._on_change(self)
         except Exception:
-            log.exception("relay: what was to be done when %r changed", self)
+            log.exception("relay: a callback broke when %r changed", self)

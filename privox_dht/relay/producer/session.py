@@ -71,16 +71,19 @@ class FarmSession:
     """One session at one farm."""
 
     def __init__(
-        self, place: SessionConfig, told: Callable[[SessionEnd | None], None], rng: random.Random
+        self,
+        config: SessionConfig,
+        on_event: Callable[[SessionEnd | None], None],
+        rng: random.Random,
     ) -> None:
         """
         Args:
-            place: where.
-            told: called with None whenever a line is parked, and with the ending, once.
+            config: where, and with what.
+            on_event: called with None whenever a line is parked, and with the end, once.
             rng: chance.
         """
-        self._config = place
-        self._told = told
+        self._config = config
+        self._on_event = on_event
         self._rng = rng
         self._control = ControlLine()
         self._tokens: deque[str] = deque(maxlen=relay_limits.PRODUCER_IDLE_LINES)
@@ -96,7 +99,7 @@ class FarmSession:
         try:
             ending = await self._until_over()
             self._close(idle_only=True)
-            self._told(ending)
+            self._on_event(ending)
             if self._tasks:
                 await asyncio.wait(list(self._tasks))
         finally:
@@ -105,11 +108,11 @@ class FarmSession:
                 await asyncio.wait(list(self._tasks))
 
     async def _until_over(self) -> SessionEnd:
-        place = self._config
+        config = self._config
         try:
-            sock = await tcp.dial(place.host, place.port, relay_limits.PRODUCER_DIAL)
+            sock = await tcp.dial(config.host, config.port, relay_limits.PRODUCER_DIAL)
         except OSError as exc:
-            return SessionEnd("lost", f"no connection to {place}: {exc or 'not in time'}")
+            return SessionEnd("lost", f"no connection to {config}: {exc or 'not in time'}")
         try:
             loop = asyncio.get_running_loop()
             await loop.create_connection(lambda: self._control, sock=sock)
@@ -117,26 +120,26 @@ class FarmSession:
             await self._handshake()
             return await self._listen()
         except TimeoutError:
-            return SessionEnd("lost", f"{place} does not answer")
+            return SessionEnd("lost", f"{config} does not answer")
         except (BadMessage, OSError) as exc:
-            return SessionEnd("lost", f"{place}: {exc}")
+            return SessionEnd("lost", f"{config}: {exc}")
         except _SessionOver as over:
             return over.ending
         except Exception as exc:  # our own mistake must not keep the producer from coming back
-            log.exception("relay: at %s", place)
-            return SessionEnd("lost", f"{place}: {exc!r}")
+            log.exception("relay: at %s", config)
+            return SessionEnd("lost", f"{config}: {exc!r}")
 
     async def _handshake(self) -> None:
         """Prove both keys to each other."""
-        place, nonce = self._config, os.urandom(messages.NONCE)
-        async with asyncio.timeout(place.timeouts.head):
-            self._control.open(place.sealed(messages.control(nonce)), place.member)
-            asked = await self._receive(place.timeouts.head)
-            farm_nonce = messages.check_challenge(asked, nonce, place.farm)
+        config, nonce = self._config, os.urandom(messages.NONCE)
+        async with asyncio.timeout(config.timeouts.head):
+            self._control.open(config.sealed(messages.control(nonce)), config.member)
+            asked = await self._receive(config.timeouts.head)
+            farm_nonce = messages.check_challenge(asked, nonce, config.farm)
             self._control.send(
-                *messages.prove(place.identity, place.farm, farm_nonce, nonce, place.instance)
+                *messages.prove(config.identity, config.farm, farm_nonce, nonce, config.instance)
             )
-            answer = await self._receive(place.timeouts.head)
+            answer = await self._receive(config.timeouts.head)
         if answer[0] != "granted":
             raise BadMessage("order", answer[0])
 
@@ -183,7 +186,7 @@ class FarmSession:
                 self._lines[token].parked = True
                 self._misses = 0
                 self._most = relay_limits.PRODUCER_IDLE_LINES
-                self._told(None)
+                self._on_event(None)
                 self._fill()
             case ("claimed", token, caller) if token in self._lines:
                 self._lines[token].claim(caller)
@@ -202,13 +205,13 @@ class FarmSession:
             self._park(self._tokens.popleft())
 
     def _park(self, token: str) -> None:
-        place = self._config
-        farm = (place.host, place.port)
+        config = self._config
+        farm = (config.host, config.port)
         line = Line(
-            token, farm, place.server_context, place.connection, place.timeouts, self._call_over,
-            place.sealed,
+            token, farm, config.server_context, config.connection, config.timeouts, self._call_over,
+            config.sealed,
         )  # fmt: skip
-        task = asyncio.create_task(line.run(self._delay()), name=f"line to {place}")
+        task = asyncio.create_task(line.run(self._delay()), name=f"line to {config}")
         self._lines[token] = line
         self._tasks[task] = line
         task.add_done_callback(self._line_over)
