@@ -1,53 +1,36 @@
-"""A TCP connection to a host, by whichever of its addresses takes it first, one after the other."""
+"""A TCP connection to a host, at whichever of its addresses answers first (RFC 8305)."""
 
 import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
 
-Open = Callable[[Any], socket.socket]  # a non-blocking socket for one line of getaddrinfo
+from aiohappyeyeballs import start_connection
+
+NEXT_ADDRESS_AFTER = 0.25  # seconds for one address before the next is tried beside it
+
+OpenSocket = Callable[[Any], socket.socket]  # for one line of getaddrinfo
 
 
-def open_socket(info: Any) -> socket.socket:
-    """A socket for one line of getaddrinfo."""
-    made = socket.socket(*info[:3])
-    made.setblocking(False)
-    return made
-
-
-async def dial(host: str, port: int, opened: Open = open_socket) -> socket.socket:
+async def dial(host: str, port: int, open_socket: OpenSocket | None = None) -> socket.socket:
     """A connected, non-blocking socket.
 
     Args:
-        opened: makes a socket for each address; raises OSError for one that is not to be dialled.
+        open_socket: makes a socket for each address; raises OSError where none may be dialled.
 
     Raises:
-        OSError: what the last address said.
+        OSError: no address could be connected to; it says what they answered.
     """
-    loop = asyncio.get_running_loop()
-    last: OSError = OSError(f"no address for {host}")
-    for info in await _addresses(host, port):
-        try:
-            sock = opened(info)
-        except OSError as exc:
-            last = exc
-            continue
-        try:
-            await loop.sock_connect(sock, info[4])
-        except OSError as exc:
-            sock.close()
-            last = exc
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise last
+    return await start_connection(
+        await _addresses(host, port),
+        happy_eyeballs_delay=NEXT_ADDRESS_AFTER,
+        socket_factory=open_socket,
+    )
 
 
 async def _addresses(host: str, port: int) -> list[Any]:
     try:
-        kind, flags = socket.SOCK_STREAM, socket.AI_NUMERICHOST  # an address asks nobody
+        kind, flags = socket.SOCK_STREAM, socket.AI_NUMERICHOST  # a literal needs no name server
         return socket.getaddrinfo(host, port, type=kind, flags=flags)
     except socket.gaierror:
         loop = asyncio.get_running_loop()

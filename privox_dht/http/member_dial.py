@@ -15,7 +15,7 @@ from privox_dht.errors import BadMessage, NoParkedLine, ProducerLost
 from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_address
 from privox_dht.membership.tls import MemberClientContext
-from privox_dht.tcp_dial import Open, dial
+from privox_dht.tcp_dial import OpenSocket, dial
 
 Connection = tuple[asyncio.Transport, asyncio.Protocol]
 STATUS = slice(9, 12)  # where "HTTP/1.1 200 ..." has its number
@@ -30,12 +30,12 @@ def call_head(host: str) -> bytes:
 class MemberDialler:
     """Dials for one program."""
 
-    def __init__(self, member: Membership, opened: Open, most: int) -> None:
+    def __init__(self, member: Membership, open_socket: OpenSocket, most: int) -> None:
         """
         Args:
             most: members whose TLS contexts are kept: to make one takes as long as a handshake.
         """
-        self._member, self._open, self._most = member, opened, most
+        self._member, self._open, self._most = member, open_socket, most
         self._contexts: OrderedDict[bytes, MemberClientContext] = OrderedDict()
 
     async def connect(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from kit import HOST, until
 from relay_kit import at, farm_of, get, parked, post, relayed, serving
 
+from privox_dht import tcp_dial
 from privox_dht.errors import ConfigError
 from privox_dht.identity import Identity
 from privox_dht.relay import Farm, FarmLimits, relay_limits, tcp
@@ -70,18 +73,37 @@ async def test_bytes_that_a_reader_has_not_taken_are_counted_wherever_they_wait(
         sock.close()
 
 
-async def test_a_farm_that_nobody_answers_for_is_given_up_in_time() -> None:
-    with socket.socket() as full:
+@contextmanager
+def silent() -> Iterator[int]:
+    """A port whose backlog is full: nobody accepts there, and nobody is refused."""
+    with socket.socket() as full, ExitStack() as held:
         full.bind((HOST, 0))
         full.listen(0)
-        held = [socket.socket() for _ in range(4)]  # fill the backlog: nobody accepts
-        for sock in held:
+        for _ in range(4):
+            sock = held.enter_context(socket.socket())
             sock.setblocking(False)
             sock.connect_ex(full.getsockname())
-        with pytest.raises(TimeoutError):
-            await tcp.dial(HOST, full.getsockname()[1], 0.2)
-        for sock in held:
-            sock.close()
+        yield full.getsockname()[1]
+
+
+async def test_a_farm_that_nobody_answers_for_is_given_up_in_time() -> None:
+    with silent() as port, pytest.raises(TimeoutError):
+        await tcp.dial(HOST, port, 0.2)
+
+
+async def test_an_address_that_is_silent_keeps_no_other_address_of_its_host_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with farm_of(FARM) as farm:
+        with silent() as port:
+            ports = [(HOST, port), (HOST, farm.port)]
+
+            async def both(host: str, port: int) -> list[Any]:
+                return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", where) for where in ports]
+
+            monkeypatch.setattr(tcp_dial, "_addresses", both)
+            with await tcp.dial("a.host", 1, 2) as sock:
+                assert sock.getpeername()[1] == farm.port
 
 
 async def test_a_farm_may_be_given_by_name() -> None:
