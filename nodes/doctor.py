@@ -162,13 +162,15 @@ class Doctor:
     async def _reach(self) -> Verdict:
         if self._dht.https_neighbour:
             return Verdict("udp, tcp", NO, "UDP is blocked here", "let farms relay")
-        found = [r for r in await self._dht.dial_back(self._server.port) if r.udp is not None]
+        asked = await self._dht.dial_back(self._server.port)
+        found = [reach for reach in asked if reach.udp is not None]
         detail = "; ".join(map(self._reached, found))
         if any(reach.is_open for reach in found):
             return Verdict("udp, tcp", YES, detail)
         if not any(reach.is_shut for reach in found):
             nobody = "no node could be asked for a call back"
             stands = ReachabilityMonitor(self.config, self._dht, self._server.port, lambda: None)
+            stands.believe(asked)
             if stands.situation.reachable:
                 own = "the address that others see is this machine's own: no NAT is between"
                 return Verdict("udp, tcp", LIKELY, f"{nobody}; {own}")

@@ -35,6 +35,7 @@ from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reac
 from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
 from privox_dht.cli.output import log_fields
+from privox_dht.dht import Reachability
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import NotJoined
 from privox_dht.interfaces import SOMEWHERE, source_towards
@@ -88,10 +89,17 @@ class ReachabilityMonitor:
             glimpsed=tuple(self._dht.glimpsed()),
             local=tuple(self._here()),
             private=self._dht.private is not False,
+            asked=self._wanted is not None
+            or not self._dht.has_witnesses
+            or bool(self._reach.found),
             farms=self.farms,
         )
         seen = with_calls(seen, self._reach.known)
         return replace(seen, reachable=is_reachable(self._wanted, seen))
+
+    def believe(self, found: Sequence[Reachability]) -> None:
+        """Those who were asked to call us back found this."""
+        self._reach.take(found, asyncio.get_running_loop().time())
 
     def farm_situation(self, port: int) -> NetworkState:
         """The same for our farm, at its own port."""

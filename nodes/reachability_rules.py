@@ -32,7 +32,8 @@ class Believed:
     """What is known of each family, by what was found last."""
 
     def __init__(self) -> None:
-        self.found: Sequence[Reachability] = ()  # by those who were asked last to call back
+        self.found: Sequence[Reachability] = ()  # by those who were asked last to call back; empty:
+        # nobody was asked yet
         self.known: Sequence[Reachability] = ()  # the same; where nobody could say, what was open
         self._open: dict[int, tuple[Reachability, float]] = {}  # by family, and when that was found
 

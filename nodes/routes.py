@@ -4,7 +4,8 @@
 called back               the addresses at which others just reached us, UDP and TCP; two of
                           a family while some of them did so at another one than others
 nobody could call back    an address at which we are seen and which is on an interface of ours: no
-                          NAT changed it. In a public mesh two neighbours must agree on it
+                          NAT changed it. In a public mesh two neighbours must agree on it, and
+                          not before somebody was asked to call back: a firewall may be there
 seen by nobody            in a private mesh the addresses of our interfaces
 parked at farms           relayed by each of them
 none of these             nobody can reach us: said loudly
@@ -36,6 +37,7 @@ class NetworkState:
     local: tuple[str, ...] = ()  # ours on the interfaces towards the neighbours
     called: tuple[str, ...] = ()  # at which others called us back, by UDP and by TCP
     shut: str = ""  # families ("4", "6") in which they tried and did not get through
+    asked: bool = True  # whether they were asked, or nobody is to be
     private: bool = False  # the mesh itself is on private addresses
     reachable: bool = True  # as far as is known
     farms: tuple[bytes, ...] = ()  # keys of the farms at which we are parked
@@ -68,6 +70,8 @@ def _seen(s: NetworkState) -> tuple[str, ...]:
 
 def _unchanged(s: NetworkState) -> tuple[str, ...]:
     """Those of them that no NAT has changed, in families that are not known to be shut."""
+    if not (s.asked or s.private):
+        return ()
     return tuple(ip for ip in _seen(s) if ip in s.local and family_of(ip) not in s.shut)
 
 

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from nodes.routes import NetworkState, advice, how_to_join, is_reachable, routes
 from privox_dht.records import Direct, Relayed
 
@@ -82,6 +84,40 @@ def test_a_family_in_which_calls_do_not_come_through_is_not_published() -> None:
 def test_when_nobody_could_say_an_unchanged_address_means_no_nat() -> None:
     assert not is_reachable(None, replace(HOME, local=("10.0.0.1",)))
     assert is_reachable(None, NetworkState(1, observed=("1.2.3.4",), local=("1.2.3.4",)))
+
+
+@pytest.mark.parametrize(
+    ("private", "asked", "shut", "published"),
+    [
+        (False, False, "", False),  # a firewall may be there
+        (False, True, "", True),  # nobody could say
+        (False, True, "6", False),
+        (True, False, "", True),  # of few machines: they are there in a moment
+        (True, True, "6", False),
+    ],
+)
+def test_an_address_that_no_nat_changed_is_published_once_somebody_was_asked_to_call_it(
+    private: bool, asked: bool, shut: str, published: bool
+) -> None:
+    """By IPv6 a producer behind a firewall published its own address for four seconds, until it was
+    found out that nobody gets through to it."""
+    ip = "2600::1"
+    here = NetworkState(
+        5678, observed=(ip,), local=(ip,), private=private, asked=asked, shut=shut,
+        farms=(b"a" * 32,),
+    )  # fmt: skip
+    here = replace(here, reachable=is_reachable(None, here))
+    direct = (Direct(ip, 5678),) if published else ()
+    assert routes(here) == (*direct, Relayed(b"a" * 32))
+
+
+def test_whoever_says_itself_that_it_can_be_reached_is_published_before_anybody_was_asked() -> None:
+    here = replace(HOME, asked=False)
+    assert routes(replace(here, reachable=is_reachable(True, here))) == (
+        Direct("198.51.100.7", 5678),
+    )
+    told = replace(here, advertised=("192.0.2.1",))
+    assert routes(told) == (Direct("192.0.2.1", 5678),)
 
 
 def test_in_a_private_mesh_one_neighbour_is_enough_to_notice_a_nat() -> None:
