@@ -198,7 +198,8 @@ job_options = combine(
     ),
     click.option(
         "--wait", type=click.FloatRange(0), default=DEFAULT_TRANSCRIPTION.wait, show_default=True,
-        metavar="SECONDS", help="How long to go on asking while everybody is busy.",
+        metavar="SECONDS",
+        help="How long to go on asking while everybody is busy or does not answer.",
     ),
     click.option(
         "--only", callback=comma_list, metavar="PEER,...",

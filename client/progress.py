@@ -78,9 +78,9 @@ class Progress:
                 self._draw(f"receiving, {self._received // 1024} KiB so far")
 
     def _waiting(self, left: float) -> None:
-        """Everybody is busy, or the last one was lost: said in a pipe too, since it explains why
+        """Everybody is busy, or does not answer: said in a pipe too, since it explains why
         nothing comes."""
-        text = f"everybody is busy or lost, asking again for {left:.0f} s"
+        text = f"everybody is busy or does not answer, asking again for {left:.0f} s"
         if self._shown:
             self._draw(text, now=True)
         elif not self._told:

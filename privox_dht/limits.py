@@ -126,6 +126,8 @@ JOB_DEADLINE = 4 * 3600.0  # seconds for a whole job that was given no time-out:
 MAX_RETURNS = 5  # times that a producer which was lost with a job is given it again
 RETURN_POLL = 1.0  # seconds between two looks whether a producer that was lost is back
 RETURN_SEARCH = 3.0  # seconds that one such look may spend on finding where it is now
+REDIAL = (2.0, 10.0)  # seconds after which each address where nobody answered is dialled once more
+# while a job waits, doubling, and most: nine times within WAIT
 OWN_NETWORK = 1.0  # seconds in which some contact must answer, or our own network is gone
 OWN_NETWORK_ASKED = 4  # contacts asked for that
 BACKOFF_FIRST = 15.0  # seconds a producer that was lost is left alone, doubling each time ...

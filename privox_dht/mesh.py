@@ -136,6 +136,7 @@ class Mesh:
         dispatcher = Dispatcher(
             dht, allow=dht.allows, probe=client.status, has_route=has_route,
             online=dht.hears_anybody, contacted=dht.has_contacted, clock_advice=dht.clock_advice,
+            patient=fallback is None,
         )  # fmt: skip
         return cls(dht, client, dispatcher, fallback)
 

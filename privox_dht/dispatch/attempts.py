@@ -139,7 +139,8 @@ class Failover:
             else:
                 where = ", ".join(route for route, _ in ways) or "no route"
                 seconds = self._clock() - began
-                self._one.unreached(job, record, where, "nobody answered a probe", seconds)
+                why = "nobody answered a probe"
+                self._one.unreached(job, record, where, why, seconds, silent=bool(ways))
             return bool(found)
 
         peers = {record.peer_id: record for record in few}

@@ -1,6 +1,7 @@
 """What one job may dial: addresses come from records, and records from strangers. Pure.
 
-    an address that never proved itself    dialled twice at most in one job, a probe included
+    an address that never proved itself    dialled twice at most in one job, a probe included; once
+                                           more now and then, while nobody is left and it is waited
     an address that several records name   dialled for the first of them only, and for the one whose
                                            key it then turns out to hold
     a port below 1024 other than 443       not dialled, unless the client named the producer
@@ -49,6 +50,11 @@ class DialBudget:
             return False
         self._unproven[address] += 1
         return True
+
+    def once_more(self) -> None:
+        """From now on each address may be dialled once more."""
+        most = limits.DIALS_UNPROVEN - 1
+        self._unproven = Counter({at: min(dials, most) for at, dials in self._unproven.items()})
 
     def proved(self, address: Address) -> None:
         """Who was looked for answered there."""

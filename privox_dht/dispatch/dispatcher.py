@@ -9,9 +9,9 @@ reads it as a stream of events.
 
 What ends a job is written in `job_state`. The caller learns what was tried.
 
-When the last one is lost that had taken the job, it is waited for: found again, by whatever
-routes it has then, and asked again; so is whoever could not be reached meanwhile. A loss while our
-own network was gone is held against nobody.
+When the last one is lost that had taken the job, or does not answer, it is waited for: found
+again, by whatever routes it has then, and asked again. A loss while our own network was gone is
+held against nobody.
 """
 
 import asyncio
@@ -66,6 +66,7 @@ class Dispatcher:
         clock_advice: what to do where our own clock is wrong; else empty.
         clock: seconds that only go forward.
         now: seconds since the epoch, for what a record says of itself.
+        patient: wait for those that do not answer, since there is nobody else to do the job.
         rng: chance.
     """
 
@@ -81,6 +82,7 @@ class Dispatcher:
         clock_advice: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        patient: bool = True,
         rng: random.Random | None = None,
     ) -> None:
         self._directory = directory
@@ -90,6 +92,7 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng or random.Random()
         self._now = now
+        self._patient = patient
         self._kept: dict[str, Record] = {}  # of producers that did a job for us, by peer id
         self.reputation = ReputationTable()
         self._failover = Failover(self._prober, self.reputation, online, clock, self._rng)
@@ -109,7 +112,7 @@ class Dispatcher:
         Args:
             wish: what is asked for.
             work: does the job at an endpoint.
-            wait: seconds to go on asking while everybody is busy, or the last one is lost.
+            wait: seconds to go on asking while all are busy, or the last one is lost or silent.
             timeout: seconds for the whole job; None: `limits.JOB_DEADLINE`.
             known: who was found a moment ago: nobody is looked for before these were asked.
 
@@ -134,7 +137,8 @@ class Dispatcher:
         timeout: float,
         known: Sequence[Record],
     ) -> Done[T]:
-        job = JobState(wish, self._clock())
+        patient = self._patient and wish.slots is None  # of a long job's pieces, others do more
+        job = JobState(wish, self._clock(), patient)
         try:
             async with asyncio.timeout(timeout) as deadline:
                 return await self._until_done(job, work, emit, wait, known)
@@ -215,8 +219,8 @@ class Dispatcher:
             return []
 
     async def _until_next_look(self, job: JobState, emit: Emit, wait: float) -> None:
-        """Nobody is left: wait for those that had the job and were lost, unless that takes too
-        long, or something else was wrong."""
+        """Nobody is left: wait for those that had the job and were lost, or do not answer, unless
+        that takes too long, or something else was wrong."""
         now = self._clock()
         if not job.may_come_back or not self._prober.can_probe:
             raise job.exhausted()
@@ -224,13 +228,15 @@ class Dispatcher:
             job.waiting_since = now
         left = job.waiting_since + wait - now
         if left <= 0:
-            raise job.exhausted()
+            raise job.exhausted(waited=wait)
         emit(Waiting(left))
-        await asyncio.sleep(min(limits.RETURN_POLL, left))
+        pause = limits.RETURN_POLL if job.lost else max(limits.RETURN_POLL, job.redial_at - now)
+        await asyncio.sleep(min(pause, LOOK_AGAIN, left))
 
     async def _readmit(self, job: JobState, order: list[Record]) -> None:
         """Those that were lost with the job, or were not reached, and answer by now may be asked
         (again): a farm that moved takes the ways to all who are parked at it along."""
+        job.redial(self._clock())
         lost = [record for record in order if record.peer_id in job.lost]
         unreached = [record for record in order if record.peer_id in job.unreached]
         some = [*lost, *unreached][: limits.PROBES_AT_ONCE]

@@ -1,6 +1,6 @@
 """One job as a stream of events. Pure.
 
-    Waiting     everybody is busy, or the last producer was lost
+    Waiting     everybody is busy, or the last producer was lost or does not answer
     Dialing     a producer is asked
     Uploading   so much of the recording has gone
     Scattered   several producers work on it; so much is done
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Everybody is busy, or the last producer was lost with the job."""
+    """Everybody is busy, or the last producer was lost with the job or does not answer."""
 
     seconds: float  # for which the job goes on asking
 

@@ -38,7 +38,7 @@ class JobOptions:
     prefer: Sequence[str] = ()  # these first
     avoid: Sequence[str] = ()  # never these
     via_farm: bool = False  # through a farm, so that the producer does not learn our address
-    wait: float = limits.WAIT  # seconds to go on asking while everybody is busy
+    wait: float = limits.WAIT  # seconds to go on asking while all are busy or silent
     timeout: float | None = None  # seconds for the whole job; None: `limits.JOB_DEADLINE`
     jobs: int = PIECES  # of something long that is scattered: pieces at a time
 

@@ -4,7 +4,7 @@ at most 5 networks' producers fail a job              (busy ones are not counted
 at most 3 networks' producers die during it           (it may be what kills them; not counted
                                                       while our own network was gone)
 the last one that was lost is waited for              (and given the job again, but not for ever);
-                                                      those that nobody reached meanwhile as well
+those that did not answer are, too                    (and dialled again, ever more seldom)
 at most 48 are found to be unreachable                (strangers can invent many)
 a refusal is believed of a producer that did a job for us before, or when producers of three
 networks say the same and nobody is left who did
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar
 
 from privox_dht import limits
+from privox_dht.backoff import backoff
 from privox_dht.dispatch.dial_budget import DialBudget
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.errors import AllProducersFailed, JobError, RequestRejected
@@ -77,14 +78,18 @@ class JobState:
 
     wish: Requirements
     started: float
+    patient: bool = True  # waits for those that never answered, too
     attempts: list[Attempt] = field(default_factory=list)
     excluded: set[str] = field(default_factory=set)  # not to be asked again for this job
     failed: dict[str, str] = field(default_factory=dict)  # were reached, and did not do it
     # Were lost after they took the job
     lost_after_accept: dict[str, str] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)  # of those who died, worth waiting for
+    silent: set[str] = field(default_factory=set)  # of those never reached, worth waiting for
     excused: set[str] = field(default_factory=set)  # were lost while our own network was gone
     waiting_since: float | None = None  # when nobody but those was left
+    redials: int = 0  # times that silent addresses were dialled again
+    redial_at: float = 0.0  # when they may be next
     returned: set[str] = field(default_factory=set)  # were lost with the job, and found again
     returns: int = 0  # times that some of them, or of those never reached, were found again
     unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
@@ -133,9 +138,17 @@ class JobState:
 
     @property
     def may_come_back(self) -> bool:
-        """Whether one that was lost with the job is worth waiting for."""
+        """Whether one that was lost with the job, or did not answer, is worth waiting for."""
         often = self.returns >= limits.MAX_RETURNS
-        return bool(self.lost) and not self.refusals and not often
+        some = self.lost or (self.patient and self.silent)
+        return bool(some) and not self.refusals and not often
+
+    def redial(self, now: float) -> None:
+        """Addresses where nobody answered may be dialled once more, if it is time."""
+        if now >= self.redial_at:
+            self.dials.once_more()
+            self.redials += 1
+            self.redial_at = now + backoff(self.redials, *limits.REDIAL)
 
     def come_back(self, peer_ids: Collection[str]) -> None:
         """Some that were lost or not reached answer by now."""
@@ -146,7 +159,7 @@ class JobState:
         self.returned |= self.lost & set(peer_ids)
         for peer_id in peer_ids:
             self.failed.pop(peer_id, None)
-        for those in (self.excluded, self.lost, self.excused, self.unreached):
+        for those in (self.excluded, self.lost, self.excused, self.unreached, self.silent):
             those.difference_update(peer_ids)
 
     def lose(self, peer_id: str, home: str) -> None:
@@ -158,21 +171,30 @@ class JobState:
         if peer_id not in self.excused:
             self.lost_after_accept[peer_id] = home
 
-    def miss(self, peer_id: str, home: str, *, answered: bool) -> None:
-        """One was not reached; `answered` says that it had answered a probe. One that had the job
-        and was found again before is worth waiting for still: its lines may come and go."""
+    def miss(self, peer_id: str, home: str, *, answered: bool, silent: bool) -> None:
+        """One was not reached.
+
+        Args:
+            home: the network where it was looked for.
+            answered: it had answered a probe. One that had the job and was found again before is
+                worth waiting for still: its lines may come and go.
+            silent: nobody answered there, so it may sleep, or its network be gone.
+        """
         if answered:
             self.failed[peer_id] = home
         else:
             self.unreached.add(peer_id)
+            if silent:
+                self.silent.add(peer_id)
         if peer_id in self.returned:
             self.lost.add(peer_id)
 
-    def exhausted(self) -> JobError:
-        """The error that ends this job when nobody is left to be asked."""
+    def exhausted(self, waited: float = 0.0) -> JobError:
+        """The error that ends this job when nobody is left to be asked, after so many seconds."""
         if self.refusals:  # there is nobody to give a second opinion
             return self.refusals[0].error
-        return self._failed("every producer that was tried failed")
+        again = f", and none answered within {waited:.0f} s more" if waited else ""
+        return self._failed(f"every producer that was tried failed{again}")
 
     def timed_out(self, timeout: float) -> JobError:
         """The error that ends this job at its deadline."""

@@ -35,6 +35,7 @@ from privox_dht.errors import (
     EngineFailed,
     JobError,
     NoParkedLine,
+    PeerKeyMismatch,
     ProducerBusy,
     ProducerLost,
     RequestRejected,
@@ -204,7 +205,8 @@ class SingleProducer:
                 return endpoint.proxy is None  # a farm may be what died: other routes first
             case ProducerLost():
                 self._reputation.record_failure(peer_id, now)
-                job.miss(peer_id, home, answered=answered)
+                silent = not isinstance(exc, PeerKeyMismatch)
+                job.miss(peer_id, home, answered=answered, silent=silent)
                 return False
             case EngineFailed():
                 job.failed[peer_id] = home
@@ -213,11 +215,20 @@ class SingleProducer:
         raise exc
 
     def unreached(
-        self, job: JobState, record: Record, where: str, why: str, seconds: float
+        self,
+        job: JobState,
+        record: Record,
+        where: str,
+        why: str,
+        seconds: float,
+        *,
+        silent: bool = False,
     ) -> None:
-        """Nobody is there."""
+        """Nobody is there; with `silent`, nobody answered there."""
         job.excluded.add(record.peer_id)
         job.unreached.add(record.peer_id)
+        if silent:
+            job.silent.add(record.peer_id)
         self._reputation.record_failure(record.peer_id, self._clock())
         self._note(job, Attempt(record.peer_id, record.engine, where, LOST, why, seconds))
 

@@ -285,7 +285,7 @@ async def test_a_record_with_four_frozen_routes_costs_one_connection_and_one_pro
         await publish_all(first.dht, *frozen, count=1)
         began = time.monotonic()
         with pytest.raises(AllProducersFailed):
-            await mesh.transcribe(SECOND, model="echo")
+            await mesh.transcribe(SECOND, model="echo", wait=0)
         assert time.monotonic() - began < 3.0 + 4.0 + 0.5
 
 

@@ -83,7 +83,7 @@ def test_with_hostile_farms_only_there_is_an_error_and_no_result(
     more = [str(PLACE)] if mode == "flip" else []
     hostile = [put_in_front(village, farm, mode, *more) for farm in lend(village)]
     wav = tmp_path / "never.wav"
-    answer = village.speak("client", SENTENCE, wav).answer()
+    answer = village.speak("client", SENTENCE, wav, "--wait", "0").answer()
     assert answer.code == 5, answer.text
     assert not wav.exists()
     assert all(attempt["outcome"] == "lost" for attempt in answer.said["attempts"])

@@ -15,6 +15,7 @@ from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import Emit, JobEvent, Waiting
 from privox_dht.dispatch.job_state import Attempt
 from privox_dht.dispatch.selection import Requirements
+from privox_dht.dispatch.sibling_slots import SiblingSlots
 from privox_dht.errors import (
     AllProducersBusy,
     AllProducersFailed,
@@ -704,11 +705,56 @@ async def test_while_a_last_producer_is_waited_for_one_that_could_not_be_reached
     assert done.record == b and work.asked == ["a", "b", "b"]
 
 
-async def test_one_that_never_had_the_job_is_not_waited_for() -> None:
-    call = Dispatcher(Records(producer("a")), allow=lambda host: True, probe=Place(False))
+async def test_a_last_producer_that_does_not_answer_is_waited_for_and_asked_once_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its lender slept. A client that came then ended with exit code 5, whatever its `--wait`."""
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+    monkeypatch.setattr("privox_dht.limits.REDIAL", (0.02, 0.04))
+    place, work = Place(False, False, False, False, True), Producers(a=[DEAD, "text"])
+    told: list[float] = []
+    call = Dispatcher(Records(producer("a")), allow=lambda host: True, probe=place)
+    done = await last_of(call.dispatch(STT, work), told_to(told))
+    assert done.value == "text" and work.asked == ["a", "a"]
+    assert place.probes == 5 and len(told) >= 4
+
+
+async def test_where_nobody_answers_an_address_is_dialled_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Records name it, and whoever waits must not be made to dial a stranger's every second."""
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+    monkeypatch.setattr("privox_dht.limits.REDIAL", (0.1, 0.2))
+    home = Direct("20.5.5.5", 5678)
+    place, work = Place(False), Producers(**{f"{n}": DEAD for n in range(20)})
+    call = Dispatcher(
+        Records(*(producer(f"{n}", home) for n in range(20))), allow=lambda host: True, probe=place
+    )
+    with pytest.raises(AllProducersFailed, match="no connection"):
+        await last_of(call.dispatch(STT, work, wait=0.5))
+    assert 3 <= len(work.asked) + place.probes <= 2 + 5
+
+
+@pytest.mark.parametrize(
+    ("end", "wish", "patient"),
+    [
+        (PeerKeyMismatch("another key", b"k" * 32), STT, True),  # somebody else lives there now
+        (EngineFailed("broke"), STT, True),
+        (ProducerLost("no route"), STT, True),
+        (DEAD, STT, False),  # there is a fallback server
+        (DEAD, Requirements("stt", slots=SiblingSlots()), True),  # other pieces can be done first
+    ],
+)
+async def test_it_is_not_waited_for_who_is_not_asleep_nor_where_others_can_do_more(
+    end: Exception, wish: Requirements, patient: bool
+) -> None:
+    nowhere = "no route" in str(end)
+    call = Dispatcher(
+        Records(producer("a")), allow=lambda host: not nowhere, probe=Place(False), patient=patient
+    )
     async with asyncio.timeout(2.0):
         with pytest.raises(AllProducersFailed):
-            await last_of(call.dispatch(STT, Producers(a=ProducerLost("nobody there"))))
+            await last_of(call.dispatch(wish, Producers(a=end)))
 
 
 @pytest.mark.parametrize(("online", "asked"), [(True, 2), (False, 6)])
