@@ -26,6 +26,7 @@ from nodes.reachability_rules import (
     LookSchedule,
     has_closed,
     has_slept,
+    is_news,
     of_farm,
     shown,
     when_not_asked,
@@ -165,13 +166,19 @@ class ReachabilityMonitor:
                 self._dht.moved()
                 self._on_change()
                 return
-            if self._news.is_set() and not is_due:
+            if self._news.is_set() and not is_due and self._is_worth_a_look():
                 is_due = True
                 until = min(until, self._schedule.after_news(loop.time()))
             self._news.clear()
             if loop.time() - asked > ASK_VIEW and set(self.situation.called) - set(self._here()):
                 asked = loop.time()
                 self._dht.ask_view()
+
+    def _is_worth_a_look(self) -> bool:
+        """Whether the last look does not cover it: many see us for the first time during one."""
+        if self.relay_port is not None and not self._relay_reach.found:
+            return True
+        return is_news(self._reach.found, self._dht.glimpsed())
 
     async def _notice_sleep(self) -> None:
         """For ever: the machine may fall asleep while we look where we stand, too."""

@@ -3,7 +3,7 @@
 after each look    every two minutes; half a minute while one witness's word is all there is, or two
                    of them called different addresses; soon, while nobody could say
 at once            what was open seems shut: asked once more; the machine has slept; somebody sees
-                   us at another address, five times in half a minute
+                   us at an address that was not called, five times in half a minute
 """
 
 from collections import deque
@@ -91,6 +91,17 @@ class LookSchedule:
         when = max(now, self._news[0] + NEWS_WITHIN) if full else now
         self._news.append(when)
         return when
+
+
+def is_news(found: Sequence[Reachability], seen: Iterable[str]) -> bool:
+    """Whether the last look does not cover what others say.
+
+    Args:
+        found: what those who were asked to call back found, by family.
+        seen: addresses at which any neighbour sees us.
+    """
+    covered = {ip for reach in found if reach.is_open or reach.is_shut for ip, _ in reach.addresses}
+    return not covered or not covered.issuperset(seen)
 
 
 def when_not_asked(joined: bool) -> float:

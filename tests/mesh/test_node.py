@@ -22,6 +22,7 @@ from nodes.reachability_rules import NEWS_LOOKS
 from privox_dht import Mesh
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4
+from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError
 from privox_dht.http import listener
 from privox_dht.offer import Offer
@@ -200,6 +201,26 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
         await second.standing.check()
         await second.standing.check()
         assert second.standing.situation.called == (HOST,) and not answers
+
+
+async def test_a_node_that_joins_is_dialled_back_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its neighbour saw it, which was news, before it had asked to be dialled back, which was the
+    answer: so it asked twice."""
+    looks, looked = [], Directory.dial_back
+
+    async def dial_back(self: Directory, port: int | None) -> list[Reachability]:
+        looks.append(self)
+        return await looked(self, port)
+
+    async with node_at(tmp_path / "first", farm=False) as first:
+        monkeypatch.setattr(Directory, "dial_back", dial_back)
+        async with node_at(tmp_path / "second", neighbour=first.dht.port, farm=False) as second:
+            await until(lambda: second.standing.situation.called)
+            await until(lambda: not second.standing._news.is_set())
+            await second.announcer.announce()
+            assert looks.count(second.dht) == 1
 
 
 async def test_a_stranger_who_sees_a_node_elsewhere_each_time_does_not_keep_it_looking(

@@ -9,6 +9,7 @@ from nodes.reachability_rules import (
     LookSchedule,
     has_closed,
     has_slept,
+    is_news,
     of_farm,
     shown,
     with_calls,
@@ -67,6 +68,28 @@ def test_a_stranger_who_sees_us_elsewhere_again_and_again_does_not_have_us_look_
         looks += 1
     assert looks == 11, "five at once, five when half a minute is over, and so on"
     assert schedule.after_news(500.0) == 500.0
+
+
+@pytest.mark.parametrize(
+    ("found", "seen", "news"),
+    [
+        ([], [], True),  # the first stranger has come
+        ([UNKNOWN], ["20.2.2.2"], True),
+        ([OPEN], ["20.2.2.2"], False),
+        ([OPEN], ["20.2.2.2", "20.1.1.1"], True),
+        ([SHUT], ["20.2.2.2"], False),
+        ([SHUT, OPEN_6], ["20.2.2.2", "2600::1"], False),
+        ([OPEN, UNKNOWN_6], ["20.2.2.2", "2600::1"], True),
+        ([DISPUTED], ["20.1.1.1", "20.2.2.2"], False),
+        ([OPEN], [], False),
+    ],
+)
+def test_only_an_address_that_was_not_called_is_news(
+    found: list[Reachability], seen: list[str], news: bool
+) -> None:
+    """A node that started was dialled seven times within half a second: each neighbour that saw it
+    for the first time, while it looked, was one more reason to look."""
+    assert is_news(found, seen) is news
 
 
 def test_only_a_pause_that_was_much_longer_than_meant_was_a_sleep() -> None:
