@@ -726,9 +726,9 @@ async def test_where_nobody_answers_an_address_is_dialled_ever_more_seldom(
     monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
     monkeypatch.setattr("privox_dht.limits.REDIAL", (0.1, 0.2))
     home = Direct("20.5.5.5", 5678)
-    place, work = Place(False), Producers(**{f"{n}": DEAD for n in range(20)})
+    place, work = Place(False), Producers(**{f"{n}": DEAD for n in range(9)})
     call = Dispatcher(
-        Records(*(producer(f"{n}", home) for n in range(20))), allow=lambda host: True, probe=place
+        Records(*(producer(f"{n}", home) for n in range(9))), allow=lambda host: True, probe=place
     )
     with pytest.raises(AllProducersFailed, match="no connection"):
         await last_of(call.dispatch(STT, work, wait=0.5))
