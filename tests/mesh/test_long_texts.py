@@ -147,7 +147,7 @@ async def test_no_more_is_spoken_than_somebody_takes(
 def test_it_comes_while_the_rest_is_spoken_and_strangers_are_told_of_once(
     shared: Lab, tmp_path: Path
 ) -> None:
-    text, state = book(12_000), ("--state-dir", str(tmp_path))
+    text, state = book(6_000), ("--state-dir", str(tmp_path))
     client = shared.start_client(*ESPEAK, "--text-file", str(_file(tmp_path, text)), *state)
     begun = os.read(client.stdout.fileno(), 60_000)
     assert client.poll() is None
@@ -202,7 +202,7 @@ def test_what_cannot_be_cut_is_refused_before_anybody_is_asked(shared: Lab) -> N
 
 
 async def test_a_voice_that_dies_in_mid_sentence_is_not_heard(tmp_path: Path) -> None:
-    text = book(12_000)
+    text = book(6_000)
     with Lab(tmp_path) as lab:
         starts = (asyncio.to_thread(lab.producer, f"v{n}", "tts/cpu/espeak-ng") for n in range(3))
         nodes = [await start for start in starts]
