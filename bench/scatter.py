@@ -119,15 +119,15 @@ async def _spoken(seconds: float) -> bytes:
 
 async def _scattered(at: int, sound: bytes, count: int) -> float:
     """Seconds for the whole recording, once that many producers are found."""
-    wish = Requirements("stt", model="echo")
+    needs = Requirements("stt", model="echo")
     async with Mesh.join([f"{HOST}:{at}"]) as mesh:
         async with asyncio.timeout(30):
-            while len(await mesh.dispatcher.candidates(wish)) < count:  # noqa: ASYNC110
+            while len(await mesh.dispatcher.candidates(needs)) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         how = TranscriptionOptions(model="echo")
         source = PieceSource(sound)
         work = ScatteredRecording(
-            mesh.dispatcher, mesh.client, source, wish, how, lambda event: None
+            mesh.dispatcher, mesh.client, source, needs, how, lambda event: None
         )
         began = time.perf_counter()
         await work.run()

@@ -205,10 +205,10 @@ class Mesh:
         """All that happens while a recording is transcribed; the last event is what `transcript`
         returns. See `job_events`. Errors: see `transcript`."""
         source = Path(audio) if isinstance(audio, str) else audio
-        wish = options.wish(STT, translate=options.translate)
+        needs = options.needs(STT, translate=options.translate)
 
         def job() -> AsyncGenerator[JobEvent[Transcript]]:
-            return transcription(self._joined().dispatcher, self.client, source, wish, options)
+            return transcription(self._joined().dispatcher, self.client, source, needs, options)
 
         whole = TranscriptionWork(self.client, source, options)
         return self._events(job, None if options.scatter == PRIVATE else whole, options)
@@ -221,8 +221,8 @@ class Mesh:
         whole = SpeechWork(self.client, text, options)
 
         def job() -> AsyncGenerator[JobEvent[bytes]]:
-            wish = options.wish(TTS, voice=options.voice)
-            return speaking(self._joined().dispatcher, self.client, text, wish, options)
+            needs = options.needs(TTS, voice=options.voice)
+            return speaking(self._joined().dispatcher, self.client, text, needs, options)
 
         return self._events(job, whole if len(text) <= limits.MAX_TEXT else None, options)
 

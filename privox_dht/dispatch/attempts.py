@@ -97,7 +97,7 @@ class Failover:
     def _askable(self, job: JobState, order: list[Record]) -> list[Record]:
         """Those of `order` that may be asked now. Jobs that share slots leave those alone where
         one of them is, and those that were lost, while there is anybody else."""
-        now, slots = self._clock(), job.wish.slots
+        now, slots = self._clock(), job.needs.slots
         left = job.left(order)
         waiting = [r for r in left if not self._reputation.busy_seconds(r.peer_id, now)]
         if slots is None:
@@ -107,9 +107,9 @@ class Failover:
 
     def _slot(self, job: JobState, record: Record) -> AbstractContextManager[bool]:
         """A slot for this job, while the context is open."""
-        if job.wish.slots is None:
+        if job.needs.slots is None:
             return nullcontext(True)
-        return job.wish.slots.one_at(record, self._clock())
+        return job.needs.slots.one_at(record, self._clock())
 
     def _by_trust(
         self, job: JobState, waiting: list[Record], open_ways: dict[str, list[DialableRoute]]
@@ -119,7 +119,7 @@ class Failover:
         if not job.failed:
             return waiting
         blamed = set(job.failed.values())
-        order = rank(waiting, job.wish, self._reputation, self._clock(), self._rng, blamed=blamed)
+        order = rank(waiting, job.needs, self._reputation, self._clock(), self._rng, blamed=blamed)
         return sorted(order, key=lambda record: record.peer_id not in open_ways)
 
     async def _probe_candidates(
@@ -132,7 +132,7 @@ class Failover:
         began = self._clock()
 
         async def probe(record: Record) -> bool:
-            ways = await self._prober.of(record, via_farm=job.wish.via_farm)
+            ways = await self._prober.of(record, via_farm=job.needs.via_farm)
             found = await self._prober.probe(ways, job.dials)
             if found:
                 open_ways[record.peer_id] = found

@@ -1,4 +1,4 @@
-"""Who could do what is wished: the records of both backends, looked up side by side.
+"""Finds producers that can do a job: the records of both backends, looked up side by side.
 
 all of the service -> whoever fits among them, else under the narrower keys too
 one backend found  -> the other has a moment more: where a key is held by nobody and a node has just
@@ -26,36 +26,36 @@ class RecordSource(Protocol):
 
 async def discover(
     directory: RecordSource,
-    wish: Requirements,
+    needs: Requirements,
     want: int = limits.FIND_WANT,
     *,
     fresh: bool = False,
 ) -> list[Record]:
     """Who offers the service; under its narrower keys too when none of the first lot fits."""
     found: list[Record] = []
-    for words in wish.searches:
+    for words in needs.searches:
         looking = [
             asyncio.ensure_future(
-                directory.find(wish.service, backend, *words, want=want, fresh=fresh)
+                directory.find(needs.service, backend, *words, want=want, fresh=fresh)
             )
-            for backend in wish.backends
+            for backend in needs.backends
         ]
         try:
-            found += await _gathered(looking, wish)
+            found += await _gathered(looking, needs)
         finally:
             for look in looking:  # the walk behind a look-up goes on, and its answer is kept
                 look.cancel()
             await asyncio.gather(*looking, return_exceptions=True)
-        if any(matches(record, wish) for record in found):
+        if any(matches(record, needs) for record in found):
             break
     return latest_per_key(found)
 
 
 async def _gathered(
-    looking: Sequence[asyncio.Future[list[Record]]], wish: Requirements
+    looking: Sequence[asyncio.Future[list[Record]]], needs: Requirements
 ) -> list[Record]:
     done, late = await asyncio.wait(looking, return_when=asyncio.FIRST_COMPLETED)
     if late:
-        enough = any(matches(record, wish) for look in done for record in look.result())
+        enough = any(matches(record, needs) for look in done for record in look.result())
         done |= (await asyncio.wait(late, timeout=limits.BACKEND_GRACE if enough else None))[0]
     return [record for look in looking if look in done for record in look.result()]

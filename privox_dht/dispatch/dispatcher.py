@@ -1,5 +1,5 @@
-"""From a wish to a result: find, pick, ask, and on to the next when one cannot. Who gives a job
-reads it as a stream of events.
+"""Gives a job to a producer: find, pick, ask, and on to the next when one cannot. The caller reads
+the job as a stream of events.
 
     find    records from the DHT (cached there)             nobody fits  -> NoProducer
             to be hidden (via_farm): nobody that was ever sent anything
@@ -99,18 +99,18 @@ class Dispatcher:
 
     async def dispatch(
         self,
-        wish: Requirements,
+        needs: Requirements,
         work: Work[T],
         *,
         wait: float = limits.WAIT,
         timeout: float | None = None,
         known: Sequence[Record] = (),
     ) -> AsyncGenerator[JobEvent[T]]:
-        """Do `work` at a producer that fits `wish`: what happens, and at last `Done`. Closing the
+        """Do `work` at a producer that meets `needs`: what happens, and at last `Done`. Closing the
         stream cancels the job, and the producer hears of it.
 
         Args:
-            wish: what is asked for.
+            needs: what a producer must have.
             work: does the job at an endpoint.
             wait: seconds to go on asking while all are busy, or the last one is lost or silent.
             timeout: seconds for the whole job; None: `limits.JOB_DEADLINE`.
@@ -122,7 +122,7 @@ class Dispatcher:
         timeout = limits.JOB_DEADLINE if timeout is None else timeout
 
         async def job(emit: Emit) -> Done[T]:
-            return await self._in_time(wish, work, emit, wait, timeout, known)
+            return await self._in_time(needs, work, emit, wait, timeout, known)
 
         async with aclosing(streamed(job)) as events:
             async for event in events:
@@ -130,15 +130,15 @@ class Dispatcher:
 
     async def _in_time(
         self,
-        wish: Requirements,
+        needs: Requirements,
         work: Work[T],
         emit: Emit,
         wait: float,
         timeout: float,
         known: Sequence[Record],
     ) -> Done[T]:
-        patient = self._patient and wish.slots is None  # of a long job's pieces, others do more
-        job = JobState(wish, self._clock(), patient)
+        patient = self._patient and needs.slots is None  # of a long job's pieces, others do more
+        job = JobState(needs, self._clock(), patient)
         try:
             async with asyncio.timeout(timeout) as deadline:
                 return await self._until_done(job, work, emit, wait, known)
@@ -147,24 +147,24 @@ class Dispatcher:
                 raise
             raise job.timed_out(timeout) from exc
 
-    async def candidates(self, wish: Requirements) -> list[Record]:
-        """Those who could do what is wished, best first, one engine of each.
+    async def candidates(self, needs: Requirements) -> list[Record]:
+        """The producers that can do it, best first, one engine of each.
 
         Raises:
             NoProducer: nobody can, without seeing an address that is to be hidden.
         """
-        found = await discover(self._directory, wish, limits.LIST_WANT)
+        found = await discover(self._directory, needs, limits.LIST_WANT)
         found = latest_per_key([*found, *self._proven()])
-        order = rank(found, wish, self.reputation, self._clock(), self._rng)
+        order = rank(found, needs, self.reputation, self._clock(), self._rng)
         order = [*{record.peer_id: record for record in reversed(order)}.values()][::-1]
-        return await self._apart_from_farms(order) if wish.via_farm and order else order
+        return await self._apart_from_farms(order) if needs.via_farm and order else order
 
-    def idle_slots(self, records: Iterable[Record], wish: Requirements) -> int:
-        """For how many more of the jobs that share `wish.slots` there is room at these."""
+    def idle_slots(self, records: Iterable[Record], needs: Requirements) -> int:
+        """For how many more of the jobs that share `needs.slots` there is room at these."""
         now = self._clock()
-        assert wish.slots is not None
+        assert needs.slots is not None
         return sum(
-            wish.slots.left(record, now)
+            needs.slots.left(record, now)
             for record in records
             if not self.reputation.is_backed_off(record.peer_id, now)
             and not self.reputation.busy_seconds(record.peer_id, now)
@@ -185,10 +185,10 @@ class Dispatcher:
             found, known = known or await self._search(job, want, fresh), ()
             found = latest_per_key([*found, *self._proven()])
             self.reputation.heard(found)
-            order = rank(found, job.wish, self.reputation, self._clock(), self._rng) or order
+            order = rank(found, job.needs, self.reputation, self._clock(), self._rng) or order
             if not order:
-                raise await self._nobody(found, job.wish)
-            if job.wish.via_farm:
+                raise await self._nobody(found, job.needs)
+            if job.needs.via_farm:
                 order = await self._apart_from_farms(order)
             if job.is_waiting:
                 await self._readmit(job, order)
@@ -207,9 +207,9 @@ class Dispatcher:
                 want = limits.LIST_WANT  # there may be more than a look-up usually asks for
 
     async def _search(self, job: JobState, want: int, fresh: bool) -> list[Record]:
-        """Who offers what is wished. While one that was lost is waited for, our network may be gone
+        """Look up who meets the needs. While a lost producer is waited for, our network may be gone
         as well: a look-up must not take all the time."""
-        looking = discover(self._directory, job.wish, want, fresh=fresh)
+        looking = discover(self._directory, job.needs, want, fresh=fresh)
         if not job.is_waiting:
             return await looking
         try:
@@ -240,7 +240,7 @@ class Dispatcher:
         lost = [record for record in order if record.peer_id in job.lost]
         unreached = [record for record in order if record.peer_id in job.unreached]
         some = [*lost, *unreached][: limits.PROBES_AT_ONCE]
-        job.come_back(await self._prober.back(some, job.dials, via_farm=job.wish.via_farm))
+        job.come_back(await self._prober.back(some, job.dials, via_farm=job.needs.via_farm))
 
     async def _apart_from_farms(self, order: list[Record]) -> list[Record]:
         """Of those that fit, the ones we can hide from: that we never sent anything, and that are
@@ -266,14 +266,14 @@ class Dispatcher:
             )
         return hidden
 
-    async def _nobody(self, found: list[Record], wish: Requirements) -> NoProducer:
+    async def _nobody(self, found: list[Record], needs: Requirements) -> NoProducer:
         """The error when nothing that was found fits: what there is, the other backend included."""
-        if wish.backend != ANY:
-            found = found + await discover(self._directory, replace(wish, backend=ANY))
+        if needs.backend != ANY:
+            found = found + await discover(self._directory, replace(needs, backend=ANY))
         there = latest_per_key(found)
-        why = explain_no_match(there, wish)
+        why = explain_no_match(there, needs)
         advice = self._clock_advice()
-        return NoProducer(f"{why}; {advice}" if advice else why, unmet_demand(there, wish))
+        return NoProducer(f"{why}; {advice}" if advice else why, unmet_demand(there, needs))
 
     def _proven(self) -> list[Record]:
         """Records of those who did a job for us, while they hold: a look-up returns a sample, and
@@ -291,7 +291,7 @@ class Dispatcher:
         busy = {record.peer_id for record in job.left(order)}
         if left <= 0:
             raise AllProducersBusy(
-                f"all {len(busy)} producers of {job.wish} were busy for {wait:.0f} s", job.attempts
+                f"all {len(busy)} producers of {job.needs} were busy for {wait:.0f} s", job.attempts
             )
         emit(Waiting(left))
         first = min(self.reputation.busy_seconds(peer_id, now) for peer_id in busy)

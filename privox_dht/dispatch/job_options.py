@@ -42,7 +42,7 @@ class JobOptions:
     timeout: float | None = None  # seconds for the whole job; None: `limits.JOB_DEADLINE`
     jobs: int = PIECES  # of something long that is scattered: pieces at a time
 
-    def wish(self, service: str, **more: Any) -> Requirements:
+    def needs(self, service: str, **more: Any) -> Requirements:
         """What is asked of the mesh; `more` goes into it as it is."""
         return Requirements(
             service,

@@ -76,7 +76,7 @@ class JobState:
     """What happened to one job so far. All sets but `broken` hold peer ids, and so do the keys of
     dicts, whose values are the networks they answered from."""
 
-    wish: Requirements
+    needs: Requirements
     started: float
     patient: bool = True  # waits for those that never answered, too
     attempts: list[Attempt] = field(default_factory=list)
@@ -98,7 +98,7 @@ class JobState:
     dials: DialBudget = field(init=False)
 
     def __post_init__(self) -> None:
-        self.dials = DialBudget(named=bool(self.wish.only))
+        self.dials = DialBudget(named=bool(self.needs.only))
 
     def left(self, order: Iterable[Record]) -> list[Record]:
         """Those of `order` that may still be asked, now or later."""
@@ -121,7 +121,7 @@ class JobState:
             if refusal.proven or (len(voices) >= limits.AGREEING_REFUSALS and not proven_left):
                 return refusal.error
         died, networks = len(self.lost_after_accept), set(self.lost_after_accept.values())
-        most = self.wish.most_lost
+        most = self.needs.most_lost
         if died >= most if most else len(networks) >= limits.MAX_LOST_DURING_JOB:
             return self._failed(f"{died} producers died on this job, so it is not given to another")
         networks = set(self.failed.values())

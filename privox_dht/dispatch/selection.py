@@ -1,16 +1,16 @@
-"""Whom to ask, in which order. A pure function of what is known.
+"""Which producers to ask, in which order. A pure function of what is known.
 
-    wish      what the client asked for
-    records   who says that it can (hints, some of them old)
-    reputation   how they behaved
-    now, rng  time and chance
+    needs       what a producer must have
+    records     what producers say of themselves (hints, some of them old)
+    reputation  how they behaved
+    now, rng    time and chance
 
-A record that does not fit the wish is out. Those that fit are ordered by tiers: preferred by the
+Records that do not meet the needs are left out. The others are ordered by tiers: preferred by the
 client, then idle, then said to be busy, and those that were lost a moment ago last of all. Within
-a tier those who refused or failed a job come last, and the fast and idle come first, with a little
-chance, so that many clients who read the same records do not all ask the same producer. While some
-of those who fit are known to be dead or doubted, those who did a job for us before come first:
-strangers may have invented the others.
+a tier producers that refused or failed a job come last, and the fast and idle come first, with a
+little chance, so that clients who read the same records do not all ask the same producer. While
+some are known to be dead or doubted, those that did a job for us before come first: the other
+records may be a stranger's inventions.
 """
 
 import random
@@ -75,26 +75,26 @@ class Requirements:
         return ", ".join([what, *filter(None, details)])
 
 
-def matches(record: Record, wish: Requirements) -> bool:
-    """Whether `record` could do what is wished."""
+def matches(record: Record, needs: Requirements) -> bool:
+    """Whether the producer of `record` meets `needs`."""
     return (
-        record.kind == wish.service
-        and record.backend in wish.backends
+        record.kind == needs.service
+        and record.backend in needs.backends
         and not record.withdrawn
-        and (not wish.only or _names(record, wish.only))
-        and not _names(record, wish.avoid)
-        and wish.engine in ("", record.engine)
-        and _has(record, model_names.model(wish.model, record.models))
-        and _has(record, model_names.voice(wish.voice, record.models))
-        and _speaks(record, wish.language)
-        and (record.translates or not wish.translate)
-        and (not record.only_named or bool(wish.model and _lists(record, wish.model)))
+        and (not needs.only or _names(record, needs.only))
+        and not _names(record, needs.avoid)
+        and needs.engine in ("", record.engine)
+        and _has(record, model_names.model(needs.model, record.models))
+        and _has(record, model_names.voice(needs.voice, record.models))
+        and _speaks(record, needs.language)
+        and (record.translates or not needs.translate)
+        and (not record.only_named or bool(needs.model and _lists(record, needs.model)))
     )
 
 
 def rank(
     records: Iterable[Record],
-    wish: Requirements,
+    needs: Requirements,
     reputation: ReputationTable,
     now: float,
     rng: random.Random,
@@ -106,7 +106,7 @@ def rank(
     `blamed` are networks (`quotas.home_of`) whose producers failed this very job: others come
     before theirs, and nobody's word of his own speed counts any more.
     """
-    fitting = [record for record in records if matches(record, wish)]
+    fitting = [record for record in records if matches(record, needs)]
     wary = reputation.has_recent_failures(now)
 
     def order(record: Record) -> tuple[bool | float, ...]:
@@ -117,9 +117,9 @@ def rank(
         score = speed * (0.5 + share) * rng.uniform(1 - CHANCE, 1 + CHANCE)
         return (
             reputation.is_backed_off(record.peer_id, now),
-            not _names(record, wish.prefer),
+            not _names(record, needs.prefer),
             asked_to_wait or record.idle == 0,
-            not _surely_has(record, wish),
+            not _surely_has(record, needs),
             not homes_of(record).isdisjoint(blamed),
             reputation.has_rejected(record.peer_id),
             wary and not reputation.has_succeeded(record.peer_id),
@@ -134,57 +134,61 @@ def homes_of(record: Record) -> set[str]:
     return {home_of(route.host, route.port) for route in record.routes if isinstance(route, Direct)}
 
 
-def explain_no_match(records: Iterable[Record], wish: Requirements) -> str:
+def explain_no_match(records: Iterable[Record], needs: Requirements) -> str:
     """A sentence for the client: what is there, when nothing there fits."""
-    there = [r for r in records if not r.withdrawn and r.kind == wish.service]
+    there = [r for r in records if not r.withdrawn and r.kind == needs.service]
     if not there:
-        return f"nobody on the mesh offers {wish.service} just now"
-    open_to_all = replace(wish, only=(), avoid=())
+        return f"nobody on the mesh offers {needs.service} just now"
+    open_to_all = replace(needs, only=(), avoid=())
     if any(matches(record, open_to_all) for record in there):
-        left = "--only" if wish.only else "--avoid"
+        left = "--only" if needs.only else "--avoid"
         who = ", ".join(sorted({r.peer_id for r in there if matches(r, open_to_all)})[:6])
-        return f"{left} leaves nobody who offers {wish}; there is: {who}"
+        return f"{left} leaves nobody who offers {needs}; there is: {who}"
     for flag, _, without in _relaxed(open_to_all):
         if offers := {_offer(record) for record in there if matches(record, without)}:
-            return f"nobody offers {wish}; without {flag} there is: {'; '.join(sorted(offers)[:6])}"
+            return (
+                f"nobody offers {needs}; without {flag} there is: {'; '.join(sorted(offers)[:6])}"
+            )
     if named := sorted({_what(record) for record in there if _wants_a_name(record, open_to_all)}):
-        return f"nobody offers {wish} unnamed; {explain_only_named(named[:6])}"
+        return f"nobody offers {needs} unnamed; {explain_only_named(named[:6])}"
     offers = {_offer(record) for record in there}
-    return f"nobody offers {wish}; there is: {'; '.join(sorted(offers)[:6])}"
+    return f"nobody offers {needs}; there is: {'; '.join(sorted(offers)[:6])}"
 
 
-def unmet_demand(records: Iterable[Record], wish: Requirements) -> str:
+def unmet_demand(records: Iterable[Record], needs: Requirements) -> str:
     """What was named that nobody has, when nothing there fits: "model", "voice", "language" or
     "translation", the first of them without which somebody fits; "" where it is not the names."""
     there = list(records)
-    named = [(what, without) for _, what, without in _relaxed(wish) if what != "backend"]
+    named = [(what, without) for _, what, without in _relaxed(needs) if what != "backend"]
     for what, without in named:
         if any(matches(record, without) for record in there):
             return what
-    if any(_wants_a_name(record, wish) for record in there):
+    if any(_wants_a_name(record, needs) for record in there):
         return "model"
-    bare = replace(wish, model="", voice="", language="", translate=False)
+    bare = replace(needs, model="", voice="", language="", translate=False)
     return named[0][0] if named and any(matches(record, bare) for record in there) else ""
 
 
-def _wants_a_name(record: Record, wish: Requirements) -> bool:
+def _wants_a_name(record: Record, needs: Requirements) -> bool:
     """Whether it would fit if it were named, and nothing is."""
-    return not wish.model and record.only_named and matches(replace(record, only_named=False), wish)
+    return (
+        not needs.model and record.only_named and matches(replace(record, only_named=False), needs)
+    )
 
 
-def _relaxed(wish: Requirements) -> Iterator[tuple[str, str, Requirements]]:
-    """The wish with one demand less: the flag of `privox-client` that makes it, what it is about,
+def _relaxed(needs: Requirements) -> Iterator[tuple[str, str, Requirements]]:
+    """The needs with one demand less: the flag of `privox-client` that makes it, what it is about,
     and the rest."""
-    if wish.backend != ANY:
-        yield f"--backend {wish.backend}", "backend", replace(wish, backend=ANY)
-    if wish.model:
-        yield f"--model {wish.model}", "model", replace(wish, model="")
-    if wish.voice:
-        yield f"--voice {wish.voice}", "voice", replace(wish, voice="")
-    if wish.language:
-        yield f"--language {wish.language}", "language", replace(wish, language="")
-    if wish.translate:
-        yield "--translate", "translation", replace(wish, translate=False)
+    if needs.backend != ANY:
+        yield f"--backend {needs.backend}", "backend", replace(needs, backend=ANY)
+    if needs.model:
+        yield f"--model {needs.model}", "model", replace(needs, model="")
+    if needs.voice:
+        yield f"--voice {needs.voice}", "voice", replace(needs, voice="")
+    if needs.language:
+        yield f"--language {needs.language}", "language", replace(needs, language="")
+    if needs.translate:
+        yield "--translate", "translation", replace(needs, translate=False)
 
 
 def _offer(record: Record) -> str:
@@ -211,8 +215,8 @@ def _speaks(record: Record, language: str) -> bool:
     return not language or not known or languages.nearest(language, known) is not None
 
 
-def _surely_has(record: Record, wish: Requirements) -> bool:
-    return all(_lists(record, name) for name in (wish.model, wish.voice) if name)
+def _surely_has(record: Record, needs: Requirements) -> bool:
+    return all(_lists(record, name) for name in (needs.model, needs.voice) if name)
 
 
 def _lists(record: Record, name: str) -> bool:

@@ -92,11 +92,11 @@ class SingleProducer:
             Slow: a stranger who was to be in a hurry was not.
         """
         hurry = hurry and not self._reputation.has_succeeded(record.peer_id)
-        ways = open_ways or ([] if job.wish.via_farm else self._prober.direct(record))
+        ways = open_ways or ([] if job.needs.via_farm else self._prober.direct(record))
         farms_asked, dialled = open_ways is not None, False
         while True:
             if not ways and not farms_asked:
-                ways = await self._prober.relayed(record, apart=job.wish.via_farm)
+                ways = await self._prober.relayed(record, apart=job.needs.via_farm)
                 farms_asked = True
                 if record.peer_id in job.unreached:
                     ways = await self._prober.probe(ways, job.dials)
@@ -122,7 +122,7 @@ class SingleProducer:
             if record.peer_id in job.unreached:
                 ways = await self._prober.probe(ways, job.dials)
         if not dialled:
-            farm = "it is parked at no farm that is known" if job.wish.via_farm else ""
+            farm = "it is parked at no farm that is known" if job.needs.via_farm else ""
             why = farm or self._prober.none_because(record)
             self.unreached(job, record, "no route", why, 0.0)
         return None
@@ -183,8 +183,8 @@ class SingleProducer:
             job.excluded.discard(peer_id)  # whatever broke before, it lives
             job.unreached.discard(peer_id)
             self._reputation.record_busy(peer_id, now, exc.retry_after, record.sequence)
-            if job.wish.slots is not None:
-                job.wish.slots.busy(record, now)
+            if job.needs.slots is not None:
+                job.needs.slots.busy(record, now)
             return not isinstance(exc, NoParkedLine)
         home = home_of(*dialled(endpoint.base, endpoint.proxy))
         job.excluded.add(peer_id)

@@ -17,39 +17,39 @@ from privox_dht.dispatch.selection import SPEED_CAP, UNKNOWN_SPEED, Requirements
 from privox_dht.records import Record
 
 
-def with_one_voice(wish: Requirements, records: Sequence[Record]) -> Requirements:
-    """What to ask for, so that all who fit it speak alike; `wish` itself if nobody fits.
+def with_one_voice(needs: Requirements, records: Sequence[Record]) -> Requirements:
+    """Narrower needs, so that all producers that meet them speak alike; `needs` if there are none.
 
     Args:
-        records: those who fit `wish`, best first.
+        records: those that meet `needs`, best first.
     """
     groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        groups[record.engine, _voice(wish, record)].append(record)
+        groups[record.engine, _voice(needs, record)].append(record)
     if not groups:
-        return wish
-    engine, voice = max(groups, key=lambda key: _worth(wish, groups[key]))
+        return needs
+    engine, voice = max(groups, key=lambda key: _worth(needs, groups[key]))
     peers = tuple(record.peer_id for record in groups[engine, voice])
-    wish = replace(wish, engine=engine)
-    if wish.language and not _named(wish, groups[engine, voice][0]):
-        return replace(wish, only=peers)
-    return replace(wish, voice=voice)
+    needs = replace(needs, engine=engine)
+    if needs.language and not _named(needs, groups[engine, voice][0]):
+        return replace(needs, only=peers)
+    return replace(needs, voice=voice)
 
 
-def _voice(wish: Requirements, record: Record) -> str:
+def _voice(needs: Requirements, record: Record) -> str:
     """What it would be spoken with: the voice that was named, else the default, which is listed
     first."""
-    return _named(wish, record) or (record.models[0] if record.models else "")
+    return _named(needs, record) or (record.models[0] if record.models else "")
 
 
-def _named(wish: Requirements, record: Record) -> str:
+def _named(needs: Requirements, record: Record) -> str:
     """The voice that was named, as one of this producer's; "": none was."""
-    engine, _, model = wish.model.rpartition(":")
+    engine, _, model = needs.model.rpartition(":")
     named = model if engine == record.engine or model in record.models else ""
-    return model_names.voice(wish.voice, record.models) or named
+    return model_names.voice(needs.voice, record.models) or named
 
 
-def _worth(wish: Requirements, records: Sequence[Record]) -> tuple[bool, float]:
-    preferred = any(record.peer_id.startswith(wish.prefer) for record in records if wish.prefer)
+def _worth(needs: Requirements, records: Sequence[Record]) -> tuple[bool, float]:
+    preferred = any(record.peer_id.startswith(needs.prefer) for record in records if needs.prefer)
     speeds = (min(r.speed or UNKNOWN_SPEED, SPEED_CAP) * max(r.slots, 1) for r in records)
     return preferred, sum(speeds)

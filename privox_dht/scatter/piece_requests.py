@@ -50,7 +50,7 @@ class PieceRequest(Generic[P]):
 
     piece: P
     ticket: int
-    wish: Requirements
+    needs: Requirements
     last_try: bool
     second: bool  # another producer has it too
     settled_before: int  # pieces that were settled when it was given out
@@ -60,18 +60,20 @@ class PieceRequests(Generic[P, R]):
     """Jobs of one recording, or of one text.
 
     Args:
-        wish: who could do any of them.
+        needs: who could do any of them.
         wait: seconds that each goes on asking while everybody is busy.
         emit: is told when all wait.
     """
 
-    def __init__(self, dispatcher: Dispatcher, wish: Requirements, wait: float, emit: Emit) -> None:
-        assert isinstance(wish.slots, SiblingSlots)
-        self.slots = wish.slots
+    def __init__(
+        self, dispatcher: Dispatcher, needs: Requirements, wait: float, emit: Emit
+    ) -> None:
+        assert isinstance(needs.slots, SiblingSlots)
+        self.slots = needs.slots
         self.plan = Plan()
         self.records: list[Record] = []  # of those who could be asked
         self._dispatcher = dispatcher
-        self._wish = wish
+        self._needs = needs
         self._wait = wait
         self._emit = emit
         self._looked = float("-inf")
@@ -93,7 +95,7 @@ class PieceRequests(Generic[P, R]):
     async def look(self) -> None:
         """Who could be asked: at first at once, from then on while others work."""
         if self._looking is None and time.monotonic() >= self._looked + LOOK_AGAIN:
-            self._looking = asyncio.create_task(self._dispatcher.candidates(self._wish))
+            self._looking = asyncio.create_task(self._dispatcher.candidates(self._needs))
             if not self.records:
                 await asyncio.wait([self._looking])
         if self._looking is not None and self._looking.done():
@@ -104,7 +106,7 @@ class PieceRequests(Generic[P, R]):
     @property
     def idle(self) -> int:
         """For how many more pieces there is room."""
-        return self._dispatcher.idle_slots(self.records, self._wish) - self.plan.waiting
+        return self._dispatcher.idle_slots(self.records, self._needs) - self.plan.waiting
 
     def lagging(self) -> PieceRequest[P] | None:
         """What another one, who is idle, should be given too; None: nothing."""
@@ -113,7 +115,7 @@ class PieceRequests(Generic[P, R]):
             return None
         holder = self.plan.peer_of(ticket)
         others = [record for record in self.records if record.peer_id != holder]
-        if self._dispatcher.idle_slots(others, self._wish) <= self.plan.waiting:
+        if self._dispatcher.idle_slots(others, self._needs) <= self.plan.waiting:
             return None
         return next(request for request in self if request.ticket == ticket)
 
@@ -123,7 +125,7 @@ class PieceRequests(Generic[P, R]):
 
     async def _ask(self, request: PieceRequest[P], work: Work[R]) -> Done[R]:
         dispatch = self._dispatcher.dispatch
-        job = dispatch(request.wish, work, wait=self._wait, known=self.records)
+        job = dispatch(request.needs, work, wait=self._wait, known=self.records)
         async with aclosing(job) as events:
             async for event in events:
                 match event:

@@ -41,7 +41,7 @@ async def transcribe_in_private(
     dispatcher: Dispatcher,
     client: SpeechClient,
     source: PieceSource,
-    wish: Requirements,
+    needs: Requirements,
     options: TranscriptionOptions,
     emit: Emit,
 ) -> Done[Transcript]:
@@ -52,7 +52,7 @@ async def transcribe_in_private(
         RequestRejected: the recording is too short for it.
         ConfigError: there is no room for its pieces in the temporary folder.
     """
-    wish = replace(wish, via_farm=True)
+    needs = replace(needs, via_farm=True)
     rng = random.SystemRandom()
     with tempfile.TemporaryFile() as kept:
         try:
@@ -67,7 +67,7 @@ async def transcribe_in_private(
             raise RequestRejected(
                 f"the recording is too short for --share {options.share:g}: one piece of it is more"
             )
-        records = await dispatcher.candidates(wish) if len(pieces) else []
+        records = await dispatcher.candidates(needs) if len(pieces) else []
         listener_of = listeners(records)
         names = sorted(set(listener_of.values()))
         if not shares.plan(names, rng):
@@ -77,7 +77,7 @@ async def transcribe_in_private(
                 " (those of one network count as one); nothing was sent"
             )
         emit(Scattered(0.0, pieces.seconds, len(names), 0.0))
-        only = replace(wish, only=tuple(listener_of))
+        only = replace(needs, only=tuple(listener_of))
         work = PrivateRecording(
             dispatcher, client, pieces, only, options, emit, shares, listener_of
         )
@@ -149,13 +149,13 @@ class PrivateRecording(ScatteredRecording):
         dispatcher: Dispatcher,
         client: SpeechClient,
         pieces: ShuffledPieces,
-        wish: Requirements,
+        needs: Requirements,
         options: TranscriptionOptions,
         emit: Emit,
         shares: Shares,
         listener_of: Mapping[str, str],
     ) -> None:
-        super().__init__(dispatcher, client, pieces, wish, options, emit)
+        super().__init__(dispatcher, client, pieces, needs, options, emit)
         self._pieces = pieces
         self._promise = shares
         self._listener_of = listener_of

@@ -64,7 +64,7 @@ class ScatteredJob(Generic[P, R]):
     """Its pieces at work.
 
     Args:
-        wish: who may do them.
+        needs: who may do them.
         emit: is told how far it is.
     """
 
@@ -75,17 +75,17 @@ class ScatteredJob(Generic[P, R]):
         self,
         dispatcher: Dispatcher,
         source: Pieces[P],
-        wish: Requirements,
+        needs: Requirements,
         options: JobOptions,
         emit: Emit,
     ) -> None:
         self._source = source
-        self._wish = replace(wish, slots=SiblingSlots())
+        self._needs = replace(needs, slots=SiblingSlots())
         self._options = options
         self._emit = emit
         self._began = time.monotonic()
         self._requests: PieceRequests[P, R] = PieceRequests(
-            dispatcher, self._wish, options.wait, emit
+            dispatcher, self._needs, options.wait, emit
         )
         self._held: dict[int, P] = {}  # pieces that are not settled
         self._todo: deque[int] = deque()  # of those, to be given out (again) before any new one
@@ -106,7 +106,7 @@ class ScatteredJob(Generic[P, R]):
 
     def _wish_for(self, piece: P) -> Requirements:
         """Who may be given a piece, and what is asked of them."""
-        return self._wish
+        return self._needs
 
     def _work(self, request: PieceRequest[P]) -> Work[R]:
         """What is done with a piece at a producer."""
@@ -223,13 +223,13 @@ class ScatteredJob(Generic[P, R]):
     def _give(self, piece: P, ticket: int, *, beside: str = "") -> None:
         """Ask for a piece; `beside` is who has it already."""
         last_try = piece.number in self._tried
-        wish = self._wish_for(piece)
-        wish = replace(
-            wish,
-            avoid=(*wish.avoid, *filter(None, [beside])),
+        needs = self._wish_for(piece)
+        needs = replace(
+            needs,
+            avoid=(*needs.avoid, *filter(None, [beside])),
             most_lost=1 if last_try else limits.PIECE_DEATHS,
         )
-        request = PieceRequest(piece, ticket, wish, last_try, bool(beside), self._settled)
+        request = PieceRequest(piece, ticket, needs, last_try, bool(beside), self._settled)
         self._requests.give(request, self._work(request))
 
     # -- what comes back --------------------------------------------------------------------------

@@ -34,11 +34,11 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
         dispatcher: Dispatcher,
         client: SpeechClient,
         source: Sound,
-        wish: Requirements,
+        needs: Requirements,
         options: TranscriptionOptions,
         emit: Emit,
     ) -> None:
-        super().__init__(dispatcher, source, wish, options, emit)
+        super().__init__(dispatcher, source, needs, options, emit)
         self._client = client
         self._sound = source
         self._wanted = options
@@ -63,17 +63,17 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
         return f"{clock_time(sum(self._done.values()))} of the recording were heard"
 
     def _wish_for(self, piece: Piece) -> Requirements:
-        return replace(self._wish, language=self._stitcher.language)
+        return replace(self._needs, language=self._stitcher.language)
 
     def _work(self, request: PieceRequest[Piece]) -> Work[Transcript]:
         return self._piece_work(request)
 
     def _piece_work(self, request: PieceRequest[Piece]) -> PieceWork:
-        options = replace(self._wanted, language=request.wish.language)
+        options = replace(self._wanted, language=request.needs.language)
         return PieceWork(self._client, request.piece, options)
 
     def _must_be_redone(self, request: PieceRequest[Piece], value: Transcript) -> bool:
-        asked_for = request.wish.language
+        asked_for = request.needs.language
         return asked_for != self._stitcher.language and self._stitcher.is_another(value.segments)
 
     def _put(self, piece: Piece, value: Transcript | None) -> None:

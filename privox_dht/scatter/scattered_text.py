@@ -51,19 +51,19 @@ async def speaking(
     dispatcher: Dispatcher,
     client: SpeechClient,
     text: str,
-    wish: Requirements,
+    needs: Requirements,
     options: SpeechOptions,
 ) -> AsyncGenerator[JobEvent[bytes]]:
     """The job's events; the last is `Done`. Raises as `Dispatcher.dispatch` and
     `ScatteredText.run`.
 
     Args:
-        wish: who may do it.
+        needs: who may do it.
         options: how it is to be done.
     """
     if len(text) <= limits.MAX_TEXT:
         work = SpeechWork(client, text, options)
-        events = dispatcher.dispatch(wish, work, wait=options.wait, timeout=options.timeout)
+        events = dispatcher.dispatch(needs, work, wait=options.wait, timeout=options.timeout)
         async with aclosing(events):
             async for event in events:
                 yield event
@@ -73,8 +73,8 @@ async def speaking(
 
     async def begin(emit: Emit) -> Done[bytes]:
         file = await _apart(options, JoinedSound, options.format)
-        records = await dispatcher.candidates(wish)
-        alike = with_one_voice(wish, records)
+        records = await dispatcher.candidates(needs)
+        alike = with_one_voice(needs, records)
         source = _Passages(text, options)
         emit(Scattered(0.0, source.seconds, len(records), 0.0))
         speaking = ScatteredText(dispatcher, client, source, alike, options, emit, file)
@@ -124,12 +124,12 @@ class ScatteredText(ScatteredJob[Passage, _Spoken]):
         dispatcher: Dispatcher,
         client: SpeechClient,
         source: _Passages,
-        wish: Requirements,
+        needs: Requirements,
         options: SpeechOptions,
         emit: Emit,
         file: JoinedSound,
     ) -> None:
-        super().__init__(dispatcher, source, wish, options, emit)
+        super().__init__(dispatcher, source, needs, options, emit)
         self._client = client
         self._wanted = options
         self._file = file
@@ -201,7 +201,7 @@ class ScatteredText(ScatteredJob[Passage, _Spoken]):
         return super()._take()
 
     def _work(self, request: PieceRequest[Passage]) -> Work[_Spoken]:
-        options = replace(self._wanted, format="wav", voice=request.wish.voice)
+        options = replace(self._wanted, format="wav", voice=request.needs.voice)
         return _PassageWork(SpeechWork(self._client, request.piece.text, options))
 
     def _put(self, piece: Passage, value: _Spoken | None) -> None:

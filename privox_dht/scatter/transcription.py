@@ -40,18 +40,18 @@ async def transcription(
     dispatcher: Dispatcher,
     client: SpeechClient,
     audio: Audio,
-    wish: Requirements,
+    needs: Requirements,
     options: TranscriptionOptions,
 ) -> AsyncGenerator[JobEvent[Transcript]]:
     """The job's events; the last is `Done`. Raises as `Dispatcher.dispatch` and
     `ScatteredRecording.run`.
 
     Args:
-        wish: who may do it.
+        needs: who may do it.
         options: how it is to be done.
     """
     if options.scatter == PRIVATE:
-        events = streamed(_in_private(dispatcher, client, audio, wish, options))
+        events = streamed(_in_private(dispatcher, client, audio, needs, options))
         async with aclosing(events):
             async for event in events:
                 yield event
@@ -59,7 +59,7 @@ async def transcription(
     source: PieceSource | None = None
     fitting = 0
     if options.scatter != NEVER and await asyncio.to_thread(_size, audio) >= SURELY_SHORT:
-        fitting = await _fitting(dispatcher, wish)
+        fitting = await _fitting(dispatcher, needs)
     if fitting >= LEAST:
         try:
             source = await _long(audio, options.max_seconds)
@@ -69,13 +69,13 @@ async def transcription(
             yield Whole(NO_PYAV)
     if source is None:
         work = TranscriptionWork(client, audio, options)
-        events = dispatcher.dispatch(wish, work, wait=options.wait, timeout=options.timeout)
+        events = dispatcher.dispatch(needs, work, wait=options.wait, timeout=options.timeout)
     else:
         pieces = source
 
         async def job(emit: Emit) -> Done[Transcript]:
             emit(Scattered(0.0, pieces.hint, fitting, 0.0))
-            return await ScatteredRecording(dispatcher, client, pieces, wish, options, emit).run()
+            return await ScatteredRecording(dispatcher, client, pieces, needs, options, emit).run()
 
         events = streamed(job)
     async with aclosing(events):
@@ -87,7 +87,7 @@ def _in_private(
     dispatcher: Dispatcher,
     client: SpeechClient,
     audio: Audio,
-    wish: Requirements,
+    needs: Requirements,
     options: TranscriptionOptions,
 ) -> Callable[[Emit], Coroutine[Any, Any, Done[Transcript]]]:
     """The job of a recording of which nobody may hear much, however short it is."""
@@ -99,17 +99,17 @@ def _in_private(
             raise ConfigError(f"--scatter private: {NO_PYAV}") from exc
         source = PieceSource(audio, options.max_seconds)
         try:
-            return await transcribe_in_private(dispatcher, client, source, wish, options, emit)
+            return await transcribe_in_private(dispatcher, client, source, needs, options, emit)
         finally:
             await source.close()
 
     return job
 
 
-async def _fitting(dispatcher: Dispatcher, wish: Requirements) -> int:
+async def _fitting(dispatcher: Dispatcher, needs: Requirements) -> int:
     """How many producers could work on it."""
     try:
-        return len(await dispatcher.candidates(wish))
+        return len(await dispatcher.candidates(needs))
     except NoProducer:
         return 0
 

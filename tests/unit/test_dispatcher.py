@@ -736,7 +736,7 @@ async def test_where_nobody_answers_an_address_is_dialled_ever_more_seldom(
 
 
 @pytest.mark.parametrize(
-    ("end", "wish", "patient"),
+    ("end", "needs", "patient"),
     [
         (PeerKeyMismatch("another key", b"k" * 32), STT, True),  # somebody else lives there now
         (EngineFailed("broke"), STT, True),
@@ -746,7 +746,7 @@ async def test_where_nobody_answers_an_address_is_dialled_ever_more_seldom(
     ],
 )
 async def test_it_is_not_waited_for_who_is_not_asleep_nor_where_others_can_do_more(
-    end: Exception, wish: Requirements, patient: bool
+    end: Exception, needs: Requirements, patient: bool
 ) -> None:
     nowhere = "no route" in str(end)
     call = Dispatcher(
@@ -754,7 +754,7 @@ async def test_it_is_not_waited_for_who_is_not_asleep_nor_where_others_can_do_mo
     )
     async with asyncio.timeout(2.0):
         with pytest.raises(AllProducersFailed):
-            await last_of(call.dispatch(wish, Producers(a=end)))
+            await last_of(call.dispatch(needs, Producers(a=end)))
 
 
 @pytest.mark.parametrize(("online", "asked"), [(True, 2), (False, 6)])

@@ -20,8 +20,8 @@ ESPEAK = [record(6, "espeak-ng", "en-us+edward", "de", "fr"), record(7, "espeak-
 ALL = [*PIPER, OTHER, *ESPEAK]
 
 
-def fitting(wish: Requirements) -> list[Record]:
-    alike = with_one_voice(wish, [r for r in ALL if matches(r, wish)])
+def fitting(needs: Requirements) -> list[Record]:
+    alike = with_one_voice(needs, [r for r in ALL if matches(r, needs)])
     return [r for r in ALL if matches(r, alike)]
 
 
@@ -42,15 +42,15 @@ def test_an_engine_alone_means_the_default_voice_of_one_of_its_producers() -> No
 
 
 def test_where_the_engine_chooses_by_language_its_defaults_must_be_alike() -> None:
-    wish = Requirements("tts", model="espeak-ng", language="en")
-    alike = with_one_voice(wish, ESPEAK)
+    needs = Requirements("tts", model="espeak-ng", language="en")
+    alike = with_one_voice(needs, ESPEAK)
     assert alike.voice == ""
     assert len([r for r in ALL if matches(r, alike)]) == 1
 
 
 def test_names_of_openais_mean_the_default() -> None:
-    wish = Requirements("tts", voice="alloy", model="tts-1")
-    assert with_one_voice(wish, ALL).voice == "en_US-joe"
+    needs = Requirements("tts", voice="alloy", model="tts-1")
+    assert with_one_voice(needs, ALL).voice == "en_US-joe"
 
 
 def test_those_who_are_preferred_come_first() -> None:
@@ -58,5 +58,5 @@ def test_those_who_are_preferred_come_first() -> None:
 
 
 def test_nobody_changes_nothing() -> None:
-    wish = Requirements("tts")
-    assert with_one_voice(wish, []) is wish
+    needs = Requirements("tts")
+    assert with_one_voice(needs, []) is needs

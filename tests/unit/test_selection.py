@@ -32,18 +32,18 @@ def names(records: Iterable[Record]) -> list[str]:
 
 
 def order(
-    records: Sequence[Record], wish: Requirements | None = None,
+    records: Sequence[Record], needs: Requirements | None = None,
     reputation: ReputationTable | None = None, seed: int = 1,
 ) -> list[str]:  # fmt: skip
-    wish = wish or Requirements("stt")
-    return names(rank(records, wish, reputation or ReputationTable(), 0.0, random.Random(seed)))
+    needs = needs or Requirements("stt")
+    return names(rank(records, needs, reputation or ReputationTable(), 0.0, random.Random(seed)))
 
 
 GERMAN = record("de", languages=("de",), models=("small",))
 
 
 @pytest.mark.parametrize(
-    ("wish", "fit"),
+    ("needs", "fit"),
     [
         (Requirements("stt"), True),
         (Requirements("tts"), False),
@@ -67,8 +67,8 @@ GERMAN = record("de", languages=("de",), models=("small",))
     ],
     ids=str,
 )
-def test_fits(wish: Requirements, fit: bool) -> None:
-    assert matches(GERMAN, wish) is fit
+def test_fits(needs: Requirements, fit: bool) -> None:
+    assert matches(GERMAN, needs) is fit
 
 
 def test_an_engine_that_lists_no_language_does_them_all() -> None:
@@ -152,12 +152,12 @@ def test_the_lost_come_last_and_those_who_said_busy_before_them() -> None:
 
 
 def test_the_preferred_come_first_even_when_busy_but_not_when_lost() -> None:
-    wish = Requirements("stt", prefer=(record("mine").peer_id,))
+    needs = Requirements("stt", prefer=(record("mine").peer_id,))
     pair = [record("fast", speed=100), record("mine", idle=0)]
-    assert order(pair, wish)[0] == "mine"
+    assert order(pair, needs)[0] == "mine"
     reputation = ReputationTable()
     reputation.record_failure(record("mine").peer_id, 0.0)
-    assert order(pair, wish, reputation)[0] == "fast"
+    assert order(pair, needs, reputation)[0] == "fast"
 
 
 def test_time_and_chance_are_arguments() -> None:
@@ -168,8 +168,8 @@ def test_time_and_chance_are_arguments() -> None:
 
 def test_searches_go_from_wide_to_narrow() -> None:
     assert Requirements("stt").searches == ((),)
-    wish = Requirements("stt", model="faster-whisper:small", language="de-DE")
-    assert wish.searches == ((), ("language=de",), ("model=small",))
+    needs = Requirements("stt", model="faster-whisper:small", language="de-DE")
+    assert needs.searches == ((), ("language=de",), ("model=small",))
 
 
 def test_why_nobody_says_what_there_is() -> None:
@@ -204,7 +204,7 @@ def test_when_it_is_the_clients_own_choice_that_leaves_nobody_that_is_said() -> 
 
 
 @pytest.mark.parametrize(
-    ("wish", "flag"),
+    ("needs", "flag"),
     [
         (Requirements("stt", backend="gpu"), "--backend gpu"),
         (Requirements("stt", model="large"), "--model large"),
@@ -212,8 +212,8 @@ def test_when_it_is_the_clients_own_choice_that_leaves_nobody_that_is_said() -> 
         (Requirements("stt", backend="gpu", only=(GERMAN.peer_id,)), "--backend gpu"),
     ],
 )
-def test_which_flag_to_leave_out_is_said(wish: Requirements, flag: str) -> None:
-    assert f"without {flag} there is: stt/cpu/e (small) [de]" in explain_no_match([GERMAN], wish)
+def test_which_flag_to_leave_out_is_said(needs: Requirements, flag: str) -> None:
+    assert f"without {flag} there is: stt/cpu/e (small) [de]" in explain_no_match([GERMAN], needs)
 
 
 def test_where_one_flag_less_would_not_do_what_there_is_is_said_all_the_same() -> None:
@@ -231,7 +231,7 @@ def test_where_all_that_is_there_wants_to_be_named_how_to_name_it_is_said() -> N
 
 
 @pytest.mark.parametrize(
-    ("wish", "unmet"),
+    ("needs", "unmet"),
     [
         (Requirements("stt", model="large"), "model"),
         (Requirements("stt", voice="amy"), "voice"),
@@ -245,9 +245,9 @@ def test_where_all_that_is_there_wants_to_be_named_how_to_name_it_is_said() -> N
         (Requirements("stt", model="large", only=("zzz",)), ""),
     ],
 )
-def test_what_was_named_that_nobody_has_is_known(wish: Requirements, unmet: str) -> None:
-    assert unmet_demand([GERMAN], wish) == unmet
-    assert unmet_demand([], wish) == ""
+def test_what_was_named_that_nobody_has_is_known(needs: Requirements, unmet: str) -> None:
+    assert unmet_demand([GERMAN], needs) == unmet
+    assert unmet_demand([], needs) == ""
 
 
 def test_who_wants_to_be_named_is_missing_a_model() -> None:
