@@ -34,8 +34,8 @@ class Failover:
     """Asks producers in turn.
 
     Args:
-        ways: to producers.
-        reputation: how they behaved, which this learns more of.
+        prober: finds and probes routes.
+        reputation: how producers behaved; this records more of it.
         online: whether our own network is there; None: it is.
         clock: seconds that only go forward.
         rng: chance.
@@ -43,17 +43,17 @@ class Failover:
 
     def __init__(
         self,
-        ways: RouteProber,
+        prober: RouteProber,
         reputation: ReputationTable,
         online: Callable[[], Awaitable[bool]] | None,
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        self._prober = ways
+        self._prober = prober
         self._reputation = reputation
         self._clock = clock
         self._rng = rng
-        self._one = SingleProducer(ways, reputation, online, clock)
+        self._one = SingleProducer(prober, reputation, online, clock)
 
     async def try_each(
         self, job: JobState, order: list[Record], work: Work[T], emit: Emit
@@ -64,12 +64,12 @@ class Failover:
             JobError: the job has ended, see `JobState.verdict`.
         """
         waiting = self._askable(job, order)
-        open_ways: dict[str, list[DialableRoute]] = {}  # peer ids that answered a probe, by these
+        open_routes: dict[str, list[DialableRoute]] = {}  # peer ids that answered a probe, by these
         slow = False  # the first has not answered yet
         while waiting:
-            probes = self._prober.can_probe and waiting[0].peer_id not in open_ways
+            probes = self._prober.can_probe and waiting[0].peer_id not in open_routes
             if probes and (slow or job.unreached):
-                waiting = await self._probe_candidates(job, waiting, open_ways)
+                waiting = await self._probe_candidates(job, waiting, open_routes)
             else:
                 record = waiting.pop(0)
                 if record.peer_id in job.excluded:  # another engine of one that was asked
@@ -79,7 +79,7 @@ class Failover:
                         continue
                     try:
                         done = await self._one.ask(
-                            job, record, work, emit, open_ways.get(record.peer_id),
+                            job, record, work, emit, open_routes.get(record.peer_id),
                             queue=not waiting, hurry=probes and bool(waiting),
                         )  # fmt: skip
                     except Slow:
@@ -88,7 +88,7 @@ class Failover:
                         continue
                 if done is not None:
                     return done
-            waiting = self._by_trust(job, waiting, open_ways)
+            waiting = self._by_trust(job, waiting, open_routes)
             proven_left = any(self._reputation.has_succeeded(record.peer_id) for record in waiting)
             if verdict := job.failure(proven_left=proven_left):
                 raise verdict
@@ -112,7 +112,7 @@ class Failover:
         return job.needs.slots.one_at(record, self._clock())
 
     def _by_trust(
-        self, job: JobState, waiting: list[Record], open_ways: dict[str, list[DialableRoute]]
+        self, job: JobState, waiting: list[Record], open_routes: dict[str, list[DialableRoute]]
     ) -> list[Record]:
         """Those who are left, once somebody failed: other networks first, claims of speed aside."""
         waiting = [record for record in waiting if record.peer_id not in job.excluded]
@@ -120,10 +120,10 @@ class Failover:
             return waiting
         blamed = set(job.failed.values())
         order = rank(waiting, job.needs, self._reputation, self._clock(), self._rng, blamed=blamed)
-        return sorted(order, key=lambda record: record.peer_id not in open_ways)
+        return sorted(order, key=lambda record: record.peer_id not in open_routes)
 
     async def _probe_candidates(
-        self, job: JobState, waiting: list[Record], open_ways: dict[str, list[DialableRoute]]
+        self, job: JobState, waiting: list[Record], open_routes: dict[str, list[DialableRoute]]
     ) -> list[Record]:
         """`waiting` in another order: of its first few, those who answer a probe come first.
         Those who do not answer are gone; those who have not answered yet come next."""
@@ -132,15 +132,15 @@ class Failover:
         began = self._clock()
 
         async def probe(record: Record) -> bool:
-            ways = await self._prober.of(record, via_farm=job.needs.via_farm)
-            found = await self._prober.probe(ways, job.dials)
+            routes = await self._prober.of(record, via_farm=job.needs.via_farm)
+            found = await self._prober.probe(routes, job.dials)
             if found:
-                open_ways[record.peer_id] = found
+                open_routes[record.peer_id] = found
             else:
-                where = ", ".join(route for route, _ in ways) or "no route"
+                where = ", ".join(route.name for route in routes) or "no route"
                 seconds = self._clock() - began
                 why = "nobody answered a probe"
-                self._one.unreached(job, record, where, why, seconds, silent=bool(ways))
+                self._one.unreached(job, record, where, why, seconds, silent=bool(routes))
             return bool(found)
 
         peers = {record.peer_id: record for record in few}
@@ -150,7 +150,7 @@ class Failover:
         finally:
             await ended(tasks)
         few = [record for record in few if record.peer_id not in job.excluded]
-        return sorted(few, key=lambda record: record.peer_id not in open_ways) + rest
+        return sorted(few, key=lambda record: record.peer_id not in open_routes) + rest
 
 
 def _of_different_addresses(records: list[Record]) -> list[Record]:

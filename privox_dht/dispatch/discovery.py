@@ -15,7 +15,7 @@ from privox_dht.records import Record, latest_per_key
 
 
 class RecordSource(Protocol):
-    """What a search needs of the DHT, and the ways to a producer."""
+    """What a search needs of the DHT, and the routes to a producer."""
 
     async def find(
         self, kind: str, backend: str = "", *narrower: str, want: int = ..., fresh: bool = ...

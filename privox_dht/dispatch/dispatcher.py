@@ -171,7 +171,7 @@ class Dispatcher:
         )
 
     async def reach(self, record: Record, dials: DialBudget) -> list[DialableRoute]:
-        """The ways by which this producer answers just now, as far as `dials` affords to ask; none:
+        """The routes by which this producer answers just now, as far as `dials` affords; none:
         by none."""
         return await self._prober.probe(await self._prober.of(record), dials)
 
@@ -235,7 +235,7 @@ class Dispatcher:
 
     async def _readmit(self, job: JobState, order: list[Record]) -> None:
         """Those that were lost with the job, or were not reached, and answer by now may be asked
-        (again): a farm that moved takes the ways to all who are parked at it along."""
+        (again): a farm that moved takes the routes to all who are parked at it along."""
         job.redial(self._clock())
         lost = [record for record in order if record.peer_id in job.lost]
         unreached = [record for record in order if record.peer_id in job.unreached]
@@ -253,10 +253,10 @@ class Dispatcher:
             isinstance(route, Direct) and self._contacted((route.host, route.port))
             for route in record.routes
         )]  # fmt: skip
-        ways = await asyncio.gather(
+        routes = await asyncio.gather(
             *(self._prober.relayed(record, apart=True) for record in strange)
         )
-        hidden = [record for record, some in zip(strange, ways, strict=True) if some]
+        hidden = [record for record, some in zip(strange, routes, strict=True) if some]
         if not hidden:
             met, parked = len(order) - len(strange), len(strange)
             raise NoProducer(

@@ -1,15 +1,16 @@
-"""The ways to a producer, and which of them lead anywhere.
+"""The routes to a producer, and which of them work.
 
     direct    at an address in its own record
     relayed   at the addresses in the record of a farm at which it is parked
-    probe     a short question over all ways at once: the first to answer is the one to take
+    probe     a short request by all routes at once: the first to answer is taken
 
 Nothing is dialled but addresses that may be dialled.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from privox_dht import limits
 from privox_dht.addresses import is_loopback, join_host
@@ -18,7 +19,12 @@ from privox_dht.errors import JobError, NoParkedLine, PeerKeyMismatch, ProducerL
 from privox_dht.records import Direct, Record, Relayed
 from privox_dht.speech_api.client import Endpoint
 
-DialableRoute = tuple[str, Endpoint]  # the route as people read it, and where it leads
+
+class DialableRoute(NamedTuple):
+    """A route of a record, with what is needed to dial it."""
+
+    name: str  # "direct host:port" or "relayed by host:port"
+    endpoint: Endpoint
 
 
 class Farms(Protocol):
@@ -27,60 +33,51 @@ class Farms(Protocol):
     async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None: ...
 
 
+@dataclass(slots=True, eq=False)
 class RouteProber:
-    """Finds and tries ways.
+    """Finds and probes routes."""
 
-    Args:
-        farms: where the records of farms are.
-        allow: whether an address may be dialled.
-        probe: asks an endpoint something short; raises `ProducerLost` when nobody is there. None:
-            nothing is probed, and every route is taken as it comes.
-        has_route: whether a packet to an address would leave this machine at all.
-    """
-
-    def __init__(
-        self,
-        farms: Farms,
-        allow: Callable[[str], bool],
-        probe: Callable[[Endpoint], Awaitable[Any]] | None,
-        has_route: Callable[[str], bool] = lambda ip: True,
-    ) -> None:
-        self._farms = farms
-        self._allow = allow
-        self._probe = probe
-        self._has_route = has_route
+    farms: Farms  # where the records of farms are
+    allow: Callable[[str], bool]  # whether an address may be dialled
+    # Asks an endpoint something short; raises `ProducerLost` when nobody is there. None: nothing is
+    # probed, and every route is taken as it comes.
+    ask: Callable[[Endpoint], Awaitable[Any]] | None
+    has_route: Callable[[str], bool]  # whether a packet to an address would leave this machine
 
     @property
     def can_probe(self) -> bool:
-        return self._probe is not None
+        return self.ask is not None
 
     def direct(self, record: Record) -> list[DialableRoute]:
-        """The direct ways."""
+        """The direct routes."""
         return [
-            (str(route), Endpoint(f"https://{join_host(route.host, route.port)}", record.publisher))
+            DialableRoute(
+                str(route),
+                Endpoint(f"https://{join_host(route.host, route.port)}", record.publisher),
+            )
             for route in record.routes
             if isinstance(route, Direct) and self._may_dial(route.host)
         ][: limits.MAX_ROUTES_DIALLED]
 
     def _may_dial(self, host: str) -> bool:
-        return self._allow(host) and self._has_route(host)
+        return self.allow(host) and self.has_route(host)
 
     async def relayed(
         self, record: Record, *, fresh: bool = False, apart: bool = False
     ) -> list[DialableRoute]:
-        """The ways through farms; all farms are looked up at the same time.
+        """The routes through farms; all farms are looked up at the same time.
 
         Args:
             fresh: ask the mesh where the farms are, even if that is at hand.
             apart: none at an address of the producer's own.
         """
         keys = [route.farm for route in record.routes if isinstance(route, Relayed)]
-        farms = await asyncio.gather(*(self._farms.find_farm(key, fresh=fresh) for key in keys))
+        farms = await asyncio.gather(*(self.farms.find_farm(key, fresh=fresh) for key in keys))
         direct = (route.host for route in record.routes if isinstance(route, Direct))
         own = {host for host in direct if apart and not is_loopback(host)}
         base = f"https://{record.peer_id}.privox"
         return [
-            (
+            DialableRoute(
                 f"relayed by {join_host(address.host, address.port)}",
                 Endpoint(
                     base, record.publisher, proxy=f"http://{join_host(address.host, address.port)}"
@@ -102,9 +99,9 @@ class RouteProber:
         return (direct + relayed)[: limits.MAX_ROUTES_DIALLED]
 
     def none_because(self, record: Record) -> str:
-        """Why there is no way to a producer, for a person."""
-        hosts = [r.host for r in record.routes if isinstance(r, Direct) and self._allow(r.host)]
-        if not hosts or any(map(self._has_route, hosts)):
+        """Why a producer has no route, for a person."""
+        hosts = [r.host for r in record.routes if isinstance(r, Direct) and self.allow(r.host)]
+        if not hosts or any(map(self.has_route, hosts)):
             return "no route that may be dialled"
         families = " and ".join(sorted({"IPv6" if ":" in host else "IPv4" for host in hosts}))
         return f"it has {families} only, which this machine has not, and no farm with both"
@@ -112,30 +109,33 @@ class RouteProber:
     async def back(
         self, records: Iterable[Record], dials: DialBudget, *, via_farm: bool
     ) -> dict[str, list[DialableRoute]]:
-        """Of producers that were lost, those that answer a probe by now, and the ways to them."""
-        if self._probe is None:
+        """Of producers that were lost, those that answer a probe by now, and by which routes."""
+        if self.ask is None:
             return {}
 
         async def probe(record: Record) -> tuple[str, list[DialableRoute]]:
-            ways = await self.of(record, via_farm=via_farm, fresh=True)
-            return record.peer_id, await self.probe(ways, dials, itself=True)
+            routes = await self.of(record, via_farm=via_farm, fresh=True)
+            return record.peer_id, await self.probe(routes, dials, itself=True)
 
         answered = await asyncio.gather(*map(probe, records))
-        return {peer_id: ways for peer_id, ways in answered if ways}
+        return {peer_id: routes for peer_id, routes in answered if routes}
 
     async def probe(
-        self, ways: Sequence[DialableRoute], dials: DialBudget, *, itself: bool = False
+        self, routes: Sequence[DialableRoute], dials: DialBudget, *, itself: bool = False
     ) -> list[DialableRoute]:
-        """Those of `ways` that answer first, when all are probed at once; none: nobody does.
-        Ways that `dials` does not afford are left out. With `itself` the producer must answer: a
+        """Those of `routes` that answer first, when all are probed at once; none: nobody does.
+        Routes that `dials` does not afford are left out. With `itself` the producer must answer: a
         farm's word that it has no free line to it is not enough.
 
         Where nobody can probe, all of them.
         """
-        if self._probe is None:
-            return list(ways)
-        ways = [way for way in ways if spend(dials, way[1])]
-        tasks = {asyncio.create_task(self._answers(way[1], dials, itself)): way for way in ways}
+        if self.ask is None:
+            return list(routes)
+        routes = [route for route in routes if spend(dials, route.endpoint)]
+        tasks = {
+            asyncio.create_task(self._answers(route.endpoint, dials, itself)): route
+            for route in routes
+        }
         try:
             async with asyncio.timeout(limits.PROBE_TIMEOUT):
                 return [tasks[task] for task in await first_true(set(tasks))]
@@ -145,9 +145,9 @@ class RouteProber:
             await ended(tasks)
 
     async def _answers(self, endpoint: Endpoint, dials: DialBudget, itself: bool) -> bool:
-        assert self._probe is not None
+        assert self.ask is not None
         try:
-            await self._probe(endpoint)
+            await self.ask(endpoint)
         except ProducerLost as exc:
             learn(dials, endpoint, exc)
             return False

@@ -1,4 +1,4 @@
-"""One producer asked for one job, by its routes in turn; what becomes of it is noted.
+"""One producer asked for one job, by its routes in turn; the outcome is recorded.
 
 dial    a direct route, else one through a farm         no answer    -> its next route
 offer   ask before a large upload                       busy         -> it is well, later
@@ -10,7 +10,7 @@ job     upload, answer                                  lost         -> left alo
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from privox_dht import limits
@@ -52,27 +52,14 @@ class Slow(Exception):
     """A stranger's connection did not stand in a short while: others may be quicker."""
 
 
+@dataclass(slots=True, eq=False)
 class SingleProducer:
-    """Asks one producer, and remembers how it behaved.
+    """Asks one producer, and records how it behaved."""
 
-    Args:
-        ways: to producers.
-        reputation: how they behaved, which this learns more of.
-        online: whether our own network is there; None: it is.
-        clock: seconds that only go forward.
-    """
-
-    def __init__(
-        self,
-        ways: RouteProber,
-        reputation: ReputationTable,
-        online: Callable[[], Awaitable[bool]] | None,
-        clock: Callable[[], float],
-    ) -> None:
-        self._prober = ways
-        self._reputation = reputation
-        self._online = online
-        self._clock = clock
+    prober: RouteProber
+    reputation: ReputationTable
+    online: Callable[[], Awaitable[bool]] | None  # whether our own network is there; None: it is
+    clock: Callable[[], float]  # seconds that only go forward
 
     async def ask(
         self,
@@ -80,7 +67,7 @@ class SingleProducer:
         record: Record,
         work: Work[T],
         emit: Emit,
-        open_ways: list[DialableRoute] | None,
+        open_routes: list[DialableRoute] | None,
         *,
         queue: bool,
         hurry: bool,
@@ -91,39 +78,42 @@ class SingleProducer:
         Raises:
             Slow: a stranger who was to be in a hurry was not.
         """
-        hurry = hurry and not self._reputation.has_succeeded(record.peer_id)
-        ways = open_ways or ([] if job.needs.via_farm else self._prober.direct(record))
-        farms_asked, dialled = open_ways is not None, False
+        hurry = hurry and not self.reputation.has_succeeded(record.peer_id)
+        routes = open_routes or ([] if job.needs.via_farm else self.prober.direct(record))
+        farms_asked, dialled = open_routes is not None, False
         while True:
-            if not ways and not farms_asked:
-                ways = await self._prober.relayed(record, apart=job.needs.via_farm)
+            if not routes and not farms_asked:
+                routes = await self.prober.relayed(record, apart=job.needs.via_farm)
                 farms_asked = True
                 if record.peer_id in job.unreached:
-                    ways = await self._prober.probe(ways, job.dials)
-            if not ways:
+                    routes = await self.prober.probe(routes, job.dials)
+            if not routes:
                 break
-            way = min(ways, key=lambda way: way[0] in job.failed_routes)
-            ways.remove(way)
-            if not spend(job.dials, way[1]):
+            route = min(routes, key=lambda route: route.name in job.failed_routes)
+            routes.remove(route)
+            if not spend(job.dials, route.endpoint):
                 continue
             dialled = True
-            shortly = hurry and way[1].proxy is None  # a farm's address is other producers' too
+            shortly = (
+                hurry and route.endpoint.proxy is None
+            )  # a farm's address is other producers' too
             if shortly:
-                way = (way[0], replace(way[1], connect_within=limits.FIRST_DIAL))
+                quick = replace(route.endpoint, connect_within=limits.FIRST_DIAL)
+                route = route._replace(endpoint=quick)
             try:
-                return await self._ask_by(job, record, work, emit, way, queue=queue)
+                return await self._ask_by(job, record, work, emit, route, queue=queue)
             except JobError as exc:
                 if shortly and isinstance(exc, ProducerLost) and exc.timed_out and not exc.begun:
                     raise Slow from exc
                 if isinstance(exc, ProducerLost) and exc.begun and not await self._is_online():
                     job.excused.add(record.peer_id)
-                if self._handle_failure(job, record, exc, way, answered=open_ways is not None):
+                if self._handle_failure(job, record, exc, route, answered=open_routes is not None):
                     return None
             if record.peer_id in job.unreached:
-                ways = await self._prober.probe(ways, job.dials)
+                routes = await self.prober.probe(routes, job.dials)
         if not dialled:
             farm = "it is parked at no farm that is known" if job.needs.via_farm else ""
-            why = farm or self._prober.none_because(record)
+            why = farm or self.prober.none_because(record)
             self.unreached(job, record, "no route", why, 0.0)
         return None
 
@@ -133,56 +123,58 @@ class SingleProducer:
         record: Record,
         work: Work[T],
         emit: Emit,
-        way: DialableRoute,
+        route: DialableRoute,
         *,
         queue: bool,
     ) -> Done[T]:
-        """One producer by one way; what becomes of it is noted.
+        """Ask one producer by one route; the outcome is recorded.
 
         Raises:
             JobError: it did not do the job.
         """
-        route, endpoint = way
-        began = self._clock()
+        endpoint = route.endpoint
+        began = self.clock()
 
         def note(outcome: str, why: str) -> None:
-            seconds = self._clock() - began
-            self._note(job, Attempt(record.peer_id, record.engine, route, outcome, why, seconds))
+            seconds = self.clock() - began
+            self._note(
+                job, Attempt(record.peer_id, record.engine, route.name, outcome, why, seconds)
+            )
 
-        emit(Dialing(record, route))
-        watch = Stopwatch(emit, self._clock)
-        asked = self._reputation.as_measured(record)
+        emit(Dialing(record, route.name))
+        watch = Stopwatch(emit, self.clock)
+        asked = self.reputation.as_measured(record)
         try:
             value = await work(replace(endpoint, queue=queue), asked, watch)
         except asyncio.CancelledError:
-            note(CANCELLED, f"it had worked on it for {self._clock() - began:.1f} s")
+            note(CANCELLED, f"it had worked on it for {self.clock() - began:.1f} s")
             raise
         except JobError as exc:
             learn(job.dials, endpoint, exc)
             said = str(exc) if isinstance(exc, ProducerLost) else quoted(str(exc))
             note(BUSY if isinstance(exc, ProducerBusy) else exc.outcome, said)
             raise
-        self._reputation.record_success(record.peer_id)
+        self.reputation.record_success(record.peer_id)
         if watch.sound:
-            self._reputation.record_speed(record, watch.sound, watch.seconds)
+            self.reputation.record_speed(record, watch.sound, watch.seconds)
         learn(job.dials, endpoint, None)
         note(DONE, "")
-        return Done(value, record, route, self._clock() - job.started, tuple(job.attempts))
+        return Done(value, record, route.name, self.clock() - job.started, tuple(job.attempts))
 
     async def _is_online(self) -> bool:
         """Whether it was the producer that was lost, and not our own network."""
-        return self._online is None or await self._online()
+        return self.online is None or await self.online()
 
     def _handle_failure(
-        self, job: JobState, record: Record, exc: JobError, way: DialableRoute, *, answered: bool
+        self, job: JobState, record: Record, exc: JobError, route: DialableRoute, *, answered: bool
     ) -> bool:
         """Remember what a producer did; whether its other routes are not worth trying."""
-        route, endpoint = way
-        peer_id, now = record.peer_id, self._clock()
+        endpoint = route.endpoint
+        peer_id, now = record.peer_id, self.clock()
         if isinstance(exc, ProducerBusy):
             job.excluded.discard(peer_id)  # whatever broke before, it lives
             job.unreached.discard(peer_id)
-            self._reputation.record_busy(peer_id, now, exc.retry_after, record.sequence)
+            self.reputation.record_busy(peer_id, now, exc.retry_after, record.sequence)
             if job.needs.slots is not None:
                 job.needs.slots.busy(record, now)
             return not isinstance(exc, NoParkedLine)
@@ -190,27 +182,27 @@ class SingleProducer:
         job.excluded.add(peer_id)
         match exc:
             case RequestRejected():
-                proven = self._reputation.has_succeeded(peer_id)
+                proven = self.reputation.has_succeeded(peer_id)
                 said = f"producer {peer_id[:8]} says: {quoted(exc.message)}"
                 error = RequestRejected(said, status=exc.status, code=exc.code, param=exc.param)
                 job.refusals.append(Refusal(home, proven, error))
                 job.failed[peer_id] = home
                 if not proven:
-                    self._reputation.record_rejection(peer_id)
+                    self.reputation.record_rejection(peer_id)
                 return True
             case ProducerLost(begun=True):
-                self._reputation.record_failure(peer_id, now)
+                self.reputation.record_failure(peer_id, now)
                 job.lose(peer_id, home)
-                job.failed_routes.add(route)
+                job.failed_routes.add(route.name)
                 return endpoint.proxy is None  # a farm may be what died: other routes first
             case ProducerLost():
-                self._reputation.record_failure(peer_id, now)
+                self.reputation.record_failure(peer_id, now)
                 silent = not isinstance(exc, PeerKeyMismatch)
                 job.miss(peer_id, home, answered=answered, silent=silent)
                 return False
             case EngineFailed():
                 job.failed[peer_id] = home
-                self._reputation.record_rejection(peer_id)
+                self.reputation.record_rejection(peer_id)
                 return True
         raise exc
 
@@ -229,7 +221,7 @@ class SingleProducer:
         job.unreached.add(record.peer_id)
         if silent:
             job.silent.add(record.peer_id)
-        self._reputation.record_failure(record.peer_id, self._clock())
+        self.reputation.record_failure(record.peer_id, self.clock())
         self._note(job, Attempt(record.peer_id, record.engine, where, LOST, why, seconds))
 
     def _note(self, job: JobState, attempt: Attempt) -> None:
