@@ -27,6 +27,7 @@ from nodes.engines.echo import EchoTranscriber
 from nodes.farm_discovery import known_farms
 from nodes.producer import Producer
 from nodes.reachability import ReachabilityMonitor
+from nodes.standing_report import CLOCK_OFF
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht.addresses import Address, join_host
 from privox_dht.audio import wav
@@ -46,7 +47,6 @@ from privox_dht.speech_api.speech_server import SpeechServer
 
 KIND = "doctor"  # a kind of record that no client looks for
 CLIP_SECONDS = 2
-CLOCK_OFF = 10.0  # seconds; records are refused from 30
 ENGINES_WITHIN = 600.0  # seconds: models may have to be downloaded
 
 

@@ -123,6 +123,7 @@ class Node:
                        peer=self.identity.peer_id),
         )  # fmt: skip
         self.farm_pool = self._farm_pool()
+        self.standing.untaken = lambda: self.farm_pool.untaken
         if self.speech.producer.abilities():
             spawn(self._stack, "parking", self._park())
         spawn(self._stack, "standing", self.standing.run())
@@ -251,6 +252,7 @@ class Node:
             "jobs": self.server.jobs.status(),
             "recent": self.server.jobs.recent(),
             "parked_at": [join_host(farm.host, farm.port) for farm in parked],
+            "wrong": self.standing.report.wrong,
             "neighbours": [join_host(*contact) for contact in self.dht.contacts()],
             "gateway": self.gateway.owner_status() if self.gateway else None,
         }  # fmt: skip

@@ -28,11 +28,11 @@ from nodes.reachability_rules import (
     has_slept,
     is_news,
     of_farm,
-    shown,
     when_not_asked,
     with_calls,
 )
-from nodes.routes import NetworkState, advice, farm_advice, how_to_join, is_reachable
+from nodes.routes import NetworkState, how_to_join, is_reachable
+from nodes.standing_report import StandingReport
 from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
 from privox_dht.cli.output import log_fields
@@ -44,12 +44,9 @@ from privox_dht.interfaces import SOMEWHERE, source_towards
 log = logging.getLogger("privox.node")
 ASK_VIEW = 5.0  # seconds between two questions at which address we are seen, while we publish one
 # that is on no interface of ours: only others can tell when it changes
-PARKING_TAKES = 15.0  # seconds in which a producer has found a farm, if there is one: a look-up, a
-# dial, and a second try of each
 PARK_AGAIN = 3.0  # seconds a producer that has lost its last farm has to park again before its
 # record says that there is no way to it: dials are spread over half a second, and tried twice
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0  # seconds between attempts to join, doubling
-CLOCK_WARNING = 10.0  # seconds our clock may differ from the neighbours' before we say so
 
 
 class ReachabilityMonitor:
@@ -67,19 +64,17 @@ class ReachabilityMonitor:
         self._news = asyncio.Event()  # something may have changed: look at once
         self._slept = False  # this machine has, since we looked last
         self._sources: dict[str, str] = {}  # our address towards each of a few others
-        self._shown = ""
         self._situation = NetworkState(job_port, advertised=config.advertise)
-        self._warned = ""
-        self._warning: asyncio.TimerHandle | None = None  # what may have to be told soon
         self.lan: Callable[[], Sequence[Address]] = tuple  # neighbours in the local network
-        self._through = ""  # the neighbour we work through, while UDP is blocked
         self.joined = asyncio.Event()  # somebody answered, once
         self.ready_to_publish = False  # joining is over, or was not asked for
+        self.untaken: Callable[[], tuple[str, ...]] = tuple  # why farms did not take us
         self.farms: tuple[bytes, ...] = ()  # where we are parked, as others are told
         self._unparking: asyncio.TimerHandle | None = None  # what takes the last farm back
         self._was_alone = False  # we published before there was anybody else
         self.relay_port: int | None = None  # of our farm, if it is to be found out who can call it
         self.reachable = asyncio.Event()  # strangers could call us, once
+        self.report = StandingReport(config, lambda: self.situation, lambda: bool(dht.contacts()))
 
     @property
     def situation(self) -> NetworkState:
@@ -94,6 +89,7 @@ class ReachabilityMonitor:
             or not self._dht.has_witnesses
             or bool(self._reach.found),
             farms=self.farms,
+            untaken=() if self.farms else self.untaken(),
         )
         seen = with_calls(seen, self._reach.known)
         return replace(seen, reachable=is_reachable(self._wanted, seen))
@@ -120,9 +116,10 @@ class ReachabilityMonitor:
                     log.exception("could not find out where we stand")
                 await self._until_news(self._patience())
         finally:
-            for timer in (noticing, self._warning, self._unparking):
-                if timer is not None:
-                    timer.cancel()
+            self.report.close()
+            noticing.cancel()
+            if self._unparking is not None:
+                self._unparking.cancel()
 
     def _patience(self) -> float:
         """Seconds until the next look, if nothing is heard until then."""
@@ -217,7 +214,7 @@ class ReachabilityMonitor:
 
     async def check(self) -> None:
         """Find out anew whether we can be reached; tell our owner what follows."""
-        self._log_transport()
+        self.report.transport(self._dht.https_neighbour)
         before = self.situation
         if self._wanted is None and not before.advertised and self._dht.has_witnesses:
             if self._was_alone:
@@ -228,15 +225,14 @@ class ReachabilityMonitor:
         self._dht.know_own((*self._config.advertise, *before.local), reached=self.situation.called)
         now = self.situation
         self._dht.guest = not now.reachable and self._dht.has_witnesses
-        self._show(now)
+        self.report.standing(now)
         if now != before or self.relay_port is not None:
             self._on_change()
         if self.ready_to_publish and now.reachable:
             self.reachable.set()
-        self._warn(now)
+        self.report.routes(now)
         offset = self._dht.clock_offset()
-        if offset is not None and abs(offset) > CLOCK_WARNING:
-            log.warning("our clock is %+.0f s off the neighbours'; mend it (NTP)", -offset)
+        self.report.clock(None if offset is None else -offset)
 
     def _keep_assumed(self, alone: NetworkState) -> None:
         """What a first node publishes holds while the first who come cannot say."""
@@ -272,53 +268,9 @@ class ReachabilityMonitor:
                 return
             await asyncio.sleep(pause)
 
-    def _warn(self, now: NetworkState) -> None:
-        """Tell our owner if nobody can reach us. A producer may be parked at a farm in a moment:
-        only if it is not, that is worth telling."""
-        if self._config.farm:
-            self._tell_once(farm_advice(now) if self._dht.contacts() else "")
-        elif not self._advice(now):
-            self._tell_once("")
-        elif self._warning is None:
-            loop = asyncio.get_running_loop()
-            self._warning = loop.call_later(PARKING_TAKES, self._warn_by_now)
-
-    def _warn_by_now(self) -> None:
-        self._warning = None
-        self._tell_once(self._advice(self.situation))
-
-    def _advice(self, now: NetworkState) -> str:
-        return advice(now) if self._config.services and self._dht.contacts() else ""
-
-    def _log_transport(self) -> None:
-        """Which way into the mesh works, if it is another one than before."""
-        through, before = self._dht.https_neighbour, self._through
-        self._through = through
-        if through and not before:
-            log.warning(
-                "UDP IS BLOCKED HERE: no neighbour answers by it. Working through %s; others "
-                "reach this node through farms only", through,
-                extra=log_fields("udp_blocked", through=through),
-            )  # fmt: skip
-        elif before and not through:
-            log.info("UDP answers again", extra=log_fields("udp_works"))
-
-    def _tell_once(self, text: str) -> None:
-        if text and text != self._warned:
-            log.warning("%s", text)
-        self._warned = text
-
     def look_soon(self) -> None:
         """Something is new here that strangers may or may not be able to call."""
         self._news.set()
-
-    def _show(self, now: NetworkState) -> None:
-        """Log what strangers see of us, whenever that is something else."""
-        text = shown(now)
-        if text != self._shown and (now.glimpsed or now.called):
-            log.info("%s", text, extra=log_fields("standing", reachable=now.reachable,
-                                            called=now.called, seen=now.glimpsed))  # fmt: skip
-            self._shown = text
 
     def _towards(self) -> list[str]:
         """Where a packet of ours might go."""

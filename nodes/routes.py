@@ -15,7 +15,7 @@ the router's address that others can call, and not ours.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from privox_dht import limits
 from privox_dht.addresses import is_global, is_loopback, join_host
@@ -41,6 +41,8 @@ class NetworkState:
     private: bool = False  # the mesh itself is on private addresses
     reachable: bool = True  # as far as is known
     farms: tuple[bytes, ...] = ()  # keys of the farms at which we are parked
+    untaken: tuple[str, ...] = field(default=(), compare=False)  # why others did not take us, in
+    # words: nothing that is published
 
 
 def routes(situation: NetworkState) -> tuple[Route, ...]:
@@ -126,14 +128,21 @@ def advice(situation: NetworkState) -> str:
         return ""
     if not situation.reachable:
         return (
-            "NOBODY CAN REACH THIS NODE: it is behind a NAT or firewall and parked at no farm. "
-            f"Forward TCP and UDP port {situation.job_port} to it and give --advertise ADDRESS, "
-            "or name farms with --farms HOST:1776."
+            f"NOBODY CAN REACH THIS NODE: it is behind a NAT or firewall, and {_no_farm(situation)}"
+            f" or forward TCP and UDP port {situation.job_port} to it and give --advertise ADDRESS."
         )
     return (
         "NOBODY CAN REACH THIS NODE: no neighbour could call it back at a public address. "
         "Give --advertise ADDRESS if it has one."
     )
+
+
+def _no_farm(situation: NetworkState) -> str:
+    """Why it is parked at none, and what to do, as far as farms go."""
+    if situation.untaken:
+        tried = "; ".join(situation.untaken)
+        return f"no farm takes it: {tried}. Let TCP out to the farms' ports, name others (--farms),"
+    return "there is no farm to relay for it. Run one where it can be called (privox-node --farm),"
 
 
 def farm_advice(situation: NetworkState) -> str:

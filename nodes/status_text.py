@@ -27,6 +27,7 @@ def lines_of(status: Told, now: float) -> list[str]:
     private = "private mesh" if status.get("private_mesh") else "mesh"
     rows = [
         ("node", f"{status['peer'][:8]} in the {private} {status['network']!r}, for {since}"),
+        *(("WRONG", what) for what in status.get("wrong", ())),
         ("reachable", _reachable(status)),
         *_lent(status),
         *_farms(status),
@@ -39,7 +40,7 @@ def lines_of(status: Told, now: float) -> list[str]:
 
 def _reachable(status: Told) -> str:
     routes = ", ".join(status["routes"])
-    return routes or f"by nobody yet ({status['reachable']})"
+    return routes or "by nobody yet"
 
 
 def _lent(status: Told) -> Iterator[tuple[str, str]]:

@@ -390,19 +390,19 @@ async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach
         async with node_at(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
             await until(lambda: node.standing.farms, 20)
             await node.standing.check()
-            assert node.standing._warning is None or not node.standing._advice(
-                node.standing.situation
-            )
+            assert not node.standing.report.wrong
     assert "NOBODY CAN REACH" not in caplog.text
 
 
 async def test_a_producer_that_nobody_can_reach_is_told_so_once_it_had_time_to_park(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.reachability.PARKING_TAKES", 0.3)
+    monkeypatch.setattr("nodes.standing_report.PARKING_TAKES", 0.3)
     async with node_at(tmp_path / "first") as first:
         port = first.dht.port
         async with node_at(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
-            await until(lambda: node.standing._warning is not None)
+            await until(lambda: node.standing.report._due is not None)
             assert "NOBODY CAN REACH" not in caplog.text
             await until(lambda: "NOBODY CAN REACH THIS NODE" in caplog.text)
+            (wrong,) = node.owner_status()["wrong"]
+            assert "there is no farm to relay for it" in wrong

@@ -36,6 +36,7 @@ from relay_kit import (
 from privox_dht.errors import ConfigError, ProducerLost
 from privox_dht.identity import Identity
 from privox_dht.relay import Farm, FarmAt, FarmLimits, FarmPool, Timeouts
+from privox_dht.relay.producer.session import REFUSED
 
 FARM, OTHER, THIRD = Identity.generate(), Identity.generate(), Identity.generate()
 SEEDS = [bytes([n]) * 32 for n in (1, 2, 3)]
@@ -176,7 +177,7 @@ async def test_a_full_farm_refuses_and_says_for_how_long() -> None:
         parking = at(two, farm, FARM)
         async with parking:
             await until(lambda: parking.state == "refused")
-            assert "refuses: full" in parking.why
+            assert parking.untaken == (f"{HOST}:{farm.port} refuses: {REFUSED['full']}",)
 
 
 async def test_an_address_parks_so_many_producers_and_no_more() -> None:

@@ -39,6 +39,16 @@ def test_a_node_of_a_private_mesh_tells_who_was_turned_away() -> None:
     assert "turned away" not in view(dht=heard)
 
 
+def test_what_is_wrong_is_told_first_and_with_what_to_do() -> None:
+    told = view(wrong=["NOBODY CAN REACH THIS NODE: run a farm", "THE CLOCK IS WRONG: set it"])
+    lines = told.splitlines()
+    assert lines[1:3] == [
+        "WRONG       NOBODY CAN REACH THIS NODE: run a farm",
+        "WRONG       THE CLOCK IS WRONG: set it",
+    ]
+    assert "reachable   by nobody yet" in told and "WRONG" not in view()
+
+
 def test_slots_queue_jobs_and_terms_are_told() -> None:
     engine = {"service": "stt", "backend": "cpu", "engine": "whisper", "models": ["small"]}
     jobs = {**IDLE["jobs"], "running": 2, "done": 1234, "lost": 1, "turned_away": 5}

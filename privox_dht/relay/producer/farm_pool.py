@@ -28,6 +28,7 @@ from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
 
+TOLD = 3  # farms of which a person is told why they did not take us
 Farms = Callable[[], Awaitable[Sequence[FarmAt]]]
 
 
@@ -74,6 +75,7 @@ class FarmPool:
         self._instance = os.urandom(messages.INSTANCE)
         self._known: Sequence[FarmAt] = ()
         self.last_end: SessionEnd | None = None  # of the session that ended last
+        self._untaken: dict[FarmAt, str] = {}  # why known farms did not take us, or not for long
         self._held: dict[FarmAt, bool] = {}  # True: parked there; False: on the way
         self._sessions: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()  # `_run` has something to do
@@ -95,6 +97,13 @@ class FarmPool:
     def routes(self) -> tuple[Relayed, ...]:
         """The same, as a record has them."""
         return tuple(Relayed(farm.public) for farm in self.parked_at)
+
+    @property
+    def untaken(self) -> tuple[str, ...]:
+        """Why we are not parked at other farms that are known, for a person."""
+        keys = {farm.public for farm in self.parked_at}
+        tried = (why for farm, why in sorted(self._untaken.items()) if farm.public not in keys)
+        return tuple(tried)[:TOLD]
 
     async def parked(self, timeout: float, farms: int = 1) -> None:
         """Wait until the producer is parked at so many farms.
@@ -146,6 +155,7 @@ class FarmPool:
             log.exception("relay: the look-up of farms broke")
         else:
             self._known = known or self._known
+            self._untaken = {f: why for f, why in self._untaken.items() if f in self._known}
 
     def _dial(self, farm: FarmAt) -> None:
         config = SessionConfig(
@@ -172,6 +182,7 @@ class FarmPool:
             self._ended(farm, ending)
         elif not self._held[farm]:
             self._held[farm] = True
+            self._untaken.pop(farm, None)
             self._selector.parked()
             self._wake.set()  # if it is the only one, there may be another later
             self._notify()
@@ -179,6 +190,7 @@ class FarmPool:
     def _ended(self, farm: FarmAt, ending: SessionEnd) -> None:
         """A session is over: look for another farm at once."""
         parked, self.last_end = self._held.pop(farm), ending
+        self._untaken[farm] = ending.why
         log.info("relay: %s: %s", ending.state, ending.why)
         wait = relay_limits.PRODUCER_SUPERSEDED if ending.state == "superseded" else ending.wait
         now = asyncio.get_running_loop().time()

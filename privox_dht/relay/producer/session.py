@@ -31,6 +31,13 @@ from privox_dht.relay.producer.line import Line, MakeProtocol
 from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
+REFUSED = {  # a farm's word -> what it means, for a person
+    "full": "it has no room for another producer",
+    "address": "it has enough producers of this network",
+    "flapping": "this producer came back too often",
+    "draining": "it is about to stop",
+    "handshakes": "too many connect to it just now",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,8 @@ class FarmSession:
             raise _SessionOver(SessionEnd("lost", f"{self._config} {self._control.why}"))
         if message[0] == "refused":
             wait = min(float(message[2]), relay_limits.PRODUCER_MAX_RETRY_AFTER)
-            raise _SessionOver(SessionEnd("refused", f"{self._config} refuses: {message[1]}", wait))
+            why = f"{self._config} refuses: {REFUSED.get(message[1], message[1])}"
+            raise _SessionOver(SessionEnd("refused", why, wait))
         if message[0] == "draining":
             wait = min(float(message[1]), relay_limits.PRODUCER_MAX_RETRY_AFTER)
             raise _SessionOver(SessionEnd("draining", f"{self._config} is about to stop", wait))
