@@ -91,7 +91,7 @@ class Announcer:
         gone = [old for place, old in self._said.items() if place not in said]
         withdrawn = [self._signed(_withdrawal(record)) for record in gone]
         self._said, self._spoke = said, bool(records or withdrawn)
-        self._keep_sequence()
+        await asyncio.to_thread(self._keep_sequence)  # a busy disk takes its time
         counts = await self._publish_all([*records, *withdrawn])
         self.holders = min(counts[: len(records)], default=0)
         self._untaken = self._untaken + 1 if records and not self.holders else 0

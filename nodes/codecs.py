@@ -81,10 +81,10 @@ class Codecs:
         size = upload.seek(0, os.SEEK_END)
         samples = None if self._why_not else plain(upload, size, rate)
         if samples is not None:
-            with Recording.of(samples, rate) as recording:
+            async with contextlib.aclosing(Recording.of(samples, rate)) as recording:
                 yield recording
             return
-        with Recording.room(rate, most) as recording:
+        async with contextlib.aclosing(Recording.room(rate, most)) as recording:
             recording.count = await self._decode(upload, size, recording, most)
             yield recording
 

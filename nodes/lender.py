@@ -183,11 +183,11 @@ class Lender:
             self.refresh()
             if self._others is not None and loop.time() - loaded >= LOAD_EVERY:
                 loaded = loop.time()
-                self._lending.note_load(*self._others.share())
+                self._lending.note_load(*await asyncio.to_thread(self._others.share))
             lend(*self.look())
             if loop.time() - saved >= SAVE_EVERY:
                 saved = loop.time()
-                self.save()
+                await asyncio.to_thread(self.save)
 
     def close(self) -> None:
         """The node ends."""

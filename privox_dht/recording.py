@@ -1,7 +1,8 @@
 """Decoded sound that several processes can share: one writes it, another works on it, and whoever
 holds it in between need not look at it.
 
-    with Recording.room(rate, seconds) as recording:     room for so much, none of it used yet
+    async with aclosing(Recording.room(rate, seconds)) as recording:
+                                                         room for so much, none of it used yet
         ...                                              a process writes samples to `.file`
         recording.count = ...                            and says how many
         recording.samples()                              all of them, without copying any
@@ -19,13 +20,14 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Self
 
-from privox_dht.atomic_file import write_all
+from privox_dht.atomic_file import close_unnamed, write_all
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 BYTES = 4  # of a sample
+BLOCK = 512  # bytes; what `st_blocks` counts
 
 
 class Recording:
@@ -85,6 +87,11 @@ class Recording:
 
     def close(self) -> None:
         os.close(self.file)
+
+    async def aclose(self) -> None:
+        """Let go of it, off the loop where it is large."""
+        used = os.fstat(self.file).st_blocks * BLOCK  # also where nobody said how many samples
+        await close_unnamed(self.close, used)
 
     def __enter__(self) -> Self:
         return self

@@ -79,7 +79,7 @@ class Quarantine:
             yield
         except WorkerDied as exc:
             if exc.guilty and exc.why in OWN_FAULTS:
-                self._count(await _hashed(question))
+                await self._count(await _hashed(question))
             raise
 
     def save(self) -> None:
@@ -92,14 +92,14 @@ class Quarantine:
         except OSError as exc:
             log.warning("what brought engines down cannot be kept in %s (%s)", self._file, exc)
 
-    def _count(self, question: str) -> None:
+    async def _count(self, question: str) -> None:
         deaths = self._deaths.pop(question, 0) + 1
         while len(self._deaths) >= self._kept:
             del self._deaths[next(iter(self._deaths))]
         self._deaths[question] = deaths
         self._is_new = True
         if time.monotonic() - self._saved >= SAVE_EVERY:
-            self.save()
+            await asyncio.to_thread(self.save)
 
 
 async def _hashed(question: Question) -> str:

@@ -8,7 +8,7 @@ file that is no WAV, which is always done here. What goes wrong is a line of tex
 that says so.
 """
 
-from contextlib import aclosing, closing
+from contextlib import aclosing
 
 from aiohttp import web
 
@@ -36,7 +36,7 @@ class PrivoxRest:
         dialects.add("/tts", TTS, check_small, self._tts, _failed)
 
     async def _stt(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
-        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+        async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             given = await self._dialects.fields(request, job, upload, ("file",))
             self._dialects.access.identify(job.offer, given.get("key", ""))
             asked = TranscriptionRequest(
@@ -47,7 +47,7 @@ class PrivoxRest:
         return text_response(heard.text + "\n", TEXT)
 
     async def _tts(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
-        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+        async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             given = await self._dialects.fields(request, job, upload)
         self._dialects.access.identify(job.offer, given.get("key", ""))
         language = validate_language(tag_of(given.get("language", "")))

@@ -11,7 +11,7 @@ A failure has response code 1 and its words in `response`, beside the status tha
 """
 
 import base64
-from contextlib import closing
+from contextlib import aclosing
 
 from aiohttp import web
 
@@ -39,7 +39,7 @@ class Sova:
             dialects.server.add_page("POST", path, self._models)
 
     async def _synthesize(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
-        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+        async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             given = await self._dialects.fields(request, job, upload)
         file = self._dialects.speech(
             job.offer,

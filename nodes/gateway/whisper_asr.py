@@ -10,7 +10,7 @@ watches: it is neither logged nor passed on.
 """
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import aclosing
 from typing import BinaryIO
 
 from aiohttp import web
@@ -52,7 +52,7 @@ class WhisperAsr:
     async def _asr(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         asked = _request(request)
         output = _output(request)
-        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+        async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             file = await self._file(request, job, upload)
             if upload.field == sova.FILE:
                 return sova.heard(await self._dialects.transcript(file, asked, job.offer))
@@ -62,7 +62,7 @@ class WhisperAsr:
         )
 
     async def _detect(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
-        with closing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
+        async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             file = await self._file(request, job, upload, DETECTED_IN)
             asked = TranscriptionRequest(words=True)
             heard = await self._dialects.transcript(file, asked, job.offer)

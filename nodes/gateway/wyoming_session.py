@@ -18,7 +18,7 @@ import asyncio
 import io
 import wave
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, closing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 
 from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -102,7 +102,7 @@ class WyomingSession:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._upload is not None:
-                self._upload.close()
+                await self._upload.aclose()
 
     async def _read(self) -> None:
         """Events into the queue, until the client hangs up or is silent for too long."""
@@ -171,7 +171,7 @@ class WyomingSession:
 
     async def _begin(self, start: AudioStart) -> None:
         if self._upload is not None:
-            self._upload.close()
+            await self._upload.aclose()
         self._upload = SpooledFile(limits.SPOOL_IN_MEMORY)
         await self._upload.write(_wav_header(start))
         second = start.rate * start.width * start.channels
@@ -189,7 +189,7 @@ class WyomingSession:
         """Tell what was heard, as it is recognised."""
         if self._upload is None:
             raise BadMessage("order", "the end of sound before its start")
-        with closing(self._upload) as upload:
+        async with aclosing(self._upload) as upload:
             self._upload = None
             self._check(self._prefixes)
             file = await upload.rewind()

@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 
 from aiohttp import web
 
+from privox_dht.atomic_file import close_unnamed
 from privox_dht.errors import JobError, RequestRejected
 from privox_dht.http.multipart import Form, boundary_of
 from privox_dht.http.request_limits import MinimumRate, RequestLimits
@@ -26,7 +27,7 @@ from privox_dht.units import size
 
 class SpooledFile:
     """The file of a form: in memory while it is small, then in a file without a name, which is gone
-    with the process whatever happens. Close it when the job ends."""
+    with the process whatever happens. Close it when the job ends (`contextlib.aclosing`)."""
 
     def __init__(self, in_memory: int) -> None:
         self._in_memory = in_memory
@@ -51,8 +52,9 @@ class SpooledFile:
         self._file.seek(0)
         return self._file
 
-    def close(self) -> None:
-        self._file.close()
+    async def aclose(self) -> None:
+        """Let go of it, off the loop where it is large."""
+        await close_unnamed(self._file.close, self.size)
 
     async def _flush(self) -> None:
         block, self._pending, self._waiting = b"".join(self._pending), [], 0

@@ -9,7 +9,7 @@ engine thinks for longer than a heartbeat, so that whoever waits can tell thinki
 
 import base64
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -110,7 +110,7 @@ class SpeechHandlers:
     async def _transcribe(
         self, request: web.BaseRequest, job: ServedJob, *, translate: bool
     ) -> web.StreamResponse:
-        with closing(SpooledFile(self._bounds.in_memory)) as upload:
+        async with aclosing(SpooledFile(self._bounds.in_memory)) as upload:
             stream = StreamingResponse(request, self._bounds.answer_stall)
             if request_checks.wants_heartbeats(request):
                 await stream.open(sse.CONTENT_TYPE, {})

@@ -10,7 +10,7 @@ import socket
 import ssl
 import wave
 from collections.abc import AsyncIterator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from typing import Any
 
 import aiohttp
@@ -315,7 +315,7 @@ async def test_a_dialect_is_an_application_that_is_mounted_in_the_api(provider: 
     """As the gateway's older dialects will be: pages and jobs of its own, under its own path."""
 
     async def length(request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
-        with closing(SpooledFile(limits.SPOOL_IN_MEMORY)) as upload:
+        async with aclosing(SpooledFile(limits.SPOOL_IN_MEMORY)) as upload:
             await read_form(request, RequestLimits(), upload, job.offer)
             heard = provider.transcribe(await upload.rewind(), TranscriptionRequest())
             async with aclosing(heard) as items:
