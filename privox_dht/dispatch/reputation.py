@@ -48,7 +48,7 @@ class ReputationTable:
         self._past: OrderedDict[str, _PeerHistory] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"<Manners of {len(self._past)} producers>"
+        return f"<ReputationTable of {len(self._past)} producers>"
 
     def record_busy(self, peer_id: str, now: float, retry_after: float, sequence: int = 0) -> None:
         """It said that it is busy and when to ask again, asked by a record of this sequence."""

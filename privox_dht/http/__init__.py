@@ -1,9 +1,9 @@
 """HTTP plumbing that knows no speech, for servers and for clients.
 
 servers                                           clients
-  listener         sockets, TLS, who may come       pinned_tls      the key that must answer
-  connections      HTTP on a connection             client_request  one request's way
-  request_checks   headers: who may come in         client_body     what is uploaded
+  listener         sockets, TLS, connection quotas  pinned_tls      the key that must answer
+  connections      HTTP on a connection             client_request  one request and its phases
+  request_checks   headers: which are let in        client_body     what is uploaded
   request_body     the body, within request_limits; multipart: its parts
   responses        answers, whole and as streams    both
   heartbeat        signs of life in long answers      sse             server-sent events

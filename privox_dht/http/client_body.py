@@ -1,7 +1,7 @@
-"""What a caller uploads: made once, sent as often as it takes.
+"""What a client uploads: made once, sent as often as it takes.
 
-Body        bytes before, the recording (in memory, or read as it goes), bytes after
-form(...)   a multipart form around a recording
+RequestBody         bytes before, the recording (in memory, or read as it is sent), bytes after
+multipart_body(...) a multipart form around a recording
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class RequestBody:
 
     @property
     def large(self) -> bool:
-        """Whether it is worth a question before it is sent."""
+        """Whether it is sent with `Expect: 100-continue`."""
         return self.size > limits.OFFER_ABOVE
 
     async def whole(self) -> bytes:
@@ -46,8 +46,8 @@ class RequestBody:
         return b"".join([piece async for piece in self.pieces(lambda sent: None)])
 
     async def pieces(self, sent: Callable[[int], None]) -> AsyncGenerator[bytes]:
-        """From the beginning, in small pieces; `sent` hears, before each, how many bytes of the
-        recording have gone.
+        """From the beginning, in small pieces; before each, `sent` is called with the number of
+        bytes of the recording that have gone.
 
         Raises:
             RequestRejected: the recording cannot be read any more, or became shorter.
@@ -67,7 +67,7 @@ class RequestBody:
     async def _block(self, at: int) -> bytes:
         most = min(BLOCK, self.recording_size - at)
         try:
-            block = await _off_the_loop(self.recording, _read, self.recording, at, most)
+            block = await _in_thread(self.recording, _read, self.recording, at, most)
         except (OSError, ValueError) as exc:
             raise _unreadable(exc) from exc
         if not block:
@@ -97,7 +97,7 @@ async def multipart_body(
         "Content-Type: application/octet-stream\r\n\r\n"
     )
     try:
-        recording, size = await _off_the_loop(source, _open, source)
+        recording, size = await _in_thread(source, _open, source)
     except (OSError, ValueError) as exc:
         raise _unreadable(exc) from exc
     try:
@@ -118,8 +118,8 @@ def json_body(content: bytes) -> RequestBody:
     return RequestBody("application/json", content, io.BytesIO(), 0, b"")
 
 
-async def _off_the_loop(source: Source, work: Callable[..., T], *args: Any) -> T:
-    """Do what may wait for a disk in a thread; memory is quicker than a thread."""
+async def _in_thread(source: Source, work: Callable[..., T], *args: Any) -> T:
+    """What may wait for a disk is done in a thread; for bytes in memory none is needed."""
     if isinstance(source, bytes | io.BytesIO):
         return work(*args)
     return await asyncio.to_thread(work, *args)

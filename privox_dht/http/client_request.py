@@ -1,14 +1,14 @@
-"""One request on its way: its bounds, and what its failures mean.
+"""One request of a client: the time-out of each phase, and what failures mean.
 
     connect       connect_within    TCP, the farm's answer, TLS, the key; CONNECT_TIMEOUT at most
     offer         OFFER_TIMEOUT     headers are out; the 100-continue, or a refusal
     upload        SILENCE           from one piece taken to the next, until the answer begins: our
-                                    own servers begin it with the 100, and beat from then on
+                                    own servers begin it with the 100, and send heartbeats then
     wait          SILENCE           a small body is out; headers of the answer
-    answer        SILENCE           from one piece of it, or beat, to the next
+    answer        SILENCE           from one piece of it, or heartbeat, to the next
 
-A connection that was kept from an earlier job may turn out to be closed when it is used: then
-nothing was heard on it, and the request is sent once more on a fresh one.
+A connection kept from an earlier job may turn out to be closed when it is used: then nothing was
+received on it, and the request is sent once more on a fresh one.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from privox_dht.http.error_mapping import from_response
 from privox_dht.http.pinned_tls import Endpoint, PinnedKey
 
 CONNECT, OFFER, UPLOAD, WAIT, ANSWER = "connect", "offer", "upload", "wait", "answer"
-NO_LINE = 503  # a farm's answer to CONNECT when no line is parked just now
+NO_LINE = 503  # a farm's answer to CONNECT when no line is parked now
 
 
 @dataclass
@@ -45,7 +45,7 @@ class ClientRequest:
     pin: PinnedKey | None
     path: str
     body: RequestBody | None
-    progress: Callable[[int, int], None] | None = None  # hears (sent, total)
+    progress: Callable[[int, int], None] | None = None  # called with (sent, total)
     more_headers: Mapping[str, str] = field(default_factory=dict)
     phase: str = CONNECT
     begun: bool = False  # the server took the job
@@ -54,8 +54,8 @@ class ClientRequest:
     timer: asyncio.Timeout | None = field(default=None, repr=False)
 
     @property
-    def asks_first(self) -> bool:
-        """Whether the body waits for a 100-continue; not every ordinary server knows of that."""
+    def expects_continue(self) -> bool:
+        """Whether the body waits for a 100-continue; not every ordinary server knows that."""
         return self.endpoint.native and self.body is not None and self.body.large
 
     @property
@@ -65,17 +65,17 @@ class ClientRequest:
         return limits.SILENCE if self.endpoint.native or self.body is None else None
 
     def start_phase(self, phase: str, seconds: float | None) -> None:
-        """The next step, and how long it may take."""
+        """Enter the next phase, which may take so many seconds."""
         self.phase = phase
         if self.timer is not None and not self.timer.expired():
             now = asyncio.get_running_loop().time()
             self.timer.reschedule(None if seconds is None else now + seconds)
 
     def sent(self, size: int) -> None:
-        """The server takes the body: so many bytes of the recording have gone."""
+        """The server reads the body: so many bytes of the recording have gone."""
         if self.body is None:
             return
-        self.begun = self.begun or self.asks_first  # it said 100-continue
+        self.begun = self.begun or self.expects_continue  # it said 100-continue
         if self.phase in (CONNECT, OFFER, UPLOAD):
             self.start_phase(UPLOAD, self.silence)
         if self.progress:
@@ -87,19 +87,19 @@ class ClientRequest:
             self.start_phase(WAIT, self.silence)
 
 
-async def begin(call: ClientRequest, *content_types: str) -> aiohttp.ClientResponse:
+async def send(call: ClientRequest, *content_types: str) -> aiohttp.ClientResponse:
     """Send the request; the answer once its headers are here, if it is a good one.
 
     Raises:
         JobError: what the answer says, or what kept it away.
     """
     try:
-        response = await _send(call)
+        response = await _attempt(call)
     except ProducerLost as exc:
         if not call.reused or call.begun or not isinstance(exc.__cause__, _HUNG_UP):
             raise
         call.reused, call.phase = False, CONNECT
-        response = await _send(call)
+        response = await _attempt(call)
     try:
         with mapped_errors(call):
             await _check(call, response, content_types)
@@ -110,7 +110,7 @@ async def begin(call: ClientRequest, *content_types: str) -> aiohttp.ClientRespo
     return response
 
 
-async def pieces(
+async def iter_body(
     call: ClientRequest, response: aiohttp.ClientResponse, most: int
 ) -> AsyncGenerator[bytes]:
     """The answer's bytes as they come, at most `most`."""
@@ -121,7 +121,7 @@ async def pieces(
                 piece = await response.content.readany()
             total += len(piece)
             if total > most:
-                raise BadMessage("size", f"the answer is larger than {most} bytes")
+                raise BadMessage("size", f"it has more than {most} bytes")
         if call.broken:
             raise call.broken
         if piece:
@@ -142,7 +142,7 @@ def mapped_errors(call: ClientRequest) -> Iterator[None]:
             raise NoParkedLine(f"no line is free at {call.endpoint.proxy}") from exc
         raise ProducerLost(f"{call.endpoint.proxy} answered {exc.status}") from exc
     except BadMessage as exc:
-        raise EngineFailed(f"the answer makes no sense: {exc}") from exc
+        raise EngineFailed(f"the answer is malformed: {exc}") from exc
     except TimeoutError as exc:
         why = _SLOW[call.phase].format(call.endpoint.connect_within)
         raise ProducerLost(why, begun=call.begun, timed_out=True) from exc
@@ -156,15 +156,15 @@ _HUNG_UP = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 _SLOW = {
     CONNECT: "no connection within {:g} s",
-    OFFER: f"no answer to the offer within {limits.OFFER_TIMEOUT:.0f} s",
-    UPLOAD: f"nobody took a byte of the upload for {limits.SILENCE:.0f} s",
+    OFFER: f"no answer to the request headers within {limits.OFFER_TIMEOUT:.0f} s",
+    UPLOAD: f"the upload stalled for {limits.SILENCE:.0f} s",
     WAIT: f"no answer within {limits.SILENCE:.0f} s",
     ANSWER: f"silent for {limits.SILENCE:.0f} s",
 }
 
 
 def tracing() -> aiohttp.TraceConfig:
-    """aiohttp's hooks: each tells the `ClientRequest` that was given along which phase begins."""
+    """aiohttp's hooks, which tell a `ClientRequest` the phase that begins."""
     trace = aiohttp.TraceConfig()
 
     async def reused(session: object, context: Any, params: object) -> None:
@@ -172,7 +172,7 @@ def tracing() -> aiohttp.TraceConfig:
 
     async def headers_sent(session: object, context: Any, params: object) -> None:
         call: ClientRequest = context.trace_request_ctx
-        if call.asks_first:
+        if call.expects_continue:
             call.start_phase(OFFER, limits.OFFER_TIMEOUT)
         else:
             large = call.body is not None and call.body.large
@@ -183,7 +183,7 @@ def tracing() -> aiohttp.TraceConfig:
     return trace
 
 
-async def _send(call: ClientRequest) -> aiohttp.ClientResponse:
+async def _attempt(call: ClientRequest) -> aiohttp.ClientResponse:
     body = call.body
     data: Any = None
     headers = dict(call.more_headers)
@@ -194,9 +194,9 @@ async def _send(call: ClientRequest) -> aiohttp.ClientResponse:
     if body is not None:
         headers["Content-Type"] = body.content_type
         headers["Content-Length"] = str(body.size)
-        if call.asks_first:
-            headers["Accept"] = "text/event-stream"  # from now on, please: see `request_checks`
-        data = _counted(call, body) if body.large else await body.whole()
+        if call.expects_continue:
+            headers["Accept"] = "text/event-stream"  # and heartbeats: see `request_checks`
+        data = _upload(call, body) if body.large else await body.whole()
     with mapped_errors(call):
         async with asyncio.timeout(None) as call.timer:
             try:
@@ -207,7 +207,7 @@ async def _send(call: ClientRequest) -> aiohttp.ClientResponse:
                     headers=headers,
                     proxy=call.endpoint.proxy,
                     ssl=True if call.pin is None else call.pin,
-                    expect100=call.asks_first,
+                    expect100=call.expects_continue,
                     timeout=aiohttp.ClientTimeout(total=None, connect=call.endpoint.connect_within),
                     allow_redirects=False,
                     trace_request_ctx=call,
@@ -220,7 +220,7 @@ async def _send(call: ClientRequest) -> aiohttp.ClientResponse:
     return response
 
 
-async def _counted(call: ClientRequest, body: RequestBody) -> AsyncGenerator[bytes]:
+async def _upload(call: ClientRequest, body: RequestBody) -> AsyncGenerator[bytes]:
     try:
         async for piece in body.pieces(call.sent):
             yield piece
@@ -248,7 +248,7 @@ async def _check(
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
-    """As much of an error's body as is worth reading."""
+    """The beginning of an error's body."""
     body = b""
     try:
         async with asyncio.timeout(limits.SILENCE):

@@ -1,8 +1,8 @@
-"""HTTP on connections, those of our own gate and those that somebody else accepted.
+"""HTTP on connections that our own listener or somebody else accepted.
 
-aiohttp's low-level server, told to be quiet about malformed requests, to tell handlers at once when
-their client is gone, and to tell others when a connection is. A connection ends when its headers
-pass their bound before they are complete, and when no job begins on it in time.
+aiohttp's low-level server. Malformed requests are logged at DEBUG; a handler is cancelled as soon
+as its client is gone; whoever asks is told when a connection ends. A connection is closed when its
+headers are too long, and when no job begins on it in time.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _CLIENT_ERRORS = (HttpProcessingError, ConnectionError, asyncio.IncompleteReadEr
 
 
 class HttpProtocolFactory(web.Server):
-    """Makes a protocol for each connection, and knows which of them stand."""
+    """Makes a protocol for each connection, and knows which are open."""
 
     def __init__(self, handler: Any, bounds: RequestLimits, request_factory: Any = None) -> None:
         super().__init__(
@@ -44,19 +44,19 @@ class HttpProtocolFactory(web.Server):
             max_field_size=bounds.headers,
         )
         self._bounds = bounds
-        self._when_lost: dict[Any, Callable[[], None]] = {}
+        self._callbacks: dict[Any, Callable[[], None]] = {}
 
     def __call__(self) -> RequestHandler:
         return HttpConnection(self, bounds=self._bounds, loop=self._loop, **self._kwargs)
 
-    def on_close(self, handler: Any, tell: Callable[[], None]) -> None:
-        """Call `tell`, once, when the connection of `handler` is gone."""
-        self._when_lost[handler] = tell
+    def on_close(self, handler: Any, callback: Callable[[], None]) -> None:
+        """Call `callback`, once, when the connection of `handler` is gone."""
+        self._callbacks[handler] = callback
 
-    def lost(self, handler: Any) -> None:
+    def closed(self, handler: Any) -> None:
         """The connection of `handler` is gone, or never came to be."""
-        if tell := self._when_lost.pop(handler, None):
-            tell()
+        if callback := self._callbacks.pop(handler, None):
+            callback()
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
@@ -64,7 +64,7 @@ class HttpProtocolFactory(web.Server):
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        self.lost(handler)
+        self.closed(handler)
 
 
 @contextmanager
@@ -102,8 +102,8 @@ class HttpConnection(RequestHandler):
         if self._wait:
             self._wait.cancel()
 
-    def ask_who_calls(self, caller: Callable[[], Prefixes]) -> None:
-        """The connection came through a farm, whose address says nothing of its client's."""
+    def set_caller_source(self, caller: Callable[[], Prefixes]) -> None:
+        """It came through a farm, whose address says nothing of the client's: ask there."""
         self._caller = caller
 
     def prefixes(self, prefixes_of: Callable[[str], Prefixes]) -> Prefixes:
@@ -114,7 +114,7 @@ class HttpConnection(RequestHandler):
         return prefixes_of(str(peer[0])) if peer else ()
 
     def job_began(self) -> None:
-        """What this connection is for: it may take as long as it takes."""
+        """A job may take as long as it takes."""
         if self._wait:
             self._wait.cancel()
             self._wait = None
@@ -125,9 +125,9 @@ class HttpConnection(RequestHandler):
             self._wait.cancel()
         if self.transport is None:  # it is gone
             return
-        self._wait = asyncio.get_running_loop().call_later(self._jobless, self._without_job)
+        self._wait = asyncio.get_running_loop().call_later(self._jobless, self._no_job_in_time)
 
-    def _without_job(self) -> None:
+    def _no_job_in_time(self) -> None:
         self._wait = None
         if self._current_request is None:
             self.force_close()
@@ -148,8 +148,8 @@ class HttpConnection(RequestHandler):
 
 
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp logs what it cannot parse as an error, with the client's address: to us that is a
-    stranger's bad reputation, for those who debug. What it could not foresee is a bug."""
+    """aiohttp logs malformed requests as errors, with the client's address. They are the client's
+    fault: logged at DEBUG here. Any other exception is a bug."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         exc = kwargs.get("exc_info")
@@ -160,19 +160,19 @@ class _Quiet(logging.LoggerAdapter[logging.Logger]):
 
 
 def _set_user_timeout(transport: asyncio.Transport, stall: float) -> None:
-    """A client behind a dead link would otherwise hold its answer for a quarter of an hour."""
+    """Without this a client behind a dead link holds its answer for a quarter of an hour."""
     sock = transport.get_extra_info("socket")
     if sock is None or not hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
         return
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall * 1000))
-    except OSError:  # no TCP: a socket that somebody else made
+    except OSError:  # not a TCP socket
         pass
 
 
 def log_bug(what: str, exc: BaseException) -> None:
-    """An exception nobody meant: where it happened at ERROR; its words, which may be a client's,
-    only at DEBUG."""
+    """Log an unexpected exception: where it happened at ERROR; its message, which may quote a
+    client, at DEBUG only."""
     frames = traceback.extract_tb(exc.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
     log.error("%s broke: %s at %s", what, type(exc).__name__, where)

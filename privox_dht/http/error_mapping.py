@@ -1,13 +1,13 @@
-"""How a job's end is said over HTTP, and how it is read there.
+"""Errors of a job as HTTP responses, and back.
 
-    outcome              status             code            beside it
-    Refused              its own (4xx)      its own
-    ProducerBusy, AllBusy        503                busy            Retry-After, Connection: close
-    NotJoined            503                not_joined
-    NoProducer           503                no_producer
-      with .unmet        404                model_not_found and so on: not to be tried again
-    ProducerLost, AllFailed      502                lost, all_failed
-    EngineFailed, our own bug  500                failed
+    error                              status         code              headers
+    RequestRejected                    its own (4xx)  its own
+    ProducerBusy, AllProducersBusy     503            busy              Retry-After
+    NotJoined                          503            not_joined
+    NoProducer                         503            no_producer
+      with .unmet                      404            model_not_found and so on: do not try again
+    AllProducersFailed, ProducerLost   502            all_failed, lost
+    EngineFailed, our own bug          500            failed
 
 The body is OpenAI's: {"error": {"message", "type", "param", "code"}}. In a stream that has begun
 the same object travels in an `error` event, with the status in it.
@@ -40,11 +40,11 @@ _KNOWN: tuple[tuple[type[JobError], int, str], ...] = (
     (ProducerLost, 502, "lost"),
     (JobError, 500, "failed"),
 )
-_BROKE = "something broke here; it is in this server's log"
+_INTERNAL = "internal server error; see the log of the server"
 
 
 def status_of(exc: BaseException) -> tuple[int, str]:
-    """The HTTP status and the code that say how a job ended."""
+    """The HTTP status and the code of a job's error."""
     if isinstance(exc, RequestRejected):
         return exc.status, exc.code
     if isinstance(exc, NoProducer) and exc.unmet:
@@ -56,10 +56,10 @@ def status_of(exc: BaseException) -> tuple[int, str]:
 
 
 def to_error_object(exc: BaseException) -> dict[str, Any]:
-    """The error object. What is not ours to tell (a bug's own words) stays here."""
+    """The error object. The message of a bug is not sent to clients."""
     status, code = status_of(exc)
     return {
-        "message": str(exc) if isinstance(exc, JobError) else _BROKE,
+        "message": str(exc) if isinstance(exc, JobError) else _INTERNAL,
         "type": "invalid_request_error" if status < 500 else "server_error",
         "param": _param_of(exc),
         "code": code,
@@ -87,13 +87,13 @@ def to_headers(exc: BaseException) -> dict[str, str]:
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes) -> JobError:
-    """What an answer other than 200 means to the one who asked."""
+    """The error that a response other than 200 stands for."""
     error = _error_in(body)
     return read_error_object(status, error, headers.get("Retry-After"))
 
 
 def read_error_object(status: int, error: Mapping[str, Any], retry_after: object) -> JobError:
-    """What a stranger's error object means; also for one in mid-stream."""
+    """The error that a stranger's error object stands for, in a response or in mid-stream."""
     code = _short(error.get("code")) or "failed"
     message = _short(error.get("message")) or f"it answered with status {status}"
     if code == "busy" or status == 429 or (status == 503 and retry_after is not None):
@@ -124,7 +124,7 @@ def _seconds(value: object) -> float:
 
 
 def _short(value: object) -> str:
-    """A stranger's words, cut and without what would move a terminal's cursor."""
+    """A stranger's text, cut, and without control characters."""
     if not isinstance(value, str):
         return ""
     return "".join(c if c.isprintable() else " " for c in value[: limits.MAX_MESSAGE])

@@ -4,7 +4,7 @@
         async for batch in batches:        what has come since the last one;
                                            an empty one whenever a second passed without anything
 
-The source runs in one task of its own from beginning to end, a few items ahead of the reader.
+The source runs in a task of its own, a few items ahead of the reader.
 Leaving the context, for whatever reason, cancels that task, closes the source, and returns when
 nothing of it is left.
 """
@@ -15,11 +15,11 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
-AHEAD = 4  # items made before they are taken: what comes together leaves together
+AHEAD = 4  # items made before they are taken: what comes together is sent together
 
 
 class _End:
-    """The source is through."""
+    """The source has ended."""
 
 
 _END = _End()
@@ -30,9 +30,9 @@ async def with_heartbeats(
     source: AsyncGenerator[T], every: float
 ) -> AsyncIterator[AsyncIterator[list[T]]]:
     """Items of `source` as they come, and an empty list whenever `every` seconds brought none."""
-    box: asyncio.Queue[T | _End] = asyncio.Queue(AHEAD)
-    pump = asyncio.create_task(_pump(source, box))
-    batches = _unpack(pump, box, every)
+    queue: asyncio.Queue[T | _End] = asyncio.Queue(AHEAD)
+    pump = asyncio.create_task(_pump(source, queue))
+    batches = _batches(pump, queue, every)
     try:
         yield batches
     finally:
@@ -41,14 +41,14 @@ async def with_heartbeats(
         await asyncio.gather(pump, return_exceptions=True)
 
 
-async def _pump(source: AsyncGenerator[T], box: asyncio.Queue[T | _End]) -> None:
+async def _pump(source: AsyncGenerator[T], queue: asyncio.Queue[T | _End]) -> None:
     try:
         async with aclosing(source):
             async for item in source:
-                await box.put(item)
+                await queue.put(item)
     finally:
         if not _cancelled():
-            await box.put(_END)
+            await queue.put(_END)
 
 
 def _cancelled() -> bool:
@@ -56,18 +56,18 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _unpack(
-    pump: asyncio.Task[None], box: asyncio.Queue[T | _End], every: float
+async def _batches(
+    pump: asyncio.Task[None], queue: asyncio.Queue[T | _End], every: float
 ) -> AsyncGenerator[list[T]]:
     while True:
         batch: list[T | _End] = []
         try:
             async with asyncio.timeout(every):
-                batch.append(await box.get())
+                batch.append(await queue.get())
         except TimeoutError:
             pass
-        while not box.empty():
-            batch.append(box.get_nowait())
+        while not queue.empty():
+            batch.append(queue.get_nowait())
         items = [item for item in batch if not isinstance(item, _End)]
         if items or not batch:
             yield items

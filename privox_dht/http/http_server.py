@@ -1,11 +1,11 @@
-"""An aiohttp application on a port, and on connections that somebody else accepted.
+"""An aiohttp application on a port, and on connections accepted elsewhere.
 
     client -> headers   within bounds, or refused
               routing   404 and 405 say what there is; with `Expect`, before anything is uploaded
-              handler   what it raises is answered in words: see `error_mapping`
+              handler   what it raises becomes a response: see `error_mapping`
 
-Routes that take a body wait with their 100-continue until they want it: `expect_handler=not_yet`.
-A dialect of its own is an application that is mounted in this one with `add_subapp`.
+Routes that take a body send their 100-continue themselves: `expect_handler=continue_later`. Another
+dialect is an application that is mounted in this one with `add_subapp`.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from privox_dht.quotas import Prefixes, quota_prefixes
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DEFAULT_BOUNDS = RequestLimits()
-DRAIN = 0.5  # seconds that running requests get once the server stops; more makes Ctrl-C feel deaf
-STOP_WITHIN = 2.0  # seconds that cancelled requests get to let go of everything
-AT_ONCE = 0.01  # seconds; aiohttp waits this long twice, and takes 0 for ever
+DRAIN = 0.5  # seconds that running requests get once the server stops; more makes Ctrl-C feel slow
+STOP_WITHIN = 2.0  # seconds that cancelled requests get to end
+CLOSE_WAIT = 0.01  # seconds; aiohttp waits this long twice, and 0 would mean no limit
 
 
-async def not_yet(request: web.BaseRequest) -> None:
-    """An `expect_handler`: the route itself says 100-continue, or refuses."""
+async def continue_later(request: web.BaseRequest) -> None:
+    """An `expect_handler`: the route itself sends 100-continue, or rejects."""
 
 
 class HttpServer:
@@ -56,8 +56,8 @@ class HttpServer:
             app: what is served; routes can be added until the server is entered.
             host: an address of this machine; None or "::" for all, of both families.
             port: 0 for any free one; see `.port` once entered.
-            sockets: those that `listener.bind` gave for that host and port; bound on entering if
-                None. Closed on leaving.
+            sockets: from `listener.bind` for that host and port; None: bound on entering. Closed on
+                leaving.
             tls: None for plain HTTP, which is for loopback only.
             drain: seconds that running requests get when the server stops.
             prefixes_of: the networks that an address counts for.
@@ -72,7 +72,7 @@ class HttpServer:
         self._prefixes_of = prefixes_of
         self._runner = web.AppRunner(app)
         self._http: HttpProtocolFactory | None = None
-        self._gate: Listener | None = None
+        self._listener: Listener | None = None
         self._running: set[asyncio.Task[object]] = set()  # requests
 
     def __repr__(self) -> str:
@@ -86,41 +86,41 @@ class HttpServer:
         server = self._runner.server
         assert server is not None
         self._http = HttpProtocolFactory(self._serve, self._bounds, server.request_factory)
-        self._gate = Listener(sockets, self._http, self._tls, self._bounds, self._prefixes_of)
-        await self._gate.__aenter__()
+        self._listener = Listener(sockets, self._http, self._tls, self._bounds, self._prefixes_of)
+        await self._listener.__aenter__()
         return self
 
     async def __aexit__(self, *exc: Any) -> None:
-        assert self._gate is not None and self._http is not None
-        await self._gate.__aexit__(*exc)
+        assert self._listener is not None and self._http is not None
+        await self._listener.__aexit__(*exc)
         self._http.pre_shutdown()
         if self._running:
             await asyncio.wait(self._running, timeout=self._drain)
-        await self._http.shutdown(AT_ONCE)
+        await self._http.shutdown(CLOSE_WAIT)
         if self._running:  # cancelled, but not through yet
             await asyncio.wait(self._running, timeout=STOP_WITHIN)
         await self._runner.cleanup()
 
     def connection(self) -> asyncio.Protocol:
-        """A fresh HTTP protocol for a connection that somebody else accepted and made TLS of;
-        they call its `connection_made(transport)`."""
+        """A new HTTP protocol for a connection accepted elsewhere, after its TLS handshake. The
+        caller calls its `connection_made(transport)`."""
         if self._http is None:
             raise RuntimeError("the server is not running")
         return self._http()
 
     def listener(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> Listener:
-        """A second way in, open while it is entered; to be left before the server is."""
+        """One more listener, open while it is entered; to be left before the server is."""
         if self._http is None:
             raise RuntimeError("the server is not running")
         return Listener(sockets, self._http, tls, self._bounds, self._prefixes_of)
 
     @property
     def connections(self) -> int:
-        """How many connections HTTP is spoken on."""
+        """How many HTTP connections are open."""
         return len(self._http.connections) if self._http else 0
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Every request, whatever becomes of it: nothing but a cancellation gets out of here."""
+        """Answer any request: nothing but a cancellation is raised."""
         task = asyncio.current_task()
         assert task is not None  # coroutines run in tasks
         self._running.add(task)
@@ -128,7 +128,7 @@ class HttpServer:
             check_headers(request, self._bounds)
             return await self._answer(request)
         except ConnectionError:
-            return web.Response(status=499)  # nobody is there to read it
+            return web.Response(status=499)  # the client is gone
         except JobError as exc:
             return error_response(exc)
         except Exception as exc:
@@ -138,7 +138,7 @@ class HttpServer:
             self._running.discard(task)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """What the application answers; where it has no such page, our own words.
+        """The application's answer; where it has no such page, our own 404 or 405.
 
         Raises:
             JobError: see `error_mapping`.
@@ -146,7 +146,7 @@ class HttpServer:
         server = self._runner.server
         assert server is not None and isinstance(request, web.Request)
         try:
-            if expects_continue(request):  # or aiohttp says 100-continue before it says 404
+            if expects_continue(request):  # aiohttp would send 100-continue before its 404
                 found = await self.app.router.resolve(request)
                 if found.http_exception is not None:
                     raise found.http_exception

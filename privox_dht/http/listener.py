@@ -1,8 +1,7 @@
-"""Sockets and connections of a speech server; what is said on them is for others.
+"""Sockets and connections of a server; HTTP itself is in `connections`.
 
-bind(...)   sockets that have one port on the families asked for; nobody is let in yet
-Gate        listens there and accepts, within bounds on how many connections stand, in all and from
-            one network
+bind(...)   sockets that have one port in the families asked for; they do not listen yet
+Listener    listens there and accepts, within quotas of connections in all and from one network
 """
 
 import asyncio
@@ -23,14 +22,14 @@ from privox_dht.quotas import Prefixes, SharedQuota, quota_prefixes
 log = logging.getLogger("privox.api")
 
 BACKLOG = 128  # connections the kernel holds until they are accepted
-ACCEPT_AGAIN = 0.1  # seconds until the next try when the system has no descriptor left
+ACCEPT_RETRY = 0.1  # seconds until the next try when the system has no descriptor left
 PORT_ATTEMPTS = 8  # tries to find one number free in both families
 _ANY = (None, "", "::")  # hosts that mean every address of both families
 
 
 def bind(host: str | None, port: int) -> list[socket.socket]:
     """Sockets that have `port` of `host`; of every address of both families with None or "::". They
-    do not listen yet: whoever calls is refused.
+    do not listen yet: connections are refused.
 
     Port 0 is any free one, the same in both families.
 
@@ -69,7 +68,7 @@ def _bind(hosts: list[str], wanted: int) -> list[socket.socket]:
             family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
             bound = socket.socket(family, socket.SOCK_STREAM)
             sockets.append(bound)
-            if wanted:  # what hung up there lately is not in the way
+            if wanted:  # connections that were closed lately are not in the way
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -84,7 +83,7 @@ def _bind(hosts: list[str], wanted: int) -> list[socket.socket]:
 
 
 class Listener:
-    """Lets connections in while it is entered."""
+    """Accepts connections while it is entered."""
 
     def __init__(
         self,
@@ -100,76 +99,76 @@ class Listener:
         self._handshake = bounds.handshake if tls else None
         self._goodbye = bounds.goodbye if tls else None
         self._accepting: list[asyncio.Task[None]] = []
-        self._greeting: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._prefixes_of = prefixes_of
         self.quota = SharedQuota(bounds.connections, bounds.connections_per_address)
 
     async def __aenter__(self) -> Self:
-        """Listen, and let callers in from now on.
+        """Listen and accept from now on.
 
         Raises:
-            ConfigError: another program has come to listen there since the sockets were bound.
+            ConfigError: another program listens there by now.
         """
         try:
-            for door in self._sockets:
-                door.listen(BACKLOG)
+            for sock in self._sockets:
+                sock.listen(BACKLOG)
         except OSError as exc:
-            for door in self._sockets:
-                door.close()
+            for sock in self._sockets:
+                sock.close()
             raise ConfigError(f"cannot listen on a TCP port any more: {exc.strerror}") from exc
-        self._accepting = [asyncio.create_task(self._accept(door)) for door in self._sockets]
+        self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._sockets]
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        tasks = [*self._accepting, *self._greeting]
+        tasks = [*self._accepting, *self._handshakes]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for door in self._sockets:
-            door.close()
+        for sock in self._sockets:
+            sock.close()
 
-    async def _accept(self, door: socket.socket) -> None:
+    async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                line, where = await loop.sock_accept(door)
+                conn, where = await loop.sock_accept(listening)
             except OSError as exc:
                 log.warning("cannot accept a connection: %s", exc.strerror)
-                await asyncio.sleep(ACCEPT_AGAIN)
+                await asyncio.sleep(ACCEPT_RETRY)
                 continue
             prefixes = self._prefixes_of(str(where[0]))
             if self.quota.acquire(prefixes):
-                self._start(line, prefixes)
+                self._start(conn, prefixes)
             else:
-                line.close()
+                conn.close()
 
-    def _start(self, line: socket.socket, prefixes: Prefixes) -> None:
-        def over(greeting: asyncio.Task[None]) -> None:
-            self._greeting.discard(greeting)
-            if greeting.cancelled():  # perhaps before it began, and so before anybody owned it
-                line.close()
+    def _start(self, conn: socket.socket, prefixes: Prefixes) -> None:
+        def ended(handshake: asyncio.Task[None]) -> None:
+            self._handshakes.discard(handshake)
+            if handshake.cancelled():  # perhaps before it began: then nobody owns it
+                conn.close()
 
-        greeting = asyncio.create_task(self._tls_handshake(line, prefixes))
-        self._greeting.add(greeting)
-        greeting.add_done_callback(over)
+        handshake = asyncio.create_task(self._tls_handshake(conn, prefixes))
+        self._handshakes.add(handshake)
+        handshake.add_done_callback(ended)
 
-    async def _tls_handshake(self, line: socket.socket, prefixes: Prefixes) -> None:
-        """From a raw connection to one that HTTP is spoken on."""
+    async def _tls_handshake(self, conn: socket.socket, prefixes: Prefixes) -> None:
+        """From a raw connection to HTTP."""
         handler = self._http()
         self._http.on_close(handler, lambda: self.quota.release(prefixes))
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: handler,
-                line,
+                conn,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._handshake,
                 ssl_shutdown_timeout=self._goodbye,
             )
         except OSError as exc:  # TLS errors and time-outs are among them
-            log.debug("a handshake failed: %s", type(exc).__name__)
+            log.debug("a TLS handshake failed: %s", type(exc).__name__)
             if isinstance(self._tls, MemberServerContext) and not isinstance(exc, NotAMember):
                 self._tls.unfinished()
-            self._http.lost(handler)
+            self._http.closed(handler)
         except BaseException:
-            self._http.lost(handler)
+            self._http.closed(handler)
             raise

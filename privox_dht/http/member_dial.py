@@ -23,17 +23,17 @@ OPEN, NO_LINE = b"200", b"503"
 
 
 def call_head(host: str) -> bytes:
-    """What a farm is asked, to be put through to `<peer id>.privox`."""
+    """The request that asks a farm for a connection to `<peer id>.privox`."""
     return f"CONNECT {host}:443 HTTP/1.1\r\n\r\n".encode()
 
 
 class MemberDialler:
-    """Dials for one program."""
+    """Connects one program to other members."""
 
     def __init__(self, member: Membership, open_socket: OpenSocket, most: int) -> None:
         """
         Args:
-            most: members whose TLS contexts are kept: to make one takes as long as a handshake.
+            most: members whose TLS contexts are cached: making one takes as long as a handshake.
         """
         self._member, self._open, self._most = member, open_socket, most
         self._contexts: OrderedDict[bytes, MemberClientContext] = OrderedDict()
@@ -46,15 +46,15 @@ class MemberDialler:
         *,
         through: bytes = b"",
     ) -> Connection:
-        """A connection on which TLS stands.
+        """A connection after its TLS handshake.
 
         Args:
-            destination: whom it is for; see `members.to_node`.
+            destination: of the messages; see `members.to_node`.
             address: the server's, or a farm's.
-            through: what is said to the farm, if it is one.
+            through: the request to the farm, if it is one.
 
         Raises:
-            OSError: there is none; NotAMember if whoever answers proves nothing.
+            OSError: it failed; NotAMember: the other side is no member.
             NoParkedLine, ProducerLost: the farm's answer.
         """
         loop = asyncio.get_running_loop()

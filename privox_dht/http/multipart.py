@@ -202,7 +202,7 @@ def _headers(block: bytes) -> dict[bytes, bytes]:
 
 
 def _parameters(text: bytes) -> dict[bytes, bytes]:
-    """`; name="a"; filename=b` as a dictionary; what comes after something odd is left out."""
+    """`; name="a"; filename=b` as a dictionary; parsing stops at the first malformed one."""
     found: dict[bytes, bytes] = {}
     at = 0
     while match := _PARAMETER.match(text, at):

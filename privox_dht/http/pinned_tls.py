@@ -1,4 +1,4 @@
-"""Whom a caller talks to: an address, and the key that must answer there.
+"""Which server a client talks to: an address, and the key that must answer there.
 
     caller -> peer    TLS; the certificate's key must be the pinned one, checked before a byte of
                       the request leaves (on a relayed line too: the farm only carries the bytes)
@@ -38,9 +38,9 @@ class Endpoint:
     key: bytes | None  # pinned 32-byte Ed25519 key; None: its name and certificate must do
     proxy: str | None = None  # "http://farm:1776"
     token: str | None = field(default=None, repr=False)  # bearer, for servers that want one
-    # A job may wait there a moment for a slot, instead of being told 503 at once
+    # Whether a job may wait there a moment for a slot, instead of getting a 503 at once
     queue: bool = True
-    native: bool = True  # one of ours: it knows `Expect`, sends events, and beats while it works
+    native: bool = True  # one of ours: it knows `Expect`, and sends events and heartbeats
     # Seconds until the connection stands.
     connect_within: float = field(default_factory=lambda: limits.CONNECT_TIMEOUT)
 
@@ -59,8 +59,8 @@ class Endpoint:
 class PinnedKey(aiohttp.Fingerprint):
     """What aiohttp takes as `ssl=`: the key in the peer's certificate must be this one.
 
-    It is also where a caller first holds the connection, and so where it says how much it wants
-    buffered: little, or a stalled upload would look like a moving one.
+    Also lowers the write buffer here, the first place where we hold the transport: with a large one
+    a stalled upload would look like progress.
     """
 
     def __init__(self, public: bytes) -> None:
@@ -68,7 +68,7 @@ class PinnedKey(aiohttp.Fingerprint):
         self.public = public
 
     def __repr__(self) -> str:
-        return f"<PeerKey {peer_id_of(self.public)[:8]}>"
+        return f"<PinnedKey {peer_id_of(self.public)[:8]}>"
 
     def check(self, transport: asyncio.Transport) -> None:
         """Raises ServerFingerprintMismatch when another key answers."""
@@ -81,14 +81,14 @@ class PinnedKey(aiohttp.Fingerprint):
 
 
 class PinCache:
-    """One `PinnedKey` for each key: connections are kept for the very same object only."""
+    """One `PinnedKey` for each key: aiohttp keeps connections for the same object only."""
 
     def __init__(self, most: int = limits.PEERS_REMEMBERED) -> None:
         self._most = most
         self._known: OrderedDict[bytes, PinnedKey] = OrderedDict()
 
     def pin(self, public: bytes) -> PinnedKey:
-        """The pin of a key; the one not used for longest is forgotten."""
+        """The pin of a key; the least recently used one is evicted."""
         pin = self._known.pop(public, None) or PinnedKey(public)
         self._known[public] = pin
         if len(self._known) > self._most:
@@ -97,32 +97,32 @@ class PinCache:
 
 
 def connector(allow: AddressFilter, member: Membership | None = None) -> aiohttp.TCPConnector:
-    """Connections to allowed addresses only, reused for a short while. All of them are closed when
-    it is. As `member` of a private mesh, to other members only."""
+    """Connections to allowed addresses only, reused for a short while, closed with the connector.
+    As `member` of a private mesh, to other members only."""
 
     def dial(address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, where = address
         if not allow(str(where[0])):
-            raise PermissionError(errno.EACCES, f"{where[0]} is no address to call here")
+            raise PermissionError(errno.EACCES, f"{where[0]} may not be dialled here")
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # see `limits.WRITE_BUFFER`
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.WRITE_BUFFER)
-        made_here.made.add(made)
+        own.made.add(made)
         return made
 
-    made_here = _Connector(
+    own = _Connector(
         MemberDialler(member, dial, limits.PEERS_REMEMBERED) if member else None,
         limit=0,  # callers are bounded by their jobs; waiting here would look like a dead peer
         keepalive_timeout=limits.KEEPALIVE / 2,  # let go before the other side does
         socket_factory=dial,
     )
-    return made_here
+    return own
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Closes also what aiohttp leaves behind: TLS connections of jobs that were cancelled, which
-    would wait for the other side's goodbye, perhaps for longer than the loop runs."""
+    """Also closes what aiohttp leaves open: TLS connections of cancelled jobs, which would wait for
+    the other side's close_notify, perhaps for longer than the loop runs."""
 
     def __init__(self, dialler: MemberDialler | None, **how: Any) -> None:
         super().__init__(**how)
@@ -132,8 +132,8 @@ class _Connector(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
     ) -> Any:
-        """aiohttp's hook for connections that are made in another way, as its UnixConnector has it;
-        the time-out is around it."""
+        """aiohttp's hook for connections that are made in another way, as in its UnixConnector; the
+        caller applies the time-out."""
         if self._dialler is None:
             return await super()._create_connection(req, traces, timeout)
         pin = req.ssl if isinstance(req.ssl, PinnedKey) else None

@@ -3,9 +3,9 @@
     client -> read_form    text fields, and the file in memory or in an unlinked temporary file
     client -> read_json    the bytes of a small body
 
-Every read has a moment by which it must succeed (`request_limits.Pace`), every byte is counted
-before it is kept, and the body is read to its end before any work begins: only then does the server
-hear that the client hung up.
+Every read has a deadline (`request_limits.MinimumRate`), every byte is counted before it is kept,
+and the body is read to its end before any work begins: only then does the server notice that the
+client closes the connection.
 """
 
 import asyncio
@@ -83,7 +83,8 @@ async def read_form(
     files: Collection[str] = ("file",),
 ) -> list[tuple[str, str]]:
     """Read the form to its end; its file goes to `upload`, its text fields are returned.
-    `offer` hears how far it is. The file has one of the names `files`; none: there is no file.
+    Its progress is noted in `offer`. `files` are the names that the file may have; none: the form
+    has no file.
 
     Raises:
         RequestRejected: 400, 408 or 413, saying what is wrong.
@@ -128,7 +129,7 @@ async def pieces(
     """The body as it comes: at most `most` bytes, and not too slowly."""
     loop = asyncio.get_running_loop()
     pace = MinimumRate(bounds, loop.time())
-    ended: list[JobError] = []  # by those who want the slot
+    ended: list[JobError] = []  # by admission, which wants the slot
     while not request.content.at_eof():
         try:
             async with asyncio.timeout_at(pace.due) as deadline:
@@ -157,12 +158,12 @@ def _end(error: JobError, ended: list[JobError], deadline: asyncio.Timeout) -> N
 
 
 def too_large(most: int) -> RequestRejected:
-    """What is said of a body above its bound."""
+    """The error of a body above its limit."""
     return RequestRejected(f"the upload is larger than {size(most)}", status=413, code="too_large")
 
 
 def not_a_form() -> RequestRejected:
-    """What is said of a body that is no form."""
+    """The error of a body that is no form."""
     return RequestRejected(
         "the body is not multipart/form-data with a boundary", status=415, code="not_a_form"
     )

@@ -1,9 +1,9 @@
-"""What is looked at before a request is let in: its headers, and what they say of its body.
+"""Checks of a request before its body is read.
 
-client -> headers    too many, an encoding, a size above the bound, a strange Expect: refused,
-                     and nothing of the body was read
-server -> 100-continue, when the client asked and has its slot; and if it accepts an event
-                stream, the beginning of the answer at once, with beats during the upload
+client -> headers       too many, an encoding, a size above the limit, an unknown Expect: rejected
+                        before any of the body is read
+server -> 100-continue  when the client asked for it and has its slot; if it accepts an event
+                        stream, the answer begins at once, with heartbeats during the upload
 """
 
 import re
@@ -21,12 +21,12 @@ from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
 
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,4})(?:$|[,;\s])")  # RFC 7240, 4.3
-CLIENT = web.RequestKey("client", str)  # whose key a request came with
-GO_AHEAD = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLIENT = web.RequestKey("client", str)  # the name of the API key of a request
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def check_headers(request: web.BaseRequest, bounds: RequestLimits) -> None:
-    """Refuse what no page takes.
+    """Reject what no page takes.
 
     Raises:
         RequestRejected: 415, 417 or 431.
@@ -47,7 +47,7 @@ def check_headers(request: web.BaseRequest, bounds: RequestLimits) -> None:
 
 
 def check_form(request: web.BaseRequest, bounds: RequestLimits) -> None:
-    """Refuse a body whose headers already say that it is no form, or too large a one.
+    """Reject a body that is no form or too large, as far as its headers say so.
 
     Raises:
         RequestRejected: 413 or 415.
@@ -58,7 +58,7 @@ def check_form(request: web.BaseRequest, bounds: RequestLimits) -> None:
 
 
 def check_json(request: web.BaseRequest, bounds: RequestLimits) -> None:
-    """Refuse a body whose headers already say that it is no JSON, or too much of it.
+    """Reject a body that is no JSON or too large, as far as its headers say so.
 
     Raises:
         RequestRejected: 413 or 415.
@@ -77,7 +77,7 @@ def _check_size(request: web.BaseRequest, most: int) -> None:
 def offer_of(
     request: web.BaseRequest, prefixes_of: Callable[[str], Prefixes], wait: float
 ) -> Offer:
-    """What admission asks about a request, which may wait for so many seconds."""
+    """What admission must know of a request, which may wait for so many seconds."""
     assert isinstance(request.protocol, HttpConnection)
     prefixes = request.protocol.prefixes(prefixes_of)
     if said := _PREFER_WAIT.search(request.headers.get("Prefer", "")):
@@ -87,15 +87,15 @@ def offer_of(
 
 
 async def send_continue(request: web.BaseRequest) -> None:
-    """Tell a client that asked first to send its body."""
+    """Have a client that sent `Expect: 100-continue` send its body."""
     if expects_continue(request):
-        await request.writer.write(GO_AHEAD)
+        await request.writer.write(CONTINUE)
         request.writer.output_size = 0  # the answer itself has not begun
         await request.writer.drain()
 
 
 def bytes_of(request: web.BaseRequest, answer: web.StreamResponse | None) -> int:
-    """Of the answer to a request: what has been sent, and what is yet to be."""
+    """The size of the answer to a request, what is still to be sent included."""
     sent = int(request.writer.output_size)
     if isinstance(answer, web.Response) and not answer.prepared and isinstance(answer.body, bytes):
         return sent + len(answer.body)
@@ -103,8 +103,8 @@ def bytes_of(request: web.BaseRequest, answer: web.StreamResponse | None) -> int
 
 
 async def reject(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
-    """Say no. Whoever asked before it sent a body will send none: to wait for one would only keep
-    the connection, perhaps a relay's line, from others."""
+    """Reject. A client that sent `Expect: 100-continue` sends no body after a rejection, so its
+    connection (maybe a relay line) is closed at once."""
     if expects_continue(request) and request.transport is not None:
         await answer.prepare(request)
         await answer.write_eof()
@@ -113,20 +113,20 @@ async def reject(request: web.BaseRequest, answer: web.Response) -> web.StreamRe
 
 
 def expects_continue(request: web.BaseRequest) -> bool:
-    """Whether the client waits for our word before it sends its body."""
+    """Whether the client waits for a 100-continue before it sends its body."""
     return "Expect" in request.headers and request.version >= (1, 1)
 
 
 def wants_heartbeats(request: web.BaseRequest) -> bool:
-    """Whether the client wants signs of life during its upload already. A body can be under way
-    for long after its sender let go of it, and nothing else would tell that from death."""
+    """Whether the client wants heartbeats during its upload already: a body can be in buffers long
+    after it was sent, and without heartbeats that looks like a dead server."""
     return expects_continue(request) and "text/event-stream" in request.headers.get("Accept", "")
 
 
 def not_found(method: str, path: str, known: set[str]) -> RequestRejected:
-    """404, or 405 naming the methods that the path knows."""
+    """404, or 405 with the methods that the path has."""
     if known:
         return RequestRejected(
-            f"{path} knows {', '.join(sorted(known))}", status=405, code="method_not_allowed"
+            f"{path} takes {', '.join(sorted(known))} only", status=405, code="method_not_allowed"
         )
     return RequestRejected("there is no such page", status=404, code="not_found")

@@ -1,7 +1,7 @@
-"""What one request may bring, and how slowly.
+"""Limits of one request, and of its speed.
 
-Bounds   sizes, counts and seconds; the defaults are those of `limits`, an owner may change them
-Pace     pure: from when bytes came, the moment by which more must have come
+RequestLimits  sizes, counts and seconds; the defaults are in `limits`, an owner may change them
+MinimumRate    pure: from when bytes came, the deadline of the next
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,7 @@ class RequestLimits:
     heartbeat: float = limits.HEARTBEAT  # seconds between comments on a quiet stream
     handshake: float = limits.HANDSHAKE_TIMEOUT  # seconds for TLS
     goodbye: float = limits.TLS_SHUTDOWN_TIMEOUT  # seconds for the end of TLS
-    # Seconds a connection stays on which no job begins
-    jobless: float = limits.CONNECTION_WITHOUT_JOB
+    jobless: float = limits.CONNECTION_WITHOUT_JOB  # seconds until a job must have begun
     keepalive: float = limits.KEEPALIVE  # seconds an idle connection stays
     linger: float = limits.LINGER  # seconds a refused upload is still read
     queue_wait: float = limits.QUEUE_WAIT  # seconds a job may wait for a slot
@@ -39,10 +38,10 @@ class RequestLimits:
 
 
 class MinimumRate:
-    """How fast a body must come: soon, then a window's worth of bytes in every window, all in time.
+    """How fast a body must come: its first byte soon, then enough in every window, all in time.
 
-    The window starts anew whenever enough has come, so a fast sender is never near its end, and
-    what it saved up buys a slow one nothing.
+    A window ends as soon as enough has come, so a fast sender is never near a deadline, and cannot
+    save up time to be slow later.
     """
 
     def __init__(self, bounds: RequestLimits, now: float) -> None:
@@ -52,7 +51,7 @@ class MinimumRate:
         self.due = min(now + bounds.upload_begin, self._ends)  # by then more must have come
 
     def __repr__(self) -> str:
-        return f"<Pace {self._missing:.0f} bytes due at {self.due:.1f}>"
+        return f"<MinimumRate {self._missing:.0f} bytes due at {self.due:.1f}>"
 
     def took(self, size: int, now: float) -> None:
         """`size` bytes came."""

@@ -1,10 +1,10 @@
-"""What goes back to the client.
+"""Responses to a client.
 
-reply(...)        a whole answer
-Stream            an answer in pieces, each sent within a bound or the client counts as gone:
-                    open -> send ... -> close         complete
-                    open -> send ... -> break_off     the connection is aborted, so that nobody
-                                                      takes what came for the whole
+text_response(...)  a whole answer
+StreamingResponse   an answer in pieces, each sent within a time limit or the client counts as gone:
+                      open -> send ... -> close   complete
+                      open -> send ... -> abort   the connection is aborted, so that the client does
+                                                  not take what came for the whole
 """
 
 import asyncio
@@ -44,8 +44,8 @@ def json_response(
 
 
 def error_response(exc: BaseException) -> web.Response:
-    """How a job that never began to answer ended. The connection closes: what is left of an
-    upload would otherwise stand in the way of the next request."""
+    """The response for an error before the answer began. The connection closes: the rest of an
+    upload would be taken for the next request."""
     status, _ = status_of(exc)
     answer = json_response({"error": to_error_object(exc)}, status=status, headers=to_headers(exc))
     answer.force_close()
@@ -53,7 +53,7 @@ def error_response(exc: BaseException) -> web.Response:
 
 
 class ClientGone(ConnectionError):
-    """The client has not taken a byte for too long."""
+    """The client has not read a byte for too long."""
 
 
 @asynccontextmanager

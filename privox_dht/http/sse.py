@@ -1,8 +1,8 @@
 """Server-sent events, both ways, without I/O.
 
-    server -> client   event(...)    `event: TYPE`, `data: {JSON}`, a blank line
-                       BEAT          a comment line: still here, still thinking
-    client             Events.feed   bytes as they come -> the JSON objects in them
+    server -> client   event(...)          `event: TYPE`, `data: {JSON}`, a blank line
+                       HEARTBEAT_COMMENT   a comment line: alive, without a result yet
+    client             Events.feed         bytes as they come -> the JSON objects in them
 
 A stream is complete when its last event says so (`... .done`), never because it ended.
 """
@@ -14,7 +14,7 @@ from privox_dht import limits
 from privox_dht.errors import BadMessage
 
 CONTENT_TYPE = "text/event-stream"
-BEAT = b":\n\n"
+HEARTBEAT_COMMENT = b":\n\n"
 
 ERROR = "error"  # the type of an event that ends a stream without a result
 

@@ -28,7 +28,7 @@ import aiohttp
 from privox_dht import limits, peer_proof
 from privox_dht.errors import BadMessage, ProducerLost
 from privox_dht.http.client_body import RequestBody, Source, json_body, multipart_body
-from privox_dht.http.client_request import ClientRequest, begin, mapped_errors, pieces, tracing
+from privox_dht.http.client_request import ClientRequest, iter_body, mapped_errors, send, tracing
 from privox_dht.http.pinned_tls import AddressFilter, Endpoint, PinCache, connector
 from privox_dht.http.sse import Events
 from privox_dht.identity import Identity
@@ -198,10 +198,10 @@ class SpeechClient:
 
     async def _events(self, call: ClientRequest, most: int) -> AsyncGenerator[dict[str, Any]]:
         """The events of a streamed answer, and the connection's return to the pool."""
-        response = await begin(call, "text/event-stream")
+        response = await send(call, "text/event-stream")
         try:
             parser = Events()
-            async with aclosing(pieces(call, response, most)) as all_pieces:
+            async with aclosing(iter_body(call, response, most)) as all_pieces:
                 async for piece in all_pieces:
                     with mapped_errors(call):
                         found = parser.feed(piece)
@@ -214,9 +214,9 @@ class SpeechClient:
 
     async def _json(self, call: ClientRequest, most: int) -> object:
         """A whole answer in JSON."""
-        response = await begin(call, "application/json")
+        response = await send(call, "application/json")
         try:
-            async with aclosing(pieces(call, response, most)) as all_pieces:
+            async with aclosing(iter_body(call, response, most)) as all_pieces:
                 body = b"".join([piece async for piece in all_pieces])
         finally:
             response.close()
@@ -228,9 +228,9 @@ class SpeechClient:
 
     async def _audio(self, call: ClientRequest) -> AsyncGenerator[bytes]:
         """A plain sound file."""
-        response = await begin(call, "audio/", "application/octet-stream")
+        response = await send(call, "audio/", "application/octet-stream")
         try:
-            async with aclosing(pieces(call, response, limits.MAX_ANSWER_AUDIO)) as all_pieces:
+            async with aclosing(iter_body(call, response, limits.MAX_ANSWER_AUDIO)) as all_pieces:
                 async for piece in all_pieces:
                     yield piece
         finally:

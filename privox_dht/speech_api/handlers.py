@@ -165,7 +165,7 @@ class SpeechHandlers:
         try:
             async with with_heartbeats(pieces, self._bounds.heartbeat) as batches:
                 async for batch in batches:
-                    await stream.send(b"".join(batch) or sse.BEAT)
+                    await stream.send(b"".join(batch) or sse.HEARTBEAT_COMMENT)
             job.ended(None)  # the client knows: its hanging up from here on changes nothing
         except ConnectionError:
             raise

@@ -32,7 +32,7 @@ from privox_dht import peer_proof
 from privox_dht.errors import BadMessage, JobError, ProducerBusy
 from privox_dht.http import request_checks
 from privox_dht.http.connections import working_on
-from privox_dht.http.http_server import DEFAULT_BOUNDS, DRAIN, Handler, HttpServer, not_yet
+from privox_dht.http.http_server import DEFAULT_BOUNDS, DRAIN, Handler, HttpServer, continue_later
 from privox_dht.http.request_checks import check_form, check_json
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import error_response, json_response
@@ -109,7 +109,7 @@ class SpeechServer(HttpServer):
     def add_page(self, method: str, path: str, page: Handler) -> None:
         """A page that is answered at once. HEAD is answered where GET is."""
         for name in (method, "HEAD") if method == "GET" else (method,):
-            self.app.router.add_route(name, path, page, expect_handler=not_yet)
+            self.app.router.add_route(name, path, page, expect_handler=continue_later)
 
     def add_job(
         self,
@@ -132,7 +132,7 @@ class SpeechServer(HttpServer):
         async def job(request: web.Request) -> web.StreamResponse:
             return await self._job(request, service, check, work, tell)
 
-        (app or self.app).router.add_route("POST", path, job, expect_handler=not_yet)
+        (app or self.app).router.add_route("POST", path, job, expect_handler=continue_later)
 
     async def _job(
         self, request: web.BaseRequest, service: str, check: Check, work: Work, tell: Tell | None

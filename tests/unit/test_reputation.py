@@ -58,7 +58,7 @@ def test_strangers_cannot_fill_memory() -> None:
     reputation = ReputationTable()
     for i in range(REMEMBERED * 2):
         reputation.record_failure(f"peer {i}", 0.0)
-    assert repr(reputation) == f"<Manners of {REMEMBERED} producers>"
+    assert repr(reputation) == f"<ReputationTable of {REMEMBERED} producers>"
     assert reputation.is_backed_off(f"peer {REMEMBERED * 2 - 1}", 0.0)
     assert not reputation.is_backed_off("peer 0", 0.0)
 

@@ -49,7 +49,7 @@ def test_the_whole_upload_has_an_end_however_steadily_it_comes() -> None:
 
 
 def test_a_pace_says_what_it_waits_for() -> None:
-    assert repr(MinimumRate(BOUNDS, 0.0)) == "<Pace 1 bytes due at 5.0>"
+    assert repr(MinimumRate(BOUNDS, 0.0)) == "<MinimumRate 1 bytes due at 5.0>"
 
 
 def test_the_defaults_are_those_of_the_limits() -> None:

@@ -20,7 +20,7 @@ from privox_dht.errors import (
     ProducerLost,
     RequestRejected,
 )
-from privox_dht.http.sse import BEAT, Events, event
+from privox_dht.http.sse import HEARTBEAT_COMMENT, Events, event
 from privox_dht.speech import AudioInfo, Segment, Word
 from privox_dht.speech_api.openai_responses import (
     AUDIO_DELTA,
@@ -46,7 +46,8 @@ def hear(**fields: Any) -> list[AudioInfo | Segment]:
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
 def test_events_are_read_as_they_were_written_however_cut(size: int) -> None:
-    stream = BEAT + event("a", text="Grüße\n\nan alle") + BEAT + BEAT + event("b", n=1)
+    beat = HEARTBEAT_COMMENT
+    stream = beat + event("a", text="Grüße\n\nan alle") + beat + beat + event("b", n=1)
     parser = Events()
     found = [e for at in range(0, len(stream), size) for e in parser.feed(stream[at : at + size])]
     assert found == [{"type": "a", "text": "Grüße\n\nan alle"}, {"type": "b", "n": 1}]

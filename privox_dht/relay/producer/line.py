@@ -29,7 +29,7 @@ MakeProtocol = Callable[[], asyncio.BaseProtocol]
 class CallerAware(Protocol):
     """A server's protocol that shares its slots out by network."""
 
-    def ask_who_calls(self, caller: Callable[[], Prefixes]) -> None: ...
+    def set_caller_source(self, caller: Callable[[], Prefixes]) -> None: ...
 
 
 class Line:
@@ -111,7 +111,7 @@ class Line:
         """The HTTP server's protocol, told whom to ask who calls."""
         protocol = self._connection()
         if isinstance(protocol, CallerAware):
-            protocol.ask_who_calls(lambda: self.caller)
+            protocol.set_caller_source(lambda: self.caller)
         return protocol
 
     def _hand(self) -> None:
