@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not t
 
 from bench.dht_sim import note
 from bench.sim.crowd import crowd
-from bench.sim.worlds import quick_signatures, roomy_caches
+from bench.sim.worlds import decode_once, quick_signatures, roomy_caches
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     gc.set_threshold(200_000, 50, 100)
     quick_signatures()
+    decode_once()
     roomy_caches(options.nodes)
     seen = crowd(options.nodes, options.producers, options.seed, note)
     print(json.dumps(seen.row()))

@@ -8,6 +8,7 @@ Then a client that nobody knows asks for 32, and then for everybody, while all g
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from privox_dht.dht.rpc_handlers import RpcHandlers
 from privox_dht.records import service_key
 
 JOINED_THROUGH = 3  # nodes that a planted one joins through
+CLIENT_UPLINK = 5000  # datagrams the client sends in a second: it reads 16 to 64 shards at a time
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Crowd:
     all_found: int = 0
     all_requests: int = 0
     all_seconds: float = 0.0
+    choked: int = 0  # datagrams that machines had no room to send
 
     def row(self) -> dict[str, Any]:
         return {name: round(v, 3) if type(v) is float else v for name, v in vars(self).items()}
@@ -94,6 +97,7 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
         for number in range(nodes):
             some = rng.sample(every, min(JOINED_THROUGH, number))
             every.append(await beds.plant(number, some))
+        gc.freeze()  # tables that stay as long as this does
         note(f"{nodes} nodes planted")
         announcing = Announcing(world, every, producers, seed)
         announcing.begin()
@@ -124,6 +128,7 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
     async def look(world: Ours, every: list[SimNode], rng: random.Random, seen: Crowd) -> None:
         loop = asyncio.get_running_loop()
         async with world.node(nodes + 1, guest=True) as client:
+            air.uplinks[client.ip] = CLIENT_UPLINK
             await client.join([(rng.choice(every).ip, PORT)])
             began = loop.time()
             found = await client.find("stt", "cpu", want=limits.FIND_WANT)
@@ -134,6 +139,7 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
             found = await client.find("stt", "cpu", want=2 * producers, fresh=True)
             seen.all_seconds, seen.all_requests = loop.time() - began, client._lookups.last_requests
             seen.all_found = len({record.publisher for record in found})
+            seen.choked = air.choked
 
     puts: Counter[Any] = Counter()
     real = RpcHandlers._put

@@ -36,6 +36,7 @@ class Air:
     def __init__(self, seed: int, loss: float = 0.0) -> None:
         self.rng = random.Random(seed)
         self.loss = loss
+        self.uplinks: dict[str, int] = {}  # datagrams that other machines send in a second
         self.dead: set[str] = set()  # ip addresses that neither send nor hear
         self.sent = self.bytes = self.fragmented = self.choked = 0
         self._said: dict[str, int] = {}  # datagrams of each machine in this second
@@ -86,7 +87,7 @@ class Air:
         if self._second != int(loop.now):
             self._second, self._said = int(loop.now), {}
         said = self._said[source[0]] = self._said.get(source[0], 0) + 1
-        if said > UPLINK:
+        if said > UPLINK and said > self.uplinks.get(source[0], UPLINK):
             self.choked += 1
             return
         loop.later(self.delay(source[0], target[0]), self._deliver, (data, source, target))

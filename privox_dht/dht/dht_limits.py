@@ -49,7 +49,8 @@ SHARD_DEPTH = 3  # splits at most: 4,096 shards of SPLIT_AT are 1.3 million prod
 SPLIT_AT = 320  # records under one key at which it splits: more than one network's share of a key,
 # and seven puts a second; a node may stand near several keys
 SPLIT_STAYS = 32  # records of which most stand in a shard as well, that keep a key split
-SAMPLE = 384  # producers that announce to a key that has split, at once: 8.5 puts a second there
+SAMPLE = 288  # producers that announce to a key that has split, at once: nearly always enough for
+# LIST_WANT, and 6.4 puts a second there
 SAMPLE_BETWEEN = 64  # ... and to a shard that has split: they only show the way
 SAMPLE_KEPT = 600.0  # seconds after which others are in the sample: four lifetimes of a record
 REMEMBERED = 65_536  # newest words remembered, so that replays and good signatures are known: 2 MB

@@ -10,12 +10,12 @@ newcomer, and how many newcomers in a second. What it is given counts towards ou
 """
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from privox_dht import limits
 from privox_dht.dht import answer_codec, dht_limits
 from privox_dht.dht.contact import Contact
+from privox_dht.dht.met_nodes import ids_sharing
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
@@ -104,9 +104,7 @@ def closer_than(one: int, others: Sequence[int], target: int, *, but: int = -1) 
     """How many of `others` (ids in ascending order), without `but`, are closer to a target than
     `one` is. All of these have the bits that the two have in common, and so stand side by side."""
     distance = one ^ target
-    differing = distance.bit_length()
-    low = target >> differing << differing
-    near = others[bisect_left(others, low) : bisect_left(others, low + (1 << differing))]
+    near = ids_sharing(others, target, distance.bit_length())
     return sum([other ^ target < distance for other in near]) - (
         but in near and but ^ target < distance
     )

@@ -25,6 +25,7 @@ from privox_dht.dht.answer_codec import Found
 from privox_dht.dht.candidate import ANSWERED, DEAD, FLYING, NEW, SLOW, Candidate
 from privox_dht.dht.found_records import FoundRecords
 from privox_dht.dht.lookup_budget import Budget, Credit
+from privox_dht.dht.met_nodes import MetNodes
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import Challenge, RpcProtocol
 from privox_dht.dht.shortlist import Shortlist
@@ -43,8 +44,13 @@ class IterativeLookup:
         base: bytes = b"",
         budget: Budget | None = None,
         closest: int = dht_limits.BUCKET,
+        met: MetNodes | None = None,
     ) -> None:
-        """`closest`: how many nodes are looked for. A far bucket holds no more than a few."""
+        """
+        Args:
+            closest: how many nodes are looked for. A far bucket holds no more than a few.
+            met: nodes that answered just now: it begins with those as well.
+        """
         self.network, self.state = network, network.state
         state = network.state  # below not `self.state`: a look-up that ended is freed at once
         self.target = Node(target)
@@ -56,6 +62,7 @@ class IterativeLookup:
         self.loop = asyncio.get_running_loop()
         self.budget = budget or Budget(want, self.loop.time())
         self.requests = 0
+        self._met = MetNodes() if met is None else met
         self._records = FoundRecords(self.state, self.base)
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
@@ -75,6 +82,8 @@ class IterativeLookup:
             protocol.router.touch(self.target.long_id, now)
             for contact in protocol.router.find_neighbors(self.target):
                 self.add(contact)
+        for candidate in self._met.nearest(self.target.long_id, self.shortlist.closest):
+            self.add(candidate)
         end = min(now + dht_limits.LOOKUP_TIME, self.budget.deadline)
         self._timers.append(self.loop.call_at(end, self.end))
         try:
@@ -100,7 +109,8 @@ class IterativeLookup:
             self.state.drop("contact", address[0])
             return
         rtt = getattr(peer, "rtt", 0.0)  # what strangers tell of has none
-        self.shortlist.add(peer.id, address, rtt, named)
+        token = getattr(peer, "token", b"")
+        self.shortlist.add(peer.id, address, rtt, named, token)
 
     def end(self) -> None:
         """Stop asking; what is in flight may still serve the routing table."""
@@ -148,7 +158,7 @@ class IterativeLookup:
             (dht_limits.FIND_SIZE,) if self.want else dht_limits.FIND_CONTACTS_SIZES
         )
         if not candidate.backers:
-            return sizes[0], None
+            return (0 if candidate.token else sizes[0]), None
         challenge = self.protocol_for(candidate).challenge(candidate.id, candidate.address)
         if challenge is not None and candidate.pay(sizes[0] + dht_limits.FIND_PROOF):
             return sizes[0] + dht_limits.FIND_PROOF, challenge

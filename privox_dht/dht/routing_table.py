@@ -9,7 +9,6 @@ free. Nothing here sends: who is stale is returned, the protocol pings.
 """
 
 import bisect
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,6 +23,7 @@ from privox_dht.dht.k_bucket import BITS, NETWORK, KBucket
 
 DEEPEST = 40  # splits; a mesh that needs more has more nodes than there are people
 ABOVE = [-1 << (BITS - depth) for depth in range(DEEPEST + 1)]  # the bits ids of a bucket share
+NETWORK_END = {ID + size: ID + octets for size, octets in NETWORK.items()}  # in a packed contact
 RELAXED = 3  # levels for which buckets away from our own id are split too: fewer hops
 
 
@@ -169,12 +169,13 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
 
 def spread(contacts: Iterable[Any], most: int) -> list[Any]:
     """The first `most`, no more than two of them from one /24 or /56."""
-    seen: Counter[bytes] = Counter()
+    seen: dict[bytes, int] = {}
     chosen = []
     for contact in contacts:
-        network = contact.where[: NETWORK[len(contact.where)]]
-        if seen[network] < dht_limits.CONTACTS_PER_NETWORK:
-            seen[network] += 1
+        packed = contact.packed
+        network = packed[ID : NETWORK_END[len(packed)]]
+        count = seen[network] = seen.get(network, 0) + 1
+        if count <= dht_limits.CONTACTS_PER_NETWORK:
             chosen.append(contact)
             if len(chosen) >= most:
                 break

@@ -152,7 +152,7 @@ class RpcHandlers:
             if some and families & (FAMILY_4 if len(some[0].packed) == FOUR else FAMILY_6):
                 found += some  # all of a table are of one family
         found = [contact for contact in found if not contact.failures]
-        if not here:
+        if self._state.on_loopback and not here:
             found = [contact for contact in found if not contact.on_loopback]
         if len(self.tables) > 1:
             found.sort(key=lambda contact: contact.long_id ^ node.long_id)

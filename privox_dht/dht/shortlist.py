@@ -59,9 +59,17 @@ class Shortlist:
             return True
         return address in self._addresses
 
-    def add(self, node_id: bytes, address: Address, rtt: float, named: Credit | None) -> None:
+    def add(
+        self,
+        node_id: bytes,
+        address: Address,
+        rtt: float,
+        named: Credit | None,
+        token: bytes = b"",
+    ) -> None:
         """One more candidate: somebody who is not known yet."""
         candidate = Candidate(node_id, address, self.target, rtt)
+        candidate.token = token
         if named is not None:
             candidate.backers.append(named)
         self._enter(candidate)

@@ -43,6 +43,8 @@ class StoreLookup(IterativeLookup):
         self.taken = 0  # nodes that took it, perhaps only to draw lots: the key is full there
         self.enough: asyncio.Future[None] = self.loop.create_future()
         self._writing = 0
+        self._window: list[Candidate] = []
+        self._is_given = False  # whether all of the window were sent the record, none too late
         self._is_heard = any(not contact.failures for contact in network.contacts())
         for holder in holders:
             self.shortlist.seed(holder)
@@ -51,13 +53,16 @@ class StoreLookup(IterativeLookup):
             order[min(self.shortlist.alpha, len(order) - 1)].state = NEW
 
     def send_next(self) -> None:
-        window = self.shortlist.window()
-        self._write(window)
+        self._window = self.shortlist.window()
+        self._write(self._window)
         if not self.ended.done():
-            self._advance(window)
+            self._advance(self._window)
             if self.ended.done():  # nobody else can be asked: those who answered must do
-                self._write(window)
-        if not self.enough.done() and (self.ended.done() or self._has_enough(len(window))):
+                self._write(self._window)
+        self._look_whether_enough()
+
+    def _look_whether_enough(self) -> None:
+        if not self.enough.done() and (self.ended.done() or self._has_enough(len(self._window))):
             self.enough.set_result(None)
 
     def _has_enough(self, live: int) -> bool:
@@ -92,6 +97,7 @@ class StoreLookup(IterativeLookup):
 
     def _write(self, window: list[Candidate]) -> None:
         """Put the record where it belongs, once the very closest have told of their neighbours."""
+        self._is_given = False
         if not window or any(near.state != ANSWERED for near in window[: self.shortlist.alpha]):
             return  # else it would be left with nodes that only seem to be the closest
         moved_on = self._has_moved_on(window)
@@ -99,8 +105,11 @@ class StoreLookup(IterativeLookup):
             self.end()
         if moved_on is not False:
             return
+        self._is_given = True
         for candidate in window:
-            if candidate.state == ANSWERED and candidate.stored is None:
+            if candidate.state != ANSWERED:
+                self._is_given = False
+            elif candidate.stored is None:
                 self._put(candidate)
 
     def _put(self, candidate: Candidate, again: bool = True) -> None:
@@ -130,8 +139,8 @@ class StoreLookup(IterativeLookup):
     def _confirmed(self, candidate: Candidate, stored: Stored | None, again: bool) -> None:
         if candidate.timer is not None:
             candidate.timer.cancel()
-        if candidate.state == ANSWERED:
-            self._writing -= 1
+        in_time = candidate.state == ANSWERED
+        self._writing -= in_time
         if stored is None:
             candidate.state = DEAD
         else:
@@ -144,7 +153,12 @@ class StoreLookup(IterativeLookup):
                 self.counts.append(stored.total)
                 self.taken += 1
                 self.held += stored.fates == [HELD]
-        self.send_next()
+        if stored is None or not (in_time and self.taken and self._is_given):
+            self.send_next()
+            return  # else it changes nothing for the others
+        if not self._worth_waiting():
+            self.end()
+        self._look_whether_enough()
 
     def _worth_waiting(self) -> bool:
         """Whoever is late may be the only one to take the record; where nobody has answered for a
