@@ -59,7 +59,9 @@ class Candidate:
     def may_be_asked(self) -> bool:
         """Whether those who named it have credit for at least a short request."""
         some = self.backers
-        return not some or any(credit.covers(request_codec.BARE_FIND) for credit in some)
+        if not some or some[0].left >= request_codec.BARE_FIND:  # first things first: this is often
+            return True
+        return any(credit.covers(request_codec.BARE_FIND) for credit in some)
 
     def pay(self, size: int) -> bool:
         """Whether one of those who named it has credit for so many bytes; then they are spent."""

@@ -29,6 +29,7 @@ from privox_dht.identity import dht_id_of
 FRAME = 48  # bytes of an answer to a find beside its contacts and records
 FOUR = peer_size("")  # bytes of a contact with an IPv4 address
 ROOM_WITH_PROOF = answer_codec.PROOF + 8 * FOUR  # bytes; with less, contacts go before a proof
+SPARE = 4  # contacts more than are told of, some of which may be of one network or silent
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
@@ -143,12 +144,22 @@ class RpcHandlers:
 
     def _closest(self, request: Request, address: Address, target: bytes, most: int) -> list[Any]:
         """The contacts closest to a target that the asker can speak to; none that was silent when
-        it was last asked."""
-        diverse = self._state.diverse
-        node, families, here = Node(target), request.flags, is_loopback(address[0])
+        it was last asked, and no more of one network than may be."""
+        node = Node(target)
+        if not self._state.diverse:
+            return self._near(request, address, node, most)[:most]
+        for wanted in (most + SPARE, 2 * most):  # seldom are so many of one network
+            chosen = spread(self._near(request, address, node, wanted), most)
+            if len(chosen) == most:
+                break
+        return chosen
+
+    def _near(self, request: Request, address: Address, node: Node, most: int) -> list[Any]:
+        """Up to so many of each family, closest first."""
+        families, here = request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:
-            some = table.find_neighbors(node, most << diverse, exclude=request.sender)
+            some = table.find_neighbors(node, most, exclude=request.sender)
             if some and families & (FAMILY_4 if len(some[0].packed) == FOUR else FAMILY_6):
                 found += some  # all of a table are of one family
         found = [contact for contact in found if not contact.failures]
@@ -156,7 +167,7 @@ class RpcHandlers:
             found = [contact for contact in found if not contact.on_loopback]
         if len(self.tables) > 1:
             found.sort(key=lambda contact: contact.long_id ^ node.long_id)
-        return spread(found, most) if diverse else found[:most]
+        return found
 
     def _put(self, request: Request, address: Address, proven: bool) -> Answer:
         state = self._state

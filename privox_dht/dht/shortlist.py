@@ -20,8 +20,8 @@ from privox_dht.dht.lookup_budget import Credit
 class Shortlist:
     """The candidates of one look-up."""
 
-    __slots__ = ("_addresses", "_diverse", "_known", "alpha", "answers", "candidates", "closest",
-                 "holders", "silences", "target", "vain")  # fmt: skip
+    __slots__ = ("_addresses", "_diverse", "_is_crowded", "_known", "_networks", "alpha", "answers",
+                 "candidates", "closest", "holders", "silences", "target", "vain")  # fmt: skip
 
     def __init__(
         self, target: int, own_id: bytes, closest: int, diverse: Callable[[], bool]
@@ -41,6 +41,8 @@ class Shortlist:
         self._diverse = diverse
         self._known: dict[bytes, Candidate | None] = {own_id: None}
         self._addresses: set[Address] = set()
+        self._networks: Counter[bytes] = Counter()  # candidates of each
+        self._is_crowded = False  # whether more are of one than may be in the window
 
     def __repr__(self) -> str:
         states = Counter(candidate.state for candidate in self.candidates)
@@ -83,27 +85,34 @@ class Shortlist:
     def _enter(self, candidate: Candidate) -> None:
         self._known[candidate.id] = candidate
         self._addresses.add(candidate.address)
+        network = candidate.network
+        crowd = self._networks[network] = self._networks[network] + 1
+        self._is_crowded = self._is_crowded or crowd > dht_limits.CONTACTS_PER_NETWORK
         bisect.insort(self.candidates, candidate)
 
     def window(self) -> list[Candidate]:
         """The k closest that are not silent, at most two of one network among them, and nobody who
         may not be asked."""
         window: list[Candidate] = []
-        diverse, vain = self._diverse(), self.vain
+        diverse, closest = self._diverse(), self.closest
+        crowded, vain = diverse and self._is_crowded, diverse and self.vain
         crowds: dict[bytes, int] = {}
         for candidate in self.candidates:
             state = candidate.state
-            if state >= SLOW or (state == NEW and not candidate.may_be_asked):
+            if state >= SLOW:
                 continue
-            if diverse:
-                network = candidate.network
-                if state == NEW and vain and vain[network] >= dht_limits.CONTACTS_PER_NETWORK:
+            if state == NEW:
+                if not candidate.may_be_asked:
                     continue
+                if vain and vain[candidate.network] >= dht_limits.CONTACTS_PER_NETWORK:
+                    continue
+            if crowded:
+                network = candidate.network
                 crowd = crowds[network] = crowds.get(network, 0) + 1
                 if crowd > dht_limits.CONTACTS_PER_NETWORK:
                     continue
             window.append(candidate)
-            if len(window) >= self.closest:
+            if len(window) >= closest:
                 break
         return window
 
