@@ -107,8 +107,9 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
             await asyncio.sleep(limits.ANNOUNCE_EVERY)
             lately = puts - before
             said, came = len(announcing.said), sum(lately.values())
-            note(f"interval {interval}: {said} announced, {came} puts")
-        seen.puts_a_second = max(lately.values()) / limits.ANNOUNCE_EVERY
+            seen.puts_a_second = max(lately.values()) / limits.ANNOUNCE_EVERY
+            most = f"at most {seen.puts_a_second:.1f} a second at one node"
+            note(f"interval {interval}: {said} announced, {came} puts, {most}")
         seen.puts_a_second_mean = sum(lately.values()) / limits.ANNOUNCE_EVERY / nodes
         key = service_key(every[0].mesh, "stt", "cpu")
         target = int.from_bytes(key, "big")

@@ -17,7 +17,7 @@ from kademlia.network import Server
 from kademlia.utils import digest
 
 from bench.sim.virtual import address_of
-from privox_dht import limits, records
+from privox_dht import limits, record_codec, records
 from privox_dht.dht import DhtNode, dht_limits, rpc_protocol
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.identity import Identity, dht_id_of, peer_id_of
@@ -128,7 +128,7 @@ make_identity = Identity.from_seed
 def decode_once() -> None:
     """From here on, in this process, a record that comes to many nodes is decoded once: they share
     what was read, and its bytes."""
-    patch.object(records, "decode", functools.lru_cache(DECODED)(records.decode)).start()
+    patch.object(records, "decode", functools.lru_cache(DECODED)(record_codec.decode)).start()
 
 
 def roomy_caches(nodes: int) -> None:
