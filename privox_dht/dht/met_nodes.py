@@ -1,7 +1,5 @@
 """Nodes that answered one part of a look-up: the next part begins with those. Pure."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 

@@ -7,8 +7,6 @@ walk -> the holders' samples; more wanted: pages from the fullest holders, side 
      -> all of that within one budget
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from privox_dht import limits

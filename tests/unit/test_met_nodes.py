@@ -1,7 +1,5 @@
 """Whom a look-up of many parts has met, and who of them stands where its next part goes."""
 
-from __future__ import annotations
-
 import random
 
 import pytest
