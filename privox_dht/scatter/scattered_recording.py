@@ -79,6 +79,8 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
     def _put(self, piece: Piece, value: Transcript | None) -> None:
         segments: Sequence[Segment] = value.segments if value else ()
         self._stitcher.put(piece, segments)
+        if not segments:  # it is in no language, so nothing will ask for it again
+            self._held.pop(piece.number, None)
 
     def _hand_on(self) -> None:
         count = self._requests.plan.cut if self._source.ended and not len(self._source) else None

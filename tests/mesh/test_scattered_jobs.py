@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_mesh import at
 from tone_nodes import producers
@@ -16,6 +17,7 @@ from privox_dht.audio import wav
 from privox_dht.dispatch.job_events import Scattered
 from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.errors import AllProducersFailed
+from privox_dht.scatter import scattered_job
 from privox_dht.transcript import render
 
 pytestmark = pytest.mark.timeout(150)
@@ -94,3 +96,19 @@ async def test_all_of_it_is_in_the_language_of_most_of_its_beginning(
     assert {segment.language for segment in done.value.segments} == {done.value.language}
     assert done.value.text == asked.value.text == SAID.text
     assert {segment.language for segment in asked.value.segments} == {"de"}
+
+
+async def test_music_before_the_first_words_is_no_end(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    """More pieces without a word than are kept, before those that decide the language."""
+    patch.setattr(scattered_job, "HELD", 1)
+    beats = np.zeros(150 * 16_000, np.int16)
+    for begin in range(0, beats.size, 4_800):
+        beats[begin : begin + 80] = 12_000
+    said = talk(3, ("talk", 80))
+    sound = wav(np.concatenate([beats, said.sound]).tobytes(), 16_000)
+    async with producers(tmp_path, patch, 2) as (farm, _), Mesh.join(at(farm)) as mesh:
+        done = await mesh.transcript(sound, model="tone-words", jobs=2)
+    assert done.value.text == said.text
+    assert done.value.seconds == pytest.approx(150 + said.seconds, abs=0.1)
