@@ -123,7 +123,7 @@ class NodeState:
         self.sealed: SealedDatagrams | None = None  # in a private mesh
         if member is not None:
             self.sealed = SealedDatagrams(member, identity.dht_id, limits.PROTOCOL_VERSION)
-            member.own.seen = self.views.of_any
+            member.own.observed = self.views.of_any
         self.clock = clock
         self.rng = rng
         self.guest = False

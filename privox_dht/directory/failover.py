@@ -9,7 +9,7 @@
     again   every three minutes: does UDP answer now? Then it is used. And when UDP that worked has
             answered nothing for a minute: do the neighbours answer over HTTPS?
 
-Over HTTPS a node is a guest for good: nobody could ask it anything. It parks at farms like any
+Over HTTPS a node stays a guest: no other node can send it requests. It parks at farms like any
 other that cannot be reached.
 """
 
@@ -48,17 +48,18 @@ class Directory(DhtNode):
         Args:
             udp_wait: seconds without an answer by UDP after which HTTPS is tried beside it.
             udp_again: seconds between tries whether UDP answers again, at most.
-            hidden: speak to nobody but the neighbours, over HTTPS: they do all looking up, so that
-                no other node learns our address.
-            udp_silent: seconds in which UDP must answer something, if anything was asked by it.
+            hidden: contact nobody but the neighbours, over HTTPS: they look up for us, so that no
+                other node learns our address.
+            udp_silent: seconds without an answer by UDP to any request, after which it counts as
+                blocked.
             options: those of `DhtNode`.
         """
         super().__init__(identity, **options)
         self._udp_wait, self._udp_again, self._udp_silent = udp_wait, udp_again, udp_silent
         self._hidden = hidden
         self._https = HttpsNeighbours(self.mesh, self._state.clock, self._spawn, self.member)
-        self._tried = Resolved({}, {})  # who was last asked over HTTPS
-        self._keeping: asyncio.Task[None] | None = None
+        self._tried = Resolved({}, {})  # the neighbours last contacted over HTTPS
+        self._monitor: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Directory by {self.https_neighbour or 'UDP'}, {super().__repr__()}>"
@@ -77,17 +78,17 @@ class Directory(DhtNode):
     async def join(
         self, neighbours: Sequence[Address], timeout: float = dht_limits.JOIN_TIMEOUT
     ) -> int:
-        """Become part of the mesh, by whichever way answers; how many contacts we have then.
+        """Join the mesh by the transport that answers first; how many contacts we have then.
 
         Raises:
-            NotJoined: nobody answered; the message says who was tried.
+            NotJoined: nobody answered; the message says which neighbours were tried.
         """
         began = asyncio.get_running_loop().time()
         if self._hidden:
             self._joining.known(neighbours)
             if met := await self._meet_over_https(began + timeout):
                 return self._joined_over_https(met)
-            raise NotJoined(self._why_not(timeout))
+            raise NotJoined(self._explain_failure(timeout))
         by_udp = self._spawn(self._join_by_udp(neighbours, timeout))
         try:
             await asyncio.wait([by_udp], timeout=min(self._udp_wait, timeout / 2))
@@ -111,7 +112,7 @@ class Directory(DhtNode):
             await asyncio.wait([by_udp, by_https], return_when=asyncio.FIRST_COMPLETED)
             met = by_https.result() if by_https.done() else {}
             if by_https.done() and self._https.are_all_elsewhere():
-                raise NotJoined(self._why_not(timeout))
+                raise NotJoined(self._explain_failure(timeout))
             if not met and not self._udp_answered(began):
                 await asyncio.wait([by_udp, by_https])
                 met = by_https.result()
@@ -119,12 +120,12 @@ class Directory(DhtNode):
                 return self._joined_over_https(met)
             outcome = await by_udp
             if isinstance(outcome, NotJoined):
-                outcome = NotJoined(self._why_not(timeout))
+                outcome = NotJoined(self._explain_failure(timeout))
             return self._joined_by_udp(outcome)
         finally:
             by_https.cancel()
 
-    def _why_not(self, timeout: float) -> str:
+    def _explain_failure(self, timeout: float) -> str:
         reasons = self._tried.of_each(self._https.failures)
         return join_failure.why(self.network, timeout, self._joining.known(), reasons)
 
@@ -133,14 +134,14 @@ class Directory(DhtNode):
 
     async def _meet_over_https(self, deadline: float) -> dict[Address, ObservedAddress]:
         self._tried = await resolve(self._joining.known(), self._state.families, deadline)
-        return await self._https.meet(self._tried.addresses, deadline)
+        return await self._https.contact(self._tried.addresses, deadline)
 
     def _joined_over_https(self, met: dict[Address, ObservedAddress]) -> int:
         self._https.views = met
         for ip, _ in met:
             self._state.peer_verified(ip, named=True)
         self._lookups.fallback_lookup = self._look_up
-        log.debug("> working through %s", self.https_neighbour)
+        log.debug("> using HTTPS, by %s", self.https_neighbour)
         self.save_contacts()
         self._monitor_transport()
         return len(met)
@@ -158,11 +159,11 @@ class Directory(DhtNode):
         return self._https.have_been_asked(address) or super().has_contacted(address)
 
     def _monitor_transport(self) -> None:
-        """From now on, find out when the other way is the one that works."""
-        if self._keeping is None and not self._hidden:
-            self._keeping = self._spawn(self._look_for_ways())
+        """From now on, switch to the other transport when only that one works."""
+        if self._monitor is None and not self._hidden:
+            self._monitor = self._spawn(self._switch_transport())
 
-    async def _look_for_ways(self) -> None:
+    async def _switch_transport(self) -> None:
         failures = 0
         while True:
             if self._lookups.fallback_lookup is not None:
@@ -183,7 +184,7 @@ class Directory(DhtNode):
             self._joined_by_udp(outcome)
 
     async def _udp_fell_silent(self) -> bool:
-        """Whether, for a while, something was asked by UDP and nothing answered."""
+        """Whether, for a while, requests by UDP got no answer at all."""
         began, before = asyncio.get_running_loop().time(), self._state.counts["unanswered"]
         await asyncio.sleep(self._udp_silent)
         return self._state.heard_at < began and self._state.counts["unanswered"] > before
@@ -191,14 +192,14 @@ class Directory(DhtNode):
     # -- records -----------------------------------------------------------------------------------
 
     async def publish(self, record: Record) -> int:
-        """Leave our signed record (or its withdrawal) with the closest nodes of each of its keys.
+        """Store our signed record (or its withdrawal) at the closest nodes of each of its keys.
 
         Returns:
-            How many nodes hold it now; over HTTPS that is the neighbour's word.
+            How many nodes hold it now; over HTTPS as the neighbour reports it.
         """
         if self._lookups.fallback_lookup is None:
             return await super().publish(record)
-        return await self._https.leave(record.encoded)
+        return await self._https.store(record.encoded)
 
     async def _look_up(self, key: bytes, want: int) -> list[Record]:
         """The records under a key, each checked."""
@@ -206,7 +207,7 @@ class Directory(DhtNode):
         checked = (self._state.accept(wire, key) for wire in wires)
         return [record for record in checked if record is not None]
 
-    # -- what there is to know ---------------------------------------------------------------------
+    # -- status -----------------------------------------------------------------------------------
 
     def contacts(self) -> list[Address]:
         """The addresses of all contacts; over HTTPS, of the neighbours that answer."""

@@ -22,7 +22,7 @@ class GuestJoin:
     """One guest's attempts to join.
 
     Args:
-        neighbours: who is asked, beside those that the directory remembers.
+        neighbours: asked beside those that the directory remembers.
         lan: use nodes that announce themselves in the local network instead.
         timeout: seconds that one attempt may take.
     """

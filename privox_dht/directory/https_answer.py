@@ -1,4 +1,4 @@
-"""What the directory's page answers, to be written by `https_server` and read by whoever asks."""
+"""The response of the directory's page, written by `https_server` and read by `https_client`."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -17,7 +17,7 @@ _LATEST = 2**53  # the largest number of milliseconds that makes sense
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the page says."""
+    """One response."""
 
     mesh: bytes  # 8-byte tag
     time: float  # the node's, in seconds since the epoch

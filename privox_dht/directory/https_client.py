@@ -1,11 +1,10 @@
-"""Asks a node's directory page; see `https_server` for what is said.
+"""The client of a node's directory page; see `https_server` for the protocol.
 
-    asker -> node    TLS with whatever certificate is shown (in a private mesh: a member's); a
-                     bounded request
-    node  -> asker   a bounded answer, checked in shape; its records are still to be checked
+    client -> node   TLS with any certificate (in a private mesh: a member's); a bounded request
+    node   -> client a bounded answer, checked in shape; its records are still to be checked
 
-What goes wrong comes out as Refused, Busy, Failed or Lost, and as nothing else.
-Only addresses that the owner of this program named, or nodes met before, are asked here.
+Errors are RequestRejected, ProducerBusy, EngineFailed or ProducerLost, and no others. Only
+neighbours that this program's owner named, or nodes met before, are contacted.
 """
 
 import asyncio
@@ -29,12 +28,12 @@ log = logging.getLogger("privox.directory")
 
 
 class DirectoryClient:
-    """Asks any number of nodes. Nothing is opened before the first question."""
+    """Sends requests to any number of nodes. Nothing is opened before the first."""
 
     def __init__(self, member: Membership | None = None) -> None:
         self._member = member  # in a private mesh
         self._session: aiohttp.ClientSession | None = None
-        self._tls = _anybody()
+        self._tls = _any_certificate()
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,7 +43,7 @@ class DirectoryClient:
             await self._session.close()
             self._session = None
 
-    async def greet(self, node: Address) -> Answer:
+    async def hello(self, node: Address) -> Answer:
         """Whether a node answers, of which mesh it is, what time it has, how it sees us.
 
         Raises:
@@ -60,8 +59,8 @@ class DirectoryClient:
         """
         return await self._ask("GET", node, {"key": key.hex(), "want": str(want)})
 
-    async def leave(self, node: Address, wire: bytes) -> Answer:
-        """Have a signed record left where it belongs.
+    async def store(self, node: Address, wire: bytes) -> Answer:
+        """Have a signed record stored in the DHT.
 
         Raises:
             JobError: it was not.
@@ -81,7 +80,7 @@ class DirectoryClient:
             ):
                 return await _read(response)
         except BadMessage as exc:
-            log.debug("! %s makes no sense: %s", join_host(*node), exc)
+            log.debug("! malformed answer of %s: %s", join_host(*node), exc)
             raise EngineFailed(join_failure.NO_NODE) from exc
         except TimeoutError as exc:
             raise ProducerLost(join_failure.SILENT) from exc
@@ -102,8 +101,8 @@ class DirectoryClient:
         return self._session
 
 
-def _anybody() -> ssl.SSLContext:
-    """TLS 1.3 with whoever answers."""
+def _any_certificate() -> ssl.SSLContext:
+    """TLS 1.3 with any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -112,7 +111,7 @@ def _anybody() -> ssl.SSLContext:
 
 
 def _why(exc: Exception, *, is_private: bool) -> str:
-    """Why no answer came, in words that are the same for the same reason."""
+    """Why no answer came, as one of the reasons in `join_failure` where there is one."""
     number = exc.errno if isinstance(exc, OSError) else None
     if number == errno.ECONNREFUSED:
         return join_failure.REFUSED

@@ -1,7 +1,7 @@
-"""Neighbours that are asked over HTTPS: who answers, whom to ask first, what they say of us.
+"""Neighbours over HTTPS: which answer, in which order they are asked, how they see us.
 
-meet      greet some of them at once; those that answer are asked from then on
-ask       one after the other, until one answers; whoever fails is asked last from then on
+contact   some of them at once; those that answer are asked from then on
+ask       one after the other, until one answers; those that fail are asked last from then on
 records   that there is none under a key, two of them must say
 """
 
@@ -28,14 +28,14 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 @dataclass(frozen=True, slots=True)
 class ObservedAddress:
-    """What a neighbour that answered over HTTPS says of us."""
+    """How a neighbour that answered over HTTPS sees us."""
 
     seen: str  # our address
     offset: float  # seconds its clock is ahead of ours
 
 
 class HttpsNeighbours:
-    """Those of one mesh."""
+    """The neighbours of one mesh."""
 
     def __init__(
         self,
@@ -46,17 +46,17 @@ class HttpsNeighbours:
     ) -> None:
         """
         Args:
-            mesh: the id of our mesh; whoever is in another is of no use.
-            spawn: runs something to its end, or to that of the node.
-            member: the mesh is a private one, and this what we are in it.
+            mesh: the id of our mesh; nodes of others are of no use.
+            spawn: runs a coroutine to its end, or to that of the node.
+            member: our membership, in a private mesh.
         """
         self._mesh = mesh
         self._clock = clock
         self._spawn = spawn
         self._client = DirectoryClient(member)
-        self._order: list[Address] = []  # whom to ask, the best first
+        self._order: list[Address] = []  # in which they are asked
         self.views: dict[Address, ObservedAddress] = {}  # of those that answered when last asked
-        self.failures: dict[Address, str] = {}  # why others were of no use, when last met
+        self.failures: dict[Address, str] = {}  # of the others, at the last contact
 
     async def close(self) -> None:
         await self._client.__aexit__(None, None, None)
@@ -66,16 +66,16 @@ class HttpsNeighbours:
         """The URL of the one that is asked first; empty before any was met."""
         return f"https://{join_host(*self._order[0])}" if self._order else ""
 
-    async def meet(
+    async def contact(
         self, addresses: Sequence[Address], deadline: float
     ) -> dict[Address, ObservedAddress]:
-        """Those that answer, as far as they do so soon after the first."""
+        """Contact them at once; those that answer, soon after the first of them."""
         met: dict[Address, ObservedAddress] = {}
         self.failures = {}
         some = addresses[: limits.HTTPS_NEIGHBOURS]
         try:
             async with asyncio.timeout_at(deadline):
-                asking = {self._spawn(self._greet(address, met)) for address in some}
+                asking = {self._spawn(self._hello(address, met)) for address in some}
                 while asking and not met:
                     _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
                 if asking:
@@ -85,9 +85,9 @@ class HttpsNeighbours:
         self._order = [*met, *(address for address in some if address not in met)]
         return met
 
-    async def _greet(self, address: Address, met: dict[Address, ObservedAddress]) -> None:
+    async def _hello(self, address: Address, met: dict[Address, ObservedAddress]) -> None:
         try:
-            answer = await self._answer(address, self._client.greet)
+            answer = await self._answer(address, self._client.hello)
         except JobError as exc:
             log.debug("- %s: %s", join_host(*address), exc)
             self.failures[address] = str(exc)
@@ -95,7 +95,7 @@ class HttpsNeighbours:
             met[address] = self._view(answer)
 
     def are_all_elsewhere(self) -> bool:
-        """Whether everybody we could ask answered, and is in another mesh."""
+        """Whether all that we contacted answered, and are in another mesh."""
         return bool(self.failures) and set(self.failures.values()) == {join_failure.OTHER_MESH}
 
     def have_been_asked(self, address: Address) -> bool:
@@ -105,9 +105,9 @@ class HttpsNeighbours:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    async def leave(self, wire: bytes) -> int:
-        """Have a signed record left where it belongs; how many hold it now, by the word of one."""
-        asked = await self._ask(lambda node: self._client.leave(node, wire))
+    async def store(self, wire: bytes) -> int:
+        """Have a signed record stored in the DHT; how many nodes hold it now, as reported."""
+        asked = await self._ask(lambda node: self._client.store(node, wire))
         return asked[1].holders if asked else 0
 
     async def records(self, key: bytes, want: int) -> list[bytes]:
@@ -126,7 +126,7 @@ class HttpsNeighbours:
         return list(answer.wires[:want])
 
     async def _ask(self, ask: Ask, nodes: Sequence[Address] = ()) -> tuple[Address, Answer] | None:
-        """The first answer that one gives, and whose it is."""
+        """The first answer, and whose it is."""
         for last in (False, True):
             busy = False
             for node in nodes or list(self._order):
@@ -150,7 +150,7 @@ class HttpsNeighbours:
         return answer
 
     def _failed(self, node: Address, exc: JobError) -> None:
-        """Others are asked before it from now on. Busy is not dead."""
+        """Others are asked before it from now on. Busy does not count as dead."""
         log.debug("! %s: %s", join_host(*node), exc)
         if not isinstance(exc, ProducerBusy):
             self.views.pop(node, None)
@@ -158,7 +158,7 @@ class HttpsNeighbours:
             self._order.remove(node)
             self._order.append(node)
 
-    # -- what they say of us -----------------------------------------------------------------------
+    # -- how they see us ---------------------------------------------------------------------------
 
     def _view(self, answer: Answer) -> ObservedAddress:
         return ObservedAddress(answer.seen, answer.time - self._clock())

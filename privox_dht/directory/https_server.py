@@ -1,12 +1,12 @@
 """The mesh's directory as a page of the speech API, for those whose network blocks UDP.
 
-    asker -> GET  /v1/records?key=<40 hex digits>&want=<1 to 256>   the records under a key
-             GET  /v1/records                                       none: are you there?
-             POST /v1/records     one signed record                 leave it where it belongs
-    node  -> msgpack {"m": mesh tag, "n": ms since the epoch, "o": the asker's address as seen,
-                      "r": [records as they are on the wire], "h": nodes that hold what was left}
+    client -> GET  /v1/records?key=<40 hex digits>&want=<1 to 256>   the records under a key
+              GET  /v1/records                                       none: are you there?
+              POST /v1/records     one signed record                 store it in the DHT
+    node   -> msgpack {"m": mesh tag, "n": ms since the epoch, "o": the client's address as seen,
+                       "r": [encoded records], "h": nodes that hold the record that was stored}
 
-The asker does not know whose certificate it is shown, and need not: nothing secret is said, and
+The client does not know whose certificate it is shown, and need not: nothing secret is sent, and
 each record is signed by its publisher. Errors are those of the API, in JSON.
 """
 
@@ -32,7 +32,7 @@ Page = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Resolver(Protocol):
-    """The node behind the page. Any of these may raise Busy or NotJoined."""
+    """The node behind the page. Any of these may raise ProducerBusy or NotJoined."""
 
     @property
     def mesh(self) -> bytes: ...
@@ -49,8 +49,8 @@ class Resolver(Protocol):
 def directory_pages(host: Resolver) -> dict[tuple[str, str], Page]:
     """What `SpeechServer(more=...)` takes."""
     return {
-        ("GET", PATH): functools.partial(_tell, host),
-        ("POST", PATH): functools.partial(_take, host),
+        ("GET", PATH): functools.partial(_get, host),
+        ("POST", PATH): functools.partial(_post, host),
     }
 
 
@@ -72,7 +72,7 @@ def parse_query(query: Mapping[str, str]) -> tuple[bytes, int] | None:
     return bytes.fromhex(key), int(want)
 
 
-async def _tell(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
+async def _get(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
     asker, question = _asker(request), parse_query(request.query)
     if question is None:
         host.greet(asker)
@@ -80,7 +80,7 @@ async def _tell(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
     return _answer(host, asker, wires=tuple(await host.look_up(asker, *question)))
 
 
-async def _take(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
+async def _post(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
     asker = _asker(request)
     if (request.content_length or 0) > limits.MAX_RECORD:
         raise RequestRejected(
@@ -91,9 +91,9 @@ async def _take(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
 
 
 def _answer(host: Resolver, asker: str, **more: Any) -> web.Response:
-    said = Answer(host.mesh, host.now(), asker, **more)
+    answer = Answer(host.mesh, host.now(), asker, **more)
     return web.Response(
-        body=said.packed(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
+        body=answer.packed(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
     )
 
 

@@ -1,9 +1,9 @@
-"""Whom a message is for, so that one recorded on its way to a member wakes up no other.
+"""The destination of a message, so that one recorded on its way to a member is refused by others.
 
 a node that the sender knows   by its key or DHT id: that must be ours
-an address that it was told    as the sender calls it. If it is one of this machine, the port must
-                               be ours as well; if a NAT is between, it must be an address at which
-                               others see us, as far as any of its kind was told us
+an address                     as the sender dials it. If it is one of this machine, the port must
+                               be ours as well; behind a NAT it must be an address at which others
+                               see us, as far as we know any of its kind
 """
 
 import errno
@@ -14,19 +14,19 @@ from privox_dht.addresses import Address, is_global
 
 
 class OwnAddresses:
-    """Where this program can be called, as far as it knows."""
+    """The addresses of this program, as far as it knows."""
 
     def __init__(self) -> None:
-        self.ports: set[int] = set()  # that we listen at
-        self.published: frozenset[str] = frozenset()  # our owner says so
-        self.seen: Callable[[], Iterable[str]] = tuple  # at which others see us: IP literals
+        self.ports: set[int] = set()  # on which we listen
+        self.published: frozenset[str] = frozenset()  # given by our owner
+        self.observed: Callable[[], Iterable[str]] = tuple  # at which others see us: IP literals
 
     def has(self, address: Address) -> bool:
-        """Whether somebody who calls this address may mean us."""
+        """Whether somebody who dials this address may mean us."""
         ip, port = address
         if is_of_this_machine(ip):
             return port in self.ports
-        known = [*self.published, *self.seen()]
+        known = [*self.published, *self.observed()]
         return ip in known or not any(map(_kind(ip), known))
 
 

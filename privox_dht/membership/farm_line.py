@@ -1,12 +1,12 @@
-"""What is said to a farm of a private mesh: the relay's own words (`relay.messages`), sealed.
+"""The relay's messages (`relay.messages`), sealed for a private mesh.
 
-    caller -> farm    request     sealed: time, whom it is for, a head (CONNECT, PARK or CONTROL)
+    caller -> farm    request     sealed: time, destination, a head (CONNECT, PARK or CONTROL)
     farm   -> client  response    sealed to that request: the head of an answer; then the call's
                                   bytes, which have a hello of their own, for the producer
-    both              frames      on a control line: length (2), sealed message; each by its number,
-                                  under a key for this line and this way
+    both              frames      on a control line: length (2), sealed message; the nonce is its
+                                  number, the key belongs to this line and direction
 
-Requests and responses are of one length each. Whoever cannot make a request hears nothing.
+All requests have one length, and so have all responses. An invalid request gets no answer.
 """
 
 from privox_dht import limits
@@ -58,32 +58,32 @@ def read_response(member: Membership, request: bytes, sealed: bytes) -> bytes:
 
 
 class SealedLine:
-    """One end of a control line, from behind its request on."""
+    """One end of a control line, after its request."""
 
-    __slots__ = ("_heard", "_read_key", "_said", "_told", "_unread", "_write_key")
+    __slots__ = ("_read_key", "_received", "_sent", "_unread", "_write_key")
 
     def __init__(self, member: Membership, request: bytes, *, is_farm: bool) -> None:
         to_farm, to_producer = (
-            keys.derive(member.keys.control, way + request[: keys.NONCE])
-            for way in (TO_FARM, TO_PRODUCER)
+            keys.derive(member.keys.control, direction + request[: keys.NONCE])
+            for direction in (TO_FARM, TO_PRODUCER)
         )
         self._read_key, self._write_key = (
             (to_farm, to_producer) if is_farm else (to_producer, to_farm)
         )
-        self._heard = self._said = 0  # frames
+        self._received = self._sent = 0  # frames
         self._unread = b""
 
     def seal(self, text: bytes) -> bytes:
-        """The next frame that we say."""
-        sealed = keys.seal(self._write_key, text, nonce=_number(self._said))[keys.NONCE :]
-        self._said += 1
+        """The next frame to send."""
+        sealed = keys.seal(self._write_key, text, nonce=_number(self._sent))[keys.NONCE :]
+        self._sent += 1
         return len(sealed).to_bytes(LENGTH, "big") + sealed
 
     def decrypt(self, data: bytes) -> bytes:
         """The text of the frames that `data` completes.
 
         Raises:
-            BadMessage: one of them is not what the other end said next.
+            BadMessage: one of them is not the next frame of the other end.
         """
         self._unread += data
         texts = []
@@ -94,8 +94,8 @@ class SealedLine:
             if len(self._unread) < end:
                 break
             sealed, self._unread = self._unread[LENGTH:end], self._unread[end:]
-            texts.append(keys.unseal(self._read_key, _number(self._heard) + sealed))
-            self._heard += 1
+            texts.append(keys.unseal(self._read_key, _number(self._received) + sealed))
+            self._received += 1
         return b"".join(texts)
 
 

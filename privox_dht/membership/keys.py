@@ -29,7 +29,7 @@ PURPOSES = (
     "welcome",  # its answer
     "request",  # the first message to a farm
     "response",  # its answer
-    "control",  # a control line; a key for each line and way is derived from this
+    "control",  # a control line; a key for each line and direction is derived from this
 )
 
 
@@ -50,7 +50,7 @@ class NetworkKeys:
             setattr(self, purpose, derive(secret, f"{purpose}\0{network}".encode()))
 
     def __repr__(self) -> str:
-        return "<NetworkKeys>"  # nothing of them belongs into a log
+        return "<NetworkKeys>"  # keys never appear in a log
 
 
 def derive(secret: bytes, context: bytes) -> bytes:
@@ -59,18 +59,18 @@ def derive(secret: bytes, context: bytes) -> bytes:
 
 
 def seal(key: bytes, text: bytes, context: bytes = b"", nonce: bytes = b"") -> bytes:
-    """`text` as only a holder of `key` can read or make it, who knows `context` (which is not sent)
-    as well. A nonce that is given must never have been used before."""
+    """`text` encrypted and authenticated under `key`, bound to `context` (which is not sent). A
+    nonce that is given must never have been used before."""
     nonce = nonce or os.urandom(NONCE)
     sealed: bytes = crypto_aead_xchacha20poly1305_ietf_encrypt(text, context, nonce, key)
     return nonce + sealed
 
 
 def unseal(key: bytes, sealed: bytes, context: bytes = b"") -> bytes:
-    """What was sealed.
+    """The text of a sealed message.
 
     Raises:
-        BadMessage: it was sealed by nobody who holds `key`, or for another context.
+        BadMessage: it was not sealed with `key`, or for another context.
     """
     if len(sealed) < NONCE + SEAL:
         raise BadMessage("stranger", "too short")

@@ -1,8 +1,4 @@
-"""What one program has of its membership: keys, a clock, a memory, and who was turned away.
-
-seal      a text, with the time and whom it is for, under the key of its purpose
-open      the text again, if it is ours to read: else counted by its reason and dropped
-"""
+"""One program's membership: keys, a clock, the memory of replays, counters of what was rejected."""
 
 import logging
 import struct
@@ -20,14 +16,14 @@ from privox_dht.membership.replays import ReplayMemory
 log = logging.getLogger("privox.membership")
 
 REASONS = (
-    "stranger",  # not sealed with our key: somebody without the secret, or of another mesh
+    "stranger",  # not sealed with our key: sent without the secret, or in another mesh
     "stale",  # sent more than CLOCK_SKEW ago by its clock and ours, or as much in the future
-    "replay",  # heard before
+    "replay",  # received before
     "elsewhere",  # meant for another member
-    "unfinished",  # a connection that ended before it had said anything whole
+    "unfinished",  # a connection that ended before its first message was complete
 )
 TAG = 8  # bytes of a mesh's tag
-KNOWN, CALLED = 0, 1  # a destination: a node by its key, whoever is at an address
+BY_KEY, BY_ADDRESS = 0, 1  # kinds of destination: the node with a key, the node at an address
 _TIME = struct.Struct(">Q")  # milliseconds since the epoch
 
 
@@ -60,7 +56,7 @@ class Membership:
         return _TIME.pack(int(self.clock() * 1000))
 
     def check(self, moment: bytes, nonce: bytes | None = None) -> None:
-        """Whether something of that time may be heard, and with a nonce: whether it is new.
+        """Check the time of a message; with its nonce, also that it is new.
 
         Raises:
             BadMessage: "stale" or "replay".
@@ -72,7 +68,7 @@ class Membership:
             self.replays.admit(nonce, sent, now)
 
     def refuse(self, where: str, exc: BadMessage) -> None:
-        """Count somebody who was turned away."""
+        """Count a rejected message."""
         self.turned_away[f"{where} {exc.reason}"] += 1
         log.debug("! %s: %s", where, exc)
 
@@ -82,25 +78,25 @@ TIME = _TIME.size
 
 def to_node(public: bytes) -> bytes:
     """The destination of a message to the node with this key."""
-    return bytes([KNOWN]) + public
+    return bytes([BY_KEY]) + public
 
 
 def to_address(address: Address) -> bytes:
-    """The destination of a message to whoever is at an address; as long as the other."""
-    return (bytes([CALLED]) + pack_address(*address)).ljust(DESTINATION, b"\0")
+    """The destination of a message to the node at an address; as long as the other kind."""
+    return (bytes([BY_ADDRESS]) + pack_address(*address)).ljust(DESTINATION, b"\0")
 
 
 DESTINATION = 33  # bytes of one
 
 
 def check_destination(destination: bytes, public: bytes, own: OwnAddresses) -> None:
-    """Whether a message is for us.
+    """Check that a message is for us.
 
     Raises:
         BadMessage: "elsewhere".
     """
     kind, where = destination[0], destination[1:]
-    if kind == KNOWN:
+    if kind == BY_KEY:
         is_ours = where == public
     else:
         try:

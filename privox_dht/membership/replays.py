@@ -1,10 +1,10 @@
-"""What was heard before: so that recorded traffic says nothing a second time. Pure.
+"""A memory of received messages, so that recorded traffic is not accepted again. Pure.
 
 too old, or too far ahead   "stale": by more than CLOCK_SKEW, as with records
-heard already               "replay"
+received already            "replay"
 more than can be kept       the oldest are forgotten, and all of their age is "stale" from then on
-at the start                nothing is remembered, so what was sent before is "stale": somebody
-                            whose clock is 20 s behind ours is heard 20 s after our start
+at the start                nothing is remembered, so what was sent before is "stale": messages of a
+                            clock that is 20 s behind ours are accepted 20 s after our start
 our clock is set back       as at the start
 """
 
@@ -15,7 +15,7 @@ from privox_dht.errors import BadMessage
 
 
 class ReplayMemory:
-    """What one program has heard lately."""
+    """The messages that one program received lately."""
 
     __slots__ = ("_count", "_floor", "_latest", "_most", "_skew", "_slots")
 
@@ -30,7 +30,7 @@ class ReplayMemory:
             most: messages that are remembered.
         """
         self._skew, self._most = skew, most
-        self._floor = _as_sent(now)  # what was sent before is not heard
+        self._floor = _as_sent(now)  # what was sent before is not accepted
         self._latest = now
         self._slots: dict[int, set[bytes]] = {}  # by the time of their sending
         self._count = 0
@@ -39,7 +39,7 @@ class ReplayMemory:
         return self._count
 
     def check_time(self, moment: float, now: float) -> None:
-        """Whether something sent at `moment` may still be heard.
+        """Check that a message sent at `moment` may still be accepted.
 
         Raises:
             BadMessage: "stale".
@@ -48,7 +48,7 @@ class ReplayMemory:
             raise BadMessage("stale", f"sent {now - moment:.0f} s ago, by its clock")
 
     def admit(self, nonce: bytes, moment: float, now: float) -> None:
-        """Take what was sent at `moment`, once.
+        """Accept a message sent at `moment`, once.
 
         Raises:
             BadMessage: "stale" or "replay".
@@ -58,7 +58,7 @@ class ReplayMemory:
         self._latest = max(self._latest, now)
         self.check_time(moment, now)
         if moment < self._floor:
-            raise BadMessage("stale", "sent before we can tell what we heard")
+            raise BadMessage("stale", "sent before our memory begins")
         slot = int(moment // limits.REPLAY_SLOT)
         if slot not in self._slots:
             self._forget_before(now - self._skew)

@@ -1,15 +1,15 @@
 """TLS among members: before anything else, a sealed first message each way.
 
-    client -> server   hello         sealed: time, whom it is for, the hash of the next line
-                       ClientHello   as ever
+    client -> server   hello         sealed: time, destination, the hash of the next line
+                       ClientHello   as usual
     server -> client   welcome       sealed to that hello: the server's key
-                       ServerHello   as ever, and so on
+                       ServerHello   as usual, and so on
 
-Who cannot make a hello hears nothing: the connection is dropped, and no certificate was shown. Who
-recorded one, or stands in between, has not the secret half of the key in its ClientHello, so he can
-neither go on with it nor put another in its place; a second sending is known by its nonce. A server
-that asks for another ClientHello (none of ours does) is cut off, since that is not in the hello. A
-client that got no welcome, or another certificate than the welcome names, sends nothing more.
+Without a valid hello the connection is closed before a certificate is shown. An attacker who
+recorded a hello, or stands in between, lacks the private key that belongs to its ClientHello: he
+cannot continue it, and the hash keeps him from replacing it; a replay is known by its nonce. A
+server that asks for another ClientHello (none of ours does) is cut off, since the hello does not
+cover that. A client that gets no welcome, or another certificate than it names, sends nothing more.
 
 asyncio and aiohttp take these contexts for any others: `SSLContext.sslobject_class` is where a
 handshake can have a preamble.
@@ -37,7 +37,7 @@ WHERE = "tcp"
 
 
 class NotAMember(ssl.SSLError):
-    """Whoever is at the other end does not prove the mesh's secret."""
+    """The other side does not prove the mesh's secret."""
 
 
 def _refusal(why: str) -> NotAMember:
@@ -45,23 +45,23 @@ def _refusal(why: str) -> NotAMember:
 
 
 class _Preamble:
-    """What is said on one connection before TLS."""
+    """What one connection exchanges before TLS."""
 
     def __init__(
         self, member: Membership, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
     ) -> None:
         self._member, self._incoming, self._outgoing = member, incoming, outgoing
-        self._heard = b""
+        self._received = b""
 
     def before(self) -> bool:
-        """Whether TLS may have its turn. Raises NotAMember."""
+        """Whether TLS may go on. Raises NotAMember."""
         raise NotImplementedError
 
     def after(self) -> None:
-        """TLS had its turn. Raises NotAMember."""
+        """TLS has gone one step further. Raises NotAMember."""
 
     def done(self, certificate: bytes | None) -> None:
-        """TLS is through its handshake. Raises NotAMember."""
+        """The TLS handshake is done. Raises NotAMember."""
 
 
 class _ServerPreamble(_Preamble):
@@ -70,29 +70,29 @@ class _ServerPreamble(_Preamble):
         self._public = context.public
         self._hello = b""
         self._flight = (0, b"")  # of the ClientHello: its length and hash
-        self._is_open = self._said = False
+        self._is_open = self._replied = False
 
     def before(self) -> bool:
         if self._is_open:
             return True
-        self._heard += self._incoming.read()
+        self._received += self._incoming.read()
         try:
-            if not self._hello and len(self._heard) >= HELLO:
+            if not self._hello and len(self._received) >= HELLO:
                 self._read_hello()
             length, digest = self._flight
-            if not self._hello or len(self._heard) < length:
+            if not self._hello or len(self._received) < length:
                 return False
-            if hashlib.sha256(self._heard[:length]).digest() != digest:
+            if hashlib.sha256(self._received[:length]).digest() != digest:
                 raise BadMessage("stranger", "another ClientHello")
         except BadMessage as exc:
             self._member.refuse(WHERE, exc)
             raise _refusal(exc.reason) from exc
-        self._incoming.write(self._heard)
-        self._heard, self._is_open = b"", True
+        self._incoming.write(self._received)
+        self._received, self._is_open = b"", True
         return True
 
     def _read_hello(self) -> None:
-        self._hello, self._heard = self._heard[:HELLO], self._heard[HELLO:]
+        self._hello, self._received = self._received[:HELLO], self._received[HELLO:]
         text = keys.unseal(self._member.keys.hello, self._hello)
         rest = text[TIME:]
         check_destination(rest[:DESTINATION], self._public, self._member.own)
@@ -103,16 +103,16 @@ class _ServerPreamble(_Preamble):
         self._flight = (length, rest[DESTINATION + LENGTH :])
 
     def after(self) -> None:
-        if self._said or not self._outgoing.pending:
+        if self._replied or not self._outgoing.pending:
             return
-        said = self._outgoing.read()
-        if said[RETRY_AT] == RETRY:
+        flight = self._outgoing.read()
+        if flight[RETRY_AT] == RETRY:
             exc = BadMessage("stranger", "TLS that takes two tries")
             self._member.refuse(WHERE, exc)
             raise _refusal(str(exc))
         welcome = keys.seal(self._member.keys.welcome, self._public, self._hello)
-        self._outgoing.write(welcome + said)
-        self._said = True
+        self._outgoing.write(welcome + flight)
+        self._replied = True
 
 
 class _ClientPreamble(_Preamble):
@@ -124,14 +124,14 @@ class _ClientPreamble(_Preamble):
     def before(self) -> bool:
         if not self._hello or self._server:
             return True
-        self._heard += self._incoming.read()
-        if len(self._heard) < WELCOME:
+        self._received += self._incoming.read()
+        if len(self._received) < WELCOME:
             return False
-        welcome, rest = self._heard[:WELCOME], self._heard[WELCOME:]
+        welcome, rest = self._received[:WELCOME], self._received[WELCOME:]
         try:
             self._server = keys.unseal(self._member.keys.welcome, welcome, self._hello)
         except BadMessage as exc:
-            raise _refusal("whoever answers is no member of our private mesh") from exc
+            raise _refusal("the server is no member of our private mesh") from exc
         self._incoming.write(rest)
         return True
 
@@ -159,7 +159,7 @@ class _MemberTls(ssl.SSLObject):
     def do_handshake(self) -> None:
         preamble = self.preamble
         if not preamble.before():
-            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the other side has not said all")
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "waiting for the other side")
         try:
             super().do_handshake()
         finally:
@@ -199,7 +199,7 @@ class MemberServerContext(_MemberContext):
         return _ServerPreamble(self, incoming, outgoing)
 
     def unfinished(self) -> None:
-        """A connection ended before it had said enough to be judged."""
+        """Count a connection that ended before its first message was complete."""
         self.member.refuse(WHERE, BadMessage("unfinished"))
 
 
@@ -226,5 +226,5 @@ class MemberClientContext(_MemberContext):
 
 
 def server_context(identity: Identity, member: Membership | None) -> ssl.SSLContext:
-    """What a node answers with: members only, where the mesh is a private one."""
+    """A node's TLS context: for members only, where the mesh is a private one."""
     return MemberServerContext.of(identity, member) if member else identity.server_context()

@@ -1,10 +1,10 @@
-"""Calling a producer that cannot be called: farms, and the lines parked at them.
+"""Relaying calls to producers behind a NAT: farms, and the lines parked at them.
 
     producer  parks idle connections at a farm          FarmPool
     client    asks the farm, CONNECT <peer id>.privox   any HTTP client that knows proxies
-    farm      joins the two, and cannot read a word     Farm, FarmLimits
+    farm      connects the two, reads nothing           Farm, FarmLimits
 
-What is said, byte for byte, is in `messages`; what a farm decides, in `farm.switchboard`.
+The protocol is in `messages`, the farm's decisions in `farm.switchboard`.
 """
 
 from privox_dht.relay.farm.farm_server import Farm

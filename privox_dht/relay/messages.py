@@ -1,7 +1,7 @@
-"""What is said to and by a farm, byte for byte. No sockets here.
+"""The relay's protocol, byte for byte. No sockets here.
 
     client   -> farm      CONNECT <peer id>.privox:443 HTTP/1.1 ... CR LF CR LF
-    farm     -> client    HTTP/1.1 200, and from then on what the producer says; or a refusal
+    farm     -> client    HTTP/1.1 200, from then on the producer's bytes; or an error status
 
     producer -> farm      CONTROL <nonce> PRIVOX/1 CR LF CR LF
     farm     -> producer  challenge <nonce> <farm's key> <signature>
@@ -51,7 +51,7 @@ MESSAGES = {
     "full": (),  # no more lines until a call ends
     "draining": (_NUMBER,),  # the farm stops; calls may run for so many seconds
     "superseded": (),  # the same key parked from another machine: the newest wins
-    "ping": (),  # I live
+    "ping": (),  # alive
 }
 _LINE = {word: re.compile(" ".join((word, *fields))) for word, fields in MESSAGES.items()}
 
@@ -79,7 +79,7 @@ class Control:
     nonce: bytes
 
 
-# why -> status, what is said to a client, seconds for Retry-After (0: none)
+# reason -> status, text for the client, seconds for Retry-After (0: none)
 REFUSALS = {
     "head": (400, "This is not a request that a farm understands.", 0),
     "version": (400, "This farm speaks another version.", 0),
@@ -104,7 +104,7 @@ _REASONS = {
 
 
 def read_head(data: bytes) -> tuple[Connect | Park | Control, bytes] | None:
-    """What a new connection says it is, and the bytes after that; None: more must be read.
+    """What a new connection is, by its head, and the bytes after that; None: more must be read.
 
     Raises:
         BadMessage: with a key of `REFUSALS`.
@@ -155,7 +155,7 @@ def control(nonce: bytes) -> bytes:
 
 
 def accepted(terms: FarmLimits) -> bytes:
-    """What a client hears before the producer: the call is through, and what it may carry."""
+    """The answer to a client whose call was put through: what it may carry."""
     return (
         "HTTP/1.1 200 Connection Established\r\n"
         f"Privox-Call-Bytes: {terms.call_bytes}\r\n"
@@ -164,7 +164,7 @@ def accepted(terms: FarmLimits) -> bytes:
 
 
 def refusal(why: str) -> bytes:
-    """What a client hears instead."""
+    """The answer to a client whose call was rejected."""
     status, text, wait = REFUSALS[why]
     again = f"Retry-After: {wait}\r\n" if wait else ""
     allow = "Allow: CONNECT\r\n" if status == 405 else ""
@@ -179,12 +179,12 @@ def encode(message: Message) -> bytes:
     """One message as it goes over a control line."""
     line = " ".join(message)
     if not _LINE[message[0]].fullmatch(line):
-        raise ValueError(f"not something to say: {line!r}")
+        raise ValueError(f"not a message: {line!r}")
     return line.encode("ascii") + b"\n"
 
 
 class MessageDecoder:
-    """Turns what arrives on a control line into messages."""
+    """Decodes the messages of a control line."""
 
     __slots__ = ("_rest",)
 
@@ -223,7 +223,7 @@ def challenge(farm: Identity, producer_nonce: bytes, farm_nonce: bytes) -> Messa
 
 
 def check_challenge(message: Message, producer_nonce: bytes, expected_farm: bytes) -> bytes:
-    """The farm's nonce, once the farm has proved to be the one we meant to call.
+    """The farm's nonce, once the farm has proved to be the expected one.
 
     Raises:
         BadMessage: it is another farm, or none.
@@ -241,7 +241,7 @@ def check_challenge(message: Message, producer_nonce: bytes, expected_farm: byte
 def prove(
     producer: Identity, farm: bytes, farm_nonce: bytes, producer_nonce: bytes, instance: bytes
 ) -> Message:
-    """The producer's proof: it holds its key, and means this very farm."""
+    """The producer's proof that it holds its key, for this farm only."""
     signature = producer.sign(PRODUCER_DOMAIN + farm_nonce + producer_nonce + farm + instance)
     return ("prove", producer.public.hex(), instance.hex(), signature.hex())
 
@@ -267,7 +267,7 @@ def check_proof(
 
 
 def tag_caller(secret: bytes, prefixes: Prefixes) -> str:
-    """The networks of a caller, so that the producer can tell households apart and nothing more:
-    hashes that only this farm can make, and only until it stops."""
+    """The networks of a caller as hashes that only this farm can make, and only until it stops: the
+    producer can tell networks apart and nothing more."""
     tags = (blake2b(prefix.encode(), digest_size=6, key=secret).hexdigest() for prefix in prefixes)
     return ".".join(tags) or "-"

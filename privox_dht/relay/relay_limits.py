@@ -1,7 +1,7 @@
 """Numbers of the relay, each with its unit and its reason; see `privox_dht.limits`.
 
-FarmLimits  what stands in the farm's signed record; its owner may change each
-Timeouts    how long both ends wait; arguments only so that tests need not wait as long
+FarmLimits  stands in the farm's signed record; its owner may change each
+Timeouts    how long both ends wait; arguments so that tests need not wait as long
 """
 
 from __future__ import annotations

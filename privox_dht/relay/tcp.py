@@ -1,4 +1,4 @@
-"""What the relay asks of the operating system, each only where the system has it."""
+"""Socket options and system calls of the relay, each where the system has it."""
 
 import asyncio
 import fcntl
@@ -16,7 +16,7 @@ _MAC_UNSENT = 0x1024  # SO_NWRITE in macOS: bytes in the send buffer
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Probe an idle connection, so that NATs remember it and the dead are noticed."""
+    """Turn on keep-alive probes, so that NATs keep the mapping and dead peers are noticed."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle, interval, probes = relay_limits.KEEPALIVE
     for name, value in (
@@ -31,9 +31,9 @@ def keep_alive(sock: socket.socket) -> None:
 
 
 def user_timeout(sock: socket.socket, seconds: float) -> None:
-    """Give a connection up when what was sent is not acknowledged for so long; 0: as the system.
+    """Close a connection when what was sent is not acknowledged for so long; 0: system default.
 
-    Right for what is parked; it would kill a slow reader, whose window is closed for long.
+    For parked lines only; it would kill a slow reader, whose window is closed for long.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:
@@ -62,9 +62,9 @@ def unacknowledged_bytes(transport: asyncio.WriteTransport) -> int:
 
 
 def send(transport: asyncio.WriteTransport, data: bytes | memoryview) -> int:
-    """Bytes of `data` that the system takes at once, past a transport in which nothing waits.
+    """Write to the socket of a transport whose buffer is empty; how many bytes the system took.
 
-    None after an error: the transport, which is given the rest, meets it again and ends.
+    0 after an error: the transport, which gets the rest, meets the error again and closes.
     """
     try:
         return os.write(transport.get_extra_info("socket").fileno(), data)
@@ -85,7 +85,7 @@ def file_budget() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
         except (ValueError, OSError):
-            pass  # macOS allows less than its hard limit says; what we have must do
+            pass  # macOS allows less than its hard limit says
     if soft == resource.RLIM_INFINITY:
         soft = relay_limits.FARM_FILES
     return max(0, soft - len(os.listdir("/dev/fd")) - relay_limits.FARM_FILE_RESERVE)
@@ -105,7 +105,7 @@ async def wait_readable(sock: socket.socket) -> None:
     """Wait, without limit, until there is something to read.
 
     Raises:
-        OSError: what there is, is the end.
+        OSError: the other side closed the connection.
     """
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()

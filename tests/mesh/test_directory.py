@@ -402,7 +402,7 @@ async def test_whatever_answers_where_a_neighbour_should_ends_as_an_error(said: 
     server = await asyncio.start_server(answer, HOST, 0, ssl=tls)
     async with server, DirectoryClient() as client:
         with pytest.raises((EngineFailed, ProducerLost, RequestRejected)):
-            await client.greet(server.sockets[0].getsockname())
+            await client.hello(server.sockets[0].getsockname())
 
 
 # -- the page --------------------------------------------------------------------------------------
@@ -420,7 +420,7 @@ async def asking(count: int = 2) -> AsyncIterator[tuple[DhtNode, DirectoryClient
 
 async def test_the_page_says_the_time_the_mesh_and_the_askers_address() -> None:
     async with asking() as (_, client, page):
-        answer = await client.greet(page)
+        answer = await client.hello(page)
         assert (answer.mesh, answer.seen, answer.wires) == (MESH, HOST, ())
         assert abs(answer.time - time.time()) < 1
 
@@ -442,7 +442,7 @@ async def test_what_is_no_record_is_not_taken(
     async with asking() as (node, client, page):
         wire = change(record_of(Identity.generate(), MESH).encoded)
         with pytest.raises(RequestRejected, match=reason) as refused:
-            await client.leave(page, wire)
+            await client.store(page, wire)
         assert (refused.value.status, refused.value.code) == (400, "bad_record")
         assert node.stats()["dropped"][f"record {reason}"] == 1
         assert await node.find("stt", "cpu") == []
@@ -453,18 +453,18 @@ async def test_a_record_with_a_successor_or_one_withdrawn_is_not_taken_again() -
         somebody = Identity.generate()
         old = record_of(somebody, MESH)
         last = record_of(somebody, MESH, withdrawn=True, idle=0, sequence=next_sequence())
-        await client.leave(page, old.encoded)
+        await client.store(page, old.encoded)
         assert len(await node.find("stt", "cpu")) == 1
-        await client.leave(page, last.encoded)
+        await client.store(page, last.encoded)
         with pytest.raises(RequestRejected, match="superseded"):
-            await client.leave(page, old.encoded)
+            await client.store(page, old.encoded)
         assert await node.find("stt", "cpu") == []
 
 
 async def test_more_than_a_record_is_refused_before_it_is_read() -> None:
     async with asking() as (_, client, page):
         with pytest.raises(RequestRejected) as refused:
-            await client.leave(page, bytes(limits.MAX_RECORD + 1))
+            await client.store(page, bytes(limits.MAX_RECORD + 1))
         assert (refused.value.status, refused.value.code) == (413, "too_large")
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from privox_dht.errors import BadMessage
 from privox_dht.membership.destinations import OwnAddresses, is_of_this_machine
-from privox_dht.membership.members import CALLED, check_destination, to_address, to_node
+from privox_dht.membership.members import BY_ADDRESS, check_destination, to_address, to_node
 
 OURS, THEIRS = b"o" * 32, b"t" * 32
 
 
 def own(*seen: str, ports: tuple[int, ...] = (5678,)) -> OwnAddresses:
     addresses = OwnAddresses()
-    addresses.seen = lambda: seen
+    addresses.observed = lambda: seen
     addresses.ports.update(ports)
     return addresses
 
@@ -54,7 +54,7 @@ def test_an_address_of_a_kind_that_nobody_told_us_of_may_be_ours() -> None:
 
 @pytest.mark.parametrize("where", [bytes(32), b"\x7f\0\0\1".ljust(32, b"\0"), b"x" * 32])
 def test_what_is_no_address_is_not_ours(where: bytes) -> None:
-    assert not is_for_us(bytes([CALLED]) + where, own("2001:db8::1", "8.8.8.8"))
+    assert not is_for_us(bytes([BY_ADDRESS]) + where, own("2001:db8::1", "8.8.8.8"))
 
 
 def test_what_our_owner_publishes_is_ours() -> None:

@@ -356,7 +356,7 @@ def test_nothing_is_left_of_strangers_whatever_they_do() -> None:
     left = [
         board._handshakes, board._handshake_quota._taken, board._producer_quota._taken,
         board._call_quota._taken, board._line_quota._taken, board._controls,
-        board._heard, board._pinged, board._tokens, board._lines, board.producers,
+        board._last_seen, board._pinged, board._tokens, board._lines, board.producers,
         board.calls.open, board.calls._by_side, board.calls._silent, board.calls._behind,
     ]  # fmt: skip
     assert board.connections == board._handshake_quota.standing == board._call_quota.standing == 0

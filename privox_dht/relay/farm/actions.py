@@ -1,4 +1,4 @@
-"""What a farm's switchboard wants done, and the one way in which it says no."""
+"""The actions that a farm's switchboard asks for, and its rejections."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from privox_dht.relay.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Say this on that control line."""
+    """Send this message on that control line."""
 
     to: Hashable
     message: Message
@@ -21,14 +21,14 @@ class Close:
 
     who: Hashable
     why: str  # one word, counted
-    gently: bool = False  # after what was said to it has left
+    gently: bool = False  # once what was written to it has been sent
 
 
 Effects = list[Send | Close]
 
 
 class Rejected(RemoteError):
-    """Somebody asks for what they cannot have; `.why` is one word, `.wait` seconds to stay away."""
+    """A request that is not granted; `.why` is one word, `.wait` seconds until the next try."""
 
     def __init__(self, why: str, wait: int = 0) -> None:
         super().__init__(f"refused: {why}")

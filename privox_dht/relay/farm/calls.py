@@ -1,10 +1,9 @@
-"""The calls through a farm: what has passed, who is behind, and when one must end.
+"""The calls through a farm: bytes forwarded, slow readers, and when a call must end.
 
     client  --up-->    line     bytes the producer has yet to take
     client  <--down--  line     bytes the client has yet to take
 
-Nothing here asks the clock or touches a socket. A connection is whatever the caller uses to
-stand for it.
+Pure: no clock, no socket. A connection is any hashable object that stands for it.
 """
 
 from collections import OrderedDict
@@ -17,29 +16,29 @@ from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 @dataclass(slots=True, eq=False)
 class ParkedProducer:
-    """One producer at the farm, while its control line stands."""
+    """One producer at the farm, while its control line is open."""
 
     key: bytes
     instance: bytes  # of the process that parked: two machines with one key differ in it
     prefixes: Prefixes  # the networks it counts for
     control: Hashable
     idle: OrderedDict[str, Hashable] = field(default_factory=OrderedDict)  # token -> line
-    tokens: set[str] = field(default_factory=set)  # given, not shown yet
+    tokens: set[str] = field(default_factory=set)  # granted, not used yet
     calls: int = 0
-    told_full: bool = False
+    full_sent: bool = False  # it knows that it has all the lines it may have
 
 
 @dataclass(slots=True, eq=False)
 class Direction:
-    """Bytes on their way in one direction."""
+    """One direction of a call."""
 
     written: int = 0  # bytes handed to the reader's connection so far
-    taken: int = 0  # of those taken by the reader when we last looked
-    stalled_since: float | None = None  # when the reader last took something, while bytes wait
+    taken: int = 0  # of those, acknowledged by the reader at the last check
+    stalled_since: float | None = None  # of the reader's last progress, while bytes wait
     held: int = 0  # bytes waiting in our own memory
 
     def update(self, waiting: int, now: float) -> None:
-        """Note that `waiting` bytes of what was written are not taken yet."""
+        """Record that `waiting` of the bytes written are not acknowledged yet."""
         taken = self.written - waiting
         if waiting <= 0:
             self.stalled_since = None
@@ -66,7 +65,7 @@ class Call:
     down: Direction = field(default_factory=Direction)
     client_sent: bool = False  # the client has sent a byte
     closing: bool = False  # a side has hung up
-    delivered: float | None = None  # when, after that, nothing was left to be taken
+    delivered: float | None = None  # when, after that, everything was delivered
 
     @property
     def carried(self) -> int:
@@ -116,12 +115,12 @@ class Calls:
         return self._by_side.get(side)
 
     def client_sent(self, call: Call) -> None:
-        """The client has sent its first byte: it is not holding the line in silence."""
+        """The client has sent its first byte."""
         call.client_sent = True
         self._silent.pop(call, None)
 
     def silent(self, now: float) -> list[Call]:
-        """Calls whose client has not said a byte in time; each is named once."""
+        """Calls whose client has not sent a byte in time; each is returned once."""
         late = []
         for call in self._silent:
             if now - call.started < self._timeouts.first_byte:
@@ -132,10 +131,10 @@ class Calls:
         return late
 
     def holding(self, call: Call, side: Hashable, size: int) -> Call | None:
-        """Note that `size` bytes for `side` wait in our memory.
+        """Record that `size` bytes for `side` wait in our memory.
 
         Returns:
-            The call to drop because all calls together hold too much: that whose reader has
+            The call to drop because all calls together hold too much: the one whose reader has
             been behind for longest.
         """
         flow = call.flow_to(side)
@@ -158,7 +157,7 @@ class Calls:
         return call.verdict(now, self._terms, self._timeouts)
 
     def lost(self, side: Hashable) -> Call | None:
-        """One connection is gone.
+        """One connection of a call is closed.
 
         Returns:
             The call, if this was its second side, so that it is over.

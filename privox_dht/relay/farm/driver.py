@@ -1,10 +1,10 @@
-"""Does at the sockets what the switchboard decides.
+"""Applies to sockets what the switchboard decides.
 
-    protocols --> Exchange    a connection opened, spoke, is gone
-    Exchange  --> Switchboard what now?
-    Exchange  --> transports  say this, drop that
+    protocols  --> FarmDriver   a connection opened, sent something, closed
+    FarmDriver --> Switchboard  the event; what is to be done?
+    FarmDriver --> transports   send this, close that
 
-A connection stands in the switchboard as its transport, whichever protocol it has just now.
+The switchboard knows a connection by its transport, whichever protocol that has at the moment.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-NOWHERE = "0.0.0.0"  # whose quota a connection counts for that was gone before we saw it
+NOWHERE = "0.0.0.0"  # has the quota of connections that were closed before we saw their address
 
 
 class FarmDriver:
@@ -50,9 +50,9 @@ class FarmDriver:
         self.sealed: dict[asyncio.Transport, SealedLine] = {}  # control lines of a private mesh
         self.terms = terms
         self.clock = clock
-        # One for all: sent on at once
+        # One for all: it is forwarded at once
         self.buffer = memoryview(bytearray(relay_limits.SPLICE_CHUNK))
-        self.counts: Counter[str] = Counter()  # why connections were dropped or refused
+        self.counts: Counter[str] = Counter()  # why connections were closed or rejected
         secret = os.urandom(messages.TOKEN)  # for tags of callers
         self.board = Switchboard(
             terms,
@@ -62,20 +62,20 @@ class FarmDriver:
             files=files,
             capped=capped,
         )
-        self.quiet = asyncio.Event()  # no call is open
-        self.empty = asyncio.Event()  # no connection is open
-        self.quiet.set()
-        self.empty.set()
+        self.no_calls = asyncio.Event()
+        self.no_connections = asyncio.Event()
+        self.no_calls.set()
+        self.no_connections.set()
         self._transports: dict[asyncio.Transport, bool] = {}  # True: the switchboard knows it
 
     def opened(self, transport: asyncio.Transport) -> None:
         """A connection opened.
 
         Raises:
-            Refusal: there are too many.
-            OSError: it is gone already.
+            Rejected: there are too many.
+            OSError: it is closed already.
         """
-        self.empty.clear()
+        self.no_connections.clear()
         self._transports[transport] = True
         peer = transport.get_extra_info("peername")
         host = peer[0] if peer else NOWHERE
@@ -84,40 +84,40 @@ class FarmDriver:
         tcp.keep_alive(transport.get_extra_info("socket"))
 
     def closed(self, transport: asyncio.Transport) -> None:
-        """A connection is gone from the loop as well."""
+        """A connection is closed, and its transport gone."""
         self.lost(transport)
         self.sealed.pop(transport, None)
         del self._transports[transport]
         if not self._transports:
-            self.empty.set()
+            self.no_connections.set()
 
     def lost(self, transport: asyncio.Transport) -> None:
-        """A connection is of no use any more, so that nobody gets it; may be said twice."""
+        """A connection cannot be used any more; calling this twice does no harm."""
         if not self._transports.get(transport):
             return
         self._transports[transport] = False
         self.apply(self.board.connection_closed(transport))
         if not self.board.calls.open:
-            self.quiet.set()
+            self.no_calls.set()
 
     def claim(self, transport: asyncio.Transport, producer: bytes) -> Call:
         """A line of `producer` for the client at `transport`, in one step.
 
         Raises:
-            Refusal: there is none.
+            Rejected: there is none.
         """
         call, effects = self.board.claim(transport, producer, self.clock())
-        self.quiet.clear()
+        self.no_calls.clear()
         self.apply(effects)
         return call
 
     def encode(self, control: asyncio.Transport, message: messages.Message) -> bytes:
         """A message as it goes over that control line."""
-        line, said = self.sealed.get(control), messages.encode(message)
-        return line.seal(said) if line else said
+        line, text = self.sealed.get(control), messages.encode(message)
+        return line.seal(text) if line else text
 
     def apply(self, effects: Effects) -> None:
-        """Say and drop what the switchboard wants said and dropped."""
+        """Do what the switchboard decided."""
         for effect in effects:
             match effect:
                 case Send(to, message):
@@ -131,21 +131,21 @@ class FarmDriver:
                     self.lost(connection)
 
     def held(self, call: Call, reader: asyncio.Transport, size: int) -> None:
-        """`size` bytes wait in our memory for `reader`; if all wait too much, one call ends."""
-        worst = self.board.calls.holding(call, reader, size)
-        if worst is not None:
-            self.hang_up(worst, "buffered")
+        """`size` bytes wait in our memory for `reader`; if all calls hold too much, one ends."""
+        slowest = self.board.calls.holding(call, reader, size)
+        if slowest is not None:
+            self.hang_up(slowest, "buffered")
 
     def hang_up(self, call: Call, why: str) -> None:
         """End a call at once."""
         self.apply([Close(call.client, why), Close(call.line, why)])
 
     def tick(self) -> None:
-        """Drop what is overdue, send the pings that are due."""
+        """Close what is overdue, send the pings that are due."""
         self.apply(self.board.tick(self.clock()))
 
-    def look(self) -> None:
-        """End the calls that have had their share, or whose reader takes nothing."""
+    def check_calls(self) -> None:
+        """End the calls that are over a limit, or whose reader has stalled."""
         now = self.clock()
         for call in list(self.board.calls.open):
             up = tcp.unacknowledged_bytes(_transport(call.line))
@@ -155,7 +155,7 @@ class FarmDriver:
                 self.hang_up(call, why)
 
     def abort(self) -> None:
-        """Drop everybody."""
+        """Close every connection."""
         for transport in list(self._transports):
             transport.abort()
 

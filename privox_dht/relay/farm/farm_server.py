@@ -1,11 +1,11 @@
-"""A farm: the publicly reachable node through which producers behind NATs are called.
+"""A farm: a publicly reachable node through which producers behind NATs are called.
 
     async with Farm(identity, port=1776) as farm:
-        ...                     serves until left; leaving drops everybody
-        await farm.drain()      to stop politely: no new calls, running ones may end
+        ...                     serves until left; leaving closes all connections
+        await farm.drain()      graceful stop: no new calls, running ones may end
 
-A farm never dials anybody, reads nothing of what it carries, and forwards to nobody but producers
-that have proved their key and parked a line.
+A farm never dials, reads nothing of what it forwards, and forwards only to producers that have
+proved their key and parked a line.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 log = logging.getLogger(__name__)
 
-LEAVE = 2.0  # seconds for dropped connections to leave the loop; they need one turn of it
+LEAVE = 2.0  # seconds for closed connections to leave the loop; they need one turn of it
 
 
 class Farm:
@@ -53,12 +53,12 @@ class Farm:
             host: the address to listen on.
             port: the TCP port to listen on; 0 takes a free one.
             terms: what it grants.
-            private: a mesh that is all loopback, where everybody has one address: no caps per
+            private: a mesh that is all loopback, where everybody has one address: no quotas per
                 address.
             clock: seconds, never going back.
             timeouts: how long it waits.
             files: connections it may have; None is what the system allows.
-            member: the mesh is a private one, and this what we are in it.
+            member: our membership, in a private mesh.
         """
         self._member = member
         self.terms = terms or FarmLimits()
@@ -99,7 +99,7 @@ class Farm:
         self.port = self._server.sockets[0].getsockname()[1]
         if self._member is not None:
             self._member.own.ports.add(self.port)
-        self._watch = asyncio.create_task(self._watching(), name=f"farm {self.port}")
+        self._watch = asyncio.create_task(self._check_periodically(), name=f"farm {self.port}")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -110,10 +110,10 @@ class Farm:
         self._driver.abort()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE):
-                await self._driver.empty.wait()
+                await self._driver.no_connections.wait()
 
     async def _stop_accepting(self) -> None:
-        """Stop accepting; a connection that is just coming in would be leaked by `close` alone."""
+        """Stop accepting; `close` alone would leak a connection that is just being accepted."""
         loop = asyncio.get_running_loop()
         for sock in self._server.sockets:
             loop.remove_reader(sock.fileno())
@@ -121,11 +121,11 @@ class Farm:
         self._server.close()
 
     async def drain(self, seconds: float = relay_limits.FARM_DRAIN) -> None:
-        """Refuse new calls and producers, tell those parked, and wait until no call is left."""
+        """Reject new calls and producers, notify those parked, and wait until no call is left."""
         self._driver.apply(self._driver.board.drain(seconds))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._driver.quiet.wait()
+                await self._driver.no_calls.wait()
 
     @property
     def held(self) -> int:
@@ -134,11 +134,11 @@ class Farm:
 
     @property
     def dropped(self) -> Counter[str]:
-        """Why connections were dropped or refused, counted by one word."""
+        """Why connections were closed or rejected: counts by one word."""
         return self._driver.counts
 
     def stats(self) -> dict[str, int | dict[str, int]]:
-        """How it is, in numbers; nothing in it says who called whom."""
+        """Its numbers; none of them says who called whom."""
         board = self._driver.board
         carried = board.calls.carried + sum(call.carried for call in board.calls.open)
         return {
@@ -152,15 +152,15 @@ class Farm:
             "dropped": dict(self.dropped),
         }
 
-    async def _watching(self) -> None:
-        """Time passes."""
-        looked = self._clock()
+    async def _check_periodically(self) -> None:
+        """Do what is due, again and again."""
+        checked = self._clock()
         while True:
             await asyncio.sleep(relay_limits.FARM_TICK)
             try:
                 self._driver.tick()
-                if self._clock() - looked >= relay_limits.FARM_PROGRESS_CHECK:
-                    looked = self._clock()
-                    self._driver.look()
-            except Exception:  # our own mistake must not keep what is overdue for ever
-                log.exception("relay: while looking for what is overdue at %r", self)
+                if self._clock() - checked >= relay_limits.FARM_PROGRESS_CHECK:
+                    checked = self._clock()
+                    self._driver.check_calls()
+            except Exception:  # a bug must not end these checks
+                log.exception("relay: a periodic check of %r broke", self)

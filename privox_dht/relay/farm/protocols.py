@@ -1,11 +1,11 @@
 """The connections of a farm, from their first byte to their last.
 
-Door      says what it is within 4 KiB and 5 s (in a private mesh by a sealed request, or it hears
-          nothing), and becomes one of:
-Standing    a producer's control line: nonce, challenge, proof, then notices and pings
-End         a parked line, silent until a call claims it; or a client whose call was put
-            through. Two Ends make a call: what arrives at one leaves at the other, and one
-            that does not take what it is sent stops the other from sending more.
+HandshakeProtocol  a connection says what it is within 4 KiB and 5 s (in a private mesh by a sealed
+                   request, or it gets no answer), and becomes one of:
+ControlProtocol      a producer's control line: nonce, challenge, proof, then messages and pings
+SpliceProtocol       a parked line, silent until a call claims it; or the client of a call. Two of
+                     them are a call: what arrives at one leaves at the other, and a slow reader
+                     stops its sender (backpressure).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class HandshakeProtocol(asyncio.Protocol):
         self._transport = transport
         try:
             self._driver.opened(transport)
-        except (Rejected, OSError) as exc:  # OSError: it was gone before we looked
+        except (Rejected, OSError) as exc:  # OSError: it is closed already
             self._driver.counts[getattr(exc, "why", "gone")] += 1
             transport.abort()
 
@@ -51,7 +51,7 @@ class HandshakeProtocol(asyncio.Protocol):
         try:
             said = self._read()
             if said is not None:
-                self._become(*said)
+                self._start(*said)
         except BadMessage as exc:
             self._refuse(exc.reason)
         except Rejected as exc:
@@ -78,10 +78,10 @@ class HandshakeProtocol(asyncio.Protocol):
             head = farm_line.response(member, self._request, head)
         self._transport.write(head)
 
-    def _become(
-        self, said: messages.Connect | messages.Park | messages.Control, rest: bytes
+    def _start(
+        self, request: messages.Connect | messages.Park | messages.Control, rest: bytes
     ) -> None:
-        match said:
+        match request:
             case messages.Connect(producer):
                 self._connect(producer, rest)
             case messages.Park(token):
@@ -90,9 +90,9 @@ class HandshakeProtocol(asyncio.Protocol):
                 if (member := self._driver.member) is not None:
                     line = farm_line.SealedLine(member, self._request, is_farm=True)
                     self._driver.sealed[self._transport] = line
-                standing = ControlProtocol(self._driver, self._transport, nonce)
-                self._transport.set_protocol(standing)
-                standing.challenge(rest)
+                control = ControlProtocol(self._driver, self._transport, nonce)
+                self._transport.set_protocol(control)
+                control.challenge(rest)
 
     def _connect(self, producer: bytes, rest: bytes) -> None:
         call = self._driver.claim(self._transport, producer)
@@ -136,7 +136,7 @@ class ControlProtocol(asyncio.Protocol):
         tcp.user_timeout(transport.get_extra_info("socket"), relay_limits.UNACKED)
 
     def challenge(self, rest: bytes) -> None:
-        """Say what the producer has to sign."""
+        """Send the nonce that the producer must sign."""
         assert self._nonces is not None
         theirs, ours = self._nonces
         message = messages.challenge(self._driver.identity, theirs, ours)
@@ -150,13 +150,13 @@ class ControlProtocol(asyncio.Protocol):
         try:
             line = self._driver.sealed.get(self._transport)
             for message in self._decoder.feed(line.decrypt(data) if line else data):
-                self._hear(message)
+                self._handle(message)
         except BadMessage as exc:
             self._refuse(exc.reason, 0)
         except Rejected as exc:
             self._refuse(exc.why, exc.wait)
 
-    def _hear(self, message: messages.Message) -> None:
+    def _handle(self, message: messages.Message) -> None:
         driver = self._driver
         if self._nonces is not None:
             theirs, ours = self._nonces
@@ -209,7 +209,7 @@ class SpliceProtocol(asyncio.BufferedProtocol):
         self.forward(self._driver.buffer[:nbytes])
 
     def forward(self, data: bytes | memoryview) -> None:
-        """Pass on what arrived."""
+        """Forward what arrived."""
         call, other, onward = self._call, self._other, self._onward
         if call is None or other is None or onward is None:
             self._driver.counts["spoke"] += 1  # a parked line is silent
@@ -221,17 +221,17 @@ class SpliceProtocol(asyncio.BufferedProtocol):
         if call.carried > self._driver.terms.call_bytes:
             self._driver.hang_up(call, "bytes")
         elif not other._transport.is_closing():
-            other._take(data)
-            other._note(call, onward)
+            other._write(data)
+            other._account(call, onward)
 
-    def _take(self, data: bytes | memoryview) -> None:
-        """Send what the system takes at once; only the rest is copied, and waits here."""
+    def _write(self, data: bytes | memoryview) -> None:
+        """Send what the system takes at once; only the rest is copied and buffered."""
         transport = self._transport
         sent = 0 if transport.get_write_buffer_size() else tcp.send(transport, data)
         if sent < len(data):
             transport.write(bytes(data[sent:]))
 
-    def _note(self, call: Call, inward: Direction) -> None:
+    def _account(self, call: Call, inward: Direction) -> None:
         size = self._transport.get_write_buffer_size()
         if size != inward.held:
             self._driver.held(call, self._transport, size)
@@ -243,12 +243,12 @@ class SpliceProtocol(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         if self._call is None or self._other is None or self._other._onward is None:
             return
-        self._note(self._call, self._other._onward)
+        self._account(self._call, self._other._onward)
         if not self._other._eof:
             self._other._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        """This side has said all: let the other side know, and let it finish."""
+        """This side sends no more: pass that on, and let the other side finish."""
         if self._call is None or self._other is None:
             self._driver.lost(self._transport)
             return False

@@ -1,14 +1,14 @@
-"""Who is parked, who may park, and who gets which line: every decision of a farm, and no I/O.
+"""Every decision of a farm: who is parked, who may park, who gets which line. No I/O.
 
-    a connection opens                opened    ... and says what it is in time, or is dropped
-    it proves a producer's key        admit     it gets tokens for its lines; the newest wins
-    it shows a token                  park      a line of that producer, silent from then on
-    it asks for a producer            claim     the line parked for longest is its own: one step
-    it is gone                        lost      whatever it was; a new token replaces a line
-    time passes                       tick      what is overdue is dropped, pings are sent
+    a connection opens            connection_opened   it must say in time what it is
+    it proves a producer's key    admit               it gets tokens for its lines; the newest wins
+    it shows a token              park                a line of that producer, silent from then on
+    it asks for a producer        claim               it gets the line that was parked for longest
+    it is closed                  connection_closed   whatever it was; a new token replaces a line
+    time passes                   tick                what is overdue is closed, pings are sent
 
-A connection is anything hashable; the sockets around this use their transports. Every method
-returns what is to be done, as `Send` and `Close`, and the caller does it. Time is an argument.
+A connection is any hashable object; the driver uses transports. The methods return what is to be
+done as `Send` and `Close`. Time is an argument.
 """
 
 import math
@@ -39,9 +39,9 @@ class Switchboard:
         self._timeouts = timeouts
         self._new_token = new_token
         self._tag_caller = tag_caller
-        self._files = files  # connections the system lets us have
+        self._files = files  # connections that the system allows
         self._reserve = min(relay_limits.FARM_FILE_RESERVE, files // 8)
-        self._capped = capped  # caps per address; off where everybody has the same
+        self._capped = capped  # quotas per address; off where everybody has the same
         # oldest first
         self._handshakes: OrderedDict[Hashable, tuple[float, Prefixes]] = OrderedDict()
         self._handshake_quota = SharedQuota(
@@ -52,7 +52,7 @@ class Switchboard:
         # For each producer
         self._line_quota = SharedQuota(None, relay_limits.FARM_LINES_PER_ADDRESS)
         self._controls: dict[Hashable, ParkedProducer] = {}
-        self._heard: OrderedDict[Hashable, float] = OrderedDict()  # longest silent first
+        self._last_seen: OrderedDict[Hashable, float] = OrderedDict()  # longest silent first
         self._pinged: OrderedDict[Hashable, float] = OrderedDict()  # longest ago first
         self._tokens: dict[str, ParkedProducer] = {}
         self._lines: dict[Hashable, tuple[ParkedProducer, str]] = {}  # parked
@@ -79,7 +79,7 @@ class Switchboard:
         what it is.
 
         Raises:
-            Refusal: there are too many like it; `lost` must be called for it all the same.
+            Rejected: there are too many; `connection_closed` must be called all the same.
         """
         self.connections += 1
         if self.connections > self._files:
@@ -96,14 +96,14 @@ class Switchboard:
     # -- producers --------------------------------------------------------------------------
 
     def admit(self, who: Hashable, key: bytes, instance: bytes, now: float) -> Effects:
-        """The connection has proved that it is the producer of `key`.
+        """The connection has proved to be the producer of `key`.
 
         Raises:
-            Refusal: it cannot be parked here now.
+            Rejected: it cannot be parked here now.
         """
         prefixes = self._handshakes[who][1]
         old = self.producers.get(key)
-        self._may_park(key, instance, prefixes, old, now)
+        self._check_admission(key, instance, prefixes, old, now)
         effects: Effects = []
         if old is not None:
             effects = [Send(old.control, ("superseded",)), *self._end(old, "superseded")]
@@ -112,11 +112,11 @@ class Switchboard:
         producer = ParkedProducer(key, instance, prefixes, who)
         self.producers[key] = self._controls[who] = producer
         self._producer_quota.take(prefixes)
-        self._heard[who] = self._pinged[who] = now
+        self._last_seen[who] = self._pinged[who] = now
         granted = ("granted", str(self._terms.idle_lines), str(self._terms.lines))
         return [*effects, Send(who, granted), *self._grant(producer)]
 
-    def _may_park(
+    def _check_admission(
         self,
         key: bytes,
         instance: bytes,
@@ -127,7 +127,7 @@ class Switchboard:
         if self._draining:
             raise Rejected("draining", 60)
         if old is None:
-            if len(self.producers) >= self._terms.producers or not self._room():
+            if len(self.producers) >= self._terms.producers or not self._has_room():
                 raise Rejected("full", 60)
             if not self._producer_quota.has_share(prefixes):
                 raise Rejected("address", 300)
@@ -138,36 +138,36 @@ class Switchboard:
                 raise Rejected("flapping", int(_WINDOW))
             moves.append(now)
 
-    def _room(self) -> bool:
+    def _has_room(self) -> bool:
         return self._files - self.connections >= self._reserve
 
     def _grant(self, producer: ParkedProducer) -> Effects:
-        """Tokens, until the producer has as many idle lines, parked or about to be, as it may."""
+        """Tokens for as many idle lines, parked or about to be, as the producer may have."""
         effects: Effects = []
         while len(producer.idle) + len(producer.tokens) < self._terms.idle_lines:
             lines = len(producer.idle) + len(producer.tokens) + producer.calls
             if lines >= self._terms.lines:
-                if not producer.told_full:
+                if not producer.full_sent:
                     effects.append(Send(producer.control, ("full",)))
-                producer.told_full = True
+                producer.full_sent = True
                 return effects
             token = self._new_token()
             producer.tokens.add(token)
             self._tokens[token] = producer
             effects.append(Send(producer.control, ("token", token)))
-        producer.told_full = False
+        producer.full_sent = False
         return effects
 
     def park(self, who: Hashable, token: str) -> Effects:
-        """The connection shows a token: it is a line from now on.
+        """The connection shows a token: it is a parked line from now on.
 
         Raises:
-            Refusal: the token is not, or no longer, good; or there is no room.
+            Rejected: the token is not valid (any more), or there is no room.
         """
         producer = self._tokens.get(token)
         if producer is None:
             raise Rejected("token")
-        if not self._room():
+        if not self._has_room():
             return [Send(producer.control, ("full",)), Close(who, "full")]
         self._end_handshake(who)
         del self._tokens[token]
@@ -177,7 +177,7 @@ class Switchboard:
         return [Send(producer.control, ("parked", token))]
 
     def line_failed(self, who: Hashable, token: str) -> Effects:
-        """The producer says that a line of its own died, or that it could not park with a token."""
+        """The producer reports a dead line, or a token that it could not use."""
         producer = self._controls.get(who)
         if producer is None:
             return []
@@ -191,18 +191,18 @@ class Switchboard:
 
     def touch(self, who: Hashable, now: float) -> None:
         """Something arrived on a control line."""
-        if who in self._heard:
-            self._heard[who] = now
-            self._heard.move_to_end(who)
+        if who in self._last_seen:
+            self._last_seen[who] = now
+            self._last_seen.move_to_end(who)
 
     # -- clients ----------------------------------------------------------------------------
 
     def claim(self, who: Hashable, key: bytes, now: float) -> tuple[Call, Effects]:
-        """The connection asks for the producer of `key`, and has a line of it when this returns.
-        The last idle line is for networks that have no call with that producer yet.
+        """Give the connection a line of the producer of `key`. The last idle line is reserved for
+        networks that have no call with that producer yet.
 
         Raises:
-            Refusal: there is none, or this caller has too many.
+            Rejected: there is none, or this caller has too many.
         """
         prefixes = self._handshakes[who][1]
         if self._draining:
@@ -230,7 +230,7 @@ class Switchboard:
     # -- ends -------------------------------------------------------------------------------
 
     def connection_closed(self, who: Hashable) -> Effects:
-        """A connection is gone, whatever it was."""
+        """A connection is closed, whatever it was."""
         self.connections -= 1
         if who in self._handshakes:
             self._end_handshake(who)
@@ -245,17 +245,17 @@ class Switchboard:
         return []
 
     def _over(self, call: Call) -> Effects:
-        """Both sides of a call are gone; its producer may have left before, or parked anew."""
+        """Both sides of a call are closed; its producer may have left before, or parked anew."""
         self._call_quota.release(call.prefixes)
         self._line_quota.release(_at_producer(call.producer.key, call.prefixes))
         call.producer.calls -= 1
-        standing = self._controls.get(call.producer.control) is call.producer
-        return self._grant(call.producer) if standing else []
+        is_parked = self._controls.get(call.producer.control) is call.producer
+        return self._grant(call.producer) if is_parked else []
 
     def _end(self, producer: ParkedProducer, why: str) -> Effects:
-        """A producer is over: its parked lines go, its calls stay."""
+        """Remove a producer: its parked lines are closed, its calls go on."""
         del self.producers[producer.key], self._controls[producer.control]
-        self._heard.pop(producer.control, None)
+        self._last_seen.pop(producer.control, None)
         self._pinged.pop(producer.control, None)
         self._producer_quota.release(producer.prefixes)
         for token in producer.tokens:
@@ -271,14 +271,15 @@ class Switchboard:
         return [Send(control, message) for control in self._controls]
 
     def tick(self, now: float) -> Effects:
-        """What is overdue. Each queue is in order of time, so only what is due is touched."""
+        """Close what is overdue. Each queue is in order of time, so only what is due is touched."""
         effects: Effects = []
         for who, (since, _) in self._handshakes.items():
             if now - since < self._timeouts.head:
                 break
             effects.append(Close(who, "late"))
-        while self._heard and now - next(iter(self._heard.values())) >= self._timeouts.silence:
-            effects.append(Close(self._heard.popitem(last=False)[0], "silence"))
+        since = now - self._timeouts.silence
+        while self._last_seen and next(iter(self._last_seen.values())) <= since:
+            effects.append(Close(self._last_seen.popitem(last=False)[0], "silence"))
         while self._pinged and now - next(iter(self._pinged.values())) >= self._timeouts.ping:
             control = next(iter(self._pinged))
             self._pinged[control] = now

@@ -7,11 +7,11 @@ from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership
 from privox_dht.relay import messages
 
-MOST_UNREAD = 256  # messages; a farm says three when it grants, and one for each call
+MOST_UNREAD = 256  # messages; a farm sends three when it grants, and one for each call
 
 
 class ControlLine(asyncio.Protocol):
-    """Messages in, in order; None is the end."""
+    """Received messages in order; None is the end."""
 
     def __init__(self) -> None:
         self._decoder = messages.MessageDecoder()
@@ -33,7 +33,7 @@ class ControlLine(asyncio.Protocol):
             self.why = str(exc)
             self._transport.abort()
         if self._unread.qsize() > MOST_UNREAD:
-            self.why = "says too much at once"
+            self.why = "sends too much at once"
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -42,11 +42,11 @@ class ControlLine(asyncio.Protocol):
     def send(self, *message: str) -> None:
         """Send one message."""
         if self._transport is not None and not self._transport.is_closing():
-            said = messages.encode(message)
-            self._transport.write(self._line.seal(said) if self._line else said)
+            text = messages.encode(message)
+            self._transport.write(self._line.seal(text) if self._line else text)
 
     def open(self, head: bytes, member: Membership | None) -> None:
-        """Say what this connection is."""
+        """Send the head, which says what this connection is."""
         assert self._transport is not None
         self._transport.write(head)
         if member is not None:

@@ -3,10 +3,10 @@
     held      farms where the producer is parked, or about to be
     round     every known farm is tried once, at each of its addresses until one answers; those
               that failed wait for the next round
-    pause     a moment's jitter after a loss, and a back-off only when a whole round has failed
+    pause     jitter after a loss; a back-off only when a whole round has failed
 
-A thousand producers that lose one farm together are back within seconds this way; a back-off for
-each farm would leave a tail of a minute.
+So a thousand producers that lose one farm together are back within seconds; a back-off for each
+farm would leave a tail of a minute.
 """
 
 import random
@@ -35,7 +35,7 @@ class DialPlan:
 
 
 class FarmSelector:
-    """What was tried in this round, and who is to be left alone."""
+    """The farms tried in this round, and those not to be tried for some time."""
 
     def __init__(self, want: int, rng: random.Random) -> None:
         self._want = want
@@ -45,31 +45,30 @@ class FarmSelector:
         self._resume = 0.0  # when the pause is over
         self._failed_rounds = 0
         self._empty_rounds = 0  # in a row in which no farm was known
-        self._look = True  # we do not know which farms there are now
+        self._refresh_due = True  # ask which farms there are now
 
     def refresh_due(self, held: Collection[FarmAt], now: float) -> bool:
         """Whether it is time to ask which farms there are: once when a round begins."""
-        if len(held) >= self._want or now < self._resume or not self._look:
+        if len(held) >= self._want or now < self._resume or not self._refresh_due:
             return False
-        self._look = False
+        self._refresh_due = False
         return True
 
     def parked(self) -> None:
-        """A farm has taken us: not everything has failed."""
+        """A farm accepted us: not everything has failed."""
         self._failed_rounds = 0
 
     def failed(self, farm: FarmAt, now: float, wait: float = 0.0) -> None:
-        """A farm could not be parked at, at this address; it asked to be left alone for `wait`
-        seconds."""
+        """Parking at this address failed; the farm asked not to be tried for `wait` seconds."""
         self._tried.add(farm)
         if wait:
             self._not_before[farm.public] = now + wait
 
     def lost(self, farm: FarmAt, now: float, wait: float = 0.0) -> None:
-        """A farm where we were parked is gone: go elsewhere, not all in the same instant."""
+        """A farm where we were parked is lost: another is dialled after a random moment."""
         self.failed(farm, now, wait)
         self._resume = now + self._rng.uniform(0.0, relay_limits.PRODUCER_ROUND)
-        self._look = True
+        self._refresh_due = True
 
     def plan(self, known: Sequence[FarmAt], held: Collection[FarmAt], now: float) -> DialPlan:
         """Which of the `known` farms to dial, when we hold `held`."""
@@ -87,7 +86,7 @@ class FarmSelector:
         return DialPlan((), self._resume - now)
 
     def _end_round(self, holding: bool, now: float) -> None:
-        """Nobody is left to try: start again after a pause, longer each time if nobody took us."""
+        """No farm is left to try: pause, longer each time if none accepted us, and begin again."""
         if self._tried and not holding:
             self._failed_rounds += 1
             pause = backoff(self._failed_rounds, *relay_limits.PRODUCER_BACKOFF)
@@ -98,13 +97,12 @@ class FarmSelector:
                 pause = backoff(self._empty_rounds, relay_limits.PRODUCER_SEARCH_FIRST, pause)
         self._resume = now + pause * self._rng.uniform(0.5, 1.0)
         self._tried.clear()
-        self._look = True
+        self._refresh_due = True
 
     def _choose(
         self, rest: list[FarmAt], held: Collection[FarmAt], missing: int
     ) -> Sequence[FarmAt]:
-        """By chance, but another machine before the same one again, and a farm at one of its
-        addresses only: at two it would be one producer twice."""
+        """At random, but on another machine first, and each farm at one of its addresses only."""
         self._rng.shuffle(rest)
         hosts = {farm.host for farm in held}
         chosen: list[FarmAt] = []

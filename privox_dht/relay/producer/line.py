@@ -2,7 +2,7 @@
 
     dial, PARK <token>           then silence: whatever comes next is a client's TLS
     the first byte of a call     the HTTP server gets the connection, as if it had accepted it
-    its handshake is done        the line is the HTTP server's, which we only hear the end of
+    its handshake is done        the line is the HTTP server's; we only notice its end
 
 Nothing is read before there is something to read, so a parked line costs a socket and no TLS
 buffers, and a call costs no round trip. A claimed line has five seconds to finish its handshake.
@@ -27,7 +27,7 @@ MakeProtocol = Callable[[], asyncio.BaseProtocol]
 
 @runtime_checkable
 class CallerAware(Protocol):
-    """A server's protocol that shares its slots out by network."""
+    """A server's protocol that shares its slots among networks."""
 
     def set_caller_source(self, caller: Callable[[], Prefixes]) -> None: ...
 
@@ -42,18 +42,18 @@ class Line:
         server_context: ssl.SSLContext,
         connection: MakeProtocol,
         timeouts: Timeouts,
-        over: Callable[[Line], None],
+        on_end: Callable[[Line], None],
         sealed: Callable[[bytes], bytes] = bytes,
     ) -> None:
         """
         Args:
-            token: what the farm gave for this line.
+            token: from the farm, for this line.
             farm: its address.
             server_context: what to answer a client's TLS with.
             connection: makes the HTTP server's protocol for one connection.
             timeouts: how long a claimed line may take.
-            over: called when a call that the HTTP server had is over.
-            sealed: makes of a head what is said to the farm.
+            on_end: called when a call that the HTTP server had is over.
+            sealed: seals a head for the farm, in a private mesh.
         """
         self._sealed = sealed
         self.token = token
@@ -64,7 +64,7 @@ class Line:
         self._context = server_context
         self._connection = connection
         self._timeouts = timeouts
-        self._over = over
+        self._on_end = on_end
         self._caller = "-"
         self._sock: socket.socket | None = None
         self._limit: asyncio.Timeout | None = None  # while a claimed line has no call yet
@@ -97,7 +97,7 @@ class Line:
             raise
         try:
             await loop.connect_accepted_socket(
-                lambda: WatchedProtocol(self._answerer(), self._hand, lambda: self._over(self)),
+                self._watched_protocol,
                 sock,
                 ssl=self._context,
                 ssl_handshake_timeout=self._timeouts.handshake,
@@ -107,25 +107,25 @@ class Line:
                 sock.shutdown(socket.SHUT_RDWR)
             raise
 
-    def _answerer(self) -> asyncio.BaseProtocol:
-        """The HTTP server's protocol, told whom to ask who calls."""
+    def _watched_protocol(self) -> WatchedProtocol:
+        """A protocol of the HTTP server that knows where to ask for the caller's networks."""
         protocol = self._connection()
         if isinstance(protocol, CallerAware):
             protocol.set_caller_source(lambda: self.caller)
-        return protocol
+        return WatchedProtocol(protocol, self._on_handshake, lambda: self._on_end(self))
 
-    def _hand(self) -> None:
+    def _on_handshake(self) -> None:
         self.handed = True
 
     @property
     def caller(self) -> Prefixes:
-        """The networks its caller counts for, as far as the farm told them."""
+        """The networks of its caller, as tagged by the farm."""
         farm = join_host(*self._farm)
         return tuple(f"{tag} by {farm}" for tag in self._caller.split("."))
 
     def claim(self, caller: str = "") -> None:
-        """A call has this line: it must get through its handshake in time. `caller` is the farm's
-        word of who calls."""
+        """A call has this line: its handshake must be done in time. `caller` is the farm's tag of
+        the caller."""
         self._caller = caller or self._caller
         if self.claimed or self._sock is None or self._limit is None:
             return
@@ -135,7 +135,7 @@ class Line:
 
 
 class WatchedProtocol(asyncio.Protocol):
-    """The HTTP server's protocol, and word of when its connection begins and ends."""
+    """The HTTP server's protocol, with callbacks when its connection begins and ends."""
 
     __slots__ = ("_begun", "_inner", "_over")
 

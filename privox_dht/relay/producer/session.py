@@ -3,11 +3,11 @@
     dial, CONTROL <nonce>
     challenge     the farm proves its key; another farm's is not answered
     prove         we prove ours
-    granted       from here on: a token parks a line, `claimed` starts its clock, pings both ways
-    refused, superseded, draining, silence, hang-up: the end, which says when to come back
+    granted       from here on: a token parks a line, `claimed` starts its timer, pings both ways
+    refused, superseded, draining, silence, hang-up: the end, with the time of the next try
 
-However it ends, idle lines end with it, a call in its handshake may finish that, and calls go on:
-they are the HTTP server's.
+However it ends, idle lines end with it; a call may finish its handshake, and calls go on: they are
+the HTTP server's.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class SessionEnd:
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """Where to park and what to do there: what every session at one farm has in common."""
+    """Where to park and with what: the same for every session at one farm."""
 
     identity: Identity
     host: str
@@ -65,7 +65,7 @@ class SessionConfig:
     member: Membership | None = None  # in a private mesh
 
     def sealed(self, head: bytes) -> bytes:
-        """The head of a connection to the farm, as it is said there."""
+        """The head of a connection to the farm, sealed in a private mesh."""
         if self.member is None:
             return head
         return farm_line.request(self.member, to_node(self.farm), head)
@@ -132,7 +132,7 @@ class FarmSession:
             return SessionEnd("lost", f"{config}: {exc}")
         except _SessionOver as over:
             return over.ending
-        except Exception as exc:  # our own mistake must not keep the producer from coming back
+        except Exception as exc:  # a bug must not keep the producer from coming back
             log.exception("relay: at %s", config)
             return SessionEnd("lost", f"{config}: {exc!r}")
 
@@ -151,7 +151,7 @@ class FarmSession:
             raise BadMessage("order", answer[0])
 
     async def _listen(self) -> SessionEnd:
-        """Listen, and ping, until it ends."""
+        """Handle messages, and ping, until the session ends."""
         loop, timeouts = asyncio.get_running_loop(), self._config.timeouts
         ping = loop.time() + timeouts.ping
         dead = loop.time() + timeouts.silence
@@ -200,7 +200,7 @@ class FarmSession:
                 self._lines[token].claim(caller)
                 self._fill()
             case _:
-                pass  # `full` and `ping` say that the farm lives; of other lines we know nothing
+                pass  # `full` and `ping` are signs of life; other lines are unknown here
 
     def _fill(self) -> None:
         """Park as many lines as we have tokens and room for."""
@@ -229,7 +229,7 @@ class FarmSession:
         return backoff(self._misses, *relay_limits.PRODUCER_LINE_BACKOFF, self._rng)
 
     def _line_over(self, task: asyncio.Task[None]) -> None:
-        """A line is the HTTP server's, or nobody's: whatever ended it, ask for another."""
+        """A line was handed to the HTTP server, or died: ask for another."""
         line = self._tasks.pop(task)
         del self._lines[line.token]
         error = None if task.cancelled() else task.exception()
@@ -257,7 +257,7 @@ class FarmSession:
 
 
 class _SessionOver(Exception):
-    """Not an error: how a session ends, from wherever it is heard."""
+    """Control flow: a message that ends the session."""
 
     def __init__(self, ending: SessionEnd) -> None:
         super().__init__(ending.why)
