@@ -101,17 +101,28 @@ class LiveTranscript:
             ConfigError: it cannot be written.
         """
         heard = self._heard.transcript(language)
-        if not heard.text:
-            return None
         self._progress.clear()
+        if not heard.text:
+            if self._can_go_on:
+                say(
+                    "privox-client: what was heard is kept, and the same command goes on from there"
+                )
+            return None
         if self._pieces is not None:
             offer(self._unread + self._end(self._pieces), LAST_WAIT)
         elif self._target.output:
             write(self._target.output, self._rendered(heard))
         until, whole = clock_time(self._heard.end), heard.seconds or self._seconds
         far = f"{until} of {clock_time(whole)}" if whole else until
-        say(sanitize(f"privox-client: what was heard, {far}, {self._where()}"))
+        on = "; the same command goes on from there" if self._can_go_on else ""
+        say(sanitize(f"privox-client: what was heard, {far}, {self._where()}{on}"))
         return HeardInPart(heard)
+
+    @property
+    def _can_go_on(self) -> bool:
+        """Whether the next run finds what was heard."""
+        part = self._target.part
+        return part is not None and part.exists()
 
     def _tell_joint(self) -> None:
         """Whoever reads along should know where one producer's words end and another's begin."""

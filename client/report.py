@@ -15,6 +15,7 @@ from client.files import STDIO, write, write_note
 from privox_dht.cli.output import sanitize, say
 from privox_dht.dispatch.job_events import JobEvent, Scattered, Whole
 from privox_dht.dispatch.job_state import Done
+from privox_dht.units import clock_time
 
 TOLD = "scattering-was-explained"  # a file in the state folder
 RECORDING, TEXT = "recording", "text"
@@ -37,11 +38,15 @@ class Notes:
         self._told = state / (TOLD if what == RECORDING else f"{TOLD}-of-{what}")
         self._what = what
         self._named = named
+        self._resumes = True  # and it was not said yet
 
     def take(self, event: JobEvent[Any]) -> None:
         """Say what is to be said of it."""
+        if isinstance(event, Scattered) and self._resumes and event.heard > event.before > 0:
+            self._resumes = False
+            say(f"privox-client: {clock_time(event.before)} were heard before; going on from there")
         match event:
-            case Scattered(producers=producers) if not self._named:
+            case Scattered(producers=producers) if producers and not self._named:
                 self._named = True
                 self._explain(producers)
             case Whole(why):
@@ -50,10 +55,8 @@ class Notes:
     def _explain(self, producers: int) -> None:
         if self._told.exists():
             return
-        say(
-            f"privox-client: each of {producers} strangers may {EXPLAINED[self._what]}."
-            " (This is said once.)"
-        )
+        who = f"each of {producers} strangers" if producers > 1 else "a stranger"
+        say(f"privox-client: {who} may {EXPLAINED[self._what]}. (This is said once.)")
         with suppress(OSError):  # then it is said again
             self._told.parent.mkdir(parents=True, exist_ok=True)
             self._told.touch()
@@ -73,7 +76,8 @@ def report(
     """Who did it, by which route, how long it took: as JSON on stdout (on stderr, where the audio
     is on stdout) or as a line on stderr."""
     record = done.record
-    who = record.peer_id if record else SEVERAL if done.shares else "fallback"
+    scattered = bool(done.shares) or not done.attempts  # none, where all was heard before
+    who = record.peer_id if record else SEVERAL if scattered else "fallback"
     if as_json:
         job = {
             "producer": who,

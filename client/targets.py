@@ -29,6 +29,7 @@ AUDIO = {
     "oga": "opus", "aac": "aac", "m4a": "m4a", "mp4": "m4a", "pcm": "pcm", "raw": "pcm",
 }  # fmt: skip
 TEXT = {"txt": "text", "text": "text", "json": "json", "srt": "srt", "vtt": "vtt", "tsv": "tsv"}
+PART = ".part"
 ENDINGS = {STT: TEXT, TTS: AUDIO}
 DEFAULTS = {STT: "text", TTS: "wav"}
 
@@ -91,6 +92,13 @@ class Target:
     recording: str  # a path, or "-" for stdin
     output: str  # a path, "-" for stdout, "" for nowhere: it is in the JSON
     format: str
+
+    @property
+    def part(self) -> Path | None:
+        """Where what was heard is kept until all of it is; None: the output is no file."""
+        if self.output in ("", STDIO):
+            return None
+        return Path(self.output + PART)
 
 
 def targets_of(

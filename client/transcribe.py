@@ -64,7 +64,7 @@ async def _transcribe(config: ClientConfig, target: Target, recording: BinaryIO)
         async with config.open_mesh() as mesh:
             with Progress() as progress:
                 live = _live(config, target, progress)
-                done = await _transcript(mesh, config, recording, live)
+                done = await _transcript(mesh, config, target, recording, live)
     _keep(config, target, live, done)
 
 
@@ -82,7 +82,7 @@ async def _transcribe_all(
                     recording = (stdin if is_stdin else None) or open_recording(target.recording)
                 with recording, Progress(label=label) as progress:
                     live = _live(config, target, progress)
-                    done = await _transcript(mesh, config, recording, live)
+                    done = await _transcript(mesh, config, target, recording, live)
             except OF_ONE_RECORDING as exc:
                 failed += 1
                 _tell_failed(config, target, exc)
@@ -114,9 +114,9 @@ def _live(config: ClientConfig, target: Target, progress: Progress) -> LiveTrans
 
 
 async def _transcript(
-    mesh: Mesh, config: ClientConfig, recording: BinaryIO, live: LiveTranscript
+    mesh: Mesh, config: ClientConfig, target: Target, recording: BinaryIO, live: LiveTranscript
 ) -> Done[Transcript]:
-    options = replace(config.transcription, words=live.words)
+    options = replace(config.transcription, words=live.words, resume=target.part)
     events = mesh.transcription_events(recording, options)
     notes = Notes(config.state, named=bool(options.only))
 

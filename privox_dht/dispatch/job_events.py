@@ -57,6 +57,7 @@ class Scattered:
     seconds: float  # of the whole; 0: not known
     producers: int  # at work just now
     speed: float  # seconds of sound in a second
+    before: float = 0.0  # seconds that an earlier run had heard
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from privox_dht import limits
@@ -69,6 +70,10 @@ class TranscriptionOptions(JobOptions):
     scatter: str = AUTO  # "auto": a long recording to many producers; "never"; "private": no
     # producer hears two neighbouring pieces, nor more than `share`; through farms
     share: float = SHARE
+    resume: str | Path | None = (
+        None  # a file where what was heard of one that is scattered is kept until
+    )
+    # all is, and from which the next run goes on; not where it is scattered in private
     max_seconds: float = float("inf")  # of a recording that is scattered; what is longer is refused
 
     @classmethod

@@ -79,7 +79,14 @@ async def transcribe_in_private(
         emit(Scattered(0.0, pieces.seconds, len(names), 0.0))
         only = replace(needs, only=tuple(listener_of))
         work = PrivateRecording(
-            dispatcher, client, pieces, only, options, emit, shares, listener_of
+            dispatcher,
+            client,
+            pieces,
+            only,
+            replace(options, resume=None),
+            emit,
+            shares,
+            listener_of,
         )
         return await work.run()
 

@@ -95,6 +95,7 @@ class ScatteredJob(Generic[P, R]):
         self._shares: Counter[str] = Counter()  # pieces done, by peer id
         self._settled = 0  # pieces
         self._done: dict[int, float] = {}  # seconds of sound done, by piece
+        self._before = 0.0  # of these, done by an earlier run
         self._left_out: list[tuple[P, JobError]] = []
         self._attempts: list[Attempt] = []
 
@@ -103,6 +104,10 @@ class ScatteredJob(Generic[P, R]):
     def _take(self) -> P | None:
         """A piece that nobody was given yet."""
         return self._source.take()
+
+    def _known(self, piece: P) -> R | None:
+        """What an earlier run made of a piece; None: it is to be given out."""
+        return None
 
     def _wish_for(self, piece: P) -> Requirements:
         """Who may be given a piece, and what is asked of them."""
@@ -206,10 +211,15 @@ class ScatteredJob(Generic[P, R]):
         """The piece to be given out next; None: there is none just now."""
         if self._todo:
             return self._held[self._todo.popleft()]
-        if not self._is_full and (piece := self._take()):
+        while not self._is_full and (piece := self._take()):
             self._held[piece.number] = piece
             self._requests.plan.cut += 1
-            return piece
+            if (known := self._known(piece)) is None:
+                return piece
+            self._before += piece.seconds
+            self._done[piece.number] = piece.seconds
+            self._settle(piece, known, self._requests.plan.at_work)
+            self._pull()
         last = all(request.last_try for request in self._requests)
         if last and self._pulling is None and self._later:
             return self._held[self._later.pop(0)]
@@ -279,4 +289,5 @@ class ScatteredJob(Generic[P, R]):
         self._hand_on()
         done, spent = sum(self._done.values()), time.monotonic() - self._began
         seconds = max(self._source.hint, self._source.seconds)
-        self._emit(Scattered(done, seconds, at_work, done / spent))
+        speed = (done - self._before) / spent
+        self._emit(Scattered(done, seconds, at_work, speed, self._before))

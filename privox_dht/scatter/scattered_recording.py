@@ -1,11 +1,12 @@
 """A long recording by many producers, told in order.
 
-pieces   of its sound -> `scattered_job` has each transcribed
+pieces   of its sound -> `scattered_job` has each transcribed that no earlier run heard
 stitcher what was heard, in the recording's order and in one language
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.job_events import Emit
@@ -18,6 +19,7 @@ from privox_dht.scatter.outcome import fault_of
 from privox_dht.scatter.piece_requests import PieceRequest
 from privox_dht.scatter.piece_source import Sound
 from privox_dht.scatter.piece_work import PieceWork
+from privox_dht.scatter.resume_file import ResumeFile
 from privox_dht.scatter.scattered_job import ScatteredJob
 from privox_dht.scatter.stitch import Stitcher
 from privox_dht.speech import AudioInfo, Segment, Transcript
@@ -44,6 +46,7 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
         self._wanted = options
         self._stitcher = Stitcher(options.language)
         self._told: list[Segment] = []
+        self._resume = ResumeFile(Path(options.resume), options) if options.resume else None
 
     async def run(self) -> Done[Transcript]:
         """All of it.
@@ -55,12 +58,21 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
         """
         await self._do_all()
         self._emit(AudioInfo(self._sound.seconds))
+        if self._resume is not None and not self._left_out:
+            self._resume.remove()
         if error := fault_of(self._sound, self._left_out, self._attempts):
             raise error
         return self._whole(gather(self._told, self._sound.seconds, self._stitcher.language))
 
     def _far(self) -> str:
         return f"{clock_time(sum(self._done.values()))} of the recording were heard"
+
+    def _known(self, piece: Piece) -> Transcript | None:
+        if self._resume is None or (segments := self._resume.find(piece)) is None:
+            return None
+        if self._stitcher.decided and self._stitcher.is_another(segments):
+            return None
+        return gather(list(segments), piece.seconds)
 
     def _wish_for(self, piece: Piece) -> Requirements:
         return replace(self._needs, language=self._stitcher.language)
@@ -78,6 +90,8 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
 
     def _put(self, piece: Piece, value: Transcript | None) -> None:
         segments: Sequence[Segment] = value.segments if value else ()
+        if self._resume is not None and value is not None:
+            self._resume.add(piece, segments)
         self._stitcher.put(piece, segments)
         if not segments:  # it is in no language, so nothing will ask for it again
             self._held.pop(piece.number, None)

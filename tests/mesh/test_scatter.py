@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import until
 from running import Lab, answer, peer_of, silence
 from tone_talk import Hearing, Talk, knows_tones, talk
 
@@ -128,6 +131,28 @@ def test_of_a_file_that_breaks_off_after_twelve_minutes_what_is_there_is_kept(
     assert ran.returncode == 6
     assert b"the recording breaks off at 12:00" in ran.stderr
     assert out.read_text().split() == [word.text for word in said.words if word.end < 720]
+
+
+def test_ctrl_c_and_the_same_command_again_ask_for_each_piece_once(
+    shared: Mesh, tmp_path: Path
+) -> None:
+    said = talk(6, ("talk", 250))
+    wav, out, part = said.write(tmp_path / "a.wav"), tmp_path / "a.srt", tmp_path / "a.srt.part"
+    job = ("--service", "stt", "--file", str(wav), *TONES, "--output", str(out))
+    before = shared.given
+    client = shared.lab.start_client(*job, "--jobs", "1")
+    asyncio.run(until(out.exists))
+    client.send_signal(signal.SIGINT)
+    _, err = client.communicate(timeout=20)
+    assert client.returncode == 130, err
+    assert b"is in " in err and b"; the same command goes on from there" in err
+    heard = out.read_text()
+    ran = shared.lab.client(*job)
+    assert ran.returncode == 0 and b" were heard before; going on from there" in ran.stderr
+    assert shared.given - before < 1.15 * said.seconds + 30, "one piece at most was lost"
+    assert out.read_text().startswith(heard[: len(heard) // 2]) and not part.exists()
+    shared.transcribe(wav, "--output", str(tmp_path / "b.srt"))
+    assert out.read_text() == (tmp_path / "b.srt").read_text()
 
 
 def test_without_pyav_it_goes_whole_to_one_and_the_command_is_named(

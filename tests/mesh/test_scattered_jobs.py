@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from privox_dht import Mesh
 from privox_dht.audio import wav
 from privox_dht.dispatch.job_events import Scattered
 from privox_dht.dispatch.job_options import TranscriptionOptions
+from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import AllProducersFailed
 from privox_dht.scatter import scattered_job
 from privox_dht.transcript import render
@@ -112,3 +114,31 @@ async def test_music_before_the_first_words_is_no_end(
         done = await mesh.transcript(sound, model="tone-words", jobs=2)
     assert done.value.text == said.text
     assert done.value.seconds == pytest.approx(150 + said.seconds, abs=0.1)
+
+
+async def test_a_run_that_was_interrupted_goes_on_with_what_was_not_heard(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / "meeting.srt.part"
+    async with producers(tmp_path, patch, 2) as (farm, given), Mesh.join(at(farm)) as mesh:
+
+        def pieces() -> int:
+            return sum(len(file.read_text().splitlines()) for file in given if file.exists())
+
+        whole = await mesh.transcript(SOUND, model="tone-words", words=True)
+        all_of_it = pieces()
+        async with aclosing(
+            mesh.segments(SOUND, model="tone-words", words=True, jobs=1, resume=part)
+        ) as heard:
+            async for _ in heard:
+                break
+        before = pieces()
+        assert part.exists() and before < 2 * all_of_it - 1, "it was interrupted"
+        asked = TranscriptionOptions(model="tone-words", words=True, resume=part)
+        events = [event async for event in mesh.transcription_events(SOUND, asked)]
+    done = events[-1]
+    assert isinstance(done, Done) and done.value == whole.value
+    kept = max(event.before for event in events if isinstance(event, Scattered))
+    assert 0 < kept < SAID.seconds
+    assert pieces() - before < all_of_it
+    assert not part.exists()
