@@ -4,6 +4,8 @@ hears, and in tests/nat in a network of its own."""
 from __future__ import annotations
 
 import asyncio
+import errno
+import functools
 import random
 import socket
 import struct
@@ -74,6 +76,27 @@ async def test_one_that_announces_itself_is_found_until_it_has_gone() -> None:
         async with asyncio.timeout(WITHIN):
             while looking.neighbours():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+
+
+async def test_a_guest_finds_somebody_at_once_or_gives_up_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lan, "Lan", functools.partial(lan.Lan, host=HOST))
+    assert await lan.find(MESH, within=0.05) == []
+    async with lan.announced(lan.SERVICE, "privox-test", 5998, HOST, lan.properties(MESH)):
+        assert await lan.find(MESH, within=WITHIN) == [(HOST, 5998)]
+
+
+async def test_where_nothing_can_be_announced_it_is_said_and_the_node_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_multicast(host: str | None) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(lan, "_zeroconf", no_multicast)
+    async with lan.announced(lan.SERVICE, "privox-test", 5997, HOST):
+        pass
+    assert "it cannot be announced in the local network: No such device" in caplog.text
 
 
 async def test_what_a_hostile_machine_announces_costs_little_and_hides_nobody() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from privox_dht.relay import Farm, FarmLimits, relay_limits, tcp
 from privox_dht.relay.farm.protocols import ControlProtocol, SpliceProtocol
 
 FARM = Identity.generate()
+FEW_FILES = 256
 UNACKED = round(1000 * relay_limits.UNACKED)  # milliseconds
 USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 
@@ -113,8 +117,56 @@ async def test_a_farm_may_be_given_by_name() -> None:
         await tcp.dial("no-such-host.invalid", 1, 5)
 
 
-def test_the_system_lets_a_farm_open_files() -> None:
-    assert tcp.file_budget() > 100
+async def test_of_a_connection_that_is_gone_what_waits_here_is_all_that_is_known() -> None:
+    async with farm_of(FARM) as farm:
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            asyncio.Protocol, HOST, farm.port
+        )
+        transport.abort()
+        sock = transport.get_extra_info("socket")
+        await until(lambda: sock.fileno() < 0)
+        assert tcp.unacknowledged_bytes(transport) == 0
+        assert tcp.send(transport, b"too late") == 0
+    with open(os.devnull) as no_socket:
+        there: Any = SimpleNamespace(
+            get_write_buffer_size=lambda: 7, get_extra_info=lambda name: no_socket
+        )
+        assert tcp.unacknowledged_bytes(there) == 7, "the system tells nothing of it"
+
+
+@pytest.fixture
+def few_files() -> Iterator[int]:
+    """What this process may open, while it may open few; the limit that it may ask for."""
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = relay_limits.FARM_FILES
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, FEW_FILES), hard))
+    yield wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_farm_asks_for_as_many_files_as_it_may_open(few_files: int) -> None:
+    budget = tcp.file_budget()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == few_files
+    assert 100 < budget < few_files - relay_limits.FARM_FILE_RESERVE
+
+
+def test_a_farm_that_is_given_no_more_files_makes_do_with_few(
+    few_files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*limits: Any) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refused)
+    assert tcp.file_budget() <= max(0, FEW_FILES - relay_limits.FARM_FILE_RESERVE)
+
+
+def test_where_the_system_knows_no_bound_a_farm_has_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endless = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: endless)
+    assert 100 < tcp.file_budget() < relay_limits.FARM_FILES
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
