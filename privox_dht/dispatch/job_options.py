@@ -70,10 +70,9 @@ class TranscriptionOptions(JobOptions):
     scatter: str = AUTO  # "auto": a long recording to many producers; "never"; "private": no
     # producer hears two neighbouring pieces, nor more than `share`; through farms
     share: float = SHARE
-    resume: str | Path | None = (
-        None  # a file where what was heard of one that is scattered is kept until
-    )
-    # all is, and from which the next run goes on; not where it is scattered in private
+    # A file that keeps what was heard of a scattered recording until all of it was, and from which
+    # the next run goes on; not where it is scattered in private
+    resume: str | Path | None = None
     max_seconds: float = float("inf")  # of a recording that is scattered; what is longer is refused
 
     @classmethod
