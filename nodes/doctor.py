@@ -5,6 +5,7 @@
     join       does a neighbour answer
     clock      is ours right
     udp, tcp   can strangers call this machine (nodes we have never spoken to are asked to try)
+    relay      with --farm: can they call its port for that, too
     records    does a record of ours come back from the nodes that hold it
     farm       can a line be parked at a farm
     round trip does a real recording make it from a client through that farm to us and back
@@ -20,7 +21,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
-from nodes import startup_check
+from nodes import farm_check, startup_check
 from nodes.codecs import Codecs
 from nodes.config import NodeConfig
 from nodes.engines.echo import EchoTranscriber
@@ -29,6 +30,7 @@ from nodes.producer import Producer
 from nodes.reachability import ReachabilityMonitor
 from nodes.standing_report import CLOCK_OFF
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
+from privox_dht import limits
 from privox_dht.addresses import Address, join_host
 from privox_dht.audio import wav
 from privox_dht.dht import Reachability
@@ -82,9 +84,11 @@ class Doctor:
             tell(verdicts[0])
             if verdicts[0].found != YES:
                 return False
+            relays = [("relay", 30.0, self._relay)] if self.config.farm else []
             for probe, within, run in (
                 ("clock", 5.0, self._clock),
                 ("udp, tcp", 30.0, self._reach),
+                *relays,
                 ("records", 15.0, self._records),
                 ("farm", 20.0, self._park),
                 ("round trip", 20.0, self._round_trip),
@@ -93,6 +97,7 @@ class Doctor:
                 tell(verdicts[-1])
         found = {verdict.probe: verdict.found for verdict in verdicts}
         is_called = found["udp, tcp"] in (YES, LIKELY) or found["round trip"] == YES
+        is_called &= found.get("relay") != NO
         is_found = found["records"] == YES and is_called
         return is_found and all(verdict.found in (YES, PARTLY) for verdict in starts)
 
@@ -205,39 +210,30 @@ class Doctor:
             "records", YES if back else NO, detail, "" if back else "is the clock right?"
         )
 
+    def _clock_harms(self) -> bool:
+        return abs(self._dht.clock_offset() or 0.0) > limits.CLOCK_SKEW
+
     async def _park(self) -> Verdict:
         farms = await known_farms(self._dht, self.config.farms, self._dht.allows)
-        if not farms:
-            return Verdict(
-                "farm", NO, "there is no farm on this mesh", "run one: privox-node --farm"
-            )
-        tried = []
-        for farm in farms[:3]:
-            try:
-                await self._park_at(farm)
-            except PrivoxError as exc:
-                tried.append(f"{join_host(farm.host, farm.port)}: {exc}")
-                continue
-            self.farm = farm
-            return Verdict("farm", YES, f"parked at {join_host(farm.host, farm.port)}")
-        return Verdict("farm", NO, "; ".join(tried), "is TCP let out to these ports?")
+        verdict, self.farm = await farm_check.park(
+            self._stack, farms, self._pool, self._clock_harms()
+        )
+        return verdict
 
-    async def _park_at(self, farm: FarmAt) -> None:
-        """
-        Raises:
-            ProducerLost: it cannot be done.
-        """
+    def _pool(self, farm: FarmAt) -> FarmPool:
+        """The parking at one farm."""
 
         async def known() -> list[FarmAt]:
             return [farm]
 
-        pool = FarmPool(
+        return FarmPool(
             self.identity, known, server_context=server_context(self.identity, self._member),
             connection=self._server.connection, on_change=lambda pool: None, want=1,
             member=self._member,
         )  # fmt: skip
-        await self._stack.enter_async_context(pool)
-        await pool.parked(5.0)
+
+    async def _relay(self) -> Verdict:
+        return await farm_check.relay(self.config, self._dht)
 
     async def _round_trip(self) -> Verdict:
         if self.farm is None:

@@ -1,6 +1,7 @@
 """The farm of a node: from the start if its owner said so, else once strangers can call the node.
 
---farm        opened at once, with the limits of --farm-limits; published where the node is seen
+--farm        opened at once, with the limits of --farm-limits; published where the node is seen,
+              until its own port is found to be shut
 --no-farm     never
 neither       opened when the node turns out to be reachable, for few producers and little memory;
               published once the relay's own port was called back as well. Not on a mesh that is all
@@ -16,6 +17,7 @@ from nodes.config import NodeConfig
 from nodes.farm_discovery import farm_record
 from nodes.reachability import ReachabilityMonitor
 from nodes.service import Service
+from privox_dht import limits
 from privox_dht.addresses import is_loopback
 from privox_dht.cli.output import log_fields
 from privox_dht.errors import ConfigError
@@ -50,7 +52,9 @@ class FarmService(Service):
             ConfigError: --farm was given, and its port cannot be had.
         """
         if self._config.farm:
-            await self._open()
+            farm = await self._open()
+            if farm.port == limits.RELAY_PORT:  # no other is called back
+                self._standing.relay_port = farm.port
         elif self._config.farm is None:
             self._spawn("farm", self._once_reachable())
 

@@ -101,7 +101,7 @@ class ReachabilityMonitor:
     def farm_situation(self, port: int) -> NetworkState:
         """The same for our farm, at its own port."""
         found = None if self.relay_port is None else self._relay_reach.known
-        return of_farm(self.situation, port, found)
+        return of_farm(self.situation, port, found, told=bool(self._config.farm))
 
     async def run(self) -> None:
         """Stay joined and know where we stand, for ever."""
@@ -230,9 +230,10 @@ class ReachabilityMonitor:
             self._on_change()
         if self.ready_to_publish and now.reachable:
             self.reachable.set()
-        self.report.routes(now)
         offset = self._dht.clock_offset()
         self.report.clock(None if offset is None else -offset)
+        farm = None if self.relay_port is None else self.farm_situation(self.relay_port)
+        self.report.routes(now, farm)
 
     def _keep_assumed(self, alone: NetworkState) -> None:
         """What a first node publishes holds while the first who come cannot say."""
@@ -246,9 +247,14 @@ class ReachabilityMonitor:
         """Have others call that port. They are asked once more before it is believed that what was
         open is not: our address is a new one, and a datagram was lost."""
         found = await self._dht.dial_back(port)
-        if has_closed(believed.known, found):
+        if has_closed(believed.known, found) or self._would_lose_farm(believed, found):
             found = await self._dht.dial_back(port)
         believed.take(found, asyncio.get_running_loop().time())
+
+    def _would_lose_farm(self, believed: Believed, found: Sequence[Reachability]) -> bool:
+        """Whether a farm that its owner asked for is found shut, for the first time."""
+        first = believed is self._relay_reach and not believed.found
+        return first and bool(self._config.farm) and any(reach.is_shut for reach in found)
 
     async def _join(self) -> None:
         """Until somebody answers, or has come to us."""

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from nodes import routes
 from nodes.routes import NetworkState
 from privox_dht.addresses import Address, is_global, join_host
 from privox_dht.backoff import backoff
@@ -130,12 +131,21 @@ def with_calls(situation: NetworkState, found: Sequence[Reachability]) -> Networ
         for rank, address in enumerate(reach.addresses)
     ]
     called = dict.fromkeys(ip for _, ip in sorted(ranked, key=lambda one: one[0]))
-    shut = "".join("6" if reach.family == FAMILY_6 else "4" for reach in found if reach.is_shut)
+    shut = "".join(family_of(reach) for reach in found if reach.is_shut)
     return replace(situation, called=tuple(called), shut=shut)
 
 
+def family_of(reach: Reachability) -> str:
+    """ "4" or "6", as `routes.family_of`."""
+    return "6" if reach.family == FAMILY_6 else "4"
+
+
 def of_farm(
-    situation: NetworkState, port: int, found: Sequence[Reachability] | None
+    situation: NetworkState,
+    port: int,
+    found: Sequence[Reachability] | None,
+    *,
+    told: bool = False,
 ) -> NetworkState:
     """Where the farm of a node stands, at its own port.
 
@@ -143,10 +153,16 @@ def of_farm(
         situation: where the node stands.
         port: the farm's TCP port.
         found: what those found who were asked to call that port; None: nobody is to be asked.
+        told: its owner wants a farm, which is published until its port is found to be shut.
     """
     here = replace(situation, job_port=port, farms=())
     if found is None or here.advertised or not here.reachable:
         return here
+    if told:
+        shut = {family_of(reach) for reach in found if reach.is_shut}
+        called = tuple(ip for ip in here.called if routes.family_of(ip) not in shut)
+        left = replace(here, called=called, shut="".join(sorted({*here.shut, *shut})))
+        return replace(left, reachable=routes.is_reachable(None, left))
     if not any(reach.witnesses for reach in found):
         return here if not here.called else replace(here, reachable=False)  # not found out yet
     calls = with_calls(here, found)

@@ -145,10 +145,20 @@ def _no_farm(situation: NetworkState) -> str:
     return "there is no farm to relay for it. Run one where it can be called (privox-node --farm),"
 
 
-def farm_advice(situation: NetworkState) -> str:
-    """What to tell the owner of a farm that nobody can reach; empty when there is a way to it."""
+def farm_advice(situation: NetworkState, farm: NetworkState | None = None) -> str:
+    """What to tell the owner of a farm that nobody can reach; empty when there is a way to it.
+
+    Args:
+        situation: where the node stands.
+        farm: where its farm stands, at its own port, if that was found out.
+    """
     if routes(replace(situation, farms=())):
-        return ""
+        if farm is None or routes(farm):
+            return ""
+        return (
+            "NOBODY CAN REACH THIS FARM, so it is not published: strangers can call this node, but "
+            f"not its TCP port {farm.job_port}. Let that in at the firewall and the router."
+        )
     return (
         "NOBODY CAN REACH THIS FARM, so it is not published: a farm needs an address that "
         "strangers can call. Give --advertise ADDRESS if it has one, and let its TCP ports in."

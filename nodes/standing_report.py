@@ -43,6 +43,7 @@ class StandingReport:
         self._config = config
         self._situation, self._is_joined = situation, is_joined
         self._wrong: dict[str, str] = {}  # what is, by subject
+        self._clock_harms = False  # others take no records of ours
         self._shown = ""
         self._due: asyncio.TimerHandle | None = None  # what may have to be told soon
 
@@ -74,11 +75,11 @@ class StandingReport:
                                             called=now.called, seen=now.glimpsed))  # fmt: skip
             self._shown = text
 
-    def routes(self, now: NetworkState) -> None:
-        """Whether anybody can reach us. A producer may be parked at a farm in a moment: only if it
-        is not, that is worth telling."""
+    def routes(self, now: NetworkState, farm: NetworkState | None = None) -> None:
+        """Whether anybody can reach us, and our farm at its own port. A producer may be parked at a
+        farm in a moment: only if it is not, that is worth telling."""
         if self._config.farm:
-            self._tell("routes", farm_advice(now) if self._is_joined() else "")
+            self._tell("routes", farm_advice(now, farm) if self._is_joined() else "")
         elif not self._advice(now):
             self._tell("routes", "")
         elif "routes" in self._wrong:  # it may be for another reason by now
@@ -91,11 +92,14 @@ class StandingReport:
         self._tell("routes", self._advice(self._situation()))
 
     def _advice(self, now: NetworkState) -> str:
-        return advice(now) if self._config.services and self._is_joined() else ""
+        """Nothing while our clock is so wrong that no farm's record looks valid: that is told."""
+        told = self._config.services and self._is_joined() and not self._clock_harms
+        return advice(now) if told else ""
 
     def clock(self, ahead: float | None) -> None:
         """Our clock is so many seconds ahead of the neighbours'; None: they did not say."""
         if ahead is not None:
+            self._clock_harms = abs(ahead) > limits.CLOCK_SKEW
             self._tell("clock", clock_advice(ahead))
 
     def _tell(self, subject: str, text: str, fields: Mapping[str, Any] | None = None) -> None:

@@ -14,7 +14,7 @@ from nodes.reachability_rules import (
     shown,
     with_calls,
 )
-from nodes.routes import NetworkState, routes
+from nodes.routes import NetworkState, farm_advice, routes
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.records import Direct
@@ -197,6 +197,32 @@ def test_a_farm_is_published_where_its_own_port_can_be_called(
     farm = of_farm(with_calls(HERE, node), 1776, found)
     assert farm.reachable is reachable and farm.job_port == 1776
     assert bool(routes(farm)) is published
+
+
+SHUT_6 = Reachability(FAMILY_6, True, False, (SIX,), witnesses=2)
+
+
+@pytest.mark.parametrize(
+    ("found", "published"),
+    [
+        ([], ["20.2.2.2", "2600::1"]),  # nobody was asked yet
+        ([UNKNOWN, UNKNOWN_6], ["20.2.2.2", "2600::1"]),
+        ([OPEN, OPEN_6], ["20.2.2.2", "2600::1"]),
+        ([OPEN, SHUT_6], ["20.2.2.2"]),
+        ([SHUT, UNKNOWN_6], ["2600::1"]),
+        ([SHUT, SHUT_6], []),
+    ],
+)
+def test_a_farm_that_its_owner_wants_is_published_until_its_port_is_found_to_be_shut(
+    found: list[Reachability], published: list[str]
+) -> None:
+    """Its firewall let 5678 in and not 1776: it was published, producers dialled it in vain, and
+    its owner never heard of that."""
+    node = with_calls(HERE, [OPEN, OPEN_6])
+    farm = of_farm(node, 1776, found, told=True)
+    assert routes(farm) == tuple(Direct(ip, 1776) for ip in published)
+    advice = farm_advice(node, farm)
+    assert ("TCP port 1776" in advice) is (not published)
 
 
 def test_how_strangers_see_us_is_said() -> None:

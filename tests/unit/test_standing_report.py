@@ -98,6 +98,20 @@ async def test_that_it_is_for_another_reason_is_told_at_once(
     assert "20.1.1.1:1776 refuses" in owner.report.wrong[0]
 
 
+async def test_by_a_wrong_clock_it_is_not_told_that_there_is_no_farm(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The farm's record looked expired, and its owner was told to run one."""
+    monkeypatch.setattr(standing_report, "PARKING_TAKES", 0.0)
+    owner.report.clock(3600.0)
+    owner.report.routes(HOME)
+    assert owner.report._due is None and len(owner.report.wrong) == 1
+    owner.report.clock(0.0)
+    owner.report.routes(HOME)
+    await until(lambda: owner.report.wrong)
+    assert "NOBODY CAN REACH" in owner.report.wrong[0]
+
+
 async def test_a_farm_that_nobody_can_reach_is_told_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
