@@ -20,8 +20,8 @@ from privox_dht.units import clock_time
 TOLD = "scattering-was-explained"  # a file in the state folder
 RECORDING, TEXT = "recording", "text"
 EXPLAINED = {
-    RECORDING: "hear a part of this recording; with --scatter never one of them hears all of it",
-    TEXT: "read a part of this text; with --only PEER,... nobody does but these",
+    RECORDING: "hear {} this recording; with --scatter never one of them hears all of it",
+    TEXT: "read {} this text; with --only PEER,... nobody does but these",
 }
 
 
@@ -55,8 +55,10 @@ class Notes:
     def _explain(self, producers: int) -> None:
         if self._told.exists():
             return
-        who = f"each of {producers} strangers" if producers > 1 else "a stranger"
-        say(f"privox-client: {who} may {EXPLAINED[self._what]}. (This is said once.)")
+        several = producers > 1
+        who = f"each of {producers} strangers" if several else "a stranger"
+        what = EXPLAINED[self._what].format("a part of" if several else "all of")
+        say(f"privox-client: {who} may {what}. (This is said once.)")
         with suppress(OSError):  # then it is said again
             self._told.parent.mkdir(parents=True, exist_ok=True)
             self._told.touch()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from client.progress import ERASE, Progress
-from client.report import Notes
+from client.report import TEXT, Notes
 from privox_dht.dispatch.job_events import Scattered, Whole
 from privox_dht.speech import Segment
 
@@ -41,6 +41,25 @@ def test_strangers_are_spoken_of_once_and_not_where_they_are_named(
         notes.take(Scattered(0.0, 100.0, 5, 0.0))
         notes.take(Scattered(10.0, 100.0, 5, 1.0))
         assert capsys.readouterr().err.count("each of 5 strangers may hear a part") == said
+
+
+def test_where_nobody_is_there_no_strangers_are_spoken_of_and_they_are_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for producers, said in ((0, ""), (1, "a stranger may read all of this text; with --only")):
+        Notes(tmp_path, named=False, what=TEXT).take(Scattered(0.0, 100.0, producers, 0.0))
+        assert capsys.readouterr().err.startswith(f"privox-client: {said}" if said else "")
+        assert (tmp_path / "scattering-was-explained-of-text").exists() == bool(said)
+
+
+def test_who_goes_on_is_told_from_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notes = Notes(tmp_path, named=True)
+    notes.take(Scattered(277.0, 600.0, 0, 0.0, before=277.0))
+    assert capsys.readouterr().err == "", "not all of that may have been found yet"
+    for heard in (300.0, 310.0):
+        notes.take(Scattered(heard, 600.0, 2, 9.0, before=277.0))
+    said = "privox-client: 4:37 were heard before; going on from there\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_long_recording_that_is_not_scattered_says_why(
