@@ -36,7 +36,7 @@ KINDS = (  # what is asked, of what, and whether a part of the answer comes soon
 
 def table() -> dict[tuple[str, str], str]:
     """Cells by row and column."""
-    _, _, rest = PAGE.read_text().partition("## When the mesh cannot")
+    _, _, rest = PAGE.read_text().partition("## When the mesh fails")
     section = rest.partition("\n##")[0]
     lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
     (_, *columns), _, *rows = lines
