@@ -12,7 +12,10 @@ in a variable or a file is not: that may hold a voice for the one service and a 
 other.
 """
 
+import gc
 from typing import Any
+
+gc.disable()  # all that is imported now stays: it holds no garbage to look for
 
 import click
 from click.core import ParameterSource
@@ -26,6 +29,7 @@ from privox_dht.cli.options import ENVIRONMENT, merge_parent_options
 from privox_dht.dispatch.job_options import NEVER, PRIVATE
 from privox_dht.speech import STT, TTS
 
+gc.enable()
 EPILOG = "Exit codes: " + ", ".join(f"{code} {what}" for code, what in EXIT_CODES.items()) + "."
 
 
