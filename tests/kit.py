@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 HOST = "127.0.0.1"
+AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+KEPT = "OUTSIDE_"  # what these were, for programs that speak with the world outside
+
+
+def ask_no_authority() -> None:
+    """Have the programs that tests start read no list of the system's authorities: peers are told
+    apart by their keys, and aiohttp would have each of the hundreds read it twice."""
+    for name in AUTHORITIES:
+        if os.environ.get(name) != os.devnull:
+            os.environ[KEPT + name] = os.environ.get(name, "")
+        os.environ[name] = os.devnull
+
+
+def outside(environment: Mapping[str, str]) -> dict[str, str]:
+    """That environment for a program that asks servers of the world outside, such as pip."""
+    ours = {name: value for name, value in environment.items() if name not in AUTHORITIES}
+    return {**ours, **{n: value for n in AUTHORITIES if (value := environment.get(KEPT + n))}}
 
 
 async def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:

@@ -7,7 +7,9 @@ has a mesh of its own, so each goes to whoever is free.
 from __future__ import annotations
 
 import pytest
+from kit import ask_no_authority
 
+ask_no_authority()
 LONGEST = (  # begun first, so that no worker is left with one of them when the others are done
     "test_documented_commands.py",
     "test_documented_nodes.py",

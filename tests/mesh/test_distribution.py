@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kit import outside
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("privox_dht", "nodes", "client")
@@ -34,8 +35,8 @@ def run(*command: str | Path, cwd: Path, within: float = 240) -> subprocess.Comp
         if not name.startswith(("PRIVOX_", "PYTHON", "VIRTUAL_ENV"))
     }
     return subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=kept, capture_output=True, text=True,
-        timeout=within, check=False,
+        [str(word) for word in command], cwd=cwd, env=outside(kept), capture_output=True,
+        text=True, timeout=within, check=False,
     )  # fmt: skip
 
 

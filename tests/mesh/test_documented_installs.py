@@ -6,6 +6,7 @@ platform, is run by the soak; otherwise make says what it would do.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,12 +16,15 @@ from pathlib import Path
 import documented
 import pytest
 from documented import ROOT, Command
+from kit import outside
 
 pytestmark = pytest.mark.timeout(180)
 COPIED = ("privox_dht", "nodes", "client", "docs", "setup.cfg", "pyproject.toml", "README.md",
           "LICENSE", "NOTICE")  # fmt: skip
 HERE = [command for command in documented.to_run() if documented.installs(command)]
 LONG = ("make lock",)
+# What builds us is installed here, and `test_distribution` builds with what pyproject.toml names.
+NO_ISOLATION = {"PIP_NO_BUILD_ISOLATION": "0"} if importlib.util.find_spec("setuptools") else {}
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +47,8 @@ def run(text: str, home: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-c", text], cwd=ROOT if text.startswith("make") else home / "clone",
-        env={**kept, "PATH": path, "HOME": str(home)}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=150, check=False,
+        env=outside({**kept, **NO_ISOLATION, "PATH": path, "HOME": str(home)}),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
 
 

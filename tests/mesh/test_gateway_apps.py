@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy
 import pytest
-from kit import HOST
+from kit import HOST, outside
 from open_engines import EARS, PITCH, VOICE, WORD, knows_open_engines
 from running import Lab
 from tone_talk import Talk, talk
@@ -88,8 +88,9 @@ def installed(folder: Path, *what: str) -> Path:
     """An environment, made by the script."""
     script = ("sh", str(HERE / "install_apps.sh"), str(folder), *what)
     ran = subprocess.run(
-        script, capture_output=True, text=True, timeout=INSTALL_WITHIN, check=False
-    )
+        script, capture_output=True, text=True, timeout=INSTALL_WITHIN, check=False,
+        env=outside(os.environ),
+    )  # fmt: skip
     if ran.returncode:
         pytest.skip(f"not installed: {(ran.stderr or ran.stdout).strip()[-300:]}")
     if (folder / "bin").exists():
@@ -106,7 +107,7 @@ def ran(folder: Path, *command: str) -> bytes:
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(
         command, cwd=folder, capture_output=True, timeout=120, check=False,
-        env={**os.environ, "PATH": path, "PYTHONPATH": ""},
+        env=outside({**os.environ, "PATH": path, "PYTHONPATH": ""}),
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr.decode()[-3000:]
     return ended.stdout
@@ -185,7 +186,7 @@ class HomeAssistant:
             self._process = subprocess.Popen(
                 [folder / "bin/python", program, one.wyoming, str(one.wav)], cwd=folder,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                env={**os.environ, "PATH": path, "PYTHONPATH": ""},
+                env=outside({**os.environ, "PATH": path, "PYTHONPATH": ""}),
             )  # fmt: skip
 
     def __enter__(self) -> HomeAssistant:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from kit import ask_no_authority
 
 from . import nats, netns
 from .lab import Lab, Nat, Plan
 from .plan import DUAL, IPV4, IPV6, PRIVATE, PUBLIC
 
+ask_no_authority()
 BuildLab = Callable[[Plan], Lab]
 
 EVERY_NAT = Plan(
