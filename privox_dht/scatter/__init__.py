@@ -17,4 +17,5 @@ outcome               what is wrong with a recording when all is done        (pu
 
 piece_source          a file -> pieces, decoded as they are wanted
 piece_work            a piece at one producer, whose words must lie within it
+resume_file           what was heard, for the next run if this one is interrupted
 """
