@@ -70,7 +70,7 @@ class Progress:
                 self._seconds = seconds
             case Scattered():
                 self._scattered = True
-                self._draw(_how_far(event))
+                self._draw(_how_far(event), now=_is_from_before(event))
             case Segment() if not self._scattered:
                 self._draw(f"hearing {clock_time(event.end)} of {clock_time(self._seconds)}")
             case FileChunk(data) if not self._scattered:
@@ -98,10 +98,17 @@ class Progress:
 
 def _how_far(event: Scattered) -> str:
     far = f"{clock_time(event.heard)} of {clock_time(event.seconds)}"
-    if not event.speed:
+    if _is_from_before(event):
+        far += " were heard before"
+    if event.speed <= 0:
         return f"{far}, {event.producers} producers"
     left = max(0.0, event.seconds - event.heard) / event.speed
     return (
         f"{far}, {event.speed:.1f} times as fast as it was spoken, {event.producers} producers,"
         f" {clock_time(left)} left"
     )
+
+
+def _is_from_before(event: Scattered) -> bool:
+    """Whether an earlier run heard all that is heard by now."""
+    return event.heard == event.before > 0

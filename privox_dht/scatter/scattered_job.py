@@ -218,7 +218,7 @@ class ScatteredJob(Generic[P, R]):
                 return piece
             self._before += piece.seconds
             self._done[piece.number] = piece.seconds
-            self._settle(piece, known, self._requests.plan.at_work)
+            self._settle(piece, known, len(self._requests.records))
             self._pull()
         last = all(request.last_try for request in self._requests)
         if last and self._pulling is None and self._later:

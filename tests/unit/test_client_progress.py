@@ -30,6 +30,15 @@ def test_a_scattered_recording_shows_how_far_how_fast_by_how_many_and_how_long_y
     assert terminal.getvalue() == ERASE + said
 
 
+def test_what_an_earlier_run_heard_is_shown_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    terminal = Terminal()
+    progress = Progress(terminal)
+    for seconds in (10.0, 277.0):  # at once, one after the other
+        progress.show(Scattered(seconds, 600.0, 3, 0.0, before=seconds))
+    assert terminal.getvalue().endswith(ERASE + "4:37 of 10:00 were heard before, 3 producers")
+
+
 def test_strangers_are_spoken_of_once_and_not_where_they_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
