@@ -103,10 +103,7 @@ class LiveTranscript:
         heard = self._heard.transcript(language)
         self._progress.clear()
         if not heard.text:
-            if self._can_go_on:
-                say(
-                    "privox-client: what was heard is kept, and the same command goes on from there"
-                )
+            self.tell_kept()
             return None
         if self._pieces is not None:
             offer(self._unread + self._end(self._pieces), LAST_WAIT)
@@ -117,6 +114,12 @@ class LiveTranscript:
         on = "; the same command goes on from there" if self._can_go_on else ""
         say(sanitize(f"privox-client: what was heard, {far}, {self._where()}{on}"))
         return HeardInPart(heard)
+
+    def tell_kept(self) -> None:
+        """Say so where the next run finds what was heard."""
+        self._progress.clear()
+        if self._can_go_on:
+            say("privox-client: what was heard is kept, and the same command goes on from there")
 
     @property
     def _can_go_on(self) -> bool:

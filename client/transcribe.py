@@ -130,6 +130,9 @@ async def _transcript(
         if part := live.keep(options.language):
             raise part from exc
         raise
+    except ConfigError:  # the output cannot be written, or its disk is full
+        live.tell_kept()
+        raise
 
 
 def _keep(
