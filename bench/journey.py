@@ -139,7 +139,7 @@ def running_node(folder: Path, service: str) -> Iterator[tuple[Node, asyncio.Abs
         services = tuple(parse_services((service,)))
         config = NodeConfig(folder, port=0, host="127.0.0.1", services=services, farm=False)
         async with Node(config) as node:
-            while not node.standing.ready_to_publish:  # noqa: ASYNC110
+            while not node.reachability.ready_to_publish:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await node.announcer.announce()
             seen.append((node, loop, over))

@@ -37,12 +37,17 @@ class FarmService(Service):
         config: NodeConfig,
         identity: Identity,
         mesh: bytes,
-        standing: ReachabilityMonitor,
+        reachability: ReachabilityMonitor,
         member: Membership | None = None,
     ) -> None:
         super().__init__()
         self._member = member
-        self._config, self._identity, self._mesh, self._standing = config, identity, mesh, standing
+        self._config, self._identity, self._mesh, self._reachability = (
+            config,
+            identity,
+            mesh,
+            reachability,
+        )
         self.lends = frozenset({FARM} if config.farm else ())  # not what it is by the way
         self.farm: Farm | None = None
 
@@ -54,22 +59,22 @@ class FarmService(Service):
         if self._config.farm:
             farm = await self._open()
             if farm.port == limits.RELAY_PORT:  # no other is called back
-                self._standing.relay_port = farm.port
+                self._reachability.relay_port = farm.port
         elif self._config.farm is None:
             self._spawn("farm", self._once_reachable())
 
     async def _once_reachable(self) -> None:
         """Relay too, as soon as strangers can call us."""
-        await self._standing.reachable.wait()
-        if all(map(is_loopback, self._standing.situation.local)):
+        await self._reachability.reachable.wait()
+        if all(map(is_loopback, self._reachability.situation.local)):
             return
         try:
             farm = await self._open()
         except ConfigError as exc:
             log.info("not relaying for others: %s", exc)
             return
-        self._standing.relay_port = farm.port
-        self._standing.look_soon()
+        self._reachability.relay_port = farm.port
+        self._reachability.look_soon()
 
     async def _open(self) -> Farm:
         """Listen.
@@ -97,7 +102,7 @@ class FarmService(Service):
         """What our farm has to announce: nothing while nobody could reach it."""
         if self.farm is None:
             return []
-        situation = self._standing.farm_situation(self.farm.port)
+        situation = self._reachability.farm_situation(self.farm.port)
         ours = farm_record(self._mesh, situation, self.farm.port, self.farm.terms)
         return [ours] if ours else []
 

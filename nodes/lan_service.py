@@ -23,7 +23,9 @@ LOOK_EVERY = 5.0  # seconds between two looks at this machine's addresses
 class LanService(Service):
     """Our announcement, and those of others."""
 
-    def __init__(self, config: NodeConfig, dht: Directory, standing: ReachabilityMonitor) -> None:
+    def __init__(
+        self, config: NodeConfig, dht: Directory, reachability: ReachabilityMonitor
+    ) -> None:
         """
         Raises:
             ConfigError: what it needs is not installed.
@@ -32,7 +34,7 @@ class LanService(Service):
         with needed_by("--lan", "lan"):
             from privox_dht import lan
         self._library = lan
-        self._host, self._dht, self._standing = config.host, dht, standing
+        self._host, self._dht, self._reachability = config.host, dht, reachability
         # Which key a machine has is nobody's business
         self._name = f"privox-{secrets.token_hex(4)}"
         self._lan: lan.Lan | None = None
@@ -51,7 +53,7 @@ class LanService(Service):
             try:
                 async with AsyncExitStack() as stack:
                     enter = stack.enter_async_context
-                    found = self._standing.look_soon
+                    found = self._reachability.look_soon
                     self._lan = await enter(lan.Lan(dht.mesh, self._host, dht.port, found))
                     said = lan.properties(dht.mesh)
                     await enter(lan.announced(lan.SERVICE, self._name, dht.port, self._host, said))

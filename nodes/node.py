@@ -91,20 +91,20 @@ class Node:
             self.member.own.published = frozenset(config.advertise)
         self.dht, sockets = await self._on_one_port()
         port = sockets[0].getsockname()[1]
-        self.standing = ReachabilityMonitor(config, self.dht, port, self._changed)
+        self.reachability = ReachabilityMonitor(config, self.dht, port, self._changed)
         self.speech = await self._host(SpeechService(
-            config, self.dht.mesh, self.standing,
+            config, self.dht.mesh, self.reachability,
             on_change=self._changed, node_status=self.status,
         ))  # fmt: skip
         self.relaying = await self._host(
-            FarmService(config, self.identity, self.dht.mesh, self.standing, self.member)
+            FarmService(config, self.identity, self.dht.mesh, self.reachability, self.member)
         )
         if config.lan:
-            in_lan = LanService(config, self.dht, self.standing)
-            self.standing.lan = (await self._host(in_lan)).neighbours
+            in_lan = LanService(config, self.dht, self.reachability)
+            self.reachability.lan = (await self._host(in_lan)).neighbours
         if config.gateway:
             own = OwnEngines(self.speech.producer, config.slots, self.identity.peer_id)
-            joined = self.standing.joined if config.neighbours else None
+            joined = self.reachability.joined if config.neighbours else None
             self.gateway = await self._host(
                 Gateway(
                     config.gateway,
@@ -123,10 +123,10 @@ class Node:
                        peer=self.identity.peer_id),
         )  # fmt: skip
         self.farm_pool = self._farm_pool()
-        self.standing.untaken = lambda: self.farm_pool.untaken
+        self.reachability.untaken = lambda: self.farm_pool.untaken
         if self.speech.producer.abilities():
             spawn(self._stack, "parking", self._park())
-        spawn(self._stack, "standing", self.standing.run())
+        spawn(self._stack, "reachability", self.reachability.run())
         spawn(self._stack, "reporting", log_periodically(self.dht.stats))
         self.announcer = await enter(  # left first: who is withdrawn is not called any more
             Announcer(self.identity, self.own_records, self._publish, folder=config.state_dir)
@@ -208,24 +208,24 @@ class Node:
 
     async def _park(self) -> None:
         """Be callable through farms, from when we have joined until the node ends."""
-        await self.standing.joined.wait()
+        await self.reachability.joined.wait()
         async with self.farm_pool:
             await asyncio.Event().wait()
 
     def _parked(self, pool: FarmPool) -> None:
         where = ", ".join(join_host(farm.host, farm.port) for farm in pool.parked_at)
         log.info("parked at %s", where or "no farm", extra=log_fields("parked", farms=where))
-        self.standing.parked_at(tuple(dict.fromkeys(farm.public for farm in pool.parked_at)))
+        self.reachability.parked_at(tuple(dict.fromkeys(farm.public for farm in pool.parked_at)))
 
     def own_records(self) -> Sequence[Record]:
         """What we have to announce at this moment; nothing while there is nobody to hear it."""
-        if not self.standing.ready_to_publish:
+        if not self.reachability.ready_to_publish:
             return []
         return [record for service in self.services for record in service.records()]
 
     def status(self) -> Mapping[str, Any]:
         """For `GET /v1/status`."""
-        situation = self.standing.situation
+        situation = self.reachability.situation
         return {
             "peer": self.identity.peer_id,
             "network": self.config.network,
@@ -252,7 +252,7 @@ class Node:
             "jobs": self.server.jobs.status(),
             "recent": self.server.jobs.recent(),
             "parked_at": [join_host(farm.host, farm.port) for farm in parked],
-            "wrong": self.standing.report.wrong,
+            "wrong": self.reachability.report.wrong,
             "neighbours": [join_host(*contact) for contact in self.dht.contacts()],
             "gateway": self.gateway.owner_status() if self.gateway else None,
         }  # fmt: skip
@@ -262,7 +262,9 @@ class Node:
         if record.withdrawn:
             self._published.pop(record.kind, None)
             return holders
-        self._unheard = self._unheard + 1 if not holders and self.standing.joined.is_set() else 0
+        self._unheard = (
+            self._unheard + 1 if not holders and self.reachability.joined.is_set() else 0
+        )
         if self._unheard == TOLD_AFTER:
             log.warning("no node takes our records, so nobody finds us: is the clock right?")
         ways = tuple(map(str, record.routes))

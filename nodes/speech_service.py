@@ -38,7 +38,7 @@ class SpeechService(Service):
         self,
         config: NodeConfig,
         mesh: bytes,
-        standing: ReachabilityMonitor,
+        reachability: ReachabilityMonitor,
         *,
         on_change: Callable[[], None],
         node_status: Callable[[], Mapping[str, Any]],
@@ -46,12 +46,12 @@ class SpeechService(Service):
         """
         Args:
             mesh: the network's tag, for records.
-            standing: knows the routes by which we are reached.
+            reachability: knows the routes by which we are reached.
             on_change: called when we become busy, or idle again, or lend another number of slots.
             node_status: what the node says of itself in `GET /v1/status`.
         """
         super().__init__()
-        self._config, self._mesh, self._standing = config, mesh, standing
+        self._config, self._mesh, self._reachability = config, mesh, reachability
         self._on_change, self._node_status = on_change, node_status
         self._said = True, config.slots  # whether a slot is idle, and how many are lent
         self.codecs = Codecs(config.slots + 1)
@@ -112,7 +112,7 @@ class SpeechService(Service):
 
     def records(self) -> Sequence[Record]:
         """A record per service, backend and engine; none while nobody could reach us."""
-        where = routes(self._standing.situation)
+        where = routes(self._reachability.situation)
         if not where:
             return ()
         admission = self.producer.admission

@@ -1,4 +1,4 @@
-"""Files that are replaced atomically, and writes that end with every byte or with an error.
+"""Atomic replacement of files, and writes of every byte or an error.
 
     replace_file(path, data)     a temporary file beside it -> written, closed -> renamed over it
     replacing(path)              the same for what comes in pieces: yields the file to write to

@@ -20,9 +20,8 @@
         AllProducersFailed       everybody who was tried failed; `.attempts` says who and why
         SomeFailed               of several recordings some could not be transcribed
 
-There are two kinds of blame, local and remote, and no third. Each layer translates what its
-libraries raise: above `dht/` nobody has heard of kademlia, above `relay/` and `http/` nobody has
-heard of aiohttp.
+An error is either local or remote. Each layer translates what its libraries raise: above `dht/`
+nobody imports kademlia, above `relay/` and `http/` nobody imports aiohttp.
 """
 
 from collections.abc import Sequence
@@ -98,7 +97,7 @@ class RequestRejected(JobError):
 
 
 class ProducerBusy(JobError):
-    """Every slot is taken just now. Busy is not dead."""
+    """Every slot is in use now. Busy does not mean dead."""
 
     outcome = "refused"
 

@@ -1,4 +1,4 @@
-"""What needs packages that only an extra installs says which one."""
+"""Says which extra installs a package that is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

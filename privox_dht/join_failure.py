@@ -1,9 +1,4 @@
-"""Why a mesh could not be joined, in words that say what to do. Pure.
-
-a name nobody knows         is not a host that is silent,
-a host that is silent       is not a host where nothing listens,
-and a node of another mesh  is neither: it answers, but not to us
-"""
+"""Why a mesh could not be joined, in a message that says what to do. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -40,7 +35,7 @@ def other_family(kinds: Iterable[bool]) -> str:
 def why(
     network: str, within: float, neighbours: Iterable[Address], reasons: Mapping[Address, str]
 ) -> str:
-    """A sentence for whoever wanted to join.
+    """A sentence for the user.
 
     Args:
         network: the name of the mesh.

@@ -3,10 +3,10 @@
     "pt_BR" asked, "pt" there      pt        a dialect is served by its language
     "zh-CN" asked, "cmn" there     cmn       two codes of one language: so are no and nb, he and iw
     "es"    asked, "es-419" there  es-419    a language is served by its dialects
-    "zh"    asked, "yue" there     nothing   written alike, and spoken differently
+    "zh"    asked, "yue" there     nothing   written alike, spoken differently
 
-What codes are the same is langcodes' to know (the registry of tags, and Unicode's CLDR). It is
-asked about the first subtag alone: it remembers all that it was ever asked.
+langcodes knows which codes are the same (from the registry of tags, and Unicode's CLDR). It is
+given the first subtag only, since it caches every tag.
 """
 
 import re

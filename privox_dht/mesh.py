@@ -6,7 +6,7 @@
         async for segment in mesh.segments("meeting.ogg"):
             print(segment.text)
 
-A `Mesh` is a guest: it reads the DHT and is remembered by nobody.
+A `Mesh` is a guest: it reads the DHT, and no node keeps it as a contact.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Mesh:
     client: SpeechClient
     dispatcher: Dispatcher
     fallback: Endpoint | None = None
-    joining: GuestJoin | None = None  # None: somebody else joined it
+    joining: GuestJoin | None = None  # None: the DHT node was joined elsewhere
 
     @classmethod
     @asynccontextmanager
@@ -86,8 +86,8 @@ class Mesh:
             neighbours: any nodes of the mesh, in a list or in one string with commas between
                 them; several may be dead. Nobody else is asked, but nodes
                 met through them before. Empty: those that `state` knows from the last time.
-            identity: who asks, which producers are told with each job, for those that lend to some
-                only (`Identity.load(folder)` makes one that stays); None: nobody in particular.
+            identity: proved to producers with each job, for those that lend to some only
+                (`Identity.load(folder)` keeps one); None: anonymous.
             lan: join through nodes that announce themselves in the local network, in place of
                 `neighbours` (needs the extra `lan`).
             network: the name of the mesh.
@@ -96,9 +96,9 @@ class Mesh:
             timeout: seconds to wait for a neighbour to answer.
             fallback: base URL of an OpenAI-style server to use when the mesh cannot do a job.
             fallback_token: a bearer token for it.
-            hidden: speak to the neighbours only, which look up in one's stead (over HTTPS), so that
-                a job with `via_farm` can go to any other producer without its learning our address.
-                A mesh that was joined without knows more nodes, and hides from fewer.
+            hidden: contact the neighbours only, which look up for us (over HTTPS), so that a job
+                with `via_farm` can go to any other producer without its learning our address.
+                Without it more nodes are contacted, and fewer producers can be used so.
 
         Raises:
             NotJoined: nobody answered, and there is no fallback. (With one, joining is tried again
@@ -132,7 +132,7 @@ class Mesh:
 
     @classmethod
     def over(cls, dht: Directory, client: SpeechClient, fallback: Endpoint | None = None) -> Mesh:
-        """A mesh that somebody else joined and leaves: a node's own."""
+        """The mesh by a DHT node that is joined and left elsewhere: a node's own."""
         dispatcher = Dispatcher(
             dht, allow=dht.allows, probe=client.status, has_route=has_route,
             online=dht.hears_anybody, contacted=dht.has_contacted, clock_advice=dht.clock_advice,
@@ -152,7 +152,7 @@ class Mesh:
 
     @takes_keywords(TranscriptionOptions)
     async def transcript(self, audio: Recording, options: TranscriptionOptions) -> Done[Transcript]:
-        """A recording's segments with times, and who did it.
+        """A recording's segments with times, and the producer.
 
         Args:
             audio: a file in any common format: its bytes, its path, or a seekable binary file,
@@ -167,7 +167,7 @@ class Mesh:
 
     @takes_keywords(SpeechOptions)
     async def speech(self, text: str, options: SpeechOptions) -> Done[bytes]:
-        """`text` as a whole audio file, and who did it.
+        """`text` as a whole audio file, and the producer.
 
         Args:
             text: at most `limits.MAX_BOOK` characters. One of more than `limits.MAX_TEXT` is cut
@@ -227,14 +227,14 @@ class Mesh:
         return self._events(job, whole if len(text) <= limits.MAX_TEXT else None, options)
 
     async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
-        """Everybody who could be found, by service."""
+        """The records of all producers that can be found, by service."""
         dht = self._joined().dht
         keys = [(s, b) for s in services for b in (("",) if s == FARM else BACKENDS)]
         found = await asyncio.gather(*(dht.find(*key, want=limits.LIST_WANT) for key in keys))
         return [record for records in found for record in records]
 
     async def voices(self) -> Voices:
-        """Every voice on the mesh, with those who have it."""
+        """Every voice on the mesh, with the producers that have it."""
         return await find_voices(await self.producers([TTS]), self.dispatcher, self.client)
 
     def clock_advice(self) -> str:

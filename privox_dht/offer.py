@@ -1,4 +1,4 @@
-"""A job that asks for room at a server: what HTTP knows of it, and admission decides by. Pure."""
+"""A job that asks for a slot: what HTTP knows of it and admission needs. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from privox_dht.quotas import Prefixes
 
 @dataclass(slots=True, eq=False)
 class Offer:
-    """A job that asks for room, as far as that matters for who gets it."""
+    """A job that asks for a slot."""
 
     prefixes: Prefixes = ()  # the networks its client counts for, see `quotas`
     wait: float = 0.0  # seconds it may wait in a queue
@@ -18,20 +18,20 @@ class Offer:
     received: int = 0  # bytes of its body so far
     sent: int = 0  # bytes of its answer, once that has been sent
     body: int | None = None  # bytes of its body, as far as its headers say
-    peer: str = ""  # the peer id that its client has proved; empty: it did not say who it is
-    own: bool = False  # of this machine's owner, who need not lend to himself
-    client: str = ""  # whose key it came with; empty: it needs none
+    peer: str = ""  # the peer id that its client has proved; empty: anonymous
+    own: bool = False  # a job of this machine's owner
+    client: str = ""  # the name of its API key; empty: none
     seconds: float = 0.0  # of sound that it is about, once that is known
     producers: tuple[str, ...] = ()  # peer ids of those who do it, once that is known
-    beside: bool = False  # it has the place beside the slots, which is for short jobs
+    beside: bool = False  # it has the extra slot for short jobs
     too_long: bool = False  # it turned out to be no short job
     end_upload: Callable[[JobError], None] = lambda error: None  # end it with this error
 
     def check_length(self, seconds: float) -> None:
-        """It is known how much sound it is about.
+        """Set its length, once that is known.
 
         Raises:
-            ProducerBusy: too much for the place that it has.
+            ProducerBusy: too long for the extra slot.
         """
         self.seconds = seconds
         if self.beside and seconds > limits.SHORT_JOB_SECONDS:

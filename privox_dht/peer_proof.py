@@ -1,10 +1,10 @@
-"""Who asks for a job, proved to the producer that is asked, and to nobody else. Pure.
+"""A client's identity, proved to one producer and to nobody else. Pure.
 
     client -> producer    X-Privox-Peer: <peer id> <ms since the epoch> <signature, base64>
 
 The client's key signs the time and the producer's key. It travels inside TLS, which is pinned to
-that same key: no farm sees it, and at another producer it proves nothing. Without it a client is
-nobody in particular, which is how clients usually come.
+that same key: no farm sees it, and at another producer it proves nothing. Clients are
+anonymous by default.
 """
 
 import base64
@@ -19,7 +19,7 @@ LONGEST = 200  # characters; a peer id, a time and a signature are 155
 
 
 def prove(identity: Identity, producer: bytes, now: float) -> str:
-    """What to say to the producer with this key."""
+    """The header for the producer with this key."""
     when = str(int(now * 1000))
     signature = identity.sign(_signed(producer, when))
     return f"{identity.peer_id} {when} {base64.b64encode(signature).decode('ascii')}"

@@ -1,5 +1,4 @@
-"""Who shares a quota, how much of something each may have, and how often. Pure: time is an
-argument.
+"""Quotas and rates by network. Pure: time is an argument.
 
 One machine may come from as many addresses as its owner has, so a quota is counted for each
 network around an address as well:
@@ -46,9 +45,8 @@ def quota_prefixes(host: str) -> Prefixes:
 
 
 def home_of(host: str, port: int) -> str:
-    """Whose word it is that comes from there: one voice for each network that one owner may have.
-
-    On this machine every port is somebody else, in a private network every address.
+    """The network that counts as one source, as one owner may have all of it. On this machine every
+    port is a source of its own, in a private network every address.
     """
     prefixes = quota_prefixes(host)
     if not prefixes:
@@ -57,7 +55,7 @@ def home_of(host: str, port: int) -> str:
 
 
 class SharedQuota:
-    """How many of something stand, in all and for each network.
+    """Counts how many of something are in use, in all and by each network.
 
     Args:
         total: for everybody together; None for no such bound.
@@ -68,30 +66,30 @@ class SharedQuota:
         self._total = total
         self._per_address = per_address
         self._taken: Counter[str] = Counter()
-        self.standing = 0
+        self.in_use = 0
         self.refused = 0
 
     def __repr__(self) -> str:
-        return f"<SharedQuota {self.standing} standing, {self.refused} refused>"
+        return f"<SharedQuota {self.in_use} in use, {self.refused} refused>"
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody at all may come."""
-        return self._total is not None and self.standing >= self._total
+        """Whether the total is used up."""
+        return self._total is not None and self.in_use >= self._total
 
     def held_by(self, prefixes: Sequence[str]) -> int:
-        """How many come from the widest of these networks."""
+        """How many the widest of these networks uses."""
         return self._taken[prefixes[-1]] if prefixes else 0
 
     def has_share(self, prefixes: Sequence[str]) -> bool:
-        """Whether one more may come from there, as far as that network's own share goes."""
+        """Whether these networks have room for one more."""
         return all(
             self._taken[prefix] < self._per_address * SHARES[int(prefix.rpartition("/")[2])]
             for prefix in prefixes
         )
 
     def acquire(self, prefixes: Sequence[str]) -> bool:
-        """Whether one more may come from there; if so, it counts from now on."""
+        """Take one if there is room; whether there was."""
         if self.is_full or not self.has_share(prefixes):
             self.refused += 1
             return False
@@ -99,13 +97,13 @@ class SharedQuota:
         return True
 
     def take(self, prefixes: Sequence[str]) -> None:
-        """One more comes from there, whatever the bounds say."""
-        self.standing += 1
+        """Take one, whatever the limits say."""
+        self.in_use += 1
         self._taken.update(prefixes)
 
     def release(self, prefixes: Sequence[str]) -> None:
-        """One from there has gone."""
-        self.standing -= 1
+        """Give one back."""
+        self.in_use -= 1
         for prefix in prefixes:
             self._taken[prefix] -= 1
             if self._taken[prefix] <= 0:

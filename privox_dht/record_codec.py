@@ -1,9 +1,8 @@
-"""What a capability record says, and how that is written. Pure.
+"""The fields of a capability record, encoded and decoded. Pure.
 
-Record  <- who, what, where, how busy, until when
-pack    -> the body: a canonical msgpack map of one-letter keys
-unpack  <- signature and body from anywhere, checked for length, type and range; whether it
-           holds (mesh, time, signature) is `records`' to say
+encode  Record -> body: a canonical msgpack map of one-letter keys
+decode  signature and body from anywhere -> Record, checked for length, type and range; `records`
+        checks mesh, time and signature
 """
 
 import ipaddress
@@ -50,7 +49,7 @@ Route = Direct | Relayed
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a record says. `wire` is what was signed; all else was read from it."""
+    """The fields of a record. `encoded` is what was signed; all else was decoded from it."""
 
     publisher: bytes  # 32-byte Ed25519 public key
     mesh: bytes  # 8-byte tag
@@ -79,8 +78,8 @@ class Record:
 
     @property
     def key(self) -> bytes:
-        """Which records are newer and older words of one another, so that the highest sequence
-        wins: those of one publisher, kind, backend and engine."""
+        """What versions of one record have in common: publisher, kind, backend and engine. The
+        highest sequence wins."""
         return f"{self.kind}/{self.backend}/".encode() + self.publisher + self.engine.encode()
 
     def __str__(self) -> str:

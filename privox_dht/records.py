@@ -1,4 +1,4 @@
-"""Capability records: a producer's signed, dated word about who, what, where and how busy.
+"""Capability records: a producer's signed and dated statement of who, what, where and how busy.
 
     producer -> DHT      wire = signature (64 bytes) + body (canonical msgpack, one-letter keys)
     node     -> itself   parse(wire, now, mesh) on receipt, on store and on read: length, then type,
@@ -78,10 +78,10 @@ def _service_keys(
 
 
 def sign(identity: Identity, record: Record) -> Record:
-    """`record` as this identity's signed word; models, then languages are left out until it fits.
+    """`record` signed by this identity; models, then languages are left out until it fits.
 
     Raises:
-        BadRecord: what it says is impossible (our own mistake, told as a reader would tell it).
+        BadRecord: a field is invalid, which is our own bug.
     """
     record = replace(
         record,
@@ -132,7 +132,7 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
 
 
 def is_signed(record: Record) -> bool:
-    """Whether a record that was read is its publisher's word."""
+    """Whether the signature of a record that was read is valid."""
     wire = record.encoded
     return verify(record.publisher, wire[:SIGNATURE], DOMAIN + wire[SIGNATURE:])
 

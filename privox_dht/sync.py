@@ -106,12 +106,12 @@ class SyncMesh:
 
     @takes_keywords(SpeechOptions)
     def speech(self, text: str, options: SpeechOptions) -> Done[bytes]:
-        """The audio and who did it; see `Mesh.speech`."""
+        """The audio and the producer; see `Mesh.speech`."""
         return self._wait(last_of(self._mesh.speech_events(text, options)))
 
     @takes_keywords(TranscriptionOptions)
     def transcript(self, audio: Recording, options: TranscriptionOptions) -> Done[Transcript]:
-        """Segments with times and who did it; see `Mesh.transcript`."""
+        """Segments with times and the producer; see `Mesh.transcript`."""
         return self._wait(last_of(self._mesh.transcription_events(audio, options)))
 
     @takes_keywords(TranscriptionOptions)
@@ -127,11 +127,11 @@ class SyncMesh:
         return self._iterate(file_of(self._mesh.speech_events(text, replace(options, keep=False))))
 
     def producers(self, *services: str) -> list[Record]:
-        """Everybody who could be found: of all services, or of those named."""
+        """The records of all producers that can be found: of all services, or of those named."""
         return self._wait(self._mesh.producers(*([services] if services else [])))
 
     def voices(self) -> Voices:
-        """Every voice on the mesh, with those who have it; see `Mesh.voices`."""
+        """Every voice on the mesh, with the producers that have it; see `Mesh.voices`."""
         return self._wait(self._mesh.voices())
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:

@@ -60,7 +60,7 @@ class Sandbox:
 def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
     """Put this process into `sandbox`, for good. It goes with the process `parent`. The names of
     what stands."""
-    standing = []
+    active = []
     mapped = _mapped()
     system = SYSTEM if sandbox.gpu else ()
     handles = _opened([*sandbox.readable, *system])
@@ -68,26 +68,26 @@ def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
     if os.geteuid() == 0:  # who may not even look at what is above those folders
         with suppress(OSError):  # root in a container may not have the right to
             drop_privileges()
-            standing.append("other user")
+            active.append("other user")
     die_with_parent(parent)  # again: Linux forgets it with the rights
     limit(sandbox, mapped)
-    standing.append("limits")
+    active.append("limits")
     if not LINUX:
-        return tuple(standing)
+        return tuple(active)
     with suppress(OSError):
         no_new_privileges()
-        standing.append("no new privileges")
+        active.append("no new privileges")
     with suppress(OSError):
         landlock.restrict(handles, devices)
-        standing.append(f"Landlock {landlock.version()}")
+        active.append(f"Landlock {landlock.version()}")
     for handle in (*handles, *devices):
         os.close(handle)
     with suppress(OSError):
         reading = bool(handles)  # without Landlock of anything, or the engine could not work
         allowed = seccomp.Allowed(reading, sandbox.threads, sandbox.machine_code, sandbox.gpu)
         seccomp.install(allowed)
-        standing.append("seccomp")
-    return tuple(standing)
+        active.append("seccomp")
+    return tuple(active)
 
 
 def confine(readable: Iterable[Path]) -> None:

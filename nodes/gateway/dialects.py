@@ -27,11 +27,11 @@ from privox_dht.speech import (
     Transcript,
     TranscriptionRequest,
 )
-from privox_dht.speech_api.audio_response import PLAINLY, EncodedAudio
+from privox_dht.speech_api.audio_response import WITHOUT_CODEC, EncodedAudio
 from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.model_selection import resolve, select
 from privox_dht.speech_api.openai_requests import json_object
-from privox_dht.speech_api.speech_server import Check, SpeechServer, Tell, Work
+from privox_dht.speech_api.speech_server import Check, ErrorResponse, SpeechServer, Work
 from privox_dht.transcript import gather
 
 FORM = "application/x-www-form-urlencoded"
@@ -49,7 +49,7 @@ class Dialects:
         self.provider = provider
         self.bounds = bounds
 
-    def add(self, path: str, service: str, check: Check, work: Work, tell: Tell) -> None:
+    def add(self, path: str, service: str, check: Check, work: Work, tell: ErrorResponse) -> None:
         """A page that is a job, with and without a slash at its end.
 
         Args:
@@ -65,7 +65,7 @@ class Dialects:
                 return tell(request, exc)
 
         for name in (path, path + "/"):
-            self.server.add_job(name, service, check, worded, tell=tell)
+            self.server.add_job(name, service, check, worded, error=tell)
 
     async def transcript(
         self, file: BinaryIO, request: TranscriptionRequest, offer: Offer
@@ -114,7 +114,7 @@ class Dialects:
         select(abilities, TTS, voice=voice, language=language)
         request = SpeechRequest(text, voice, language, speed=speed)
         spoken = self.provider.speak(request)
-        return EncodedAudio("wav", spoken, self.bounds.speech_seconds, PLAINLY)
+        return EncodedAudio("wav", spoken, self.bounds.speech_seconds, WITHOUT_CODEC)
 
     async def fields(
         self,

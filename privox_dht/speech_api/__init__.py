@@ -1,9 +1,9 @@
-"""The speech API once: its server side over any provider, its client side. OpenAI's dialect.
+"""The speech API, OpenAI's dialect: a server for any provider, and a client.
 
-server    SpeechServer: requests in, answers out         client  SpeechClient
-  openai_requests  fields -> what is asked                 openai_responses  what is answered
-  model_selection  of which engine it is asked
-  handlers         the job; audio_response: its sound
+server    speech_server: SpeechServer               client  client: SpeechClient
+  openai_requests  form fields, JSON -> requests        openai_responses  responses -> results
+  model_selection  the engine that a request means
+  handlers         the jobs; audio_response: their sound
   model_catalogue  GET /v1/models
-  job_log          beginnings and ends, counted
+  job_log          jobs, counted and logged
 """

@@ -1,10 +1,9 @@
 """From a provider's sound to a file in the format asked for, piece by piece.
 
-    provider -> Sound, Sound, ... -> SoundFile.pieces() -> bytes of one file
+    provider -> AudioChunk, ... -> EncodedAudio.pieces() -> bytes of one file
 
-A codec works where the server's owner wants it: a producer has processes for it. A voice that runs
-wild is stopped, one that changes its rate in mid-sentence has failed, and so has one that says
-nothing.
+Codecs run where the server's owner wants them: a producer has processes for them. It is an error of
+the engine to speak for too long, to change its rate, or to make no sound.
 """
 
 import asyncio
@@ -23,8 +22,8 @@ from privox_dht.audio import CONTENT_TYPES, Encoder, Resampler
 from privox_dht.errors import EngineFailed, RequestRejected
 from privox_dht.speech import AudioChunk
 
-PLAIN = ("wav", "pcm")  # formats that cost nothing to write, and that every installation can
-PREFERRED, ALWAYS = "mp3", "wav"  # without a format asked for: OpenAI's default, if we can
+PLAIN = ("wav", "pcm")  # formats that need no codec
+PREFERRED, ALWAYS = "mp3", "wav"  # the default: OpenAI's, where it can be written
 PIECE = 64 * limits.KIB  # bytes handed on at a time; in base64 far below limits.MAX_EVENT
 PROBE_RATE = 24_000  # Hz; what OpenAI's voices have
 
@@ -33,7 +32,7 @@ class StreamEncoder(Protocol):
     """One sound file in the making; see `audio.Encoder`."""
 
     def feed(self, pcm: bytes) -> AsyncGenerator[bytes]:
-        """What can be said of the file after `pcm` more of sound, in pieces of at most `PIECE`."""
+        """The bytes that `pcm` adds to the file, in pieces of at most `PIECE`."""
         ...
 
     def finish(self) -> AsyncGenerator[bytes]:
@@ -42,10 +41,10 @@ class StreamEncoder(Protocol):
 
 
 class Encoders(Protocol):
-    """Where files of formats that need a codec are written."""
+    """Writes files of formats that need a codec."""
 
     async def check(self, format: str) -> None:
-        """Raises: Refused: files of this format cannot be written here."""
+        """Raises: RequestRejected: files of this format cannot be written here."""
 
     def encoder(self, format: str, rate: int) -> AbstractAsyncContextManager[StreamEncoder]:
         """A file in the making, while the context is open."""
@@ -53,7 +52,7 @@ class Encoders(Protocol):
 
 
 async def negotiate_format(asked: str, encoders: Encoders) -> str:
-    """The format to write: what was asked for, or the default if nothing was.
+    """The format to write: the one asked for, or the default.
 
     Raises:
         RequestRejected: it cannot be written here.
@@ -70,7 +69,7 @@ async def negotiate_format(asked: str, encoders: Encoders) -> str:
 
 
 class EncodedAudio:
-    """One spoken answer as a file."""
+    """Speech as a file."""
 
     def __init__(
         self,
@@ -92,10 +91,10 @@ class EncodedAudio:
         self._encoders = encoders
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """The file; pieces may be empty while a codec gathers.
+        """The file; pieces may be empty while a codec buffers.
 
         Raises:
-            EngineFailed: the engine did what no engine may.
+            EngineFailed: no sound, too much of it, or a changed rate.
         """
         encoder: StreamEncoder | None = None
         async with AsyncExitStack() as held:
@@ -121,8 +120,8 @@ class EncodedAudio:
 
     def _encoder(self) -> AbstractAsyncContextManager[StreamEncoder]:
         if self.rate != self._source_rate:
-            return nullcontext(_Plain(Resampler(self._source_rate, self.rate)))
-        where = PLAINLY if self.format in PLAIN else self._encoders
+            return nullcontext(_OnLoop(Resampler(self._source_rate, self.rate)))
+        where = WITHOUT_CODEC if self.format in PLAIN else self._encoders
         return where.encoder(self.format, self.rate)
 
     def _count(self, sound: AudioChunk) -> None:
@@ -134,7 +133,7 @@ class EncodedAudio:
 
 
 class InThreads:
-    """Encoders in threads of this process: for a server whose sound is its own."""
+    """Encoders in threads of this process: for a server that makes its sound itself."""
 
     async def check(self, format: str) -> None:
         await asyncio.to_thread(Encoder, format, PROBE_RATE)  # imports PyAV, once
@@ -160,22 +159,22 @@ class _Threaded:
         return await asyncio.to_thread(step, *args)
 
 
-class _Plain(_Threaded):
+class _OnLoop(_Threaded):
     async def _do(self, step: Callable[..., bytes], *args: bytes) -> bytes:
         return step(*args)
 
 
-class _Plainly(InThreads):
-    """Formats that no codec is needed for, on the loop."""
+class _WithoutCodec(InThreads):
+    """Formats without a codec, on the event loop."""
 
     @asynccontextmanager
     async def encoder(self, format: str, rate: int) -> AsyncIterator[StreamEncoder]:
-        yield _Plain(Encoder(format, rate))
+        yield _OnLoop(Encoder(format, rate))
 
 
-PLAINLY = _Plainly()
+WITHOUT_CODEC = _WithoutCodec()
 
 
 def _cut(data: bytes) -> list[bytes]:
-    """`data` in pieces that fit into an event each; one empty piece if there is none yet."""
+    """`data` in pieces that fit into an event each; one empty piece if it is empty."""
     return [data[at : at + PIECE] for at in range(0, max(len(data), 1), PIECE)]

@@ -1,17 +1,16 @@
-"""The speech API from the caller's side.
+"""The client of the speech API.
 
-    caller -> server    TLS, the pinned key checked; nothing of the job has left until it fits
-                        headers, and `Expect: 100-continue` when the body is large
-    server -> caller    100, or at once 503 (busy) and others
-    caller -> server    the body, piece by piece
-    server -> caller    events: a heartbeat at least every second, the answer, and its end
+    client -> server    TLS; nothing of the job is sent before the pinned key is checked
+                        headers, with `Expect: 100-continue` when the body is large
+    server -> client    100, or at once 503 (busy) and others
+    client -> server    the body, piece by piece
+    server -> client    events: a heartbeat at least every second, the answer, and its end
 
-Every step has its own bound, and what a stranger answers is bounded in size and shape. What goes
-wrong comes out as Refused, Busy, Failed, Lost or WrongKey, and as nothing else.
+Every step has a time-out, and answers are limited in size and checked in shape. Errors are
+RequestRejected, ProducerBusy, EngineFailed, ProducerLost or PeerKeyMismatch, and no others.
 
-Our own servers (`Endpoint.native`) are asked for events, so that a dead one is told from a
-thinking one by its silence. An ordinary OpenAI-style server is asked in the ordinary way, and may
-be silent for as long as the caller waits.
+Our own servers (`Endpoint.native`) are asked for events, so that silence shows that one is dead. An
+ordinary OpenAI-style server may be silent for as long as the client waits.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ STATUS = "/v1/status"
 
 
 class SpeechClient:
-    """Calls any number of servers, any number of jobs at a time."""
+    """Sends jobs to any number of servers at a time."""
 
     def __init__(
         self,
@@ -61,10 +60,9 @@ class SpeechClient:
         """
         Args:
             allow: whether an address (an IP literal) may be dialled. Servers without a pinned key
-                are named by whoever runs this program, not by strangers, and may be anywhere.
-            member: the mesh is a private one, and this what we are in it: servers with a pinned key
-                must be members as well.
-            identity: who asks, which producers are told with each job; None: nobody in particular.
+                are configured by this program's owner, and may be anywhere.
+            member: our membership, in a private mesh: servers with a pinned key must be members.
+            identity: proved to producers with each job; None: anonymous.
         """
         self._allow, self._member, self._identity = allow, member, identity
         self._peers = PinCache()
@@ -72,7 +70,7 @@ class SpeechClient:
         self._elsewhere: aiohttp.ClientSession | None = None
 
     def apart(self) -> SpeechClient:
-        """Another one, which shares no connection with this."""
+        """Another client, which shares no connection with this one."""
         return SpeechClient(allow=self._allow, member=self._member, identity=self._identity)
 
     async def __aenter__(self) -> Self:
@@ -95,7 +93,7 @@ class SpeechClient:
         filename: str = "audio",
         progress: Progress | None = None,
     ) -> AsyncGenerator[AudioInfo | Segment]:
-        """What the server hears, as it hears it. Ends when the server said that it is done.
+        """The server's transcript, as it is recognised. Ends when the server says that it is done.
 
         Raises:
             RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
@@ -103,26 +101,26 @@ class SpeechClient:
         path = "/v1/audio/translations" if request.translate else "/v1/audio/transcriptions"
         async with multipart_body(source, _form_fields(request, endpoint), filename) as body:
             call = self._call(endpoint, path, body, progress)
-            hear = self._hear if endpoint.native else self._hear_whole
-            async with aclosing(hear(call)) as heard:
-                async for item in heard:
+            transcribe = self._transcribe_events if endpoint.native else self._transcribe_at_once
+            async with aclosing(transcribe(call)) as items:
+                async for item in items:
                     yield item
 
-    async def _hear(self, call: ClientRequest) -> AsyncGenerator[AudioInfo | Segment]:
+    async def _transcribe_events(self, call: ClientRequest) -> AsyncGenerator[AudioInfo | Segment]:
         """Events, as our own servers send them."""
-        heard = TranscriptionEvents()
+        parser = TranscriptionEvents()
         async with aclosing(self._events(call, limits.MAX_ANSWER)) as events:
             async for event in events:
                 with mapped_errors(call):
-                    items = list(heard.take(event))
+                    items = list(parser.take(event))
                 for item in items:
                     yield item
-                if heard.done:
+                if parser.done:
                     return
         raise ProducerLost("the answer ended before its end", begun=True)
 
-    async def _hear_whole(self, call: ClientRequest) -> AsyncGenerator[AudioInfo | Segment]:
-        """One answer at the end, as any server sends it."""
+    async def _transcribe_at_once(self, call: ClientRequest) -> AsyncGenerator[AudioInfo | Segment]:
+        """One answer at the end, as other servers send it."""
         answer = await self._json(call, limits.MAX_ANSWER)
         with mapped_errors(call):
             items = list(parse_verbose_json(answer))
@@ -144,19 +142,19 @@ class SpeechClient:
                 async for piece in audio:
                     yield piece
             return
-        spoken = SpeechEvents()
+        parser = SpeechEvents()
         async with aclosing(self._events(call, 2 * limits.MAX_ANSWER_AUDIO)) as events:
             async for event in events:
                 with mapped_errors(call):
-                    piece = spoken.take(event)
+                    piece = parser.take(event)
                 if piece:
                     yield piece
-                if spoken.done:
+                if parser.done:
                     return
         raise ProducerLost("the answer ended before its end", begun=True)
 
     async def status(self, endpoint: Endpoint, path: str = STATUS) -> dict[str, Any]:
-        """What the server says of itself on that page.
+        """The JSON object of a status page.
 
         Raises:
             RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
@@ -169,7 +167,7 @@ class SpeechClient:
         return answer
 
     async def voices(self, endpoint: Endpoint) -> list[tuple[str, str, str]]:
-        """All voices that the server has: name, engine, language ("" where it does not say).
+        """All voices that the server has: name, engine, language ("": unknown).
 
         Raises:
             RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
@@ -187,17 +185,17 @@ class SpeechClient:
             raise RuntimeError("the client is not open")
         pin = None if endpoint.key is None else self._peers.pin(endpoint.key)
         return ClientRequest(
-            session, endpoint, pin, path, body, progress, self._who(endpoint) if body else {}
+            session, endpoint, pin, path, body, progress, self._proof(endpoint) if body else {}
         )
 
-    def _who(self, endpoint: Endpoint) -> dict[str, str]:
-        """Headers that prove who asks, where that is to be known."""
+    def _proof(self, endpoint: Endpoint) -> dict[str, str]:
+        """Headers that prove our identity, if we have one."""
         if self._identity is None or endpoint.key is None:
             return {}
         return {peer_proof.HEADER: peer_proof.prove(self._identity, endpoint.key, time.time())}
 
     async def _events(self, call: ClientRequest, most: int) -> AsyncGenerator[dict[str, Any]]:
-        """The events of a streamed answer, and the connection's return to the pool."""
+        """The events of a streamed answer; then the connection goes back to the pool."""
         response = await send(call, "text/event-stream")
         try:
             parser = Events()
@@ -260,29 +258,29 @@ async def _settle(response: aiohttp.ClientResponse) -> None:
 
 
 def _form_fields(request: TranscriptionRequest, endpoint: Endpoint) -> list[tuple[str, str]]:
-    ours = endpoint.native
+    native = endpoint.native
     granularities = ["segment", "word"] if request.words else ["segment"]
     fields = [
-        ("model", request.model or ("" if ours else DEFAULT_STT)),
-        ("language", "" if request.translate and not ours else request.language),
+        ("model", request.model or ("" if native else DEFAULT_STT)),
+        ("language", "" if request.translate and not native else request.language),
         ("prompt", request.prompt),
-        ("hotwords", request.hotwords if ours else ""),
+        ("hotwords", request.hotwords if native else ""),
         ("temperature", f"{request.temperature:g}" if request.temperature else ""),
-        ("response_format", "json" if ours else "verbose_json"),
-        ("stream", "true" if ours else ""),
+        ("response_format", "json" if native else "verbose_json"),
+        ("stream", "true" if native else ""),
         *(("timestamp_granularities[]", granularity) for granularity in granularities),
     ]
     return [(name, value) for name, value in fields if value]
 
 
 def _speech_fields(request: SpeechRequest, endpoint: Endpoint, format: str) -> dict[str, Any]:
-    ours = endpoint.native
+    native = endpoint.native
     fields = {
-        "model": request.model or ("" if ours else DEFAULT_TTS),
-        "voice": request.voice or ("" if ours else DEFAULT_VOICE),
-        "language": request.language if ours else "",
+        "model": request.model or ("" if native else DEFAULT_TTS),
+        "voice": request.voice or ("" if native else DEFAULT_VOICE),
+        "language": request.language if native else "",
         "speed": request.speed if request.speed != 1.0 else "",
-        "stream_format": "sse" if ours else "",
+        "stream_format": "sse" if native else "",
     }
     given = {name: value for name, value in fields.items() if value}
     return {"input": request.text, "response_format": format, **given}

@@ -1,10 +1,10 @@
-"""The three jobs of the API, from a request that was let in to its answer.
+"""The three jobs of the API, from an admitted request to its answer.
 
-    transcribe, translate   form -> what is asked -> provider -> events, or one answer at the end
-    speak                   JSON -> what is asked -> provider -> encoder -> audio, or events
+    transcribe, translate   form -> request -> provider -> events, or one answer at the end
+    speak                   JSON -> request -> provider -> encoder -> audio, or events
 
-As events the answer begins as soon as the question is clear, and a comment goes out whenever the
-engine thinks for longer than a heartbeat, so that whoever waits can tell thinking from dead.
+Events begin as soon as the request is valid, with a heartbeat whenever the engine has no result for
+a second, so that the client can tell a working server from a dead one.
 """
 
 import base64
@@ -50,7 +50,7 @@ ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 
 
 class SpeechHandlers:
-    """Does one job after the other, any number at a time."""
+    """Does the jobs, any number at a time."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class SpeechHandlers:
         able = self._provider.abilities()
         r = resolve(wanted.request, able)
         abilities = select(able, TTS, model=r.model, voice=r.voice, language=r.language)
-        headers = self._who(abilities, r.voice)
+        headers = self._engine_headers(abilities, r.voice)
         format = await negotiate_format(wanted.format, self._encoders)
         sounds = self._provider.speak(r)
         file = EncodedAudio(
@@ -96,8 +96,8 @@ class SpeechHandlers:
             return await self._stream_events(stream, job, _audio_events(file))
         return await self._stream_audio(stream, job, file, headers)
 
-    def _who(self, abilities: list[EngineInfo], voice: str) -> dict[str, str]:
-        """Headers that tell which engine does it, as far as it is known before it is asked."""
+    def _engine_headers(self, abilities: list[EngineInfo], voice: str) -> dict[str, str]:
+        """Headers that name the engine, as far as it is known before the work."""
         engines = {ability.engine for ability in abilities}
         if not engines or (self._any_engine and len(engines) > 1):
             return {}
@@ -119,7 +119,7 @@ class SpeechHandlers:
                 )
             wanted, able = await self._read_request(request, upload, job.offer, translate)
             heard = self._heard(await upload.rewind(), wanted.request, job.offer)
-            headers = self._who(able, "")
+            headers = self._engine_headers(able, "")
             if wanted.stream:
                 await stream.open(sse.CONTENT_TYPE, headers)
                 return await self._stream_events(stream, job, _text_events(heard))
@@ -128,8 +128,8 @@ class SpeechHandlers:
     async def _read_request(
         self, request: web.BaseRequest, upload: SpooledFile, offer: Offer, translate: bool
     ) -> tuple[openai_requests.TranscriptionCall, list[EngineInfo]]:
-        """Read the upload to its end; what is asked about it, and who can answer. Empty: the
-        provider does not say."""
+        """Read the upload to its end: the request, and the engines that can do it (empty: the
+        provider does not say)."""
         fields = await read_form(request, self._bounds, upload, offer)
         wanted = openai_requests.transcription(fields, translate=translate)
         abilities = self._provider.abilities()
@@ -140,18 +140,18 @@ class SpeechHandlers:
     async def _upload_and_transcribe(
         self, request: web.BaseRequest, upload: SpooledFile, offer: Offer, translate: bool
     ) -> AsyncGenerator[bytes]:
-        """The upload and the answer to it as one stream: nothing is sent during the upload
-        but heartbeats; its errors are events too."""
+        """The upload and its answer as one stream: only heartbeats are sent during the upload;
+        errors are events."""
         wanted, _ = await self._read_request(request, upload, offer, translate)
         heard = self._heard(await upload.rewind(), wanted.request, offer)
-        async with aclosing(_text_events(heard)) as told:
-            async for piece in told:
+        async with aclosing(_text_events(heard)) as events:
+            async for piece in events:
                 yield piece
 
     async def _heard(
         self, upload: BinaryIO, request: TranscriptionRequest, offer: Offer
     ) -> AsyncGenerator[AudioInfo | Segment]:
-        """What the provider hears, if there is room for so long a recording."""
+        """The provider's transcript, if a recording of that length is admitted."""
         async with aclosing(self._provider.transcribe(upload, request)) as heard:
             async for item in heard:
                 if isinstance(item, AudioInfo):
@@ -161,16 +161,16 @@ class SpeechHandlers:
     async def _stream_events(
         self, stream: StreamingResponse, job: ServedJob, pieces: AsyncGenerator[bytes]
     ) -> web.StreamResponse:
-        """Events as they come, comments in between; an error ends them in words."""
+        """Send events as they come, with heartbeats; an error is an event, too."""
         try:
             async with with_heartbeats(pieces, self._bounds.heartbeat) as batches:
                 async for batch in batches:
                     await stream.send(b"".join(batch) or sse.HEARTBEAT_COMMENT)
-            job.ended(None)  # the client knows: its hanging up from here on changes nothing
+            job.ended(None)  # the client has it all: hanging up now changes nothing
         except ConnectionError:
             raise
         except Exception as exc:
-            _note(job, exc)
+            _record_error(job, exc)
             status, _ = status_of(exc)
             await stream.send(sse.event(sse.ERROR, error=to_error_object(exc), status=status))
         return await stream.close()
@@ -178,7 +178,7 @@ class SpeechHandlers:
     async def _stream_audio(
         self, stream: StreamingResponse, job: ServedJob, file: EncodedAudio, headers: dict[str, str]
     ) -> web.StreamResponse:
-        """Plain audio; its first piece decides between an answer and an error."""
+        """Send plain audio; an error before the first piece is an error response."""
         try:
             async with aclosing(file.pieces()) as pieces:
                 async for piece in pieces:
@@ -191,7 +191,7 @@ class SpeechHandlers:
         except Exception as exc:
             if not stream.begun:
                 raise
-            _note(job, exc)
+            _record_error(job, exc)
             return stream.abort()
         return await stream.close()
 
@@ -201,7 +201,7 @@ async def _whole(
     wanted: openai_requests.TranscriptionCall,
     headers: dict[str, str],
 ) -> web.StreamResponse:
-    """One answer when all is known."""
+    """One answer at the end."""
     seconds, segments = 0.0, []
     async with aclosing(heard):
         async for item in heard:
@@ -221,8 +221,8 @@ async def _whole(
 
 
 async def _text_events(heard: AsyncGenerator[AudioInfo | Segment]) -> AsyncGenerator[bytes]:
-    """`transcript.text.delta` for the length heard of and for every segment, then `.done`. The
-    deltas joined are the text of the end."""
+    """`transcript.text.delta` for the recording's length and for every segment, then `.done`. The
+    deltas joined are the whole text."""
     seconds, segments, text = 0.0, [], ""
     async with aclosing(heard):
         async for item in heard:
@@ -251,8 +251,8 @@ async def _audio_events(file: EncodedAudio) -> AsyncGenerator[bytes]:
     yield sse.event(AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate)
 
 
-def _note(job: ServedJob, exc: Exception) -> None:
-    """An end that the client is told of in mid-answer, and so does not raise any further."""
+def _record_error(job: ServedJob, exc: Exception) -> None:
+    """Record an error that is sent in mid-answer, and so not raised."""
     job.ended(exc)
     if not isinstance(exc, JobError):
         log_bug(f"job {job.number}", exc)

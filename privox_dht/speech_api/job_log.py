@@ -1,9 +1,9 @@
-"""The jobs of a server: each one's beginning and end is logged, and the last are kept to be shown.
+"""The jobs of a server: begin and end of each are logged, and the last are kept to be shown.
 
     job 3 stt begun                  when a slot was granted, before the upload
     job 3 stt done in 1.24 s         or refused, failed, cancelled, lost
 
-Never words, audio, addresses or names of keys: a log is read by others than the client.
+Never words, audio, addresses or names of keys: others than the client read the log.
 """
 
 import asyncio
@@ -42,13 +42,13 @@ class ServedJob:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What a line of JSON says of it: no words, no audio, no address."""
-        told = {"event": "job", "job": self.number, "service": self.service}
+        """Its fields in a JSON log: no words, no audio, no address."""
+        fields: dict[str, Any] = {"event": "job", "job": self.number, "service": self.service}
         if not self.outcome:
-            return {**told, "outcome": "begun"}
+            return {**fields, "outcome": "begun"}
         numbers = {"seconds": round(self.seconds, 3), "sound": round(self.offer.seconds, 3)}
         client = {"client": self.offer.client} if self.offer.client else {}
-        return {**told, "outcome": self.outcome, **numbers, **client}
+        return {**fields, "outcome": self.outcome, **numbers, **client}
 
     def ended(self, exc: BaseException | None) -> None:
         """Set the outcome from what was raised, unless it is known already."""
@@ -57,7 +57,7 @@ class ServedJob:
 
 
 def outcome_of(exc: BaseException | None) -> str:
-    """The one word for how a job ended."""
+    """The outcome of a job that raised `exc`, or nothing."""
     if exc is None:
         return DONE
     if isinstance(exc, asyncio.CancelledError | GeneratorExit | ConnectionError):
@@ -67,13 +67,13 @@ def outcome_of(exc: BaseException | None) -> str:
 
 @dataclass
 class JobLog:
-    """The jobs of one server. `watcher` hears of each job twice: begun, and ended."""
+    """The jobs of one server. `watcher` is called twice for each: begun, and ended."""
 
     watcher: Callable[[ServedJob], None] | None = None
     running: int = 0
-    turned_away: int = 0  # requests that found every slot taken
+    turned_away: int = 0  # requests that found every slot in use
     outcomes: Counter[str] = field(default_factory=Counter)
-    sound: dict[str, float] = field(default_factory=dict)  # seconds that jobs brought, by service
+    sound: dict[str, float] = field(default_factory=dict)  # seconds of sound, by service
     clock: Callable[[], float] = time.time
     _last: int = 0
     _ended: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -84,7 +84,7 @@ class JobLog:
         self._last += 1
         job, begun = ServedJob(self._last, service, offer), time.monotonic()
         self.running += 1
-        self._tell(job)
+        self._notify(job)
         try:
             yield job
         except BaseException as exc:
@@ -96,23 +96,23 @@ class JobLog:
             self.running -= 1
             self.outcomes[job.outcome] += 1
             self.sound[job.service] = self.sound.get(job.service, 0.0) + job.offer.seconds
-            self._keep(job)
-            self._tell(job)
+            self._remember(job)
+            self._notify(job)
 
     def recent(self) -> list[dict[str, Any]]:
-        """The last jobs, the newest first: when each ended (seconds since the epoch), what it was,
-        how long it took, about how many seconds of sound it was, how it ended, and who did it."""
+        """The last jobs, newest first: when each ended (seconds since the epoch), its service, how
+        long it took, about how many seconds of sound it was, its outcome and its producers."""
         return list(self._ended)
 
     def status(self) -> dict[str, Any]:
-        """What `/v1/status` says of them."""
+        """Their counts in `/v1/status`."""
         return {
             "running": self.running,
             "turned_away": self.turned_away,
             **{outcome: self.outcomes[outcome] for outcome in OUTCOMES},
         }
 
-    def _keep(self, job: ServedJob) -> None:
+    def _remember(self, job: ServedJob) -> None:
         self._ended.appendleft(
             {
                 "at": round(self.clock(), 3),
@@ -124,7 +124,7 @@ class JobLog:
             }
         )
 
-    def _tell(self, job: ServedJob) -> None:
+    def _notify(self, job: ServedJob) -> None:
         log.info(str(job), extra={"fields": job.fields})  # as it is now: it may be formatted later
         if self.watcher:
             self.watcher(job)

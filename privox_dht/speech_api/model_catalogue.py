@@ -1,4 +1,4 @@
-"""What there is, as `/v1/models` and `/v1/audio/voices` list it. Pure.
+"""The lists of `/v1/models` and `/v1/audio/voices`. Pure.
 
 abilities -> models    every engine, and "engine:model" for every model or voice of it
           -> voices    what `voice` may name

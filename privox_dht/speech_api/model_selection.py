@@ -1,10 +1,10 @@
-"""Which of a provider's abilities a request means, and what to say when it means none.
+"""Which of a provider's engines a request means, and the error when it means none.
 
     model     "", an engine, a model, or "engine:model"
     voice     "", or a voice (one of an ability's models), perhaps with "+variant"
-    language  a BCP 47 tag (see `languages`); an ability that lists none does any
+    language  a BCP 47 tag (see `languages`); an engine that lists none does any
 
-Apps made for OpenAI's API must name one of its models and voices: `resolve` leaves them out first.
+Apps made for OpenAI's API always name one of its models and voices: `resolve` removes these first.
 Pure.
 """
 
@@ -38,7 +38,7 @@ def validate_language(tag: str) -> str:
 
 
 def resolve(request: Request, abilities: Iterable[EngineInfo]) -> Request:
-    """`request` with OpenAI's names for the default left out, unless an ability lists them."""
+    """`request` without OpenAI's names for the default, unless an engine lists them."""
     service = STT if isinstance(request, TranscriptionRequest) else TTS
     offered = [ability for ability in abilities if ability.service == service]
     model = model_names.model(request.model, _names(offered))
@@ -59,7 +59,7 @@ def select(
 ) -> list[EngineInfo]:
     """The abilities of `service` that can do what is named, in their order; the first is meant.
 
-    An empty list means that nothing is known of the service here, which is for the provider to say.
+    An empty list means that the engines of the service are not known here; the provider decides.
 
     Raises:
         RequestRejected: 404 or 400, naming what there is.

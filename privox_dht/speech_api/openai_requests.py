@@ -1,11 +1,11 @@
-"""From form fields and JSON to what is asked, as OpenAI's audio API spells it.
+"""Parses requests of OpenAI's audio API: form fields and JSON.
 
     transcription(fields)  model, language, prompt, hotwords, response_format, temperature, stream,
                            timestamp_granularities[]
     speech(body)           model, input, voice, response_format, speed, stream_format, language
 
-Fields that the API knows and engines here do not (`instructions`, `include[]`, ...) are ignored.
-Pure: length, then type, then meaning; whatever is wrong is said as Refused.
+Fields of the API without a meaning here (`instructions`, `include[]`, ...) are ignored. Pure:
+length, then type, then meaning; every error is a RequestRejected.
 """
 
 import json
@@ -28,7 +28,7 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0", "")
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionCall:
-    """What a transcription form asks for."""
+    """A parsed transcription form."""
 
     request: TranscriptionRequest
     format: str  # one of speech.TEXT_FORMATS
@@ -38,7 +38,7 @@ class TranscriptionCall:
 
 @dataclass(frozen=True, slots=True)
 class SpeechCall:
-    """What a speech body asks for."""
+    """A parsed speech request."""
 
     request: SpeechRequest
     format: str  # one of speech.AUDIO_FORMATS, or "" for the default
@@ -46,7 +46,7 @@ class SpeechCall:
 
 
 def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> TranscriptionCall:
-    """What the text fields of a form ask for.
+    """Parse the text fields of a form.
 
     Raises:
         RequestRejected: 400, naming the field.
@@ -75,7 +75,7 @@ def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> Tran
 
 
 def speech(body: bytes, *, text: int = MAX_TEXT) -> SpeechCall:
-    """What a JSON body asks for; `text` is the most characters to speak.
+    """Parse a JSON body; `text` is the most characters to speak.
 
     Raises:
         RequestRejected: 400 or 413, naming the field.

@@ -1,10 +1,10 @@
-"""What a stranger's answer says, believed only as far as its shape. Pure.
+"""Parses a stranger's responses: nothing is assumed of their shape. Pure.
 
-    events of a transcription -> Listening, Segment, ... and the end
+    events of a transcription -> AudioInfo, Segment, ... and the end
     events of speech          -> bytes, ... and the end
-    verbose_json              -> Listening, Segment, ...
+    verbose_json              -> AudioInfo, Segment, ...
 
-An answer of another shape is a BadMessage; an `error` in it is the JobError that it tells of.
+A malformed one raises BadMessage; an `error` in it raises the JobError that it stands for.
 """
 
 import base64
@@ -33,11 +33,11 @@ class TranscriptionEvents:
         self._segments = 0
 
     def take(self, event: Mapping[str, Any]) -> Iterator[AudioInfo | Segment]:
-        """What one event says.
+        """Parse one event.
 
         Raises:
             BadMessage: it has another shape.
-            JobError: it tells of an error.
+            JobError: it is an error event.
         """
         kind = event["type"]
         if kind == TEXT_DELTA:
@@ -49,7 +49,7 @@ class TranscriptionEvents:
         elif kind == TEXT_DONE:
             self.done = True
         else:
-            _told_error(event)
+            _raise_error(event)
 
     def _count(self) -> None:
         self._segments += 1
@@ -69,7 +69,7 @@ class SpeechEvents:
 
         Raises:
             BadMessage: it has another shape.
-            JobError: it tells of an error.
+            JobError: it is an error event.
         """
         kind = event["type"]
         if kind == AUDIO_DELTA:
@@ -79,7 +79,7 @@ class SpeechEvents:
             if event.get("bytes", self._size) != self._size:
                 raise BadMessage("size", "a part of the audio is missing")
         else:
-            _told_error(event)
+            _raise_error(event)
         return b""
 
     def _audio(self, value: object) -> bytes:
@@ -96,18 +96,18 @@ class SpeechEvents:
 
 
 def parse_verbose_json(answer: object) -> Iterator[AudioInfo | Segment]:
-    """What `verbose_json` (or a server's plain `json`) says.
+    """Parse `verbose_json` (or a server's plain `json`).
 
     Raises:
         BadMessage: it has another shape.
     """
-    told = _mapping(answer)
-    listed = told.get("segments") or []
-    text = told.get("text")
+    fields = _mapping(answer)
+    listed = fields.get("segments") or []
+    text = fields.get("text")
     if not isinstance(listed, list) or len(listed) > limits.MAX_SEGMENTS:
         raise BadMessage("shape", "segments")
-    seconds = _seconds(told.get("duration") or 0.0)
-    language = _short(told.get("language"))
+    seconds = _seconds(fields.get("duration") or 0.0)
+    language = _short(fields.get("language"))
     yield AudioInfo(seconds)
     if not listed and isinstance(text, str) and text.strip():
         yield Segment(_text(text), 0.0, seconds, language=language)
@@ -117,13 +117,13 @@ def parse_verbose_json(answer: object) -> Iterator[AudioInfo | Segment]:
 
 
 def voices_in(answer: object) -> list[tuple[str, str, str]]:
-    """What a list of voices says: each voice, its engine, its language ("" where it is not said).
+    """Parse a list of voices: each voice, its engine, its language ("": unknown).
 
     Raises:
         BadMessage: it has another shape.
     """
-    told = _mapping(answer)
-    listed = told.get("data") or told.get("voices") or []
+    fields = _mapping(answer)
+    listed = fields.get("data") or fields.get("voices") or []
     if not isinstance(listed, list) or len(listed) > limits.MAX_VOICES:
         raise BadMessage("shape", "voices")
     entries = [{"id": entry} if isinstance(entry, str) else _mapping(entry) for entry in listed]
@@ -133,7 +133,7 @@ def voices_in(answer: object) -> list[tuple[str, str, str]]:
 
 
 def segment_fields(segment: Segment) -> dict[str, Any]:
-    """What a delta tells beside its text; `TranscriptionEvents` reads it."""
+    """The fields of a delta beside its text; `TranscriptionEvents` reads them."""
     fields: dict[str, Any] = {"start": round(segment.start, 3), "end": round(segment.end, 3)}
     if segment.language:
         fields["language"] = segment.language
@@ -142,32 +142,32 @@ def segment_fields(segment: Segment) -> dict[str, Any]:
     return fields
 
 
-def _segment(told: Mapping[str, Any], text: object) -> Segment:
-    words = told.get("words") or []
+def _segment(fields: Mapping[str, Any], text: object) -> Segment:
+    words = fields.get("words") or []
     if not isinstance(words, list) or len(words) > limits.MAX_SEGMENTS:
         raise BadMessage("shape", "words")
-    start = _seconds(told.get("start"))
+    start = _seconds(fields.get("start"))
     return Segment(
         _text(text).strip(),
         start,
-        max(start, _seconds(told.get("end"))),
+        max(start, _seconds(fields.get("end"))),
         tuple(_word(_mapping(word)) for word in words),
-        _short(told.get("language")),
+        _short(fields.get("language")),
     )
 
 
-def _word(told: Mapping[str, Any]) -> Word:
-    start = _seconds(told.get("start"))
+def _word(fields: Mapping[str, Any]) -> Word:
+    start = _seconds(fields.get("start"))
     return Word(
-        _text(told.get("word")),
+        _text(fields.get("word")),
         start,
-        max(start, _seconds(told.get("end"))),
-        min(1.0, _seconds(told.get("probability", 1.0))),
+        max(start, _seconds(fields.get("end"))),
+        min(1.0, _seconds(fields.get("probability", 1.0))),
     )
 
 
-def _told_error(event: Mapping[str, Any]) -> None:
-    """Raise what an error event tells; events of other types are none of ours."""
+def _raise_error(event: Mapping[str, Any]) -> None:
+    """Raise the error of an error event; other unknown types are ignored."""
     if event["type"] != sse.ERROR and "error" not in event:
         return
     status = event.get("status")
@@ -191,7 +191,7 @@ def _seconds(value: object) -> float:
 
 
 def _text(value: object) -> str:
-    """A stranger's words, without what is no character or would move a terminal's cursor."""
+    """A stranger's text, without control characters and halves of characters."""
     if not isinstance(value, str):
         raise BadMessage("shape", "a text is not a string")
     return value.translate(_CONTROL).encode("utf-8", "replace").decode("utf-8")

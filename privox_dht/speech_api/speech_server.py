@@ -5,18 +5,18 @@
               POST /v1/audio/speech            JSON with `input`      -> audio, or events
               GET  /v1/models  /v1/models/{id}  /v1/audio/voices  /v1/status
 
-One request for a job goes like this, and each step can end it:
+The steps of a request for a job, each of which can end it:
 
-    what the headers say    415, 413, 431 ...      nothing was read yet
-    a slot                  503 + Retry-After      nothing was uploaded yet; it may wait in a short
-                                                   queue (`Prefer: wait=0` says no); the slot is
+    check the headers       415, 413, 431 ...      nothing was read yet
+    get a slot              503 + Retry-After      nothing was uploaded yet; it may wait in a short
+                                                   queue (not with `Prefer: wait=0`); the slot is
                                                    held from here to the last byte of the answer
-    100-continue            when the client asked
-    the body                400, 408, 413          within bounds of size and pace
-    what it asks            400, 404               naming what there is
-    the work                4xx, 5xx; once the answer has begun, an `error` event or a broken line
+    100-continue            if the client expects it
+    read the body           400, 408, 413          within limits of size and speed
+    parse the request       400, 404               with the names that there are
+    do the work             4xx, 5xx; once the answer has begun, an `error` event or an abort
 
-The whole way is one coroutine with one `with`: a slot is let go exactly once, whatever happens.
+All of it is one coroutine with one `with`: a slot is released exactly once, whatever happens.
 """
 
 import logging
@@ -46,7 +46,7 @@ from privox_dht.speech_api.job_log import JobLog, ServedJob
 log = logging.getLogger("privox.api")
 
 Check = Callable[[web.BaseRequest, RequestLimits], None]
-Tell = Callable[[web.BaseRequest, JobError], web.Response]
+ErrorResponse = Callable[[web.BaseRequest, JobError], web.Response]
 Work = Callable[[web.BaseRequest, ServedJob], Awaitable[web.StreamResponse]]
 
 
@@ -73,12 +73,12 @@ class SpeechServer(HttpServer):
     ) -> None:
         """
         Args:
-            provider: who does the work.
-            jobs: counts and tells of jobs; a fresh one if None.
-            more: further pages by method and path, served beside the API.
+            provider: does the work.
+            jobs: the log of jobs; a new one if None.
+            more: further pages by method and path.
             encoders: where answers are encoded; threads of this process if None.
-            any_engine: whether a job may be done by any ability that fits, not by the first: the
-                answer's headers name it only where there is no choice.
+            any_engine: any engine that fits may do a job, not only the first: the answer's headers
+                name it only where there is no choice.
             pcm_rate: Hz of raw `pcm`; the engine's if None.
             own: our public key, to which clients prove theirs; empty: they cannot.
             The others: see `HttpServer`.
@@ -90,12 +90,12 @@ class SpeechServer(HttpServer):
         self.jobs = jobs or JobLog()
         self._own = own
         self._provider = provider
-        desk = SpeechHandlers(
+        handlers = SpeechHandlers(
             provider, bounds, encoders or InThreads(), any_engine=any_engine, pcm_rate=pcm_rate
         )
-        self.add_job("/v1/audio/transcriptions", STT, check_form, desk.transcribe)
-        self.add_job("/v1/audio/translations", STT, check_form, desk.translate)
-        self.add_job("/v1/audio/speech", TTS, check_json, desk.speak)
+        self.add_job("/v1/audio/transcriptions", STT, check_form, handlers.transcribe)
+        self.add_job("/v1/audio/translations", STT, check_form, handlers.translate)
+        self.add_job("/v1/audio/speech", TTS, check_json, handlers.speak)
         self.add_page("GET", "/v1/models", self._models)
         self.add_page("GET", model_catalogue.MODEL_PREFIX + "{name:.*}", self._model)
         self.add_page("GET", "/v1/audio/voices", self._voices)
@@ -107,7 +107,7 @@ class SpeechServer(HttpServer):
         return f"{super().__repr__()[:-1]}, {self.jobs.running} jobs>"
 
     def add_page(self, method: str, path: str, page: Handler) -> None:
-        """A page that is answered at once. HEAD is answered where GET is."""
+        """A page that takes no slot. HEAD works where GET does."""
         for name in (method, "HEAD") if method == "GET" else (method,):
             self.app.router.add_route(name, path, page, expect_handler=continue_later)
 
@@ -118,24 +118,29 @@ class SpeechServer(HttpServer):
         check: Check,
         work: Work,
         app: web.Application | None = None,
-        tell: Tell | None = None,
+        error: ErrorResponse | None = None,
     ) -> None:
-        """A page that is a job: it takes a slot for as long as `work` lasts.
+        """A page that is a job: it holds a slot while `work` runs.
 
         Args:
             check: refuses a body by its headers.
             work: reads the body and answers.
             app: a dialect of its own; the API's if None.
-            tell: words why a job was not let in; as the API does if None.
+            error: the response for a job that was not admitted; the API's if None.
         """
 
         async def job(request: web.Request) -> web.StreamResponse:
-            return await self._job(request, service, check, work, tell)
+            return await self._job(request, service, check, work, error)
 
         (app or self.app).router.add_route("POST", path, job, expect_handler=continue_later)
 
     async def _job(
-        self, request: web.BaseRequest, service: str, check: Check, work: Work, tell: Tell | None
+        self,
+        request: web.BaseRequest,
+        service: str,
+        check: Check,
+        work: Work,
+        error: ErrorResponse | None,
     ) -> web.StreamResponse:
         async with AsyncExitStack() as held:
             try:
@@ -145,7 +150,7 @@ class SpeechServer(HttpServer):
                 await held.enter_async_context(self._provider.admit(service, offer))
             except JobError as exc:
                 self.jobs.turned_away += isinstance(exc, ProducerBusy)
-                answer = tell(request, exc) if tell else error_response(exc)
+                answer = error(request, exc) if error else error_response(exc)
                 return await request_checks.reject(request, answer)
             job = held.enter_context(self.jobs.job(service, offer))
             held.enter_context(working_on(request))

@@ -52,7 +52,7 @@ class GatewayMesh:
                 gateway=gateway, **config,
             )  # fmt: skip
             node = await enter(Node(told))
-            await node.standing.joined.wait()
+            await node.reachability.joined.wait()
             yield cls(first, node, folder, stack)
 
     @property

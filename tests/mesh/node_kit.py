@@ -40,7 +40,7 @@ async def running(
     """A node that has joined, and whose records are out."""
     async with node_at(folder, *services, neighbour=neighbour, **config) as node:
         if neighbour or "neighbours" in config:
-            await node.standing.joined.wait()
+            await node.reachability.joined.wait()
         if services:
             await node.announcer.announce()
         yield node

@@ -42,7 +42,7 @@ async def node(
     port = neighbour.dht.port if neighbour else None
     async with node_at(folder, *services, neighbour=port, **config) as running:
         if neighbour:
-            await until(running.standing.joined.is_set)
+            await until(running.reachability.joined.is_set)
         if services:
             await until(lambda: len(running._published) == len({s[:3] for s in services}), 15)
         yield running

@@ -58,7 +58,7 @@ async def node(stack: AsyncExitStack, folder: Path, what: str, neighbour: int = 
     )  # fmt: skip
     node = await stack.enter_async_context(Node(told))
     if neighbour:
-        await node.standing.joined.wait()
+        await node.reachability.joined.wait()
     await node.announcer.announce()
     return node
 

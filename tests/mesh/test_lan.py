@@ -139,7 +139,9 @@ async def test_two_nodes_join_each_other_whichever_was_first(tmp_path: Path) -> 
         first, stranger = await started("first"), await started("stranger", "theirs")
         second = await started("second")
         async with asyncio.timeout(WITHIN):
-            await asyncio.gather(first.standing.joined.wait(), second.standing.joined.wait())
+            await asyncio.gather(
+                first.reachability.joined.wait(), second.reachability.joined.wait()
+            )
         assert [port for _, port in first.dht.contacts()] == [second.dht.port]
         assert stranger.dht.contacts() == []
 

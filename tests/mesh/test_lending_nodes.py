@@ -107,7 +107,7 @@ async def lender(
             folder / "lender", port=0, host=HOST, neighbours=neighbours, machine=machine,
             slots=slots, services=tuple(parse_services([services])), lending=LendingTerms(**terms),
         )))  # fmt: skip
-        await node.standing.joined.wait()
+        await node.reachability.joined.wait()
         mesh = await enter(Mesh.join([f"{HOST}:{first.dht.port}"]))
         yield node, mesh
 
@@ -322,7 +322,7 @@ async def test_no_line_is_parked_at_a_farm_whose_key_is_denied(tmp_path: Path) -
         wary = await started("wary", lending=deny, **producer)
         other = await started("other", **producer)
         async with asyncio.timeout(30):
-            await wary.standing.joined.wait()
+            await wary.reachability.joined.wait()
             while not other.farm_pool.parked_at:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert [at.public for at in other.farm_pool.parked_at] == [farm.identity.public]

@@ -156,7 +156,7 @@ async def test_a_mesh_that_nobody_answered_is_joined_once_somebody_does(
                 tmp_path, port=port, host=HOST, services=tuple(parse_services(["tts/cpu/echo"]))
             )
             async with Node(told) as node, asyncio.timeout(20):
-                while mesh.not_joined is not None or not node.standing.ready_to_publish:  # noqa: ASYNC110
+                while mesh.not_joined is not None or not node.reachability.ready_to_publish:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
                 await node.announcer.announce()
                 done = await mesh.speech("Good day", model="echo")

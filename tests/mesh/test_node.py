@@ -34,7 +34,7 @@ async def test_a_farm_that_also_serves_says_each_of_its_routes_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     async with node_at(tmp_path, "tts/cpu/echo", farm=True, relay_port=0) as node:
-        await until(lambda: node.standing.ready_to_publish)
+        await until(lambda: node.reachability.ready_to_publish)
         for _ in range(3):
             await node.announcer.announce()
     said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("published")]
@@ -73,7 +73,7 @@ async def test_a_farm_that_nobody_can_reach_says_so_loudly(
             tmp_path / "farm", neighbour=first.dht.port, farm=True, relay_port=0, reachable="no"
         )
         async with farm as node:
-            await node.standing.joined.wait()
+            await node.reachability.joined.wait()
             await until(lambda: "NOBODY CAN REACH THIS FARM" in caplog.text)
 
 
@@ -130,7 +130,7 @@ async def test_a_producer_is_found_as_soon_as_it_has_joined(tmp_path: Path) -> N
         node_at(tmp_path / "first") as first,
         node_at(tmp_path / "a", "tts/cpu/echo", neighbour=first.dht.port) as node,
     ):
-        await node.standing.joined.wait()
+        await node.reachability.joined.wait()
         await until(lambda: node.announcer.holders, 1.9)
         assert await first.dht.find("tts", "cpu", fresh=True)
 
@@ -140,7 +140,7 @@ async def test_a_lone_node_that_remembers_only_the_dead_serves_all_the_same(tmp_
         node_at(tmp_path / "first") as first,
         node_at(tmp_path / "a", neighbour=first.dht.port) as node,
     ):
-        await node.standing.joined.wait()
+        await node.reachability.joined.wait()
     async with node_at(tmp_path / "a", "tts/cpu/echo", join_timeout=0.2) as node:
         await until(lambda: node.announcer.holders)
         async with Mesh.join([f"{HOST}:{node.dht.port}"]) as mesh:
@@ -198,9 +198,9 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
     async with node_at(tmp_path / "first") as first, node_at(tmp_path / "second") as second:
         await second.dht.join([(HOST, first.dht.port)])
         monkeypatch.setattr(second.dht, "dial_back", dial_back)
-        await second.standing.check()
-        await second.standing.check()
-        assert second.standing.situation.called == (HOST,) and not answers
+        await second.reachability.check()
+        await second.reachability.check()
+        assert second.reachability.situation.called == (HOST,) and not answers
 
 
 async def test_a_node_that_joins_is_dialled_back_once(
@@ -217,8 +217,8 @@ async def test_a_node_that_joins_is_dialled_back_once(
     async with node_at(tmp_path / "first", farm=False) as first:
         monkeypatch.setattr(Directory, "dial_back", dial_back)
         async with node_at(tmp_path / "second", neighbour=first.dht.port, farm=False) as second:
-            await until(lambda: second.standing.situation.called)
-            await until(lambda: not second.standing._news.is_set())
+            await until(lambda: second.reachability.situation.called)
+            await until(lambda: not second.reachability._news.is_set())
             await second.announcer.announce()
             assert looks.count(second.dht) == 1
 
@@ -256,7 +256,7 @@ async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(
     monkeypatch.setattr("nodes.reachability.PARK_AGAIN", 0.05)
     one, other, told = (b"a" * 32,), (b"b" * 32,), list[tuple[bytes, ...]]()
     async with node_at(tmp_path) as node:
-        standing = node.standing
+        standing = node.reachability
         monkeypatch.setattr(standing, "_on_change", lambda: told.append(standing.farms))
         for farms in (one, (), other):
             standing.parked_at(farms)
@@ -377,7 +377,7 @@ async def test_a_first_node_says_how_others_join_it_and_they_do(
         assert said in caplog.text
         caplog.clear()
         async with node_at(tmp_path / "late", neighbour=first.dht.port, network="home") as late:
-            await until(late.standing.joined.is_set)
+            await until(late.reachability.joined.is_set)
     assert "first node" not in caplog.text
 
 
@@ -388,9 +388,9 @@ async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach
         await first.announcer.announce()
         port = first.dht.port
         async with node_at(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
-            await until(lambda: node.standing.farms, 20)
-            await node.standing.check()
-            assert not node.standing.report.wrong
+            await until(lambda: node.reachability.farms, 20)
+            await node.reachability.check()
+            assert not node.reachability.report.wrong
     assert "NOBODY CAN REACH" not in caplog.text
 
 
@@ -401,7 +401,7 @@ async def test_a_producer_that_nobody_can_reach_is_told_so_once_it_had_time_to_p
     async with node_at(tmp_path / "first") as first:
         port = first.dht.port
         async with node_at(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
-            await until(lambda: node.standing.report._due is not None)
+            await until(lambda: node.reachability.report._due is not None)
             assert "NOBODY CAN REACH" not in caplog.text
             await until(lambda: "NOBODY CAN REACH THIS NODE" in caplog.text)
             (wrong,) = node.owner_status()["wrong"]

@@ -67,7 +67,7 @@ async def test_a_service_is_found_by_its_record_and_has_a_page(
             return super()._server(sockets)
 
     async with WithClock(NodeConfig(tmp_path, port=0, host=HOST)) as node:
-        await until(lambda: node.standing.ready_to_publish)
+        await until(lambda: node.reachability.ready_to_publish)
         await node.announcer.announce()
         (record,) = await node.dht.find("clock", "cpu")
         assert record.routes[0] == Direct(HOST, node.server.port)

@@ -47,7 +47,7 @@ def test_nobody_may_come_beyond_the_total() -> None:
     assert came == [True] * 3 + [False] * 2
     quota.release(quota_prefixes("198.51.0.1"))
     assert quota.acquire(quota_prefixes("198.51.9.1"))
-    assert repr(quota) == "<SharedQuota 3 standing, 2 refused>"
+    assert repr(quota) == "<SharedQuota 3 in use, 2 refused>"
 
 
 def test_one_address_has_its_share_and_leaves_the_rest_to_others() -> None:
@@ -80,7 +80,7 @@ def test_networks_that_left_are_forgotten() -> None:
         prefixes = quota_prefixes(f"198.51.{n % 250}.{n // 250}")
         quota.acquire(prefixes)
         quota.release(prefixes)
-    assert repr(quota) == "<SharedQuota 0 standing, 0 refused>"
+    assert repr(quota) == "<SharedQuota 0 in use, 0 refused>"
     assert not quota._taken
 
 

@@ -359,7 +359,7 @@ def test_nothing_is_left_of_strangers_whatever_they_do() -> None:
         board._last_seen, board._pinged, board._tokens, board._lines, board.producers,
         board.calls.open, board.calls._by_side, board.calls._silent, board.calls._behind,
     ]  # fmt: skip
-    assert board.connections == board._handshake_quota.standing == board._call_quota.standing == 0
+    assert board.connections == board._handshake_quota.in_use == board._call_quota.in_use == 0
     assert not any(left), left
 
 
