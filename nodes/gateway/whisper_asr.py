@@ -11,6 +11,7 @@ watches: it is neither logged nor passed on.
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import BinaryIO
 
 from aiohttp import web
@@ -28,6 +29,7 @@ from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import json_response, text_response
 from privox_dht.speech import STT, EngineInfo, Transcript, TranscriptionRequest, Word
 from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.long_answers import written
 from privox_dht.speech_api.model_selection import validate_language
 
 FILE = "audio_file"
@@ -57,9 +59,8 @@ class WhisperAsr:
             if upload.field == sova.FILE:
                 return sova.heard(await self._dialects.transcript(file, asked, job.offer))
             heard = await self._dialects.transcript(file, asked, job.offer)
-        return text_response(
-            _rendered(heard, asked, output), transcript.CONTENT_TYPES[FORMATS[output]]
-        )
+        text = await written(heard, partial(_rendered, heard, asked, output))
+        return text_response(text, transcript.CONTENT_TYPES[FORMATS[output]])
 
     async def _detect(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:

@@ -11,6 +11,7 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 from aiohttp import web
@@ -37,6 +38,7 @@ from privox_dht.speech import (
 from privox_dht.speech_api import openai_requests
 from privox_dht.speech_api.audio_response import EncodedAudio, Encoders, negotiate_format
 from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.long_answers import written
 from privox_dht.speech_api.model_selection import resolve, select
 from privox_dht.speech_api.openai_responses import (
     AUDIO_DELTA,
@@ -210,12 +212,16 @@ async def _whole(
             else:
                 segments.append(item)
     whole = transcript.gather(segments, seconds, wanted.request.language)
-    text = transcript.render(
+    text = await written(
         whole,
-        wanted.format,
-        translated=wanted.request.translate,
-        words=wanted.request.words,
-        segments=wanted.segments,
+        partial(
+            transcript.render,
+            whole,
+            wanted.format,
+            translated=wanted.request.translate,
+            words=wanted.request.words,
+            segments=wanted.segments,
+        ),
     )
     return text_response(text, transcript.CONTENT_TYPES[wanted.format], headers=headers)
 
