@@ -8,14 +8,16 @@ A line is of use for the very same sound at the same place, asked for in the sam
 make no sense, such as one that a power cut broke off, are none.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from privox_dht.atomic_file import SECRET
 from privox_dht.dispatch.job_options import TranscriptionOptions
@@ -57,8 +59,7 @@ class ResumeFile:
         self._heard[name] = segments
         line = json.dumps({"piece": name, "segments": [astuple(segment) for segment in segments]})
         try:
-            self._path.touch(SECRET)
-            with self._path.open("a", encoding="utf-8") as file:
+            with _opened(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
                 file.write(f"\n{line}")  # a line that was broken off stays one of its own
         except OSError as exc:
             self._writable = False
@@ -78,13 +79,30 @@ class ResumeFile:
 
 def _read(path: Path) -> Iterable[tuple[str, Sequence[Segment]]]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        with _opened(path, os.O_RDONLY) as file:
+            lines = file.read().splitlines()
     except OSError:
         return
     for line in filter(None, lines):
         with suppress(ValueError, TypeError, KeyError):
             told = json.loads(line)
             yield str(told["piece"]), tuple(map(_segment, told["segments"]))
+
+
+def _opened(path: Path, flags: int) -> TextIO:
+    """A file that is ours: in a folder for everybody, somebody else may have made one of its name.
+
+    Raises:
+        OSError: it is not there, or not ours.
+    """
+    number = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, SECRET)
+    file = os.fdopen(
+        number, "r" if flags == os.O_RDONLY else "a", encoding="utf-8", errors="replace"
+    )
+    if os.fstat(number).st_uid != os.geteuid():
+        file.close()
+        raise PermissionError(errno.EPERM, "it belongs to somebody else", str(path))
+    return file
 
 
 def _segment(told: Sequence[Any]) -> Segment:

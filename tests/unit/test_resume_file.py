@@ -1,5 +1,6 @@
 """What was heard of a long recording, kept until all of it is."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,3 +85,17 @@ def test_where_nothing_can_be_written_the_job_goes_on(tmp_path: Path) -> None:
     kept.add(replace(PIECE, first=0), HEARD)
     kept.remove()
     assert kept.find(PIECE) == HEARD
+
+
+def test_what_others_made_in_a_folder_for_all_is_neither_believed_nor_written_to(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, theirs = tmp_path / "link.part", tmp_path / "theirs"
+    theirs.write_text(file.read_text())
+    link.symlink_to(theirs)
+    kept = ResumeFile(link, HOW)
+    assert kept.find(PIECE) is None
+    kept.add(replace(PIECE, first=0), HEARD)
+    assert theirs.read_text() == file.read_text()
+    monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+    assert ResumeFile(file, HOW).find(PIECE) is None
