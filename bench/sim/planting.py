@@ -148,8 +148,9 @@ class OurGarden:
                     insort(order, (int.from_bytes(there, "big") ^ goal, there))
             window = {there: None for _, there in order[:closest]}
             busy = sum(there in window for _, there in flying)
-            arrived = answered and answered.issuperset(islice(window, dht_limits.ALPHA))
-            limit = closest if arrived else 2 * dht_limits.ALPHA  # as `Shortlist.parallel`
+            near = set(islice(window, dht_limits.ALPHA))
+            is_near = 0 < len(near) <= 2 * len(near & answered)  # as `Shortlist.is_near`
+            limit = closest if is_near else 2 * dht_limits.ALPHA  # as `Shortlist.parallel`
             for there in window:
                 if there not in asked and busy < limit:
                     asked.add(there)

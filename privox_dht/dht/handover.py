@@ -10,6 +10,7 @@ newcomer, and how many newcomers in a second. What it is given counts towards ou
 """
 
 import asyncio
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from privox_dht import limits
@@ -82,9 +83,10 @@ class Handover:
         who gives it, unless what we have to give is `ours`."""
         target = int.from_bytes(key, "big")
         mine = int.from_bytes(self._state.identity.dht_id, "big")
-        if not ours and closer_than(mine, others, target, but=newcomer) >= dht_limits.ALPHA:
+        few, most = dht_limits.ALPHA, dht_limits.BUCKET
+        if not ours and closer_than(mine, others, target, but=newcomer, enough=few) >= few:
             return False
-        return closer_than(newcomer, others, target) < dht_limits.BUCKET
+        return closer_than(newcomer, others, target, enough=most) < most
 
     def _base_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
         """The key that the records under a shard name, and how often that has split."""
@@ -100,14 +102,21 @@ class Handover:
         return None
 
 
-def closer_than(one: int, others: Sequence[int], target: int, *, but: int = -1) -> int:
+def closer_than(
+    one: int, others: Sequence[int], target: int, *, but: int = -1, enough: float = math.inf
+) -> int:
     """How many of `others` (ids in ascending order), without `but`, are closer to a target than
-    `one` is. All of these have the bits that the two have in common, and so stand side by side."""
+    `one` is; where they are `enough`, perhaps not all of them are counted."""
     distance = one ^ target
-    near = ids_sharing(others, target, distance.bit_length())
-    return sum([other ^ target < distance for other in near]) - (
-        but in near and but ^ target < distance
-    )
+    bits = distance.bit_length() - 1  # after those that the two have in common, and the next
+    if bits < 0:
+        return 0
+    sure = ids_sharing(others, target, bits)
+    count = len(sure) - (but in sure)
+    if count < enough:
+        unsure = ids_sharing(others, one, bits)
+        count += sum([other ^ target < distance for other in unsure if other != but])
+    return count
 
 
 def _datagrams(wires: Iterable[bytes]) -> list[list[bytes]]:

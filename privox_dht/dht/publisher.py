@@ -1,7 +1,7 @@
 """Placing records: on the nodes closest to each key they stand under.
 
     publisher -> walk to the key; every node that answers on the way gives a write token
-              -> put, to each of the closest as soon as the very closest has answered
+              -> put, to each of the closest as soon as half of the very closest have answered
     node      -> held | refused | full; and whether the key has split: if most of the closest say
                  so, to its shard instead, and to the key only as one of a sample (`placement`)
 

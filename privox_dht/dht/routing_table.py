@@ -118,10 +118,8 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
                 closest += sorted(bucket.nodes, key=lambda c: from_bytes(c.packed, "big") ^ wide)
             if len(closest) >= wanted + 2:
                 break
-        for unwanted in (node.id, exclude):
-            contact = self.get(unwanted) if unwanted is not None else None
-            if contact is not None and contact in closest:
-                closest.remove(contact)
+        unwanted = (node.id,) if exclude is None else (node.id, exclude)
+        closest = [contact for contact in closest if not contact.packed.startswith(unwanted)]
         return closest[:wanted]
 
     def mesh_size(self) -> float:

@@ -115,8 +115,9 @@ class RpcProtocol(RpcClientProtocol):
         if guest or self.router is None:
             return
         known = self.router.get(request.sender)
-        if known is not None and known.address != address:
-            self._moved(known, address)
+        if known is not None:
+            if known.address != address:
+                self._moved(known, address)
         elif self.may_introduce(request.sender, address):
             self.on_new_peer(request.sender, address)
 

@@ -118,10 +118,10 @@ class Shortlist:
 
     def parallel(self, window: list[Candidate], want: int) -> int:
         """How many may be in flight now: a few while answers still bring closer nodes, one more for
-        each that was silent, and all of the window once its very closest have told of their
+        each that was silent, and all of the window once half of its very closest have told of their
         neighbours, if all of them have to be asked anyway. (All of the window from the first answer
         on would spend the requests of a walk through 10,000 nodes before it arrives.)"""
-        if not want and self.answers and self.closest_answered(window):
+        if not want and self.is_near(window):
             return self.closest
         few = self.alpha if want else 2 * self.alpha
         return min(self.closest, few + self.silences)
@@ -130,6 +130,13 @@ class Shortlist:
         """The closest nodes that answered."""
         some = (candidate for candidate in self.candidates if candidate.state == ANSWERED)
         return list(islice(some, self.closest))
+
+    def is_near(self, window: list[Candidate]) -> bool:
+        """Whether half of the very closest have answered: whoever the others may still name hardly
+        changes who the closest are."""
+        near = window[: self.alpha]
+        answered = [candidate.state for candidate in near].count(ANSWERED)
+        return answered > 0 and 2 * answered >= len(near)
 
     def closest_answered(self, window: list[Candidate]) -> bool:
         """Whether the very closest have answered."""

@@ -1,7 +1,7 @@
 """A walk that leaves a record with the closest nodes that it meets.
 
 walk  -> to the key; every node that answers on the way gives a write token
-store -> to each of the closest, as soon as the very closest has told of its neighbours
+store -> to each of the closest that has answered, as soon as half of the very closest have
       <- held | refused | full; and whether the key has split: if most of the closest say so,
          the record belongs to a shard
 """
@@ -96,9 +96,10 @@ class StoreLookup(IterativeLookup):
         return self.split
 
     def _write(self, window: list[Candidate]) -> None:
-        """Put the record where it belongs, once the very closest have told of their neighbours."""
+        """Put the record where it belongs, once half of the very closest have told of their
+        neighbours: to wait for the slowest of them would take a sixth longer."""
         self._is_given = False
-        if not window or any(near.state != ANSWERED for near in window[: self.shortlist.alpha]):
+        if not self.shortlist.is_near(window):
             return  # else it would be left with nodes that only seem to be the closest
         moved_on = self._has_moved_on(window)
         if moved_on:
@@ -117,9 +118,10 @@ class StoreLookup(IterativeLookup):
         self.given.append(candidate.id)
         self._writing += 1
         soft = self.state.rtt.retransmit_timeout(candidate.rtt)
+        protocol = self.protocol_for(candidate)
         candidate.timer = self.loop.call_later(soft, self._put_late, candidate)
         self._timers.append(candidate.timer)
-        self.protocol_for(candidate).send_request(
+        protocol.send_request(
             candidate.address,
             "store",
             [self.base, self.depth, int(self.deeper), [self.record.encoded]],

@@ -35,6 +35,9 @@ def test_who_is_closer_is_found_without_looking_at_everybody() -> None:
         one, target = rng.choice(others), rng.randrange(1 << 12)
         slowly = [other for other in others if other ^ target < one ^ target]
         assert closer_than(one, others, target) == len(slowly)
+        for enough in (1, 4, 20):
+            some = closer_than(one, others, target, enough=enough)
+            assert min(some, enough) == min(len(slowly), enough)
 
 
 @pytest.mark.usefixtures("quick")

@@ -80,7 +80,10 @@ def test_we_ourselves_and_who_stands_at_a_known_address_are_no_candidates() -> N
         ([NEW] * 20, 0, 99, 0, 20),
         ([ANSWERED] * 4 + [NEW] * 16, 4, 0, 0, 20),
         ([ANSWERED] * 4 + [NEW] * 16, 4, 0, 32, dht_limits.ALPHA),
-        ([ANSWERED] * 3 + [NEW] * 17, 3, 0, 0, 2 * dht_limits.ALPHA),
+        ([FLYING, ANSWERED] * 2 + [NEW] * 16, 2, 0, 0, 20),
+        ([FLYING, ANSWERED, NEW, FLYING] + [ANSWERED] * 4, 5, 0, 0, 2 * dht_limits.ALPHA),
+        ([ANSWERED], 1, 0, 0, 20),
+        ([FLYING], 0, 0, 0, 2 * dht_limits.ALPHA),
     ],
 )
 def test_how_many_are_asked_at_a_time(
