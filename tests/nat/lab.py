@@ -299,6 +299,21 @@ class Lab:
         text = f"table inet divert {{\n chain divert {{\n {chain}\n {rule}\n }}\n}}\n"
         self._in_each("nft", {host: text})
 
+    def shut(self, host: str, port: int) -> None:
+        """A TCP port of a host answers nobody from outside, as behind a firewall."""
+        chain = "type filter hook input priority 0"
+        self._filter(host, f'{chain}\n iifname != "lo" tcp dport {port} drop')
+
+    def lead_nowhere(self, host: str, family: str) -> None:
+        """A host has addresses and a route of a family, and what it sends there is lost."""
+        neighbours = "nd-neighbor-solicit, nd-neighbor-advert"
+        lost = f"ip6 nexthdr != icmpv6 drop\n icmpv6 type != {{ {neighbours} }} drop"
+        lost = lost if family == "6" else "meta nfproto ipv4 drop"
+        self._filter(host, f'type filter hook output priority 0\n oifname "lo" accept\n {lost}')
+
+    def _filter(self, host: str, chain: str) -> None:
+        self._in_each("nft", {host: f"table inet story {{\n chain story {{\n {chain}\n }}\n}}\n"})
+
     def link(self, host: str, **shape: float) -> None:
         """Set a wired link's `delay`, `jitter` (s), `rate` (bytes/s) and `loss` (share)."""
         name = self._layout.nat_of.get(host, host)

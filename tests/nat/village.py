@@ -114,6 +114,7 @@ class Village:
         self.told = tuple(told)
         self.lab = lab
         self.nodes: dict[str, Node] = {}
+        self.clocks: dict[str, float] = {}  # seconds by which a host's is ahead
         self._asked = 0
 
     @property
@@ -131,12 +132,25 @@ class Village:
 
     def start(self, host: str, *flags: str) -> Node:
         """A node that has been started, and no more."""
-        state = self.lab.folder / f"{host}.state"
-        argv = [sys.executable, "-m", "nodes.cli", "--json-logs", "--state-dir", str(state)]
+        argv = [*self._node(host), "--json-logs"]
         more = () if "--farm" in flags else self._more
         return Node(
             host, self.lab.spawn(host, [*argv, *self.neighbours, *self.told, *more, *flags])
         )
+
+    def _node(self, host: str) -> list[str]:
+        """The program of a host's node; its clock is as wrong as `clocks` says."""
+        program = ["-m", "nodes.cli"]
+        if off := self.clocks.get(host):
+            program = ["-m", "tests.nat.wrong_clock", str(off), "nodes.cli"]
+        return [sys.executable, *program, "--state-dir", str(self.lab.folder / f"{host}.state")]
+
+    def tell(self, host: str, command: str, *flags: str) -> str:
+        """What `privox-node status` or `doctor` says there."""
+        line = [*self._node(host), *self.neighbours, *self.told, *flags, command]
+        if command == "status":
+            line = [*self._node(host), command, "--once"]
+        return self.lab.run(host, line, seconds=ASK_SECONDS).stdout.decode()
 
     def ready(self, node: Node) -> Node:
         """The same, once it listens and has joined."""
