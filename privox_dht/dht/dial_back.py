@@ -23,12 +23,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
-from privox_dht import limits
-from privox_dht.addresses import Address, is_loopback, pack_address, rate_key, unpack_address
+from privox_dht.addresses import Address, pack_address, rate_key, unpack_address
 from privox_dht.dht import answer_codec, dht_limits, wire
 from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled
 from privox_dht.dht.compact_nodes import ID, CompactNode
 from privox_dht.dht.contact import Contact
+from privox_dht.dht.dial_back_rules import is_third, may_be_dialled, may_be_ours, tries_tcp
 from privox_dht.dht.dial_back_votes import Quorum, Reachability
 from privox_dht.dht.request_codec import Request
 from privox_dht.dht.rpc_handlers import Answer
@@ -127,14 +127,10 @@ class DialBack:
 
     def _is_third(self, peer: CompactNode, helper: Contact) -> bool:
         state = self._state
-        apart = peer.ip != helper.ip or (is_loopback(peer.ip) and peer.port != helper.port)
-        return (
-            apart
-            and peer.id != state.identity.dht_id
-            and (":" in peer.ip) == (":" in helper.ip)
-            and state.may_contact(peer.ip)
-            and not state.has_contacted((peer.ip, peer.port))
-        )
+        return peer.id != state.identity.dht_id and is_third(
+            peer.address, helper.address,
+            may_contact=state.may_contact, has_contacted=state.has_contacted,
+        )  # fmt: skip
 
     async def _dial(
         self, helper: Witness, token: bytes, third: bytes, tcp_port: int
@@ -152,21 +148,14 @@ class DialBack:
                 token=token,
                 hard=dht_limits.DIAL_ANSWER,
             )
-            if dialled is not None and not self._may_be_ours(dialled.where, helper.address):
+            allowed = self._state.may_contact
+            if dialled and not may_be_ours(dialled.where, helper.address, may_contact=allowed):
                 dialled = dialled._replace(where=None)
             if dialled is None or not dialled.udp:
                 return (True if probed.is_set() else None), dialled
             return probed.is_set(), dialled
         finally:
             del self._waiting[nonce]
-
-    def _may_be_ours(self, where: Address | None, witness: Address) -> bool:
-        """Whether an address that a witness says it dialled can be one of ours at all."""
-        return (
-            where is not None
-            and family_of(where) == family_of(witness)
-            and self._state.may_contact(where[0])
-        )
 
     def probe_received(self, nonce: bytes, address: Address) -> bool:
         """A probe came in; whether it was waited for."""
@@ -215,11 +204,10 @@ class DialBack:
         """Dial an asker back, for a contact of ours."""
         there, tcp_port, nonce = request.arguments
         target = unpack_address(there)
+        has_socket, allowed = self._network.can_reach(target), self._state.may_contact
         if (
             self._network.socket(address).router.at(address) is None
-            or not self._network.can_reach(target)
-            or not self._state.may_contact(target[0])
-            or (is_loopback(target[0]) and not is_loopback(address[0]))
+            or not may_be_dialled(target, address, has_socket=has_socket, may_contact=allowed)
             or not self._may_dial(target)
         ):
             self._state.drop("not_a_contact")
@@ -240,7 +228,7 @@ class DialBack:
             resend=dht_limits.DIAL_PROBE_RESEND, hard=dht_limits.DIAL_PROBE_TIMEOUT,
         )  # fmt: skip
         tcp = UNTRIED
-        if was_waited_for and tcp_port in (target[1], limits.RELAY_PORT):
+        if tries_tcp(target, tcp_port, was_waited_for=bool(was_waited_for)):
             tcp = await _connect(target[0], tcp_port)
         return {"u": True, "d": tcp, "o": pack_address(*target)}
 

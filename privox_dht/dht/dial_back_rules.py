@@ -1,0 +1,55 @@
+"""Who may be asked to dial whom, and what is tried: the decisions of `dial_back`, and no I/O.
+
+asker    which contact of a helper is a stranger to us     `is_third`
+         is an address that was dialled ours at all        `may_be_ours`
+third    may somebody be dialled for a helper              `may_be_dialled`
+         is TCP tried, and where                           `tries_tcp`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from privox_dht import limits
+from privox_dht.addresses import Address, is_loopback
+from privox_dht.dht.wire import family_of
+
+
+def is_third(
+    third: Address,
+    helper: Address,
+    *,
+    may_contact: Callable[[str], bool],
+    has_contacted: Callable[[Address], bool],
+) -> bool:
+    """Whether a helper may be asked to have this contact of its own dial us: it is on another
+    machine (on one machine only: another port), and a stranger, for whom our NAT has no hole."""
+    here = is_loopback(third[0])
+    apart = third[0] != helper[0] or (here and third[1] != helper[1])
+    return (
+        apart
+        and family_of(third) == family_of(helper)
+        and may_contact(third[0])
+        and not has_contacted(third)
+    )
+
+
+def may_be_ours(
+    where: Address | None, witness: Address, *, may_contact: Callable[[str], bool]
+) -> bool:
+    """Whether an address that a witness says it dialled can be one of ours at all."""
+    return where is not None and family_of(where) == family_of(witness) and may_contact(where[0])
+
+
+def may_be_dialled(
+    target: Address, helper: Address, *, has_socket: bool, may_contact: Callable[[str], bool]
+) -> bool:
+    """Whether somebody may be dialled for a helper: never on our own machine for one who is not."""
+    somebody_elses = is_loopback(target[0]) and not is_loopback(helper[0])
+    return has_socket and may_contact(target[0]) and not somebody_elses
+
+
+def tries_tcp(target: Address, tcp_port: int, *, was_waited_for: bool) -> bool:
+    """Whether TCP is tried at somebody's port: who waits for our probe asked for it, and it is the
+    port of that node or of its relay."""
+    return was_waited_for and tcp_port in (target[1], limits.RELAY_PORT)
