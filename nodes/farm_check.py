@@ -11,7 +11,7 @@ from nodes.config import NodeConfig
 from nodes.verdict import NO, UNKNOWN, YES, Verdict
 from privox_dht import limits
 from privox_dht.addresses import join_host
-from privox_dht.dht import Reachability
+from privox_dht.dht import Reachability, dht_limits
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError, ProducerLost
 from privox_dht.http.listener import bind
@@ -68,7 +68,11 @@ async def relay(config: NodeConfig, dht: Directory) -> Verdict:
                 stack.push_async_exit(server)
         except ConfigError:  # the node itself has it, or the first verdict says who
             pass
-        return of_relay(port, await dht.dial_back(port))
+        found = await dht.dial_back(port)
+        if not any(reach.witnesses for reach in found):  # they do so seldom for one address
+            await asyncio.sleep(dht_limits.DIAL_SAME_TARGET)
+            found = await dht.dial_back(port)
+        return of_relay(port, found)
 
 
 def of_relay(port: int, found: Sequence[Reachability]) -> Verdict:

@@ -52,7 +52,8 @@ def test_a_farm_whose_port_is_not_let_in_is_told_and_so_is_who_wanted_to_park_th
     laptop = village.node("laptop", *LENDS)
     assert "not its TCP port 1776" in warned(farm, "NOBODY CAN REACH THIS FARM")
     assert "not its TCP port 1776" in village.tell("farm", "status")
-    assert "let TCP 1776 in" in village.tell("farm", "doctor", "--farm")
+    said = village.tell("farm", "doctor", "--farm")
+    assert "let TCP 1776 in" in said, said
     warned(laptop, "NOBODY CAN REACH THIS NODE")
     assert "NOBODY CAN REACH THIS NODE" in village.tell("laptop", "status")
     assert "this machine cannot lend as it is" in village.tell("laptop", "doctor", *LENDS)
