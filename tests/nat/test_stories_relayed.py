@@ -16,7 +16,7 @@ from . import nats, netns
 from .capture import TCP, UDP
 from .conftest import Setting
 from .lab import Lab, Nat, Plan
-from .village import Village, write_tone
+from .village import START_SECONDS, Village, write_tone
 
 HOMES = Plan(
     public=("first", "second", "farm1", "farm2", "lender", "client"),
@@ -146,7 +146,7 @@ def test_via_farm_keeps_the_address_of_a_client_from_a_producer_that_could_be_ca
     village: Village, tmp_path: Path
 ) -> None:
     lab, lender = village.lab, village.nodes["lender"]
-    lender.published('direct[^"]*", "relayed')
+    lender.published(r'direct[^\]]*"relayed')
     wav = tmp_path / "a.wav"
     with lab.capture("lender") as capture:
         answer = village.speak(
@@ -166,7 +166,7 @@ def test_who_asks_to_be_hidden_and_knows_the_producer_only_is_told_that_this_can
     village: Village, tmp_path: Path
 ) -> None:
     lender = village.nodes["lender"]
-    lender.published('direct[^"]*", "relayed')
+    lender.published(r'direct[^\]]*"relayed')
     only = ("--only", lender.peer, "--neighbours", ",".join(village.doors("lender", 5678)))
     answer = village.speak("client", SENTENCE, tmp_path / "a.wav", *only, "--via-farm").answer()
     assert answer.code == 4, answer.text
@@ -177,7 +177,7 @@ def test_a_relayed_job_whose_client_is_killed_ends_within_a_second(
     village: Village, tmp_path: Path
 ) -> None:
     lender = village.nodes["lender"]
-    lender.published('direct[^"]*", "relayed')
+    lender.published(r'direct[^\]]*"relayed')
     tone, here = write_tone(tmp_path / "tone.wav", 1.0), lender.program.here()
     asking = village.transcribe("client", tone, "--only", lender.peer, "--via-farm")
     lender.program.wait_for("stt begun", since=here)
@@ -239,5 +239,6 @@ def test_where_udp_is_blocked_and_nobody_answers_a_node_says_who_was_tried(
     argv = [sys.executable, "-m", "nodes.cli", "--state-dir", str(lab.folder / "alone.state")]
     argv += ["--port", "0", "--neighbours", nobody]
     node = lab.spawn(nats.UDP_BLOCKED[:11], [*argv, *LENDS], name="alone")
+    node.wait_for("listens on", START_SECONDS)
     node.wait_for(rf"cannot join mesh.*{re.escape(nobody)}")
     assert node.stop() == 0
