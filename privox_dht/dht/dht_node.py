@@ -14,15 +14,14 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from privox_dht import limits
-from privox_dht.addresses import Address, is_contactable, is_global, is_loopback
+from privox_dht.addresses import Address, is_contactable, is_loopback
 from privox_dht.dht import dht_limits, families, node_stats, udp_transport
 from privox_dht.dht.background_tasks import BackgroundTasks
-from privox_dht.dht.bootstrap import Bootstrapper
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.dial_back import DialBack
 from privox_dht.dht.dial_back_votes import Reachability
@@ -36,6 +35,7 @@ from privox_dht.dht.resolver import RecursiveResolver
 from privox_dht.dht.rpc_handlers import RpcHandlers
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
+from privox_dht.dht.seen_by_others import SeenByOthers
 from privox_dht.dht.udp_endpoints import UdpEndpoints
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 CHANCE = random.SystemRandom()  # one for all: each would keep 2.5 KB that it never uses
 
 
-class DhtNode:
+class DhtNode(SeenByOthers):
     """One node; an async context manager."""
 
     def __init__(
@@ -75,18 +75,17 @@ class DhtNode:
             rng: where chance comes from.
             member: the mesh is a private one, and this what we are in it; of no other node.
         """
-        self._state = NodeState(identity, network, clock, rng or CHANCE, member)
+        own = NodeState(identity, network, clock, rng or CHANCE, member)
+        self._tasks = BackgroundTasks(self._task_failed)
+        self._spawn = self._tasks.spawn
+        super().__init__(own, RpcNetwork(own, self._spawn))
         self.member = member
         self._state.guest = guest
         self._host, self._wanted_port = host, port
         self.network = network
-        self._tasks = BackgroundTasks(self._task_failed)
-        self._spawn = self._tasks.spawn
         answers = RpcHandlers(self._state, lambda: self._dial_back)
-        self._network = RpcNetwork(self._state, self._spawn)
         self._listening = UdpEndpoints(self._network, answers, self._open)
         self._lookups = RecordLookups(self._network)
-        self._bootstrapper = Bootstrapper(self._network)
         # the mesh's name, as contacts are kept: a private one is not another of the same name
         self.kept_as = f"{network} {self.mesh.hex()}" if member else network
         self._joining = Joining(self._network, self._bootstrapper, network, state, self.kept_as)
@@ -253,30 +252,6 @@ class DhtNode:
         same or the relay's; for each family that we have."""
         return await self._dial_back.ask(tcp_port)
 
-    def know_own(self, addresses: Iterable[str], *, reached: Iterable[str] = ()) -> None:
-        """Addresses that are ours: on an interface, or at which we were just dialled back. Of two
-        of one family at which we were, one may be a liar's word."""
-        found = list(reached)
-        families = [":" in ip for ip in found]
-        sure = [ip for ip in found if families.count(":" in ip) == 1]
-        self._state.own_global = frozenset(filter(is_global, [*addresses, *sure]))
-        if found:
-            self._state.views.forget(but=found)
-
-    def moved(self) -> None:
-        """We have other addresses than before: every contact is to see us there."""
-        self._state.views.forget()
-        self._bootstrapper.announce()
-
-    def ask_view(self) -> None:
-        """Have one contact say at which address it sees us now."""
-        if contacts := self._network.contacts():
-            self._network.ping(self._state.rng.choice(contacts))
-
-    def on_view(self, told: Callable[[], None]) -> None:
-        """Whom to tell when somebody sees us at another address, or asks us as the first."""
-        self._state.on_view = told
-
     def has_contacted(self, address: Address) -> bool:
         """Whether we, as a guest, ever sent anything to that machine (on loopback: that port)."""
         return self._state.has_contacted(address)
@@ -286,11 +261,6 @@ class DhtNode:
         nobody to ask, it is taken to be there."""
         return await self._network.hears_anybody(within)
 
-    @property
-    def has_witnesses(self) -> bool:
-        """Whether there is anybody who could say where we are."""
-        return bool(self.contacts() or self._state.witnesses)
-
     def allows(self, ip: str) -> bool:
         """Whether an address that a record gives may be dialled: any machine's in a private mesh
         (this very one only if the mesh is on it), else only global ones."""
@@ -299,22 +269,6 @@ class DhtNode:
         return is_contactable(ip, self._state.private is not False)
 
     # -- what there is to know ---------------------------------------------------------------------
-
-    def contacts(self) -> list[Address]:
-        """The addresses of all contacts."""
-        return [contact.address for contact in self._network.contacts()]
-
-    def observed(self) -> list[Address]:
-        """Our own addresses as two or more neighbours see them, best first."""
-        return self._state.observed()
-
-    def glimpsed(self) -> list[str]:
-        """Every IP at which any neighbour sees us, agreed on or not."""
-        return self._state.views.of_any()
-
-    def clock_offset(self) -> float | None:
-        """How far our neighbours' clocks are ahead of ours (median, seconds)."""
-        return self._state.views.clock_offset()
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""

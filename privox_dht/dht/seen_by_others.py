@@ -1,0 +1,65 @@
+"""What others see of a node: at which addresses it is, and how far its clock is off.
+
+contacts tell it with each proof of theirs -> two who agree are believed (`observed_addresses`)
+an interface, or a dial-back               -> ours for sure: no signature for any other address
+"""
+
+from collections.abc import Callable, Iterable
+
+from privox_dht.addresses import Address, is_global
+from privox_dht.dht.bootstrap import Bootstrapper
+from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.rpc_network import RpcNetwork
+
+
+class SeenByOthers:
+    """The part of a node that is about where it is."""
+
+    def __init__(self, state: NodeState, network: RpcNetwork) -> None:
+        self._state, self._network = state, network
+        self._bootstrapper = Bootstrapper(network)
+
+    def contacts(self) -> list[Address]:
+        """The addresses of all contacts."""
+        return [contact.address for contact in self._network.contacts()]
+
+    def observed(self) -> list[Address]:
+        """Our own addresses as two or more neighbours see them, best first."""
+        return self._state.observed()
+
+    def glimpsed(self) -> list[str]:
+        """Every IP at which any neighbour sees us, agreed on or not."""
+        return self._state.views.of_any()
+
+    def clock_offset(self) -> float | None:
+        """How far our neighbours' clocks are ahead of ours (median, seconds)."""
+        return self._state.views.clock_offset()
+
+    @property
+    def has_witnesses(self) -> bool:
+        """Whether there is anybody who could say where we are."""
+        return bool(self.contacts() or self._state.witnesses)
+
+    def know_own(self, addresses: Iterable[str], *, reached: Iterable[str] = ()) -> None:
+        """Addresses that are ours: on an interface, or at which we were just dialled back. Of two
+        of one family at which we were, one may be a liar's word."""
+        found = list(reached)
+        families = [":" in ip for ip in found]
+        sure = [ip for ip in found if families.count(":" in ip) == 1]
+        self._state.own_global = frozenset(filter(is_global, [*addresses, *sure]))
+        if found:
+            self._state.views.forget(but=found)
+
+    def moved(self) -> None:
+        """We have other addresses than before: every contact is to see us there."""
+        self._state.views.forget()
+        self._bootstrapper.announce()
+
+    def ask_view(self) -> None:
+        """Have one contact say at which address it sees us now."""
+        if contacts := self._network.contacts():
+            self._network.ping(self._state.rng.choice(contacts))
+
+    def on_view(self, told: Callable[[], None]) -> None:
+        """Whom to tell when somebody sees us at another address, or asks us as the first."""
+        self._state.on_view = told
