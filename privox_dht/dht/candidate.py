@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from privox_dht.addresses import Address, subnet_of
 from privox_dht.dht import request_codec
 from privox_dht.dht.answer_codec import Found
@@ -33,7 +31,6 @@ class Candidate:
         "split",
         "state",
         "stored",
-        "timer",
         "token",
     )  # fmt: skip
 
@@ -50,7 +47,6 @@ class Candidate:
         self.backers: list[Credit] = []  # of the answers that named it; none: it is known to us
         self.in_short = False  # asked without padding, so that its answer may be cut
         self.stored: bool | None = None  # whether it took our record; None: not asked yet
-        self.timer: asyncio.TimerHandle | None = None
 
     def __lt__(self, other: Candidate) -> bool:
         return self.distance < other.distance

@@ -1,7 +1,10 @@
 """A node that we know: proven, by its own signature. Pure."""
 
 from privox_dht.addresses import LOOPBACK_6, Address
+from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import ID, unpack_peer
+
+AMID_SILENCE = -1  # failures of a contact that was silent while nobody else answered either
 
 
 class Contact:
@@ -23,6 +26,19 @@ class Contact:
         """It answered after so long."""
         taken = round(seconds * 1e3) or 1
         self.rtt_ms = (3 * self.rtt_ms + taken + 2) // 4 if self.rtt_ms else taken
+
+    def note_silence(self, *, amid_silence: bool) -> bool:
+        """It left a request unanswered; whether it is to be forgotten.
+
+        Args:
+            amid_silence: nobody else has answered since either. It may be our own network that is
+                gone: then it stays, is pinged, and told of to nobody.
+        """
+        if amid_silence:
+            self.failures = self.failures or AMID_SILENCE
+            return False
+        self.failures = max(self.failures, 0) + 1
+        return self.failures >= dht_limits.CONTACT_FAILURES
 
     @property
     def id(self) -> bytes:

@@ -183,9 +183,6 @@ class IterativeLookup:
         candidate.in_short = not size and not candidate.token
         self.requests += 1
         protocol = self.protocol_for(candidate)
-        soft = self.state.rtt.retransmit_timeout(candidate.rtt)
-        candidate.timer = self.loop.call_later(soft, self._late, candidate)
-        self._timers.append(candidate.timer)
         arguments = [self.target.id, min(self.want, 255), -1]
         if challenge is not None:
             arguments.append(challenge.question)
@@ -200,13 +197,15 @@ class IterativeLookup:
             size=size,
             again=lambda size: self._may_resend(candidate, size),
             bare=bool(candidate.backers),
+            soft=self.state.rtt.retransmit_timeout(candidate.rtt),
+            late=lambda: self._late(candidate),
         )
 
     def protocol_for(self, candidate: Candidate) -> RpcProtocol:
         return self.network.socket(candidate.address)
 
     def _late(self, candidate: Candidate) -> None:
-        if candidate.state == FLYING:
+        if candidate.state == FLYING and not self.ended.done():
             candidate.state = SLOW
             self.shortlist.silences += 1
             if candidate.backers:
@@ -216,8 +215,6 @@ class IterativeLookup:
     def _answered(
         self, candidate: Candidate, found: Found | None, challenge: Challenge | None
     ) -> None:
-        if candidate.timer is not None:
-            candidate.timer.cancel()
         if candidate.state == SLOW and candidate.backers and found is not None:
             self.shortlist.vain[candidate.network] -= 1
         if found is None:

@@ -18,40 +18,12 @@ from privox_dht.addresses import Address
 from privox_dht.dht import answer_codec, dht_limits, request_codec, wire
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.pending_request import LATE, RESEND, Again, PendingRequest
 from privox_dht.dht.routing_table import RoutingTable
 from privox_dht.dht.wire import REQUEST
 from privox_dht.errors import BadMessage
 
 T = TypeVar("T")
-Again = Callable[[int], bool]  # whether so many bytes may be sent again
-AMID_SILENCE = -1  # failures of a contact that was silent while nobody else answered either
-
-
-class PendingRequest:
-    """A request of ours that waits for its answer."""
-
-    __slots__ = ("address", "again", "bare", "datagram", "done", "hard", "node_id",
-                 "proven", "read", "resend", "sent", "timer", "tries")  # fmt: skip
-
-    def __init__(
-        self,
-        address: Address,
-        datagram: bytes,
-        read: Callable[[Any], T],
-        done: Callable[[T | None], None],
-    ) -> None:
-        self.address, self.datagram = address, datagram
-        self.read: Callable[[Any], Any] = read
-        self.done: Callable[[Any], None] = done  # called once, with what was read or None
-        self.sent = 0.0
-        self.node_id = b""  # of the node asked, if it may be a contact
-        self.tries = 1
-        self.proven = False  # whether it was asked again with a token
-        self.timer: asyncio.TimerHandle | None = None
-        self.hard = dht_limits.HARD_TIMEOUT
-        self.resend: tuple[float, ...] = dht_limits.RESEND
-        self.bare = False  # whether it is sent again in short
-        self.again: Again | None = None
 
 
 class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has no types
@@ -127,6 +99,8 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         resend: tuple[float, ...] = dht_limits.RESEND,
         again: Again | None = None,
         bare: bool = False,
+        soft: float = 0.0,
+        late: Callable[[], None] | None = None,
     ) -> None:
         """Ask a node; `done` is called once with what `read` made of its answer, or with None.
 
@@ -134,6 +108,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             size: bytes the request is padded to.
             again: asked each time before it is sent again.
             bare: a find, which is sent again in short.
+            soft: seconds of silence after which `late` is called.
         """
         state = self.state
         if self._closed or len(self._outstanding) >= dht_limits.OUTSTANDING:
@@ -148,9 +123,9 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         flight.node_id = node_id
         flight.sent, flight.hard, flight.resend = self.loop.time(), hard, resend
         flight.again, flight.bare = again, bare
+        flight.soft, flight.late = soft, late
         self._outstanding[message] = flight
-        wait = resend[0] if resend else hard
-        flight.timer = self.loop.call_later(wait, self._on_timer, message)
+        self._wait(message, flight)
         state.counts["asked"] += 1
         self._send(flight.datagram, address, node_id)
 
@@ -190,28 +165,35 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         message = self.state.rng.randbytes(8)
         self._send(wire.seal(self.state.mesh, REQUEST, message, body), address)
 
+    def _wait(self, message: bytes, flight: PendingRequest) -> None:
+        when = flight.sent + flight.next_moment()
+        flight.timer = self.loop.call_at(when, self._on_timer, message)
+
     def _on_timer(self, message: bytes) -> None:
-        """A timer of a flight: send it again, or give it up."""
+        """No answer yet: tell that it is late, send it again, or give it up."""
         flight = self._outstanding.get(message)
         if flight is None:
             return
-        if flight.tries <= len(flight.resend):
-            if flight.bare:
-                flight.bare = False
-                flight.datagram = request_codec.in_short(self.state.mesh, flight.datagram)
-            if flight.again is None or flight.again(len(flight.datagram)):
-                self._send(flight.datagram, flight.address, flight.node_id)
-            past = flight.resend[flight.tries - 1]
-            after = (
-                flight.resend[flight.tries] if flight.tries < len(flight.resend) else flight.hard
-            )
-            flight.tries += 1
-            flight.timer = self.loop.call_later(after - past, self._on_timer, message)
-            return
-        del self._outstanding[message]
-        self.state.counts["unanswered"] += 1
-        self._on_timeout(flight)
-        flight.done(None)
+        what = flight.pass_moment()
+        if what in (LATE, RESEND):
+            self._wait(message, flight)
+        if what == LATE:
+            if flight.late is not None:
+                flight.late()
+        elif what == RESEND:
+            self._resend(flight)
+        else:
+            del self._outstanding[message]
+            self.state.counts["unanswered"] += 1
+            self._on_timeout(flight)
+            flight.done(None)
+
+    def _resend(self, flight: PendingRequest) -> None:
+        if flight.bare:
+            flight.bare = False
+            flight.datagram = request_codec.in_short(self.state.mesh, flight.datagram)
+        if flight.again is None or flight.again(len(flight.datagram)):
+            self._send(flight.datagram, flight.address, flight.node_id)
 
     def _answered(self, message: bytes, packed: bytes, address: Address) -> None:
         flight = self._outstanding.get(message)
@@ -259,10 +241,6 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         contact = self._contact(flight)
         if contact is None:
             return
-        if self.state.heard_at < flight.sent:  # it may be our own network that is gone: it stays,
-            contact.failures = contact.failures or AMID_SILENCE  # is pinged, and told of to nobody
-        else:
-            contact.failures = max(contact.failures, 0) + 1
-            if contact.failures >= dht_limits.CONTACT_FAILURES:
-                self.router.remove_contact(contact)
+        if contact.note_silence(amid_silence=self.state.heard_at < flight.sent):
+            self.router.remove_contact(contact)
         self.state.on_unanswered()

@@ -78,7 +78,7 @@ class Shortlist:
 
     def seed(self, holder: Candidate) -> None:
         """Somebody who answered an earlier look-up, and is asked nothing more."""
-        holder.state, holder.stored, holder.timer = ANSWERED, None, None
+        holder.state, holder.stored = ANSWERED, None
         holder.backers = []  # it has answered before
         self._enter(holder)
 

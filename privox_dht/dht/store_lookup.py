@@ -117,11 +117,7 @@ class StoreLookup(IterativeLookup):
         candidate.stored = False
         self.given.append(candidate.id)
         self._writing += 1
-        soft = self.state.rtt.retransmit_timeout(candidate.rtt)
-        protocol = self.protocol_for(candidate)
-        candidate.timer = self.loop.call_later(soft, self._put_late, candidate)
-        self._timers.append(candidate.timer)
-        protocol.send_request(
+        self.protocol_for(candidate).send_request(
             candidate.address,
             "store",
             [self.base, self.depth, int(self.deeper), [self.record.encoded]],
@@ -130,17 +126,17 @@ class StoreLookup(IterativeLookup):
             node_id=candidate.id,
             token=candidate.token,
             again=lambda size: not self._abandoned,
+            soft=self.state.rtt.retransmit_timeout(candidate.rtt),
+            late=lambda: self._put_late(candidate),
         )
 
     def _put_late(self, candidate: Candidate) -> None:
-        if candidate.state == ANSWERED:
+        if candidate.state == ANSWERED and not self.ended.done():
             candidate.state = SLOW
             self._writing -= 1
             self.send_next()
 
     def _confirmed(self, candidate: Candidate, stored: Stored | None, again: bool) -> None:
-        if candidate.timer is not None:
-            candidate.timer.cancel()
         in_time = candidate.state == ANSWERED
         self._writing -= in_time
         if stored is None:

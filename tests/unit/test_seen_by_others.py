@@ -28,7 +28,7 @@ def test_ours_are_global_addresses_of_an_interface_and_where_we_were_dialled_bac
 def test_a_node_that_knows_nobody_has_no_witnesses_and_sees_itself_nowhere() -> None:
     node = DhtNode(Identity.generate())
     assert not node.has_witnesses
-    assert node.observed() == node.glimpsed() == node.contacts() == []
+    assert (node.observed(), node.glimpsed(), node.contacts()) == ([], [], [])
     assert node.clock_offset() is None
     node._state.witnesses[("20.0.0.1", 5)] = bytes(20)
     assert node.has_witnesses
