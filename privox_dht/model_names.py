@@ -48,6 +48,6 @@ def explain_only_named(offers: Iterable[str]) -> str:
     there = list(dict.fromkeys(offers))
     engine = there[0].rpartition("/")[2]
     return (
-        f"there is only {', '.join(there)}, which does no job that does not name it:"
-        f" say --model {engine}; in Python and over HTTP, model={engine}"
+        f"there is only {', '.join(there)}, which does only jobs that name it: say"
+        f' --model {engine} (from Python and over HTTP: model="{engine}")'
     )
