@@ -150,7 +150,7 @@ def explain_no_match(records: Iterable[Record], needs: Requirements) -> str:
                 f"nobody offers {needs}; without {flag} there is: {'; '.join(sorted(offers)[:6])}"
             )
     if named := sorted({_what(record) for record in there if _wants_a_name(record, open_to_all)}):
-        return f"nobody offers {needs} unnamed; {explain_only_named(named[:6])}"
+        return f"for {needs} {explain_only_named(named[:6])}"
     offers = {_offer(record) for record in there}
     return f"nobody offers {needs}; there is: {'; '.join(sorted(offers)[:6])}"
 
@@ -166,7 +166,8 @@ def unmet_demand(records: Iterable[Record], needs: Requirements) -> str:
     if any(_wants_a_name(record, needs) for record in there):
         return "model"
     bare = replace(needs, model="", voice="", language="", translate=False)
-    return named[0][0] if named and any(matches(record, bare) for record in there) else ""
+    offered = any(matches(replace(record, only_named=False), bare) for record in there)
+    return named[0][0] if named and offered else ""
 
 
 def _wants_a_name(record: Record, needs: Requirements) -> bool:

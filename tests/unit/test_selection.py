@@ -224,8 +224,8 @@ def test_where_one_flag_less_would_not_do_what_there_is_is_said_all_the_same() -
 def test_where_all_that_is_there_wants_to_be_named_how_to_name_it_is_said() -> None:
     echo = record("echo", engine="echo", models=(), languages=(), only_named=True)
     assert explain_no_match([echo], Requirements("stt")) == (
-        "nobody offers stt unnamed; there is only stt/cpu/echo, which does no job that does not"
-        " name it: say --model echo; in Python and over HTTP, model=echo"
+        "for stt there is only stt/cpu/echo, which does only jobs that name it: say --model echo"
+        ' (from Python and over HTTP: model="echo")'
     )
     assert "--model echo" not in explain_no_match([echo, GERMAN], Requirements("stt", model="x"))
 
@@ -253,4 +253,5 @@ def test_what_was_named_that_nobody_has_is_known(needs: Requirements, unmet: str
 def test_who_wants_to_be_named_is_missing_a_model() -> None:
     echo = record("echo", engine="echo", only_named=True)
     assert unmet_demand([echo], Requirements("stt")) == "model"
+    assert unmet_demand([echo], Requirements("stt", model="large")) == "model"
     assert unmet_demand([echo, GERMAN], Requirements("stt", language="fr")) == "language"
