@@ -87,6 +87,7 @@ OBSERVERS = 8  # neighbours whose word on our address and on the time is remembe
 DIAL_TIMEOUT = 1.5  # seconds a third node waits for a TCP connection when it dials back
 DIAL_PROBE_RESEND = (0.3, 0.7)  # seconds after the first at which a probe is sent again ...
 DIAL_PROBE_TIMEOUT = 1.2  # ... and after which there is no answer to it, and nothing more is tried
+DIAL_RESEND = (0.5, 1.2, 2.0)  # seconds after the first at which a dial-back is asked for again
 DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: probe, TCP, and three ways
 DIAL_REFERRED = 3.0  # seconds a helper waits for the third node's word: probe, TCP and two ways
 DIAL_HELPERS = 6  # pairs of helper and third node, or lone witnesses, asked at most

@@ -20,7 +20,7 @@ somebody who is not on it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from privox_dht.addresses import Address, pack_address, rate_key, unpack_address
@@ -55,6 +55,8 @@ class DialBack:
     def __init__(self, network: RpcNetwork, second: Second) -> None:
         self._network, self._state, self._second = network, network.state, second
         self._waiting: dict[bytes, tuple[Address | None, asyncio.Event]] = {}
+        # what we dial for others, by nonce and asker: a request that is sent again is the same one
+        self._dialling: dict[tuple[bytes, Address], asyncio.Future[Answer]] = {}
         self._targets = RateLimiter(1 / dht_limits.DIAL_SAME_TARGET, float(dht_limits.DIAL_HELPERS))
         self._all = RateLimiter(dht_limits.DIAL_RATE, dht_limits.DIAL_BURST)
 
@@ -171,16 +173,17 @@ class DialBack:
     def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer:
         """Pass the wish of a proven address on to a contact of ours, or dial it ourselves."""
         there, tcp_port, nonce = request.arguments
+        if (same := self._dialling.get((nonce, address))) is not None:
+            return same
         family = family_of(address)
         third = self._network.protocols[family].router.at(unpack_address(there)) if there else None
         if (there and third is None) or not self._may_dial(address):
             self._state.drop("not_a_contact")
             return REFUSED
         if third is None:
-            return self._network.spawn(
-                self._try_from(self._second(family), address, tcp_port, nonce)
-            )
-        return self._network.spawn(self._refer(third, address, tcp_port, nonce))
+            second = self._second(family)
+            return self._once(nonce, address, self._try_from(second, address, tcp_port, nonce))
+        return self._once(nonce, address, self._refer(third, address, tcp_port, nonce))
 
     async def _refer(self, third: Contact, asker: Address, tcp_port: int, nonce: bytes) -> Answer:
         token = await self._token(Witness(third.id, third.address))
@@ -203,6 +206,8 @@ class DialBack:
     def refer(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer:
         """Dial an asker back, for a contact of ours."""
         there, tcp_port, nonce = request.arguments
+        if (same := self._dialling.get((nonce, address))) is not None:
+            return same
         target = unpack_address(there)
         has_socket, allowed = self._network.can_reach(target), self._state.may_contact
         if (
@@ -212,7 +217,8 @@ class DialBack:
         ):
             self._state.drop("not_a_contact")
             return REFUSED
-        return self._network.spawn(self._try(self._network.socket(target), target, tcp_port, nonce))
+        tried = self._try(self._network.socket(target), target, tcp_port, nonce)
+        return self._once(nonce, address, tried)
 
     async def _try_from(
         self, second: Awaitable[RpcProtocol], target: Address, tcp_port: int, nonce: bytes
@@ -231,6 +237,17 @@ class DialBack:
         if tries_tcp(target, tcp_port, was_waited_for=bool(was_waited_for)):
             tcp = await _connect(target[0], tcp_port)
         return {"u": True, "d": tcp, "o": pack_address(*target)}
+
+    def _once(
+        self, nonce: bytes, address: Address, work: Coroutine[Any, Any, Answer]
+    ) -> asyncio.Future[Answer]:
+        """Do this for whoever asks at an address, however often he sends that request."""
+        answer = self._dialling[nonce, address] = self._network.spawn(work)
+        forget = self._dialling.pop
+        asyncio.get_running_loop().call_later(
+            dht_limits.DIAL_ANSWER, forget, (nonce, address), None
+        )
+        return answer
 
     def _may_dial(self, target: Address) -> bool:
         """By address, not by port: on one machine only, every port is somebody else."""
@@ -260,7 +277,7 @@ class DialBack:
             token=token,
             size=size,
             hard=hard,
-            resend=dht_limits.RESEND if method == "find" else (),  # a second dial would be refused
+            resend=dht_limits.RESEND if method == "find" else dht_limits.DIAL_RESEND,
         )
 
 

@@ -326,6 +326,36 @@ async def test_third_nodes_tell_whether_we_can_be_reached() -> None:
         assert reach.addresses == ((HOST, asker.port),)
 
 
+async def test_a_dial_back_that_is_asked_for_again_is_the_same_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where every third datagram was lost, so was half of what was asked for and answered: a lender
+    was not published within half a minute, since nobody could say whether it is reached."""
+    monkeypatch.setattr(dht_limits, "DIAL_RESEND", (0.05, 0.1))
+    async with mesh_of(1) as nodes, open_node_of(guest=True) as asker:
+        await asker.join([(HOST, nodes[0].port)])
+        dial_back, requests = nodes[0]._dial_back, list[Any]()
+        dial, tried = dial_back.dial, list[Any]()
+        attempt, asked_again = dial_back._try, asyncio.Event()
+
+        def note(request: Any, address: tuple[str, int]) -> Any:
+            requests.append(dial(request, address))
+            if len(requests) == 2:
+                asked_again.set()
+            return requests[-1]
+
+        async def slow(*arguments: Any) -> Any:
+            tried.append(arguments)
+            await asked_again.wait()
+            return await attempt(*arguments)
+
+        monkeypatch.setattr(dial_back, "dial", note)
+        monkeypatch.setattr(dial_back, "_try", slow)
+        (reach,) = await asker.dial_back(asker.port)
+        assert reach.is_open and len(tried) == 1
+        assert requests[0] is requests[1]
+
+
 async def test_a_closed_tcp_port_is_told_as_such() -> None:
     async with mesh_of(4) as nodes, node_of(guest=True) as asker:
         await asker.join([(HOST, nodes[0].port)])
