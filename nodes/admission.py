@@ -1,20 +1,20 @@
-"""Slots: how many jobs at a time, and whose turn it is. The one place that says busy. Pure.
+"""Slots: how many jobs at a time, and which is next. The only place that decides "busy". Pure.
 
-    a job comes   -> a slot is free: it runs                  -> idle changes, told to the mesh
-                  -> none is free, and it is short: it runs in the one place beside the slots
+    a job comes   -> a slot is free: it runs                  -> the number of idle slots changes
+                  -> none is free, and it is short: it runs in the one extra slot
                   -> otherwise it waits in a short queue, or ProducerBusy
     one leaves    -> of those that wait, one of the network that has fewest slots runs, and of
-                     those the one that was served longest ago
-    others wait   -> an upload that has not ended gives its slot up when its network has more than
-                     its share of the slots, or when it is slower than is fair to those who wait
+                     these the one that was served longest ago
+    others wait   -> an upload loses its slot when its network has more than its share of the
+                     slots, or when it is too slow while others wait
 
-So whoever takes all slots, with slow uploads, many connections or a storm of cancelled jobs, delays
-an honest client by one job and not for ever. Who ended a job here and comes back at once is told
-to wait while others, who had their turn longer ago, were turned away in the last second. Work that
-an engine has begun is never interrupted.
+So a client that takes all slots, by slow uploads, many connections or many cancelled jobs, delays
+an honest client by one job at most. A network that has just ended a job and comes back at once must
+wait while others, served longer ago, were rejected in the last second. Work that an engine has
+begun is never interrupted.
 
-Of its slots some may be lent at a time (`lend`): for the others nothing new begins, but for jobs of
-the owner's own. Time is an argument.
+Of its slots some may be lent at a time (`lend`): in the others only the owner's jobs begin. Time is
+an argument.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -28,7 +28,7 @@ from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
 
 NETWORKS_REMEMBERED = 4096  # networks whose last turn is known; more are strangers' inventions
-TURNED_AWAY_REMEMBERED = 64  # told to wait within a second; each is looked at for each offer
+TURNED_AWAY_REMEMBERED = 64  # rejected within a second; all are looked at for each offer
 HERE: Prefixes = ("this machine",)  # whatever comes from this very machine counts as one network
 
 
@@ -50,12 +50,12 @@ class Ticket:
 
     @property
     def home(self) -> str:
-        """The widest network: whoever shares it shares a turn."""
+        """The widest network: its clients share a turn."""
         return self.networks[0]
 
 
 class Admission:
-    """Room for `slots` jobs at a time, and a queue before it."""
+    """`slots` jobs at a time, and a queue."""
 
     def __init__(self, slots: int, on_change: Callable[[], None] = lambda: None) -> None:
         if not 1 <= slots <= limits.MAX_SLOTS:
@@ -66,7 +66,7 @@ class Admission:
         self._retry_after = limits.RETRY_AFTER  # seconds, while none is lent
         self._on_change = on_change
         self._running: list[Ticket] = []
-        self._beside: Ticket | None = None  # a short job, in the place beside the slots
+        self._extra: Ticket | None = None  # a short job, in the extra slot
         self._waiting: list[Ticket] = []
         self._held: Counter[str] = Counter()  # running jobs by network, at every level
         self._served: OrderedDict[str, int] = OrderedDict()  # the turn a network had last
@@ -87,14 +87,14 @@ class Admission:
 
     @property
     def idle(self) -> int:
-        """Slots that are free now, for others than the owner."""
+        """Free slots, for others than the owner."""
         return 0 if self.closed else max(0, self.lent - self.taken)
 
     def lend(self, slots: int, retry_after: float, now: float) -> list[Ticket]:
-        """From now on so many slots are for others; those who run now, of those who waited.
+        """Lend so many slots to others from now on; the waiting jobs that run therefore.
 
         Args:
-            retry_after: seconds after which it is worth asking again, where it is none.
+            retry_after: seconds after which to ask again, if none is lent.
         """
         self._retry_after = retry_after
         if slots == self.lent:
@@ -109,24 +109,24 @@ class Admission:
         return following
 
     def enter(self, offer: Offer, now: float) -> Ticket:
-        """A ticket that runs, or, for an offer that waits, one that is queued.
+        """A ticket that runs, or, if the offer can wait, one that is queued.
 
         Raises:
             ProducerBusy: there is neither a slot nor a place in the queue.
         """
         ticket = Ticket(offer, now)
-        stands_back = self._stands_back(ticket, now)
-        if self._has_room(ticket) and not stands_back:
+        must_yield = self._must_yield(ticket, now)
+        if self._has_room(ticket) and not must_yield:
             self._run(ticket, now)
             return ticket
-        if self._fits_beside(ticket, now):
-            self._run_beside(ticket, now)
+        if self._fits_extra(ticket, now):
+            self._run_extra(ticket, now)
             return ticket
         queued = sum(other.home == ticket.home for other in self._waiting)
         if (
             self.closed
             or not self._may_begin(ticket)
-            or stands_back
+            or must_yield
             or offer.wait <= 0
             or len(self._waiting) >= limits.QUEUE_PLACES
             or queued >= limits.QUEUE_PLACES_PER_NETWORK
@@ -136,20 +136,20 @@ class Admission:
         return ticket
 
     def turned_away(self, ticket: Ticket, now: float) -> ProducerBusy:
-        """What is said when there is no room."""
+        """The error when there is no slot."""
         if not self._may_begin(ticket):
             return ProducerBusy("this producer does not lend now", self._retry_after)
         self._turned_away.append((ticket.home, now))
         return ProducerBusy(f"all {self.lent} slots are taken", limits.RETRY_AFTER)
 
     def leave(self, ticket: Ticket, now: float) -> Ticket | None:
-        """It is over, or does not wait any longer; who runs in its place."""
+        """It has ended, or stopped waiting; the ticket that runs in its place."""
         if not ticket.running:
             self._waiting.remove(ticket)
             return None
         _note(self._ended, ticket.home, now)
-        if ticket is self._beside:
-            return self._leave_beside(ticket, now)
+        if ticket is self._extra:
+            return self._leave_extra(ticket, now)
         self._running.remove(ticket)
         for network in ticket.networks:
             self._held[network] -= 1
@@ -168,15 +168,15 @@ class Admission:
         self.closed = True
         self._on_change()
 
-    def in_the_way(self, now: float) -> Ticket | None:
-        """An upload that must give its slot to those who wait: the newest of a network that has
-        more than its share, or one that is too slow."""
+    def to_preempt(self, now: float) -> Ticket | None:
+        """An upload that must give its slot to a waiting job: the newest of a network that has more
+        than its share, or one that is too slow."""
         if not self._waiting:
             return None
         uploads = [ticket for ticket in self._running if ticket.offer.uploading]
-        beside = self._beside
-        if beside is not None and beside.offer.uploading and _is_slow(beside, now):
-            return beside
+        extra = self._extra
+        if extra is not None and extra.offer.uploading and _is_slow(extra, now):
+            return extra
         first = min(self._waiting, key=self._before)
         homes = {ticket.home for ticket in (*self._running, *self._waiting)}
         share = max(1, self.slots // len(homes))
@@ -186,7 +186,7 @@ class Admission:
         return next((ticket for ticket in uploads if _is_slow(ticket, now)), None)
 
     def _before(self, ticket: Ticket) -> tuple[int, ...]:
-        """Order in the queue: the least served network first, by what it has now, then by when."""
+        """Order in the queue: the network with the fewest slots, then the least recently served."""
         networks = (ticket.networks[0], ticket.networks[-1])
         return (
             *(self._held[network] for network in networks),
@@ -194,7 +194,7 @@ class Admission:
         )
 
     def _next_to_run(self) -> Ticket | None:
-        """Whose turn it is, of those who wait and for whom there is a slot."""
+        """The next of the waiting tickets for which there is a slot."""
         able = filter(self._has_room, self._waiting)
         return min(able, key=self._before, default=None)
 
@@ -217,8 +217,8 @@ class Admission:
             _note(self._served, network, self._turn)
         self._on_change()
 
-    def _stands_back(self, ticket: Ticket, now: float) -> bool:
-        """Whether it comes back at once, while one that was turned away should have its turn."""
+    def _must_yield(self, ticket: Ticket, now: float) -> bool:
+        """Whether it comes back at once, while a rejected one should have its turn."""
         home = ticket.home
         if now - self._ended.get(home, -limits.COME_BACK) >= limits.COME_BACK:
             return False
@@ -230,11 +230,11 @@ class Admission:
             for other, when in self._turned_away
         )
 
-    def _fits_beside(self, ticket: Ticket, now: float) -> bool:
-        """Whether it may have the place beside the slots, as far as is known before its body."""
+    def _fits_extra(self, ticket: Ticket, now: float) -> bool:
+        """Whether it may have the extra slot, as far as is known before its body."""
         size, long_ago = ticket.offer.body, -limits.SHORT_JOB_AGAIN
         return (
-            self._beside is None
+            self._extra is None
             and not self.closed
             and self._may_begin(ticket)
             and size is not None
@@ -242,26 +242,26 @@ class Admission:
             and now - self._long.get(ticket.home, long_ago) >= limits.SHORT_JOB_AGAIN
         )
 
-    def _run_beside(self, ticket: Ticket, now: float) -> None:
+    def _run_extra(self, ticket: Ticket, now: float) -> None:
         ticket.running, ticket.since = True, now
-        ticket.offer.beside = True
-        self._beside = ticket
+        ticket.offer.extra_slot = True
+        self._extra = ticket
 
-    def _leave_beside(self, ticket: Ticket, now: float) -> Ticket | None:
-        """A short job is over; the one that has the place after it."""
-        self._beside = None
+    def _leave_extra(self, ticket: Ticket, now: float) -> Ticket | None:
+        """A short job has ended; the next one for the extra slot."""
+        self._extra = None
         if ticket.offer.too_long:
             _note(self._long, ticket.home, now)
-        short = [other for other in self._waiting if self._fits_beside(other, now)]
+        short = [other for other in self._waiting if self._fits_extra(other, now)]
         following = min(short, key=self._before, default=None)
         if following is not None:
             self._waiting.remove(following)
-            self._run_beside(following, now)
+            self._run_extra(following, now)
         return following
 
 
 def _note(known: OrderedDict[str, Number], network: str, value: Number) -> None:
-    """Remember `value` of a network, and forget those that were not heard of for longest."""
+    """Remember `value` of a network, and evict the least recent ones."""
     known[network] = value
     known.move_to_end(network)
     while len(known) > NETWORKS_REMEMBERED:

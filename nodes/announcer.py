@@ -1,11 +1,11 @@
 """Publishes a node's records periodically, and withdraws them at the end.
 
     every 45 s +- 5                      all records, newly dated and signed
-    at once, when something that matters changes (at most every 2 s)
-    soon, when no other node took them (3 s, 6 s, ...)
+    at once, when something relevant changes (at most every 2 s)
+    soon, when no other node stored them (3 s, 6 s, ...)
     on leaving                           the same records, withdrawn
 
-A record lives 120 s, so two lost announcements cost nothing.
+A record is valid for 120 s, so two announcements may be lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from privox_dht.records import Record, next_sequence, sign
 
 log = logging.getLogger("privox.announce")
 SEQUENCE_FILE = "sequence.json"
-RETRY_FIRST = 3.0  # seconds, when nobody took the last announcement, doubling until the next one
+RETRY_FIRST = 3.0  # seconds, when no node stored the last announcement, doubling until the next
 WITHDRAW_TIMEOUT = 1.0  # seconds; a node that stops does not wait longer for its neighbours
 
 
@@ -34,8 +34,8 @@ class Announcer:
     """Publishes records until it is left; then withdraws them.
 
     Args:
-        identity: who signs.
-        say: makes the records of this moment (unsigned, undated).
+        identity: signs the records.
+        make_records: the records of this moment (unsigned, undated).
         publish: stores a signed record in the DHT; returns how many nodes hold it.
         folder: where the last sequence number is kept; None: nowhere.
         clock: seconds since the epoch.
@@ -45,7 +45,7 @@ class Announcer:
     def __init__(
         self,
         identity: Identity,
-        say: Callable[[], Sequence[Record]],
+        make_records: Callable[[], Sequence[Record]],
         publish: Callable[[Record], Awaitable[int]],
         *,
         folder: Path | None = None,
@@ -53,18 +53,18 @@ class Announcer:
         rng: random.Random | None = None,
     ) -> None:
         self._identity = identity
-        self._say = say
+        self._make_records = make_records
         self._publish = publish
         self._file = folder / SEQUENCE_FILE if folder else None
         self._clock = clock
         self._rng = rng or random.Random()
         self._sequence = self._last_sequence()
-        self._said: dict[bytes, Record] = {}
-        self._spoke = False  # the last announcement was not empty
+        self._published: dict[bytes, Record] = {}
+        self._announced_any = False
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.holders = 0  # nodes that took the last announcement
-        self._untaken = 0  # announcements in a row that nobody took
+        self.holders = 0  # nodes that stored the last announcement
+        self._failures = 0  # announcements in a row that no node stored
 
     async def __aenter__(self) -> Announcer:
         self._task = asyncio.create_task(self._run(), name="announcer")
@@ -81,26 +81,26 @@ class Announcer:
             log.info("not every neighbour confirmed that our records are withdrawn")
 
     def changed(self) -> None:
-        """Something that matters changed: announce soon."""
+        """Something relevant changed: announce soon."""
         self._changed.set()
 
     async def announce(self) -> int:
         """Publish now; returns how many nodes hold the record that fewest of them hold."""
-        records = [self._signed(record) for record in self._say()]
-        said = {_place(record): record for record in records}
-        gone = [old for place, old in self._said.items() if place not in said]
+        records = [self._signed(record) for record in self._make_records()]
+        current = {record.key: record for record in records}
+        gone = [old for key, old in self._published.items() if key not in current]
         withdrawn = [self._signed(_withdrawal(record)) for record in gone]
-        self._said, self._spoke = said, bool(records or withdrawn)
+        self._published, self._announced_any = current, bool(records or withdrawn)
         await asyncio.to_thread(self._keep_sequence)  # a busy disk takes its time
         counts = await self._publish_all([*records, *withdrawn])
         self.holders = min(counts[: len(records)], default=0)
-        self._untaken = self._untaken + 1 if records and not self.holders else 0
+        self._failures = self._failures + 1 if records and not self.holders else 0
         return self.holders
 
     async def withdraw(self) -> None:
-        """Take back everything that was said."""
-        records = [self._signed(_withdrawal(record)) for record in self._said.values()]
-        self._said = {}
+        """Withdraw all published records."""
+        records = [self._signed(_withdrawal(record)) for record in self._published.values()]
+        self._published = {}
         self._keep_sequence()
         await self._publish_all(records)
 
@@ -117,22 +117,22 @@ class Announcer:
             self._changed.clear()
             try:
                 await self.announce()
-            except Exception:  # a producer that cannot say so once must still say so next time
+            except Exception:  # a bug must not end the announcements
                 log.exception("could not announce")
-            if self._spoke:  # silence needs no pause after it
+            if self._announced_any:  # nothing was sent: no pause is needed
                 await asyncio.sleep(limits.ANNOUNCE_AT_MOST_EVERY)
             try:
-                async with asyncio.timeout(self._quiet()):
+                async with asyncio.timeout(self._until_next()):
                     await self._changed.wait()
             except TimeoutError:
                 pass
 
-    def _quiet(self) -> float:
+    def _until_next(self) -> float:
         """Seconds until the next announcement, if nothing changes until then."""
         jitter = self._rng.uniform(-limits.ANNOUNCE_JITTER, limits.ANNOUNCE_JITTER)
         usual = limits.ANNOUNCE_EVERY + jitter - limits.ANNOUNCE_AT_MOST_EVERY
-        if self._untaken:
-            return float(min(usual, RETRY_FIRST * 2.0 ** min(self._untaken - 1, 16)))
+        if self._failures:
+            return float(min(usual, RETRY_FIRST * 2.0 ** min(self._failures - 1, 16)))
         return usual
 
     def _signed(self, record: Record) -> Record:
@@ -161,10 +161,6 @@ class Announcer:
             log.warning("cannot remember the sequence number: %s", exc)
 
 
-def _place(record: Record) -> bytes:
-    return f"{record.kind}/{record.backend}/{record.engine}".encode()
-
-
 def _withdrawal(record: Record) -> Record:
-    """`record`, taken back; it expires no earlier than what it replaces."""
+    """`record`, withdrawn; it expires no earlier than what it replaces."""
     return replace(record, withdrawn=True, idle=0)

@@ -73,7 +73,7 @@ def main(context: click.Context, /, **options: Any) -> None:
     privox-node --farm                                             relay for those behind a NAT
     privox-node --neighbours host:5678 --gateway                   the mesh for your own apps
 
-    Ctrl-C ends it at once: its records are withdrawn.
+    Ctrl-C stops it at once: its records are withdrawn.
     """  # fmt: skip
     if context.invoked_subcommand is not None:
         context.obj = options
@@ -86,7 +86,7 @@ def main(context: click.Context, /, **options: Any) -> None:
 
 
 def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
-    """Options on the command line that do nothing, given the others."""
+    """Warn of options that have no effect, given the others."""
     without = {
         "--services": ()
         if options["services"]
@@ -100,7 +100,7 @@ def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
 
 
 def _warn_of_secrets(services: Iterable[str]) -> None:
-    """A server's key on the command line is there for all to see."""
+    """Warn of a server's key on the command line, where every user of this machine sees it."""
     if any(SECRET.search(service) for service in services):
         log.warning(
             "the key in --services is seen by everybody on this machine: give it in the"
@@ -164,8 +164,8 @@ def _print(line: str) -> None:
 def health(context: click.Context, /, published: bool, **given: Any) -> None:
     """Ask the node that runs with this state folder whether it does what it should.
 
-    The node says in its folder where it listens and in which mesh, so nothing else needs to be
-    told. Exit code 0 if it answers on UDP and TCP.
+    The node's state folder holds its address and mesh, so no other option is needed. Exit code 0
+    if it answers on UDP and TCP.
     """
     options = merge_parent_options(context, given)
     set_up_logging("error", as_json=False)
@@ -227,8 +227,8 @@ async def serve(config: NodeConfig) -> None:
 
 
 def keep_loaded() -> None:
-    """Take what there is now out of Python's search for garbage: it stays as long as the node, and
-    to look through it each time held the loop for 40 ms."""
+    """Exclude what is loaded now from garbage collection: it stays as long as the node, and
+    scanning it each time blocked the loop for 40 ms."""
     gc.collect()
     gc.freeze()
 

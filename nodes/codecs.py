@@ -3,9 +3,9 @@
     upload -> decoded()  -> Recording     by a process in a sandbox; at once if it is a plain WAV
     sound  -> encoder()  -> bytes         by such a process; see `speech_api.audio_response`
 
-What the process writes goes to memory that the engine's process maps: the node does not look at it.
-Whoever leaves ends the work at once, whatever FFmpeg is doing. A file that is not understood within
-some seconds is refused, and so is one that brings the process down.
+The process writes to memory that the engine's process maps: the node does not read it. Leaving a
+context ends the work at once, whatever FFmpeg is doing. A file whose format is not found within
+some seconds is rejected, and so is one that crashes the process.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from privox_dht.errors import RequestRejected
 from privox_dht.recording import Recording
 
 MODULE = "nodes.codec_worker"
-IN_THE_QUESTION = limits.SPOOL_IN_MEMORY  # bytes of an upload that go with it; larger: as a file
-FED_AT_ONCE = limits.MIB  # bytes of sound given to an encoder at a time
-LATE = 5.0  # seconds after which a process is not believed to look at the clock itself
+SENT_INLINE = limits.SPOOL_IN_MEMORY  # bytes of an upload that go with the request; more: as a file
+FEED_SIZE = limits.MIB  # bytes of sound given to an encoder at a time
+LATE = 5.0  # seconds beyond its own deadline after which a process counts as hung
 OUT_OF_TIME = "SIGXCPU"
 
 
@@ -53,7 +53,7 @@ class Codecs:
         return self._pool.pids
 
     async def start(self) -> None:
-        """Raises: Failed: no process can be started."""
+        """Raises: EngineFailed: no process can be started."""
         hello = await self._pool.start()
         self.sandbox = tuple(hello["sandbox"])
         self._why_not = "" if hello["able"] else hello["why"]
@@ -105,7 +105,7 @@ class Codecs:
     # -- encoding ---------------------------------------------------------------------------------
 
     async def check(self, format: str) -> None:
-        """Raises: Refused: files of this format cannot be written here."""
+        """Raises: RequestRejected: files of this format cannot be written here."""
         if self._why_not:
             raise RequestRejected(
                 self._why_not, status=501, code="not_implemented", param="response_format"
@@ -126,8 +126,8 @@ class WorkerEncoder:
         self._job = job
 
     async def feed(self, pcm: bytes) -> AsyncGenerator[bytes]:
-        for at in range(0, len(pcm), FED_AT_ONCE):
-            await self._job.say({}, pcm[at : at + FED_AT_ONCE])
+        for at in range(0, len(pcm), FEED_SIZE):
+            await self._job.say({}, pcm[at : at + FEED_SIZE])
             async for piece in self._written():
                 yield piece
 
@@ -161,14 +161,14 @@ def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
     """An upload as it is handed over: its bytes if it is small, else as an open file that can only
     be read, where there is such a thing."""
     upload.seek(0)
-    if size <= IN_THE_QUESTION:
+    if size <= SENT_INLINE:
         yield upload.read(), []
         return
     try:
         number = upload.fileno()
     except io.UnsupportedOperation:  # it is kept in memory although it is large
         with Recording.room(1, size) as copy:  # of one byte, four times as much room as needed
-            while piece := upload.read(FED_AT_ONCE):
+            while piece := upload.read(FEED_SIZE):
                 write_all(copy.file, piece)
             os.truncate(copy.file, size)
             yield b"", [copy.file]
@@ -185,7 +185,7 @@ def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
 
 
 def _broke(exc: WorkerDied) -> RequestRejected:
-    """What is said of a file that ended the process which decoded it."""
+    """The error of a file that crashed the process which decoded it."""
     if exc.why == OUT_OF_TIME:
         return _too_slow(f"decoding took more than {limits.DECODE_WALL:.0f} s of processor time")
     how = f" ({exc.why})" if exc.why else ""

@@ -1,4 +1,4 @@
-"""What a node is told, checked once."""
+"""The configuration of a node, checked once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AUTO, YES, NO = "auto", "yes", "no"
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """Everything `privox-node` can be told; the defaults are those of its flags."""
+    """All settings of `privox-node`; the defaults are those of its flags."""
 
     state_dir: Path
     port: int = limits.DHT_PORT  # UDP for the DHT, TCP for jobs; 0: any that is free
@@ -46,7 +46,7 @@ class NodeConfig:
     reachable: str = AUTO  # "auto": found out by asking nodes to call back
     farm: bool | None = None  # relay for producers behind a NAT; None: if strangers can reach us
     relay_port: int = limits.RELAY_PORT
-    # What one request for a job may bring
+    # The limits of one request for a job
     bounds: RequestLimits = field(default_factory=RequestLimits)
     terms: FarmLimits = field(default_factory=FarmLimits)  # what this farm grants
     farms: tuple[Address, ...] = ()  # farms to park at; empty: those found in the DHT

@@ -1,10 +1,10 @@
 """Starts the engines a node was told to serve, and says why some cannot be.
 
-    stt/cpu/pocketsphinx    this one, or it is said why not, and how to fix it
-    stt/cpu                 the best that can be started: where the best cannot, that is said, and
+    stt/cpu/pocketsphinx    this one; else an error says why not, and how to fix it
+    stt/cpu                 the best that can be started: if the best cannot, that is logged, and
                             the next best is tried
 
-A node serves what can be served. Whatever happens on the way, Ctrl-C included, no engine is left.
+A node serves what can be served. If starting is interrupted, by Ctrl-C too, no engine is left.
 """
 
 import asyncio

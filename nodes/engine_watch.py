@@ -1,9 +1,9 @@
-"""Whether servers elsewhere are up: each is asked every half a minute.
+"""Health checks of remote engines: each server is asked every half a minute.
 
     up -> does not answer  ->  down: not offered, its record is withdrawn
     down -> answers        ->  up: offered again
 
-One that is merely slow stays: it may be at work, on our own job.
+One that is only slow stays up: it may be working on our own job.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class RemoteEngine(Protocol):
 
 
 class EngineWatch:
-    """Which engines are up. Those that are not elsewhere always are."""
+    """Which engines are up. Local ones always are."""
 
     def __init__(
         self, engines: Sequence[Engine], on_change: Callable[[], None], every: float = ASK_EVERY

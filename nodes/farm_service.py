@@ -30,7 +30,7 @@ log = logging.getLogger("privox.node")
 
 
 class FarmService(Service):
-    """Our farm, as far as there is one."""
+    """Our farm, if there is one."""
 
     def __init__(
         self,
@@ -42,13 +42,9 @@ class FarmService(Service):
     ) -> None:
         super().__init__()
         self._member = member
-        self._config, self._identity, self._mesh, self._reachability = (
-            config,
-            identity,
-            mesh,
-            reachability,
-        )
-        self.lends = frozenset({FARM} if config.farm else ())  # not what it is by the way
+        self._config, self._identity, self._mesh = config, identity, mesh
+        self._reachability = reachability
+        self.lends = frozenset({FARM} if config.farm else ())  # not if it relays by default
         self.farm: Farm | None = None
 
     async def _start(self) -> None:
@@ -64,7 +60,7 @@ class FarmService(Service):
             self._spawn("farm", self._once_reachable())
 
     async def _once_reachable(self) -> None:
-        """Relay too, as soon as strangers can call us."""
+        """Relay too, as soon as strangers can reach us."""
         await self._reachability.reachable.wait()
         if all(map(is_loopback, self._reachability.situation.local)):
             return
@@ -99,7 +95,7 @@ class FarmService(Service):
         return farm
 
     def records(self) -> list[Record]:
-        """What our farm has to announce: nothing while nobody could reach it."""
+        """The farm's record: none while nobody can reach it."""
         if self.farm is None:
             return []
         situation = self._reachability.farm_situation(self.farm.port)
@@ -111,8 +107,7 @@ class FarmService(Service):
 
 
 def beside_other_things(terms: FarmLimits) -> FarmLimits:
-    """The limits of a farm that nobody asked for: less than a farm's own, where the owner did not
-    say otherwise."""
+    """The limits of a node that relays by default: lower ones, unless its owner set them."""
     usual = FarmLimits()
     few = replace(
         usual, producers=relay_limits.SIDE_FARM_PRODUCERS, buffered=relay_limits.SIDE_FARM_BUFFERED

@@ -1,6 +1,6 @@
 """A node in its local network: it announces itself there, and joins through others that do.
 
-It looks again whenever this machine has other addresses than before: a laptop was carried away.
+It begins again when this machine's addresses change: a laptop in another network.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class LanService(Service):
             from privox_dht import lan
         self._library = lan
         self._host, self._dht, self._reachability = config.host, dht, reachability
-        # Which key a machine has is nobody's business
+        # Not the peer id: it would identify the machine
         self._name = f"privox-{secrets.token_hex(4)}"
         self._lan: lan.Lan | None = None
 

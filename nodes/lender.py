@@ -1,12 +1,12 @@
-"""Sees to it that a node lends what its owner allows: the shell around `lending`, which decides.
+"""Applies the owner's terms of lending: the shell around `lending`, which decides.
 
     clock, battery, load, pause.json  ->  lending  ->  slots that are lent
     a job begins, ends                ->  its bytes and its sound are counted
     lending.json, in the state folder     what is lent now, why no more, until when: for its owner
-                                          alone, since strangers need not know that he is at work
+                                          only
     transfer.json                         bytes of jobs, by month
 
-Whatever begins asks first (`look`), so that the minute in which lending ends is kept exactly.
+Every job asks first (`look`), so that lending ends exactly on time.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ from nodes.lending import (
     Pause,
     Transfer,
     known_months,
-    why_not_for,
+    why_refused,
 )
-from nodes.machine import Machine, OtherPrograms, wall_clock
+from nodes.machine import Machine, OtherPrograms, local_time
 from nodes.sound_quota import NetworkSoundQuota
 from privox_dht import limits
 from privox_dht.atomic_file import SECRET, replace_file
@@ -43,12 +43,12 @@ log = logging.getLogger("privox.node")
 TRANSFER_FILE, LENDING_FILE = "transfer.json", "lending.json"
 LOOK_EVERY = 1.0  # seconds between two looks at the clock, the battery and the pause
 LOAD_EVERY = 5.0  # seconds between two looks at the load, which costs more
-SAVE_EVERY = 5.0  # seconds between two writings of what was carried; a crash loses no more
+SAVE_EVERY = 5.0  # seconds between two writings of the transfer; a crash loses no more
 
 
 @dataclass(frozen=True, slots=True)
 class LendingState:
-    """What a running node says to its owner about lending."""
+    """What a running node reports to its owner about lending."""
 
     slots: int  # lent now
     of: int
@@ -69,12 +69,12 @@ class LendingState:
 
 def time_of_day(moment: float) -> str:
     """A time as a person says it: 22:00, or Mon 22:00 where that is not within a day."""
-    wall = wall_clock(moment)
-    return f"{wall:%H:%M}" if moment - time.time() < 86_400 - 60 else f"{wall:%a %d %b %H:%M}"
+    local = local_time(moment)
+    return f"{local:%H:%M}" if moment - time.time() < 86_400 - 60 else f"{local:%a %d %b %H:%M}"
 
 
 def read_lending_state(folder: Path) -> LendingState | None:
-    """What the node that uses `folder` says; None: none runs, or it does not lend at all."""
+    """The state of the node that uses `folder`; None: none runs, or it does not lend at all."""
     try:
         return LendingState(**json.loads((folder / LENDING_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -82,11 +82,11 @@ def read_lending_state(folder: Path) -> LendingState | None:
 
 
 class Lender:
-    """Keeps to the owner's terms.
+    """Applies the owner's terms.
 
     Args:
         folder: the node's state folder.
-        bounds: what one request may bring.
+        bounds: the limits of one request.
         share: of the machine's processors that is lent, 0 to 1.
         machine: its clock, its battery, its load.
     """
@@ -113,33 +113,31 @@ class Lender:
         self._battery = False
         self._pause: Pause | None = None
         self._unsaved = False
-        self._said: Decision | None = None
+        self._last: Decision | None = None
         self.refresh()
 
     def __repr__(self) -> str:
-        return f"<Lender {self._said!r}>"
+        return f"<Lender {self._last!r}>"
 
     # -- what is asked for each job -----------------------------------------------------------
 
     def look(self) -> tuple[int, float]:
-        """How many slots are lent at this very moment; where none is, after how many seconds it is
-        worth asking again."""
+        """How many slots are lent at this moment; if none, after how many seconds to ask again."""
         now = self._clock()
         decision = self._lending.decide(now, self._battery, self._pause)
-        if decision != self._said:
-            before, self._said = self._said, decision
-            self._tell(decision, before)
+        if decision != self._last:
+            before, self._last = self._last, decision
+            self._report(decision, before)
         return decision.slots, decision.retry_after(now)
 
     def check(self, offer: Offer) -> None:
         """
         Raises:
-            ProducerBusy: it is not for whoever asks, or the networks he comes from have brought
-                enough for now.
+            ProducerBusy: this client is not served, or its networks have used up their hour.
         """
         if offer.own:
             return
-        if why := why_not_for(self._terms, offer.peer):
+        if why := why_refused(self._terms, offer.peer):
             raise ProducerBusy(why, limits.NOT_LENT_LONGEST)
         if self._sound is None:
             return
@@ -151,7 +149,7 @@ class Lender:
 
     @contextmanager
     def counting(self, service: str, offer: Offer) -> Iterator[None]:
-        """A job while it has its slot; what it brought counts when the context is left."""
+        """A job while it has its slot; its bytes and sound are counted when the context is left."""
         if offer.own:
             yield
             return
@@ -166,7 +164,7 @@ class Lender:
                 self._sound.charge(offer.prefixes, offer.seconds, now)
 
     def _most(self, service: str, offer: Offer) -> int:
-        """Bytes that it may bring and take."""
+        """The most bytes that it may transfer."""
         if service == STT:
             return (offer.body or self._bounds.upload) + limits.MAX_ANSWER
         return (offer.body or self._bounds.json) + limits.MAX_ANSWER_AUDIO
@@ -174,7 +172,7 @@ class Lender:
     # -- what is looked at again and again ----------------------------------------------------
 
     async def run(self, lend: Callable[[int, float], None]) -> None:
-        """Keep up with the clock, the battery, the load and the owner, for ever; `lend` is told
+        """Watch the clock, the battery, the load and the pause, for ever; `lend` is called with
         what `look` returns."""
         loop = asyncio.get_running_loop()
         loaded = saved = loop.time()
@@ -209,14 +207,14 @@ class Lender:
             return {}
 
     def save(self) -> None:
-        """What was carried, if that has changed."""
+        """Write the transfer, if it has changed."""
         if self._unsaved:
             self._unsaved = not self._write(TRANSFER_FILE, self._transfer.months)
-            if self._said is not None:
-                self._write(LENDING_FILE, asdict(self._state(self._said)))
+            if self._last is not None:
+                self._write(LENDING_FILE, asdict(self._state(self._last)))
 
-    def _tell(self, decision: Decision, before: Decision | None) -> None:
-        """The owner hears of it."""
+    def _report(self, decision: Decision, before: Decision | None) -> None:
+        """Report a change to the owner."""
         state = self._state(decision)
         self._write(LENDING_FILE, asdict(state))
         is_brief = decision.is_brief or (before is not None and before.is_brief)

@@ -1,5 +1,5 @@
-"""How much of itself a machine lends at this moment, and why no more. Pure: the clock, what the
-clock on the wall shows, the battery, the load and what was carried are arguments.
+"""How many slots a machine lends at this moment, and why no more. Pure: the clock, local time, the
+battery, the load and the transfer are arguments.
 
     paused by its owner      none, until that ends               privox-node pause
     outside its hours        none, until the next of them        --lend-hours
@@ -7,7 +7,7 @@ clock on the wall shows, the battery, the load and what was carried are argument
     this month's transfer    none, until the next month          --transfer
     others use the machine   fewer slots                         --give-way
 
-What runs is finished, whatever is decided then.
+Running jobs are always finished.
 """
 
 import math
@@ -26,7 +26,7 @@ MONTHS_KEPT = 6  # months of which it is known what was carried: a clock may be 
 
 @dataclass(frozen=True, slots=True)
 class LendingTerms:
-    """What the owner says about lending."""
+    """The owner's terms of lending."""
 
     hours: tuple[Hours, ...] = ()  # when; none: always
     cores: float | None = None  # above 1: so many; up to 1: that share of them; None: all
@@ -38,8 +38,8 @@ class LendingTerms:
     deny_peers: frozenset[str] = frozenset()  # peer ids, for whom it is not
 
 
-def why_not_for(terms: LendingTerms, peer: str) -> str:
-    """What whoever proved this peer id, or none (""), hears instead of a slot; empty: nothing."""
+def why_refused(terms: LendingTerms, peer: str) -> str:
+    """Why the client with this proven peer id ("": none) gets no slot; empty: it may."""
     if peer in terms.deny_peers:
         return "this producer does not lend to you"
     if not terms.allow_peers or peer in terms.allow_peers:
@@ -51,20 +51,12 @@ def why_not_for(terms: LendingTerms, peer: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The owner wants nothing new to begin."""
+    """A pause: no new jobs."""
 
-    until: float | None = None  # seconds since the epoch; None: until he says so
+    until: float | None = None  # seconds since the epoch; None: until it is resumed
 
     def holds(self, now: float) -> bool:
         return self.until is None or now < self.until
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the machine says of itself."""
-
-    on_battery: bool = False
-    others: float = 0.0  # share of all processors that other programs use, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +78,9 @@ class Decision:
 
 
 class GiveWay:
-    """Slots for strangers beside what other programs use.
+    """How many slots to lend while other programs use the processors.
 
-    The lent processors are shared out in equal parts, one for each slot and one for their owner. A
+    The lent processors are divided into equal parts, one for each slot and one for the owner. A
     slot is lent while its part is free.
 
     Args:
@@ -117,8 +109,8 @@ class GiveWay:
 
 
 @dataclass(eq=False, slots=True)
-class Carried:
-    """A job's bytes: what it may bring at most while it runs."""
+class RunningTransfer:
+    """The most bytes that a running job may transfer."""
 
     most: int
 
@@ -127,14 +119,14 @@ class Carried:
 class Transfer:
     """Bytes of jobs in each month, and whether there is room for another job.
 
-    A job begins only if all that run cannot use up the month: so the month's cap is passed by one
-    job at most.
+    A job begins only if those that run cannot use up the month: so the cap is exceeded by one job
+    at most.
     """
 
     cap: int | None
     local: Local
     months: dict[str, int] = field(default_factory=dict)  # "2026-11": bytes
-    _running: set[Carried] = field(default_factory=set)
+    _running: set[RunningTransfer] = field(default_factory=set)
 
     def used(self, now: float) -> int:
         """Bytes in this month."""
@@ -148,14 +140,14 @@ class Transfer:
         claimed = sum(job.most for job in self._running)
         return self.cap is None or self.used(now) + claimed < self.cap
 
-    def begin(self, most: int) -> Carried:
-        """A job begins that brings at most so many bytes."""
-        job = Carried(most)
+    def begin(self, most: int) -> RunningTransfer:
+        """A job begins that transfers at most so many bytes."""
+        job = RunningTransfer(most)
         self._running.add(job)
         return job
 
-    def end(self, job: Carried, count: int, now: float) -> None:
-        """It is over, and so many bytes were carried."""
+    def end(self, job: RunningTransfer, count: int, now: float) -> None:
+        """It has ended, with so many bytes."""
         self._running.remove(job)
         month = self._month(now)
         self.months[month] = self.months.pop(month, 0) + count  # the last one used is the last
@@ -177,7 +169,7 @@ class Transfer:
 
 
 def known_months(value: object) -> dict[str, int]:
-    """What was kept of `Transfer.months`, as far as it can be believed."""
+    """`Transfer.months` as it was saved, checked."""
     if not isinstance(value, Mapping):
         return {}
     good = {m: n for m, n in value.items() if isinstance(m, str) and type(n) is int and n >= 0}
@@ -185,14 +177,14 @@ def known_months(value: object) -> dict[str, int]:
 
 
 class Lending:
-    """Decides what is lent of so many slots."""
+    """Decides how many slots are lent."""
 
     def __init__(
         self, terms: LendingTerms, slots: int, local: Local, transfer: Transfer, share: float = 1.0
     ) -> None:
         """
         Args:
-            local: what the clock on the wall shows.
+            local: local time.
             share: of the machine's processors that is lent, 0 to 1.
         """
         self.terms, self.transfer = terms, transfer
@@ -209,7 +201,7 @@ class Lending:
             self._give_way.note(others, seconds)
 
     def decide(self, now: float, on_battery: bool, pause: Pause | None) -> Decision:
-        """What may begin at this moment."""
+        """How many slots are lent at this moment."""
         whys, until = [], now
         if pause is not None and pause.holds(now):
             whys.append("paused by its owner (privox-node resume ends that)")

@@ -4,8 +4,8 @@
     mon-fri 18:00-24:00     of these days; fri-mon goes over the weekend
     sat 00:00-24:00         a whole day
 
-A minute is in such hours if a clock on the wall says so. When clocks are put forward, the minutes
-that are left out are nobody's; when they are put back, those that come twice count twice.
+Hours are local time. When clocks are put forward, the skipped minutes do not count; when they are
+put back, those that come twice count twice.
 """
 
 import re
@@ -24,7 +24,7 @@ _WRITTEN = re.compile(
     r"(?P<start>\d{1,2}:\d\d)-(?P<end>\d{1,2}:\d\d)"
 )
 
-Local = Callable[[float], datetime]  # what a clock on the wall says at a time since the epoch
+Local = Callable[[float], datetime]  # local time at a time since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class Hours:
     def __str__(self) -> str:
         return self.text
 
-    def contains(self, wall: datetime) -> bool:
-        """Whether a clock on the wall that shows this shows a minute of ours."""
-        minute, day = wall.hour * 60 + wall.minute, wall.weekday()
+    def contains(self, local_time: datetime) -> bool:
+        """Whether this local time is within them."""
+        minute, day = local_time.hour * 60 + local_time.minute, local_time.weekday()
         if self.start < self.end:
             return day in self.days and self.start <= minute < self.end
         yesterday = (day - 1) % 7
@@ -59,9 +59,9 @@ def parse_hours(texts: Iterable[str]) -> tuple[Hours, ...]:
     return tuple(map(_parse, texts))
 
 
-def contains(hours: Iterable[Hours], wall: datetime) -> bool:
+def contains(hours: Iterable[Hours], local_time: datetime) -> bool:
     """Whether this is a minute of any of them."""
-    return any(part.contains(wall) for part in hours)
+    return any(part.contains(local_time) for part in hours)
 
 
 def next_in(hours: Iterable[Hours], now: float, local: Local) -> float | None:

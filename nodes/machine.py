@@ -1,4 +1,4 @@
-"""What the machine says of itself: the time, is it on battery, how busy do other programs keep it.
+"""The state of the machine: time, battery, load by other programs.
 
 battery     Linux: /sys/class/power_supply, without the batteries of mice and keyboards;
             elsewhere: psutil
@@ -108,16 +108,16 @@ class OtherPrograms:
         return min(1.0, max(0.0, others / (self._cores * seconds))), seconds
 
 
-def wall_clock(now: float) -> datetime:
-    """What a clock on the wall shows here."""
+def local_time(now: float) -> datetime:
+    """Local time."""
     return datetime.fromtimestamp(now, UTC).astimezone()
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a lender asks its machine."""
+    """The machine, as far as a lender needs it."""
 
     clock: Callable[[], float] = time.time  # seconds since the epoch
-    local: Local = wall_clock
+    local: Local = local_time
     on_battery: Callable[[], bool] = on_battery
     cpu_times: Callable[[], CpuTimes] = cpu_times

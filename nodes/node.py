@@ -1,7 +1,7 @@
 """A node: identity, DHT, the services it hosts, its port, announcements. In that order.
 
 async with Node(config):    entering returns when it listens and its engines are warm;
-    ...                     joining goes on in the background until somebody answers
+    ...                     joining goes on in the background until a node answers
                             leaving withdraws the records and leaves nothing behind
 """
 
@@ -49,7 +49,7 @@ from privox_dht.speech_api.speech_server import SpeechServer
 
 log = logging.getLogger("privox.node")
 S = TypeVar("S", bound=Service)
-TOLD_AFTER = 4  # announcements that nobody took after which our owner hears of it
+WARN_AFTER = 4  # announcements in a row that no node stored
 
 
 class Node:
@@ -58,8 +58,8 @@ class Node:
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
         self._stack = AsyncExitStack()
-        self._published: dict[str, tuple[str, ...]] = {}  # the routes we said last, by kind
-        self._unheard = 0  # announcements in a row that no other node took
+        self._published: dict[str, tuple[str, ...]] = {}  # the routes published last, by kind
+        self._unstored = 0  # announcements in a row that no other node stored
         self._is_up = False
         self._owner_secret = secrets.token_urlsafe(32)
         self.services: list[Service] = []
@@ -105,14 +105,9 @@ class Node:
         if config.gateway:
             own = OwnEngines(self.speech.producer, config.slots, self.identity.peer_id)
             joined = self.reachability.joined if config.neighbours else None
+            known_as = self.identity if config.gateway.identify else None
             self.gateway = await self._host(
-                Gateway(
-                    config.gateway,
-                    self.dht,
-                    own,
-                    joined,
-                    self.identity if config.gateway.identify else None,
-                )
+                Gateway(config.gateway, self.dht, own, joined, known_as)
             )
         self.server = await enter(self._server(sockets))
         self._stack.enter_context(listening_file(config.state_dir, self._where()))
@@ -128,7 +123,7 @@ class Node:
             spawn(self._stack, "parking", self._park())
         spawn(self._stack, "reachability", self.reachability.run())
         spawn(self._stack, "reporting", log_periodically(self.dht.stats))
-        self.announcer = await enter(  # left first: who is withdrawn is not called any more
+        self.announcer = await enter(  # left first: its records are withdrawn before anything stops
             Announcer(self.identity, self.own_records, self._publish, folder=config.state_dir)
         )
         self._is_up = True
@@ -207,7 +202,7 @@ class Node:
         )
 
     async def _park(self) -> None:
-        """Be callable through farms, from when we have joined until the node ends."""
+        """Be reachable through farms, from joining until the node ends."""
         await self.reachability.joined.wait()
         async with self.farm_pool:
             await asyncio.Event().wait()
@@ -218,7 +213,7 @@ class Node:
         self.reachability.parked_at(tuple(dict.fromkeys(farm.public for farm in pool.parked_at)))
 
     def own_records(self) -> Sequence[Record]:
-        """What we have to announce at this moment; nothing while there is nobody to hear it."""
+        """The records to announce at this moment; none before we have joined."""
         if not self.reachability.ready_to_publish:
             return []
         return [record for service in self.services for record in service.records()]
@@ -239,7 +234,7 @@ class Node:
         }
 
     def owner_status(self) -> Mapping[str, Any]:
-        """For `privox-node status`: all of `status`, and what is nobody else's business."""
+        """For `privox-node status`: all of `status`, and what only the owner may see."""
         abilities = self.speech.producer.abilities()
         parked = self.farm_pool.parked_at if self._is_up else ()
         return {
@@ -262,18 +257,20 @@ class Node:
         if record.withdrawn:
             self._published.pop(record.kind, None)
             return holders
-        self._unheard = (
-            self._unheard + 1 if not holders and self.reachability.joined.is_set() else 0
+        self._unstored = (
+            self._unstored + 1 if not holders and self.reachability.joined.is_set() else 0
         )
-        if self._unheard == TOLD_AFTER:
-            log.warning("no node takes our records, so nobody finds us: is the clock right?")
-        ways = tuple(map(str, record.routes))
-        if holders and ways != self._published.get(record.kind):
-            self._published[record.kind] = ways
+        if self._unstored == WARN_AFTER:
+            log.warning("no node stores our records, so nobody finds us: is the clock right?")
+        routes_now = tuple(map(str, record.routes))
+        if holders and routes_now != self._published.get(record.kind):
+            self._published[record.kind] = routes_now
             fields = log_fields(
-                "published", routes=ways, holders=holders, peer=self.identity.peer_id
+                "published", routes=routes_now, holders=holders, peer=self.identity.peer_id
             )
-            log.info("published: %s; held by %d nodes", ", ".join(ways), holders, extra=fields)
+            log.info(
+                "published: %s; held by %d nodes", ", ".join(routes_now), holders, extra=fields
+            )
         return holders
 
     def _changed(self) -> None:

@@ -1,7 +1,7 @@
-"""What a node tells its owner, and nobody else: `GET /v1/owner-status` at its own port.
+"""The status for the node's owner only: `GET /v1/owner-status` at its own port.
 
 node             -> its folder    a secret of this run, in `listening.json`
-privox-node status -> the page    with that secret; whoever has none finds no such page
+privox-node status -> the page    with that secret; without it the answer is 404
 """
 
 import hmac
@@ -22,15 +22,15 @@ class OwnerPage:
 
     Args:
         secret: that a request must bring as a bearer token.
-        told: what the page says, JSON-able.
+        status: what the page shows, JSON-able.
     """
 
-    def __init__(self, secret: str, told: Callable[[], Mapping[str, Any]]) -> None:
-        self._secret, self._told = secret, told
+    def __init__(self, secret: str, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._secret, self._status = secret, status
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Raises: RequestRejected: 404, whoever asks is not the owner."""
+        """Raises: RequestRejected: 404, without the secret."""
         brought = request.headers.get("Authorization", "").removeprefix(BEARER)
         if not hmac.compare_digest(brought.encode("utf-8", "replace"), self._secret.encode()):
             raise not_found(request.method, request.path, set())
-        return json_response(self._told(), headers={"Cache-Control": "no-store"})
+        return json_response(self._status(), headers={"Cache-Control": "no-store"})

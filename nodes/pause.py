@@ -1,4 +1,4 @@
-"""A pause that the owner takes from lending: a file in the node's state folder.
+"""A pause of lending: a file in the node's state folder.
 
 privox-node pause   -> pause.json     {"until": seconds since the epoch, or null}
 node                   looks at it each second, and when it starts
@@ -47,19 +47,18 @@ def end(folder: Path) -> bool:
 
 
 def read(folder: Path) -> Pause | None:
-    """The pause that stands there, be it over or not. A file that makes no sense is a pause without
-    an end: somebody wanted one."""
+    """The pause in the folder, also one that is over. A malformed file is one without an end."""
     try:
-        told = json.loads((folder / PAUSE_FILE).read_bytes())
+        fields = json.loads((folder / PAUSE_FILE).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
         return Pause()
-    until = told.get("until") if isinstance(told, dict) else None
+    until = fields.get("until") if isinstance(fields, dict) else None
     return Pause(float(until) if isinstance(until, int | float) else None)
 
 
 def forget(folder: Path) -> None:
-    """A pause that is over need not stay."""
+    """Remove a pause that is over."""
     with suppress(OSError):
         (folder / PAUSE_FILE).unlink()

@@ -1,4 +1,4 @@
-"""`privox-node pause` and `resume`: the owner has his machine for himself for a while.
+"""`privox-node pause` and `resume`: no lending for a while.
 
 pause    -> the state folder     the node sees it within a second or two, running or started later
          <- lending.json         what it does now
@@ -20,7 +20,7 @@ from nodes.state_lock import is_in_use
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
 from privox_dht.errors import ConfigError
 
-SEEN_WITHIN = 5.0  # seconds for a running node to see what was said to it
+SEEN_WITHIN = 5.0  # seconds for a running node to notice the file
 LOOK_EVERY = 0.05  # seconds between two looks whether it has
 
 Say = Callable[[Callable[[], Iterable[str]]], None]
@@ -74,17 +74,17 @@ def _paused(folder: Path, seconds: float | None) -> Iterable[str]:
     yield (
         "paused until privox-node resume" if until is None else f"paused until {time_of_day(until)}"
     )
-    yield _said_by_node(folder, True) or "no node runs here now: the next one starts paused"
+    yield _answer_of_node(folder, True) or "no node runs here now: the next one starts paused"
 
 
 def _resumed(folder: Path) -> Iterable[str]:
     was_paused = pauses.end(folder)
     yield "not paused any more" if was_paused else "it was not paused"
-    yield _said_by_node(folder, False) or "no node runs here now"
+    yield _answer_of_node(folder, False) or "no node runs here now"
 
 
-def _said_by_node(folder: Path, paused: bool) -> str:
-    """What the running node says once it has seen it; empty: none runs."""
+def _answer_of_node(folder: Path, paused: bool) -> str:
+    """The running node's state once it has seen the change; empty: none runs."""
     if not is_in_use(folder):
         return ""
     ends = time.monotonic() + SEEN_WITHIN

@@ -1,7 +1,7 @@
-"""Two nodes on one machine: everything in which they are in each other's way is told at once.
+"""Two nodes on one machine: all their conflicts are reported at once.
 
-A node that cannot start looks at all it needs (its state folder, its UDP and TCP port, the ports of
-its farm and gateway), not only at what it stumbled over, and says which flags keep the two apart.
+A node that cannot start checks all it needs (its state folder, its UDP and TCP port, the ports of
+its farm and gateway), not only the first conflict, and says which flags avoid them.
 """
 
 import errno
@@ -22,19 +22,19 @@ DGRAM, STREAM = socket.SOCK_DGRAM, socket.SOCK_STREAM
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Something that another program has."""
+    """Something that another program uses."""
 
     what: str
     flags: str  # with which this node gets its own
 
 
 def find_conflicts(config: NodeConfig) -> list[Conflict]:
-    """All that is in the way of a node of this configuration."""
+    """All conflicts of a node of this configuration."""
     return list(_conflicts(config))
 
 
 def explain(found: list[Conflict]) -> str:
-    """What is in the way, and what to do."""
+    """The conflicts, and what to do."""
     what = ", ".join(one.what for one in found)
     flags = " ".join(dict.fromkeys(one.flags for one in found))
     return f"another program, such as another privox-node, has {what}; to run beside it: {flags}"
@@ -97,7 +97,7 @@ def _bound(host: str, port: int, kind: socket.SocketKind) -> int:
         with socket.socket(family, kind) as probe:
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if kind == STREAM:  # what hung up lately is not in the way
+            if kind == STREAM:  # connections that were closed lately are not in the way
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as exc:

@@ -1,9 +1,9 @@
-"""A producer: engines, slots, and the way of one job through them.
+"""A producer: engines, slots, and one job through them.
 
 admit        a slot, as far as the owner lends, or ProducerBusy       (asked before the upload)
-choose       which engine, or what there is instead
+choose       the engine; else an error with the names that there are
 decode       the upload to sound at its rate        (in a process of its own, see `codecs`)
-quarantine       refused, if it brought workers down before
+quarantine   rejected, if this input crashed workers before
 engine       segments or sound, as they are ready   -> the API, which streams them
 """
 
@@ -42,8 +42,8 @@ from privox_dht.speech_api.model_selection import select
 
 
 class Producer:
-    """A `speech.Provider` over engines in this process. The engines are started and closed by
-    whoever made them."""
+    """A `speech.Provider` over engines in this process. The engines are started and closed
+    elsewhere."""
 
     def __init__(
         self,
@@ -99,8 +99,8 @@ class Producer:
 
     @asynccontextmanager
     async def _slot(self, service: str, offer: Offer) -> AsyncGenerator[None]:
-        """A slot, and its bytes and sound counted when it is let go. What is lent is looked at
-        before a slot is given, to this job or to the next."""
+        """A slot, and its bytes and sound counted when it is let go. The terms of
+        lending are checked before a slot is given, to this job or to the next."""
         lender = self._lender
         if lender is None:
             async with self._slots.enter(offer):
@@ -132,8 +132,8 @@ class Producer:
     async def _heard(
         self, engine: Transcriber, recording: Recording, request: TranscriptionRequest
     ) -> AsyncGenerator[Segment]:
-        """What an engine hears. One in another process maps the sound itself, and sees to short
-        jobs there; in this one they go first here."""
+        """The engine's segments. One in another process maps the sound itself, and lets short jobs
+        go first there; for one in this process that is done here."""
         if isinstance(engine, RecordingTranscriber):
             async with aclosing(engine.transcribe_recording(recording, request)) as segments:
                 async for segment in segments:
@@ -159,7 +159,7 @@ class Producer:
                 yield sound
 
     def _chosen(self, service: str, **named: Any) -> Engine:
-        """The engine that a request means; refuses names that nobody here has."""
+        """The engine that a request means; rejects unknown names."""
         able = select(self.abilities(), service, **named)
         if not able:
             raise _not_served(service)

@@ -74,7 +74,7 @@ class SlotQueue:
             del self._waiting[ticket]
 
     def _end_what_is_in_the_way(self) -> None:
-        ticket = self._admission.in_the_way(asyncio.get_running_loop().time())
+        ticket = self._admission.to_preempt(asyncio.get_running_loop().time())
         if ticket is not None:
             ticket.offer.end_upload(
                 ProducerBusy("others wait, and this upload is slow or one of many; send it again")

@@ -23,7 +23,7 @@ class Offer:
     client: str = ""  # the name of its API key; empty: none
     seconds: float = 0.0  # of sound that it is about, once that is known
     producers: tuple[str, ...] = ()  # peer ids of those who do it, once that is known
-    beside: bool = False  # it has the extra slot for short jobs
+    extra_slot: bool = False  # it has the extra slot for short jobs
     too_long: bool = False  # it turned out to be no short job
     end_upload: Callable[[JobError], None] = lambda error: None  # end it with this error
 
@@ -34,7 +34,7 @@ class Offer:
             ProducerBusy: too long for the extra slot.
         """
         self.seconds = seconds
-        if self.beside and seconds > limits.SHORT_JOB_SECONDS:
+        if self.extra_slot and seconds > limits.SHORT_JOB_SECONDS:
             self.too_long = True
             raise ProducerBusy(
                 "all slots are taken, but for jobs of at most"

@@ -159,7 +159,7 @@ async def test_busy_and_idle_again_reach_the_mesh_at_once(
 
 
 def _idle(node: Node) -> int:
-    return min(record.idle for record in node.announcer._said.values())
+    return min(record.idle for record in node.announcer._published.values())
 
 
 async def test_a_look_that_breaks_does_not_end_all_looking(

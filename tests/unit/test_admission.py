@@ -94,9 +94,9 @@ def test_an_upload_of_a_network_with_more_than_its_share_is_in_the_way() -> None
     admission = Admission(4)
     for now in range(4):
         admission.enter(offer(HOME, uploading=True), now)
-    assert admission.in_the_way(5) is None, "nobody waits"
+    assert admission.to_preempt(5) is None, "nobody waits"
     admission.enter(offer(OTHER), 5)
-    ended = admission.in_the_way(5)
+    ended = admission.to_preempt(5)
     assert ended is not None
     assert ended.since == 3, "the newest, which loses least"
 
@@ -106,17 +106,17 @@ def test_work_that_has_begun_is_in_nobodys_way() -> None:
     for _ in range(2):
         admission.enter(offer(HOME), 0)
     admission.enter(offer(OTHER), 9)
-    assert admission.in_the_way(9) is None
+    assert admission.to_preempt(9) is None
 
 
 def test_a_slow_upload_is_in_the_way_of_who_waits_and_a_fair_one_is_not() -> None:
     admission = Admission(1)
     ticket = admission.enter(offer(HOME, uploading=True), 0)
     admission.enter(offer(OTHER), 0)
-    assert admission.in_the_way(limits.CONTENDED_UPLOAD_GRACE) is None
+    assert admission.to_preempt(limits.CONTENDED_UPLOAD_GRACE) is None
     ticket.offer.received = 9 * limits.CONTENDED_UPLOAD_RATE
-    assert admission.in_the_way(9) is None
-    assert admission.in_the_way(10) is ticket
+    assert admission.to_preempt(9) is None
+    assert admission.to_preempt(10) is ticket
 
 
 def test_two_who_share_fairly_are_not_in_each_others_way() -> None:
@@ -124,7 +124,7 @@ def test_two_who_share_fairly_are_not_in_each_others_way() -> None:
     for host in (HOME, SITE):
         admission.enter(offer(host, uploading=True), 0).offer.received = 1 << 20
     admission.enter(offer(OTHER), 1)
-    assert admission.in_the_way(1) is None
+    assert admission.to_preempt(1) is None
 
 
 def test_a_closed_admission_lets_nothing_new_begin_and_what_runs_end() -> None:
@@ -153,7 +153,7 @@ def test_a_short_job_has_a_place_beside_the_slots() -> None:
     admission = Admission(1)
     long_one = admission.enter(offer(HOME), 0)
     beside = admission.enter(short(), 1)
-    assert beside.running and beside.offer.beside and not long_one.offer.beside
+    assert beside.running and beside.offer.extra_slot and not long_one.offer.extra_slot
     assert (admission.idle, admission.taken) == (0, 1), "it takes no slot"
     with pytest.raises(ProducerBusy):
         admission.enter(short(SITE), 1)
@@ -163,7 +163,7 @@ def test_a_short_job_has_a_place_beside_the_slots() -> None:
 
 def test_while_a_slot_is_free_a_short_job_takes_it() -> None:
     ticket = Admission(1).enter(short(), 0)
-    assert not ticket.offer.beside
+    assert not ticket.offer.extra_slot
     ticket.offer.check_length(3600)
 
 
@@ -199,7 +199,7 @@ def test_short_jobs_wait_for_the_place_beside_the_slots_in_turn() -> None:
     large = admission.enter(offer(SITE), 0)
     waiting = admission.enter(short(wait=1), 0)
     assert admission.leave(beside, 1) is waiting
-    assert waiting.running and waiting.offer.beside and not large.running
+    assert waiting.running and waiting.offer.extra_slot and not large.running
 
 
 def test_a_slow_upload_in_the_place_beside_the_slots_is_in_the_way() -> None:
@@ -208,7 +208,7 @@ def test_a_slow_upload_in_the_place_beside_the_slots_is_in_the_way() -> None:
     slow = offer(SITE, 0, body=1000, uploading=True)
     beside = admission.enter(slow, 0)
     admission.enter(short(wait=1), 0)
-    assert admission.in_the_way(2) is beside
+    assert admission.to_preempt(2) is beside
 
 
 def test_who_ended_a_job_and_comes_back_at_once_stands_back_for_those_turned_away() -> None:

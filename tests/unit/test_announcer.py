@@ -119,7 +119,7 @@ async def test_what_nobody_took_is_said_again_soon_and_then_ever_less_often() ->
     waits = []
     for _ in range(8):
         await announcer.announce()
-        waits.append(announcer._quiet())
+        waits.append(announcer._until_next())
     assert waits[:4] == [3.0, 6.0, 12.0, 24.0]
     assert 30.0 < max(waits) < 60.0, "no less often than when all is well"
 

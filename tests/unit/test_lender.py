@@ -20,7 +20,7 @@ from nodes import pause
 from nodes.lender import LENDING_FILE, TRANSFER_FILE, Lender, LendingState, read_lending_state
 from nodes.lending import LendingTerms, Pause
 from nodes.lending_hours import parse_hours
-from nodes.machine import CpuTimes, Machine, wall_clock
+from nodes.machine import CpuTimes, Machine, local_time
 from privox_dht import limits
 from privox_dht.errors import ProducerBusy
 from privox_dht.http.request_limits import RequestLimits
@@ -179,7 +179,7 @@ def test_the_owner_is_told_why_and_others_are_not(
 def test_the_time_until_which_it_does_not_lend_is_told_as_people_say_it(world: World) -> None:
     now = time.time()
     soon, later = now + 3600, now + 3 * 86_400
-    for until, words in ((soon, f"{wall_clock(soon):%H:%M}"), (later, f"{wall_clock(later):%a}")):
+    for until, words in ((soon, f"{local_time(soon):%H:%M}"), (later, f"{local_time(later):%a}")):
         assert f", until {words}" in str(LendingState(0, 2, "paused", until))
 
 

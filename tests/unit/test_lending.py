@@ -18,7 +18,7 @@ from nodes.lending import (
     Pause,
     Transfer,
     known_months,
-    why_not_for,
+    why_refused,
 )
 from nodes.lending_hours import parse_hours
 from privox_dht import limits
@@ -290,9 +290,9 @@ def test_some_are_allowed_or_denied_by_the_key_that_they_prove() -> None:
     friend, other = "f" * 52, "o" * 52
     anybody, friends = LendingTerms(), LendingTerms(allow_peers=frozenset({friend}))
     without = LendingTerms(deny_peers=frozenset({other}))
-    may = [[not why_not_for(terms, peer) for peer in (friend, other, "")]
+    may = [[not why_refused(terms, peer) for peer in (friend, other, "")]
            for terms in (anybody, friends, without)]  # fmt: skip
     assert may == [[True, True, True], [True, False, False], [True, False, True]]
-    assert "--identify" in why_not_for(friends, "")
+    assert "--identify" in why_refused(friends, "")
     both = LendingTerms(allow_peers=frozenset({friend}), deny_peers=frozenset({friend}))
-    assert why_not_for(both, friend)
+    assert why_refused(both, friend)
