@@ -19,7 +19,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 from gateway_kit import GatewayMesh
-from kit import HOST
+from kit import HOST, until
 from running import Lab, wait_for_line
 
 import nodes.lender
@@ -108,6 +108,8 @@ async def lender(
             slots=slots, services=tuple(parse_services([services])), lending=LendingTerms(**terms),
         )))  # fmt: skip
         await node.reachability.joined.wait()
+        kind = services.partition("/")[0]
+        await until(lambda: kind in node.status()["published"], SEEN_WITHIN)
         mesh = await enter(Mesh.join([f"{HOST}:{first.dht.port}"]))
         yield node, mesh
 
