@@ -40,8 +40,13 @@ if WORKER in os.environ:
         tell()
         end(code)  # type: ignore[operator]
 
+    def begin_anew() -> None:
+        """A copy that the worker makes of itself counts its own lines and tells them at its end."""
+        sent[0] = 0
+
     measured.get_data().dumps()  # loads what telling needs
     os._exit = leave  # type: ignore[assignment]
     signal.signal(signal.SIGALRM, tell)
+    os.register_at_fork(after_in_child=begin_anew)
     signal.setitimer(signal.ITIMER_REAL, EVERY, EVERY)
     measured.start()

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import pytest
 
+import privox_dht
 from client.config import ClientConfig
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions, takes_keywords
 from privox_dht.mesh import Mesh
@@ -73,3 +74,9 @@ def test_each_flag_of_a_job_goes_to_the_service_that_has_it() -> None:
 def test_a_flag_that_nothing_takes_is_an_error() -> None:
     with pytest.raises(TypeError, match="lanugage"):
         ClientConfig.from_flags({"lanugage": "de"})
+
+
+def test_the_package_has_its_options_and_nothing_that_it_does_not_name() -> None:
+    assert privox_dht.SpeechOptions is SpeechOptions
+    with pytest.raises(AttributeError, match="no attribute 'Mash'"):
+        privox_dht.Mash  # noqa: B018
