@@ -14,8 +14,8 @@ import sys
 import time
 from typing import Any
 
+from client.display import Progress
 from client.files import STDIO, offer, write, write_so_far
-from client.progress import Progress
 from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.cli.output import sanitize, say

@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from client.config import ClientConfig
+from client.display import TEXT, Notes, Progress, report
 from client.files import STDIO, check_writable, read_text, read_text_file, write
 from client.growing_sound import GrowingSound
 from client.player import play, players_for
-from client.progress import Progress
-from client.report import TEXT, Notes, report
 from client.targets import ending_of, format_for
 from privox_dht import limits
 from privox_dht.cli.output import say

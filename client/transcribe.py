@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from client.config import ClientConfig
+from client.display import Notes, Progress, report
 from client.files import STDIO, check_writable, make_folder, open_recording, write
 from client.live_transcript import HeardInPart, LiveTranscript
 from client.options import error_as_json
-from client.progress import Progress
-from client.report import Notes, report
 from client.targets import Target, targets_of
 from privox_dht import units
 from privox_dht.caption_layout import CaptionLayout

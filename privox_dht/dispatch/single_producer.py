@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from privox_dht import limits
 from privox_dht.dispatch.dial_budget import dialled
-from privox_dht.dispatch.job_events import Dialing, Emit
+from privox_dht.dispatch.job_events import Dialing, Emit, Progress, Uploading
 from privox_dht.dispatch.job_state import (
     BUSY,
     CANCELLED,
@@ -27,7 +27,6 @@ from privox_dht.dispatch.job_state import (
     Refusal,
     quoted,
 )
-from privox_dht.dispatch.job_timing import Stopwatch
 from privox_dht.dispatch.reputation import ReputationTable
 from privox_dht.dispatch.route_prober import DialableRoute, RouteProber, learn, spend
 from privox_dht.dispatch.work import Work
@@ -42,10 +41,34 @@ from privox_dht.errors import (
 )
 from privox_dht.quotas import home_of
 from privox_dht.records import Record
+from privox_dht.speech import AudioInfo
 
 log = logging.getLogger("privox.caller")
 
 T = TypeVar("T")
+
+
+class Stopwatch:
+    """Passes a job's events on to `emit`, and looks at them."""
+
+    def __init__(self, emit: Emit, clock: Callable[[], float]) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._began = clock()
+        self.sound = 0.0  # seconds; 0: not known
+
+    def __call__(self, event: Progress) -> None:
+        match event:
+            case Uploading(sent, total) if sent >= total:
+                self._began = self._clock()
+            case AudioInfo(seconds):
+                self.sound = seconds
+        self._emit(event)
+
+    @property
+    def seconds(self) -> float:
+        """Of work, until now."""
+        return self._clock() - self._began
 
 
 class Slow(Exception):

@@ -1,13 +1,23 @@
-"""The two kinds of job, done at one endpoint.
+"""The two kinds of job, done at one endpoint, in time.
 
     dispatcher   chooses an endpoint     -> work(endpoint, record, emit)
-    work         asks there, in time     -> emits what comes, returns the whole
+    work         sends the job there     -> emits what comes, returns the whole
                  cannot                  -> JobError: the dispatcher goes on to the next
 
-The same work may be done again at the next endpoint, from the start.
+The same work may be done again at the next endpoint, from the start. How long a producer may take:
+
+    while the upload goes on     nothing is due: a stalled upload is noticed otherwise
+    uploaded                     the recording's length is due: time to decode it
+    the length is known          the next result is due within RESULT_SLACK times what the
+                                 producer's own speed says the whole takes; all within twice that
+
+A heartbeat shows life, not progress: a producer that sends nothing else, or a word now and then,
+loses the job to the next.
 """
 
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
@@ -16,13 +26,68 @@ from privox_dht import limits, model_names
 from privox_dht.audio.wav_header import SAMPLE, parse_header, with_sizes
 from privox_dht.dispatch.job_events import Emit, FileChunk, Uploading
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
-from privox_dht.dispatch.job_timing import results_due
+from privox_dht.errors import ProducerLost
 from privox_dht.records import Record
 from privox_dht.speech import AudioInfo, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.transcript import gather
 
 T_co = TypeVar("T_co", covariant=True)
+MOST_AT_ONCE = 4  # jobs beside ours, as far as a record's slots are believed
+
+
+class ResultDeadline:
+    """When the next result is due. Made by `results_due`."""
+
+    def __init__(self, timer: asyncio.Timeout, record: Record | None) -> None:
+        self._timer = timer
+        self._slack = float("inf") if record is None else _slack(record)
+        self._ends = float("inf")
+        self._seconds = 0.0
+
+    def uploaded(self, sent: int, total: int) -> None:
+        """So many bytes of the recording have gone."""
+        if sent >= total:
+            self._due_in(limits.RESULT_GRACE + total / limits.DECODED_PER_SECOND)
+
+    def work_is(self, seconds: float) -> None:
+        """It is known how many seconds of sound the job is."""
+        self._seconds = seconds
+        now = asyncio.get_running_loop().time()
+        self._ends = now + 2 * (limits.RESULT_GRACE + self._slack * seconds)
+        self.result()
+
+    def result(self) -> None:
+        """A part of the answer came."""
+        self._due_in(limits.RESULT_GRACE + self._slack * self._seconds)
+
+    def _due_in(self, seconds: float) -> None:
+        if self._slack < float("inf") and not self._timer.expired():
+            now = asyncio.get_running_loop().time()
+            self._timer.reschedule(min(now + seconds, self._ends))
+
+
+def _slack(record: Record) -> float:
+    """Seconds of waiting for a second of sound."""
+    at_once = min(max(record.slots, 1), MOST_AT_ONCE)
+    return limits.RESULT_SLACK * at_once / max(record.speed or 1.0, limits.SLOWEST_SPEED)
+
+
+@asynccontextmanager
+async def results_due(record: Record | None) -> AsyncIterator[ResultDeadline]:
+    """While this is open, the producer of `record` must bring results in time; a server elsewhere
+    (None) is trusted to.
+
+    Raises:
+        ProducerLost: it did not; it had begun.
+    """
+    try:
+        async with asyncio.timeout(None) as timer:
+            yield ResultDeadline(timer, record)
+    except TimeoutError as exc:
+        if not timer.expired():
+            raise
+        raise ProducerLost("it is alive, and brought no result in time", begun=True) from exc
 
 
 class Work(Protocol[T_co]):

@@ -6,6 +6,6 @@ servers                                           clients
   request_checks   headers: which are let in        client_body     what is uploaded
   request_body     the body, within request_limits; multipart: its parts
   responses        answers, whole and as streams    both
-  heartbeat        signs of life in long answers      sse             server-sent events
+                                                      sse             server-sent events, heartbeats
                                                       error_mapping   errors <-> statuses
 """

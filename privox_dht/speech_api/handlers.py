@@ -21,10 +21,10 @@ from privox_dht.errors import JobError
 from privox_dht.http import request_checks, sse
 from privox_dht.http.connections import log_bug
 from privox_dht.http.error_mapping import status_of, to_error_object
-from privox_dht.http.heartbeat import with_heartbeats
 from privox_dht.http.request_body import SpooledFile, read_form, read_json
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import StreamingResponse, text_response
+from privox_dht.http.sse import with_heartbeats
 from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,

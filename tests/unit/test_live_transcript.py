@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from client.display import Progress
 from client.files import STDIO
 from client.live_transcript import LiveTranscript
-from client.progress import Progress
 from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.dispatch.job_events import Dialing, Scattered

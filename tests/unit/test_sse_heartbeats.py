@@ -12,8 +12,8 @@ import pytest
 from privox_dht import limits
 from privox_dht.errors import RequestRejected
 from privox_dht.http.client_body import multipart_body
-from privox_dht.http.heartbeat import AHEAD, with_heartbeats
 from privox_dht.http.multipart import Form, boundary_of
+from privox_dht.http.sse import AHEAD, with_heartbeats
 
 
 async def counting(closed: asyncio.Event, gate: asyncio.Event) -> AsyncGenerator[int]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client.progress import ERASE, Progress
-from client.report import TEXT, Notes
+from client.display import ERASE, TEXT, Notes, Progress
 from privox_dht.dispatch.job_events import Scattered, Whole
 from privox_dht.speech import Segment
 
