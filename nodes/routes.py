@@ -128,13 +128,21 @@ def advice(situation: NetworkState) -> str:
         return ""
     if not situation.reachable:
         return (
-            f"NOBODY CAN REACH THIS NODE: it is behind a NAT or firewall, and {_no_farm(situation)}"
+            f"NOBODY CAN REACH THIS NODE: {_in_the_way(situation)}, and {_no_farm(situation)}"
             f" or forward TCP and UDP port {situation.job_port} to it and give --advertise ADDRESS."
         )
     return (
         "NOBODY CAN REACH THIS NODE: no neighbour could call it back at a public address. "
         "Give --advertise ADDRESS if it has one."
     )
+
+
+def _in_the_way(s: NetworkState) -> str:
+    """Why nobody can call it directly, as far as that is known."""
+    seen = (*s.observed, *s.glimpsed)
+    if s.shut or (seen and not set(seen) & set(s.local)):
+        return "it is behind a NAT or firewall"
+    return "no neighbour could try to call it yet"
 
 
 def _no_farm(situation: NetworkState) -> str:

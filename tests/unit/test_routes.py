@@ -46,6 +46,24 @@ def test_a_node_that_nobody_can_reach_is_told_so_and_what_to_do() -> None:
     assert advice(HOME) == ""
 
 
+@pytest.mark.parametrize(
+    ("local", "shut", "why"),
+    [
+        ("192.168.1.10", "", "behind a NAT or firewall"),
+        ("198.51.100.7", "4", "behind a NAT or firewall"),
+        ("198.51.100.7", "", "no neighbour could try to call it yet"),
+    ],
+)
+def test_the_owner_is_not_told_of_a_firewall_that_nobody_has_met(
+    local: str, shut: str, why: str
+) -> None:
+    """A lender was, when datagrams were lost and no neighbour could say."""
+    alone = NetworkState(
+        5678, glimpsed=("198.51.100.7",), local=(local,), shut=shut, reachable=False
+    )
+    assert why in advice(alone)
+
+
 def test_the_owner_is_believed() -> None:
     assert is_reachable(True, replace(HOME, shut="4"))
     assert not is_reachable(False, replace(HOME, called=("192.168.1.10",)))
