@@ -4,9 +4,10 @@
     python tests/check.py test     all of that, and every test but those at full size
     python tests/check.py soak     all of that, and the full counts
 
-`test` has the floors run side by side, then, on a machine that is quiet again, the tests marked
-`quiet` and what failed beside the others. A floor is one line once it is done; of one that failed,
-everything it said. `soak` measures at length, so its floors run one after the other.
+`test` has the floors run side by side, and beside them the slow half of lint; then, on a machine
+that is quiet again, the tests marked `quiet` and what failed beside the others. A floor is one line
+once it is done; of one that failed, everything it said. `soak` measures at length, so its floors
+run one after the other.
 
 Ctrl-C ends all of it at once. With CI=true a floor of tests that could have run on this machine
 must not have been skipped.
@@ -23,7 +24,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +40,7 @@ class Step:
 
     name: str
     command: tuple[str, ...]
+    nice: int = 0  # how far it stands back behind what runs beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,13 @@ class Result:
         return f"{'ok' if self.good else 'FAILED'} ({self.seconds:.0f} s)"
 
 
-LINT = (
+QUICK_LINT = (
     Step("format", ("ruff", "format", "--check", "--quiet", ".")),
     Step("lint", ("ruff", "check", "--quiet", ".")),
-    Step("types", ("mypy",)),
     Step("import floors", ("lint-imports",)),
+)
+SLOW_LINT = (  # ten seconds each; `test` has them run beside its floors
+    Step("types", ("mypy",)),
     Step("known holes", ("python", "tests/audit.py")),
 )
 
@@ -70,8 +74,8 @@ def pytest(name: str, marks: str, *options: str) -> Step:
     return Step(name, ("python", "-m", "pytest", "-q", *cache, "-m", marks, *options))
 
 
-def floor(name: str, marks: str = "", *options: str) -> Step:
-    return pytest(f"tests/{name}", marks, *options, f"tests/{name}")
+def floor(name: str, marks: str = "", *options: str, nice: int = 0) -> Step:
+    return replace(pytest(f"tests/{name}", marks, *options, f"tests/{name}"), nice=nice)
 
 
 def files_with(mark: str, floor: str) -> list[str]:
@@ -84,7 +88,8 @@ CHATTER = "[loadfilesched]"  # of pytest-xdist, on each file of each worker
 BESIDE = "not soak and not quiet"  # what may run beside other floors
 WAITING = ("-n", "6", "--dist", "loadfile", "--no-loadscope-reorder")  # tests wait more than work
 LANES = (  # side by side; the two that keep a core busy take turns
-    (floor("unit", BESIDE), floor("engines", BESIDE)),
+    # Unit tests have no deadlines: they take what the others leave.
+    (floor("engines", BESIDE), floor("unit", BESIDE, nice=10)),
     (floor("mesh", BESIDE, *WAITING),),
     (floor("nat", BESIDE),),
 )
@@ -138,11 +143,12 @@ class Commands:
     def _start(self, step: Step) -> subprocess.Popen[str]:
         env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # what is imported often is compiled once
+        behind = ("nice", "-n", str(step.nice)) if step.nice else ()
         with self._lock:
             if self._ended:
                 raise KeyboardInterrupt
             process = subprocess.Popen(
-                [str(BIN / step.command[0]), *step.command[1:]], cwd=ROOT,
+                [*behind, str(BIN / step.command[0]), *step.command[1:]], cwd=ROOT,
                 env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
             )  # fmt: skip
@@ -205,17 +211,17 @@ def tell(result: Result) -> None:
     say("\n".join([*lines, f"== {result.step.name}: {how_many}{result.verdict}"]))
 
 
-def lint(commands: Commands) -> bool:
+def lint(commands: Commands, steps: Iterable[Step]) -> bool:
     """Every step, so that one run shows all there is to mend."""
-    return all(result.good for result in commands.beside([step] for step in LINT))
+    return all(result.good for result in commands.beside([step] for step in steps))
 
 
 def tests(commands: Commands) -> bool:
-    """Every test but those of soak: side by side what can be, then by itself what cannot, and what
-    failed beside others."""
+    """The slow half of lint, and every test but those of soak: side by side what can be, then by
+    itself what cannot, and what failed beside others."""
     prepare()
     say(f"== side by side: {' | '.join(', '.join(s.name for s in lane) for lane in LANES)}")
-    results = [*commands.beside(LANES), *commands.beside(LAST)]
+    results = [*commands.beside((*LANES, SLOW_LINT)), *commands.beside(LAST)]
     return summed_up([again(commands, result) for result in results])
 
 
@@ -315,7 +321,7 @@ def main() -> int:
     commands = Commands()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        good = lint(commands)
+        good = lint(commands, QUICK_LINT if what == "test" else (*QUICK_LINT, *SLOW_LINT))
         if good and what != "lint":
             good = tests(commands) if what == "test" else soak(commands)
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@ race, of a fault, and of Ctrl-C."""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -108,6 +109,12 @@ def test_lanes_run_side_by_side_and_a_step_is_a_line_unless_it_failed(
     assert said.index("the reason") == said.index("== bad said:") + 1
 
 
+def test_a_step_that_stands_back_runs_behind_the_others() -> None:
+    said = check.Step("nice", ("python", "-c", "import os; print(os.nice(0))"), nice=7)
+    at = int(check.Commands().run(said).output) - os.nice(0)
+    assert at == min(7, 19 - os.nice(0))
+
+
 def test_a_floor_tells_how_many_passed_and_what_was_skipped(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -150,7 +157,8 @@ def test_ctrl_c_ends_every_floor_and_what_it_started(
         sys.path.insert(0, {str(check.ROOT / "tests")!r})
         import check
         step = lambda name: check.Step(name, ("python", "-c", {holds!r}, name))
-        check.lint = lambda commands: commands.beside([[step("one"), step("next")], [step("two")]])
+        lanes = [[step("one"), step("next")], [step("two")]]
+        check.lint = lambda commands, steps: commands.beside(lanes)
         sys.argv[1:] = ["lint"]
         sys.exit(check.main())
     """)
