@@ -175,7 +175,7 @@ def offer(data: bytes, seconds: float = 0.0) -> bytes:
 
 @contextmanager
 def explained(output: str) -> Iterator[None]:
-    """What goes wrong with writing there is told in words, as ConfigError."""
+    """Errors of writing there become ConfigError, with a message."""
     try:
         yield
     except BrokenPipeError:

@@ -38,7 +38,7 @@ class GrowingSound:
 
         Raises:
             ConfigError: it cannot be written.
-            BrokenPipeError: whoever read stdout is gone.
+            BrokenPipeError: the reader of stdout is gone.
         """
         self.size += len(data)
         if self._output != STDIO:

@@ -128,7 +128,7 @@ class LiveTranscript:
         return part is not None and part.exists()
 
     def _tell_joint(self) -> None:
-        """Whoever reads along should know where one producer's words end and another's begin."""
+        """Tell a live reader where one producer's words end and another's begin."""
         if self._pieces is not None and self._heard.end > self._joint:
             self._joint = self._heard.end
             self._progress.clear()

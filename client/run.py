@@ -1,6 +1,6 @@
 """Runs one coroutine as a program: errors become a line on stderr and an exit code.
 
-The first Ctrl-C (or SIGTERM) ends the job cleanly: the producer hears of it at once. A second one
+The first Ctrl-C (or SIGTERM) ends the job cleanly: the producer is told at once. A second one
 ends the process there and then.
 """
 

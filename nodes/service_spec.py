@@ -1,4 +1,4 @@
-"""What a node is told to serve: `service/backend[/what]`.
+"""The services of a node as options: `service/backend[/what]`.
 
 stt/cpu                            the best engine that is installed
 tts/cpu/espeak-ng                  this engine

@@ -18,7 +18,7 @@ AT_MOST = 10.0  # seconds that a long job waits at one border, or an engine that
 
 
 class ShortFirst:
-    """Who is at work, short or long."""
+    """The jobs at work, short and long."""
 
     def __init__(self) -> None:
         self._short = 0

@@ -12,7 +12,7 @@ from nodes.admission import Admission, Ticket
 from privox_dht.errors import ProducerBusy
 from privox_dht.offer import Offer
 
-LOOK_AGAIN = 0.25  # seconds between two looks at uploads that are in the way of those who wait
+LOOK_AGAIN = 0.25  # seconds between two checks of uploads while jobs wait for their slots
 
 
 class SlotQueue:

@@ -126,7 +126,7 @@ class SpeechService(Service):
         self.producer.admission.close()
 
     def _job_changed(self) -> None:
-        """A slot was taken, freed, lent or lent no more: the mesh hears of it when that makes us
+        """A slot was taken, freed, lent or lent no more: the mesh is told when that makes us
         busy or idle, or changes for how many jobs there is room."""
         admission = self.producer.admission
         now = admission.idle > 0, admission.lent

@@ -68,7 +68,7 @@ def _is_ours(handle: int) -> bool:
 
 
 def _keep_others_out(folder: Path) -> None:
-    """Whoever can write to the folder can put a key of his own there.
+    """A user who can write to the folder can put a key of his own there.
 
     Raises:
         ConfigError: everybody can, and it cannot be mended.

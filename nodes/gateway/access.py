@@ -1,7 +1,7 @@
-"""Who may use a gateway: checked before anything else is read of a request.
+"""Access to a gateway: checked before anything else of a request.
 
 on loopback            programs of this machine; no page of the web (`same_origin`)
-with --keys            whoever has a key with something left; on loopback, too
+with --keys            clients with a key whose quota is not used up; on loopback, too
 beyond loopback        nobody without a key, unless --open; the dialects that know no keys are
                        for the addresses of --allow, whatever else is open
 without a key          so much sound an hour from each address, but for this machine's own
@@ -114,7 +114,7 @@ class Access:
             self._keyless.charge(offer.prefixes, offer.seconds, now)
 
     def check_address(self, prefixes: Prefixes) -> None:
-        """Whether whoever brings no key may bring more sound from there; this machine may.
+        """Whether a client without a key may bring more sound from there; this machine may.
 
         Raises:
             RequestRejected: 429.
@@ -129,7 +129,7 @@ class Access:
             )
 
     def identify(self, offer: Offer, secret: str) -> None:
-        """Whose job it is by a key in its form, unless it brought one before that.
+        """The client of a job, by a key in its form, unless its headers had one.
 
         Raises:
             RequestRejected: 401 or 429.
@@ -157,7 +157,7 @@ class Access:
             self.check_address(quota_prefixes(request.remote) if request.remote else ())
 
     def _client(self, secret: str) -> str:
-        """The name of whoever has this key; empty: no keys are wanted here.
+        """The name of this key; empty: no keys are needed here.
 
         Raises:
             RequestRejected: 401, it is nobody's; 429, it has nothing left.

@@ -1,4 +1,4 @@
-"""Whose addresses are served by what asks for no key. Pure."""
+"""The addresses that are served where no key is needed. Pure."""
 
 import ipaddress
 from collections.abc import Iterable

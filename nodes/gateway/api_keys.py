@@ -21,7 +21,7 @@ _LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<digest>[0-9a-f]{64})\s+(?P<se
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """Whose key it is, and what it is good for."""
+    """The name of a key, and its quota."""
 
     name: str
     digest: str  # SHA-256 of the key, in hex
@@ -72,5 +72,5 @@ class KeyRing:
         return self._by_name.get(name)
 
     def find(self, key: str) -> ApiKey | None:
-        """Whose key this is; None: nobody's."""
+        """The entry of this key; None: unknown."""
         return self._by_digest.get(digest_of(key))

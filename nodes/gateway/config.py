@@ -100,7 +100,7 @@ def parse_https(
 def _reached(flag: str, text: str) -> ConfigError:
     return ConfigError(
         f"{flag} {text}: others would reach it, so it wants --keys (privox-node key NAME"
-        " --keys FILE makes one), or --open for whoever comes"
+        " --keys FILE makes one), or --open to serve everybody"
     )
 
 

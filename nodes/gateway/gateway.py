@@ -72,7 +72,7 @@ class Gateway(Service):
             directory: of the node that the gateway runs in.
             own: that node's own engines.
             joined: set once that node has joined; None: it joins nobody.
-            identity: that node's, if producers are to be told of it.
+            identity: that node's, if it is to be proved to producers.
         """
         self._identity = identity
         self._joined = joined
@@ -143,10 +143,11 @@ class Gateway(Service):
         return {**self.page.told(), "urls": urls, "outcomes": self.server.jobs.status()}
 
     def _say_who_may_come(self) -> None:
-        """Where others reach it, its owner hears who of them is let in."""
+        """Where other machines reach it, log which clients are admitted."""
         config = self.config
         if not (config.is_loopback and (config.https is None or config.https.is_loopback)):
-            whom = "whoever comes (--open)" if config.is_open else f"who has a key of {config.keys}"
+            keyed = f"clients with a key of {config.keys}"
+            whom = "everybody (--open)" if config.is_open else keyed
             networks = ", ".join(map(str, config.allow))
             log.info("it serves %s; what knows no keys, the addresses of %s", whom, networks)
 

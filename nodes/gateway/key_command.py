@@ -12,7 +12,7 @@ from privox_dht.cli.options import ENVIRONMENT, config_option
 from privox_dht.cli.output import to_stdout
 from privox_dht.errors import ConfigError
 
-PREFIX = "privox-"  # so that whoever finds one knows what it is
+PREFIX = "privox-"  # so that a key that is found can be recognised
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})

@@ -1,6 +1,6 @@
 """What the gateway knows of the mesh: looked up every now and then, so that no page waits for it.
 
-view.records     who hears and speaks, as it was lately
+view.records     the producers of STT and TTS, as known lately
 view.abilities   what can be asked for
 """
 
@@ -25,7 +25,7 @@ class MeshView:
 
     Args:
         own: our own peer id, which is left out; or nothing.
-        on_change: is told when they were looked up again.
+        on_change: called when they were looked up again.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class MeshView:
                 self._looking.cancel()
 
     async def look(self, within: float = gateway_limits.LOOK) -> None:
-        """Look now, for so many seconds at most; whoever else looks as well shares it."""
+        """Look up now, for so many seconds at most; concurrent calls share it."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._lookup())
         await asyncio.wait([self._looking], timeout=within)

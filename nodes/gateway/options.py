@@ -57,7 +57,7 @@ gateway_options = in_section(
         list_option(
             "--allow",
             metavar="NETWORK,...",
-            help="Whose addresses are served by what knows no keys: --wyoming, Bazarr, SOVA's; also"
+            help="Addresses that are served where no keys are used: --wyoming, Bazarr, SOVA's; also"
             " with --open [this machine and private networks].",
         ),
         list_option(

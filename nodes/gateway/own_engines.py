@@ -1,4 +1,4 @@
-"""The engines of the node that the gateway runs in: nearer than any other, and nobody else hears.
+"""The engines of the gateway's own node: nearest, and the sound does not leave the machine.
 
 A job is theirs when they can do it and are idle; a long recording is for all of the mesh, of which
 they are a part. Where they are all there is, a job waits for them.
@@ -25,7 +25,7 @@ from privox_dht.speech_api.model_selection import select
 
 
 class LocalWorker(Protocol):
-    """Whoever does a job here: see `speech.Provider`."""
+    """The node's own provider: see `speech.Provider`."""
 
     def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest

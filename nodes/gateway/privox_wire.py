@@ -1,4 +1,4 @@
-"""What is said on Privox's ports, read within bounds: plain text without ends of lines.
+"""The protocol of Privox's ports, read within bounds: plain text without line ends.
 
     port -> who              the other side says what it is: a letter, and a key of 16 characters
     c...      a pull producer: it waits for jobs, and answers `ping` with `pong` meanwhile

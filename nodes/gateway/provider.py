@@ -44,7 +44,7 @@ from privox_dht.speech import (
 )
 
 T = TypeVar("T")
-HERE = "this machine"  # whoever calls from it counts as one client
+HERE = "this machine"  # all programs on it count as one client
 _ADMITTED: ContextVar[Offer] = ContextVar("admitted")  # the job that this task does
 
 
@@ -203,7 +203,7 @@ class MeshProvider:
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
         """Segments as they come, if somebody reads along: no word twice, though producers die. Else
-        those of whoever did all of it, which have no joints."""
+        those of the producer that did all of it, which have no joints."""
         options = TranscriptionOptions.of(
             request, max_seconds=gateway_limits.MAX_SECONDS, wait=self._wait
         )

@@ -178,7 +178,7 @@ class PullProducers:
     """All that are connected.
 
     Args:
-        on_change: is told when one comes, goes, or is done.
+        on_change: called when one comes, goes, or is done.
     """
 
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:

@@ -1,9 +1,9 @@
-"""Whose turn it is at the gateway: first come, first served, but each client in its turn. Pure.
+"""The gateway's queue: first come, first served, with the clients taking turns. Pure.
 
     a request comes   -> it waits; ProducerBusy, when too many wait, or it would wait for too long
     there is room     -> of those that wait, the first one of the client that has the fewest jobs
     one leaves        -> there is room
-    one is sent away  -> it hears when a place will be free for it, which is kept for its client:
+    one is rejected   -> it learns when there will be a place, which is kept for its client:
                          each later than the last, as fast as jobs end
 
 Room is an argument, since producers come and go: as many jobs as the mesh has slots for it, whether
@@ -21,7 +21,7 @@ from privox_dht.errors import ProducerBusy
 
 FIRST_GUESS = 2.0  # seconds that a job takes, until one was seen
 NEWEST_COUNTS = 0.1  # share of the last job in what a job is believed to take
-KEPT = 10.0  # seconds for which a place is kept for whoever was told to come then
+KEPT = 10.0  # seconds for which a place is kept for a client that was told to come then
 SURE = 0.8  # share of the time it may wait in which a request that is let in should be served
 MOST_PROMISED = 4096  # places that are kept at the same time
 LEAST_PLACES = 16  # requests that may wait however long jobs take
@@ -111,7 +111,7 @@ class JobQueue:
         self._job_seconds += counts * (now - ticket.since - self._job_seconds)
 
     def busy(self, room: int, now: float, client: str) -> ProducerBusy:
-        """What is said to whom there is no place for: when there will be one, kept for its client
+        """The error when there is no place: it says when there will be one, kept for the client
         as far as that can be foreseen."""
         waiting, kept = len(self._waiting), len(self._promised)
         ahead = kept + 1 + max(0, waiting - self._fit(room, gateway_limits.QUEUE_WAIT))

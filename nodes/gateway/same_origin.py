@@ -1,4 +1,4 @@
-"""Who may speak to a server on loopback: programs of this machine, and no page of the web. Pure.
+"""Requests to a server on loopback: from programs of this machine, not from web pages. Pure.
 
 A browser sends what a page asks for to this machine too, and says in two headers whose page it is:
 

@@ -1,4 +1,4 @@
-"""What a Wyoming client is told of the mesh. Pure.
+"""The description of the mesh for Wyoming clients. Pure.
 
 Home Assistant uses the first program of each kind and nothing else, asks by language only, and
 takes an empty list of languages for none. So there is one program of each kind with the whole mesh

@@ -48,7 +48,7 @@ class WyomingServer:
         self._check = check
         self._provider, self._jobs, self._name = provider, jobs, name
         self._known: list[EngineInfo] = []
-        self._voices: dict[str, str] = {}  # of all that were told of, their languages
+        self._voices: dict[str, str] = {}  # the languages of all that were ever announced
         self._clients = ClientServer(
             "Wyoming",
             self._serve,

@@ -10,7 +10,7 @@
     ping                                                -> pong
 
 The `synthesize` inside a streamed text is for servers that do not stream: it is not spoken a second
-time. A job that fails is told as an `error` event, and the connection ends: clients that know no
+time. A job that fails ends in an `error` event, and the connection ends: clients that know no
 such event would wait for ever. So does one that breaks the rules. Who hangs up ends its job.
 """
 
@@ -60,9 +60,9 @@ class WyomingSession:
 
     Args:
         prefixes: the networks that the client counts for.
-        check: refuses a job of whoever has brought its share of sound.
-        info: what is told of the mesh.
-        voices: the languages of voices that were told of, also of those that have gone.
+        check: rejects a job of a client that has used up its quota of sound.
+        info: the description of the mesh.
+        voices: the languages of voices that were ever announced.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class WyomingSession:
         packet = io.BytesIO()
         for event in events:
             write_event(event.event(), packet)
-        with suppress(ConnectionError):  # it hung up, and the reader hears of that
+        with suppress(ConnectionError):  # it hung up, which the reader notices
             self._writer.write(packet.getvalue())
             await self._writer.drain()
 

@@ -1,4 +1,4 @@
-"""What is said of a stranger's sound that is not taken."""
+"""The errors of sound files that are rejected."""
 
 from privox_dht import errors, limits
 from privox_dht.units import duration

@@ -1,4 +1,4 @@
-"""Users are told where a bad value comes from, and of a variable that means nothing.
+"""Error messages that name the source of a bad value, and warn of misspelled variables.
 
 PRIVOX_SLOTS=many        -> "... 'many' is not a valid integer range (from PRIVOX_SLOTS)"
 slots = "many" in a file -> "... (from the --config file)"
@@ -45,13 +45,13 @@ class ExplainingGroup(Sections, click.Group):
         self.format_commands(ctx, formatter)
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
-        with _source_told():
+        with _naming_the_source():
             return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
         for line in misspelled(os.environ, ctx.auto_envvar_prefix or "", _known(self)):
             say(line)
-        with _source_told():
+        with _naming_the_source():
             return super().invoke(ctx)
 
 
@@ -80,8 +80,8 @@ def _known(group: click.Group) -> Iterator[str]:
 
 
 @contextmanager
-def _source_told() -> Iterator[None]:
-    """Add where a bad value comes from to what is said of it."""
+def _naming_the_source() -> Iterator[None]:
+    """Add the source of a bad value to its error message."""
     try:
         yield
     except click.BadParameter as exc:

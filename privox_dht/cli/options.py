@@ -163,8 +163,8 @@ network_options = combine(
         "--secret-file",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Make it a private mesh: only who has this secret too is in it, and nobody else hears"
-        " a word. To make one: privox-node secret new FILE. [public]",
+        help="Make it a private mesh: only holders of this secret are in it, and others get no"
+        " answer. To make one: privox-node secret new FILE. [public]",
     ),
 )
 

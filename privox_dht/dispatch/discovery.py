@@ -1,6 +1,6 @@
 """Finds producers that can do a job: the records of both backends, looked up side by side.
 
-all of the service -> whoever fits among them, else under the narrower keys too
+all of the service -> those that fit, else the narrower keys too
 one backend found  -> the other has a moment more: where a key is held by nobody and a node has just
                       vanished, only its silence says so, and that takes seconds
 """

@@ -60,7 +60,7 @@ class Dispatcher:
         allow: whether an address may be dialled (in a public mesh only global ones).
         probe: asks an endpoint something short, to find out whether anybody is there.
         has_route: whether a packet to an address would leave this machine.
-        online: whether our own network is there: somebody else answers now.
+        online: whether our own network is up: some other node answers now.
         contacted: whether we ever sent anything to an address: who asks to be hidden is not hidden
             from it.
         clock_advice: what to do where our own clock is wrong; else empty.
@@ -107,7 +107,7 @@ class Dispatcher:
         known: Sequence[Record] = (),
     ) -> AsyncGenerator[JobEvent[T]]:
         """Do `work` at a producer that meets `needs`: what happens, and at last `Done`. Closing the
-        stream cancels the job, and the producer hears of it.
+        stream cancels the job, also at the producer.
 
         Args:
             needs: what a producer must have.
@@ -184,7 +184,7 @@ class Dispatcher:
             fresh = want > limits.FIND_WANT and not job.refusals
             found, known = known or await self._search(job, want, fresh), ()
             found = latest_per_key([*found, *self._proven()])
-            self.reputation.heard(found)
+            self.reputation.update(found)
             order = rank(found, job.needs, self.reputation, self._clock(), self._rng) or order
             if not order:
                 raise await self._nobody(found, job.needs)

@@ -1,10 +1,10 @@
 """What a coroutine emits while it runs, as an async iterator.
 
-    coroutine --emit--> queue --> whoever iterates
+    coroutine --emit--> queue --> the reader
               --returns--------> the last item
               --raises---------> raised there, after all that was emitted before it
 
-The coroutine never waits for whoever iterates: a slow reader keeps no producer's slot, and looks
+The coroutine never waits for the reader: a slow one keeps no producer's slot, and looks
 like no slow producer. What is kept for it is bounded by what a producer may answer
 (`limits.MAX_ANSWER`, `limits.MAX_ANSWER_AUDIO`).
 """

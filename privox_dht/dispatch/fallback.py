@@ -1,7 +1,7 @@
-"""When the mesh cannot: the same job at one ordinary speech server, named by whoever asks.
+"""When the mesh fails: the same job at one ordinary speech server, named by the user.
 
 mesh       nobody there, all busy, all failed      -> the fallback server, in the time left
-fallback   done                                    -> the result; the attempts tell the way
+fallback   done                                    -> the result; with all attempts
            blames the input                        -> RequestRejected
            anything else                           -> AllProducersFailed: what the mesh said, and it
 """

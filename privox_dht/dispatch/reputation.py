@@ -1,10 +1,10 @@
-"""How producers behaved towards us: who is left alone, and for how long.
+"""Reputation of producers: back-off after failures, and which have succeeded.
 
-    busy   asked to be left alone for a moment: it is well, ask again then
-    lost   went away in mid-job, or did not answer: left alone for 15 s, doubling to 10 min
-    good   did a job: all is forgiven, and it is known to be there
-    speed  how much sound it does in a second; after three jobs its record's word counts no more
-    doubt  refused or failed a job, perhaps rightly: others are asked before it
+    busy       it asked to wait for a moment: not a failure
+    failure    it was lost in mid-job, or did not answer: not asked for 15 s, doubling to 10 min
+    success    it did a job: failures are forgotten, and it is known to work
+    speed      seconds of sound in a second; after three jobs it replaces the record's claim
+    rejection  it refused or failed a job, perhaps rightly: others are asked before it
 
 Pure: the time (seconds, any clock that only goes forward) is an argument.
 """
@@ -18,7 +18,7 @@ from privox_dht.backoff import backoff
 from privox_dht.records import Record
 
 REMEMBERED = 1024  # producers; more than a client meets, so that strangers cannot fill memory
-MEASURED = 3  # jobs after which what was measured is believed, and not what a record says
+MEASURED = 3  # jobs after which the measured speed replaces the record's
 FADING = 0.8  # of what was measured before, when a job is added: the last five or so count
 ENGINES = 8  # of one producer that are measured; the record of another replaces the oldest
 
@@ -51,26 +51,26 @@ class ReputationTable:
         return f"<ReputationTable of {len(self._past)} producers>"
 
     def record_busy(self, peer_id: str, now: float, retry_after: float, sequence: int = 0) -> None:
-        """It said that it is busy and when to ask again, asked by a record of this sequence."""
+        """It was busy and said when to ask again; `sequence` is that of its record."""
         past = self._of(peer_id)
         past.busy_until = now + min(max(retry_after, 0.0), limits.WAIT)
         past.busy_sequence = sequence
 
-    def heard(self, records: Iterable[Record]) -> None:
-        """These were found. Who said that it is busy, and says otherwise since, may be asked."""
+    def update(self, records: Iterable[Record]) -> None:
+        """Newer records end a busy time, where they say that a slot is idle."""
         for record in records:
             past = self._past.get(record.peer_id)
             if past and record.idle > 0 and record.sequence > past.busy_sequence:
                 past.busy_until = 0.0
 
     def record_failure(self, peer_id: str, now: float) -> float:
-        """It went away; returns for how many seconds it is left alone."""
+        """It was lost; returns for how many seconds it is not asked."""
         past = self._of(peer_id)
         past.losses += 1
         past.succeeded = False
-        ban = backoff(past.losses, limits.BACKOFF_FIRST, limits.BACKOFF_LONGEST)
-        past.backed_off_until = now + ban
-        return ban
+        pause = backoff(past.losses, limits.BACKOFF_FIRST, limits.BACKOFF_LONGEST)
+        past.backed_off_until = now + pause
+        return pause
 
     def record_success(self, peer_id: str) -> None:
         """It did a job."""

@@ -104,7 +104,7 @@ def rank(
     """The records that fit, best first.
 
     `blamed` are networks (`quotas.home_of`) whose producers failed this very job: others come
-    before theirs, and nobody's word of his own speed counts any more.
+    before theirs, and claims of speed do not count any more.
     """
     fitting = [record for record in records if matches(record, needs)]
     wary = reputation.has_recent_failures(now)

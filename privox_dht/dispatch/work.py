@@ -98,7 +98,7 @@ class Work(Protocol[T_co]):
 
         Args:
             record: what the producer says of itself; None: a server elsewhere.
-            emit: is told of each thing as it happens.
+            emit: called with each event.
 
         Raises:
             JobError: it could not be done there.

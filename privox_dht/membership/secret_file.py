@@ -8,7 +8,7 @@ from privox_dht.errors import ConfigError
 from privox_dht.identity import keep_secret
 from privox_dht.membership.members import Membership
 
-PREFIX = "privox-mesh-"  # so that whoever finds one knows what it is
+PREFIX = "privox-mesh-"  # so that a secret that is found can be recognised
 RANDOM = 32  # bytes of chance in a new one
 
 

@@ -34,7 +34,7 @@ def test_an_address_a_port_or_both(text: str, host: str, port: int) -> None:
         ("127.0.0.1:65536", "give address:port"),
         ("127.0.0.1:٣", "give address:port"),
         ("0.0.0.0:5600", "it wants --keys"),
-        ("[::]:5600", "or --open for whoever comes"),
+        ("[::]:5600", "or --open to serve everybody"),
     ],
 )
 def test_anything_else_is_refused_with_what_to_give(text: str, why: str) -> None:

@@ -34,9 +34,9 @@ def test_a_newer_record_that_says_idle_ends_the_wait_and_an_older_one_does_not()
     reputation = ReputationTable()
     reputation.record_busy(asked.peer_id, 0.0, 60.0, asked.sequence)
     for other in (asked, replace(asked, idle=0, sequence=6)):
-        reputation.heard([other])
+        reputation.update([other])
         assert reputation.busy_seconds(asked.peer_id, 0.0) == 60.0
-    reputation.heard([replace(asked, sequence=6)])
+    reputation.update([replace(asked, sequence=6)])
     assert reputation.busy_seconds(asked.peer_id, 0.0) == 0.0
 
 
