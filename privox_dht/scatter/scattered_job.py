@@ -169,6 +169,10 @@ class ScatteredJob(Generic[P, R]):
         self._give_out()
         if not self._requests and self._pulling is None:
             self._hand_on()
+            if not self._todo and (len(self._source) or not self._source.ended):
+                raise RuntimeError(
+                    "there are pieces that nobody was given: what is done is not all"
+                )
             return bool(self._todo)
         await self._requests.something(self._pulling)
         if self._pulling is not None and self._pulling.done():

@@ -142,3 +142,12 @@ async def test_a_run_that_was_interrupted_goes_on_with_what_was_not_heard(
     assert 0 < kept < SAID.seconds
     assert pieces() - before < all_of_it
     assert not part.exists()
+
+
+async def test_a_part_is_never_taken_for_the_whole(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    """Whatever mistake of ours keeps pieces from being given out."""
+    async with producers(tmp_path, patch, 2) as (farm, _), Mesh.join(at(farm)) as mesh:
+        with pytest.raises(RuntimeError, match="nobody was given"):
+            await mesh.transcript(SOUND, model="tone-words", jobs=0)
