@@ -2,6 +2,8 @@
 
     python bench/dht_udp.py                  300 nodes of each, each kind in a process of its own
     python bench/dht_udp.py --json           one JSON object a line
+    python bench/dht_udp.py --world ours --without contact-proofs
+                                             what one thing costs that ours does and stock does not
 
 All nodes run in one process on loopback, so the processor time of both ends is counted.
 `cpu_us_per_rpc` is the processor time of the whole run (joining, a pause, publications, look-ups)
@@ -35,7 +37,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
-from bench.udp_worlds import Ours, Stock
+from bench.udp_worlds import PROMISES, Ours, Stock, break_promises
 
 PAUSE = 20.0  # seconds after joining: what was begun has ended, and a round of upkeep has passed
 GETS, ROUNDS = 300, 5
@@ -144,9 +146,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nodes", type=int, default=300)
     parser.add_argument("--world", choices=["stock", "ours"], help="only this one, in this process")
+    parser.add_argument("--without", nargs="+", choices=PROMISES, default=[], help="of ours")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    break_promises(options.without)
     if options.world:
         world = Stock() if options.world == "stock" else Ours()
         print(json.dumps({"world": options.world, **asyncio.run(measure(world, options.nodes))}))

@@ -18,8 +18,11 @@ from kademlia.utils import digest
 from bench.sim.worlds import VALUE
 from privox_dht import records as records_module
 from privox_dht.addresses import pack_address
-from privox_dht.dht import DhtNode, answer_codec, dht_limits, request_codec, wire
+from privox_dht.dht import DhtNode, answer_codec, dht_limits, request_codec, rpc_protocol, wire
+from privox_dht.dht.handover import Handover
+from privox_dht.dht.write_tokens import WriteTokens
 from privox_dht.identity import Identity, verify
+from privox_dht.quotas import RateLimiter
 from privox_dht.records import DOMAIN, Direct, Record, keys_of, sign
 
 HOST = "127.0.0.1"
@@ -157,6 +160,34 @@ class Ours:
 
     async def stop(self, node: Any) -> None:
         await node.__aexit__(None, None, None)
+
+
+def sign_no_proof(self: Identity, message: bytes) -> bytes:
+    return bytes(64) if message.startswith(answer_codec.PROOF_DOMAIN) else SIGN(self, message)
+
+
+SIGN = Identity.sign
+PROMISES: dict[str, list[tuple[Any, str, Any]]] = {  # what ours does that stock does not, by name
+    "record-signatures": [(records_module, "verify", lambda *signed: True)],
+    "contact-proofs": [
+        (rpc_protocol, "verify", lambda *signed: True),
+        (Identity, "sign", sign_no_proof),
+    ],
+    "handover": [(Handover, "met", lambda *met: None)],
+    "rates": [(RateLimiter, "try_acquire", lambda *source: True)],
+    "tokens": [
+        (WriteTokens, "_token", lambda *of: bytes(wire.TOKEN)),
+        (WriteTokens, "proves", lambda self, token, *of: bool(token)),
+    ],
+    "far-contacts": [(dht_limits, "FAR_BUCKET", 4)],
+}
+
+
+def break_promises(names: list[str]) -> None:
+    """From here on, in this process, our nodes do without these: to see what each costs."""
+    for name in names:
+        for owner, attribute, instead in PROMISES[name]:
+            setattr(owner, attribute, instead)
 
 
 @contextlib.contextmanager

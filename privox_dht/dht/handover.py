@@ -12,6 +12,7 @@ newcomer, and how many newcomers in a second. What it is given counts towards ou
 import asyncio
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from privox_dht import limits
 from privox_dht.dht import answer_codec, dht_limits
@@ -28,25 +29,53 @@ from privox_dht.records import keys_of, parse
 SETTLE = 0.3  # seconds that others who come at the same time have to become known
 
 
+class Due(NamedTuple):
+    """Records for a newcomer, to be put under one key."""
+
+    base: bytes  # the key that they name
+    depth: int  # how often it has split
+    deeper: bool  # whether that shard has split too
+    wires: list[bytes]
+
+
+class Surroundings(NamedTuple):
+    """Where those stand whom a node knows, and which keys it may have to hand over."""
+
+    others: list[int]  # ids of all contacts, in ascending order
+    keys: list[bytes]  # of those under which it holds records, the ones it stands close to
+
+
 class Handover:
     """What one node gives to those who come."""
 
-    __slots__ = ("_network", "_rates", "_state")
+    __slots__ = ("_network", "_newcomers", "_rates", "_state")
 
     def __init__(self, network: RpcNetwork) -> None:
         self._network, self._state = network, network.state
         self._rates = RateLimiter(dht_limits.HANDOVER_RATE, dht_limits.HANDOVER_BURST)
+        self._newcomers: list[tuple[RpcProtocol, Contact, bytes]] = []  # within SETTLE
 
     def met(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
         """A node that we did not know was proven by this socket, and gave us this token."""
         if not token or not (self._state.said or len(self._state.store)):
             return
         if self._rates.try_acquire(b"", protocol.loop.time()):
-            self._network.spawn(self._give(protocol, newcomer, token))
+            self._newcomers.append((protocol, newcomer, token))
+            if len(self._newcomers) == 1:
+                self._network.spawn(self._give_all())
 
-    async def _give(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
+    async def _give_all(self) -> None:
         await asyncio.sleep(SETTLE)
-        for base, depth, deeper, wires in self._due(newcomer):
+        newcomers, self._newcomers = self._newcomers, []
+        around = self._look_around(len(newcomers))
+        for protocol, newcomer, token in newcomers:
+            if due := list(self._due(newcomer, around)):
+                self._network.spawn(self._give(protocol, newcomer, token, due))
+
+    async def _give(
+        self, protocol: RpcProtocol, newcomer: Contact, token: bytes, due: list[Due]
+    ) -> None:
+        for base, depth, deeper, wires in due:
             for some in _datagrams(wires):
                 stored = await protocol.request(
                     newcomer.address,
@@ -59,29 +88,38 @@ class Handover:
                 if stored is None:
                     return
 
-    def _due(self, newcomer: Contact) -> Iterator[tuple[bytes, int, bool, list[bytes]]]:
-        """What a newcomer should hold: key before it split, how often it has, whether that shard
-        has split too, records."""
-        now, long_id = self._state.clock(), newcomer.long_id
+    def _look_around(self, newcomers: int = 1) -> Surroundings:
+        """Once for all who came together: of whom each may stand closer to a key than we do."""
         others = sorted(contact.long_id for contact in self._network.contacts())
+        most = dht_limits.ALPHA + newcomers
+        keys = self._state.store.keys()[: dht_limits.HANDOVER_KEYS]
+        mine = int.from_bytes(self._state.identity.dht_id, "big")
+        return Surroundings(
+            others,
+            [k for k in keys if closer_than(mine, others, _target(k), enough=most) < most],
+        )
+
+    def _due(self, newcomer: Contact, around: Surroundings) -> Iterator[Due]:
+        """What a newcomer should hold."""
+        now, long_id, others = self._state.clock(), newcomer.long_id, around.others
         for (key, _), (base, depth, deeper, record, given) in list(self._state.said.items()):
             if record.expires <= now or newcomer.id in given:
                 continue  # whoever stands near is often met by the walk that brings him the record
             if self._belongs(key, long_id, others, True):
-                yield base, depth, deeper, [record.encoded]
+                yield Due(base, depth, deeper, [record.encoded])
         left = dht_limits.HANDOVER_RECORDS
-        for key in self._state.store.keys()[: dht_limits.HANDOVER_KEYS]:
+        for key in around.keys:
             if left > 0 and self._belongs(key, long_id, others):
                 most = min(left, dht_limits.RECORDS_PER_KEY_SHARES[0])
                 wires = self._state.store.sample(key, most, 1 << 20, now)
                 left -= len(wires)
                 if under := self._base_of(key, wires):
-                    yield *under, self._state.store.is_split(key), wires
+                    yield Due(*under, self._state.store.is_split(key), wires)
 
     def _belongs(self, key: bytes, newcomer: int, others: list[int], ours: bool = False) -> bool:
         """Whether a newcomer stands among those who hold a key, and we close enough to be the one
         who gives it, unless what we have to give is `ours`."""
-        target = int.from_bytes(key, "big")
+        target = _target(key)
         mine = int.from_bytes(self._state.identity.dht_id, "big")
         few, most = dht_limits.ALPHA, dht_limits.BUCKET
         if not ours and closer_than(mine, others, target, but=newcomer, enough=few) >= few:
@@ -100,6 +138,10 @@ class Handover:
                     if shard_of(base, dht_id_of(record.publisher), depth) == key:
                         return base, depth
         return None
+
+
+def _target(key: bytes) -> int:
+    return int.from_bytes(key, "big")
 
 
 def closer_than(

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from bench.sim import virtual, worlds
-from privox_dht.dht.handover import closer_than
+from privox_dht.dht.contact import Contact
+from privox_dht.dht.handover import Due, closer_than
 
 
 @pytest.mark.parametrize(
@@ -53,8 +54,12 @@ def test_whoever_was_sent_a_record_by_its_walk_is_not_given_it_as_a_newcomer() -
             await publisher.publish(worlds.record_of(publisher, "stt"))
             handover, (contact,) = publisher._handover, publisher._network.contacts()
             (said,) = publisher._state.said.values()
-            assert said.given == [contact.id] and not list(handover._due(contact))
+
+            def due(newcomer: Contact) -> list[Due]:
+                return list(handover._due(newcomer, handover._look_around()))
+
+            assert said.given == [contact.id] and not due(contact)
             said.given.clear()
-            assert [wires for *_, wires in handover._due(contact)] == [[said.record.encoded]]
+            assert [one.wires for one in due(contact)] == [[said.record.encoded]]
 
     virtual.run(virtual.Air(5), story)
