@@ -24,12 +24,13 @@ import aiohttp
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
 from bench.measure import Row, medians, options, show, timed
+from bench.spoken import spoken
 from nodes.demo import RunningNode
 from nodes.engines import make_engine
 from privox_dht import Mesh
 from privox_dht.audio import decode, wav
 from privox_dht.dispatch.dispatcher import Dispatcher
-from privox_dht.speech import Speaker, SpeechRequest, Transcriber, TranscriptionRequest
+from privox_dht.speech import Transcriber, TranscriptionRequest
 
 HOST, FAR = "127.0.0.1", "127.0.0.2"
 ONE_WAY = 0.05  # seconds; the link's round trip is twice that
@@ -126,13 +127,7 @@ async def _long(rounds: int, neighbour: str) -> Row:
 
 
 async def _minute_of_speech() -> bytes:
-    speaker = cast(Speaker, make_engine("tts", "cpu", "espeak-ng"))
-    await speaker.start()
-    try:
-        sounds = [s async for s in speaker.speak(SpeechRequest(SENTENCES * 10))]
-    finally:
-        await speaker.close()
-    pcm, rate = b"".join(s.pcm for s in sounds), sounds[0].rate
+    pcm, rate = await spoken(SENTENCES * 10)
     return wav((pcm * 4)[: 60 * rate * 2], rate)
 
 

@@ -25,6 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
 from bench.measure import Row, medians, options, show
+from bench.spoken import spoken
 from nodes.demo import RunningNode
 from nodes.engines import make_engine
 from privox_dht import Mesh
@@ -34,7 +35,7 @@ from privox_dht.dispatch.selection import Requirements
 from privox_dht.scatter.cut import RATE
 from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.scattered_recording import ScatteredRecording
-from privox_dht.speech import SpeechRequest, TranscriptionRequest
+from privox_dht.speech import TranscriptionRequest
 
 HOST = "127.0.0.1"
 HEARS = "pocketsphinx"
@@ -84,7 +85,7 @@ async def _node(
 async def _whole_minute(stack: contextlib.ExitStack, folder: Path, at: int, rounds: int) -> Row:
     """A minute by a node, and in this process."""
     node = await _node(stack, folder, f"stt/cpu/{HEARS}", at)
-    sound = await _spoken(MINUTE)
+    sound = await _speech(MINUTE)
     pcm = decode(sound, RATE)
     engine: Any = make_engine("stt", "cpu", HEARS)
     await engine.start()
@@ -105,16 +106,11 @@ async def _whole_minute(stack: contextlib.ExitStack, folder: Path, at: int, roun
     return Row("60 s, whole", ours, peer, "s", 1.05)
 
 
-async def _spoken(seconds: float) -> bytes:
+async def _speech(seconds: float) -> bytes:
     """A WAV file of somebody speaking."""
-    voice: Any = make_engine("tts", "cpu", "espeak-ng")
-    await voice.start()
-    try:
-        sounds = [sound async for sound in voice.speak(SpeechRequest(SENTENCE))]
-    finally:
-        await voice.close()
-    pcm = np.frombuffer(b"".join(sound.pcm for sound in sounds), "<i2")
-    return wav(np.resize(pcm, int(seconds * sounds[0].rate)).tobytes(), sounds[0].rate)
+    pcm, rate = await spoken(SENTENCE)
+    samples = np.frombuffer(pcm, "<i2")
+    return wav(np.resize(samples, int(seconds * rate)).tobytes(), rate)
 
 
 async def _scattered(at: int, sound: bytes, count: int) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import io
 import random
 from pathlib import Path
 from typing import cast
@@ -14,11 +13,12 @@ import pytest
 from kit import HOST
 from running import Lab
 
+from bench.spoken import resampled, voice
 from nodes.engines import make_engine
 from privox_dht import Mesh
-from privox_dht.audio import decode, wav
+from privox_dht.audio import wav
 from privox_dht.scatter.cut import RATE, Cutter
-from privox_dht.speech import Speaker, SpeechRequest, Transcriber, TranscriptionRequest
+from privox_dht.speech import Transcriber, TranscriptionRequest
 
 WORDS = [
     "morning",
@@ -46,18 +46,12 @@ WORDS = [
 async def spoken(seconds: float) -> bytes:
     """Sentences by espeak-ng, with 0.4 to 1.2 s between them: 16-bit PCM at 16 kHz."""
     rng = random.Random(int(seconds))
-    voice = cast(Speaker, make_engine("tts", "cpu", "espeak-ng"))
     sound: list[bytes] = []
-    await voice.start()
-    try:
+    async with voice() as say:
         while 2 * RATE * seconds > sum(map(len, sound)):
             sentence = f"The {' '.join(rng.choice(WORDS) for _ in range(rng.randint(4, 12)))}."
-            chunks = [chunk async for chunk in voice.speak(SpeechRequest(sentence))]
-            file = wav(b"".join(chunk.pcm for chunk in chunks), chunks[0].rate)
-            pcm = (decode(io.BytesIO(file), RATE) * 32_767).astype(np.int16)
-            sound += [pcm.tobytes(), bytes(2 * int(RATE * rng.uniform(0.05, 0.8)))]
-    finally:
-        await voice.close()
+            pcm = resampled(*await say(sentence), RATE)
+            sound += [pcm, bytes(2 * int(RATE * rng.uniform(0.05, 0.8)))]
     return b"".join(sound)
 
 

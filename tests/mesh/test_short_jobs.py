@@ -18,12 +18,12 @@ import pytest
 from api_kit import Raw, clip, field, form, head
 from kit import until
 
+from bench.spoken import spoken
 from nodes.codecs import Codecs
 from nodes.engines import make_engine
 from nodes.producer import Producer
 from privox_dht import audio
 from privox_dht.quotas import Prefixes
-from privox_dht.speech import SpeechRequest
 from privox_dht.speech_api.speech_server import SpeechServer
 
 pytestmark = [pytest.mark.quiet, pytest.mark.timeout(120)]
@@ -66,17 +66,6 @@ async def post(port: int, host: str, body: bytes, *, wait: bool = True) -> tuple
         writer.close()
 
 
-async def spoken() -> tuple[bytes, int]:
-    """Some speech as 16-bit PCM, and its rate."""
-    voice: Any = make_engine("tts", "cpu", "espeak-ng")
-    await voice.start()
-    try:
-        sounds = [sound async for sound in voice.speak(SpeechRequest(SENTENCE))]
-    finally:
-        await voice.close()
-    return b"".join(sound.pcm for sound in sounds), sounds[0].rate
-
-
 def request(pcm: bytes, rate: int) -> bytes:
     return form(field("file", audio.wav(pcm, rate), "a.wav"))
 
@@ -88,7 +77,7 @@ def request(pcm: bytes, rate: int) -> bytes:
 async def test_commands_are_as_quick_as_ever_beside_a_long_job(what: str, minutes: float) -> None:
     """One slot, taken by a recording that was sent whole: the commands take less than twice their
     quiet time (p95 where there are enough of them), and every word of the long one is there."""
-    pcm, rate = await spoken()
+    pcm, rate = await spoken(SENTENCE)
     command = request(pcm[: COMMAND_SECONDS * rate * 2], rate)
     times = int(minutes * 60 * rate * 2 / len(pcm)) + 1
     whole = request(pcm * times, rate)
@@ -124,7 +113,7 @@ async def timed(port: int, command: bytes) -> float:
 
 async def test_a_small_file_with_more_sound_than_a_command_is_told_busy() -> None:
     """Eight kilobits a second: a minute of sound in 60 KB."""
-    pcm, rate = await spoken()
+    pcm, rate = await spoken(SENTENCE)
     encoder = audio.Encoder("opus", rate)
     opus = encoder.feed(pcm * 8) + encoder.finish()
     async with producer("echo:30", 1) as server:

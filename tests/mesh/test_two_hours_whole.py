@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import io
 import json
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from kit import HOST
 from running import Lab
 
-from nodes.engines import make_engine
+from bench.spoken import resampled, spoken
 from privox_dht import Mesh
-from privox_dht.audio import decode, wav
-from privox_dht.speech import SpeechRequest
+from privox_dht.audio import wav
 
 RATE = 16_000
 SENTENCE = "The river is low in summer, and every morning seven people go to the country."
@@ -32,19 +29,6 @@ COMMAND = 3.0  # seconds
 PAUSE = 1.0  # seconds between two commands
 QUIET_COMMANDS = 20
 RIGHT = 0.9  # of the words, beside the sentence alone: the engine adapts to what it heard before
-
-
-async def sentence() -> bytes:
-    """By espeak-ng: 16-bit PCM at 16 kHz."""
-    voice: Any = make_engine("tts", "cpu", "espeak-ng")
-    await voice.start()
-    try:
-        chunks = [chunk async for chunk in voice.speak(SpeechRequest(SENTENCE))]
-    finally:
-        await voice.close()
-    file = wav(b"".join(chunk.pcm for chunk in chunks), chunks[0].rate)
-    samples = decode(io.BytesIO(file), RATE) * 32_767
-    return bytes(samples.astype(np.int16).tobytes())
 
 
 async def sent_whole(record: dict[str, Any], file: Path) -> str:
@@ -68,7 +52,7 @@ async def sent_whole(record: dict[str, Any], file: Path) -> str:
 async def test_commands_are_done_at_once_beside_two_hours_on_every_producer(
     tmp_path: Path, hours: float
 ) -> None:
-    pcm = await sentence()
+    pcm = resampled(*await spoken(SENTENCE), RATE)
     minute = pcm + bytes(2 * int(EVERY * RATE) - len(pcm))
     times = int(hours * 3600 / EVERY)
     long = tmp_path / "long.wav"
