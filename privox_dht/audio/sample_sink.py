@@ -68,7 +68,7 @@ class SampleSink:
         return self.count / self._rate
 
     def may_go_on(self) -> None:
-        """Raises: Refused: it takes too long."""
+        """Raises: RequestRejected: it takes too long."""
         if time.monotonic() > self._ends:
             raise refused(f"decoding took more than {self._wall:.0f} s", status=413)
 
