@@ -16,7 +16,7 @@ from typing import Protocol
 
 from privox_dht import errors, limits, units
 
-WAIT = 10.0  # seconds that a job waits for room while every model is in use, then it is told Busy
+WAIT = 10.0  # seconds that a job waits for room while every model is in use; then: ProducerBusy
 IDLE_FOR = 600.0  # seconds after which a model that nobody uses is unloaded
 
 

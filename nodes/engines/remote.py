@@ -9,9 +9,9 @@
 server is a stranger, too: nothing that it says is read without an end, unpacked, followed to
 another place, or kept for the next request.
 
-    400 404 413 415 422   the request is at fault                    Refused
-    429 503               it is busy                                 Busy
-    other, silence, junk  it is broken, or not what it should be     Failed
+    400 404 413 415 422   the request is at fault                    RequestRejected
+    429 503               it is busy                                 ProducerBusy
+    other, silence, junk  it is broken, or not what it should be     EngineFailed
 """
 
 import asyncio
