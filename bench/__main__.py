@@ -1,7 +1,5 @@
 """Runs every bench, one after the other: `python -m bench`; with `--json` one object a line."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

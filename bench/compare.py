@@ -9,8 +9,6 @@ dependencies and its own bench. Runs take turns, so that whatever else the machi
 alike. A figure is worse when its median is larger by more than `--most` (1.1) times.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -8,8 +8,6 @@ producer announces every 45 +- 5 s. Each virtual minute a client that nobody has
 through three living nodes and asks for all producers of the one service there is.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

@@ -7,8 +7,6 @@ Prints one JSON object: how many a client finds with one look-up, how many one f
 what that took, and how many announcements a second came to the node that got most (`sim/crowd.py`).
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import json

@@ -8,8 +8,6 @@ for ten minutes is pinged, and a bucket that no look-up passed for an hour is wa
 time shows neither.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import gc

@@ -20,8 +20,6 @@ datagram (`sim/planting.py`). Sizes of tables, how many of its true neighbours a
 all figures come out as in a mesh that was joined, in a fifth of the time (stock: a fifteenth).
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import gc

@@ -9,8 +9,6 @@ The gateway's engine is its node's own, so no mesh is in between (bench/jobs.py 
 client process asks both in turns; server and client share the machine.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import statistics

@@ -7,8 +7,6 @@
 Prints its ports, serves until its stdin ends.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import wave

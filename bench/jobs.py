@@ -7,8 +7,6 @@ small, 100 ms    the warm job over a link with a round trip of 100 ms (a delayin
 60 s of audio    speech through the mesh to pocketsphinx, against the engine in this process
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import statistics

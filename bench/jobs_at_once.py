@@ -6,8 +6,6 @@
 The client of the mesh is one process, as the peer's is; the producer has a slot for each job.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import sys

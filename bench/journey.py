@@ -9,8 +9,6 @@ Not counted are the directory and the relay, which are journeys of their own, wi
 call, and a few files of plain values that everything uses.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib

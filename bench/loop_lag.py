@@ -9,8 +9,6 @@ to wake it every few milliseconds, and notes by how much it is late.
     decoder         half a minute of MP3, in a thread, as every upload is
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import statistics

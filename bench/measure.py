@@ -1,7 +1,5 @@
 """What every bench shares: medians, a table, `--json`."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -5,8 +5,6 @@ the same engine.
     python -m bench.plain      prints its port, serves until its stdin ends
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import sys

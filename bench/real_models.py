@@ -7,8 +7,6 @@ The packages are not their makers'; so the weights must be those that are known 
 Nobody who lends or borrows gets them: engines download models of their own.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 from pathlib import Path

@@ -7,8 +7,6 @@ come: through the gate, which remembers whose signature was good and which word 
 the store. Bytes that Python allocated (tracemalloc), by record: in the `store`, and in `all`.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import json

@@ -6,8 +6,6 @@ Client, farm and producer are three processes on this machine. Each number is th
 that take turns, so that whatever else the machine does hits all of them alike.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import io

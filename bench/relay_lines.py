@@ -3,8 +3,6 @@
 python bench/relay_lines.py [--lines 5000] [--json]
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

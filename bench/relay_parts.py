@@ -8,8 +8,6 @@ producer's work is to count what it is sent (`POST /count`) and to send zeros (`
 over TLS on its port, relayed, and without TLS on the port after that which it printed third.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import sys

@@ -6,8 +6,6 @@ Every producer is at one of the farms and knows all of them. One farm is killed;
 then until each of its producers has a line parked elsewhere. All producers are one process.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

@@ -9,8 +9,6 @@ Before that a minute of speech, which is too short to be scattered: by a node wi
 by the same engine in this process (`--rounds` of both in turns; medians).
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import math

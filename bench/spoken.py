@@ -1,7 +1,5 @@
 """Speech for those who listen, made here by espeak-ng."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable

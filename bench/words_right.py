@@ -10,8 +10,6 @@ meanwhile, and how much memory the process and its workers have gained.
 Exits with 1 when the embedded pair is under its aim.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import io

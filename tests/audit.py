@@ -6,8 +6,6 @@ Fails for a hole that a newer version mends; one that nothing mends yet is only 
 data cannot be had (no network, or a mirror without it) it says so, and fails nothing.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -13,8 +13,6 @@ Ctrl-C ends all of it at once. With CI=true a floor of tests that could have run
 must not have been skipped.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -4,8 +4,6 @@ PYTHONDONTWRITEBYTECODE neither: with it, each of the hundreds of processes that
 compile all it imports, which takes as long again as running it.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -11,8 +11,6 @@ that tests start are measured too, as coverage does it, and the engines' workers
 memory do so with a tracer in each process.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

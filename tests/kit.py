@@ -1,7 +1,5 @@
 """What tests of every floor share."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Callable, Mapping

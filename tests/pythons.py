@@ -13,8 +13,6 @@ Each has its own virtual environment under .venv-pythons, filled from wheels alo
 compiler fails here. With CI=true at least one Python beside this one must have been found.
 """
 
-from __future__ import annotations
-
 import configparser
 import hashlib
 import os

@@ -6,8 +6,6 @@ and is killed when it is no longer wanted. So all that is needed is loaded here,
 sent every half second, and at the end, through a socket that is open already.
 """
 
-from __future__ import annotations
-
 import os
 
 WORKER = "PRIVOX_WORKER_PARENT"  # of nodes.engines.worker_main, which would be loaded unmeasured

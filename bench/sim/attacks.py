@@ -6,8 +6,6 @@ liars    a share of all nodes answers with whatever the parser lets through: for
          records, invented contacts, counts of thousands, tokens of nobody, silence
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Callable

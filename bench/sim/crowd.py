@@ -5,8 +5,6 @@ whose network blocks UDP: first spread over one interval, then each at its own t
 Then a client that nobody knows asks for 32, and then for everybody, while all go on announcing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import random

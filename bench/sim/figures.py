@@ -1,7 +1,5 @@
 """What is counted in a mesh, and the tables of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any

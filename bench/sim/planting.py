@@ -18,8 +18,6 @@ random is drawn as for a mesh that is joined. The cost of one join grows with th
 nodes that are there.
 """
 
-from __future__ import annotations
-
 from bisect import insort
 from heapq import heappop, heappush
 from itertools import islice

@@ -4,8 +4,6 @@ async with hostile(says) as server:     every request is read and answered by `s
     server.port, server.callers         where it listens; how many connections came
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """Workers killed in mid-job, as the system or their owner may do it."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Texts that people do not write: those that brought espeak-ng 1.52 down, and random ones."""
 
-from __future__ import annotations
-
 import random
 
 DEADLY = {  # espeak-ng 1.52 overflows its stack, or so it did

@@ -1,7 +1,5 @@
 """A worker that, told to, also tries what its sandbox forbids: `sandboxed MODULE ARGUMENTS`."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from typing import Any

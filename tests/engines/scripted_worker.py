@@ -1,7 +1,5 @@
 """A worker that does as it is told: what the tests of worker pools are made with."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import socket

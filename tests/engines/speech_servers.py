@@ -4,8 +4,6 @@ OpenAi    as OpenAI's own, and the many that imitate it
 Sova      as SOVA ASR and SOVA TTS
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """A worker of faster-whisper or piper that crashes in mid-job: the node has another one."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

@@ -1,7 +1,5 @@
 """espeak-ng in its own process."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import shutil

@@ -1,7 +1,5 @@
 """Engines by name: what "service/backend/what" means, and what is said when it means nothing."""
 
-from __future__ import annotations
-
 import importlib.metadata
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Utterances and blocks: where a recording is cut."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

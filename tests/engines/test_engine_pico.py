@@ -1,7 +1,5 @@
 """SVOX Pico in its own process."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """piper on voices whose length is exact."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing

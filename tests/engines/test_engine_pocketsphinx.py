@@ -1,7 +1,5 @@
 """pocketsphinx in its own process, listening to espeak-ng."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """Speech servers elsewhere as engines: what they are asked, and what comes of what they say."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from typing import Any
 

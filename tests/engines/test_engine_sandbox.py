@@ -1,7 +1,5 @@
 """The sandbox: what the system refuses a worker that does as a stranger tells it."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib.util
 import os

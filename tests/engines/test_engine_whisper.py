@@ -1,7 +1,5 @@
 """faster-whisper on models that say what the test wants, so that texts and times are exact."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator

@@ -2,8 +2,6 @@
 
 Where a worker makes a copy of itself for each job (Linux), and where it works alone (elsewhere)."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Pauses and SSML, spoken by real engines."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """`privox-node models`, with a server on loopback that answers as the Hugging Face hub does."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

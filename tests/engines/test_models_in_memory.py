@@ -1,7 +1,5 @@
 """Several models of faster-whisper in the memory that there is for them."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence

@@ -4,8 +4,6 @@ Ten sentences are spoken by every voice and heard by every recogniser, once for 
 two people read, whom nobody asked to speak clearly.
 """
 
-from __future__ import annotations
-
 import asyncio
 import statistics
 from pathlib import Path

@@ -3,8 +3,6 @@
 Real sockets. The server behaves until the engine has started, unless a test says otherwise.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import gzip

@@ -1,7 +1,5 @@
 """Servers elsewhere that speak Wyoming: of the library's own classes, and a real one."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket

@@ -1,7 +1,5 @@
 """Engines that work with threads, with the smallest models there are."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import tiny_piper

@@ -7,8 +7,6 @@ for each phoneme id at length scale 1. With several speakers, each is quieter th
 An ONNX file is a protobuf message. The little of protobuf that is needed is `_field`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -12,8 +12,6 @@ decoder to the encoder: the encoder's position embeddings carry the state of the
 spoken there, so that the alignment from which word times are taken is exact.
 """
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from pathlib import Path

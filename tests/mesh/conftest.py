@@ -4,8 +4,6 @@ The tests of a file stay with one worker, for the mesh that they share. In the f
 has a mesh of its own, so each goes to whoever is free.
 """
 
-from __future__ import annotations
-
 import pytest
 from kit import ask_no_authority
 

@@ -19,8 +19,6 @@ and leave the file that it names. One of `privox-node` must start, publish what 
 on SIGTERM. What cannot run here stands in `NOT_HERE` with its reason.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A mesh in which the commands of the README and of the pages are run as they stand there."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Sound files that cost whoever opens them far more than they cost to send."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

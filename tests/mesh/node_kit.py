@@ -1,7 +1,5 @@
 """Nodes in this process, on loopback."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path

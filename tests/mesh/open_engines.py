@@ -3,8 +3,6 @@
 Nodes that are started after `knows_open_engines` have both, as if they were installed.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Every row of the table in `docs/api.md`: what is sent, and what is said to it."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

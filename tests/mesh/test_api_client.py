@@ -1,7 +1,5 @@
 """The caller's side of the speech API: what goes right, and how each thing goes wrong."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import json

@@ -1,7 +1,5 @@
 """Good requests, a little wrong, by the hundred: the server serves on, nothing is unhandled."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from typing import Any

@@ -1,7 +1,5 @@
 """OpenAI's own Python library, unmodified, against the speech server."""
 
-from __future__ import annotations
-
 import io
 import wave
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """The speech API over real sockets: every page, every format, over a provider that counts."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import io

@@ -1,7 +1,5 @@
 """A slot is taken before the upload and let go exactly once, whatever the client does."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

@@ -3,8 +3,6 @@
 Each prints what it measured; docs/weaknesses.md has the figures.
 """
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import ssl

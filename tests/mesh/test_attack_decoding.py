@@ -1,7 +1,5 @@
 """A live node that is sent what is dear to decode or deadly to speak does not grow, nor wait."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import io

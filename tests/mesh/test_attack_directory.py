@@ -4,8 +4,6 @@ Every test does what an attacker did, prints what came of it (`-s` shows it), an
 counts by default, the full ones under the `soak` marker; docs/weaknesses.md has the figures.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import random

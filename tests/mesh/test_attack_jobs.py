@@ -6,8 +6,6 @@ these takes more than twice what it took before, and two seconds. What was measu
 docs/weaknesses.md has the figures.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 import statistics

@@ -4,8 +4,6 @@ Real servers with keys of their own, and the real client; only the directory is 
 ones claim to be the fastest. What was measured is printed; docs/weaknesses.md has the figures.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 import statistics

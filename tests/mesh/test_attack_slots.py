@@ -5,8 +5,6 @@ of its own, which `homes` says. Each attack comes from one address, the honest c
 What was measured is printed; docs/weaknesses.md has the figures.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 import statistics

@@ -1,7 +1,5 @@
 """A live node whose workers of faster-whisper and piper crash or hang: what it costs."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

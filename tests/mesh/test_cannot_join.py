@@ -1,7 +1,5 @@
 """A name nobody knows, a wrong --network and a silent host are three things to whoever joins."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import time

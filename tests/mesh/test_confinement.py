@@ -1,8 +1,6 @@
 """Named neighbours confine: two meshes of one name on one machine, and nobody leaves the one that
 was named, by UDP or over HTTPS, whatever was remembered before."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

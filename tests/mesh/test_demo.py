@@ -1,7 +1,5 @@
 """`make demo`, as it is run by somebody who has other things on his machine."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -4,8 +4,6 @@ Whatever is sent, nothing raises, the socket stays open, memory stays bounded, e
 name and is counted, and an address that proved nothing gets at most 1.5 times what it sent.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 import time

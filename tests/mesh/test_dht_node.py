@@ -1,7 +1,5 @@
 """Nodes on real UDP sockets: joining, publishing, finding, withdrawing, being a guest."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc

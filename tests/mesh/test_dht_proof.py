@@ -1,7 +1,5 @@
 """Who is known after a look-up: whoever proved itself with its answer to it, and nobody else."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """On real sockets: nobody answers, and nobody else's answer says whose network is gone."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Any

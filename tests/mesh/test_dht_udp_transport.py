@@ -1,7 +1,5 @@
 """The UDP socket on the loop, with real datagrams."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Iterator

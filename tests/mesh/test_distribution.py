@@ -4,8 +4,6 @@
 installed into an environment of its own and run in an empty folder. Needs a package index.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

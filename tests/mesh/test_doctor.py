@@ -1,7 +1,5 @@
 """The doctor says "cannot lend" wherever the node with the same flags would not start or lend."""
 
-from __future__ import annotations
-
 import os
 import socket
 from contextlib import AsyncExitStack

@@ -4,8 +4,6 @@
 installs something is run by `test_documented_installs.py`, nodes by `test_documented_nodes.py`.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -4,8 +4,6 @@
 platform, is run by the soak; otherwise make says what it would do.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

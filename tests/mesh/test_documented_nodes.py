@@ -1,7 +1,5 @@
 """Every node in the README and on the pages starts as it stands there, and lends what it says."""
 
-from __future__ import annotations
-
 import json
 import signal
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A farm that nobody asked for: opened once strangers can call the node, and never in the way."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import socket

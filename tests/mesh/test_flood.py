@@ -5,8 +5,6 @@ valid token, with a few bytes of the body changed; the rest is noise. The HTTP r
 ones, a little wrong, over proper TLS.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 import socket

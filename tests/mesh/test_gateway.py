@@ -1,8 +1,6 @@
 """The gateway: ordinary apps, unmodified but for the address, are served from a mesh. Real nodes,
 sockets and OpenAI's own Python library."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import itertools

@@ -1,7 +1,5 @@
 """Who may use a gateway, how much, and what operators see of it."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

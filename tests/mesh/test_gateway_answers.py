@@ -1,7 +1,5 @@
 """Every cell of the table in `docs/gateway.md`: what an app hears when the mesh cannot."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """Every cell of the second table in `docs/gateway.md`: what older apps hear if the mesh cannot."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import json

@@ -1,7 +1,5 @@
 """Older apps at the gateway: whisper-asr-webservice's, SOVA's and Privox's own, as they ask."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """A film's sound, as Bazarr sends it, by a gateway and several producers: real processes."""
 
-from __future__ import annotations
-
 import http.client
 import itertools
 import os

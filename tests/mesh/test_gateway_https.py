@@ -1,7 +1,5 @@
 """The gateway by TLS: the same pages, with a certificate of its own or the owner's."""
 
-from __future__ import annotations
-
 import json
 import ssl
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """The gateway under load: many clients at few slots, and films beside commands. Real processes."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

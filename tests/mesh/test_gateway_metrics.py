@@ -1,7 +1,5 @@
 """What Prometheus is told, checked by its own tool, and what the dashboard asks for."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

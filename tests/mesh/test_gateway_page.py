@@ -1,7 +1,5 @@
 """What the gateway's page is served with, and what it is told of the mesh."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Wyoming at the gateway, by Wyoming's own classes: what Home Assistant asks, and what it hears."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -1,7 +1,5 @@
 """`privox-node health`: what the image's health check asks."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

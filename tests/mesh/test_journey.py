@@ -1,7 +1,5 @@
 """How many files a job enters on its way: it may become fewer."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import subprocess

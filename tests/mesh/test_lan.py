@@ -1,8 +1,6 @@
 """Nodes of one local network find each other by multicast DNS; here on loopback, where nobody else
 hears, and in tests/nat in a network of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import functools

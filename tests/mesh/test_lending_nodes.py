@@ -1,8 +1,6 @@
 """A node whose owner takes his machine back: what runs is finished, what is new hears 503, and the
 others see that it is busy. Real nodes, real jobs."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """TLS among members: who proves the secret is served, and nobody else hears a byte."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hashlib

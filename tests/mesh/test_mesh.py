@@ -1,7 +1,5 @@
 """The mesh from Python, over real sockets, nodes in this process."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import io

@@ -1,7 +1,5 @@
 """A node from its beginning to its end, over real sockets, in this process."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

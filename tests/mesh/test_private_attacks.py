@@ -4,8 +4,6 @@ Each test is a program that wants one thing from a private mesh, gets nothing, a
 reason. Whoever has another secret, or the secret under another name, is a stranger too.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import random

@@ -1,7 +1,5 @@
 """A private mesh does all that a public one does, for its members."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """Privox's two ports: its programs say here, by socket, what they say to its own farm."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import socket

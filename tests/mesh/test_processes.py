@@ -3,8 +3,6 @@
 Those that kill, stop or keep busy are in `test_processes_alone.py`, each with a mesh of its own.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -3,8 +3,6 @@
 Each test has a mesh of its own, so they share nothing and run on any worker.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

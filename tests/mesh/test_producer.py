@@ -1,7 +1,5 @@
 """A producer's uploads: decoded by a process of its own, which no file can get out of."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import tempfile

@@ -1,7 +1,5 @@
 """Strangers at a farm's door, and farms that are not what they say."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys

@@ -1,7 +1,5 @@
 """Calls through a farm, as users make them."""
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 

@@ -1,7 +1,5 @@
 """A producer at several farms: choosing, asking again, and what its owner's code may do wrong."""
 
-from __future__ import annotations
-
 import pytest
 from kit import HOST, until
 from relay_kit import farm_of, parkings, post, relayed, serving

@@ -1,7 +1,5 @@
 """Farms that die, freeze, stop or fill, and readers that are slow."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import random

@@ -4,8 +4,6 @@ A real producer parked at two real farms, and the real client; in front of the f
 first stands a meddler. What was measured is printed; docs/weaknesses.md has the figures.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 import time

@@ -1,7 +1,5 @@
 """What one call, one producer and one farm may hold, at real sockets."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 

@@ -1,7 +1,5 @@
 """Things that cross on the wire, each with its name."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import ssl

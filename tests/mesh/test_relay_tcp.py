@@ -1,7 +1,5 @@
 """What the relay asks of the operating system, read back from real sockets."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import resource

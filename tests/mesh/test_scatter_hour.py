@@ -1,7 +1,5 @@
 """An hour of words made of sound, by eight producers of which three fail it halfway."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

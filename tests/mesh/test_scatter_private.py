@@ -1,7 +1,5 @@
 """Recordings of which nobody hears much: nodes in this process, parked at a farm."""
 
-from __future__ import annotations
-
 import itertools
 import random
 import re

@@ -1,7 +1,5 @@
 """Speech with pauses as people make them, scattered over processes that hear with pocketsphinx."""
 
-from __future__ import annotations
-
 import asyncio
 import difflib
 import random

@@ -1,7 +1,5 @@
 """The DHT of a private mesh on real sockets: sealed datagrams are as large, and lost as often."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import AsyncIterator

@@ -1,8 +1,6 @@
 """Ten fixed sentences on the way of the demo: spoken by one machine of the mesh, through a farm,
 and understood by another: what the embedded engines can do, and nothing on the way spoils it."""
 
-from __future__ import annotations
-
 import asyncio
 import statistics
 from pathlib import Path

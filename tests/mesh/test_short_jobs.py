@@ -4,8 +4,6 @@ slot from others.
 Real engines behind a real server; each address of the loopback network plays a household.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import statistics

@@ -1,7 +1,5 @@
 """`privox-node status`: what the owner sees of a node that runs, and that nobody else does."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

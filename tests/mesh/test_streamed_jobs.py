@@ -1,8 +1,6 @@
 """A job as a stream: text while it is recognised, sound while it is spoken, and what is left when
 somebody dies or presses Ctrl-C. Real nodes and clients."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

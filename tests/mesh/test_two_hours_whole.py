@@ -4,8 +4,6 @@ All are processes. The small form, with a producer in the test's own process, is
 `test_short_jobs`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import difflib
 import json

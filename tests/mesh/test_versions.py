@@ -3,8 +3,6 @@
 The older one is taken from its tag and runs with the libraries of this environment.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

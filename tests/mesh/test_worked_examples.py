@@ -1,7 +1,5 @@
 """The worked examples of CONTRIBUTING.md, run as they stand there."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

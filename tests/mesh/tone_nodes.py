@@ -1,7 +1,5 @@
 """Nodes in this process that hear words made of tones."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path

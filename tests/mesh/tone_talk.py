@@ -1,7 +1,5 @@
 """Recordings of words made of tones, each known with its time; and nodes that hear them."""
 
-from __future__ import annotations
-
 import os
 import random
 import time

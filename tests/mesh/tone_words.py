@@ -13,8 +13,6 @@ goes wrong with it is said by files in the folder that `TONE_WORDS` names:
     sound    a line for each job, which it writes itself: the seconds it was given, and the words
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import itertools

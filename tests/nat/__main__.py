@@ -6,8 +6,6 @@ python -m tests.nat run HOST CMD...   run a command on a host of the lab that is
 python -m tests.nat clean             remove what crashed labs left behind
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -6,8 +6,6 @@
 @pytest.mark.every_world(worlds=(PUBLIC,)) in no other world
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace

@@ -8,8 +8,6 @@ silence, while a neighbour that stops answering those would be reported as unrea
 seconds.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 SHARES = 10_000  # loss is made in steps of a hundredth of a percent

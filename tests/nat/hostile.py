@@ -8,8 +8,6 @@ Each says "ready", then "flipped" or "answered" when it has done harm, and an im
 bytes of a job it got to read.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import Callable

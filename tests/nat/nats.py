@@ -17,8 +17,6 @@ that port. A router that forgot a TCP flow does not pick
 it up again in the middle (Linux by itself would), as after a real power cycle.
 """
 
-from __future__ import annotations
-
 FULL_CONE = "full-cone"
 ADDRESS_RESTRICTED = "address-restricted"
 PORT_RESTRICTED = "port-restricted"

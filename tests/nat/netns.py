@@ -9,8 +9,6 @@ all that is needed to talk, listen or capture inside from an ordinary test: `ins
 throw-away thread to open it there.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import functools

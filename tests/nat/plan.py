@@ -10,8 +10,6 @@
 Nothing is done here: `Layout` turns a `Plan` into names, addresses and texts for `ip -batch`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 

@@ -5,8 +5,6 @@ program -> test      wait_for("joined"): the line, or an error that shows the ou
 test    -> program   freeze, thaw, kill, stop
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal

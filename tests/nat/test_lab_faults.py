@@ -1,7 +1,5 @@
 """The lab's faults are as bad as asked, and end when asked; nothing of a lab outlives it."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

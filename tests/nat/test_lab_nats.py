@@ -1,7 +1,5 @@
 """Each kind of NAT does what its name says, seen from outside and from inside."""
 
-from __future__ import annotations
-
 import socket
 import time
 

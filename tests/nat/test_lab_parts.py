@@ -1,7 +1,5 @@
 """What the lab decides, without a namespace: links, streams, names, rules."""
 
-from __future__ import annotations
-
 import itertools
 import random
 import socket

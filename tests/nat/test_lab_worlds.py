@@ -1,7 +1,5 @@
 """Both worlds, in each family of addresses: who reaches whom, before and after somebody moved."""
 
-from __future__ import annotations
-
 import socket
 
 import pytest

@@ -1,7 +1,5 @@
 """What users meet on an internet where producers can be called: told with real programs."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """IPv4 only, IPv6 only, or both: who meets whom, and what is said where they cannot."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

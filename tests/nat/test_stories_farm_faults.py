@@ -1,7 +1,5 @@
 """What happens to farms, to routers, and to whoever relies on them. Each with its bound."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

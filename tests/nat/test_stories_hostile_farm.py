@@ -1,7 +1,5 @@
 """A farm that lies or meddles costs time, and never a wrong result or a word."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

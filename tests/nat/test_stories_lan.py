@@ -1,7 +1,5 @@
 """Two nodes and a client in one local network, none of which is told an address."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

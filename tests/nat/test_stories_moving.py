@@ -1,7 +1,5 @@
 """Addresses change: a farm moves, a router gets a new lease, a laptop wakes up elsewhere."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A router is gone for a while in mid-job, and there is one producer."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Something is wrong, and the owner is told what and what to do: by log, `status`, `doctor`."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A private mesh among homes and farms, and a stranger who records all that goes over its wires."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 from pathlib import Path

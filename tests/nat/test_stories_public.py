@@ -1,7 +1,5 @@
 """A mesh on the open internet starts by itself: one public machine, any laptops, no flags."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from pathlib import Path

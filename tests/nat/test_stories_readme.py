@@ -1,7 +1,5 @@
 """The README's public part, word by word, on an internet where things are killed and moved."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import time

@@ -1,7 +1,5 @@
 """A laptop behind a NAT lends its voice: nothing configured, found, called through farms."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import socket

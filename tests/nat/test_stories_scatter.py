@@ -1,7 +1,5 @@
 """A long recording, scattered over laptops that nobody can call."""
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A lender's machine sleeps in mid-job and wakes up where it was, and there is no other one."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -9,8 +9,6 @@ Everybody is told `--neighbours` and what to serve, and nothing else: what the n
 theirs to find out.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import sys

@@ -10,8 +10,6 @@ Many kernels come without `netem`; this does the same on all of them. `Link` dec
 arrives, with time and chance as arguments; `main` reads, waits and writes.
 """
 
-from __future__ import annotations
-
 import fcntl
 import functools
 import heapq

@@ -1,7 +1,5 @@
 """A program whose clock is wrong: `python -m tests.nat.wrong_clock SECONDS MODULE ARGUMENT...`"""
 
-from __future__ import annotations
-
 import runpy
 import sys
 import time

@@ -1,8 +1,6 @@
 """What several of these tests use; and for those in virtual time the way to `bench.sim`, and
 signatures that cost nothing."""
 
-from __future__ import annotations
-
 import logging
 import resource
 import sys

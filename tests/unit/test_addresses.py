@@ -1,8 +1,6 @@
 """How addresses are written, and which of them a node may speak to: nothing that reaches its
 owner's own network."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Slots, and whose turn it is when there is none."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

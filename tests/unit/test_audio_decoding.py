@@ -3,8 +3,6 @@
 The table HOSTILE is the documentation's: input, status, message.
 """
 
-from __future__ import annotations
-
 import io
 import struct
 import subprocess

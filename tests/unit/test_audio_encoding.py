@@ -1,7 +1,5 @@
 """Sound files of ours: every format, as a stream, read back by the decoder."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import subprocess

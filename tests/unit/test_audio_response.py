@@ -1,7 +1,5 @@
 """From an engine's sound to a file, and what no engine may do; no sockets here."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import AsyncGenerator
 

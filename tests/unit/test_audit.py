@@ -1,7 +1,5 @@
 """What is made of pip-audit's answer about the packages that are installed."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

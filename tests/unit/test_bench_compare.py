@@ -1,7 +1,5 @@
 """Two commits side by side: what counts as a figure, and what counts as worse."""
 
-from __future__ import annotations
-
 from bench.compare import Figure, figures_of
 
 

@@ -1,7 +1,5 @@
 """Every bench runs as a file and as a module: what its own help says may be typed."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How fast an engine is, and that one which says nothing is not lent."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator
 
 import pytest

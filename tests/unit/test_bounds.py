@@ -1,7 +1,5 @@
 """The bounds of what is installed beside us: each has two ends, and what is here lies between."""
 
-from __future__ import annotations
-
 import configparser
 import importlib.metadata
 from pathlib import Path

@@ -1,8 +1,6 @@
 """The program that runs the tests: what it makes of floors side by side, of a test that loses a
 race, of a fault, and of Ctrl-C."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

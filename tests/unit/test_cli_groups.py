@@ -1,7 +1,5 @@
 """Where a bad value comes from is said, and what a misspelled variable should have been."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The line on a terminal, and what is said once."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What `privox-client list` and `voices` print of what they found."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import AsyncIterator, Sequence

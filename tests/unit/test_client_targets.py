@@ -1,7 +1,5 @@
 """Where each result goes, and in which format: by the output's name, or by --format."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Contacts across restarts: each set of neighbours and each mesh name has its own."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The cores that a node keeps to."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

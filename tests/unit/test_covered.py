@@ -1,7 +1,5 @@
 """What `make coverage` makes of the lines that were not run."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which families of addresses are used, by where a packet could go. No packet is sent."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from types import SimpleNamespace

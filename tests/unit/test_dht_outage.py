@@ -1,8 +1,6 @@
 """Silence that nobody else's answer explains, in virtual time: is it they who are gone, or is it
 our own network? The first is forgotten or not waited for; from the second we come back."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

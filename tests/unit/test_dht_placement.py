@@ -1,7 +1,5 @@
 """Under which keys a publisher announces, and what its holders make of it."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.dht import dht_limits

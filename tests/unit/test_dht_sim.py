@@ -4,8 +4,6 @@ No socket and no waiting: a loop whose clock jumps and a network in memory (`ben
 seed gives the same run. Sizes here are small; `bench/dht_*.py` have the full ones.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 

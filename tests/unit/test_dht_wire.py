@@ -1,7 +1,5 @@
 """Every datagram, both ways, through one pair of functions; whatever is wrong has a name."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

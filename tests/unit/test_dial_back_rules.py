@@ -1,7 +1,5 @@
 """Who may be asked to dial whom, case by case."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.addresses import Address, is_global

@@ -1,7 +1,5 @@
 """Whether we can be reached, by what those who were asked to try found."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled

@@ -1,7 +1,5 @@
 """What one job may dial, dial by dial."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.dispatch.dial_budget import DialBudget, dialled

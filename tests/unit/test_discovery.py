@@ -1,7 +1,5 @@
 """Looking both backends up side by side, in a directory that answers when it is told to."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Texts as espeak-ng can take them: what is put in, and what is left alone."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Texts as piper can take them: no sentence is too long."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,5 @@
 """Which voice of an engine speaks: by its name, then by the language. And how Pico cuts a text."""
 
-from __future__ import annotations
-
 import pytest
 
 from nodes.engines import pico

@@ -1,7 +1,5 @@
 """Which servers elsewhere are up."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

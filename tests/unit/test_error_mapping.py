@@ -1,7 +1,5 @@
 """How a job's end is said over HTTP, and read there again."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

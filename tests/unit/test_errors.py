@@ -1,7 +1,5 @@
 """The tree of errors: what its docstring draws is what there is."""
 
-from __future__ import annotations
-
 import inspect
 import re
 

@@ -1,7 +1,5 @@
 """What a coroutine emits, as an async iterator."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import aclosing
 

@@ -1,7 +1,5 @@
 """What a running call may do, and when it must end. No socket, no clock."""
 
-from __future__ import annotations
-
 from privox_dht.relay import FarmLimits, Timeouts
 from privox_dht.relay.farm.calls import Call, Calls, ParkedProducer
 

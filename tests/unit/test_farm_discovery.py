@@ -1,7 +1,5 @@
 """At which farms a producer may park: those of the mesh, narrowed down by its owner."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

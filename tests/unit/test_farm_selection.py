@@ -1,7 +1,5 @@
 """Which farms a producer parks at, and when it tries again. No socket, no clock."""
 
-from __future__ import annotations
-
 import random
 
 from privox_dht.relay import FarmAt, relay_limits

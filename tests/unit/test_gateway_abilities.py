@@ -1,7 +1,5 @@
 """What a gateway says that its mesh can do."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

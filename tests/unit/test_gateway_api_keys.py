@@ -1,7 +1,5 @@
 """Keys of a gateway."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The certificate that the gateway makes for browsers: what it says, and how long it is kept."""
 
-from __future__ import annotations
-
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where a gateway listens, and to whom it answers."""
 
-from __future__ import annotations
-
 import pytest
 
 from nodes.gateway.config import GatewayConfig, parse_gateway

@@ -1,7 +1,5 @@
 """How long jobs took, in the steps of a histogram."""
 
-from __future__ import annotations
-
 from nodes.gateway.job_durations import STEPS, DurationsByService, JobDurations
 from privox_dht.speech_api.job_log import ServedJob
 

@@ -1,7 +1,5 @@
 """Which gateway the options of a node ask for, and which of them mean nothing without others."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the page shows of a mesh, and of the gateway's last jobs."""
 
-from __future__ import annotations
-
 from nodes.gateway import gateway_limits
 from nodes.gateway.overview import overview, own_producer
 from privox_dht.identity import peer_id_of

@@ -1,7 +1,5 @@
 """Whose turn it is at the gateway."""
 
-from __future__ import annotations
-
 import heapq
 import math
 import random

@@ -1,7 +1,5 @@
 """What Wyoming clients are told of a mesh, whose addresses are served, and what a voice means."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

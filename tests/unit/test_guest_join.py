@@ -1,7 +1,5 @@
 """How a guest joins: whom it asks, and what it says as long as nobody answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The directory over HTTPS, without a socket: what is asked, what is answered, how often."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgpack

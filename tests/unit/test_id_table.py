@@ -1,7 +1,5 @@
 """Numbers by ids, in arrays instead of a dict."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """Who a node is: its key, its names, its certificate, its file."""
 
-from __future__ import annotations
-
 import hashlib
 import ssl
 import stat

@@ -1,7 +1,5 @@
 """What the image installs is pinned, has hashes, and is what setup.cfg asks for."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from importlib import metadata

@@ -1,7 +1,5 @@
 """The options of a job: named in one place, and wrong ones refused where they are written."""
 
-from __future__ import annotations
-
 import inspect
 from dataclasses import fields
 

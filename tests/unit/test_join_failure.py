@@ -1,7 +1,5 @@
 """What is said to whoever could not join: each reason with what to do about it."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht import join_failure

@@ -1,7 +1,5 @@
 """Words for somebody who reads along, though a producer died in mid-job."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.dispatch.job_events import Dialing, Progress

@@ -1,7 +1,5 @@
 """Several sounds as one file."""
 
-from __future__ import annotations
-
 import itertools
 from array import array
 from pathlib import Path

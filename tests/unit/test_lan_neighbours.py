@@ -1,7 +1,5 @@
 """Announcements in the local network: which are believed, and whom they have us ask."""
 
-from __future__ import annotations
-
 import ipaddress
 import random
 

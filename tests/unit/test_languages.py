@@ -1,7 +1,5 @@
 """Which language is meant by a tag, of those that are there."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.languages import is_tag, nearest, primary, published, written

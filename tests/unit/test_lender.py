@@ -1,7 +1,5 @@
 """The owner's terms kept: what is counted, kept over restarts, and told to the owner alone."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -1,7 +1,5 @@
 """What a machine lends: by its hours, its battery, its load, what it carried, and its owner."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Hours of the day in which a machine lends."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 

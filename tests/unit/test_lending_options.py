@@ -1,7 +1,5 @@
 """What an owner says about lending, by flags, in the environment and in a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

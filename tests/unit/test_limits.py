@@ -1,7 +1,5 @@
 """The numbers: each has a reason, and those that lean on each other still fit together."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import io

@@ -1,7 +1,5 @@
 """A transcript that is written while it is recognised: real pipes, terminals and files."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

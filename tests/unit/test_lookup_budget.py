@@ -1,7 +1,5 @@
 """What a look-up may cost, and what may go to addresses that have never answered."""
 
-from __future__ import annotations
-
 from privox_dht import limits
 from privox_dht.dht import answer_codec, dht_limits, request_codec, wire
 from privox_dht.dht.compact_nodes import CompactNode, pack_peers

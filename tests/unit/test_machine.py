@@ -1,7 +1,5 @@
 """What a machine says of its battery and its load."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pauses and SSML in a text that is to be spoken."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

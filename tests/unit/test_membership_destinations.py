@@ -1,7 +1,5 @@
 """Whom a message is for."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.errors import BadMessage

@@ -1,7 +1,5 @@
 """What is said to a farm of a private mesh."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.errors import BadMessage

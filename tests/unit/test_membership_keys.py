@@ -1,7 +1,5 @@
 """Keys of a private mesh: one for each purpose, and nothing that another secret or name opens."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.errors import BadMessage

@@ -1,7 +1,5 @@
 """What was heard before is not heard again, however the clocks go, in bounded memory."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """Which models are loaded, and which make room."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

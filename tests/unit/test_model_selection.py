@@ -1,7 +1,5 @@
 """Which ability a request means, and what is said when it means none."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """A multipart form, however it is cut, and whatever it tries."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

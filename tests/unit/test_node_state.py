@@ -1,7 +1,5 @@
 """Whom a node may speak to, what it believes about itself, and what it remembers of strangers."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

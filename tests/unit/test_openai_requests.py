@@ -1,7 +1,5 @@
 """From form fields and JSON to what is asked."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

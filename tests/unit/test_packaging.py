@@ -1,7 +1,5 @@
 """What is packaged can be run: every script, flag, path, port and extra that is named exists."""
 
-from __future__ import annotations
-
 import configparser
 import fnmatch
 import importlib

@@ -1,7 +1,5 @@
 """The files of the gateway's page: all they name is there, and nothing comes from elsewhere."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Who asks for a job, proved to one producer."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Privox's headers, as its own programs write them."""
 
-from __future__ import annotations
-
 import pytest
 
 from nodes.gateway.privox_wire import SoundHeader, TextHeader, parse_sound, parse_text

@@ -1,7 +1,5 @@
 """What a program loads before it does anything: each start of it is a user who waits."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

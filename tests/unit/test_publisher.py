@@ -1,7 +1,5 @@
 """Publishing where much is lost, in virtual time; and what a publisher remembers."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

@@ -3,8 +3,6 @@
 The Pythons here are scripts that only say which they are.
 """
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

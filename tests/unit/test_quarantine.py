@@ -1,7 +1,5 @@
 """What brought workers down is refused, and stays so."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

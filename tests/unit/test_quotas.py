@@ -1,7 +1,5 @@
 """Which networks an address counts for, and how many may come from each, and how often."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht import limits

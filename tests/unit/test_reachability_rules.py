@@ -1,7 +1,5 @@
 """When a node looks again where it stands, and what it says then."""
 
-from __future__ import annotations
-
 import pytest
 
 from nodes.reachability_rules import (

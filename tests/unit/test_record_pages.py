@@ -1,7 +1,5 @@
 """Pages of a holder's records, and what those who stand near say of a key."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht import limits

@@ -1,7 +1,5 @@
 """What a node holds for others: many under one key, newest wins, bounded, expiring."""
 
-from __future__ import annotations
-
 import gc
 import random
 import sys

@@ -1,7 +1,5 @@
 """The checks that every record passes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

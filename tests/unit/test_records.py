@@ -1,7 +1,5 @@
 """Capability records: what a reader believes, and everything it must not."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import replace
 from typing import Any

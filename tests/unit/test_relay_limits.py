@@ -1,7 +1,5 @@
 """What a farm grants, as its record says it; and whose allowance a connection uses."""
 
-from __future__ import annotations
-
 from privox_dht import limits, records
 from privox_dht.identity import Identity
 from privox_dht.relay import FarmLimits

@@ -1,7 +1,5 @@
 """What goes over the relay's wires, byte for byte, and what is not understood."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What stands in the way of a release is said before anything is built."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """How slowly a body may come."""
 
-from __future__ import annotations
-
 from privox_dht import limits
 from privox_dht.http.request_limits import MinimumRate, RequestLimits
 

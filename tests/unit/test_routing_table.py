@@ -1,7 +1,5 @@
 """The routing table: the true closest, the long-known first, no more than two of one network."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """How long an answer takes."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.dht import dht_limits

@@ -1,7 +1,5 @@
 """Where long recordings are cut: in pauses, at the quietest frame, and not at all in silence."""
 
-from __future__ import annotations
-
 import itertools
 import random
 

@@ -1,7 +1,5 @@
 """Which engine and which voice speak all of a long text."""
 
-from __future__ import annotations
-
 from privox_dht.dispatch.selection import Requirements, matches
 from privox_dht.records import Record
 from privox_dht.scatter.one_voice import with_one_voice

@@ -1,7 +1,5 @@
 """How a scattered recording ends, other than well; and what says which extra is missing."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where a long text is cut."""
 
-from __future__ import annotations
-
 import itertools
 import random
 import time

@@ -1,7 +1,5 @@
 """What a producer says of a piece is believed within bounds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

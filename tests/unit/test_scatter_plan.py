@@ -1,7 +1,5 @@
 """Which piece is asked for twice."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.scatter.plan import KNOWN, Plan

@@ -1,7 +1,5 @@
 """Nobody hears two neighbouring pieces, nor more than a share."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """One transcript from pieces: at joints, across languages, in order."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Datagrams of a private mesh: sealed anew each time, for one node, once."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 

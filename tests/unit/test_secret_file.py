@@ -1,7 +1,5 @@
 """The secret of a private mesh: made well, read from a file, kept from others."""
 
-from __future__ import annotations
-
 import logging
 import os
 from pathlib import Path

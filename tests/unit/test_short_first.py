@@ -1,7 +1,5 @@
 """Short jobs go before long ones at each border."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import threading

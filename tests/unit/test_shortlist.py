@@ -1,7 +1,5 @@
 """Whom a look-up asks next: the rules by themselves, without a socket or a clock."""
 
-from __future__ import annotations
-
 import pytest
 
 from privox_dht.dht import dht_limits

@@ -1,7 +1,5 @@
 """Jobs of one client that keep out of each other's way."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 
 from privox_dht.dispatch.sibling_slots import GROW_AFTER, SiblingSlots

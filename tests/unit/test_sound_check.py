@@ -1,8 +1,6 @@
 """What a node finds out about its codecs before it lends itself: in real worker processes, with
 the PyAV that they find."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path

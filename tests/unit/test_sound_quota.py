@@ -1,7 +1,5 @@
 """An hour of sound that fills again, for a name or for the networks of an address."""
 
-from __future__ import annotations
-
 import pytest
 
 from nodes.sound_quota import NetworkSoundQuota, SoundQuota

@@ -1,7 +1,5 @@
 """Whose share of a store a record takes."""
 
-from __future__ import annotations
-
 from array import array
 
 import pytest

@@ -1,7 +1,5 @@
 """Server-sent events, both ways; and what a stranger's events are believed to say."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Mapping

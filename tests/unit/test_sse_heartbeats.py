@@ -1,7 +1,5 @@
 """A generator watched from outside, and an upload read again and again; no sockets here."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 from collections.abc import AsyncGenerator

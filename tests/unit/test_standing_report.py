@@ -1,7 +1,5 @@
 """What a node's owner is told of where it stands."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from dataclasses import replace

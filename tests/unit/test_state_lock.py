@@ -1,7 +1,5 @@
 """A state folder that cannot be used says whose it is, and what to do."""
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

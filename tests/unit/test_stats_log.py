@@ -1,7 +1,5 @@
 """The log line about the directory."""
 
-from __future__ import annotations
-
 from nodes.stats_log import summary
 
 STATS = {

@@ -1,7 +1,5 @@
 """What a node's owner reads of it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from nodes.status_text import lines_of

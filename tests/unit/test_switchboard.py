@@ -3,8 +3,6 @@
 The table tells stories: each step is something that happens, and what the switchboard wants done.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from typing import Any

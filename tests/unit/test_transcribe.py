@@ -1,7 +1,5 @@
 """What is written when nothing, or only a part of a recording, was heard."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path

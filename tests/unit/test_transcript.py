@@ -1,7 +1,5 @@
 """A transcript as json, verbose_json, text, srt and vtt."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

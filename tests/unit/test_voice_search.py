@@ -1,7 +1,5 @@
 """Who is asked for all of its voices, by which of its addresses, and when none answers."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

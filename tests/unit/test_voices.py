@@ -1,7 +1,5 @@
 """Which voices a mesh has."""
 
-from __future__ import annotations
-
 from privox_dht.records import Record
 from privox_dht.voices import voices_of
 

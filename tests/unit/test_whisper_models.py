@@ -1,7 +1,5 @@
 """What Whisper's models may be called."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Who has shown that it is where it says."""
 
-from __future__ import annotations
-
 import random
 
 from privox_dht.addresses import pack_address
