@@ -19,7 +19,7 @@ def node_at(folder: Path, *services: str, neighbour: int | None = None, **config
     Args:
         neighbour: at this port of this machine.
     """
-    told: dict[str, Any] = {"port": 0, "host": HOST, **config}
+    told: dict[str, Any] = {"port": 0, "relay_port": 0, "host": HOST, **config}
     if neighbour:
         told["neighbours"] = ((HOST, neighbour),)
     return Node(NodeConfig(folder, services=tuple(parse_services(services)), **told))
