@@ -104,6 +104,7 @@ def told_by_workers() -> Iterator[str]:
                     last.sendto(b"end", f"{folder}/socket")
                 listening.join()
     told.write()
+    told.close(force=True)
 
 
 def take(ear: socket.socket, told: CoverageData) -> None:
@@ -112,6 +113,7 @@ def take(ear: socket.socket, told: CoverageData) -> None:
         one = CoverageData(no_disk=True)
         one.loads(said)
         told.update(one)
+        one.close(force=True)
 
 
 def modules() -> list[Module]:

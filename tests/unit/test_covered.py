@@ -1,9 +1,12 @@
 """What `make coverage` makes of the lines that were not run."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import covered
@@ -26,3 +29,36 @@ def test_a_module_has_the_share_of_its_lines_that_was_run(monkeypatch: pytest.Mo
     assert Module("a.py", 8, ()).floor == covered.FLOOR
     monkeypatch.setitem(covered.LOWER, "a.py", (50.0, "the rest needs a GPU"))
     assert Module("a.py", 8, ()).floor == 50.0
+
+
+WORKER = """
+import os, signal
+from privox_dht import backoff
+
+signal.raise_signal(signal.SIGALRM)  # it tells of itself
+if copy := os.fork():
+    os.waitpid(copy, 0)
+else:
+    backoff.backoff(0, 1.0, 60.0, None)
+    backoff.backoff(3, 1.0, 60.0, None)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers copy themselves on Linux only")
+def test_what_a_copy_of_a_worker_runs_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy ran fewer lines than the worker had told before, and so it told none."""
+    monkeypatch.setattr(covered, "DATA", tmp_path)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    with covered.told_by_workers() as folder:
+        env = {**kept, "PYTHONPATH": f"{folder}:{covered.ROOT}", "PRIVOX_WORKER_PARENT": "1"}
+        subprocess.run([sys.executable, "-c", WORKER], env=env, check=True)
+    told = CoverageData(str(tmp_path / ".coverage.workers"))
+    told.read()
+    file = covered.ROOT / "privox_dht/backoff.py"
+    returns = [n for n, line in enumerate(file.read_text().splitlines(), 1) if " return " in line]
+    lines = told.lines(str(file)) or ()
+    told.close()
+    assert returns and set(returns) <= set(lines)
