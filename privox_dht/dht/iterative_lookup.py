@@ -219,7 +219,7 @@ class IterativeLookup:
             self.shortlist.vain[candidate.network] -= 1
         if found is None:
             candidate.state = DEAD
-        elif self._was_cut(candidate, found):
+        elif candidate.was_cut(found) and not self.ended.done():
             candidate.token, candidate.backers = found.token, []  # it has proven to be there
             protocol = self.protocol_for(candidate)
             self._launch(candidate, 0, protocol.challenge(candidate.id, candidate.address))
@@ -263,10 +263,6 @@ class IterativeLookup:
             token=holder.token,
             again=lambda size: not self._abandoned,
         )
-
-    def _was_cut(self, candidate: Candidate, found: Found) -> bool:
-        """Whether there is more to hear, now that its token is known: it was asked in short."""
-        return not self.ended.done() and candidate.was_cut(found)
 
     def take(self, wires: list[bytes]) -> int:
         """Keep the records among these bytes that pass; how many did."""
