@@ -28,7 +28,13 @@ from privox_dht.dht import answer_codec, dht_limits, wire
 from privox_dht.dht.answer_codec import ARRIVED, MISSED, UNTRIED, Dialled
 from privox_dht.dht.compact_nodes import ID, CompactNode
 from privox_dht.dht.contact import Contact
-from privox_dht.dht.dial_back_rules import is_third, may_be_dialled, may_be_ours, tries_tcp
+from privox_dht.dht.dial_back_rules import (
+    is_at_home,
+    is_third,
+    may_be_dialled,
+    may_be_ours,
+    tries_tcp,
+)
 from privox_dht.dht.dial_back_votes import Quorum, Reachability
 from privox_dht.dht.request_codec import Request
 from privox_dht.dht.rpc_handlers import Answer
@@ -101,7 +107,8 @@ class DialBack:
             for address, node_id in reversed(self._state.witnesses.items())
             if family_of(address) == family
         ]
-        return [*some, *guests][: dht_limits.DIAL_HELPERS]
+        outside = [one for one in (*some, *guests) if not self._is_at_home(one.address[0])]
+        return outside[: dht_limits.DIAL_HELPERS]
 
     async def _token(self, witness: Witness) -> bytes:
         found = await self._call(
@@ -129,10 +136,15 @@ class DialBack:
 
     def _is_third(self, peer: CompactNode, helper: Contact) -> bool:
         state = self._state
-        return peer.id != state.identity.dht_id and is_third(
+        is_other = peer.id != state.identity.dht_id and not self._is_at_home(peer.ip)
+        return is_other and is_third(
             peer.address, helper.address,
             may_contact=state.may_contact, has_contacted=state.has_contacted,
         )  # fmt: skip
+
+    def _is_at_home(self, ip: str) -> bool:
+        own = self._state.views.of_any()
+        return is_at_home(ip, own, public=self._state.private is False)
 
     async def _dial(
         self, helper: Witness, token: bytes, third: bytes, tcp_port: int

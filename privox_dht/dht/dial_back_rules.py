@@ -1,6 +1,7 @@
 """Who may be asked to dial whom, and what is tried: the decisions of `dial_back`, and no I/O.
 
 asker    which contact of a helper is a stranger to us     `is_third`
+         would it dial us from inside our own network      `is_at_home`
          is an address that was dialled ours at all        `may_be_ours`
 third    may somebody be dialled for a helper              `may_be_dialled`
          is TCP tried, and where                           `tries_tcp`
@@ -8,10 +9,10 @@ third    may somebody be dialled for a helper              `may_be_dialled`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from privox_dht import limits
-from privox_dht.addresses import Address, is_loopback
+from privox_dht.addresses import Address, holder_of, is_loopback
 from privox_dht.dht.wire import family_of
 
 
@@ -32,6 +33,18 @@ def is_third(
         and may_contact(third[0])
         and not has_contacted(third)
     )
+
+
+def is_at_home(ip: str, own: Collection[str], *, public: bool) -> bool:
+    """Whether a node would dial us from our own machine or, in a public mesh, from behind our own
+    router or firewall, and so past it. On loopback every port is another machine.
+
+    Args:
+        own: addresses at which others see us.
+    """
+    if is_loopback(ip):
+        return False
+    return ip in own or (public and holder_of(ip) in map(holder_of, own))
 
 
 def may_be_ours(

@@ -3,7 +3,13 @@
 import pytest
 
 from privox_dht.addresses import Address, is_global
-from privox_dht.dht.dial_back_rules import is_third, may_be_dialled, may_be_ours, tries_tcp
+from privox_dht.dht.dial_back_rules import (
+    is_at_home,
+    is_third,
+    may_be_dialled,
+    may_be_ours,
+    tries_tcp,
+)
 
 HERE, OTHER, MET = ("20.1.1.1", 5678), ("20.2.2.2", 5678), ("20.3.3.3", 5678)
 SIX, HOME, LOCAL = ("2600::1", 5678), ("192.168.1.2", 5678), ("127.0.0.1", 5678)
@@ -43,6 +49,24 @@ def test_only_a_stranger_on_another_machine_is_asked_to_dial(
 def test_on_one_machine_another_port_is_another_machine(port: int, good: bool) -> None:
     third = (LOCAL[0], port)
     assert is_third(third, LOCAL, may_contact=anybody, has_contacted=lambda at: False) is good
+
+
+@pytest.mark.parametrize(
+    ("ip", "public", "at_home"),
+    [
+        ("20.1.1.1", True, True),  # the node beside which the doctor runs
+        ("20.1.1.2", True, False),
+        ("2600:0:0:1::9", True, True),  # in our /64: it need not pass our router's firewall
+        ("2600:0:0:2::9", True, False),
+        ("2600:0:0:1::9", False, False),  # in a mesh of one network there is nobody else
+        ("20.1.1.1", False, True),
+        ("127.0.0.1", False, False),
+    ],
+)
+def test_who_would_dial_us_from_inside_is_no_stranger(ip: str, public: bool, at_home: bool) -> None:
+    """A doctor beside its node asked that node, which got through where nobody else did."""
+    own = ("20.1.1.1", "2600:0:0:1::1", "127.0.0.1")
+    assert is_at_home(ip, own, public=public) is at_home
 
 
 @pytest.mark.parametrize(
