@@ -3,20 +3,23 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
 AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+NOBODY = Path(__file__).with_name("nobody.pem")
 KEPT = "OUTSIDE_"  # what these were, for programs that speak with the world outside
 
 
 def ask_no_authority() -> None:
     """Have the programs that tests start read no list of the system's authorities: peers are told
-    apart by their keys, and aiohttp would have each of the hundreds read it twice."""
-    for name in AUTHORITIES:
-        if os.environ.get(name) != os.devnull:
+    apart by their keys, and aiohttp would have each of the hundreds read it twice. There is one,
+    whose key nobody has: OpenAI's library refuses a list without any."""
+    for name, instead in zip(AUTHORITIES, (str(NOBODY), os.devnull), strict=True):
+        if os.environ.get(name) != instead:
             os.environ[KEPT + name] = os.environ.get(name, "")
-        os.environ[name] = os.devnull
+        os.environ[name] = instead
 
 
 def outside(environment: Mapping[str, str]) -> dict[str, str]:
