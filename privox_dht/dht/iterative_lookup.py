@@ -82,6 +82,8 @@ class IterativeLookup:
             protocol.router.touch(self.target.long_id, now)
             for contact in protocol.router.find_neighbors(self.target):
                 self.add(contact)
+        if self.want:
+            self.shortlist.reach = self.network.reach()
         for candidate in self._met.nearest(self.target.long_id, self.shortlist.closest):
             self.add(candidate)
         end = min(now + dht_limits.LOOKUP_TIME, self.budget.deadline)

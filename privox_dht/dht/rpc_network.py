@@ -13,6 +13,7 @@ from privox_dht import limits
 from privox_dht.addresses import Address
 from privox_dht.dht import dht_limits
 from privox_dht.dht.contact import Contact
+from privox_dht.dht.k_bucket import BITS
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import family_of
@@ -62,6 +63,12 @@ class RpcNetwork:
     def mesh_size(self) -> float:
         """About how many nodes the mesh has."""
         return max(protocol.router.mesh_size() for protocol in self.protocols.values())
+
+    def reach(self) -> int:
+        """Distance from a key within which a node may be one of its closest, and have a reason to
+        hold anything."""
+        nodes = dht_limits.HOLDER_REACH * dht_limits.BUCKET
+        return int((1 << BITS) * min(1.0, nodes / self.mesh_size())) if self.size else 1 << BITS
 
     async def request(
         self,

@@ -14,14 +14,16 @@ from itertools import islice
 from privox_dht.addresses import Address
 from privox_dht.dht import dht_limits
 from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
+from privox_dht.dht.k_bucket import BITS
 from privox_dht.dht.lookup_budget import Credit
 
 
 class Shortlist:
     """The candidates of one look-up."""
 
-    __slots__ = ("_addresses", "_diverse", "_is_crowded", "_known", "_networks", "alpha", "answers",
-                 "candidates", "closest", "holders", "silences", "target", "vain")  # fmt: skip
+    __slots__ = ("_addresses", "_diverse", "_is_crowded", "_known", "_networks", "alpha",
+                 "answers", "candidates", "closest", "holders", "reach", "silences", "target",
+                 "vain")  # fmt: skip
 
     def __init__(
         self, target: int, own_id: bytes, closest: int, diverse: Callable[[], bool]
@@ -36,6 +38,7 @@ class Shortlist:
         self.target, self.closest, self.alpha = target, closest, dht_limits.ALPHA
         self.candidates: list[Candidate] = []
         self.holders: list[Candidate] = []
+        self.reach = 1 << BITS  # distance within which a node may be one of the closest
         self.answers = self.silences = 0
         self.vain: Counter[bytes] = Counter()  # addresses of a network that have never answered
         self._diverse = diverse
@@ -162,10 +165,11 @@ class Shortlist:
 
     def agreeing_holders(self, window: list[Candidate]) -> int:
         """How many holders agree on how much there is. One that came lately holds only a part, one
-        outside of the window has no reason to hold anything, and in a public mesh those of one
-        network may be one liar."""
-        most = max(holder.count for holder in self.holders)
-        full = [h for h in self.holders if h.count >= most * dht_limits.AGREEMENT and h in window]
+        outside of the window, or too far away, has no reason to hold anything, and in a public mesh
+        those of one network may be one liar."""
+        least = max(holder.count for holder in self.holders) * dht_limits.AGREEMENT
+        near = (h for h in self.holders if h.distance <= self.reach and h in window)
+        full = [holder for holder in near if holder.count >= least]
         return len(self.apart(full))
 
     # -- when it is enough -------------------------------------------------------------------------

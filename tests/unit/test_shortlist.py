@@ -113,6 +113,18 @@ def test_holders_agree_that_hold_nearly_as_much_and_stand_apart(
     assert some.agreeing_holders([]) == 0, "whoever is outside of the window only passes on"
 
 
+def test_holders_too_far_away_to_be_among_the_closest_are_not_believed() -> None:
+    some = shortlist([ANSWERED] * 4)
+    for candidate in some.candidates:
+        candidate.count = 1
+        some.holders.append(candidate)
+    assert some.is_enough(some.candidates, waited=False)
+    some.reach = 1
+    assert some.agreeing_holders(some.candidates) == 1
+    assert not some.is_enough(some.candidates, waited=False), "two agree, and know but a part"
+    assert some.is_enough(some.candidates, waited=True), "the walk has arrived: nobody is closer"
+
+
 def test_silence_is_met_where_too_few_answered_beside_it() -> None:
     some = shortlist([ANSWERED, SLOW])
     some.answers = 1
