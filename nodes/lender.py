@@ -153,15 +153,14 @@ class Lender:
         if offer.own:
             yield
             return
-        job = self._transfer.begin(self._most(service, offer))
+        job = self._transfer.begin(self._most(service, offer), self._clock())
         try:
             yield
         finally:
-            now = self._clock()
-            self._transfer.end(job, offer.received + offer.sent, now)
+            self._transfer.end(job, offer.received + offer.sent)
             self._unsaved = True
             if self._sound is not None:
-                self._sound.charge(offer.prefixes, offer.seconds, now)
+                self._sound.charge(offer.prefixes, offer.seconds, self._clock())
 
     def _most(self, service: str, offer: Offer) -> int:
         """The most bytes that it may transfer."""

@@ -110,17 +110,18 @@ class GiveWay:
 
 @dataclass(eq=False, slots=True)
 class RunningTransfer:
-    """The most bytes that a running job may transfer."""
+    """The most bytes that a running job may transfer, and the month in which it began."""
 
     most: int
+    month: str
 
 
 @dataclass
 class Transfer:
-    """Bytes of jobs in each month, and whether there is room for another job.
+    """Bytes of jobs by the month in which they began, and whether there is room for another job.
 
     A job begins only if those that run cannot use up the month: so the cap is exceeded by one job
-    at most.
+    at most, also where the clock is set while jobs run.
     """
 
     cap: int | None
@@ -140,17 +141,17 @@ class Transfer:
         claimed = sum(job.most for job in self._running)
         return self.cap is None or self.used(now) + claimed < self.cap
 
-    def begin(self, most: int) -> RunningTransfer:
+    def begin(self, most: int, now: float) -> RunningTransfer:
         """A job begins that transfers at most so many bytes."""
-        job = RunningTransfer(most)
+        job = RunningTransfer(most, self._month(now))
         self._running.add(job)
         return job
 
-    def end(self, job: RunningTransfer, count: int, now: float) -> None:
+    def end(self, job: RunningTransfer, count: int) -> None:
         """It has ended, with so many bytes."""
         self._running.remove(job)
-        month = self._month(now)
-        self.months[month] = self.months.pop(month, 0) + count  # the last one used is the last
+        used = self.months.pop(job.month, 0)  # the last one used is the last
+        self.months[job.month] = used + count
         while len(self.months) > MONTHS_KEPT:
             del self.months[next(iter(self.months))]
 

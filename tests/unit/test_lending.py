@@ -14,6 +14,7 @@ from nodes.lending import (
     Lending,
     LendingTerms,
     Pause,
+    RunningTransfer,
     Transfer,
     known_months,
     why_refused,
@@ -96,23 +97,23 @@ def test_a_month_that_is_used_up_ends_lending_until_the_next_one_begins() -> Non
 def test_what_runs_may_use_up_the_month_and_then_nothing_else_begins() -> None:
     transfer = Transfer(1000, berlin)
     assert transfer.has_room(NOON)
-    first = transfer.begin(600)
+    first = transfer.begin(600, NOON)
     assert transfer.has_room(NOON)
-    second = transfer.begin(600)
+    second = transfer.begin(600, NOON)
     assert not transfer.has_room(NOON)
-    transfer.end(first, 10, NOON)
+    transfer.end(first, 10)
     assert transfer.has_room(NOON) and transfer.used(NOON) == 10
-    transfer.end(second, 600, NOON)
+    transfer.end(second, 600)
     assert transfer.used(NOON) == 610
 
 
 def test_a_clock_that_is_wrong_for_a_while_loses_no_month() -> None:
     """A machine without a clock of its own starts in 1970 and learns the time later."""
     transfer = Transfer(1000, berlin, {"2026-11": 999})
-    transfer.end(transfer.begin(1), 5, 0.0)
+    transfer.end(transfer.begin(1, 0.0), 5)
     assert transfer.used(NOON) == 999
     for n in range(100):
-        transfer.end(transfer.begin(1), 1, NOON - n * 40 * 24 * HOUR)
+        transfer.end(transfer.begin(1, NOON - n * 40 * 24 * HOUR), 1)
     assert len(transfer.months) <= 6
 
 
@@ -243,8 +244,8 @@ def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
     transfer = Transfer(terms.transfer, berlin)
     lender = Lending(terms, slots, berlin, transfer)
     battery, pause, others, begun = False, None, 0.2, 0
-    running: list[tuple[float, object, int]] = []
-    brought: dict[str, list[int]] = {}  # bytes of each job, by the month in which it ended
+    running: list[tuple[float, RunningTransfer, int]] = []
+    brought: dict[str, list[int]] = {}  # bytes of each job, by the month in which it began
 
     for now in times(rng, count):
         battery ^= rng.random() < 0.02
@@ -255,10 +256,10 @@ def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
         if rng.random() < 0.002:  # it crashes and starts again: what ran is gone
             transfer = Transfer(terms.transfer, berlin, known_months(dict(transfer.months)))
             lender, running = Lending(terms, slots, berlin, transfer), []
-        for job in [job for job in running if job[0] <= now or rng.random() < 0.3]:
-            running.remove(job)
-            transfer.end(job[1], job[2], now)  # type: ignore[arg-type]
-            brought.setdefault(f"{berlin(now):%Y-%m}", []).append(job[2])
+        for ended in [job for job in running if job[0] <= now or rng.random() < 0.3]:
+            running.remove(ended)
+            transfer.end(ended[1], ended[2])
+            brought.setdefault(ended[1].month, []).append(ended[2])
         for _ in range(rng.randrange(3)):
             decision = lender.decide(now, battery, pause)
             wall = berlin(now)
@@ -266,8 +267,8 @@ def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
                 assert not forbidden(wall), wall
                 assert not battery and (pause is None or not pause.holds(now))
                 most = rng.randrange(1, largest)
-                running.append((now + rng.random() * 4 * HOUR, transfer.begin(most),
-                                rng.randrange(most)))  # fmt: skip
+                job = transfer.begin(most, now)
+                running.append((now + rng.random() * 4 * HOUR, job, rng.randrange(most)))
                 begun += 1
             elif decision.slots == 0 and decision.until is not None:
                 assert decision.until > now
