@@ -1,12 +1,13 @@
 """Two nodes and a client in one local network, none of which is told an address."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from .conftest import BuildLab
 from .lab import Plan
-from .village import START_SECONDS, Node, Village, write_tone
+from .village import FIND_SECONDS, START_SECONDS, Node, Village, write_tone
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -33,7 +34,10 @@ def test_a_household_finds_its_own_nodes_without_an_address(
     household = Household(build_lab(Plan(public=("first", "lender", "client"))))
     household.node("first")
     lender = household.node("lender", "--services", "stt/cpu/echo")
-    lender.published("direct")  # held by the first one, so they have met
+    lender.published("direct")
+    end = time.monotonic() + FIND_SECONDS  # each was a first node by itself until they met
+    while lender.peer not in household.ask("client", "list").text:
+        assert time.monotonic() < end, "the two never met"
 
     heard = household.transcribe("client", write_tone(tmp_path / "tone.wav", 1.0)).answer()
     assert heard.code == 0, heard.text
