@@ -64,15 +64,19 @@ class Job:
     async def say(
         self, head: dict[str, Any], payload: bytes = b"", files: Sequence[int] = ()
     ) -> None:
-        """Ask, or go on asking. `files` are handed over as open files; we keep ours."""
+        """Ask, or go on asking. `files` are handed over as open files; we keep ours.
+
+        Raises:
+            WorkerDied: it is gone.
+        """
         self.open = True
         data = link.frame(head, payload)
-        if self._writer is None:
-            data = data[socket.send_fds(self._socket, [data[: link.LENGTHS.size]], files) :]
-            self._reader, self._writer = await asyncio.open_connection(
-                sock=self._socket, limit=STREAM_LIMIT
-            )
         try:
+            if self._writer is None:
+                data = data[socket.send_fds(self._socket, [data[: link.LENGTHS.size]], files) :]
+                self._reader, self._writer = await asyncio.open_connection(
+                    sock=self._socket, limit=STREAM_LIMIT
+                )
             self._writer.write(data)
             await self._writer.drain()
         except OSError as exc:

@@ -147,6 +147,18 @@ async def test_a_worker_killed_in_mid_job_fails_it_and_is_replaced(pool: WorkerP
     assert len(await ask(pool, do="echo")) == 1
 
 
+async def test_a_worker_that_died_before_it_was_asked_anything_is_told_as_dead(
+    pool: WorkerPool,
+) -> None:
+    async with pool.job() as job:
+        [pid] = pool.pids
+        os.killpg(pid, signal.SIGKILL)
+        await until(job.ended.done, SOON)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            await job.say({"do": "echo"})
+    assert len(await ask(pool, do="echo")) == 1
+
+
 async def test_of_a_worker_that_died_it_is_said_why_and_another_is_warm_within_a_second(
     pool: WorkerPool,
 ) -> None:

@@ -91,7 +91,13 @@ NO_COMMAND = {"curl --proxy"}
 # Indented blocks that are drawings, by how their first line begins.
 DRAWINGS = {
     "CONTRIBUTING.md": ("nodes | client",),
-    "docs/design.md": ("start ", "join ", "client/transcribe.py ", "piece_source.py ", "client 1"),
+    "docs/design.md": (
+        "start ",
+        "join ",
+        "client/transcribe.py ",
+        "piece_source.py ",
+        "client 9, cli",
+    ),
     "docs/dht.md": ("directory: 76", "version (1)"),
     "docs/relay.md": ("client ", "CONNECT <peer id>"),
 }

@@ -21,8 +21,9 @@ COPIED = ("privox_dht", "nodes", "client", "docs", "setup.cfg", "pyproject.toml"
           "LICENSE", "NOTICE")  # fmt: skip
 HERE = [command for command in documented.to_run() if documented.installs(command)]
 LONG = ("make lock",)
-# What builds us is installed here, and `test_distribution` builds with what pyproject.toml names.
-NO_ISOLATION = {"PIP_NO_BUILD_ISOLATION": "0"} if importlib.util.find_spec("setuptools") else {}
+# Where what builds us is installed; `test_distribution` builds with what pyproject.toml names.
+BUILDS = all(importlib.util.find_spec(name) for name in ("setuptools", "wheel"))
+NO_ISOLATION = {"PIP_NO_BUILD_ISOLATION": "0"} if BUILDS else {}
 
 
 @pytest.fixture(scope="module")
