@@ -183,7 +183,7 @@ class DialBack:
     # -- the helper --------------------------------------------------------------------------------
 
     def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer:
-        """Pass the wish of a proven address on to a contact of ours, or dial it ourselves."""
+        """Pass the request of a proven address on to a contact of ours, or dial it ourselves."""
         there, tcp_port, nonce = request.arguments
         if (same := self._dialling.get((nonce, address))) is not None:
             return same

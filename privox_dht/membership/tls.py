@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from abc import ABC, abstractmethod
 from typing import Any
 
 from privox_dht import limits
@@ -44,7 +45,7 @@ def _refusal(why: str) -> NotAMember:
     return NotAMember(ssl.SSL_ERROR_SSL, why)
 
 
-class _Preamble:
+class _Preamble(ABC):
     """What one connection exchanges before TLS."""
 
     def __init__(
@@ -53,13 +54,15 @@ class _Preamble:
         self._member, self._incoming, self._outgoing = member, incoming, outgoing
         self._received = b""
 
+    @abstractmethod
     def before(self) -> bool:
         """Whether TLS may go on. Raises NotAMember."""
-        raise NotImplementedError
 
+    @abstractmethod
     def after(self) -> None:
         """TLS has gone one step further. Raises NotAMember."""
 
+    @abstractmethod
     def done(self, certificate: bytes | None) -> None:
         """The TLS handshake is done. Raises NotAMember."""
 
@@ -114,6 +117,9 @@ class _ServerPreamble(_Preamble):
         self._outgoing.write(welcome + flight)
         self._replied = True
 
+    def done(self, certificate: bytes | None) -> None:
+        """Nothing is left to be checked: the client has proved itself before."""
+
 
 class _ClientPreamble(_Preamble):
     def __init__(self, context: MemberClientContext, *bios: ssl.MemoryBIO) -> None:
@@ -167,7 +173,7 @@ class _MemberTls(ssl.SSLObject):
         preamble.done(self.getpeercert(binary_form=True))
 
 
-class _MemberContext(ssl.SSLContext):
+class _MemberContext(ssl.SSLContext, ABC):
     sslobject_class = _MemberTls
     member: Membership
 
@@ -179,8 +185,9 @@ class _MemberContext(ssl.SSLContext):
         made.preamble = self._preamble(incoming, outgoing)
         return made
 
+    @abstractmethod
     def _preamble(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> _Preamble:
-        raise NotImplementedError
+        """What this connection exchanges."""
 
 
 class MemberServerContext(_MemberContext):

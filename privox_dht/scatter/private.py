@@ -177,9 +177,9 @@ class PrivateRecording(ScatteredRecording):
         piece = self._pieces.take_one(lambda piece: self._promise.planned(piece.number) in idle)
         return piece if piece or self._requests else self._pieces.take()
 
-    def _wish_for(self, piece: Piece) -> Requirements:
+    def _needs_for(self, piece: Piece) -> Requirements:
         slots = _PieceSlots(self._requests.slots, self._promise, self._listener_of, piece)
-        return replace(super()._wish_for(piece), slots=slots)
+        return replace(super()._needs_for(piece), slots=slots)
 
     def _work(self, request: PieceRequest[Piece]) -> Work[Transcript]:
         return _ApartWork(self._piece_work(request))

@@ -11,6 +11,7 @@ What becomes of the answers is for subclasses to say.
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
@@ -60,7 +61,7 @@ class Pieces(Protocol[P_co]):
     async def close(self) -> None: ...
 
 
-class ScatteredJob(Generic[P, R]):
+class ScatteredJob(ABC, Generic[P, R]):
     """Its pieces at work.
 
     Args:
@@ -109,29 +110,29 @@ class ScatteredJob(Generic[P, R]):
         """What an earlier run made of a piece; None: it is to be given out."""
         return None
 
-    def _wish_for(self, piece: P) -> Requirements:
+    def _needs_for(self, piece: P) -> Requirements:
         """Who may be given a piece, and what is asked of them."""
         return self._needs
 
+    @abstractmethod
     def _work(self, request: PieceRequest[P]) -> Work[R]:
         """What is done with a piece at a producer."""
-        raise NotImplementedError
 
     def _must_be_redone(self, request: PieceRequest[P], value: R) -> bool:
         """Whether it is no answer after all, and the piece is to be asked for again."""
         return False
 
+    @abstractmethod
     def _put(self, piece: P, value: R | None) -> None:
         """What a piece became; None: nobody could do it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hand_on(self) -> None:
         """Emit what can be; forget what is not needed; ask again for what must be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _far(self) -> str:
         """How much is done, in words."""
-        raise NotImplementedError
 
     # -- the work ---------------------------------------------------------------------------------
 
@@ -237,7 +238,7 @@ class ScatteredJob(Generic[P, R]):
     def _give(self, piece: P, ticket: int, *, beside: str = "") -> None:
         """Ask for a piece; `beside` is who has it already."""
         last_try = piece.number in self._tried
-        needs = self._wish_for(piece)
+        needs = self._needs_for(piece)
         needs = replace(
             needs,
             avoid=(*needs.avoid, *filter(None, [beside])),

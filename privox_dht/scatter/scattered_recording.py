@@ -74,7 +74,7 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
             return None
         return gather(list(segments), piece.seconds)
 
-    def _wish_for(self, piece: Piece) -> Requirements:
+    def _needs_for(self, piece: Piece) -> Requirements:
         return replace(self._needs, language=self._stitcher.language)
 
     def _work(self, request: PieceRequest[Piece]) -> Work[Transcript]:

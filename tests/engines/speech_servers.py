@@ -6,6 +6,7 @@ Sova      as SOVA ASR and SOVA TTS
 
 import base64
 import json
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 from aiohttp import web
@@ -29,7 +30,7 @@ VERBOSE = {
 }
 
 
-class _Played:
+class _Played(ABC):
     """Routes that answer, or break in the way that is set for their path."""
 
     def __init__(self) -> None:
@@ -62,8 +63,9 @@ class _Played:
             return self.broken[request.path]
         return await self.answer(request, asked)
 
+    @abstractmethod
     async def answer(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
-        raise NotImplementedError
+        """The answer to a request, given its fields."""
 
 
 class OpenAi(_Played):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_whisper
+from kit import until
 
 from nodes.codecs import Codecs
 from nodes.engine_startup import started_engines
@@ -155,9 +156,7 @@ async def test_a_model_that_nobody_uses_is_unloaded_and_loaded_again(models: Pat
     await engine.start()
     hears_anything(engine)
     try:
-        async with asyncio.timeout(20):
-            while engine.pids:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)  # until it is unloaded
+        await until(lambda: not engine.pids, 20)
         assert not engine.ability.warm
         pcm = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
         [segment] = [s async for s in engine.transcribe(pcm, TranscriptionRequest())]
