@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not t
 from bench.measure import Row, medians, options, show, timed
 from bench.spoken import spoken
 from nodes.demo import RunningNode
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from privox_dht import Mesh
 from privox_dht.audio import decode, wav
 from privox_dht.dispatch.dispatcher import Dispatcher
@@ -106,7 +106,7 @@ async def _cold(neighbour: str, body: bytes) -> None:
 async def _long(rounds: int, neighbour: str) -> Row:
     """60 s of speech through the mesh, against the engine called in this process."""
     body = await _minute_of_speech()
-    engine = cast(Transcriber, make_engine("stt", "cpu", "pocketsphinx"))
+    engine = cast(Transcriber, make_engines("stt", "cpu", "pocketsphinx")[0])
     await engine.start()
     try:
         async with Mesh.join([neighbour]) as mesh:

@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not there
 
 from bench.measure import options
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from privox_dht import audio, errors
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
@@ -165,7 +165,7 @@ async def _spoken() -> Any:
 
 @asynccontextmanager
 async def _started(service: str, what: str) -> AsyncIterator[Any]:
-    engine = make_engine(service, "cpu", what)
+    engine = make_engines(service, "cpu", what)[0]
     await engine.start()
     try:
         yield engine

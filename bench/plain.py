@@ -12,14 +12,14 @@ from typing import cast
 
 from aiohttp import web
 
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from privox_dht.audio import decode
 from privox_dht.speech import Transcriber, TranscriptionRequest
 
 
 async def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "echo"
-    engine = cast(Transcriber, make_engine("stt", "cpu", name))
+    engine = cast(Transcriber, make_engines("stt", "cpu", name)[0])
     await engine.start()
 
     async def transcribe(request: web.Request) -> web.Response:

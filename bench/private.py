@@ -54,7 +54,7 @@ class World:
     @asynccontextmanager
     async def running(self, count: int) -> AsyncIterator[World]:
         async with AsyncExitStack() as stack:
-            self.identities = [Identity.from_seed(bytes([n, n >> 8] * 16)) for n in range(count)]
+            self.identities = [Identity(bytes([n, n >> 8] * 16)) for n in range(count)]
             for number, identity in enumerate(self.identities):
                 node = DhtNode(
                     identity, network=NAME, host=HOST, rng=random.Random(number),

@@ -27,7 +27,7 @@ MODELS = tuple(f"a-model-of-some-length--{n}" for n in range(8))  # which make i
 
 def some_records(count: int, now: int) -> Iterator[Record]:
     for number in range(count):
-        who = Identity.from_seed(number.to_bytes(32, "big"))
+        who = Identity(number.to_bytes(32, "big"))
         record = Record(
             who.public, MESH, "stt", engine="faster-whisper", models=MODELS, languages=("de", "en"),
             routes=(Direct("203.0.113.5", 5678),), slots=2, idle=number % 3, speed=4.2,

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not t
 from bench.measure import Row, medians, options, show
 from bench.spoken import spoken
 from nodes.demo import RunningNode
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from privox_dht import Mesh
 from privox_dht.audio import decode, wav
 from privox_dht.dispatch.job_options import TranscriptionOptions
@@ -85,7 +85,7 @@ async def _whole_minute(stack: contextlib.ExitStack, folder: Path, at: int, roun
     node = await _node(stack, folder, f"stt/cpu/{HEARS}", at)
     sound = await _speech(MINUTE)
     pcm = decode(sound, RATE)
-    engine: Any = make_engine("stt", "cpu", HEARS)
+    engine: Any = make_engines("stt", "cpu", HEARS)[0]
     await engine.start()
     try:
         async with Mesh.join([f"{HOST}:{at}"]) as mesh:

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from privox_dht.audio import decode, wav
 from privox_dht.speech import Speaker, SpeechRequest
 
@@ -17,7 +17,7 @@ Say = Callable[[str], Awaitable[tuple[bytes, int]]]  # a text: 16-bit PCM, and i
 @contextlib.asynccontextmanager
 async def voice() -> AsyncIterator[Say]:
     """One that says what it is told, while the context is open."""
-    speaker = cast(Speaker, make_engine("tts", "cpu", "espeak-ng"))
+    speaker = cast(Speaker, make_engines("tts", "cpu", "espeak-ng")[0])
 
     async def say(text: str) -> tuple[bytes, int]:
         sounds = [sound async for sound in speaker.speak(SpeechRequest(text))]

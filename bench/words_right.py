@@ -35,7 +35,7 @@ from bench import real_models
 from bench.loop_lag import lateness
 from bench.measure import options
 from nodes.demo import VOICE, words_right
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from privox_dht.audio import decode, wav
 from privox_dht.errors import EngineUnavailable
 from privox_dht.speech import AudioChunk, SpeechRequest, TranscriptionRequest
@@ -128,14 +128,16 @@ class Flite:
 
 
 SPEAKERS: dict[str, Callable[[], Any]] = {
-    "espeak-ng": lambda: make_engine("tts", "cpu", "espeak-ng"),
-    "pico": lambda: make_engine("tts", "cpu", "pico"),
-    "piper": lambda: make_engine("tts", "cpu", f"piper:{real_models.joe()}"),
+    "espeak-ng": lambda: make_engines("tts", "cpu", "espeak-ng")[0],
+    "pico": lambda: make_engines("tts", "cpu", "pico")[0],
+    "piper": lambda: make_engines("tts", "cpu", f"piper:{real_models.joe()}")[0],
     "flite": Flite,
 }
 LISTENERS: dict[str, Callable[[], Any]] = {
-    "pocketsphinx": lambda: make_engine("stt", "cpu", "pocketsphinx"),
-    "faster-whisper": lambda: make_engine("stt", "cpu", f"faster-whisper:{real_models.tiny_en()}"),
+    "pocketsphinx": lambda: make_engines("stt", "cpu", "pocketsphinx")[0],
+    "faster-whisper": lambda: make_engines("stt", "cpu", f"faster-whisper:{real_models.tiny_en()}")[
+        0
+    ],
 }
 
 

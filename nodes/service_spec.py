@@ -31,11 +31,6 @@ class ServiceSpec:
             filter(None, (self.service, self.backend, SECRET.sub(r"\1***@", self.what)))
         )
 
-    @property
-    def has_secret(self) -> bool:
-        """Whether the key of a server elsewhere is in it."""
-        return bool(SECRET.match(self.what))
-
 
 def parse_service(text: str) -> ServiceSpec:
     """The spec in `text`.

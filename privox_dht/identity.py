@@ -93,7 +93,11 @@ def public_in(certificate: bytes) -> bytes | None:
 
 
 class Identity:
-    """A node's key pair, kept as bytes: the TLS library's key is made when it is wanted."""
+    """A node's key pair, kept as bytes: the TLS library's key is made when it is needed.
+
+    Args:
+        seed: the 32 secret bytes; the same seed is the same key pair.
+    """
 
     __slots__ = ("_secret", "dht_id", "peer_id", "public")
 
@@ -109,11 +113,6 @@ class Identity:
     def generate(cls) -> Identity:
         """A new identity that lives in memory only (what a guest uses)."""
         return cls(os.urandom(SEED))
-
-    @classmethod
-    def from_seed(cls, seed: bytes) -> Identity:
-        """The identity of a 32-byte secret; the same seed is the same identity (simulations)."""
-        return cls(seed)
 
     @classmethod
     def load(cls, folder: Path) -> Identity:
@@ -175,10 +174,6 @@ class Identity:
             key.write_bytes(self._pem())
             certificate.write_bytes(self.certificate())
             context.load_cert_chain(certificate, key)
-
-    def public_pin(self) -> str:
-        """The pin of this key as curl's `--pinnedpubkey` takes it: `sha256//<base64>`."""
-        return pin_of(self.public)
 
     def _private(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self._secret[:SEED])

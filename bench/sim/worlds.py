@@ -8,6 +8,7 @@ import hashlib
 import random
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -94,13 +95,10 @@ class QuickIdentity(Identity):
     """Signs with a hash. In virtual time a signature takes none, and ten thousand nodes check two
     million of them: `quick_signatures` has every node believe these, and nothing else."""
 
-    @classmethod
-    def from_seed(cls, seed: bytes) -> QuickIdentity:
-        identity = cls.__new__(cls)
-        identity.public = hashlib.blake2b(seed, digest_size=32).digest()
-        identity.peer_id = peer_id_of(identity.public)
-        identity.dht_id = dht_id_of(identity.public)
-        return identity
+    def __init__(self, seed: bytes) -> None:
+        self.public = hashlib.blake2b(seed, digest_size=32).digest()
+        self.peer_id = peer_id_of(self.public)
+        self.dht_id = dht_id_of(self.public)
 
     def sign(self, message: bytes) -> bytes:
         return quick_signature(self.public, message)
@@ -119,10 +117,10 @@ def quick_signatures() -> None:
     for module in (rpc_protocol, records):
         patch.object(module, "verify", verify).start()
     global make_identity
-    make_identity = QuickIdentity.from_seed
+    make_identity = QuickIdentity
 
 
-make_identity = Identity.from_seed
+make_identity: Callable[[bytes], Identity] = Identity
 
 
 def decode_once() -> None:

@@ -74,18 +74,6 @@ def find(service: str, name: str) -> EngineClass:
     )
 
 
-def make_engine(
-    service: str, backend: str, what: str = "", *, cache: Path | None = None
-) -> speech.Engine:
-    """The engine that "service/backend/what" means, not started yet.
-
-    Raises:
-        ConfigError: it means nothing.
-        EngineUnavailable: it cannot work here; says why, and how to fix it.
-    """
-    return make_engines(service, backend, what, cache=cache)[0]
-
-
 def make_engines(
     service: str, backend: str, what: str = "", *, cache: Path | None = None
 ) -> list[speech.Engine]:

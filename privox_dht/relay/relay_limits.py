@@ -6,7 +6,6 @@ Timeouts    how long both ends wait; arguments so that tests need not wait as lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from privox_dht.limits import KIB, MIB
@@ -71,7 +70,6 @@ LETTERS = {
     "call_seconds": "s",
     "buffered": "m",
 }  # field -> its name in a record
-MOST = 2**53  # a term above this says nothing and overflows elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +88,6 @@ class FarmLimits:
     def to_record(self) -> dict[str, int]:
         """As a record's `terms`."""
         return {letter: getattr(self, name) for name, letter in LETTERS.items()}
-
-    @classmethod
-    def from_record(cls, terms: Mapping[str, int]) -> FarmLimits:
-        """From a record's `terms`; missing or invalid limits fall back to the defaults."""
-        said = {name: terms.get(letter) for name, letter in LETTERS.items()}
-        return cls(**{n: v for n, v in said.items() if type(v) is int and 0 < v <= MOST})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gateway_kit import GatewayMesh
 
 from nodes.codecs import Codecs
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from nodes.gateway.certificate import FILE
 from nodes.gateway.config import GatewayConfig, HttpsConfig
 from nodes.gateway.key_command import add_key
@@ -144,7 +144,10 @@ async def test_the_words_on_the_screen_are_the_engines(
 
 
 async def test_a_sentence_that_a_real_engine_hears(browser: Opened, tmp_path: Path) -> None:
-    speaker, hearer = make_engine(TTS, "cpu", "espeak-ng"), make_engine(STT, "cpu", "pocketsphinx")
+    speaker, hearer = (
+        make_engines(TTS, "cpu", "espeak-ng")[0],
+        make_engines(STT, "cpu", "pocketsphinx")[0],
+    )
     await speaker.start()
     await hearer.start()
     sounds = [sound async for sound in speaker.speak(SpeechRequest(PUNGENT))]

@@ -54,11 +54,11 @@ def test_our_own_engines_are_found_by_name() -> None:
 
 
 def test_an_engine_of_somebody_elses_is_found_and_the_best_comes_first(installed: None) -> None:
-    assert isinstance(engines.make_engine("stt", "cpu"), Better)
+    assert isinstance(engines.make_engines("stt", "cpu")[0], Better)
 
 
 def test_the_model_the_backend_and_the_cache_reach_the_engine(installed: None) -> None:
-    engine = engines.make_engine("asr", "cpu", "better:a:b", cache=Path("/there"))
+    engine = engines.make_engines("asr", "cpu", "better:a:b", cache=Path("/there"))[0]
     assert isinstance(engine, Better) and engine.asked == ("a:b", "cpu", Path("/there"))
 
 
@@ -75,15 +75,15 @@ def test_what_means_nothing_is_told_with_what_there_is(
     service: str, backend: str, what: str, said: str
 ) -> None:
     with pytest.raises(errors.ConfigError, match=said):
-        engines.make_engine(service, backend, what)
+        engines.make_engines(service, backend, what)
 
 
 def test_an_engine_that_cannot_work_here_says_why_and_what_mends_it(installed: None) -> None:
     with pytest.raises(errors.EngineUnavailable, match="no GPU") as unavailable:
-        engines.make_engine("stt", "gpu", "better")
+        engines.make_engines("stt", "gpu", "better")
     assert unavailable.value.fix == "buy one"
     with pytest.raises(errors.EngineUnavailable, match="broken cannot be imported"):
-        engines.make_engine("stt", "cpu", "broken")
+        engines.make_engines("stt", "cpu", "broken")
 
 
 def test_without_any_engine_each_says_why(installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_without_any_engine_each_says_why(installed: None, monkeypatch: pytest.M
 
     monkeypatch.setattr("importlib.util.find_spec", missing)
     with pytest.raises(errors.EngineUnavailable) as unavailable:
-        engines.make_engine("stt", "gpu")
+        engines.make_engines("stt", "gpu")
     for said in (
         "better: no GPU",
         "pocketsphinx",

@@ -34,7 +34,7 @@ class started:
     """The engine for `what`, between its start and its end."""
 
     def __init__(self, service: str, what: str) -> None:
-        self.engine: Any = engines.make_engine(service, "cpu", what)
+        self.engine: Any = engines.make_engines(service, "cpu", what)[0]
 
     async def __aenter__(self) -> Any:
         await self.engine.start()
@@ -231,7 +231,7 @@ async def test_a_server_that_hangs_up_fails_the_job(openai: OpenAi) -> None:
 async def test_a_server_that_is_not_there_is_told_at_start() -> None:
     for what in ("http://127.0.0.1:1", "127.0.0.1:1"):
         for service in speech.SERVICES:
-            engine = engines.make_engine(service, "cpu", what)
+            engine = engines.make_engines(service, "cpu", what)[0]
             with pytest.raises(errors.EngineUnavailable, match="does not answer") as unavailable:
                 await engine.start()
             assert unavailable.value.fix
@@ -240,7 +240,7 @@ async def test_a_server_that_is_not_there_is_told_at_start() -> None:
 @pytest.mark.parametrize("what", ["http://", "http://host:99999", "https:///path"])
 def test_what_is_no_address_is_told(what: str) -> None:
     with pytest.raises(errors.ConfigError, match="not the address of a server"):
-        engines.make_engine("stt", "cpu", what)
+        engines.make_engines("stt", "cpu", what)
 
 
 # -- SOVA's dialect --------------------------------------------------------------------------------
@@ -314,11 +314,14 @@ async def test_what_is_not_sovas_fails(sova: Sova, broken: bytes) -> None:
 
 def test_both_dialects_are_told_apart() -> None:
     assert isinstance(
-        engines.make_engine("stt", "cpu", "10.0.0.7:8888"), remote_sova.SovaTranscriber
+        engines.make_engines("stt", "cpu", "10.0.0.7:8888")[0], remote_sova.SovaTranscriber
     )
-    assert isinstance(engines.make_engine("tts", "gpu", "[fd00::7]:80"), remote_sova.SovaSpeaker)
     assert isinstance(
-        engines.make_engine("stt", "cpu", "http://10.0.0.7:8000"), remote_openai.OpenAITranscriber
+        engines.make_engines("tts", "gpu", "[fd00::7]:80")[0], remote_sova.SovaSpeaker
+    )
+    assert isinstance(
+        engines.make_engines("stt", "cpu", "http://10.0.0.7:8000")[0],
+        remote_openai.OpenAITranscriber,
     )
     assert str(remote.Server("http://10.0.0.7")) == "10.0.0.7:80"
 
@@ -338,10 +341,10 @@ def test_below_a_path_it_may_be_too() -> None:
 @pytest.mark.parametrize("host", ["192.0.2.1:8000", "whisper", "localhost.example"])
 def test_a_servers_key_does_not_travel_in_the_clear(host: str) -> None:
     with pytest.raises(errors.ConfigError, match="use https") as refused:
-        engines.make_engine("stt", "cpu", f"http://s3cret@{host}")
+        engines.make_engines("stt", "cpu", f"http://s3cret@{host}")
     assert "s3cret" not in str(refused.value)
     for url in (f"https://s3cret@{host}", f"http://{host}", "http://s3cret@127.0.0.1:8000"):
-        engines.make_engine("stt", "cpu", url)
+        engines.make_engines("stt", "cpu", url)
 
 
 @pytest.mark.parametrize("service", ["stt", "tts"])
@@ -350,11 +353,11 @@ def test_where_there_is_no_gpu_the_advice_is_about_the_gpu(
 ) -> None:
     monkeypatch.setattr(engines, "known", lambda service: [])
     with pytest.raises(errors.EngineUnavailable) as unavailable:
-        engines.make_engine(service, "gpu")
+        engines.make_engines(service, "gpu")
     assert f"lend {service}/cpu" in unavailable.value.fix
     assert "embedded" not in unavailable.value.fix
     with pytest.raises(errors.EngineUnavailable) as unavailable:
-        engines.make_engine(service, "cpu")
+        engines.make_engines(service, "cpu")
     assert "embedded" in unavailable.value.fix
 
 
@@ -367,4 +370,4 @@ async def test_a_server_that_is_not_there_is_said_in_the_systems_words() -> None
 @pytest.mark.parametrize("url", ["http://", "http:///v1", "https://k@"])
 def test_an_address_without_a_host_is_said_to_be_that(url: str) -> None:
     with pytest.raises(errors.ConfigError, match="is not the address of a server: "):
-        engines.make_engine("stt", "cpu", url)
+        engines.make_engines("stt", "cpu", url)

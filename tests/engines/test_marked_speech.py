@@ -6,7 +6,7 @@ import pytest
 import tiny_piper
 
 from nodes.codecs import Codecs
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from nodes.producer import Producer
 from privox_dht.errors import RequestRejected
 from privox_dht.speech import SpeechRequest
@@ -19,7 +19,7 @@ async def producer(request: pytest.FixtureRequest, tmp_path: Path):  # type: ign
     if what == "piper":
         pytest.importorskip("piper")
         what = f"piper:{tiny_piper.make(tmp_path / 'xx_XX-test-low.onnx', speakers=3)}"
-    engine = make_engine("tts", "cpu", what)
+    engine = make_engines("tts", "cpu", what)[0]
     await engine.start()
     try:
         async with Codecs(1) as codecs:

@@ -97,7 +97,7 @@ async def good(event: Event, reader: asyncio.StreamReader, writer: asyncio.Strea
 
 @asynccontextmanager
 async def started(service: str, url: str) -> AsyncIterator[Any]:
-    engine: Any = engines.make_engine(service, "cpu", url)
+    engine: Any = engines.make_engines(service, "cpu", url)[0]
     await engine.start()
     try:
         yield engine
@@ -137,7 +137,7 @@ async def test_a_server_with_nothing_for_the_service_is_not_served() -> None:
 
     async with served(describes_nothing) as url:
         with pytest.raises(errors.EngineUnavailable, match="has nothing for stt"):
-            await engines.make_engine("stt", "cpu", url).start()
+            await engines.make_engines("stt", "cpu", url)[0].start()
 
 
 LIES: list[tuple[str, bytes, str]] = [
@@ -163,7 +163,7 @@ async def test_what_a_hostile_server_says_is_told_and_does_no_harm(lie: bytes, s
 
     async with served(lies) as url:
         with pytest.raises(errors.EngineUnavailable, match=said):
-            await engines.make_engine("stt", "cpu", url).start()
+            await engines.make_engines("stt", "cpu", url)[0].start()
 
 
 async def test_an_error_there_is_a_failed_job_in_its_words() -> None:
@@ -177,7 +177,7 @@ async def test_an_error_there_is_a_failed_job_in_its_words() -> None:
 
     async with served(fails) as url:
         with pytest.raises(errors.EngineUnavailable, match="failed: out of memory"):
-            await engines.make_engine("tts", "cpu", url).start()
+            await engines.make_engines("tts", "cpu", url)[0].start()
 
 
 async def test_a_server_that_goes_is_not_offered_until_it_is_back() -> None:
@@ -205,7 +205,7 @@ async def test_a_server_that_goes_is_not_offered_until_it_is_back() -> None:
 @pytest.mark.parametrize("address", ["wyoming://host", "wyoming://", "wyoming://host:0x1"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(errors.ConfigError, match="not the address of a server"):
-        engines.make_engine("stt", "cpu", address)
+        engines.make_engines("stt", "cpu", address)
 
 
 # -- a real one ------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ async def once_up(url: str) -> Any:
     """An engine for the server there, which may still be loading."""
     async with asyncio.timeout(UP_WITHIN):
         while True:
-            engine: Any = engines.make_engine("stt", "cpu", url)
+            engine: Any = engines.make_engines("stt", "cpu", url)[0]
             try:
                 await engine.start()
                 return engine

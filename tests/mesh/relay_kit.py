@@ -220,7 +220,7 @@ from privox_dht.relay import Farm, Timeouts
 
 async def main():
     timeouts = Timeouts(ping=float(sys.argv[2]), silence=float(sys.argv[3]))
-    async with Farm(Identity.from_seed(bytes.fromhex(sys.argv[1])), host="127.0.0.1",
+    async with Farm(Identity(bytes.fromhex(sys.argv[1])), host="127.0.0.1",
                     port=0, private=True, timeouts=timeouts) as farm:
         print(farm.port, flush=True)
         await asyncio.Event().wait()
@@ -247,7 +247,7 @@ async def farm_process(
     try:
         async with asyncio.timeout(20):
             port = int(await process.stdout.readline())
-        yield process, FarmAt(Identity.from_seed(seed).public, HOST, port)
+        yield process, FarmAt(Identity(seed).public, HOST, port)
     finally:
         if process.returncode is None:
             process.kill()

@@ -118,7 +118,7 @@ def crowd(mesh: bytes, keys: int, engines: int, *, routes: bool = False) -> list
     claims a port of the household."""
     made = []
     for number in range(keys):
-        who = Identity.from_seed(b"crowd" + number.to_bytes(27, "big"))
+        who = Identity(b"crowd" + number.to_bytes(27, "big"))
         more = {"routes": (Direct(HOUSEHOLD, 2000 + number),)} if routes else {}
         made += [
             record_of(who, mesh, engine=f"e{engine}", idle=2, speed=190.0, **more)
@@ -163,7 +163,7 @@ async def test_one_ipv6_household_gets_a_bounded_share_of_a_node() -> None:
         node._state.private = False
         mesh, there = node.mesh, ("2a01:1:1:1::1", node.port)
         unhurried(node)
-        who = [Identity.from_seed(bytes([number]) * 32) for number in range(5)]
+        who = [Identity(bytes([number]) * 32) for number in range(5)]
         for number in range(12):
             liar = await net.stranger(mesh, f"2a02:8:8:{number + 1:x}::1")
             token = await liar.ask(there, "find", [bytes(20), 0, -1])

@@ -318,7 +318,7 @@ async def test_an_unproven_address_gets_at_most_one_and_a_half_times_its_bytes()
     async with mesh_of(12) as nodes, stranger(nodes[0].mesh) as spoofed:
         key = service_key(nodes[0].mesh, "stt", "cpu")
         for number in range(20):
-            who = Identity.from_seed(number.to_bytes(32, "big"))
+            who = Identity(number.to_bytes(32, "big"))
             await nodes[0].publish(record_of(who, nodes[0].mesh, models=("m" * 30, "n" * 30)))
         here = pack_address(HOST, nodes[0].port)
         requests = [
@@ -349,7 +349,7 @@ async def test_a_proven_address_gets_full_answers_and_a_forged_token_nothing_mor
     async with mesh_of(2) as nodes, stranger(nodes[0].mesh) as asker:
         key = service_key(nodes[0].mesh, "stt", "cpu")
         for number in range(9):
-            who = Identity.from_seed(number.to_bytes(32, "big"))
+            who = Identity(number.to_bytes(32, "big"))
             await nodes[0].publish(record_of(who, nodes[0].mesh))
         token = await asker.token(nodes[0].port)
         proven = await asker.ask(nodes[0].port, "find", [key, 9, 0], token=token)
@@ -366,7 +366,7 @@ async def test_a_store_flood_leaves_memory_flat() -> None:
         mesh = node.mesh
         flood = []
         for number in range(1_500):
-            who = Identity.from_seed(number.to_bytes(32, "big"))
+            who = Identity(number.to_bytes(32, "big"))
             record = record_of(who, mesh, kind=f"kind{number % 20}")
             flood.append(
                 enemy.request("store", [keys_of(record)[0], 0, 0, [record.encoded]], token=token)

@@ -100,7 +100,7 @@ async def test_two_engines_of_one_publisher_are_both_found() -> None:
 async def test_many_producers_under_one_key_are_found_idle_first() -> None:
     async with mesh_of(4) as nodes, node_of(guest=True) as client:
         for number in range(60):
-            who = Identity.from_seed(number.to_bytes(32, "big"))
+            who = Identity(number.to_bytes(32, "big"))
             await nodes[number % 4].publish(record_of(who, client.mesh, idle=number % 2))
         await client.join([(HOST, nodes[0].port)])
         some = await client.find("stt", "cpu", want=16)

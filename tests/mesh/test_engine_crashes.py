@@ -25,7 +25,7 @@ import tiny_whisper
 from bench.loop_lag import AIM, lateness
 from nodes.cli import keep_loaded, serve
 from nodes.config import NodeConfig
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from nodes.node import Node
 from nodes.service_spec import parse_services
 from privox_dht import Mesh, audio
@@ -65,7 +65,7 @@ async def node(stack: AsyncExitStack, folder: Path, what: str, neighbour: int = 
 
 async def speech(seconds: float) -> bytes:
     """A WAV file of somebody speaking."""
-    voice: Any = make_engine("tts", "cpu", "espeak-ng")
+    voice: Any = make_engines("tts", "cpu", "espeak-ng")[0]
     await voice.start()
     try:
         sounds = [sound async for sound in voice.speak(SpeechRequest(SENTENCE * 3))]

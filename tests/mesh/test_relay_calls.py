@@ -8,7 +8,7 @@ import pytest
 from kit import HOST, until
 from relay_kit import Pin, farm_of, get, parked, post, relayed, serving
 
-from privox_dht.identity import Identity
+from privox_dht.identity import Identity, pin_of
 from privox_dht.relay import FarmLimits
 
 FARM = Identity.generate()
@@ -42,7 +42,7 @@ async def test_curl_calls_through_the_farm_and_refuses_a_wrong_pin() -> None:
     if curl is None:
         pytest.skip("there is no curl here")
     async with serving() as served, farm_of(FARM) as farm, parked(served, farm, FARM):
-        for pin, code in ((served.identity.public_pin(), 0), (FARM.public_pin(), 90)):
+        for pin, code in ((pin_of(served.identity.public), 0), (pin_of(FARM.public), 90)):
             process = await asyncio.create_subprocess_exec(
                 curl, "-sS", "--insecure", "--proxy", f"http://{HOST}:{farm.port}",
                 "--pinnedpubkey", pin, "--data", "word", "--max-time", "10",

@@ -12,7 +12,7 @@ from kit import HOST
 from running import Lab
 
 from bench.spoken import resampled, voice
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from privox_dht import Mesh
 from privox_dht.audio import wav
 from privox_dht.scatter.cut import RATE, Cutter
@@ -55,7 +55,7 @@ async def spoken(seconds: float) -> bytes:
 
 async def heard_here(sounds: list[np.ndarray]) -> list[str]:
     """The words of each, one after the other, by pocketsphinx in this process."""
-    engine = cast(Transcriber, make_engine("stt", "cpu", "pocketsphinx"))
+    engine = cast(Transcriber, make_engines("stt", "cpu", "pocketsphinx")[0])
     await engine.start()
     try:
         words = []

@@ -18,7 +18,7 @@ from kit import until
 
 from bench.spoken import spoken
 from nodes.codecs import Codecs
-from nodes.engines import make_engine
+from nodes.engines import make_engines
 from nodes.producer import Producer
 from privox_dht import audio
 from privox_dht.quotas import Prefixes
@@ -40,7 +40,7 @@ def homes(host: str) -> Prefixes:
 
 @asynccontextmanager
 async def producer(what: str, slots: int) -> AsyncIterator[SpeechServer]:
-    engine = make_engine("stt", "cpu", what)
+    engine = make_engines("stt", "cpu", what)[0]
     await engine.start()
     try:
         async with Codecs(slots + 1) as codecs:

@@ -55,7 +55,7 @@ async def test_a_family_that_comes_is_met_and_one_that_goes_is_not_asked_any_mor
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(families, "LOOK_EVERY", 0.001)
-    state = NodeState(Identity.from_seed(b"s" * 32), "test", lambda: 0.0, random.Random(1))
+    state = NodeState(Identity(b"s" * 32), "test", lambda: 0.0, random.Random(1))
     state.families = FAMILY_4
     met = asyncio.Event()
 

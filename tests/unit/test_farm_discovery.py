@@ -66,4 +66,4 @@ def test_a_farm_that_nobody_can_reach_announces_nothing() -> None:
     told = farm_record(b"m" * 8, NetworkState(5678, observed=("198.51.100.7",)), 1776, terms)
     assert told is not None
     assert told.routes == (Direct("198.51.100.7", 1776),), "the farm's port, and no job's"
-    assert FarmLimits.from_record(told.terms) == terms
+    assert told.terms == terms.to_record()

@@ -10,7 +10,7 @@ from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.identity import Identity
 
-ME = Identity.from_seed(b"s" * 32)
+ME = Identity(b"s" * 32)
 
 
 def state() -> NodeState:

@@ -8,8 +8,8 @@ from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity
 from privox_dht.peer_proof import CLOCKS, LONGEST, prove, proven
 
-CLIENT, OTHER = Identity.from_seed(b"c" * 32), Identity.from_seed(b"o" * 32)
-PRODUCER, NOW = Identity.from_seed(b"p" * 32).public, 1_795_000_000.0
+CLIENT, OTHER = Identity(b"c" * 32), Identity(b"o" * 32)
+PRODUCER, NOW = Identity(b"p" * 32).public, 1_795_000_000.0
 SAID = prove(CLIENT, PRODUCER, NOW)
 
 

@@ -12,7 +12,7 @@ from privox_dht.identity import Identity, verify
 from privox_dht.records import Record, keys_of, network_tag, sign
 
 NOW, MESH, SALT = 1_000_000.0, network_tag("test"), b"s" * 16
-ME = Identity.from_seed(b"s" * 32)
+ME = Identity(b"s" * 32)
 
 
 def signed(*, who: Identity = ME, **more: Any) -> Record:
@@ -48,7 +48,7 @@ def test_a_flipped_bit_is_a_forgery_or_nonsense(at: int) -> None:
 
 
 def test_another_key_cannot_sign_for_a_publisher() -> None:
-    other = Identity.from_seed(b"o" * 32)
+    other = Identity(b"o" * 32)
     body = signed().encoded[64:]
     assert (
         reason(RecordValidator(MESH, SALT), other.sign(b"privox_dht record 1\0" + body) + body)
@@ -117,7 +117,7 @@ def test_engines_and_services_do_not_hide_one_another() -> None:
 def test_memory_is_bounded_and_swept() -> None:
     gate = RecordValidator(MESH, SALT, most=10)
     for n in range(30):
-        record = signed(who=Identity.from_seed(n.to_bytes(32, "big")))
+        record = signed(who=Identity(n.to_bytes(32, "big")))
         gate.validate(record.encoded, keys_of(record)[0], NOW)
     assert len(gate) == 10
     gate.sweep(NOW + 121)
@@ -142,9 +142,7 @@ def test_a_replay_of_an_older_word_costs_no_signature(monkeypatch: pytest.Monkey
 def test_of_too_many_words_one_that_ends_soon_goes() -> None:
     gate = RecordValidator(MESH, SALT, most=40)
     for n in range(80):
-        record = signed(
-            who=Identity.from_seed(n.to_bytes(32, "big")), expires=int(NOW) + 20 + 100 * (n < 20)
-        )
+        record = signed(who=Identity(n.to_bytes(32, "big")), expires=int(NOW) + 20 + 100 * (n < 20))
         gate.validate(record.encoded, keys_of(record)[0], NOW)
     gate.sweep(NOW + 21)
     assert 15 <= len(gate) <= 20
@@ -174,7 +172,7 @@ def test_whatever_the_hashes_are_one_of_the_others_goes(most: int) -> None:
     """Of some hashes no other word was looked at, and a good record raised in the handler."""
     gate = RecordValidator(MESH, SALT, most=most)
     for number in range(64):
-        who = Identity.from_seed(number.to_bytes(32, "big"))
+        who = Identity(number.to_bytes(32, "big"))
         record = signed(who=who)
         assert gate.validate(record.encoded, keys_of(record)[0], NOW) == record
         assert len(gate) <= most

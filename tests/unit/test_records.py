@@ -16,9 +16,9 @@ from privox_dht.records import Direct, Record, Relayed
 
 NOW = 1_800_000_000.0
 MESH = records.network_tag("test")
-PRODUCER = Identity.from_seed(b"p" * 32)
-STRANGER = Identity.from_seed(b"s" * 32)
-FARMS = tuple(Identity.from_seed(bytes([n]) * 32).public for n in (1, 2))
+PRODUCER = Identity(b"p" * 32)
+STRANGER = Identity(b"s" * 32)
+FARMS = tuple(Identity(bytes([n]) * 32).public for n in (1, 2))
 
 FULL = Record(
     publisher=PRODUCER.public,

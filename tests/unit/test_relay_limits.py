@@ -12,12 +12,7 @@ def test_terms_go_through_a_record_and_come_back() -> None:
         bytes(32), mesh, records.FARM, terms=terms.to_record(), issued=1000, expires=1100
     )
     wire = records.sign(Identity.generate(), record).encoded
-    assert FarmLimits.from_record(records.parse(wire, 1000.0, mesh).terms) == terms
-
-
-def test_what_a_farm_leaves_out_or_says_in_jest_is_the_default() -> None:
-    assert FarmLimits.from_record({}) == FarmLimits()
-    assert FarmLimits.from_record({"b": 0, "s": 2**60, "?": 5, "l": 9}) == FarmLimits(lines=9)
+    assert records.parse(wire, 1000.0, mesh).terms == terms.to_record()
 
 
 def test_an_hour_of_audio_passes_in_one_call() -> None:

@@ -12,8 +12,8 @@ from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity
 from privox_dht.relay import FarmLimits, messages, relay_limits
 
-FARM = Identity.from_seed(bytes(32))
-PRODUCER = Identity.from_seed(bytes([1] * 32))
+FARM = Identity(bytes(32))
+PRODUCER = Identity(bytes([1] * 32))
 THEIRS, OURS, INSTANCE = bytes([2] * 32), bytes([3] * 32), bytes([4] * 8)
 TOKEN = "05" * 16
 
