@@ -3,7 +3,7 @@
     client -> read_form    text fields, and the file in memory or in an unlinked temporary file
     client -> read_json    the bytes of a small body
 
-Every read has a deadline (`request_limits.MinimumRate`), every byte is counted before it is kept,
+Every read has a deadline (`MinimumRate`), every byte is counted before it is kept,
 and the body is read to its end before any work begins: only then does the server notice that the
 client closes the connection.
 """
@@ -20,9 +20,33 @@ from aiohttp import web
 from privox_dht.atomic_file import close_unnamed
 from privox_dht.errors import JobError, RequestRejected
 from privox_dht.http.multipart import Form, boundary_of
-from privox_dht.http.request_limits import MinimumRate, RequestLimits
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.offer import Offer
 from privox_dht.units import size
+
+
+class MinimumRate:
+    """How fast a body must come: its first byte soon, then enough in every window, all in time.
+
+    A window ends as soon as enough has come, so a fast sender is never near a deadline, and cannot
+    save up time to be slow later.
+    """
+
+    def __init__(self, bounds: RequestLimits, now: float) -> None:
+        self._bounds = bounds
+        self._ends = now + bounds.upload_wall
+        self._missing = 1.0  # bytes still to come in this window; the first wants just a beginning
+        self.due = min(now + bounds.upload_begin, self._ends)  # by then more must have come
+
+    def __repr__(self) -> str:
+        return f"<MinimumRate {self._missing:.0f} bytes due at {self.due:.1f}>"
+
+    def took(self, size: int, now: float) -> None:
+        """`size` bytes came."""
+        self._missing -= size
+        if self._missing <= 0:
+            self._missing = self._bounds.upload_rate * self._bounds.upload_window
+            self.due = min(now + self._bounds.upload_window, self._ends)
 
 
 class SpooledFile:

@@ -1,8 +1,5 @@
-"""Limits of one request, and of its speed.
-
-RequestLimits  sizes, counts and seconds; the defaults are in `limits`, an owner may change them
-MinimumRate    pure: from when bytes came, the deadline of the next
-"""
+"""The limits of one request: sizes, counts and seconds. The defaults are in `limits`; a node's owner
+may change some of them."""
 
 from dataclasses import dataclass
 
@@ -35,27 +32,3 @@ class RequestLimits:
     answer_stall: float = limits.ANSWER_STALL  # seconds without the client taking a byte
     connections: int = limits.MAX_CONNECTIONS
     connections_per_address: int = limits.MAX_CONNECTIONS_PER_ADDRESS
-
-
-class MinimumRate:
-    """How fast a body must come: its first byte soon, then enough in every window, all in time.
-
-    A window ends as soon as enough has come, so a fast sender is never near a deadline, and cannot
-    save up time to be slow later.
-    """
-
-    def __init__(self, bounds: RequestLimits, now: float) -> None:
-        self._bounds = bounds
-        self._ends = now + bounds.upload_wall
-        self._missing = 1.0  # bytes still to come in this window; the first wants just a beginning
-        self.due = min(now + bounds.upload_begin, self._ends)  # by then more must have come
-
-    def __repr__(self) -> str:
-        return f"<MinimumRate {self._missing:.0f} bytes due at {self.due:.1f}>"
-
-    def took(self, size: int, now: float) -> None:
-        """`size` bytes came."""
-        self._missing -= size
-        if self._missing <= 0:
-            self._missing = self._bounds.upload_rate * self._bounds.upload_window
-            self.due = min(now + self._bounds.upload_window, self._ends)

@@ -1,7 +1,8 @@
 """How slowly a body may come."""
 
 from privox_dht import limits
-from privox_dht.http.request_limits import MinimumRate, RequestLimits
+from privox_dht.http.request_body import MinimumRate
+from privox_dht.http.request_limits import RequestLimits
 
 BOUNDS = RequestLimits(upload_begin=5, upload_rate=100, upload_window=10, upload_wall=60)
 
