@@ -1,5 +1,4 @@
-"""The limits of one request: sizes, counts and seconds. The defaults are in `limits`; a node's owner
-may change some of them."""
+"""The limits of one request: sizes, counts and seconds. A node's owner may change the defaults."""
 
 from dataclasses import dataclass
 
