@@ -55,12 +55,14 @@ async def test_not_one_byte_depends_on_who_works_on_how_much_of_it(
 async def test_how_far_it_is_counts_all_producers_and_all_of_the_recording(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "together").write_text("3")
     async with producers(tmp_path, patch, 3) as (farm, _), Mesh.join(at(farm)) as mesh:
         asked = TranscriptionOptions(model="tone-words")
         events = [event async for event in mesh.transcription_events(SOUND, asked)]
     far = [event for event in events if isinstance(event, Scattered)]
     assert all(event.seconds == pytest.approx(SAID.seconds, abs=0.1) for event in far)
-    assert {event.producers for event in far[:3]} == {3}
+    assert [event.producers for event in far[:2]] == [3, 3], "at first, and after one piece"
+    assert all(1 <= event.producers <= 3 for event in far)
     assert far[0].heard == 0.0 < far[-1].heard <= SAID.seconds
 
 

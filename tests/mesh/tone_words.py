@@ -10,6 +10,7 @@ goes wrong with it is said by files in the folder that `TONE_WORDS` names:
     fail     from the next job on every second one fails
     poison   (beside the folder) over this word it fails, and so does every other
     deadly   (beside the folder) a word and a number: so many nodes die over it, one after the other
+    together (beside the folder) a number: no job is done before so many nodes were given one
     sound    a line for each job, which it writes itself: the seconds it was given, and the words
 """
 
@@ -79,6 +80,7 @@ class ToneWords:
         if poison.exists() and poison.read_text() in (word.text for word in heard):
             raise EngineFailed("it fails over this word, as it was told to")
         self._may_die(heard)
+        await self._others_have_begun()
         began = asyncio.get_running_loop().time()
         for segment in sentences(heard):
             await self._until(began + segment.end / self._speed)
@@ -98,6 +100,14 @@ class ToneWords:
                 with contextlib.suppress(FileExistsError):
                     (self._folder.parent / f"died-of-{word}-{number}").touch(exist_ok=False)
                     os.kill(os.getpid(), signal.SIGKILL)
+
+    async def _others_have_begun(self) -> None:
+        together = self._folder.parent / "together"
+        if together.exists():
+            wanted = int(together.read_text())
+            begun = self._folder.parent.glob
+            while len(list(begun("*/sound"))) < wanted:  # noqa: ASYNC110 - files have no event
+                await asyncio.sleep(0.01)
 
     async def _until(self, when: float) -> None:
         await asyncio.sleep(max(0.0, when - asyncio.get_running_loop().time()))
