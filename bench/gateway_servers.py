@@ -36,7 +36,7 @@ SLOTS = 64
 
 async def gateway() -> None:
     identity, engine = Identity.generate(), EchoTranscriber()
-    engine.ability = replace(engine.ability, only_named=False)  # Wyoming names no engine
+    engine.info = replace(engine.info, only_named=False)  # Wyoming names no engine
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         directory = await enter(Directory(identity, network="bench", host=HOST, port=0))

@@ -55,11 +55,11 @@ async def started_engines(
         await asyncio.gather(*map(_closed, engines))
 
 
-def records_of(abilities: Sequence[EngineInfo], mesh: bytes, slots: int, idle: int) -> list[Record]:
+def records_of(engines: Sequence[EngineInfo], mesh: bytes, slots: int, idle: int) -> list[Record]:
     """What to publish: one record per service, backend and engine, models and languages merged."""
     merged: dict[tuple[str, str, str], list[EngineInfo]] = {}
-    for ability in abilities:
-        merged.setdefault((ability.service, ability.backend, ability.engine), []).append(ability)
+    for info in engines:
+        merged.setdefault((info.service, info.backend, info.engine), []).append(info)
     return [
         Record(
             publisher=b"",
@@ -81,9 +81,9 @@ def records_of(abilities: Sequence[EngineInfo], mesh: bytes, slots: int, idle: i
 
 def _languages(group: Sequence[EngineInfo]) -> tuple[str, ...]:
     """All of them; none listed means any, of whichever of the group that is said."""
-    if not all(ability.languages for ability in group):
+    if not all(info.languages for info in group):
         return ()
-    return tuple(dict.fromkeys(lang for ability in group for lang in ability.languages))
+    return tuple(dict.fromkeys(lang for info in group for lang in info.languages))
 
 
 def _choice(spec: ServiceSpec, cache: Path | None, trouble: Callable[[str], None]) -> list[Engine]:
@@ -121,9 +121,9 @@ async def _first_started(
     trouble: Callable[[str], None],
 ) -> Engine | None:
     for left, engine in zip(range(len(choice) - 1, -1, -1), choice, strict=True):
-        name = engine.ability.engine
+        name = engine.info.engine
         try:
-            await check_sound(engine.ability.service)
+            await check_sound(engine.info.service)
             await engine.start()
         except Exception as exc:
             await _closed(engine)
@@ -136,7 +136,7 @@ async def _first_started(
             await _closed(engine)
             raise
         else:
-            _tell(engine.ability)
+            _tell(engine.info)
             return engine
     return None
 

@@ -138,13 +138,13 @@ class Lender:
         if offer.own:
             return
         if why := why_refused(self._terms, offer.peer):
-            raise ProducerBusy(why, limits.NOT_LENT_LONGEST)
+            raise ProducerBusy(why, limits.NOT_LENT_RETRY_MAX)
         if self._sound is None:
             return
         if wait := self._sound.wait(offer.prefixes, self._clock()):
             raise ProducerBusy(
                 "your network has brought as much sound as this producer takes in an hour",
-                min(wait, limits.NOT_LENT_LONGEST),
+                min(wait, limits.NOT_LENT_RETRY_MAX),
             )
 
     @contextmanager

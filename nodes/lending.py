@@ -74,7 +74,7 @@ class Decision:
             return limits.RETRY_AFTER
         if self.until is None:
             return limits.NOT_LENT_RETRY
-        return min(max(self.until - now, limits.RETRY_AFTER), limits.NOT_LENT_LONGEST)
+        return min(max(self.until - now, limits.RETRY_AFTER), limits.NOT_LENT_RETRY_MAX)
 
 
 class GiveWay:

@@ -119,7 +119,7 @@ class Node:
         )  # fmt: skip
         self.farm_pool = self._farm_pool()
         self.reachability.untaken = lambda: self.farm_pool.untaken
-        if self.speech.producer.abilities():
+        if self.speech.producer.engines():
             spawn(self._stack, "parking", self._park())
         spawn(self._stack, "reachability", self.reachability.run())
         spawn(self._stack, "reporting", log_periodically(self.dht.stats))
@@ -235,14 +235,14 @@ class Node:
 
     def owner_status(self) -> Mapping[str, Any]:
         """For `privox-node status`: all of `status`, and what only the owner may see."""
-        abilities = self.speech.producer.abilities()
+        engines = self.speech.producer.engines()
         parked = self.farm_pool.parked_at if self._is_up else ()
         return {
             **self.speech.producer.status(),
             "waiting": self.speech.producer.waiting,
             "engines": [
-                {"service": a.service, "backend": a.backend, "engine": a.engine,
-                 "models": list(a.models[:limits.MAX_MODELS])} for a in abilities
+                {"service": e.service, "backend": e.backend, "engine": e.engine,
+                 "models": list(e.models[:limits.MAX_MODELS])} for e in engines
             ],
             "jobs": self.server.jobs.status(),
             "recent": self.server.jobs.recent(),

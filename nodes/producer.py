@@ -72,8 +72,8 @@ class Producer:
     def __repr__(self) -> str:
         return f"<Producer {len(self._engines)} engines, {self.admission!r}>"
 
-    def abilities(self) -> Sequence[EngineInfo]:
-        return [engine.ability for engine in self._engines if self._is_up(engine)]
+    def engines(self) -> Sequence[EngineInfo]:
+        return [engine.info for engine in self._engines if self._is_up(engine)]
 
     def status(self) -> Mapping[str, Any]:
         return {
@@ -89,8 +89,8 @@ class Producer:
         return self._slots.waiting
 
     def admit(self, service: str, offer: Offer) -> AbstractAsyncContextManager[None]:
-        if not any(ability.service == service for ability in self.abilities()):
-            if any(engine.ability.service == service for engine in self._engines):
+        if not any(info.service == service for info in self.engines()):
+            if any(engine.info.service == service for engine in self._engines):
                 raise ProducerBusy(f"the server that does {service} is down", limits.RETRY_AFTER)
             raise _not_served(service)
         if self._lender is not None:
@@ -160,14 +160,14 @@ class Producer:
 
     def _chosen(self, service: str, **named: Any) -> Engine:
         """The engine that a request means; rejects unknown names."""
-        able = select(self.abilities(), service, **named)
+        able = select(self.engines(), service, **named)
         if not able:
             raise _not_served(service)
-        return next(engine for engine in self._engines if engine.ability is able[0])
+        return next(engine for engine in self._engines if engine.info is able[0])
 
 
 def _name(engine: Engine) -> bytes:
-    return engine.ability.engine.encode() + b"\0"
+    return engine.info.engine.encode() + b"\0"
 
 
 def _text(request: SpeechRequest) -> bytes:

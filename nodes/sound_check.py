@@ -27,7 +27,7 @@ class _Sink:
     """An engine that only takes in what it is given."""
 
     rate = 16_000
-    ability = speech.EngineInfo(speech.STT, "cpu", "sound-check")
+    info = speech.EngineInfo(speech.STT, "cpu", "sound-check")
 
     async def start(self) -> None: ...
 

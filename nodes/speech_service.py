@@ -88,7 +88,7 @@ class SpeechService(Service):
         if self.lender is not None:
             self.producer.lend(*self.lender.look())
             self._spawn("lending", self.lender.run(self.producer.lend))
-        self.lends = frozenset(ability.service for ability in self.producer.abilities())
+        self.lends = frozenset(info.service for info in self.producer.engines())
 
     async def _start_sandbox(self) -> None:
         """Start the process that decodes strangers' files, and log what confines it."""
@@ -116,10 +116,10 @@ class SpeechService(Service):
         if not where:
             return ()
         admission = self.producer.admission
-        abilities = self.producer.abilities()
+        engines = self.producer.engines()
         idle = 0 if self._config.lending.allow_peers else admission.idle  # strangers ask others
         slots = admission.lent or admission.slots  # lent to nobody is as good as busy
-        ours = records_of(abilities, self._mesh, slots, idle)
+        ours = records_of(engines, self._mesh, slots, idle)
         return [replace(record, routes=where) for record in ours]
 
     def stop_accepting(self) -> None:

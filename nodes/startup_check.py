@@ -49,7 +49,7 @@ async def engines(config: NodeConfig) -> Verdict:
             lent = started_engines(config.services, config.cache, check, troubles.append, options)
             async with lent as started:
                 some = ", ".join(
-                    f"{a.service}/{a.backend}/{a.engine}" for a in (e.ability for e in started)
+                    f"{e.service}/{e.backend}/{e.engine}" for e in (s.info for s in started)
                 )
     except EngineUnavailable as exc:
         return Verdict("engines", NO, "; ".join(troubles) or str(exc))

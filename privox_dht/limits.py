@@ -91,7 +91,7 @@ RETRY_AFTER = 1.0  # seconds a busy producer asks to be left alone
 KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a follow-up, no more
 NOT_LENT_RETRY = 60.0  # seconds a producer asks to be left alone that does not lend and does not
 # know until when: its owner is at work, or the battery is low
-NOT_LENT_LONGEST = (
+NOT_LENT_RETRY_MAX = (
     3600.0  # seconds where it does: a later time is told as this, since the owner may
 )
 # lend earlier

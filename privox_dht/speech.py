@@ -36,7 +36,7 @@ TEXT_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """One engine of one service, as it is published: a record's *what*."""
+    """One engine of one service: what a record and the list of models say about it."""
 
     service: str  # "stt" or "tts"
     backend: str  # "cpu" or "gpu": what the work runs on
@@ -45,11 +45,14 @@ class EngineInfo:
     languages: tuple[str, ...] = ()  # primary tags ("en"), see `languages`; empty: any
     speed: float = 0.0  # seconds of audio per second of work, measured at start; 0 is unknown
     translates: bool = False  # stt: speech of other languages into English text
-    only_named: bool = False  # it does no job that does not name it: made for trying things out
-    only_listed: bool = False  # no name but `models`, even if there is none; else none means any
-    spoken: Mapping[str, str] = field(default_factory=dict, hash=False)  # tts: voices' own tags
-    speakers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)  # of voices
-    all_languages: tuple[str, ...] = ()  # where `languages` is empty since there are too many
+    only_named: bool = False  # it does only jobs that name it: a dummy for trials
+    only_listed: bool = False  # a request may name only one of `models`; if not, and `models` is
+    # empty, it may name anything
+    # tts: the language tag of each voice
+    voice_languages: Mapping[str, str] = field(default_factory=dict, hash=False)
+    # tts: the names of each voice's speakers
+    speakers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    all_languages: tuple[str, ...] = ()  # where `languages` is empty because there are too many
     warm: bool = True  # its model is loaded; if not, the next job waits until it is
 
 
@@ -60,11 +63,11 @@ class TranscriptionRequest:
     model: str = ""  # "", an engine, a model, or "engine:model"
     language: str = ""  # spoken language as a BCP 47 tag; empty: detect
     translate: bool = False  # into English
-    prompt: str = ""  # what was said before, or words to expect
+    prompt: str = ""  # text that comes before the recording, or words to expect
     temperature: float = 0.0  # 0 to 1
-    words: bool = False  # time stamps of words wanted
-    streamed: bool = False  # somebody reads the segments as they come
-    hotwords: str = ""  # words to prefer, all along
+    words: bool = False  # time stamps of words are wanted
+    streamed: bool = False  # the segments are read as they come
+    hotwords: str = ""  # words to prefer, in the whole recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def is_ssml(text: str) -> bool:
 class Engine(Protocol):
     """What every engine has. Loaded once, at start, and warm from then on."""
 
-    ability: EngineInfo
+    info: EngineInfo
 
     async def start(self) -> None:
         """Load and warm.
@@ -145,7 +148,7 @@ class Engine(Protocol):
 
 
 class Transcriber(Engine, Protocol):
-    """An engine that hears."""
+    """An engine that turns speech into text."""
 
     rate: int  # Hz of the PCM it wants
 
@@ -163,7 +166,7 @@ class Transcriber(Engine, Protocol):
 
 @runtime_checkable
 class RecordingTranscriber(Transcriber, Protocol):
-    """An engine that hears in another process: it is handed the sound, and nobody copies it."""
+    """A transcriber that works in another process, which maps the samples instead of copying."""
 
     def transcribe_recording(
         self, recording: Recording, request: TranscriptionRequest
@@ -173,7 +176,7 @@ class RecordingTranscriber(Transcriber, Protocol):
 
 
 class Speaker(Engine, Protocol):
-    """An engine that speaks."""
+    """An engine that turns text into speech."""
 
     def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         """Sound, as it is ready; the rate may differ between voices but not within one answer.
@@ -186,19 +189,19 @@ class Speaker(Engine, Protocol):
 
 
 class Provider(Protocol):
-    """What the speech API serves from."""
+    """What does the jobs of the speech API: a producer's engines, or a gateway's mesh."""
 
-    def abilities(self) -> Sequence[EngineInfo]:
-        """What can be asked for, now."""
+    def engines(self) -> Sequence[EngineInfo]:
+        """The engines that can be used now."""
 
     def status(self) -> Mapping[str, Any]:
-        """What `GET /v1/status` says: JSON-able, without words, audio or client addresses."""
+        """What `GET /v1/status` shows, for JSON; no words, audio or client addresses."""
 
     def admit(self, service: str, offer: Offer) -> AbstractAsyncContextManager[None]:
-        """Room for one job, held while the context is open.
+        """A slot for one job, held while the context is open.
 
         Raises:
-            ProducerBusy: there is none now, nor was there within `offer.wait`.
+            ProducerBusy: none is free now, nor was one within `offer.wait`.
             RequestRejected: the service is not offered here (404).
         """
 

@@ -41,7 +41,7 @@ class _Echo:
             raise errors.EngineUnavailable(
                 f"echo:{model} is not echo:SECONDS", "name it echo or echo:5"
             ) from exc
-        self.ability = speech.EngineInfo(self.service, backend, self.name, only_named=True)
+        self.info = speech.EngineInfo(self.service, backend, self.name, only_named=True)
 
     @classmethod
     def check(cls, backend: str) -> None:

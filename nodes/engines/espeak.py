@@ -37,8 +37,8 @@ class EspeakNg(PooledEngine):
         self._default = model or DEFAULT_VOICE
         self._rate = 0
         self._voices = EspeakVoices((), ())
-        ability = speech.EngineInfo(self.service, backend, self.name)
-        super().__init__(WorkerPool("nodes.engines.espeak_worker"), ability)
+        info = speech.EngineInfo(self.service, backend, self.name)
+        super().__init__(WorkerPool("nodes.engines.espeak_worker"), info)
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -55,11 +55,11 @@ class EspeakNg(PooledEngine):
         self._default = self._voices.choose(self._default, "", "")
         voices = (self._default, *self._voices.files)
         return replace(
-            self.ability,
+            self.info,
             models=voices,
             languages=languages.published(self._voices.tags),
             speed=await benchmark.speaking_speed(self, SAMPLE),
-            spoken={voice: languages.written(voice.partition("+")[0]) for voice in voices},
+            voice_languages={voice: languages.written(voice.partition("+")[0]) for voice in voices},
         )
 
     async def _listed(self) -> list[Mapping[str, Any]]:

@@ -37,8 +37,8 @@ class Pico(PooledEngine):
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._default = model or DEFAULT_VOICE
         self._voices: tuple[str, ...] = ()
-        ability = speech.EngineInfo(self.service, backend, self.name)
-        super().__init__(WorkerPool("nodes.engines.pico_worker"), ability)
+        info = speech.EngineInfo(self.service, backend, self.name)
+        super().__init__(WorkerPool("nodes.engines.pico_worker"), info)
 
     @classmethod
     def check(cls, backend: str) -> None:
@@ -53,11 +53,11 @@ class Pico(PooledEngine):
         self._voices = tuple(hello["voices"])
         self._default = choose(self._default, "", "", self._voices)
         return replace(
-            self.ability,
+            self.info,
             models=tuple(dict.fromkeys((self._default, *self._voices))),
             languages=languages.published(self._voices),
             speed=await benchmark.speaking_speed(self, SAMPLE),
-            spoken={voice: languages.written(voice) for voice in self._voices},
+            voice_languages={voice: languages.written(voice) for voice in self._voices},
         )
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:

@@ -81,23 +81,23 @@ class Piper(PooledEngine):
     async def _arguments(self) -> Sequence[str]:
         file = await asyncio.to_thread(voice_file, self._model_name, self._cache)
         self._needs = file.stat().st_size + BESIDE_VOICE
-        return str(file.resolve()), DEVICES[self.ability.backend], str(self._cache)
+        return str(file.resolve()), DEVICES[self.info.backend], str(self._cache)
 
     async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._speakers, self._count = hello["speakers"], hello["count"]
         await benchmark.speaking_speed(self, SAMPLE)  # the first time is slower
         tag = hello["language"]
         return replace(
-            self.ability,
+            self.info,
             languages=languages.published([tag]),
             speed=await benchmark.speaking_speed(self, SAMPLE),
-            speakers={voice: tuple(self._speakers) for voice in self.ability.models},
-            spoken={voice: languages.written(tag) for voice in self.ability.models},
+            speakers={voice: tuple(self._speakers) for voice in self.info.models},
+            voice_languages={voice: languages.written(tag) for voice in self.info.models},
         )
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = model_names.for_engine(request.voice or request.model, self.name)
-        speaker = choose(named, self.ability.models[0], self._speakers, self._count)
+        speaker = choose(named, self.info.models[0], self._speakers, self._count)
         self._refuse_language(request)
         asked = {
             "text": paced(bounded(request.speakable)),
@@ -118,11 +118,11 @@ class Piper(PooledEngine):
                 yield sound
 
     def _refuse_language(self, request: speech.SpeechRequest) -> None:
-        known = self.ability.languages
+        known = self.info.languages
         asked = "" if request.voice else request.language
         if asked and known and not languages.nearest(asked, known):
             raise errors.RequestRejected(
-                f"{self.ability.models[0]} speaks {known[0]}, not {request.language!r}",
+                f"{self.info.models[0]} speaks {known[0]}, not {request.language!r}",
                 status=404,
                 code="language_not_found",
                 param="language",

@@ -65,7 +65,7 @@ class PocketSphinx(PooledTranscriber):
         babble = benchmark.babble(SELF_TEST_SECONDS, self.rate)
         # The first time is slower
         await benchmark.transcribing_speed(self, babble[: self.rate // 4])
-        return replace(self.ability, speed=await benchmark.transcribing_speed(self, babble))
+        return replace(self.info, speed=await benchmark.transcribing_speed(self, babble))
 
     async def transcribe_recording(
         self, recording: Recording, request: speech.TranscriptionRequest

@@ -39,11 +39,11 @@ class PooledEngine(ABC):
     reinstall = ""  # the command that repairs an engine whose worker cannot start
     load_within = START_WITHIN  # seconds until a worker must be ready
 
-    def __init__(self, pool: WorkerPool, ability: speech.EngineInfo) -> None:
+    def __init__(self, pool: WorkerPool, info: speech.EngineInfo) -> None:
         self._pool = pool
         self._needs = 0  # bytes of memory, as far as that is known
         self._settings = EngineOptions()
-        self.ability = ability
+        self.info = info
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._pool!r}>"
@@ -56,7 +56,7 @@ class PooledEngine(ABC):
     @property
     def model_name(self) -> str:
         """See `model_memory.Model`."""
-        return self.ability.models[0] if self.ability.models else self.ability.engine
+        return self.info.models[0] if self.info.models else self.info.engine
 
     def configure(self, options: EngineOptions) -> None:
         """Before it is started."""
@@ -69,7 +69,7 @@ class PooledEngine(ABC):
 
     async def start(self) -> None:
         """See `speech.Engine`. Nothing is left of an engine that cannot start."""
-        self.check(self.ability.backend)
+        self.check(self.info.backend)
         try:
             self._pool.arguments = tuple(await self._arguments())
             await self._load()
@@ -88,7 +88,7 @@ class PooledEngine(ABC):
         memory = self._settings.memory
         memory.check(self, self._needs)
         async with memory.using(self, self._needs, self.load_within):
-            self.ability = replace(await self._tried(await self._pool.start()), warm=True)
+            self.info = replace(await self._tried(await self._pool.start()), warm=True)
             self._measure()
             memory.check(self, self._needs)
 
@@ -99,7 +99,7 @@ class PooledEngine(ABC):
     async def unload(self) -> None:
         """See `model_memory.Model`."""
         await self._pool.rest()
-        self.ability = replace(self.ability, warm=False)
+        self.info = replace(self.info, warm=False)
 
     async def _ask(
         self, question: dict[str, Any], files: Sequence[int] = (), seconds: float | None = None
@@ -107,7 +107,7 @@ class PooledEngine(ABC):
         """The pieces of a worker's answer; see `WorkerPool.ask`. It is loaded if it is not."""
         async with self._settings.memory.using(self, self._needs):
             await self._pool.wake()
-            self.ability = replace(self.ability, warm=True)
+            self.info = replace(self.info, warm=True)
             async with aclosing(self._pool.ask(question, b"", files, seconds)) as answer:
                 async for piece in answer:
                     yield piece

@@ -51,7 +51,7 @@ class _OpenAIServer(ABC):
 
     def __init__(self, url: str, backend: str) -> None:
         self.server = Server(url)
-        self.ability = speech.EngineInfo(self.service, backend, ENGINE)
+        self.info = speech.EngineInfo(self.service, backend, ENGINE)
         self.model = ""
 
     def __repr__(self) -> str:
@@ -63,9 +63,9 @@ class _OpenAIServer(ABC):
             async with asyncio.timeout(PROBE_WITHIN):
                 models = await self._listed("v1/models")
                 self.model = self.server.name or _likely(models, self._likely, self.service)
-                self.ability = replace(self.ability, models=tuple(models) or (self.model,))
+                self.info = replace(self.info, models=tuple(models) or (self.model,))
                 await self._learn()
-                self.ability = replace(self.ability, speed=await self._measure())
+                self.info = replace(self.info, speed=await self._measure())
         except (errors.JobError, TimeoutError) as exc:
             await self.server.close()
             why = str(exc) or f"the server at {self.server} is too slow"
@@ -128,7 +128,7 @@ class OpenAITranscriber(_OpenAIServer):
             async with contextlib.aclosing(self.transcribe(pcm, asked)) as segments:
                 async for _ in segments:
                     pass
-            self.ability = replace(self.ability, translates=True)
+            self.info = replace(self.info, translates=True)
 
     async def _measure(self) -> float:
         return await benchmark.transcribing_speed(self, benchmark.babble(PROBE_SECONDS, self.rate))
@@ -183,7 +183,7 @@ class OpenAISpeaker(_OpenAIServer):
         voices = await self._listed("v1/audio/voices")
         if voices:
             self.voice = voices[0]
-            self.ability = replace(self.ability, models=tuple(voices))
+            self.info = replace(self.info, models=tuple(voices))
 
     async def _measure(self) -> float:
         return await benchmark.speaking_speed(self, SAMPLE)

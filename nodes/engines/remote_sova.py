@@ -50,7 +50,7 @@ class _SovaServer(ABC):
 
     def __init__(self, url: str, backend: str) -> None:
         self.server = Server(url)
-        self.ability = speech.EngineInfo(self.service, backend, ENGINE)
+        self.info = speech.EngineInfo(self.service, backend, ENGINE)
 
     def __repr__(self) -> str:
         return f"<{ENGINE} {self.service} at {self.server}>"
@@ -67,7 +67,7 @@ class _SovaServer(ABC):
         except BaseException:
             await self.close()
             raise
-        self.ability = replace(self.ability, speed=speed)
+        self.info = replace(self.info, speed=speed)
 
     async def close(self) -> None:
         await self.server.close()
@@ -132,7 +132,7 @@ class SovaSpeaker(_SovaServer):
     async def _measure(self) -> float:
         voices = await self._voices()
         self.voice = voices[0]
-        self.ability = replace(self.ability, models=tuple(voices))
+        self.info = replace(self.info, models=tuple(voices))
         return await benchmark.speaking_speed(self, SAMPLE)
 
     async def _voices(self) -> list[str]:
@@ -144,8 +144,8 @@ class SovaSpeaker(_SovaServer):
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = model_names.for_engine(request.voice or request.model, ENGINE) or self.voice
-        if named not in self.ability.models:
-            known = ", ".join(self.ability.models)
+        if named not in self.info.models:
+            known = ", ".join(self.info.models)
             raise errors.RequestRejected(
                 f"the server at {self.server} has no voice {named[: limits.MAX_NAME]!r};"
                 f" it has {known}",

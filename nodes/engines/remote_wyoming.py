@@ -57,7 +57,7 @@ class _WyomingServer(ABC):
         except ValueError as exc:
             raise errors.ConfigError(f"{url!r} is not the address of a server: {exc}") from exc
         self._host, self._port, self._name = given.host, given.explicit_port, given.fragment
-        self.ability = speech.EngineInfo(self.service, backend, ENGINE)
+        self.info = speech.EngineInfo(self.service, backend, ENGINE)
 
     def __repr__(self) -> str:
         return f"<{ENGINE} {self.service} at {self}>"
@@ -70,8 +70,8 @@ class _WyomingServer(ABC):
             raise errors.EngineUnavailable("wyoming is not installed", INSTALL)
         try:
             async with asyncio.timeout(PROBE_WITHIN):
-                self.ability = self._able(await self.describe())
-                self.ability = replace(self.ability, speed=await self._measure())
+                self.info = self._able(await self.describe())
+                self.info = replace(self.info, speed=await self._measure())
         except (errors.JobError, TimeoutError) as exc:
             why = str(exc) or f"the server at {self} is too slow"
             raise errors.EngineUnavailable(why, "start that server, or name another") from exc
@@ -218,7 +218,7 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
         models = self._first(info, "asr", "models")
         tags = {tag for model in models for tag in _tags(model)}
         return replace(
-            self.ability,
+            self.info,
             models=tuple(names([model["name"] for model in models])),
             languages=languages.published(sorted(tags)),
             all_languages=tuple(sorted({languages.primary(tag) for tag in tags})),
@@ -277,11 +277,11 @@ class WyomingSpeaker(_WyomingServer):
         voices = self._first(info, "tts", "voices")
         tags = {tag for voice in voices for tag in _tags(voice)}
         return replace(
-            self.ability,
+            self.info,
             models=tuple(voice["name"] for voice in voices),
             languages=languages.published(sorted(tags)),
             all_languages=tuple(sorted({languages.primary(tag) for tag in tags})),
-            spoken={v["name"]: languages.written(_tags(v)[0]) for v in voices if _tags(v)},
+            voice_languages={v["name"]: languages.written(_tags(v)[0]) for v in voices if _tags(v)},
             speakers={voice["name"]: tuple(_speakers(voice)) for voice in voices},
         )
 

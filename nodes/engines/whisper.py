@@ -70,7 +70,7 @@ class FasterWhisper(PooledTranscriber):
 
     async def _arguments(self) -> Sequence[str]:
         folder = await asyncio.to_thread(model_folder, self._model_name, self._cache)
-        backend = self.ability.backend
+        backend = self.info.backend
         self._needs = size_of(folder) + BESIDE_MODEL
         batch = str(self._settings.batch)
         return str(folder.resolve()), DEVICES[backend], COMPUTE_TYPES[backend], batch
@@ -79,9 +79,9 @@ class FasterWhisper(PooledTranscriber):
         self._languages = tuple(hello["languages"])
         # In the sandbox
         await benchmark.transcribing_speed(self, benchmark.babble(TRIED_SECONDS, self.rate))
-        taught = not any(word in self.ability.models[0] for word in UNTAUGHT)
+        taught = not any(word in self.info.models[0] for word in UNTAUGHT)
         return replace(
-            self.ability,
+            self.info,
             languages=languages.published(self._languages),
             all_languages=tuple(sorted({languages.primary(tag) for tag in self._languages})),
             speed=hello["speed"],
@@ -101,9 +101,9 @@ class FasterWhisper(PooledTranscriber):
 
     def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
         model = model_names.for_engine(request.model, self.name)
-        if model not in ("", *self.ability.models):
+        if model not in ("", *self.info.models):
             raise errors.RequestRejected(
-                f"faster-whisper has no model {model!r} here; it has {self.ability.models[0]}",
+                f"faster-whisper has no model {model!r} here; it has {self.info.models[0]}",
                 status=404,
                 code="model_not_found",
                 param="model",
@@ -112,7 +112,7 @@ class FasterWhisper(PooledTranscriber):
         if request.language and not languages.nearest(request.language, known):
             some = ", ".join(known[:NAMED])
             raise errors.RequestRejected(
-                f"{self.ability.models[0]} does not know the language {request.language!r};"
+                f"{self.info.models[0]} does not know the language {request.language!r};"
                 f" it knows {len(known)}, such as {some}",
                 status=404,
                 code="language_not_found",

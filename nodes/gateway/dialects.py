@@ -75,9 +75,9 @@ class Dialects:
         Raises:
             JobError: see `speech.Provider`; or nobody has what the request names.
         """
-        abilities = self.provider.abilities()
-        r = resolve(request, abilities)
-        select(abilities, STT, model=r.model, language=r.language, translate=r.translate)
+        engines = self.provider.engines()
+        r = resolve(request, engines)
+        select(engines, STT, model=r.model, language=r.language, translate=r.translate)
         seconds, segments = 0.0, []
         async with aclosing(self.provider.transcribe(file, r)) as heard:
             async for item in heard:
@@ -108,10 +108,10 @@ class Dialects:
                 param="text",
             )
         offer.check_length(len(text) * limits.SPEECH_PER_CHARACTER)
-        abilities = self.provider.abilities()
-        listed = {name for a in abilities if a.service == TTS for name in a.models}
+        engines = self.provider.engines()
+        listed = {name for e in engines if e.service == TTS for name in e.models}
         voice = voice if voice in listed else ""
-        select(abilities, TTS, voice=voice, language=language)
+        select(engines, TTS, voice=voice, language=language)
         request = SpeechRequest(text, voice, language, speed=speed)
         spoken = self.provider.speak(request)
         return EncodedAudio("wav", spoken, self.bounds.speech_seconds, WITHOUT_CODEC)

@@ -1,7 +1,7 @@
 """What the gateway knows of the mesh: looked up every now and then, so that no page waits for it.
 
 view.records     the producers of STT and TTS, as known lately
-view.abilities   what can be asked for
+view.engines   what can be asked for
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from nodes.gateway import gateway_limits
-from nodes.gateway.abilities import NO_VOICES, abilities_of
+from nodes.gateway.mesh_engines import NO_VOICES, engines_of
 from privox_dht.errors import JobError
 from privox_dht.http.connections import log_bug
 from privox_dht.mesh import Mesh
@@ -38,10 +38,10 @@ class MeshView:
         self._agreeing_holders: Voices = NO_VOICES
         self._asked_for_voices: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
         self.records: Sequence[Record] = ()
-        self.abilities: Sequence[EngineInfo] = ()
+        self.engines: Sequence[EngineInfo] = ()
 
     def __repr__(self) -> str:
-        return f"<MeshView {len(self.records)} records, {len(self.abilities)} abilities>"
+        return f"<MeshView {len(self.records)} records, {len(self.engines)} engines>"
 
     def offers(self, service: str) -> bool:
         """Whether somebody does this."""
@@ -67,7 +67,7 @@ class MeshView:
         try:
             found = latest_per_key(await self._mesh.producers(SERVICES))
             self.records = tuple(r for r in found if not r.withdrawn and r.peer_id != self._own)
-            self.abilities = abilities_of(self.records, self._agreeing_holders)
+            self.engines = engines_of(self.records, self._agreeing_holders)
             self._on_change()
             await self._look_for_voices()
         except JobError as exc:
@@ -81,4 +81,4 @@ class MeshView:
         if asked != self._asked_for_voices:
             self._agreeing_holders = await self._mesh.voices() if asked else NO_VOICES
             self._asked_for_voices = asked
-            self.abilities = abilities_of(self.records, self._agreeing_holders)
+            self.engines = engines_of(self.records, self._agreeing_holders)

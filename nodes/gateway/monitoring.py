@@ -24,7 +24,7 @@ class Monitoring:
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
         """503 while it cannot do any job."""
-        offered = {ability.service for ability in self._provider.abilities()}
+        offered = {info.service for info in self._provider.engines()}
         services = {service: service in offered for service in SERVICES}
         return json_response({"well": bool(offered), **services}, status=200 if offered else 503)
 

@@ -39,12 +39,12 @@ def overview(
 
 
 def own_producer(
-    peer_id: str, abilities: Sequence[EngineInfo], slots: int, idle: int
+    peer_id: str, engines: Sequence[EngineInfo], slots: int, idle: int
 ) -> Shown | None:
     """This node as a producer; None: it lends nothing."""
-    if not abilities:
+    if not engines:
         return None
-    does = [_does(a.service, a.backend, a.engine, a.models, a.languages) for a in abilities]
+    does = [_does(e.service, e.backend, e.engine, e.models, e.languages) for e in engines]
     return _producer(peer_id, does, slots, idle, here=True)
 
 

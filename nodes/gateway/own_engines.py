@@ -48,12 +48,12 @@ class OwnEngines:
         self.peer_id = peer_id
         self._slots = slots
 
-    def abilities(self) -> Sequence[EngineInfo]:
-        return self.provider.abilities()
+    def engines(self) -> Sequence[EngineInfo]:
+        return self.provider.engines()
 
     def slots(self, service: str) -> int:
         """JobLog of a service at a time."""
-        offered = any(ability.service == service for ability in self.abilities())
+        offered = any(info.service == service for info in self.engines())
         return self._slots if offered else 0
 
     @asynccontextmanager
@@ -67,7 +67,7 @@ class OwnEngines:
         """
         service = STT if isinstance(request, TranscriptionRequest) else TTS
         async with AsyncExitStack() as held:
-            can = can_do(self.abilities(), service, request)
+            can = can_do(self.engines(), service, request)
             if can:
                 try:
                     offer = Offer(wait=wait, own=True)
@@ -80,7 +80,7 @@ class OwnEngines:
 
 
 def can_do(
-    abilities: Sequence[EngineInfo], service: str, request: TranscriptionRequest | SpeechRequest
+    engines: Sequence[EngineInfo], service: str, request: TranscriptionRequest | SpeechRequest
 ) -> bool:
     """Whether one of these can do this job."""
     translate = isinstance(request, TranscriptionRequest) and request.translate
@@ -88,7 +88,7 @@ def can_do(
     try:
         return bool(
             select(
-                abilities,
+                engines,
                 service,
                 model=request.model,
                 voice=voice,

@@ -85,7 +85,7 @@ class Page:
         if own is None:
             return None
         status = own.provider.status()
-        return own_producer(own.peer_id, own.abilities(), status["slots"], status["idle"])
+        return own_producer(own.peer_id, own.engines(), status["slots"], status["idle"])
 
 
 def page_files() -> dict[str, bytes]:

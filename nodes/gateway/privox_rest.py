@@ -70,8 +70,8 @@ class PrivoxRest:
 
     def _model(self, quality: str) -> str:
         """A quality ("fast", "best") where somebody lists it for a model; else the default."""
-        abilities = self._dialects.provider.abilities()
-        listed = {name for a in abilities if a.service == STT for name in a.models}
+        engines = self._dialects.provider.engines()
+        listed = {name for e in engines if e.service == STT for name in e.models}
         return quality if quality in listed else ""
 
 

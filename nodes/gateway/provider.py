@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, BinaryIO, Self, TypeVar
 
-from nodes.gateway import abilities, gateway_limits
+from nodes.gateway import gateway_limits, mesh_engines
 from nodes.gateway.mesh_view import MeshView
 from nodes.gateway.own_engines import LocalWorker, OwnEngines
 from nodes.gateway.places import Places
@@ -97,9 +97,9 @@ class MeshProvider:
                 async with asyncio.timeout(dht_limits.JOIN_TIMEOUT):
                     await self._joined.wait()
 
-    def abilities(self) -> Sequence[EngineInfo]:
-        own = self._own.abilities() if self._own else ()
-        return [*own, *self._view.abilities, *self.pulls.abilities()]
+    def engines(self) -> Sequence[EngineInfo]:
+        own = self._own.engines() if self._own else ()
+        return [*own, *self._view.engines, *self.pulls.engines()]
 
     @property
     def records(self) -> Sequence[Record]:
@@ -121,8 +121,8 @@ class MeshProvider:
         records, queue = self._view.records, self._places[service].queue
         return {
             "producers": len({r.publisher for r in records if r.kind == service}),
-            "slots": abilities.room(records, service),
-            "idle": abilities.idle(records, service),
+            "slots": mesh_engines.slots(records, service),
+            "idle": mesh_engines.idle(records, service),
             "running": queue.running,
             "waiting": queue.waiting,
         }
@@ -185,7 +185,7 @@ class MeshProvider:
         for each job: one that names them, or for which nobody else is there, or idle."""
         alone = not self._view.offers(service)
         named = request.model.partition(":")[0] == PULLED
-        pulled = named or alone or not abilities.idle(self._view.records, service)
+        pulled = named or alone or not mesh_engines.idle(self._view.records, service)
         pulled = pulled and self.pulls.slots(service) > 0
         async with AsyncExitStack() as held:
             worker: LocalWorker | None = None
@@ -230,7 +230,7 @@ class MeshProvider:
                 yield sound
 
     def _room(self, service: str) -> int:
-        return max(1, abilities.room(self._view.records, service) + self._slots_here(service))
+        return max(1, mesh_engines.slots(self._view.records, service) + self._slots_here(service))
 
     def _slots_here(self, service: str) -> int:
         """Jobs that are done at a time by our own engines, and by those who have called us."""

@@ -189,7 +189,7 @@ class PullProducers:
     def __repr__(self) -> str:
         return f"<PullProducers {self._all!r}>"
 
-    def abilities(self) -> Sequence[EngineInfo]:
+    def engines(self) -> Sequence[EngineInfo]:
         """What those that are here can do."""
         hears = EngineInfo(STT, "cpu", NAME, MODELS)
         speaks = EngineInfo(TTS, "cpu", NAME, (), (LANGUAGE,))
@@ -222,7 +222,7 @@ class PullProducers:
             ProducerBusy: none was idle within `wait` seconds, which are more than none.
         """
         service = STT if isinstance(request, TranscriptionRequest) else TTS
-        if not can_do(self.abilities(), service, request):
+        if not can_do(self.engines(), service, request):
             yield None
             return
         producer = await self._idle(service, wait)

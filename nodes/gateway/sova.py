@@ -52,8 +52,8 @@ class Sova:
         return json_response({"response_code": 0, "response": [{"response_audio": audio}]})
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        abilities = self._dialects.provider.abilities()
-        voices = [name for a in abilities if a.service == TTS for name in a.models]
+        engines = self._dialects.provider.engines()
+        voices = [name for e in engines if e.service == TTS for name in e.models]
         return json_response({"response_code": 0, "response": list(dict.fromkeys(voices))})
 
 

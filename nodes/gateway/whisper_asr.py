@@ -67,7 +67,7 @@ class WhisperAsr:
             file = await self._file(request, job, upload, DETECTED_IN)
             asked = TranscriptionRequest(words=True)
             heard = await self._dialects.transcript(file, asked, job.offer)
-        language = heard.language or _only_language(self._dialects.provider.abilities())
+        language = heard.language or _only_language(self._dialects.provider.engines())
         if not language:
             raise EngineFailed("no producer said which language it heard")
         words = [word.probability for segment in heard.segments for word in segment.words]
@@ -186,9 +186,9 @@ def _rendered(heard: Transcript, asked: TranscriptionRequest, output: str) -> st
     return transcript.render(heard, FORMATS[output], translated=asked.translate, words=asked.words)
 
 
-def _only_language(abilities: Sequence[EngineInfo]) -> str:
+def _only_language(engines: Sequence[EngineInfo]) -> str:
     """The language of all that hear, where they have but one."""
-    spoken = [a.languages for a in abilities if a.service == STT and not a.only_named]
+    spoken = [e.languages for e in engines if e.service == STT and not e.only_named]
     some = {language for languages in spoken for language in languages}
     return some.pop() if len(some) == 1 and all(spoken) else ""
 

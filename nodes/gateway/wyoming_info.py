@@ -19,11 +19,11 @@ ANY_LANGUAGE = tuple(NAMES)
 _BY = Attribution("privox_dht", "")
 
 
-def info_of(abilities: Sequence[EngineInfo]) -> Info:
-    """The answer to `describe`: what these can do; of a service that none of them has, that it may
-    come in any language."""
-    transcribers = [a for a in abilities if a.service == STT and not a.only_named]
-    speakers = [a for a in abilities if a.service == TTS and not a.only_named]
+def info_of(engines: Sequence[EngineInfo]) -> Info:
+    """The answer to `describe`: what these engines can do. A service that none of them has is
+    offered for any language."""
+    transcribers = [e for e in engines if e.service == STT and not e.only_named]
+    speakers = [e for e in engines if e.service == TTS and not e.only_named]
     model = AsrModel(
         MESH,
         _BY,
@@ -32,7 +32,7 @@ def info_of(abilities: Sequence[EngineInfo]) -> Info:
         __version__,
         _languages(transcribers) or [*ANY_LANGUAGE],
     )
-    voices = [voice for ability in speakers for voice in _voices(ability)]
+    voices = [voice for info in speakers for voice in _voices(info)]
     voices = voices or [_voice(MESH, ANY_LANGUAGE)]
     about = (_BY, True, "a mesh of people's own machines", __version__)
     return Info(
@@ -41,19 +41,19 @@ def info_of(abilities: Sequence[EngineInfo]) -> Info:
     )
 
 
-def _languages(abilities: Iterable[EngineInfo]) -> list[str]:
-    spoken = [language for a in abilities for language in (a.languages or ANY_LANGUAGE)]
+def _languages(engines: Iterable[EngineInfo]) -> list[str]:
+    spoken = [language for e in engines for language in (e.languages or ANY_LANGUAGE)]
     return list(dict.fromkeys(spoken))
 
 
-def _voices(ability: EngineInfo) -> list[TtsVoice]:
+def _voices(info: EngineInfo) -> list[TtsVoice]:
     """The voices of an engine; one that lists none is a voice itself."""
-    languages = ability.languages or ANY_LANGUAGE
+    languages = info.languages or ANY_LANGUAGE
     named = [
-        _voice(name, (tag,) if (tag := ability.spoken.get(name, "")) else languages)
-        for name in ability.models
+        _voice(name, (tag,) if (tag := info.voice_languages.get(name, "")) else languages)
+        for name in info.models
     ]
-    return named or [_voice(ability.engine, languages)]
+    return named or [_voice(info.engine, languages)]
 
 
 def _voice(name: str, languages: Iterable[str]) -> TtsVoice:

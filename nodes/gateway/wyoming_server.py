@@ -86,7 +86,7 @@ class WyomingServer:
 
     def info(self) -> Info:
         """What is there; of what has gone, what was there last: Home Assistant asks but once."""
-        now = self._provider.abilities()
+        now = self._provider.engines()
         gone = {a.service for a in self._known if not a.only_named}
         gone -= {a.service for a in now if not a.only_named}
         self._known = [*now, *(a for a in self._known if a.service in gone)]

@@ -197,9 +197,9 @@ class WyomingSession:
             file.seek(0)
             language = tag_of(self._asked.language)
             asked = resolve(
-                TranscriptionRequest(language=language, streamed=True), self._provider.abilities()
+                TranscriptionRequest(language=language, streamed=True), self._provider.engines()
             )
-            select(self._provider.abilities(), STT, language=language)
+            select(self._provider.engines(), STT, language=language)
             self._asked, text = Transcribe(), ""
             unsaid: list[Eventable] = [TranscriptStart(language=language or None)]
             async with AsyncExitStack() as held:
@@ -225,7 +225,7 @@ class WyomingSession:
 
     def _stream(self, voice: SynthesizeVoice | None) -> SpokenStream:
         self._check(self._prefixes)  # what is begun is finished
-        request = request_for(voice, self._provider.abilities(), self._voices)
+        request = request_for(voice, self._provider.engines(), self._voices)
         return SpokenStream(self._speak, self._write, request)
 
     async def _speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:

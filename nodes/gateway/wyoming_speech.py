@@ -92,26 +92,27 @@ class SpokenStream:
 
 
 def request_for(
-    voice: SynthesizeVoice | None, abilities: Sequence[EngineInfo], voices: Mapping[str, str]
+    voice: SynthesizeVoice | None, engines: Sequence[EngineInfo], voices: Mapping[str, str]
 ) -> SpeechRequest:
-    """What a voice means: a voice or an engine that is there; of one that has gone its language,
-    and of a language the first engine that speaks it, so that all sentences have one voice.
+    """The request that a voice means: this voice or engine where the mesh has it; where it has
+    gone, its language. Of a language it names the first engine that speaks it, so that all
+    sentences are spoken by one voice.
 
     Raises:
-        RequestRejected: nobody speaks the language.
+        RequestRejected: no engine speaks the language.
     """
     name, tag = (voice.name or "", tag_of(voice.language)) if voice else ("", "")
-    mouths = [a for a in abilities if a.service == TTS]
-    for ability in mouths:
-        if name in ability.models:
-            return SpeechRequest("", voice=name, model=ability.engine)
-        if name and name == ability.engine:
+    speakers = [e for e in engines if e.service == TTS]
+    for info in speakers:
+        if name in info.models:
+            return SpeechRequest("", voice=name, model=info.engine)
+        if name and name == info.engine:
             return SpeechRequest("", model=name)
     tag = tag or voices.get(name, "")
-    fitting = select(mouths, TTS, language=tag)
+    fitting = select(speakers, TTS, language=tag)
     return SpeechRequest("", language=tag, model=fitting[0].engine if fitting else "")
 
 
 def tag_of(language: object) -> str:
-    """A language as the client names it; what is no tag is not heeded."""
+    """The language that the client names; "" where that is not a language tag."""
     return language if isinstance(language, str) and languages.is_tag(language) else ""

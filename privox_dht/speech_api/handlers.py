@@ -83,10 +83,10 @@ class SpeechHandlers:
             await read_json(request, self._bounds, job.offer), text=self._bounds.text
         )
         job.offer.check_length(len(wanted.request.text) * limits.SPEECH_PER_CHARACTER)
-        able = self._provider.abilities()
+        able = self._provider.engines()
         r = resolve(wanted.request, able)
-        abilities = select(able, TTS, model=r.model, voice=r.voice, language=r.language)
-        headers = self._engine_headers(abilities, r.voice)
+        engines = select(able, TTS, model=r.model, voice=r.voice, language=r.language)
+        headers = self._engine_headers(engines, r.voice)
         format = await negotiate_format(wanted.format, self._encoders)
         sounds = self._provider.speak(r)
         file = EncodedAudio(
@@ -98,12 +98,12 @@ class SpeechHandlers:
             return await self._stream_events(stream, job, _audio_events(file))
         return await self._stream_audio(stream, job, file, headers)
 
-    def _engine_headers(self, abilities: list[EngineInfo], voice: str) -> dict[str, str]:
+    def _engine_headers(self, engines: list[EngineInfo], voice: str) -> dict[str, str]:
         """Headers that name the engine, as far as it is known before the work."""
-        engines = {ability.engine for ability in abilities}
-        if not engines or (self._any_engine and len(engines) > 1):
+        names = {info.engine for info in engines}
+        if not names or (self._any_engine and len(names) > 1):
             return {}
-        first = abilities[0]
+        first = engines[0]
         headers = {ENGINE: first.engine}
         if model := voice or (first.models[0] if len(first.models) == 1 else ""):
             headers[MODEL] = model.encode("ascii", "replace").decode()
@@ -134,9 +134,9 @@ class SpeechHandlers:
         provider does not say)."""
         fields = await read_form(request, self._bounds, upload, offer)
         wanted = openai_requests.transcription(fields, translate=translate)
-        abilities = self._provider.abilities()
-        r = resolve(wanted.request, abilities)
-        able = select(abilities, STT, model=r.model, language=r.language, translate=r.translate)
+        engines = self._provider.engines()
+        r = resolve(wanted.request, engines)
+        able = select(engines, STT, model=r.model, language=r.language, translate=r.translate)
         return replace(wanted, request=r), able
 
     async def _upload_and_transcribe(

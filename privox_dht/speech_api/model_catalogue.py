@@ -1,6 +1,6 @@
 """The lists of `/v1/models` and `/v1/audio/voices`. Pure.
 
-abilities -> models    every engine, and "engine:model" for every model or voice of it
+engines -> models    every engine, and "engine:model" for every model or voice of it
           -> voices    what `voice` may name
 """
 
@@ -16,22 +16,22 @@ MODEL_PREFIX = "/v1/models/"
 CREATED = 1_704_067_200  # OpenAI's clients want a date; models here have none: 2024-01-01
 
 
-def models(abilities: Iterable[EngineInfo]) -> dict[str, Any]:
+def models(engines: Iterable[EngineInfo]) -> dict[str, Any]:
     """The list of models."""
     known: dict[str, EngineInfo] = {}
-    for ability in abilities:
-        for name in _names(ability):
-            known.setdefault(name, ability)
+    for info in engines:
+        for name in _names(info):
+            known.setdefault(name, info)
     return {"object": "list", "data": [_model(name, known[name]) for name in known]}
 
 
-def model(abilities: Iterable[EngineInfo], name: str) -> dict[str, Any]:
+def model(engines: Iterable[EngineInfo], name: str) -> dict[str, Any]:
     """One model.
 
     Raises:
         RequestRejected: 404, naming what there is.
     """
-    offered = list(abilities)
+    offered = list(engines)
     wrong: RequestRejected | None = None
     for service in SERVICES:
         try:
@@ -42,7 +42,7 @@ def model(abilities: Iterable[EngineInfo], name: str) -> dict[str, Any]:
     raise wrong or RequestRejected("there is no model here", status=404, code="model_not_found")
 
 
-def voices(abilities: Iterable[EngineInfo]) -> dict[str, Any]:
+def voices(engines: Iterable[EngineInfo]) -> dict[str, Any]:
     """The list of voices. `voices` holds bare names, which is what most apps look for; a voice's
     `language` is empty where its engine does not say."""
     data = [
@@ -50,38 +50,38 @@ def voices(abilities: Iterable[EngineInfo]) -> dict[str, Any]:
             "id": name,
             "object": "voice",
             "name": name,
-            "engine": ability.engine,
-            "language": ability.spoken.get(voice, ""),
+            "engine": info.engine,
+            "language": info.voice_languages.get(voice, ""),
         }
-        for ability in abilities
-        if ability.service == TTS
-        for voice in ability.models
-        for name in (voice, *_speakers(ability, voice))
+        for info in engines
+        if info.service == TTS
+        for voice in info.models
+        for name in (voice, *_speakers(info, voice))
     ]
     return {"object": "list", "voices": [entry["id"] for entry in data], "data": data}
 
 
-def _speakers(ability: EngineInfo, voice: str) -> Iterator[str]:
+def _speakers(info: EngineInfo, voice: str) -> Iterator[str]:
     """Those of a voice that has several."""
-    for speaker in ability.speakers.get(voice, ())[: limits.MAX_SPEAKERS]:
+    for speaker in info.speakers.get(voice, ())[: limits.MAX_SPEAKERS]:
         yield f"{voice}+{speaker}"
 
 
-def _names(ability: EngineInfo) -> Iterator[str]:
-    yield ability.engine
-    for name in ability.models:
-        yield f"{ability.engine}:{name}"
+def _names(info: EngineInfo) -> Iterator[str]:
+    yield info.engine
+    for name in info.models:
+        yield f"{info.engine}:{name}"
 
 
-def _model(name: str, ability: EngineInfo) -> dict[str, Any]:
+def _model(name: str, info: EngineInfo) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",
         "created": CREATED,
-        "owned_by": ability.engine,
-        "service": ability.service,
-        "backend": ability.backend,
-        "languages": list(ability.languages or ability.all_languages),
-        "warm": ability.warm,
-        "translates": ability.translates,
+        "owned_by": info.engine,
+        "service": info.service,
+        "backend": info.backend,
+        "languages": list(info.languages or info.all_languages),
+        "warm": info.warm,
+        "translates": info.translates,
     }

@@ -1,7 +1,7 @@
 """Which of a provider's engines a request means, and the error when it means none.
 
     model     "", an engine, a model, or "engine:model"
-    voice     "", or a voice (one of an ability's models), perhaps with "+variant"
+    voice     "", or a voice (one of an engine's models), perhaps with "+variant"
     language  a BCP 47 tag (see `languages`); an engine that lists none does any
 
 Apps made for OpenAI's API always name one of its models and voices: `resolve` removes these first.
@@ -37,19 +37,19 @@ def validate_language(tag: str) -> str:
     return tag
 
 
-def resolve(request: Request, abilities: Iterable[EngineInfo]) -> Request:
+def resolve(request: Request, engines: Iterable[EngineInfo]) -> Request:
     """`request` without OpenAI's names for the default, unless an engine lists them."""
     service = STT if isinstance(request, TranscriptionRequest) else TTS
-    offered = [ability for ability in abilities if ability.service == service]
+    offered = [info for info in engines if info.service == service]
     model = model_names.model(request.model, _names(offered))
     if isinstance(request, TranscriptionRequest):
         return replace(request, model=model)
-    listed = _flat(ability.models for ability in offered)  # "echo" is a voice, and an engine
+    listed = _flat(info.models for info in offered)  # "echo" is a voice, and an engine
     return replace(request, model=model, voice=model_names.voice(request.voice, listed))
 
 
 def select(
-    abilities: Iterable[EngineInfo],
+    engines: Iterable[EngineInfo],
     service: str,
     *,
     model: str = "",
@@ -57,22 +57,22 @@ def select(
     language: str = "",
     translate: bool = False,
 ) -> list[EngineInfo]:
-    """The abilities of `service` that can do what is named, in their order; the first is meant.
+    """The engines of `service` that can do what is named, in their order; the first is meant.
 
     An empty list means that the engines of the service are not known here; the provider decides.
 
     Raises:
         RequestRejected: 404 or 400, naming what there is.
     """
-    offered = [ability for ability in abilities if ability.service == service]
+    offered = [info for info in engines if info.service == service]
     if not offered:
         return []
-    fitting = [ability for ability in offered if _is_engine(ability, model)]
-    fitting = fitting or [ability for ability in offered if _has_model(ability, model)]
+    fitting = [info for info in offered if _is_engine(info, model)]
+    fitting = fitting or [info for info in offered if _has_model(info, model)]
     if not fitting:
         raise _nothing("model", model, _names(offered)) if model else _only_named(offered)
     if translate:
-        fitting = [ability for ability in fitting if ability.translates]
+        fitting = [info for info in fitting if info.translates]
         if not fitting:
             raise RequestRejected(
                 f"nothing here translates{f' by {model!r}' if model else ''}; ask for a transcript",
@@ -81,52 +81,50 @@ def select(
             )
     chosen = fitting
     if voice and service == TTS:
-        chosen = [ability for ability in fitting if _lists(ability, voice)]
+        chosen = [info for info in fitting if _lists(info, voice)]
         if not chosen:
-            raise _nothing("voice", voice, _flat(ability.models for ability in fitting))
+            raise _nothing("voice", voice, _flat(info.models for info in fitting))
     if language and not voice:
-        chosen = [ability for ability in chosen if _speaks(ability, language)]
+        chosen = [info for info in chosen if _speaks(info, language)]
         if not chosen:
             raise RequestRejected(
                 f"there is no language {language!r} here; there is "
-                f"{_listing(_flat(ability.languages for ability in fitting))}",
+                f"{_listing(_flat(info.languages for info in fitting))}",
                 code="unknown_language",
                 param="language",
             )
     return _best_for(chosen, language) if model else chosen
 
 
-def _best_for(abilities: list[EngineInfo], language: str) -> list[EngineInfo]:
+def _best_for(engines: list[EngineInfo], language: str) -> list[EngineInfo]:
     """Of one engine's models that share a name ("better"), the one made for a language alone comes
     first where that is asked for, and last where none is."""
-    engine = abilities[0].engine
-    return sorted(
-        abilities, key=lambda a: (a.engine != engine, bool(a.languages) != bool(language))
-    )
+    engine = engines[0].engine
+    return sorted(engines, key=lambda a: (a.engine != engine, bool(a.languages) != bool(language)))
 
 
-def _has_model(ability: EngineInfo, model: str) -> bool:
-    return not ability.only_named and (not model or _lists(ability, model))
+def _has_model(info: EngineInfo, model: str) -> bool:
+    return not info.only_named and (not model or _lists(info, model))
 
 
-def _is_engine(ability: EngineInfo, model: str) -> bool:
+def _is_engine(info: EngineInfo, model: str) -> bool:
     """Whether `model` names this engine, with or without one of its models. An engine that lists no
     models would take any name, another engine's too: so this is asked first."""
     engine, colon, rest = model.partition(":")
-    return engine == ability.engine and (not colon or _lists(ability, rest))
+    return engine == info.engine and (not colon or _lists(info, rest))
 
 
-def _lists(ability: EngineInfo, name: str) -> bool:
+def _lists(info: EngineInfo, name: str) -> bool:
     """Whether `name` is listed, itself or before its `+variant`; an empty list allows any, where
     there may be other names."""
-    models = ability.models
+    models = info.models
     if not models:
-        return not ability.only_listed
+        return not info.only_listed
     return name in models or name.partition("+")[0] in models
 
 
-def _speaks(ability: EngineInfo, language: str) -> bool:
-    return not ability.languages or languages.nearest(language, ability.languages) is not None
+def _speaks(info: EngineInfo, language: str) -> bool:
+    return not info.languages or languages.nearest(language, info.languages) is not None
 
 
 def _nothing(what: str, name: str, there_is: list[str]) -> RequestRejected:
@@ -148,7 +146,7 @@ def _only_named(offered: list[EngineInfo]) -> RequestRejected:
 
 
 def _names(offered: Iterable[EngineInfo]) -> list[str]:
-    return _flat((ability.engine, *ability.models) for ability in offered)
+    return _flat((info.engine, *info.models) for info in offered)
 
 
 def _flat(groups: Iterable[Iterable[str]]) -> list[str]:

@@ -176,14 +176,14 @@ class SpeechServer(HttpServer):
     # -- pages ------------------------------------------------------------------------------------
 
     async def _models(self, request: web.BaseRequest) -> web.StreamResponse:
-        return json_response(model_catalogue.models(self._provider.abilities()))
+        return json_response(model_catalogue.models(self._provider.engines()))
 
     async def _model(self, request: web.BaseRequest) -> web.StreamResponse:
         name = request.path.removeprefix(model_catalogue.MODEL_PREFIX)
-        return json_response(model_catalogue.model(self._provider.abilities(), name))
+        return json_response(model_catalogue.model(self._provider.engines(), name))
 
     async def _voices(self, request: web.BaseRequest) -> web.StreamResponse:
-        return json_response(model_catalogue.voices(self._provider.abilities()))
+        return json_response(model_catalogue.voices(self._provider.engines()))
 
     async def _status(self, request: web.BaseRequest) -> web.StreamResponse:
         return json_response({**self._provider.status(), "jobs": self.jobs.status()})

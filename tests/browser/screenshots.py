@@ -47,7 +47,7 @@ class Lender(Counting):
         super().__init__(slots)
         self._engines = engines
 
-    def abilities(self) -> Sequence[EngineInfo]:
+    def engines(self) -> Sequence[EngineInfo]:
         return self._engines
 
     async def transcribe(

@@ -56,29 +56,29 @@ async def seconds(engine: EspeakNg, **more: Any) -> float:
 
 
 async def test_a_started_engine_says_what_it_can(engine: EspeakNg) -> None:
-    ability = engine.ability
-    assert (ability.service, ability.backend, ability.engine) == ("tts", "cpu", "espeak-ng")
-    assert ability.models[0] == espeak.DEFAULT_VOICE
-    assert {"en-us", "de", "ru", "pl"} <= set(ability.models) and len(ability.models) > 100
-    assert ability.languages == (), "so many that they are published as any"
-    assert ability.speed > 10
-    assert set(ability.spoken) == set(ability.models)
-    assert (ability.spoken["en-us+edward"], ability.spoken["cmn"]) == ("en-US", "zh")
+    info = engine.info
+    assert (info.service, info.backend, info.engine) == ("tts", "cpu", "espeak-ng")
+    assert info.models[0] == espeak.DEFAULT_VOICE
+    assert {"en-us", "de", "ru", "pl"} <= set(info.models) and len(info.models) > 100
+    assert info.languages == (), "so many that they are published as any"
+    assert info.speed > 10
+    assert set(info.voice_languages) == set(info.models)
+    assert (info.voice_languages["en-us+edward"], info.voice_languages["cmn"]) == ("en-US", "zh")
 
 
 async def test_every_announced_voice_speaks(engine: EspeakNg) -> None:
     """Of those that espeak-ng itself lists, three have no dictionary, three are not found by the
     name that it gives them, and two have one name."""
     silent = []
-    for voice in engine.ability.models:
+    for voice in engine.info.models:
         sounds = await say(engine, "Good day, 1 2 3", voice=voice)
         samples = np.frombuffer(b"".join(sound.pcm for sound in sounds), "<i2")
         if samples.size < 0.3 * 22_050 or np.abs(samples).max() < LOUD:
             silent.append(voice)
     assert not silent
-    assert {"en-gb", "fr-fr", "chr-US-Qaaa-x-west"} <= set(engine.ability.models)
-    assert not {"fo", "kaa", "xex"} & set(engine.ability.models)
-    assert len(set(engine.ability.models)) == len(engine.ability.models)
+    assert {"en-gb", "fr-fr", "chr-US-Qaaa-x-west"} <= set(engine.info.models)
+    assert not {"fo", "kaa", "xex"} & set(engine.info.models)
+    assert len(set(engine.info.models)) == len(engine.info.models)
 
 
 async def test_every_language_of_a_voice_can_be_asked_for(engine: EspeakNg) -> None:

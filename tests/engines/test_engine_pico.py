@@ -42,16 +42,16 @@ async def seconds(engine: Pico, **more: Any) -> float:
 
 
 async def test_a_started_engine_says_what_it_can(engine: Pico) -> None:
-    ability = engine.ability
-    assert (ability.service, ability.backend, ability.engine) == ("tts", "cpu", "pico")
-    assert ability.models[0] == "en-US" and set(ability.models) == set(VOICES)
-    assert set(ability.languages) == {"en", "de", "es", "fr", "it"}
-    assert ability.speed > 10
+    info = engine.info
+    assert (info.service, info.backend, info.engine) == ("tts", "cpu", "pico")
+    assert info.models[0] == "en-US" and set(info.models) == set(VOICES)
+    assert set(info.languages) == {"en", "de", "es", "fr", "it"}
+    assert info.speed > 10
 
 
 async def test_every_announced_voice_speaks(engine: Pico) -> None:
     said = {}
-    for voice in engine.ability.models:
+    for voice in engine.info.models:
         sounds = await say(engine, "1 2 3, A B C", voice=voice)
         pcm = b"".join(sound.pcm for sound in sounds)
         assert {sound.rate for sound in sounds} == {RATE}

@@ -40,11 +40,11 @@ async def say(engine: Piper, text: str, **more: object) -> list[speech.AudioChun
 
 
 async def test_a_started_engine_says_what_it_can(engine: Piper) -> None:
-    ability = engine.ability
-    assert (ability.service, ability.backend, ability.engine) == ("tts", "cpu", "piper")
-    assert (ability.models, ability.languages) == (("xx_XX-test-low",), ("en",))
-    assert set(ability.spoken) == set(ability.models)
-    assert ability.speed > 1
+    info = engine.info
+    assert (info.service, info.backend, info.engine) == ("tts", "cpu", "piper")
+    assert (info.models, info.languages) == (("xx_XX-test-low",), ("en",))
+    assert set(info.voice_languages) == set(info.models)
+    assert info.speed > 1
 
 
 @pytest.mark.parametrize("name", DEADLY)
@@ -169,7 +169,7 @@ async def test_a_voice_in_the_cache_is_not_downloaded(
     tiny_piper.make(tmp_path / "en_US-cached-low.onnx")
     engine = Piper(model="en_US-cached-low", cache=tmp_path)
     await engine.start()
-    assert engine.ability.models == ("en_US-cached-low",)
+    assert engine.info.models == ("en_US-cached-low",)
     await engine.close()
 
 

@@ -56,10 +56,10 @@ async def hear(
 
 
 async def test_a_started_engine_says_what_it_can(engine: PocketSphinx) -> None:
-    ability = engine.ability
-    assert (ability.service, ability.backend, ability.engine) == ("stt", "cpu", "pocketsphinx")
-    assert (ability.models, ability.languages) == (("en-us",), ("en",))
-    assert ability.speed > 0
+    info = engine.info
+    assert (info.service, info.backend, info.engine) == ("stt", "cpu", "pocketsphinx")
+    assert (info.models, info.languages) == (("en-us",), ("en",))
+    assert info.speed > 0
 
 
 async def test_it_understands_a_sentence_word_by_word(

@@ -66,10 +66,10 @@ async def say(engine: Any, request: Say = HELLO) -> bytes:
 
 async def test_a_server_is_asked_what_it_has(openai: OpenAi) -> None:
     async with started("stt", url(openai)) as hears, started("tts", url(openai)) as speaks:
-        assert hears.ability.models == openai.models and hears.model == "some-whisper"
-        assert speaks.ability.models == openai.voices and speaks.model == "some-tts"
-        assert hears.ability.engine == speaks.ability.engine == "openai-api"
-        assert hears.ability.speed > 0 and speaks.ability.speed > 0
+        assert hears.info.models == openai.models and hears.model == "some-whisper"
+        assert speaks.info.models == openai.voices and speaks.model == "some-tts"
+        assert hears.info.engine == speaks.info.engine == "openai-api"
+        assert hears.info.speed > 0 and speaks.info.speed > 0
 
 
 async def test_a_server_that_lists_nothing_is_asked_for_the_usual(openai: OpenAi) -> None:
@@ -101,14 +101,14 @@ async def test_everything_that_is_asked_is_passed_on(openai: OpenAi) -> None:
 async def test_translations_have_their_own_path(openai: OpenAi) -> None:
     async with started("stt", url(openai)) as engine:
         await hear(engine, Hear(translate=True))
-        assert engine.ability.translates
+        assert engine.info.translates
     assert openai.asked[-1]["path"] == "/v1/audio/translations"
 
 
 async def test_a_server_that_cannot_translate_is_not_said_to(openai: OpenAi) -> None:
     openai.broken = {"/v1/audio/translations": web.Response(status=400)}
     async with started("stt", url(openai)) as engine:
-        assert not engine.ability.translates
+        assert not engine.info.translates
 
 
 async def test_a_long_recording_goes_in_blocks(
@@ -249,13 +249,13 @@ def test_what_is_no_address_is_told(what: str) -> None:
 async def test_sova_hears(sova: Sova) -> None:
     async with started("asr", sova.address) as engine:
         assert await hear(engine) == [speech.Segment("добрый день", 0.0, 2.0)]
-        assert engine.ability.engine == "sova" and engine.ability.speed > 0
+        assert engine.info.engine == "sova" and engine.info.speed > 0
     assert audio.decode(sova.asked[-1]["audio_blob"], 16_000).size == 32_000
 
 
 async def test_sova_speaks_with_the_voices_it_lists(sova: Sova) -> None:
     async with started("tts", sova.address) as engine:
-        assert engine.ability.models == ("Natasha", "Ruslan")
+        assert engine.info.models == ("Natasha", "Ruslan")
         pcm = await say(engine, Say("Привет", "Ruslan", speed=4.0))
     assert len(pcm) / 2 / remote_sova.RATE == pytest.approx(1.0, abs=0.01)
     asked = sova.asked[-1]

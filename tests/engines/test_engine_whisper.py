@@ -54,12 +54,12 @@ async def hear(
 
 
 async def test_a_started_engine_says_what_it_can(engine: FasterWhisper) -> None:
-    ability = engine.ability
-    assert (ability.service, ability.backend, ability.engine) == ("stt", "cpu", "faster-whisper")
-    assert ability.models == ("tiny-test",)
-    assert ability.languages == (), "a model of a hundred languages takes any"
-    assert ability.translates
-    assert ability.speed > 1
+    info = engine.info
+    assert (info.service, info.backend, info.engine) == ("stt", "cpu", "faster-whisper")
+    assert info.models == ("tiny-test",)
+    assert info.languages == (), "a model of a hundred languages takes any"
+    assert info.translates
+    assert info.speed > 1
 
 
 async def test_text_times_and_language_are_what_the_model_says(engine: FasterWhisper) -> None:

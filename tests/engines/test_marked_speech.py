@@ -53,9 +53,9 @@ async def test_ssml_that_names_a_file_or_nests_too_deep_is_refused(
 
 
 async def test_speakers_are_listed_and_can_be_asked_for(producer: Producer) -> None:
-    [ability] = producer.abilities()
-    listed = model_catalogue.voices([ability])["voices"]
-    if ability.engine == "piper":
+    [info] = producer.engines()
+    listed = model_catalogue.voices([info])["voices"]
+    if info.engine == "piper":
         assert len(listed) == 4 and listed[1].startswith("xx_XX-test-low+")
         asked = SpeechRequest("One.", voice=listed[-1])
         assert [sound async for sound in producer.speak(asked)]

@@ -135,7 +135,7 @@ async def heard(producer: Producer, upload: bytes, model: str) -> str:
 
 async def test_the_list_of_models_says_which_are_warm_and_all_languages(models: Path) -> None:
     async with engines(models, int(2.2 * await needed(models))) as three:
-        listed = model_catalogue.models([engine.ability for engine in three])["data"]
+        listed = model_catalogue.models([engine.info for engine in three])["data"]
         warm = [entry["id"] for entry in listed if entry["warm"] and ":" in entry["id"]]
         assert len(warm) == 2
         assert {"en", "de", "jv"} <= set(listed[0]["languages"])
@@ -157,10 +157,10 @@ async def test_a_model_that_nobody_uses_is_unloaded_and_loaded_again(models: Pat
     hears_anything(engine)
     try:
         await until(lambda: not engine.pids, 20)
-        assert not engine.ability.warm
+        assert not engine.info.warm
         pcm = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
         [segment] = [s async for s in engine.transcribe(pcm, TranscriptionRequest())]
-        assert segment.text == SCRIPTS["one"] and engine.ability.warm
+        assert segment.text == SCRIPTS["one"] and engine.info.warm
     finally:
         await engine.close()
 

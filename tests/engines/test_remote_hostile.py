@@ -52,7 +52,7 @@ async def turned(dialect: str, service: str, says: Says) -> AsyncIterator[Any]:
 
 
 async def ask(engine: Any) -> None:
-    await (hear(engine) if engine.ability.service == "stt" else say(engine))
+    await (hear(engine) if engine.info.service == "stt" else say(engine))
 
 
 @functools.cache
@@ -298,7 +298,7 @@ async def test_a_list_of_models_that_is_none_does_not_break_a_node(
         openai.broken[path] = web.Response(body=LISTS[what])
     try:
         async with started(service, f"http://{openai.address}") as engine:
-            for name in (*engine.ability.models, engine.model):
+            for name in (*engine.info.models, engine.model):
                 assert name.isprintable() and len(name) <= remote.LONGEST_NAME
     except errors.EngineUnavailable as unavailable:
         assert len(str(unavailable)) < 300

@@ -111,7 +111,7 @@ def sound(seconds: float) -> NDArray[np.float32]:
 
 async def test_it_hears_in_blocks_with_their_places() -> None:
     async with served(good) as url, started("stt", url) as engine:
-        assert engine.ability.models == ("small",) and engine.ability.languages == ("de", "en")
+        assert engine.info.models == ("small",) and engine.info.languages == ("de", "en")
         asked = speech.TranscriptionRequest(language="en-GB", model="wyoming:small")
         heard = [s async for s in engine.transcribe(sound(70), asked)]
     assert heard[0].text.endswith("samples by small in en") and heard[0].start == 0
@@ -122,9 +122,9 @@ async def test_it_hears_in_blocks_with_their_places() -> None:
 
 async def test_it_speaks_with_the_voice_that_is_named() -> None:
     async with served(good) as url, started("tts", url) as engine:
-        assert engine.ability.models == ("amy", "bob")
-        assert engine.ability.spoken == {"amy": "en-US", "bob": "en-GB"}
-        assert engine.ability.speakers["amy"] == ("low",)
+        assert engine.info.models == ("amy", "bob")
+        assert engine.info.voice_languages == {"amy": "en-US", "bob": "en-GB"}
+        assert engine.info.speakers["amy"] == ("low",)
         for voice, pitch in (("", 1), ("bob", 2), ("amy+low", 1)):
             asked = speech.SpeechRequest("four", voice=voice)
             pcm = b"".join([s.pcm async for s in engine.speak(asked)])
@@ -190,14 +190,14 @@ async def test_a_server_that_goes_is_not_offered_until_it_is_back() -> None:
         port, engine._port = engine._port, free_port()  # as if it had gone
         async with asyncio.timeout(10):
             await changed.wait()
-        assert not producer.abilities() and repr(watch) == "<EngineWatch 1 of 1 servers down>"
+        assert not producer.engines() and repr(watch) == "<EngineWatch 1 of 1 servers down>"
         with pytest.raises(errors.ProducerBusy, match="is down"):
             producer.admit("stt", Offer())
         changed.clear()
         engine._port = port
         async with asyncio.timeout(10):
             await changed.wait()
-        assert producer.abilities() == [engine.ability]
+        assert producer.engines() == [engine.info]
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
 

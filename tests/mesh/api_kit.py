@@ -56,7 +56,7 @@ class Counting:
         self.gate.set()
         self.breaks_with: BaseException | None = None  # raised after the first segment or sound
 
-    def abilities(self) -> Sequence[EngineInfo]:
+    def engines(self) -> Sequence[EngineInfo]:
         return (
             EngineInfo(STT, "cpu", "counter", ("small", "large"), ("en", "de"), translates=True),
             EngineInfo(TTS, "cpu", "toner", ("low", "high"), ("en",)),

@@ -74,7 +74,7 @@ class GatewayMesh:
         look that is under way may have missed whoever has just come."""
         provider, wanted = self.gateway.provider, set(services or SERVICES)
         async with asyncio.timeout(SEEN_WITHIN):
-            while not wanted <= {ability.service for ability in provider.abilities()}:
+            while not wanted <= {info.service for info in provider.engines()}:
                 await provider.look()
 
     async def see_two_producers(self) -> None:
@@ -102,7 +102,7 @@ class GatewayMesh:
             SpeechServer(provider, host=HOST, tls=identity.server_context())
         )
         now = int(time.time())
-        records = records_of(provider.abilities(), dht.mesh, provider.slots, provider.slots)
+        records = records_of(provider.engines(), dht.mesh, provider.slots, provider.slots)
         for record in records:
             word = replace(
                 record, routes=(Direct(HOST, server.port),),

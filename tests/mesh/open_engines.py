@@ -28,8 +28,8 @@ class OpenTones(ToneWords):
 
     def __init__(self, **how: object) -> None:
         super().__init__(**how)  # type: ignore[arg-type]
-        self.ability = replace(
-            self.ability, engine=self.name, models=("tones",), languages=("en",), only_named=False
+        self.info = replace(
+            self.info, engine=self.name, models=("tones",), languages=("en",), only_named=False
         )
 
 
@@ -41,8 +41,8 @@ class OpenVoice(echo.EchoSpeaker):
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         super().__init__(backend=backend)
         self._rate = float(model or 0)
-        self.ability = replace(
-            self.ability, engine=self.name, models=("low",), languages=("en",), only_named=False
+        self.info = replace(
+            self.info, engine=self.name, models=("low",), languages=("en",), only_named=False
         )
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:

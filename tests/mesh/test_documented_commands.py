@@ -137,7 +137,7 @@ def test_the_other_examples_in_python_can_be_run() -> None:
     (parrot,) = [block for block in PYTHON if "class Parrot" in block.text]
     made: dict[str, Any] = {}
     exec(parrot.text, made)
-    assert made["Parrot"]().ability.engine == "parrot"
+    assert made["Parrot"]().info.engine == "parrot"
 
 
 def test_every_file_of_options_on_the_pages_is_one_that_a_node_reads(tmp_path: Path) -> None:

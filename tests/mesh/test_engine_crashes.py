@@ -157,7 +157,7 @@ async def test_a_crash_in_mid_job_costs_its_client_nothing(
                 assert again.text == whole.text and again.text
             else:
                 assert len(again) == pytest.approx(len(whole), rel=0.05)
-            assert os.getpid() == me and all(one.speech.producer.abilities() for one in both)
+            assert os.getpid() == me and all(one.speech.producer.engines() for one in both)
     print(f"\n{spec}: {times} crashes, the loop late by {worst * 1000:.0f} ms at most, and by"
           f" {own * 1000:.0f} ms without them; it worked for {max(work) * 1000:.0f} ms"
           " at a stretch")  # fmt: skip

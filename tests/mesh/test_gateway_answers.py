@@ -124,8 +124,8 @@ async def nobody(mesh: GatewayMesh) -> dict[str, str]:
 class Nameless(Counting):
     """Its engines list no models and no voices."""
 
-    def abilities(self) -> Sequence[EngineInfo]:
-        return [replace(ability, models=()) for ability in super().abilities()]
+    def engines(self) -> Sequence[EngineInfo]:
+        return [replace(info, models=()) for info in super().engines()]
 
 
 async def nobody_with_the_model(mesh: GatewayMesh) -> dict[str, str]:

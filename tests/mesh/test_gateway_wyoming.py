@@ -136,7 +136,7 @@ async def test_an_empty_mesh_may_come_to_speak_any_language_and_is_served_once_i
 
 async def test_what_has_gone_is_still_told_of(mesh: GatewayMesh, provider: Counting) -> None:
     before = await describe(mesh)
-    mesh.gateway.provider._view.abilities = ()
+    mesh.gateway.provider._view.engines = ()
     assert await describe(mesh) == before
 
 

@@ -176,7 +176,7 @@ async def test_no_job_begins_when_the_hours_have_ended_and_others_see_it(tmp_pat
         await idle_elsewhere(mesh, 0)
         assert len(await runs) > 1000
         status, retry_after = await asked(node)
-        assert (status, retry_after) == (503, limits.NOT_LENT_LONGEST)
+        assert (status, retry_after) == (503, limits.NOT_LENT_RETRY_MAX)
         clock[0] += 15 * 3600 - 30
         assert await asked(node) == (503, 30), "until ten in the evening"
         clock[0] += 30

@@ -52,7 +52,7 @@ class ToneWords:
         self._jobs = itertools.count()
         languages = tuple(filter(None, os.environ.get(LANGUAGE, "").split(",")))
         self._language = languages[0] if languages else ""
-        self.ability = EngineInfo("stt", backend, self.name, languages=languages, only_named=True)
+        self.info = EngineInfo("stt", backend, self.name, languages=languages, only_named=True)
 
     @classmethod
     def check(cls, backend: str) -> None:

@@ -13,7 +13,7 @@ from privox_dht.records import Record, network_tag, parse
 MESH = network_tag("test")
 
 
-def ability(engine: str, **fields: Any) -> Record:
+def announced(engine: str, **fields: Any) -> Record:
     return Record(publisher=b"", mesh=MESH, kind="stt", engine=engine, slots=1, idle=1, **fields)
 
 
@@ -38,7 +38,9 @@ class Shelf:
 
 async def test_records_are_published_at_once_and_withdrawn_on_leaving() -> None:
     shelf = Shelf()
-    async with Announcer(Identity.generate(), lambda: [ability("a"), ability("b")], shelf.publish):
+    async with Announcer(
+        Identity.generate(), lambda: [announced("a"), announced("b")], shelf.publish
+    ):
         await shelf.until(2)
     said, withdrawn = shelf.taken[:2], shelf.taken[2:]
     assert [r.withdrawn for r in shelf.taken] == [False, False, True, True]
@@ -48,7 +50,7 @@ async def test_records_are_published_at_once_and_withdrawn_on_leaving() -> None:
 
 
 async def test_what_is_no_longer_said_is_withdrawn() -> None:
-    shelf, now = Shelf(), [ability("a"), ability("b")]
+    shelf, now = Shelf(), [announced("a"), announced("b")]
     announcer = Announcer(Identity.generate(), lambda: now, shelf.publish)
     assert await announcer.announce() == 3
     now.pop()
@@ -61,7 +63,7 @@ async def test_sequences_rise_across_restarts_even_when_the_clock_goes_back(tmp_
     for clock in (2000.0, 1000.0):
         announcer = Announcer(
             identity,
-            lambda: [ability("a")],
+            lambda: [announced("a")],
             shelf.publish,
             folder=tmp_path,
             clock=partial(float, clock),
@@ -76,7 +78,7 @@ async def test_a_spoilt_sequence_file_is_no_reason_to_fall_silent(tmp_path: Path
         (tmp_path / "sequence.json").write_text(spoilt)
         shelf = Shelf()
         announcer = Announcer(
-            Identity.generate(), lambda: [ability("a")], shelf.publish, folder=tmp_path
+            Identity.generate(), lambda: [announced("a")], shelf.publish, folder=tmp_path
         )
         await announcer.announce()
         assert shelf.taken[0].sequence > 1_000_000
@@ -84,7 +86,7 @@ async def test_a_spoilt_sequence_file_is_no_reason_to_fall_silent(tmp_path: Path
 
 async def test_a_change_is_announced_before_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("privox_dht.limits.ANNOUNCE_AT_MOST_EVERY", 0.01)
-    shelf, now = Shelf(), [ability("a")]
+    shelf, now = Shelf(), [announced("a")]
     async with Announcer(Identity.generate(), lambda: now, shelf.publish) as announcer:
         await shelf.until(1)
         now[0] = replace(now[0], idle=0)
@@ -106,7 +108,7 @@ async def test_a_publish_that_fails_is_tried_again(
             raise failures.pop()
         return await shelf.publish(record)
 
-    async with Announcer(Identity.generate(), lambda: [ability("a")], publish):
+    async with Announcer(Identity.generate(), lambda: [announced("a")], publish):
         await shelf.until(1)
     assert "could not announce" in caplog.text
 
@@ -115,7 +117,7 @@ async def test_what_nobody_took_is_said_again_soon_and_then_ever_less_often() ->
     async def nobody(record: Record) -> int:
         return 0
 
-    announcer = Announcer(Identity.generate(), lambda: [ability("a")], nobody)
+    announcer = Announcer(Identity.generate(), lambda: [announced("a")], nobody)
     waits = []
     for _ in range(8):
         await announcer.announce()
@@ -141,7 +143,7 @@ async def test_one_record_that_cannot_be_published_keeps_no_other_from_it(
             raise OSError("no network")
         return await shelf.publish(record)
 
-    records = [ability("a"), ability("b")]
+    records = [announced("a"), announced("b")]
     announcer = Announcer(Identity.generate(), lambda: records, publish)
     assert await announcer.announce() == 0
     assert [r.engine for r in shelf.taken] == ["b"]
@@ -160,7 +162,7 @@ async def test_the_sequence_is_written_before_anybody_hears_of_it(tmp_path: Path
         return 1
 
     announcer = Announcer(
-        Identity.generate(), lambda: [ability("a"), ability("b")], publish, folder=tmp_path
+        Identity.generate(), lambda: [announced("a"), announced("b")], publish, folder=tmp_path
     )
     await announcer.announce()
     assert all(sequence <= kept for sequence, kept in written)

@@ -17,7 +17,7 @@ class Voice:
 
     def __init__(self, *chunks: AudioChunk) -> None:
         self._chunks = chunks
-        self.ability = EngineInfo("tts", "cpu", "voice")
+        self.info = EngineInfo("tts", "cpu", "voice")
 
     async def start(self) -> None: ...
 

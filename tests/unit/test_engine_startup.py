@@ -18,7 +18,7 @@ class Engine:
     """An engine that does what it is told when it is started."""
 
     def __init__(self, name: str, start: asyncio.Event | Exception | None = None) -> None:
-        self.ability = EngineInfo(speech.STT, "cpu", name)
+        self.info = EngineInfo(speech.STT, "cpu", name)
         self.up = asyncio.Event()
         self.closed = 0
         self._start = start
@@ -75,7 +75,7 @@ async def test_an_engine_that_breaks_in_any_way_is_only_that_engine(
     offered["odd"] = [Engine("odd", ValueError("somebody else's engine"))]
     offered["good"] = [Engine("good")]
     async with started_engines(specs("odd", "good"), None, fine) as up:
-        assert [engine.ability.engine for engine in up] == ["good"]
+        assert [engine.info.engine for engine in up] == ["good"]
     assert "by odd: it broke (ValueError: somebody else's engine)" in caplog.text
 
 
@@ -124,7 +124,7 @@ async def test_an_engine_that_cannot_be_closed_keeps_no_other_from_it(
 
 async def test_the_echo_engine_is_never_chosen_unless_it_is_named() -> None:
     for service in speech.SERVICES:
-        names = [engine.ability.engine for engine in engines.make_engines(service, "cpu")]
+        names = [engine.info.engine for engine in engines.make_engines(service, "cpu")]
         assert "echo" not in names
     (named,) = engines.make_engines("stt", "cpu", "echo")
     assert isinstance(named, EchoTranscriber)

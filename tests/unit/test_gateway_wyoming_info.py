@@ -17,7 +17,7 @@ from privox_dht.speech import EngineInfo
 EAR = EngineInfo("stt", "cpu", "whisper", ("tiny",), ())
 GERMAN = EngineInfo("stt", "cpu", "sphinx", (), ("de",))
 PIPER = EngineInfo("tts", "cpu", "piper", ("amy", "thorsten"), ("en", "de"),
-                   spoken={"amy": "en-US", "thorsten": "de-DE"})  # fmt: skip
+                   voice_languages={"amy": "en-US", "thorsten": "de-DE"})  # fmt: skip
 ESPEAK = EngineInfo("tts", "cpu", "espeak", (), ("en", "fr"))
 ECHO = EngineInfo("tts", "cpu", "echo", (), (), only_named=True)
 

@@ -47,7 +47,7 @@ def test_nothing_is_lent_outside_the_hours_and_it_is_said_until_when() -> None:
     decision = nightly.decide(NOON, False, None)
     assert decision.slots == 0 and decision.until == NOON + 10 * HOUR
     assert "outside --lend-hours 22:00-07:00" in decision.why
-    assert decision.retry_after(NOON) == limits.NOT_LENT_LONGEST
+    assert decision.retry_after(NOON) == limits.NOT_LENT_RETRY_MAX
     assert decision.retry_after(NOON + 10 * HOUR - 90) == 90
     assert nightly.decide(NOON + 10 * HOUR, False, None).slots == 4
     assert nightly.decide(NOON + 10 * HOUR - 0.001, False, None).slots == 0

@@ -1,4 +1,4 @@
-"""Which ability a request means, and what is said when it means none."""
+"""Which info a request means, and what is said when it means none."""
 
 from dataclasses import replace
 
@@ -173,7 +173,9 @@ def test_voices_are_those_of_the_speaking_engines() -> None:
 
 
 def test_a_voice_is_listed_with_its_language_where_that_is_known() -> None:
-    known = EngineInfo(TTS, "cpu", "pico", ("en-US", "x"), ("en",), spoken={"en-US": "en-US"})
+    known = EngineInfo(
+        TTS, "cpu", "pico", ("en-US", "x"), ("en",), voice_languages={"en-US": "en-US"}
+    )
     listed = model_catalogue.voices((known,))["data"]
     assert [(voice["id"], voice["language"]) for voice in listed] == [("en-US", "en-US"), ("x", "")]
 

@@ -1,7 +1,8 @@
-"""What a mesh can do, from the records and voices that were found. Pure.
+"""Which engines a mesh has, from the records and voices that were found. Pure.
 
-records, voices -> abilities     one for each engine that somebody has, with all that is known
-                -> room          how many jobs of a service it can do at a time
+records, voices -> engines_of    each engine once, merged from all producers that have it
+records         -> slots         how many jobs of a service they can do at a time
+                -> idle          how many of these slots were free
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,34 +15,34 @@ from privox_dht.voices import Voices
 NO_VOICES = Voices({}, {}, ())
 
 
-def abilities_of(records: Sequence[Record], voices: Voices = NO_VOICES) -> list[EngineInfo]:
-    """What can be asked for: engines of all producers, the fastest of a service first.
+def engines_of(records: Sequence[Record], voices: Voices = NO_VOICES) -> list[EngineInfo]:
+    """The engines of all producers, the fastest of a service first.
 
-    A record lists a few models and may say that there are more: such an engine is listed a second
-    time without any, which takes every name. No other does.
+    A record lists a few models and may say that there are more. Such an engine is listed a second
+    time without models, and that entry accepts any name; the others accept only what they list.
     """
-    engines: dict[tuple[str, str, str, bool, bool], list[Record]] = {}
+    by_engine: dict[tuple[str, str, str, bool, bool], list[Record]] = {}
     for r in records:
         if r.kind in SERVICES and not r.withdrawn:
             key = (r.kind, r.backend, r.engine, r.translates, r.only_named)
-            engines.setdefault(key, []).append(r)
-    abilities = [_merged(some, voices) for some in engines.values()]
-    abilities.sort(key=lambda a: (SERVICES.index(a.service), a.only_named, -a.speed, a.engine))
+            by_engine.setdefault(key, []).append(r)
+    engines = [_merged(some, voices) for some in by_engine.values()]
+    engines.sort(key=lambda a: (SERVICES.index(a.service), a.only_named, -a.speed, a.engine))
     unlisted = [
-        replace(ability, models=(), only_listed=False)
-        for ability in abilities
-        if any(_is_more_than(ability, record) for record in records) and ability.models
+        replace(info, models=(), only_listed=False)
+        for info in engines
+        if any(_is_more_than(info, record) for record in records) and info.models
     ]
-    return [*abilities, *unlisted]
+    return [*engines, *unlisted]
 
 
-def room(records: Iterable[Record], service: str) -> int:
-    """Slots of all producers of a service; one of several engines counts once."""
+def slots(records: Iterable[Record], service: str) -> int:
+    """Slots of all producers of a service. A producer with several engines counts once."""
     return sum(_by_producer(records, service, "slots").values())
 
 
 def idle(records: Iterable[Record], service: str) -> int:
-    """Of these, the ones that were free when the records were signed."""
+    """How many of these slots were free when the records were signed."""
     return sum(_by_producer(records, service, "idle").values())
 
 
@@ -74,14 +75,14 @@ def _merged(records: Sequence[Record], voices: Voices) -> EngineInfo:
         first.translates,
         first.only_named,
         only_listed=bool(models) or not any(record.more for record in records),
-        spoken=spoken,
+        voice_languages=spoken,
     )
 
 
-def _is_more_than(ability: EngineInfo, record: Record) -> bool:
+def _is_more_than(info: EngineInfo, record: Record) -> bool:
     """Whether a record of this engine has models that it does not list."""
     return record.more and (record.kind, record.backend, record.engine) == (
-        ability.service,
-        ability.backend,
-        ability.engine,
+        info.service,
+        info.backend,
+        info.engine,
     )
