@@ -57,44 +57,42 @@ MAX_FIELDS = 32  # parts in one multipart form; the API knows about ten
 MAX_FIELD = 16 * KIB  # bytes of one text field (the prompt is the longest)
 MAX_HEADERS = 16 * KIB  # bytes of request headers, all together
 MAX_JSON = 64 * KIB  # bytes of a JSON body; 4,096 characters are at most 24 KiB escaped
-MIN_UPLOAD_RATE = 2 * KIB  # bytes per second over a window; slower than a modem is an attack
+MIN_UPLOAD_RATE = 2 * KIB  # bytes per second over a window; anything slower is an attack
 UPLOAD_WINDOW = 10.0  # seconds over which the upload rate is judged
 CONTENDED_UPLOAD_RATE = 32 * KIB  # bytes per second on average while others wait for a slot: 16 kHz
-# 16-bit sound as it is spoken; slower ones come back when there is room
-CONTENDED_UPLOAD_GRACE = 1.0  # seconds an upload has before its rate is judged by others' waiting
+# 16-bit sound in real time; slower uploads are sent away until there is room
+CONTENDED_UPLOAD_GRACE = 1.0  # seconds before an upload is held to that rate
 QUEUE_WAIT = 1.5  # seconds a job may wait for a slot before it is told 503: less than OFFER_TIMEOUT
-SHORT_JOB_SECONDS = 10.25  # seconds of sound: a spoken command; one such job has a place beside the
-# slots, and goes before longer ones wherever these come to a border. All that SHORT_JOB_BODY holds
-# at 16 kHz and 16 bits: a piece of a film that is let in by its bytes is not found too long then
+SHORT_JOB_SECONDS = 10.25  # seconds of sound: a spoken command. One such job runs beside the slots,
+# and before longer ones whenever these finish a segment. As long as SHORT_JOB_BODY at 16 kHz and 16
+# bits, so that what is admitted by its size is not too long once it is decoded
 SHORT_JOB_BODY = 320 * KIB  # bytes of its body
-SHORT_JOB_AGAIN = 10.0  # seconds a network waits in the queue like others once it sent a longer one
-COME_BACK = 1.0  # seconds in which whoever ended a job stands back for others that were turned away
+SHORT_JOB_AGAIN = 10.0  # seconds a network has no extra slot after it sent a longer one there
+COME_BACK = 1.0  # seconds after a client's job in which others that were turned away go first
 QUEUE_PLACES = 32  # jobs in that queue; each may have brought OFFER_ABOVE bytes already
 QUEUE_PLACES_PER_NETWORK = 4  # of those from one network, of the widest kind that is counted
 OFFER_ABOVE = 64 * KIB  # bytes; larger bodies ask first, with `Expect: 100-continue`
 SPOOL_IN_MEMORY = 1 * MIB  # bytes of an upload held in memory before it goes to a temporary file
 MAX_SSML_DEPTH = 32  # elements of SSML within each other; people write five
 MAX_BREAK = 10.0  # seconds of one pause in a text, as other services have it
-MAX_SPEECH_SECONDS = 1800.0  # seconds of audio one text may become, against voices run wild
+MAX_SPEECH_SECONDS = 1800.0  # seconds of audio one text may become, in case a voice never ends
 MAX_CHANNELS = 8  # audio channels; more is a hostile header
 MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz; what real recordings have
 DECODE_WALL = 120.0  # seconds of wall time that decoding one upload may take
-OPEN_WALL = 10.0  # seconds of these until it is known what the file is; milliseconds are usual
+OPEN_WALL = 10.0  # seconds of these until the file's format is known; milliseconds are usual
 
 HEARTBEAT = 1.0  # seconds between comments on a streamed answer while the engine thinks
 SILENCE = 4.0  # seconds without a byte from a producer that streams: it is gone
 CONNECT_TIMEOUT = 3.0  # seconds for TCP and TLS to a producer, by any one route
-FIRST_DIAL = 0.6  # of these for a stranger who is the first to be asked, while others are left to
-# be probed: two round trips of a quarter of a second, which is far, and a moment
+FIRST_DIAL = 0.6  # of these for the first producer that is dialled, if we do not know it and others
+# are left to probe: two round trips to the other side of the world, and a margin
 OFFER_TIMEOUT = 4.0  # seconds for the answer to an offer (the 100-continue, or the 503)
-RETRY_AFTER = 1.0  # seconds a busy producer asks to be left alone
+RETRY_AFTER = 1.0  # seconds: the Retry-After of a busy producer
 KEEPALIVE = 10.0  # seconds an idle HTTP connection stays open: enough for a follow-up, no more
-NOT_LENT_RETRY = 60.0  # seconds a producer asks to be left alone that does not lend and does not
-# know until when: its owner is at work, or the battery is low
-NOT_LENT_RETRY_MAX = (
-    3600.0  # seconds where it does: a later time is told as this, since the owner may
-)
-# lend earlier
+NOT_LENT_RETRY = 60.0  # seconds: the Retry-After of a producer that does not lend now and cannot
+# say until when, since its owner is at work or the battery is low
+NOT_LENT_RETRY_MAX = 3600.0  # seconds: the longest Retry-After where it can say until when; its
+# owner may lend earlier
 
 # -- picking and failing over --------------------------------------------------------------------
 
