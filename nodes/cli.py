@@ -17,7 +17,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-gc.disable()  # all that is imported now stays: to look for garbage in it takes a seventh of a start
+# What is imported now stays: looking for garbage in it, now and at exit, takes a third of a start.
+gc.disable()
 
 import click
 from click.core import ParameterSource
@@ -42,6 +43,7 @@ from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_opti
 from privox_dht.cli.output import mute_stdout, sanitize, say, set_up_logging, to_stdout
 from privox_dht.errors import ConfigError, PrivoxError
 
+gc.freeze()
 gc.enable()
 T = TypeVar("T")
 log = logging.getLogger("privox.node")
