@@ -30,7 +30,9 @@ from coverage import CoverageData
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / ".coverage-data"  # as setup.cfg has it
 FLOORS = ("tests/unit", "tests/engines", "tests/mesh")
-WORKERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+WORKERS = {"tests/mesh": 6}  # tests at a time: those wait more than they work
+FEW_WORKERS = 3
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 TRACEBACKS = (
     "--tb=native"  # pytest's own parse the source: CPython 3.11 breaks there under a tracer
 )
@@ -64,14 +66,16 @@ def run(what: Sequence[str], *, more: bool = False) -> None:
     if not more:
         shutil.rmtree(DATA, ignore_errors=True)
     DATA.mkdir(exist_ok=True)
+    DATA.chmod(0o1777)  # programs that run as another user tell there too
     with told_by_workers() as folder:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)])}
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # as in check.py
         if sys.version_info >= (3, 12):
             env.setdefault("COVERAGE_CORE", "sysmon")  # the interpreter tells it, without a tracer
-        for _, together in groupby(sorted(what), floor_of):
+        for floor, together in groupby(sorted(what), floor_of):
+            workers = str(WORKERS.get(floor, FEW_WORKERS))
             coverage("run", "-m", "pytest", "-q", "-m", "not soak and not quiet", TRACEBACKS,
-                     *WORKERS, *together,
+                     "-n", workers, *BY_FILE, *together,
                      env=env)  # fmt: skip
     coverage("combine", "--quiet", *(["--append"] if more else []))
 

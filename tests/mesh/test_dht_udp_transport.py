@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from kit import HOST
 from privox_dht import limits
 from privox_dht.dht import udp_transport
 
+IP_RECVERR = 11  # of Linux; Python has no name for it
+
 
 class Ear:
     """Keeps what it hears; `heard` is set once that is so many."""
@@ -19,6 +22,7 @@ class Ear:
         self.said: list[bytes] = []
         self.transport: Any = None
         self.lost = 0
+        self.errors: asyncio.Queue[Exception] = asyncio.Queue()
         self.heard = asyncio.Event()
         self.most = most
 
@@ -29,7 +33,7 @@ class Ear:
         self.lost += 1
 
     def error_received(self, exc: Exception) -> None:
-        raise AssertionError(exc)
+        self.errors.put_nowait(exc)
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
         self.said.append(data)
@@ -97,6 +101,26 @@ async def test_an_address_that_cannot_be_sent_to_is_said_to_the_sender() -> None
     _, _ = udp_transport.open_udp(lambda: ear, HOST, 0)
     with pytest.raises(OSError):
         ear.transport.sendto(bytes(70_000), (HOST, 9))
+    ear.transport.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when it is asked to")
+async def test_what_did_not_arrive_is_told_and_what_comes_next_is_heard(
+    mouth: socket.socket,
+) -> None:
+    """Some systems tell it unasked of a socket that is connected to nobody: it must not end it."""
+    ear = Ear(1)
+    _, port = udp_transport.open_udp(lambda: ear, HOST, 0)
+    ear.transport._socket.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    mouth.bind((HOST, 0))
+    nobody = mouth.getsockname()
+    mouth.close()
+    ear.transport.sendto(b"hello?", nobody)
+    assert isinstance(await asyncio.wait_for(ear.errors.get(), 5), ConnectionRefusedError)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.sendto(b"hello", (HOST, port))
+        await asyncio.wait_for(ear.heard.wait(), 5)
+    assert ear.said == [b"hello"] and not ear.transport.is_closing()
     ear.transport.close()
 
 

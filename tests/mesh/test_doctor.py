@@ -2,7 +2,6 @@
 
 import os
 import socket
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,8 @@ from node_kit import farm_in, node_at
 from nodes import startup_check
 from nodes.config import NodeConfig
 from nodes.doctor import Doctor
-from nodes.farm_check import of_relay, park
 from nodes.service_spec import parse_services
 from nodes.verdict import LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
-from privox_dht.dht import Reachability
-from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.relay import FarmLimits
 from privox_dht.relay.producer.session import REFUSED
 
@@ -68,35 +64,11 @@ async def test_why_a_farm_does_not_take_this_machine_is_said_and_what_to_do(
     assert refused.detail == f"{HOST}:{farm_in(farm).port} refuses: {REFUSED['full']}"
 
 
-@pytest.mark.parametrize(
-    ("found", "verdict"),
-    [
-        ([], UNKNOWN),
-        ([Reachability(FAMILY_4)], UNKNOWN),
-        ([Reachability(FAMILY_4, True, False)], NO),
-        ([Reachability(FAMILY_4, True, True, ((HOST, 1),)), Reachability(FAMILY_6, False)], YES),
-    ],
-)
-def test_whether_a_farm_can_be_called_at_its_port_is_said(
-    found: list[Reachability], verdict: str
-) -> None:
-    said = of_relay(1776, found)
-    assert said.found == verdict
-    assert ("let TCP 1776 in" in said.advice) is (verdict == NO)
-
-
 async def test_a_farm_at_another_port_is_told_that_nobody_calls_that_back(tmp_path: Path) -> None:
     async with node_at(tmp_path / "first") as first:
         named: dict[str, Any] = {"neighbours": ((HOST, first.dht.port),)}
         _, found = await examined(config(tmp_path / "d", farm=True, relay_port=40_000, **named))
     assert found["relay"].found == UNKNOWN and "TCP 40000" in found["relay"].detail
-
-
-async def test_by_a_wrong_clock_it_is_not_said_that_there_is_no_farm() -> None:
-    """Its owner was told to run one."""
-    async with AsyncExitStack() as stack:
-        verdict, farm = await park(stack, [], lambda farm: pytest.fail("none is known"), True)
-    assert (verdict.found, farm) == (UNKNOWN, None) and "set the clock" in verdict.advice
 
 
 async def test_what_cannot_be_lent_beside_what_can_is_said(tmp_path: Path) -> None:

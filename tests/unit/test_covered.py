@@ -31,6 +31,24 @@ def test_a_module_has_the_share_of_its_lines_that_was_run(monkeypatch: pytest.Mo
     assert Module("a.py", 8, ()).floor == 50.0
 
 
+def test_each_floor_is_run_once_with_its_own_number_of_workers_and_every_user_may_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program had run that became another user was lost, and its test failed."""
+    data, runs = tmp_path / "data", []
+
+    def noted(*arguments: str, env: dict[str, str] | None = None) -> None:
+        if arguments[0] == "run":
+            runs.append((arguments[arguments.index("-n") + 1], arguments[-1]))
+            assert data.stat().st_mode & 0o7777 == 0o1777
+            assert env is not None and str(covered.ROOT) in env["PYTHONPATH"]
+
+    monkeypatch.setattr(covered, "DATA", data)
+    monkeypatch.setattr(covered, "coverage", noted)
+    covered.run(["tests/unit", "tests/mesh/test_a.py", "tests/mesh/test_b.py"])
+    assert runs == [("6", "tests/mesh/test_b.py"), ("3", "tests/unit")]
+
+
 WORKER = """
 import os, signal
 from privox_dht import backoff

@@ -1,7 +1,10 @@
 """Which addresses a node takes for its own, by what it was told."""
 
+import asyncio
+
 import pytest
 
+from bench.sim import virtual, worlds
 from privox_dht.dht import DhtNode
 from privox_dht.identity import Identity
 
@@ -32,3 +35,51 @@ def test_a_node_that_knows_nobody_has_no_witnesses_and_sees_itself_nowhere() -> 
     assert node.clock_offset() is None
     node._state.witnesses[("20.0.0.1", 5)] = bytes(20)
     assert node.has_witnesses
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_node_that_moved_forgets_where_it_was_and_is_seen_anew() -> None:
+    air, world = virtual.Air(3), worlds.Ours(3)
+
+    async def story() -> None:
+        first = await world.start(1, [])
+        node = [await world.start(number, [first.ip]) for number in (2, 3, 4)][-1]
+        await asyncio.sleep(5.0)
+        assert node.observed() == [(node.ip, worlds.PORT)] and len(node.contacts()) == 3
+        node.moved()
+        assert (node.observed(), node.glimpsed()) == ([], [])
+        await asyncio.sleep(5.0)
+        assert node.observed() == [(node.ip, worlds.PORT)] and len(node.contacts()) == 3
+
+    virtual.run(air, story)
+
+
+@pytest.mark.usefixtures("quick")
+def test_whoever_is_asked_says_where_it_sees_us_and_that_is_told() -> None:
+    air, world = virtual.Air(4), worlds.Ours(4)
+
+    async def story() -> None:
+        first = await world.start(1, [])
+        node = await world.start(2, [first.ip])
+        await asyncio.sleep(5.0)
+        node._state.views.forget()
+        news = asyncio.Event()
+        node.on_view(news.set)
+        node.ask_view()
+        await asyncio.wait_for(news.wait(), 5.0)
+        assert node.glimpsed() == [node.ip] and node.observed() == [], "one is not believed"
+
+    virtual.run(air, story)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_node_that_knows_nobody_asks_nobody_where_it_is() -> None:
+    air, world = virtual.Air(5), worlds.Ours(5)
+
+    async def story() -> None:
+        node = await world.start(1, [])
+        node.ask_view()
+        await asyncio.sleep(5.0)
+        assert air.sent == 0
+
+    virtual.run(air, story)
