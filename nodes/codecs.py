@@ -79,7 +79,8 @@ class Codecs:
             RequestRejected: see `audio.decode`; or it took too long, or brought FFmpeg down.
         """
         size = upload.seek(0, os.SEEK_END)
-        samples = None if self._why_not else plain(upload, size, rate)
+        # In a thread: the first of them loads numpy.
+        samples = None if self._why_not else await asyncio.to_thread(plain, upload, size, rate)
         if samples is not None:
             async with contextlib.aclosing(Recording.of(samples, rate)) as recording:
                 yield recording

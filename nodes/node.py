@@ -13,14 +13,12 @@ import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nodes.announcer import Announcer
 from nodes.config import NodeConfig
 from nodes.farm_discovery import known_farms
 from nodes.farm_service import FarmService
-from nodes.gateway.gateway import Gateway
-from nodes.gateway.own_engines import OwnEngines
 from nodes.health import Listening, listening_file
 from nodes.lan_service import LanService
 from nodes.owner_status import OWNER_STATUS, OwnerPage
@@ -46,6 +44,10 @@ from privox_dht.membership.tls import server_context
 from privox_dht.records import Record
 from privox_dht.relay import FarmPool
 from privox_dht.speech_api.speech_server import SpeechServer
+
+if TYPE_CHECKING:
+    from nodes.gateway.config import GatewayConfig
+    from nodes.gateway.gateway import Gateway
 
 log = logging.getLogger("privox.node")
 S = TypeVar("S", bound=Service)
@@ -103,12 +105,7 @@ class Node:
             in_lan = LanService(config, self.dht, self.reachability)
             self.reachability.lan = (await self._host(in_lan)).neighbours
         if config.gateway:
-            own = OwnEngines(self.speech.producer, config.slots, self.identity.peer_id)
-            joined = self.reachability.joined if config.neighbours else None
-            known_as = self.identity if config.gateway.identify else None
-            self.gateway = await self._host(
-                Gateway(config.gateway, self.dht, own, joined, known_as)
-            )
+            self.gateway = await self._host(self._make_gateway(config.gateway))
         self.server = await enter(self._server(sockets))
         self._stack.enter_context(listening_file(config.state_dir, self._where()))
         log.info(
@@ -127,6 +124,14 @@ class Node:
             Announcer(self.identity, self.own_records, self._publish, folder=config.state_dir)
         )
         self._is_up = True
+
+    def _make_gateway(self, config: GatewayConfig) -> Gateway:
+        from nodes.gateway.gateway import Gateway  # here: with it comes all of the client's side
+        from nodes.gateway.own_engines import OwnEngines
+
+        own = OwnEngines(self.speech.producer, self.config.slots, self.identity.peer_id)
+        joined = self.reachability.joined if self.config.neighbours else None
+        return Gateway(config, self.dht, own, joined, self.identity if config.identify else None)
 
     async def _host(self, service: S) -> S:
         """Enter a service; it ends with the node."""

@@ -24,7 +24,7 @@ BROKEN = "pip install --force-reinstall 'privox-dht[audio]'"
 
 
 class _Sink:
-    """An engine that only takes in what it is given."""
+    """An engine that only takes in what it is given, and does not look at it."""
 
     rate = 16_000
     info = speech.EngineInfo(speech.STT, "cpu", "sound-check")
@@ -33,11 +33,13 @@ class _Sink:
 
     async def close(self) -> None: ...
 
-    async def transcribe(
-        self, pcm: Any, request: speech.TranscriptionRequest
+    async def transcribe_recording(
+        self, recording: Any, request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         return
         yield
+
+    transcribe = transcribe_recording
 
 
 async def start(codecs: Codecs) -> None:
