@@ -14,19 +14,20 @@ import statistics
 import time
 import wave
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from kit import HOST
 from running import Lab
 
+from nodes.engines import make_engines
 from privox_dht import Mesh, limits
 from privox_dht.scatter import scattered_text
 from privox_dht.scatter.passages import passages
-from privox_dht.speech import SpeechRequest
+from privox_dht.speech import Speaker, SpeechRequest
 from privox_dht.speech_api.client import SpeechClient
 
 pytestmark = pytest.mark.timeout(150)
@@ -64,6 +65,20 @@ def sound_of(file: bytes) -> tuple[int, array[int]]:
         return opened.getframerate(), array("h", opened.readframes(opened.getnframes()))
 
 
+async def spoken(texts: Sequence[str]) -> list[array[int]]:
+    """The samples of each, by the same voice without a mesh."""
+    (voice,) = make_engines("tts", "cpu", "espeak-ng")
+    await voice.start()
+    try:
+        speak = cast(Speaker, voice).speak
+        return [
+            array("h", b"".join([sound.pcm async for sound in speak(SpeechRequest(text))]))
+            for text in texts
+        ]
+    finally:
+        await voice.close()
+
+
 def steepest(samples: array[int]) -> int:
     return max(abs(a - b) for a, b in itertools.pairwise(samples))
 
@@ -73,18 +88,12 @@ async def test_it_is_as_long_as_its_sentences_alone_and_does_not_click(
     shared: Lab, characters: int
 ) -> None:
     text = book(characters)
-    sentences = re.findall(r"[^.?!]+[.?!]\n*", text)
     async with Mesh.join([f"{HOST}:{shared.port}"]) as mesh:
         done = await mesh.speech(text, model="espeak-ng")
-        rate, samples = sound_of(done.value)
-        alone = [
-            len(sound_of(await mesh.speak(sentence, model="espeak-ng"))[1])
-            for sentence in sentences
-        ]
-        parts = [
-            sound_of(await mesh.speak(passage.text, model="espeak-ng"))[1]
-            for passage in passages(text)
-        ]
+    rate, samples = sound_of(done.value)
+    sentences = re.findall(r"[^.?!]+[.?!]\n*", text)
+    alone = [len(sound) for sound in await spoken(sentences)]
+    parts = await spoken([passage.text for passage in passages(text)])
     assert sum(done.shares.values()) == len(parts)
     assert len(done.shares) == 4
     seconds = (len(samples) / rate, sum(alone) / rate, done.seconds)
