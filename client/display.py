@@ -1,7 +1,7 @@
 """What the user sees of a job: its progress on a terminal, notes, and at the end who did it.
 
     0:17 of 60:00, 41 times as fast as it was spoken, 8 producers, 1:27 left
-    calling 3cahqwa5 (pocketsphinx)    sending 42 %    hearing 0:17 of 1:00    everybody is busy ...
+    calling 3cahqwa5 (pocketsphinx)    sending 42 %    transcribed 0:17 of 1:00    all producers are busy ...
 
 The progress is one line, drawn over itself and erased at the end; in a pipe there is none. Notes
 say once how many strangers get a part of a recording, and why a long one is not scattered.
@@ -23,10 +23,10 @@ from privox_dht.dispatch.job_events import (
     Dialing,
     FileChunk,
     JobEvent,
+    NotScattered,
     Scattered,
     Uploading,
     Waiting,
-    Whole,
 )
 from privox_dht.dispatch.job_state import Done
 from privox_dht.speech import AudioInfo, Segment
@@ -51,7 +51,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._shown = self._stream.isatty()
         self._last = 0.0
-        self._told = False  # that everybody is busy, where there is no terminal
+        self._told = False  # that all are busy, where there is no terminal
         self._seconds = 0.0  # of the recording
         self._received = 0  # bytes of sound
         self._scattered = False
@@ -84,9 +84,9 @@ class Progress:
                 self._seconds = seconds
             case Scattered():
                 self._scattered = True
-                self._draw(_how_far(event), now=_is_from_before(event))
+                self._draw(_how_far(event), now=_is_resumed(event))
             case Segment() if not self._scattered:
-                self._draw(f"hearing {clock_time(event.end)} of {clock_time(self._seconds)}")
+                self._draw(f"transcribed {clock_time(event.end)} of {clock_time(self._seconds)}")
             case FileChunk(data) if not self._scattered:
                 self._received += len(data)
                 self._draw(f"receiving, {self._received // 1024} KiB so far")
@@ -94,7 +94,7 @@ class Progress:
     def _waiting(self, left: float) -> None:
         """Everybody is busy, or does not answer: said in a pipe too, since it explains why
         nothing comes."""
-        text = f"everybody is busy or does not answer, asking again for {left:.0f} s"
+        text = f"all producers are busy or do not answer, asking again for {left:.0f} s"
         if self._shown:
             self._draw(text, now=True)
         elif not self._told:
@@ -111,21 +111,21 @@ class Progress:
 
 
 def _how_far(event: Scattered) -> str:
-    far = f"{clock_time(event.heard)} of {clock_time(event.seconds)}"
-    if _is_from_before(event):
-        far += " were heard before"
+    far = f"{clock_time(event.done)} of {clock_time(event.seconds)}"
+    if _is_resumed(event):
+        far += " were done before"
     if event.speed <= 0:
         return f"{far}, {event.producers} producers"
-    left = max(0.0, event.seconds - event.heard) / event.speed
+    left = max(0.0, event.seconds - event.done) / event.speed
     return (
         f"{far}, {event.speed:.1f} times as fast as it was spoken, {event.producers} producers,"
         f" {clock_time(left)} left"
     )
 
 
-def _is_from_before(event: Scattered) -> bool:
-    """Whether an earlier run heard all that is heard by now."""
-    return event.heard == event.before > 0
+def _is_resumed(event: Scattered) -> bool:
+    """Whether all that is done was done by an earlier run."""
+    return event.done == event.resumed > 0
 
 
 class Notes:
@@ -145,14 +145,14 @@ class Notes:
 
     def take(self, event: JobEvent[Any]) -> None:
         """Say what is to be said of it."""
-        if isinstance(event, Scattered) and self._resumes and event.heard > event.before > 0:
+        if isinstance(event, Scattered) and self._resumes and event.done > event.resumed > 0:
             self._resumes = False
-            say(f"privox-client: {clock_time(event.before)} were heard before; going on from there")
+            say(f"privox-client: {clock_time(event.resumed)} were done before; going on from there")
         match event:
             case Scattered(producers=producers) if producers and not self._named:
                 self._named = True
                 self._explain(producers)
-            case Whole(why):
+            case NotScattered(why):
                 say(sanitize(f"privox-client: the whole recording goes to one producer ({why})"))
 
     def _explain(self, producers: int) -> None:

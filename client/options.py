@@ -200,7 +200,7 @@ job_options = combine(
     click.option(
         "--wait", type=click.FloatRange(0), default=DEFAULT_TRANSCRIPTION.wait, show_default=True,
         metavar="SECONDS",
-        help="How long to go on asking while everybody is busy or does not answer.",
+        help="How long to go on asking while all producers are busy or do not answer.",
     ),
     click.option(
         "--only", callback=comma_list, metavar="PEER,...",

@@ -130,7 +130,7 @@ OWN_NETWORK = 1.0  # seconds in which some contact must answer, or our own netwo
 OWN_NETWORK_ASKED = 4  # contacts asked for that
 BACKOFF_FIRST = 15.0  # seconds a producer that was lost is left alone, doubling each time ...
 BACKOFF_LONGEST = 600.0  # ... up to this
-WAIT = 60.0  # seconds a client waits by default while everybody is busy
+WAIT = 60.0  # seconds a client waits by default while all producers are busy
 BACKEND_GRACE = 0.5  # seconds the look-up of one backend has left once the other's found somebody;
 # with half of 10,000 nodes dead 95 of 100 take at most 0.56 in all
 FIND_WANT = 32  # records a look-up asks for

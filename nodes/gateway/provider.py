@@ -52,7 +52,7 @@ class MeshProvider:
     """A `speech.Provider` that has its work done by a mesh.
 
     Args:
-        wait: seconds that a job goes on asking while everybody is busy, or the last one is lost.
+        wait: seconds that a job goes on while all producers are busy, or the last one is lost.
         own: the engines of this node, which are asked first.
         joined: set once somebody has answered us; None: there is nobody to join.
     """

@@ -39,7 +39,7 @@ export async function ask(path, options = {}) {
 async function whyNoAnswer() {
   const isThere = await fetch("/healthz", { cache: "no-store" }).then(() => true, () => false);
   return isThere
-    ? new Failure("The gateway did not take all of it, as when everybody is busy. Try again in a moment.", "cut_off")
+    ? new Failure("The gateway did not take all of it, as when all producers are busy. Try again in a moment.", "cut_off")
     : new Failure("The gateway does not answer. Is it still running, and are you still in its network?", "offline");
 }
 

@@ -1,18 +1,18 @@
 """One job as a stream of events. Pure.
 
-    Waiting     everybody is busy, or the last producer was lost or does not answer
-    Dialing     a producer is asked
-    Uploading   so much of the recording has gone
-    Scattered   several producers work on it; so much is done
-    Whole       it could not be scattered                             (stt)
-    AudioInfo   it is sound audio, this long; of speech, at the end
-    Segment     a stretch of it, recognised                           (stt)
-    FileChunk  a part of the spoken file                             (tts)
-    Done        the whole result, and who did it; always the last one
+    Waiting       all producers are busy, or the last one was lost or does not answer
+    Dialing       a producer is asked
+    Uploading     how much of the recording was sent
+    Scattered     several producers work on it; how much is done
+    NotScattered  one producer gets a long recording, and why             (stt)
+    AudioInfo     the recording could be decoded, and its length; of speech, at the end
+    Segment       a stretch of the transcript                             (stt)
+    FileChunk     a part of the spoken file                               (tts)
+    Done          the whole result, and who did it; always the last one
 
-A producer may die in mid-job. Then `Dialing` comes again, and after it everything from the start:
-what came before it belongs to an answer that has no end. See `JoinedSegments` for words that
-somebody has read already.
+A producer may be lost in mid-job. Then `Dialing` comes again, and after it everything from the
+start: what came before belongs to an incomplete answer. See `JoinedSegments` for readers that have
+shown it already.
 """
 
 from collections.abc import Callable
@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Everybody is busy, or the last producer was lost with the job or does not answer."""
+    """All producers are busy, or the last one was lost with the job or does not answer."""
 
     seconds: float  # for which the job goes on asking
 
 
 @dataclass(frozen=True, slots=True)
 class Dialing:
-    """A producer is asked, which begins the job anew."""
+    """A producer is asked; the job begins anew."""
 
     record: Record | None  # None: the fallback server
     route: str  # "direct host:port", "relayed by host:port" or "fallback URL"
@@ -51,20 +51,20 @@ class Uploading:
 
 @dataclass(frozen=True, slots=True)
 class Scattered:
-    """How far a recording is, or a text, on which several producers work."""
+    """Progress of a recording or text that several producers work on."""
 
-    heard: float  # seconds of its sound that were transcribed, or (about) spoken
-    seconds: float  # of the whole; 0: not known
+    done: float  # seconds of its sound that were transcribed, or (estimated) spoken
+    seconds: float  # of the whole; 0: unknown
     producers: int  # at work just now
     speed: float  # seconds of sound in a second
-    before: float = 0.0  # seconds that an earlier run had heard
+    resumed: float = 0.0  # seconds of these that an earlier run had done
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """A long recording goes to one producer as it is; `why` it is not scattered."""
+class NotScattered:
+    """A long recording goes to one producer as it is."""
 
-    why: str
+    why: str  # for the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ class FileChunk:
     data: bytes
 
 
-Progress = Waiting | Dialing | Uploading | Scattered | Whole | AudioInfo | Segment | FileChunk
+Progress = (
+    Waiting | Dialing | Uploading | Scattered | NotScattered | AudioInfo | Segment | FileChunk
+)
 JobEvent = Progress | Done[T]
 Emit = Callable[[Progress], None]

@@ -1,5 +1,5 @@
-"""Where a long recording is cut: a function of its sound alone, so that it has the same pieces
-whoever works on them, and however the sound arrives. Pure.
+"""Where a long recording is cut. That depends on its sound alone: the same recording always has the
+same pieces, however its blocks arrive. Pure.
 
     sound    .oOo.oOOo..oOo.oOo.oOo....oOo.                .oOo.oOo.oOOoOOoOOoOOoOOoOOo.
     pieces   |------ 1 ------|---- 2 ----|     (silence)   |----- 3 ----->|  overlap
@@ -9,8 +9,8 @@ A piece is 10 to 30 s long and ends in the middle of the longest pause that lies
 have no pause it ends at the quietest frame, and both neighbours hear 2 s beyond it. Stretches of
 silence are in no piece; what stands around one may be shorter than 10 s.
 
-How loud speech is, is learnt from all that was heard so far. To be silence a stretch must be far
-quieter than a pause, so that somebody at the other end of the table is still heard.
+The level of speech is measured over all of the recording so far. Silence must be far quieter than a
+pause, so that somebody at the other end of the table is not cut out.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RATE = 16_000  # Hz; what producers' engines want, so that they need not decode
-SHORTEST = 10.0  # seconds of a piece that ends in a pause: recognisers like to know what came
-# before
-LONGEST = 30.0  # seconds of a piece: what Whisper hears at once
+SHORTEST = 10.0  # seconds of a piece that ends in a pause; recognisers need some context
+LONGEST = 30.0  # seconds of a piece: one window of Whisper
 PAUSE = 0.3  # seconds of quiet in which a piece may end
-OVERLAP = 2.0  # seconds that either piece goes on beyond a cut which no pause marks
-EARLIEST_FORCED = 16.0  # seconds of a piece before such a cut: the overlaps are heard twice
+OVERLAP = 2.0  # seconds by which both pieces reach beyond a cut that is not in a pause
+EARLIEST_FORCED = 16.0  # seconds of a piece before such a cut; overlaps are transcribed twice
 SILENCE = 5.0  # seconds of silence that are not sent
-AT_THE_ENDS = 1.0  # seconds of it that are not sent where a piece begins or the recording ends
-KEPT = 0.25  # seconds of it that stay at either end of a piece
-HUSH = 0.01  # of the loud frames: silence
-LOOKED_AT = 32.0  # seconds that must be known before a piece is cut: LONGEST and the pause there
-DECIBELS = 0.5  # steps in which loudness is counted
-FLOOR = -100.0  # dB below full scale; nothing quieter is told apart
+SILENCE_AT_ENDS = 1.0  # seconds of it that are not sent where a piece begins or the recording ends
+SILENCE_KEPT = 0.25  # seconds of it that stay at either end of a piece
+SILENCE_LEVEL = 0.01  # of the level of speech; what is quieter is silence
+LOOKAHEAD = 32.0  # seconds of sound needed before a piece is cut: LONGEST, and a pause there
+LEVEL_STEP = 0.5  # dB: the width of a bin of the loudness histogram
+LOWEST_LEVEL = -100.0  # dB of full scale: the lowest bin
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,13 @@ class Piece:
     number: int  # from 0
     first: int  # its first sample's place in the recording
     samples: NDArray[np.int16]
-    joint_before: float | None = None  # seconds; no pause: the piece before it overlaps, to here
-    joint_after: float | None = None  # seconds; no pause: the piece after it overlaps, from here
+    # Seconds of the recording at which it was cut without a pause; its neighbour overlaps there
+    joint_before: float | None = None
+    joint_after: float | None = None
 
     @property
     def overlaps(self) -> bool:
-        """Whether a neighbour hears some of it too."""
+        """Whether a neighbour contains some of it too."""
         return self.joint_before is not None or self.joint_after is not None
 
     @property
@@ -77,21 +77,21 @@ class Cutter:
 
     def __init__(self) -> None:
         self._blocks: list[NDArray[np.int16]] = []  # not yet in a piece
-        self._held = 0  # samples of these
-        self._first = 0  # where they begin in the recording
-        self._joint: float | None = None  # they begin before a cut without a pause
-        self._made = 0  # pieces
+        self._held = 0  # samples in these blocks
+        self._first = 0  # the place of their first sample in the recording
+        self._joint: float | None = None  # seconds: the cut without a pause that they begin before
+        self._made = 0  # pieces so far
         self._level = _Level()
 
     @property
     def seconds(self) -> float:
-        """How much sound has come."""
+        """Seconds of sound so far."""
         return (self._first + self._held) / RATE
 
     def feed(self, block: NDArray[np.int16]) -> list[Piece]:
-        """The pieces that are whole now that these samples have come."""
+        """Take the next samples; the pieces that are complete now."""
         pieces: list[Piece] = []
-        enough = int(LOOKED_AT * RATE)
+        enough = int(LOOKAHEAD * RATE)
         while block.size:
             room = enough - self._held
             self._blocks.append(block[:room])
@@ -109,39 +109,44 @@ class Cutter:
         return pieces
 
     def _cut(self, *, last: bool) -> list[Piece]:
-        """At most one piece from the sound that is held, or some silence less."""
+        """Cut off the first piece, or drop silence at the start; at most one piece is returned."""
         import numpy
 
         sound = numpy.concatenate(self._blocks)
         frames = loudness(sound * numpy.float32(FULL_SCALE), RATE)
-        loud = self._level.of(frames, self._first // _FRAME)
-        quiet, hush = frames <= max(SILENT, QUIET * loud), frames <= max(SILENT, HUSH * loud)
-        silences = [run for run in runs(hush, 1) if self._is_left_out(run, frames.size, last=last)]
-        if last and hush.all():
-            self._keep(sound, sound.size)
+        loud = self._level.update(frames, self._first // _FRAME)
+        quiet, silent = (
+            frames <= max(SILENT, QUIET * loud),
+            frames <= max(SILENT, SILENCE_LEVEL * loud),
+        )
+        silences = [
+            run for run in runs(silent, 1) if self._is_left_out(run, frames.size, last=last)
+        ]
+        if last and silent.all():
+            self._drop_before(sound, sound.size)
             return []
         if silences and silences[0][0] == 0:
-            self._keep(sound, (silences[0][1] - _in_frames(KEPT)) * _FRAME)
+            self._drop_before(sound, (silences[0][1] - _in_frames(SILENCE_KEPT)) * _FRAME)
             return []
-        if silences and silences[0][0] <= _in_frames(LONGEST - KEPT):
+        if silences and silences[0][0] <= _in_frames(LONGEST - SILENCE_KEPT):
             begin, end = silences[0]
-            piece = self._piece(sound[: (begin + _in_frames(KEPT)) * _FRAME])
-            self._keep(sound, (end - _in_frames(KEPT)) * _FRAME)
+            piece = self._piece(sound[: (begin + _in_frames(SILENCE_KEPT)) * _FRAME])
+            self._drop_before(sound, (end - _in_frames(SILENCE_KEPT)) * _FRAME)
             return [piece]
         if last and sound.size <= LONGEST * RATE:
             piece = self._piece(sound)
-            self._keep(sound, sound.size)
+            self._drop_before(sound, sound.size)
             return [piece]
         if pause := _longest_pause(quiet):
             place = (pause[0] + pause[1]) // 2 * _FRAME
             piece = self._piece(sound[:place])
-            self._keep(sound, place)
+            self._drop_before(sound, place)
             return [piece]
         earliest, latest = _in_frames(EARLIEST_FORCED), _in_frames(LONGEST - OVERLAP)
         place = (earliest + int(frames[earliest:latest].argmin())) * _FRAME
         joint = (self._first + place) / RATE
         piece = self._piece(sound[: place + int(OVERLAP * RATE)], joint)
-        self._keep(sound, place - int(OVERLAP * RATE))
+        self._drop_before(sound, place - int(OVERLAP * RATE))
         self._joint = joint
         return [piece]
 
@@ -149,15 +154,15 @@ class Cutter:
         """Whether a stretch of silence is in no piece."""
         begin, end = run
         at_an_end = (begin == 0 and self._joint is None) or (last and end == frames)
-        return (end - begin) * FRAME >= (AT_THE_ENDS if at_an_end else SILENCE)
+        return (end - begin) * FRAME >= (SILENCE_AT_ENDS if at_an_end else SILENCE)
 
     def _piece(self, samples: NDArray[np.int16], joint: float | None = None) -> Piece:
         piece = Piece(self._made, self._first, samples.copy(), self._joint, joint)
         self._made += 1
         return piece
 
-    def _keep(self, sound: NDArray[np.int16], place: int) -> None:
-        """What comes before `place` is done with."""
+    def _drop_before(self, sound: NDArray[np.int16], place: int) -> None:
+        """Forget the sound before `place`, which was cut or left out."""
         rest = sound[place:].copy()
         self._blocks = [rest] if rest.size else []
         self._held = rest.size
@@ -166,28 +171,28 @@ class Cutter:
 
 
 class _Level:
-    """How loud speech is, from all frames so far, each counted once."""
+    """The level of speech: a percentile of the loudness of all frames so far."""
 
     def __init__(self) -> None:
         import numpy
 
-        self._counts = numpy.zeros(round(-FLOOR / DECIBELS) + 1, numpy.int64)
+        self._counts = numpy.zeros(round(-LOWEST_LEVEL / LEVEL_STEP) + 1, numpy.int64)
         self._counted = 0  # frames of the recording
 
-    def of(self, frames: NDArray[np.float32], first: int) -> float:
-        """The loudness that stands for speech, once these frames, of which the recording's
-        `first` is the first, are counted too."""
+    def update(self, frames: NDArray[np.float32], first: int) -> float:
+        """Count these frames, the first of which is number `first` of the recording (each is
+        counted once); the level of speech, as a share of full scale."""
         import numpy
 
         new = frames[max(0, self._counted - first) :]
         if new.size:
             self._counted = first + frames.size
-            decibels = 20 * numpy.log10(numpy.maximum(new, 10 ** (FLOOR / 20)))
-            bins = numpy.clip((decibels - FLOOR) / DECIBELS, 0, self._counts.size - 1)
+            decibels = 20 * numpy.log10(numpy.maximum(new, 10 ** (LOWEST_LEVEL / 20)))
+            bins = numpy.clip((decibels - LOWEST_LEVEL) / LEVEL_STEP, 0, self._counts.size - 1)
             self._counts += numpy.bincount(bins.astype(int), minlength=self._counts.size)
         heard = numpy.cumsum(self._counts)
         place = int(numpy.searchsorted(heard, LOUD / 100 * heard[-1]))
-        return float(10 ** ((FLOOR + place * DECIBELS) / 20))
+        return float(10 ** ((LOWEST_LEVEL + place * LEVEL_STEP) / 20))
 
 
 _FRAME = int(FRAME * RATE)  # samples
@@ -198,7 +203,7 @@ def _in_frames(seconds: float) -> int:
 
 
 def _longest_pause(quiet: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """The longest run of quiet in whose middle a piece may end; of equal ones the last."""
+    """The longest run of quiet frames in whose middle a piece may end; the last of equal ones."""
     earliest, latest = _in_frames(SHORTEST), _in_frames(LONGEST)
     found = [
         (begin, end)

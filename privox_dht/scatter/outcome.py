@@ -1,7 +1,7 @@
-"""How a scattered recording ends, other than well. Pure.
+"""How a scattered recording fails. Pure.
 
-the file broke off            what was heard is kept; the input is at fault, and the time named
-nobody could do some pieces   the rest is kept; their times are named
+the file is cut short         what was transcribed is kept; the error blames the file, with the time
+some pieces failed everywhere the rest is kept; the error names their times
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from privox_dht.units import clock_time
 def fault_of(
     source: Sound, left_out: Sequence[tuple[Piece, JobError]], attempts: Sequence[Attempt]
 ) -> JobError | None:
-    """What is wrong with a recording whose pieces are all settled; None: nothing is.
+    """The error of a recording whose pieces are all settled; None: there is none.
 
     Args:
         source: where the pieces came from.
-        left_out: pieces that nobody could do, and why.
+        left_out: pieces that no producer could transcribe, and why.
         attempts: what was tried for any piece.
     """
     if source.fault is not None:

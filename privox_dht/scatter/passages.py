@@ -1,10 +1,10 @@
-"""Where a long text is cut: between its sentences, so that nobody hears where. Pure.
+"""Where a long text is cut: between its sentences, so that the joints are not audible. Pure.
 
-    text       a book: paragraphs, lines that were wrapped, sentences
+    text       paragraphs, with lines that may be wrapped
     passages   the first sentence alone, so that there is sound soon; then whole sentences, as many
-               as take about half a minute to say
+               as make about half a minute of sound
 
-A sentence that never ends is cut at a space.
+A sentence that is too long is cut at a space.
 """
 
 import re
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from privox_dht import limits
 
 LONGEST = 400  # characters of a passage of several sentences: about 25 s of sound
-LONGEST_SENTENCE = 1000  # characters; more is no sentence
-AT_ONCE = 4096  # characters that are looked at for their sentences
-BORDER = "\n\n"  # behind the last sentence of a paragraph: where engines pause
+LONGEST_SENTENCE = 1000  # characters; a longer one is cut
+AT_ONCE = 4096  # characters in which sentences are looked for at a time
+BORDER = "\n\n"  # after the last sentence of a paragraph, where engines pause
 PARAGRAPH = re.compile(r"\n\s*\n")
-MARK = re.compile(r"<break\s+")  # a mark is not to be cut
+MARK = re.compile(r"<break\s+")  # the start of a pause mark, which must not be cut
 MARKS = re.compile(r"<break\s[^<>]*>")
 WHOLE_MARK = "<break\N{NO-BREAK SPACE}"
 
@@ -30,15 +30,15 @@ class Passage:
 
     number: int  # from 0
     text: str
-    seconds: float  # of sound that it becomes, about
+    seconds: float  # of sound, estimated
 
 
 def passages(text: str, speed: float = 1.0) -> Iterator[Passage]:
-    """All of a text, in order; no more of it is looked at than is asked for.
+    """The passages of a text in order, cut as they are taken.
 
     Args:
-        text: with words in it; `<break time="..."/>` stays whole.
-        speed: times the usual one, at which it will be spoken.
+        text: a mark such as `<break time="..."/>` stays whole.
+        speed: of speech; 1.0 is the usual one.
     """
     per_character = limits.SPEECH_PER_CHARACTER / speed
     for number, said in enumerate(_grouped(_sentences(text))):
@@ -46,7 +46,7 @@ def passages(text: str, speed: float = 1.0) -> Iterator[Passage]:
 
 
 def _grouped(sentences: Iterator[str]) -> Iterator[str]:
-    """Sentences together, as long as they are short; what has no words never stands alone."""
+    """Short sentences together; a sentence without words (punctuation, a mark) never alone."""
     said = next(sentences, "")
     first = True
     for sentence in sentences:
@@ -61,7 +61,7 @@ def _grouped(sentences: Iterator[str]) -> Iterator[str]:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """Each at most `LONGEST_SENTENCE` characters long, and the border behind it."""
+    """Sentences of at most `LONGEST_SENTENCE` characters; a border follows a paragraph's last."""
     for paragraph in _paragraphs(MARK.sub(WHOLE_MARK, text)):
         before = ""
         for sentence in _sentences_of(" ".join(_words(paragraph))):
@@ -86,14 +86,16 @@ def _words(paragraph: str) -> list[str]:
 
 
 def _sentences_of(paragraph: str) -> Iterator[str]:
-    from sentence_stream import SentenceBoundaryDetector  # 30 ms, and most jobs are no texts
+    from sentence_stream import SentenceBoundaryDetector  # 30 ms, which most jobs do not need
 
     detector, begun = SentenceBoundaryDetector(), ""
     for at in range(0, len(paragraph), AT_ONCE):
         sentences = list(detector.add_chunk(begun + paragraph[at : at + AT_ONCE]))
         yield from sentences
         begun = ""
-        if not sentences and at + AT_ONCE < len(paragraph):  # or it would be looked at ever anew
+        if not sentences and at + AT_ONCE < len(
+            paragraph
+        ):  # or the same text would be scanned again and again
             rest = detector.finish()
             between_words = paragraph[at + AT_ONCE - 1] == " "
             border = len(rest) if between_words else rest.rfind(" ") + 1 or len(rest)

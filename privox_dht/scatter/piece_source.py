@@ -1,9 +1,9 @@
-"""The pieces of a recording, decoded as they are wanted: two hours of it are never held.
+"""The pieces of a recording, decoded as they are needed: the whole is never in memory.
 
 file -> FFmpeg -> 16 kHz 16-bit mono blocks -> Cutter -> pieces
 
-What the producers get is to the bit what they would have decoded themselves. FFmpeg works in a
-thread, a piece or so at a time. A file that breaks off is cut up to there.
+Producers get exactly the samples that they would have decoded themselves. FFmpeg works in a thread,
+about a piece at a time. Of a file that is cut short, what is there is used.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from privox_dht.scatter.cut import RATE, Cutter, Piece
 from privox_dht.scatter.scattered_job import Pieces
 
 Audio = bytes | Path | BinaryIO
-UNBOUNDED = float("inf")  # it is the user's own recording, and only a little of it is held
+UNBOUNDED = float("inf")  # seconds; the recording is the user's own, and little of it is held
 
 
 class Sound(Pieces[Piece], Protocol):
     """Where the pieces of a recording come from."""
 
-    fault: RequestRejected | None  # why it ended before its end
+    fault: RequestRejected | None  # why decoding stopped early
 
 
 class PieceSource:
@@ -36,40 +36,40 @@ class PieceSource:
 
     Args:
         audio: its bytes, its path, or a seekable binary file, which stays open.
-        most: seconds that it may have.
+        most: seconds that it may have at most.
     """
 
     def __init__(self, audio: Audio, most: float = UNBOUNDED) -> None:
         self._most = most
-        self.hint = 0.0  # seconds that the file claims to have; 0: it does not say
+        self.claimed_seconds = 0.0  # seconds, by the file's header; 0: unknown
         self.seconds = 0.0  # decoded so far
         self.ended = False
-        self.fault: RequestRejected | None = None  # why it ended before its end
+        self.fault: RequestRejected | None = None  # why decoding stopped early
         self._audio = audio
         self._decoding = self._decoded()
         self._ready: deque[Piece] = deque()
-        self._pulling: asyncio.Future[list[Piece] | None] | None = None
+        self._preparing: asyncio.Future[list[Piece] | None] | None = None
 
     def __repr__(self) -> str:
-        return f"<PieceSource {self.seconds:.0f} of {self.hint:.0f} s>"
+        return f"<PieceSource {self.seconds:.0f} of {self.claimed_seconds:.0f} s>"
 
     def take(self) -> Piece | None:
-        """The next piece that `pull` has brought."""
+        """The next piece that is ready; None: there is none."""
         return self._ready.popleft() if self._ready else None
 
     def __len__(self) -> int:
         """How many pieces are ready to be taken."""
         return len(self._ready)
 
-    async def pull(self) -> None:
+    async def prepare(self) -> None:
         """Decode until there is one more piece, or until the end: then `ended` is true.
 
         Raises:
-            RequestRejected: 413, it has more seconds than it may have.
+            RequestRejected: 413, the recording is longer than `most`.
         """
         loop = asyncio.get_running_loop()
-        self._pulling = loop.run_in_executor(None, next, self._decoding, None)
-        pieces = await asyncio.shield(self._pulling)
+        self._preparing = loop.run_in_executor(None, next, self._decoding, None)
+        pieces = await asyncio.shield(self._preparing)
         if pieces is None:
             self.ended = True
         else:
@@ -77,17 +77,17 @@ class PieceSource:
 
     async def close(self) -> None:
         """Nothing is decoded any more when this returns."""
-        if self._pulling is not None:
-            await asyncio.gather(self._pulling, return_exceptions=True)
+        if self._preparing is not None:
+            await asyncio.gather(self._preparing, return_exceptions=True)
         self._decoding.close()
 
     def _decoded(self) -> Generator[list[Piece]]:
-        """In a thread: the pieces as they are found, some at a time."""
+        """Decode in a thread: the pieces, some at a time."""
         import numpy
 
         cutter = Cutter()
         with opened(self._audio) as file:
-            self.hint = length_hint(file)
+            self.claimed_seconds = length_hint(file)
             try:
                 for block in decode_blocks(file, RATE, max_seconds=self._most, wall=UNBOUNDED):
                     pieces = cutter.feed((block * (1 / FULL_SCALE)).astype(numpy.int16))
@@ -102,7 +102,7 @@ class PieceSource:
 
 
 def opened(audio: Audio) -> AbstractContextManager[BinaryIO]:
-    """A recording to be read; a file that is open already stays so."""
+    """The recording as a file to read, closed at the end unless the caller had opened it."""
     if isinstance(audio, bytes):
         return io.BytesIO(audio)
     return audio.open("rb") if isinstance(audio, Path) else nullcontext(audio)

@@ -1,7 +1,7 @@
-"""One piece at one endpoint: sent as a plain WAV file, and its words believed within its bounds.
+"""One piece at one endpoint: sent as a plain WAV file, and the times of its words checked.
 
-A producer whose words lie outside the piece, or whose times go backwards, has failed it: the
-dispatcher goes on to the next.
+If words lie outside the piece, or times go backwards, the producer has failed, and the dispatcher
+asks the next one.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from privox_dht.speech_api.client import Endpoint, SpeechClient
 
 Part = TypeVar("Part", Segment, Word)
 OUTSIDE = 1.0  # seconds before or after a piece in which a word may begin: engines guess
-BACKWARDS = 1.0  # seconds by which a word may begin before the one that is told before it
+BACKWARDS = 1.0  # seconds by which a word may begin before the previous one
 
 
 @dataclass(frozen=True, slots=True)
 class PieceWork:
-    """A piece to text, in the recording's time."""
+    """Has a piece transcribed; times are those of the whole recording."""
 
     client: SpeechClient
     piece: Piece
@@ -36,15 +36,15 @@ class PieceWork:
         piece = self.piece
         options = replace(self.options, words=self.options.words or piece.overlaps)
         sound = wav(piece.samples.astype("<i2", copy=False).tobytes(), RATE)
-        heard = await TranscriptionWork(self.client, sound, options)(endpoint, record, emit)
-        return replace(heard, segments=tuple(placed(heard.segments, piece)))
+        transcript = await TranscriptionWork(self.client, sound, options)(endpoint, record, emit)
+        return replace(transcript, segments=tuple(placed(transcript.segments, piece)))
 
 
 def placed(segments: Sequence[Segment], piece: Piece) -> list[Segment]:
-    """What was heard in a piece, in the recording's time.
+    """The segments of a piece, with the times of the whole recording.
 
     Raises:
-        EngineFailed: it cannot have been heard there.
+        EngineFailed: their text or times are impossible.
     """
     within: list[Segment] = []
     last = 0.0
@@ -68,7 +68,7 @@ def placed(segments: Sequence[Segment], piece: Piece) -> list[Segment]:
 
 
 def _length(segment: Segment) -> int:
-    """Characters of its text, or of its words if these are more; a word without any counts too."""
+    """Characters of its text or of its words, whichever are more; an empty word counts as one."""
     return max(1, len(segment.text), sum(max(1, len(word.text)) for word in segment.words))
 
 

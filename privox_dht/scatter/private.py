@@ -1,10 +1,10 @@
-"""A recording of which nobody hears much: see `shares` for the promise.
+"""A recording of which no producer hears more than a share: see `shares` for the rules.
 
-    all of it is cut first, and kept in a file without a name; then, in random order, each piece
-    goes through a farm, on a connection of its own, to the producer that the plan names
+    it is cut as a whole first, into a temporary file without a name; then, in random order, each
+    piece goes through a farm, on a connection of its own, to the producer that the plan names
 
-A piece is not given to two at a time. Where its producer cannot do it, another may, as far as the
-promise holds.
+There are no duplicate requests. Where the planned producer fails, another one gets the piece if the
+rules allow it.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ async def transcribe_in_private(
     options: TranscriptionOptions,
     emit: Emit,
 ) -> Done[Transcript]:
-    """All of it.
+    """Transcribe the whole recording.
 
     Raises: as `ScatteredRecording.run`; and before anything is sent:
-        NoProducer: there are too few producers for the promise.
-        RequestRejected: the recording is too short for it.
-        ConfigError: there is no room for its pieces in the temporary folder.
+        NoProducer: there are too few producers for the share.
+        RequestRejected: the recording is too short for the share.
+        ConfigError: the temporary folder has no room for the pieces.
     """
     needs = replace(needs, via_farm=True)
     rng = random.SystemRandom()
@@ -95,7 +95,7 @@ class ShuffledPieces:
     """All pieces of a recording, in random order."""
 
     def __init__(self, pieces: list[Piece], source: PieceSource) -> None:
-        self.hint = self.seconds = source.seconds
+        self.claimed_seconds = self.seconds = source.seconds
         self.fault = source.fault
         self.ended = True
         self.lengths = {piece.number: piece.seconds for piece in pieces}
@@ -103,12 +103,12 @@ class ShuffledPieces:
 
     @classmethod
     async def of(cls, source: PieceSource, kept: Any, rng: random.Random) -> ShuffledPieces:
-        """Cut all of it; `kept` is an empty file for the sound."""
+        """Cut the whole recording; `kept` is an empty file for the samples."""
         import numpy
 
         cut: list[tuple[Piece, int, int]] = []
         while not source.ended:
-            await source.pull()
+            await source.prepare()
             while piece := source.take():
                 bare = replace(piece, samples=piece.samples[:0].copy())
                 cut.append((bare, kept.tell(), piece.samples.size))
@@ -128,28 +128,28 @@ class ShuffledPieces:
         return len(self._left)
 
     def take(self) -> Piece | None:
-        """The next."""
+        """The next; None: there are no more."""
         return self._left.pop(0) if self._left else None
 
     def take_one(self, ready: Callable[[Piece], bool]) -> Piece | None:
-        """The next that is ready; None: there is none."""
+        """The next for which `ready` holds; None: there is none."""
         piece = next(filter(ready, self._left), None)
         if piece is not None:
             self._left = [other for other in self._left if other is not piece]
         return piece
 
-    async def pull(self) -> None:
-        """There are no more."""
+    async def prepare(self) -> None:
+        """Nothing to prepare."""
 
     async def close(self) -> None:
-        """There is nothing to be closed."""
+        """Nothing to close."""
 
 
 class PrivateRecording(ScatteredRecording):
-    """One recording at work, so that nobody hears much of it."""
+    """The job of one recording, of which each producer gets at most its share."""
 
-    asks_twice = False
-    holds_all = True
+    duplicates_stragglers = False
+    pieces_on_disk = True
 
     def __init__(
         self,
@@ -164,41 +164,43 @@ class PrivateRecording(ScatteredRecording):
     ) -> None:
         super().__init__(dispatcher, client, pieces, needs, options, emit)
         self._pieces = pieces
-        self._promise = shares
+        self._listener_shares = shares
         self._listener_of = listener_of
 
     def _take(self) -> Piece | None:
         now = time.monotonic()
         idle = {
             self._listener_of[record.peer_id]
-            for record in self._requests.records
+            for record in self._requests.candidates
             if record.peer_id in self._listener_of and self._requests.slots.left(record, now)
         }
-        piece = self._pieces.take_one(lambda piece: self._promise.planned(piece.number) in idle)
+        piece = self._pieces.take_one(
+            lambda piece: self._listener_shares.planned(piece.number) in idle
+        )
         return piece if piece or self._requests else self._pieces.take()
 
     def _needs_for(self, piece: Piece) -> Requirements:
-        slots = _PieceSlots(self._requests.slots, self._promise, self._listener_of, piece)
+        slots = _PieceSlots(self._requests.slots, self._listener_shares, self._listener_of, piece)
         return replace(super()._needs_for(piece), slots=slots)
 
     def _work(self, request: PieceRequest[Piece]) -> Work[Transcript]:
-        return _ApartWork(self._piece_work(request))
+        return _OwnConnectionWork(self._piece_work(request))
 
 
 @dataclass(frozen=True, slots=True)
-class _ApartWork:
-    """A piece on a connection of its own."""
+class _OwnConnectionWork:
+    """Has a piece transcribed on a connection of its own."""
 
     work: PieceWork
 
     async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> Transcript:
-        async with self.work.client.apart() as client:
+        async with self.work.client.own_connection() as client:
             return await replace(self.work, client=client)(endpoint, record, emit)
 
 
 @dataclass(frozen=True, slots=True)
 class _PieceSlots:
-    """The slots of those who may hear a piece; whoever holds one is taken to have heard it."""
+    """The slots of the listeners that may hear a piece; to get a slot counts as hearing it."""
 
     slots: SiblingSlots
     shares: Shares
@@ -226,5 +228,5 @@ class _PieceSlots:
 
     def busy(self, record: Record, now: float) -> None:
         self.slots.busy(record, now)
-        if self.piece.samples.nbytes > limits.OFFER_ABOVE:  # it was asked before it was sent any
+        if self.piece.samples.nbytes > limits.OFFER_ABOVE:  # offered first: nothing was sent
             self.shares.take_back(self.listener_of[record.peer_id], self.piece.number)

@@ -1,11 +1,11 @@
-"""What was heard of a long recording until it was interrupted, so that the next run goes on there.
+"""The pieces of a long recording that are done, so that an interrupted run can be resumed.
 
-a piece is heard    a line of JSON: what the piece is, by its hash, and its segments
-the next run        the same sound is cut into the same pieces: those with a line are sent to nobody
-all is heard        the file is removed
+a piece is done    a line of JSON: a hash of the piece, and its segments
+the next run       cuts the same sound into the same pieces; those with a line are not sent again
+all are done       the file is removed
 
-A line is of use for the very same sound at the same place, asked for in the same way. Lines that
-make no sense, such as one that a power cut broke off, are none.
+A line counts only for the same sound at the same place with the same options. Lines that cannot be
+read, such as one that a power cut broke off, are ignored.
 """
 
 import errno
@@ -28,51 +28,53 @@ log = logging.getLogger("privox.client")
 
 
 class ResumeFile:
-    """The pieces that were heard before, and those that are heard now.
+    """The pieces that earlier runs did, and those that this one does.
 
     Args:
-        path: where it is kept; there need not be anything yet.
-        options: how the recording is to be heard.
+        path: the file, which need not exist yet.
+        options: of the transcription.
     """
 
     def __init__(self, path: Path, options: TranscriptionOptions) -> None:
         self._path = path
-        self._how = repr((
+        self._options = repr((
             options.backend, options.model, options.language, options.translate, options.words,
             options.prompt, options.temperature, options.hotwords,
         )).encode()  # fmt: skip
-        self._heard = dict(_read(path))
+        self._transcribed = dict(_read(path))
         self._writable = True
 
     def __repr__(self) -> str:
-        return f"<ResumeFile {self._path}, {len(self._heard)} pieces>"
+        return f"<ResumeFile {self._path}, {len(self._transcribed)} pieces>"
 
     def find(self, piece: Piece) -> Sequence[Segment] | None:
-        """What was heard in `piece`; None: nobody heard it yet."""
-        return self._heard.get(self._name(piece))
+        """The segments of `piece`; None: it is not done yet."""
+        return self._transcribed.get(self._name(piece))
 
     def add(self, piece: Piece, segments: Sequence[Segment]) -> None:
-        """It was heard. Where that cannot be written, the next run has to ask again."""
+        """Keep the segments of a piece. If that fails, a warning is logged once."""
         name = self._name(piece)
-        if self._heard.get(name) == segments or not self._writable:
+        if self._transcribed.get(name) == segments or not self._writable:
             return
-        self._heard[name] = segments
+        self._transcribed[name] = segments
         line = json.dumps({"piece": name, "segments": [astuple(segment) for segment in segments]})
         try:
             with _opened(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
-                file.write(f"\n{line}")  # a line that was broken off stays one of its own
+                file.write(f"\n{line}")  # on a line of its own, whatever the last one is
         except OSError as exc:
             self._writable = False
-            log.warning("what was heard cannot be kept in %s: %s", self._path, exc.strerror)
+            log.warning(
+                "the pieces that are done cannot be kept in %s: %s", self._path, exc.strerror
+            )
 
     def remove(self) -> None:
-        """All was heard."""
+        """All pieces are done."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def _name(self, piece: Piece) -> str:
         place = repr((piece.first, piece.joint_before, piece.joint_after)).encode()
-        name = hashlib.sha256(b"\0".join([self._how, place, b""]))
+        name = hashlib.sha256(b"\0".join([self._options, place, b""]))
         name.update(piece.samples.tobytes())
         return name.hexdigest()
 
@@ -85,15 +87,15 @@ def _read(path: Path) -> Iterable[tuple[str, Sequence[Segment]]]:
         return
     for line in filter(None, lines):
         with suppress(ValueError, TypeError, KeyError):
-            told = json.loads(line)
-            yield str(told["piece"]), tuple(map(_segment, told["segments"]))
+            entry = json.loads(line)
+            yield str(entry["piece"]), tuple(map(_segment, entry["segments"]))
 
 
 def _opened(path: Path, flags: int) -> TextIO:
-    """A file that is ours: in a folder for everybody, somebody else may have made one of its name.
+    """Open a file that belongs to this user; in a shared folder somebody else may have made it.
 
     Raises:
-        OSError: it is not there, or not ours.
+        OSError: it does not exist, or belongs to another user.
     """
     number = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, SECRET)
     file = os.fdopen(
@@ -105,7 +107,7 @@ def _opened(path: Path, flags: int) -> TextIO:
     return file
 
 
-def _segment(told: Sequence[Any]) -> Segment:
-    text, start, end, words, language = told
+def _segment(entry: Sequence[Any]) -> Segment:
+    text, start, end, words, language = entry
     heard = tuple(Word(str(w), float(s), float(e), float(p)) for w, s, e, p in words)
     return Segment(str(text), float(start), float(end), heard, str(language))

@@ -1,12 +1,12 @@
-"""One long job as many short ones: which piece is given out next, and what is to be done with it.
+"""One long job as many short ones: which piece is requested next, and what its result means.
 
-    source      pieces, made as they are wanted
-    requests    each is a job of its own; one that lags is given to a second producer, and the first
-                answer counts
+    source      pieces, made as they are needed
+    requests    each is a job of its own; a straggler gets a duplicate at a second producer, and the
+                first answer counts
 
-At most `jobs` pieces are given out at a time, and no more than there are idle slots. A piece on
-which two producers died waits until nothing else can be done, and is left out if it kills a third.
-What becomes of the answers is for subclasses to say.
+At most `jobs` pieces are requested at a time, and no more than there are idle slots. A piece over
+which two producers were lost is tried once more when nothing else is left, and left out if that
+fails. Subclasses decide what is done with the results.
 """
 
 import asyncio
@@ -31,46 +31,46 @@ from privox_dht.errors import (
     NoProducer,
     RequestRejected,
 )
-from privox_dht.scatter.piece_requests import Numbered, PieceRequest, PieceRequests
+from privox_dht.scatter.piece_requests import NumberedPiece, PieceRequest, PieceRequests
 
-READY = 2  # pieces that are made before somebody wants them
-HELD = 32  # pieces beyond those that are asked for, which are kept: 30 MB of sound
+PREPARED = 2  # pieces that are made ahead
+KEPT = 32  # pieces kept beyond those that are requested: 30 MB of sound
 
-P = TypeVar("P", bound=Numbered)
-P_co = TypeVar("P_co", bound=Numbered, covariant=True)
+P = TypeVar("P", bound=NumberedPiece)
+P_co = TypeVar("P_co", bound=NumberedPiece, covariant=True)
 R = TypeVar("R")
 T = TypeVar("T")
 
 
 class Pieces(Protocol[P_co]):
-    """Where the pieces come from."""
+    """A source of pieces."""
 
-    hint: float  # seconds that all may have
-    seconds: float  # that are known so far
-    ended: bool  # no more will be brought
+    claimed_seconds: float  # of all pieces, as far as it is known beforehand; 0: unknown
+    seconds: float  # of the pieces so far
+    ended: bool  # there will be no more
 
     def take(self) -> P_co | None:
-        """The next that is ready."""
+        """The next that is ready; None: there is none."""
 
     def __len__(self) -> int:
         """How many are ready."""
 
-    async def pull(self) -> None:
-        """Have another one ready, unless it ends."""
+    async def prepare(self) -> None:
+        """Make another one ready, or find that there are no more."""
 
     async def close(self) -> None: ...
 
 
 class ScatteredJob(ABC, Generic[P, R]):
-    """Its pieces at work.
+    """The requests for all pieces of a job.
 
     Args:
-        needs: who may do them.
-        emit: is told how far it is.
+        needs: what producers must meet.
+        emit: gets `Scattered` as the job progresses.
     """
 
-    asks_twice = True  # a piece that lags is given to a second producer
-    holds_all = False  # its pieces are not in memory, so any number may wait
+    duplicates_stragglers = True  # a slow piece is given to a second producer
+    pieces_on_disk = False  # pieces need no memory, so any number may wait
 
     def __init__(
         self,
@@ -89,59 +89,59 @@ class ScatteredJob(ABC, Generic[P, R]):
             dispatcher, self._needs, options.wait, emit
         )
         self._held: dict[int, P] = {}  # pieces that are not settled
-        self._todo: deque[int] = deque()  # of those, to be given out (again) before any new one
-        self._later: list[int] = []  # of those, to be given out when nothing else is left
-        self._tried: set[int] = set()  # of those, nobody could do them once
-        self._pulling: asyncio.Task[None] | None = None
-        self._shares: Counter[str] = Counter()  # pieces done, by peer id
+        self._queue: deque[int] = deque()  # of these, to be requested (again) before any new one
+        self._last_tries: list[int] = []  # of these, to be tried when nothing else is left
+        self._failed_once: set[int] = set()  # of these, those that failed once
+        self._preparing: asyncio.Task[None] | None = None
+        self._pieces_by_peer: Counter[str] = Counter()  # pieces done, by peer id
         self._settled = 0  # pieces
         self._done: dict[int, float] = {}  # seconds of sound done, by piece
-        self._before = 0.0  # of these, done by an earlier run
+        self._resumed = 0.0  # seconds of these that an earlier run did
         self._left_out: list[tuple[P, JobError]] = []
         self._attempts: list[Attempt] = []
 
-    # -- what subclasses say ----------------------------------------------------------------------
+    # -- what subclasses define -------------------------------------------------------------------
 
     def _take(self) -> P | None:
-        """A piece that nobody was given yet."""
+        """The next new piece; None: none is ready."""
         return self._source.take()
 
-    def _known(self, piece: P) -> R | None:
-        """What an earlier run made of a piece; None: it is to be given out."""
+    def _result_of_earlier_run(self, piece: P) -> R | None:
+        """The result of an earlier run for a piece; None: it must be requested."""
         return None
 
     def _needs_for(self, piece: P) -> Requirements:
-        """Who may be given a piece, and what is asked of them."""
+        """What a producer of this piece must meet."""
         return self._needs
 
     @abstractmethod
     def _work(self, request: PieceRequest[P]) -> Work[R]:
-        """What is done with a piece at a producer."""
+        """What to do with a piece at a producer."""
 
-    def _must_be_redone(self, request: PieceRequest[P], value: R) -> bool:
-        """Whether it is no answer after all, and the piece is to be asked for again."""
+    def _must_repeat(self, request: PieceRequest[P], value: R) -> bool:
+        """Whether the result is of no use, and the piece must be requested again."""
         return False
 
     @abstractmethod
-    def _put(self, piece: P, value: R | None) -> None:
-        """What a piece became; None: nobody could do it."""
+    def _on_result(self, piece: P, value: R | None) -> None:
+        """Take the result of a piece; None: no producer could do it."""
 
     @abstractmethod
-    def _hand_on(self) -> None:
-        """Emit what can be; forget what is not needed; ask again for what must be."""
+    def _emit_ready(self) -> None:
+        """Emit results that are next in order, forget their pieces, and queue those to repeat."""
 
     @abstractmethod
-    def _far(self) -> str:
-        """How much is done, in words."""
+    def _progress(self) -> str:
+        """How much is done, as a sentence for an error message."""
 
     # -- the work ---------------------------------------------------------------------------------
 
-    async def _do_all(self) -> None:
+    async def _run_all(self) -> None:
         """Until every piece is settled.
 
         Raises:
-            RequestRejected: the first who was asked blames the input.
-            NoProducer, AllProducersBusy: there is nobody left.
+            RequestRejected: the first producer rejected the input.
+            NoProducer, AllProducersBusy: no producer is left.
             AllProducersFailed: it took too long.
         """
         try:
@@ -152,34 +152,34 @@ class ScatteredJob(ABC, Generic[P, R]):
             if not deadline.expired():
                 raise
             raise AllProducersFailed(
-                f"not done within {self._options.timeout:g} s: {self._far()}", self._attempts
+                f"not done within {self._options.timeout:g} s: {self._progress()}", self._attempts
             ) from exc
         finally:
-            await self._requests.end(self._pulling)
+            await self._requests.close(self._preparing)
             await self._source.close()
 
-    def _whole(self, value: T) -> Done[T]:
+    def _done_event(self, value: T) -> Done[T]:
         """The end of the job."""
-        route = f"scattered over {len(self._shares)} producers"
+        route = f"scattered over {len(self._pieces_by_peer)} producers"
         seconds = time.monotonic() - self._began
-        return Done(value, None, route, seconds, tuple(self._attempts), dict(self._shares))
+        return Done(value, None, route, seconds, tuple(self._attempts), dict(self._pieces_by_peer))
 
     async def _step(self) -> bool:
-        """Give out what can be given out, and wait for something to happen; False: all is done."""
-        await self._requests.look()
-        self._give_out()
-        if not self._requests and self._pulling is None:
-            self._hand_on()
-            if not self._todo and (len(self._source) or not self._source.ended):
+        """Start what can be started and wait for a change; False: all is done."""
+        await self._requests.refresh()
+        self._start_requests()
+        if not self._requests and self._preparing is None:
+            self._emit_ready()
+            if not self._queue and (len(self._source) or not self._source.ended):
                 raise RuntimeError(
-                    "there are pieces that nobody was given: what is done is not all"
+                    "there are pieces that were never requested: the result would be incomplete"
                 )
-            return bool(self._todo)
-        await self._requests.something(self._pulling)
-        if self._pulling is not None and self._pulling.done():
-            self._pulling.result()
-            self._pulling = None
-        for request, task in self._requests.ended():
+            return bool(self._queue)
+        await self._requests.wait(self._preparing)
+        if self._preparing is not None and self._preparing.done():
+            self._preparing.result()
+            self._preparing = None
+        for request, task in self._requests.finished():
             try:
                 done = task.result()
             except JobError as exc:
@@ -188,56 +188,56 @@ class ScatteredJob(ABC, Generic[P, R]):
                 self._succeeded(request, done)
         return True
 
-    # -- giving out -------------------------------------------------------------------------------
+    # -- starting requests ------------------------------------------------------------------------
 
-    def _give_out(self) -> None:
-        self._pull()
+    def _start_requests(self) -> None:
+        self._prepare()
         while len(self._requests) < self._options.jobs:
-            if self._requests and self._requests.idle <= 0:
+            if self._requests and self._requests.room <= 0:
                 return
-            if self.asks_twice and (lags := self._requests.lagging()):
-                ticket = self._requests.plan.ask_twice(lags.ticket)
-                holder = self._requests.plan.peer_of(lags.ticket)
-                self._give(lags.piece, ticket, beside=holder)
+            if self.duplicates_stragglers and (lags := self._requests.straggler()):
+                ticket = self._requests.stragglers.duplicate(lags.ticket)
+                holder = self._requests.stragglers.peer_of(lags.ticket)
+                self._request(lags.piece, ticket, beside=holder)
                 continue
-            piece = self._next()
+            piece = self._next_piece()
             if piece is None:
                 return
-            self._give(piece, self._requests.plan.ask(piece.number, piece.seconds))
-            self._pull()
+            self._request(piece, self._requests.stragglers.start(piece.number, piece.seconds))
+            self._prepare()
 
-    def _pull(self) -> None:
-        """Have the next pieces made."""
-        enough = len(self._source) >= READY or self._is_full
-        if self._pulling is None and not self._source.ended and not enough:
-            self._pulling = asyncio.create_task(self._source.pull())
+    def _prepare(self) -> None:
+        """Have the next pieces made ready."""
+        enough = len(self._source) >= PREPARED or self._is_full
+        if self._preparing is None and not self._source.ended and not enough:
+            self._preparing = asyncio.create_task(self._source.prepare())
 
-    def _next(self) -> P | None:
-        """The piece to be given out next; None: there is none just now."""
-        if self._todo:
-            return self._held[self._todo.popleft()]
+    def _next_piece(self) -> P | None:
+        """The piece to be requested next; None: there is none just now."""
+        if self._queue:
+            return self._held[self._queue.popleft()]
         while not self._is_full and (piece := self._take()):
             self._held[piece.number] = piece
-            self._requests.plan.cut += 1
-            if (known := self._known(piece)) is None:
+            self._requests.stragglers.pieces += 1
+            if (known := self._result_of_earlier_run(piece)) is None:
                 return piece
-            self._before += piece.seconds
+            self._resumed += piece.seconds
             self._done[piece.number] = piece.seconds
-            self._settle(piece, known, len(self._requests.records))
-            self._pull()
+            self._settle(piece, known, len(self._requests.candidates))
+            self._prepare()
         last = all(request.last_try for request in self._requests)
-        if last and self._pulling is None and self._later:
-            return self._held[self._later.pop(0)]
+        if last and self._preparing is None and self._last_tries:
+            return self._held[self._last_tries.pop(0)]
         return None
 
     @property
     def _is_full(self) -> bool:
-        """Whether no more pieces are to be kept."""
-        return not self.holds_all and len(self._held) >= self._options.jobs + HELD
+        """Whether enough pieces are in memory."""
+        return not self.pieces_on_disk and len(self._held) >= self._options.jobs + KEPT
 
-    def _give(self, piece: P, ticket: int, *, beside: str = "") -> None:
-        """Ask for a piece; `beside` is who has it already."""
-        last_try = piece.number in self._tried
+    def _request(self, piece: P, ticket: int, *, beside: str = "") -> None:
+        """Request a piece; `beside` is the producer that has it already."""
+        last_try = piece.number in self._failed_once
         needs = self._needs_for(piece)
         needs = replace(
             needs,
@@ -245,54 +245,54 @@ class ScatteredJob(ABC, Generic[P, R]):
             most_lost=1 if last_try else limits.PIECE_DEATHS,
         )
         request = PieceRequest(piece, ticket, needs, last_try, bool(beside), self._settled)
-        self._requests.give(request, self._work(request))
+        self._requests.start(request, self._work(request))
 
-    # -- what comes back --------------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------------
 
     def _succeeded(self, request: PieceRequest[P], done: Done[R]) -> None:
-        now, piece, plan = time.monotonic(), request.piece, self._requests.plan
-        at_work = plan.at_work
-        plan.done(request.ticket, now)
+        now, piece, stragglers = time.monotonic(), request.piece, self._requests.stragglers
+        at_work = stragglers.at_work
+        stragglers.done(request.ticket, now)
         self._attempts += done.attempts
         for other in self._requests:
             if other.piece is piece:  # too late
-                if request.second:
-                    self._requests.slots.rest(plan.peer_of(other.ticket), now)
-                plan.failed(other.ticket)
-                self._requests.hang_up(other)
-        if self._must_be_redone(request, done.value):
-            self._todo.append(piece.number)
+                if request.duplicate:
+                    self._requests.slots.rest(stragglers.peer_of(other.ticket), now)
+                stragglers.failed(other.ticket)
+                self._requests.cancel(other)
+        if self._must_repeat(request, done.value):
+            self._queue.append(piece.number)
             return
         assert done.record is not None  # a producer did it
-        self._shares[done.record.peer_id] += 1
+        self._pieces_by_peer[done.record.peer_id] += 1
         self._done[piece.number] = piece.seconds
         self._settle(piece, done.value, at_work)
 
     def _failed(self, request: PieceRequest[P], exc: JobError) -> None:
-        self._requests.plan.failed(request.ticket)
+        self._requests.stragglers.failed(request.ticket)
         self._attempts += getattr(exc, "attempts", ())
         number = request.piece.number
         if any(other.piece is request.piece for other in self._requests):
-            return  # the other one has it still
-        if isinstance(exc, RequestRejected) and not self._shares:
+            return  # its duplicate goes on
+        if isinstance(exc, RequestRejected) and not self._pieces_by_peer:
             raise exc
-        if isinstance(exc, NoProducer | AllProducersBusy) and not request.second:
+        if isinstance(exc, NoProducer | AllProducersBusy) and not request.duplicate:
             if self._settled == request.settled_before:
                 raise exc
-            self._todo.appendleft(number)
+            self._queue.appendleft(number)
         elif request.last_try:
             self._left_out.append((request.piece, exc))
-            self._settle(request.piece, None, self._requests.plan.at_work)
+            self._settle(request.piece, None, self._requests.stragglers.at_work)
         else:
-            self._tried.add(number)
-            self._later.append(number)
+            self._failed_once.add(number)
+            self._last_tries.append(number)
 
     def _settle(self, piece: P, value: R | None, at_work: int) -> None:
-        """A piece is done, or nobody can do it; so many producers were at work until now."""
+        """A piece is done or (None) failed everywhere; so many producers were at work until now."""
         self._settled += 1
-        self._put(piece, value)
-        self._hand_on()
+        self._on_result(piece, value)
+        self._emit_ready()
         done, spent = sum(self._done.values()), time.monotonic() - self._began
-        seconds = max(self._source.hint, self._source.seconds)
-        speed = (done - self._before) / spent
-        self._emit(Scattered(done, seconds, at_work, speed, self._before))
+        seconds = max(self._source.claimed_seconds, self._source.seconds)
+        speed = (done - self._resumed) / spent
+        self._emit(Scattered(done, seconds, at_work, speed, self._resumed))

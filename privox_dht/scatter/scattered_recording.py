@@ -1,7 +1,7 @@
-"""A long recording by many producers, told in order.
+"""A long recording, transcribed by many producers; its segments are emitted in order.
 
-pieces   of its sound -> `scattered_job` has each transcribed that no earlier run heard
-stitcher what was heard, in the recording's order and in one language
+pieces   of its sound -> `scattered_job` has each transcribed, unless an earlier run did
+stitch   the segments, in the recording's order and in one language
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from privox_dht.units import clock_time
 
 
 class ScatteredRecording(ScatteredJob[Piece, Transcript]):
-    """One recording at work."""
+    """The job of one recording."""
 
     def __init__(
         self,
@@ -43,34 +43,34 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
         super().__init__(dispatcher, source, needs, options, emit)
         self._client = client
         self._sound = source
-        self._wanted = options
+        self._transcription = options
         self._stitcher = Stitcher(options.language)
-        self._told: list[Segment] = []
+        self._emitted: list[Segment] = []
         self._resume = ResumeFile(Path(options.resume), options) if options.resume else None
 
     async def run(self) -> Done[Transcript]:
         """All of it.
 
         Raises:
-            RequestRejected: the recording breaks off, or the first who was asked blames it.
-            NoProducer, AllProducersBusy: there is nobody left.
-            AllProducersFailed: some pieces were heard by nobody.
+            RequestRejected: the recording is cut short, or the first producer rejected it.
+            NoProducer, AllProducersBusy: no producer is left.
+            AllProducersFailed: no producer could transcribe some pieces.
         """
-        await self._do_all()
+        await self._run_all()
         self._emit(AudioInfo(self._sound.seconds))
         if self._resume is not None and not self._left_out:
             self._resume.remove()
         if error := fault_of(self._sound, self._left_out, self._attempts):
             raise error
-        return self._whole(gather(self._told, self._sound.seconds, self._stitcher.language))
+        return self._done_event(gather(self._emitted, self._sound.seconds, self._stitcher.language))
 
-    def _far(self) -> str:
-        return f"{clock_time(sum(self._done.values()))} of the recording were heard"
+    def _progress(self) -> str:
+        return f"{clock_time(sum(self._done.values()))} of the recording were transcribed"
 
-    def _known(self, piece: Piece) -> Transcript | None:
+    def _result_of_earlier_run(self, piece: Piece) -> Transcript | None:
         if self._resume is None or (segments := self._resume.find(piece)) is None:
             return None
-        if self._stitcher.decided and self._stitcher.is_another(segments):
+        if self._stitcher.language_decided and self._stitcher.is_other_language(segments):
             return None
         return gather(list(segments), piece.seconds)
 
@@ -81,28 +81,34 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
         return self._piece_work(request)
 
     def _piece_work(self, request: PieceRequest[Piece]) -> PieceWork:
-        options = replace(self._wanted, language=request.needs.language)
+        options = replace(self._transcription, language=request.needs.language)
         return PieceWork(self._client, request.piece, options)
 
-    def _must_be_redone(self, request: PieceRequest[Piece], value: Transcript) -> bool:
+    def _must_repeat(self, request: PieceRequest[Piece], value: Transcript) -> bool:
         asked_for = request.needs.language
-        return asked_for != self._stitcher.language and self._stitcher.is_another(value.segments)
+        return asked_for != self._stitcher.language and self._stitcher.is_other_language(
+            value.segments
+        )
 
-    def _put(self, piece: Piece, value: Transcript | None) -> None:
+    def _on_result(self, piece: Piece, value: Transcript | None) -> None:
         segments: Sequence[Segment] = value.segments if value else ()
         if self._resume is not None and value is not None:
             self._resume.add(piece, segments)
-        self._stitcher.put(piece, segments)
-        if not segments:  # it is in no language, so nothing will ask for it again
+        self._stitcher.add(piece, segments)
+        if not segments:  # it has no language, so it will not be requested again
             self._held.pop(piece.number, None)
 
-    def _hand_on(self) -> None:
-        count = self._requests.plan.cut if self._source.ended and not len(self._source) else None
-        self._todo.extend(self._stitcher.decide(count))
-        if self._stitcher.decided:
+    def _emit_ready(self) -> None:
+        count = (
+            self._requests.stragglers.pieces
+            if self._source.ended and not len(self._source)
+            else None
+        )
+        self._queue.extend(self._stitcher.decide_language(count))
+        if self._stitcher.language_decided:
             asked = (request.piece.number for request in self._requests)
-            waiting = {*self._todo, *self._later, *asked}
+            waiting = {*self._queue, *self._last_tries, *asked}
             self._held = {n: kept for n, kept in self._held.items() if n in waiting}
-        for segment in self._stitcher.take():
-            self._told.append(segment)
+        for segment in self._stitcher.take_ready():
+            self._emitted.append(segment)
             self._emit(segment)

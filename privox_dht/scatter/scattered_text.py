@@ -3,10 +3,10 @@
     text        -> passages, cut between sentences
     one voice   -> one engine and one voice for all of it
     passages    -> `scattered_job` has each spoken
-    sound       -> one file, in the text's order, as it comes
+    sound       -> one file, in the text's order, as it grows
 
-A passage's sound is handed on when all of it is there: so a producer that dies in mid-sentence is
-not heard. No more is spoken than somebody takes.
+The sound of a passage is emitted when it is complete, so that a producer that is lost in
+mid-sentence is not audible. When the reader is slow, no more passages are requested.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from privox_dht import limits
+from privox_dht import limits, units
 from privox_dht.audio.joined_sound import JoinedSound
 from privox_dht.audio.wav_header import WavFormat, parse_header, with_sizes
 from privox_dht.dispatch.dispatcher import Dispatcher
@@ -38,13 +38,12 @@ from privox_dht.scatter.scattered_job import ScatteredJob
 from privox_dht.speech import is_ssml
 from privox_dht.speech_api.audio_response import PLAIN
 from privox_dht.speech_api.client import Endpoint, SpeechClient
-from privox_dht.units import clock_time
 
 T = TypeVar("T")
-UNREAD = 32 * limits.MIB  # bytes of sound that nobody took yet, beyond which no more is asked for
-HEAD_START = 1.0  # seconds for the first passage: then there is sound soon
+UNREAD = 32 * limits.MIB  # bytes of sound not read yet, above which no more is requested
+HEAD_START = 1.0  # seconds for which the first passage is requested alone, so that it comes soon
 RATES = range(4_000, 192_001)  # Hz of sound that a producer may send
-QUOTED = 40  # characters by which a passage is named
+QUOTED = 40  # characters of a passage that an error message quotes
 
 
 async def speaking(
@@ -58,8 +57,8 @@ async def speaking(
     `ScatteredText.run`.
 
     Args:
-        needs: who may do it.
-        options: how it is to be done.
+        needs: what producers must meet.
+        options: of the speech.
     """
     if len(text) <= limits.MAX_TEXT:
         work = SpeechWork(client, text, options)
@@ -72,13 +71,13 @@ async def speaking(
     job: list[ScatteredText] = []
 
     async def begin(emit: Emit) -> Done[bytes]:
-        file = await _apart(options, JoinedSound, options.format)
+        file = await _in_thread_if_slow(options, JoinedSound, options.format)
         records = await dispatcher.candidates(needs)
         alike = with_one_voice(needs, records)
         source = _Passages(text, options)
         emit(Scattered(0.0, source.seconds, len(records), 0.0))
         speaking = ScatteredText(dispatcher, client, source, alike, options, emit, file)
-        speaking.found([record for record in records if matches(record, alike)])
+        speaking.set_candidates([record for record in records if matches(record, alike)])
         job.append(speaking)
         return await job[0].run()
 
@@ -109,15 +108,15 @@ def check(text: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spoken:
-    """A passage that was spoken."""
+class _SpokenPassage:
+    """The sound of a passage."""
 
     file: bytes  # WAV, 16-bit mono
     form: WavFormat
 
 
-class ScatteredText(ScatteredJob[Passage, _Spoken]):
-    """One text at work."""
+class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
+    """The job of one long text."""
 
     def __init__(
         self,
@@ -131,95 +130,95 @@ class ScatteredText(ScatteredJob[Passage, _Spoken]):
     ) -> None:
         super().__init__(dispatcher, source, needs, options, emit)
         self._client = client
-        self._wanted = options
+        self._speech = options
         self._file = file
-        self._spoken: dict[int, _Spoken | None] = {}  # not handed on yet
-        self._next_out = 0  # the passage that is handed on next
-        self._ready: deque[_Spoken] = deque()  # in order, to be written into the file
-        self._all = bytearray()
+        self._results: dict[int, _SpokenPassage | None] = {}  # of passages, not emitted yet
+        self._next_out = 0  # the number of the passage that is emitted next
+        self._ready: deque[_SpokenPassage] = deque()  # in order, to be added to the file
+        self._whole_file = bytearray()
         self._unread = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._may_go_on = asyncio.Event()
+        self._may_go_on.set()
 
     async def run(self) -> Done[bytes]:
         """All of it.
 
         Raises:
-            RequestRejected: the first who was asked blames the text.
-            NoProducer, AllProducersBusy: there is nobody left.
-            AllProducersFailed: some passages were spoken by nobody.
+            RequestRejected: the first producer rejected the text.
+            NoProducer, AllProducersBusy: no producer is left.
+            AllProducersFailed: no producer could speak some passages.
         """
-        await self._do_all()
+        await self._run_all()
         await self._write()
-        self._hand_out(await _apart(self._wanted, self._file.finish))
+        self._emit_file(await _in_thread_if_slow(self._speech, self._file.finish))
         if self._left_out:
             texts = "; ".join(
                 f'"{passage.text[:QUOTED]}..."' for passage, _ in sorted(self._left_out, key=_place)
             )
             why = self._left_out[0][1]
             raise AllProducersFailed(f"nobody could speak {texts}: {why}", self._attempts)
-        is_wav = self._wanted.keep and self._wanted.format == "wav"
-        return self._whole(with_sizes(self._all) if is_wav else bytes(self._all))
+        is_wav = self._speech.keep and self._speech.format == "wav"
+        return self._done_event(with_sizes(self._whole_file) if is_wav else bytes(self._whole_file))
 
-    def found(self, records: list[Record]) -> None:
-        """Those who could be asked now, so that nobody need look for them again."""
-        self._requests.found(records)
+    def set_candidates(self, records: list[Record]) -> None:
+        """Use these records, which were looked up just now."""
+        self._requests.set_candidates(records)
 
     def taken(self, size: int) -> None:
-        """So many bytes of what was emitted were taken."""
+        """So many bytes of the emitted file were read."""
         self._unread -= size
         if self._unread <= UNREAD:
-            self._room.set()
+            self._may_go_on.set()
 
     async def _step(self) -> bool:
         await self._write()
-        await self._room.wait()
+        await self._may_go_on.wait()
         return await super()._step()
 
     async def _write(self) -> None:
-        """What is ready goes into the file."""
+        """Add the passages that are ready to the file."""
         while self._ready:
             spoken = self._ready.popleft()
             add = self._file.add
-            self._hand_out(await _apart(self._wanted, add, spoken.file, spoken.form))
+            self._emit_file(await _in_thread_if_slow(self._speech, add, spoken.file, spoken.form))
 
-    def _hand_out(self, data: bytes) -> None:
+    def _emit_file(self, data: bytes) -> None:
         if not data:
             return
-        if self._wanted.keep:
-            self._all += data
+        if self._speech.keep:
+            self._whole_file += data
         self._unread += len(data)
         if self._unread > UNREAD:
-            self._room.clear()
+            self._may_go_on.clear()
         self._emit(FileChunk(data))
 
     def _take(self) -> Passage | None:
-        """The first passage is spoken while nothing else is asked for, unless it takes long."""
+        """No second passage while the first is being spoken, for `HEAD_START` at most."""
         alone = self._requests and not self._settled
         if alone and time.monotonic() < self._began + HEAD_START:
             return None
         return super()._take()
 
-    def _work(self, request: PieceRequest[Passage]) -> Work[_Spoken]:
-        options = replace(self._wanted, format="wav", voice=request.needs.voice)
+    def _work(self, request: PieceRequest[Passage]) -> Work[_SpokenPassage]:
+        options = replace(self._speech, format="wav", voice=request.needs.voice)
         return _PassageWork(SpeechWork(self._client, request.piece.text, options))
 
-    def _put(self, piece: Passage, value: _Spoken | None) -> None:
-        self._spoken[piece.number] = value
+    def _on_result(self, piece: Passage, value: _SpokenPassage | None) -> None:
+        self._results[piece.number] = value
 
-    def _hand_on(self) -> None:
-        while self._next_out in self._spoken:
-            if spoken := self._spoken.pop(self._next_out):
+    def _emit_ready(self) -> None:
+        while self._next_out in self._results:
+            if spoken := self._results.pop(self._next_out):
                 self._ready.append(spoken)
             del self._held[self._next_out]
             self._next_out += 1
 
-    def _far(self) -> str:
-        return f"about {clock_time(sum(self._done.values()))} of the sound were spoken"
+    def _progress(self) -> str:
+        return f"about {units.clock_time(sum(self._done.values()))} of the sound were spoken"
 
 
-async def _apart(options: SpeechOptions, do: Callable[..., T], *what: Any) -> T:
-    """In a thread, if a codec is to work."""
+async def _in_thread_if_slow(options: SpeechOptions, do: Callable[..., T], *what: Any) -> T:
+    """Call it, in a thread where a codec is needed."""
     return do(*what) if options.format in PLAIN else await asyncio.to_thread(do, *what)
 
 
@@ -229,11 +228,13 @@ def _place(left_out: tuple[Passage, Exception]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _PassageWork:
-    """A passage as a WAV file, of a size that is possible."""
+    """Has a passage spoken as a WAV file, of bounded size."""
 
     work: SpeechWork
 
-    async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> _Spoken:
+    async def __call__(
+        self, endpoint: Endpoint, record: Record | None, emit: Emit
+    ) -> _SpokenPassage:
         size = 0
 
         def bounded(event: Progress) -> None:
@@ -241,24 +242,27 @@ class _PassageWork:
             if isinstance(event, FileChunk):
                 size += len(event.data)
                 if size > limits.MAX_PASSAGE:
-                    raise EngineFailed("it would not stop speaking")
+                    most = units.size(limits.MAX_PASSAGE)
+                    raise EngineFailed(f"more than {most} of sound for one passage")
             else:
                 emit(event)
 
         file = await self.work(endpoint, record, bounded)
         form = parse_header(file)
         if form is None or not form.is_plain or form.rate not in RATES:
-            raise EngineFailed("what it sent is no sound")
-        return _Spoken(file, form)
+            raise EngineFailed("the answer is not 16-bit mono sound")
+        return _SpokenPassage(file, form)
 
 
 class _Passages:
     """The passages of a text, cut as they are taken."""
 
-    ended = True  # nothing needs to be waited for
+    ended = True  # they need no preparation
 
     def __init__(self, text: str, options: SpeechOptions) -> None:
-        self.hint = self.seconds = len(text) * limits.SPEECH_PER_CHARACTER / options.speed
+        self.claimed_seconds = self.seconds = (
+            len(text) * limits.SPEECH_PER_CHARACTER / options.speed
+        )
         self._left = passages(text, options.speed)
         self._next = next(self._left, None)
 
@@ -266,12 +270,12 @@ class _Passages:
         return self._next is not None
 
     def take(self) -> Passage | None:
-        """The next."""
+        """The next; None: there are no more."""
         taken, self._next = self._next, next(self._left, None)
         return taken
 
-    async def pull(self) -> None:
-        """There is nothing to be waited for."""
+    async def prepare(self) -> None:
+        """Nothing to prepare."""
 
     async def close(self) -> None:
-        """There is nothing to be closed."""
+        """Nothing to close."""

@@ -1,11 +1,12 @@
-"""Who may hear which piece, so that nobody hears much of a recording. Pure.
+"""Which listener may hear which piece, so that none hears more than a share. Pure.
 
-listeners   producers of one /24 or /56 are one; who is only relayed is one by its key, since
-         nobody knows where it is
-plan     every piece to a listener that has neither of its neighbours, and no more than its share
-else     refused, before anything was sent: so many listeners are missing
-failed   another listener may have a piece if it may by what it heard, and by what is planned for
-         it: so the rest of the plan still holds
+listener   all producers of one /24 or /56; a producer with relayed routes only counts by its key,
+           since its network is unknown
+rules      a listener gets at most its share of all seconds, and never two neighbouring pieces
+plan       a listener for every piece; without one nothing is sent, and the error says how many
+           listeners are missing
+failure    another listener may get a piece if the rules allow it with what it has heard and with
+           what is planned for it, so that the rest of the plan still holds
 """
 
 import random
@@ -14,13 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from privox_dht.addresses import is_loopback, subnet_of
 from privox_dht.records import Direct, Record
 
-ANY_SEED = 0  # of the plans by which it is found out how many listeners suffice
-TRIES = 20  # random plans before it is said that there is none
-MOST_MISSING = 64  # listeners that are tried beside those there are
+ANY_SEED = 0  # of the plans that only show how many listeners are enough
+TRIES = 20  # random plans that are tried
+MOST_MISSING = 64  # additional listeners that are tried at most
 
 
 def listeners(records: Iterable[Record]) -> dict[str, str]:
-    """The listener of each producer, by peer id: the least peer id of those who share a network."""
+    """The listener of each producer, by peer id: the least peer id of those in the same network."""
     listener_of: dict[str, str] = {}
     networks: dict[str, set[object]] = {}
     for record in sorted(records, key=lambda record: record.peer_id):
@@ -35,16 +36,16 @@ def listeners(records: Iterable[Record]) -> dict[str, str]:
 
 
 def _network(route: Direct) -> object:
-    """On this machine every port is somebody else."""
+    """The network of a route; on loopback every port counts as one."""
     return (route.host, route.port) if is_loopback(route.host) else subnet_of(route.host)
 
 
 class Shares:
-    """What each listener may hear, and has heard.
+    """The pieces that each listener may hear, and has heard.
 
     Args:
-        seconds: of each piece, by its number; neighbours have neighbouring numbers.
-        share: of all seconds, that a listener may hear at most.
+        seconds: of each piece, by its number; neighbours have consecutive numbers.
+        share: the part of all seconds (0 to 1) that a listener may hear at most.
     """
 
     def __init__(self, seconds: Mapping[int, float], share: float) -> None:
@@ -60,12 +61,12 @@ class Shares:
         return max(self._seconds.values(), default=0.0) > self._most
 
     def plan(self, names: Sequence[str], rng: random.Random) -> bool:
-        """Plan for these listeners; whether there is a plan. That depends on how many they are, and
-        not on chance: `missing` is to be believed."""
+        """Make a plan for these listeners; whether there is one. That depends only on how many they
+        are, so that it agrees with `missing`."""
         shuffled = rng.sample(names, len(names))
         if not self._plan(shuffled, random.Random(ANY_SEED)):
             return False
-        self._plan(names, rng)  # one that nobody else can make; if none is found, the first stays
+        self._plan(names, rng)  # one that cannot be guessed; if none is found, the first stays
         return True
 
     def _plan(self, names: Sequence[str], rng: random.Random) -> bool:
@@ -80,7 +81,7 @@ class Shares:
         return not self._seconds
 
     def missing(self, names: Sequence[str]) -> int:
-        """How many more listeners a plan would need; `MOST_MISSING` or more are not told apart."""
+        """How many more listeners a plan needs; at most `MOST_MISSING` is returned."""
         for more in range(1, MOST_MISSING):
             if self._plan([*names, *map(str, range(more))], random.Random(ANY_SEED)):
                 self._planned = {}
@@ -88,7 +89,7 @@ class Shares:
         return MOST_MISSING
 
     def planned(self, piece: int) -> str:
-        """The listener for a piece."""
+        """The listener that a piece is planned for."""
         return self._planned[piece]
 
     def may_hear(self, listener: str, piece: int) -> bool:
@@ -101,20 +102,20 @@ class Shares:
         return self._fits(piece, kept | self._heard.get(listener, set()))
 
     def give(self, listener: str, piece: int) -> None:
-        """It gets a piece, and is taken to have heard all of it."""
+        """A piece is sent to a listener, and counts as heard."""
         self._heard.setdefault(listener, set()).add(piece)
         self._planned[piece] = listener
 
     def take_back(self, listener: str, piece: int) -> None:
-        """It said that it is busy before anything of the piece was sent."""
+        """The listener was busy before any of the piece was sent."""
         self._heard[listener].discard(piece)
 
     def open_to_others(self, piece: int) -> None:
-        """The planned listener could not do it."""
+        """The planned listener failed; others may get the piece."""
         self._open.add(piece)
 
     def heard(self, listener: str) -> frozenset[int]:
-        """The pieces that a listener was given."""
+        """The pieces that were sent to a listener."""
         return frozenset(self._heard.get(listener, ()))
 
     def _greedy(
@@ -135,7 +136,7 @@ class Shares:
         return planned
 
     def _fits(self, piece: int, others: set[int]) -> bool:
-        """Whether who has the others may have this one too."""
+        """Whether a listener with the others may have this piece too."""
         if piece - 1 in others or piece + 1 in others:
             return False
         return sum(self._seconds[p] for p in others | {piece}) <= self._most

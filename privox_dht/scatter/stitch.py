@@ -1,19 +1,19 @@
 """One transcript from the pieces of a recording. Pure.
 
-    a pause between two pieces     nothing to do: no word reaches over it
-    a cut without a pause          both heard OVERLAP beyond it:
+    a cut in a pause               nothing to do: no word crosses it
+    a cut without a pause          both pieces contain OVERLAP beyond it:
 
-        first    ... we meet at noon tomor           the words that both heard decide where the
-        second           et at noon tomorrow then    other goes on: "at noon" here. Of those a word
-        joint                   |                    belongs to the piece in which its middle lies
-        one      ... we meet at noon tomorrow then
+        first    ... we meet at noon tomor           the words that both have, "at noon", align
+        second           et at noon tomorrow then    the pieces. Each of these words is taken from
+        joint                   |                    the piece in which its middle lies
+        result   ... we meet at noon tomorrow then
 
-The longest run of words that both have counts: half words at the ends of the pieces are in no such
-run. Where there is none, the middles of all words decide. An engine that gives no times of words is
-believed by the run alone; its times are then guessed from the length of the text.
+The longest run of words that both pieces have is used, so that half words at their ends do not
+matter. Where there is none, the middles of all words decide. Where an engine gives no times of
+words, they are estimated from the length of the text, and the run decides alone.
 
-Language: the first three pieces with speech decide it, by seconds spoken. What was heard in another
-is asked for again.
+Language: the first three pieces with speech decide it, by seconds of speech. Pieces in another
+language are requested again.
 """
 
 import re
@@ -24,13 +24,15 @@ from privox_dht import languages
 from privox_dht.scatter.cut import OVERLAP, Piece
 from privox_dht.speech import Segment, Word
 
-SAME = 0.6  # seconds by which two engines may differ about the middle of one word
-GUESSED = 2.5  # seconds by which a time guessed from a text's length may be wrong
-LEAST_RUN = 2  # words that must agree where their times are guessed: one agrees by chance
-MOST_WORDS = 200  # in an overlap, that are compared: nobody says that many, but a producer may send
+SAME_WORD = 0.6  # seconds by which two engines may differ about the middle of one word
+GUESSED = 2.5  # seconds by which an estimated time may be wrong
+MIN_GUESSED_RUN = 2  # words that must agree where times are estimated: one may by chance
+MAX_OVERLAP_WORDS = (
+    200  # in an overlap, that are compared: nobody says that many, but a producer may send
+)
 # them, and each is compared with each
-DECIDING = 3  # pieces with speech that decide the language
-_BETWEEN = " \t\n,.;:!?"  # what may be left of a sentence in front of its next word
+DECIDING_PIECES = 3  # pieces with speech that decide the language
+_BETWEEN = " \t\n,.;:!?"  # removed before the first word that is kept
 
 # A letter of a script that is written without spaces counts as a word.
 _TOKEN = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\S+?(?=[\u0e00-\u0eff"
@@ -38,75 +40,77 @@ _TOKEN = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\S+
 
 
 class Stitcher:
-    """Takes the pieces' segments in any order, and tells them in the recording's.
+    """Takes the segments of pieces in any order, and returns them in the recording's.
 
     Args:
-        language: what was asked for; "": the pieces decide.
+        language: the one that was asked for; "": the pieces decide.
     """
 
     def __init__(self, language: str = "") -> None:
         self.language = language
-        self.decided = bool(language)  # nothing is told before the language is
-        self._heard: dict[int, list[Segment]] = {}  # of pieces that are not told yet
-        self._ends: dict[int, float | None] = {}  # where the next piece takes over within them
-        self._told = 0  # pieces
-        self._until = 0.0  # seconds; what was told ends here
+        self.language_decided = bool(language)  # nothing is returned before
+        self._segments: dict[int, list[Segment]] = {}  # of pieces that were not returned yet
+        self._ends: dict[int, float | None] = {}  # seconds: the joint with the next piece
+        self._emitted = 0  # pieces that were returned
+        self._until = 0.0  # seconds; the end of the last segment that was returned
 
-    def put(self, piece: Piece, segments: Sequence[Segment]) -> None:
-        """What was heard in a piece, in the recording's time; nothing, where nobody could hear it.
-        What is put for a piece again replaces it."""
-        self._heard[piece.number] = list(segments)
+    def add(self, piece: Piece, segments: Sequence[Segment]) -> None:
+        """Take the segments of a piece, in the recording's time (none if no producer could do it).
+        They replace earlier ones of the same piece."""
+        self._segments[piece.number] = list(segments)
         self._ends[piece.number] = piece.joint_after
 
-    def decide(self, pieces: int | None) -> list[int]:
-        """Settle the language if enough was heard: the pieces that were heard in another, which are
-        to be put again.
+    def decide_language(self, pieces: int | None) -> list[int]:
+        """Decide the language if enough pieces are there. The numbers of pieces in another language
+        are returned; they must be added again.
 
         Args:
             pieces: how many there are; None: more may come.
         """
-        if self.decided:
+        if self.language_decided:
             return []
         speech: list[tuple[str, float]] = []
         number = 0
-        while number in self._heard and len(speech) < DECIDING:
-            if self._heard[number]:
-                speech.append(spoken(self._heard[number]))
+        while number in self._segments and len(speech) < DECIDING_PIECES:
+            if self._segments[number]:
+                speech.append(language_and_seconds(self._segments[number]))
             number += 1
-        if len(speech) < DECIDING and number != pieces:
+        if len(speech) < DECIDING_PIECES and number != pieces:
             return []
-        self.decided = True
-        self.language = language_of(speech)
-        again = sorted(number for number, some in self._heard.items() if self.is_another(some))
+        self.language_decided = True
+        self.language = main_language(speech)
+        again = sorted(
+            number for number, some in self._segments.items() if self.is_other_language(some)
+        )
         for number in again:
-            del self._heard[number]
+            del self._segments[number]
         return again
 
-    def is_another(self, segments: Sequence[Segment]) -> bool:
-        """Whether they are in another language than the recording."""
-        heard, _ = spoken(segments)
+    def is_other_language(self, segments: Sequence[Segment]) -> bool:
+        """Whether segments are in another language than the recording."""
+        heard, _ = language_and_seconds(segments)
         other = languages.primary(heard) != languages.primary(self.language)
         return bool(heard and self.language) and other
 
-    def take(self) -> list[Segment]:
-        """What can be told now: all pieces up to the first that is not heard yet."""
-        told: list[Segment] = []
-        while self.decided and self._told in self._heard:
-            number = self._told
+    def take_ready(self) -> list[Segment]:
+        """The segments that are next: of all pieces up to the first that is missing."""
+        ready: list[Segment] = []
+        while self.language_decided and self._emitted in self._segments:
+            number = self._emitted
             joint = self._ends[number]
             if joint is not None:
-                if number + 1 not in self._heard:
+                if number + 1 not in self._segments:
                     break
-                self._heard[number], self._heard[number + 1] = join(
-                    self._heard[number], self._heard[number + 1], joint
+                self._segments[number], self._segments[number + 1] = join(
+                    self._segments[number], self._segments[number + 1], joint
                 )
-            for segment in self._heard.pop(number):
-                told.append(self._after_the_last(segment))
-            self._told += 1
-        return told
+            for segment in self._segments.pop(number):
+                ready.append(self._after_the_last(segment))
+            self._emitted += 1
+        return ready
 
     def _after_the_last(self, segment: Segment) -> Segment:
-        """Two engines may differ by a moment about where a word ends and the next begins."""
+        """The segment, not beginning before the last one ended; two engines may differ a little."""
         start = max(segment.start, self._until)
         self._until = max(segment.end, start)
         return replace(segment, start=start, end=self._until)
@@ -114,7 +118,7 @@ class Stitcher:
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A word of a segment, wherever its times are from."""
+    """A word of a segment, with measured or estimated times."""
 
     segment: int  # of the piece
     key: str  # what is compared: no punctuation, no capitals
@@ -128,11 +132,11 @@ class _Token:
 def join(
     before: Sequence[Segment], after: Sequence[Segment], joint: float
 ) -> tuple[list[Segment], list[Segment]]:
-    """What is left of two pieces' segments where they overlap around `joint` (seconds)."""
+    """The segments of two pieces that overlap around `joint` (seconds), without duplicate words."""
     timed = all(segment.words or not segment.text.strip() for segment in (*before, *after))
     slack = 0.0 if timed else GUESSED
-    first = [t for t in _tokens(before) if t.middle >= joint - OVERLAP - slack][-MOST_WORDS:]
-    second = [t for t in _tokens(after) if t.middle <= joint + OVERLAP + slack][:MOST_WORDS]
+    first = [t for t in _tokens(before) if t.middle >= joint - OVERLAP - slack][-MAX_OVERLAP_WORDS:]
+    second = [t for t in _tokens(after) if t.middle <= joint + OVERLAP + slack][:MAX_OVERLAP_WORDS]
     begin, other, length = _common_run(first, second, joint, timed=timed)
     if length:
         run = first[begin : begin + length]
@@ -147,20 +151,20 @@ def join(
     )
 
 
-def language_of(heard: Iterable[tuple[str, float]]) -> str:
-    """The language of a recording whose first `DECIDING` pieces with speech were heard in these
-    languages for so many seconds; "": their engines do not say."""
+def main_language(pieces: Iterable[tuple[str, float]]) -> str:
+    """The language of a recording, from the language of each piece and its seconds of speech; "":
+    the engines do not say."""
     spoken: dict[str, float] = {}
-    for language, seconds in heard:
+    for language, seconds in pieces:
         if language:
             spoken[language] = spoken.get(language, 0.0) + seconds
     return max(spoken, key=lambda language: spoken[language], default="")
 
 
-def spoken(segments: Sequence[Segment]) -> tuple[str, float]:
-    """The language that a piece was heard in ("": unknown), and how long somebody speaks in it."""
+def language_and_seconds(segments: Sequence[Segment]) -> tuple[str, float]:
+    """The language of a piece ("": unknown), and its seconds of speech."""
     named = [(segment.language, segment.end - segment.start) for segment in segments]
-    return language_of(named), sum(seconds for _, seconds in named)
+    return main_language(named), sum(seconds for _, seconds in named)
 
 
 def _tokens(segments: Sequence[Segment]) -> list[_Token]:
@@ -187,7 +191,7 @@ def _of(number: int, segment: Segment) -> list[_Token]:
 
 
 def _places(segment: Segment) -> list[tuple[int, int]] | None:
-    """Where each of its words stands in its text; None where they do not."""
+    """The begin and end of each of its words in its text; None where a word is not in it."""
     at, places = 0, []
     for word in segment.words:
         begin = segment.text.find(word.text, at)
@@ -205,18 +209,18 @@ def _key(text: str) -> str:
 def _common_run(
     first: Sequence[_Token], second: Sequence[_Token], joint: float, *, timed: bool
 ) -> tuple[int, int, int]:
-    """Where the longest run of words that both have begins in either, and how many they are; of
-    equally long ones the one nearest to the joint."""
+    """The longest run of words that both have: its begin in either, and its length; of equally long
+    ones the one nearest to the joint."""
     best, place = (0, 0.0), (0, 0, 0)
     lengths = [0] * (len(second) + 1)
     for i, mine in enumerate(first):
         row = [0] * (len(second) + 1)
         for j, theirs in enumerate(second):
-            together = abs(mine.middle - theirs.middle) <= (SAME if timed else 2 * GUESSED)
+            together = abs(mine.middle - theirs.middle) <= (SAME_WORD if timed else 2 * GUESSED)
             if mine.key == theirs.key and together:
                 length = row[j + 1] = lengths[j] + 1
                 near = -abs(first[i - length // 2].middle - joint)
-                if (length, near) > best and length >= (1 if timed else LEAST_RUN):
+                if (length, near) > best and length >= (1 if timed else MIN_GUESSED_RUN):
                     best, place = (length, near), (i + 1 - length, j + 1 - length, length)
         lengths = row
     return place
@@ -225,7 +229,7 @@ def _common_run(
 def _without(
     segments: Sequence[Segment], dropped: Sequence[_Token], *, first: bool
 ) -> list[Segment]:
-    """The segments less these words of theirs, which are the `first` of some, or the last."""
+    """The segments without these words, which stand at their start (`first`) or end."""
     left = list(segments)
     for number in {token.segment for token in dropped}:
         some = [token for token in dropped if token.segment == number]

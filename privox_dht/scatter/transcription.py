@@ -1,9 +1,9 @@
-"""A recording to text, whichever way is better.
+"""A recording to text, as one job or as many.
 
-`scatter` is "private"             scattered so that nobody hears much, or refused
+`scatter` is "private"             scattered so that no producer hears much of it, or refused
 short, or `scatter` is "never"     one job: the file as it is
-fewer than two producers fit       likewise
-PyAV is not installed              likewise, and `Whole` says what is missing
+fewer than two producers fit       one job
+PyAV is not installed              one job, and `NotScattered` says what is missing
 else                               scattered
 """
 
@@ -18,7 +18,7 @@ from privox_dht.audio.decoding import check_for_pyav, length_hint
 from privox_dht.audio.refusals import TOO_LONG_BY, too_long
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import streamed
-from privox_dht.dispatch.job_events import Emit, JobEvent, Scattered, Whole
+from privox_dht.dispatch.job_events import Emit, JobEvent, NotScattered, Scattered
 from privox_dht.dispatch.job_options import NEVER, PRIVATE, TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
@@ -30,9 +30,9 @@ from privox_dht.scatter.scattered_recording import ScatteredRecording
 from privox_dht.speech import Transcript
 from privox_dht.speech_api.client import SpeechClient
 
-LONG = 60.0  # seconds; what is longer is scattered
-SURELY_SHORT = 40_000  # bytes; a minute of speech has more in any format
-LEAST = 2  # producers
+SCATTER_ABOVE = 60.0  # seconds; longer recordings are scattered
+SHORT_FILE = 40_000  # bytes; a minute of speech is larger in any format
+MIN_PRODUCERS = 2  # producers
 NO_PYAV = "PyAV is not installed here: pip install 'privox-dht[audio]'"
 
 
@@ -47,8 +47,8 @@ async def transcription(
     `ScatteredRecording.run`.
 
     Args:
-        needs: who may do it.
-        options: how it is to be done.
+        needs: what producers must meet.
+        options: of the transcription.
     """
     if options.scatter == PRIVATE:
         events = streamed(_in_private(dispatcher, client, audio, needs, options))
@@ -58,15 +58,15 @@ async def transcription(
         return
     source: PieceSource | None = None
     fitting = 0
-    if options.scatter != NEVER and await asyncio.to_thread(_size, audio) >= SURELY_SHORT:
-        fitting = await _fitting(dispatcher, needs)
-    if fitting >= LEAST:
+    if options.scatter != NEVER and await asyncio.to_thread(_size, audio) >= SHORT_FILE:
+        fitting = await _count_candidates(dispatcher, needs)
+    if fitting >= MIN_PRODUCERS:
         try:
-            source = await _long(audio, options.max_seconds)
+            source = await _if_long(audio, options.max_seconds)
         except RequestRejected as exc:
             if exc.status != HTTPStatus.NOT_IMPLEMENTED:
                 raise
-            yield Whole(NO_PYAV)
+            yield NotScattered(NO_PYAV)
     if source is None:
         work = TranscriptionWork(client, audio, options)
         events = dispatcher.dispatch(needs, work, wait=options.wait, timeout=options.timeout)
@@ -74,7 +74,7 @@ async def transcription(
         pieces = source
 
         async def job(emit: Emit) -> Done[Transcript]:
-            emit(Scattered(0.0, pieces.hint, fitting, 0.0))
+            emit(Scattered(0.0, pieces.claimed_seconds, fitting, 0.0))
             return await ScatteredRecording(dispatcher, client, pieces, needs, options, emit).run()
 
         events = streamed(job)
@@ -90,7 +90,7 @@ def _in_private(
     needs: Requirements,
     options: TranscriptionOptions,
 ) -> Callable[[Emit], Coroutine[Any, Any, Done[Transcript]]]:
-    """The job of a recording of which nobody may hear much, however short it is."""
+    """The job of a recording of which no producer may hear more than a share."""
 
     async def job(emit: Emit) -> Done[Transcript]:
         try:
@@ -106,8 +106,8 @@ def _in_private(
     return job
 
 
-async def _fitting(dispatcher: Dispatcher, needs: Requirements) -> int:
-    """How many producers could work on it."""
+async def _count_candidates(dispatcher: Dispatcher, needs: Requirements) -> int:
+    """How many producers fit."""
     try:
         return len(await dispatcher.candidates(needs))
     except NoProducer:
@@ -115,7 +115,7 @@ async def _fitting(dispatcher: Dispatcher, needs: Requirements) -> int:
 
 
 def _size(audio: Audio) -> int:
-    """Bytes; 0 where it cannot be read, which the one job then says."""
+    """Bytes; 0 where it cannot be read (the one job then fails with the reason)."""
     try:
         with opened(audio) as file:
             return file.seek(0, os.SEEK_END)
@@ -123,32 +123,32 @@ def _size(audio: Audio) -> int:
         return 0
 
 
-async def _long(audio: Audio, most: float) -> PieceSource | None:
-    """The recording's pieces; None: it is short, or nothing that can be decoded.
+async def _if_long(audio: Audio, most: float) -> PieceSource | None:
+    """The source of the recording's pieces; None: it is short, or cannot be decoded.
 
     Raises:
-        RequestRejected: 501, it may be long, and PyAV is not installed; 413, it has more than
+        RequestRejected: 501, it may be long and PyAV is not installed; 413, it is longer than
             `most` seconds.
     """
     seconds = await asyncio.to_thread(_seconds, audio)
     if seconds > most * TOO_LONG_BY:
         raise too_long(most)
-    if 0 < seconds <= LONG:
+    if 0 < seconds <= SCATTER_ABOVE:
         return None
     source = PieceSource(audio, most)
-    source.hint = seconds
-    while not source.ended and source.seconds <= LONG and not seconds:
-        await source.pull()
-    if (source.seconds or seconds) > LONG:
+    source.claimed_seconds = seconds
+    while not source.ended and source.seconds <= SCATTER_ABOVE and not seconds:
+        await source.prepare()
+    if (source.seconds or seconds) > SCATTER_ABOVE:
         return source
     await source.close()
     return None
 
 
 def _seconds(audio: Audio) -> float:
-    """How long it says it is; 0: it does not say."""
+    """Its length in seconds, by its header; 0: unknown."""
     with opened(audio) as file:
         seconds = length_hint(file)
-        if not 0 < seconds <= LONG:
+        if not 0 < seconds <= SCATTER_ABOVE:
             check_for_pyav()
         return seconds

@@ -69,7 +69,7 @@ class SpeechClient:
         self._to_peers: aiohttp.ClientSession | None = None
         self._elsewhere: aiohttp.ClientSession | None = None
 
-    def apart(self) -> SpeechClient:
+    def own_connection(self) -> SpeechClient:
         """Another client, which shares no connection with this one."""
         return SpeechClient(allow=self._allow, member=self._member, identity=self._identity)
 

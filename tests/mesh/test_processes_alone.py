@@ -95,7 +95,7 @@ def test_while_everybody_is_busy_the_client_says_so_waits_and_succeeds(
     wait_for_line(producer, "begun")
     wav = silence(tmp_path / "s.wav", TAKES_A_SLOT)
     second = lab.start_client("--service", "stt", "--file", str(wav), "--wait", "30")
-    assert b"everybody is busy" in second.stderr.readline()
+    assert b"all producers are busy" in second.stderr.readline()
     first.send_signal(signal.SIGINT)
     assert second.communicate(timeout=30)[0] == b"11.00 seconds of sound\n"
     assert second.returncode == 0
@@ -131,7 +131,7 @@ def test_a_client_is_interrupted_while_everybody_is_busy(lab: Lab, tmp_path: Pat
     lab.start_client("--service", "stt", "--file", str(wav))
     wait_for_line(producer, "begun")
     second = lab.start_client("--service", "stt", "--file", str(wav), "--json")
-    assert b"everybody is busy" in second.stderr.readline()
+    assert b"all producers are busy" in second.stderr.readline()
     second.send_signal(signal.SIGTERM)
     out, _ = second.communicate(timeout=5)
     assert second.returncode == json.loads(out)["exit_code"] == 130

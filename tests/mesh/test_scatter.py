@@ -148,7 +148,7 @@ def test_ctrl_c_and_the_same_command_again_ask_for_each_piece_once(
     assert b"is in " in err and b"; the same command goes on from there" in err
     heard = out.read_text()
     ran = shared.lab.client(*job)
-    assert ran.returncode == 0 and b" were heard before; going on from there" in ran.stderr
+    assert ran.returncode == 0 and b" were done before; going on from there" in ran.stderr
     assert shared.given - before < 1.15 * said.seconds + 30, "one piece at most was lost"
     assert out.read_text().startswith(heard[: len(heard) // 2]) and not part.exists()
     shared.transcribe(wav, "--output", str(tmp_path / "b.srt"))

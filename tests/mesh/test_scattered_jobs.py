@@ -63,7 +63,7 @@ async def test_how_far_it_is_counts_all_producers_and_all_of_the_recording(
     assert all(event.seconds == pytest.approx(SAID.seconds, abs=0.1) for event in far)
     assert [event.producers for event in far[:2]] == [3, 3], "at first, and after one piece"
     assert all(1 <= event.producers <= 3 for event in far)
-    assert far[0].heard == 0.0 < far[-1].heard <= SAID.seconds
+    assert far[0].done == 0.0 < far[-1].done <= SAID.seconds
 
 
 async def test_a_piece_that_nobody_can_do_is_left_out_and_named(
@@ -140,7 +140,7 @@ async def test_a_run_that_was_interrupted_goes_on_with_what_was_not_heard(
         events = [event async for event in mesh.transcription_events(SOUND, asked)]
     done = events[-1]
     assert isinstance(done, Done) and done.value == whole.value
-    kept = max(event.before for event in events if isinstance(event, Scattered))
+    kept = max(event.resumed for event in events if isinstance(event, Scattered))
     assert 0 < kept < SAID.seconds
     assert pieces() - before < all_of_it
     assert not part.exists()

@@ -283,7 +283,7 @@ def test_on_a_terminal_the_text_stands_above_the_line_that_tells_how_far_it_is(
         os.close(ours)
         assert client.wait(10) == 0
     text = shown.decode().replace("\r\n", "\n")
-    assert "hearing 0:02 of 0:04" in text
+    assert "transcribed 0:02 of 0:04" in text
     left = re.sub(r"[^\n]*\r\x1b\[2K", "", text)  # as the terminal shows it in the end
     assert left.splitlines()[:4] == PARTS
     assert left.splitlines()[4].startswith("4.0 s of audio, by")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from client.display import ERASE, TEXT, Notes, Progress
-from privox_dht.dispatch.job_events import Scattered, Whole
+from privox_dht.dispatch.job_events import NotScattered, Scattered
 from privox_dht.speech import Segment
 
 
@@ -32,8 +32,8 @@ def test_what_an_earlier_run_heard_is_shown_as_that(monkeypatch: pytest.MonkeyPa
     terminal = Terminal()
     progress = Progress(terminal)
     for seconds in (10.0, 277.0):  # at once, one after the other
-        progress.show(Scattered(seconds, 600.0, 3, 0.0, before=seconds))
-    assert terminal.getvalue().endswith(ERASE + "4:37 of 10:00 were heard before, 3 producers")
+        progress.show(Scattered(seconds, 600.0, 3, 0.0, resumed=seconds))
+    assert terminal.getvalue().endswith(ERASE + "4:37 of 10:00 were done before, 3 producers")
 
 
 def test_strangers_are_spoken_of_once_and_not_where_they_are_named(
@@ -60,16 +60,16 @@ def test_where_nobody_is_there_no_strangers_are_spoken_of_and_they_are_later(
 
 def test_who_goes_on_is_told_from_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     notes = Notes(tmp_path, named=True)
-    notes.take(Scattered(277.0, 600.0, 0, 0.0, before=277.0))
+    notes.take(Scattered(277.0, 600.0, 0, 0.0, resumed=277.0))
     assert capsys.readouterr().err == "", "not all of that may have been found yet"
     for heard in (300.0, 310.0):
-        notes.take(Scattered(heard, 600.0, 2, 9.0, before=277.0))
-    said = "privox-client: 4:37 were heard before; going on from there\n"
+        notes.take(Scattered(heard, 600.0, 2, 9.0, resumed=277.0))
+    said = "privox-client: 4:37 were done before; going on from there\n"
     assert capsys.readouterr().err == said
 
 
 def test_a_long_recording_that_is_not_scattered_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Notes(tmp_path, named=False).take(Whole("PyAV is missing"))
+    Notes(tmp_path, named=False).take(NotScattered("PyAV is missing"))
     assert "goes to one producer (PyAV is missing)" in capsys.readouterr().err

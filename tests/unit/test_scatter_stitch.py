@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privox_dht.scatter.cut import OVERLAP, RATE, Piece
-from privox_dht.scatter.stitch import Stitcher, join, language_of
+from privox_dht.scatter.stitch import Stitcher, join, main_language
 from privox_dht.speech import Segment, Word
 
 NAMES = ["oak", "elm", "ash", "fir", "yew", "bay", "box", "fig", "nut", "tea", "rye", "oat"]
@@ -127,57 +127,57 @@ def said(number: int, text: str, language: str = "") -> list[Segment]:
 
 def test_pieces_are_told_in_order_whoever_is_first() -> None:
     one = Stitcher("en")
-    one.put(piece(2), said(2, "c"))
-    one.put(piece(1), [])
-    assert one.take() == []
-    one.put(piece(0), said(0, "a"))
-    assert texts(one.take()) == "a c"
-    one.put(piece(3), said(3, "d"))
-    assert texts(one.take()) == "d"
+    one.add(piece(2), said(2, "c"))
+    one.add(piece(1), [])
+    assert one.take_ready() == []
+    one.add(piece(0), said(0, "a"))
+    assert texts(one.take_ready()) == "a c"
+    one.add(piece(3), said(3, "d"))
+    assert texts(one.take_ready()) == "d"
 
 
 def test_a_piece_that_overlaps_the_next_waits_for_it() -> None:
     one = Stitcher("en")
-    one.put(piece(0, joint_after=20.0), said(0, "a"))
-    assert one.take() == []
-    one.put(piece(1), said(1, "b"))
-    assert texts(one.take()) == "a b"
+    one.add(piece(0, joint_after=20.0), said(0, "a"))
+    assert one.take_ready() == []
+    one.add(piece(1), said(1, "b"))
+    assert texts(one.take_ready()) == "a b"
 
 
 def test_the_first_three_pieces_with_speech_decide_the_language() -> None:
     one = Stitcher()
     for number, language in ((0, "de"), (1, ""), (2, "en"), (4, "fr"), (5, "de-AT")):
-        one.put(piece(number), said(number, "x", language) if language else [])
-    assert one.decide(None) == []
-    assert one.take() == []
-    one.put(piece(3), said(3, "x", "de"))
-    assert one.decide(None) == [2, 4]
+        one.add(piece(number), said(number, "x", language) if language else [])
+    assert one.decide_language(None) == []
+    assert one.take_ready() == []
+    one.add(piece(3), said(3, "x", "de"))
+    assert one.decide_language(None) == [2, 4]
     assert one.language == "de"
-    assert {segment.language for segment in one.take()} == {"de"}
-    one.put(piece(2), said(2, "y", "de"))
-    assert texts(one.take()) == "y x"
-    assert one.is_another(said(6, "x", "en"))
-    assert not one.is_another(said(6, "x", "de"))
-    assert not one.is_another(said(6, "x"))
+    assert {segment.language for segment in one.take_ready()} == {"de"}
+    one.add(piece(2), said(2, "y", "de"))
+    assert texts(one.take_ready()) == "y x"
+    assert one.is_other_language(said(6, "x", "en"))
+    assert not one.is_other_language(said(6, "x", "de"))
+    assert not one.is_other_language(said(6, "x"))
 
 
 def test_a_short_recording_decides_with_what_it_has() -> None:
     one = Stitcher()
-    one.put(piece(0), said(0, "x", "nl"))
-    assert one.decide(2) == []
-    one.put(piece(1), [])
-    assert one.decide(2) == []
-    assert one.decided
+    one.add(piece(0), said(0, "x", "nl"))
+    assert one.decide_language(2) == []
+    one.add(piece(1), [])
+    assert one.decide_language(2) == []
+    assert one.language_decided
     assert one.language == "nl"
 
 
 def test_seconds_spoken_decide_and_not_the_number_of_pieces() -> None:
-    assert language_of([("en", 2.0), ("en", 3.0), ("de", 9.0)]) == "de"
-    assert language_of([("", 2.0), ("", 3.0)]) == ""
+    assert main_language([("en", 2.0), ("en", 3.0), ("de", 9.0)]) == "de"
+    assert main_language([("", 2.0), ("", 3.0)]) == ""
 
 
 def test_no_segment_begins_before_the_last_one_has_ended() -> None:
     one = Stitcher("en")
-    one.put(piece(0), [Segment("a", 1.0, 20.4)])
-    one.put(piece(1), [Segment("b", 20.1, 21.0)])
-    assert [(s.start, s.end) for s in one.take()] == [(1.0, 20.4), (20.4, 21.0)]
+    one.add(piece(0), [Segment("a", 1.0, 20.4)])
+    one.add(piece(1), [Segment("b", 20.1, 21.0)])
+    assert [(s.start, s.end) for s in one.take_ready()] == [(1.0, 20.4), (20.4, 21.0)]
