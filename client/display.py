@@ -1,7 +1,8 @@
 """What the user sees of a job: its progress on a terminal, notes, and at the end who did it.
 
     0:17 of 60:00, 41 times as fast as it was spoken, 8 producers, 1:27 left
-    calling 3cahqwa5 (pocketsphinx)    sending 42 %    transcribed 0:17 of 1:00    all producers are busy ...
+    calling 3cahqwa5 (pocketsphinx)    sending 42 %    transcribed 0:17 of 1:00
+    all producers are busy or do not answer, asking again for 52 s
 
 The progress is one line, drawn over itself and erased at the end; in a pipe there is none. Notes
 say once how many strangers get a part of a recording, and why a long one is not scattered.

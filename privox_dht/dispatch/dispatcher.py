@@ -48,9 +48,7 @@ from privox_dht.speech_api.client import Endpoint
 log = logging.getLogger("privox.caller")
 
 T = TypeVar("T")
-POLL_AT_LEAST = (
-    0.2  # seconds between rounds while all producers are busy, whatever Retry-After says
-)
+POLL_AT_LEAST = 0.2  # seconds between rounds while all are busy, whatever Retry-After says
 LOOK_AGAIN = 5.0  # seconds after which a waiting job asks the DHT who else has come
 
 
