@@ -34,7 +34,7 @@ PIECE = 64 * limits.KIB  # bytes of a written file told at a time
 TRIED_FORMAT, TRIED_RATE = "mp3", 24_000  # what shows whether formats of codecs can be written
 
 
-def load() -> tuple[dict[str, Any], worker_main.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Handler]:
     try:
         check_for_pyav()
         Encoder(TRIED_FORMAT, TRIED_RATE)
@@ -65,21 +65,21 @@ def _decode(asked: dict[str, Any], payload: bytes, link: Link) -> None:
         asked["decode"],
         max_seconds=asked["most"],
         wall=asked["wall"],
-        opened=lambda: link({"opened": True}),
+        opened=lambda: link.send({"opened": True}),
     )
-    link({"samples": count})
+    link.send({"samples": count})
 
 
 def _encode(asked: dict[str, Any], link: Link) -> None:
     encoder = Encoder(asked["encode"], asked["rate"])
     ended = False
     while not ended:
-        head, pcm = link.hear()
+        head, pcm = link.receive()
         ended = "end" in head
         written = encoder.finish() if ended else encoder.feed(pcm)
         for at in range(0, len(written), PIECE):
-            link({}, written[at : at + PIECE])
-        link({"fed": True})
+            link.send({}, written[at : at + PIECE])
+        link.send({"fed": True})
 
 
 if __name__ == "__main__":

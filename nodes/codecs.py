@@ -95,10 +95,10 @@ class Codecs:
         async with self._pool.job() as job:
             try:
                 with _as_file(upload, size) as (small, files):
-                    await job.say(question, small, [recording.file, *files])
+                    await job.send(question, small, [recording.file, *files])
                 await _within(limits.OPEN_WALL, job, "understanding the file took")
                 told = await _within(limits.DECODE_WALL + LATE, job, "decoding took")
-                await job.hear()
+                await job.receive()
             except WorkerDied as exc:
                 raise _broke(exc) from exc
         return int(told["samples"])
@@ -116,7 +116,7 @@ class Codecs:
     async def encoder(self, format: str, rate: int) -> AsyncIterator[WorkerEncoder]:
         """A file in the making, in a process of its own."""
         async with self._pool.job() as job:
-            await job.say({"encode": format, "rate": rate})
+            await job.send({"encode": format, "rate": rate})
             yield WorkerEncoder(job)
 
 
@@ -128,18 +128,18 @@ class WorkerEncoder:
 
     async def feed(self, pcm: bytes) -> AsyncGenerator[bytes]:
         for at in range(0, len(pcm), FEED_SIZE):
-            await self._job.say({}, pcm[at : at + FEED_SIZE])
+            await self._job.send({}, pcm[at : at + FEED_SIZE])
             async for piece in self._written():
                 yield piece
 
     async def finish(self) -> AsyncGenerator[bytes]:
-        await self._job.say({"end": True})
+        await self._job.send({"end": True})
         async for piece in self._written():
             yield piece
-        await self._job.hear()
+        await self._job.receive()
 
     async def _written(self) -> AsyncGenerator[bytes]:
-        while (piece := await self._job.hear()) is not None:
+        while (piece := await self._job.receive()) is not None:
             head, data = piece
             yield data  # nothing, at the end
             if "fed" in head:
@@ -150,7 +150,7 @@ async def _within(seconds: float, job: Job, what: str) -> dict[str, Any]:
     """The next thing that a decoding job says."""
     try:
         async with asyncio.timeout(seconds):
-            piece = await job.hear()
+            piece = await job.receive()
     except TimeoutError as exc:
         raise _too_slow(f"{what} more than {seconds:.0f} s") from exc
     assert piece is not None  # it says what it promised, or why not

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import benchmark
-from nodes.engines.espeak_text import bounded
+from nodes.engines.espeak_text import make_safe
 from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
@@ -49,7 +49,7 @@ class EspeakNg(PooledEngine):
                 "espeakng-loader is not installed", "pip install 'privox-dht[embedded]'"
             )
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
+    async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._voices = EspeakVoices(await self._listed(), hello["variants"])
         self._rate = hello["rate"]
         self._default = self._voices.choose(self._default, "", "")
@@ -71,7 +71,7 @@ class EspeakNg(PooledEngine):
         named = model_names.for_engine(request.voice or request.model, self.name)
         voice = self._voices.choose(named, request.language, self._default)
         asked = {
-            "text": bounded(request.speakable),
+            "text": make_safe(request.speakable),
             "voice": self._voices.file(voice),
             "wpm": round(WPM * request.speed),
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,

@@ -24,7 +24,7 @@ BRAILLE = {0x2800 + dots: 0x2800 + dots % 64 for dots in range(256)}  # dots 7 a
 REPEATED = re.compile(rf"([^\w\s])\1{{{MARKS_AT_ONCE},}}")
 
 
-def bounded(text: str) -> str:
+def make_safe(text: str) -> str:
     """`text` without what espeak-ng cannot take."""
     text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text.translate(BRAILLE))
     out: list[str] = []

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import worker_main
+from nodes.engines.link import Link
 from nodes.engines.sandbox import Sandbox
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
@@ -126,7 +127,7 @@ class Espeak:
         samples = array.array("h", bytes(said))
         return len(samples) >= seconds * self.rate and max(map(abs, samples)) >= peak
 
-    def synth(self, asked: Mapping[str, Any], say: worker_main.Say) -> None:
+    def synth(self, asked: Mapping[str, Any], link: Link) -> None:
         """Speak what is asked into `say`, piece by piece."""
         most, wpm = asked["most"], asked["wpm"]
         left = int(most * self.rate)
@@ -135,7 +136,7 @@ class Espeak:
             nonlocal left
             left -= len(pcm) // 2
             if left >= 0:
-                say({}, pcm)
+                link.send({}, pcm)
 
         with self._stretched(min(1.0, wpm / SLOWEST), on_piece) as write:
 
@@ -229,15 +230,15 @@ def data_folder() -> Path:
     return Path(espeakng_loader.get_data_path())
 
 
-def load() -> tuple[dict[str, Any], worker_main.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Handler]:
     espeak = Espeak()
     hello = {"rate": espeak.rate, "variants": espeak.variants}
 
-    def answer(asked: dict[str, Any], _payload: bytes, say: worker_main.Say) -> None:
+    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         if "list" in asked:
-            say({"voices": espeak.voices()})
+            link.send({"voices": espeak.voices()})
         else:
-            espeak.synth(asked, say)
+            espeak.synth(asked, link)
 
     return hello, answer
 

@@ -1,7 +1,7 @@
-"""Frames on a socket between a node and its worker: two lengths, a JSON object, bytes; and files.
+"""Messages between a node and its worker: two lengths, a JSON object, bytes; and open files.
 
-Link(socket)(head, payload)     say something          (the worker's side: it blocks)
-Link(socket).hear()             the next message; files that came with it are in `.files`
+Link(socket).send(head, payload)     the worker's side; it blocks
+Link(socket).receive()               the next message; files that came with it are in `.files`
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 
 LENGTHS = struct.Struct("!II")  # bytes of JSON, bytes that follow it
 MAX_HEAD = 1 << 20  # bytes of JSON; a segment with all its words is a few KiB
-MAX_PAYLOAD = 1 << 24  # bytes; the longest piece of sound that is handed over is a few MB
+MAX_PAYLOAD = 1 << 24  # bytes; the longest piece of sound is a few MB
 MAX_FILES = 4  # that come with one message
-ENDS = {"done", "refused", "failed"}  # the last message of an answer has one of these
+ENDS = {"done", "refused", "failed"}  # keys, one of which is in the last message of an answer
 
-Piece = tuple[dict[str, Any], bytes]
+Message = tuple[dict[str, Any], bytes]
 
 
 def frame(head: dict[str, Any], payload: bytes = b"") -> bytes:
@@ -25,22 +25,22 @@ def frame(head: dict[str, Any], payload: bytes = b"") -> bytes:
     return LENGTHS.pack(len(packed), len(payload)) + packed + payload
 
 
-class HungUp(Exception):
-    """Nobody listens at the other end any more."""
+class Disconnected(Exception):
+    """The other end was closed."""
 
 
 class Link:
-    """One end of a socket on which frames are spoken. Call it to say something."""
+    """The worker's end of a socket, blocking."""
 
     def __init__(self, link: socket.socket) -> None:
         self.socket = link
         self.files: list[int] = []  # open files that came with the last message
-        # Tell whose turn it is: see `priority_lock`
+        # Reports that this job is being worked on: see `priority_lock`
         self.take_turn: Callable[[], None] = lambda: None
 
     @property
-    def hung_up(self) -> bool:
-        """Whether the other end is gone; what it said before is not taken."""
+    def disconnected(self) -> bool:
+        """Whether the other end was closed; nothing is read."""
         try:
             return not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -48,33 +48,33 @@ class Link:
         except OSError:
             return True
 
-    def __call__(self, head: dict[str, Any], payload: bytes = b"") -> None:
-        """Say something.
+    def send(self, head: dict[str, Any], payload: bytes = b"") -> None:
+        """Send a message.
 
         Raises:
-            HungUp: there is nobody to hear it.
+            Disconnected: the other end was closed.
         """
         try:
             self.socket.sendall(frame(head, payload))
         except OSError as exc:
-            raise HungUp from exc
+            raise Disconnected from exc
 
-    def hear(self) -> Piece:
+    def receive(self) -> Message:
         """The next message.
 
         Raises:
-            HungUp: there is none any more.
+            Disconnected: the other end was closed.
         """
         try:
             first, self.files, _, _ = socket.recv_fds(self.socket, LENGTHS.size, MAX_FILES)
             if not first:
-                raise HungUp
+                raise Disconnected
             lengths = first + self._exactly(LENGTHS.size - len(first))
             head_size, payload_size = LENGTHS.unpack(lengths)
             head = json.loads(self._exactly(head_size))
             return head, bytes(self._exactly(payload_size))
         except OSError as exc:
-            raise HungUp from exc
+            raise Disconnected from exc
 
     def _exactly(self, size: int) -> bytearray:
         data = bytearray(size)
@@ -82,6 +82,6 @@ class Link:
         while room:
             got = self.socket.recv_into(room)
             if not got:
-                raise HungUp
+                raise Disconnected
             room = room[got:]
         return data

@@ -49,7 +49,7 @@ class Pico(PooledEngine):
                 "py-nanotts is not installed", "pip install py-nanotts (Linux), or use espeak-ng"
             )
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
+    async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._voices = tuple(hello["voices"])
         self._default = choose(self._default, "", "", self._voices)
         return replace(

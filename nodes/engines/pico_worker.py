@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import worker_main
+from nodes.engines.link import Link
 from nodes.engines.sandbox import Sandbox
 
 RATE = 16_000  # Hz, as all its voices have it
@@ -31,13 +32,13 @@ def voices_folder() -> Path:
     return Path(py_nanotts.__file__).parent / "lang"
 
 
-def load() -> tuple[dict[str, Any], worker_main.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Handler]:
     import py_nanotts
     from py_nanotts._nanotts import speak
 
     os.chdir(voices_folder())
 
-    def answer(asked: dict[str, Any], _payload: bytes, say: worker_main.Say) -> None:
+    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         left = asked["most"] * RATE * SAMPLE_BYTES
         heard = not any(map(_has_words, asked["texts"]))
         for text in asked["texts"]:
@@ -60,7 +61,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
                 )
             heard = heard or max(array.array("h", pcm), default=0) >= AUDIBLE
             if pcm:
-                say({}, pcm)
+                link.send({}, pcm)
         if not heard:
             raise worker_main.InputRefused(
                 f"no word of it can be read in {asked['voice']}", 400, "input"

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import benchmark, piper_worker
-from nodes.engines.espeak_text import bounded
+from nodes.engines.espeak_text import make_safe
 from nodes.engines.piper_text import paced
 from nodes.engines.piper_worker import INSTALL
 from nodes.engines.pooled_engine import PooledEngine
@@ -83,7 +83,7 @@ class Piper(PooledEngine):
         self._needs = file.stat().st_size + BESIDE_VOICE
         return str(file.resolve()), DEVICES[self.info.backend], str(self._cache)
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
+    async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._speakers, self._count = hello["speakers"], hello["count"]
         await benchmark.speaking_speed(self, SAMPLE)  # the first time is slower
         tag = hello["language"]
@@ -100,7 +100,7 @@ class Piper(PooledEngine):
         speaker = choose(named, self.info.models[0], self._speakers, self._count)
         self._refuse_language(request)
         asked = {
-            "text": paced(bounded(request.speakable)),
+            "text": paced(make_safe(request.speakable)),
             "speaker": speaker,
             "speed": request.speed,
         }

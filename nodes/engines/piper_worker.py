@@ -43,7 +43,7 @@ def data_folder() -> Path:
     return Path(package.submodule_search_locations[0], "espeak-ng-data")
 
 
-def load() -> tuple[dict[str, Any], worker_main.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Handler]:
     file, device, folder = sys.argv[1:]
     name, downloads = str(Path(file).resolve()), Path(folder).resolve()
     try:
@@ -82,7 +82,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         seconds = len(asked["text"]) * limits.SPEECH_PER_CHARACTER
         short = seconds <= limits.SHORT_JOB_SECONDS
         for at, chunk in lock.each(link, _spoken(voice, asked, how), short=short):
-            link({"rate": chunk.sample_rate, "at": at}, chunk.audio_int16_bytes)
+            link.send({"rate": chunk.sample_rate, "at": at}, chunk.audio_int16_bytes)
 
     hello = {
         "language": config.espeak_voice,

@@ -61,7 +61,7 @@ class PocketSphinx(PooledTranscriber):
             )
         return ()
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
+    async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         babble = benchmark.babble(SELF_TEST_SECONDS, self.rate)
         # The first time is slower
         await benchmark.transcribing_speed(self, babble[: self.rate // 4])
@@ -70,7 +70,7 @@ class PocketSphinx(PooledTranscriber):
     async def transcribe_recording(
         self, recording: Recording, request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
-        self._refuse_what_it_cannot(request)
+        self._check_request(request)
         question = {"samples": recording.count}
         async with aclosing(
             self._pool.ask(question, files=[recording.file], seconds=recording.seconds)
@@ -78,7 +78,7 @@ class PocketSphinx(PooledTranscriber):
             async for head, _ in answer:
                 yield _segment(head["words"], head["at"])
 
-    def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
+    def _check_request(self, request: speech.TranscriptionRequest) -> None:
         if request.translate:
             raise errors.RequestRejected("pocketsphinx does not translate", code="not_supported")
         if model_names.for_engine(request.model, self.name) not in ("", MODEL):

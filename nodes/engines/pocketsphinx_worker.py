@@ -36,7 +36,7 @@ SECONDS = int(2 * limits.MAX_AUDIO_SECONDS)  # of processor time; slower than th
 NOT_A_WORD = ("<", "[", "+")  # sentence borders, silence, coughs
 
 
-def load() -> tuple[dict[str, Any], worker_main.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Handler]:
     from pocketsphinx import Decoder
 
     decoder = Decoder(samprate=RATE, **SETTINGS)
@@ -46,7 +46,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         [file] = link.files
         for words, at in _heard(decoder, Recording(RATE, file, asked["samples"]).samples()):
-            link({"words": words, "at": at})
+            link.send({"words": words, "at": at})
 
     return {}, answer
 

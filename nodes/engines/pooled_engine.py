@@ -88,7 +88,7 @@ class PooledEngine(ABC):
         memory = self._settings.memory
         memory.check(self, self._needs)
         async with memory.using(self, self._needs, self.load_within):
-            self.info = replace(await self._tried(await self._pool.start()), warm=True)
+            self.info = replace(await self._self_test(await self._pool.start()), warm=True)
             self._measure()
             memory.check(self, self._needs)
 
@@ -98,15 +98,15 @@ class PooledEngine(ABC):
 
     async def unload(self) -> None:
         """See `model_memory.Model`."""
-        await self._pool.rest()
+        await self._pool.stop_workers()
         self.info = replace(self.info, warm=False)
 
     async def _ask(
         self, question: dict[str, Any], files: Sequence[int] = (), seconds: float | None = None
-    ) -> AsyncGenerator[link.Piece]:
+    ) -> AsyncGenerator[link.Message]:
         """The pieces of a worker's answer; see `WorkerPool.ask`. It is loaded if it is not."""
         async with self._settings.memory.using(self, self._needs):
-            await self._pool.wake()
+            await self._pool.ensure_worker()
             self.info = replace(self.info, warm=True)
             async with aclosing(self._pool.ask(question, b"", files, seconds)) as answer:
                 async for piece in answer:
@@ -122,7 +122,7 @@ class PooledEngine(ABC):
         return ()
 
     @abstractmethod
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
+    async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         """What the engine can, whose worker says `hello`."""
 
 

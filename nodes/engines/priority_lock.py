@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from nodes.engines.link import HungUp, Link
+from nodes.engines.link import Disconnected, Link
 
 Item = TypeVar("Item")
 
@@ -35,12 +35,12 @@ class PriorityLock:
         """The turn, for the job of `link`.
 
         Raises:
-            HungUp: nobody listens to that job any more.
+            Disconnected: nobody listens to that job any more.
         """
         self._wait(link, (not short, next(self._numbers)))
         try:
-            if link.hung_up:
-                raise HungUp
+            if link.disconnected:
+                raise Disconnected
             link.take_turn()
             yield
         finally:
@@ -53,8 +53,8 @@ class PriorityLock:
             self._waiting.append(place)
             try:
                 while self._is_taken or min(self._waiting) != place:
-                    if not self._changed.wait(LOOK_EVERY) and link.hung_up:
-                        raise HungUp
+                    if not self._changed.wait(LOOK_EVERY) and link.disconnected:
+                        raise Disconnected
                 self._is_taken = True
             finally:
                 self._waiting.remove(place)

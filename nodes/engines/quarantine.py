@@ -1,10 +1,10 @@
 """Inputs that crashed workers, so that they are refused.
 
-    async with quarantine.guarded(question):      refused, if workers died over it twice
-        ...                                   a death over it is counted
+    async with quarantine.guarded(engine_input):   refused, if it crashed two workers before
+        ...                                        a crash in here is counted
 
-Kept as hashes, since a node remembers no words, and so many at the most; the oldest go. Where there
-is a file, they outlive the node.
+Inputs are kept as hashes, since a node keeps no texts or sounds, and only a number of them; the
+oldest are dropped. With a file they survive a restart.
 """
 
 import asyncio
@@ -23,35 +23,42 @@ from privox_dht.errors import RequestRejected
 
 log = logging.getLogger("privox.node")
 
-KEPT = 4096  # hashes of 32 bytes; finding more inputs that crash an engine takes long
-ENOUGH = 2  # deaths after which a question is not asked again; one may be bad luck
-OWN_FAULTS = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGXCPU"}  # and not the node's
-SAVE_EVERY = 10.0  # seconds; a file of 300 KB, written while crashes are being provoked
-LARGEST = KEPT * 128  # bytes of the file
+MAX_KEPT = 4096  # hashes of 32 bytes; to find more inputs that crash an engine takes long
+MAX_CRASHES = 2  # after so many an input is refused; one may be chance
+CRASH_SIGNALS = {
+    "SIGSEGV",
+    "SIGABRT",
+    "SIGBUS",
+    "SIGFPE",
+    "SIGILL",
+    "SIGXCPU",
+}  # and not the node's
+SAVE_EVERY = 10.0  # seconds; a file of 300 KB, in case somebody provokes crashes
+LARGEST = MAX_KEPT * 128  # bytes of the file
 
-# What tells one from another; may take a while
-Question = Callable[[], Iterable[bytes | memoryview]]
+# The bytes that identify an input; called in a thread
+EngineInput = Callable[[], Iterable[bytes | memoryview]]
 
 
 class Quarantine:
     """Hashes of inputs that crashed workers.
 
     Args:
-        file: where it is kept; None: nowhere.
+        file: where hashes are kept; None: only in memory.
         kept: questions at the most.
     """
 
-    def __init__(self, file: Path | None = None, kept: int = KEPT) -> None:
+    def __init__(self, file: Path | None = None, kept: int = MAX_KEPT) -> None:
         self._file = file
         self._kept = kept
-        self._deaths: dict[str, int] = {}  # by hash, the oldest first
+        self._crashes: dict[str, int] = {}  # by hash, the oldest first
         self._saved = 0.0
-        self._is_new = False  # something is not in the file
+        self._changed = False  # since it was saved
         if file is not None:
-            self._deaths = _read(file, kept)
+            self._crashes = _read(file, kept)
 
     def __len__(self) -> int:
-        return len(self._deaths)
+        return len(self._crashes)
 
     def __repr__(self) -> str:
         return f"<Quarantine {len(self)} known>"
@@ -63,13 +70,13 @@ class Quarantine:
         self.save()
 
     @contextlib.asynccontextmanager
-    async def guarded(self, question: Question) -> AsyncIterator[None]:
-        """Work on `question`, which must be there until the context is left.
+    async def guarded(self, engine_input: EngineInput) -> AsyncIterator[None]:
+        """Work on `engine_input`, which must stay available until the context is left.
 
         Raises:
-            RequestRejected: workers died over it before.
+            RequestRejected: it crashed two workers before.
         """
-        if self._deaths and self._deaths.get(await _hashed(question), 0) >= ENOUGH:
+        if self._crashes and self._crashes.get(await _hashed(engine_input), 0) >= MAX_CRASHES:
             raise RequestRejected(
                 "this very text or sound brought the engine down before, twice; change it, or name"
                 " another engine or voice",
@@ -78,34 +85,34 @@ class Quarantine:
         try:
             yield
         except WorkerDied as exc:
-            if exc.guilty and exc.why in OWN_FAULTS:
-                await self._count(await _hashed(question))
+            if exc.is_own_job and exc.why in CRASH_SIGNALS:
+                await self._count(await _hashed(engine_input))
             raise
 
     def save(self) -> None:
-        """Write the file, if there is one and something is new. What cannot be written is told."""
-        if self._file is None or not self._is_new:
+        """Write the file, if there is one and something changed; a failure is logged."""
+        if self._file is None or not self._changed:
             return
-        self._is_new, self._saved = False, time.monotonic()
+        self._changed, self._saved = False, time.monotonic()
         try:
-            replace_file(self._file, json.dumps(self._deaths).encode())
+            replace_file(self._file, json.dumps(self._crashes).encode())
         except OSError as exc:
-            log.warning("what brought engines down cannot be kept in %s (%s)", self._file, exc)
+            log.warning("inputs that crashed engines cannot be kept in %s (%s)", self._file, exc)
 
-    async def _count(self, question: str) -> None:
-        deaths = self._deaths.pop(question, 0) + 1
-        while len(self._deaths) >= self._kept:
-            del self._deaths[next(iter(self._deaths))]
-        self._deaths[question] = deaths
-        self._is_new = True
+    async def _count(self, engine_input: str) -> None:
+        crashes = self._crashes.pop(engine_input, 0) + 1
+        while len(self._crashes) >= self._kept:
+            del self._crashes[next(iter(self._crashes))]
+        self._crashes[engine_input] = crashes
+        self._changed = True
         if time.monotonic() - self._saved >= SAVE_EVERY:
             await asyncio.to_thread(self.save)
 
 
-async def _hashed(question: Question) -> str:
+async def _hashed(engine_input: EngineInput) -> str:
     def hashed() -> str:
         seen = hashlib.sha256()
-        for part in question():
+        for part in engine_input():
             seen.update(part)
         return seen.hexdigest()
 
@@ -113,14 +120,14 @@ async def _hashed(question: Question) -> str:
 
 
 def _read(file: Path, kept: int) -> dict[str, int]:
-    """What a file says; nothing where it makes no sense."""
+    """The crashes in a file; none where it cannot be read."""
     try:
         with file.open("rb") as opened:
-            said = json.loads(opened.read(LARGEST))
-        pairs = [(str(key), int(deaths)) for key, deaths in said.items()]
+            stored = json.loads(opened.read(LARGEST))
+        pairs = [(str(key), int(crashes)) for key, crashes in stored.items()]
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError, TypeError) as exc:
-        log.warning("%s cannot be read, and is begun anew (%s)", file, type(exc).__name__)
+        log.warning("%s cannot be read, and is replaced (%s)", file, type(exc).__name__)
         return {}
     return dict(pairs[-kept:])

@@ -131,9 +131,9 @@ class Server:
                 )
             async with response:
                 if response.status != 200:
-                    raise await self._complaint(response)
+                    raise await self._error_of(response)
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    raise self.junk("something packed, although it was asked not to")
+                    raise self.bad_answer("something packed, although it was asked not to")
                 yield response
         except aiohttp.ConnectionTimeoutError as exc:
             raise errors.EngineFailed(f"the server at {self} does not answer") from exc
@@ -152,7 +152,7 @@ class Server:
         try:
             return _parsed(body)
         except ValueError as exc:
-            raise self.junk("something that is not JSON") from exc
+            raise self.bad_answer("something that is not JSON") from exc
 
     async def pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         """An answer as it comes, each piece of it in time."""
@@ -176,7 +176,7 @@ class Server:
             raise errors.EngineFailed(f"the server at {self} does not answer") from exc
         writer.close()
 
-    def junk(self, what: str) -> errors.EngineFailed:
+    def bad_answer(self, what: str) -> errors.EngineFailed:
         return errors.EngineFailed(f"the server at {self} answers with {what}")
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
@@ -184,10 +184,10 @@ class Server:
         async for piece in response.content.iter_any():
             body += piece
             if len(body) > most:
-                raise self.junk(f"more than {most} bytes")
+                raise self.bad_answer(f"more than {most} bytes")
         return body
 
-    async def _complaint(self, response: aiohttp.ClientResponse) -> errors.JobError:
+    async def _error_of(self, response: aiohttp.ClientResponse) -> errors.JobError:
         """What the server says is wrong, as one of our errors."""
         if response.status in BUSY:
             after = response.headers.get("Retry-After", "")

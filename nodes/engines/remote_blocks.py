@@ -38,7 +38,7 @@ class BlockTranscriber(ABC):
         for start, end in await asyncio.to_thread(pauses.blocks, pcm, self.rate, self.block):
             text, language = await self._block(pcm[start:end], request)
             if len(text) > most_text(self.block):
-                raise self._junk(f"more text than {self.block:.0f} s of sound hold")
+                raise self._bad_answer(f"more text than {self.block:.0f} s of sound hold")
             if text:
                 span = round(start / self.rate, 2), round(end / self.rate, 2)
                 yield speech.Segment(text, *span, (), language or request.language)
@@ -50,7 +50,7 @@ class BlockTranscriber(ABC):
         """The text of one block, and its language if the server says it."""
 
     @abstractmethod
-    def _junk(self, what: str) -> errors.EngineFailed:
+    def _bad_answer(self, what: str) -> errors.EngineFailed:
         """What is raised of an answer that makes no sense."""
 
     async def _measure(self) -> float:

@@ -166,9 +166,9 @@ class OpenAITranscriber(_OpenAIServer):
             ]
             heard = [_segment(one, offset, seconds, loose, language) for one in listed]
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            raise self.server.junk("something that is not a transcript") from exc
+            raise self.server.bad_answer("something that is not a transcript") from exc
         if sum(len(segment.text) for segment in heard) > most_text(seconds):
-            raise self.server.junk(f"more text than {seconds:.0f} s of sound hold")
+            raise self.server.bad_answer(f"more text than {seconds:.0f} s of sound hold")
         return [segment for segment in heard if segment.text]
 
 
@@ -216,28 +216,28 @@ class OpenAISpeaker(_OpenAIServer):
                 whole = len(pcm) // wav_header.SAMPLE * wav_header.SAMPLE
                 pcm, odd = pcm[:whole], pcm[whole:]
                 if left < 0 and not size:
-                    raise self.server.junk("more speech than any text becomes")
+                    raise self.server.bad_answer("more speech than any text becomes")
                 if pcm:
                     yield speech.AudioChunk(form.rate, pcm)
                 if left <= 0 and size:
                     return  # what stands behind is no sound
             if form is None:
-                raise self.server.junk("something that is not a WAV file")
+                raise self.server.bad_answer("something that is not a WAV file")
             if size:
-                raise self.server.junk("less sound than its WAV header promises")
+                raise self.server.bad_answer("less sound than its WAV header promises")
 
     def _begin(self, head: bytes) -> wav_header.WavFormat | None:
         """What the WAV file is, once enough of it is there."""
         form = wav_header.parse_header(head)
         if form is None:
             if len(head) > LONGEST_HEADER:
-                raise self.server.junk("something that is not a WAV file")
+                raise self.server.bad_answer("something that is not a WAV file")
             return None
         if not form.is_plain:
             kind = f"{form.bits}-bit sound of {form.channels} channels, coded as {form.code}"
-            raise self.server.junk(kind)
+            raise self.server.bad_answer(kind)
         if not limits.MIN_RATE <= form.rate <= limits.MAX_RATE:
-            raise self.server.junk(f"sound at {form.rate} Hz")
+            raise self.server.bad_answer(f"sound at {form.rate} Hz")
         return form
 
 

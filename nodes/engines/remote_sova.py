@@ -82,7 +82,7 @@ class _SovaServer(ABC):
     def _good(self, answer: Any) -> list[Any]:
         """The `response` of an answer whose code is 0."""
         if not isinstance(answer, dict) or "response_code" not in answer:
-            raise self.server.junk("something that is not SOVA's")
+            raise self.server.bad_answer("something that is not SOVA's")
         response = answer.get("response")
         if answer["response_code"] != 0 or not isinstance(response, list):
             raise errors.EngineFailed(f"the server at {self.server} failed")
@@ -102,15 +102,15 @@ class SovaTranscriber(BlockTranscriber, _SovaServer):
         form.add_field("audio_blob", file, filename="audio.wav", content_type="audio/wav")
         return self._text(await self.server.json("POST", "asr", data=form)), ""
 
-    def _junk(self, what: str) -> errors.EngineFailed:
-        return self.server.junk(what)
+    def _bad_answer(self, what: str) -> errors.EngineFailed:
+        return self.server.bad_answer(what)
 
     def _text(self, answer: Any) -> str:
         try:
             [recognised] = answer["r"]
             texts = [str(part["text"]) for part in self._good(recognised)[:1]]
         except (KeyError, TypeError, ValueError) as exc:
-            raise self.server.junk("something that is not a transcript") from exc
+            raise self.server.bad_answer("something that is not a transcript") from exc
         return " ".join(" ".join(texts).split())
 
 
@@ -163,7 +163,7 @@ class SovaSpeaker(_SovaServer):
                     samples = recording.part(at, at + PIECE)
                     yield speech.AudioChunk(RATE, (samples * 32_767).astype("<i2").tobytes())
         except errors.RequestRejected as exc:
-            raise self.server.junk(NO_SOUND) from exc
+            raise self.server.bad_answer(NO_SOUND) from exc
 
     def _file(self, answer: Any) -> io.BytesIO:
         """The sound file in an answer, of whatever format."""
@@ -171,4 +171,4 @@ class SovaSpeaker(_SovaServer):
             coded = self._good(answer)[0]["response_audio"]
             return io.BytesIO(base64.b64decode(coded, validate=True))
         except (KeyError, IndexError, TypeError, ValueError) as exc:
-            raise self.server.junk(NO_SOUND) from exc
+            raise self.server.bad_answer(NO_SOUND) from exc

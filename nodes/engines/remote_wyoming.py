@@ -88,8 +88,8 @@ class _WyomingServer(ABC):
         from wyoming.info import Describe
 
         async with self._connected() as connection:
-            await connection.say(Describe())
-            while (event := await connection.hear()).type != "info":
+            await connection.send(Describe())
+            while (event := await connection.receive()).type != "info":
                 pass
         return event.data
 
@@ -142,13 +142,13 @@ class _Connection:
     ) -> None:
         self._server, self._reader, self._writer = server, reader, writer
 
-    async def say(self, what: Eventable) -> None:
+    async def send(self, what: Eventable) -> None:
         from wyoming.event import async_write_event
 
         async with asyncio.timeout(ANSWER_BEGINS):
             await async_write_event(what.event(), self._writer)
 
-    async def hear(self) -> Event:
+    async def receive(self) -> Event:
         """The next event.
 
         Raises:
@@ -167,14 +167,14 @@ class _Connection:
             raise errors.EngineFailed(f"the server at {self._server} is too slow") from exc
         except (asyncio.LimitOverrunError, ValueError, TypeError, KeyError, AttributeError,
                 RecursionError) as exc:  # fmt: skip
-            raise self.junk("something that is not Wyoming") from exc
+            raise self.bad_answer("something that is not Wyoming") from exc
         if event.type == "error":
             said = " ".join(str(data.get("text", "")).split())[:SHOWN]
             raise errors.EngineFailed(f"the server at {self._server} failed: {said}")
         return event
 
-    def junk(self, what: str) -> errors.EngineFailed:
-        return _junk(self._server, what)
+    def bad_answer(self, what: str) -> errors.EngineFailed:
+        return _bad_answer(self._server, what)
 
     async def _exactly(self, size: Any, most: int) -> bytes:
         if size is None:
@@ -184,7 +184,7 @@ class _Connection:
         return await self._reader.readexactly(size)
 
 
-def _junk(server: str, what: str) -> errors.EngineFailed:
+def _bad_answer(server: str, what: str) -> errors.EngineFailed:
     return errors.EngineFailed(f"the server at {server} answers with {what}")
 
 
@@ -203,12 +203,12 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
         model = model_names.for_engine(request.model, ENGINE) or self._name or None
         language = languages.primary(request.language) if request.language else None
         async with self._connected() as connection:
-            await connection.say(Transcribe(name=model, language=language))
-            await connection.say(AudioStart(self.rate, 2, 1))
+            await connection.send(Transcribe(name=model, language=language))
+            await connection.send(AudioStart(self.rate, 2, 1))
             for at in range(0, len(samples), 2 * CHUNK):
-                await connection.say(AudioChunk(self.rate, 2, 1, samples[at : at + 2 * CHUNK]))
-            await connection.say(AudioStop())
-            while (event := await connection.hear()).type != "transcript":
+                await connection.send(AudioChunk(self.rate, 2, 1, samples[at : at + 2 * CHUNK]))
+            await connection.send(AudioStop())
+            while (event := await connection.receive()).type != "transcript":
                 pass  # pieces of it, which come again as a whole
         heard = event.data.get("language")
         tag = heard if isinstance(heard, str) and languages.is_tag(heard) else ""
@@ -224,8 +224,8 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
             all_languages=tuple(sorted({languages.primary(tag) for tag in tags})),
         )
 
-    def _junk(self, what: str) -> errors.EngineFailed:
-        return _junk(str(self), what)
+    def _bad_answer(self, what: str) -> errors.EngineFailed:
+        return _bad_answer(str(self), what)
 
 
 class WyomingSpeaker(_WyomingServer):
@@ -238,8 +238,8 @@ class WyomingSpeaker(_WyomingServer):
 
         left, rate = limits.MAX_SPEECH_SECONDS, 0
         async with self._connected() as connection:
-            await connection.say(Synthesize(request.speakable, self._voice(request)))
-            while (event := await connection.hear()).type != "audio-stop":
+            await connection.send(Synthesize(request.speakable, self._voice(request)))
+            while (event := await connection.receive()).type != "audio-stop":
                 if event.type != "audio-chunk":
                     continue
                 rate = self._rate(event, rate, connection)
@@ -247,11 +247,11 @@ class WyomingSpeaker(_WyomingServer):
                 sound = speech.AudioChunk(rate, pcm[: len(pcm) // 2 * 2])
                 left -= sound.seconds
                 if left < 0:
-                    raise connection.junk("more speech than any text becomes")
+                    raise connection.bad_answer("more speech than any text becomes")
                 if sound.pcm:
                     yield sound
         if not rate:
-            raise connection.junk("no sound")
+            raise connection.bad_answer("no sound")
 
     @staticmethod
     def _rate(event: Event, before: int, connection: _Connection) -> int:
@@ -260,7 +260,7 @@ class WyomingSpeaker(_WyomingServer):
         known = isinstance(rate, int) and limits.MIN_RATE <= rate <= limits.MAX_RATE
         if isinstance(rate, int) and known and form == (2, 1) and before in (0, rate):
             return rate
-        raise connection.junk("sound that is not 16-bit mono at one rate")
+        raise connection.bad_answer("sound that is not 16-bit mono at one rate")
 
     def _voice(self, request: speech.SpeechRequest) -> Any:
         from wyoming.tts import SynthesizeVoice

@@ -75,7 +75,7 @@ class FasterWhisper(PooledTranscriber):
         batch = str(self._settings.batch)
         return str(folder.resolve()), DEVICES[backend], COMPUTE_TYPES[backend], batch
 
-    async def _tried(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
+    async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._languages = tuple(hello["languages"])
         # In the sandbox
         await benchmark.transcribing_speed(self, benchmark.babble(TRIED_SECONDS, self.rate))
@@ -91,7 +91,7 @@ class FasterWhisper(PooledTranscriber):
     async def transcribe_recording(
         self, recording: Recording, request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
-        self._refuse_what_it_cannot(request)
+        self._check_request(request)
         asked = {"samples": recording.count, "options": self._options(request), "block": BLOCK}
         async with aclosing(self._ask(asked, [recording.file], recording.seconds)) as answer:
             async for told, _ in answer:
@@ -99,7 +99,7 @@ class FasterWhisper(PooledTranscriber):
                 language = languages.primary(told["language"])
                 yield speech.Segment(told["text"], told["start"], told["end"], words, language)
 
-    def _refuse_what_it_cannot(self, request: speech.TranscriptionRequest) -> None:
+    def _check_request(self, request: speech.TranscriptionRequest) -> None:
         model = model_names.for_engine(request.model, self.name)
         if model not in ("", *self.info.models):
             raise errors.RequestRejected(

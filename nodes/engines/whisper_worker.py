@@ -43,7 +43,7 @@ THREADS = 4  # for one job; more gain next to nothing
 FILES = 256  # open at a time: two for each job
 
 
-def load() -> tuple[dict[str, Any], worker_main.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Handler]:
     folder, device, compute_type, batch = sys.argv[1:]
     try:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
@@ -77,7 +77,7 @@ def load() -> tuple[dict[str, Any], worker_main.Answerer]:
         recording = Recording(RATE, file, asked["samples"])
         short = recording.seconds <= limits.SHORT_JOB_SECONDS
         for segment in lock.each(link, _heard(transcribe, recording, asked), short=short):
-            link(segment)
+            link.send(segment)
 
     hello = {
         "languages": list(model.supported_languages),

@@ -1,11 +1,11 @@
-"""The parent's side of work that is done in a process of its own.
+"""The parent's side of worker processes.
 
-Engines and codecs can hold Python's lock, eat memory, or be brought down by what a stranger sends.
-They work in sandboxed child processes (see `sandbox`), which can be killed at any moment and cost
-the node nothing.
+Engines and codecs can hold Python's lock, use much memory, or be crashed by what a stranger sends.
+So they run in sandboxed child processes (see `sandbox`), which can be killed at any moment without
+harm to the node.
 
     Worker    one process: loaded once, does jobs as its mode says (see `worker_main`)
-    Job       one question to a worker, and its answer, on a socket of its own
+    Job       one request to a worker and its answer, on a socket of its own
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ from typing import Any
 from nodes.engines import link, worker_main
 from privox_dht import errors
 
-START_WITHIN = 60.0  # seconds until a worker must be ready; a slow disk, not a slow model
-STREAM_LIMIT = 1 << 18  # bytes a worker may be ahead of whoever listens
-TOLD_WITHIN = 1.0  # seconds in which a worker says why a job ended
-INHERITED = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")  # of our environment
+START_WITHIN = 60.0  # seconds until a worker must be ready; enough for a slow disk
+STREAM_LIMIT = 1 << 18  # bytes of an answer that are buffered; the worker waits then
+EXIT_REPORT_WITHIN = 1.0  # seconds in which a worker reports why a job ended
+INHERITED = (
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+)  # variables that a worker gets
 
 
 class WorkerDied(errors.EngineFailed):
@@ -37,22 +41,22 @@ class WorkerDied(errors.EngineFailed):
 
     Attributes:
         why: the signal that ended it, if it is known, such as "SIGSEGV".
-        guilty: whether it was at work on this job, and not on another of its jobs.
+        is_own_job: whether the process was working on this job, and not on another one.
     """
 
-    def __init__(self, message: str, why: str = "", *, guilty: bool = True) -> None:
+    def __init__(self, message: str, why: str = "", *, is_own_job: bool = True) -> None:
         super().__init__(message)
         self.why = why
-        self.guilty = guilty
+        self.is_own_job = is_own_job
 
 
 class Job:
-    """One question to a worker."""
+    """One request to a worker, and its answer."""
 
     def __init__(self, worker: Worker, number: int, ours: socket.socket) -> None:
         self.number = number
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.open = False  # the worker owes us the rest of an answer
+        self.open = False  # the rest of an answer is to come
         self._worker = worker
         self._socket = ours
         self._reader: asyncio.StreamReader | None = None
@@ -61,13 +65,13 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.number} of {self._worker!r}{', open' if self.open else ''}>"
 
-    async def say(
+    async def send(
         self, head: dict[str, Any], payload: bytes = b"", files: Sequence[int] = ()
     ) -> None:
-        """Ask, or go on asking. `files` are handed over as open files; we keep ours.
+        """Send a request, or more of it. `files` are passed as open files; ours stay open.
 
         Raises:
-            WorkerDied: it is gone.
+            WorkerDied: the process ended.
         """
         self.open = True
         data = link.frame(head, payload)
@@ -82,12 +86,12 @@ class Job:
         except OSError as exc:
             raise await self._died() from exc
 
-    async def hear(self) -> link.Piece | None:
-        """The next piece of the answer; None at its end.
+    async def receive(self) -> link.Message | None:
+        """The next message of the answer; None at its end.
 
         Raises:
-            RequestRejected, EngineFailed: the worker says so.
-            WorkerDied: it is gone.
+            RequestRejected, EngineFailed: as the worker reports.
+            WorkerDied: the process ended.
         """
         head, data = await self._next()
         self.open = not head.keys() & link.ENDS
@@ -104,19 +108,19 @@ class Job:
             raise errors.EngineFailed(head["failed"])
         return head, data
 
-    async def pieces(self) -> AsyncGenerator[link.Piece]:
-        """The answer to its end; raises as `hear` does."""
-        while (piece := await self.hear()) is not None:
+    async def pieces(self) -> AsyncGenerator[link.Message]:
+        """The answer to its end; raises as `receive` does."""
+        while (piece := await self.receive()) is not None:
             yield piece
 
-    def hang_up(self) -> None:
-        """Listen no more."""
+    def close(self) -> None:
+        """Close the socket of the job."""
         if self._writer is None:
             self._socket.close()
         else:
             self._writer.transport.abort()
 
-    async def _next(self) -> link.Piece:
+    async def _next(self) -> link.Message:
         assert self._reader is not None
         try:
             return await _read(self._reader)
@@ -125,25 +129,25 @@ class Job:
 
     async def _died(self) -> WorkerDied:
         try:
-            async with asyncio.timeout(TOLD_WITHIN):
+            async with asyncio.timeout(EXIT_REPORT_WITHIN):
                 why = await asyncio.shield(self.ended)
         except TimeoutError:
             why = ""
-        guilty = self._worker.mode != worker_main.THREADS or self._worker.turn == self.number
-        whose = "" if guilty else " over another job"
+        is_own_job = self._worker.mode != worker_main.THREADS or self._worker.turn == self.number
+        whose = "" if is_own_job else " over another job"
         how = f" ({why})" if why else ""
         message = f"the worker process of {self._worker.module} died{whose}{how}"
-        return WorkerDied(message, why, guilty=guilty)
+        return WorkerDied(message, why, is_own_job=is_own_job)
 
 
 class Worker:
-    """One child process, ready to be asked."""
+    """One child process."""
 
     def __init__(
         self,
         module: str,
         arguments: Sequence[str],
-        on_death: Callable[[Worker], None],
+        on_exit: Callable[[Worker], None],
         start_within: float = START_WITHIN,
     ) -> None:
         self.module = module
@@ -152,11 +156,11 @@ class Worker:
         with theirs:
             self.process = _spawn(module, arguments, theirs)
         self.mode = worker_main.ALONE
-        self.turn = 0  # the job that it works on, or did last, where its mode is "threads"
+        self.turn = 0  # number of the job it works on, or did last, in mode "threads"
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
-        self._on_death = on_death
-        self._orders = ours
+        self._on_exit = on_exit
+        self._control = ours
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
 
@@ -172,13 +176,13 @@ class Worker:
         return bool(self._jobs)
 
     async def ready(self) -> dict[str, Any]:
-        """What the worker says about itself once it is loaded.
+        """Wait until the worker is loaded; what it reports about itself.
 
         Raises:
-            EngineUnavailable: it says what is missing, and how to fix it.
+            EngineUnavailable: something is missing; says what, and how to fix it.
             EngineFailed: it cannot start; or WorkerDied.
         """
-        reader, self._writer = await asyncio.open_connection(sock=self._orders)
+        reader, self._writer = await asyncio.open_connection(sock=self._control)
         try:
             async with asyncio.timeout(self._start_within):
                 hello, _ = await _read(reader)
@@ -193,102 +197,103 @@ class Worker:
         return hello
 
     def begin(self, *, nice: bool = False) -> Job:
-        """A job in this worker; one that is `nice` leaves the processor to those that are not,
-        where each has a process of its own."""
+        """A new job in this worker; a `nice` one gets a lower priority, in mode "fork"."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         job = Job(self, next(self._numbers), ours)
         with theirs:
             if self._listening is None or self._listening.done():
-                job.ended.set_result("")  # the process is gone, and asking it will say so
+                job.ended.set_result("")  # the process has ended; `send` reports that
                 return job
             self._jobs[job.number] = job
-            self._order({"job": job.number, "nice": nice}, theirs.fileno())
+            self._send_control({"job": job.number, "nice": nice}, theirs.fileno())
         return job
 
     def end(self, job: Job) -> None:
-        """Nobody listens to `job` any more."""
+        """The answer of `job` is not needed any more, or complete."""
         if self.mode == worker_main.FORK and not job.ended.done():
-            self._order({"kill": job.number})
-        job.hang_up()
+            self._send_control({"kill": job.number})
+        job.close()
 
     async def kill(self) -> None:
-        """End the process now, and all it started; nothing of it is left when this returns."""
+        """Kill the process and all it started; they have ended when this returns."""
         self.kill_now()
         if self._listening is not None:
             self._listening.cancel()
         if self._writer is None:
-            self._orders.close()
+            self._control.close()
         else:
             self._writer.transport.abort()
         await asyncio.shield(asyncio.to_thread(self.process.wait))
 
     def kill_now(self) -> None:
-        """End the process and all it started, without waiting for that."""
+        """Kill the process and all it started, without waiting."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
-    def _order(self, order: dict[str, Any], *files: int) -> None:
-        """An order is short: it leaves in one piece, or the process is past hearing it."""
+    def _send_control(self, order: dict[str, Any], *files: int) -> None:
+        """Send a control message: a short one. If it does not fit, the process is stuck."""
         try:
-            socket.send_fds(self._orders, [link.frame(order)], files)
+            socket.send_fds(self._control, [link.frame(order)], files)
         except OSError:
             self.kill_now()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        """Which jobs ended, until the process does."""
+        """Take the worker's reports on its jobs until it ends."""
         why = ""
         try:
             while True:
-                told, _ = await _read(reader)
-                if "turn" in told:
-                    self.turn = told["turn"]
-                elif job := self._jobs.pop(told["ended"], None):
-                    job.ended.set_result(told["why"])
+                report, _ = await _read(reader)
+                if "turn" in report:
+                    self.turn = report["turn"]
+                elif job := self._jobs.pop(report["ended"], None):
+                    job.ended.set_result(report["why"])
         except (asyncio.IncompleteReadError, OSError, errors.EngineFailed):
             why = await self._signal()
-            self._on_death(self)
+            self._on_exit(self)
         finally:
             for job in self._jobs.values():
                 job.ended.set_result(why)
             self._jobs.clear()
 
     async def _signal(self) -> str:
-        """The name of the signal that ended the process, which has closed its socket."""
+        """The name of the signal that ended the process; "": none, or unknown."""
         try:
-            code = await asyncio.to_thread(self.process.wait, TOLD_WITHIN)
+            code = await asyncio.to_thread(self.process.wait, EXIT_REPORT_WITHIN)
         except subprocess.TimeoutExpired:
             return ""
         return signal.Signals(-code).name if code < 0 else ""
 
 
-def _spawn(module: str, arguments: Sequence[str], orders: socket.socket) -> subprocess.Popen[bytes]:
-    """Start `module` with `orders` as its file descriptor 0, and next to nothing of ours."""
-    here = str(Path(__file__).resolve().parents[2])  # so that it finds this very package
+def _spawn(
+    module: str, arguments: Sequence[str], control: socket.socket
+) -> subprocess.Popen[bytes]:
+    """Start `module` with `control` as its file descriptor 0, and a minimal environment."""
+    here = str(Path(__file__).resolve().parents[2])  # so that it finds this package
     named = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     path = os.pathsep.join([here, *map(os.path.abspath, named)])
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, *arguments],
-        stdin=orders.fileno(),
+        stdin=control.fileno(),
         stdout=subprocess.DEVNULL,
-        process_group=0,  # killed with all it started, and not asked by Ctrl-C
+        process_group=0,  # so that it can be killed with its children, and gets no Ctrl-C
         cwd="/",
         env={
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
             "PYTHONPATH": path,
-            "OPENBLAS_NUM_THREADS": "1",  # its threads are not there in a copy, and it would wait
+            "OPENBLAS_NUM_THREADS": "1",  # a forked copy would wait for its other threads
             worker_main.PARENT: str(os.getpid()),
         },
     )
 
 
-async def _read(reader: asyncio.StreamReader) -> link.Piece:
+async def _read(reader: asyncio.StreamReader) -> link.Message:
     lengths = await reader.readexactly(link.LENGTHS.size)
     head_size, payload_size = link.LENGTHS.unpack(lengths)
     if head_size > link.MAX_HEAD or payload_size > link.MAX_PAYLOAD:
-        raise errors.EngineFailed("a worker says something far too long")
+        raise errors.EngineFailed("a worker sent a message that is too long")
     head = json.loads(await reader.readexactly(head_size))
     return head, await reader.readexactly(payload_size)

@@ -1,28 +1,28 @@
-"""The worker's side of work that is done in a process of its own.
+"""The worker's side of worker processes.
 
-The parent holds the other end of file descriptor 0, a socket for orders. Each job has a socket of
-its own, which comes with the order. Frames are spoken on both (see `link`).
+File descriptor 0 is a socket to the parent, for control messages. Each job has a socket of its own,
+which comes with the message that starts it. See `link` for the frames on both.
 
-    orders  worker -> {"ready": true, "mode": ..., "sandbox": [...], ...}    once, loaded and warm
-            parent -> {"job": 1, "nice": ...} + the job's socket; nice: it is long, and leaves the
-                                              processor to others where the mode is "fork"
-            parent -> {"kill": 1}             where the mode is "fork"
+    control worker -> {"ready": true, "mode": ..., "sandbox": [...], ...}    once, loaded and warm
+            parent -> {"job": 1, "nice": ...} + the job's socket; nice: give it a lower
+                                              priority than others, in mode "fork"
+            parent -> {"kill": 1}             in mode "fork"
             worker -> {"ended": 1, "why": ""} the job is over; why: the signal that ended it, if any
-            worker -> {"turn": 1}             where the mode is "threads": it works on this job now
-    a job   parent -> {what is asked}         + bytes, + open files
-            worker -> {a piece of the answer} + bytes             as many as there are
+            worker -> {"turn": 1}             in mode "threads": it works on this job now
+    a job   parent -> {the request}           + bytes, + open files
+            worker -> {a part of the answer}  + bytes             any number
             worker -> {"done": true}          or {"refused": why, ...} or {"failed": why}
 
-The mode says who does a job:
+The mode says where a job runs:
 
-    fork      a copy of the loaded process, in the sandbox, for this one job. It can be ended at
-              any moment, and nothing of one job is there for the next. The next copy is made, and
-              its sandbox entered, before there is a job for it. Linux only
+    fork      a copy of the loaded process, in the sandbox, for this one job. It can be killed at
+              any moment, and no job sees anything of another. A spare copy, already in its sandbox,
+              waits for the next job. Linux only
     threads   a thread of the process, which is in the sandbox as a whole; any number at a time
-    alone     the process itself, one job at a time; it is killed to end one
+    alone     the process itself, one job at a time; to end a job, it is killed
 
-The parent ends a worker by killing its process group. A worker whose parent is gone ends by itself:
-Linux kills it, elsewhere it reads the end of file, or sees that it was adopted.
+The parent ends a worker by killing its process group. A worker whose parent has ended ends by
+itself: Linux kills it; elsewhere it reads the end of the socket, or sees that its parent changed.
 """
 
 import gc
@@ -38,24 +38,23 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from nodes.engines import sandbox
-from nodes.engines.link import HungUp, Link, frame
+from nodes.engines.link import Disconnected, Link, frame
 from nodes.engines.sandbox import Sandbox
 from privox_dht import errors
 
 PARENT = "PRIVOX_WORKER_PARENT"  # environment variable: the process id of the parent
-LONG_NICENESS = 3  # more of it, for a long job: a short one on its core has two parts of three
-NICENESS = 5  # the node answers the network first, and works then
+LONG_JOB_NICENESS = 3  # added for a long job: a short one on the same core gets two thirds of it
+NICENESS = 5  # below the node itself, which answers the network
 FORK, THREADS, ALONE = "fork", "threads", "alone"
-NEXT = 0  # the number of no job: of the copy that waits for the next one
-ROOM_FOR_NAMES = 1 << 12  # bytes; what a trial says of its sandbox is much shorter
+SPARE = 0  # in place of a job's number: the copy that waits for the next job
+MAX_SANDBOX_NAMES = 1 << 12  # bytes of the list of what a sandbox is made of
 
-Say = Link  # call it with (head, payload=b"")
-Answerer = Callable[[dict[str, Any], bytes, Link], None]
-Load = Callable[[], tuple[dict[str, Any], Answerer]]
+Handler = Callable[[dict[str, Any], bytes, Link], None]
+Load = Callable[[], tuple[dict[str, Any], Handler]]
 
 
 class InputRefused(Exception):
-    """The question is at fault; `.status` is the HTTP status that says so."""
+    """The request is at fault; with the HTTP status, and `param` and `code` as OpenAI has them."""
 
     def __init__(self, message: str, status: int, param: str, code: str = "") -> None:
         super().__init__(message)
@@ -63,73 +62,76 @@ class InputRefused(Exception):
 
 
 def serve(load: Load, around: Sandbox | None = None, mode: str = FORK) -> None:
-    """Load, say so, and do jobs in the sandbox until the parent hangs up.
+    """Load, report that, and do jobs in the sandbox until the parent closes the socket.
 
-    `load` returns what to say about itself, and what answers one question.
+    Args:
+        load: returns what the worker reports about itself, and the handler of one request.
+        around: the sandbox.
+        mode: `FORK`, `THREADS` or `ALONE`.
     """
     parent = int(os.environ.get(PARENT, os.getppid()))
     sandbox.die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to decide about
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     os.nice(NICENESS)
-    orders = Link(socket.socket(fileno=0))
+    control = Link(socket.socket(fileno=0))
     if mode == FORK and not hasattr(os, "pidfd_open"):
         mode = ALONE
     try:
-        hello, answer = load()
-        jobs = MODES[mode](orders, answer, around or Sandbox(), parent)
+        hello, handler = load()
+        jobs = MODES[mode](control, handler, around or Sandbox(), parent)
     except errors.EngineUnavailable as exc:
-        orders({"failed": exc.why, "fix": exc.fix})
+        control.send({"failed": exc.why, "fix": exc.fix})
         return
     except Exception as exc:
-        orders({"failed": f"{type(exc).__name__}: {exc}"})
+        control.send({"failed": f"{type(exc).__name__}: {exc}"})
         return
     try:
-        orders({"ready": True, "mode": mode, "sandbox": jobs.sandbox, **hello})
+        control.send({"ready": True, "mode": mode, "sandbox": jobs.sandbox, **hello})
         while True:
             jobs.serve_some()
-    except HungUp:
+    except Disconnected:
         os._exit(0)  # not waiting for threads
 
 
 class OneAtATime:
-    """One job after the other, in this very process."""
+    """One job after the other, in this process."""
 
-    def __init__(self, orders: Link, answer: Answerer, around: Sandbox, parent: int) -> None:
-        self._orders, self._answer = orders, answer
+    def __init__(self, control: Link, handler: Handler, around: Sandbox, parent: int) -> None:
+        self._control, self._handler = control, handler
         self.sandbox = sandbox.enter(around, parent)
 
     def serve_some(self) -> None:
-        order, _ = self._orders.hear()
-        answer_one(_job_socket(self._orders), self._answer)
-        self._orders({"ended": order["job"], "why": ""})
+        message, _ = self._control.receive()
+        serve_job(_job_socket(self._control), self._handler)
+        self._control.send({"ended": message["job"], "why": ""})
 
 
 class Threads:
-    """Each job in a thread. The engine sees to it that its library is used as it allows."""
+    """Each job in a thread. The handler must lock what its library allows one thread only."""
 
-    def __init__(self, orders: Link, answer: Answerer, around: Sandbox, parent: int) -> None:
-        self._orders, self._answer = orders, answer
-        self._telling = threading.Lock()
+    def __init__(self, control: Link, handler: Handler, around: Sandbox, parent: int) -> None:
+        self._control, self._handler = control, handler
+        self._control_lock = threading.Lock()
         self.sandbox = sandbox.enter(around, parent)
 
     def serve_some(self) -> None:
-        order, _ = self._orders.hear()
-        job = order["job"], _job_socket(self._orders)
+        message, _ = self._control.receive()
+        job = message["job"], _job_socket(self._control)
         threading.Thread(target=self._do, args=job, daemon=True).start()
 
     def _do(self, job: int, link: Link) -> None:
-        link.take_turn = lambda: self._tell({"turn": job})
-        answer_one(link, self._answer)
-        self._tell({"ended": job, "why": ""})
+        link.take_turn = lambda: self._report({"turn": job})
+        serve_job(link, self._handler)
+        self._report({"ended": job, "why": ""})
 
-    def _tell(self, what: dict[str, Any]) -> None:
-        with self._telling:
-            self._orders(what)
+    def _report(self, what: dict[str, Any]) -> None:
+        with self._control_lock:
+            self._control.send(what)
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of this process that waits for its one job, or does it."""
+    """A copy of this process that waits for its job, or does it."""
 
     process: int
     handle: int  # of the process; readable once it has ended
@@ -137,42 +139,42 @@ class Copy:
 
 
 class Fork:
-    """Each job in a copy of this process, which itself never sees a question."""
+    """Each job in a copy of this process, which itself never sees a request."""
 
-    def __init__(self, orders: Link, answer: Answerer, around: Sandbox, parent: int) -> None:
-        self._orders, self._answer, self._sandbox = orders, answer, around
-        self._jobs: dict[int, Copy] = {}  # by number; and the one that waits, by `NEXT`
-        self._makes_next = True
+    def __init__(self, control: Link, handler: Handler, around: Sandbox, parent: int) -> None:
+        self._control, self._handler, self._sandbox = control, handler, around
+        self._jobs: dict[int, Copy] = {}  # by job number; the spare one by `SPARE`
+        self._prepares_next = True
         self._selector = selectors.DefaultSelector()
-        self._selector.register(orders.socket, selectors.EVENT_READ)
-        self.sandbox = self._tried()
+        self._selector.register(control.socket, selectors.EVENT_READ)
+        self.sandbox = self._trial_sandbox()
         gc.freeze()  # what is loaded stays shared with the copies
 
     def serve_some(self) -> None:
-        lacks_next = self._makes_next and NEXT not in self._jobs
+        lacks_next = self._prepares_next and SPARE not in self._jobs
         ready = self._selector.select(0 if lacks_next else None)
-        if not ready:  # nobody waits: time for the next copy
-            self._jobs[NEXT] = self._copy()
+        if not ready:  # nothing to do: make the next copy
+            self._jobs[SPARE] = self._copy()
         for key, _ in ready:
             if key.data is None:
-                self._obey()
-            else:  # by what it is now: an order heard just before may have given it a job
-                self._bury(self._selector.get_key(key.fileobj).data)
+                self._handle_control()
+            else:  # looked up again: a message just handled may have given it a job
+                self._reap(self._selector.get_key(key.fileobj).data)
 
-    def _obey(self) -> None:
-        order, _ = self._orders.hear()
-        if "job" in order:
-            self._begin(order["job"], _job_socket(self._orders), nice=order["nice"])
-        elif order["kill"] in self._jobs:
-            signal.pidfd_send_signal(self._jobs[order["kill"]].handle, signal.SIGKILL)
+    def _handle_control(self) -> None:
+        message, _ = self._control.receive()
+        if "job" in message:
+            self._begin(message["job"], _job_socket(self._control), nice=message["nice"])
+        elif message["kill"] in self._jobs:
+            signal.pidfd_send_signal(self._jobs[message["kill"]].handle, signal.SIGKILL)
 
     def _begin(self, job: int, link: Link, *, nice: bool) -> None:
-        self._makes_next = True
-        copy = self._jobs.pop(NEXT, None) or self._copy()
+        self._prepares_next = True
+        copy = self._jobs.pop(SPARE, None) or self._copy()
         if nice:
-            with suppress(OSError):  # it died just now
-                os.setpriority(os.PRIO_PROCESS, copy.process, NICENESS + LONG_NICENESS)
-        with suppress(OSError):  # it died just now: the job ends like any whose copy dies
+            with suppress(OSError):  # it has just died
+                os.setpriority(os.PRIO_PROCESS, copy.process, NICENESS + LONG_JOB_NICENESS)
+        with suppress(OSError):  # it died just now: the job ends as if it died later
             socket.send_fds(copy.link.socket, [frame({})], [link.socket.fileno()])
         link.socket.close()
         copy.link.socket.close()
@@ -185,37 +187,37 @@ class Fork:
         process = os.fork()
         if not process:
             ours.close()
-            self._be_the_copy(Link(theirs), parent)
+            self._run_copy(Link(theirs), parent)
         theirs.close()
         copy = Copy(process, os.pidfd_open(process), Link(ours))
-        self._selector.register(copy.handle, selectors.EVENT_READ, NEXT)
+        self._selector.register(copy.handle, selectors.EVENT_READ, SPARE)
         return copy
 
-    def _be_the_copy(self, link: Link, parent: int) -> NoReturn:
+    def _run_copy(self, link: Link, parent: int) -> NoReturn:
         try:
-            self._orders.socket.close()
+            self._control.socket.close()
             self._selector.close()
             _close_all([copy.handle for copy in self._jobs.values()])
             sandbox.enter(self._sandbox, parent)
-            link.hear()
-            answer_one(_job_socket(link), self._answer)
+            link.receive()
+            serve_job(_job_socket(link), self._handler)
         finally:
             os._exit(0)
 
-    def _bury(self, job: int) -> None:
+    def _reap(self, job: int) -> None:
         copy = self._jobs.pop(job)
         self._selector.unregister(copy.handle)
         os.close(copy.handle)
         _, status = os.waitpid(copy.process, 0)
-        if job == NEXT:
+        if job == SPARE:
             copy.link.socket.close()
-            self._makes_next = False  # or it might die again and again, while nobody asks
+            self._prepares_next = False  # or it might die again and again without any job
             return
         why = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
-        self._orders({"ended": job, "why": why})
+        self._control.send({"ended": job, "why": why})
 
-    def _tried(self) -> Sequence[str]:
-        """What the sandbox of a copy is made of."""
+    def _trial_sandbox(self) -> Sequence[str]:
+        """What the sandbox of a copy consists of, found out by one that enters it and ends."""
         reading, writing = os.pipe()
         parent = os.getpid()
         process = os.fork()
@@ -226,7 +228,7 @@ class Fork:
                 os._exit(0)
         os.close(writing)
         with open(reading, "rb") as said:
-            names = said.read(ROOM_FOR_NAMES)
+            names = said.read(MAX_SANDBOX_NAMES)
         os.waitpid(process, 0)
         return [str(name) for name in json.loads(names)]
 
@@ -238,32 +240,32 @@ MODES: dict[str, type[Fork] | type[Threads] | type[OneAtATime]] = {
 }
 
 
-def answer_one(link: Link, answer: Answerer) -> None:
-    """Answer the one question that comes by `link`, and hang up."""
+def serve_job(link: Link, handler: Handler) -> None:
+    """Answer the one request that comes by `link`, and close it."""
     try:
-        asked, payload = link.hear()
+        asked, payload = link.receive()
         files = link.files
         try:
-            answer(asked, payload, link)
+            handler(asked, payload, link)
         except InputRefused as refusal:
-            link(refusal.head)
-        except HungUp:
+            link.send(refusal.head)
+        except Disconnected:
             raise
         except Exception as exc:
-            link({"failed": f"{type(exc).__name__}: {exc}"})
+            link.send({"failed": f"{type(exc).__name__}: {exc}"})
         else:
-            link({"done": True})
+            link.send({"done": True})
         finally:
             _close_all(files)
-    except HungUp:
+    except Disconnected:
         pass
     finally:
         link.socket.close()
 
 
-def _job_socket(orders: Link) -> Link:
-    """The socket that came with the last order."""
-    [handle] = orders.files
+def _job_socket(control: Link) -> Link:
+    """The socket that came with the last control message."""
+    [handle] = control.files
     return Link(socket.socket(fileno=handle))
 
 

@@ -1,9 +1,9 @@
 """The workers of one kind, kept warm: see `worker` for what a worker and a job are.
 
-A job that ends before its answer is complete (cancelled, closed, broken) is ended in the worker
-too: where each job is a copy of the worker, the copy is killed; a thread gets some seconds to come
-to its next border; a worker that works alone is killed, and another one is warmed up. A pool whose
-workers die at once, again and again, stops trying for a while, and says so.
+A job that ends before its answer is complete (cancelled, closed, failed) is ended in the worker
+too: in mode "fork" its copy is killed; in mode "threads" its thread gets some seconds to finish a
+segment; in mode "alone" the worker is killed and another one started. A pool whose workers fail to
+start again and again stops trying for a while, and says so.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from privox_dht import errors, limits
 
 MAX_START_FAILURES = 6  # workers that may fail to start ...
 START_FAILURES_WINDOW = 60.0  # ... within these seconds, before the pool gives up for as long
-ASKED_AGAIN = 2  # times a job is begun anew, since another one had brought its worker down
-PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.M)  # in Linux's account of a process
-BORDER_WITHIN = 30.0  # seconds a thread gets to come to its next border once nobody listens
+RETRIES = 2  # times a job is begun anew because another job crashed its worker
+PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.M)  # in /proc/PID/status
+STOP_WITHIN = 30.0  # seconds a thread gets to finish its segment once its job was cancelled
 
 
 def memory_of(pid: int) -> int:
-    """The most bytes that a process had at any time; 0 where the system does not tell."""
+    """The most bytes that a process had at any time; 0: the system does not tell."""
     try:
         told = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
     except OSError:
@@ -52,8 +52,7 @@ class WorkerPool:
         Args:
             module: what a worker runs.
             arguments: of its command line.
-            at_most: jobs at a time; others wait. None: one for each core, since more would only
-                make each slower.
+            at_most: jobs at a time; others wait. None: one for each core.
             start_within: seconds until a worker must be ready.
         """
         self.module = module
@@ -64,7 +63,7 @@ class WorkerPool:
         self._idle: list[Worker] = []  # those that can be given a job
         self._all: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waking = asyncio.Lock()
+        self._ensuring = asyncio.Lock()
         self._warming: asyncio.Task[None] | None = None
         self._failures: deque[float] = deque(maxlen=MAX_START_FAILURES)
         self._closed = False
@@ -78,19 +77,19 @@ class WorkerPool:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is being worked on."""
+        """Whether there is a job."""
         return any(worker.busy for worker in self._all)
 
     @property
     def memory(self) -> int:
-        """Bytes; the most that the workers had at any time, as far as the system tells."""
+        """The most bytes that the workers had at any time; 0: the system does not tell."""
         return sum(map(memory_of, self.pids))
 
     async def start(self) -> dict[str, Any]:
-        """Have one worker warm; returns what it says about itself.
+        """Start one worker; what it reports about itself.
 
         Raises:
-            EngineUnavailable: it says what is missing, and how to fix it.
+            EngineUnavailable: something is missing; says what, and how to fix it.
             EngineFailed: it cannot start.
         """
         worker, hello = await self._spawn()
@@ -105,22 +104,22 @@ class WorkerPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(self._terminate(worker) for worker in tuple(self._all)))
 
-    async def wake(self) -> None:
-        """Have a worker, after `rest`: one, however many jobs come at once.
+    async def ensure_worker(self) -> None:
+        """Start a worker if there is none, after `stop_workers`: one, though several jobs wait.
 
         Raises:
             EngineFailed: it cannot start.
         """
-        async with self._waking:
+        async with self._ensuring:
             if self._all:
                 return
             try:
                 await self.start()
-            except errors.EngineUnavailable as exc:  # it was there when the node started
+            except errors.EngineUnavailable as exc:  # it had been there when the node started
                 raise errors.EngineFailed(str(exc)) from exc
 
-    async def rest(self) -> None:
-        """End the workers that there are; the next job has one started."""
+    async def stop_workers(self) -> None:
+        """End all workers; `ensure_worker` starts one again."""
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.wait([self._warming])
@@ -129,11 +128,11 @@ class WorkerPool:
 
     @contextlib.asynccontextmanager
     async def job(self, seconds: float | None = None) -> AsyncIterator[Job]:
-        """A job in a warm worker. What is left of it at the end of the context is ended.
+        """A job in a warm worker, ended with the context.
 
         Args:
-            seconds: of sound that it is about, if that is known. A short one waits for no room,
-                and a longer one leaves the processor to others where it is a process of its own.
+            seconds: of its sound, if known. A short job does not wait for others, and a longer one
+                has a lower priority in mode "fork".
         """
         is_short = seconds is not None and seconds <= limits.SHORT_JOB_SECONDS
         async with contextlib.nullcontext() if is_short else self._room:
@@ -142,7 +141,7 @@ class WorkerPool:
             try:
                 yield job
             finally:
-                self._leave(worker, job)
+                self._finish(worker, job)
 
     async def ask(
         self,
@@ -150,34 +149,34 @@ class WorkerPool:
         payload: bytes = b"",
         files: Sequence[int] = (),
         seconds: float | None = None,
-    ) -> AsyncGenerator[link.Piece]:
-        """The pieces of the answer to `question`, a `job` about so many seconds of sound; closing
+    ) -> AsyncGenerator[link.Message]:
+        """The messages of the answer to `question`, a `job` of so many seconds of sound; closing
         this ends the work.
 
-        Where another job brought the worker down, the next worker is asked: for all of it, or
-        `{"from": ...}` what the last piece said in `"at"`.
+        Where another job crashed the worker, the next worker is asked: for everything, or from
+        where the last message was (`"at"`), with `{"from": ...}`.
 
         Raises:
-            RequestRejected, EngineFailed: the worker says so.
-            WorkerDied: it is gone.
+            RequestRejected, EngineFailed: as the worker reports.
+            WorkerDied: the process ended.
         """
-        for again in range(ASKED_AGAIN, -1, -1):
+        for again in range(RETRIES, -1, -1):
             last: dict[str, Any] | None = None
             try:
                 async with self.job(seconds) as job:
-                    await job.say(question, payload, files)
+                    await job.send(question, payload, files)
                     async for piece in job.pieces():
                         last = piece[0]
                         yield piece
                 return
             except WorkerDied as exc:
-                if exc.guilty or not again or (last is not None and "at" not in last):
+                if exc.is_own_job or not again or (last is not None and "at" not in last):
                     raise
                 if last is not None:
                     question = {**question, "from": last["at"]}
 
     async def _take(self) -> Worker:
-        """A warm worker, or the one that is being warmed, or a new one."""
+        """A warm worker, or the one that is being started, or a new one."""
         while self._idle or self._is_warming():
             if not self._idle:
                 await self._warmed()
@@ -192,14 +191,14 @@ class WorkerPool:
             return worker
         try:
             worker, _ = await self._spawn()
-        except errors.EngineUnavailable as exc:  # it was there when the node started
+        except errors.EngineUnavailable as exc:  # it had been there when the node started
             raise errors.EngineFailed(str(exc)) from exc
         if worker.mode != worker_main.ALONE:
             self._idle.append(worker)
         return worker
 
-    def _leave(self, worker: Worker, job: Job) -> None:
-        """After a job: keep the worker if it can do another."""
+    def _finish(self, worker: Worker, job: Job) -> None:
+        """End a job, and keep its worker if it can do another one."""
         worker.end(job)
         if worker.mode == worker_main.ALONE:
             if job.open or not worker.alive:
@@ -207,11 +206,11 @@ class WorkerPool:
             else:
                 self._idle.append(worker)
         elif worker.mode == worker_main.THREADS and not job.ended.done():
-            self._spawn_task(self._till_its_border(worker, job))
+            self._spawn_task(self._kill_if_stuck(worker, job))
 
-    async def _till_its_border(self, worker: Worker, job: Job) -> None:
-        """A thread that does not come to its border has hung: its process goes."""
-        await asyncio.wait([job.ended], timeout=BORDER_WITHIN)
+    async def _kill_if_stuck(self, worker: Worker, job: Job) -> None:
+        """Kill a worker whose thread does not end in time."""
+        await asyncio.wait([job.ended], timeout=STOP_WITHIN)
         if not job.ended.done():
             self._replace(worker)
 
@@ -241,14 +240,14 @@ class WorkerPool:
         return worker, hello
 
     def _replace(self, worker: Worker) -> None:
-        """Kill at once (this is not the time to wait), bury and replace in the background.
+        """Kill a worker now; wait for its end and start another one in the background.
 
-        One at a time is warmed: however many jobs are cancelled, processes do not pile up.
+        One at a time is started: however many jobs are cancelled, processes do not pile up.
         """
         worker.kill_now()
         if worker in self._idle:
             self._idle.remove(worker)
-        if self._closed or worker not in self._all:  # `close` buries it
+        if self._closed or worker not in self._all:  # `close` waits for it
             return
         self._spawn_task(self._terminate(worker))
         if not self._is_warming():
@@ -264,14 +263,14 @@ class WorkerPool:
         return self._warming is not None and not self._warming.done()
 
     async def _warmed(self) -> None:
-        """Wait for the worker that is being warmed; who gives up waiting does not stop it."""
+        """Wait for the worker that is being started; a cancelled caller does not stop it."""
         if self._warming is not None:
             await asyncio.wait([self._warming])
 
     async def _warm(self) -> None:
         if self._idle or self._closed:
             return
-        with contextlib.suppress(errors.PrivoxError):  # the next job will say so
+        with contextlib.suppress(errors.PrivoxError):  # the next job reports it
             fresh, _ = await self._spawn()
             self._idle.append(fresh)
 

@@ -14,7 +14,7 @@ def main() -> None:
     sys.argv = sys.argv[1:]
     module = importlib.import_module(sys.argv[0])
 
-    def load() -> tuple[dict[str, Any], worker_main.Answerer]:
+    def load() -> tuple[dict[str, Any], worker_main.Handler]:
         hello, its_answer = module.load()
 
         def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:

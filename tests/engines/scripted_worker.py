@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import worker_main
+from nodes.engines.link import Link
 from nodes.engines.priority_lock import PriorityLock
 from nodes.engines.sandbox import Sandbox
 
@@ -46,25 +47,25 @@ def _turns(asked: dict[str, Any]) -> Generator[int]:
             os.abort()
 
 
-def load() -> tuple[dict[str, Any], worker_main.Answerer]:
+def load() -> tuple[dict[str, Any], worker_main.Handler]:
     if "--broken" in sys.argv:
         raise ValueError("no model")
     return {"pid": os.getpid()}, answer
 
 
-def answer(asked: dict[str, Any], payload: bytes, say: worker_main.Say) -> None:
+def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:
     match asked["do"]:
         case "echo":
-            say({"pid": os.getpid()}, payload)
+            link.send({"pid": os.getpid()}, payload)
         case "count":
             for number in range(asked["to"]):
                 made = {"made": time.monotonic()} if "timed" in asked else {}
-                say({"number": number, **made}, bytes(asked.get("size", 0)))
+                link.send({"number": number, **made}, bytes(asked.get("size", 0)))
         case "take a turn" | "take a turn and crash":
-            for number in TURNS.each(say, _turns(asked)):
-                say({"number": number, "at": number + 1, "pid": os.getpid()})
+            for number in TURNS.each(link, _turns(asked)):
+                link.send({"number": number, "at": number + 1, "pid": os.getpid()})
         case "hang":
-            say({"pid": os.getpid()})
+            link.send({"pid": os.getpid()})
             busy_until = time.monotonic() + 60
             while time.monotonic() < busy_until:
                 pass
@@ -76,21 +77,21 @@ def answer(asked: dict[str, Any], payload: bytes, say: worker_main.Say) -> None:
             try:
                 FORBIDDEN[asked["what"]](asked["with"])
             except (OSError, MemoryError, ValueError) as exc:
-                say({"refused by": type(exc).__name__})
+                link.send({"refused by": type(exc).__name__})
             else:
-                say({"refused by": ""})
+                link.send({"refused by": ""})
         case "crash":
             os.abort()
         case "environment":
-            say(dict(os.environ))
+            link.send(dict(os.environ))
         case "write to what came":
-            say({"wrote": os.write(say.files[0], payload)})
+            link.send({"wrote": os.write(link.files[0], payload)})
         case "spin":
             while True:
                 pass
         case "print":
             print("stray words")
-            say({})
+            link.send({})
 
 
 if __name__ == "__main__":

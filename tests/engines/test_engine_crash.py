@@ -61,7 +61,7 @@ async def test_another_worker_is_warm_soon_after_one_crashed(engine: Any) -> Non
                     os.kill(crashed, signal.SIGSEGV)
                 pieces += 1
         except WorkerDied as exc:
-            assert exc.why == "SIGSEGV" and exc.guilty
+            assert exc.why == "SIGSEGV" and exc.is_own_job
         else:
             assert pieces >= min(SENTENCES, WINDOWS)
     began = time.monotonic()

@@ -86,8 +86,8 @@ async def test_two_jobs_at_a_time_are_done_side_by_side(pool: WorkerPool) -> Non
 
 async def running(job: Job) -> int:
     """The process that does a job which never ends."""
-    await job.say({"do": "hang"})
-    piece = await job.hear()
+    await job.send({"do": "hang"})
+    piece = await job.receive()
     assert piece is not None
     return int(piece[0]["pid"])
 
@@ -143,7 +143,7 @@ async def test_a_worker_killed_in_mid_job_fails_it_and_is_replaced(pool: WorkerP
     async with pool.job() as job:
         os.kill(await running(job), signal.SIGKILL)
         with pytest.raises(WorkerDied, match="died"):
-            await job.hear()
+            await job.receive()
     assert len(await ask(pool, do="echo")) == 1
 
 
@@ -155,7 +155,7 @@ async def test_a_worker_that_died_before_it_was_asked_anything_is_told_as_dead(
         os.killpg(pid, signal.SIGKILL)
         await until(job.ended.done, SOON)
         with pytest.raises(WorkerDied, match="SIGKILL"):
-            await job.say({"do": "echo"})
+            await job.send({"do": "echo"})
     assert len(await ask(pool, do="echo")) == 1
 
 
@@ -213,7 +213,7 @@ async def test_cancelling_a_job_kills_its_worker_at_once(pool: WorkerPool) -> No
     async def hang() -> None:
         async with pool.job() as job:
             begun.set_result(await running(job))
-            await job.hear()
+            await job.receive()
 
     task = asyncio.create_task(hang())
     pid = await begun
@@ -318,7 +318,7 @@ async def test_a_thread_that_nobody_listens_to_ends_at_its_border() -> None:
 async def test_a_thread_that_never_comes_to_its_border_costs_its_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool_module, "BORDER_WITHIN", 0.1)
+    monkeypatch.setattr(pool_module, "STOP_WITHIN", 0.1)
     async with started("--threads") as pool:
         async with contextlib.aclosing(pool.ask({"do": "hang"})) as answer:
             head, _ = await anext(answer)
@@ -332,7 +332,7 @@ async def test_a_thread_that_crashes_is_told_why_and_others_go_on_where_they_wer
             heads = [(await anext(innocent))[0]]
             with pytest.raises(WorkerDied, match="SIGABRT") as died:
                 await ask(pool, do="take a turn and crash")
-            assert (died.value.why, died.value.guilty) == ("SIGABRT", True)
+            assert (died.value.why, died.value.is_own_job) == ("SIGABRT", True)
             while heads[-1]["pid"] == heads[0]["pid"]:
                 heads.append((await anext(innocent))[0])
         assert [head["number"] for head in heads] == list(range(len(heads)))

@@ -151,5 +151,5 @@ async def test_a_part_is_never_taken_for_the_whole(
 ) -> None:
     """Whatever mistake of ours keeps pieces from being given out."""
     async with producers(tmp_path, patch, 2) as (farm, _), Mesh.join(at(farm)) as mesh:
-        with pytest.raises(RuntimeError, match="nobody was given"):
+        with pytest.raises(RuntimeError, match="never requested"):
             await mesh.transcript(SOUND, model="tone-words", jobs=0)

@@ -48,7 +48,7 @@ async def test_what_killed_once_may_try_again_and_what_killed_twice_not() -> Non
         WorkerDied("died", ""),
         WorkerDied("died", "SIGKILL"),
         WorkerDied("died", "SIGTERM"),
-        WorkerDied("died", "SIGSEGV", guilty=False),
+        WorkerDied("died", "SIGSEGV", is_own_job=False),
     ],
 )
 async def test_a_death_that_is_somebody_elses_doing_is_not_counted(how: WorkerDied) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from nodes import short_first
-from nodes.engines.link import HungUp, Link
+from nodes.engines.link import Disconnected, Link
 from nodes.engines.priority_lock import PriorityLock
 from nodes.short_first import ShortFirst
 from privox_dht import limits
@@ -76,7 +76,7 @@ def test_who_waits_for_a_turn_that_nobody_listens_to_any_more_gives_up(links: li
     turns = PriorityLock()
     with turns.taken(links[0]):
         links[1].socket.shutdown(socket.SHUT_RD)
-        with pytest.raises(HungUp), turns.taken(links[1]):
+        with pytest.raises(Disconnected), turns.taken(links[1]):
             pass
     with turns.taken(links[2]):
         assert not turns._waiting
