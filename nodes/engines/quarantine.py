@@ -25,14 +25,8 @@ log = logging.getLogger("privox.node")
 
 MAX_KEPT = 4096  # hashes of 32 bytes; to find more inputs that crash an engine takes long
 MAX_CRASHES = 2  # after so many an input is refused; one may be chance
-CRASH_SIGNALS = {
-    "SIGSEGV",
-    "SIGABRT",
-    "SIGBUS",
-    "SIGFPE",
-    "SIGILL",
-    "SIGXCPU",
-}  # and not the node's
+# Those that an input may cause; the node itself kills with SIGKILL
+CRASH_SIGNALS = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGXCPU"}
 SAVE_EVERY = 10.0  # seconds; a file of 300 KB, in case somebody provokes crashes
 LARGEST = MAX_KEPT * 128  # bytes of the file
 

@@ -163,13 +163,15 @@ class Worker:
         self._control = ours
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._has_ended = False  # it closed its socket, or sent something wrong
 
     def __repr__(self) -> str:
         return f"<Worker {self.module} pid {self.process.pid}, {len(self._jobs)} jobs>"
 
     @property
     def alive(self) -> bool:
-        return self.process.poll() is None
+        # `poll` alone is not enough: it says None while a thread waits for the process
+        return not self._has_ended and self.process.poll() is None
 
     @property
     def busy(self) -> bool:
@@ -228,7 +230,7 @@ class Worker:
 
     def kill_now(self) -> None:
         """Kill the process and all it started, without waiting."""
-        if self.alive:
+        if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -250,6 +252,7 @@ class Worker:
                 elif job := self._jobs.pop(report["ended"], None):
                     job.ended.set_result(report["why"])
         except (asyncio.IncompleteReadError, OSError, errors.EngineFailed):
+            self._has_ended = True
             why = await self._signal()
             self._on_exit(self)
         finally:

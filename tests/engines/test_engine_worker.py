@@ -207,6 +207,18 @@ async def test_a_worker_that_died_while_idle_costs_nobody_a_job(pool: WorkerPool
     assert len(await ask(pool, do="echo")) == 1
 
 
+async def test_a_worker_counts_as_dead_while_a_thread_waits_for_its_end(pool: WorkerPool) -> None:
+    """`Popen.poll` says None while another thread holds its lock: the next job went to the dead
+    worker, and failed."""
+    [worker] = pool._all
+    lock = vars(worker.process)["_waitpid_lock"]
+    with lock:
+        os.kill(worker.process.pid, signal.SIGKILL)
+        while worker.alive:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert len(await ask(pool, do="echo")) == 1
+
+
 async def test_cancelling_a_job_kills_its_worker_at_once(pool: WorkerPool) -> None:
     begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
