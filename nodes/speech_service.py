@@ -25,7 +25,7 @@ from privox_dht.cli.output import log_fields
 from privox_dht.records import Record
 
 log = logging.getLogger("privox.node")
-QUARANTINE = "quarantine.json"  # in the state folder: hashes of what brought engines down
+QUARANTINE = "quarantine.json"  # in the state folder: hashes of inputs that crashed engines
 
 
 class SpeechService(Service):

@@ -72,8 +72,8 @@ class Quarantine:
         """
         if self._crashes and self._crashes.get(await _hashed(engine_input), 0) >= MAX_CRASHES:
             raise RequestRejected(
-                "this very text or sound brought the engine down before, twice; change it, or name"
-                " another engine or voice",
+                "this text or sound crashed the engine twice; change it, or name another engine"
+                " or voice",
                 code="invalid_input",
             )
         try:

@@ -212,14 +212,14 @@ async def test_a_braille_pattern_of_eight_dots_is_spoken(engine: EspeakNg, voice
 async def test_a_text_over_which_workers_died_twice_is_refused(
     engine: EspeakNg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.engines.espeak.bounded", lambda text: text)
+    monkeypatch.setattr("nodes.engines.espeak.make_safe", lambda text: text)
     before = engine._pool.pids
     producer = Producer([engine], 1, Codecs(1))
     request = Request(DEADLY["apostrophes"])
     for _ in range(2):
         with pytest.raises(errors.EngineFailed, match=r"died \(SIG"):
             [_ async for _ in producer.speak(request)]
-    with pytest.raises(errors.RequestRejected, match="brought the engine down before") as refused:
+    with pytest.raises(errors.RequestRejected, match="crashed the engine twice") as refused:
         [_ async for _ in producer.speak(request)]
     assert refused.value.status == 400
     assert await seconds(engine) > 1
