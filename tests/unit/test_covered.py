@@ -63,16 +63,51 @@ os._exit(0)
 """
 
 
+WAITING = """
+import signal, sys, time
+from privox_dht import backoff
+
+signal.setitimer(signal.ITIMER_REAL, 0)
+signal.raise_signal(signal.SIGALRM)  # it tells of itself
+began = time.process_time()
+for _ in range(2_000):
+    signal.raise_signal(signal.SIGALRM)
+print(time.process_time() - began)
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)  # the next alarm comes while this one tells
+for number in range(2_000):
+    backoff.backoff(number % 8, 1.0, 60.0, None)
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+def run_worker(folder: str, program: str) -> str:
+    """What a worker prints that runs this."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    env = {**kept, "PYTHONPATH": f"{folder}:{covered.ROOT}", "PRIVOX_WORKER_PARENT": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=env, check=True, stdout=subprocess.PIPE, timeout=50
+    )
+    return ran.stdout.decode()
+
+
+def test_a_worker_that_waits_is_not_kept_busy_and_one_that_works_does_not_wait_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dozens of idle ones took a whole processor between them. One that was told to tell while it
+    told hung until its test gave it up."""
+    monkeypatch.setattr(covered, "DATA", tmp_path)
+    with covered.told_by_workers() as folder:
+        assert float(run_worker(folder, WAITING)) < 0.5  # 0.1 s; it was 10 s
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="workers copy themselves on Linux only")
 def test_what_a_copy_of_a_worker_runs_is_told_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy ran fewer lines than the worker had told before, and so it told none."""
     monkeypatch.setattr(covered, "DATA", tmp_path)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     with covered.told_by_workers() as folder:
-        env = {**kept, "PYTHONPATH": f"{folder}:{covered.ROOT}", "PRIVOX_WORKER_PARENT": "1"}
-        subprocess.run([sys.executable, "-c", WORKER], env=env, check=True)
+        run_worker(folder, WORKER)
     told = CoverageData(str(tmp_path / ".coverage.workers"))
     told.read()
     file = covered.ROOT / "privox_dht/backoff.py"
