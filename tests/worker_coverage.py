@@ -3,7 +3,7 @@
 
 A worker is given next to nothing of our environment, may open no file once it is in its sandbox,
 and is killed when it is no longer wanted. So all that is needed is loaded here, and what was run is
-sent every half second in which it worked, and at the end, through a socket that is open already.
+sent, while it works, ten times a second, and at the end, through a socket that is open already.
 """
 
 import os
@@ -18,7 +18,7 @@ if WORKER in os.environ:
 
     import coverage
 
-    EVERY = 0.5  # seconds
+    EVERY = 0.1  # seconds
     WORKED = 0.001  # seconds of the processor; less is only the look whether it worked
     collector = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     collector.connect(str(Path(__file__).parent / "socket"))

@@ -6,13 +6,60 @@ from pathlib import Path
 import pytest
 
 from client.display import ERASE, TEXT, Notes, Progress
-from privox_dht.dispatch.job_events import NotScattered, Scattered
-from privox_dht.speech import Segment
+from privox_dht.dispatch.job_events import (
+    Dialing,
+    FileChunk,
+    NotScattered,
+    Scattered,
+    Uploading,
+    Waiting,
+)
+from privox_dht.speech import AudioInfo, Segment
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_the_line_says_what_happens_to_a_job_and_is_erased_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("client.display.REDRAW", 0.0)
+    terminal = Terminal()
+    with Progress(terminal, label="a.wav: ") as progress:
+        for event in (
+            Waiting(52.0), Dialing(None, "direct 20.0.0.1:5"), Uploading(42, 100), Uploading(0, 0),
+            AudioInfo(60.0), Segment("hello", 0.0, 17.0), FileChunk(bytes(3_000)),
+            FileChunk(bytes(3_000)),
+        ):  # fmt: skip
+            progress.show(event)
+    lines = terminal.getvalue().split(ERASE)[1:]
+    assert [line.removeprefix("a.wav: ") for line in lines] == [
+        "all producers are busy or do not answer, asking again for 52 s",
+        "calling direct 20.0.0.1:5", "sending 42 %", "sending 0 %", "transcribed 0:17 of 1:00",
+        "receiving, 2 KiB so far", "receiving, 5 KiB so far", "",
+    ]  # fmt: skip
+
+
+def test_a_line_is_no_wider_than_the_terminal_and_holds_nothing_that_moves_its_cursor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    terminal = Terminal()
+    Progress(terminal).show(Dialing(None, "direct \x1b[2Jevil.example:5"))
+    (line,) = terminal.getvalue().split(ERASE)[1:]
+    assert len(line) == 19 and "\x1b" not in line
+
+
+def test_in_a_pipe_there_is_no_line_and_that_all_are_busy_is_said_once() -> None:
+    pipe = io.StringIO()
+    with Progress(pipe) as progress:
+        for event in (Waiting(52.0), Dialing(None, "direct x"), Waiting(51.0), Uploading(1, 2)):
+            progress.show(event)
+    busy = "privox-client: all producers are busy or do not answer, asking again for 52 s\n"
+    assert pipe.getvalue() == busy
 
 
 def test_a_scattered_recording_shows_how_far_how_fast_by_how_many_and_how_long_yet(

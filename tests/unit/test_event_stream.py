@@ -1,17 +1,19 @@
 """What a coroutine emits, as an async iterator."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 
-from privox_dht.dispatch.event_stream import EventQueue, last_of, streamed
-from privox_dht.dispatch.job_events import Dialing, Emit, FileChunk, Uploading
+from privox_dht.dispatch.event_stream import EventQueue, file_of, last_of, streamed
+from privox_dht.dispatch.job_events import Dialing, Emit, FileChunk, JobEvent, Uploading
 from privox_dht.dispatch.job_state import Done
 from privox_dht.errors import AllProducersFailed
 from privox_dht.speech import Segment
 
 ONE, TWO = Segment("one", 0, 1), Segment("two", 1, 2)
+DIAL = Dialing(None, "direct x")
 DONE = Done("one two", None, "direct", 0.1, ())
 
 
@@ -110,3 +112,32 @@ async def test_the_end_of_a_job_is_returned_once_all_was_shown() -> None:
     shown: list[object] = []
     assert await last_of(streamed(work), shown.append) == DONE
     assert shown == [ONE, DONE]
+
+
+async def test_a_job_that_ends_without_its_end_is_a_mistake_of_ours() -> None:
+    async def job() -> AsyncGenerator[JobEvent[str]]:
+        yield ONE
+
+    with pytest.raises(AssertionError, match="without its end"):
+        await last_of(job())
+
+
+async def test_a_spoken_file_is_told_as_it_comes_whoever_was_called_in_vain_before() -> None:
+    async def job() -> AsyncGenerator[JobEvent[bytes]]:
+        for event in (DIAL, DIAL, FileChunk(b"a"), Uploading(1, 1), FileChunk(b"b")):
+            yield event
+        yield Done(b"ab", None, "direct", 0.1, ())
+
+    assert [part async for part in file_of(job())] == [b"a", b"b"]
+
+
+async def test_what_was_played_already_is_not_played_again_by_the_next_producer() -> None:
+    async def job() -> AsyncGenerator[JobEvent[bytes]]:
+        for event in (DIAL, FileChunk(b"a"), DIAL, FileChunk(b"a")):
+            yield event
+
+    played = []
+    with pytest.raises(AllProducersFailed, match=r"lost after it had begun.*\(direct x\)"):
+        async for part in file_of(job()):
+            played.append(part)
+    assert played == [b"a"]

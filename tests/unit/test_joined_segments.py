@@ -1,10 +1,15 @@
 """Words for somebody who reads along, though a producer died in mid-job."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 import pytest
 
-from privox_dht.dispatch.job_events import Dialing, Progress
-from privox_dht.dispatch.joined_segments import JoinedSegments, unheard
-from privox_dht.speech import AudioInfo, Segment, Word
+from privox_dht.dispatch.job_events import Dialing, JobEvent, Progress
+from privox_dht.dispatch.job_state import Done
+from privox_dht.dispatch.joined_segments import JoinedSegments, segments_of, unheard
+from privox_dht.speech import AudioInfo, Segment, Transcript, Word
 
 DIAL = Dialing(None, "fallback http://x")
 WORDS = tuple(Word(word, n, n + 1) for n, word in enumerate(["one", "two", "three", "four"]))
@@ -71,3 +76,22 @@ def test_what_was_heard_is_a_transcript() -> None:
         joined.take(event)
     heard = joined.transcript("de")
     assert (heard.text, heard.seconds, heard.language, joined.end) == ("uno", 9.0, "es", 1)
+
+
+async def test_the_segments_of_a_job_come_as_they_are_heard_and_whoever_leaves_ends_it() -> None:
+    ended = asyncio.Event()
+
+    async def job() -> AsyncGenerator[JobEvent[Transcript]]:
+        try:
+            for event in (DIAL, Segment("one two", 0, 2), DIAL, Segment("one two", 0, 2)):
+                yield event
+            yield Segment("three", 2, 3)
+            yield Done(Transcript((), 3.0), None, "direct", 0.1, ())
+        finally:
+            ended.set()
+
+    assert [segment.text async for segment in segments_of(job())] == ["one two", "three"]
+    ended.clear()
+    async with aclosing(segments_of(job())) as heard:
+        assert (await anext(heard)).text == "one two" and not ended.is_set()
+    assert ended.is_set()
