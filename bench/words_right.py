@@ -159,7 +159,9 @@ async def main() -> int:
 
 
 async def measured(
-    speakers: Sequence[str] = tuple(SPEAKERS), listeners: Sequence[str] = tuple(LISTENERS)
+    speakers: Sequence[str] = tuple(SPEAKERS),
+    listeners: Sequence[str] = tuple(LISTENERS),
+    sentences: Sequence[str] = SENTENCES,
 ) -> Table:
     """Every sentence by every speaker, to every listener."""
     table = Table()
@@ -167,13 +169,13 @@ async def measured(
         spoken = {}
         for name in speakers:
             if (engine := await _started(SPEAKERS[name], name, table, stack)) is not None:
-                spoken[name] = [await _spoken(engine, s, table.work(name)) for s in SENTENCES]
+                spoken[name] = [await _spoken(engine, s, table.work(name)) for s in sentences]
         for name in listeners:
             if (engine := await _started(LISTENERS[name], name, table, stack)) is None:
                 continue
             for speaker, files in spoken.items():
                 heard = [await heard_by(engine, file, table.work(name)) for file in files]
-                rights = map(words_right, SENTENCES, heard)
+                rights = map(words_right, sentences, heard)
                 shares = [right / words for right, words in rights]
                 table.pairs.append(Pair(speaker, name, shares, heard))
     return table

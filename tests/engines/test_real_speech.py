@@ -1,7 +1,7 @@
 """The engines on real models and real speech: what a lender of them may promise.
 
-Ten sentences are spoken by every voice and heard by every recogniser, once for all tests here; and
-two people read, whom nobody asked to speak clearly.
+Ten sentences, or five of them, are spoken by every voice and heard by every recogniser, once for
+all tests here; and two people read, whom nobody asked to speak clearly.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import real_models
-from bench.words_right import EMBEDDED, LISTENERS, Table, Work, heard_by, measured
+from bench.words_right import EMBEDDED, LISTENERS, SENTENCES, Table, Work, heard_by, measured
 from nodes.demo import words_right
 from privox_dht.audio import wav
 
@@ -32,10 +32,11 @@ READER = {  # a woman, who reads a novel
 COMMANDS = {"goforward.raw": "go forward ten meters"}  # a man, who steers a robot
 
 
-@pytest.fixture(scope="module")
-def table() -> Table:
+@pytest.fixture(scope="module", params=[5, pytest.param(10, marks=pytest.mark.soak)])
+def table(request: pytest.FixtureRequest) -> Table:
     """Who understood whom."""
-    return asyncio.run(measured(speakers=("espeak-ng", "pico", "piper")))
+    some = SENTENCES[1::2] if request.param == 5 else SENTENCES
+    return asyncio.run(measured(speakers=("espeak-ng", "pico", "piper"), sentences=some))
 
 
 @pytest.fixture(scope="module")
