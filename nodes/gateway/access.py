@@ -1,10 +1,10 @@
 """Access to a gateway: checked before anything else of a request.
 
-on loopback            programs of this machine; no page of the web (`same_origin`)
-with --keys            clients with a key whose quota is not used up; on loopback, too
-beyond loopback        nobody without a key, unless --open; the dialects that know no keys are
-                       for the addresses of --allow, whatever else is open
-without a key          so much sound an hour from each address, but for this machine's own
+on loopback            programs of this machine, but no web pages (`same_origin`)
+with --keys            clients with a key whose quota is not used up, on loopback too
+beyond loopback        only with a key, unless --open; dialects without keys serve only the
+                       addresses of --allow
+without a key          a quota of sound per hour and address; none for this machine
 """
 
 import logging
@@ -27,20 +27,20 @@ from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech_api.job_log import ServedJob
 
 log = logging.getLogger("privox.gateway")
-KEYLESS = ("/asr", "/detect-language", "/status", "/synthesize", "/get_models", "/metrics")
-KEY_IN_FORM = ("/stt", "/tts")  # Privox's pages, whose key may be a field
-FREE = ("/", "/healthz")  # the page itself, and whether it is well: they tell nothing else
-PAGE_FILES = "/web/"  # what the page is made of
+KEYLESS_PAGES = ("/asr", "/detect-language", "/status", "/synthesize", "/get_models", "/metrics")
+KEY_IN_FORM_PAGES = ("/stt", "/tts")  # Privox's pages, whose key may be a form field
+PUBLIC_PAGES = ("/", "/healthz")  # the page without its data, and the health
+PAGE_FILES = "/web/"  # the page's files
 BEARER = "bearer "
 
 
 class KeyFile:
-    """The keys of a file, read again when it has changed."""
+    """The keys in a file, which is read again when it has changed."""
 
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            ConfigError: it cannot be read, or holds something else.
+            ConfigError: it cannot be read, or is not a file of keys.
         """
         self._path = path
         self._changed = 0
@@ -52,7 +52,7 @@ class KeyFile:
 
     @property
     def ring(self) -> KeyRing:
-        """The keys that are good now: where the file cannot be read any more, those of before."""
+        """The keys now; if the file cannot be read any more, those of before."""
         try:
             self._read()
         except ConfigError as exc:
@@ -73,7 +73,7 @@ class KeyFile:
 
 
 class Access:
-    """Lets requests in, and keeps count of the sound that each key brought."""
+    """Authorizes requests, and counts the seconds of sound of each key."""
 
     def __init__(self, config: GatewayConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
@@ -83,7 +83,7 @@ class Access:
         self._keyless = NetworkSoundQuota(config.keyless_seconds)
 
     def middleware(self) -> Middleware:
-        """What stands before every page."""
+        """The middleware that checks every request."""
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -91,18 +91,18 @@ class Access:
                 check_same_origin(request.headers.get("Host"), request.headers.get("Origin"))
             else:
                 check_own_page(request.headers.get("Host"), request.headers.get("Origin"))
-            self._let_in(request)
+            self._authorize(request)
             return await handler(request)
 
         return check
 
     def _is_loopback(self, request: web.Request) -> bool:
-        """Whether only this machine could have asked, at the address where it did."""
+        """Whether the request came to an address that only this machine can reach."""
         https = self._config.https
         return https.is_loopback if https and request.secure else self._config.is_loopback
 
     def job_changed(self, job: ServedJob) -> None:
-        """A job began or ended: what it brought counts at its end, whatever that was."""
+        """A job began or ended; at its end its sound is charged, whatever the outcome."""
         offer, now = job.offer, self._clock()
         if not job.outcome:
             return
@@ -114,14 +114,14 @@ class Access:
             self._keyless.charge(offer.prefixes, offer.seconds, now)
 
     def check_address(self, prefixes: Prefixes) -> None:
-        """Whether a client without a key may bring more sound from there; this machine may.
+        """Check the quota of clients without a key in a network; this machine has none.
 
         Raises:
             RequestRejected: 429.
         """
         if wait := self._keyless.wait(prefixes, self._clock()):
             raise RequestRejected(
-                f"your address has brought its {self._config.keyless_seconds} s of sound in an"
+                f"your address has used its {self._config.keyless_seconds} s of sound for this"
                 " hour: wait, or ask for a key",
                 status=429,
                 code="rate_limit_exceeded",
@@ -129,7 +129,7 @@ class Access:
             )
 
     def identify(self, offer: Offer, secret: str) -> None:
-        """The client of a job, by a key in its form, unless its headers had one.
+        """Set the client of a job by the key in its form, unless its headers had one.
 
         Raises:
             RequestRejected: 401 or 429.
@@ -137,19 +137,19 @@ class Access:
         if not offer.client:
             offer.client = self._client(secret)
 
-    def _let_in(self, request: web.Request) -> None:
+    def _authorize(self, request: web.Request) -> None:
         """
         Raises:
             RequestRejected: 401, 403 or 429.
         """
         path = request.path.rstrip("/") or "/"
-        if path in FREE or path.startswith(PAGE_FILES):
+        if path in PUBLIC_PAGES or path.startswith(PAGE_FILES):
             return
-        if path in KEYLESS:
+        if path in KEYLESS_PAGES:
             self._check_network(request)
         else:
             secret = _key_of(request)
-            if secret or path not in KEY_IN_FORM:
+            if secret or path not in KEY_IN_FORM_PAGES:
                 request[CLIENT] = self._client(secret)
             if self._keys is not None:
                 return
@@ -157,21 +157,21 @@ class Access:
             self.check_address(quota_prefixes(request.remote) if request.remote else ())
 
     def _client(self, secret: str) -> str:
-        """The name of this key; empty: no keys are needed here.
+        """The name of this key; "": no keys are needed here.
 
         Raises:
-            RequestRejected: 401, it is nobody's; 429, it has nothing left.
+            RequestRejected: 401, it is unknown; 429, its quota is used up.
         """
         if self._keys is None:
             return ""
         key = self._keys.ring.find(secret)
         if key is None:
             raise RequestRejected(
-                "this gateway wants a key, as a bearer token", status=401, code="invalid_api_key"
+                "this gateway needs a key, as a bearer token", status=401, code="invalid_api_key"
             )
         if wait := self._quota.wait(key.name, key.seconds, self._clock()):
             raise RequestRejected(
-                f"this key has brought its {key.seconds} s of sound in an hour",
+                f"this key has used its {key.seconds} s of sound for this hour",
                 status=429,
                 code="rate_limit_exceeded",
                 retry_after=wait,
@@ -179,20 +179,23 @@ class Access:
         return key.name
 
     def _check_network(self, request: web.Request) -> None:
-        """Dialects without keys are for the addresses that the owner names: --open is for what
-        would want a key."""
+        """Dialects without keys serve only the addresses of --allow, even with --open.
+
+        Raises:
+            RequestRejected: 403.
+        """
         if self._is_loopback(request):
             return
         if not is_allowed(request.remote or "", self._config.allow):
             raise RequestRejected(
-                "this page knows no keys, and your address is not in --allow",
+                "this page takes no keys, and your address is not in --allow",
                 status=403,
                 code="address_not_allowed",
             )
 
 
 def _key_of(request: web.Request) -> str:
-    """The key that a request brings: as a bearer token, or as its address has it."""
+    """The key of a request: a bearer token, another header, or a URL parameter."""
     header = request.headers.get("Authorization", "")
     if header[: len(BEARER)].lower() == BEARER:
         return header[len(BEARER) :].strip()

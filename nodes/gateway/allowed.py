@@ -1,4 +1,4 @@
-"""The addresses that are served where no key is needed. Pure."""
+"""The networks of `--allow`, which dialects without keys serve. Pure."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from privox_dht.errors import ConfigError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-PRIVATE = (  # this machine and networks of homes and offices
+PRIVATE = (  # this machine, and private networks
     "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
     "::1/128", "fc00::/7", "fe80::/10",
 )  # fmt: skip
@@ -16,7 +16,7 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """Networks as `--allow` has them; none means `PRIVATE`.
 
     Raises:
-        ConfigError: one is none.
+        ConfigError: one is not a network.
     """
     networks = []
     for text in tuple(texts) or PRIVATE:

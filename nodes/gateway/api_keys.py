@@ -1,11 +1,11 @@
 """Keys of a gateway. Pure: text is an argument.
 
     a line of the file     NAME  SHA-256 of the key in hex  SECONDS of sound an hour
-    a request's key     -> whose it is; nobody's: 401
-    what it has left    -> see `nodes.sound_quota`; nothing: 429
+    a request's key     -> its name; unknown: 401
+    its quota           -> see `nodes.sound_quota`; used up: 429
 
-Keys are made by us, with 256 bits of chance: a plain hash gives nothing away, and there is no
-telling by time which part of one is right, since it is looked up by its hash.
+Keys are made by us, with 256 random bits, so a plain hash is safe. They are looked up by their
+hash, so the time of a look-up tells nothing.
 """
 
 import hashlib
@@ -33,15 +33,15 @@ class ApiKey:
 
 
 def digest_of(key: str) -> str:
-    """What the file has of a key."""
+    """The hash of a key that the file holds."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 def parse_keys(text: str) -> tuple[ApiKey, ...]:
-    """The keys that a file holds; empty lines and those that begin with # are for people.
+    """The keys in a file; empty lines and those that begin with # are ignored.
 
     Raises:
-        ConfigError: a line says something else, or a name stands twice.
+        ConfigError: a line is malformed, or a name is there twice.
     """
     keys: dict[str, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -52,13 +52,13 @@ def parse_keys(text: str) -> tuple[ApiKey, ...]:
         if match is None:
             raise ConfigError(f"line {number} is no key; make one with privox-node key NAME")
         if match["name"] in keys:
-            raise ConfigError(f"line {number}: the name {match['name']} stands twice")
+            raise ConfigError(f"line {number}: the name {match['name']} is there twice")
         keys[match["name"]] = ApiKey(match["name"], match["digest"], int(match["seconds"]))
     return tuple(keys.values())
 
 
 class KeyRing:
-    """The keys that are good now."""
+    """A set of keys."""
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._by_name = {key.name: key for key in keys}

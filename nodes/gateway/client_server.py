@@ -1,7 +1,7 @@
-"""TCP connections of clients that are served by their address: each is one session.
+"""A TCP server for dialects without keys: clients are admitted by their address.
 
-a client -> comes     from an address outside --allow, or one too many: closed
-         -> session   until either side ends it; one that breaks the rules is closed and counted
+connect    from an address outside --allow, or one connection too many: closed
+session    until either side ends it; one that breaks the protocol is closed and counted
 """
 
 import asyncio
@@ -23,27 +23,27 @@ class ClientServer:
     """Listens on one port.
 
     Args:
-        what: whose clients these are, for the log.
+        what: the name of the dialect, for the log.
         session: serves one connection; the last argument is the client's address.
         allow: the networks that are served.
-        most: connections that are held at once.
-        line: bytes that a reader keeps ahead.
+        most: connections at once.
+        line: bytes that are buffered of what a client sends.
     """
 
     def __init__(
         self, what: str, session: Session, allow: Sequence[Network], most: int, line: int
     ) -> None:
         self._what, self._session = what, session
-        self._allow, self._most, self._line = allow, most, line
+        self._allow, self._max_connections, self._buffer = allow, most, line
         self._sessions: set[asyncio.Task[None]] = set()
-        self.broken: Counter[str] = Counter()  # connections that broke the rules, by reason
+        self.broken: Counter[str] = Counter()  # connections that broke the protocol, by reason
 
     async def listen(self, stack: AsyncExitStack, host: str, port: int) -> int:
-        """Listen until `stack` is left, which ends all sessions; the port."""
+        """Listen until `stack` is closed, which ends all sessions; returns the port."""
         sockets = bind(host, port)
         stack.push_async_callback(self._end)
         for bound in sockets:
-            server = await asyncio.start_server(self._connected, sock=bound, limit=self._line)
+            server = await asyncio.start_server(self._connected, sock=bound, limit=self._buffer)
             stack.callback(server.close)
         return int(sockets[0].getsockname()[1])
 
@@ -52,16 +52,16 @@ class ClientServer:
         assert task is not None
         host = str((writer.get_extra_info("peername") or ("",))[0])
         try:
-            if len(self._sessions) >= self._most:
+            if len(self._sessions) >= self._max_connections:
                 return
             if not is_allowed(host, self._allow):
-                log.debug("a client of %s was not let in: see --allow", self._what)
+                log.debug("a client of %s was rejected: its address is not in --allow", self._what)
                 return
             self._sessions.add(task)
             await self._session(reader, writer, host)
         except BadMessage as exc:
             self.broken[exc.reason] += 1
-            log.debug("a client of %s broke the rules: %s", self._what, exc)
+            log.debug("a client of %s broke the protocol: %s", self._what, exc)
         except (ConnectionError, asyncio.CancelledError):
             pass
         except Exception as exc:

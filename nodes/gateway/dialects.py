@@ -1,7 +1,7 @@
 """What the gateway's older dialects share: a form or fields in, a whole transcript or sound out.
 
-A dialect is one file: what it calls things, and how it words an answer. It adds its pages with
-`Dialects.add`; what goes wrong, busy mesh included, is answered in its own words.
+A dialect is one file: its names of fields, and the form of its answers. It adds its pages with
+`Dialects.add`; errors, a busy mesh included, are answered in its own form.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,38 +49,40 @@ class Dialects:
         self.provider = provider
         self.bounds = bounds
 
-    def add(self, path: str, service: str, check: Check, work: Work, tell: ErrorResponse) -> None:
+    def add(
+        self, path: str, service: str, check: Check, work: Work, error_response: ErrorResponse
+    ) -> None:
         """A page that is a job, with and without a slash at its end.
 
         Args:
-            check: refuses a body by its headers.
-            tell: words what went wrong.
+            check: rejects a body by its headers.
+            error_response: makes the answer to an error.
         """
 
-        async def worded(request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
+        async def answer(request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
             try:
                 return await work(request, job)
             except JobError as exc:
                 job.ended(exc)
-                return tell(request, exc)
+                return error_response(request, exc)
 
         for name in (path, path + "/"):
-            self.server.add_job(name, service, check, worded, error=tell)
+            self.server.add_job(name, service, check, answer, error=error_response)
 
     async def transcript(
         self, file: BinaryIO, request: TranscriptionRequest, offer: Offer
     ) -> Transcript:
-        """What is heard in `file`, a job that `offer` asked room for.
+        """The transcript of `file`, for the job of `offer`.
 
         Raises:
-            JobError: see `speech.Provider`; or nobody has what the request names.
+            JobError: see `speech.Provider`; or no engine has what the request names.
         """
         engines = self.provider.engines()
         r = resolve(request, engines)
         select(engines, STT, model=r.model, language=r.language, translate=r.translate)
         seconds, segments = 0.0, []
-        async with aclosing(self.provider.transcribe(file, r)) as heard:
-            async for item in heard:
+        async with aclosing(self.provider.transcribe(file, r)) as items:
+            async for item in items:
                 if isinstance(item, AudioInfo):
                     seconds = item.seconds
                     offer.check_length(seconds)
@@ -91,11 +93,11 @@ class Dialects:
     def speech(
         self, offer: Offer, text: str, voice: str, language: str, speed: float = 1.0
     ) -> EncodedAudio:
-        """A WAV file of `text`; a voice that nobody has means the default, for these apps name
-        those of another server.
+        """A WAV file of `text`. An unknown voice means the default, since these apps name voices of
+        another server.
 
         Raises:
-            RequestRejected: there is no text, too much of it, or nobody speaks the language.
+            RequestRejected: there is no text, too much of it, or no engine for the language.
         """
         if not text.strip():
             raise RequestRejected("there is no text to speak", code="empty_input", param="text")
@@ -123,8 +125,8 @@ class Dialects:
         upload: SpooledFile,
         files: Sequence[str] = (),
     ) -> Mapping[str, str]:
-        """The fields of a body, as a form of either kind or as JSON; of a form with files, the one
-        of these names goes to `upload`.
+        """The fields of a body: a form of either kind, or JSON. The file of a form, if `files` has
+        its name, goes to `upload`.
 
         Raises:
             RequestRejected: it is none of these, or too large; 400, 408, 413 or 415.
@@ -142,10 +144,10 @@ class Dialects:
 
 
 def query(request: web.BaseRequest, name: str, default: str = "") -> str:
-    """A parameter of the address."""
+    """A parameter of the URL."""
     return request.query.get(name, default).strip()
 
 
 def is_yes(value: str) -> bool:
-    """Whether a field says so."""
+    """Whether the value of a field means yes."""
     return value.strip().lower() in YES

@@ -41,18 +41,19 @@ if TYPE_CHECKING:
     from nodes.gateway.wyoming_server import WyomingServer
 
 log = logging.getLogger("privox.gateway")
-FILES_BESIDE = 256  # open files that other parts of the node have room for
+FILES_BESIDE = 256  # open files left for other parts of the node
 
 
 def _bounds() -> RequestLimits:
-    """As many connections as the system lets us have files."""
+    """The limits of the gateway; as many connections as the system allows open files."""
     connections = min(gateway_limits.CONNECTIONS, max(file_budget() - FILES_BESIDE, FILES_BESIDE))
     return RequestLimits(
         upload=gateway_limits.MAX_UPLOAD,
         queue_wait=gateway_limits.QUEUE_WAIT,
         connections=connections,
         keepalive=gateway_limits.KEEPALIVE,
-        jobless=gateway_limits.QUEUE_WAIT + gateway_limits.KEEPALIVE,  # waiting is no idleness
+        jobless=gateway_limits.QUEUE_WAIT
+        + gateway_limits.KEEPALIVE,  # a request that waits is not idle
     )
 
 
@@ -71,8 +72,8 @@ class Gateway(Service):
         Args:
             directory: of the node that the gateway runs in.
             own: that node's own engines.
-            joined: set once that node has joined; None: it joins nobody.
-            identity: that node's, if it is to be proved to producers.
+            joined: set once that node has joined; None: it starts its own mesh.
+            identity: of that node, if it proves itself to producers (--identify).
         """
         self._identity = identity
         self._joined = joined
@@ -118,7 +119,7 @@ class Gateway(Service):
         if self.config.https is not None:
             self.https = await enter(HttpsListener(self.config.https, self.server))
             self.page.https_port = self.https.port
-        self._say_who_may_come()
+        self._log_who_is_served()
         if self.config.privox_ports is not None:
             self.privox = await enter(PrivoxPorts(
                 self.config, self.config.privox_ports, dialects, self.provider.pulls,
@@ -137,19 +138,23 @@ class Gateway(Service):
         return {"privox_ports": self.privox.status()}
 
     def owner_status(self) -> Mapping[str, Any]:
-        """What its owner sees: where it is, the mesh, its jobs."""
+        """For `privox-node status`: its URLs, the mesh, its jobs."""
         urls = [f"http://{join_host(self.config.host, self.port)}/"]
         urls += [self.https.url] if self.config.https else []
-        return {**self.page.told(), "urls": urls, "outcomes": self.server.jobs.status()}
+        return {**self.page.mesh_json(), "urls": urls, "outcomes": self.server.jobs.status()}
 
-    def _say_who_may_come(self) -> None:
-        """Where other machines reach it, log which clients are admitted."""
+    def _log_who_is_served(self) -> None:
+        """Log which clients are served, if other machines can reach the gateway."""
         config = self.config
         if not (config.is_loopback and (config.https is None or config.https.is_loopback)):
             keyed = f"clients with a key of {config.keys}"
-            whom = "everybody (--open)" if config.is_open else keyed
+            clients = "everybody (--open)" if config.is_open else keyed
             networks = ", ".join(map(str, config.allow))
-            log.info("it serves %s; what knows no keys, the addresses of %s", whom, networks)
+            log.info(
+                "the gateway serves %s; dialects without keys serve the addresses of %s",
+                clients,
+                networks,
+            )
 
     def _wyoming(self, config: WyomingConfig, access: Access) -> WyomingServer:
         """

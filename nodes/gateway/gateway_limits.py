@@ -6,34 +6,34 @@ MAX_UPLOAD = 2 * GIB  # bytes of one recording: six hours of 44.1 kHz 16-bit mon
 MAX_SECONDS = 6 * 3600.0  # seconds of one recording, where its length is known beforehand: a
 # long film twice over
 QUEUE_WAIT = 60.0  # seconds a request waits for its turn: apps wait for minutes, and some
-# leave a server that sent them away alone for a day
+# do not come back for a day after a rejection
 QUEUE_PLACES = 256  # requests that wait for one service
-CONNECTIONS = 2048  # held at once; plain HTTP costs some 20 KB for one. Who finds no place
-# hears when there will be one, which takes a connection, too
+CONNECTIONS = 2048  # held at once; plain HTTP costs about 20 KB each. A request that is
+# rejected with a Retry-After needs one, too
 KEEPALIVE = 75.0  # seconds that an app's idle connection stays, as web servers have it: one
 # that ends in the moment in which it is used again is an error to the app
 OWN_UPLOAD = 2 * MIB  # bytes that the node's own engines take while others are there: a
-# minute of 16 kHz 16-bit sound; of what is longer, many producers make less
-LOOK_EVERY = 15.0  # seconds between two looks at who is on the mesh: a third of the time
-# between two announcements
-LOOK = 3.0  # seconds that a request waits for such a look while nobody is known
-KEY_SECONDS = 3600  # of sound that a key may bring in an hour, unless it says otherwise
-KEYLESS_SECONDS = 21_600  # of sound in an hour from an address that brings no key: what a
-# household says and hears, and two films
-SHOWN_PRODUCERS = 100  # producers that its page lists; of the others it tells how many
+# minute of 16 kHz 16-bit sound; longer ones are faster with many producers
+REFRESH_EVERY = 15.0  # seconds between two look-ups of producers: a third of the time between
+# two announcements
+REFRESH_WAIT = 3.0  # seconds that a request waits for a look-up while no producer is known
+KEY_SECONDS = 3600  # of sound in an hour for a key, unless its line names another number
+KEYLESS_SECONDS = 21_600  # of sound in an hour for an address without a key: a household, and
+# two films
+SHOWN_PRODUCERS = 100  # producers that its page lists; the others are only counted
 WYOMING_PORT = 10300  # TCP; where Home Assistant looks for speech to text
 WYOMING_LINE = 64 * KIB  # bytes of an event without its payload; the longest are texts
 WYOMING_PAYLOAD = 1 * MIB  # bytes of sound in one event; a tenth of a second is usual
 WYOMING_TEXT = 64 * KIB  # characters of one streamed text: an hour of speech
-WYOMING_SILENCE = 600.0  # seconds without an event, while nothing is done for it either
+WYOMING_SILENCE = 600.0  # seconds without an event or a job, until a client is disconnected
 WYOMING_CONNECTIONS = 64  # held at once; Home Assistant has one for each job
-PRIVOX_WHO = 5.0  # seconds until a client has said what it is, and then what it wants
-PRIVOX_PING = 10.0  # seconds between two looks whether a pull producer is there
-PRIVOX_PONG = 5.0  # seconds for its answer, to a header, too
+PRIVOX_WHO = 5.0  # seconds for a client's answer to `who`, and then for its header
+PRIVOX_PING = 10.0  # seconds between two pings of a pull producer
+PRIVOX_PONG = 5.0  # seconds for its answer to a ping or a header
 PRIVOX_STALL = 10.0  # seconds in which the next byte of a recording or sound must come
 PRIVOX_RESULT = 120.0  # seconds beside a recording's own for its text: models are loaded each time
 PRIVOX_UPLOAD = 64 * MIB  # bytes of a recording or sound: 35 minutes at 16 kHz, kept in memory
-PRIVOX_TEXT = 256 * KIB  # bytes of a text that was heard in it
+PRIVOX_TEXT = 256 * KIB  # bytes of its transcript
 PRIVOX_HEADER = 20 * KIB  # bytes of a header, a text to speak included
 PRIVOX_CONNECTIONS = 64  # held at once at either port
-OPENAI_PCM_RATE = 24_000  # Hz of raw `pcm`: what the libraries for OpenAI's API take it for
+OPENAI_PCM_RATE = 24_000  # Hz of raw `pcm`, which libraries for OpenAI's API assume

@@ -1,4 +1,4 @@
-"""How long jobs took, counted in steps, as Prometheus wants it. Pure."""
+"""A histogram of how long jobs took, for Prometheus. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ STEPS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)  
 
 
 class JobDurations:
-    """Of one service's jobs that were done; what failed soon would look like speed."""
+    """Of the jobs of one service that were done; failures are not counted."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(STEPS) + 1)
-        self.seconds = 0.0  # of all together
+        self.seconds = 0.0  # the sum
 
     def __repr__(self) -> str:
         return f"<JobDurations {sum(self._counts)} jobs>"
@@ -24,16 +24,16 @@ class JobDurations:
         self.seconds += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """How many took at most so long, for each step and in all."""
-        so_far, told = 0, []
+        """The cumulative count for each step, and in all."""
+        so_far, buckets = 0, []
         for step, count in zip((*map(str, STEPS), "+Inf"), self._counts, strict=True):
             so_far += count
-            told.append((step, float(so_far)))
-        return told
+            buckets.append((step, float(so_far)))
+        return buckets
 
 
 class DurationsByService:
-    """Fed with the jobs of a server."""
+    """The histograms of all services."""
 
     def __init__(self, services: Iterable[str]) -> None:
         self.of = {service: JobDurations() for service in services}

@@ -1,7 +1,7 @@
-"""What the gateway knows of the mesh: looked up every now and then, so that no page waits for it.
+"""What the gateway knows of the mesh: looked up regularly, so that no request waits for it.
 
-view.records     the producers of STT and TTS, as known lately
-view.engines   what can be asked for
+view.records   of the producers of STT and TTS, some seconds old
+view.engines   what they can do together
 """
 
 import asyncio
@@ -21,11 +21,11 @@ log = logging.getLogger("privox.gateway")
 
 
 class MeshView:
-    """Records of the others in a mesh, renewed for as long as `run` runs.
+    """The records of other producers, looked up again and again while `run` runs.
 
     Args:
-        own: our own peer id, which is left out; or nothing.
-        on_change: called when they were looked up again.
+        own: our own peer id, which is left out; "": none.
+        on_change: called after each look-up.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class MeshView:
         self._mesh = mesh
         self._own = own
         self._on_change = on_change
-        self._looking: asyncio.Task[None] | None = None
-        self._agreeing_holders: Voices = NO_VOICES
+        self._refreshing: asyncio.Task[None] | None = None
+        self._voices: Voices = NO_VOICES
         self._asked_for_voices: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
         self.records: Sequence[Record] = ()
         self.engines: Sequence[EngineInfo] = ()
@@ -44,41 +44,41 @@ class MeshView:
         return f"<MeshView {len(self.records)} records, {len(self.engines)} engines>"
 
     def offers(self, service: str) -> bool:
-        """Whether somebody does this."""
+        """Whether a producer offers this."""
         return any(record.kind == service for record in self.records)
 
     async def run(self) -> None:
-        """Look every now and then, until cancelled."""
+        """Refresh regularly, until cancelled."""
         try:
             while True:
-                await self.look()
-                await asyncio.sleep(gateway_limits.LOOK_EVERY)
+                await self.refresh()
+                await asyncio.sleep(gateway_limits.REFRESH_EVERY)
         finally:
-            if self._looking is not None:
-                self._looking.cancel()
+            if self._refreshing is not None:
+                self._refreshing.cancel()
 
-    async def look(self, within: float = gateway_limits.LOOK) -> None:
-        """Look up now, for so many seconds at most; concurrent calls share it."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._lookup())
-        await asyncio.wait([self._looking], timeout=within)
+    async def refresh(self, within: float = gateway_limits.REFRESH_WAIT) -> None:
+        """Look up now, for `within` seconds at most; concurrent calls share one look-up."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._lookup())
+        await asyncio.wait([self._refreshing], timeout=within)
 
     async def _lookup(self) -> None:
         try:
             found = latest_per_key(await self._mesh.producers(SERVICES))
             self.records = tuple(r for r in found if not r.withdrawn and r.peer_id != self._own)
-            self.engines = engines_of(self.records, self._agreeing_holders)
+            self.engines = engines_of(self.records, self._voices)
             self._on_change()
-            await self._look_for_voices()
+            await self._refresh_voices()
         except JobError as exc:
             log.debug("the mesh was not looked up: %s", exc)
         except Exception as exc:
             log_bug("looking at the mesh", exc)
 
-    async def _look_for_voices(self) -> None:
-        """Ask those whose records have no room for all of their voices, once for each of them."""
+    async def _refresh_voices(self) -> None:
+        """Ask the producers whose records do not list all their voices, once each."""
         asked = frozenset((r.peer_id, r.engine, r.models) for r in self.records if r.more)
         if asked != self._asked_for_voices:
-            self._agreeing_holders = await self._mesh.voices() if asked else NO_VOICES
+            self._voices = await self._mesh.voices() if asked else NO_VOICES
             self._asked_for_voices = asked
-            self.engines = engines_of(self.records, self._agreeing_holders)
+            self.engines = engines_of(self.records, self._voices)

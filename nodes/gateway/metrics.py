@@ -1,4 +1,4 @@
-"""A gateway's numbers for Prometheus, as they are when they are asked for."""
+"""The metrics of a gateway for Prometheus."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -60,7 +60,7 @@ class _Numbers(Collector):
         )
         for service in SERVICES:
             sound.add_metric([service], self._jobs.sound.get(service, 0.0))
-        away = "Requests that found no room in time."
+        away = "Requests that did not get a turn in time."
         yield from (jobs, sound, self._seconds())
         yield CounterMetricFamily(f"{PREFIX}_turned_away", away, value=self._jobs.turned_away)
         for name, what in GAUGES.items():

@@ -1,6 +1,6 @@
-"""What operators look at: `/healthz` for those that restart, `/metrics` for Prometheus.
+"""Pages for operators: `/healthz` for supervisors, `/metrics` for Prometheus.
 
-Numbers only: neither words nor addresses nor names of keys.
+Numbers only: no texts, addresses or names of keys.
 """
 
 from aiohttp import web
@@ -23,10 +23,10 @@ class Monitoring:
         server.add_page("GET", "/metrics", self._metrics)
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
-        """503 while it cannot do any job."""
+        """503 while no job can be done."""
         offered = {info.service for info in self._provider.engines()}
         services = {service: service in offered for service in SERVICES}
-        return json_response({"well": bool(offered), **services}, status=200 if offered else 503)
+        return json_response({"ok": bool(offered), **services}, status=200 if offered else 503)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         try:

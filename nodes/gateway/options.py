@@ -57,8 +57,8 @@ gateway_options = in_section(
         list_option(
             "--allow",
             metavar="NETWORK,...",
-            help="Addresses that are served where no keys are used: --wyoming, Bazarr, SOVA's; also"
-            " with --open [this machine and private networks].",
+            help="Addresses that dialects without keys serve (--wyoming, Bazarr, SOVA's), also with"
+            " --open [this machine and private networks].",
         ),
         list_option(
             "--privox-ports",
@@ -90,7 +90,7 @@ gateway_options = in_section(
             "--open",
             is_flag=True,
             help="Let others use the gateway without a key, where --gateway is no loopback address;"
-            " what knows no keys stays with --allow.",
+            " dialects without keys still serve --allow only.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""What a person wants to see of a mesh: each producer once, with all that it does. Pure.
+"""The mesh for people: each producer once, with all that it does. Pure.
 
 records, own engines -> producers    the idle ones first
 producers            -> services     how many do each, and their slots
@@ -14,7 +14,7 @@ from privox_dht.speech import SERVICES, EngineInfo
 from privox_dht.speech_api.job_log import SHORT_ID
 
 Shown = dict[str, Any]
-COUNTED = ("running", "waiting")  # what only the gateway itself knows of a service
+COUNTED = ("running", "waiting")  # what the gateway counts for each service
 
 
 def overview(
@@ -23,7 +23,7 @@ def overview(
     """The mesh in one object.
 
     Args:
-        own: what `own_producer` says of this node's engines; None: it has none.
+        own: this node (`own_producer`); None: it lends nothing.
         status: by service, see `MeshProvider.status`.
     """
     producers = [*([own] if own else []), *_producers(records)]
@@ -57,7 +57,7 @@ def _producers(records: Iterable[Record]) -> list[Shown]:
 
 
 def _of(records: Sequence[Record]) -> Shown:
-    """One producer, whose services share its slots."""
+    """One producer; its services share its slots."""
     does = [_does(r.kind, r.backend, r.engine, r.models, r.languages) for r in records]
     does.sort(key=lambda one: (SERVICES.index(one["service"]), one["engine"]))
     routes = [route for record in records for route in record.routes]

@@ -1,7 +1,7 @@
-"""The engines of the gateway's own node: nearest, and the sound does not leave the machine.
+"""The engines of the gateway's own node: the sound does not leave the machine.
 
-A job is theirs when they can do it and are idle; a long recording is for all of the mesh, of which
-they are a part. Where they are all there is, a job waits for them.
+They get a job if they can do it and are idle. A long recording goes to the whole mesh, which they
+are a part of. Where there is no other producer, jobs wait for them.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -25,7 +25,7 @@ from privox_dht.speech_api.model_selection import select
 
 
 class LocalWorker(Protocol):
-    """The node's own provider: see `speech.Provider`."""
+    """Does jobs in or for this node: see `speech.Provider`."""
 
     def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
@@ -35,12 +35,12 @@ class LocalWorker(Protocol):
 
 
 class OwnEngines:
-    """A provider in this very process.
+    """The node's own producer.
 
     Args:
-        provider: admits and does jobs; offers nothing, where the node lends nothing.
-        slots: how many at a time.
-        peer_id: under which others know it.
+        provider: admits and does jobs; has no engines if the node lends none.
+        slots: jobs at a time.
+        peer_id: of the node.
     """
 
     def __init__(self, provider: Provider, slots: int, peer_id: str) -> None:
@@ -52,18 +52,18 @@ class OwnEngines:
         return self.provider.engines()
 
     def slots(self, service: str) -> int:
-        """JobLog of a service at a time."""
+        """Jobs of a service that run at a time."""
         offered = any(info.service == service for info in self.engines())
         return self._slots if offered else 0
 
     @asynccontextmanager
-    async def place(
+    async def acquire(
         self, request: TranscriptionRequest | SpeechRequest, wait: float
     ) -> AsyncIterator[Provider | None]:
-        """The provider while it has a place for this job; None: it cannot do it, or not now.
+        """The provider, with a slot for this job held; None: it cannot do it, or is busy.
 
         Raises:
-            ProducerBusy: it had no place within `wait` seconds, which are more than none.
+            ProducerBusy: no slot was free within `wait` seconds, if `wait` is not 0.
         """
         service = STT if isinstance(request, TranscriptionRequest) else TTS
         async with AsyncExitStack() as held:
@@ -82,7 +82,7 @@ class OwnEngines:
 def can_do(
     engines: Sequence[EngineInfo], service: str, request: TranscriptionRequest | SpeechRequest
 ) -> bool:
-    """Whether one of these can do this job."""
+    """Whether one of these engines can do this job."""
     translate = isinstance(request, TranscriptionRequest) and request.translate
     voice = request.voice if isinstance(request, SpeechRequest) else ""
     try:

@@ -1,10 +1,10 @@
-"""The gateway's page: its files, and what it asks for every few seconds.
+"""The gateway's page: its files, and the data that it polls.
 
     GET /             the page
-    GET /web/NAME     what it is made of
+    GET /web/NAME     its files
     GET /mesh.json    the mesh now, and the last jobs of this gateway
 
-The files hold nothing that is secret, so they need no key; `/mesh.json` does where there are keys.
+The files are public and need no key; `/mesh.json` needs one where there are keys.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ KINDS = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-POLICY = (  # nothing from elsewhere, nothing inline, and no page around it
+POLICY = (  # nothing from other hosts, nothing inline, no frame around it
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -39,7 +39,7 @@ HEADERS: Mapping[str, str] = MappingProxyType(
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-cache",  # asked for again, and answered 304: versions never mix
+        "Cache-Control": "no-cache",  # revalidated each time (304), so that versions never mix
     }
 )
 
@@ -73,10 +73,10 @@ class Page:
         return web.Response(body=content, headers={**headers, "Content-Type": kind})
 
     async def _mesh(self, request: web.Request) -> web.StreamResponse:
-        return json_response(self.told(), headers={"Cache-Control": "no-store"})
+        return json_response(self.mesh_json(), headers={"Cache-Control": "no-store"})
 
-    def told(self) -> Shown:
-        """What `/mesh.json` says."""
+    def mesh_json(self) -> Shown:
+        """The content of `/mesh.json`."""
         now = overview(self._provider.records, self._own(), self._provider.status())
         return {**now, "https_port": self.https_port, "jobs": self._jobs.recent()}
 
@@ -89,6 +89,6 @@ class Page:
 
 
 def page_files() -> dict[str, bytes]:
-    """What the page is made of, by name."""
+    """The files of the page, by name."""
     folder = resources.files("nodes") / "web"
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}

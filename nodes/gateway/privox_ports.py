@@ -1,12 +1,12 @@
 """Privox's two ports: its pull producers become providers, its socket consumers are served.
 
-    port -> who                          the other side says what it is within 5 s, or is closed
-    consumer -> header, recording        ack before the recording, then the text; nak: not now
-    consumer -> header with a text       8 digits and a WAV file; nak: not now
+    port -> who                          the other side answers within 5 s, or is disconnected
+    consumer -> header, recording        ack before the recording, then the text; nak: rejected
+    consumer -> header with a text       8 digits and a WAV file; nak: rejected
     producer                             see `pull_producers`
 
-Plain text, and no key that means anything: only the addresses of --allow are served. What goes
-wrong after `ack` ends the connection: an error is never a transcript.
+It is plain text without authentication, so only the addresses of --allow are served. An error after
+`ack` closes the connection: it could be taken for a transcript.
 """
 
 import asyncio
@@ -54,9 +54,9 @@ class PrivoxPorts:
     """Both ports, for as long as it is entered.
 
     Args:
-        ports: for hearing and for speaking; 0: any that is free.
-        pulls: where pull producers go.
-        check: refuses a job from an address that has brought its share of sound.
+        ports: for STT and for TTS; 0: any that is free.
+        pulls: takes the pull producers.
+        check: rejects a job from an address that has used up its quota of sound.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class PrivoxPorts:
         return hearing + speaking
 
     def status(self) -> Mapping[str, Any]:
-        """What `/v1/status` says of them."""
+        """Their part of `/v1/status`."""
         producers = {service: self._pulls.slots(service) for service in (STT, TTS)}
         return {"producers": producers, "broken": dict(self.broken)}
 
@@ -159,14 +159,14 @@ class PrivoxPorts:
             await _refuse(writer, exc, False)
 
     async def _job(self, held: AsyncExitStack, service: str, offer: Offer) -> None:
-        """A place for a job, for as long as `held` is held; counted and logged."""
+        """Admit a job, for as long as `held` is open; it is counted and logged."""
         self._check(offer.prefixes)
         await held.enter_async_context(self._dialects.provider.admit(service, offer))
         held.enter_context(self._dialects.server.jobs.job(service, offer))
 
 
 async def _while_listening(reader: asyncio.StreamReader, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of the work, which ends when the client hangs up.
+    """The result of the work, which is cancelled when the client disconnects.
 
     Raises:
         ConnectionResetError: it did.
@@ -184,7 +184,7 @@ async def _while_listening(reader: asyncio.StreamReader, work: Coroutine[Any, An
 
 
 async def _refuse(writer: asyncio.StreamWriter, exc: JobError, begun: bool) -> None:
-    """`nak` and why, unless `ack` was said: what would come then is taken for a transcript."""
+    """`nak` and the reason, unless `ack` was sent: then it would be taken for a transcript."""
     if not begun:
         writer.write(NAK + str(exc).encode("utf-8", "replace"))
         with suppress(ConnectionError):
@@ -195,7 +195,7 @@ def _unpacked(data: bytes) -> bytes:
     """A recording, taken out of a ZIP file if it is in one.
 
     Raises:
-        BadMessage: what is in it is too large, or broken.
+        BadMessage: its content is too large, or damaged.
     """
     if not data.startswith(b"PK"):
         return data

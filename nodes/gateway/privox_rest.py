@@ -4,8 +4,7 @@
     POST /tts    a form or JSON: text, key, voice, language      -> a WAV file, as it is spoken
 
 A language is given by its English name ("german") or its tag. `xlate` asked Privox to convert a
-file that is no WAV, which is always done here. What goes wrong is a line of text with the status
-that says so.
+file that is not WAV, which is always done here. An error is a line of text, beside the HTTP status.
 """
 
 from contextlib import aclosing
@@ -32,8 +31,8 @@ class PrivoxRest:
 
     def __init__(self, dialects: Dialects) -> None:
         self._dialects = dialects
-        dialects.add("/stt", STT, check_form, self._stt, _failed)
-        dialects.add("/tts", TTS, check_small, self._tts, _failed)
+        dialects.add("/stt", STT, check_form, self._stt, _error_response)
+        dialects.add("/tts", TTS, check_small, self._tts, _error_response)
 
     async def _stt(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
@@ -43,8 +42,8 @@ class PrivoxRest:
                 model=self._model(given.get("quality", "")),
                 language=validate_language(tag_of(given.get("language", ""))),
             )
-            heard = await self._dialects.transcript(await upload.rewind(), asked, job.offer)
-        return text_response(heard.text + "\n", TEXT)
+            found = await self._dialects.transcript(await upload.rewind(), asked, job.offer)
+        return text_response(found.text + "\n", TEXT)
 
     async def _tts(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
@@ -69,13 +68,13 @@ class PrivoxRest:
         return await stream.close()
 
     def _model(self, quality: str) -> str:
-        """A quality ("fast", "best") where somebody lists it for a model; else the default."""
+        """The quality ("fast", "best") if an engine lists a model of that name; else ""."""
         engines = self._dialects.provider.engines()
         listed = {name for e in engines if e.service == STT for name in e.models}
         return quality if quality in listed else ""
 
 
-def _failed(request: web.BaseRequest, exc: JobError) -> web.Response:
+def _error_response(request: web.BaseRequest, exc: JobError) -> web.Response:
     message = f"{to_error_object(exc)['message']}\n"
     answer = text_response(message, TEXT, status=status_of(exc)[0], headers=to_headers(exc))
     answer.force_close()

@@ -1,12 +1,12 @@
 """The protocol of Privox's ports, read within bounds: plain text without line ends.
 
-    port -> who              the other side says what it is: a letter, and a key of 16 characters
+    port -> who              the other side answers: a letter, and a key of 16 characters
     c...      a pull producer: it waits for jobs, and answers `ping` with `pong` meanwhile
-    s...      a consumer: it brings one job
+    s...      a consumer: it has one job
 
-A header is what comes in one piece, and ends when nothing more does:
+A header has no end mark; it ends when nothing more comes:
 
-    model=M&len=N&lang=L           N bytes of a WAV file follow, once `ack` was said
+    model=M&len=N&lang=L           N bytes of a WAV file follow after `ack`
     model=M&text=T&lang=L&idx=V    the last two may be missing
 
 The answer to the first is the text, to the second 8 digits and so many bytes of a WAV file.
@@ -24,7 +24,7 @@ WHO, ACK, NAK, PING, PONG = b"who", b"ack", b"nak", b"ping", b"pong"
 PRODUCER, CONSUMER = "c", "s"
 IDENTITY = 17  # bytes: the letter and the key
 DIGITS = 8  # of a length
-QUIET = 0.05  # seconds after which a header that is whole has ended
+QUIET = 0.05  # seconds without a byte, after which a header has ended
 _SOUND = re.compile(r"model=(?P<model>[^&]*)&len=(?P<size>\d{1,8})(&lang=(?P<language>[^&]*))?")
 _TEXT = re.compile(
     r"model=(?P<model>[^&]*)&text=(?P<text>.*?)"
@@ -35,7 +35,7 @@ _TEXT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SoundHeader:
-    """A recording that is to be heard."""
+    """The header of a recording to transcribe."""
 
     model: str
     size: int  # bytes of the WAV file
@@ -47,7 +47,7 @@ class SoundHeader:
 
 @dataclass(frozen=True, slots=True)
 class TextHeader:
-    """A text that is to be spoken."""
+    """The header of a text to speak."""
 
     model: str
     text: str
@@ -62,7 +62,7 @@ class TextHeader:
 def parse_sound(said: str) -> SoundHeader:
     """
     Raises:
-        BadMessage: it is no such header, or the recording is too large.
+        BadMessage: it is not such a header, or the recording is too large.
     """
     match = _SOUND.fullmatch(said)
     if match is None:
@@ -75,7 +75,7 @@ def parse_sound(said: str) -> SoundHeader:
 def parse_text(said: str) -> TextHeader:
     """
     Raises:
-        BadMessage: it is no such header.
+        BadMessage: it is not such a header.
     """
     match = _TEXT.fullmatch(said)
     if match is None:
@@ -85,10 +85,10 @@ def parse_text(said: str) -> TextHeader:
 
 
 async def read_identity(reader: asyncio.StreamReader) -> str:
-    """What the other side is, `PRODUCER` or `CONSUMER`; its key is nobody's business.
+    """What the other side is, `PRODUCER` or `CONSUMER`; its key is ignored.
 
     Raises:
-        BadMessage: it does not say, or not in time.
+        BadMessage: it does not answer, or not in time.
     """
     try:
         async with asyncio.timeout(gateway_limits.PRIVOX_WHO):
@@ -102,10 +102,10 @@ async def read_identity(reader: asyncio.StreamReader) -> str:
 
 
 async def read_header(reader: asyncio.StreamReader) -> str:
-    """A header: what comes until nothing more does.
+    """A header: all that comes until `QUIET`.
 
     Raises:
-        BadMessage: nothing comes, or too much, or what is no text.
+        BadMessage: nothing comes, or too much, or not UTF-8.
     """
     said = b""
     wait = gateway_limits.PRIVOX_WHO
@@ -128,10 +128,10 @@ async def read_header(reader: asyncio.StreamReader) -> str:
 
 
 async def read_bytes(reader: asyncio.StreamReader, size: int, within: float) -> bytes:
-    """So many bytes, of which the next must come within so many seconds each time.
+    """`size` bytes, with at most `within` seconds between two pieces.
 
     Raises:
-        BadMessage: they do not.
+        BadMessage: they do not come.
     """
     got = bytearray()
     while len(got) < size:

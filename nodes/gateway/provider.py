@@ -1,7 +1,7 @@
-"""The mesh as a provider of speech: what the API's pages are answered from.
+"""The mesh as a `speech.Provider`, for the API's pages.
 
-admit        a place among the jobs that the mesh has slots for; in turn, and for a bounded time
-transcribe   one job on the mesh -> how long it is, then segments as they come
+admit        wait for a turn: as many jobs run as the mesh has slots for
+transcribe   one job on the mesh -> its length, then segments as they come
 speak        one job on the mesh -> sound, as it comes
 """
 
@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any, BinaryIO, Self, TypeVar
 
 from nodes.gateway import gateway_limits, mesh_engines
+from nodes.gateway.job_turns import JobTurns
 from nodes.gateway.mesh_view import MeshView
 from nodes.gateway.own_engines import LocalWorker, OwnEngines
-from nodes.gateway.places import Places
 from nodes.gateway.pull_producers import NAME as PULLED
 from nodes.gateway.pull_producers import PullProducers
 from privox_dht import limits
@@ -44,8 +44,8 @@ from privox_dht.speech import (
 )
 
 T = TypeVar("T")
-HERE = "this machine"  # all programs on it count as one client
-_ADMITTED: ContextVar[Offer] = ContextVar("admitted")  # the job that this task does
+LOCAL_CLIENT = "this machine"  # whose programs count as one client
+_ADMITTED: ContextVar[Offer] = ContextVar("admitted")  # the offer of the job that this task does
 
 
 class MeshProvider:
@@ -53,8 +53,8 @@ class MeshProvider:
 
     Args:
         wait: seconds that a job goes on while all producers are busy, or the last one is lost.
-        own: the engines of this node, which are asked first.
-        joined: set once somebody has answered us; None: there is nobody to join.
+        own: the engines of this node, which are preferred.
+        joined: set once the node has joined the mesh; None: it starts its own.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class MeshProvider:
         self._mesh = mesh
         self._wait = wait
         self._view = MeshView(mesh, own.peer_id if own else "", self._view_changed)
-        self._places = {service: Places(partial(self._room, service)) for service in SERVICES}
+        self._turns = {service: JobTurns(partial(self._capacity, service)) for service in SERVICES}
         self._watching: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<MeshProvider {self._view!r}, {self._places!r}>"
+        return f"<MeshProvider {self._view!r}, {self._turns!r}>"
 
     async def __aenter__(self) -> Self:
         self._watching = asyncio.create_task(self._watch(), name="gateway's view")
@@ -87,11 +87,11 @@ class MeshProvider:
 
     async def _watch(self) -> None:
         if self._joined is not None:
-            await self._joined.wait()  # before that there is nobody to see
+            await self._joined.wait()  # before that there are no records
         await self._view.run()
 
     async def _join(self) -> None:
-        """A request that comes when we have only just started waits until we have joined."""
+        """Wait until the node has joined, for requests that come just after its start."""
         if self._joined is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(dht_limits.JOIN_TIMEOUT):
@@ -103,22 +103,22 @@ class MeshProvider:
 
     @property
     def records(self) -> Sequence[Record]:
-        """Of the others, as they were lately."""
+        """Of the other producers, some seconds old."""
         return self._view.records
 
     @property
     def own(self) -> OwnEngines | None:
         return self._own
 
-    async def look(self) -> None:
-        """See now who is there."""
-        await self._view.look()
+    async def refresh(self) -> None:
+        """Look up the producers now."""
+        await self._view.refresh()
 
     def status(self) -> Mapping[str, Any]:
         return {service: self._status(service) for service in SERVICES}
 
     def _status(self, service: str) -> Mapping[str, int]:
-        records, queue = self._view.records, self._places[service].queue
+        records, queue = self._view.records, self._turns[service].queue
         return {
             "producers": len({r.publisher for r in records if r.kind == service}),
             "slots": mesh_engines.slots(records, service),
@@ -129,13 +129,13 @@ class MeshProvider:
 
     @asynccontextmanager
     async def admit(self, service: str, offer: Offer) -> AsyncGenerator[None]:
-        if not (self._view.offers(service) or self._slots_here(service)):
+        if not (self._view.offers(service) or self._local_slots(service)):
             await self._join()
-            await self._view.look()
-            if not (self._view.offers(service) or self._slots_here(service)):
+            await self._view.refresh()
+            if not (self._view.offers(service) or self._local_slots(service)):
                 raise NoProducer(f"nobody on the mesh offers {service} just now")
-        client = offer.client or (offer.prefixes[0] if offer.prefixes else HERE)
-        async with self._places[service].enter(client, offer.wait):
+        client = offer.client or (offer.prefixes[0] if offer.prefixes else LOCAL_CLIENT)
+        async with self._turns[service].enter(client, offer.wait):
             _ADMITTED.set(offer)
             yield
 
@@ -143,25 +143,25 @@ class MeshProvider:
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
         is_long = upload.seek(0, os.SEEK_END) > gateway_limits.OWN_UPLOAD
-        async with self._own_place(STT, request, is_long) as own:
+        async with self._local_worker(STT, request, is_long) as own:
             here = own.transcribe(upload, request) if own else None
-            heard = self._here_or_there(STT, here, partial(self._transcribe, upload, request))
+            heard = self._local_or_mesh(STT, here, partial(self._transcribe, upload, request))
             async with aclosing(heard):
                 async for item in heard:
                     yield item
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
-        async with self._own_place(TTS, request, is_long=False) as own:
+        async with self._local_worker(TTS, request, is_long=False) as own:
             here = own.speak(request) if own else None
-            spoken = self._here_or_there(TTS, here, partial(self._speak, request))
+            spoken = self._local_or_mesh(TTS, here, partial(self._speak, request))
             async with aclosing(spoken):
                 async for sound in spoken:
                     yield sound
 
-    async def _here_or_there(
+    async def _local_or_mesh(
         self, service: str, here: AsyncGenerator[T] | None, there: Callable[[], AsyncGenerator[T]]
     ) -> AsyncGenerator[T]:
-        """What is done here; where that is lost before it said anything, what the mesh does."""
+        """The local worker's results; if it is lost before the first one, those of the mesh."""
         begun = False
         if here is not None:
             try:
@@ -178,11 +178,12 @@ class MeshProvider:
                 yield item
 
     @asynccontextmanager
-    async def _own_place(
+    async def _local_worker(
         self, service: str, request: TranscriptionRequest | SpeechRequest, is_long: bool
     ) -> AsyncGenerator[LocalWorker | None]:
-        """Who is to do it here: our own engines, or one of Privox's producers, who load their model
-        for each job: one that names them, or for which nobody else is there, or idle."""
+        """The local worker for a job; None: the mesh should do it. Our own engines are preferred.
+        Privox's producers load their model for each job, so they only get jobs that name them, or
+        for which no other producer is there or idle."""
         alone = not self._view.offers(service)
         named = request.model.partition(":")[0] == PULLED
         pulled = named or alone or not mesh_engines.idle(self._view.records, service)
@@ -191,23 +192,23 @@ class MeshProvider:
             worker: LocalWorker | None = None
             if self._own is not None and (alone or not is_long):
                 wait = self._wait if alone and not pulled else 0.0
-                worker = await held.enter_async_context(self._own.place(request, wait))
+                worker = await held.enter_async_context(self._own.acquire(request, wait))
                 if worker:
-                    _done_by(self._own.peer_id)
+                    _note_producers(self._own.peer_id)
             if worker is None and pulled:
                 wait = self._wait if alone or named else 0.0
-                worker = await held.enter_async_context(self.pulls.place(request, wait))
+                worker = await held.enter_async_context(self.pulls.acquire(request, wait))
             yield worker
 
     async def _transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
-        """Segments as they come, if somebody reads along: no word twice, though producers die. Else
-        those of the producer that did all of it, which have no joints."""
+        """Segments as they come if the request is streamed, none twice even if a producer is lost;
+        else those of the producer that did all of it, without joints."""
         options = TranscriptionOptions.of(
             request, max_seconds=gateway_limits.MAX_SECONDS, wait=self._wait
         )
-        events = _told_who(self._mesh.transcription_events(upload, options))
+        events = _noting_producers(self._mesh.transcription_events(upload, options))
         if not request.streamed:
             whole = (await last_of(events)).value
             yield AudioInfo(whole.seconds)
@@ -225,37 +226,37 @@ class MeshProvider:
     async def _speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         options = SpeechOptions.of(request, wait=self._wait)
         events = self._mesh.speech_events(request.text, options)
-        async with aclosing(file_of(_told_who(events))) as file:
+        async with aclosing(file_of(_noting_producers(events))) as file:
             async for sound in sounds_of(file):
                 yield sound
 
-    def _room(self, service: str) -> int:
-        return max(1, mesh_engines.slots(self._view.records, service) + self._slots_here(service))
+    def _capacity(self, service: str) -> int:
+        return max(1, mesh_engines.slots(self._view.records, service) + self._local_slots(service))
 
-    def _slots_here(self, service: str) -> int:
-        """Jobs that are done at a time by our own engines, and by those who have called us."""
+    def _local_slots(self, service: str) -> int:
+        """Jobs that our own engines and the connected pull producers do at a time."""
         return (self._own.slots(service) if self._own else 0) + self.pulls.slots(service)
 
     def _view_changed(self) -> None:
-        for places in self._places.values():
-            places.room_changed()
+        for turns in self._turns.values():
+            turns.capacity_changed()
 
 
-def _done_by(*peer_ids: str) -> None:
-    """Note who does the job of this task."""
+def _note_producers(*peer_ids: str) -> None:
+    """Note which producers do the job of this task."""
     if (offer := _ADMITTED.get(None)) is not None:
         offer.producers = peer_ids
 
 
-async def _told_who(events: AsyncGenerator[JobEvent[T]]) -> AsyncGenerator[JobEvent[T]]:
-    """The same events, noting who does the job."""
+async def _noting_producers(events: AsyncGenerator[JobEvent[T]]) -> AsyncGenerator[JobEvent[T]]:
+    """The same events; the producers are noted."""
     async with aclosing(events):
         async for event in events:
             match event:
                 case Done(shares=shares) if shares:
-                    _done_by(*shares)
+                    _note_producers(*shares)
                 case Done(record=Record() as record) | Dialing(record=Record() as record):
-                    _done_by(record.peer_id)
+                    _note_producers(record.peer_id)
             yield event
 
 

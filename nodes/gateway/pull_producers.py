@@ -1,12 +1,11 @@
-"""Privox's old pull producers as providers: each has called us, and does one job at a time.
+"""Privox's old pull producers as providers: each is connected to us, and does one job at a time.
 
     port -> header, then the recording      -> ack before the recording, then the text
     port -> header with a text              -> ack, 8 digits, a WAV file
     port -> ping                            -> pong; while there is nothing to do
 
-A text has no end, and Privox's own farm took the first 255 bytes of it. Here it is asked `ping` as
-soon as its first bytes come, by when it has read all of the recording: what comes before the `pong`
-is the text.
+A text has no end mark (Privox's own farm took its first 255 bytes). So `ping` is sent as soon as
+its first bytes come: all that comes before the `pong` is the text.
 """
 
 import asyncio
@@ -35,23 +34,25 @@ from privox_dht.speech import (
     TranscriptionRequest,
 )
 
-NAME = "privox"  # as which their engines are listed
-RATE = 16_000  # Hz of what they take for 16-bit mono, whatever a header says
-MODELS = ("tiny", "base", "small", "medium", "large")  # of Whisper, which all of them have
+NAME = "privox"  # of their engines
+RATE = 16_000  # Hz; they read 16-bit mono at this rate, whatever the header says
+MODELS = ("tiny", "base", "small", "medium", "large")  # of Whisper; all of them have these
 DEFAULT_MODEL = "base"
-VOICE_MODEL, VOICE = "tts_models/en/vctk/vits", "p236"  # what their programs begin with
-LANGUAGE = "en"  # where none is asked for: they detect none
-FAILED = "local client error"  # how their programs begin what is no text
-HEADER = 900  # bytes of a header with a text, which they read at once, 1,024 bytes at most
-LOOK_EVERY = 1.0  # seconds between two looks whether it has hung up
-PING_AFTER = 2.0  # seconds without a text after which it is asked whether there is any
-NO_PONG = 2.0  # seconds after the last of a text in which the `pong` must come
-SETTLED = 0.2  # seconds after what may be a `pong` in which nothing may come
-SECONDS = gateway_limits.PRIVOX_UPLOAD / (RATE * wav_header.SAMPLE)  # of a recording that they take
+VOICE_MODEL, VOICE = "tts_models/en/vctk/vits", "p236"  # the defaults of their programs
+LANGUAGE = "en"  # the default; they do not detect it
+FAILED = "local client error"  # how an error of their programs begins
+HEADER = 900  # bytes of a header with a text; they read at most 1,024 at once
+CHECK_EVERY = 1.0  # seconds between two checks whether it has disconnected
+PING_AFTER = 2.0  # seconds without a text after which it is pinged
+PONG_WITHIN = 2.0  # seconds after the last of a text in which the `pong` must come
+SETTLED = 0.2  # seconds in which nothing may follow a `pong`; else it was part of the text
+SECONDS = gateway_limits.PRIVOX_UPLOAD / (
+    RATE * wav_header.SAMPLE
+)  # of the longest recording that they take
 
 
 class PullProducer:
-    """One of them, for as long as it stays connected."""
+    """A pull producer, while it is connected."""
 
     def __init__(
         self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -67,7 +68,7 @@ class PullProducer:
 
     @property
     def has_hung_up(self) -> bool:
-        """Whether it has left, which may not have been acted on."""
+        """Whether it has disconnected, which `run` may not have noticed yet."""
         return self._reader.at_eof()
 
     async def run(self) -> None:
@@ -81,7 +82,7 @@ class PullProducer:
             due = loop.time() + gateway_limits.PRIVOX_PING
             while loop.time() < due and not (self._lost.done() or self.has_hung_up):
                 await asyncio.wait(
-                    [self._lost], timeout=min(LOOK_EVERY, gateway_limits.PRIVOX_PING)
+                    [self._lost], timeout=min(CHECK_EVERY, gateway_limits.PRIVOX_PING)
                 )
             if self.has_hung_up:
                 return None
@@ -95,7 +96,7 @@ class PullProducer:
     async def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
-        """As a provider does."""
+        """See `speech.Provider`."""
         wav = await asyncio.to_thread(_wav_of, upload)
         seconds = (len(wav) - wav_header.HEADER.size) / wav_header.SAMPLE / RATE
         yield AudioInfo(seconds)
@@ -106,14 +107,14 @@ class PullProducer:
             await self._send(header)
             self._writer.write(wav)
             await self._writer.drain()
-            text = await self._text(gateway_limits.PRIVOX_RESULT + seconds)
+            text = await self._read_text(gateway_limits.PRIVOX_RESULT + seconds)
         if text.startswith(FAILED):
             raise EngineFailed(f"Privox's producer: {text[: limits.MAX_MESSAGE]}")
         if text.strip():
             yield Segment(text.strip(), 0.0, seconds, language=language)
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
-        """As a provider does; a text is spoken in pieces that they can read."""
+        """See `speech.Provider`; a text is spoken in pieces that fit into a header."""
         plain = request.text.replace("&", " and ").replace("=", " equals ")
         for piece in _pieces(plain):
             async with self._job():
@@ -124,14 +125,14 @@ class PullProducer:
                 wav = await read_bytes(self._reader, int(digits), gateway_limits.PRIVOX_STALL)
             form = wav_header.parse_header(wav)
             if form is None or not form.is_plain or form.rate <= 0:
-                raise EngineFailed("Privox's producer answered with no sound")
+                raise EngineFailed("Privox's producer sent no sound")
             pcm = wav[form.begins :]
             yield AudioChunk(form.rate, pcm[: len(pcm) - len(pcm) % wav_header.SAMPLE])
 
     @asynccontextmanager
     async def _job(self) -> AsyncIterator[None]:
-        """Its turn. What breaks in it, or is broken off, ends the connection: there is no other way
-        to say that an answer is not wanted any more."""
+        """Its one job at a time. An error or a cancellation closes the connection: the protocol has
+        no other way to cancel a job."""
         async with self._turn:
             try:
                 yield
@@ -140,7 +141,7 @@ class PullProducer:
                     self._lost.set_result(None)
                 self._writer.close()
                 if isinstance(exc, BadMessage | OSError | TimeoutError):
-                    raise ProducerLost("Privox's producer went away", begun=True) from exc
+                    raise ProducerLost("Privox's producer was lost", begun=True) from exc
                 raise
 
     async def _send(self, header: SoundHeader | TextHeader) -> None:
@@ -148,12 +149,12 @@ class PullProducer:
         if await read_bytes(self._reader, len(ACK), gateway_limits.PRIVOX_PONG) != ACK:
             raise BadMessage("ack", "another answer to a header")
 
-    async def _text(self, within: float) -> str:
-        """What it says before the `pong`."""
+    async def _read_text(self, within: float) -> str:
+        """The text that comes before the `pong`."""
         loop = asyncio.get_running_loop()
         ends, said, asked = loop.time() + within, b"", False
         while True:
-            wait = NO_PONG if said else (PING_AFTER if not asked else ends - loop.time())
+            wait = PONG_WITHIN if said else (PING_AFTER if not asked else ends - loop.time())
             if asked and said.endswith(PONG):
                 wait = SETTLED
             piece = None
@@ -175,10 +176,10 @@ class PullProducer:
 
 
 class PullProducers:
-    """All that are connected.
+    """All pull producers that are connected.
 
     Args:
-        on_change: called when one comes, goes, or is done.
+        on_change: called when one connects, disconnects, or ends a job.
     """
 
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
@@ -190,7 +191,7 @@ class PullProducers:
         return f"<PullProducers {self._all!r}>"
 
     def engines(self) -> Sequence[EngineInfo]:
-        """What those that are here can do."""
+        """What the connected ones can do."""
         hears = EngineInfo(STT, "cpu", NAME, MODELS)
         speaks = EngineInfo(TTS, "cpu", NAME, (), (LANGUAGE,))
         return [info for info in (hears, speaks) if self.slots(info.service)]
@@ -202,10 +203,10 @@ class PullProducers:
     async def run(
         self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """One of them has come: have it do jobs until it is lost."""
+        """Serve a pull producer that has connected, until it is lost."""
         producer = PullProducer(service, reader, writer)
         self._all.append(producer)
-        await self._tell()
+        await self._notify()
         try:
             await producer.run()
         finally:
@@ -213,13 +214,13 @@ class PullProducers:
             self._on_change()
 
     @asynccontextmanager
-    async def place(
+    async def acquire(
         self, request: TranscriptionRequest | SpeechRequest, wait: float
     ) -> AsyncIterator[PullProducer | None]:
-        """One of them while it has this job; None: none can do it, or not now.
+        """One of them, held for this job; None: none can do it, or is idle.
 
         Raises:
-            ProducerBusy: none was idle within `wait` seconds, which are more than none.
+            ProducerBusy: none was idle within `wait` seconds, if `wait` is not 0.
         """
         service = STT if isinstance(request, TranscriptionRequest) else TTS
         if not can_do(self.engines(), service, request):
@@ -228,11 +229,11 @@ class PullProducers:
         producer = await self._idle(service, wait)
         if producer is None:
             if wait > 0:
-                raise ProducerBusy("every producer of Privox's is at work")
+                raise ProducerBusy("all of Privox's producers are busy")
             yield None
             return
         async with AsyncExitStack() as held:
-            held.push_async_callback(self._let_go, producer)
+            held.push_async_callback(self._release, producer)
             yield producer
 
     async def _idle(self, service: str, wait: float) -> PullProducer | None:
@@ -251,21 +252,21 @@ class PullProducers:
                 producer.is_idle = False
             return producer
 
-    async def _let_go(self, producer: PullProducer) -> None:
+    async def _release(self, producer: PullProducer) -> None:
         producer.is_idle = True
-        await self._tell()
+        await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
         self._on_change()
 
 
 def _wav_of(upload: BinaryIO) -> bytes:
-    """A recording as they take it.
+    """A recording as a WAV file that they can read.
 
     Raises:
-        RequestRejected: it is none, or too long for them.
+        RequestRejected: it cannot be decoded, or is too long for them.
     """
     import numpy
 
@@ -278,7 +279,7 @@ def _wav_of(upload: BinaryIO) -> bytes:
 
 
 def _pieces(text: str) -> list[str]:
-    """A text in pieces whose headers they can read: of so many bytes, whatever the script."""
+    """A text in pieces that fit into a header, counted in bytes of UTF-8."""
     rest = HEADER - len(bytes(TextHeader(VOICE_MODEL, "", LANGUAGE, VOICE)))
     widest = max((len(character.encode("utf-8", "replace")) for character in text), default=1)
     return textwrap.wrap(text, rest // widest) or []

@@ -1,11 +1,11 @@
 """Requests to a server on loopback: from programs of this machine, not from web pages. Pure.
 
-A browser sends what a page asks for to this machine too, and says in two headers whose page it is:
+Any web page can make its visitor's browser send requests to this machine. Two headers show it:
 
-    Host     the name that was looked up: a page whose name leads here says its own name
-    Origin   the page that asks; a page of the gateway's own says the same place as Host
+    Host     the name that was looked up; with DNS rebinding it is the name of the page's server
+    Origin   the page that sent the request; for the gateway's own page it matches Host
 
-Programs send neither a strange Host nor an Origin.
+Programs send neither a foreign Host nor an Origin.
 """
 
 import ipaddress
@@ -13,14 +13,14 @@ import ipaddress
 from privox_dht.addresses import split_host
 from privox_dht.errors import ConfigError, RequestRejected
 
-ANY_PORT = 80  # what Host leaves out
+ANY_PORT = 80  # the default where Host names none
 
 
 def check_same_origin(host: str | None, origin: str | None) -> None:
-    """Let a request in by its two headers; None where there is none.
+    """Check the two headers of a request on loopback; None: it has no such header.
 
     Raises:
-        RequestRejected: 403; it may come from a page of the web.
+        RequestRejected: 403, it may come from a web page.
     """
     if host is not None and not _is_loopback(host):
         raise RequestRejected(
@@ -33,7 +33,7 @@ def check_same_origin(host: str | None, origin: str | None) -> None:
 
 
 def check_own_page(host: str | None, origin: str | None) -> None:
-    """Let a request in unless a page of another server asks.
+    """Reject a request from a page of another server.
 
     Raises:
         RequestRejected: 403.
@@ -46,7 +46,7 @@ def check_own_page(host: str | None, origin: str | None) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether a Host header names this very machine."""
+    """Whether a Host header names this machine."""
     try:
         name, _ = split_host(host, ANY_PORT)
         return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback

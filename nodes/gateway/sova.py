@@ -6,8 +6,8 @@
          -> {"response_code": 0, "response": [{"response_audio": a WAV file in base64}]}
     POST /get_models    -> {"response_code": 0, "response": [voices]}
 
-A failure has response code 1 and its words in `response`, beside the status that says so. The page
-`/asr` is whisper-asr-webservice's as well (see `whisper_asr`).
+A failure has response code 1 and its message in `response`, beside the HTTP status. The page `/asr`
+is shared with whisper-asr-webservice (see `whisper_asr`).
 """
 
 import base64
@@ -26,15 +26,15 @@ from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.openai_requests import FASTEST, SLOWEST
 
 FILE = "audio_blob"
-SPEED = "speed_factor="  # what `options` may say
+SPEED = "speed_factor="  # in the field `options`
 
 
 class Sova:
-    """The pages that are SOVA's alone."""
+    """The pages that only SOVA has."""
 
     def __init__(self, dialects: Dialects) -> None:
         self._dialects = dialects
-        dialects.add("/synthesize", TTS, check_small, self._synthesize, failed)
+        dialects.add("/synthesize", TTS, check_small, self._synthesize, error_response)
         for path in ("/get_models", "/get_models/"):
             dialects.server.add_page("POST", path, self._models)
 
@@ -57,14 +57,14 @@ class Sova:
         return json_response({"response_code": 0, "response": list(dict.fromkeys(voices))})
 
 
-def heard(transcript: Transcript) -> web.Response:
-    """A transcript, in SOVA's words."""
+def transcript_response(transcript: Transcript) -> web.Response:
+    """A transcript in SOVA's form."""
     texts = [{"text": transcript.text}]
     return json_response({"response_code": 0, "r": [{"response_code": 0, "response": texts}]})
 
 
-def failed(request: web.BaseRequest, exc: JobError) -> web.Response:
-    """What went wrong, in SOVA's words and in OpenAI's."""
+def error_response(request: web.BaseRequest, exc: JobError) -> web.Response:
+    """An error in SOVA's form and in OpenAI's."""
     error = to_error_object(exc)
     told = {"response_code": 1, "response": error["message"], "error": error}
     answer = json_response(told, status=status_of(exc)[0], headers=to_headers(exc))
@@ -73,7 +73,7 @@ def failed(request: web.BaseRequest, exc: JobError) -> web.Response:
 
 
 def check_small(request: web.BaseRequest, bounds: RequestLimits) -> None:
-    """Refuse a body that is too large for a text.
+    """Reject a body that is too large for a text.
 
     Raises:
         RequestRejected: 413.
@@ -83,7 +83,7 @@ def check_small(request: web.BaseRequest, bounds: RequestLimits) -> None:
 
 
 def _speed(options: str) -> float:
-    """The speed that `options` name; one that is none is not heeded, as SOVA does not."""
+    """The speed in `options`; 1.0 where it is not a number, as SOVA does."""
     try:
         return min(max(float(options.partition(SPEED)[2] or 1), SLOWEST), FASTEST)
     except ValueError:

@@ -4,9 +4,9 @@
     POST /detect-language                    the same                    -> its language
     GET  /status                                                         -> a version
 
-With `encode=false` the file is headerless 16-bit mono PCM at 16 kHz. Bazarr takes whatever comes
-for the subtitle, status or not: an error has no body. Its `video_file` names what its owner
-watches: it is neither logged nor passed on.
+With `encode=false` the file is headerless 16-bit mono PCM at 16 kHz. Bazarr writes any body into
+the subtitle, whatever the status, so an error has no body. `video_file`, which names the film, is
+neither logged nor passed on.
 """
 
 from collections.abc import Sequence
@@ -37,18 +37,18 @@ FORMATS = {"txt": "text", "json": "verbose_json", "srt": "srt", "vtt": "vtt", "t
 RATE = 16_000  # Hz of a file without a header
 SECOND = RATE * wav_header.SAMPLE  # bytes
 MOST = int(gateway_limits.MAX_SECONDS) * SECOND
-DETECTED_IN = 30 * SECOND  # bytes in which a language is looked for, as Whisper does
-UNTOLD = Word("", 0.0, 0.0).probability  # of a word whose engine does not say how sure it is
-FRAMING = 64 * limits.KIB  # bytes that a form has beside its file
+DETECTED_IN = 30 * SECOND  # bytes from which the language is detected, as Whisper does
+UNTOLD = Word("", 0.0, 0.0).probability  # of a word whose engine gives no probability
+FRAMING = 64 * limits.KIB  # bytes of a form beside its file
 
 
 class WhisperAsr:
-    """The pages; `/asr` is SOVA's as well, and told apart by the name of its file."""
+    """The pages. `/asr` is SOVA's as well; the name of the file field tells which is meant."""
 
     def __init__(self, dialects: Dialects) -> None:
         self._dialects = dialects
-        dialects.add("/asr", STT, check_size, self._asr, _in_words)
-        dialects.add("/detect-language", STT, check_size, self._detect, _in_words)
+        dialects.add("/asr", STT, check_size, self._asr, _error_response)
+        dialects.add("/detect-language", STT, check_size, self._detect, _error_response)
         dialects.server.add_page("GET", "/status", _status)
 
     async def _asr(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
@@ -57,20 +57,21 @@ class WhisperAsr:
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             file = await self._file(request, job, upload)
             if upload.field == sova.FILE:
-                return sova.heard(await self._dialects.transcript(file, asked, job.offer))
-            heard = await self._dialects.transcript(file, asked, job.offer)
-        text = await written(heard, partial(_rendered, heard, asked, output))
+                found = await self._dialects.transcript(file, asked, job.offer)
+                return sova.transcript_response(found)
+            found = await self._dialects.transcript(file, asked, job.offer)
+        text = await written(found, partial(_rendered, found, asked, output))
         return text_response(text, transcript.CONTENT_TYPES[FORMATS[output]])
 
     async def _detect(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             file = await self._file(request, job, upload, DETECTED_IN)
             asked = TranscriptionRequest(words=True)
-            heard = await self._dialects.transcript(file, asked, job.offer)
-        language = heard.language or _only_language(self._dialects.provider.engines())
+            found = await self._dialects.transcript(file, asked, job.offer)
+        language = found.language or _only_language(self._dialects.provider.engines())
         if not language:
-            raise EngineFailed("no producer said which language it heard")
-        words = [word.probability for segment in heard.segments for word in segment.words]
+            raise EngineFailed("no producer reported the language")
+        words = [word.probability for segment in found.segments for word in segment.words]
         tells = any(probability != UNTOLD for probability in words)
         return json_response(
             {
@@ -83,7 +84,7 @@ class WhisperAsr:
     async def _file(
         self, request: web.BaseRequest, job: ServedJob, upload: SpooledFile, most: int = MOST
     ) -> BinaryIO:
-        """The file of the form; a headerless one has a header from here on."""
+        """The file of the form; a headerless one is given a WAV header."""
         raw = _is_raw(request)
         if raw:
             await upload.write(wav_header.header(RATE))
@@ -92,7 +93,7 @@ class WhisperAsr:
             await self._dialects.fields(request, job, upload, files)
         except RequestRejected as exc:
             if exc.code in ("two_files", "no_file"):
-                raise _which(exc.code) from exc
+                raise _wrong_files(exc.code) from exc
             raise
         file = await upload.rewind()
         if raw:
@@ -105,7 +106,7 @@ class WhisperAsr:
 
 
 def check_size(request: web.BaseRequest, bounds: RequestLimits) -> None:
-    """Refuse a body by its headers.
+    """Reject a body by its headers.
 
     Raises:
         RequestRejected: 413 or 415.
@@ -139,7 +140,7 @@ def _too_long() -> RequestRejected:
     )
 
 
-def _which(code: str) -> RequestRejected:
+def _wrong_files(code: str) -> RequestRejected:
     has = "both files" if code == "two_files" else "neither file"
     return RequestRejected(
         f"the form has {has}: give {FILE} (whisper-asr-webservice) or {sova.FILE} (SOVA)",
@@ -187,16 +188,16 @@ def _rendered(heard: Transcript, asked: TranscriptionRequest, output: str) -> st
 
 
 def _only_language(engines: Sequence[EngineInfo]) -> str:
-    """The language of all that hear, where they have but one."""
+    """The language of all STT engines, if they have only one."""
     spoken = [e.languages for e in engines if e.service == STT and not e.only_named]
     some = {language for languages in spoken for language in languages}
     return some.pop() if len(some) == 1 and all(spoken) else ""
 
 
-def _in_words(request: web.BaseRequest, exc: JobError) -> web.Response:
-    """No words where they would be taken for a subtitle: where `output` says what is wanted."""
+def _error_response(request: web.BaseRequest, exc: JobError) -> web.Response:
+    """No body where `output` is given, since it would become the subtitle."""
     if "output" not in request.query:
-        return sova.failed(request, exc)
+        return sova.error_response(request, exc)
     status, code = status_of(exc)
     answer = web.Response(status=status, headers={**to_headers(exc), "X-Privox-Error": code})
     answer.force_close()

@@ -2,8 +2,8 @@
 
     a line of JSON (type, data, data_length, payload_length) + data in JSON + payload
 
-The library reads whatever is announced, however much that is: here a connection that announces too
-much, or says what is no event, ends. Events are the library's own.
+The library reads any length that is announced. Here a connection that announces too much, or sends
+something else than an event, is closed. Events are the library's own class.
 """
 
 import asyncio
@@ -23,39 +23,39 @@ async def read_event(reader: asyncio.StreamReader) -> Event | None:
         reader: made with a limit of `gateway_limits.WYOMING_LINE`.
 
     Raises:
-        BadMessage: what came is no event, or too large a one.
+        BadMessage: it is not an event, or too large.
     """
     try:
         line = await reader.readline()
         if not line:
             return None
-        told = _object(line)
-        data = told.get("data") or {}
-        if not isinstance(data, dict) or not isinstance(told.get("type"), str):
+        fields = _object(line)
+        data = fields.get("data") or {}
+        if not isinstance(data, dict) or not isinstance(fields.get("type"), str):
             raise BadMessage("shape", "no event")
-        if length := _length(told, "data_length", gateway_limits.WYOMING_LINE):
+        if length := _length(fields, "data_length", gateway_limits.WYOMING_LINE):
             data = {**data, **_object(await reader.readexactly(length))}
-        length = _length(told, "payload_length", gateway_limits.WYOMING_PAYLOAD)
+        length = _length(fields, "payload_length", gateway_limits.WYOMING_PAYLOAD)
         payload = await reader.readexactly(length) if length else None
     except asyncio.IncompleteReadError:
         return None
     except ValueError as exc:  # the line is longer than the reader's limit
         raise BadMessage("size", "a line that is too long") from exc
-    return Event(told["type"], data, payload)
+    return Event(fields["type"], data, payload)
 
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(text)
+        fields = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise BadMessage("shape", "no JSON") from exc
-    if not isinstance(told, dict):
+    if not isinstance(fields, dict):
         raise BadMessage("shape", "no object")
-    return told
+    return fields
 
 
-def _length(told: dict[str, Any], name: str, most: int) -> int:
-    length = told.get(name) or 0
+def _length(fields: dict[str, Any], name: str, most: int) -> int:
+    length = fields.get(name) or 0
     if isinstance(length, bool) or not isinstance(length, int) or not 0 <= length <= most:
         raise BadMessage("size", name)
     return length

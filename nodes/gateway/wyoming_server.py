@@ -32,8 +32,8 @@ class WyomingServer:
     """Serves a provider to Wyoming clients.
 
     Args:
-        name: under which it is announced; it stays.
-        check: refuses a job from an address that has brought its share of sound.
+        name: under which it is announced.
+        check: rejects a job from an address that has used up its quota of sound.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class WyomingServer:
         self._check = check
         self._provider, self._jobs, self._name = provider, jobs, name
         self._known: list[EngineInfo] = []
-        self._voices: dict[str, str] = {}  # the languages of all that were ever announced
+        self._voices: dict[str, str] = {}  # language by name, of all that were ever listed
         self._clients = ClientServer(
             "Wyoming",
             self._serve,
@@ -63,7 +63,7 @@ class WyomingServer:
 
     @property
     def broken(self) -> int:
-        """Connections that broke the rules."""
+        """Connections that broke the protocol."""
         return self._clients.broken.total()
 
     async def __aenter__(self) -> Self:
@@ -85,7 +85,8 @@ class WyomingServer:
         await self._stack.aclose()
 
     def info(self) -> Info:
-        """What is there; of what has gone, what was there last: Home Assistant asks but once."""
+        """The engines now, and the last known ones of a service that has none now, since Home
+        Assistant asks only once."""
         now = self._provider.engines()
         gone = {a.service for a in self._known if not a.only_named}
         gone -= {a.service for a in now if not a.only_named}

@@ -9,9 +9,10 @@
                                                            synthesize-stopped
     ping                                                -> pong
 
-The `synthesize` inside a streamed text is for servers that do not stream: it is not spoken a second
-time. A job that fails ends in an `error` event, and the connection ends: clients that know no
-such event would wait for ever. So does one that breaks the rules. Who hangs up ends its job.
+The `synthesize` inside a streamed text is for servers that do not stream, and ignored here. A job
+that fails ends with an `error` event and the connection, since clients that do not know the event
+would wait for ever. A client that breaks the protocol is disconnected; one that disconnects ends
+its job.
 """
 
 import asyncio
@@ -50,9 +51,9 @@ from privox_dht.speech import AudioChunk as Sound
 from privox_dht.speech_api.job_log import JobLog
 from privox_dht.speech_api.model_selection import resolve, select
 
-WIDTH = 2  # bytes of a sample that is spoken
+WIDTH = 2  # bytes of a sample of speech
 PIECE = 4096  # bytes of sound in one event: an eighth of a second
-AHEAD = 64  # events that may wait while a job runs
+MAX_QUEUED = 64  # events that wait while a job runs
 
 
 class WyomingSession:
@@ -62,7 +63,7 @@ class WyomingSession:
         prefixes: the networks that the client counts for.
         check: rejects a job of a client that has used up its quota of sound.
         info: the description of the mesh.
-        voices: the languages of voices that were ever announced.
+        voices: language by name, of all voices that were ever listed.
     """
 
     def __init__(
@@ -79,18 +80,18 @@ class WyomingSession:
         self._reader, self._writer = reader, writer
         self._provider, self._jobs, self._info = provider, jobs, info
         self._prefixes, self._check, self._voices = prefixes, check, voices
-        self._events: asyncio.Queue[Event] = asyncio.Queue(AHEAD)
+        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED)
         self._is_busy = False
         self._asked = Transcribe()
         self._upload: SpooledFile | None = None
-        self._most = 0  # bytes that it may have
+        self._most = 0  # bytes of the upload at most
         self._spoken: SpokenStream | None = None
 
     async def run(self) -> None:
         """Until either side ends the connection.
 
         Raises:
-            BadMessage: the client broke the rules.
+            BadMessage: the client broke the protocol.
         """
         tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._work())]
         try:
@@ -105,7 +106,7 @@ class WyomingSession:
                 await self._upload.aclose()
 
     async def _read(self) -> None:
-        """Events into the queue, until the client hangs up or is silent for too long."""
+        """Put events into the queue, until the client disconnects or is silent for too long."""
         while True:
             try:
                 async with asyncio.timeout(gateway_limits.WYOMING_SILENCE):
@@ -124,7 +125,7 @@ class WyomingSession:
             self._is_busy = True
             try:
                 await self._handle(event)
-            except (KeyError, TypeError, AttributeError) as exc:  # what the library's classes raise
+            except (KeyError, TypeError, AttributeError) as exc:  # raised by the library's classes
                 raise BadMessage("shape", event.type[: limits.MAX_NAME]) from exc
             except JobError as exc:
                 await self._write(Error(str(exc), status_of(exc)[1]))
@@ -132,7 +133,7 @@ class WyomingSession:
             self._is_busy = False
 
     async def _handle(self, event: Event) -> None:
-        """One event; of a kind that we do not know, nothing is done."""
+        """One event; unknown kinds are ignored."""
         if Describe.is_type(event.type):
             await self._write(self._info())
         elif Ping.is_type(event.type):
@@ -167,7 +168,7 @@ class WyomingSession:
             await spoken.add(_text(asked.text))
             await spoken.finish()
 
-    # -- hearing ----------------------------------------------------------------------------------
+    # -- speech to text ---------------------------------------------------------------------------
 
     async def _begin(self, start: AudioStart) -> None:
         if self._upload is not None:
@@ -186,7 +187,7 @@ class WyomingSession:
         await self._upload.write(chunk.audio)
 
     async def _transcribe(self) -> None:
-        """Tell what was heard, as it is recognised."""
+        """Send the transcript as it is recognised."""
         if self._upload is None:
             raise BadMessage("order", "the end of sound before its start")
         async with aclosing(self._upload) as upload:
@@ -201,13 +202,13 @@ class WyomingSession:
             )
             select(self._provider.engines(), STT, language=language)
             self._asked, text = Transcribe(), ""
-            unsaid: list[Eventable] = [TranscriptStart(language=language or None)]
+            unsent: list[Eventable] = [TranscriptStart(language=language or None)]
             async with AsyncExitStack() as held:
                 offer = await self._job(held, STT)
-                heard = await held.enter_async_context(
+                items = await held.enter_async_context(
                     aclosing(self._provider.transcribe(file, asked))
                 )
-                async for item in heard:
+                async for item in items:
                     if isinstance(item, AudioInfo):
                         offer.check_length(item.seconds)
                         continue
@@ -216,20 +217,20 @@ class WyomingSession:
                     piece = f" {item.text.strip()}" if text else item.text.strip()
                     text += piece
                     language = language or item.language
-                    await self._write(*unsaid, TranscriptChunk(piece))
-                    unsaid = []
+                    await self._write(*unsent, TranscriptChunk(piece))
+                    unsent = []
             whole = Transcript(text, language=language or None)
-            await self._write(*unsaid, whole, TranscriptStop())
+            await self._write(*unsent, whole, TranscriptStop())
 
-    # -- speaking ---------------------------------------------------------------------------------
+    # -- text to speech ---------------------------------------------------------------------------
 
     def _stream(self, voice: SynthesizeVoice | None) -> SpokenStream:
-        self._check(self._prefixes)  # what is begun is finished
+        self._check(self._prefixes)  # once for the whole text
         request = request_for(voice, self._provider.engines(), self._voices)
         return SpokenStream(self._speak, self._write, request)
 
     async def _speak(self, request: SpeechRequest) -> AsyncGenerator[Sound]:
-        """One job: a sentence."""
+        """Have a sentence spoken: one job."""
         async with AsyncExitStack() as held:
             offer = await self._job(held, TTS)
             offer.check_length(len(request.text) * limits.SPEECH_PER_CHARACTER)
@@ -238,18 +239,18 @@ class WyomingSession:
                 yield sound
 
     async def _job(self, held: AsyncExitStack, service: str) -> Offer:
-        """A place for a job, for as long as `held` is held; counted and logged."""
+        """Admit a job, for as long as `held` is open; it is counted and logged."""
         offer = Offer(self._prefixes, gateway_limits.QUEUE_WAIT)
         await held.enter_async_context(self._provider.admit(service, offer))
         held.enter_context(self._jobs.job(service, offer))
         return offer
 
     async def _write(self, *events: Eventable) -> None:
-        """All of them at once: each piece that is sent by itself costs as much as the whole."""
+        """Send several events in one packet, which costs no more than one of them."""
         packet = io.BytesIO()
         for event in events:
             write_event(event.event(), packet)
-        with suppress(ConnectionError):  # it hung up, which the reader notices
+        with suppress(ConnectionError):  # it disconnected, which the reader notices
             self._writer.write(packet.getvalue())
             await self._writer.drain()
 
@@ -261,7 +262,7 @@ def _text(value: object) -> str:
 
 
 def _wav_header(start: AudioStart) -> bytes:
-    """What makes a WAV file of the sound that follows; its sizes come later."""
+    """The WAV header of the sound that follows; its sizes are patched later."""
     numbers = (start.rate, start.width, start.channels)
     if not all(type(number) is int for number in numbers):
         raise BadMessage("shape", "a format of sound that is none")

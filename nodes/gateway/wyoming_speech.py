@@ -27,7 +27,7 @@ PIECE = 4096  # bytes of sound in one event: an eighth of a second
 
 
 class SpokenStream:
-    """A text that becomes one sound, sentence by sentence, at the rate of its first."""
+    """A text that is spoken sentence by sentence, as one sound at the rate of the first."""
 
     def __init__(
         self,
@@ -39,24 +39,24 @@ class SpokenStream:
         Args:
             speak: has one sentence spoken.
             write: sends an event.
-            request: what all sentences have in common.
+            request: for all sentences, without the text.
         """
         self._job, self._write = speak, write
         self._request = request
         self._sentences = SentenceBoundaryDetector()
         self._size = 0  # characters so far
-        self._rate = 0  # Hz; 0: there was no sound yet
+        self._rate = 0  # Hz; 0: no sound yet
         self._resamplers: dict[int, Resampler] = {}
 
     async def add(self, text: str) -> None:
-        """Speak what is whole by now."""
+        """Take more text, and speak the sentences that are complete."""
         self._size += len(text)
         if self._size > gateway_limits.WYOMING_TEXT:
             raise BadMessage("size", "a text that is too long")
         for at in range(0, len(text), limits.MAX_TEXT):
             for sentence in self._sentences.add_chunk(text[at : at + limits.MAX_TEXT]):
                 await self._speak(sentence)
-            if len(self._sentences.remaining_text) > limits.MAX_TEXT:  # no sentence has so much
+            if len(self._sentences.remaining_text) > limits.MAX_TEXT:  # longer than any sentence
                 await self._speak(self._sentences.finish())
 
     async def finish(self) -> None:

@@ -74,7 +74,7 @@ function failureOf(told, status, retryAfter) {
   const code = error.code || String(status);
   if (status === 401) {
     onKeyWanted(hasKey() ? "That key is not one of this gateway's." : "");
-    return new Failure("This gateway wants a key: enter it above.", code);
+    return new Failure("This gateway needs a key: enter it above.", code);
   }
   const soon = retryAfter ? ` Try again in ${retryAfter} seconds.` : " Try again in a moment.";
   const words = {

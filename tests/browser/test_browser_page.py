@@ -357,7 +357,7 @@ async def test_a_key_is_asked_for_and_kept_until_the_tab_is_closed(
     def story(url: str) -> None:
         with browser() as page:
             page.driver.get(url)
-            page.until("#key-wanted", "This gateway wants a key")
+            page.until("#key-wanted", "This gateway needs a key")
             page.until("#now-text", "A key is wanted")
             check(page, axe)
             page.find("#key").send_keys("wrong\n")

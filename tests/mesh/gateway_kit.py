@@ -75,14 +75,14 @@ class GatewayMesh:
         provider, wanted = self.gateway.provider, set(services or SERVICES)
         async with asyncio.timeout(SEEN_WITHIN):
             while not wanted <= {info.service for info in provider.engines()}:
-                await provider.look()
+                await provider.refresh()
 
     async def see_two_producers(self) -> None:
         """Return when the gateway knows two for each service."""
         provider = self.gateway.provider
         async with asyncio.timeout(SEEN_WITHIN):
             while any(told["producers"] < 2 for told in provider.status().values()):
-                await provider.look()
+                await provider.refresh()
 
     async def start(self, services: str, *arguments: str) -> RunningNode:
         """A producer that is a process of its own, once its records are out."""

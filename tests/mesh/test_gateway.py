@@ -228,7 +228,7 @@ async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long
         other = await mesh.start("stt/cpu/echo")
         provider = mesh.gateway.provider
         while not provider.status()["stt"]["producers"]:  # which are others
-            await provider.look()
+            await provider.refresh()
         mine = asyncio.create_task(heard(mesh.url, 1.0))
         await until(lambda: mesh.node.speech.producer.admission.taken == 1)
         assert await heard(mesh.url, 11.0) == "11.00 seconds of sound", "mine is busy"

@@ -141,12 +141,12 @@ async def test_health_says_whether_it_can_do_a_job(tmp_path: Path) -> None:
         aiohttp.ClientSession(mesh.url) as session,
     ):
         async with session.get("/healthz") as answer:
-            assert (answer.status, (await answer.json())["well"]) == (503, False)
+            assert (answer.status, (await answer.json())["ok"]) == (503, False)
         await mesh.lend(Counting())
         await mesh.see()
         async with session.get("/healthz") as answer:
             assert answer.status == 200
-            assert await answer.json() == {"well": True, "stt": True, "tts": True}
+            assert await answer.json() == {"ok": True, "stt": True, "tts": True}
 
 
 async def test_numbers_for_prometheus_and_a_line_of_json_for_each_job(

@@ -111,7 +111,7 @@ async def test_a_certificate_of_the_owner_is_used_and_taken_again_when_it_is_ren
         served.https.renew()
         assert served.https.fingerprint == fingerprint_of(mine) != first
         async with asked(served.https.port, "/healthz", mine) as answer:
-            assert json.loads(await answer.text())["well"]
+            assert json.loads(await answer.text())["ok"]
 
 
 async def test_what_knows_no_keys_is_by_tls_for_the_addresses_that_the_owner_names(

@@ -30,7 +30,7 @@ def test_a_file_holds_hashes_and_remarks() -> None:
         (f"# x\nanna {'0' * 64}", "line 2 is no key"),
         (f"anna {'0' * 64} -1", "line 1 is no key"),
         (f"an na {'0' * 64} 1", "line 1 is no key"),
-        (f"{ANNA}\n{ANNA}", "line 2: the name anna stands twice"),
+        (f"{ANNA}\n{ANNA}", "line 2: the name anna is there twice"),
     ],
 )
 def test_a_line_that_is_none_is_refused_by_its_number(text: str, why: str) -> None:
@@ -51,7 +51,7 @@ def test_a_key_is_made_shown_once_and_good_at_once(tmp_path: Path) -> None:
     ben = file.ring.find(told.output.strip())
     assert ben is not None and ben.seconds == 60
     again = CliRunner().invoke(main, ["key", "ben", "--keys", str(path)])
-    assert (again.exit_code, "stands twice" in again.output) == (2, True)
+    assert (again.exit_code, "is there twice" in again.output) == (2, True)
     path.write_text("# taken back\n")
     assert file.ring.find(first) is None
     path.write_text("nonsense")

@@ -6,16 +6,16 @@ import random
 
 import pytest
 
-from nodes.gateway.queue import KEPT, LEAST_PLACES, JobQueue, QueuedRequest
+from nodes.gateway.queue import MIN_PLACES, RESERVED_FOR, JobQueue, QueuedRequest
 from privox_dht import limits
 from privox_dht.errors import ProducerBusy
 
 
 def running(
-    queue: JobQueue, client: str = "a", *, room: int = 99, now: float = 0.0
+    queue: JobQueue, client: str = "a", *, capacity: int = 99, now: float = 0.0
 ) -> QueuedRequest:
-    ticket = queue.enter(client, room, now)
-    assert queue.start(room, now) == [ticket]
+    ticket = queue.enter(client, capacity, now)
+    assert queue.start(capacity, now) == [ticket]
     return ticket
 
 
@@ -31,7 +31,7 @@ def test_as_many_run_as_there_is_room_for_and_the_others_in_their_order() -> Non
 
 def test_one_client_with_many_requests_does_not_keep_the_others_waiting() -> None:
     queue = JobQueue()
-    first = running(queue, "greedy", room=1)
+    first = running(queue, "greedy", capacity=1)
     many = [queue.enter("greedy", 1, 1.0) for _ in range(10)]
     other = queue.enter("other", 1, 2.0)
     queue.leave(first, 3.0)
@@ -52,7 +52,7 @@ def test_whoever_does_not_wait_any_longer_leaves_its_place() -> None:
 
 def test_too_many_are_sent_away_and_told_when_a_place_is_theirs() -> None:
     queue = slow_queue(places=3)
-    first = running(queue, room=1)
+    first = running(queue, capacity=1)
     for _ in range(3):
         queue.enter("a", 1, 0.0)
     told = []
@@ -72,7 +72,7 @@ def test_too_many_are_sent_away_and_told_when_a_place_is_theirs() -> None:
 
 def test_a_place_that_nobody_comes_for_is_anybodys() -> None:
     queue = slow_queue(places=1)
-    first = running(queue, room=1)
+    first = running(queue, capacity=1)
     queue.enter("a", 1, 0.0)
     with pytest.raises(ProducerBusy):
         queue.enter("gone", 1, 0.0)
@@ -80,12 +80,12 @@ def test_a_place_that_nobody_comes_for_is_anybodys() -> None:
     assert queue.start(1, 4.0)
     with pytest.raises(ProducerBusy):
         queue.enter("other", 1, 5.0)
-    queue.enter("other", 1, 4.1 + KEPT)
+    queue.enter("other", 1, 4.1 + RESERVED_FOR)
 
 
 def test_nobody_is_let_in_to_be_sent_away_after_a_minute() -> None:
     queue = slow_queue(seconds=20.0)
-    for _ in range(LEAST_PLACES):
+    for _ in range(MIN_PLACES):
         queue.enter("a", 2, 0.0)
     with pytest.raises(ProducerBusy):
         queue.enter("b", 2, 0.0)
