@@ -1,8 +1,10 @@
 """The doctor says "cannot lend" wherever the node with the same flags would not start or lend."""
 
+import asyncio
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ from node_kit import farm_in, node_at
 
 from nodes import startup_check
 from nodes.config import NodeConfig
-from nodes.doctor import Doctor
+from nodes.doctor import Doctor, _bounded
 from nodes.service_spec import parse_services
-from nodes.verdict import LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
-from privox_dht.relay import FarmLimits
+from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
+from privox_dht.dht import Reachability
+from privox_dht.dht.wire import FAMILY_4
+from privox_dht.relay import FarmAt, FarmLimits
 from privox_dht.relay.producer.session import REFUSED
 
 
@@ -127,3 +131,112 @@ async def test_beside_one_neighbour_only_an_address_that_no_nat_changed_will_do(
         well, found = await examined(config(tmp_path / "d", "stt/cpu/echo", **named))
         assert found["udp, tcp"].found in (YES, LIKELY) and found["farm"].found == NO
         assert well
+
+
+# -- single verdicts: what the network says is said by the test ------------------------------------
+
+
+class Network:
+    """Instead of a node in a mesh."""
+
+    private, has_witnesses = False, True
+
+    def __init__(
+        self, *reached: Reachability, https: str = "", offset: float | None = None
+    ) -> None:
+        self.reached, self.https_neighbour, self.offset = list(reached), https, offset
+        self.port, self.kept_as = 5, "public"
+
+    def clock_offset(self) -> float | None:
+        return self.offset
+
+    def observed(self) -> list[tuple[str, int]]:
+        return [("20.0.0.1", 5)]
+
+    def glimpsed(self) -> list[str]:
+        return ["20.0.0.1"]
+
+    async def dial_back(self, port: int) -> list[Reachability]:
+        return self.reached
+
+    async def join(self, neighbours: list[Any], timeout: float) -> int:
+        return 3
+
+    def allows(self, ip: str) -> bool:
+        return True
+
+
+def doctor(folder: Path, network: Network, **more: Any) -> Doctor:
+    made = Doctor(config(folder, neighbours=((HOST, 9),), **more))
+    made._dht = network  # type: ignore[assignment]
+    made._server = SimpleNamespace(port=7)  # type: ignore[assignment]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("offset", "found", "detail"),
+    [(None, UNKNOWN, "no neighbour told"), (0.2, YES, "-0.2 s"), (-90.0, NO, "+90.0 s")],
+)
+async def test_how_far_the_clock_is_off_is_said_and_what_to_do(
+    tmp_path: Path, offset: float | None, found: str, detail: str
+) -> None:
+    verdict = await doctor(tmp_path, Network(offset=offset))._clock()
+    assert verdict.found == found and detail in verdict.detail
+    assert ("set the clock" in verdict.advice) is (found == NO)
+
+
+SHUT = Reachability(FAMILY_4, False, True, (("20.0.0.1", 5),), 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "found", "told"),
+    [
+        (Network(https="20.0.0.9:5678"), NO, "UDP is blocked here; let farms relay"),
+        (Network(SHUT), NO, "UDP 5 closed, TCP 7 open, called at 20.0.0.1:5; forward both ports"),
+        (
+            Network(Reachability(FAMILY_4, False, None)),
+            NO,
+            "UDP 5 closed, TCP 7 unknown, called at an address; forward both ports",
+        ),
+        (Network(Reachability(FAMILY_4)), UNKNOWN, "no node could be asked for a call back"),
+    ],
+)
+async def test_which_port_strangers_cannot_reach_is_said(
+    tmp_path: Path, network: Network, found: str, told: str
+) -> None:
+    verdict = await doctor(tmp_path, network)._reach()
+    assert verdict.found == found and told in f"{verdict.detail}; {verdict.advice}"
+
+
+async def test_where_udp_is_blocked_it_is_joined_over_https_and_the_advice_is_to_let_udp_out(
+    tmp_path: Path,
+) -> None:
+    verdict = await doctor(tmp_path, Network(https="20.0.0.9:5678"))._join()
+    assert verdict.found == YES and "over HTTPS, first 20.0.0.9:5678" in verdict.detail
+    assert "let UDP 0 out" in verdict.advice
+
+
+async def test_who_knows_no_neighbour_is_told_to_name_one(tmp_path: Path) -> None:
+    asked = doctor(tmp_path, Network())
+    asked.config = config(tmp_path)
+    verdict = await asked._join()
+    assert verdict.found == NO and "--neighbours" in verdict.advice
+
+
+async def test_a_round_trip_goes_through_a_farm_and_why_it_failed_is_said(tmp_path: Path) -> None:
+    asked = doctor(tmp_path, Network())
+    assert (await asked._round_trip()).detail == "no farm to go through"
+    with socket.socket() as nobody:
+        nobody.bind((HOST, 0))
+        asked.farm = FarmAt(asked.identity.public, HOST, nobody.getsockname()[1])
+        asked._member = None
+        verdict = await asked._round_trip()
+    assert verdict.found == NO and "try another" in verdict.advice and verdict.detail
+
+
+async def test_a_probe_that_takes_too_long_is_late() -> None:
+    async def never() -> Verdict:
+        return await asyncio.Future()
+
+    verdict = await _bounded("join", 0.01, never)
+    assert (verdict.probe, verdict.found) == ("join", LATE)

@@ -117,6 +117,24 @@ def test_a_script_speaks_transcribes_and_lists(at: str, quick: str, tmp_path: Pa
     assert repr(mesh) == "<SyncMesh left>"
 
 
+def test_a_script_hears_and_plays_as_it_comes_and_may_leave_early(at: str, quick: str) -> None:
+    with sync.join(at) as mesh:
+        audio = b"".join(mesh.audio("Good day", **ECHO))
+        assert audio[:4] == b"RIFF"
+        heard = list(mesh.segments(audio, only=[quick], **ECHO))
+        assert [segment.text for segment in heard] == ["0.40 seconds of sound"]
+        begun = mesh.segments(audio, only=[quick], **ECHO)
+        assert next(begun) == heard[0]
+        begun.close()
+        assert next(begun, None) is None
+        listed = mesh.voices()
+        assert all(engine in ("echo", "espeak-ng") for _, engine in listed.found)
+        assert not listed.silent and any(quick in peers for peers in listed.found.values())
+        left = mesh.segments(audio, only=[quick], **ECHO)
+    with pytest.raises(RuntimeError, match="was left"):
+        next(left)
+
+
 async def test_it_works_where_a_loop_is_running_as_in_a_notebook(at: str, quick: str) -> None:
     asyncio.get_running_loop()
     mesh = sync.join([at])
