@@ -97,11 +97,17 @@ def quiet(name: str, files: Sequence[str]) -> Step:
     return pytest(f"tests/{name}", "quiet and not soak", *files)
 
 
-ATTACKS = [file for file in files_with("quiet", "mesh") if "test_attack" in file]
-OTHERS = [file for file in files_with("quiet", "mesh") if file not in ATTACKS]
-LAST = (  # a core for each
-    (quiet("nat, quiet", files_with("quiet", "nat")), quiet("mesh, quiet attacks", ATTACKS)),
-    (quiet("mesh, quiet", OTHERS),),
+QUIET = files_with("quiet", "mesh")
+ATTACKS = [file for file in QUIET if "test_attack" in file]
+# Attacks that wait most of the time: both together take less than a third of a core.
+PATIENT = [f"tests/mesh/test_attack_{name}.py" for name in ("jobs", "producers")]
+SLOTS = ["tests/mesh/test_attack_slots.py", "tests/mesh/test_dht_node.py"]
+BUSY = [file for file in ATTACKS if file not in (*PATIENT, *SLOTS)]
+LAST = (  # a core for each of the first two
+    (quiet("nat, quiet", files_with("quiet", "nat")), quiet("mesh, quiet attacks", BUSY)),
+    (quiet("mesh, quiet", [file for file in QUIET if file not in (*ATTACKS, *SLOTS)]),),
+    (quiet("mesh, quiet jobs", PATIENT),),
+    (quiet("mesh, quiet slots", SLOTS),),
 )
 SOAK = (
     *(floor(name) for name in ("unit", "engines", "mesh")),
