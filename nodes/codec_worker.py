@@ -1,13 +1,13 @@
 """FFmpeg (through PyAV), in a process of its own, since it works on strangers' files.
 
 parent -> {"decode": rate, "most": seconds, "wall": seconds} + the upload, if it is small
-          + where the samples go, + the upload, if it is a file
-worker -> {"opened": true}              it is known what the file is
+          + the file for the samples, + the upload, if it is a file
+worker -> {"opened": true}              the format is known
 worker -> {"samples": count}
 
 parent -> {"encode": format, "rate": rate}
-parent -> {} + 16-bit PCM               again and again, then {"end": true}
-worker -> {} + bytes of the file        any number, then {"fed": true}, for each of these
+parent -> {} + 16-bit PCM               any number, then {"end": true}
+worker -> {} + bytes of the file        any number, then {"fed": true}; for each of the above
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 MEMORY = 512 * MIB  # bytes; a FLAC file is written as a whole, and half an hour of one is 170 MB
 SECONDS = int(limits.DECODE_WALL)  # of processor time: what it gets by the clock, at the most
-LARGEST = int(limits.MAX_AUDIO_SECONDS) * 4 * limits.MAX_RATE  # bytes; the room is less, and sealed
-PIECE = 64 * limits.KIB  # bytes of a written file told at a time
-TRIED_FORMAT, TRIED_RATE = "mp3", 24_000  # what shows whether formats of codecs can be written
+# Bytes; the memory for the samples is smaller, and sealed
+LARGEST = int(limits.MAX_AUDIO_SECONDS) * 4 * limits.MAX_RATE
+PIECE = 64 * limits.KIB  # bytes of an encoded file sent at a time
+TRIED_FORMAT, TRIED_RATE = "mp3", 24_000  # tried at the start: can codecs be used?
 
 
 def load() -> tuple[dict[str, Any], worker_main.Handler]:

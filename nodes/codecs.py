@@ -1,11 +1,11 @@
-"""Decoding strangers' uploads and encoding answers, without FFmpeg in the node.
+"""Decoding of strangers' uploads and encoding of answers, with FFmpeg in other processes.
 
     upload -> decoded()  -> Recording     by a process in a sandbox; at once if it is a plain WAV
     sound  -> encoder()  -> bytes         by such a process; see `speech_api.audio_response`
 
-The process writes to memory that the engine's process maps: the node does not read it. Leaving a
-context ends the work at once, whatever FFmpeg is doing. A file whose format is not found within
-some seconds is rejected, and so is one that crashes the process.
+The process writes to memory that the engine's process maps; the node does not read it. Leaving a
+context ends the work at once. A file whose format is not found within some seconds is rejected, and
+so is one that crashes the process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Codecs:
 
     def __init__(self, at_most: int) -> None:
         self._pool = WorkerPool(MODULE, at_most=at_most)
-        self.sandbox: tuple[str, ...] = ()  # that stand around the processes
+        self.sandbox: tuple[str, ...] = ()  # its parts that are in force
         self._why_not = ""
 
     def __repr__(self) -> str:
@@ -73,10 +73,10 @@ class Codecs:
     async def decoded(
         self, upload: BinaryIO, rate: int, most: float = limits.MAX_AUDIO_SECONDS
     ) -> AsyncIterator[Recording]:
-        """The sound of a stranger's file, `most` seconds of it, there while the context is open.
+        """The samples of a file, of at most `most` seconds, available while the context is open.
 
         Raises:
-            RequestRejected: see `audio.decode`; or it took too long, or brought FFmpeg down.
+            RequestRejected: see `audio.decode`; or it took too long, or crashed FFmpeg.
         """
         size = upload.seek(0, os.SEEK_END)
         # In a thread: the first of them loads numpy.
@@ -97,11 +97,11 @@ class Codecs:
                 with _as_file(upload, size) as (small, files):
                     await job.send(question, small, [recording.file, *files])
                 await _within(limits.OPEN_WALL, job, "understanding the file took")
-                told = await _within(limits.DECODE_WALL + LATE, job, "decoding took")
+                report = await _within(limits.DECODE_WALL + LATE, job, "decoding took")
                 await job.receive()
             except WorkerDied as exc:
                 raise _broke(exc) from exc
-        return int(told["samples"])
+        return int(report["samples"])
 
     # -- encoding ---------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class Codecs:
 
     @contextlib.asynccontextmanager
     async def encoder(self, format: str, rate: int) -> AsyncIterator[WorkerEncoder]:
-        """A file in the making, in a process of its own."""
+        """An encoder in a process of its own."""
         async with self._pool.job() as job:
             await job.send({"encode": format, "rate": rate})
             yield WorkerEncoder(job)
@@ -147,27 +147,26 @@ class WorkerEncoder:
 
 
 async def _within(seconds: float, job: Job, what: str) -> dict[str, Any]:
-    """The next thing that a decoding job says."""
+    """The next message of a decoding job."""
     try:
         async with asyncio.timeout(seconds):
             piece = await job.receive()
     except TimeoutError as exc:
         raise _too_slow(f"{what} more than {seconds:.0f} s") from exc
-    assert piece is not None  # it says what it promised, or why not
+    assert piece is not None  # a result, or an error was raised
     return piece[0]
 
 
 @contextlib.contextmanager
 def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
-    """An upload as it is handed over: its bytes if it is small, else as an open file that can only
-    be read, where there is such a thing."""
+    """An upload as it is sent: bytes if it is small, else an open file, read-only if possible."""
     upload.seek(0)
     if size <= SENT_INLINE:
         yield upload.read(), []
         return
     try:
         number = upload.fileno()
-    except io.UnsupportedOperation:  # it is kept in memory although it is large
+    except io.UnsupportedOperation:  # in memory although it is large
         with Recording.room(1, size) as copy:  # of one byte, four times as much room as needed
             while piece := upload.read(FEED_SIZE):
                 write_all(copy.file, piece)
@@ -191,7 +190,7 @@ def _broke(exc: WorkerDied) -> RequestRejected:
         return _too_slow(f"decoding took more than {limits.DECODE_WALL:.0f} s of processor time")
     how = f" ({exc.why})" if exc.why else ""
     return RequestRejected(
-        f"decoding this file broke the decoder{how}", code="invalid_audio", param="file"
+        f"decoding this file crashed the decoder{how}", code="invalid_audio", param="file"
     )
 
 

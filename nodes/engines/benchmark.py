@@ -1,4 +1,4 @@
-"""How fast an engine is: a sound like speech, and seconds of it per second of work."""
+"""Measures how fast an engine is, with a sound that resembles speech."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMANT_GAINS = (1.0, 0.5, 0.33)
 
 
 def babble(seconds: float, rate: int) -> NDArray[np.float32]:
-    """Vowels, one after the other: what a recogniser has as much work with as with speech."""
+    """Mono float32 samples of vowels, which cost a recogniser as much work as speech does."""
     import numpy
 
     t = numpy.arange(int(seconds * rate)) / rate
@@ -37,14 +37,14 @@ async def speaking_speed(engine: speech.Speaker, text: str) -> float:
     """Seconds of speech per second of work, the engine being warm.
 
     Raises:
-        EngineUnavailable: it spoke nothing.
+        EngineUnavailable: it made no sound.
     """
     began, seconds = time.monotonic(), 0.0
     async with contextlib.aclosing(engine.speak(speech.SpeechRequest(text))) as sounds:
         async for sound in sounds:
             seconds += sound.seconds
     if not seconds:
-        raise EngineUnavailable(f"nothing was to be heard when it spoke {text!r}")
+        raise EngineUnavailable(f"it made no sound for the text {text!r}")
     return round(seconds / max(time.monotonic() - began, 1e-6), 1)
 
 

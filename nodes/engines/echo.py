@@ -1,9 +1,9 @@
-"""Dummy engines: for trying a mesh, and for measuring everything but an engine.
+"""Dummy engines, to try a mesh, and to measure everything but an engine.
 
     stt/cpu/echo       answers how long the recording is
     stt/cpu/echo:5     the same in five parts, one a second
     tts/cpu/echo       a tone, 50 ms long for each character
-    tts/cpu/echo:5     the same, and takes five seconds over it
+    tts/cpu/echo:5     the same, in five seconds
 
 They are never chosen unless they are named: neither by a node, nor for a job.
 """

@@ -3,7 +3,7 @@
 voice    "en-us", "de", ...: a language; or with a variant, "en-us+edward", "de+f3"
 ""       the voice of the language that was asked for, else the most intelligible English one
 
-Only voices that can be heard are offered: each is tried when the engine starts.
+Only voices that make sound are offered: each is tried when the engine starts.
 """
 
 import importlib.util
@@ -19,11 +19,11 @@ from nodes.engines.pooled_engine import PooledEngine
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
 
-DEFAULT_VOICE = "en-us+edward"  # of all variants, the one that recognisers understand best
+DEFAULT_VOICE = "en-us+edward"  # the variant that recognisers understand best
 WPM = 150  # words per minute at speed 1; espeak-ng's own 175 is harder to understand
-CALM, LIVELY = 20, 50  # how far the default voice rises and falls, and others (espeak-ng's own)
+CALM, LIVELY = 20, 50  # pitch range of the default voice, and of others (espeak-ng's default)
 LOWEST = 256  # a priority below all others
-NAMED = 6  # voices named in a refusal, beside their number
+NAMED = 6  # voices that an error message names
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
@@ -63,7 +63,7 @@ class EspeakNg(PooledEngine):
         )
 
     async def _listed(self) -> list[Mapping[str, Any]]:
-        """The voices that can be heard, as the worker lists them."""
+        """The voices that make sound, as the worker lists them."""
         async with aclosing(self._pool.ask({"list": True})) as answer:
             return [voice async for head, _ in answer for voice in head["voices"]]
 
@@ -83,14 +83,14 @@ class EspeakNg(PooledEngine):
 
 
 class EspeakVoices:
-    """The voices there are. A voice is named by its first tag, or where several have the same, by
-    its file."""
+    """The voices of the installation. A voice is named by its first language tag, or by its file
+    where an earlier voice has that tag."""
 
     def __init__(self, listed: Iterable[Mapping[str, Any]], variants: Iterable[str]) -> None:
         """
         Args:
-            listed: the `file` of each, and its `tags` behind their priorities, the best first.
-            variants: what may stand behind a "+".
+            listed: the `file` of each, and its `tags` as (priority, tag), the best first.
+            variants: the names that may follow a "+".
         """
         self.files: dict[str, str] = {}
         self.tags: dict[str, str] = {}  # every tag, and the name of the voice that speaks it best
@@ -107,7 +107,7 @@ class EspeakVoices:
         self._names = {name.lower(): name for name in self.files}
 
     def file(self, voice: str) -> str:
-        """What selects a voice that `choose` has chosen."""
+        """The file of a voice that `choose` returned, with its variant."""
         base, plus, variant = voice.partition("+")
         return self.files[base] + plus + variant
 

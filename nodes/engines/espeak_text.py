@@ -1,36 +1,38 @@
-"""Text in the pieces that espeak-ng 1.52 can take.
+"""Changes a text so that it cannot crash espeak-ng 1.52. Pure.
 
-It keeps a word, and what it makes of it, in places of fixed size on its stack: 193 times "A.", 110
-times "s'" or a long dotted address bring its process down. So what it takes for one word is never
-long: spaces are put in, where nobody hears them. A Braille pattern is read out dot by dot into such
-a place, in five languages too small for eight: the six dots of a letter are kept. A hyphen between
-a mark and a word in letters of India or Thailand brings it down too: none begins a word. So does a
-circled M before a letter, in Amharic: a picture is a word by itself. Pure.
+It keeps a word and its phonemes in buffers of fixed size on its stack, which overflow: by 193 times
+"A.", by 110 times "s'", by a long dotted address. So spaces, which are not audible, keep words
+short.
+
+A Braille pattern is spelled dot by dot into such a buffer, which in five languages is too small for
+eight dots: the six dots of a letter are kept. A hyphen between punctuation and a word in Indian or
+Thai letters crashes it too: no word begins with one. So does a circled M before a letter in
+Amharic: a pictograph becomes a word of its own.
 """
 
 import itertools
 import re
 import unicodedata
 
-LONGEST = 40  # characters without a space; the longest words of books have about as many
-MARKS_AT_ONCE = 3  # of the same mark in a row: an ellipsis
-MARKS_IN_A_RUN = 12  # marks between two spaces: of numbers, dates and addresses
-DOTS_AT_ONCE = 24  # before letters and their signs, in one clause: 60 bring it down
+LONGEST = 40  # characters without a space; about as many as the longest words in books
+MARKS_AT_ONCE = 3  # of the same punctuation mark in a row: an ellipsis
+MARKS_IN_A_RUN = 12  # punctuation marks between two spaces, as in numbers, dates and addresses
+DOTS_AT_ONCE = 24  # before letters and their signs, in one clause: 60 crash it
 CLAUSE_ENDS = ",;:!?\n"  # with a space behind; a dot is none before a small letter
-JOINERS_AT_ONCE = 4  # characters in a row that stand on or join others; scripts need up to three
-FIRST_PICTURE = "\u2100"  # symbols from here on stand by themselves; a degree does not
-DRAWN_AS = "\ufe0e\ufe0f"  # as text, as an emoji
+JOINERS_AT_ONCE = 4  # combining or joining characters in a row; scripts need up to three
+FIRST_PICTURE = "\u2100"  # the first pictograph; a degree sign comes before
+DRAWN_AS = "\ufe0e\ufe0f"  # variation selectors: text, emoji
 BRAILLE = {0x2800 + dots: 0x2800 + dots % 64 for dots in range(256)}  # dots 7 and 8 are dropped
 REPEATED = re.compile(rf"([^\w\s])\1{{{MARKS_AT_ONCE},}}")
 
 
 def make_safe(text: str) -> str:
-    """`text` without what espeak-ng cannot take."""
+    """`text` without what crashes espeak-ng."""
     text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text.translate(BRAILLE))
     out: list[str] = []
     run = marks = joiners = 0  # since the last space
-    dotted = 0  # dots before letters, since a clause may have ended
-    in_word = False  # the last was a letter or a digit, or what stands on one
+    dotted = 0  # dots before letters in this clause
+    in_word = False  # the last character was a letter, a digit, or combined with one
     for character, following in itertools.zip_longest(text, text[1:], fillvalue=""):
         kind = unicodedata.category(character)
         if character == "-" and not in_word and _goes_on(following):
@@ -61,7 +63,7 @@ def make_safe(text: str) -> str:
 
 
 def _goes_on(following: str) -> bool:
-    """Whether a hyphen before it would begin a word: before a letter, or what stands on one."""
+    """Whether a hyphen before this character would begin a word."""
     return bool(following) and unicodedata.category(following)[0] in "LMC"
 
 

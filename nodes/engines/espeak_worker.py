@@ -1,14 +1,14 @@
 """espeak-ng, driven through ctypes in a process of its own.
 
     parent  -> {"list": true}
-    worker  -> {"voices": [{"file", "tags"}, ...]}    those that can be heard; see `voices`
+    worker  -> {"voices": [{"file", "tags"}, ...]}    those that make sound; see `voices`
     parent  -> {"text", "voice", "wpm", "range", "most"}
                voice: the file of a voice, and "+variant"
-               range: how far the voice rises and falls, most: seconds of sound at the most
-    worker  -> {} + a piece of 16-bit PCM             ...
+               range: of pitch (0 to 100); most: seconds of sound at most
+    worker  -> {} + 16-bit PCM                        any number
     worker  -> {"done": true}
 
-espeak-ng is one big global variable: nothing else in this process may touch it.
+espeak-ng has global state: nothing else in this process may use it.
 """
 
 import array
@@ -26,23 +26,21 @@ from nodes.engines.link import Link
 from nodes.engines.sandbox import Sandbox
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
-DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a bad path ends the process
+DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a wrong path ends the process
 UTF8 = 1  # espeakCHARS_UTF8
 END_PAUSE = 0x1000  # espeakENDPAUSE: a text ends with the pause of its last sentence
 RATE, RANGE = 1, 4  # espeakRATE (words per minute) and espeakRANGE (0 to 100; 50 is its own)
-SLOWEST = 80  # words per minute; espeak-ng takes less for this
-STRETCHED_ROOM = 1 << 14  # bytes of slowed-down sound that are fetched at a time
+SLOWEST = 80  # words per minute, espeak-ng's minimum
+STRETCHED_ROOM = 1 << 14  # bytes of stretched sound read at a time
 PIECE_MS = 200  # milliseconds of sound per callback
-DATA = b"."  # where it is called from; espeak-ng 1.52 keeps a path in 160 bytes, without looking
+DATA = b"."  # the working folder; espeak-ng 1.52 copies a path into 160 bytes unchecked
 SECONDS = 60  # of processor time for one text; the longest takes two
-NEEDS_OTHER_SOFTWARE = "mb/"  # voices that only work with the program MBROLA
-SAID_BY_ALL = "a 1"  # every voice can say a letter or a number; some cannot say the other
-LISTING_WPM, LISTING_RANGE = 300, 50  # how that is said: quickly
+NEEDS_OTHER_SOFTWARE = "mb/"  # voices that need the program MBROLA
+SAID_BY_ALL = "a 1"  # every voice can speak a letter or a number; some only one of them
+LISTING_WPM, LISTING_RANGE = 300, 50  # for that: fast
 STDOUT, STDERR = 1, 2  # file descriptors
-AUDIBLE = (
-    0.05,
-    500,
-)  # seconds, and steps of 16 bits; a voice without its dictionary gives 9 ms of 0
+# Seconds, and 16-bit peak; a voice without its dictionary gives 9 ms of silence
+AUDIBLE = (0.05, 500)
 
 
 class _Voice(c.Structure):
@@ -63,7 +61,7 @@ _OnSound = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.c_void_p)
 
 
 class Espeak:
-    """The library, set up."""
+    """The library, initialized."""
 
     def __init__(self) -> None:
         import espeakng_loader
@@ -91,15 +89,15 @@ class Espeak:
             raise RuntimeError(f"espeak-ng cannot use its data folder {Path.cwd()}")
         self.variants = sorted(p.name for p in Path("voices", "!v").iterdir())
         self._on_sound: Callable[[bytes], bool] = lambda pcm: True
-        self._error: Exception | None = None  # raised while sound came
+        self._error: Exception | None = None  # raised in the callback
         self._callback = _OnSound(self._sound_came)  # one for all: in the sandbox, memory for
         lib.espeak_SetSynthCallback(self._callback)  # machine code cannot be had
 
     def voices(self) -> list[dict[str, Any]]:
-        """The voices that can be heard, as espeak-ng ranks them: `file` is what selects one, `tags`
-        are the languages it speaks, each behind its priority (1 is the highest), best first.
+        """The voices that make sound, as espeak-ng ranks them: `file` selects one, `tags` are its
+        languages as (priority, tag), the best (1) first.
 
-        Some that espeak-ng lists have no dictionary in this installation, and say nothing.
+        Some that espeak-ng lists have no dictionary in this installation, and are silent.
         """
         listed = self._lib.espeak_ListVoices(None)
         found = []
@@ -108,10 +106,10 @@ class Espeak:
             if not file.startswith(NEEDS_OTHER_SOFTWARE):
                 tags = sorted(_tags(voice.contents.languages), key=operator.itemgetter(0))
                 found.append({"file": file, "tags": tags})
-        with _without_stderr():  # of each dictionary that is missing, espeak-ng complains there
-            return [voice for voice in found if self._is_heard(voice["file"])]
+        with _without_stderr():  # espeak-ng reports each missing dictionary there
+            return [voice for voice in found if self._is_audible(voice["file"])]
 
-    def _is_heard(self, file: str) -> bool:
+    def _is_audible(self, file: str) -> bool:
         said = bytearray()
 
         def on_sound(pcm: bytes) -> bool:
@@ -128,7 +126,7 @@ class Espeak:
         return len(samples) >= seconds * self.rate and max(map(abs, samples)) >= peak
 
     def synth(self, asked: Mapping[str, Any], link: Link) -> None:
-        """Speak what is asked into `say`, piece by piece."""
+        """Speak the text; the sound is sent by `link`, piece by piece."""
         most, wpm = asked["most"], asked["wpm"]
         left = int(most * self.rate)
 
@@ -153,7 +151,7 @@ class Espeak:
             raise RuntimeError(f"espeak-ng failed with status {status}")
 
     def _sound_came(self, samples: Any, count: int, _events: Any) -> int:
-        """espeak-ng stops when this is not 0. An error must not get lost in C code."""
+        """The callback; a result other than 0 stops espeak-ng. Errors are kept for `_speak`."""
         if not samples or count <= 0 or self._error is not None:
             return self._error is not None
         try:
@@ -163,9 +161,9 @@ class Espeak:
             return 1
 
     def _speak(self, asked: Mapping[str, Any], wpm: int, on_sound: Callable[[bytes], bool]) -> int:
-        """Give the sound to `on_sound`, which says when it is enough."""
+        """Speak into `on_sound`, which returns whether to stop; espeak-ng's status."""
         if self._lib.espeak_SetVoiceByName(asked["voice"].encode()):
-            raise RuntimeError(f"espeak-ng does not take its own voice {asked['voice']!r}")
+            raise RuntimeError(f"espeak-ng rejects its own voice {asked['voice']!r}")
         self._lib.espeak_SetParameter(RATE, wpm, 0)
         self._lib.espeak_SetParameter(RANGE, asked["range"], 0)
         self._on_sound, self._error = on_sound, None
@@ -179,7 +177,7 @@ class Espeak:
     def _stretched(
         self, speed: float, on_piece: Callable[[bytes], None]
     ) -> Iterator[Callable[[bytes], None]]:
-        """Slow sound down by what espeak-ng itself cannot, with the Sonic inside its library."""
+        """Stretch sound to speeds below espeak-ng's minimum, with the Sonic inside its library."""
         if speed == 1.0:
             yield on_piece
             return
@@ -204,7 +202,7 @@ class Espeak:
 
 
 def _tags(listed: int) -> Iterator[tuple[int, str]]:
-    """The tags of a voice with their priorities, of which 1 is the highest."""
+    """The priorities (1 is the highest) and tags of a voice, read from C memory."""
     while priority := c.string_at(listed, 1)[0]:
         tag = c.string_at(listed + 1)
         yield priority, tag.decode()
@@ -213,7 +211,7 @@ def _tags(listed: int) -> Iterator[tuple[int, str]]:
 
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Nothing that C code writes to standard error is seen."""
+    """Drop what C code writes to standard error."""
     kept = os.dup(STDERR)
     try:
         os.dup2(STDOUT, STDERR)  # a worker's standard output is /dev/null
@@ -224,7 +222,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 def data_folder() -> Path:
-    """Where dictionaries and voices are: read while it speaks, as languages change in a text."""
+    """The folder of dictionaries and voices, which are read while it speaks."""
     import espeakng_loader
 
     return Path(espeakng_loader.get_data_path())

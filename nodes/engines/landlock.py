@@ -1,12 +1,12 @@
-"""Landlock: which folders this process may still read, and nothing else of any file system.
+"""Landlock: this process may still read some folders, and nothing else of any file system.
 
     restrict([path, ...])       files below these, and these files, can be read; nothing can be
                                 written, made, moved or run; no TCP, no sockets of strangers, no
                                 signals to others
 
-Needs no rights. It holds for the calling thread and for what that starts: call it before other
-threads exist. How much of it there is depends on the kernel (5.13: files; 6.7: TCP; 6.12: signals).
-Written by hand because no library for it is older than a few months or kept.
+It needs no rights. It holds for the calling thread and for what that starts: call it before other
+threads exist. What it covers depends on the kernel (5.13: files; 6.7: TCP; 6.12: signals). Written
+by hand because there is no maintained library for it.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ SCOPES, SCOPES_SINCE = 0b11, 6  # abstract Unix sockets, signals
 
 
 def version() -> int:
-    """What this kernel has of it; 0: nothing."""
+    """The version that this kernel has; 0: none."""
     try:
         return _call(CREATE_RULESET, None, 0, ASK_VERSION)
     except (OSError, AttributeError):  # no Landlock; no such system

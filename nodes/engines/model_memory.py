@@ -1,10 +1,10 @@
-"""Memory for models: as many are loaded as there is room for, the rest when they are asked for.
+"""Memory for models: as many stay loaded as fit; the others are loaded when a job needs them.
 
-async with memory.using(model, needs):    its room, perhaps after others that nobody uses, the one
-    ...                                   used longest ago first, were unloaded; it loads itself
-memory.measured(model, needs)             what it really takes
+async with memory.using(model, needs):    memory is reserved, perhaps after idle models, the least
+    ...                                   recently used first, were unloaded; the model loads itself
+memory.measured(model, needs)             the bytes that it really takes
 
-Without a bound everything stays loaded. With one, what nobody used for some minutes is unloaded.
+Without a bound everything stays loaded. With one, models that are idle for minutes are unloaded.
 """
 
 import asyncio
@@ -16,27 +16,27 @@ from typing import Protocol
 
 from privox_dht import errors, limits, units
 
-WAIT = 10.0  # seconds that a job waits for room while every model is in use; then: ProducerBusy
-IDLE_FOR = 600.0  # seconds after which a model that nobody uses is unloaded
+WAIT = 10.0  # seconds that a job waits for memory while all models are in use
+IDLE_FOR = 600.0  # seconds after which an idle model is unloaded
 
 
 class Model(Protocol):
-    """What can be loaded again at any time."""
+    """A model that can be unloaded, and loaded again at any time."""
 
     @property
     def model_name(self) -> str:
-        """As a person knows it."""
+        """For messages."""
 
     async def unload(self) -> None:
-        """Let go of its memory: all of it is free when this returns."""
+        """Free its memory; it is free when this returns."""
 
 
 class ModelMemory:
-    """Room for models.
+    """The memory that all models of a node share.
 
     Args:
         most: bytes for all of them together; None: no bound.
-        idle_for: seconds after which one that nobody uses is unloaded, where there is a bound.
+        idle_for: seconds after which an idle model is unloaded, if there is a bound.
     """
 
     def __init__(self, most: int | None = None, idle_for: float = IDLE_FOR) -> None:
@@ -55,7 +55,7 @@ class ModelMemory:
 
     @property
     def taken(self) -> int:
-        """Bytes of all that is loaded."""
+        """Bytes of all loaded models."""
         return sum(self._loaded.values())
 
     def check(self, model: Model, needs: int) -> None:
@@ -69,10 +69,10 @@ class ModelMemory:
 
     @contextlib.asynccontextmanager
     async def using(self, model: Model, needs: int, wait: float = WAIT) -> AsyncIterator[None]:
-        """Room for `model`, which needs so many bytes, while the context is open and after it.
+        """Reserve `needs` bytes for `model`; it is in use while the context is open.
 
         Raises:
-            ProducerBusy: other models were in use for as long as this one may wait.
+            ProducerBusy: other models stayed in use for `wait` seconds.
         """
         await self._take(model, needs, wait)
         try:
@@ -81,19 +81,19 @@ class ModelMemory:
             self._users[model] -= 1
             self._used[model] = time.monotonic()
             self._watch(model)
-            await self._tell()
+            await self._notify()
 
     def measured(self, model: Model, needs: int) -> None:
-        """What it takes; it is more than one thought when it is more."""
+        """Set the bytes that it takes, if they are more than were reserved."""
         if model in self._loaded:
             self._loaded[model] = max(needs, self._loaded[model])
 
     async def forget(self, model: Model) -> None:
-        """It is closed."""
+        """Drop a model that is closed."""
         self._loaded.pop(model, None)
         if timer := self._timers.pop(model, None):
             timer.cancel()
-        await self._tell()
+        await self._notify()
 
     async def _take(self, model: Model, needs: int, wait: float) -> None:
         try:
@@ -108,7 +108,7 @@ class ModelMemory:
             ) from exc
 
     async def _has_room(self, model: Model, needs: int) -> bool:
-        """Whether it is loaded, or may be; what is in its way and used by nobody is unloaded."""
+        """Whether it is loaded, or fits now; idle models are unloaded for it."""
         while model not in self._loaded:
             if self.most is None or self.taken + needs <= self.most:
                 self._loaded[model] = needs
@@ -121,12 +121,12 @@ class ModelMemory:
         return True
 
     async def _unload(self, model: Model) -> None:
-        """Its room is others' once it is gone."""
+        """Its memory is free once it is unloaded."""
         await asyncio.shield(model.unload())
         self._loaded.pop(model, None)
 
     def _watch(self, model: Model) -> None:
-        """Unload it once nobody has used it for long enough."""
+        """Start the timer that unloads an idle model."""
         if self.most is None or self._users[model] or model not in self._loaded:
             return
         if timer := self._timers.pop(model, None):
@@ -146,6 +146,6 @@ class ModelMemory:
                 await self._unload(model)
                 self._changed.notify_all()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()

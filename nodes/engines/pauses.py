@@ -1,6 +1,6 @@
-"""Where the utterances of a recording are: from pause to pause, and never too long.
+"""Splits a recording into utterances at its pauses. Pure.
 
-Speech that goes on for longer than a recogniser likes is cut at its quietest place.
+Speech without a pause for too long is cut at its quietest place.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 PAUSE = 0.5  # seconds of quiet that end an utterance
 MARGIN = 0.2  # seconds of quiet kept at either end of an utterance
-LONGEST = 14.0  # seconds of an utterance; recognisers that search get slow and forgetful
-SHORTEST = 0.1  # seconds of sound below which it is a click
-LOOK_BACK = 0.5  # share of the longest in which a place to cut is looked for
+LONGEST = 14.0  # seconds of an utterance; a search over more gets slow and inaccurate
+SHORTEST = 0.1  # seconds of sound; anything shorter is a click
+LOOK_BACK = 0.5  # the last part of the longest piece in which the cut may be
 
 Span = tuple[int, int]  # first sample, and the one after the last
 
 
 def utterances(pcm: NDArray[np.float32], rate: int) -> list[Span]:
-    """The stretches of `pcm` that hold speech, in order."""
+    """The stretches of `pcm` (mono float32) with speech, in order."""
     import numpy
 
     levels = loudness(pcm, rate)

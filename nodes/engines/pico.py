@@ -3,7 +3,7 @@
 voice    "en-US", "de-DE", ...: one for each language, and two for English
 ""       the voice of the language that was asked for, else American English
 
-A text is spoken sentence by sentence: Pico itself gives no sound before the end.
+A text is spoken sentence by sentence, since Pico gives no sound before its end.
 """
 
 import importlib.util
@@ -21,10 +21,10 @@ from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
 
 DEFAULT_VOICE = "en-US"
-MARKUP = str.maketrans("<>", "  ")  # what is between these, Pico would obey and not say
-SENTENCE = re.compile(r"(?<=[.!?;:…])\s+|\n+")  # where one ends and the next begins
+MARKUP = str.maketrans("<>", "  ")  # Pico would execute markup instead of speaking it
+SENTENCE = re.compile(r"(?<=[.!?;:…])\s+|\n+")  # the border between two
 LONGEST = 300  # characters spoken at a time, about 20 s of sound; sentences are shorter
-ENDLESS = re.compile(r"\S{40}")  # so much of a word at a time: numbers that are longer break Pico
+ENDLESS = re.compile(r"\S{40}")  # a space is put after these: longer numbers break Pico
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
@@ -98,8 +98,7 @@ def choose(named: str, language: str, default: str, voices: Sequence[str]) -> st
 
 
 def sentences(text: str) -> list[str]:
-    """`text` in pieces that are spoken one after the other, without markup; no word is longer than
-    a piece."""
+    """`text` without markup, in pieces of at most `LONGEST` characters."""
     plain = ENDLESS.sub(r"\g<0> ", text.translate(MARKUP))
     return [
         piece

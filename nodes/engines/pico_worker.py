@@ -1,11 +1,11 @@
 """SVOX Pico (py-nanotts) in a process of its own.
 
-    parent  -> {"texts", "voice", "speed", "most"}    most: seconds of sound at the most
-    worker  -> {} + 16-bit PCM at 16 kHz              a piece for each text, as it is spoken
+    parent  -> {"texts", "voice", "speed", "most"}    most: seconds of sound at most
+    worker  -> {} + 16-bit PCM at 16 kHz              for each text, as it is spoken
     worker  -> {"done": true}
 
-Pico holds Python's lock while it speaks, gives a text's sound when it has all of it, and obeys
-markup, <genfile file="..."> included: `pico` sees to it that none comes here.
+Pico holds Python's lock while it speaks, returns the sound of a text as a whole, and executes
+markup, <genfile file="..."> included: `pico` removes it first.
 """
 
 import array
@@ -19,14 +19,14 @@ from nodes.engines.sandbox import Sandbox
 
 RATE = 16_000  # Hz, as all its voices have it
 SAMPLE_BYTES = 2
-VOLUME = 0.5  # of its own, at which every loud vowel is cut off: pocketsphinx hears that
-AUDIBLE = 1000  # steps of 16 bits; for letters it does not know, Pico clicks at 100
+VOLUME = 0.5  # times its default, which clips loud vowels and disturbs pocketsphinx
+AUDIBLE = 1000  # 16-bit peak; for unknown letters, Pico clicks at 100
 SECONDS = 60  # of processor time for one text; the longest takes two
-HERE = "."  # the folder with its voices, where it is called from
+HERE = "."  # the working folder, with its voices
 
 
 def voices_folder() -> Path:
-    """Where its voices are: read again for each text."""
+    """The folder of its voices, which are read for each text."""
     import py_nanotts
 
     return Path(py_nanotts.__file__).parent / "lang"
@@ -40,7 +40,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         left = asked["most"] * RATE * SAMPLE_BYTES
-        heard = not any(map(_has_words, asked["texts"]))
+        audible = not any(map(_has_words, asked["texts"]))
         for text in asked["texts"]:
             try:
                 pcm = speak(
@@ -51,7 +51,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
                     volume=VOLUME,
                     lingware_path=HERE,
                 )
-            except RuntimeError as exc:  # a voice gives up on numbers among letters it cannot read
+            except RuntimeError as exc:  # some numbers among unknown letters
                 raise worker_main.InputRefused("pico cannot speak this text", 400, "input") from exc
             left -= len(pcm)
             if left < 0:
@@ -59,10 +59,10 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
                 raise worker_main.InputRefused(
                     f"the text is longer than {seconds:.0f} s", 413, "input"
                 )
-            heard = heard or max(array.array("h", pcm), default=0) >= AUDIBLE
+            audible = audible or max(array.array("h", pcm), default=0) >= AUDIBLE
             if pcm:
                 link.send({}, pcm)
-        if not heard:
+        if not audible:
             raise worker_main.InputRefused(
                 f"no word of it can be read in {asked['voice']}", 400, "input"
             )

@@ -5,9 +5,8 @@
     voice    ""                        the voice that was loaded, its own speaker
              "en_US-libritts-high+p3922", "...+7"       one of its speakers, by name or number
 
-One sentence is one piece of sound. The work is done in a process, see `piper_worker`. The
-copy of espeak-ng inside piper has espeak-ng's holes too: what would overflow its stack is bounded
-before (`espeak_text`).
+One sentence is one piece of sound. The work is done in a process, see `piper_worker`. The copy of
+espeak-ng inside piper has its bugs too, so texts are made safe for it (`espeak_text`).
 """
 
 import asyncio
@@ -34,18 +33,18 @@ from privox_dht import errors, languages, limits, model_names, speech
 from privox_dht.atomic_file import replacing
 
 DEFAULT_VOICE = "en_US-lessac-medium"
-HUB = "https://huggingface.co"  # or what HF_ENDPOINT says, as for all that is fetched from there
+HUB = "https://huggingface.co"  # unless HF_ENDPOINT is set
 VOICES = "rhasspy/piper-voices/resolve/main"
 NAME = re.compile(r"([a-z]{2,3})_([A-Z]{2})-([A-Za-z0-9_]+)-(x_low|low|medium|high)")
 SILENCE = 30.0  # seconds without a byte of a download
 CACHE = Path("~/.cache/privox-dht/piper")
 DEVICES = {"cpu": piper_worker.CPU, "gpu": "cuda"}
 SPEAKER = "+"  # between a voice and its speaker
-NAMED = 6  # speakers named in a refusal, beside their number
+NAMED = 6  # speakers that an error message names
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
-BESIDE_VOICE = 100 * limits.MIB  # bytes of the process that a voice is loaded into, about
-LOAD_WITHIN = 300.0  # seconds; a large voice on a slow disk, or what its language downloads
-AT_MOST = 64  # jobs at a time, each in its turn; a node has slots of its own
+BESIDE_VOICE = 100 * limits.MIB  # bytes of a worker without the voice, about
+LOAD_WITHIN = 300.0  # seconds; a large voice on a slow disk, and downloads for its language
+AT_MOST = 64  # jobs at a time, which take turns; the node's slots are the real limit
 
 
 class Piper(PooledEngine):
@@ -85,7 +84,7 @@ class Piper(PooledEngine):
 
     async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._speakers, self._count = hello["speakers"], hello["count"]
-        await benchmark.speaking_speed(self, SAMPLE)  # the first time is slower
+        await benchmark.speaking_speed(self, SAMPLE)  # the first run is slower
         tag = hello["language"]
         return replace(
             self.info,
@@ -130,7 +129,7 @@ class Piper(PooledEngine):
 
 
 def choose(named: str, voice: str, speakers: Mapping[str, int], count: int) -> int | None:
-    """The number of the speaker that is meant; None where a voice has one only.
+    """The number of the speaker; None: the voice's default.
 
     Raises:
         RequestRejected: 404, there is no such voice or speaker.
@@ -182,7 +181,7 @@ def voice_file(name: str, cache: Path) -> Path:
 
 
 def cached(cache: Path | None) -> list[Path]:
-    """The ONNX files of the voices that were downloaded."""
+    """The ONNX files of downloaded voices."""
     folder = (cache or CACHE).expanduser()
     return sorted(
         file for file in folder.glob("*.onnx") if all(f.is_file() for f in files_of(file))
@@ -205,7 +204,7 @@ def _downloaded(name: str, cache: Path) -> Path:
     folder = f"{hub}/{VOICES}/{language}/{language}_{region}/{voice}/{quality}"
     file = cache / f"{name}.onnx"
     try:
-        # The big file last: when it is there, all is.
+        # The large file last: where it exists, both do
         for wanted in (file.with_name(f"{file.name}.json"), file):
             if not wanted.is_file():
                 fetch(f"{folder}/{wanted.name}", wanted)
@@ -220,10 +219,10 @@ def _downloaded(name: str, cache: Path) -> Path:
 
 
 def fetch(url: str, file: Path) -> None:
-    """Download `url` into `file`, which is there completely or not at all.
+    """Download `url` into `file`, which then exists completely or not at all.
 
     Raises:
-        OSError: it cannot be had.
+        OSError: it cannot be downloaded.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with (

@@ -1,15 +1,15 @@
-"""Text in sentences that piper can take: it makes the sound of each as a whole, so that time and
-memory grow with its length, and nobody can end it. Pure."""
+"""Splits long sentences for piper, which makes the sound of a sentence as a whole: time and memory
+grow with its length, and it cannot be interrupted. Pure."""
 
 import re
 
-SENTENCE = 400  # characters that are spoken at a time, about half a minute
+SENTENCE = 400  # characters of a sentence at most, about half a minute
 BORDER = "\n\n"  # where espeak-ng ends a sentence in any language
 ENDS = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f][\"')\]\u201d\u2019]*\s|\n\s*\n")
 
 
 def paced(text: str) -> str:
-    """`text` without a sentence longer than `SENTENCE`: cut at a space, as if it ended there."""
+    """`text` without sentences longer than `SENTENCE`; they are ended at a space."""
     out, begin = [], 0
     while len(text) - begin > SENTENCE:
         ends = [found.end() for found in ENDS.finditer(text, begin, begin + SENTENCE)]

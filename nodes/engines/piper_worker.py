@@ -2,13 +2,12 @@
 
     python -m nodes.engines.piper_worker VOICE.onnx DEVICE FOLDER
 
-    parent  -> {"text", "speaker", "speed", "from": sentences}     from: spoken before
-    worker  -> {"rate", "at": sentences} + 16-bit PCM               a sentence; ...
+    parent  -> {"text", "speaker", "speed", "from": sentences}     from: that are skipped
+    worker  -> {"rate", "at": sentences} + 16-bit PCM               for each sentence
     worker  -> {"done": true}
 
-FOLDER is where the software for some languages keeps what it downloads while it loads. One job at a
-time is in piper: its phonemes come from a copy of espeak-ng inside it that is one big global
-variable.
+FOLDER is for downloads that some languages need. Only one job at a time may use piper, since the
+copy of espeak-ng inside it has global state.
 """
 
 import importlib.util
@@ -30,16 +29,16 @@ from privox_dht import errors, limits
 
 CPU = "cpu"
 INSTALL = "pip install 'privox-dht[piper]'"
-WORDS = "Good day."  # spoken once outside the sandbox, so that what loads at first use is loaded
-MEMORY = 2048 * MIB  # bytes above the loaded voice; a sentence of the longest takes 200
+WORDS = "Good day."  # spoken once outside the sandbox, for what is loaded at first use
+MEMORY = 2048 * MIB  # above the loaded voice; the longest sentence takes 200 MiB
 FILES = 256  # open at a time: one for each job, and a dictionary
 PROVIDERS = {CPU: "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def data_folder() -> Path:
-    """Where the phonemes' dictionaries are: read while it speaks, as languages change in a text."""
+    """The folder of espeak-ng's dictionaries, which are read while it speaks."""
     package = importlib.util.find_spec("piper")
-    assert package is not None and package.submodule_search_locations  # it was looked for before
+    assert package is not None and package.submodule_search_locations  # `check` found it
     return Path(package.submodule_search_locations[0], "espeak-ng-data")
 
 
@@ -50,23 +49,23 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
         import onnxruntime
         from piper import PiperVoice
         from piper.config import PiperConfig, SynthesisConfig
-    except ImportError as exc:  # it is there, and something that it needs is not
+    except ImportError as exc:  # it is installed, and something that it needs is not
         raise errors.EngineUnavailable(
             f"piper cannot be imported ({exc})", f"{INSTALL} --upgrade"
         ) from exc
-    with _blamed_on(name):  # whatever piper says of a file that lacks something
+    with _blamed_on(name):  # whatever piper raises for an incomplete file
         config = PiperConfig.from_dict(json.loads(Path(f"{name}.json").read_bytes()))
-    os.chdir(data_folder())  # the sandbox's user may not look into what is above it
+    os.chdir(data_folder())  # the sandbox's user may have no access to the folders above
     # piper-tts 1.3 downloads nothing, and has no such argument
     has_folder = "download_dir" in inspect.signature(PiperVoice).parameters
     where: dict[str, Any] = {"download_dir": downloads} if has_folder else {}
     voice: Any = PiperVoice(session=None, config=config, espeak_data_dir=Path(), **where)
     voice.phonemize(WORDS)
-    if device == CPU:  # what the drivers of a GPU read, nobody lists
+    if device == CPU:  # the files that GPU drivers read are not known
         sandbox.confine([Path(name), data_folder()])
-    with _blamed_on(name):  # whatever onnxruntime says of a broken model, or one of something else
+    with _blamed_on(name):  # whatever onnxruntime raises for a broken model
         options = onnxruntime.SessionOptions()
-        if (cores := usable_cores()) < (os.cpu_count() or 1):  # else it would take all
+        if (cores := usable_cores()) < (os.cpu_count() or 1):  # else it uses all
             options.intra_op_num_threads = cores
         voice.session = onnxruntime.InferenceSession(
             name, sess_options=options, providers=[PROVIDERS[device]]
@@ -94,7 +93,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
 @contextmanager
 def _blamed_on(voice: str) -> Iterator[None]:
-    """What is raised while its files are read is their fault."""
+    """Report any error while the voice's files are read as theirs."""
     try:
         yield
     except Exception as exc:
@@ -104,7 +103,7 @@ def _blamed_on(voice: str) -> Iterator[None]:
 
 
 def _spoken(voice: Any, asked: dict[str, Any], how: Any) -> Generator[tuple[int, Any]]:
-    """Each sentence that was not spoken before, and how many there are with it."""
+    """The number and the sound of each sentence that is not skipped."""
     for at, chunk in enumerate(voice.synthesize(asked["text"], how), 1):
         if at > asked.get("from", 0):
             yield at, chunk

@@ -1,6 +1,6 @@
 """pocketsphinx: English, offline, light; its model comes with its wheel.
 
-a recording  ->  a worker process: utterances, a whisper of noise, words  ->  segments
+a recording  ->  a worker process: utterances, a little noise, words  ->  segments
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from privox_dht.recording import Recording
 
 LANGUAGE, MODEL = "en", "en-us"
 TOO_NEW = (3, 14)  # there is no wheel for this Python and later ones
-SELF_TEST_SECONDS = 1  # twice as much says the same, and every start takes that much longer
+SELF_TEST_SECONDS = 1  # of sound; more gives the same result, and makes the start slower
 
 
 class PocketSphinx(PooledTranscriber):
@@ -63,7 +63,7 @@ class PocketSphinx(PooledTranscriber):
 
     async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         babble = benchmark.babble(SELF_TEST_SECONDS, self.rate)
-        # The first time is slower
+        # The first run is slower
         await benchmark.transcribing_speed(self, babble[: self.rate // 4])
         return replace(self.info, speed=await benchmark.transcribing_speed(self, babble))
 

@@ -1,12 +1,11 @@
 """pocketsphinx in a process of its own, because it holds Python's lock while it works.
 
 parent  -> {"samples": count} + where they are (see `privox_dht.recording`), at 16 kHz
-worker  -> {"words": [[text, start, end, probability], ...], "at": seconds}     an utterance
+worker  -> {"words": [[text, start, end, probability], ...], "at": seconds}     for each utterance
 worker  -> {"done": true}
 
-Times of words are from the start of their utterance. Before it listens, noise is added: it is
-what the model knows and synthetic speech lacks, whose pauses are digitally silent. At this level
-people's recordings do not notice.
+Times of words are from the start of their utterance. Noise is added first: the model was trained
+with it, and the pauses of synthetic speech are digitally silent. Real recordings are not affected.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SETTINGS: dict[str, Any] = {"loglevel": "FATAL"}
 NOISE = 10  # standard deviation, in steps of 16 bits: 70 dB below full scale
 WARM_SECONDS = 0.5
 MEMORY = 1024 * MIB  # bytes; the longest recording takes 440 of these
-SECONDS = int(2 * limits.MAX_AUDIO_SECONDS)  # of processor time; slower than that is no use
+SECONDS = int(2 * limits.MAX_AUDIO_SECONDS)  # of processor time: half of real time
 NOT_A_WORD = ("<", "[", "+")  # sentence borders, silence, coughs
 
 
@@ -40,18 +39,18 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
     from pocketsphinx import Decoder
 
     decoder = Decoder(samprate=RATE, **SETTINGS)
-    for _ in _heard(decoder, benchmark.babble(WARM_SECONDS, RATE)):
-        pass  # what is imported at first use is imported now: in the sandbox it could not be
+    for _ in _utterances(decoder, benchmark.babble(WARM_SECONDS, RATE)):
+        pass  # imports what the first use needs, before the sandbox forbids it
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         [file] = link.files
-        for words, at in _heard(decoder, Recording(RATE, file, asked["samples"]).samples()):
+        for words, at in _utterances(decoder, Recording(RATE, file, asked["samples"]).samples()):
             link.send({"words": words, "at": at})
 
     return {}, answer
 
 
-def _heard(decoder: Any, pcm: NDArray[np.float32]) -> Iterator[tuple[Words, float]]:
+def _utterances(decoder: Any, pcm: NDArray[np.float32]) -> Iterator[tuple[Words, float]]:
     """The words of each utterance, and where it begins, in seconds."""
     for start, end in pauses.utterances(pcm, RATE):
         if words := _words(decoder, prepared(pcm[start:end])):
@@ -60,7 +59,7 @@ def _heard(decoder: Any, pcm: NDArray[np.float32]) -> Iterator[tuple[Words, floa
 
 def _words(decoder: Any, pcm: bytes) -> Words:
     """The words of one utterance."""
-    if not pcm:  # it would be stuck for ever
+    if not pcm:  # the decoder would hang
         return []
     frames_per_second = decoder.config["frate"]
     decoder.reinit_feat()
@@ -82,7 +81,7 @@ def _words(decoder: Any, pcm: bytes) -> Words:
 
 
 def prepared(pcm: NDArray[np.float32]) -> bytes:
-    """16-bit samples with a floor of noise, always the same."""
+    """16-bit samples with a noise floor, the same for the same samples."""
     import numpy
 
     noise = _noise(round(pauses.LONGEST * RATE))
@@ -98,7 +97,7 @@ def _noise(samples: int) -> NDArray[np.float32]:
 
 
 def spelled(entry: str) -> str:
-    """A word of the dictionary without the number of its pronunciation: "read" of "read(2)"."""
+    """A dictionary entry without the number of its pronunciation: "read" for "read(2)"."""
     return entry.partition("(")[0]
 
 

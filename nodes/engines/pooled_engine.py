@@ -1,8 +1,8 @@
-"""What all engines have in common whose work is done by a worker pool: how they start and close.
+"""The base of engines whose work is done by a worker pool: how they start and close.
 
-start    what must be there first (a download)  ->  a warm worker  ->  what it can, measured
-unload   the workers end, to make room for another engine's model; the next job starts one again
-close    all workers end
+start    download what is needed, start a worker, test and measure it
+unload   end the workers, to free memory for another engine's model; the next job starts one
+close    end all workers
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What all engines of a node are told."""
+    """Options for all engines of a node."""
 
-    memory: ModelMemory = field(default_factory=ModelMemory)  # for the models of all of them
+    memory: ModelMemory = field(default_factory=ModelMemory)  # shared by the models of all
     batch: int = 1  # windows of a recording that faster-whisper works on at once
 
 
@@ -41,7 +41,7 @@ class PooledEngine(ABC):
 
     def __init__(self, pool: WorkerPool, info: speech.EngineInfo) -> None:
         self._pool = pool
-        self._needs = 0  # bytes of memory, as far as that is known
+        self._needs = 0  # bytes of memory, as far as they are known
         self._settings = EngineOptions()
         self.info = info
 
@@ -59,16 +59,16 @@ class PooledEngine(ABC):
         return self.info.models[0] if self.info.models else self.info.engine
 
     def configure(self, options: EngineOptions) -> None:
-        """Before it is started."""
+        """Set options; before `start`."""
         self._settings = options
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes that work for it."""
+        """The process ids of its workers."""
         return self._pool.pids
 
     async def start(self) -> None:
-        """See `speech.Engine`. Nothing is left of an engine that cannot start."""
+        """See `speech.Engine`. If it fails, everything is closed again."""
         self.check(self.info.backend)
         try:
             self._pool.arguments = tuple(await self._arguments())
@@ -84,7 +84,7 @@ class PooledEngine(ABC):
             raise
 
     async def _load(self) -> None:
-        """Have it loaded for the first time, and see what it can and what it takes."""
+        """Load the model, test the engine, and measure its memory."""
         memory = self._settings.memory
         memory.check(self, self._needs)
         async with memory.using(self, self._needs, self.load_within):
@@ -104,7 +104,7 @@ class PooledEngine(ABC):
     async def _ask(
         self, question: dict[str, Any], files: Sequence[int] = (), seconds: float | None = None
     ) -> AsyncGenerator[link.Message]:
-        """The pieces of a worker's answer; see `WorkerPool.ask`. It is loaded if it is not."""
+        """The messages of a worker's answer; see `WorkerPool.ask`. Loads the model if necessary."""
         async with self._settings.memory.using(self, self._needs):
             await self._pool.ensure_worker()
             self.info = replace(self.info, warm=True)
@@ -118,16 +118,16 @@ class PooledEngine(ABC):
         self._settings.memory.measured(self, self._needs)
 
     async def _arguments(self) -> Sequence[str]:
-        """What a worker is started with, once all is there that it needs."""
+        """The arguments of a worker's command line; downloads what it needs."""
         return ()
 
     @abstractmethod
     async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
-        """What the engine can, whose worker says `hello`."""
+        """Test the engine; what it can do. `hello` is what its worker reported."""
 
 
 class PooledTranscriber(PooledEngine):
-    """One that hears: `speech.RecordingTranscriber`."""
+    """A `speech.RecordingTranscriber`."""
 
     rate = 0  # Hz
 

@@ -1,11 +1,11 @@
-"""A lock for a library that works for one job at a time, in workers with a thread for each job.
+"""A lock for a library that allows one job at a time, in workers with a thread for each job.
 
-    for item in lock.each(link, items):    the thread takes the lock, tells the parent so, makes one
-        link(...)                          item, and releases the lock
+    for item in lock.each(link, items):    the thread takes the lock, reports that to the parent,
+        link.send(...)                     makes one item, and releases the lock
 
-Short jobs come first, and of two alike the one that has waited longer: so a long job gives way
-after each of its items. The parent knows which job a worker died in, and a thread that waits sees
-when its client has left. An item is sent after the lock is released: a slow reader blocks nobody.
+Short jobs come first; among equals the one that has waited longer. So a long job gives way after
+each item. The parent knows in which job a worker crashed, and a waiting thread notices when its job
+is cancelled. Items are sent after the lock is released, so a slow reader blocks no other job.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from nodes.engines.link import Disconnected, Link
 
 Item = TypeVar("Item")
 
-LOOK_EVERY = 0.2  # seconds after which one who waits for his turn looks whether anybody listens
+CHECK_EVERY = 0.2  # seconds between two checks whether a waiting job was cancelled
 
 
 class PriorityLock:
@@ -27,15 +27,15 @@ class PriorityLock:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._is_taken = False
-        self._waiting: list[tuple[bool, int]] = []  # whether it is long, and when it came
+        self._waiting: list[tuple[bool, int]] = []  # whether it is long, and its number
         self._numbers = itertools.count()
 
     @contextmanager
     def taken(self, link: Link, *, short: bool = False) -> Iterator[None]:
-        """The turn, for the job of `link`.
+        """Hold the lock for the job of `link`.
 
         Raises:
-            Disconnected: nobody listens to that job any more.
+            Disconnected: the job was cancelled.
         """
         self._wait(link, (not short, next(self._numbers)))
         try:
@@ -53,7 +53,7 @@ class PriorityLock:
             self._waiting.append(place)
             try:
                 while self._is_taken or min(self._waiting) != place:
-                    if not self._changed.wait(LOOK_EVERY) and link.disconnected:
+                    if not self._changed.wait(CHECK_EVERY) and link.disconnected:
                         raise Disconnected
                 self._is_taken = True
             finally:
@@ -61,7 +61,7 @@ class PriorityLock:
                 self._changed.notify_all()
 
     def each(self, link: Link, items: Generator[Item], *, short: bool = False) -> Iterator[Item]:
-        """Each of `items`, made in a turn of its own."""
+        """Each of `items`, made while the lock is held."""
         try:
             while True:
                 with self.taken(link, short=short):

@@ -5,13 +5,13 @@
     "wyoming://host:port"         a server that speaks Wyoming (`remote_wyoming`)
     "host:port"                   a server that speaks SOVA's (`remote_sova`)
 
-`Server` is the wire they share: what goes wrong there comes out as this project's errors. Such a
-server is a stranger, too: nothing that it says is read without an end, unpacked, followed to
-another place, or kept for the next request.
+`Server` is the HTTP client they share, which raises this project's errors. Such a server is not
+trusted either: answers are bounded, never decompressed, redirects are not followed, and no cookies
+are kept.
 
     400 404 413 415 422   the request is at fault                    RequestRejected
     429 503               it is busy                                 ProducerBusy
-    other, silence, junk  it is broken, or not what it should be     EngineFailed
+    other, silence        it is broken, or no such server            EngineFailed
 """
 
 import asyncio
@@ -30,15 +30,15 @@ from privox_dht import errors, limits, speech
 from privox_dht.addresses import is_here
 
 MAX_ANSWER = 2 * limits.MIB  # bytes of JSON; ten times the words of a block with all their times
-MAX_SOUND = 16 * limits.MIB  # bytes of JSON that SOVA packs its sound into
-MAX_VALUES = 100_000  # values in an answer: each takes up to 64 bytes once it is read
-# Of these, all of a string takes 4 bytes
+MAX_SOUND = 16 * limits.MIB  # bytes of JSON with SOVA's sound in it
+MAX_VALUES = 100_000  # values in an answer; each takes up to 64 bytes once it is parsed
+# With one of these, each character of a string takes 4 bytes
 BEYOND_16_BITS = re.compile(rb"\\u[dD][89abAB]|[\xf0-\xf4]")
 MAX_COMPLAINT = 64 * limits.KIB  # bytes of an error page that are read
-SHOWN = 200  # characters of a complaint that are passed on
+SHOWN = 200  # characters of an error message that are passed on
 CONNECT_WITHIN = 5.0  # seconds
 SILENCE = 180.0  # seconds without a byte of sound
-ANSWER_BEGINS = 180.0  # seconds; servers that do not stream think for long about a block
+ANSWER_BEGINS = 180.0  # seconds; servers that do not stream answer after the whole block
 ANSWER_ENDS = 60.0  # seconds for all of an answer in JSON, once it has begun
 PROBE_WITHIN = 60.0  # seconds for the first request of all: the server may load its model then
 LONGEST_NAME = 128  # characters of a model or voice
@@ -120,7 +120,7 @@ class Server:
     async def request(
         self, method: str, path: str, **options: Any
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """A good answer; everything else is raised as our errors, as are breaks while reading."""
+        """An answer with status 200; anything else, and errors while reading, raise our errors."""
         if self._session is None:
             raise errors.EngineFailed(f"the engine at {self} is not started")
         url = self.base / path.lstrip("/") if path else self.base
@@ -133,7 +133,7 @@ class Server:
                 if response.status != 200:
                     raise await self._error_of(response)
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    raise self.bad_answer("something packed, although it was asked not to")
+                    raise self.bad_answer("a compressed body, which was not requested")
                 yield response
         except aiohttp.ConnectionTimeoutError as exc:
             raise errors.EngineFailed(f"the server at {self} does not answer") from exc
@@ -145,7 +145,7 @@ class Server:
             ) from exc
 
     async def json(self, method: str, path: str, most: int = MAX_ANSWER, **options: Any) -> Any:
-        """A whole answer of at most so many bytes, read as JSON, whatever type it claims to be."""
+        """A whole answer of at most `most` bytes as JSON, whatever its Content-Type."""
         async with self.request(method, path, **options) as response:
             async with asyncio.timeout(ANSWER_ENDS):
                 body = await self._read(response, most)
@@ -155,9 +155,9 @@ class Server:
             raise self.bad_answer("something that is not JSON") from exc
 
     async def pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
-        """An answer as it comes, each piece of it in time."""
+        """An answer as it comes; each piece must come in time."""
         while True:
-            async with asyncio.timeout(SILENCE):  # of bytes that frame nothing, too
+            async with asyncio.timeout(SILENCE):  # without a byte of content
                 piece = await response.content.readany()
             if not piece:
                 return
@@ -188,7 +188,7 @@ class Server:
         return body
 
     async def _error_of(self, response: aiohttp.ClientResponse) -> errors.JobError:
-        """What the server says is wrong, as one of our errors."""
+        """The error in the server's answer, as one of ours."""
         if response.status in BUSY:
             after = response.headers.get("Retry-After", "")
             seconds = float(after) if after.isdecimal() else limits.RETRY_AFTER
@@ -216,10 +216,10 @@ def names(listed: Any) -> list[str]:
 
 
 def _parsed(body: bytearray) -> Any:
-    """JSON that takes little more memory than it has bytes.
+    """Parse JSON that takes little more memory than its bytes.
 
     Raises:
-        ValueError: it is none, or takes far more.
+        ValueError: it is not JSON, or takes far more.
     """
     if sum(map(body.count, (b",", b"[", b"{", b":"))) > MAX_VALUES:
         raise ValueError("too many values")
@@ -232,20 +232,20 @@ def _parsed(body: bytearray) -> Any:
 
 
 def _root(url: yarl.URL) -> yarl.URL:
-    """Below what the API's paths begin: people give the address with and without the /v1."""
+    """The URL without a trailing /v1, which people may or may not give."""
     path = url.path.rstrip("/")
     return url.with_path(path.removesuffix("/v1") or "/")
 
 
 def _why(exc: Exception) -> str:
-    """Why no answer came: in the system's words, if it has any."""
+    """Why no answer came: the system's message, if there is one."""
     number = exc.errno if isinstance(exc, OSError) else None
     known = number is not None and number in errno.errorcode
     return os.strerror(number or 0).lower() if known else type(exc).__name__
 
 
 def _said(body: bytes) -> str:
-    """The message in an error answer of OpenAI's shape, or FastAPI's, or any other."""
+    """The message in an error answer of OpenAI's form, FastAPI's, or another."""
     try:
         said = json.loads(body)
         for key in ("error", "message", "detail"):

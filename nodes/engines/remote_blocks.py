@@ -1,5 +1,4 @@
-"""Hearing elsewhere, where a server gives but the text of what it is sent: block by block, each of
-which comes back as one segment."""
+"""Transcription by a server that returns only text: block by block, each one segment."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ class BlockTranscriber(ABC):
 
     service = speech.STT
     rate = 16_000  # Hz
-    dialect = ""  # as a person says it
+    dialect = ""  # its name, for messages
     block = 0.0  # seconds of audio in one request, and in one segment
 
     async def transcribe(
@@ -47,11 +46,11 @@ class BlockTranscriber(ABC):
     async def _block(
         self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
     ) -> tuple[str, str]:
-        """The text of one block, and its language if the server says it."""
+        """The text of one block, and its language ("": the server does not say)."""
 
     @abstractmethod
     def _bad_answer(self, what: str) -> errors.EngineFailed:
-        """What is raised of an answer that makes no sense."""
+        """The error for an answer that makes no sense."""
 
     async def _measure(self) -> float:
         """Seconds of audio per second."""

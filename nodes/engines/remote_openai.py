@@ -36,15 +36,15 @@ BLOCK = 300.0  # seconds of audio in one request: 10 MB, under everybody's limit
 HEARS, SPEAKS = re.compile("whisper|transcri|stt|asr"), re.compile("tts|speech|voice|kokoro|piper")
 USUAL = {speech.STT: "whisper-1", speech.TTS: "tts-1"}  # names that most servers take
 USUAL_VOICE = "alloy"
-WHISPERS_OWN = {"jv": "jw", "fil": "tl"}  # languages that Whisper's servers call by an older code
+WHISPERS_OWN = {"jv": "jw", "fil": "tl"}  # languages for which Whisper has an older code
 SAMPLE = "The quick brown fox jumps over the lazy dog."
 PROBE_SECONDS = 2  # of audio
-TEXT_AT_ONCE, TEXT_A_SECOND = 1000, 100  # characters; who speaks fast says 25 a second
+TEXT_AT_ONCE, TEXT_A_SECOND = 1000, 100  # characters; fast speech has 25 a second
 LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begun
 
 
 class _OpenAIServer(ABC):
-    """What both services share: the server, and what it says it has."""
+    """What both services share: the server, and what it lists."""
 
     service = ""
     _likely = HEARS
@@ -84,7 +84,7 @@ class _OpenAIServer(ABC):
 
     @abstractmethod
     async def _learn(self) -> None:
-        """Ask for more than models."""
+        """Ask the server for more than its models."""
 
     @abstractmethod
     async def _measure(self) -> float: ...
@@ -121,7 +121,7 @@ class OpenAITranscriber(_OpenAIServer):
                 yield segment
 
     async def _learn(self) -> None:
-        """Whether it translates: many servers that hear do not."""
+        """Find out whether it translates; many servers do not."""
         asked = speech.TranscriptionRequest(translate=True)
         with contextlib.suppress(errors.JobError):
             pcm = benchmark.babble(PROBE_SECONDS, self.rate)
@@ -209,25 +209,27 @@ class OpenAISpeaker(_OpenAIServer):
                         continue
                     piece = head[form.begins :]
                     most = int(limits.MAX_SPEECH_SECONDS * form.rate) * wav_header.SAMPLE
-                    size = form.size if form.size <= most else 0  # nobody knows it that long before
+                    size = (
+                        form.size if form.size <= most else 0
+                    )  # unknown: a placeholder of a streamed file
                     left = size or most
                 pcm = odd + piece[:left] if size else odd + piece
                 left -= len(piece)
                 whole = len(pcm) // wav_header.SAMPLE * wav_header.SAMPLE
                 pcm, odd = pcm[:whole], pcm[whole:]
                 if left < 0 and not size:
-                    raise self.server.bad_answer("more speech than any text becomes")
+                    raise self.server.bad_answer("more speech than a text can have")
                 if pcm:
                     yield speech.AudioChunk(form.rate, pcm)
                 if left <= 0 and size:
-                    return  # what stands behind is no sound
+                    return  # what follows is not sound
             if form is None:
                 raise self.server.bad_answer("something that is not a WAV file")
             if size:
                 raise self.server.bad_answer("less sound than its WAV header promises")
 
     def _begin(self, head: bytes) -> wav_header.WavFormat | None:
-        """What the WAV file is, once enough of it is there."""
+        """The format of the WAV file; None: more of it is needed."""
         form = wav_header.parse_header(head)
         if form is None:
             if len(head) > LONGEST_HEADER:
@@ -247,7 +249,7 @@ def as_wav(pcm: NDArray[np.float32], rate: int) -> bytes:
 
 
 def _likely(names: Sequence[str], likely: re.Pattern[str], service: str) -> str:
-    """The model to use where nobody names one."""
+    """The model to use where none is named."""
     for name in names:
         if likely.search(name.lower()):
             return name
@@ -262,12 +264,12 @@ def _name(entry: Any) -> str:
 
 
 def most_text(seconds: float) -> int:
-    """Characters that so much speech may become."""
+    """The most characters that so many seconds of speech may have."""
     return TEXT_AT_ONCE + int(seconds * TEXT_A_SECOND)
 
 
 def _times(one: Any, offset: float, seconds: float) -> tuple[float, float]:
-    """The start and end of something heard in a block, in the time of the whole recording."""
+    """The start and end of a word or segment, in the time of the whole recording."""
     start, end = float(one["start"]), float(one["end"])
     if not (math.isfinite(start) and math.isfinite(end)):
         raise ValueError("no times")

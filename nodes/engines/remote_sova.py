@@ -6,8 +6,8 @@
     POST /synthesize/   form: text, voice, options ("speed_factor=1.5")
          <- {"response_code": 0, "response": [{"name": ..., "response_audio": base64 of a WAV}]}
 
-Any response code other than 0 is a failure, with its reason in `response`. There are neither
-times nor streams: a recording goes in blocks, each of which comes back as one segment.
+Any response code other than 0 is a failure, with its reason in `response`. There are no times and
+no streams: a recording is sent in blocks, each of which becomes one segment.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class SovaSpeaker(_SovaServer):
 
     def __init__(self, url: str, backend: str) -> None:
         super().__init__(url, backend)
-        # For what that server sends, as for any stranger's file
+        # The server's files are decoded as any stranger's
         self._codecs = Codecs(usable_cores())
 
     async def close(self) -> None:
@@ -138,7 +138,7 @@ class SovaSpeaker(_SovaServer):
     async def _voices(self) -> list[str]:
         try:
             listed = self._good(await self.server.json("POST", "get_models/"))
-        except errors.RequestRejected:  # an older server, which does not say
+        except errors.RequestRejected:  # an older server has no such page
             listed = []
         return names(listed) or [USUAL_VOICE]
 
@@ -166,7 +166,7 @@ class SovaSpeaker(_SovaServer):
             raise self.server.bad_answer(NO_SOUND) from exc
 
     def _file(self, answer: Any) -> io.BytesIO:
-        """The sound file in an answer, of whatever format."""
+        """The sound file in an answer, of any format."""
         try:
             coded = self._good(answer)[0]["response_audio"]
             return io.BytesIO(base64.b64decode(coded, validate=True))

@@ -4,12 +4,12 @@
     transcribe, audio-start, audio-chunk ..., audio-stop -> transcript
     synthesize                                          -> audio-start, audio-chunk ..., audio-stop
 
-One connection for each. There are no times of words and no languages heard: a recording goes in
-blocks that are cut where it is quiet, each of which comes back as one segment. `#NAME` behind the
-address is the model or voice to use where none is named.
+One connection for each. There are no times of words: a recording is sent in blocks that are cut
+where it is quiet, each of which becomes one segment. `#NAME` after the address is the default model
+or voice.
 
-Such a server is a stranger, too: what it says is read within bounds (the library has none), and
-nothing that it says is waited for without an end.
+Such a server is not trusted either: what it sends is read within bounds (the library has none) and
+within time limits.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ CHUNK = 3200  # samples in one event: 0.2 s, about what a microphone's stream ha
 SAMPLE = "The quick brown fox jumps over the lazy dog."
 LONGEST_LINE = 64 * limits.KIB  # bytes of an event's first line
 MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 0.4
-SHOWN = 200  # characters of a complaint that are passed on
+SHOWN = 200  # characters of an error message that are passed on
 
 
 class _WyomingServer(ABC):
-    """What both services share: the server, and what it says it has."""
+    """What both services share: the server, and what it lists."""
 
     service = ""
 
@@ -84,7 +84,7 @@ class _WyomingServer(ABC):
         await self.describe()
 
     async def describe(self) -> Mapping[str, Any]:
-        """What the server says it has."""
+        """The server's description of itself."""
         from wyoming.info import Describe
 
         async with self._connected() as connection:
@@ -95,7 +95,7 @@ class _WyomingServer(ABC):
 
     @abstractmethod
     def _able(self, info: Mapping[str, Any]) -> speech.EngineInfo:
-        """What it can, as far as it says so.
+        """What it can do, by its description.
 
         Raises:
             EngineFailed: nothing of this service.
@@ -106,7 +106,7 @@ class _WyomingServer(ABC):
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Connection]:
-        """A connection for one request; whatever breaks there is raised as our errors."""
+        """A connection for one request; its errors are raised as ours."""
         try:
             async with asyncio.timeout(CONNECT_WITHIN):
                 reader, writer = await asyncio.open_connection(
@@ -152,7 +152,7 @@ class _Connection:
         """The next event.
 
         Raises:
-            EngineFailed: it is none, or too long, late, or an error.
+            EngineFailed: it is malformed, too long, late, or an error.
         """
         from wyoming.event import Event
 
@@ -209,7 +209,7 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
                 await connection.send(AudioChunk(self.rate, 2, 1, samples[at : at + 2 * CHUNK]))
             await connection.send(AudioStop())
             while (event := await connection.receive()).type != "transcript":
-                pass  # pieces of it, which come again as a whole
+                pass  # parts of it, which come again as a whole
         heard = event.data.get("language")
         tag = heard if isinstance(heard, str) and languages.is_tag(heard) else ""
         return " ".join(str(event.data.get("text") or "").split()), tag
@@ -229,7 +229,7 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
 
 
 class WyomingSpeaker(_WyomingServer):
-    """Text to speech elsewhere. Speeds are not in this protocol: it speaks at its own."""
+    """Text to speech elsewhere. The protocol has no speed: the server uses its own."""
 
     service = speech.TTS
 
@@ -247,7 +247,7 @@ class WyomingSpeaker(_WyomingServer):
                 sound = speech.AudioChunk(rate, pcm[: len(pcm) // 2 * 2])
                 left -= sound.seconds
                 if left < 0:
-                    raise connection.bad_answer("more speech than any text becomes")
+                    raise connection.bad_answer("more speech than a text can have")
                 if sound.pcm:
                     yield sound
         if not rate:
@@ -255,7 +255,7 @@ class WyomingSpeaker(_WyomingServer):
 
     @staticmethod
     def _rate(event: Event, before: int, connection: _Connection) -> int:
-        """The rate of a piece of sound that is what it should be."""
+        """The rate of a piece of sound, which must be 16-bit mono at one rate."""
         rate, form = event.data.get("rate"), (event.data.get("width"), event.data.get("channels"))
         known = isinstance(rate, int) and limits.MIN_RATE <= rate <= limits.MAX_RATE
         if isinstance(rate, int) and known and form == (2, 1) and before in (0, rate):
@@ -290,7 +290,7 @@ class WyomingSpeaker(_WyomingServer):
 
 
 def _tags(one: Mapping[str, Any]) -> list[str]:
-    """Those of the languages of a model or voice that are tags."""
+    """The languages of a model or voice that are language tags."""
     listed = [str(tag).replace("_", "-") for tag in one.get("languages") or ()]
     return [tag for tag in listed if languages.is_tag(tag)]
 

@@ -1,19 +1,20 @@
-"""The sandbox around whatever works on strangers' files and texts.
+"""The sandbox of processes that work on strangers' files and texts.
 
     enter(Sandbox(...))  ->  ("other user", "limits", "no new privileges", "Landlock 7", "seccomp")
 
-What stands is returned, and told at the node's start; what cannot be had here is left out.
+The parts that are in force are returned, and logged at the node's start; those that this system
+does not have are left out.
 
-    stands             on                what it keeps a worker from
-    limits             any system        more memory and time than it needs, writing into files
-    other user         any, if root      what is not open to everybody
-    no new privileges  Linux             rights of a program that has some
+    part               on                what it prevents
+    limits             any system        more memory and time than needed, writing into files
+    other user         any, if root      access to what is not open to everybody
+    no new privileges  Linux             gaining rights by running another program
     Landlock           Linux 5.13        files, TCP, signals: see `landlock`
     seccomp            Linux             sockets, processes, opening files: see `seccomp`
 
-It closes once everything is loaded, and before a byte of a stranger's is looked at. Of threads
-that are there by then, Landlock holds for none: a library that starts some while it loads is loaded
-behind `confine`. The rest holds for all threads.
+It is entered once everything is loaded, and before any byte of a stranger is read. Landlock does
+not hold for threads that exist by then, so a library that starts threads while it loads is loaded
+after `confine`. The other parts hold for all threads.
 """
 
 import ctypes
@@ -45,27 +46,27 @@ PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")  # folders of Python and
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """How much room one worker has."""
+    """What one worker may use."""
 
     memory: int = 256 * MIB  # bytes of address space above what it has when it is entered; 0: any
     seconds: int = 120  # of processor time; 0: any
     file_size: int = 0  # bytes; 0: it cannot write to any file
     files: int = 64  # open at a time
-    readable: tuple[Path, ...] = ()  # folders with what it must still read; Landlock keeps it there
+    readable: tuple[Path, ...] = ()  # folders that it may still read (Landlock)
     threads: bool = False  # it may start threads (never processes)
     machine_code: bool = False  # its libraries write machine code
-    gpu: bool = False  # the drivers of a GPU read system folders, and make calls that nobody lists
+    gpu: bool = False  # GPU drivers read system folders, and make calls that are not known
 
 
 def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
-    """Put this process into `sandbox`, for good. It goes with the process `parent`. The names of
-    what stands."""
+    """Put this process into `sandbox` for ever; it is killed with its `parent`. Returns the names
+    of the parts that are in force."""
     active = []
     mapped = _mapped()
     system = SYSTEM if sandbox.gpu else ()
     handles = _opened([*sandbox.readable, *system])
     devices = _opened(DEVICES if sandbox.gpu else ())
-    if os.geteuid() == 0:  # who may not even look at what is above those folders
+    if os.geteuid() == 0:  # the other user may have no access above those folders
         with suppress(OSError):  # root in a container may not have the right to
             drop_privileges()
             active.append("other user")
@@ -91,8 +92,8 @@ def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
 
 
 def confine(readable: Iterable[Path]) -> None:
-    """Give up all files but these, and Python's packages, before the sandbox is entered: for this
-    thread and all that it starts. Nothing happens where there is no Landlock."""
+    """Give up all files but these and Python's packages, before the sandbox is entered, for this
+    thread and all that it starts. Does nothing without Landlock."""
     if not LINUX:
         return
     with suppress(OSError):
@@ -106,7 +107,7 @@ def confine(readable: Iterable[Path]) -> None:
 
 
 def _opened(paths: Iterable[Path]) -> list[int]:
-    """Those of `paths` that are there, as Landlock takes them."""
+    """Those of `paths` that exist, opened for Landlock."""
     return [os.open(path, os.O_PATH) for path in paths if path.exists()] if LINUX else []
 
 
@@ -114,7 +115,7 @@ def die_with_parent(parent: int) -> None:
     """Ask Linux to kill this process with its parent; elsewhere, end it if that is gone."""
     if LINUX:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before it was asked
+    if os.getppid() != parent:  # it had ended before
         os._exit(0)
 
 
@@ -131,7 +132,7 @@ def drop_privileges() -> None:
 
 
 def limit(sandbox: Sandbox, mapped: int) -> None:
-    """Limits of the system, which can only be lowered from here on. `mapped`: see `_mapped`."""
+    """Set system limits, which can only be lowered later. `mapped`: see `_mapped`."""
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, sandbox.file_size)
     _lower(resource.RLIMIT_NOFILE, sandbox.files)
@@ -143,7 +144,7 @@ def limit(sandbox: Sandbox, mapped: int) -> None:
 
 
 def _mapped() -> int:
-    """Bytes of address space that this process has; 0: nobody says."""
+    """Bytes of address space that this process has; 0: unknown."""
     try:
         said = os.pread(_pages().fileno(), ENOUGH_OF_PAGES, 0)
     except OSError:
@@ -153,7 +154,7 @@ def _mapped() -> int:
 
 @cache
 def _pages() -> BinaryIO:
-    """Opened once, for this very process, while that is still allowed."""
+    """Opened once, while this process still may."""
     return PAGES.open("rb", buffering=0)
 
 

@@ -1,10 +1,10 @@
-"""A seccomp filter: the calls that a process may make of Linux from now on, all others refused.
+"""A seccomp filter: the system calls that a process may still make; all others are refused.
 
     calls of a worker, by name  ->  numbers of this machine  ->  a BPF program  ->  seccomp(2)
 
-What is not listed gives EPERM and not death: libraries ask for things that they can do without.
-Written by hand because what there is of libraries needs libseccomp on the machine or is not kept.
-It holds for all threads of the process and for what they start, and cannot be taken back.
+A call that is not listed fails with EPERM and does not kill, since libraries make calls that they
+can do without. Written by hand because the libraries for it need libseccomp on the machine or are
+not maintained. It holds for all threads of the process and for what they start, for ever.
 
 Raises OSError where Linux has no seccomp, or none for this kind of machine.
 """
@@ -37,7 +37,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     # memory
     **{"mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216), "mprotect": (10, 226)},
     **{"madvise": (28, 233), "brk": (12, 214), "get_mempolicy": (239, 236)},
-    # locks, signals of its own, the clock, chance, what the process is
+    # locks, its own signals, the clock, random bytes, its ids
     **{"futex": (202, 98), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135)},
     **{"rt_sigreturn": (15, 139), "sigaltstack": (131, 132), "restart_syscall": (219, 128)},
     **{"exit": (60, 93), "exit_group": (231, 94), "clock_gettime": (228, 113)},
@@ -71,8 +71,8 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
         "getcwd": (79, 17),
     },
 }
-# What a process that works on a GPU is refused: all else is allowed, since nobody lists what calls
-# the drivers of a GPU make.
+# What a process that works on a GPU is refused. All else is allowed, since the calls that GPU
+# drivers make are not known.
 BEYOND: dict[str, tuple[int | None, int | None]] = {
     # other machines and processes
     **{"socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200)},
@@ -122,7 +122,7 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, va
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a process may do beyond working with what it has open."""
+    """What a process may do beyond using its open files."""
 
     # Open files for reading and look at folders; Landlock, if any, says which
     reading: bool = False
@@ -195,7 +195,7 @@ def _opening(machine: int) -> list[Instruction]:
 
 
 def _no_clone3(column: int) -> list[Instruction]:
-    """What it starts cannot be seen; libc falls back to clone."""
+    """Its arguments are not visible to a filter; libc falls back to clone."""
     number = NUMBERS["clone3"][column]
     assert number is not None
     return [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]
@@ -223,7 +223,7 @@ def _conditions(allowed: Allowed, pid: int) -> dict[str, Sequence[Condition]]:
 
 
 def _block(conditions: Sequence[Condition]) -> list[Instruction]:
-    """Allow if all hold, refuse if not; the number of the call is in nobody's way any more."""
+    """Allow if all hold, else refuse; it overwrites the loaded number of the call."""
     lines: list[Instruction] = []
     for argument, half, mask, value in conditions:
         lines += [

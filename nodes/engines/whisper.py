@@ -1,7 +1,7 @@
-"""faster-whisper: a hundred languages, as well as the chosen model hears.
+"""faster-whisper: a hundred languages; the quality depends on the model.
 
-Its models are `whisper_models`. Each is an engine with a process of its own (see `whisper_worker`),
-which is started when it is asked for and ended when others need its memory.
+For its models see `whisper_models`. Each is an engine with a process of its own (`whisper_worker`),
+which is started when a job needs it and ended when others need its memory.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
 from privox_dht.recording import Recording
 
-DEFAULT_MODELS = {"cpu": "base", "gpu": "small"}  # what hears faster than people speak there
+DEFAULT_MODELS = {"cpu": "base", "gpu": "small"}  # faster than real time there
 COMPUTE_TYPES = {"cpu": "int8", "gpu": "float16"}
 DEVICES = {"cpu": whisper_worker.CPU, "gpu": "cuda"}
 BLOCK = 300.0  # seconds of audio at a time; the features of five minutes take 10 MB
-NAMED = 6  # languages named in a refusal, beside their number
-TRIED_SECONDS = 1  # of sound, before it is published
-BESIDE_MODEL = 150 * limits.MIB  # bytes of the process that a model is loaded into, about
-LOAD_WITHIN = 600.0  # seconds; three gigabytes of large-v3 on a slow disk, and a first try
-AT_MOST = 64  # jobs at a time, each in its turn; a node has slots of its own
+NAMED = 6  # languages that an error message names
+TRIED_SECONDS = 1  # of sound, to test it
+BESIDE_MODEL = 150 * limits.MIB  # bytes of a worker without the model, about
+LOAD_WITHIN = 600.0  # seconds; three gigabytes of large-v3 on a slow disk, and a test
+AT_MOST = 64  # jobs at a time, which take turns; the node's slots are the real limit
 
 
 class FasterWhisper(PooledTranscriber):
@@ -94,10 +94,10 @@ class FasterWhisper(PooledTranscriber):
         self._check_request(request)
         asked = {"samples": recording.count, "options": self._options(request), "block": BLOCK}
         async with aclosing(self._ask(asked, [recording.file], recording.seconds)) as answer:
-            async for told, _ in answer:
-                words = tuple(speech.Word(*word) for word in told["words"])
-                language = languages.primary(told["language"])
-                yield speech.Segment(told["text"], told["start"], told["end"], words, language)
+            async for found, _ in answer:
+                words = tuple(speech.Word(*word) for word in found["words"])
+                language = languages.primary(found["language"])
+                yield speech.Segment(found["text"], found["start"], found["end"], words, language)
 
     def _check_request(self, request: speech.TranscriptionRequest) -> None:
         model = model_names.for_engine(request.model, self.name)
@@ -126,8 +126,8 @@ class FasterWhisper(PooledTranscriber):
             "initial_prompt": request.prompt or None,
             "hotwords": request.hotwords or None,
             "word_timestamps": request.words,
-            "vad_filter": True,  # it invents words for silence otherwise
+            "vad_filter": True,  # otherwise it invents words in silence
         }
-        if request.temperature > 0:  # at 0, it tries higher ones by itself where it is unsure
+        if request.temperature > 0:  # at 0 it tries higher ones itself where it is unsure
             options["temperature"] = request.temperature
         return options

@@ -1,12 +1,12 @@
-"""Whisper's models: what they are called, where they are, and how they get there.
+"""Whisper's models: their names, their folders, and how they are downloaded.
 
     "small", "turbo", "distil-large-v3"    downloaded into the cache
-    "better", "better.en"                  Privox's words for them
-    "owner/name"                           from anybody on the Hugging Face hub
+    "better", "better.en"                  Privox's names of qualities
+    "owner/name"                           any repository on the Hugging Face hub
     "/path/to/folder"                      a CTranslate2 model on this machine
 
-What is loaded is looked at first: a missing file is told at once, and not after half a minute of
-attempts to download it.
+The files are checked first, so that a missing one is reported at once, and not after half a minute
+of attempts to download it.
 """
 
 import json
@@ -23,24 +23,21 @@ QUALITY = {
     "best": "medium",
     "xcribe": "large-v1",
     "xcribe2": "large-v2",
-}  # Privox's words
-ENGLISH = ".en"  # behind the name of a model that hears English alone, and that better
+}  # Privox's names
+ENGLISH = ".en"  # at the end of the name of a model for English only
 NEEDED = ("config.json", "model.bin", "tokenizer.json")  # and one of:
 VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-UNTAUGHT = (
-    "turbo",
-    "distil",
-)  # in the names of models that hear many languages, and translate none
+UNTAUGHT = ("turbo", "distil")  # in the names of multilingual models that do not translate
 
 
 def model_called(name: str) -> str:
-    """The model that a quality word means; any other name is one already."""
+    """The model that a quality means; any other name is returned as it is."""
     word, english = (name.removesuffix(ENGLISH), ENGLISH) if name.endswith(ENGLISH) else (name, "")
     return QUALITY[word] + english if word in QUALITY else name
 
 
 def names_of(name: str) -> tuple[str, ...]:
-    """All that a request may call a model, its own name first."""
+    """The names by which a request may call a model, its own first."""
     shown = Path(name).name if is_path(name) else name
     plain = shown.removesuffix(ENGLISH)
     words = [word for word, model in QUALITY.items() if model == plain]
@@ -84,7 +81,7 @@ def downloaded(name: str, cache: Path | None) -> Path:
     """The folder of a model of the hub, downloaded if it is not in the cache.
 
     Raises:
-        EngineUnavailable: there is none of that name, or it cannot be had.
+        EngineUnavailable: there is none of that name, or it cannot be downloaded.
     """
     from faster_whisper.utils import available_models, download_model
 
@@ -97,7 +94,7 @@ def downloaded(name: str, cache: Path | None) -> Path:
     cache_dir = None if cache is None else str(cache)
     try:
         return Path(download_model(model, local_files_only=True, cache_dir=cache_dir))
-    except Exception:  # not there yet; huggingface_hub has many words for it
+    except Exception:  # not there yet; huggingface_hub raises many errors for that
         pass
     try:
         return Path(download_model(model, cache_dir=cache_dir))
@@ -132,7 +129,7 @@ def size_of(folder: Path) -> int:
 
 
 def _repositories(cache: Path | None) -> list[Any]:
-    """Those of the hub's cache that hold a model which faster-whisper loads; others share it."""
+    """The repositories with a model for faster-whisper; other programs share the hub's cache."""
     try:
         import huggingface_hub
     except ImportError:
@@ -149,7 +146,7 @@ def _repositories(cache: Path | None) -> list[Any]:
 
 
 def _name_of(repository: str) -> str:
-    """What faster-whisper calls a repository of the hub, or its own name."""
+    """faster-whisper's name of a repository, or the repository's own."""
     from faster_whisper import utils
 
     known: dict[str, str] = getattr(utils, "_MODELS", {})

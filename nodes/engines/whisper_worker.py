@@ -4,14 +4,14 @@
 
     parent  -> {"samples": count, "options": {...}, "block": seconds, "from": seconds}
                + where they are (see `privox_dht.recording`), at 16 kHz
-               options: of its `transcribe`; from: what was heard before (0 if it is not there)
+               options: of its `transcribe`; from: seconds that are skipped (default 0)
     worker  -> {"text", "start", "end", "language", "at": end,
-                "words": [[text, start, end, probability], ...]}        a segment; ...
+                "words": [[text, start, end, probability], ...]}        for each segment
     worker  -> {"done": true}
 
-All times are of the whole recording. It is worked on in blocks that are cut where it is quiet, so
-that memory does not grow with its length. One job at a time is in the model. With a BATCH above 1
-so many windows are worked on at once, which is faster and loses words now and then.
+All times are of the whole recording. It is transcribed in blocks that are cut where it is quiet, so
+that memory does not grow with its length. Only one job at a time uses the model. With a BATCH above
+1 so many windows are transcribed at once, which is faster and sometimes loses words.
 """
 
 import importlib
@@ -33,13 +33,13 @@ from privox_dht.recording import Recording
 
 RATE = 16_000  # Hz, what Whisper was trained on
 CPU = "cpu"
-SELF_TEST_SECONDS = 30  # one window: Whisper hears no less at a time
-SELF_TEST_TOKENS = 80  # tokens that half a minute of ordinary speech gives
+SELF_TEST_SECONDS = 30  # one window of Whisper
+SELF_TEST_TOKENS = 80  # of half a minute of ordinary speech
 SELF_TEST_LANGUAGE = "en"
 # Bytes above the loaded model; what large-v3 needs to search for words is 1 GiB
 MEMORY = 4096 * MIB
-IMPORTED_LATE = ("numpy.fft", "numpy.ma")  # by numpy, once somebody uses them
-THREADS = 4  # for one job; more gain next to nothing
+IMPORTED_LATE = ("numpy.fft", "numpy.ma")  # by numpy, at their first use
+THREADS = 4  # for one job; more gain little
 FILES = 256  # open at a time: two for each job
 
 
@@ -48,21 +48,21 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
     try:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
         from faster_whisper.vad import get_vad_model
-    except ImportError as exc:  # it is there, and something that it needs is not
+    except ImportError as exc:  # it is installed, and something that it needs is not
         raise errors.EngineUnavailable(
             f"faster-whisper cannot be imported ({exc})", f"{INSTALL} --upgrade"
         ) from exc
     get_vad_model()  # in the sandbox it could not be read
     for module in IMPORTED_LATE:
         importlib.import_module(module)
-    if device == CPU:  # what the drivers of a GPU read, nobody lists
+    if device == CPU:  # the files that GPU drivers read are not known
         sandbox.confine([Path(folder), *(file.resolve() for file in Path(folder).iterdir())])
     try:
         model = WhisperModel(
             folder, device=device, compute_type=compute_type,
             cpu_threads=min(THREADS, usable_cores()),
         )  # fmt: skip
-    except Exception as exc:  # whatever CTranslate2 and the tokenizer say of broken files
+    except Exception as exc:  # whatever CTranslate2 and the tokenizer raise for broken files
         raise errors.EngineUnavailable(
             f"the model in {folder} cannot be loaded ({exc})", "download or convert it again"
         ) from exc
@@ -76,7 +76,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
         [file] = link.files
         recording = Recording(RATE, file, asked["samples"])
         short = recording.seconds <= limits.SHORT_JOB_SECONDS
-        for segment in lock.each(link, _heard(transcribe, recording, asked), short=short):
+        for segment in lock.each(link, _transcribed(transcribe, recording, asked), short=short):
             link.send(segment)
 
     hello = {
@@ -88,7 +88,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
 
 def _speed(model: Any) -> float:
-    """Seconds of audio per second of work; it warms the model as well."""
+    """Seconds of audio per second of work; this warms the model, too."""
     babble = benchmark.babble(SELF_TEST_SECONDS, RATE)
     began = time.monotonic()
     segments, _ = model.transcribe(
@@ -99,7 +99,7 @@ def _speed(model: Any) -> float:
     return round(SELF_TEST_SECONDS / max(time.monotonic() - began, 1e-6), 1)
 
 
-def _heard(
+def _transcribed(
     transcribe: Callable[..., Any], recording: Recording, asked: dict[str, Any]
 ) -> Generator[dict[str, Any]]:
     options = asked["options"]
@@ -108,11 +108,11 @@ def _heard(
         segments, info = transcribe(recording.part(start, end), **options)
         for segment in segments:
             options["language"] = info.language  # of this recording, from here on
-            yield _told(segment, start / RATE, info.language)
+            yield _as_dict(segment, start / RATE, info.language)
 
 
 def _blocks(recording: Recording, start: int, longest: float) -> Iterator[pauses.Span]:
-    """What is left of a recording in pieces that are cut where it is quietest."""
+    """The rest of a recording in blocks that are cut where it is quietest."""
     while start < recording.count:
         ahead = recording.part(start, start + int((longest + pauses.PAUSE) * RATE))
         _, length = pauses.blocks(ahead, RATE, longest)[0]
@@ -120,8 +120,8 @@ def _blocks(recording: Recording, start: int, longest: float) -> Iterator[pauses
         start += length
 
 
-def _told(segment: Any, offset: float, language: str) -> dict[str, Any]:
-    """faster-whisper's segment in plain numbers, in the time of the whole recording."""
+def _as_dict(segment: Any, offset: float, language: str) -> dict[str, Any]:
+    """faster-whisper's segment as JSON values, in the time of the whole recording."""
 
     def place(seconds: float) -> float:
         return round(offset + float(seconds), 2)

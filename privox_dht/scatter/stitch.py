@@ -27,10 +27,8 @@ from privox_dht.speech import Segment, Word
 SAME_WORD = 0.6  # seconds by which two engines may differ about the middle of one word
 GUESSED = 2.5  # seconds by which an estimated time may be wrong
 MIN_GUESSED_RUN = 2  # words that must agree where times are estimated: one may by chance
-MAX_OVERLAP_WORDS = (
-    200  # in an overlap, that are compared: nobody says that many, but a producer may send
-)
-# them, and each is compared with each
+MAX_OVERLAP_WORDS = 200  # words of an overlap that are compared, each with each: nobody says that
+# many, but a hostile producer may send them
 DECIDING_PIECES = 3  # pieces with speech that decide the language
 _BETWEEN = " \t\n,.;:!?"  # removed before the first word that is kept
 

@@ -126,7 +126,7 @@ async def test_a_file_that_brings_the_decoder_down_is_refused_and_nobody_else_no
     copies = psutil.Process(server).children
     decoding = await until(lambda: [c for c in copies() if c.cpu_times().user > AT_WORK])
     decoding[0].send_signal(11)
-    with pytest.raises(RequestRejected, match=r"broke the decoder \(SIGSEGV\)"):
+    with pytest.raises(RequestRejected, match=r"crashed the decoder \(SIGSEGV\)"):
         await job
     assert codecs.pids == (server,)
     assert await heard(codecs, encoded("mp3"))

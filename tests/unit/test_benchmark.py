@@ -35,5 +35,5 @@ async def test_seconds_of_speech_are_counted() -> None:
 @pytest.mark.parametrize("chunks", [(), (EMPTY,)])
 async def test_a_voice_that_says_nothing_is_not_available(chunks: tuple[AudioChunk, ...]) -> None:
     """Such as one that may not read its data: it said nothing, and no error."""
-    with pytest.raises(EngineUnavailable, match="nothing was to be heard when it spoke 'Good day'"):
+    with pytest.raises(EngineUnavailable, match="it made no sound for the text 'Good day'"):
         await benchmark.speaking_speed(Voice(*chunks), "Good day")
