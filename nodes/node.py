@@ -184,7 +184,7 @@ class Node:
     def _server(self, sockets: list[socket.socket]) -> SpeechServer:
         """The node's port: the speech API, the directory, and the pages of the services."""
         pages: dict[tuple[str, str], Handler] = {}
-        pages.update(directory_pages(self.dht.hosting))
+        pages.update(directory_pages(self.dht.resolver))
         pages["GET", OWNER_STATUS] = OwnerPage(self._owner_secret, self.owner_status).answer
         for service in self.services:
             pages.update(service.routes())

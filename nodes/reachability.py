@@ -82,7 +82,7 @@ class ReachabilityMonitor:
         seen = replace(
             self._situation,
             observed=tuple(dict.fromkeys(ip for ip, _ in self._dht.observed())),
-            glimpsed=tuple(self._dht.glimpsed()),
+            seen_by_any=tuple(self._dht.seen_by_any()),
             local=tuple(self._here()),
             private=self._dht.private is not False,
             asked=self._wanted is not None
@@ -125,7 +125,7 @@ class ReachabilityMonitor:
         """Seconds until the next look, if nothing is heard until then."""
         if self._wanted is not None or self._situation.advertised:
             return when_not_asked(self.joined.is_set())
-        return self._schedule.after(self._reach.found, self._dht.glimpsed())
+        return self._schedule.after(self._reach.found, self._dht.seen_by_any())
 
     def parked_at(self, farms: tuple[bytes, ...]) -> None:
         """We are parked at farms of these keys now. That it is none any more is told only if it
@@ -175,7 +175,7 @@ class ReachabilityMonitor:
         """Whether the last look does not cover it: many see us for the first time during one."""
         if self.relay_port is not None and not self._relay_reach.found:
             return True
-        return is_news(self._reach.found, self._dht.glimpsed())
+        return is_news(self._reach.found, self._dht.seen_by_any())
 
     async def _notice_sleep(self) -> None:
         """For ever: the machine may fall asleep while we look where we stand, too."""

@@ -171,7 +171,7 @@ def of_farm(
 
 def shown(situation: NetworkState) -> str:
     """For a log line: how strangers see us, and whether they get through."""
-    where = situation.called or situation.observed or situation.glimpsed
+    where = situation.called or situation.observed or situation.seen_by_any
     seen = ", ".join(join_host(ip, situation.job_port) for ip in where) or "nowhere yet"
     if situation.called:
         return f"strangers reach us at {seen}"

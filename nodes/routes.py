@@ -33,7 +33,7 @@ class NetworkState:
     job_port: int
     advertised: tuple[str, ...] = ()  # from --advertise
     observed: tuple[str, ...] = ()  # ours as neighbours agree they see them
-    glimpsed: tuple[str, ...] = ()  # at which any one neighbour sees us
+    seen_by_any: tuple[str, ...] = ()  # at which any one neighbour sees us
     local: tuple[str, ...] = ()  # ours on the interfaces towards the neighbours
     called: tuple[str, ...] = ()  # at which others called us back, by UDP and by TCP
     shut: str = ""  # families ("4", "6") in which they tried and did not get through
@@ -67,7 +67,7 @@ def _seen(s: NetworkState) -> tuple[str, ...]:
     """Our addresses as others see them; our own word for it where nobody sees us."""
     if s.observed:
         return s.observed
-    return (s.glimpsed or s.local) if s.private else ()
+    return (s.seen_by_any or s.local) if s.private else ()
 
 
 def _unchanged(s: NetworkState) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ def advice(situation: NetworkState) -> str:
 
 def _in_the_way(s: NetworkState) -> str:
     """Why nobody can call it directly, as far as that is known."""
-    seen = (*s.observed, *s.glimpsed)
+    seen = (*s.observed, *s.seen_by_any)
     if s.shut or (seen and not set(seen) & set(s.local)):
         return "it is behind a NAT or firewall"
     return "no neighbour could try to call it yet"

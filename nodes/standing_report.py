@@ -70,9 +70,9 @@ class StandingReport:
     def standing(self, now: NetworkState) -> None:
         """What strangers see of us."""
         text = shown(now)
-        if text != self._shown and (now.glimpsed or now.called):
+        if text != self._shown and (now.seen_by_any or now.called):
             log.info("%s", text, extra=log_fields("standing", reachable=now.reachable,
-                                            called=now.called, seen=now.glimpsed))  # fmt: skip
+                                            called=now.called, seen=now.seen_by_any))  # fmt: skip
             self._shown = text
 
     def routes(self, now: NetworkState, farm: NetworkState | None = None) -> None:

@@ -105,7 +105,7 @@ class DhtNode(SeenByOthers):
         return Publisher(self._network)
 
     @functools.cached_property
-    def hosting(self) -> RecursiveResolver:
+    def resolver(self) -> RecursiveResolver:
         """What we do for those whose network blocks UDP."""
         for_others = Publisher(self._network)  # never in our own way
         return RecursiveResolver(self._state, self._lookups, for_others, self._is_in)

@@ -66,7 +66,7 @@ class HostedRecordQuota:
 
 
 class RecursiveResolver:
-    """The part of a node that others ask."""
+    """Looks up and publishes records for others, which ask over HTTPS."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class RecursiveResolver:
         self.guests = HostedRecordQuota()
 
     def __repr__(self) -> str:
-        return f"<Hosting {self._running} requests, {self.guests!r}>"
+        return f"<RecursiveResolver {self._running} requests, {self.guests!r}>"
 
     @property
     def mesh(self) -> bytes:
@@ -100,11 +100,12 @@ class RecursiveResolver:
         """Our time, in seconds since the epoch."""
         return self._state.clock()
 
-    def greet(self, asker: str) -> None:
-        """Somebody wants to know whether we are there.
+    def hello(self, asker: str) -> None:
+        """Answer a request that only asks whether this node is in the mesh.
 
         Raises:
-            ProducerBusy, NotJoined: not for the asker, not now.
+            ProducerBusy: the asker, or all askers together, sent too many requests.
+            NotJoined: this node is not in the mesh.
         """
         with self._turn(asker, self._asks):
             pass
@@ -113,7 +114,7 @@ class RecursiveResolver:
         """At most `want` records under a key, the idle first, otherwise in random order.
 
         Raises:
-            ProducerBusy, NotJoined: not for the asker, not now.
+            ProducerBusy, NotJoined: see `hello`.
         """
         with self._turn(asker, self._asks):
             found = (await self._lookups.find(key, want, within=dht_limits.CACHE_FRESH))[:want]
@@ -122,12 +123,12 @@ class RecursiveResolver:
         found.sort(key=lambda record: record.idle == 0)
         return [record.encoded for record in found]
 
-    async def take(self, asker: str, wire: bytes) -> int:
-        """Leave a record where it belongs; how many nodes hold it.
+    async def publish_for(self, asker: str, wire: bytes) -> int:
+        """Publish a record for the asker; how many nodes hold it.
 
         Raises:
-            RequestRejected: it is no record that may stand.
-            ProducerBusy, NotJoined: not for the asker, not now.
+            RequestRejected: the record is not valid.
+            ProducerBusy, NotJoined: see `hello`.
         """
         with self._turn(asker, self._puts):
             record = self._checked(wire)

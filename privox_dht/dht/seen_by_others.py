@@ -27,7 +27,7 @@ class SeenByOthers:
         """Our own addresses as two or more neighbours see them, best first."""
         return self._state.observed()
 
-    def glimpsed(self) -> list[str]:
+    def seen_by_any(self) -> list[str]:
         """Every IP at which any neighbour sees us, agreed on or not."""
         return self._state.views.of_any()
 

@@ -215,11 +215,11 @@ class Directory(DhtNode):
             super().contacts() if self._lookups.fallback_lookup is None else list(self._https.views)
         )
 
-    def glimpsed(self) -> list[str]:
+    def seen_by_any(self) -> list[str]:
         """Every IP at which any neighbour sees us, agreed on or not."""
         if self._lookups.fallback_lookup is None:
-            return super().glimpsed()
-        return self._https.glimpsed()
+            return super().seen_by_any()
+        return self._https.seen_by_any()
 
     def clock_offset(self) -> float | None:
         """How far our neighbours' clocks are ahead of ours (median, seconds)."""

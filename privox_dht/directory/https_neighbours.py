@@ -163,7 +163,7 @@ class HttpsNeighbours:
     def _view(self, answer: Answer) -> ObservedAddress:
         return ObservedAddress(answer.seen, answer.time - self._clock())
 
-    def glimpsed(self) -> list[str]:
+    def seen_by_any(self) -> list[str]:
         """Every IP at which any of them sees us."""
         return list(dict.fromkeys(view.seen for view in self.views.values()))
 

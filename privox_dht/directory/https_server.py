@@ -39,11 +39,11 @@ class Resolver(Protocol):
 
     def now(self) -> float: ...
 
-    def greet(self, asker: str) -> None: ...
+    def hello(self, asker: str) -> None: ...
 
     async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]: ...
 
-    async def take(self, asker: str, wire: bytes) -> int: ...
+    async def publish_for(self, asker: str, wire: bytes) -> int: ...
 
 
 def directory_pages(host: Resolver) -> dict[tuple[str, str], Page]:
@@ -75,7 +75,7 @@ def parse_query(query: Mapping[str, str]) -> tuple[bytes, int] | None:
 async def _get(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
     asker, question = _asker(request), parse_query(request.query)
     if question is None:
-        host.greet(asker)
+        host.hello(asker)
         return _answer(host, asker)
     return _answer(host, asker, wires=tuple(await host.look_up(asker, *question)))
 
@@ -87,7 +87,7 @@ async def _post(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
             f"a record has at most {limits.MAX_RECORD} bytes", status=413, code="too_large"
         )
     wire = await read_small(request, _RECORD)
-    return _answer(host, asker, holders=await host.take(asker, wire))
+    return _answer(host, asker, holders=await host.publish_for(asker, wire))
 
 
 def _answer(host: Resolver, asker: str, **more: Any) -> web.Response:

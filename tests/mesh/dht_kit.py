@@ -89,7 +89,7 @@ async def page_of(node: DhtNode) -> AsyncIterator[SpeechServer]:
     """The speech server of a node that serves nothing but its directory page."""
     server = SpeechServer(
         Producer([], 1, Codecs(1)), host=HOST, tls=Identity.generate().server_context(),
-        more=directory_pages(node.hosting),
+        more=directory_pages(node.resolver),
     )  # fmt: skip
     async with server:
         yield server

@@ -398,7 +398,7 @@ async def test_a_liar_of_two_witnesses_adds_an_address_at_most_and_takes_none_aw
         assert reach.is_open and reach.witnesses == 2
         assert set(reach.addresses) == {(HOST, asker.port), *([(lie, 5678)] if taken else [])}
         asker.know_own([], reached=[ip for ip, _ in reach.addresses])
-        assert HOST in asker.glimpsed(), "what the honest one sees"
+        assert HOST in asker.seen_by_any(), "what the honest one sees"
 
 
 async def test_a_first_node_is_dialled_back_by_a_guest() -> None:

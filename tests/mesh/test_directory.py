@@ -186,7 +186,7 @@ async def test_what_is_known_of_oneself_over_https() -> None:
         private: bool | None = node.private
         assert private is True and node.allows(HOST) and node.allows("192.168.1.7")
         assert node.contacts() == [gaps[0].address]
-        assert node.glimpsed() == [HOST]
+        assert node.seen_by_any() == [HOST]
         assert abs(node.clock_offset() or 9) < 1
         assert [reach.udp for reach in await node.dial_back(80)] == [False]
         assert node.stats()["through"] == node.https_neighbour
@@ -299,13 +299,13 @@ class Liar:
     def now(self) -> float:
         return time.time()
 
-    def greet(self, asker: str) -> None:
+    def hello(self, asker: str) -> None:
         pass
 
     async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]:
         return self.wires
 
-    async def take(self, asker: str, wire: bytes) -> int:
+    async def publish_for(self, asker: str, wire: bytes) -> int:
         self.taken.append(wire)
         return 20
 
@@ -483,7 +483,7 @@ async def test_whoever_is_busy_is_asked_again_once(monkeypatch: pytest.MonkeyPat
         await node.join([gaps[0].address])
         record = record_of(Identity.generate(), MESH)
         refused: list[str] = []
-        take = nodes[0].hosting.take
+        take = nodes[0].resolver.publish_for
 
         async def busy_once(asker: str, wire: bytes) -> int:
             if not refused:
@@ -491,7 +491,7 @@ async def test_whoever_is_busy_is_asked_again_once(monkeypatch: pytest.MonkeyPat
                 raise ProducerBusy("not now")
             return await take(asker, wire)
 
-        monkeypatch.setattr(nodes[0].hosting, "take", busy_once)
+        monkeypatch.setattr(nodes[0].resolver, "publish_for", busy_once)
         assert await node.publish(record) == 1
         assert refused == [HOST]
         assert node.contacts() == [gaps[0].address], "busy is not dead"
@@ -551,15 +551,15 @@ STRANGER, ANOTHER = "203.0.113.5", "198.51.100.9"
 
 async def test_one_address_has_so_many_requests_and_others_go_on() -> None:
     async with mesh_of(2) as nodes:
-        hosting = nodes[0].hosting
+        resolver = nodes[0].resolver
         answered = 0
         with pytest.raises(ProducerBusy, match="one address"):
             for _ in range(int(dht_limits.RESOLVER_BURST) + 5):
-                hosting.greet(STRANGER)
+                resolver.hello(STRANGER)
                 answered += 1
         assert answered == dht_limits.RESOLVER_BURST
-        hosting.greet(ANOTHER)
-        hosting.greet(HOST)  # our own machine
+        resolver.hello(ANOTHER)
+        resolver.hello(HOST)  # our own machine
 
 
 async def test_many_addresses_together_have_so_many_requests() -> None:
@@ -567,7 +567,7 @@ async def test_many_addresses_together_have_so_many_requests() -> None:
         answered = 0
         with pytest.raises(ProducerBusy, match="just now"):
             for last in range(250):
-                nodes[0].hosting.greet(f"203.0.113.{last}")
+                nodes[0].resolver.hello(f"203.0.113.{last}")
                 answered += 1
         assert dht_limits.RESOLVER_BURST_IN_ALL <= answered <= dht_limits.RESOLVER_BURST_IN_ALL + 5
 
@@ -583,31 +583,33 @@ async def test_so_many_lookups_run_for_others_at_the_same_time(
             return []
 
         monkeypatch.setattr(RecordLookups, "find", slow)
-        hosting = nodes[0].hosting
+        resolver = nodes[0].resolver
         some = [
-            asyncio.create_task(hosting.look_up(f"203.0.113.{n}", STT, 1))
+            asyncio.create_task(resolver.look_up(f"203.0.113.{n}", STT, 1))
             for n in range(dht_limits.RESOLVER_LOOKUPS_AT_ONCE)
         ]
-        await until(lambda: f"{dht_limits.RESOLVER_LOOKUPS_AT_ONCE} requests" in repr(hosting))
+        await until(lambda: f"{dht_limits.RESOLVER_LOOKUPS_AT_ONCE} requests" in repr(resolver))
         with pytest.raises(ProducerBusy):
-            await hosting.look_up(ANOTHER, STT, 1)
+            await resolver.look_up(ANOTHER, STT, 1)
         some.pop().cancel()
         await asyncio.sleep(0)
         go_on.set()
         assert await asyncio.gather(*some) == [[]] * len(some)
-        assert await hosting.look_up(ANOTHER, STT, 1) == []
+        assert await resolver.look_up(ANOTHER, STT, 1) == []
 
 
 async def test_one_address_places_so_many_records_and_renews_them() -> None:
     async with mesh_of(2) as nodes:
-        hosting = nodes[0].hosting
+        resolver = nodes[0].resolver
         lenders = [Identity.generate() for _ in range(dht_limits.HOSTED_PER_ADDRESS)]
         for lender in lenders:
-            assert await hosting.take(STRANGER, record_of(lender, MESH).encoded) == 2
+            assert await resolver.publish_for(STRANGER, record_of(lender, MESH).encoded) == 2
         with pytest.raises(ProducerBusy, match="too many records"):
-            await hosting.take(STRANGER, record_of(Identity.generate(), MESH).encoded)
-        assert await hosting.take(STRANGER, record_of(lenders[0], MESH).encoded) == 2
-        assert await hosting.take(ANOTHER, record_of(Identity.generate(), MESH).encoded) == 2
+            await resolver.publish_for(STRANGER, record_of(Identity.generate(), MESH).encoded)
+        assert await resolver.publish_for(STRANGER, record_of(lenders[0], MESH).encoded) == 2
+        assert (
+            await resolver.publish_for(ANOTHER, record_of(Identity.generate(), MESH).encoded) == 2
+        )
 
 
 async def test_records_of_others_are_renewed_only_so_often() -> None:
@@ -615,10 +617,10 @@ async def test_records_of_others_are_renewed_only_so_often() -> None:
         lender, taken = Identity.generate(), 0
         with pytest.raises(ProducerBusy, match="one address"):
             for _ in range(int(dht_limits.HOSTED_BURST) + 5):
-                await nodes[0].hosting.take(STRANGER, record_of(lender, MESH).encoded)
+                await nodes[0].resolver.publish_for(STRANGER, record_of(lender, MESH).encoded)
                 taken += 1
         assert dht_limits.HOSTED_BURST <= taken <= dht_limits.HOSTED_BURST + 2
-        nodes[0].hosting.greet(STRANGER)  # looking up goes on
+        nodes[0].resolver.hello(STRANGER)  # looking up goes on
 
 
 @pytest.mark.parametrize(

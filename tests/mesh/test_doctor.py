@@ -153,7 +153,7 @@ class Network:
     def observed(self) -> list[tuple[str, int]]:
         return [("20.0.0.1", 5)]
 
-    def glimpsed(self) -> list[str]:
+    def seen_by_any(self) -> list[str]:
         return ["20.0.0.1"]
 
     async def dial_back(self, port: int) -> list[Reachability]:

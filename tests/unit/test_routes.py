@@ -59,7 +59,7 @@ def test_the_owner_is_not_told_of_a_firewall_that_nobody_has_met(
 ) -> None:
     """A lender was, when datagrams were lost and no neighbour could say."""
     alone = NetworkState(
-        5678, glimpsed=("198.51.100.7",), local=(local,), shut=shut, reachable=False
+        5678, seen_by_any=("198.51.100.7",), local=(local,), shut=shut, reachable=False
     )
     assert why in advice(alone)
 
@@ -78,21 +78,21 @@ def test_the_address_at_which_others_got_through_is_the_one_that_is_published() 
     """Behind a router that forwards the port, a private mesh was told 192.168.1.10, and whoever
     called that lost three seconds."""
     here = NetworkState(
-        5678, glimpsed=("198.18.0.101",), local=("192.168.1.10",), called=("198.18.0.101",),
+        5678, seen_by_any=("198.18.0.101",), local=("192.168.1.10",), called=("198.18.0.101",),
         private=True,
     )  # fmt: skip
     assert routes(here) == (Direct("198.18.0.101", 5678),)
 
 
 def test_an_address_that_nobody_sees_is_not_published() -> None:
-    seen = NetworkState(5678, glimpsed=("198.18.0.101",), local=("192.168.1.10",), private=True)
+    seen = NetworkState(5678, seen_by_any=("198.18.0.101",), local=("192.168.1.10",), private=True)
     seen = replace(seen, reachable=is_reachable(None, seen))
     assert routes(seen) == ()
 
 
 def test_a_family_in_which_calls_do_not_come_through_is_not_published() -> None:
     dual = NetworkState(
-        5678, glimpsed=("10.0.0.1", "fd00::1"), local=("10.0.0.1", "fd00::1"), private=True
+        5678, seen_by_any=("10.0.0.1", "fd00::1"), local=("10.0.0.1", "fd00::1"), private=True
     )
     assert len(routes(dual)) == 2
     assert routes(replace(dual, shut="6")) == (Direct("10.0.0.1", 5678),)
@@ -139,9 +139,9 @@ def test_whoever_says_itself_that_it_can_be_reached_is_published_before_anybody_
 
 
 def test_in_a_private_mesh_one_neighbour_is_enough_to_notice_a_nat() -> None:
-    behind = NetworkState(1, glimpsed=("198.18.0.101",), local=("192.168.1.10",), private=True)
+    behind = NetworkState(1, seen_by_any=("198.18.0.101",), local=("192.168.1.10",), private=True)
     assert not is_reachable(None, behind)
-    beside = NetworkState(1, glimpsed=("192.168.1.10",), local=("192.168.1.10",), private=True)
+    beside = NetworkState(1, seen_by_any=("192.168.1.10",), local=("192.168.1.10",), private=True)
     assert is_reachable(None, beside)
 
 

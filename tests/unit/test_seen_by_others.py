@@ -31,7 +31,7 @@ def test_ours_are_global_addresses_of_an_interface_and_where_we_were_dialled_bac
 def test_a_node_that_knows_nobody_has_no_witnesses_and_sees_itself_nowhere() -> None:
     node = DhtNode(Identity.generate())
     assert not node.has_witnesses
-    assert (node.observed(), node.glimpsed(), node.contacts()) == ([], [], [])
+    assert (node.observed(), node.seen_by_any(), node.contacts()) == ([], [], [])
     assert node.clock_offset() is None
     node._state.witnesses[("20.0.0.1", 5)] = bytes(20)
     assert node.has_witnesses
@@ -47,7 +47,7 @@ def test_a_node_that_moved_forgets_where_it_was_and_is_seen_anew() -> None:
         await asyncio.sleep(5.0)
         assert node.observed() == [(node.ip, worlds.PORT)] and len(node.contacts()) == 3
         node.moved()
-        assert (node.observed(), node.glimpsed()) == ([], [])
+        assert (node.observed(), node.seen_by_any()) == ([], [])
         await asyncio.sleep(5.0)
         assert node.observed() == [(node.ip, worlds.PORT)] and len(node.contacts()) == 3
 
@@ -67,7 +67,7 @@ def test_whoever_is_asked_says_where_it_sees_us_and_that_is_told() -> None:
         node.on_view(news.set)
         node.ask_view()
         await asyncio.wait_for(news.wait(), 5.0)
-        assert node.glimpsed() == [node.ip] and node.observed() == [], "one is not believed"
+        assert node.seen_by_any() == [node.ip] and node.observed() == [], "one is not believed"
 
     virtual.run(air, story)
 

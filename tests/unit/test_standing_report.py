@@ -141,7 +141,7 @@ async def test_nothing_is_told_by_a_node_that_has_ended(
 
 
 def test_what_strangers_see_is_told_when_it_is_something_else(owner: Owner) -> None:
-    seen = replace(HOME, glimpsed=("198.51.100.7",))
+    seen = replace(HOME, seen_by_any=("198.51.100.7",))
     for _ in range(2):
         owner.report.standing(seen)
     assert len(owner.heard()) == 1
