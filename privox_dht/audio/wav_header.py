@@ -38,8 +38,11 @@ def wav(pcm: bytes, rate: int) -> bytes:
 
 
 def patch_sizes(file: BinaryIO) -> None:
-    """Fill in the sizes of a WAV file that `Encoder` wrote into `file`, which can seek."""
+    """Fill in the sizes of a WAV file that `Encoder` wrote into `file`, which can seek. A device
+    that keeps nothing, such as /dev/null, is left as it is."""
     end = file.seek(0, os.SEEK_END)
+    if end < HEADER.size:
+        return
     file.seek(RIFF_SIZE_AT)
     file.write(struct.pack("<I", min(end - 8, UNKNOWN)))
     file.seek(DATA_SIZE_AT)

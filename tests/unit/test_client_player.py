@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import types
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -144,3 +145,58 @@ def test_a_library_that_cannot_play_says_why(
     monkeypatch.setattr("sounddevice.query_devices", lambda: ["a loudspeaker"])
     assert sound_library.main() == 1
     assert capfd.readouterr().err.strip() == "file does not start with RIFF id"
+
+
+class Loudspeaker:
+    """Instead of PortAudio's; what it was given to play."""
+
+    def __init__(self, **settings: object) -> None:
+        self.settings, self.heard = settings, bytearray()
+
+    def __enter__(self) -> "Loudspeaker":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return
+
+    def write(self, piece: bytes) -> None:
+        self.heard += piece
+
+
+@pytest.mark.parametrize(
+    ("width", "devices", "why"),
+    [
+        (2, ["a loudspeaker"], ""),
+        (1, ["a loudspeaker"], "8 bits a sample; only 16 are played"),
+        (2, [], "no sound device is found"),
+    ],
+)
+def test_a_file_of_16_bits_is_played_whole_and_what_is_not_played_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    width: int, devices: list[str], why: str,
+) -> None:  # fmt: skip
+    made: list[Loudspeaker] = []
+
+    def opened(**settings: object) -> Loudspeaker:
+        made.append(Loudspeaker(**settings))
+        return made[-1]
+
+    library = types.SimpleNamespace(query_devices=lambda: devices, RawOutputStream=opened)
+    monkeypatch.setitem(sys.modules, "sounddevice", library)
+    samples = bytes(n % 251 for n in range(2 * 22_050))
+    file = tmp_path / "sound.wav"
+    with wave.open(str(file), "wb") as sound:
+        sound.setparams((1, width, 22_050, 0, "NONE", ""))
+        sound.writeframes(samples)
+    monkeypatch.setattr(sys, "argv", ["", str(file)])
+    assert sound_library.main() == (1 if why else 0)
+    assert capfd.readouterr().err.strip() == why
+    assert [bytes(one.heard) for one in made] == ([] if why else [samples])
+    played = {"samplerate": 22_050, "channels": 1, "dtype": "int16"}
+    assert [one.settings for one in made] == ([] if why else [played])
+
+
+def test_without_the_package_there_is_no_sound_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: "libportaudio.so.2")
+    assert not sound_library.can_be_used()
