@@ -51,7 +51,7 @@ class Mesh:
             ran = self.run(f"privox-client --service tts --text '{SPOKEN}' --output {name}")
             assert ran.returncode == 0, ran.stderr
         (folder / "letter.txt").write_text(SPOKEN)
-        (folder / "book.txt").write_text(f"{SPOKEN}. " * (5000 // len(SPOKEN)))
+        (folder / "book.txt").write_text(f"{SPOKEN}. " * (5000 // len(f"{SPOKEN}. ")))
         (folder / "bin").mkdir()
         player = folder / "bin/pw-play"  # machines that test have no loudspeaker
         player.write_text('#!/bin/sh\ntest "$(head -c 4 "$1")" = RIFF\n')
