@@ -7,7 +7,7 @@ Only voices that make sound are offered: each is tried when the engine starts.
 """
 
 import importlib.util
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from nodes.engines import benchmark
 from nodes.engines.espeak_text import make_safe
-from nodes.engines.pooled_engine import PooledEngine
+from nodes.engines.pooled_engine import PooledEngine, not_found
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
 
@@ -23,7 +23,6 @@ DEFAULT_VOICE = "en-us+edward"  # the variant that recognisers understand best
 WPM = 150  # words per minute at speed 1; espeak-ng's own 175 is harder to understand
 CALM, LIVELY = 20, 50  # pitch range of the default voice, and of others (espeak-ng's default)
 LOWEST = 256  # a priority below all others
-NAMED = 6  # voices that an error message names
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
@@ -126,25 +125,14 @@ class EspeakVoices:
         tags |= {tag: name for tag, name in self.tags.items() if tag not in tags}
         tag = languages.nearest(language, tags)
         if tag is None:
-            raise _unknown("language", language, list(self.files))
+            raise not_found(EspeakNg.name, "language", language, list(self.files))
         return tags[tag]
 
     def _named(self, named: str) -> str:
         base, plus, variant = named.partition("+")
         name = self._names.get(base.lower().replace("_", "-"))
         if name is None:
-            raise _unknown("voice", base, list(self.files))
+            raise not_found(EspeakNg.name, "voice", base, list(self.files))
         if plus and variant not in self._variants:
-            raise _unknown("voice", variant, sorted(self._variants))
+            raise not_found(EspeakNg.name, "voice", variant, sorted(self._variants))
         return name + plus + variant
-
-
-def _unknown(kind: str, missing: str, known: Sequence[str]) -> errors.RequestRejected:
-    some = ", ".join(known[:NAMED])
-    return errors.RequestRejected(
-        f"espeak-ng has no {kind} {missing[: limits.MAX_NAME]!r};"
-        f" it has {len(known)}, such as {some}",
-        status=404,
-        code=f"{kind}_not_found",
-        param=kind,
-    )

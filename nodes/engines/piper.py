@@ -27,7 +27,7 @@ from nodes.engines import benchmark, piper_worker
 from nodes.engines.espeak_text import make_safe
 from nodes.engines.piper_text import paced
 from nodes.engines.piper_worker import INSTALL
-from nodes.engines.pooled_engine import PooledEngine
+from nodes.engines.pooled_engine import PooledEngine, not_found
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
 from privox_dht.atomic_file import replacing
@@ -40,7 +40,6 @@ SILENCE = 30.0  # seconds without a byte of a download
 CACHE = Path("~/.cache/privox-dht/piper")
 DEVICES = {"cpu": piper_worker.CPU, "gpu": "cuda"}
 SPEAKER = "+"  # between a voice and its speaker
-NAMED = 6  # speakers that an error message names
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 BESIDE_VOICE = 100 * limits.MIB  # bytes of a worker without the voice, about
 LOAD_WITHIN = 300.0  # seconds; a large voice on a slow disk, and downloads for its language
@@ -136,25 +135,14 @@ def choose(named: str, voice: str, speakers: Mapping[str, int], count: int) -> i
     """
     asked, _, speaker = named.partition(SPEAKER)
     if asked not in ("", voice):
-        raise _unknown("voice", asked, [voice])
+        raise not_found(Piper.name, "voice", asked, [voice])
     if not speaker:
         return None
     if speaker in speakers:
         return speakers[speaker]
     if speaker.isdecimal() and int(speaker) < count:
         return int(speaker) if count > 1 else None
-    raise _unknown("speaker", speaker, list(speakers) or ["0"])
-
-
-def _unknown(kind: str, missing: str, known: list[str]) -> errors.RequestRejected:
-    some = ", ".join(known[:NAMED])
-    return errors.RequestRejected(
-        f"piper has no {kind} {missing[: limits.MAX_NAME]!r} here;"
-        f" it has {len(known)}, such as {some}",
-        status=404,
-        code="voice_not_found",
-        param="voice",
-    )
+    raise not_found(Piper.name, "speaker", speaker, list(speakers) or ["0"], param="voice")
 
 
 def voice_file(name: str, cache: Path) -> Path:

@@ -17,12 +17,14 @@ from nodes.engines import link
 from nodes.engines.model_memory import ModelMemory
 from nodes.engines.worker import START_WITHIN
 from nodes.engines.worker_pool import WorkerPool
-from privox_dht import errors, speech
+from privox_dht import errors, limits, speech
 from privox_dht.recording import Recording
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+NAMED = 6  # names in an error message
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +147,22 @@ class PooledTranscriber(PooledEngine):
         self, recording: Recording, request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         """See `speech.RecordingTranscriber`."""
+
+
+def not_found(
+    engine: str, kind: str, missing: str, known: Sequence[str], *, param: str = ""
+) -> errors.RequestRejected:
+    """The error of a name that an engine does not have; it names some that it has.
+
+    Args:
+        kind: "voice", "speaker" or "language".
+        param: the parameter of the request; "": named like `kind`.
+    """
+    param = param or kind
+    return errors.RequestRejected(
+        f"{engine} has no {kind} {missing[: limits.MAX_NAME]!r} here;"
+        f" it has {len(known)}, such as {', '.join(known[:NAMED])}",
+        status=404,
+        code=f"{param}_not_found",
+        param=param,
+    )
