@@ -1,6 +1,7 @@
 """The doctor says "cannot lend" wherever the node with the same flags would not start or lend."""
 
 import asyncio
+import json
 import os
 import socket
 from pathlib import Path
@@ -8,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from kit import HOST, until
 from node_kit import farm_in, node_at
 
 from nodes import startup_check
+from nodes.cli import main
 from nodes.config import NodeConfig
 from nodes.doctor import Doctor, _bounded
 from nodes.service_spec import parse_services
@@ -232,6 +235,23 @@ async def test_a_round_trip_goes_through_a_farm_and_why_it_failed_is_said(tmp_pa
         asked._member = None
         verdict = await asked._round_trip()
     assert verdict.found == NO and "try another" in verdict.advice and verdict.detail
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_tells_each_verdict_and_ends_with_1_where_the_machine_cannot_lend(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    flags = ["--port", "0", "--host", HOST, "--state-dir", str(tmp_path)]
+    ran = CliRunner().invoke(main, ["doctor", *flags, *(["--json"] if as_json else [])])
+    told = (capfd.readouterr().out + ran.output).splitlines()
+    assert ran.exit_code == 1, told
+    if as_json:
+        verdicts = [json.loads(line) for line in told]
+        assert [verdict["probe"] for verdict in verdicts][-1] == "join"
+        assert verdicts[-1]["found"] == NO and "--neighbours" in verdicts[-1]["advice"]
+    else:
+        assert told[-1] == "this machine cannot lend as it is"
+        assert any(line.strip().startswith("-> give --neighbours") for line in told)
 
 
 async def test_a_probe_that_takes_too_long_is_late() -> None:

@@ -1,0 +1,57 @@
+"""How a recording is transcribed: what keeps it from being scattered."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privox_dht.dispatch.job_options import TranscriptionOptions
+from privox_dht.errors import ConfigError, NoProducer, RequestRejected
+from privox_dht.scatter import transcription
+
+
+class Dispatcher:
+    """Finds so many producers; None: it finds none, and says so."""
+
+    def __init__(self, count: int | None) -> None:
+        self.count = count
+
+    async def candidates(self, needs: Any) -> list[int]:
+        if self.count is None:
+            raise NoProducer("nobody is online")
+        return list(range(self.count))
+
+
+@pytest.mark.parametrize(("found", "fitting"), [(None, 0), (0, 0), (3, 3)])
+async def test_where_nobody_is_found_nobody_fits_and_the_one_job_says_why(
+    found: int | None, fitting: int
+) -> None:
+    dispatcher: Any = Dispatcher(found)
+    needs: Any = None
+    assert await transcription._count_candidates(dispatcher, needs) == fitting
+
+
+def test_a_file_that_cannot_be_read_counts_as_a_short_one(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(bytes(1_000))
+    assert transcription._size(tmp_path / "a.wav") == transcription._size(bytes(1_000)) == 1_000
+    assert transcription._size(io.BytesIO(bytes(1_000))) == 1_000
+    assert transcription._size(tmp_path / "none.wav") == 0
+
+
+async def test_without_pyav_nothing_is_transcribed_in_private_and_it_is_said_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The whole recording must not go to one producer instead."""
+
+    def missing() -> None:
+        raise RequestRejected("PyAV is not installed", status=501)
+
+    monkeypatch.setattr(transcription, "check_for_pyav", missing)
+    nothing: Any = None
+    options = TranscriptionOptions(scatter="private")
+    job = transcription._in_private(nothing, nothing, b"RIFF", nothing, options)
+    with pytest.raises(ConfigError, match="--scatter private: "):
+        await job(lambda event: None)
