@@ -1,7 +1,7 @@
 """How many of the machine's cores a node and its engines use.
 
-node     takes some of the cores that it may use for itself and all that it starts
-engines  ask how many there are for them, and have so many threads and jobs at a time
+node     restricts itself and all that it starts to some of its cores
+engines  use as many threads, and do as many jobs at a time, as there are cores left
 """
 
 import os
@@ -28,8 +28,8 @@ def cores_of(wanted: float | None, have: int) -> int:
 
 @contextmanager
 def limited_to(cores: int) -> Iterator[None]:
-    """This process and whatever it starts use so many cores at most, while the context is open.
-    Where the system has no such thing (macOS), that is up to the engines."""
+    """Restrict this process and all that it starts to so many cores, while the context is open. On
+    systems without that (macOS) only the engines' number of threads is limited."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -1,9 +1,9 @@
-"""Health checks of remote engines: each server is asked every half a minute.
+"""Health checks of remote engines: each server is probed every half a minute.
 
     up -> does not answer  ->  down: not offered, its record is withdrawn
     down -> answers        ->  up: offered again
 
-One that is only slow stays up: it may be working on our own job.
+A server that is only slow stays up: it may be working on our own job.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from privox_dht.errors import JobError
 from privox_dht.speech import Engine
 
 log = logging.getLogger("privox.node")
-ASK_EVERY = 30.0  # seconds
-ANSWER_WITHIN = 10.0  # seconds; a server that works for somebody may think that long
-SLOW_AT_MOST = 3  # times in a row that one may be slower, before it counts as hung
+PROBE_EVERY = 30.0  # seconds
+ANSWER_WITHIN = 10.0  # seconds; a busy server may take that long
+SLOW_AT_MOST = 3  # slow answers in a row, after which a server counts as down
 
 
 @runtime_checkable
 class RemoteEngine(Protocol):
-    """An engine whose work is done by a server that may go and come back."""
+    """An engine whose work is done by a server, which may be down at times."""
 
     async def answers(self) -> None:
         """Return if the server is there.
@@ -37,12 +37,12 @@ class EngineWatch:
     """Which engines are up. Local ones always are."""
 
     def __init__(
-        self, engines: Sequence[Engine], on_change: Callable[[], None], every: float = ASK_EVERY
+        self, engines: Sequence[Engine], on_change: Callable[[], None], every: float = PROBE_EVERY
     ) -> None:
         self._elsewhere = [engine for engine in engines if isinstance(engine, RemoteEngine)]
         self._on_change = on_change
         self._every = every
-        self._down: set[int] = set()  # by id: they are ours until the end
+        self._down: set[int] = set()  # by id
         self._slow: Counter[int] = Counter()
 
     def __repr__(self) -> str:
@@ -52,7 +52,7 @@ class EngineWatch:
         return id(engine) not in self._down
 
     async def run(self) -> None:
-        """Go on asking."""
+        """Probe the servers, until cancelled."""
         await asyncio.gather(*map(self._watch, self._elsewhere))
 
     async def _watch(self, engine: RemoteEngine) -> None:
@@ -70,7 +70,7 @@ class EngineWatch:
             self._on_change()
 
     async def _why_down(self, engine: RemoteEngine) -> str:
-        """Empty if it is up."""
+        """Why the server is down; "": it is up."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 await engine.answers()

@@ -140,12 +140,12 @@ class Producer:
                     yield segment
             return
         async with (
-            self._short_first.working(recording.seconds) as at_border,
+            self._short_first.working(recording.seconds) as give_way,
             aclosing(engine.transcribe(recording.samples(), request)) as segments,
         ):
             async for segment in segments:
                 yield segment
-                await at_border()
+                await give_way()
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         chosen = self._chosen(

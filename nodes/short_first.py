@@ -1,8 +1,8 @@
 """Short jobs before long ones, for engines in this process.
 
-async with short_first.working(seconds) as at_border:    a job about so much sound
-    await at_border()                                    at each border of a segment: a long job
-                                                         waits while short ones are at work
+async with short_first.working(seconds) as give_way:    a job of so many seconds of sound
+    await give_way()                                    after each segment: a long job waits while
+                                                        short ones run
 
 Workers in processes of their own do the same by `engines.priority_lock`.
 """
@@ -13,12 +13,11 @@ from contextlib import asynccontextmanager, suppress
 
 from privox_dht import limits
 
-AT_MOST = 10.0  # seconds that a long job waits at one border, or an engine that hangs would stop
-# all
+AT_MOST = 10.0  # seconds that a long job waits after a segment, in case a short one hangs
 
 
 class ShortFirst:
-    """The jobs at work, short and long."""
+    """Lets long jobs wait while short ones run."""
 
     def __init__(self) -> None:
         self._short = 0
@@ -30,8 +29,8 @@ class ShortFirst:
 
     @asynccontextmanager
     async def working(self, seconds: float) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """A job about so many seconds of sound, while the context is open; what it calls at each
-        of its borders."""
+        """A job of so many seconds of sound, while the context is open; the function that it calls
+        after each segment."""
         if seconds > limits.SHORT_JOB_SECONDS:
             yield self._give_way
             return

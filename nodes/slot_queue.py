@@ -12,7 +12,7 @@ from nodes.admission import Admission, Ticket
 from privox_dht.errors import ProducerBusy
 from privox_dht.offer import Offer
 
-LOOK_AGAIN = 0.25  # seconds between two checks of uploads while jobs wait for their slots
+CHECK_EVERY = 0.25  # seconds between two checks for slow uploads while jobs wait for slots
 
 
 class SlotQueue:
@@ -44,16 +44,16 @@ class SlotQueue:
                 await self._wait(ticket)
             yield
         finally:
-            self._tell(self._admission.leave(ticket, loop.time()))
+            self._start(self._admission.leave(ticket, loop.time()))
 
     def lend(self, slots: int, retry_after: float) -> None:
-        """From now on so many slots are lent; see `Admission.lend`."""
+        """Lend so many slots from now on; see `Admission.lend`."""
         now = asyncio.get_running_loop().time()
         for following in self._admission.lend(slots, retry_after, now):
-            self._tell(following)
+            self._start(following)
 
-    def _tell(self, following: Ticket | None) -> None:
-        """It is its turn."""
+    def _start(self, following: Ticket | None) -> None:
+        """Wake the job whose turn it is, if there is one."""
         turn = self._waiting.get(following) if following else None
         if turn is not None and not turn.done():
             turn.set_result(None)
@@ -68,12 +68,12 @@ class SlotQueue:
                 left = ends - loop.time()
                 if left <= 0:
                     raise self._admission.turned_away(ticket, loop.time())
-                self._end_what_is_in_the_way()
-                await asyncio.wait([turn], timeout=min(left, LOOK_AGAIN))
+                self._preempt_upload()
+                await asyncio.wait([turn], timeout=min(left, CHECK_EVERY))
         finally:
             del self._waiting[ticket]
 
-    def _end_what_is_in_the_way(self) -> None:
+    def _preempt_upload(self) -> None:
         ticket = self._admission.to_preempt(asyncio.get_running_loop().time())
         if ticket is not None:
             ticket.offer.end_upload(

@@ -1,4 +1,4 @@
-"""What the names of models and voices mean that clients send. Pure.
+"""What the names of models and voices that clients send mean. Pure.
 
 whisper-1, alloy       apps send one since OpenAI's API wants one named: the default, except where a
                        producer lists it (a speech server elsewhere may)
@@ -9,7 +9,7 @@ default, ""            the default
 import re
 from collections.abc import Container, Iterable
 
-DEFAULT_NAMES = ("", "default")  # what a client says that has to name something
+DEFAULT_NAMES = ("", "default")  # some clients must send a name
 _MODEL = re.compile(r"(whisper|tts)-[0-9].*|gpt-.+", re.IGNORECASE | re.DOTALL)
 VOICES = frozenset(
     {"alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"}
@@ -40,7 +40,7 @@ def for_engine(asked: str, engine: str) -> str:
 
 
 def explain_only_named(offers: Iterable[str]) -> str:
-    """What is said to whoever names no model, where all that is there wants to be named.
+    """The message for a job without a model, where all engines do only jobs that name them.
 
     Args:
         offers: such as "stt/cpu/echo", one at least.

@@ -1,5 +1,5 @@
-"""Decoded sound that several processes can share: one writes it, another works on it, and whoever
-holds it in between need not look at it.
+"""Decoded sound that processes share: one writes it, another reads it, and the node between them
+copies nothing.
 
     async with aclosing(Recording.room(rate, seconds)) as recording:
                                                          room for so much, none of it used yet

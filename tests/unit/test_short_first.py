@@ -19,11 +19,11 @@ SHORT, LONG = limits.SHORT_JOB_SECONDS, 3600.0
 
 async def test_a_long_job_waits_at_its_border_while_a_short_one_is_at_work() -> None:
     jobs = ShortFirst()
-    async with jobs.working(LONG) as at_border:
-        await at_border()
+    async with jobs.working(LONG) as give_way:
+        await give_way()
         async with jobs.working(SHORT) as not_mine:
             await not_mine()
-            waiting = asyncio.ensure_future(at_border())
+            waiting = asyncio.ensure_future(give_way())
             await asyncio.sleep(0)
             assert not waiting.done()
             assert repr(jobs) == "<ShortFirst 1 short jobs at work>"
@@ -33,8 +33,8 @@ async def test_a_long_job_waits_at_its_border_while_a_short_one_is_at_work() -> 
 async def test_a_short_job_that_hangs_stops_no_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_first, "AT_MOST", 0.01)
     jobs = ShortFirst()
-    async with jobs.working(LONG) as at_border, jobs.working(SHORT):
-        await at_border()
+    async with jobs.working(LONG) as give_way, jobs.working(SHORT):
+        await give_way()
 
 
 @pytest.fixture
