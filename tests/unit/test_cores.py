@@ -30,3 +30,15 @@ def test_whatever_is_started_meanwhile_keeps_to_the_cores() -> None:
             assert len(psutil.Process(child.pid).cpu_affinity()) == 1
             child.communicate(b"\n")
     assert os.sched_getaffinity(0) == before
+
+
+def test_where_a_process_cannot_be_kept_to_cores_it_counts_those_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("sched_setaffinity", "sched_getaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    with limited_to(1):
+        assert usable_cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)  # the system does not say
+    assert usable_cores() == 1
