@@ -209,9 +209,8 @@ class OpenAISpeaker(_OpenAIServer):
                         continue
                     piece = head[form.begins :]
                     most = int(limits.MAX_SPEECH_SECONDS * form.rate) * wav_header.SAMPLE
-                    size = (
-                        form.size if form.size <= most else 0
-                    )  # unknown: a placeholder of a streamed file
+                    # 0: unknown, where a streamed file has a placeholder
+                    size = form.size if form.size <= most else 0
                     left = size or most
                 pcm = odd + piece[:left] if size else odd + piece
                 left -= len(piece)

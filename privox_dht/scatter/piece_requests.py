@@ -149,7 +149,7 @@ class PieceRequests(Generic[P, R]):
         )
 
     def finished(self) -> Iterator[tuple[PieceRequest[P], asyncio.Task[Done[R]]]]:
-        """Jobs that have ended. One may end others (`hang_up`), which are not told then."""
+        """Jobs that have ended. Handling one may `cancel` others, which are left out then."""
         for task in [task for task in self._tasks if task.done()]:
             if request := self._tasks.pop(task, None):
                 yield request, task
