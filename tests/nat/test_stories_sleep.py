@@ -12,7 +12,7 @@ from .plan import DUAL, PUBLIC
 from .village import Village, write_tone
 
 JOB = 3.0  # seconds that the echo takes
-TOLD = "busy or does not answer, asking again"  # to who waits
+TOLD = "busy or do not answer, asking again"  # to who waits
 TOLD_WITHIN = 12.0  # seconds; 6 s without a word are taken for a loss
 BACK = 30.0  # seconds after waking until jobs are done again, the echo's own time included
 WAIT = ("--wait", "150")  # seconds
