@@ -29,11 +29,8 @@ from privox_dht import errors
 START_WITHIN = 60.0  # seconds until a worker must be ready; enough for a slow disk
 STREAM_LIMIT = 1 << 18  # bytes of an answer that are buffered; the worker waits then
 EXIT_REPORT_WITHIN = 1.0  # seconds in which a worker reports why a job ended
-INHERITED = (
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "OMP_NUM_THREADS",
-)  # variables that a worker gets
+# Variables that a worker gets
+INHERITED = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
 
 class WorkerDied(errors.EngineFailed):
