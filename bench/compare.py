@@ -126,8 +126,8 @@ def show(figures: list[Figure], commit: str, most: float) -> None:
         print(f"{figure.name:{width}}  {before:>30}  {now:>30}  {figure.ratio:.3f}{worse}")
 
 
-def main() -> int:
-    """0, or 1 when a figure got worse by more than `--most` times."""
+def options(words: list[str] | None = None) -> argparse.Namespace:
+    """What the command line says; benches may stand behind `--runs 3`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("commit", help="the older one")
     parser.add_argument("benches", nargs="*", default=list(BENCHES))
@@ -136,7 +136,12 @@ def main() -> int:
         "--most", type=float, default=1.1, help="ratio from which a figure is worse"
     )
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    return parser.parse_intermixed_args(words)
+
+
+def main() -> int:
+    """0, or 1 when a figure got worse by more than `--most` times."""
+    given = options()
     figures = compare(given.commit, given.benches, given.runs)
     if given.json:
         rows = [{**vars(figure), "ratio": figure.ratio} for figure in figures]

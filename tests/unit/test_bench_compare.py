@@ -1,6 +1,6 @@
 """Two commits side by side: what counts as a figure, and what counts as worse."""
 
-from bench.compare import Figure, figures_of
+from bench.compare import Figure, figures_of, options
 
 
 def test_every_number_has_a_name_and_a_row_goes_by_what_it_measures() -> None:
@@ -27,3 +27,9 @@ def test_a_figure_is_worse_when_its_median_grew_by_more_than_that() -> None:
 def test_a_peer_that_got_slower_is_nobodys_fault() -> None:
     assert not Figure("rows[small].peer", before=[1], now=[2]).is_worse(1.1)
     assert not Figure("small.plain", before=[1], now=[2]).is_worse(1.1)
+
+
+def test_benches_may_be_named_behind_the_options() -> None:
+    assert options(["v0.1.0"]).benches == ["jobs", "relay"]
+    given = options(["v0.1.0", "--runs", "3", "jobs"])
+    assert (given.commit, given.runs, given.benches) == ("v0.1.0", 3, ["jobs"])
