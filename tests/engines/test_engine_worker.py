@@ -214,8 +214,7 @@ async def test_a_worker_counts_as_dead_while_a_thread_waits_for_its_end(pool: Wo
     lock = vars(worker.process)["_waitpid_lock"]
     with lock:
         os.kill(worker.process.pid, signal.SIGKILL)
-        while worker.alive:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: not worker.alive, SOON)
     assert len(await ask(pool, do="echo")) == 1
 
 
