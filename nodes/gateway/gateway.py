@@ -52,8 +52,8 @@ def _bounds() -> RequestLimits:
         queue_wait=gateway_limits.QUEUE_WAIT,
         connections=connections,
         keepalive=gateway_limits.KEEPALIVE,
-        jobless=gateway_limits.QUEUE_WAIT
-        + gateway_limits.KEEPALIVE,  # a request that waits is not idle
+        # A request that waits for its turn is not idle
+        jobless=gateway_limits.QUEUE_WAIT + gateway_limits.KEEPALIVE,
     )
 
 

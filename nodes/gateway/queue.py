@@ -46,7 +46,7 @@ class JobQueue:
         self._places = places
         self._waiting: list[QueuedRequest] = []
         self._running = 0
-        self._running_by_client: Counter[str] = Counter()  # running jobs by client
+        self._running_by_client: Counter[str] = Counter()
         self._job_seconds = FIRST_GUESS
         self._jobs = 0  # that have ended
         self._reserved: list[tuple[float, str]] = []  # time and client, the soonest first
