@@ -45,6 +45,8 @@ def unready() -> list[str]:
         found.append("there are uncommitted changes")
     if git("rev-parse", "--abbrev-ref", "HEAD") != "main":
         found.append("this is not main")
+    if git("log", "-1", "--format=%s") != f"release {wanted}":
+        found.append(f'the newest commit is not called "release {wanted}", as tests look for it')
     if git("tag", "--list", f"v{wanted}"):
         found.append(f"the tag v{wanted} is there already")
     return found

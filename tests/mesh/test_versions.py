@@ -1,6 +1,6 @@
 """A node of this version and a client of the one before, and the other way round.
 
-The older one is taken from its tag and runs with the libraries of this environment.
+The older one is taken from the commit of its release and runs with this environment's libraries.
 """
 
 import io
@@ -26,16 +26,15 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree of the newest release."""
-    listed = subprocess.run(
-        ["git", "tag", "--list", "v*", "--sort=-version:refname"],
+    """The tree of the newest release. A clone may lack its tag, and seldom lacks its commit."""
+    release = subprocess.run(
+        ["git", "log", "-1", "--format=%H", "--extended-regexp", r"--grep=^release [0-9]+\.[0-9]+"],
         cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    tags = listed.stdout.split()
-    if not tags:
-        pytest.skip("cannot be had here: an older version (no release has been tagged)")
-    archive = subprocess.run(["git", "archive", tags[0]], cwd=ROOT, capture_output=True, check=True)
-    folder = tmp_path_factory.mktemp(tags[0])
+    ).stdout.strip()  # fmt: skip
+    if not release:
+        pytest.skip("cannot be had here: an older version (this is no clone, or a shallow one)")
+    archive = subprocess.run(["git", "archive", release], cwd=ROOT, capture_output=True, check=True)
+    folder = tmp_path_factory.mktemp(release)
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
     return folder

@@ -29,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## 1.2.3 ({DAY})\n")
     git(tmp_path, "init", "-q", "-b", "main")
     git(tmp_path, "add", "-A")
-    git(tmp_path, "commit", "-qm", "all")
+    git(tmp_path, "commit", "-qm", "release 1.2.3")
     return tmp_path
 
 
@@ -58,6 +58,11 @@ def test_a_tree_that_is_ready_has_nothing_in_its_way(tree: Path) -> None:
 def test_what_is_not_ready_is_named(tree: Path, file: str, text: str, said: str) -> None:
     (tree / file).write_text(text + "\n")
     assert said in unready(tree)
+
+
+def test_the_commit_of_a_release_can_be_found_without_its_tag(tree: Path) -> None:
+    git(tree, "commit", "-q", "--allow-empty", "-m", "one thing more")
+    assert 'not called "release 1.2.3"' in unready(tree)
 
 
 def test_a_version_is_tagged_once_and_on_main(tree: Path) -> None:
