@@ -236,7 +236,7 @@ class DhtNode(SeenByOthers):
         backends = (backend,) if backend or kind == FARM else BACKENDS
         keys = [service_key(self.mesh, kind, one, *narrower) for one in backends]
         parts = await asyncio.gather(*(self._lookups.find(key, want, fresh=fresh) for key in keys))
-        found = [record for part in parts for record in part[:want]]  # in the order of their turns
+        found = [record for part in parts for record in part[:want]]  # the idle first
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)
         return found

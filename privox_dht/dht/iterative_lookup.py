@@ -282,7 +282,7 @@ class IterativeLookup:
         window = self.shortlist.window()
         if self.want > limits.FIND_WANT and not self.shortlist.closest_answered(window):
             return  # everybody is wanted: who is passed on the way may hold but a part
-        if self.shortlist.is_enough(window, waited=self._waited):
+        if self.shortlist.is_enough(window, self.want, waited=self._waited):
             self.end()
         elif candidate is self.shortlist.holders[0]:
             grace = self.shortlist.grace(self.want)
@@ -292,7 +292,8 @@ class IterativeLookup:
         """The one holder had its grace; it has a longer one where its word alone will not do."""
         if self.thorough:
             return
-        if self.shortlist.one_is_enough(self.shortlist.window(), waited=self._waited):
+        window = self.shortlist.window()
+        if self.shortlist.one_is_enough(window, self.want, waited=self._waited):
             self.end()
         elif not self._waited:
             self._waited = True

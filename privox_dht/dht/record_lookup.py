@@ -47,7 +47,8 @@ class RecordLookups:
     async def find(
         self, key: bytes, want: int, *, fresh: bool = False, within: float = limits.RECORD_LIFETIME
     ) -> list[Record]:
-        """The records under a key that hold now: at least `want`, if there are so many.
+        """The records under a key that hold now, the idle first: at least `want`, if there are so
+        many.
 
         Args:
             fresh: walk even if an answer is at hand.
@@ -85,7 +86,7 @@ class RecordLookups:
             wires = state.store.sample(key, kept.want, kept.want * limits.MAX_RECORD * 2, now)
             mine = [record for wire in wires if (record := state.accept(wire, key)) is not None]
             usable = state.gate.current(latest_per_key([*usable, *mine]), now)
-        return usable
+        return sorted(usable, key=lambda record: record.idle == 0)
 
     def renew(self) -> None:
         """Walk again for what was asked lately, before its answer grows old."""

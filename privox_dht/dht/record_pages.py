@@ -30,6 +30,22 @@ def page_starts(count: int, want: int, longest: int, largest: int) -> list[int]:
     return list(range(0, min(count, want), step))
 
 
+def is_enough(found: int, idle: int, want: int, holders: list[Candidate]) -> bool:
+    """Whether no page needs to be read to have `want` records, or all that there are. Of those who
+    have more than are wanted, idle ones are wanted; the idle come first on their pages.
+
+    Args:
+        found: records that are known.
+        idle: of these, idle ones.
+    """
+    most = max((holder.count for holder in holders), default=0)
+    if found < min(want, most):
+        return False
+    if most <= want or any(holder.read for holder in holders):
+        return True
+    return idle >= min(want, max(holder.idle for holder in holders))
+
+
 def was_promised_more(found: int, want: int, counts: Iterable[int]) -> bool:
     """Whether `found` records are fewer than holders with such counts would have shown."""
     return found < dht_limits.AGREEMENT * min(want, max(counts, default=0))

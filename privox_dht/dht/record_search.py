@@ -143,17 +143,22 @@ class RecordSearch:
         nobody new."""
         known = -1
         for holder in sorted(crawl.shortlist.holders, key=lambda holder: -holder.count):
-            enough = len(crawl.found) >= min(
-                self.want, max(h.count for h in crawl.shortlist.holders)
-            )
             settled = not self._wants_all or len(crawl.found) in (known, self.want)
-            if (enough and settled) or not self._goes_on() or not most:
+            if (self._is_enough(crawl) and settled) or not self._goes_on() or not most:
                 return
             known = len(crawl.found)
             if holder.token and not holder.read:
                 holder.read = True
                 most -= 1
                 await self._read(crawl, holder, self._rows(crawl, holder))
+
+    def _is_enough(self, crawl: IterativeLookup) -> bool:
+        """Whether as many were found as are wanted, or as there are; where there are more, idle
+        ones, unless somebody's pages were read: the idle come first on those."""
+        found, holders = crawl.found.values(), crawl.shortlist.holders
+        return record_pages.is_enough(
+            len(found), sum(record.idle > 0 for record in found), self.want, holders
+        )
 
     async def _read(self, crawl: IterativeLookup, holder: Candidate, starts: list[int]) -> None:
         """Pages of one holder, many side by side, as long as it shows what it says it has."""

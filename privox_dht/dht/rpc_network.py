@@ -66,9 +66,9 @@ class RpcNetwork:
 
     def reach(self) -> int:
         """Distance from a key within which a node may be one of its closest, and have a reason to
-        hold anything."""
+        hold anything; more than the largest one where all may."""
         nodes = dht_limits.HOLDER_REACH * dht_limits.BUCKET
-        return int((1 << BITS) * min(1.0, nodes / self.mesh_size())) if self.size else 1 << BITS
+        return int((1 << BITS) * nodes / max(1.0, self.mesh_size()))
 
     async def request(
         self,

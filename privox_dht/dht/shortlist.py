@@ -163,13 +163,17 @@ class Shortlist:
         by_network = {candidate.network: candidate for candidate in candidates}
         return list(by_network.values())
 
-    def agreeing_holders(self, window: list[Candidate]) -> int:
+    def agreeing_holders(self, window: list[Candidate], want: int) -> int:
         """How many holders agree on how much there is. One that came lately holds only a part, one
         outside of the window, or too far away, has no reason to hold anything, and in a public mesh
-        those of one network may be one liar."""
-        least = max(holder.count for holder in self.holders) * dht_limits.AGREEMENT
-        near = (h for h in self.holders if h.distance <= self.reach and h in window)
-        full = [holder for holder in near if holder.count >= least]
+        those of one network may be one liar. What is left on the way to a key with many producers
+        adds up with those who are nearly among the closest: holders of fewer idle ones than are
+        wanted have to be nearer."""
+        most = max(holder.count for holder in self.holders)
+        few = max(holder.idle for holder in self.holders) < want
+        reach = self.reach * dht_limits.FEW_REACH if few else self.reach
+        near = (h for h in self.holders if h.distance <= reach and h in window)
+        full = [holder for holder in near if holder.count >= most * dht_limits.AGREEMENT]
         return len(self.apart(full))
 
     # -- when it is enough -------------------------------------------------------------------------
@@ -183,18 +187,18 @@ class Shortlist:
             done = self.answers > 0
         return not done and self.somebody_is_late
 
-    def is_enough(self, window: list[Candidate], *, waited: bool) -> bool:
+    def is_enough(self, window: list[Candidate], want: int, *, waited: bool) -> bool:
         """Whether what the holders told may be believed: two agree, or one is still alone after
         its grace (`waited`), and the walk has arrived."""
-        if self.agreeing_holders(window) >= dht_limits.HOLDERS:
+        if self.agreeing_holders(window, want) >= dht_limits.HOLDERS:
             return True
         return waited and self.closest_answered(window)
 
-    def one_is_enough(self, window: list[Candidate], *, waited: bool) -> bool:
+    def one_is_enough(self, window: list[Candidate], want: int, *, waited: bool) -> bool:
         """Whether the only holder's word will do now that its grace is over. It will if the walk
         has arrived: on the way there it may be an old one, told again by somebody who lies. After
         the longer grace (`waited`) it will if it stands where it has a reason to hold anything."""
-        return self.closest_answered(window) or (waited and self.agreeing_holders(window) > 0)
+        return self.closest_answered(window) or (waited and self.agreeing_holders(window, want) > 0)
 
     def grace(self, want: int) -> float:
         """Seconds that the first holder waits for a second one: it may have come lately, and hold

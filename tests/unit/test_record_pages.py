@@ -25,6 +25,28 @@ def test_a_page_begins_where_the_one_before_may_have_ended(
 
 
 @pytest.mark.parametrize(
+    ("found", "idle", "holders", "read", "enough"),
+    [  # of each holder, how many records it has, and how many of them are idle; 32 are wanted
+        (0, 0, [], False, True),
+        (9, 2, [(10, 4)], False, False),
+        (10, 2, [(10, 4)], False, True),  # all that there are
+        (31, 31, [(500, 90)], False, False),
+        (40, 20, [(500, 90)], False, False),  # its pages begin with the idle
+        (40, 20, [(500, 90)], True, True),
+        (40, 20, [(500, 20), (60, 3)], False, True),  # no more are idle
+        (40, 32, [(500, 90)], False, True),
+    ],
+)
+def test_a_page_is_read_for_idle_ones_where_there_are_more_than_are_wanted(
+    found: int, idle: int, holders: list[tuple[int, int]], read: bool, enough: bool
+) -> None:
+    some = [Candidate(bytes([number]) * 20, ("20.0.0.1", 5), 0) for number in range(len(holders))]
+    for candidate, (count, idle_there) in zip(some, holders, strict=True):
+        candidate.count, candidate.idle, candidate.read = count, idle_there, read
+    assert record_pages.is_enough(found, idle, 32, some) is enough
+
+
+@pytest.mark.parametrize(
     ("found", "want", "counts", "more"),
     [
         (0, 32, [], False),

@@ -107,7 +107,7 @@ def test_a_node_alone_may_be_the_closest_to_any_key_and_in_a_large_mesh_to_few(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def alone(air: virtual.Air, mesh: list[worlds.SimNode]) -> None:
-        assert mesh[0]._network.reach() == 1 << 160
+        assert mesh[0]._network.reach() >= 1 << 160
 
     async def among_many(air: virtual.Air, mesh: list[worlds.SimNode]) -> None:
         network = mesh[0]._network

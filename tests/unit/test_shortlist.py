@@ -109,20 +109,32 @@ def test_holders_agree_that_hold_nearly_as_much_and_stand_apart(
     for candidate, count in zip(some.candidates, counts, strict=True):
         candidate.count = count
         some.holders.append(candidate)
-    assert some.agreeing_holders(some.candidates) == agree
-    assert some.agreeing_holders([]) == 0, "whoever is outside of the window only passes on"
+    assert some.agreeing_holders(some.candidates, 1) == agree
+    assert some.agreeing_holders([], 1) == 0, "whoever is outside of the window only passes on"
 
 
 def test_holders_too_far_away_to_be_among_the_closest_are_not_believed() -> None:
     some = shortlist([ANSWERED] * 4)
     for candidate in some.candidates:
-        candidate.count = 1
+        candidate.count = candidate.idle = 1
         some.holders.append(candidate)
-    assert some.is_enough(some.candidates, waited=False)
+    assert some.is_enough(some.candidates, 1, waited=False)
     some.reach = 1
-    assert some.agreeing_holders(some.candidates) == 1
-    assert not some.is_enough(some.candidates, waited=False), "two agree, and know but a part"
-    assert some.is_enough(some.candidates, waited=True), "the walk has arrived: nobody is closer"
+    assert some.agreeing_holders(some.candidates, 1) == 1
+    assert not some.is_enough(some.candidates, 1, waited=False), "two agree, and know but a part"
+    assert some.is_enough(some.candidates, 1, waited=True), "the walk has arrived: nobody is closer"
+
+
+def test_holders_of_less_than_is_wanted_have_to_be_nearer() -> None:
+    some = shortlist([ANSWERED] * 4)
+    some.holders = some.candidates[2:]  # at 3 and 4
+    some.reach = 4
+    for holder in some.holders:
+        holder.count, holder.idle = 40, 31
+    assert some.agreeing_holders(some.candidates, 31) == 2
+    assert some.agreeing_holders(some.candidates, 32) == 0, "left on the way, perhaps"
+    some.reach = round(4 / dht_limits.FEW_REACH)
+    assert some.agreeing_holders(some.candidates, 32) == 2
 
 
 def test_silence_is_met_where_too_few_answered_beside_it() -> None:
@@ -183,8 +195,8 @@ def test_one_holder_has_to_wait_for_another_or_for_the_walk_to_arrive(
     for holder, count in zip(some.holders, counts, strict=True):
         holder.count = count
     window = some.window()
-    assert some.is_enough(window, waited=waited) is enough
-    assert some.one_is_enough(window, waited=waited) is one
+    assert some.is_enough(window, 32, waited=waited) is enough
+    assert some.one_is_enough(window, 32, waited=waited) is one
 
 
 def test_a_holder_of_a_part_waits_longer_for_another() -> None:
