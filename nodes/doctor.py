@@ -28,7 +28,7 @@ from nodes.engines.echo import EchoTranscriber
 from nodes.farm_discovery import known_farms
 from nodes.producer import Producer
 from nodes.reachability import ReachabilityMonitor
-from nodes.standing_report import CLOCK_OFF
+from nodes.reachability_report import CLOCK_OFF
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht import limits
 from privox_dht.addresses import Address, join_host

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from nodes.config import AUTO, YES, NodeConfig
+from nodes.reachability_report import ReachabilityReport
 from nodes.reachability_rules import (
     LOOK_HERE,
     Believed,
@@ -32,7 +33,6 @@ from nodes.reachability_rules import (
     with_calls,
 )
 from nodes.routes import NetworkState, how_to_join, is_reachable
-from nodes.standing_report import StandingReport
 from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
 from privox_dht.cli.output import log_fields
@@ -74,7 +74,9 @@ class ReachabilityMonitor:
         self._was_alone = False  # we published before there was anybody else
         self.relay_port: int | None = None  # of our farm, if it is to be found out who can call it
         self.reachable = asyncio.Event()  # strangers could call us, once
-        self.report = StandingReport(config, lambda: self.situation, lambda: bool(dht.contacts()))
+        self.report = ReachabilityReport(
+            config, lambda: self.situation, lambda: bool(dht.contacts())
+        )
 
     @property
     def situation(self) -> NetworkState:

@@ -395,7 +395,7 @@ async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach
 async def test_a_producer_that_nobody_can_reach_is_told_so_once_it_had_time_to_park(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.standing_report.PARKING_TAKES", 0.3)
+    monkeypatch.setattr("nodes.reachability_report.PARKING_TAKES", 0.3)
     async with node_at(tmp_path / "first") as first:
         port = first.dht.port
         async with node_at(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:

@@ -26,7 +26,7 @@ PARKING_TAKES = 15.0  # seconds in which a producer has found a farm, if there i
 CLOCK_OFF = 10.0  # seconds our clock may differ from the neighbours' before we say so
 
 
-class StandingReport:
+class ReachabilityReport:
     """Tells the owner."""
 
     def __init__(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from kit import until
 
-from nodes import standing_report
+from nodes import reachability_report
 from nodes.config import NodeConfig
+from nodes.reachability_report import ReachabilityReport, clock_advice
 from nodes.routes import NetworkState, advice
 from nodes.service_spec import parse_service
-from nodes.standing_report import StandingReport, clock_advice
 
 HOME = NetworkState(5678, observed=("198.51.100.7",), local=("192.168.1.10",), reachable=False)
 PARKED = replace(HOME, farms=(b"f" * 32,))
@@ -26,7 +26,7 @@ class Owner:
         log.set_level(logging.INFO)
         self._log = log
         self.now, self.is_joined = HOME, True
-        self.report = StandingReport(config, lambda: self.now, lambda: self.is_joined)
+        self.report = ReachabilityReport(config, lambda: self.now, lambda: self.is_joined)
 
     def heard(self) -> list[str]:
         """What was logged since it was last asked."""
@@ -72,7 +72,7 @@ def test_a_clock_is_wrong_until_neighbours_say_that_it_is_right(owner: Owner) ->
 async def test_a_producer_is_told_that_nobody_can_reach_it_if_it_did_not_park_in_time(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standing_report, "PARKING_TAKES", 0.0)
+    monkeypatch.setattr(reachability_report, "PARKING_TAKES", 0.0)
     owner.report.routes(HOME)
     assert not owner.report.wrong, "it may be parked in a moment"
     await until(lambda: owner.report.wrong)
@@ -88,7 +88,7 @@ async def test_a_producer_is_told_that_nobody_can_reach_it_if_it_did_not_park_in
 async def test_that_it_is_for_another_reason_is_told_at_once(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standing_report, "PARKING_TAKES", 0.0)
+    monkeypatch.setattr(reachability_report, "PARKING_TAKES", 0.0)
     owner.report.routes(HOME)
     await until(lambda: owner.report.wrong)
     assert "no farm to relay" in owner.report.wrong[0]
@@ -100,7 +100,7 @@ async def test_by_a_wrong_clock_it_is_not_told_that_there_is_no_farm(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The farm's record looked expired, and its owner was told to run one."""
-    monkeypatch.setattr(standing_report, "PARKING_TAKES", 0.0)
+    monkeypatch.setattr(reachability_report, "PARKING_TAKES", 0.0)
     owner.report.clock(3600.0)
     owner.report.routes(HOME)
     assert owner.report._due is None and len(owner.report.wrong) == 1
@@ -132,7 +132,7 @@ async def test_a_node_that_lends_nothing_need_not_be_reached(
 async def test_nothing_is_told_by_a_node_that_has_ended(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standing_report, "PARKING_TAKES", 0.0)
+    monkeypatch.setattr(reachability_report, "PARKING_TAKES", 0.0)
     owner.report.routes(HOME)
     owner.report.close()
     await asyncio.sleep(0)
