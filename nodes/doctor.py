@@ -28,7 +28,7 @@ from nodes.engines.echo import EchoTranscriber
 from nodes.farm_discovery import known_farms
 from nodes.producer import Producer
 from nodes.reachability import ReachabilityMonitor
-from nodes.reachability_report import CLOCK_OFF
+from nodes.reachability_report import CLOCK_TOLERANCE
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht import limits
 from privox_dht.addresses import Address, join_host
@@ -160,7 +160,7 @@ class Doctor:
         if offset is None:
             return Verdict("clock", UNKNOWN, "no neighbour told its time")
         detail = f"{-offset:+.1f} s off the neighbours'"
-        if abs(offset) > CLOCK_OFF:
+        if abs(offset) > CLOCK_TOLERANCE:
             return Verdict("clock", NO, detail, "set the clock (sudo timedatectl set-ntp true)")
         return Verdict("clock", YES, detail)
 
@@ -175,8 +175,8 @@ class Doctor:
         if not any(reach.is_shut for reach in found):
             nobody = "no node could be asked for a call back"
             stands = ReachabilityMonitor(self.config, self._dht, self._server.port, lambda: None)
-            stands.believe(asked)
-            if stands.situation.reachable:
+            stands.record_dial_back(asked)
+            if stands.network_state.reachable:
                 own = "the address that others see is this machine's own: no NAT is between"
                 return Verdict("udp, tcp", LIKELY, f"{nobody}; {own}")
             return Verdict("udp, tcp", UNKNOWN, detail, nobody)

@@ -1,5 +1,5 @@
-"""Two of the doctor's probes, about farms: does one take this machine, and can strangers call the
-one that this machine is to be?"""
+"""Two of the doctor's probes, about farms: does one accept this machine as a producer, and can
+strangers call the port at which this machine is to relay?"""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from privox_dht.errors import ConfigError, ProducerLost
 from privox_dht.http.listener import bind
 from privox_dht.relay import FarmAt, FarmPool
 
-PARKED_WITHIN = 5.0  # seconds to be parked at one farm
-TRIED = 3  # farms, at most
-Pool = Callable[[FarmAt], FarmPool]
+PARK_TIMEOUT = 5.0  # seconds to be parked at one farm
+MAX_FARMS_TRIED = 3  # farms, at most
+OpenPool = Callable[[FarmAt], FarmPool]
 
 
 async def park(
-    stack: AsyncExitStack, farms: Sequence[FarmAt], pool: Pool, clock_harms: bool
+    stack: AsyncExitStack, farms: Sequence[FarmAt], pool: OpenPool, clock_harms: bool
 ) -> tuple[Verdict, FarmAt | None]:
-    """Park at the first farm that takes us, for as long as the stack is open.
+    """Park at the first farm that accepts us, for as long as the stack is open.
 
     Args:
         farms: those that are known.
-        pool: makes the parking at one of them.
-        clock_harms: our clock is so wrong that no farm's record looks good.
+        pool: makes the pool that parks at one of them.
+        clock_harms: our clock is so wrong that every farm's record looks invalid.
     """
     if not farms and clock_harms:
         return Verdict("farm", UNKNOWN, "by this clock no farm's record is valid",
@@ -40,13 +40,13 @@ async def park(
             "farm", NO, "there is no farm on this mesh", "run one: privox-node --farm"
         ), None
     tried, refused = [], False
-    for farm in farms[:TRIED]:
+    for farm in farms[:MAX_FARMS_TRIED]:
         parking = await stack.enter_async_context(pool(farm))
         try:
-            await parking.parked(PARKED_WITHIN)
+            await parking.parked(PARK_TIMEOUT)
         except ProducerLost:
             silent = f"{join_host(farm.host, farm.port)} does not answer"
-            tried.append(next(iter(parking.untaken), silent))
+            tried.append(next(iter(parking.farm_failures), silent))
             refused |= parking.last_end is not None and parking.last_end.state == "refused"
             continue
         return Verdict("farm", YES, f"parked at {join_host(farm.host, farm.port)}"), farm
@@ -59,24 +59,24 @@ async def relay(config: NodeConfig, dht: Directory) -> Verdict:
     """Whether strangers can call the port at which this machine is to relay."""
     port = config.relay_port
     if port != limits.RELAY_PORT:
-        return Verdict("relay", UNKNOWN, f"nobody calls TCP {port} back",
+        return Verdict("relay", UNKNOWN, f"no node dials TCP {port} back",
                        f"only {limits.RELAY_PORT} is")  # fmt: skip
     async with AsyncExitStack() as stack:
         try:
             for sock in bind(config.host, port):
                 server = await asyncio.start_server(_hang_up, sock=sock)
                 stack.push_async_exit(server)
-        except ConfigError:  # the node itself has it, or the first verdict says who
+        except ConfigError:  # the node itself listens there, or the verdict on ports names who does
             pass
         found = await dht.dial_back(port)
-        if not any(reach.witnesses for reach in found):  # they do so seldom for one address
+        if not any(reach.witnesses for reach in found):  # witnesses limit dials to one address
             await asyncio.sleep(dht_limits.DIAL_SAME_TARGET)
             found = await dht.dial_back(port)
-        return of_relay(port, found)
+        return relay_verdict(port, found)
 
 
-def of_relay(port: int, found: Sequence[Reachability]) -> Verdict:
-    """What those who were asked to call the relay's port found."""
+def relay_verdict(port: int, found: Sequence[Reachability]) -> Verdict:
+    """The verdict on a dial-back to the relay's port."""
     if any(reach.is_open for reach in found):
         return Verdict("relay", YES, f"TCP {port} open")
     if any(reach.is_shut for reach in found):

@@ -1,4 +1,4 @@
-"""Farms, from both sides: which there are to park at, and what a farm says of itself."""
+"""The farms that a producer may park at, and the record that a farm publishes."""
 
 import asyncio
 import socket
@@ -18,39 +18,40 @@ async def known_farms(
     dht: DhtNode,
     chosen: Sequence[Address],
     allow: Callable[[str], bool],
-    never: Collection[bytes] = (),
+    excluded: Collection[bytes] = (),
 ) -> list[FarmAt]:
-    """The farms of the mesh, by their own signed records; only those at `chosen`, if any are, and
-    none whose key is in `never`. Doors that no packet of ours could get to are left out. The mesh
-    is asked each time: who lost a farm may have lost it because that has another address by now.
+    """The farms of the mesh, one entry for each address in their signed records.
 
-    A farm is dialled only at the addresses in its record: a name given with `--farms` says which
-    record is meant, and nothing else.
+    The mesh is asked each time, since a farm that was lost may only have changed its address. A
+    name given with `--farms` only selects a record; a farm is dialled at its record's addresses.
+
+    Args:
+        chosen: only farms at these addresses; empty: all.
+        allow: whether an IP address may be dialled. Addresses without a local route are left out.
+        excluded: keys of farms that are left out.
     """
-    found = await asyncio.gather(*(_resolved(*pair) for pair in chosen))
+    found = await asyncio.gather(*(_resolve(*pair) for pair in chosen))
     wanted = {address for addresses in found for address in addresses}
-    want = limits.LIST_WANT if chosen else limits.FIND_WANT  # ours must be among them
+    want = limits.LIST_WANT if chosen else limits.FIND_WANT  # the chosen must be among them
     return [
         FarmAt(record.publisher, address.host, address.port)
         for record in await dht.find(FARM, want=want, fresh=True)
         for address in record.routes
-        if record.publisher not in never
+        if record.publisher not in excluded
         if isinstance(address, Direct) and allow(address.host) and has_route(address.host)
         if not chosen or (address.host, address.port) in wanted
     ]
 
 
-def farm_record(
-    mesh: bytes, situation: NetworkState, port: int, terms: FarmLimits
-) -> Record | None:
-    """What a farm announces; None while nobody could reach it."""
-    addresses = routes(replace(situation, job_port=port, farms=()))
+def farm_record(mesh: bytes, state: NetworkState, port: int, terms: FarmLimits) -> Record | None:
+    """The record of our farm at this port; None while nobody can reach it."""
+    addresses = routes(replace(state, job_port=port, farms=()))
     if not addresses:
         return None
     return Record(publisher=b"", mesh=mesh, kind=FARM, routes=addresses, terms=terms.to_record())
 
 
-async def _resolved(host: str, port: int) -> list[Address]:
+async def _resolve(host: str, port: int) -> list[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:

@@ -1,11 +1,11 @@
 """The farm of a node: from the start if its owner said so, else once strangers can call the node.
 
---farm        opened at once, with the limits of --farm-limits; published where the node is seen,
-              until its own port is found to be shut
+--farm        opened at once, with the limits of --farm-limits; published at the node's addresses
+              until its own port is found shut
 --no-farm     never
-neither       opened when the node turns out to be reachable, for few producers and little memory;
-              published once the relay's own port was called back as well. Not on a mesh that is all
-              on this machine: nobody there is behind a NAT
+neither       opened once the node is found reachable, for few producers and little memory;
+              published once the relay's own port was dialled back as well. Not in a mesh that is
+              all on this machine: no node there is behind a NAT
 """
 
 import logging
@@ -54,15 +54,15 @@ class FarmService(Service):
         """
         if self._config.farm:
             farm = await self._open()
-            if farm.port == limits.RELAY_PORT:  # no other is called back
+            if farm.port == limits.RELAY_PORT:  # no other port is dialled back
                 self._reachability.relay_port = farm.port
         elif self._config.farm is None:
-            self._spawn("farm", self._once_reachable())
+            self._spawn("farm", self._open_when_reachable())
 
-    async def _once_reachable(self) -> None:
+    async def _open_when_reachable(self) -> None:
         """Relay too, as soon as strangers can reach us."""
         await self._reachability.reachable.wait()
-        if all(map(is_loopback, self._reachability.situation.local)):
+        if all(map(is_loopback, self._reachability.network_state.local)):
             return
         try:
             farm = await self._open()
@@ -70,7 +70,7 @@ class FarmService(Service):
             log.info("not relaying for others: %s", exc)
             return
         self._reachability.relay_port = farm.port
-        self._reachability.look_soon()
+        self._reachability.check_soon()
 
     async def _open(self) -> Farm:
         """Listen.
@@ -83,7 +83,7 @@ class FarmService(Service):
             self._identity,
             host=config.host or "",
             port=config.relay_port,
-            terms=config.terms if config.farm else beside_other_things(config.terms),
+            terms=config.terms if config.farm else side_farm_limits(config.terms),
             private=bool(config.host) and is_loopback(str(config.host)),
             member=self._member,
         )
@@ -98,19 +98,21 @@ class FarmService(Service):
         """The farm's record: none while nobody can reach it."""
         if self.farm is None:
             return []
-        situation = self._reachability.farm_situation(self.farm.port)
-        ours = farm_record(self._mesh, situation, self.farm.port, self.farm.terms)
+        network_state = self._reachability.farm_network_state(self.farm.port)
+        ours = farm_record(self._mesh, network_state, self.farm.port, self.farm.terms)
         return [ours] if ours else []
 
     def status(self) -> Mapping[str, Any]:
         return {"farm": self.farm.stats()} if self.farm else {}
 
 
-def beside_other_things(terms: FarmLimits) -> FarmLimits:
-    """The limits of a node that relays by default: lower ones, unless its owner set them."""
-    usual = FarmLimits()
-    few = replace(
-        usual, producers=relay_limits.SIDE_FARM_PRODUCERS, buffered=relay_limits.SIDE_FARM_BUFFERED
+def side_farm_limits(terms: FarmLimits) -> FarmLimits:
+    """The limits of a node that relays by default: lower ones where its owner set none."""
+    defaults = FarmLimits()
+    low = replace(
+        defaults,
+        producers=relay_limits.SIDE_FARM_PRODUCERS,
+        buffered=relay_limits.SIDE_FARM_BUFFERED,
     )
-    said = {name: value for name, value in asdict(terms).items() if value != getattr(usual, name)}
-    return replace(few, **said)
+    chosen = {name: n for name, n in asdict(terms).items() if n != getattr(defaults, name)}
+    return replace(low, **chosen)

@@ -53,7 +53,7 @@ class LanService(Service):
             try:
                 async with AsyncExitStack() as stack:
                     enter = stack.enter_async_context
-                    found = self._reachability.look_soon
+                    found = self._reachability.check_soon
                     self._lan = await enter(lan.Lan(dht.mesh, self._host, dht.port, found))
                     said = lan.properties(dht.mesh)
                     await enter(lan.announced(lan.SERVICE, self._name, dht.port, self._host, said))

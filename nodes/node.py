@@ -115,7 +115,7 @@ class Node:
                        peer=self.identity.peer_id),
         )  # fmt: skip
         self.farm_pool = self._farm_pool()
-        self.reachability.untaken = lambda: self.farm_pool.untaken
+        self.reachability.farm_failures = lambda: self.farm_pool.farm_failures
         if self.speech.producer.engines():
             spawn(self._stack, "parking", self._park())
         spawn(self._stack, "reachability", self.reachability.run())
@@ -225,13 +225,13 @@ class Node:
 
     def status(self) -> Mapping[str, Any]:
         """For `GET /v1/status`."""
-        situation = self.reachability.situation
+        network_state = self.reachability.network_state
         return {
             "peer": self.identity.peer_id,
             "network": self.config.network,
             "private_mesh": self.member is not None,
-            "reachable": situation.reachable,
-            "routes": [str(route) for route in routes(situation)],
+            "reachable": network_state.reachable,
+            "routes": [str(route) for route in routes(network_state)],
             "lends": sorted(kind for service in self.services for kind in service.lends),
             "published": {kind: list(where) for kind, where in self._published.items()},
             "dht": self.dht.stats(),

@@ -1,12 +1,12 @@
-"""Where a node stands in the mesh: joined or not, seen from where, reachable or not.
+"""Keeps a node joined, and finds out whether and at which addresses others can reach it.
 
-join, again and again, until somebody answers; again when everybody is gone
-     by UDP, or where that is blocked over HTTPS: said loudly
-ask nodes to call back   -> reachable: a full node, with direct routes
+join                     by UDP or, where that is blocked, over HTTPS (the owner is warned); retried
+                         until a node answers, and again when no contact is left
+ask nodes to dial back   -> reachable: a full node, with direct routes
                          -> not:       a guest of the DHT, parked at farms
-look again               every two minutes, or sooner (`reachability_rules`); at once when our own
-                         addresses change, when somebody sees us at another one, when the first
-                         stranger comes, and when this machine has slept
+check again              every two minutes, or sooner (`reachability_rules`); at once when our own
+                         addresses change, when a neighbour sees us at a new address, when the first
+                         neighbour appears, and when this machine has slept
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from dataclasses import replace
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.reachability_report import ReachabilityReport
 from nodes.reachability_rules import (
-    LOOK_HERE,
-    Believed,
-    LookSchedule,
+    INTERFACE_POLL,
+    CheckSchedule,
+    DialBackResults,
+    at_farm_port,
     has_closed,
+    has_new_address,
     has_slept,
-    is_news,
-    of_farm,
-    when_not_asked,
-    with_calls,
+    interval_when_configured,
+    with_dial_backs,
 )
 from nodes.routes import NetworkState, how_to_join, is_reachable
 from privox_dht.addresses import Address
@@ -42,226 +42,232 @@ from privox_dht.errors import NotJoined
 from privox_dht.interfaces import SOMEWHERE, source_towards
 
 log = logging.getLogger("privox.node")
-ASK_VIEW = 5.0  # seconds between two questions at which address we are seen, while we publish one
-# that is on no interface of ours: only others can tell when it changes
-PARK_AGAIN = 3.0  # seconds a producer that has lost its last farm has to park again before its
-# record says that there is no way to it: dials are spread over half a second, and tried twice
+ASK_ADDRESS_INTERVAL = 5.0  # seconds between two requests for our address as a neighbour sees it,
+# while we publish one that is on none of our interfaces: only others notice when it changes
+REPARK_GRACE = 3.0  # seconds in which a producer that lost its last farm may park again before its
+# record drops that route: dials are spread over half a second, and tried twice
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0  # seconds between attempts to join, doubling
 
 
 class ReachabilityMonitor:
-    """Keeps up with where we stand; `on_change` is told when routes may have changed."""
+    """Joins the mesh and checks reachability until cancelled."""
 
     def __init__(
         self, config: NodeConfig, dht: Directory, job_port: int, on_change: Callable[[], None]
     ) -> None:
-        self._config = config
-        self._dht = dht
-        self._on_change = on_change
+        self._config, self._dht = config, dht
+        self._on_change = on_change  # called when the routes to publish may have changed
         self._wanted = None if config.reachable == AUTO else config.reachable == YES
-        self._reach, self._relay_reach = Believed(), Believed()  # by whom others could call back
-        self._schedule = LookSchedule()
-        self._news = asyncio.Event()  # something may have changed: look at once
-        self._slept = False  # this machine has, since we looked last
-        self._sources: dict[str, str] = {}  # our address towards each of a few others
+        self._dial_backs, self._relay_dial_backs = DialBackResults(), DialBackResults()
+        self._schedule = CheckSchedule()
+        self._change = asyncio.Event()  # something may have changed: check at once
+        self._slept = False  # this machine has slept since the last check
+        self._sources: dict[str, str] = {}  # our source address towards each destination
         self._situation = NetworkState(job_port, advertised=config.advertise)
         self.lan: Callable[[], Sequence[Address]] = tuple  # neighbours in the local network
-        self.joined = asyncio.Event()  # somebody answered, once
-        self.ready_to_publish = False  # joining is over, or was not asked for
-        self.untaken: Callable[[], tuple[str, ...]] = tuple  # why farms did not take us
-        self.farms: tuple[bytes, ...] = ()  # where we are parked, as others are told
-        self._unparking: asyncio.TimerHandle | None = None  # what takes the last farm back
-        self._was_alone = False  # we published before there was anybody else
-        self.relay_port: int | None = None  # of our farm, if it is to be found out who can call it
-        self.reachable = asyncio.Event()  # strangers could call us, once
+        self.joined = asyncio.Event()  # set once a node has answered
+        self.ready_to_publish = False  # the first attempt to join is over, or there was none
+        self.farm_failures: Callable[[], tuple[str, ...]] = tuple  # why we are not parked
+        self.farms: tuple[bytes, ...] = ()  # keys of the farms in our routes
+        self._unpark_timer: asyncio.TimerHandle | None = None  # until the last farm is dropped
+        self._published_alone = False  # we published before there was any other node
+        self.relay_port: int | None = None  # of our farm, if others are to dial it back
+        self.reachable = asyncio.Event()  # set once strangers could reach us
         self.report = ReachabilityReport(
-            config, lambda: self.situation, lambda: bool(dht.contacts())
+            config, lambda: self.network_state, lambda: bool(dht.contacts())
         )
 
     @property
-    def situation(self) -> NetworkState:
-        """Where we stand now."""
+    def network_state(self) -> NetworkState:
+        """Our addresses and reachability as known now."""
         seen = replace(
             self._situation,
             observed=tuple(dict.fromkeys(ip for ip, _ in self._dht.observed())),
             seen_by_any=tuple(self._dht.seen_by_any()),
-            local=tuple(self._here()),
+            local=tuple(self._local_addresses()),
             private=self._dht.private is not False,
-            asked=self._wanted is not None
+            checked=self._wanted is not None
             or not self._dht.has_witnesses
-            or bool(self._reach.found),
+            or bool(self._dial_backs.latest),
             farms=self.farms,
-            untaken=() if self.farms else self.untaken(),
+            farm_failures=() if self.farms else self.farm_failures(),
         )
-        seen = with_calls(seen, self._reach.known)
+        seen = with_dial_backs(seen, self._dial_backs.effective)
         return replace(seen, reachable=is_reachable(self._wanted, seen))
 
-    def believe(self, found: Sequence[Reachability]) -> None:
-        """Those who were asked to call us back found this."""
-        self._reach.take(found, asyncio.get_running_loop().time())
+    def record_dial_back(self, found: Sequence[Reachability]) -> None:
+        """Use the result of a dial-back that was made elsewhere."""
+        self._dial_backs.update(found, asyncio.get_running_loop().time())
 
-    def farm_situation(self, port: int) -> NetworkState:
-        """The same for our farm, at its own port."""
-        found = None if self.relay_port is None else self._relay_reach.known
-        return of_farm(self.situation, port, found, told=bool(self._config.farm))
+    def farm_network_state(self, port: int) -> NetworkState:
+        """`network_state` for our farm, at its own port."""
+        found = None if self.relay_port is None else self._relay_dial_backs.effective
+        return at_farm_port(self.network_state, port, found, requested=bool(self._config.farm))
 
     async def run(self) -> None:
-        """Stay joined and know where we stand, for ever."""
-        self._dht.on_view(self._news.set)
+        """Stay joined and keep checking, until cancelled."""
+        self._dht.on_view(self._change.set)
         noticing = asyncio.create_task(self._notice_sleep(), name="noticing sleep")
         try:
             while True:
-                self._news.clear()
+                self._change.clear()
                 try:
-                    await self._keep_up()
-                except Exception:  # once: the next look may succeed
-                    log.exception("could not find out where we stand")
-                await self._until_news(self._patience())
+                    await self._join_and_check()
+                except Exception:  # the next check may succeed
+                    log.exception("reachability check failed")
+                await self._wait_for_change(self._seconds_to_next_check())
         finally:
             self.report.close()
             noticing.cancel()
-            if self._unparking is not None:
-                self._unparking.cancel()
+            if self._unpark_timer is not None:
+                self._unpark_timer.cancel()
 
-    def _patience(self) -> float:
-        """Seconds until the next look, if nothing is heard until then."""
+    def _seconds_to_next_check(self) -> float:
+        """Seconds until the next check, if nothing changes before."""
         if self._wanted is not None or self._situation.advertised:
-            return when_not_asked(self.joined.is_set())
-        return self._schedule.after(self._reach.found, self._dht.seen_by_any())
+            return interval_when_configured(self.joined.is_set())
+        return self._schedule.after(self._dial_backs.latest, self._dht.seen_by_any())
 
     def parked_at(self, farms: tuple[bytes, ...]) -> None:
-        """We are parked at farms of these keys now. That it is none any more is told only if it
-        stays so: whoever wakes up, or whose router was away, is parked again in a moment, and in
-        between clients would be told that nobody lends."""
-        if self._unparking is not None:
-            self._unparking.cancel()
+        """We are parked at the farms of these keys now. The loss of the last farm is published only
+        if it lasts `REPARK_GRACE`: after a short outage we are parked again within a moment, and
+        without a route clients would find no producer."""
+        if self._unpark_timer is not None:
+            self._unpark_timer.cancel()
         if farms or not self.farms:
-            self._take_farms(farms)
+            self._set_farms(farms)
         else:
             loop = asyncio.get_running_loop()
-            self._unparking = loop.call_later(PARK_AGAIN, self._take_farms, farms)
+            self._unpark_timer = loop.call_later(REPARK_GRACE, self._set_farms, farms)
 
-    def _take_farms(self, farms: tuple[bytes, ...]) -> None:
+    def _set_farms(self, farms: tuple[bytes, ...]) -> None:
         self.farms = farms
         self._on_change()
 
-    async def _until_news(self, seconds: float) -> None:
-        """Wait for so long, or until something has changed."""
+    async def _wait_for_change(self, seconds: float) -> None:
+        """Wait for so long, or until a change calls for a check."""
         loop = asyncio.get_running_loop()
-        until, asked, is_due = loop.time() + seconds, loop.time(), False
-        self._sources = {ip: self._sources.get(ip) or source_towards(ip) for ip in self._towards()}
+        until, last_asked, is_due = loop.time() + seconds, loop.time(), False
+        self._sources = {
+            ip: self._sources.get(ip) or source_towards(ip) for ip in self._destinations()
+        }
         while (left := until - loop.time()) > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, LOOK_HERE)):
-                    await self._news.wait()
+                async with asyncio.timeout(min(left, INTERFACE_POLL)):
+                    await self._change.wait()
             has_moved = self._has_moved()
             if self._slept or has_moved:
-                why = "this machine has slept" if self._slept else "our addresses have changed"
-                if has_moved:
-                    self._reach, self._relay_reach = Believed(), Believed()
-                log.info("%s: looking anew where we stand", why, extra=log_fields("moved"))
-                self._slept = False
-                self._sources.clear()
-                self._dht.moved()
-                self._on_change()
+                self._start_anew(has_moved)
                 return
-            if self._news.is_set() and not is_due and self._is_worth_a_look():
+            if self._change.is_set() and not is_due and self._needs_check():
                 is_due = True
-                until = min(until, self._schedule.after_news(loop.time()))
-            self._news.clear()
-            if loop.time() - asked > ASK_VIEW and set(self.situation.called) - set(self._here()):
-                asked = loop.time()
+                until = min(until, self._schedule.after_new_address(loop.time()))
+            self._change.clear()
+            mapped = set(self.network_state.confirmed) - set(self._local_addresses())
+            if mapped and loop.time() - last_asked > ASK_ADDRESS_INTERVAL:
+                last_asked = loop.time()
                 self._dht.ask_view()
 
-    def _is_worth_a_look(self) -> bool:
-        """Whether the last look does not cover it: many see us for the first time during one."""
-        if self.relay_port is not None and not self._relay_reach.found:
+    def _start_anew(self, has_moved: bool) -> None:
+        why = "this machine has slept" if self._slept else "our addresses have changed"
+        if has_moved:
+            self._dial_backs, self._relay_dial_backs = DialBackResults(), DialBackResults()
+        log.info("%s: checking reachability again", why, extra=log_fields("moved"))
+        self._slept = False
+        self._sources.clear()
+        self._dht.moved()
+        self._on_change()
+
+    def _needs_check(self) -> bool:
+        """Whether the last check does not cover the change: many neighbours report one at once."""
+        if self.relay_port is not None and not self._relay_dial_backs.latest:
             return True
-        return is_news(self._reach.found, self._dht.seen_by_any())
+        return has_new_address(self._dial_backs.latest, self._dht.seen_by_any())
 
     async def _notice_sleep(self) -> None:
-        """For ever: the machine may fall asleep while we look where we stand, too."""
+        """Runs beside the checks, since the machine may fall asleep during one."""
         loop = asyncio.get_running_loop()
         while True:
             wall, clock = time.time(), loop.time()
-            await asyncio.sleep(LOOK_HERE)
+            await asyncio.sleep(INTERFACE_POLL)
             if has_slept(max(time.time() - wall, loop.time() - clock)):
                 self._slept = True
-                self._news.set()
+                self._change.set()
 
     def _has_moved(self) -> bool:
         return any(source_towards(ip) != source for ip, source in self._sources.items())
 
-    async def _keep_up(self) -> None:
-        if not self._dht.contacts() and self._knows_somebody():
+    async def _join_and_check(self) -> None:
+        if not self._dht.contacts() and self._can_join():
             await self._join()
-            self._settle()
+            self._allow_publishing()
         elif not self.ready_to_publish:
-            self._settle()
-            self._was_alone = True
+            self._allow_publishing()
+            self._published_alone = True
             mesh, secret = self._config.network, bool(self._config.secret_file)
-            log.info("%s", how_to_join(self.situation, self._dht.port, mesh, secret))
+            log.info("%s", how_to_join(self.network_state, self._dht.port, mesh, secret))
         if self._dht.contacts():
             self.joined.set()
         await self.check()
 
-    def _knows_somebody(self) -> bool:
-        """Whether there is anybody to join through."""
+    def _can_join(self) -> bool:
+        """Whether any node is known to join through."""
         return bool(self._config.neighbours or self.lan() or self._dht.remembered())
 
-    def _settle(self) -> None:
-        """Something new is to be said, or the same to others."""
+    def _allow_publishing(self) -> None:
+        """Records may be published from now on; publish, since contacts may be new."""
         self.ready_to_publish = True
         self._on_change()
 
     async def check(self) -> None:
-        """Find out anew whether we can be reached; tell our owner what follows."""
+        """Check whether others can reach us, and report the result to the owner."""
         self.report.transport(self._dht.https_neighbour)
-        before = self.situation
+        before = self.network_state
         if self._wanted is None and not before.advertised and self._dht.has_witnesses:
-            if self._was_alone:
-                self._keep_assumed(before)
-            await self._have_dialled_back(before.job_port, self._reach)
-            if self.relay_port is not None and any(r.is_open for r in self._reach.known):
-                await self._have_dialled_back(self.relay_port, self._relay_reach)
-        self._dht.know_own((*self._config.advertise, *before.local), reached=self.situation.called)
-        now = self.situation
+            if self._published_alone:
+                self._assume_reachable(before)
+            await self._dial_back(before.job_port, self._dial_backs)
+            if self.relay_port is not None and any(r.is_open for r in self._dial_backs.effective):
+                await self._dial_back(self.relay_port, self._relay_dial_backs)
+        reached = self.network_state.confirmed
+        self._dht.know_own((*self._config.advertise, *before.local), reached=reached)
+        now = self.network_state
         self._dht.guest = not now.reachable and self._dht.has_witnesses
-        self.report.standing(now)
+        self.report.addresses(now)
         if now != before or self.relay_port is not None:
             self._on_change()
         if self.ready_to_publish and now.reachable:
             self.reachable.set()
         offset = self._dht.clock_offset()
         self.report.clock(None if offset is None else -offset)
-        farm = None if self.relay_port is None else self.farm_situation(self.relay_port)
+        farm = None if self.relay_port is None else self.farm_network_state(self.relay_port)
         self.report.routes(now, farm)
 
-    def _keep_assumed(self, alone: NetworkState) -> None:
-        """What a first node publishes holds while the first who come cannot say."""
-        self._was_alone = False
+    def _assume_reachable(self, alone: NetworkState) -> None:
+        """Keep what a first node published of itself, until others have dialled it back."""
+        self._published_alone = False
         now = asyncio.get_running_loop().time()
-        self._reach.assume([(ip, alone.job_port) for ip in alone.local], now)
+        self._dial_backs.assume([(ip, alone.job_port) for ip in alone.local], now)
         if self.relay_port is not None:
-            self._relay_reach.assume([(ip, self.relay_port) for ip in alone.local], now)
+            self._relay_dial_backs.assume([(ip, self.relay_port) for ip in alone.local], now)
 
-    async def _have_dialled_back(self, port: int, believed: Believed) -> None:
-        """Have others call that port. They are asked once more before it is believed that what was
-        open is not: our address is a new one, and a datagram was lost."""
+    async def _dial_back(self, port: int, results: DialBackResults) -> None:
+        """Have others dial back that port. An open port is dialled a second time before it counts
+        as shut: a datagram may have been lost, or our address may just have changed."""
         found = await self._dht.dial_back(port)
-        if has_closed(believed.known, found) or self._would_lose_farm(believed, found):
+        if has_closed(results.effective, found) or self._would_lose_farm(results, found):
             found = await self._dht.dial_back(port)
-        believed.take(found, asyncio.get_running_loop().time())
+        results.update(found, asyncio.get_running_loop().time())
 
-    def _would_lose_farm(self, believed: Believed, found: Sequence[Reachability]) -> bool:
-        """Whether a farm that its owner asked for is found shut, for the first time."""
-        first = believed is self._relay_reach and not believed.found
+    def _would_lose_farm(self, results: DialBackResults, found: Sequence[Reachability]) -> bool:
+        """Whether the first dial-back of a farm that its owner asked for finds its port shut."""
+        first = results is self._relay_dial_backs and not results.latest
         return first and bool(self._config.farm) and any(reach.is_shut for reach in found)
 
     async def _join(self) -> None:
-        """Until somebody answers, or has come to us."""
+        """Try until a node answers, or another node has contacted us."""
         failures = 0
-        while not self._dht.contacts() and self._knows_somebody():
+        while not self._dht.contacts() and self._can_join():
             neighbours = self._config.neighbours or self.lan()
             try:
                 count = await self._dht.join(neighbours, self._config.join_timeout)
@@ -269,24 +275,24 @@ class ReachabilityMonitor:
                 failures += 1
                 pause = backoff(failures, RETRY_FIRST, RETRY_LONGEST, random.Random())
                 log.warning("%s; trying again in %.0f s", exc, pause)
-                self._settle()
+                self._allow_publishing()
             else:
                 log.info("joined mesh %r, %d nodes known", self._config.network, count,
                          extra=log_fields("joined", nodes=count))  # fmt: skip
                 return
             await asyncio.sleep(pause)
 
-    def look_soon(self) -> None:
-        """Something is new here that strangers may or may not be able to call."""
-        self._news.set()
+    def check_soon(self) -> None:
+        """A new port or address of ours is to be checked."""
+        self._change.set()
 
-    def _towards(self) -> list[str]:
-        """Where a packet of ours might go."""
+    def _destinations(self) -> list[str]:
+        """Addresses that stand for all that we might send to: some contacts, and the internet."""
         return [*dict.fromkeys((*(ip for ip, _ in self._dht.contacts()[:8]), *SOMEWHERE))]
 
-    def _here(self) -> list[str]:
-        """Our address on the interface towards each neighbour, and towards anybody."""
+    def _local_addresses(self) -> list[str]:
+        """Our source address towards each destination, or the one we listen on."""
         host = self._config.host
         if host not in (None, "", "0.0.0.0", "::"):
             return [str(host)]
-        return list(dict.fromkeys(filter(None, map(source_towards, self._towards()))))
+        return list(dict.fromkeys(filter(None, map(source_towards, self._destinations()))))

@@ -1,9 +1,9 @@
-"""What a node tells its owner of where it stands: each thing in the log when it becomes another,
-and what is wrong also by `privox-node status`, for as long as it is.
+"""Reports a node's reachability to its owner: each change in the log, and what is wrong also in
+`privox-node status` for as long as it lasts.
 
-    transport   UDP is blocked, and through whom we work instead; UDP answers again
-    standing    at which addresses strangers see us, and whether they get through
-    routes      nobody can reach us, and what to do: of a producer once it had time to park
+    transport   UDP is blocked, and which neighbour is used over HTTPS; UDP works again
+    addresses   at which strangers see us, and whether they get through
+    routes      nobody can reach us, and what to do: for a producer, once it had time to park
     clock       ours is wrong
 """
 
@@ -15,37 +15,37 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nodes.config import NodeConfig
-from nodes.reachability_rules import shown
+from nodes.reachability_rules import describe
 from nodes.routes import NetworkState, advice, farm_advice
 from privox_dht import limits
 from privox_dht.cli.output import log_fields
 
 log = logging.getLogger("privox.node")
-PARKING_TAKES = 15.0  # seconds in which a producer has found a farm, if there is one: a look-up, a
-# dial, and a second try of each
-CLOCK_OFF = 10.0  # seconds our clock may differ from the neighbours' before we say so
+PARKING_GRACE = 15.0  # seconds in which a producer finds a farm, if there is one: a look-up and a
+# dial, each with a retry
+CLOCK_TOLERANCE = 10.0  # seconds our clock may differ from the neighbours' without a warning
 
 
 class ReachabilityReport:
-    """Tells the owner."""
+    """Logs changes, and knows what is wrong now."""
 
     def __init__(
         self,
         config: NodeConfig,
-        situation: Callable[[], NetworkState],
+        network_state: Callable[[], NetworkState],
         is_joined: Callable[[], bool],
     ) -> None:
         """
         Args:
-            situation: where the node stands now.
+            network_state: where the node stands now.
             is_joined: whether it knows any other node.
         """
         self._config = config
-        self._situation, self._is_joined = situation, is_joined
-        self._wrong: dict[str, str] = {}  # what is, by subject
-        self._clock_harms = False  # others take no records of ours
-        self._shown = ""
-        self._due: asyncio.TimerHandle | None = None  # what may have to be told soon
+        self._situation, self._is_joined = network_state, is_joined
+        self._wrong: dict[str, str] = {}  # problem and advice, by subject
+        self._clock_harms = False  # others reject our records
+        self._last_logged = ""
+        self._routes_timer: asyncio.TimerHandle | None = None  # what may have to be told soon
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -53,57 +53,63 @@ class ReachabilityReport:
         return tuple(self._wrong.values())
 
     def close(self) -> None:
-        """Nothing is told any more."""
-        if self._due is not None:
-            self._due.cancel()
+        """Report nothing more."""
+        if self._routes_timer is not None:
+            self._routes_timer.cancel()
 
     def transport(self, through: str) -> None:
-        """We are in the mesh by UDP; with `through`, over HTTPS by that neighbour."""
+        """`through` is the neighbour used over HTTPS; empty: UDP works."""
         if not through and "udp" in self._wrong:
-            log.info("UDP answers again", extra=log_fields("udp_works"))
+            log.info("UDP works again", extra=log_fields("udp_works"))
         blocked = (
             f"UDP IS BLOCKED HERE: no neighbour answers by it. Working through {through}; others "
             "reach this node through farms only"
         )
-        self._tell("udp", blocked if through else "", log_fields("udp_blocked", through=through))
+        self._set_problem(
+            "udp", blocked if through else "", log_fields("udp_blocked", through=through)
+        )
 
-    def standing(self, now: NetworkState) -> None:
-        """What strangers see of us."""
-        text = shown(now)
-        if text != self._shown and (now.seen_by_any or now.called):
-            log.info("%s", text, extra=log_fields("standing", reachable=now.reachable,
-                                            called=now.called, seen=now.seen_by_any))  # fmt: skip
-            self._shown = text
+    def addresses(self, now: NetworkState) -> None:
+        """Log how strangers see us, if that has changed."""
+        text = describe(now)
+        if text != self._last_logged and (now.seen_by_any or now.confirmed):
+            fields = {"confirmed": now.confirmed, "seen": now.seen_by_any}
+            log.info("%s", text, extra=log_fields("addresses", reachable=now.reachable, **fields))
+            self._last_logged = text
 
     def routes(self, now: NetworkState, farm: NetworkState | None = None) -> None:
-        """Whether anybody can reach us, and our farm at its own port. A producer may be parked at a
-        farm in a moment: only if it is not, that is worth telling."""
+        """Check whether others can reach us, and our farm at its own port. A producer is given time
+        to park at a farm before it is warned."""
         if self._config.farm:
-            self._tell("routes", farm_advice(now, farm) if self._is_joined() else "")
+            self._set_problem("routes", farm_advice(now, farm) if self._is_joined() else "")
         elif not self._advice(now):
-            self._tell("routes", "")
-        elif "routes" in self._wrong:  # it may be for another reason by now
-            self._tell("routes", self._advice(now))
-        elif self._due is None:
-            self._due = asyncio.get_running_loop().call_later(PARKING_TAKES, self._by_now)
+            self._set_problem("routes", "")
+        elif "routes" in self._wrong:  # the reason may have changed
+            self._set_problem("routes", self._advice(now))
+        elif self._routes_timer is None:
+            self._routes_timer = asyncio.get_running_loop().call_later(
+                PARKING_GRACE, self._check_routes
+            )
 
-    def _by_now(self) -> None:
-        self._due = None
-        self._tell("routes", self._advice(self._situation()))
+    def _check_routes(self) -> None:
+        self._routes_timer = None
+        self._set_problem("routes", self._advice(self._situation()))
 
     def _advice(self, now: NetworkState) -> str:
-        """Nothing while our clock is so wrong that no farm's record looks valid: that is told."""
-        told = self._config.services and self._is_joined() and not self._clock_harms
-        return advice(now) if told else ""
+        """Empty while our clock makes all farms' records look invalid: `clock` reports that."""
+        applies = self._config.services and self._is_joined() and not self._clock_harms
+        return advice(now) if applies else ""
 
     def clock(self, ahead: float | None) -> None:
-        """Our clock is so many seconds ahead of the neighbours'; None: they did not say."""
+        """Our clock is so many seconds ahead of the neighbours'; None: not known."""
         if ahead is not None:
             self._clock_harms = abs(ahead) > limits.CLOCK_SKEW
-            self._tell("clock", clock_advice(ahead))
+            self._set_problem("clock", clock_advice(ahead))
 
-    def _tell(self, subject: str, text: str, fields: Mapping[str, Any] | None = None) -> None:
-        """From now on this is wrong; with "", nothing is."""
+    def _set_problem(
+        self, subject: str, text: str, fields: Mapping[str, Any] | None = None
+    ) -> None:
+        """Report a problem, or with "" its end."""
         if not text:
             self._wrong.pop(subject, None)
         elif text != self._wrong.get(subject):
@@ -112,12 +118,12 @@ class ReachabilityReport:
 
 
 def clock_advice(ahead: float) -> str:
-    """What to tell an owner whose clock is so many seconds ahead of the neighbours'; empty while
-    that does no harm."""
-    if abs(ahead) <= CLOCK_OFF:
+    """The warning for a clock that is so many seconds ahead of the neighbours'; empty within the
+    tolerance."""
+    if abs(ahead) <= CLOCK_TOLERANCE:
         return ""
     return (
         f"THE CLOCK IS WRONG: {ahead:+.0f} s off the neighbours'. From "
-        f"{limits.CLOCK_SKEW:.0f} s on nobody takes this node's records, and so nobody finds it. "
+        f"{limits.CLOCK_SKEW:.0f} s on others reject this node's records, so that nobody finds it. "
         "Set it (sudo timedatectl set-ntp true)."
     )

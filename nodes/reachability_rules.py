@@ -1,9 +1,9 @@
-"""When a node looks again where it stands, and what follows from what was found. Pure.
+"""When a node checks its reachability again, and what follows from the results. Pure.
 
-after each look    every two minutes; half a minute while one witness's word is all there is, or two
-                   of them called different addresses; soon, while nobody could say
-at once            what was open seems shut: asked once more; the machine has slept; somebody sees
-                   us at an address that was not called, five times in half a minute
+after each check   every two minutes; after half a minute while only one witness has answered, or
+                   two dialled different addresses; soon, while none could answer
+at once            a port that was open seems shut: dialled once more; the machine has slept; a
+                   neighbour sees us at a new address, at most five times in half a minute
 """
 
 from collections import deque
@@ -17,122 +17,122 @@ from privox_dht.backoff import backoff
 from privox_dht.dht import Reachability, dht_limits
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 
-LOOK_EVERY = 120.0  # seconds between looks at where we stand; a router may change our address
-LOOK_AGAIN = 30.0  # seconds, while one witness's word is all we have, or two called different ones
-LOOK_SOON = (1.0, 10.0)  # seconds, first and most, while nobody could say whether we can be
-# reached, or not in each family in which we are seen
-NEWS_LOOKS, NEWS_WITHIN = 5, 30.0  # looks in so many seconds because of what others say: whoever is
-# asked to call us back does so six times at once, and then once in ten seconds
-BELIEVED = 60.0  # seconds for which we are taken to be reached as before, while nobody can say:
-# datagrams get lost, and more callers miss a route that is taken back than try one in vain
-LOOK_HERE = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
-SLEPT = 10.0  # seconds by which a pause was longer than meant: the machine has slept
+CHECK_INTERVAL = 120.0  # seconds between checks: a router may change our address
+RECHECK_INTERVAL = 30.0  # seconds, while one witness is all we have, or two dialled different ones
+UNKNOWN_BACKOFF = (1.0, 10.0)  # seconds, first and most, while the result is unknown for a family
+# in which neighbours see us
+NEW_ADDRESS_CHECKS, NEW_ADDRESS_WINDOW = 5, 30.0  # checks in so many seconds that neighbours may
+# cause: nodes dial one address back six times in a row, then once in ten seconds
+UNCONFIRMED_FOR = 60.0  # seconds for which an open port stays open while no witness can answer:
+# datagrams get lost, and a missing route costs more clients than one that is dialled in vain
+INTERFACE_POLL = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
+SLEEP_MARGIN = 10.0  # seconds by which a pause of INTERFACE_POLL is too long: the machine has slept
 
 
-class Believed:
-    """What is known of each family, by what was found last."""
+class DialBackResults:
+    """The results of dial-backs to one of our ports, by address family."""
 
     def __init__(self) -> None:
-        self.found: Sequence[Reachability] = ()  # by those who were asked last to call back; empty:
-        # nobody was asked yet
-        self.known: Sequence[Reachability] = ()  # the same; where nobody could say, what was open
-        self._open: dict[int, tuple[Reachability, float]] = {}  # by family, and when that was found
+        self.latest: Sequence[Reachability] = ()  # of the last dial-back; empty: there was none
+        self.effective: Sequence[Reachability] = ()  # the same, unknown ones replaced by older ones
+        self._open: dict[int, tuple[Reachability, float]] = {}  # by family, and when it was found
 
     def assume(self, addresses: Iterable[Address], now: float) -> None:
-        """A first node publishes the global addresses of its interfaces before there is anybody to
-        call it: they are taken for open until somebody has tried."""
+        """Take the global ones of these addresses for open until a witness has tried: a first node
+        publishes them before there is any other node."""
         for address in addresses:
             if is_global(address[0]):
                 family = FAMILY_6 if ":" in address[0] else FAMILY_4
                 reach = Reachability(family, True, True, (address,), witnesses=1)
                 self._open.setdefault(family, (reach, now))
 
-    def take(self, found: Sequence[Reachability], now: float) -> None:
-        """What was found at this moment."""
+    def update(self, found: Sequence[Reachability], now: float) -> None:
+        """A dial-back has ended."""
         known = []
         for reach in found:
             before, since = self._open.get(reach.family, (reach, now))
             if reach.is_open:
                 self._open[reach.family] = reach, now
-            elif reach.is_shut or now - since > BELIEVED:
+            elif reach.is_shut or now - since > UNCONFIRMED_FOR:
                 self._open.pop(reach.family, None)
             else:
                 reach = before
             known.append(reach)
-        self.found, self.known = found, known
+        self.latest, self.effective = found, known
 
 
-class LookSchedule:
-    """How long until the next look, by what the last ones found."""
+class CheckSchedule:
+    """How long until the next check, by the results of the last ones."""
 
     def __init__(self) -> None:
-        self._unknown = 0  # looks in a row after which it was not known where we stand
-        self._news: deque[float] = deque(maxlen=NEWS_LOOKS)  # when what others said was looked into
+        self._unknown = 0  # checks in a row with an unknown result
+        self._caused: deque[float] = deque(maxlen=NEW_ADDRESS_CHECKS)  # times, by neighbours
 
     def after(self, found: Sequence[Reachability], seen: Collection[str]) -> float:
-        """Seconds until the next look.
+        """Seconds until the next check.
 
         Args:
-            found: what those who were asked to call back found, by family.
+            found: result of the last dial-back, by family.
             seen: addresses at which any neighbour sees us.
         """
         unknown = {reach.family for reach in found if not (reach.is_open or reach.is_shut)}
         families = {FAMILY_6 if ":" in ip else FAMILY_4 for ip in seen}
         if len(unknown) == len(found) or not families.isdisjoint(unknown):
             self._unknown += 1
-            return backoff(self._unknown, *LOOK_SOON)
+            return backoff(self._unknown, *UNKNOWN_BACKOFF)
         self._unknown = 0
         few = all(reach.witnesses < dht_limits.DIAL_AGREE for reach in found)
-        return LOOK_AGAIN if few or any(reach.is_disputed for reach in found) else LOOK_EVERY
+        is_weak = few or any(reach.is_disputed for reach in found)
+        return RECHECK_INTERVAL if is_weak else CHECK_INTERVAL
 
-    def after_news(self, now: float) -> float:
-        """When to look, because somebody sees us elsewhere: now, unless strangers have brought that
-        about too often already."""
-        full = len(self._news) == NEWS_LOOKS
-        when = max(now, self._news[0] + NEWS_WITHIN) if full else now
-        self._news.append(when)
+    def after_new_address(self, now: float) -> float:
+        """When to check because a neighbour sees us at a new address: now, unless neighbours have
+        caused too many checks already."""
+        full = len(self._caused) == NEW_ADDRESS_CHECKS
+        when = max(now, self._caused[0] + NEW_ADDRESS_WINDOW) if full else now
+        self._caused.append(when)
         return when
 
 
-def is_news(found: Sequence[Reachability], seen: Iterable[str]) -> bool:
-    """Whether the last look does not cover what others say.
+def has_new_address(found: Sequence[Reachability], seen: Iterable[str]) -> bool:
+    """Whether neighbours see us at an address that the last check does not cover.
 
     Args:
-        found: what those who were asked to call back found, by family.
+        found: result of the last dial-back, by family.
         seen: addresses at which any neighbour sees us.
     """
     covered = {ip for reach in found if reach.is_open or reach.is_shut for ip, _ in reach.addresses}
     return not covered or not covered.issuperset(seen)
 
 
-def when_not_asked(joined: bool) -> float:
-    """Seconds until the next look of a node whose owner has said how it can be reached."""
-    return LOOK_EVERY if joined else LOOK_SOON[1]
+def interval_when_configured(joined: bool) -> float:
+    """Seconds until the next check of a node whose owner configured its reachability."""
+    return CHECK_INTERVAL if joined else UNKNOWN_BACKOFF[1]
 
 
 def has_slept(passed: float) -> bool:
-    """Whether the machine has slept, if a pause of `LOOK_HERE` took so many seconds."""
-    return passed > LOOK_HERE + SLEPT
+    """Whether the machine has slept, if a pause of `INTERFACE_POLL` took so many seconds."""
+    return passed > INTERFACE_POLL + SLEEP_MARGIN
 
 
 def has_closed(before: Sequence[Reachability], found: Sequence[Reachability]) -> bool:
-    """Whether a family in which we could be called is no more found open."""
+    """Whether a family that was open is not found open any more."""
     was_open = {reach.family for reach in before if reach.is_open}
     return any(reach.family in was_open and not reach.is_open for reach in found)
 
 
-def with_calls(situation: NetworkState, found: Sequence[Reachability]) -> NetworkState:
-    """With what those who were asked to call back found: one address of each family, then others
-    at which some of them got through."""
+def with_dial_backs(state: NetworkState, found: Sequence[Reachability]) -> NetworkState:
+    """The state with a dial-back's results: first one address of each family, then others at
+    which witnesses got through."""
     ranked = [
         (rank, address[0])
         for reach in found
         if reach.is_open
         for rank, address in enumerate(reach.addresses)
     ]
-    called = dict.fromkeys(ip for _, ip in sorted(ranked, key=lambda one: one[0]))
+    confirmed = dict.fromkeys(ip for _, ip in sorted(ranked, key=lambda one: one[0]))
     shut = "".join(family_of(reach) for reach in found if reach.is_shut)
-    return replace(situation, called=tuple(called), shut=shut)
+    return replace(state, confirmed=tuple(confirmed), shut=shut)
 
 
 def family_of(reach: Reachability) -> str:
@@ -140,40 +140,40 @@ def family_of(reach: Reachability) -> str:
     return "6" if reach.family == FAMILY_6 else "4"
 
 
-def of_farm(
-    situation: NetworkState,
+def at_farm_port(
+    state: NetworkState,
     port: int,
     found: Sequence[Reachability] | None,
     *,
-    told: bool = False,
+    requested: bool = False,
 ) -> NetworkState:
-    """Where the farm of a node stands, at its own port.
+    """The state of a node's farm, which has a port of its own.
 
     Args:
-        situation: where the node stands.
+        state: of the node.
         port: the farm's TCP port.
-        found: what those found who were asked to call that port; None: nobody is to be asked.
-        told: its owner wants a farm, which is published until its port is found to be shut.
+        found: result of a dial-back to that port; None: none is made.
+        requested: by the owner: then the farm is published until its port is found shut.
     """
-    here = replace(situation, job_port=port, farms=())
+    here = replace(state, job_port=port, farms=())
     if found is None or here.advertised or not here.reachable:
         return here
-    if told:
+    if requested:
         shut = {family_of(reach) for reach in found if reach.is_shut}
-        called = tuple(ip for ip in here.called if routes.family_of(ip) not in shut)
-        left = replace(here, called=called, shut="".join(sorted({*here.shut, *shut})))
+        confirmed = tuple(ip for ip in here.confirmed if routes.family_of(ip) not in shut)
+        left = replace(here, confirmed=confirmed, shut="".join(sorted({*here.shut, *shut})))
         return replace(left, reachable=routes.is_reachable(None, left))
     if not any(reach.witnesses for reach in found):
-        return here if not here.called else replace(here, reachable=False)  # not found out yet
-    calls = with_calls(here, found)
-    return replace(calls, reachable=bool(calls.called))
+        return here if not here.confirmed else replace(here, reachable=False)  # not known yet
+    dialled = with_dial_backs(here, found)
+    return replace(dialled, reachable=bool(dialled.confirmed))
 
 
-def shown(situation: NetworkState) -> str:
-    """For a log line: how strangers see us, and whether they get through."""
-    where = situation.called or situation.observed or situation.seen_by_any
-    seen = ", ".join(join_host(ip, situation.job_port) for ip in where) or "nowhere yet"
-    if situation.called:
+def describe(state: NetworkState) -> str:
+    """For a log line: our addresses as others see them, and whether they are reachable."""
+    where = state.confirmed or state.observed or state.seen_by_any
+    seen = ", ".join(join_host(ip, state.job_port) for ip in where) or "nowhere yet"
+    if state.confirmed:
         return f"strangers reach us at {seen}"
-    missed = "their calls do not come through" if situation.shut else "nobody could try to call"
+    missed = "their calls do not come through" if state.shut else "nobody could try to call"
     return f"strangers see us at {seen}; {missed}"

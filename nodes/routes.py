@@ -1,17 +1,17 @@
-"""Which routes a node publishes, and what it tells its owner about them. Pure.
+"""Which routes a node publishes, and what its owner is told about them. Pure.
 
---advertise host          that, at the job port
-called back               the addresses at which others just reached us, UDP and TCP; two of
-                          a family while some of them did so at another one than others
-nobody could call back    an address at which we are seen and which is on an interface of ours: no
-                          NAT changed it. In a public mesh two neighbours must agree on it, and
-                          not before somebody was asked to call back: a firewall may be there
-seen by nobody            in a private mesh the addresses of our interfaces
+--advertise host          that host, at the job port
+dialled back              the addresses at which witnesses reached us by UDP and TCP; two of a
+                          family while witnesses reached us at different ones
+no witness could dial     an address that others see and that is on one of our interfaces, so that
+                          no NAT translated it. In a public mesh two neighbours must agree on it,
+                          and dial-backs must have been requested: a firewall may block them
+not seen by anybody       in a private mesh the addresses of our interfaces
 parked at farms           relayed by each of them
-none of these             nobody can reach us: said loudly
+none of these             nobody can reach us: the owner is warned
 
-An address that nobody sees us at is never published: behind a router that forwards a port it is
-the router's address that others can call, and not ours.
+An address at which nobody sees us is never published: behind a router that forwards a port, others
+can call the router's address, and not ours.
 """
 
 from collections.abc import Sequence
@@ -21,36 +21,35 @@ from privox_dht import limits
 from privox_dht.addresses import is_global, is_loopback, join_host
 from privox_dht.records import Direct, Relayed, Route
 
-USUAL_NETWORK = "privox"  # which nobody needs to be told
-AT_MOST_DIRECT = 3  # one IPv4 and one IPv6 address, and another one while those who called us back
-# did so at different ones; the rest of the four are for farms
+DEFAULT_NETWORK = "privox"  # which nobody needs to be told
+MAX_DIRECT_ROUTES = 3  # one IPv4 and one IPv6 address, and one more while witnesses reached us at
+# different ones; the rest of the four are for farms
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkState:
-    """What a node knows of where it stands. Addresses are IP literals."""
+    """A node's addresses, and whether others can reach it. Addresses are IP literals."""
 
     job_port: int
     advertised: tuple[str, ...] = ()  # from --advertise
     observed: tuple[str, ...] = ()  # ours as neighbours agree they see them
     seen_by_any: tuple[str, ...] = ()  # at which any one neighbour sees us
     local: tuple[str, ...] = ()  # ours on the interfaces towards the neighbours
-    called: tuple[str, ...] = ()  # at which others called us back, by UDP and by TCP
-    shut: str = ""  # families ("4", "6") in which they tried and did not get through
-    asked: bool = True  # whether they were asked, or nobody is to be
+    confirmed: tuple[str, ...] = ()  # at which a dial-back came through, by UDP and by TCP
+    shut: str = ""  # families ("4", "6") in which witnesses tried and did not get through
+    checked: bool = True  # dial-backs were requested, or will not be
     private: bool = False  # the mesh itself is on private addresses
     reachable: bool = True  # as far as is known
     farms: tuple[bytes, ...] = ()  # keys of the farms at which we are parked
-    untaken: tuple[str, ...] = field(default=(), compare=False)  # why others did not take us, in
-    # words: nothing that is published
+    farm_failures: tuple[str, ...] = field(default=(), compare=False)  # why we are not parked at
+    # other farms, for a person: not published
 
 
-def routes(situation: NetworkState) -> tuple[Route, ...]:
+def routes(state: NetworkState) -> tuple[Route, ...]:
     """The routes to publish, direct ones first, at most four."""
-    s = situation
-    unique = list(dict.fromkeys(_hosts(s)))[:AT_MOST_DIRECT]
-    direct: list[Route] = [Direct(host, s.job_port) for host in unique]
-    relayed: list[Route] = [Relayed(farm) for farm in s.farms]
+    unique = list(dict.fromkeys(_hosts(state)))[:MAX_DIRECT_ROUTES]
+    direct: list[Route] = [Direct(host, state.job_port) for host in unique]
+    relayed: list[Route] = [Relayed(farm) for farm in state.farms]
     return tuple((direct + relayed)[: limits.MAX_ROUTES])
 
 
@@ -60,21 +59,22 @@ def _hosts(s: NetworkState) -> Sequence[str]:
         return s.advertised
     if not s.reachable:
         return ()
-    return s.called or _unchanged(s) or _seen(s)
+    return s.confirmed or _untranslated(s) or _observed(s)
 
 
-def _seen(s: NetworkState) -> tuple[str, ...]:
-    """Our addresses as others see them; our own word for it where nobody sees us."""
+def _observed(s: NetworkState) -> tuple[str, ...]:
+    """Our addresses as others see them; in a private mesh where nobody sees us, those of our
+    interfaces."""
     if s.observed:
         return s.observed
     return (s.seen_by_any or s.local) if s.private else ()
 
 
-def _unchanged(s: NetworkState) -> tuple[str, ...]:
-    """Those of them that no NAT has changed, in families that are not known to be shut."""
-    if not (s.asked or s.private):
+def _untranslated(s: NetworkState) -> tuple[str, ...]:
+    """The observed addresses that no NAT has translated, in families not known to be shut."""
+    if not (s.checked or s.private):
         return ()
-    return tuple(ip for ip in _seen(s) if ip in s.local and family_of(ip) not in s.shut)
+    return tuple(ip for ip in _observed(s) if ip in s.local and family_of(ip) not in s.shut)
 
 
 def family_of(ip: str) -> str:
@@ -82,54 +82,54 @@ def family_of(ip: str) -> str:
     return "6" if ":" in ip else "4"
 
 
-def is_reachable(wanted: bool | None, situation: NetworkState) -> bool:
+def is_reachable(wanted: bool | None, state: NetworkState) -> bool:
     """Whether others can call us, as far as can be known.
 
     Args:
-        wanted: what the owner says; None: find out.
-        situation: where we stand.
+        wanted: what the owner configured; None: find out.
+        state: where we stand.
     """
     if wanted is not None:
         return wanted
-    if situation.advertised or situation.called:
+    if state.advertised or state.confirmed:
         return True
-    if not _seen(situation):
-        return situation.private and not situation.shut
-    return bool(_unchanged(situation))
+    if not _observed(state):
+        return state.private and not state.shut
+    return bool(_untranslated(state))
 
 
-def how_to_join(situation: NetworkState, port: int, network: str, private: bool = False) -> str:
-    """What the owner of a first node tells those who are to join it.
+def how_to_join(state: NetworkState, port: int, network: str, private: bool = False) -> str:
+    """How others join a first node, for its owner.
 
     Args:
-        situation: where the node stands.
+        state: where the node stands.
         port: its UDP port, which its TCP port for jobs should be as well.
         network: the name of its mesh.
-        private: whether they need its secret as well.
+        private: whether others need its secret as well.
     """
-    hosts = situation.advertised or situation.local
-    flags = "" if network == USUAL_NETWORK else f" --network {network}"
+    hosts = state.advertised or state.local
+    flags = "" if network == DEFAULT_NETWORK else f" --network {network}"
     flags += " --secret-file FILE" if private else ""
-    some = " or ".join(f"--neighbours {join_host(host, port)}" for host in hosts)
-    said = (
-        f"this is a first node; others join it with: {some or f'--neighbours HOST:{port}'}{flags}"
+    joins = " or ".join(f"--neighbours {join_host(host, port)}" for host in hosts)
+    text = (
+        f"this is a first node; others join it with: {joins or f'--neighbours HOST:{port}'}{flags}"
     )
     if any(map(is_global, hosts)) or all(map(is_loopback, hosts)):
-        return said
+        return text
     return (
-        f"{said}. From other networks: with this network's public address, once UDP and TCP port"
+        f"{text}. From other networks: with this network's public address, once UDP and TCP port"
         f" {port} are forwarded to this machine"
     )
 
 
-def advice(situation: NetworkState) -> str:
-    """What to tell the owner of a node that nobody can reach; empty when there is a route."""
-    if routes(situation):
+def advice(state: NetworkState) -> str:
+    """The warning for the owner of a node that nobody can reach; empty if it has a route."""
+    if routes(state):
         return ""
-    if not situation.reachable:
+    if not state.reachable:
         return (
-            f"NOBODY CAN REACH THIS NODE: {_in_the_way(situation)}, and {_no_farm(situation)}"
-            f" or forward TCP and UDP port {situation.job_port} to it and give --advertise ADDRESS."
+            f"NOBODY CAN REACH THIS NODE: {_why_not_direct(state)}, and {_why_not_parked(state)}"
+            f" or forward TCP and UDP port {state.job_port} to it and give --advertise ADDRESS."
         )
     return (
         "NOBODY CAN REACH THIS NODE: no neighbour could call it back at a public address. "
@@ -137,30 +137,30 @@ def advice(situation: NetworkState) -> str:
     )
 
 
-def _in_the_way(s: NetworkState) -> str:
-    """Why nobody can call it directly, as far as that is known."""
+def _why_not_direct(s: NetworkState) -> str:
+    """Why others cannot call the node directly, as far as that is known."""
     seen = (*s.observed, *s.seen_by_any)
     if s.shut or (seen and not set(seen) & set(s.local)):
         return "it is behind a NAT or firewall"
     return "no neighbour could try to call it yet"
 
 
-def _no_farm(situation: NetworkState) -> str:
-    """Why it is parked at none, and what to do, as far as farms go."""
-    if situation.untaken:
-        tried = "; ".join(situation.untaken)
+def _why_not_parked(state: NetworkState) -> str:
+    """Why the node is parked at no farm, and what to do about it."""
+    if state.farm_failures:
+        tried = "; ".join(state.farm_failures)
         return f"no farm takes it: {tried}. Let TCP out to the farms' ports, name others (--farms),"
     return "there is no farm to relay for it. Run one where it can be called (privox-node --farm),"
 
 
-def farm_advice(situation: NetworkState, farm: NetworkState | None = None) -> str:
-    """What to tell the owner of a farm that nobody can reach; empty when there is a way to it.
+def farm_advice(state: NetworkState, farm: NetworkState | None = None) -> str:
+    """The warning for the owner of a farm that nobody can reach; empty if it has a route.
 
     Args:
-        situation: where the node stands.
-        farm: where its farm stands, at its own port, if that was found out.
+        state: where the node stands.
+        farm: of its farm, at its own port; None: not known.
     """
-    if routes(replace(situation, farms=())):
+    if routes(replace(state, farms=())):
         if farm is None or routes(farm):
             return ""
         return (

@@ -112,7 +112,7 @@ class SpeechService(Service):
 
     def records(self) -> Sequence[Record]:
         """A record per service, backend and engine; none while nobody could reach us."""
-        where = routes(self._reachability.situation)
+        where = routes(self._reachability.network_state)
         if not where:
             return ()
         admission = self.producer.admission

@@ -513,7 +513,7 @@ async def test_a_producer_without_udp_lends_through_a_farm_to_a_client_without_u
             assert producer.dht.https_neighbour == f"https://{HOST}:{gap.port}"
             assert "UDP IS BLOCKED HERE" in caplog.text and gap.address[0] in caplog.text
             await until(lambda: producer.reachability.farms, 10)
-            assert not producer.reachability.situation.reachable and producer.dht.guest
+            assert not producer.reachability.network_state.reachable and producer.dht.guest
             await producer.announcer.announce()
             async with Mesh.join([f"{HOST}:{gap.port}"]) as mesh:
                 assert mesh.dht is not None and mesh.dht.https_neighbour

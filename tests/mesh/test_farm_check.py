@@ -14,7 +14,7 @@ from relay_kit import OneFarm, farm_of, serving
 
 from nodes import farm_check
 from nodes.config import NodeConfig
-from nodes.farm_check import of_relay, park
+from nodes.farm_check import park, relay_verdict
 from nodes.verdict import NO, UNKNOWN, YES, Verdict
 from privox_dht import limits
 from privox_dht.dht import Reachability, dht_limits
@@ -113,7 +113,7 @@ async def test_no_other_port_than_the_relays_is_called_back_so_nobody_is_asked(
 def test_whether_a_farm_can_be_called_at_its_port_is_said(
     found: list[Reachability], verdict: str
 ) -> None:
-    said = of_relay(1776, found)
+    said = relay_verdict(1776, found)
     assert said.found == verdict
     assert ("let TCP 1776 in" in said.advice) is (verdict == NO)
 
@@ -157,7 +157,7 @@ async def test_the_first_of_three_farms_that_takes_this_machine_is_told(
 
         def pool(farm: FarmAt) -> OneFarm:
             within = 0.2 if farm in farms else 10.0  # who is gone need not be waited for
-            monkeypatch.setattr(farm_check, "PARKED_WITHIN", within)
+            monkeypatch.setattr(farm_check, "PARK_TIMEOUT", within)
             context, connection = served.context, served.server
             return OneFarm(served.identity, farm, server_context=context, connection=connection)
 

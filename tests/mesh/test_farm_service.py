@@ -10,7 +10,7 @@ import pytest
 from kit import HOST, turns, until
 
 from nodes.config import NodeConfig
-from nodes.farm_service import FarmService, beside_other_things
+from nodes.farm_service import FarmService, side_farm_limits
 from nodes.routes import NetworkState
 from privox_dht.identity import Identity
 from privox_dht.records import FARM, Direct
@@ -24,14 +24,14 @@ class Standing:
 
     def __init__(self, *local: str) -> None:
         self.reachable = asyncio.Event()
-        self.situation = NetworkState(5678, local=local, observed=(OUTSIDE,))
+        self.network_state = NetworkState(5678, local=local, observed=(OUTSIDE,))
         self.relay_port = self.looks = 0
 
-    def look_soon(self) -> None:
+    def check_soon(self) -> None:
         self.looks += 1
 
-    def farm_situation(self, port: int) -> NetworkState:
-        return self.situation
+    def farm_network_state(self, port: int) -> NetworkState:
+        return self.network_state
 
 
 def service(folder: Path, standing: Any, **config: Any) -> FarmService:
@@ -73,5 +73,5 @@ async def test_a_port_that_cannot_be_had_costs_the_node_nothing_else(
 
 
 def test_what_the_owner_said_of_his_farm_is_kept() -> None:
-    assert beside_other_things(FarmLimits()).buffered == relay_limits.SIDE_FARM_BUFFERED
-    assert beside_other_things(FarmLimits(producers=9)).producers == 9
+    assert side_farm_limits(FarmLimits()).buffered == relay_limits.SIDE_FARM_BUFFERED
+    assert side_farm_limits(FarmLimits(producers=9)).producers == 9

@@ -16,7 +16,7 @@ from nodes import stats_log
 from nodes.gateway.config import GatewayConfig, HttpsConfig, WyomingConfig
 from nodes.node import Node
 from nodes.reachability import ReachabilityMonitor
-from nodes.reachability_rules import NEWS_LOOKS
+from nodes.reachability_rules import NEW_ADDRESS_CHECKS
 from privox_dht import Mesh
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4
@@ -163,7 +163,7 @@ def _idle(node: Node) -> int:
 async def test_a_look_that_breaks_does_not_end_all_looking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("nodes.reachability_rules.LOOK_SOON", (0.01, 0.01))
+    monkeypatch.setattr("nodes.reachability_rules.UNKNOWN_BACKOFF", (0.01, 0.01))
     looks: list[int] = []
 
     async def look(self: ReachabilityMonitor) -> None:
@@ -174,7 +174,7 @@ async def test_a_look_that_breaks_does_not_end_all_looking(
     monkeypatch.setattr(ReachabilityMonitor, "check", look)
     async with node_at(tmp_path):
         await until(lambda: len(looks) > 2)
-    assert "could not find out where we stand" in caplog.text
+    assert "reachability check failed" in caplog.text
 
 
 async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to_be_shut(
@@ -198,7 +198,7 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
         monkeypatch.setattr(second.dht, "dial_back", dial_back)
         await second.reachability.check()
         await second.reachability.check()
-        assert second.reachability.situation.called == (HOST,) and not answers
+        assert second.reachability.network_state.confirmed == (HOST,) and not answers
 
 
 async def test_a_node_that_joins_is_dialled_back_once(
@@ -215,8 +215,8 @@ async def test_a_node_that_joins_is_dialled_back_once(
     async with node_at(tmp_path / "first", farm=False) as first:
         monkeypatch.setattr(Directory, "dial_back", dial_back)
         async with node_at(tmp_path / "second", neighbour=first.dht.port, farm=False) as second:
-            await until(lambda: second.reachability.situation.called)
-            await until(lambda: not second.reachability._news.is_set())
+            await until(lambda: second.reachability.network_state.confirmed)
+            await until(lambda: not second.reachability._change.is_set())
             await second.announcer.announce()
             assert looks.count(second.dht) == 1
 
@@ -238,7 +238,7 @@ async def test_a_stranger_who_sees_a_node_elsewhere_each_time_does_not_keep_it_l
             node.dht._state.record_observation(("9.9.9.9", 1), (f"7.7.7.{n}", 5678), 0.0)
             await asyncio.sleep(0)
         await until(lambda: len(looks) > 2)
-        assert len(looks) <= 1 + NEWS_LOOKS + 1, "the first, and one that was due"
+        assert len(looks) <= 1 + NEW_ADDRESS_CHECKS + 1, "the first, and one that was due"
 
 
 async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(
@@ -251,7 +251,7 @@ async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(ReachabilityMonitor, "run", idle)  # nothing else is told here
-    monkeypatch.setattr("nodes.reachability.PARK_AGAIN", 0.05)
+    monkeypatch.setattr("nodes.reachability.REPARK_GRACE", 0.05)
     one, other, told = (b"a" * 32,), (b"b" * 32,), list[tuple[bytes, ...]]()
     async with node_at(tmp_path) as node:
         standing = node.reachability
@@ -395,11 +395,11 @@ async def test_a_producer_that_parks_at_a_farm_is_not_told_that_nobody_can_reach
 async def test_a_producer_that_nobody_can_reach_is_told_so_once_it_had_time_to_park(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.reachability_report.PARKING_TAKES", 0.3)
+    monkeypatch.setattr("nodes.reachability_report.PARKING_GRACE", 0.3)
     async with node_at(tmp_path / "first") as first:
         port = first.dht.port
         async with node_at(tmp_path / "p", "tts/cpu/echo", neighbour=port, reachable="no") as node:
-            await until(lambda: node.reachability.report._due is not None)
+            await until(lambda: node.reachability.report._routes_timer is not None)
             assert "NOBODY CAN REACH" not in caplog.text
             await until(lambda: "NOBODY CAN REACH THIS NODE" in caplog.text)
             (wrong,) = node.owner_status()["wrong"]

@@ -55,7 +55,7 @@ async def test_all_farms_of_the_mesh_are_known_or_those_at_the_chosen_addresses(
 
 
 async def test_a_farm_that_is_ours_or_at_an_address_that_may_not_be_dialled_is_left_out() -> None:
-    assert [at.public for at in await known(never=(A,))] == [B]
+    assert [at.public for at in await known(excluded=(A,))] == [B]
     assert await known(allow=False) == []
 
 

@@ -50,7 +50,7 @@ def test_that_udp_is_blocked_is_told_when_it_begins_and_when_it_ends(owner: Owne
     assert owner.report.wrong == (told,)
     for _ in range(2):
         owner.report.transport("")
-    assert owner.heard() == ["UDP answers again"] and not owner.report.wrong
+    assert owner.heard() == ["UDP works again"] and not owner.report.wrong
 
 
 @pytest.mark.parametrize(("ahead", "told"), [(0.0, ""), (-10.0, ""), (3600.0, "+3600 s"),
@@ -72,7 +72,7 @@ def test_a_clock_is_wrong_until_neighbours_say_that_it_is_right(owner: Owner) ->
 async def test_a_producer_is_told_that_nobody_can_reach_it_if_it_did_not_park_in_time(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reachability_report, "PARKING_TAKES", 0.0)
+    monkeypatch.setattr(reachability_report, "PARKING_GRACE", 0.0)
     owner.report.routes(HOME)
     assert not owner.report.wrong, "it may be parked in a moment"
     await until(lambda: owner.report.wrong)
@@ -80,7 +80,7 @@ async def test_a_producer_is_told_that_nobody_can_reach_it_if_it_did_not_park_in
     assert not owner.report.wrong
     owner.report.routes(HOME)
     owner.now = PARKED
-    await until(lambda: owner.report._due is None)
+    await until(lambda: owner.report._routes_timer is None)
     assert not owner.report.wrong
     owner.report.close()
 
@@ -88,11 +88,11 @@ async def test_a_producer_is_told_that_nobody_can_reach_it_if_it_did_not_park_in
 async def test_that_it_is_for_another_reason_is_told_at_once(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reachability_report, "PARKING_TAKES", 0.0)
+    monkeypatch.setattr(reachability_report, "PARKING_GRACE", 0.0)
     owner.report.routes(HOME)
     await until(lambda: owner.report.wrong)
     assert "no farm to relay" in owner.report.wrong[0]
-    owner.report.routes(replace(HOME, untaken=("20.1.1.1:1776 refuses: it has no room",)))
+    owner.report.routes(replace(HOME, farm_failures=("20.1.1.1:1776 refuses: it has no room",)))
     assert "20.1.1.1:1776 refuses" in owner.report.wrong[0]
 
 
@@ -100,10 +100,10 @@ async def test_by_a_wrong_clock_it_is_not_told_that_there_is_no_farm(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The farm's record looked expired, and its owner was told to run one."""
-    monkeypatch.setattr(reachability_report, "PARKING_TAKES", 0.0)
+    monkeypatch.setattr(reachability_report, "PARKING_GRACE", 0.0)
     owner.report.clock(3600.0)
     owner.report.routes(HOME)
-    assert owner.report._due is None and len(owner.report.wrong) == 1
+    assert owner.report._routes_timer is None and len(owner.report.wrong) == 1
     owner.report.clock(0.0)
     owner.report.routes(HOME)
     await until(lambda: owner.report.wrong)
@@ -126,13 +126,13 @@ async def test_a_node_that_lends_nothing_need_not_be_reached(
 ) -> None:
     owner = Owner(NodeConfig(Path("nowhere")), caplog)
     owner.report.routes(HOME)
-    assert owner.report._due is None and not owner.report.wrong
+    assert owner.report._routes_timer is None and not owner.report.wrong
 
 
 async def test_nothing_is_told_by_a_node_that_has_ended(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reachability_report, "PARKING_TAKES", 0.0)
+    monkeypatch.setattr(reachability_report, "PARKING_GRACE", 0.0)
     owner.report.routes(HOME)
     owner.report.close()
     await asyncio.sleep(0)
@@ -143,20 +143,20 @@ async def test_nothing_is_told_by_a_node_that_has_ended(
 def test_what_strangers_see_is_told_when_it_is_something_else(owner: Owner) -> None:
     seen = replace(HOME, seen_by_any=("198.51.100.7",))
     for _ in range(2):
-        owner.report.standing(seen)
+        owner.report.addresses(seen)
     assert len(owner.heard()) == 1
-    owner.report.standing(replace(seen, called=("198.51.100.7",)))
+    owner.report.addresses(replace(seen, confirmed=("198.51.100.7",)))
     assert owner.heard() == ["strangers reach us at 198.51.100.7:5678"]
 
 
 @pytest.mark.parametrize(
-    ("untaken", "told"),
+    ("farm_failures", "told"),
     [
         ((), "there is no farm to relay for it. Run one"),
         (("no connection to 20.1.1.1:1776: not in time",), "no connection to 20.1.1.1:1776"),
         (("20.1.1.1:1776 refuses: it has no room", "b"), "it has no room; b. Let TCP out"),
     ],
 )
-def test_why_no_farm_leads_to_a_producer_is_told(untaken: tuple[str, ...], told: str) -> None:
-    said = advice(replace(HOME, untaken=untaken))
+def test_why_no_farm_leads_to_a_producer_is_told(farm_failures: tuple[str, ...], told: str) -> None:
+    said = advice(replace(HOME, farm_failures=farm_failures))
     assert told in said and "--advertise" in said and "port 5678" in said

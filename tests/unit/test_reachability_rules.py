@@ -3,14 +3,14 @@
 import pytest
 
 from nodes.reachability_rules import (
-    Believed,
-    LookSchedule,
+    CheckSchedule,
+    DialBackResults,
+    at_farm_port,
+    describe,
     has_closed,
+    has_new_address,
     has_slept,
-    is_news,
-    of_farm,
-    shown,
-    with_calls,
+    with_dial_backs,
 )
 from nodes.routes import NetworkState, farm_advice, routes
 from privox_dht.dht import Reachability
@@ -47,11 +47,11 @@ def test_the_less_is_known_the_sooner_the_next_look(
 ) -> None:
     """A first node that was restarted published its IPv4 door alone for half a minute: who has IPv6
     alone found nobody to relay."""
-    assert LookSchedule().after(found, seen) == seconds
+    assert CheckSchedule().after(found, seen) == seconds
 
 
 def test_looks_that_find_nothing_become_seldom_and_begin_anew_once_something_was_found() -> None:
-    schedule = LookSchedule()
+    schedule = CheckSchedule()
     assert [schedule.after([UNKNOWN], []) for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
     schedule.after([OPEN], [])
     assert schedule.after([UNKNOWN], []) == 1.0
@@ -60,12 +60,12 @@ def test_looks_that_find_nothing_become_seldom_and_begin_anew_once_something_was
 def test_a_stranger_who_sees_us_elsewhere_again_and_again_does_not_have_us_look_each_time() -> None:
     """Whoever dials back does so six times at once: then nobody did any more, and the route that
     he could not take away by lying was taken back."""
-    schedule, now, looks = LookSchedule(), 100.0, 0
+    schedule, now, looks = CheckSchedule(), 100.0, 0
     while now < 160.0:
-        now = schedule.after_news(now) + 0.1
+        now = schedule.after_new_address(now) + 0.1
         looks += 1
     assert looks == 11, "five at once, five when half a minute is over, and so on"
-    assert schedule.after_news(500.0) == 500.0
+    assert schedule.after_new_address(500.0) == 500.0
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_only_an_address_that_was_not_called_is_news(
 ) -> None:
     """A node that started was dialled seven times within half a second: each neighbour that saw it
     for the first time, while it looked, was one more reason to look."""
-    assert is_news(found, seen) is news
+    assert has_new_address(found, seen) is news
 
 
 def test_only_a_pause_that_was_much_longer_than_meant_was_a_sleep() -> None:
@@ -104,65 +104,65 @@ def test_a_family_that_was_open_and_is_not_found_so_is_noticed() -> None:
 def test_where_nobody_can_say_what_was_open_is_believed_for_a_minute() -> None:
     """With every third datagram lost, a node that strangers reached was told every few seconds
     that nobody can reach it, and took its routes back."""
-    believed = Believed()
-    believed.take([OPEN, UNKNOWN_6], 0.0)
-    assert believed.known == [OPEN, UNKNOWN_6]
-    believed.take([UNKNOWN, OPEN_6], 50.0)
-    assert believed.known == [OPEN, OPEN_6] and believed.found == [UNKNOWN, OPEN_6]
-    believed.take([UNKNOWN, UNKNOWN_6], 61.0)
-    assert believed.known == [UNKNOWN, OPEN_6], "IPv4 was found open a minute ago"
-    believed.take([UNKNOWN, UNKNOWN_6], 62.0)
-    assert believed.known == [UNKNOWN, OPEN_6]
+    results = DialBackResults()
+    results.update([OPEN, UNKNOWN_6], 0.0)
+    assert results.effective == [OPEN, UNKNOWN_6]
+    results.update([UNKNOWN, OPEN_6], 50.0)
+    assert results.effective == [OPEN, OPEN_6] and results.latest == [UNKNOWN, OPEN_6]
+    results.update([UNKNOWN, UNKNOWN_6], 61.0)
+    assert results.effective == [UNKNOWN, OPEN_6], "IPv4 was found open a minute ago"
+    results.update([UNKNOWN, UNKNOWN_6], 62.0)
+    assert results.effective == [UNKNOWN, OPEN_6]
 
 
 def test_what_a_first_node_publishes_holds_until_somebody_has_tried() -> None:
     """A first node lost its IPv4 route for half a minute when only IPv6 was tried in time."""
-    believed = Believed()
-    believed.assume([("20.1.2.3", 5678), ("192.168.1.2", 5678), ("2600::1", 5678)], 3600.0)
-    believed.take([UNKNOWN, UNKNOWN_6], 3601.0)
-    assert [reach.addresses for reach in believed.known] == [
+    results = DialBackResults()
+    results.assume([("20.1.2.3", 5678), ("192.168.1.2", 5678), ("2600::1", 5678)], 3600.0)
+    results.update([UNKNOWN, UNKNOWN_6], 3601.0)
+    assert [reach.addresses for reach in results.effective] == [
         (("20.1.2.3", 5678),), (("2600::1", 5678),)
     ]  # fmt: skip
-    believed.take([UNKNOWN, OPEN_6], 3602.0)
-    assert believed.known[0].is_open and believed.known[1] == OPEN_6
-    believed.take([SHUT, OPEN_6], 3603.0)
-    believed.take([UNKNOWN, OPEN_6], 3604.0)
-    assert believed.known == [UNKNOWN, OPEN_6]
+    results.update([UNKNOWN, OPEN_6], 3602.0)
+    assert results.effective[0].is_open and results.effective[1] == OPEN_6
+    results.update([SHUT, OPEN_6], 3603.0)
+    results.update([UNKNOWN, OPEN_6], 3604.0)
+    assert results.effective == [UNKNOWN, OPEN_6]
 
 
 def test_what_a_first_node_assumes_of_itself_is_believed_for_a_minute() -> None:
-    believed = Believed()
-    believed.assume([("20.1.2.3", 5678)], 3600.0)
-    believed.take([UNKNOWN], 3660.0)
-    assert believed.known[0].is_open
-    believed.take([UNKNOWN], 3661.0)
-    assert believed.known == [UNKNOWN]
+    results = DialBackResults()
+    results.assume([("20.1.2.3", 5678)], 3600.0)
+    results.update([UNKNOWN], 3660.0)
+    assert results.effective[0].is_open
+    results.update([UNKNOWN], 3661.0)
+    assert results.effective == [UNKNOWN]
 
 
 def test_what_is_private_is_not_assumed_to_be_reached() -> None:
-    believed = Believed()
-    believed.assume([("192.168.1.2", 5678), ("fd00::1", 5678)], 0.0)
-    believed.take([UNKNOWN, UNKNOWN_6], 1.0)
-    assert believed.known == [UNKNOWN, UNKNOWN_6]
+    results = DialBackResults()
+    results.assume([("192.168.1.2", 5678), ("fd00::1", 5678)], 0.0)
+    results.update([UNKNOWN, UNKNOWN_6], 1.0)
+    assert results.effective == [UNKNOWN, UNKNOWN_6]
 
 
 def test_what_is_shut_or_open_elsewhere_is_believed_at_once() -> None:
-    believed = Believed()
-    believed.take([OPEN], 0.0)
-    believed.take([DISPUTED], 1.0)
-    assert believed.known == [DISPUTED]
-    believed.take([SHUT], 2.0)
-    believed.take([UNKNOWN], 3.0)
-    assert believed.known == [UNKNOWN]
+    results = DialBackResults()
+    results.update([OPEN], 0.0)
+    results.update([DISPUTED], 1.0)
+    assert results.effective == [DISPUTED]
+    results.update([SHUT], 2.0)
+    results.update([UNKNOWN], 3.0)
+    assert results.effective == [UNKNOWN]
 
 
 def test_while_two_called_different_addresses_both_are_published() -> None:
     """Nothing was, so that one liar of two, or one who still saw the old address, took a producer's
     direct route away."""
-    called = with_calls(HERE, [DISPUTED, OPEN_6])
-    assert called.called == ("20.1.1.1", "2600::1", "20.2.2.2"), "each family first"
-    assert routes(called) == tuple(Direct(ip, 5678) for ip in called.called)
-    assert "strangers reach us at 20.1.1.1:5678, [2600::1]:5678, 20.2.2.2:5678" in shown(called)
+    both = with_dial_backs(HERE, [DISPUTED, OPEN_6])
+    assert both.confirmed == ("20.1.1.1", "2600::1", "20.2.2.2"), "each family first"
+    assert routes(both) == tuple(Direct(ip, 5678) for ip in both.confirmed)
+    assert "strangers reach us at 20.1.1.1:5678, [2600::1]:5678, 20.2.2.2:5678" in describe(both)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_while_two_called_different_addresses_both_are_published() -> None:
 def test_only_where_both_came_through_we_can_be_called(
     found: list[Reachability], called: tuple[str, ...], shut: str
 ) -> None:
-    state = with_calls(HERE, found)
-    assert (state.called, state.shut) == (called, shut)
+    state = with_dial_backs(HERE, found)
+    assert (state.confirmed, state.shut) == (called, shut)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_farm_is_published_where_its_own_port_can_be_called(
     reachable: bool,
     published: bool,
 ) -> None:
-    farm = of_farm(with_calls(HERE, node), 1776, found)
+    farm = at_farm_port(with_dial_backs(HERE, node), 1776, found)
     assert farm.reachable is reachable and farm.job_port == 1776
     assert bool(routes(farm)) is published
 
@@ -216,14 +216,16 @@ def test_a_farm_that_its_owner_wants_is_published_until_its_port_is_found_to_be_
 ) -> None:
     """Its firewall let 5678 in and not 1776: it was published, producers dialled it in vain, and
     its owner never heard of that."""
-    node = with_calls(HERE, [OPEN, OPEN_6])
-    farm = of_farm(node, 1776, found, told=True)
+    node = with_dial_backs(HERE, [OPEN, OPEN_6])
+    farm = at_farm_port(node, 1776, found, requested=True)
     assert routes(farm) == tuple(Direct(ip, 1776) for ip in published)
     advice = farm_advice(node, farm)
     assert ("TCP port 1776" in advice) is (not published)
 
 
 def test_how_strangers_see_us_is_said() -> None:
-    assert shown(NetworkState(5678)) == "strangers see us at nowhere yet; nobody could try to call"
-    shut = with_calls(HERE, [SHUT])
-    assert shown(shut) == "strangers see us at 20.2.2.2:5678; their calls do not come through"
+    assert (
+        describe(NetworkState(5678)) == "strangers see us at nowhere yet; nobody could try to call"
+    )
+    shut = with_dial_backs(HERE, [SHUT])
+    assert describe(shut) == "strangers see us at 20.2.2.2:5678; their calls do not come through"

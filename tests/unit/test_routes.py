@@ -66,11 +66,11 @@ def test_the_owner_is_not_told_of_a_firewall_that_nobody_has_met(
 
 def test_the_owner_is_believed() -> None:
     assert is_reachable(True, replace(HOME, shut="4"))
-    assert not is_reachable(False, replace(HOME, called=("192.168.1.10",)))
+    assert not is_reachable(False, replace(HOME, confirmed=("192.168.1.10",)))
 
 
 def test_those_who_called_back_are_believed() -> None:
-    assert is_reachable(None, replace(HOME, called=("198.51.100.7",)))
+    assert is_reachable(None, replace(HOME, confirmed=("198.51.100.7",)))
     assert not is_reachable(None, replace(HOME, shut="4"))
 
 
@@ -78,7 +78,7 @@ def test_the_address_at_which_others_got_through_is_the_one_that_is_published() 
     """Behind a router that forwards the port, a private mesh was told 192.168.1.10, and whoever
     called that lost three seconds."""
     here = NetworkState(
-        5678, seen_by_any=("198.18.0.101",), local=("192.168.1.10",), called=("198.18.0.101",),
+        5678, seen_by_any=("198.18.0.101",), local=("192.168.1.10",), confirmed=("198.18.0.101",),
         private=True,
     )  # fmt: skip
     assert routes(here) == (Direct("198.18.0.101", 5678),)
@@ -105,7 +105,7 @@ def test_when_nobody_could_say_an_unchanged_address_means_no_nat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("private", "asked", "shut", "published"),
+    ("private", "checked", "shut", "published"),
     [
         (False, False, "", False),  # a firewall may be there
         (False, True, "", True),  # nobody could say
@@ -115,13 +115,13 @@ def test_when_nobody_could_say_an_unchanged_address_means_no_nat() -> None:
     ],
 )
 def test_an_address_that_no_nat_changed_is_published_once_somebody_was_asked_to_call_it(
-    private: bool, asked: bool, shut: str, published: bool
+    private: bool, checked: bool, shut: str, published: bool
 ) -> None:
     """By IPv6 a producer behind a firewall published its own address for four seconds, until it was
     found out that nobody gets through to it."""
     ip = "2600::1"
     here = NetworkState(
-        5678, observed=(ip,), local=(ip,), private=private, asked=asked, shut=shut,
+        5678, observed=(ip,), local=(ip,), private=private, checked=checked, shut=shut,
         farms=(b"a" * 32,),
     )  # fmt: skip
     here = replace(here, reachable=is_reachable(None, here))
@@ -130,7 +130,7 @@ def test_an_address_that_no_nat_changed_is_published_once_somebody_was_asked_to_
 
 
 def test_whoever_says_itself_that_it_can_be_reached_is_published_before_anybody_was_asked() -> None:
-    here = replace(HOME, asked=False)
+    here = replace(HOME, checked=False)
     assert routes(replace(here, reachable=is_reachable(True, here))) == (
         Direct("198.51.100.7", 5678),
     )

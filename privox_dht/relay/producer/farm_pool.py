@@ -99,7 +99,7 @@ class FarmPool:
         return tuple(Relayed(farm.public) for farm in self.parked_at)
 
     @property
-    def untaken(self) -> tuple[str, ...]:
+    def farm_failures(self) -> tuple[str, ...]:
         """Why we are not parked at other farms that are known, for a person."""
         keys = {farm.public for farm in self.parked_at}
         tried = (why for farm, why in sorted(self._untaken.items()) if farm.public not in keys)
