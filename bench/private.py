@@ -30,7 +30,7 @@ from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
 from privox_dht.membership.tls import server_context
 from privox_dht.records import Direct, Record, sign
-from privox_dht.relay import Farm, FarmAt, FarmPool
+from privox_dht.relay import Farm, FarmAddress, FarmPool
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.speech_server import SpeechServer
 
@@ -78,8 +78,8 @@ class World:
             Farm(self.identities[1], host=HOST, port=0, private=True, member=farm_member)
         )
 
-        async def known() -> list[FarmAt]:
-            return [FarmAt(self.identities[1].public, HOST, farm.port)]
+        async def known() -> list[FarmAddress]:
+            return [FarmAddress(self.identities[1].public, HOST, farm.port)]
 
         parked = await stack.enter_async_context(FarmPool(
             identity, known, server_context=context, connection=server.connection,

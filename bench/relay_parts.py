@@ -21,7 +21,7 @@ import psutil
 from aiohttp import web
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, FarmAt, FarmLimits, FarmPool, Timeouts
+from privox_dht.relay import Farm, FarmAddress, FarmLimits, FarmPool, Timeouts
 
 HOST = "127.0.0.1"
 START = 20.0  # seconds for a process to serve
@@ -106,9 +106,9 @@ async def producer(options: argparse.Namespace) -> None:
     context = identity.server_context()
     await web.TCPSite(runner, HOST, options.port, ssl_context=context).start()
     await web.TCPSite(runner, HOST, 0).start()
-    farm = FarmAt(bytes.fromhex(options.farm_key), HOST, options.farm)
+    farm = FarmAddress(bytes.fromhex(options.farm_key), HOST, options.farm)
 
-    async def known() -> list[FarmAt]:
+    async def known() -> list[FarmAddress]:
         return [farm]
 
     parking = FarmPool(

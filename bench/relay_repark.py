@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it is not t
 
 from bench.relay_parts import HOST, part
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmAt, FarmPool
+from privox_dht.relay import FarmAddress, FarmPool
 
 SETTLE = 120.0  # seconds that all of it may take at most
 
@@ -31,10 +31,10 @@ async def measure(count: int, farms: int) -> dict[str, float]:
     everybody = asyncio.Event()
     async with AsyncExitStack() as stack:
         parts = [await stack.enter_async_context(part("farm")) for _ in range(farms)]
-        places = [FarmAt(p.public, HOST, p.port) for p in parts]
+        places = [FarmAddress(p.public, HOST, p.port) for p in parts]
         known = places[:1]
 
-        async def ask() -> list[FarmAt]:
+        async def ask() -> list[FarmAddress]:
             return list(known)
 
         def changed(parkings: FarmPool) -> None:

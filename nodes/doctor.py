@@ -42,7 +42,7 @@ from privox_dht.membership.members import Membership
 from privox_dht.membership.secret_file import membership_of
 from privox_dht.membership.tls import server_context
 from privox_dht.records import Record, sign
-from privox_dht.relay import FarmAt, FarmPool
+from privox_dht.relay import FarmAddress, FarmPool
 from privox_dht.speech import Segment, TranscriptionRequest
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.speech_api.speech_server import SpeechServer
@@ -61,7 +61,7 @@ class Doctor:
 
     config: NodeConfig
     identity: Identity = field(default_factory=Identity.generate)
-    farm: FarmAt | None = None
+    farm: FarmAddress | None = None
 
     async def examine(self, tell: Callable[[Verdict], None]) -> bool:
         """Run every probe in turn, telling each verdict; whether this machine can lend."""
@@ -220,10 +220,10 @@ class Doctor:
         )
         return verdict
 
-    def _pool(self, farm: FarmAt) -> FarmPool:
+    def _pool(self, farm: FarmAddress) -> FarmPool:
         """The parking at one farm."""
 
-        async def known() -> list[FarmAt]:
+        async def known() -> list[FarmAddress]:
             return [farm]
 
         return FarmPool(

@@ -15,16 +15,16 @@ from privox_dht.dht import Reachability, dht_limits
 from privox_dht.directory.failover import Directory
 from privox_dht.errors import ConfigError, ProducerLost
 from privox_dht.http.listener import bind
-from privox_dht.relay import FarmAt, FarmPool
+from privox_dht.relay import FarmAddress, FarmPool
 
 PARK_TIMEOUT = 5.0  # seconds to be parked at one farm
 MAX_FARMS_TRIED = 3  # farms, at most
-OpenPool = Callable[[FarmAt], FarmPool]
+OpenPool = Callable[[FarmAddress], FarmPool]
 
 
 async def park(
-    stack: AsyncExitStack, farms: Sequence[FarmAt], pool: OpenPool, clock_harms: bool
-) -> tuple[Verdict, FarmAt | None]:
+    stack: AsyncExitStack, farms: Sequence[FarmAddress], pool: OpenPool, clock_harms: bool
+) -> tuple[Verdict, FarmAddress | None]:
     """Park at the first farm that accepts us, for as long as the stack is open.
 
     Args:

@@ -11,7 +11,7 @@ from privox_dht.addresses import Address
 from privox_dht.dht import DhtNode
 from privox_dht.interfaces import has_route
 from privox_dht.records import FARM, Direct, Record
-from privox_dht.relay import FarmAt, FarmLimits
+from privox_dht.relay import FarmAddress, FarmLimits
 
 
 async def known_farms(
@@ -19,7 +19,7 @@ async def known_farms(
     chosen: Sequence[Address],
     allow: Callable[[str], bool],
     excluded: Collection[bytes] = (),
-) -> list[FarmAt]:
+) -> list[FarmAddress]:
     """The farms of the mesh, one entry for each address in their signed records.
 
     The mesh is asked each time, since a farm that was lost may only have changed its address. A
@@ -34,7 +34,7 @@ async def known_farms(
     wanted = {address for addresses in found for address in addresses}
     want = limits.LIST_WANT if chosen else limits.FIND_WANT  # the chosen must be among them
     return [
-        FarmAt(record.publisher, address.host, address.port)
+        FarmAddress(record.publisher, address.host, address.port)
         for record in await dht.find(FARM, want=want, fresh=True)
         for address in record.routes
         if record.publisher not in excluded

@@ -9,7 +9,7 @@ The protocol is in `messages`, the farm's decisions in `farm.switchboard`.
 
 from privox_dht.relay.farm.farm_server import Farm
 from privox_dht.relay.producer.farm_pool import FarmPool
-from privox_dht.relay.producer.farm_selection import FarmAt
+from privox_dht.relay.producer.farm_selection import FarmAddress
 from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
-__all__ = ["Farm", "FarmAt", "FarmLimits", "FarmPool", "Timeouts"]
+__all__ = ["Farm", "FarmAddress", "FarmLimits", "FarmPool", "Timeouts"]

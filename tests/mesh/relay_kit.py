@@ -16,7 +16,7 @@ from aiohttp import web
 from kit import HOST, until
 
 from privox_dht.identity import Identity, public_in
-from privox_dht.relay import Farm, FarmAt, FarmPool, Timeouts, messages
+from privox_dht.relay import Farm, FarmAddress, FarmPool, Timeouts, messages
 
 # As `Timeouts` has it, but in the time a test has.
 HURRY = Timeouts(
@@ -145,8 +145,8 @@ async def parked(
 class OneFarm(FarmPool):
     """A producer's parking at one farm, and how it is there."""
 
-    def __init__(self, identity: Identity, farm: FarmAt, **options: Any) -> None:
-        async def known() -> list[FarmAt]:
+    def __init__(self, identity: Identity, farm: FarmAddress, **options: Any) -> None:
+        async def known() -> list[FarmAddress]:
             return [farm]
 
         options.setdefault("on_change", lambda _: None)
@@ -155,7 +155,7 @@ class OneFarm(FarmPool):
     @property
     def state(self) -> str:
         """One word: dialling, parked, or how the last session ended."""
-        if self._held or self.last_end is None:
+        if self._in_use or self.last_end is None:
             return "parked" if self.parked_at else "dialling"
         return self.last_end.state
 
@@ -167,7 +167,7 @@ class OneFarm(FarmPool):
 
 def at(served: Served, farm: Farm, farm_identity: Identity, **changes: Any) -> OneFarm:
     """A parking of `served` at `farm`, not entered yet."""
-    where = FarmAt(farm_identity.public, changes.pop("host", HOST), farm.port)
+    where = FarmAddress(farm_identity.public, changes.pop("host", HOST), farm.port)
     return OneFarm(
         served.identity, where, server_context=served.context, connection=served.server, **changes
     )
@@ -232,7 +232,7 @@ asyncio.run(main())
 @asynccontextmanager
 async def farm_process(
     seed: bytes, timeouts: Timeouts
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, FarmAt]]:
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, FarmAddress]]:
     """A farm that can be frozen and killed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -247,7 +247,7 @@ async def farm_process(
     try:
         async with asyncio.timeout(20):
             port = int(await process.stdout.readline())
-        yield process, FarmAt(Identity(seed).public, HOST, port)
+        yield process, FarmAddress(Identity(seed).public, HOST, port)
     finally:
         if process.returncode is None:
             process.kill()
@@ -255,10 +255,12 @@ async def farm_process(
 
 
 @asynccontextmanager
-async def parkings(served: Served, known: list[FarmAt], **changes: Any) -> AsyncIterator[FarmPool]:
+async def parkings(
+    served: Served, known: list[FarmAddress], **changes: Any
+) -> AsyncIterator[FarmPool]:
     """`served`, parked at two of the `known` farms, which the test may change."""
 
-    async def farms() -> list[FarmAt]:
+    async def farms() -> list[FarmAddress]:
         return list(known)
 
     changes.setdefault("on_change", lambda _: None)

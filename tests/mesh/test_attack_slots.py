@@ -22,7 +22,7 @@ from nodes.engines.echo import EchoTranscriber
 from nodes.producer import Producer
 from privox_dht.identity import Identity
 from privox_dht.quotas import Prefixes
-from privox_dht.relay import Farm, FarmAt
+from privox_dht.relay import Farm, FarmAddress
 from privox_dht.speech_api.speech_server import SpeechServer
 
 ATTACKER, HONEST = "127.0.0.66", "127.0.0.7"
@@ -189,7 +189,7 @@ async def test_one_household_cannot_keep_a_producer_behind_a_farm_from_others(
     me, farm_key = Identity.generate(), Identity.generate()
     farm = Farm(farm_key, port=0, host="127.0.0.1", private=False)
     async with farm, producer(1) as server, OneFarm(
-        me, FarmAt(farm_key.public, "127.0.0.1", farm.port), server_context=me.server_context(),
+        me, FarmAddress(farm_key.public, "127.0.0.1", farm.port), server_context=me.server_context(),
         connection=server.connection,
     ) as parking:  # fmt: skip
         await parking.parked(5)

@@ -21,8 +21,8 @@ from nodes.service_spec import parse_services
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4
-from privox_dht.relay import FarmAt, FarmLimits
-from privox_dht.relay.producer.session import REFUSED
+from privox_dht.relay import FarmAddress, FarmLimits
+from privox_dht.relay.producer.session import REFUSAL_TEXTS
 
 
 def config(folder: Path, *services: str, **more: Any) -> NodeConfig:
@@ -68,7 +68,7 @@ async def test_why_a_farm_does_not_take_this_machine_is_said_and_what_to_do(
             _, found = await examined(config(tmp_path / "d", "stt/cpu/echo", **named))
     refused = found["farm"]
     assert refused.found == NO and "another farm" in refused.advice
-    assert refused.detail == f"{HOST}:{farm_in(farm).port} refuses: {REFUSED['full']}"
+    assert refused.detail == f"{HOST}:{farm_in(farm).port} refuses: {REFUSAL_TEXTS['full']}"
 
 
 async def test_a_farm_at_another_port_is_told_that_nobody_calls_that_back(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ async def test_a_round_trip_goes_through_a_farm_and_why_it_failed_is_said(tmp_pa
     assert (await asked._round_trip()).detail == "no farm to go through"
     with socket.socket() as nobody:
         nobody.bind((HOST, 0))
-        asked.farm = FarmAt(asked.identity.public, HOST, nobody.getsockname()[1])
+        asked.farm = FarmAddress(asked.identity.public, HOST, nobody.getsockname()[1])
         asked._member = None
         verdict = await asked._round_trip()
     assert verdict.found == NO and "try another" in verdict.advice and verdict.detail

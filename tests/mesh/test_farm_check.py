@@ -20,7 +20,7 @@ from privox_dht import limits
 from privox_dht.dht import Reachability, dht_limits
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.identity import Identity
-from privox_dht.relay import FarmAt, FarmPool
+from privox_dht.relay import FarmAddress, FarmPool
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_whether_a_farm_can_be_called_at_its_port_is_said(
 # -- does a farm take this machine -----------------------------------------------------------------
 
 
-def nobody_parks(farm: FarmAt) -> FarmPool:
+def nobody_parks(farm: FarmAddress) -> FarmPool:
     raise AssertionError("no farm is known")
 
 
@@ -138,11 +138,11 @@ async def test_where_there_is_no_farm_the_advice_is_to_run_one() -> None:
     assert (verdict.found, farm) == (NO, None) and "privox-node --farm" in verdict.advice
 
 
-def nowhere() -> FarmAt:
+def nowhere() -> FarmAddress:
     """A farm that is not there any more."""
     with socket.socket() as sock:
         sock.bind((HOST, 0))
-        return FarmAt(Identity.generate().public, HOST, int(sock.getsockname()[1]))
+        return FarmAddress(Identity.generate().public, HOST, int(sock.getsockname()[1]))
 
 
 @pytest.mark.parametrize(("gone", "taken"), [(0, True), (2, True), (3, False)])
@@ -153,9 +153,9 @@ async def test_the_first_of_three_farms_that_takes_this_machine_is_told(
     identity = Identity.generate()
     async with serving() as served, farm_of(identity) as there, AsyncExitStack() as stack:
         farms = [nowhere() for _ in range(gone)]
-        where = FarmAt(identity.public, HOST, there.port)
+        where = FarmAddress(identity.public, HOST, there.port)
 
-        def pool(farm: FarmAt) -> OneFarm:
+        def pool(farm: FarmAddress) -> OneFarm:
             within = 0.2 if farm in farms else 10.0  # who is gone need not be waited for
             monkeypatch.setattr(farm_check, "PARK_TIMEOUT", within)
             context, connection = served.context, served.server

@@ -46,7 +46,7 @@ from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership, to_address, to_node
 from privox_dht.membership.tls import HELLO, MemberClientContext, server_context
 from privox_dht.records import network_tag
-from privox_dht.relay import FarmAt, messages
+from privox_dht.relay import FarmAddress, messages
 from privox_dht.speech import TranscriptionRequest
 from privox_dht.speech_api.client import SpeechClient
 
@@ -160,7 +160,7 @@ async def _record(village: Village, told: dict[str, Any]) -> None:
                 assert heard
         identity = Identity.generate()
         async with OneFarm(
-            identity, FarmAt(village.farm.identity.public, HOST, to_farm.port),
+            identity, FarmAddress(village.farm.identity.public, HOST, to_farm.port),
             server_context=server_context(identity, member_of(village.secret)),
             connection=village.direct.server.connection, member=member_of(village.secret),
         ) as parking:  # fmt: skip
@@ -261,7 +261,7 @@ async def test_a_stranger_cannot_park(village: Village) -> None:
     async def park(stranger: Membership | None) -> None:
         identity = village.behind.identity if stranger else Identity.generate()
         async with OneFarm(
-            identity, FarmAt(village.farm.identity.public, HOST, village.relay),
+            identity, FarmAddress(village.farm.identity.public, HOST, village.relay),
             server_context=identity.server_context(), connection=village.direct.server.connection,
             member=stranger,
         ) as parking:  # fmt: skip

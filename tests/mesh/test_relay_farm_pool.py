@@ -6,13 +6,13 @@ from relay_kit import farm_of, parkings, post, relayed, serving
 
 from privox_dht.errors import NotJoined, ProducerLost
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmAt, FarmPool, relay_limits
+from privox_dht.relay import Farm, FarmAddress, FarmPool, relay_limits
 
 FARMS = [Identity.generate() for _ in range(3)]
 
 
-def where(farm: Farm, key: Identity) -> FarmAt:
-    return FarmAt(key.public, HOST, farm.port)
+def where(farm: Farm, key: Identity) -> FarmAddress:
+    return FarmAddress(key.public, HOST, farm.port)
 
 
 async def test_a_producer_parks_at_two_of_three_farms_and_can_be_called_at_both() -> None:
@@ -34,12 +34,12 @@ async def test_a_producer_parks_at_two_of_three_farms_and_can_be_called_at_both(
 
 
 async def test_a_producer_without_farms_finds_them_when_they_can_be_found() -> None:
-    answers: list[Exception | list[FarmAt]] = [
+    answers: list[Exception | list[FarmAddress]] = [
         NotJoined("no neighbour answered"), OSError("no network"), []
     ]  # fmt: skip
     async with serving() as served, farm_of(FARMS[0]) as farm:
 
-        async def farms() -> list[FarmAt]:
+        async def farms() -> list[FarmAddress]:
             answer = answers.pop(0) if answers else [where(farm, FARMS[0])]
             if isinstance(answer, Exception):
                 raise answer

@@ -33,14 +33,14 @@ from relay_kit import (
 
 from privox_dht.errors import ConfigError, ProducerLost
 from privox_dht.identity import Identity
-from privox_dht.relay import Farm, FarmAt, FarmLimits, FarmPool, Timeouts
-from privox_dht.relay.producer.session import REFUSED
+from privox_dht.relay import Farm, FarmAddress, FarmLimits, FarmPool, Timeouts
+from privox_dht.relay.producer.session import REFUSAL_TEXTS
 
 FARM, OTHER, THIRD = Identity.generate(), Identity.generate(), Identity.generate()
 SEEDS = [bytes([n]) * 32 for n in (1, 2, 3)]
 
 
-def via(farm: FarmAt, producer: Identity, path: str = "/count") -> dict[str, Any]:
+def via(farm: FarmAddress, producer: Identity, path: str = "/count") -> dict[str, Any]:
     """Arguments for a request through a farm of which only the address is known."""
     return {
         "url": f"https://{producer.peer_id}.privox{path}",
@@ -79,7 +79,7 @@ async def test_a_killed_farm_is_replaced_at_once_and_the_other_serves_meanwhile(
     async with serving() as served, AsyncExitStack() as stack:
         farms = [await stack.enter_async_context(farm_process(s, HURRY)) for s in SEEDS]
         by_key = {at_.public: process for process, at_ in farms}
-        changes: list[tuple[FarmAt, ...]] = []
+        changes: list[tuple[FarmAddress, ...]] = []
         some = await stack.enter_async_context(
             parkings(served, [a for _, a in farms], on_change=lambda p: changes.append(p.parked_at))
         )
@@ -137,11 +137,11 @@ async def test_pings_keep_a_quiet_parking_alive() -> None:
 
 async def test_a_farm_that_drains_lets_calls_end_and_sends_producers_elsewhere() -> None:
     async with serving() as served, farm_of(FARM) as farm, farm_of(OTHER) as other:
-        known = [FarmAt(FARM.public, HOST, farm.port)]
+        known = [FarmAddress(FARM.public, HOST, farm.port)]
         async with parkings(served, known, want=1) as some:
             job = asyncio.ensure_future(get(relayed(farm, served, "/zeros/50000000")))
             await until(lambda: farm.stats()["calls"] == 1)
-            known[:] = [FarmAt(OTHER.public, HOST, other.port)]
+            known[:] = [FarmAddress(OTHER.public, HOST, other.port)]
             draining = asyncio.create_task(farm.drain(10))
             await some.parked(5)
             await until(lambda: [f.public for f in some.parked_at] == [OTHER.public])
@@ -175,7 +175,9 @@ async def test_a_full_farm_refuses_and_says_for_how_long() -> None:
         parking = at(two, farm, FARM)
         async with parking:
             await until(lambda: parking.state == "refused")
-            assert parking.farm_failures == (f"{HOST}:{farm.port} refuses: {REFUSED['full']}",)
+            assert parking.farm_failures == (
+                f"{HOST}:{farm.port} refuses: {REFUSAL_TEXTS['full']}",
+            )
 
 
 async def test_an_address_parks_so_many_producers_and_no_more() -> None:
@@ -300,7 +302,7 @@ async def repark(count: int, seconds: float) -> float:
         ]
         known = [a]
 
-        async def farms() -> list[FarmAt]:
+        async def farms() -> list[FarmAddress]:
             return list(known)
 
         crowd = [

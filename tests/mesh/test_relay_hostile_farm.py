@@ -20,7 +20,7 @@ from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.identity import Identity
 from privox_dht.mesh import Mesh
 from privox_dht.records import FARM, Direct, Record, Relayed
-from privox_dht.relay import FarmAt, FarmPool
+from privox_dht.relay import FarmAddress, FarmPool
 from privox_dht.speech_api.client import SpeechClient
 from privox_dht.speech_api.speech_server import SpeechServer
 
@@ -124,9 +124,9 @@ async def behind(
         provider = Counting(slots=2)
         server = await enter(SpeechServer(provider, host=HOST, tls=me.server_context()))
         farms = [await enter(farm_of(key)) for key in keys]
-        known = [FarmAt(k.public, HOST, f.port) for k, f in zip(keys, farms, strict=True)]
+        known = [FarmAddress(k.public, HOST, f.port) for k, f in zip(keys, farms, strict=True)]
 
-        async def where() -> list[FarmAt]:
+        async def where() -> list[FarmAddress]:
             return known
 
         parked = await enter(FarmPool(

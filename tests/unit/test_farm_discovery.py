@@ -8,7 +8,7 @@ import pytest
 from nodes.farm_discovery import farm_record, known_farms
 from nodes.routes import NetworkState
 from privox_dht.records import FARM, Direct, Record, Relayed, Route
-from privox_dht.relay import FarmAt, FarmLimits
+from privox_dht.relay import FarmAddress, FarmLimits
 
 HOST = "127.0.0.1"
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
@@ -32,7 +32,7 @@ class Mesh:
         return self.farms
 
 
-async def known(*chosen: tuple[str, int], allow: bool = True, **more: Any) -> list[FarmAt]:
+async def known(*chosen: tuple[str, int], allow: bool = True, **more: Any) -> list[FarmAddress]:
     mesh: Any = Mesh(*FARMS)
     return await known_farms(mesh, chosen, lambda host: allow, **more)
 

@@ -2,10 +2,10 @@
 
 import random
 
-from privox_dht.relay import FarmAt, relay_limits
+from privox_dht.relay import FarmAddress, relay_limits
 from privox_dht.relay.producer.farm_selection import FarmSelector
 
-A, B, C, D = (FarmAt(bytes([n]) * 32, f"203.0.113.{n}", 1776) for n in range(4))
+A, B, C, D = (FarmAddress(bytes([n]) * 32, f"203.0.113.{n}", 1776) for n in range(4))
 
 
 def rounds(want: int = 2) -> FarmSelector:
@@ -26,7 +26,7 @@ def test_producers_spread_over_the_farms() -> None:
 
 
 def test_two_farms_on_one_machine_die_together_so_another_machine_is_preferred() -> None:
-    twin = FarmAt(bytes([9]) * 32, A.host, 1777)
+    twin = FarmAddress(bytes([9]) * 32, A.host, 1777)
     for n in range(20):
         plan = FarmSelector(2, random.Random(n)).plan([A, twin, B], [], 0.0)
         assert len({farm.host for farm in plan.dial}) == 2
@@ -46,7 +46,7 @@ def test_a_lost_farm_is_replaced_within_half_a_second_and_not_by_itself() -> Non
 def test_every_farm_is_tried_once_a_round_and_only_a_whole_failed_round_backs_off() -> None:
     some, known, now, pauses = rounds(), [A, B, C], 0.0, []
     for _ in range(6):
-        tried: list[FarmAt] = []
+        tried: list[FarmAddress] = []
         while (plan := some.plan(known, [], now)).dial:
             for farm in plan.dial:
                 tried.append(farm)
@@ -105,7 +105,7 @@ def test_a_farm_with_two_doors_is_one_farm_and_the_second_door_is_tried_when_the
     None
 ):
     """Parked at both, a producer superseded itself, and left the farm alone for an hour."""
-    six = FarmAt(A.public, "2600::1", 1776)
+    six = FarmAddress(A.public, "2600::1", 1776)
     for n in range(20):
         assert len(FarmSelector(2, random.Random(n)).plan([A, six], [], 0.0).dial) == 1
     some = rounds()

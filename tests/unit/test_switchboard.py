@@ -53,8 +53,8 @@ class Farm:
 
     def call(self, who: str, key: bytes, place: str = "c") -> list[str]:
         self.board.connection_opened(who, (f"{place}/32",), self.now)
-        call, effects = self.board.claim(who, key, self.now)
-        return [f"{call.client}+{call.line}", *told(effects)]
+        call, actions = self.board.claim(who, key, self.now)
+        return [f"{call.client}+{call.line}", *told(actions)]
 
     def gone(self, who: str, token: str) -> list[str]:
         return told(self.board.line_failed(who, token))
@@ -74,11 +74,13 @@ class Farm:
         return []
 
 
-def told(effects: list[Send | Close]) -> list[str]:
-    """Effects as one reads them."""
+def told(actions: list[Send | Close]) -> list[str]:
+    """Actions as one reads them."""
     return [
-        f"{e.to}: {' '.join(e.message)}" if isinstance(e, Send) else f"drop {e.who} {e.why}"
-        for e in effects
+        f"{e.to}: {' '.join(e.message)}"
+        if isinstance(e, Send)
+        else f"drop {e.connection} {e.reason}"
+        for e in actions
     ]
 
 
@@ -243,7 +245,7 @@ def test_story(story: str) -> None:
         try:
             done = getattr(farm, verb)(*words)
         except Rejected as refusal:
-            done = [f"refused {refusal.why}" + (f" {refusal.wait}" if refusal.wait else "")]
+            done = [f"refused {refusal.reason}" + (f" {refusal.wait}" if refusal.wait else "")]
         assert done == wanted, (verb, words, farm.board)
 
 
@@ -318,7 +320,7 @@ def test_a_hundred_calls_at_once_never_share_a_line() -> None:
         try:
             got.append(farm.call(f"c{n}", ANA)[0].split("+")[1])
         except Rejected as refusal:
-            assert refusal.why == "line"
+            assert refusal.reason == "line"
     assert sorted(got) == ["l1", "l2"]
 
 
@@ -342,10 +344,10 @@ def test_nothing_is_left_of_strangers_whatever_they_do() -> None:
             rng.choice(acts)()
         except Rejected:
             pass
-        for effect in farm.board.tick(farm.now):
-            if isinstance(effect, Close) and effect.who in alive:
-                alive.remove(effect.who)
-                farm.board.connection_closed(effect.who)
+        for action in farm.board.tick(farm.now):
+            if isinstance(action, Close) and action.connection in alive:
+                alive.remove(action.connection)
+                farm.board.connection_closed(action.connection)
         while len(alive) > 60:
             farm.board.connection_closed(alive.pop(rng.randrange(len(alive))))
     for who in alive:

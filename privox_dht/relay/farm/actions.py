@@ -19,18 +19,18 @@ class Send:
 class Close:
     """Close that connection at once."""
 
-    who: Hashable
-    why: str  # one word, counted
-    gently: bool = False  # once what was written to it has been sent
+    connection: Hashable
+    reason: str  # one word, counted
+    after_flush: bool = False  # once what was written to it has been sent
 
 
-Effects = list[Send | Close]
+Actions = list[Send | Close]
 
 
 class Rejected(RemoteError):
-    """A request that is not granted; `.why` is one word, `.wait` seconds until the next try."""
+    """A request that is not granted; `.reason` is one word, `.wait` seconds until the next try."""
 
-    def __init__(self, why: str, wait: int = 0) -> None:
-        super().__init__(f"refused: {why}")
-        self.why = why
+    def __init__(self, reason: str, wait: int = 0) -> None:
+        super().__init__(f"refused: {reason}")
+        self.reason = reason
         self.wait = wait

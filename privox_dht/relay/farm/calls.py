@@ -33,18 +33,18 @@ class Direction:
     """One direction of a call."""
 
     written: int = 0  # bytes handed to the reader's connection so far
-    taken: int = 0  # of those, acknowledged by the reader at the last check
+    acknowledged: int = 0  # of those, acknowledged by the reader at the last check
     stalled_since: float | None = None  # of the reader's last progress, while bytes wait
     held: int = 0  # bytes waiting in our own memory
 
     def update(self, waiting: int, now: float) -> None:
         """Record that `waiting` of the bytes written are not acknowledged yet."""
-        taken = self.written - waiting
+        acknowledged = self.written - waiting
         if waiting <= 0:
             self.stalled_since = None
-        elif self.stalled_since is None or taken > self.taken:
+        elif self.stalled_since is None or acknowledged > self.acknowledged:
             self.stalled_since = now
-        self.taken = taken
+        self.acknowledged = acknowledged
 
     def stalled(self, now: float, stall: float) -> bool:
         """Whether bytes have waited for `stall` seconds without the reader taking any."""
@@ -72,11 +72,11 @@ class Call:
         """Bytes, both ways."""
         return self.up.written + self.down.written
 
-    def flow_to(self, side: Hashable) -> Direction:
+    def direction_to(self, side: Hashable) -> Direction:
         """The direction that ends at `side`."""
         return self.down if side is self.client else self.up
 
-    def verdict(self, now: float, terms: FarmLimits, timeouts: Timeouts) -> str | None:
+    def end_reason(self, now: float, terms: FarmLimits, timeouts: Timeouts) -> str | None:
         """Why this call must end now, in one word; None if it may go on."""
         if self.carried > terms.call_bytes:
             return "bytes"
@@ -119,7 +119,7 @@ class Calls:
         call.client_sent = True
         self._silent.pop(call, None)
 
-    def silent(self, now: float) -> list[Call]:
+    def pop_silent(self, now: float) -> list[Call]:
         """Calls whose client has not sent a byte in time; each is returned once."""
         late = []
         for call in self._silent:
@@ -130,23 +130,23 @@ class Calls:
             del self._silent[call]
         return late
 
-    def holding(self, call: Call, side: Hashable, size: int) -> Call | None:
+    def set_held(self, call: Call, side: Hashable, size: int) -> Call | None:
         """Record that `size` bytes for `side` wait in our memory.
 
         Returns:
             The call to drop because all calls together hold too much: the one whose reader has
             been behind for longest.
         """
-        flow = call.flow_to(side)
-        self.held += size - flow.held
-        flow.held = size
+        direction = call.direction_to(side)
+        self.held += size - direction.held
+        direction.held = size
         if size == 0:
-            self._behind.pop(flow, None)
+            self._behind.pop(direction, None)
         else:
-            self._behind.setdefault(flow, call)
+            self._behind.setdefault(direction, call)
         return next(iter(self._behind.values())) if self.held > self._terms.buffered else None
 
-    def verdict(self, call: Call, up: int, down: int, now: float) -> str | None:
+    def end_reason(self, call: Call, up: int, down: int, now: float) -> str | None:
         """Why a call must end, when `up` and `down` bytes wait to be taken; or None."""
         call.up.update(up, now)
         call.down.update(down, now)
@@ -154,16 +154,16 @@ class Calls:
             call.delivered = None
         elif call.delivered is None:
             call.delivered = now
-        return call.verdict(now, self._terms, self._timeouts)
+        return call.end_reason(now, self._terms, self._timeouts)
 
-    def lost(self, side: Hashable) -> Call | None:
+    def side_closed(self, side: Hashable) -> Call | None:
         """One connection of a call is closed.
 
         Returns:
             The call, if this was its second side, so that it is over.
         """
         call = self._by_side.pop(side)
-        self.holding(call, side, 0)
+        self.set_held(call, side, 0)
         call.closing = True
         self._silent.pop(call, None)
         if call.client in self._by_side or call.line in self._by_side:

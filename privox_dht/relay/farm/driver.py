@@ -20,7 +20,7 @@ from privox_dht.membership.farm_line import SealedLine
 from privox_dht.membership.members import Membership
 from privox_dht.quotas import quota_prefixes
 from privox_dht.relay import messages, relay_limits, tcp
-from privox_dht.relay.farm.actions import Close, Effects, Send
+from privox_dht.relay.farm.actions import Actions, Close, Send
 from privox_dht.relay.farm.calls import Call
 from privox_dht.relay.farm.switchboard import Switchboard
 from privox_dht.relay.relay_limits import FarmLimits, Timeouts
@@ -28,7 +28,9 @@ from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-NOWHERE = "0.0.0.0"  # has the quota of connections that were closed before we saw their address
+UNKNOWN_HOST = (
+    "0.0.0.0"  # has the quota of connections that were closed before we saw their address
+)
 
 
 class FarmDriver:
@@ -78,7 +80,7 @@ class FarmDriver:
         self.no_connections.clear()
         self._transports[transport] = True
         peer = transport.get_extra_info("peername")
-        host = peer[0] if peer else NOWHERE
+        host = peer[0] if peer else UNKNOWN_HOST
         here = (f"{host}/32",)  # in a mesh of many machines, programs on ours have a quota too
         self.board.connection_opened(transport, quota_prefixes(host) or here, self.clock())
         tcp.keep_alive(transport.get_extra_info("socket"))
@@ -106,9 +108,9 @@ class FarmDriver:
         Raises:
             Rejected: there is none.
         """
-        call, effects = self.board.claim(transport, producer, self.clock())
+        call, actions = self.board.claim(transport, producer, self.clock())
         self.no_calls.clear()
-        self.apply(effects)
+        self.apply(actions)
         return call
 
     def encode(self, control: asyncio.Transport, message: messages.Message) -> bytes:
@@ -116,29 +118,29 @@ class FarmDriver:
         line, text = self.sealed.get(control), messages.encode(message)
         return line.seal(text) if line else text
 
-    def apply(self, effects: Effects) -> None:
+    def apply(self, actions: Actions) -> None:
         """Do what the switchboard decided."""
-        for effect in effects:
-            match effect:
+        for action in actions:
+            match action:
                 case Send(to, message):
                     control = _transport(to)
                     if not control.is_closing():
                         control.write(self.encode(control, message))
-                case Close(who, why, gently):
-                    self.counts[why] += 1
+                case Close(who, reason, after_flush):
+                    self.counts[reason] += 1
                     connection = _transport(who)
-                    connection.close() if gently else connection.abort()
+                    connection.close() if after_flush else connection.abort()
                     self.lost(connection)
 
     def held(self, call: Call, reader: asyncio.Transport, size: int) -> None:
         """`size` bytes wait in our memory for `reader`; if all calls hold too much, one ends."""
-        slowest = self.board.calls.holding(call, reader, size)
+        slowest = self.board.calls.set_held(call, reader, size)
         if slowest is not None:
             self.hang_up(slowest, "buffered")
 
-    def hang_up(self, call: Call, why: str) -> None:
+    def hang_up(self, call: Call, reason: str) -> None:
         """End a call at once."""
-        self.apply([Close(call.client, why), Close(call.line, why)])
+        self.apply([Close(call.client, reason), Close(call.line, reason)])
 
     def tick(self) -> None:
         """Close what is overdue, send the pings that are due."""
@@ -150,9 +152,9 @@ class FarmDriver:
         for call in list(self.board.calls.open):
             up = tcp.unacknowledged_bytes(_transport(call.line))
             down = tcp.unacknowledged_bytes(_transport(call.client))
-            why = self.board.calls.verdict(call, up, down, now)
-            if why is not None:
-                self.hang_up(call, why)
+            reason = self.board.calls.end_reason(call, up, down, now)
+            if reason is not None:
+                self.hang_up(call, reason)
 
     def abort(self) -> None:
         """Close every connection."""

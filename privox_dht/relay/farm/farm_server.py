@@ -28,7 +28,7 @@ from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
 log = logging.getLogger(__name__)
 
-LEAVE = 2.0  # seconds for closed connections to leave the loop; they need one turn of it
+CLOSE_TIMEOUT = 2.0  # seconds for closed connections to leave the loop; they need one turn of it
 
 
 class Farm:
@@ -109,7 +109,7 @@ class Farm:
             await self._watch
         self._driver.abort()
         with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._driver.no_connections.wait()
 
     async def _stop_accepting(self) -> None:

@@ -38,7 +38,7 @@ class HandshakeProtocol(asyncio.Protocol):
         try:
             self._driver.opened(transport)
         except (Rejected, OSError) as exc:  # OSError: it is closed already
-            self._driver.counts[getattr(exc, "why", "gone")] += 1
+            self._driver.counts[getattr(exc, "reason", "gone")] += 1
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -55,7 +55,7 @@ class HandshakeProtocol(asyncio.Protocol):
         except BadMessage as exc:
             self._refuse(exc.reason)
         except Rejected as exc:
-            self._refuse(exc.why)
+            self._refuse(exc.reason)
 
     def _read(self) -> tuple[messages.Connect | messages.Park | messages.Control, bytes] | None:
         """What it says it is, and the bytes after that; None: more must be read."""
@@ -115,10 +115,10 @@ class HandshakeProtocol(asyncio.Protocol):
         self._transport.set_protocol(SpliceProtocol(self._driver, self._transport))
         self._driver.apply(self._driver.board.park(self._transport, token))
 
-    def _refuse(self, why: str) -> None:
-        self._driver.counts[why] += 1
-        if why in messages.REFUSALS:
-            self._answer(messages.refusal(why))
+    def _refuse(self, reason: str) -> None:
+        self._driver.counts[reason] += 1
+        if reason in messages.REFUSALS:
+            self._answer(messages.refusal(reason))
         self._transport.close()
 
 
@@ -154,7 +154,7 @@ class ControlProtocol(asyncio.Protocol):
         except BadMessage as exc:
             self._refuse(exc.reason, 0)
         except Rejected as exc:
-            self._refuse(exc.why, exc.wait)
+            self._refuse(exc.reason, exc.wait)
 
     def _handle(self, message: messages.Message) -> None:
         driver = self._driver
@@ -169,9 +169,9 @@ class ControlProtocol(asyncio.Protocol):
             raise BadMessage("order", message[0])
         driver.board.touch(self._transport, driver.clock())
 
-    def _refuse(self, why: str, wait: int) -> None:
-        self._driver.counts[why] += 1
-        self._transport.write(self._driver.encode(self._transport, ("refused", why, str(wait))))
+    def _refuse(self, reason: str, wait: int) -> None:
+        self._driver.counts[reason] += 1
+        self._transport.write(self._driver.encode(self._transport, ("refused", reason, str(wait))))
         self._transport.close()
         self._driver.lost(self._transport)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 
 from privox_dht.quotas import Prefixes, SharedQuota
 from privox_dht.relay import relay_limits
-from privox_dht.relay.farm.actions import Close, Effects, Rejected, Send
+from privox_dht.relay.farm.actions import Actions, Close, Rejected, Send
 from privox_dht.relay.farm.calls import Call, Calls, ParkedProducer
 from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 
@@ -74,7 +74,7 @@ class Switchboard:
 
     # -- handshakes ------------------------------------------------------------------------
 
-    def connection_opened(self, who: Hashable, prefixes: Prefixes, now: float) -> None:
+    def connection_opened(self, connection: Hashable, prefixes: Prefixes, now: float) -> None:
         """A connection from those networks opened; it has `timeouts.head` seconds to say and prove
         what it is.
 
@@ -87,34 +87,34 @@ class Switchboard:
         prefixes = prefixes if self._capped else ()
         if not self._handshake_quota.acquire(prefixes):
             raise Rejected("handshakes")
-        self._handshakes[who] = (now, prefixes)
+        self._handshakes[connection] = (now, prefixes)
 
-    def _end_handshake(self, who: Hashable) -> None:
-        _, prefixes = self._handshakes.pop(who)
+    def _end_handshake(self, connection: Hashable) -> None:
+        _, prefixes = self._handshakes.pop(connection)
         self._handshake_quota.release(prefixes)
 
     # -- producers --------------------------------------------------------------------------
 
-    def admit(self, who: Hashable, key: bytes, instance: bytes, now: float) -> Effects:
+    def admit(self, connection: Hashable, key: bytes, instance: bytes, now: float) -> Actions:
         """The connection has proved to be the producer of `key`.
 
         Raises:
             Rejected: it cannot be parked here now.
         """
-        prefixes = self._handshakes[who][1]
+        prefixes = self._handshakes[connection][1]
         old = self.producers.get(key)
         self._check_admission(key, instance, prefixes, old, now)
-        effects: Effects = []
+        actions: Actions = []
         if old is not None:
-            effects = [Send(old.control, ("superseded",)), *self._end(old, "superseded")]
-            effects.append(Close(old.control, "superseded", gently=True))
-        self._end_handshake(who)
-        producer = ParkedProducer(key, instance, prefixes, who)
-        self.producers[key] = self._controls[who] = producer
+            actions = [Send(old.control, ("superseded",)), *self._end(old, "superseded")]
+            actions.append(Close(old.control, "superseded", after_flush=True))
+        self._end_handshake(connection)
+        producer = ParkedProducer(key, instance, prefixes, connection)
+        self.producers[key] = self._controls[connection] = producer
         self._producer_quota.take(prefixes)
-        self._last_seen[who] = self._pinged[who] = now
+        self._last_seen[connection] = self._pinged[connection] = now
         granted = ("granted", str(self._terms.idle_lines), str(self._terms.lines))
-        return [*effects, Send(who, granted), *self._grant(producer)]
+        return [*actions, Send(connection, granted), *self._grant(producer)]
 
     def _check_admission(
         self,
@@ -141,24 +141,24 @@ class Switchboard:
     def _has_room(self) -> bool:
         return self._files - self.connections >= self._reserve
 
-    def _grant(self, producer: ParkedProducer) -> Effects:
+    def _grant(self, producer: ParkedProducer) -> Actions:
         """Tokens for as many idle lines, parked or about to be, as the producer may have."""
-        effects: Effects = []
+        actions: Actions = []
         while len(producer.idle) + len(producer.tokens) < self._terms.idle_lines:
             lines = len(producer.idle) + len(producer.tokens) + producer.calls
             if lines >= self._terms.lines:
                 if not producer.full_sent:
-                    effects.append(Send(producer.control, ("full",)))
+                    actions.append(Send(producer.control, ("full",)))
                 producer.full_sent = True
-                return effects
+                return actions
             token = self._new_token()
             producer.tokens.add(token)
             self._tokens[token] = producer
-            effects.append(Send(producer.control, ("token", token)))
+            actions.append(Send(producer.control, ("token", token)))
         producer.full_sent = False
-        return effects
+        return actions
 
-    def park(self, who: Hashable, token: str) -> Effects:
+    def park(self, connection: Hashable, token: str) -> Actions:
         """The connection shows a token: it is a parked line from now on.
 
         Raises:
@@ -168,17 +168,17 @@ class Switchboard:
         if producer is None:
             raise Rejected("token")
         if not self._has_room():
-            return [Send(producer.control, ("full",)), Close(who, "full")]
-        self._end_handshake(who)
+            return [Send(producer.control, ("full",)), Close(connection, "full")]
+        self._end_handshake(connection)
         del self._tokens[token]
         producer.tokens.discard(token)
-        producer.idle[token] = who
-        self._lines[who] = (producer, token)
+        producer.idle[token] = connection
+        self._lines[connection] = (producer, token)
         return [Send(producer.control, ("parked", token))]
 
-    def line_failed(self, who: Hashable, token: str) -> Effects:
+    def line_failed(self, connection: Hashable, token: str) -> Actions:
         """The producer reports a dead line, or a token that it could not use."""
-        producer = self._controls.get(who)
+        producer = self._controls.get(connection)
         if producer is None:
             return []
         if token in producer.idle:
@@ -189,22 +189,22 @@ class Switchboard:
             return self._grant(producer)
         return []
 
-    def touch(self, who: Hashable, now: float) -> None:
+    def touch(self, connection: Hashable, now: float) -> None:
         """Something arrived on a control line."""
-        if who in self._last_seen:
-            self._last_seen[who] = now
-            self._last_seen.move_to_end(who)
+        if connection in self._last_seen:
+            self._last_seen[connection] = now
+            self._last_seen.move_to_end(connection)
 
     # -- clients ----------------------------------------------------------------------------
 
-    def claim(self, who: Hashable, key: bytes, now: float) -> tuple[Call, Effects]:
+    def claim(self, connection: Hashable, key: bytes, now: float) -> tuple[Call, Actions]:
         """Give the connection a line of the producer of `key`. The last idle line is reserved for
         networks that have no call with that producer yet.
 
         Raises:
             Rejected: there is none, or this caller has too many.
         """
-        prefixes = self._handshakes[who][1]
+        prefixes = self._handshakes[connection][1]
         if self._draining:
             raise Rejected("draining")
         at_producer = _at_producer(key, prefixes)
@@ -218,33 +218,33 @@ class Switchboard:
             raise Rejected("line")
         token, line = producer.idle.popitem(last=False)
         del self._lines[line]
-        self._end_handshake(who)
+        self._end_handshake(connection)
         self._call_quota.take(prefixes)
         self._line_quota.take(at_producer)
         producer.calls += 1
-        call = Call(who, line, producer, token, prefixes, now)
+        call = Call(connection, line, producer, token, prefixes, now)
         self.calls.begin(call)
         claimed = ("claimed", token, self._tag_caller(prefixes))
         return call, [Send(producer.control, claimed), *self._grant(producer)]
 
     # -- ends -------------------------------------------------------------------------------
 
-    def connection_closed(self, who: Hashable) -> Effects:
+    def connection_closed(self, connection: Hashable) -> Actions:
         """A connection is closed, whatever it was."""
         self.connections -= 1
-        if who in self._handshakes:
-            self._end_handshake(who)
-        elif who in self._controls:
-            return self._end(self._controls[who], "control")
-        elif who in self._lines:
-            producer, token = self._lines.pop(who)
+        if connection in self._handshakes:
+            self._end_handshake(connection)
+        elif connection in self._controls:
+            return self._end(self._controls[connection], "control")
+        elif connection in self._lines:
+            producer, token = self._lines.pop(connection)
             del producer.idle[token]
             return self._grant(producer)
-        elif self.calls.of(who) and (call := self.calls.lost(who)):
+        elif self.calls.of(connection) and (call := self.calls.side_closed(connection)):
             return self._over(call)
         return []
 
-    def _over(self, call: Call) -> Effects:
+    def _over(self, call: Call) -> Actions:
         """Both sides of a call are closed; its producer may have left before, or parked anew."""
         self._call_quota.release(call.prefixes)
         self._line_quota.release(_at_producer(call.producer.key, call.prefixes))
@@ -252,7 +252,7 @@ class Switchboard:
         is_parked = self._controls.get(call.producer.control) is call.producer
         return self._grant(call.producer) if is_parked else []
 
-    def _end(self, producer: ParkedProducer, why: str) -> Effects:
+    def _end(self, producer: ParkedProducer, reason: str) -> Actions:
         """Remove a producer: its parked lines are closed, its calls go on."""
         del self.producers[producer.key], self._controls[producer.control]
         self._last_seen.pop(producer.control, None)
@@ -262,32 +262,32 @@ class Switchboard:
             del self._tokens[token]
         for line in producer.idle.values():
             del self._lines[line]
-        return [Close(line, why) for line in producer.idle.values()]
+        return [Close(line, reason) for line in producer.idle.values()]
 
-    def drain(self, seconds: float) -> Effects:
+    def drain(self, seconds: float) -> Actions:
         """No new calls and no new producers from now on."""
         self._draining = True
         message = ("draining", str(math.ceil(seconds)))
         return [Send(control, message) for control in self._controls]
 
-    def tick(self, now: float) -> Effects:
+    def tick(self, now: float) -> Actions:
         """Close what is overdue. Each queue is in order of time, so only what is due is touched."""
-        effects: Effects = []
-        for who, (since, _) in self._handshakes.items():
+        actions: Actions = []
+        for connection, (since, _) in self._handshakes.items():
             if now - since < self._timeouts.head:
                 break
-            effects.append(Close(who, "late"))
+            actions.append(Close(connection, "late"))
         since = now - self._timeouts.silence
         while self._last_seen and next(iter(self._last_seen.values())) <= since:
-            effects.append(Close(self._last_seen.popitem(last=False)[0], "silence"))
+            actions.append(Close(self._last_seen.popitem(last=False)[0], "silence"))
         while self._pinged and now - next(iter(self._pinged.values())) >= self._timeouts.ping:
             control = next(iter(self._pinged))
             self._pinged[control] = now
             self._pinged.move_to_end(control)
-            effects.append(Send(control, ("ping",)))
-        for call in self.calls.silent(now):
-            effects += [Close(call.client, "silent"), Close(call.line, "silent")]
-        return effects
+            actions.append(Send(control, ("ping",)))
+        for call in self.calls.pop_silent(now):
+            actions += [Close(call.client, "silent"), Close(call.line, "silent")]
+        return actions
 
 
 _WINDOW = relay_limits.FLAP_WINDOW

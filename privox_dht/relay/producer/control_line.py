@@ -7,7 +7,7 @@ from privox_dht.membership import farm_line
 from privox_dht.membership.members import Membership
 from privox_dht.relay import messages
 
-MOST_UNREAD = 256  # messages; a farm sends three when it grants, and one for each call
+MAX_UNREAD = 256  # messages; a farm sends three when it grants, and one for each call
 
 
 class ControlLine(asyncio.Protocol):
@@ -32,7 +32,7 @@ class ControlLine(asyncio.Protocol):
         except BadMessage as exc:
             self.why = str(exc)
             self._transport.abort()
-        if self._unread.qsize() > MOST_UNREAD:
+        if self._unread.qsize() > MAX_UNREAD:
             self.why = "sends too much at once"
             self._transport.abort()
 

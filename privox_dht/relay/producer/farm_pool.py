@@ -21,15 +21,15 @@ from privox_dht.identity import Identity, peer_id_of
 from privox_dht.membership.members import Membership
 from privox_dht.records import Relayed
 from privox_dht.relay import messages, relay_limits
-from privox_dht.relay.producer.farm_selection import FarmAt, FarmSelector
+from privox_dht.relay.producer.farm_selection import FarmAddress, FarmSelector
 from privox_dht.relay.producer.line import MakeProtocol
 from privox_dht.relay.producer.session import FarmSession, SessionConfig, SessionEnd
 from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
 
-TOLD = 3  # farms of which a person is told why they did not take us
-Farms = Callable[[], Awaitable[Sequence[FarmAt]]]
+MAX_REPORTED_FAILURES = 3  # farms of which a person is told why they did not take us
+Farms = Callable[[], Awaitable[Sequence[FarmAddress]]]
 
 
 class FarmPool:
@@ -73,10 +73,12 @@ class FarmPool:
         self._rng = rng or random.Random()
         self._selector = FarmSelector(want, self._rng)
         self._instance = os.urandom(messages.INSTANCE)
-        self._known: Sequence[FarmAt] = ()
+        self._known: Sequence[FarmAddress] = ()
         self.last_end: SessionEnd | None = None  # of the session that ended last
-        self._untaken: dict[FarmAt, str] = {}  # why known farms did not take us, or not for long
-        self._held: dict[FarmAt, bool] = {}  # True: parked there; False: on the way
+        self._failures: dict[
+            FarmAddress, str
+        ] = {}  # why known farms did not take us, or not for long
+        self._in_use: dict[FarmAddress, bool] = {}  # True: parked there; False: on the way
         self._sessions: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()  # `_run` has something to do
         self._changed = asyncio.Event()  # `parked_at` has changed
@@ -84,14 +86,14 @@ class FarmPool:
     def __repr__(self) -> str:
         said = (
             f"{peer_id_of(f.public)[:8]} {'parked' if p else 'dialling'}"
-            for f, p in self._held.items()
+            for f, p in self._in_use.items()
         )
         return f"<FarmPool {', '.join(said) or 'nowhere'}>"
 
     @property
-    def parked_at(self) -> tuple[FarmAt, ...]:
+    def parked_at(self) -> tuple[FarmAddress, ...]:
         """The farms through which the producer can be called now."""
-        return tuple(sorted(farm for farm, parked in self._held.items() if parked))
+        return tuple(sorted(farm for farm, parked in self._in_use.items() if parked))
 
     @property
     def routes(self) -> tuple[Relayed, ...]:
@@ -102,8 +104,8 @@ class FarmPool:
     def farm_failures(self) -> tuple[str, ...]:
         """Why we are not parked at other farms that are known, for a person."""
         keys = {farm.public for farm in self.parked_at}
-        tried = (why for farm, why in sorted(self._untaken.items()) if farm.public not in keys)
-        return tuple(tried)[:TOLD]
+        tried = (why for farm, why in sorted(self._failures.items()) if farm.public not in keys)
+        return tuple(tried)[:MAX_REPORTED_FAILURES]
 
     async def parked(self, timeout: float, farms: int = 1) -> None:
         """Wait until the producer is parked at so many farms.
@@ -121,7 +123,7 @@ class FarmPool:
             raise ProducerLost(f"not parked at {farms} farms in time: {why}") from exc
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="parkings")
+        self._task = asyncio.create_task(self._run(), name="farm pool")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -135,9 +137,9 @@ class FarmPool:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            if self._selector.refresh_due(self._held, loop.time()):
+            if self._selector.refresh_due(self._in_use, loop.time()):
                 await self._refresh()
-            plan = self._selector.plan(self._known, self._held, loop.time())
+            plan = self._selector.plan(self._known, self._in_use, loop.time())
             for farm in plan.dial:
                 self._dial(farm)
             with suppress(TimeoutError):
@@ -155,9 +157,9 @@ class FarmPool:
             log.exception("relay: the look-up of farms broke")
         else:
             self._known = known or self._known
-            self._untaken = {f: why for f, why in self._untaken.items() if f in self._known}
+            self._failures = {f: why for f, why in self._failures.items() if f in self._known}
 
-    def _dial(self, farm: FarmAt) -> None:
+    def _dial(self, farm: FarmAddress) -> None:
         config = SessionConfig(
             self._identity,
             farm.host,
@@ -170,27 +172,29 @@ class FarmPool:
             self._instance,
             self._member,
         )
-        session = FarmSession(config, lambda ending: self._on_session(farm, ending), self._rng)
-        task = asyncio.create_task(session.run(), name=f"parking at {config}")
-        self._held[farm] = False
+        session = FarmSession(
+            config, lambda ending: self._on_session_event(farm, ending), self._rng
+        )
+        task = asyncio.create_task(session.run(), name=f"session at {config}")
+        self._in_use[farm] = False
         self._sessions.add(task)
         task.add_done_callback(self._sessions.discard)
 
-    def _on_session(self, farm: FarmAt, ending: SessionEnd | None) -> None:
+    def _on_session_event(self, farm: FarmAddress, ending: SessionEnd | None) -> None:
         """A line is parked at a farm, or the session there is over."""
         if ending is not None:
-            self._ended(farm, ending)
-        elif not self._held[farm]:
-            self._held[farm] = True
-            self._untaken.pop(farm, None)
+            self._on_session_end(farm, ending)
+        elif not self._in_use[farm]:
+            self._in_use[farm] = True
+            self._failures.pop(farm, None)
             self._selector.parked()
             self._wake.set()  # if it is the only one, there may be another later
             self._notify()
 
-    def _ended(self, farm: FarmAt, ending: SessionEnd) -> None:
+    def _on_session_end(self, farm: FarmAddress, ending: SessionEnd) -> None:
         """A session is over: look for another farm at once."""
-        parked, self.last_end = self._held.pop(farm), ending
-        self._untaken[farm] = ending.why
+        parked, self.last_end = self._in_use.pop(farm), ending
+        self._failures[farm] = ending.why
         log.info("relay: %s: %s", ending.state, ending.why)
         wait = relay_limits.PRODUCER_SUPERSEDED if ending.state == "superseded" else ending.wait
         now = asyncio.get_running_loop().time()

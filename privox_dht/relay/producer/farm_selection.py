@@ -1,6 +1,6 @@
 """Which farms to park at, and when to try again. Time and chance are arguments.
 
-    held      farms where the producer is parked, or about to be
+    in_use      farms where the producer is parked, or about to be
     round     every known farm is tried once, at each of its addresses until one answers; those
               that failed wait for the next round
     pause     jitter after a loss; a back-off only when a whole round has failed
@@ -18,7 +18,7 @@ from privox_dht.backoff import backoff
 from privox_dht.relay import relay_limits
 
 
-class FarmAt(NamedTuple):
+class FarmAddress(NamedTuple):
     """One address of a known farm. A farm is its key; it may have an address in each family."""
 
     public: bytes
@@ -30,7 +30,7 @@ class FarmAt(NamedTuple):
 class DialPlan:
     """What to do now."""
 
-    dial: tuple[FarmAt, ...]
+    dial: tuple[FarmAddress, ...]
     wait: float | None  # seconds until something is to be planned again; None: when it changes
 
 
@@ -40,16 +40,16 @@ class FarmSelector:
     def __init__(self, want: int, rng: random.Random) -> None:
         self._want = want
         self._rng = rng
-        self._tried: set[FarmAt] = set()
+        self._tried: set[FarmAddress] = set()
         self._not_before: dict[bytes, float] = {}
         self._resume = 0.0  # when the pause is over
         self._failed_rounds = 0
         self._empty_rounds = 0  # in a row in which no farm was known
         self._refresh_due = True  # ask which farms there are now
 
-    def refresh_due(self, held: Collection[FarmAt], now: float) -> bool:
+    def refresh_due(self, in_use: Collection[FarmAddress], now: float) -> bool:
         """Whether it is time to ask which farms there are: once when a round begins."""
-        if len(held) >= self._want or now < self._resume or not self._refresh_due:
+        if len(in_use) >= self._want or now < self._resume or not self._refresh_due:
             return False
         self._refresh_due = False
         return True
@@ -58,31 +58,33 @@ class FarmSelector:
         """A farm accepted us: not everything has failed."""
         self._failed_rounds = 0
 
-    def failed(self, farm: FarmAt, now: float, wait: float = 0.0) -> None:
+    def failed(self, farm: FarmAddress, now: float, wait: float = 0.0) -> None:
         """Parking at this address failed; the farm asked not to be tried for `wait` seconds."""
         self._tried.add(farm)
         if wait:
             self._not_before[farm.public] = now + wait
 
-    def lost(self, farm: FarmAt, now: float, wait: float = 0.0) -> None:
+    def lost(self, farm: FarmAddress, now: float, wait: float = 0.0) -> None:
         """A farm where we were parked is lost: another is dialled after a random moment."""
         self.failed(farm, now, wait)
         self._resume = now + self._rng.uniform(0.0, relay_limits.PRODUCER_ROUND)
         self._refresh_due = True
 
-    def plan(self, known: Sequence[FarmAt], held: Collection[FarmAt], now: float) -> DialPlan:
-        """Which of the `known` farms to dial, when we hold `held`."""
-        missing = self._want - len(held)
+    def plan(
+        self, known: Sequence[FarmAddress], in_use: Collection[FarmAddress], now: float
+    ) -> DialPlan:
+        """Which of the `known` farms to dial, when those `in_use` are."""
+        missing = self._want - len(in_use)
         if missing <= 0:
             return DialPlan((), None)
         if now < self._resume:
             return DialPlan((), self._resume - now)
         self._not_before = {f: t for f, t in self._not_before.items() if t > now}
-        keys = {farm.public for farm in held} | self._not_before.keys()
+        keys = {farm.public for farm in in_use} | self._not_before.keys()
         rest = [farm for farm in known if farm.public not in keys and farm not in self._tried]
         if rest:
-            return DialPlan(tuple(self._choose(rest, held, missing)), None)
-        self._end_round(bool(held), now)
+            return DialPlan(tuple(self._choose(rest, in_use, missing)), None)
+        self._end_round(bool(in_use), now)
         return DialPlan((), self._resume - now)
 
     def _end_round(self, holding: bool, now: float) -> None:
@@ -100,12 +102,12 @@ class FarmSelector:
         self._refresh_due = True
 
     def _choose(
-        self, rest: list[FarmAt], held: Collection[FarmAt], missing: int
-    ) -> Sequence[FarmAt]:
+        self, rest: list[FarmAddress], in_use: Collection[FarmAddress], missing: int
+    ) -> Sequence[FarmAddress]:
         """At random, but on another machine first, and each farm at one of its addresses only."""
         self._rng.shuffle(rest)
-        hosts = {farm.host for farm in held}
-        chosen: list[FarmAt] = []
+        hosts = {farm.host for farm in in_use}
+        chosen: list[FarmAddress] = []
         while rest and len(chosen) < missing:
             farm = next((f for f in rest if f.host not in hosts), rest[0])
             rest = [other for other in rest if other.public != farm.public]

@@ -43,7 +43,7 @@ class Line:
         connection: MakeProtocol,
         timeouts: Timeouts,
         on_end: Callable[[Line], None],
-        sealed: Callable[[bytes], bytes] = bytes,
+        seal: Callable[[bytes], bytes] = bytes,
     ) -> None:
         """
         Args:
@@ -53,9 +53,9 @@ class Line:
             connection: makes the HTTP server's protocol for one connection.
             timeouts: how long a claimed line may take.
             on_end: called when a call that the HTTP server had is over.
-            sealed: seals a head for the farm, in a private mesh.
+            seal: seals a head for the farm, in a private mesh.
         """
-        self._sealed = sealed
+        self._seal = seal
         self.token = token
         self.parked = False  # the farm said so
         self.claimed = False  # the farm said so, or a call came
@@ -89,7 +89,7 @@ class Line:
         self._sock = sock = await tcp.dial(*self._farm, relay_limits.PRODUCER_DIAL)
         try:
             tcp.set_parked_options(sock)
-            await loop.sock_sendall(sock, self._sealed(messages.park(self.token)))
+            await loop.sock_sendall(sock, self._seal(messages.park(self.token)))
             await tcp.wait_readable(sock)
             self.claim()
         except BaseException:
@@ -137,18 +137,18 @@ class Line:
 class WatchedProtocol(asyncio.Protocol):
     """The HTTP server's protocol, with callbacks when its connection begins and ends."""
 
-    __slots__ = ("_begun", "_inner", "_over")
+    __slots__ = ("_inner", "_on_close", "_on_open")
 
     def __init__(
-        self, inner: asyncio.BaseProtocol, begun: Callable[[], None], over: Callable[[], None]
+        self, inner: asyncio.BaseProtocol, on_open: Callable[[], None], on_close: Callable[[], None]
     ) -> None:
         assert isinstance(inner, asyncio.Protocol)
         self._inner = inner
-        self._begun = begun
-        self._over = over
+        self._on_open = on_open
+        self._on_close = on_close
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._begun()
+        self._on_open()
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -167,4 +167,4 @@ class WatchedProtocol(asyncio.Protocol):
         try:
             self._inner.connection_lost(exc)
         finally:
-            self._over()
+            self._on_close()

@@ -31,7 +31,7 @@ from privox_dht.relay.producer.line import Line, MakeProtocol
 from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
-REFUSED = {  # a farm's word -> what it means, for a person
+REFUSAL_TEXTS = {  # a farm's word -> what it means, for a person
     "full": "it has no room for another producer",
     "address": "it has enough producers of this network",
     "flapping": "this producer came back too often",
@@ -64,7 +64,7 @@ class SessionConfig:
     instance: bytes
     member: Membership | None = None  # in a private mesh
 
-    def sealed(self, head: bytes) -> bytes:
+    def seal(self, head: bytes) -> bytes:
         """The head of a connection to the farm, sealed in a private mesh."""
         if self.member is None:
             return head
@@ -97,14 +97,16 @@ class FarmSession:
         self._lines: dict[str, Line] = {}  # by token
         self._tasks: dict[asyncio.Task[None], Line] = {}  # lines the HTTP server does not have yet
         self._calls = 0  # lines it has
-        self._most = 1  # idle lines; when thousands come, a first line for each before the second
-        self._misses = 0  # lines in a row that died before they were parked
-        self._over = False
+        self._max_idle = (
+            1  # idle lines; when thousands come, a first line for each before the second
+        )
+        self._failed_lines = 0  # lines in a row that died before they were parked
+        self._has_ended = False
 
     async def run(self) -> None:
         """From dialling to the end, and until the last call that came is through its handshake."""
         try:
-            ending = await self._until_over()
+            ending = await self._run_to_end()
             self._close(idle_only=True)
             self._on_event(ending)
             if self._tasks:
@@ -114,7 +116,7 @@ class FarmSession:
             if self._tasks:
                 await asyncio.wait(list(self._tasks))
 
-    async def _until_over(self) -> SessionEnd:
+    async def _run_to_end(self) -> SessionEnd:
         config = self._config
         try:
             sock = await tcp.dial(config.host, config.port, relay_limits.PRODUCER_DIAL)
@@ -140,7 +142,7 @@ class FarmSession:
         """Prove both keys to each other."""
         config, nonce = self._config, os.urandom(messages.NONCE)
         async with asyncio.timeout(config.timeouts.head):
-            self._control.open(config.sealed(messages.control(nonce)), config.member)
+            self._control.open(config.seal(messages.control(nonce)), config.member)
             asked = await self._receive(config.timeouts.head)
             farm_nonce = messages.check_challenge(asked, nonce, config.farm)
             self._control.send(
@@ -175,7 +177,7 @@ class FarmSession:
             raise _SessionOver(SessionEnd("lost", f"{self._config} {self._control.why}"))
         if message[0] == "refused":
             wait = min(float(message[2]), relay_limits.PRODUCER_MAX_RETRY_AFTER)
-            why = f"{self._config} refuses: {REFUSED.get(message[1], message[1])}"
+            why = f"{self._config} refuses: {REFUSAL_TEXTS.get(message[1], message[1])}"
             raise _SessionOver(SessionEnd("refused", why, wait))
         if message[0] == "draining":
             wait = min(float(message[1]), relay_limits.PRODUCER_MAX_RETRY_AFTER)
@@ -192,8 +194,8 @@ class FarmSession:
                 self._fill()
             case ("parked", token) if token in self._lines:
                 self._lines[token].parked = True
-                self._misses = 0
-                self._most = relay_limits.PRODUCER_IDLE_LINES
+                self._failed_lines = 0
+                self._max_idle = relay_limits.PRODUCER_IDLE_LINES
                 self._on_event(None)
                 self._fill()
             case ("claimed", token, caller) if token in self._lines:
@@ -204,9 +206,9 @@ class FarmSession:
 
     def _fill(self) -> None:
         """Park as many lines as we have tokens and room for."""
-        while self._tokens and not self._over:
+        while self._tokens and not self._has_ended:
             idle = sum(not line.claimed for line in self._lines.values())
-            if idle >= self._most:
+            if idle >= self._max_idle:
                 return
             if len(self._tasks) + self._calls >= self._config.lines:
                 return
@@ -216,19 +218,19 @@ class FarmSession:
         config = self._config
         farm = (config.host, config.port)
         line = Line(
-            token, farm, config.server_context, config.connection, config.timeouts, self._call_over,
-            config.sealed,
+            token, farm, config.server_context, config.connection, config.timeouts, self._on_call_end,
+            config.seal,
         )  # fmt: skip
         task = asyncio.create_task(line.run(self._delay()), name=f"line to {config}")
         self._lines[token] = line
         self._tasks[task] = line
-        task.add_done_callback(self._line_over)
+        task.add_done_callback(self._on_line_end)
 
     def _delay(self) -> float:
         """Seconds before the next line is dialled: none, unless the last ones died at once."""
-        return backoff(self._misses, *relay_limits.PRODUCER_LINE_BACKOFF, self._rng)
+        return backoff(self._failed_lines, *relay_limits.PRODUCER_LINE_BACKOFF, self._rng)
 
-    def _line_over(self, task: asyncio.Task[None]) -> None:
+    def _on_line_end(self, task: asyncio.Task[None]) -> None:
         """A line was handed to the HTTP server, or died: ask for another."""
         line = self._tasks.pop(task)
         del self._lines[line.token]
@@ -238,18 +240,18 @@ class FarmSession:
         if line.handed:
             self._calls += 1
         elif not line.claimed:
-            self._misses += 1
+            self._failed_lines += 1
             self._control.send("gone", line.token)
         self._fill()
 
-    def _call_over(self, line: Line) -> None:
+    def _on_call_end(self, line: Line) -> None:
         """The HTTP server is done with a line."""
         self._calls -= 1
         self._fill()
 
     def _close(self, *, idle_only: bool = False) -> None:
         """Hang up, and end every line without a call; those that the HTTP server has go on."""
-        self._over = True
+        self._has_ended = True
         self._control.close()
         for task, line in self._tasks.items():
             if not (idle_only and line.claimed):
