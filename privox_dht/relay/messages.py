@@ -11,9 +11,9 @@
     farm     -> producer  parked <token>, claimed <token> <caller>, token <token>, full, ...
     both                  ping
 
-Everything is ASCII, one message a line. The first two signatures prove both keys: the farm signs
-the producer's nonce, the producer signs the farm's nonce *and the farm's key*, so that a hostile
-farm can pass neither on. What each message carries stands in `MESSAGES`; all else is refused.
+Everything is ASCII, one message a line. The two signatures prove both keys: the farm signs the
+producer's nonce, the producer signs the farm's nonce *and the farm's key*, so that a hostile farm
+can use neither elsewhere. `MESSAGES` lists the fields of each message; all else is refused.
 """
 
 import re
@@ -42,12 +42,12 @@ _CALLER = r"(?:-|[0-9a-f]{12}(?:\.[0-9a-f]{12}){0,2})"  # tags of networks, the 
 MESSAGES = {
     "challenge": (_NONCE, _KEY, _SIGNATURE),
     "prove": (_KEY, _INSTANCE, _SIGNATURE),
-    "granted": (_NUMBER, _NUMBER),  # lines that may be parked, lines with calls on them included
+    "granted": (_NUMBER, _NUMBER),  # lines that may be parked; lines in all, calls included
     "refused": (_WHY, _NUMBER),  # why, seconds to stay away
     "token": (_TOKEN,),  # park one line with this
     "parked": (_TOKEN,),  # the line is parked
     "claimed": (_TOKEN, _CALLER),  # a call has the line, from these networks
-    "gone": (_TOKEN,),  # the line died, or the token cannot be used: give another
+    "gone": (_TOKEN,),  # the line failed, or the token cannot be used: grant another
     "full": (),  # no more lines until a call ends
     "draining": (_NUMBER,),  # the farm stops; calls may run for so many seconds
     "superseded": (),  # the same key parked from another machine: the newest wins
@@ -104,7 +104,7 @@ _REASONS = {
 
 
 def read_head(data: bytes) -> tuple[Connect | Park | Control, bytes] | None:
-    """What a new connection is, by its head, and the bytes after that; None: more must be read.
+    """The request in the head of a new connection, and the bytes after it; None: more must be read.
 
     Raises:
         BadMessage: with a key of `REFUSALS`.

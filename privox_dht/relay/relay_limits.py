@@ -22,27 +22,26 @@ FARM_LINES_PER_ADDRESS = 16  # calls of one network to one producer: a home has 
 FARM_CALL_BYTES = 512 * MIB  # bytes of one call, both ways: the largest upload twice over
 FARM_CALL_SECONDS = 4 * 3600  # seconds of one call: two hours of audio, uploaded and heard in two
 FARM_BUFFERED = 256 * MIB  # bytes a farm holds for all slow readers together
-FARM_HANDSHAKES = 4096  # connections that have not yet said what they are: thousands may come back
-FARM_HANDSHAKES_PER_ADDRESS = 128  # of those from one address: 8 producers parking everything at
-# once
+FARM_HANDSHAKES = 4096  # connections in their handshake: thousands may come back at once
+FARM_HANDSHAKES_PER_ADDRESS = 128  # of those from one address: 8 producers parking all their lines
 FARM_FILES = 65_536  # file descriptors a farm asks the system for; more is refused on many systems
 FARM_FILE_RESERVE = 64  # descriptors kept for running calls and for the rest of the process
 FARM_BACKLOG = 1024  # connections the kernel holds for us: thousands come back at once
 FARM_DRAIN = 30.0  # seconds a farm that stops lets running calls go on
-FARM_TICK = 0.25  # seconds between two looks at what is overdue
-FARM_PROGRESS_CHECK = 1.0  # seconds between two looks at what readers have taken
+FARM_TICK = 0.25  # seconds between two checks for what is overdue
+FARM_PROGRESS_CHECK = 1.0  # seconds between two checks of the readers' progress
 SPLICE_CHUNK = 128 * KIB  # bytes read at a time, and so the most a farm holds per direction
 
 HEAD = 4 * KIB  # bytes of the first lines of a connection to a farm
-HEAD_WAIT = 5.0  # seconds until a connection has said, and proved, what it is
+HEAD_WAIT = 5.0  # seconds for a connection to state and prove its purpose
 PING = 10.0  # seconds between pings, both ways; also keeps NAT mappings open
-SILENCE = 15.0  # seconds without a word on a control line: the other side is dead or frozen
+SILENCE = 15.0  # seconds without a message on a control line: the other side is dead or frozen
 FIRST_BYTE = 3.0  # seconds a call may stay silent before it loses its line
 HANDSHAKE = 5.0  # seconds from a claim to a finished TLS handshake
 STALL = 10.0  # seconds in which a reader takes no byte of what waits for it
 LINGER = 2.0  # seconds one side may stay on after the other hung up and all was delivered
-UNACKED = 8.0  # seconds in which the other machine acknowledges nothing on what is parked: it
-# is gone, or one of us has another address. One that is frozen still acknowledges
+UNACKED = 8.0  # seconds in which nothing sent on a parked line is acknowledged: the other machine
+# is down, or one of us has a new address. A frozen process still acknowledges
 KEEPALIVE = (5, 1, 5)  # seconds idle, seconds between probes, probes: dead after 10 s
 FLAPS = 3  # times in FLAP_WINDOW that one key may move to another machine
 FLAP_WINDOW = 60.0  # seconds
@@ -53,11 +52,11 @@ PRODUCER_IDLE_LINES = 8  # parked lines to one farm, however many it asks for
 PRODUCER_DIAL = 3.0  # seconds for a TCP connection to a farm
 PRODUCER_ROUND = 0.5  # seconds over which producers that lost a farm spread their first attempts
 PRODUCER_BACKOFF = (1.0, 10.0)  # seconds after the first round in which every farm failed, and most
-PRODUCER_LINE_BACKOFF = (0.2, 5.0)  # seconds before parking again after a line that died idle
-PRODUCER_FARMS_LOOKUP = 5.0  # seconds to find out which farms there are; then the old list must do
-PRODUCER_SUPERSEDED = 3600.0  # seconds a farm is left alone where another machine has our place
-PRODUCER_SEARCH_FIRST = 1.0  # seconds to the next look where there is no farm yet, doubling ...
-PRODUCER_SEARCH_AGAIN = 15.0  # seconds between looks for more farms while there are too few
+PRODUCER_LINE_BACKOFF = (0.2, 5.0)  # seconds before parking again after a line that failed idle
+PRODUCER_FARMS_LOOKUP = 5.0  # seconds to look up the farms; then the old list is used
+PRODUCER_SUPERSEDED = 3600.0  # seconds before a farm is tried where another machine has our key
+PRODUCER_SEARCH_FIRST = 1.0  # seconds to the next look-up while there is no farm, doubling ...
+PRODUCER_SEARCH_AGAIN = 15.0  # seconds between look-ups of more farms while there are too few
 PRODUCER_MAX_RETRY_AFTER = 600.0  # seconds a farm may send a producer away for
 
 LETTERS = {
@@ -94,7 +93,7 @@ class FarmLimits:
 class Timeouts:
     """How long each side waits for the other, in seconds."""
 
-    head: float = HEAD_WAIT  # until a connection has said and proved what it is
+    head: float = HEAD_WAIT  # for a connection to state and prove its purpose
     ping: float = PING  # between two pings
     silence: float = SILENCE  # on a control line, until the other side is dead
     first_byte: float = FIRST_BYTE  # from a claim to the client's first byte

@@ -41,7 +41,7 @@ def user_timeout(sock: socket.socket, seconds: float) -> None:
 
 
 def set_parked_options(sock: socket.socket) -> None:
-    """The options of a connection that waits."""
+    """The options of a parked connection."""
     keep_alive(sock)
     user_timeout(sock, relay_limits.UNACKED)
 
@@ -62,9 +62,9 @@ def unacknowledged_bytes(transport: asyncio.WriteTransport) -> int:
 
 
 def send(transport: asyncio.WriteTransport, data: bytes | memoryview) -> int:
-    """Write to the socket of a transport whose buffer is empty; how many bytes the system took.
+    """Write to the socket of a transport whose buffer is empty; how many bytes the system accepted.
 
-    0 after an error: the transport, which gets the rest, meets the error again and closes.
+    0 after an error: the transport, which is then given the data, meets the same error and closes.
     """
     try:
         return os.write(transport.get_extra_info("socket").fileno(), data)
@@ -73,7 +73,7 @@ def send(transport: asyncio.WriteTransport, data: bytes | memoryview) -> int:
 
 
 def file_budget() -> int:
-    """Raise the limit of open files; how many more this process may open, a reserve kept."""
+    """Raise the limit of open files; how many more this process may open, less a reserve."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = (
         relay_limits.FARM_FILES

@@ -189,8 +189,8 @@ async def test_one_household_cannot_keep_a_producer_behind_a_farm_from_others(
     me, farm_key = Identity.generate(), Identity.generate()
     farm = Farm(farm_key, port=0, host="127.0.0.1", private=False)
     async with farm, producer(1) as server, OneFarm(
-        me, FarmAddress(farm_key.public, "127.0.0.1", farm.port), server_context=me.server_context(),
-        connection=server.connection,
+        me, FarmAddress(farm_key.public, "127.0.0.1", farm.port),
+        server_context=me.server_context(), connection=server.connection,
     ) as parking:  # fmt: skip
         await parking.parked(5)
 

@@ -175,9 +175,8 @@ async def test_a_full_farm_refuses_and_says_for_how_long() -> None:
         parking = at(two, farm, FARM)
         async with parking:
             await until(lambda: parking.state == "refused")
-            assert parking.farm_failures == (
-                f"{HOST}:{farm.port} refuses: {REFUSAL_TEXTS['full']}",
-            )
+            why = REFUSAL_TEXTS["full"]
+            assert parking.farm_failures == (f"{HOST}:{farm.port} refuses: {why}",)
 
 
 async def test_an_address_parks_so_many_producers_and_no_more() -> None:

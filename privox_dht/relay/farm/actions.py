@@ -1,4 +1,4 @@
-"""The actions that a farm's switchboard asks for, and its rejections."""
+"""What a farm's switchboard decides: actions for the driver, or a rejection."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close that connection at once."""
+    """Close that connection."""
 
     connection: Hashable
     reason: str  # one word, counted
-    after_flush: bool = False  # once what was written to it has been sent
+    after_flush: bool = False  # not at once, but when what was written to it has been sent
 
 
 Actions = list[Send | Close]

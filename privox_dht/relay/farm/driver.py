@@ -28,9 +28,7 @@ from privox_dht.relay.relay_limits import FarmLimits, Timeouts
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-UNKNOWN_HOST = (
-    "0.0.0.0"  # has the quota of connections that were closed before we saw their address
-)
+UNKNOWN_HOST = "0.0.0.0"  # stands for the address of a connection closed before we could see it
 
 
 class FarmDriver:
@@ -52,7 +50,7 @@ class FarmDriver:
         self.sealed: dict[asyncio.Transport, SealedLine] = {}  # control lines of a private mesh
         self.terms = terms
         self.clock = clock
-        # One for all: it is forwarded at once
+        # Shared by all connections: what is read is forwarded at once
         self.buffer = memoryview(bytearray(relay_limits.SPLICE_CHUNK))
         self.counts: Counter[str] = Counter()  # why connections were closed or rejected
         secret = os.urandom(messages.TOKEN)  # for tags of callers
@@ -81,7 +79,7 @@ class FarmDriver:
         self._transports[transport] = True
         peer = transport.get_extra_info("peername")
         host = peer[0] if peer else UNKNOWN_HOST
-        here = (f"{host}/32",)  # in a mesh of many machines, programs on ours have a quota too
+        here = (f"{host}/32",)  # of loopback: programs on this machine share a quota of their own
         self.board.connection_opened(transport, quota_prefixes(host) or here, self.clock())
         tcp.keep_alive(transport.get_extra_info("socket"))
 
@@ -94,7 +92,7 @@ class FarmDriver:
             self.no_connections.set()
 
     def lost(self, transport: asyncio.Transport) -> None:
-        """A connection cannot be used any more; calling this twice does no harm."""
+        """A connection cannot be used any more; may be called twice."""
         if not self._transports.get(transport):
             return
         self._transports[transport] = False
@@ -119,21 +117,22 @@ class FarmDriver:
         return line.seal(text) if line else text
 
     def apply(self, actions: Actions) -> None:
-        """Do what the switchboard decided."""
+        """Perform the switchboard's actions."""
         for action in actions:
             match action:
                 case Send(to, message):
                     control = _transport(to)
                     if not control.is_closing():
                         control.write(self.encode(control, message))
-                case Close(who, reason, after_flush):
+                case Close(connection, reason, after_flush):
                     self.counts[reason] += 1
-                    connection = _transport(who)
-                    connection.close() if after_flush else connection.abort()
-                    self.lost(connection)
+                    transport = _transport(connection)
+                    transport.close() if after_flush else transport.abort()
+                    self.lost(transport)
 
     def held(self, call: Call, reader: asyncio.Transport, size: int) -> None:
-        """`size` bytes wait in our memory for `reader`; if all calls hold too much, one ends."""
+        """`size` bytes wait in our memory for `reader`; if all calls together hold too many, the
+        slowest reader's call ends."""
         slowest = self.board.calls.set_held(call, reader, size)
         if slowest is not None:
             self.hang_up(slowest, "buffered")
@@ -162,5 +161,5 @@ class FarmDriver:
             transport.abort()
 
 
-def _transport(who: Hashable) -> asyncio.Transport:
-    return cast(asyncio.Transport, who)
+def _transport(connection: Hashable) -> asyncio.Transport:
+    return cast(asyncio.Transport, connection)

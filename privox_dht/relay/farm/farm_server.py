@@ -53,8 +53,8 @@ class Farm:
             host: the address to listen on.
             port: the TCP port to listen on; 0 takes a free one.
             terms: what it grants.
-            private: a mesh that is all loopback, where everybody has one address: no quotas per
-                address.
+            private: the mesh is all on loopback, where every node has the same address: no quotas
+                per address.
             clock: seconds, never going back.
             timeouts: how long it waits.
             files: connections it may have; None is what the system allows.
@@ -113,7 +113,7 @@ class Farm:
                 await self._driver.no_connections.wait()
 
     async def _stop_accepting(self) -> None:
-        """Stop accepting; `close` alone would leak a connection that is just being accepted."""
+        """Stop accepting. `close` alone would leak a connection that is being accepted just now."""
         loop = asyncio.get_running_loop()
         for sock in self._server.sockets:
             loop.remove_reader(sock.fileno())
@@ -138,7 +138,7 @@ class Farm:
         return self._driver.counts
 
     def stats(self) -> dict[str, int | dict[str, int]]:
-        """Its numbers; none of them says who called whom."""
+        """Counters and sizes; none tells which client called which producer."""
         board = self._driver.board
         carried = board.calls.carried + sum(call.carried for call in board.calls.open)
         return {
@@ -153,7 +153,7 @@ class Farm:
         }
 
     async def _check_periodically(self) -> None:
-        """Do what is due, again and again."""
+        """Run the switchboard's timers, and check the calls' readers."""
         checked = self._clock()
         while True:
             await asyncio.sleep(relay_limits.FARM_TICK)
@@ -163,4 +163,4 @@ class Farm:
                     checked = self._clock()
                     self._driver.check_calls()
             except Exception:  # a bug must not end these checks
-                log.exception("relay: a periodic check of %r broke", self)
+                log.exception("relay: a periodic check of %r failed", self)

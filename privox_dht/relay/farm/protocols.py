@@ -1,7 +1,7 @@
 """The connections of a farm, from their first byte to their last.
 
-HandshakeProtocol  a connection says what it is within 4 KiB and 5 s (in a private mesh by a sealed
-                   request, or it gets no answer), and becomes one of:
+HandshakeProtocol  a connection states its purpose within 4 KiB and 5 s (in a private mesh in a
+                   sealed request, or it gets no answer), and becomes one of:
 ControlProtocol      a producer's control line: nonce, challenge, proof, then messages and pings
 SpliceProtocol       a parked line, silent until a call claims it; or the client of a call. Two of
                      them are a call: what arrives at one leaves at the other, and a slow reader
@@ -22,7 +22,7 @@ from privox_dht.relay.farm.driver import FarmDriver
 
 
 class HandshakeProtocol(asyncio.Protocol):
-    """A connection that has not yet said what it is."""
+    """A connection whose request has not been read yet."""
 
     __slots__ = ("_driver", "_head", "_request", "_transport")
     _transport: asyncio.Transport
@@ -30,7 +30,7 @@ class HandshakeProtocol(asyncio.Protocol):
     def __init__(self, driver: FarmDriver) -> None:
         self._driver = driver
         self._head = b""
-        self._request = b""  # in a private mesh
+        self._request = b""  # as it arrived sealed, in a private mesh
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -49,16 +49,16 @@ class HandshakeProtocol(asyncio.Protocol):
             return
         self._head += data
         try:
-            said = self._read()
-            if said is not None:
-                self._start(*said)
+            parsed = self._read()
+            if parsed is not None:
+                self._start(*parsed)
         except BadMessage as exc:
             self._refuse(exc.reason)
         except Rejected as exc:
             self._refuse(exc.reason)
 
     def _read(self) -> tuple[messages.Connect | messages.Park | messages.Control, bytes] | None:
-        """What it says it is, and the bytes after that; None: more must be read."""
+        """The request, and the bytes after it; None: more must be read."""
         member = self._driver.member
         if member is None:
             return messages.read_head(self._head)
@@ -67,10 +67,10 @@ class HandshakeProtocol(asyncio.Protocol):
         sealed, rest = self._head[: farm_line.REQUEST], self._head[farm_line.REQUEST :]
         head = farm_line.read_request(member, sealed, self._driver.identity.public)
         self._request = sealed
-        said = messages.read_head(head)
-        if said is None:
+        parsed = messages.read_head(head)
+        if parsed is None:
             raise BadMessage("head")
-        return said[0], rest
+        return parsed[0], rest
 
     def _answer(self, head: bytes) -> None:
         member = self._driver.member
@@ -185,7 +185,7 @@ class ControlProtocol(asyncio.Protocol):
 
 
 class SpliceProtocol(asyncio.BufferedProtocol):
-    """One end of a call, or of the call to come."""
+    """One side of a call, or a parked line that waits for one."""
 
     __slots__ = ("_call", "_driver", "_eof", "_onward", "_other", "_transport")
 
@@ -194,13 +194,13 @@ class SpliceProtocol(asyncio.BufferedProtocol):
         self._transport = transport
         self._other: SpliceProtocol | None = None
         self._call: Call | None = None
-        self._onward: Direction | None = None  # of what arrives here
-        self._eof = False  # nothing more arrives here
+        self._onward: Direction | None = None  # the direction of what arrives here
+        self._eof = False  # this side has ended its stream
 
     def splice(self, other: SpliceProtocol, call: Call, onward: Direction) -> None:
-        """From now on what arrives here leaves at `other`."""
+        """From now on what arrives here is sent to `other`."""
         self._other, self._call, self._onward = other, call, onward
-        self._transport.set_write_buffer_limits(high=0)  # hold one chunk, and stop the sender
+        self._transport.set_write_buffer_limits(high=0)  # buffer one chunk, then stop the sender
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._driver.buffer
@@ -209,7 +209,7 @@ class SpliceProtocol(asyncio.BufferedProtocol):
         self.forward(self._driver.buffer[:nbytes])
 
     def forward(self, data: bytes | memoryview) -> None:
-        """Forward what arrived."""
+        """Send what arrived to the other side."""
         call, other, onward = self._call, self._other, self._onward
         if call is None or other is None or onward is None:
             self._driver.counts["spoke"] += 1  # a parked line is silent
@@ -248,7 +248,7 @@ class SpliceProtocol(asyncio.BufferedProtocol):
             self._other._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        """This side sends no more: pass that on, and let the other side finish."""
+        """This side has ended its stream: end the other's, which may still answer."""
         if self._call is None or self._other is None:
             self._driver.lost(self._transport)
             return False

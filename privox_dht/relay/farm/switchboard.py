@@ -1,14 +1,14 @@
-"""Every decision of a farm: who is parked, who may park, who gets which line. No I/O.
+"""Every decision of a farm: which producers may park, and which line a call gets. No I/O.
 
-    a connection opens            connection_opened   it must say in time what it is
+    a connection opens            connection_opened   it must state its purpose in time
     it proves a producer's key    admit               it gets tokens for its lines; the newest wins
     it shows a token              park                a line of that producer, silent from then on
     it asks for a producer        claim               it gets the line that was parked for longest
-    it is closed                  connection_closed   whatever it was; a new token replaces a line
+    it is closed                  connection_closed   a new token replaces a parked line
     time passes                   tick                what is overdue is closed, pings are sent
 
-A connection is any hashable object; the driver uses transports. The methods return what is to be
-done as `Send` and `Close`. Time is an argument.
+A connection is any hashable object; the driver uses transports. The methods return actions, `Send`
+and `Close`, for the driver. Time is an argument.
 """
 
 import math
@@ -41,7 +41,7 @@ class Switchboard:
         self._tag_caller = tag_caller
         self._files = files  # connections that the system allows
         self._reserve = min(relay_limits.FARM_FILE_RESERVE, files // 8)
-        self._capped = capped  # quotas per address; off where everybody has the same
+        self._capped = capped  # quotas per address; off where all nodes have the same one
         # oldest first
         self._handshakes: OrderedDict[Hashable, tuple[float, Prefixes]] = OrderedDict()
         self._handshake_quota = SharedQuota(
@@ -75,8 +75,8 @@ class Switchboard:
     # -- handshakes ------------------------------------------------------------------------
 
     def connection_opened(self, connection: Hashable, prefixes: Prefixes, now: float) -> None:
-        """A connection from those networks opened; it has `timeouts.head` seconds to say and prove
-        what it is.
+        """A connection from those networks opened; it has `timeouts.head` seconds to state and
+        prove its purpose.
 
         Raises:
             Rejected: there are too many; `connection_closed` must be called all the same.
@@ -142,7 +142,7 @@ class Switchboard:
         return self._files - self.connections >= self._reserve
 
     def _grant(self, producer: ParkedProducer) -> Actions:
-        """Tokens for as many idle lines, parked or about to be, as the producer may have."""
+        """Tokens for the idle lines that the producer may still park."""
         actions: Actions = []
         while len(producer.idle) + len(producer.tokens) < self._terms.idle_lines:
             lines = len(producer.idle) + len(producer.tokens) + producer.calls
@@ -230,7 +230,7 @@ class Switchboard:
     # -- ends -------------------------------------------------------------------------------
 
     def connection_closed(self, connection: Hashable) -> Actions:
-        """A connection is closed, whatever it was."""
+        """A connection is closed."""
         self.connections -= 1
         if connection in self._handshakes:
             self._end_handshake(connection)
@@ -245,7 +245,7 @@ class Switchboard:
         return []
 
     def _over(self, call: Call) -> Actions:
-        """Both sides of a call are closed; its producer may have left before, or parked anew."""
+        """Both sides of a call are closed. Its producer may have left before, or parked again."""
         self._call_quota.release(call.prefixes)
         self._line_quota.release(_at_producer(call.producer.key, call.prefixes))
         call.producer.calls -= 1

@@ -2,6 +2,6 @@
 
 farm_selection  which farms to dial, and when. Pure
 farm_pool       sessions at several farms at a time
-session         with one farm: handshake, control line, lines
-line            one parked connection, until a call has it
+session         one session at one farm: handshake, control line, lines
+line            one parked connection, until it is handed to the HTTP server
 """

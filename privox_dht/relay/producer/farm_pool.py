@@ -1,13 +1,14 @@
-"""A producer at several farms at once, so that one of them may die.
+"""Keeps a producer parked at several farms at once, so that one of them may fail.
 
-FarmPool --> farms()       which farms are there? (the DHT knows)
-FarmPool --> session       one at each of two; a third as soon as one is lost
-FarmPool --> on_change     `parked_at` has changed: publish the record anew
+FarmPool --> farms()       looks up the farms of the mesh, in the DHT
+FarmPool --> session       one at each of two farms; another farm as soon as one is lost
+FarmPool --> on_change     `parked_at` has changed: the record must be published again
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import random
@@ -28,7 +29,7 @@ from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
 
-MAX_REPORTED_FAILURES = 3  # farms of which a person is told why they did not take us
+MAX_REPORTED_FAILURES = 3  # farms whose failure is reported to the owner
 Farms = Callable[[], Awaitable[Sequence[FarmAddress]]]
 
 
@@ -52,7 +53,7 @@ class FarmPool:
         """
         Args:
             identity: the producer's key.
-            farms: asked which farms there are, at the start of every round; may be slow, or fail.
+            farms: looks up the farms of the mesh at the start of every round; may be slow, or fail.
             server_context: what the producer answers a client's TLS with.
             connection: makes the protocol that is given each call (an aiohttp `web.Server`).
             on_change: called, in the loop, whenever `parked_at` has changed.
@@ -75,20 +76,18 @@ class FarmPool:
         self._instance = os.urandom(messages.INSTANCE)
         self._known: Sequence[FarmAddress] = ()
         self.last_end: SessionEnd | None = None  # of the session that ended last
-        self._failures: dict[
-            FarmAddress, str
-        ] = {}  # why known farms did not take us, or not for long
-        self._in_use: dict[FarmAddress, bool] = {}  # True: parked there; False: on the way
+        self._failures: dict[FarmAddress, str] = {}  # why we are not parked at known farms
+        self._in_use: dict[FarmAddress, bool] = {}  # True: parked there; False: dialling
         self._sessions: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()  # `_run` has something to do
         self._changed = asyncio.Event()  # `parked_at` has changed
 
     def __repr__(self) -> str:
-        said = (
+        farms = (
             f"{peer_id_of(f.public)[:8]} {'parked' if p else 'dialling'}"
             for f, p in self._in_use.items()
         )
-        return f"<FarmPool {', '.join(said) or 'nowhere'}>"
+        return f"<FarmPool {', '.join(farms) or 'nowhere'}>"
 
     @property
     def parked_at(self) -> tuple[FarmAddress, ...]:
@@ -97,15 +96,15 @@ class FarmPool:
 
     @property
     def routes(self) -> tuple[Relayed, ...]:
-        """The same, as a record has them."""
+        """Those farms as routes of a record."""
         return tuple(Relayed(farm.public) for farm in self.parked_at)
 
     @property
     def farm_failures(self) -> tuple[str, ...]:
-        """Why we are not parked at other farms that are known, for a person."""
+        """Why we are not parked at other known farms, for a person."""
         keys = {farm.public for farm in self.parked_at}
-        tried = (why for farm, why in sorted(self._failures.items()) if farm.public not in keys)
-        return tuple(tried)[:MAX_REPORTED_FAILURES]
+        failed = (why for farm, why in sorted(self._failures.items()) if farm.public not in keys)
+        return tuple(failed)[:MAX_REPORTED_FAILURES]
 
     async def parked(self, timeout: float, farms: int = 1) -> None:
         """Wait until the producer is parked at so many farms.
@@ -133,7 +132,7 @@ class FarmPool:
         await asyncio.wait(tasks)
 
     async def _run(self) -> None:
-        """Plan, dial, and wait for the next thing to happen."""
+        """Plan, dial, and wait for the next event."""
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
@@ -147,14 +146,14 @@ class FarmPool:
                     await self._wake.wait()
 
     async def _refresh(self) -> None:
-        """Ask which farms there are; if that fails, go on with those known before."""
+        """Look up the farms; if that fails, go on with those known before."""
         try:
             async with asyncio.timeout(relay_limits.PRODUCER_FARMS_LOOKUP):
                 known = await self._farms()
         except (PrivoxError, OSError) as exc:
-            log.info("relay: cannot find out which farms there are: %s", exc or "not in time")
+            log.info("relay: cannot look up farms, using those known: %s", exc or "not in time")
         except Exception:
-            log.exception("relay: the look-up of farms broke")
+            log.exception("relay: the look-up of farms failed; using those known")
         else:
             self._known = known or self._known
             self._failures = {f: why for f, why in self._failures.items() if f in self._known}
@@ -172,9 +171,8 @@ class FarmPool:
             self._instance,
             self._member,
         )
-        session = FarmSession(
-            config, lambda ending: self._on_session_event(farm, ending), self._rng
-        )
+        on_event = functools.partial(self._on_session_event, farm)
+        session = FarmSession(config, on_event, self._rng)
         task = asyncio.create_task(session.run(), name=f"session at {config}")
         self._in_use[farm] = False
         self._sessions.add(task)
@@ -188,7 +186,7 @@ class FarmPool:
             self._in_use[farm] = True
             self._failures.pop(farm, None)
             self._selector.parked()
-            self._wake.set()  # if it is the only one, there may be another later
+            self._wake.set()  # plan anew: more farms may be needed
             self._notify()
 
     def _on_session_end(self, farm: FarmAddress, ending: SessionEnd) -> None:
@@ -208,4 +206,4 @@ class FarmPool:
         try:
             self._on_change(self)
         except Exception:
-            log.exception("relay: a callback broke when %r changed", self)
+            log.exception("relay: on_change of %r failed", self)

@@ -1,6 +1,6 @@
 """Which farms to park at, and when to try again. Time and chance are arguments.
 
-    in_use      farms where the producer is parked, or about to be
+    in use    farms where the producer is parked, or which it dials
     round     every known farm is tried once, at each of its addresses until one answers; those
               that failed wait for the next round
     pause     jitter after a loss; a back-off only when a whole round has failed
@@ -28,10 +28,10 @@ class FarmAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DialPlan:
-    """What to do now."""
+    """Which farms to dial now, and when to plan again."""
 
     dial: tuple[FarmAddress, ...]
-    wait: float | None  # seconds until something is to be planned again; None: when it changes
+    wait: float | None  # seconds until the next plan; None: at the next event
 
 
 class FarmSelector:
@@ -45,10 +45,10 @@ class FarmSelector:
         self._resume = 0.0  # when the pause is over
         self._failed_rounds = 0
         self._empty_rounds = 0  # in a row in which no farm was known
-        self._refresh_due = True  # ask which farms there are now
+        self._refresh_due = True  # the farms must be looked up
 
     def refresh_due(self, in_use: Collection[FarmAddress], now: float) -> bool:
-        """Whether it is time to ask which farms there are: once when a round begins."""
+        """Whether it is time to look up the farms: once, when a round begins."""
         if len(in_use) >= self._want or now < self._resume or not self._refresh_due:
             return False
         self._refresh_due = False
@@ -73,7 +73,7 @@ class FarmSelector:
     def plan(
         self, known: Sequence[FarmAddress], in_use: Collection[FarmAddress], now: float
     ) -> DialPlan:
-        """Which of the `known` farms to dial, when those `in_use` are."""
+        """Which of the `known` farms to dial beside those `in_use`."""
         missing = self._want - len(in_use)
         if missing <= 0:
             return DialPlan((), None)
@@ -88,7 +88,7 @@ class FarmSelector:
         return DialPlan((), self._resume - now)
 
     def _end_round(self, holding: bool, now: float) -> None:
-        """No farm is left to try: pause, longer each time if none accepted us, and begin again."""
+        """No farm is left to try: pause, longer each time if none accepted us, then start again."""
         if self._tried and not holding:
             self._failed_rounds += 1
             pause = backoff(self._failed_rounds, *relay_limits.PRODUCER_BACKOFF)
@@ -104,7 +104,7 @@ class FarmSelector:
     def _choose(
         self, rest: list[FarmAddress], in_use: Collection[FarmAddress], missing: int
     ) -> Sequence[FarmAddress]:
-        """At random, but on another machine first, and each farm at one of its addresses only."""
+        """Random farms, first on machines that are not in use; each at one of its addresses."""
         self._rng.shuffle(rest)
         hosts = {farm.host for farm in in_use}
         chosen: list[FarmAddress] = []

@@ -1,8 +1,8 @@
 """One line of a producer, from dialling the farm to the end of the call.
 
-    dial, PARK <token>           then silence: whatever comes next is a client's TLS
+    dial, PARK <token>           then silence: the next bytes are a client's TLS
     the first byte of a call     the HTTP server gets the connection, as if it had accepted it
-    its handshake is done        the line is the HTTP server's; we only notice its end
+    its handshake is done        the line belongs to the HTTP server; only its end is reported
 
 Nothing is read before there is something to read, so a parked line costs a socket and no TLS
 buffers, and a call costs no round trip. A claimed line has five seconds to finish its handshake.
@@ -52,14 +52,14 @@ class Line:
             server_context: what to answer a client's TLS with.
             connection: makes the HTTP server's protocol for one connection.
             timeouts: how long a claimed line may take.
-            on_end: called when a call that the HTTP server had is over.
+            on_end: called when a call handed to the HTTP server has ended.
             seal: seals a head for the farm, in a private mesh.
         """
         self._seal = seal
         self.token = token
-        self.parked = False  # the farm said so
-        self.claimed = False  # the farm said so, or a call came
-        self.handed = False  # the HTTP server has it
+        self.parked = False  # as the farm reports
+        self.claimed = False  # as the farm reports, or by a first byte
+        self.handed = False  # to the HTTP server
         self._farm = farm
         self._context = server_context
         self._connection = connection
@@ -67,17 +67,17 @@ class Line:
         self._on_end = on_end
         self._caller = "-"
         self._sock: socket.socket | None = None
-        self._limit: asyncio.Timeout | None = None  # while a claimed line has no call yet
+        self._limit: asyncio.Timeout | None = None  # of the handshake
 
     def __repr__(self) -> str:
         states = ("handed", "claimed", "parked")
         return f"<Line {next((s for s in states if getattr(self, s)), 'dialling')}>"
 
     async def run(self, delay: float = 0.0) -> None:
-        """From dialling until the HTTP server has a call.
+        """From dialling until a call is handed to the HTTP server.
 
         Raises:
-            OSError: it ended some other way; `claimed` says whether there was a call.
+            OSError: it failed before; `claimed` tells whether there was a call.
         """
         await asyncio.sleep(delay)
         async with asyncio.timeout(None) as self._limit:
@@ -108,7 +108,7 @@ class Line:
             raise
 
     def _watched_protocol(self) -> WatchedProtocol:
-        """A protocol of the HTTP server that knows where to ask for the caller's networks."""
+        """A protocol of the HTTP server, which can ask this line for the caller's networks."""
         protocol = self._connection()
         if isinstance(protocol, CallerAware):
             protocol.set_caller_source(lambda: self.caller)
@@ -124,8 +124,8 @@ class Line:
         return tuple(f"{tag} by {farm}" for tag in self._caller.split("."))
 
     def claim(self, caller: str = "") -> None:
-        """A call has this line: its handshake must be done in time. `caller` is the farm's tag of
-        the caller."""
+        """A call has this line, and must finish its handshake in time. `caller` is the farm's tag
+        of the caller."""
         self._caller = caller or self._caller
         if self.claimed or self._sock is None or self._limit is None:
             return

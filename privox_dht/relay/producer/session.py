@@ -1,13 +1,13 @@
-"""One session of a producer at one farm: a control line and the lines beside it, until it ends.
+"""One session of a producer at one farm: a control line and the parked lines, until it ends.
 
     dial, CONTROL <nonce>
-    challenge     the farm proves its key; another farm's is not answered
+    challenge     the farm proves its key; another farm's challenge is not answered
     prove         we prove ours
     granted       from here on: a token parks a line, `claimed` starts its timer, pings both ways
     refused, superseded, draining, silence, hang-up: the end, with the time of the next try
 
-However it ends, idle lines end with it; a call may finish its handshake, and calls go on: they are
-the HTTP server's.
+When a session ends, idle lines are closed. A claimed line may still finish its handshake, and calls
+go on: they belong to the HTTP server.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from privox_dht.relay.producer.line import Line, MakeProtocol
 from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
-REFUSAL_TEXTS = {  # a farm's word -> what it means, for a person
+REFUSAL_TEXTS = {  # the reason in `refused` -> text for a person
     "full": "it has no room for another producer",
     "address": "it has enough producers of this network",
     "flapping": "this producer came back too often",
@@ -51,7 +51,7 @@ class SessionEnd:
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """Where to park and with what: the same for every session at one farm."""
+    """What the sessions at one farm have in common."""
 
     identity: Identity
     host: str
@@ -65,7 +65,7 @@ class SessionConfig:
     member: Membership | None = None  # in a private mesh
 
     def seal(self, head: bytes) -> bytes:
-        """The head of a connection to the farm, sealed in a private mesh."""
+        """The head of a connection to the farm as it is sent: sealed in a private mesh."""
         if self.member is None:
             return head
         return farm_line.request(self.member, to_node(self.farm), head)
@@ -85,9 +85,8 @@ class FarmSession:
     ) -> None:
         """
         Args:
-            config: where, and with what.
             on_event: called with None whenever a line is parked, and with the end, once.
-            rng: chance.
+            rng: chance, for back-off.
         """
         self._config = config
         self._on_event = on_event
@@ -95,16 +94,14 @@ class FarmSession:
         self._control = ControlLine()
         self._tokens: deque[str] = deque(maxlen=relay_limits.PRODUCER_IDLE_LINES)
         self._lines: dict[str, Line] = {}  # by token
-        self._tasks: dict[asyncio.Task[None], Line] = {}  # lines the HTTP server does not have yet
-        self._calls = 0  # lines it has
-        self._max_idle = (
-            1  # idle lines; when thousands come, a first line for each before the second
-        )
-        self._failed_lines = 0  # lines in a row that died before they were parked
+        self._tasks: dict[asyncio.Task[None], Line] = {}  # lines not handed to the HTTP server yet
+        self._calls = 0  # lines handed to it
+        self._max_idle = 1  # idle lines: when thousands of producers come, one for each at first
+        self._failed_lines = 0  # lines in a row that failed before they were parked
         self._has_ended = False
 
     async def run(self) -> None:
-        """From dialling to the end, and until the last call that came is through its handshake."""
+        """From dialling to the end, and until no line is in its handshake any more."""
         try:
             ending = await self._run_to_end()
             self._close(idle_only=True)
@@ -143,8 +140,8 @@ class FarmSession:
         config, nonce = self._config, os.urandom(messages.NONCE)
         async with asyncio.timeout(config.timeouts.head):
             self._control.open(config.seal(messages.control(nonce)), config.member)
-            asked = await self._receive(config.timeouts.head)
-            farm_nonce = messages.check_challenge(asked, nonce, config.farm)
+            challenge = await self._receive(config.timeouts.head)
+            farm_nonce = messages.check_challenge(challenge, nonce, config.farm)
             self._control.send(
                 *messages.prove(config.identity, config.farm, farm_nonce, nonce, config.instance)
             )
@@ -202,7 +199,7 @@ class FarmSession:
                 self._lines[token].claim(caller)
                 self._fill()
             case _:
-                pass  # `full` and `ping` are signs of life; other lines are unknown here
+                pass  # `full` and `ping` only show that the farm lives; other tokens are stale
 
     def _fill(self) -> None:
         """Park as many lines as we have tokens and room for."""
@@ -218,8 +215,8 @@ class FarmSession:
         config = self._config
         farm = (config.host, config.port)
         line = Line(
-            token, farm, config.server_context, config.connection, config.timeouts, self._on_call_end,
-            config.seal,
+            token, farm, config.server_context, config.connection, config.timeouts,
+            self._on_call_end, config.seal,
         )  # fmt: skip
         task = asyncio.create_task(line.run(self._delay()), name=f"line to {config}")
         self._lines[token] = line
@@ -227,15 +224,15 @@ class FarmSession:
         task.add_done_callback(self._on_line_end)
 
     def _delay(self) -> float:
-        """Seconds before the next line is dialled: none, unless the last ones died at once."""
+        """Seconds before the next line is dialled: 0, unless the last ones failed at once."""
         return backoff(self._failed_lines, *relay_limits.PRODUCER_LINE_BACKOFF, self._rng)
 
     def _on_line_end(self, task: asyncio.Task[None]) -> None:
-        """A line was handed to the HTTP server, or died: ask for another."""
+        """A line was handed to the HTTP server, or has failed: park another."""
         line = self._tasks.pop(task)
         del self._lines[line.token]
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, OSError):  # hang-ups, garbage, time-outs are
+        if error is not None and not isinstance(error, OSError):  # OSError: hang-up, time-out, TLS
             log.error("relay: %r failed", line, exc_info=error)
         if line.handed:
             self._calls += 1
@@ -245,12 +242,12 @@ class FarmSession:
         self._fill()
 
     def _on_call_end(self, line: Line) -> None:
-        """The HTTP server is done with a line."""
+        """The HTTP server has closed a line."""
         self._calls -= 1
         self._fill()
 
     def _close(self, *, idle_only: bool = False) -> None:
-        """Hang up, and end every line without a call; those that the HTTP server has go on."""
+        """Hang up, and end the lines that were not handed to the HTTP server."""
         self._has_ended = True
         self._control.close()
         for task, line in self._tasks.items():
@@ -259,7 +256,7 @@ class FarmSession:
 
 
 class _SessionOver(Exception):
-    """Control flow: a message that ends the session."""
+    """A message has ended the session."""
 
     def __init__(self, ending: SessionEnd) -> None:
         super().__init__(ending.why)
