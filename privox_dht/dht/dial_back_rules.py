@@ -62,7 +62,7 @@ def may_be_dialled(
     return has_socket and may_contact(target[0]) and not somebody_elses
 
 
-def tries_tcp(target: Address, tcp_port: int, *, was_waited_for: bool) -> bool:
+def tries_tcp(target: Address, tcp_port: int, *, is_expected: bool) -> bool:
     """Whether TCP is tried at somebody's port: who waits for our probe asked for it, and it is the
     port of that node or of its relay."""
-    return was_waited_for and tcp_port in (target[1], limits.RELAY_PORT)
+    return is_expected and tcp_port in (target[1], limits.RELAY_PORT)

@@ -33,13 +33,14 @@ SPARE = 4  # contacts more than are told of, some of which may be of one network
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
+Pending = asyncio.Future[Answer] | Answer  # an answer, or a future of it
 
 
 class DialBackService(Protocol):
     """The dial-backs of a node (`dial_back`)."""
 
-    def dial(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
-    def refer(self, request: Request, address: Address) -> asyncio.Future[Answer] | Answer: ...
+    def dial(self, request: Request, address: Address) -> Pending: ...
+    def dial_request(self, request: Request, address: Address) -> Pending: ...
     def probe_received(self, nonce: bytes, address: Address) -> bool: ...
 
 
@@ -72,7 +73,7 @@ class RpcHandlers:
             return None
         if request.method == "dial":
             return self._dialling().dial(request, address)
-        return self._dialling().refer(request, address)
+        return self._dialling().dial_request(request, address)
 
     def _token(self, address: Address) -> bytes:
         now = asyncio.get_running_loop().time()

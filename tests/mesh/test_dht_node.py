@@ -334,7 +334,7 @@ async def test_a_dial_back_that_is_asked_for_again_is_the_same_one(
         await asker.join([(HOST, nodes[0].port)])
         dial_back, requests = nodes[0]._dial_back, list[Any]()
         dial, tried = dial_back.dial, list[Any]()
-        attempt, asked_again = dial_back._try, asyncio.Event()
+        attempt, asked_again = dial_back.server._try, asyncio.Event()
 
         def note(request: Any, address: tuple[str, int]) -> Any:
             requests.append(dial(request, address))
@@ -348,7 +348,7 @@ async def test_a_dial_back_that_is_asked_for_again_is_the_same_one(
             return await attempt(*arguments)
 
         monkeypatch.setattr(dial_back, "dial", note)
-        monkeypatch.setattr(dial_back, "_try", slow)
+        monkeypatch.setattr(dial_back.server, "_try", slow)
         (reach,) = await asker.dial_back(asker.port)
         assert reach.is_open and len(tried) == 1
         assert requests[0] is requests[1]
@@ -388,12 +388,12 @@ async def test_a_liar_of_two_witnesses_adds_an_address_at_most_and_takes_none_aw
     """While the two did not agree, no address was published at all."""
     async with mesh_of(2) as nodes, open_node_of(guest=True) as asker:
         await asker.join([(HOST, node.port) for node in nodes])
-        tried = nodes[1]._dial_back._try
+        tried = nodes[1]._dial_back.server._try
 
         async def told(*arguments: Any) -> Any:
             return {**(await tried(*arguments) or {}), "o": pack_address(lie, 5678)}
 
-        monkeypatch.setattr(nodes[1]._dial_back, "_try", told)
+        monkeypatch.setattr(nodes[1]._dial_back.server, "_try", told)
         (reach,) = await asker.dial_back(asker.port)
         assert reach.is_open and reach.witnesses == 2
         assert set(reach.addresses) == {(HOST, asker.port), *([(lie, 5678)] if taken else [])}
@@ -451,12 +451,12 @@ async def test_somebody_elsewhere_cannot_have_our_own_machine_called() -> None:
         nodes[0]._state.on_loopback = True
         arguments = [pack_address(HOST, 22), 22, bytes(wire.NONCE)]
         request = request_codec.Request("dial_request", b"x" * 20, 0, b"", arguments)
-        assert dial_back.refer(request, elsewhere) == {"u": False, "d": answer_codec.UNTRIED}
+        assert dial_back.dial_request(request, elsewhere) == {"u": False, "d": answer_codec.UNTRIED}
 
 
 async def test_dial_backs_are_counted_by_address_and_not_by_port() -> None:
     async with mesh_of(1) as nodes:
-        may = nodes[0]._dial_back._may_dial
+        may = nodes[0]._dial_back.server._may_dial
         assert sum(may(("198.51.100.7", port)) for port in range(1, 100)) == dht_limits.DIAL_HELPERS
 
 

@@ -101,7 +101,7 @@ def test_our_own_machine_is_dialled_only_for_who_is_on_it(helper: Address, good:
 
 
 @pytest.mark.parametrize(
-    ("port", "was_waited_for", "tried"),
+    ("port", "is_expected", "tried"),
     [
         (5678, True, True),
         (1776, True, True),  # the relay's
@@ -111,7 +111,7 @@ def test_our_own_machine_is_dialled_only_for_who_is_on_it(helper: Address, good:
     ],
 )
 def test_tcp_goes_to_a_nodes_own_port_or_its_relays_and_to_who_waits_for_it(
-    port: int, was_waited_for: bool, tried: bool
+    port: int, is_expected: bool, tried: bool
 ) -> None:
     """Whoever asked once chose the port, and had connections made to ports 22, 25 and 443."""
-    assert tries_tcp(HERE, port, was_waited_for=was_waited_for) is tried
+    assert tries_tcp(HERE, port, is_expected=is_expected) is tried
