@@ -106,7 +106,7 @@ class ReachabilityMonitor:
 
     async def run(self) -> None:
         """Stay joined and keep checking, until cancelled."""
-        self._dht.on_view(self._change.set)
+        self._dht.on_new_address(self._change.set)
         noticing = asyncio.create_task(self._notice_sleep(), name="noticing sleep")
         try:
             while True:
@@ -166,7 +166,7 @@ class ReachabilityMonitor:
             mapped = set(self.network_state.confirmed) - set(self._local_addresses())
             if mapped and loop.time() - last_asked > ASK_ADDRESS_INTERVAL:
                 last_asked = loop.time()
-                self._dht.ask_view()
+                self._dht.ask_own_address()
 
     def _start_anew(self, has_moved: bool) -> None:
         why = "this machine has slept" if self._slept else "our addresses have changed"
@@ -175,7 +175,7 @@ class ReachabilityMonitor:
         log.info("%s: checking reachability again", why, extra=log_fields("moved"))
         self._slept = False
         self._sources.clear()
-        self._dht.moved()
+        self._dht.addresses_changed()
         self._on_change()
 
     def _needs_check(self) -> bool:
@@ -230,7 +230,7 @@ class ReachabilityMonitor:
             if self.relay_port is not None and any(r.is_open for r in self._dial_backs.effective):
                 await self._dial_back(self.relay_port, self._relay_dial_backs)
         reached = self.network_state.confirmed
-        self._dht.know_own((*self._config.advertise, *before.local), reached=reached)
+        self._dht.set_own_addresses((*self._config.advertise, *before.local), reached=reached)
         now = self.network_state
         self._dht.guest = not now.reachable and self._dht.has_witnesses
         self.report.addresses(now)

@@ -141,7 +141,7 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
             seen.choked = air.choked
 
     puts: Counter[Any] = Counter()
-    real = RpcHandlers._put
+    real = RpcHandlers._store
 
     def counted(
         self: RpcHandlers, request: Request, address: Address, proven: bool
@@ -150,5 +150,5 @@ def crowd(nodes: int, producers: int, seed: int = 8, note: Any = lambda what: No
         return real(self, request, address, proven)
 
     air = Air(seed)
-    with patch.object(RpcHandlers, "_put", counted):
+    with patch.object(RpcHandlers, "_store", counted):
         return run(air, main)

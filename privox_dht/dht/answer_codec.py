@@ -53,7 +53,7 @@ class Stored(NamedTuple):
     """The answer to a put."""
 
     token: bytes
-    fates: list[int]
+    results: list[int]
     split: bool  # the key has split: shards hold more
     total: int  # records under the shard
 
@@ -118,15 +118,15 @@ def read_found(body: Any) -> Found:
 def read_stored(body: Any) -> Stored:
     """Raises BadMessage: it is not the answer to a put."""
     fields = _fields(body)
-    fates = fields.get("s")
-    if type(fates) is not list or len(fates) > dht_limits.MAX_RECORDS_IN_DATAGRAM:
+    results = fields.get("s")
+    if type(results) is not list or len(results) > dht_limits.MAX_RECORDS_IN_DATAGRAM:
         raise BadMessage("shape")
-    if not all(type(fate) is int and fate in (HELD, REFUSED, FULL) for fate in fates):
+    if not all(type(result) is int and result in (HELD, REFUSED, FULL) for result in results):
         raise BadMessage("shape")
     total = fields.get("c", 0)
     if type(total) is not int or not 0 <= total < 1 << 20:
         raise BadMessage("shape")
-    return Stored(_token(fields), fates, fields.get("f") is True, total)
+    return Stored(_token(fields), results, fields.get("f") is True, total)
 
 
 def read_dialled(body: Any) -> Dialled:

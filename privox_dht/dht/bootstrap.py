@@ -18,7 +18,7 @@ from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.wire import family_of
 
 JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
-FILLS = 1  # walks to random ids after joining, so that far buckets are not empty
+FAR_WALKS = 1  # walks to random ids after joining, so that far buckets are not empty
 
 
 class Bootstrapper:
@@ -34,33 +34,33 @@ class Bootstrapper:
         loop = asyncio.get_running_loop()
         for address in addresses:
             self._state.families |= family_of(address) if self._network.can_reach(address) else 0
-        met: list[Contact] = []
-        while not met and loop.time() < deadline:
+        answered: list[Contact] = []
+        while not answered and loop.time() < deadline:
             began = loop.time()
-            pings = [self._network.spawn(self._ping(address, met)) for address in addresses]
+            pings = [self._network.spawn(self._ping(address, answered)) for address in addresses]
             some: set[asyncio.Task[Any]] = set(pings)
             end = deadline
             while some and (left := end - loop.time()) > 0:
                 _, some = await asyncio.wait(
                     some, timeout=left, return_when=asyncio.FIRST_COMPLETED
                 )
-                if met:
+                if answered:
                     waited = loop.time() - began
                     end = min(end, loop.time() + min(JOIN_GRACE, dht_limits.SOFT_LEAST + waited))
-            if not met:  # perhaps everything failed at once: there is no network just now
+            if not answered:  # perhaps everything failed at once: there is no network just now
                 await asyncio.sleep(min(dht_limits.SOFT_LEAST, max(0.0, deadline - loop.time())))
-        return met
+        return answered
 
-    async def _ping(self, address: Address, met: list[Contact]) -> None:
+    async def _ping(self, address: Address, answered: list[Contact]) -> None:
         if not self._network.can_reach(address):
             return
         contact = await self._network.meet(address, named=True)
         if contact is not None:
-            met.append(contact)
+            answered.append(contact)
 
-    async def reserve_dial_back_peers(self, met: list[Contact]) -> None:
+    async def reserve_dial_back_peers(self, answered: list[Contact]) -> None:
         """Leave a few contacts alone, so that they can dial us back as strangers."""
-        neighbour = met[0]
+        neighbour = answered[0]
         found = await self._network.request(
             neighbour.address,
             "find",
@@ -92,10 +92,10 @@ class Bootstrapper:
     async def populate_table(self) -> None:
         """Walk to our own id; then, behind the joiner, to a few others."""
         await self._walk(self._state.identity.dht_id)
-        self._network.spawn(self._fill())
+        self._network.spawn(self._walk_far())
 
-    async def _fill(self) -> None:
-        for _ in range(FILLS):
+    async def _walk_far(self) -> None:
+        for _ in range(FAR_WALKS):
             await self._walk(self._state.rng.randbytes(ID), dht_limits.FAR_BUCKET)
 
     async def _walk(self, target: bytes, closest: int = dht_limits.BUCKET) -> None:

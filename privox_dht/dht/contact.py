@@ -4,7 +4,7 @@ from privox_dht.addresses import LOOPBACK_6, Address
 from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import ID, unpack_peer
 
-AMID_SILENCE = -1  # failures of a contact that was silent while nobody else answered either
+WHILE_UPLINK_DOWN = -1  # failures of a contact that was silent while nobody else answered either
 
 
 class Contact:
@@ -27,15 +27,15 @@ class Contact:
         taken = round(seconds * 1e3) or 1
         self.rtt_ms = (3 * self.rtt_ms + taken + 2) // 4 if self.rtt_ms else taken
 
-    def note_silence(self, *, amid_silence: bool) -> bool:
+    def note_timeout(self, *, uplink_down: bool) -> bool:
         """It left a request unanswered; whether it is to be forgotten.
 
         Args:
-            amid_silence: nobody else has answered since either. It may be our own network that is
+            uplink_down: nobody else has answered since either. It may be our own network that is
                 gone: then it stays, is pinged, and told of to nobody.
         """
-        if amid_silence:
-            self.failures = self.failures or AMID_SILENCE
+        if uplink_down:
+            self.failures = self.failures or WHILE_UPLINK_DOWN
             return False
         self.failures = max(self.failures, 0) + 1
         return self.failures >= dht_limits.CONTACT_FAILURES

@@ -29,13 +29,13 @@ from privox_dht.dht.handover import Handover
 from privox_dht.dht.joining import Joining
 from privox_dht.dht.maintenance import maintain
 from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.own_address import OwnAddress
 from privox_dht.dht.publisher import Publisher
 from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.dht.resolver import RecursiveResolver
 from privox_dht.dht.rpc_handlers import RpcHandlers
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
-from privox_dht.dht.seen_by_others import SeenByOthers
 from privox_dht.dht.udp_endpoints import UdpEndpoints
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 CHANCE = random.SystemRandom()  # one for all: each would keep 2.5 KB that it never uses
 
 
-class DhtNode(SeenByOthers):
+class DhtNode(OwnAddress):
     """One node; an async context manager."""
 
     def __init__(
@@ -153,10 +153,10 @@ class DhtNode(SeenByOthers):
         except BaseException:
             self._listening.close()
             raise
-        at_rest = self._listening.rest
-        self._spawn(maintain(self._network, self._lookups, at_rest, self.save_contacts))
+        close_idle = self._listening.close_idle
+        self._spawn(maintain(self._network, self._lookups, close_idle, self.save_contacts))
         if len(self._network.protocols) > 1:
-            self._spawn(families.keep(self._state, self._joining.usable, self._joining.meet_anew))
+            self._spawn(families.keep(self._state, self._joining.usable, self._joining.rejoin))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -277,9 +277,9 @@ class DhtNode(SeenByOthers):
 
     def _met(self, protocol: RpcProtocol, contact: Contact, token: bytes) -> None:
         """A node that was not known is a contact from now on."""
-        self._handover.met(protocol, contact, token)
+        self._handover.on_new_contact(protocol, contact, token)
         if "_publisher" in vars(self):
-            self._publisher.met()
+            self._publisher.on_new_contact()
 
     def _forget_private(self) -> None:
         for protocol in self._network.protocols.values():

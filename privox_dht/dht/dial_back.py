@@ -127,7 +127,7 @@ class DialBack:
         )  # fmt: skip
 
     def _is_at_home(self, ip: str) -> bool:
-        own = self._state.views.of_any()
+        own = self._state.observations.all_ips()
         return is_at_home(ip, own, public=self._state.private is False)
 
     async def _dial(

@@ -26,10 +26,10 @@ from privox_dht.identity import dht_id_of
 from privox_dht.quotas import RateLimiter
 from privox_dht.records import keys_of, parse
 
-SETTLE = 0.3  # seconds that others who come at the same time have to become known
+GATHER_TIME = 0.3  # seconds that others who come at the same time have to become known
 
 
-class Due(NamedTuple):
+class HandoverBatch(NamedTuple):
     """Records for a newcomer, to be put under one key."""
 
     base: bytes  # the key that they name
@@ -38,7 +38,7 @@ class Due(NamedTuple):
     wires: list[bytes]
 
 
-class Surroundings(NamedTuple):
+class Neighbourhood(NamedTuple):
     """Where those stand whom a node knows, and which keys it may have to hand over."""
 
     others: list[int]  # ids of all contacts, in ascending order
@@ -53,27 +53,27 @@ class Handover:
     def __init__(self, network: RpcNetwork) -> None:
         self._network, self._state = network, network.state
         self._rates = RateLimiter(dht_limits.HANDOVER_RATE, dht_limits.HANDOVER_BURST)
-        self._newcomers: list[tuple[RpcProtocol, Contact, bytes]] = []  # within SETTLE
+        self._newcomers: list[tuple[RpcProtocol, Contact, bytes]] = []  # within GATHER_TIME
 
-    def met(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
+    def on_new_contact(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
         """A node that we did not know was proven by this socket, and gave us this token."""
-        if not token or not (self._state.said or len(self._state.store)):
+        if not token or not (self._state.published or len(self._state.store)):
             return
         if self._rates.try_acquire(b"", protocol.loop.time()):
             self._newcomers.append((protocol, newcomer, token))
             if len(self._newcomers) == 1:
-                self._network.spawn(self._give_all())
+                self._network.spawn(self._hand_over_all())
 
-    async def _give_all(self) -> None:
-        await asyncio.sleep(SETTLE)
+    async def _hand_over_all(self) -> None:
+        await asyncio.sleep(GATHER_TIME)
         newcomers, self._newcomers = self._newcomers, []
-        around = self._look_around(len(newcomers))
+        neighbourhood = self._survey(len(newcomers))
         for protocol, newcomer, token in newcomers:
-            if due := list(self._due(newcomer, around)):
-                self._network.spawn(self._give(protocol, newcomer, token, due))
+            if due := list(self._batches_for(newcomer, neighbourhood)):
+                self._network.spawn(self._hand_over(protocol, newcomer, token, due))
 
-    async def _give(
-        self, protocol: RpcProtocol, newcomer: Contact, token: bytes, due: list[Due]
+    async def _hand_over(
+        self, protocol: RpcProtocol, newcomer: Contact, token: bytes, due: list[HandoverBatch]
     ) -> None:
         for base, depth, deeper, wires in due:
             for some in _datagrams(wires):
@@ -88,45 +88,45 @@ class Handover:
                 if stored is None:
                     return
 
-    def _look_around(self, newcomers: int = 1) -> Surroundings:
+    def _survey(self, newcomers: int = 1) -> Neighbourhood:
         """Once for all who came together: of whom each may stand closer to a key than we do."""
         others = sorted(contact.long_id for contact in self._network.contacts())
         most = dht_limits.ALPHA + newcomers
         keys = self._state.store.keys()[: dht_limits.HANDOVER_KEYS]
-        mine = int.from_bytes(self._state.identity.dht_id, "big")
-        return Surroundings(
+        own_id = int.from_bytes(self._state.identity.dht_id, "big")
+        return Neighbourhood(
             others,
-            [k for k in keys if closer_than(mine, others, _target(k), enough=most) < most],
+            [k for k in keys if closer_than(own_id, others, _target(k), enough=most) < most],
         )
 
-    def _due(self, newcomer: Contact, around: Surroundings) -> Iterator[Due]:
+    def _batches_for(self, newcomer: Contact, neighbourhood: Neighbourhood) -> Iterator[HandoverBatch]:
         """What a newcomer should hold."""
-        now, long_id, others = self._state.clock(), newcomer.long_id, around.others
-        for (key, _), (base, depth, deeper, record, given) in list(self._state.said.items()):
-            if record.expires <= now or newcomer.id in given:
+        now, long_id, others = self._state.clock(), newcomer.long_id, neighbourhood.others
+        for (key, _), (base, depth, deeper, record, sent_to) in list(self._state.published.items()):
+            if record.expires <= now or newcomer.id in sent_to:
                 continue  # whoever stands near is often met by the walk that brings him the record
-            if self._belongs(key, long_id, others, True):
-                yield Due(base, depth, deeper, [record.encoded])
+            if self._should_hold(key, long_id, others, True):
+                yield HandoverBatch(base, depth, deeper, [record.encoded])
         left = dht_limits.HANDOVER_RECORDS
-        for key in around.keys:
-            if left > 0 and self._belongs(key, long_id, others):
+        for key in neighbourhood.keys:
+            if left > 0 and self._should_hold(key, long_id, others):
                 most = min(left, dht_limits.RECORDS_PER_KEY_SHARES[0])
                 wires = self._state.store.sample(key, most, 1 << 20, now)
                 left -= len(wires)
-                if under := self._base_of(key, wires):
-                    yield Due(*under, self._state.store.is_split(key), wires)
+                if under := self._base_key_of(key, wires):
+                    yield HandoverBatch(*under, self._state.store.is_split(key), wires)
 
-    def _belongs(self, key: bytes, newcomer: int, others: list[int], ours: bool = False) -> bool:
+    def _should_hold(self, key: bytes, newcomer: int, others: list[int], ours: bool = False) -> bool:
         """Whether a newcomer stands among those who hold a key, and we close enough to be the one
         who gives it, unless what we have to give is `ours`."""
         target = _target(key)
-        mine = int.from_bytes(self._state.identity.dht_id, "big")
+        own_id = int.from_bytes(self._state.identity.dht_id, "big")
         few, most = dht_limits.ALPHA, dht_limits.BUCKET
-        if not ours and closer_than(mine, others, target, but=newcomer, enough=few) >= few:
+        if not ours and closer_than(own_id, others, target, excluded=newcomer, enough=few) >= few:
             return False
         return closer_than(newcomer, others, target, enough=most) < most
 
-    def _base_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
+    def _base_key_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
         """The key that the records under a shard name, and how often that has split."""
         for one in wires[:1]:
             try:
@@ -145,25 +145,25 @@ def _target(key: bytes) -> int:
 
 
 def closer_than(
-    one: int, others: Sequence[int], target: int, *, but: int = -1, enough: float = math.inf
+    one: int, others: Sequence[int], target: int, *, excluded: int = -1, enough: float = math.inf
 ) -> int:
-    """How many of `others` (ids in ascending order), without `but`, are closer to a target than
+    """How many of `others` (ids in ascending order), without `excluded`, are closer to a target than
     `one` is; where they are `enough`, perhaps not all of them are counted."""
     distance = one ^ target
     bits = distance.bit_length() - 1  # after those that the two have in common, and the next
     if bits < 0:
         return 0
     sure = ids_sharing(others, target, bits)
-    count = len(sure) - (but in sure)
+    count = len(sure) - (excluded in sure)
     if count < enough:
         unsure = ids_sharing(others, one, bits)
-        count += sum([other ^ target < distance for other in unsure if other != but])
+        count += sum([other ^ target < distance for other in unsure if other != excluded])
     return count
 
 
 def _datagrams(wires: Iterable[bytes]) -> list[list[bytes]]:
     """As many records side by side as a datagram has room for."""
-    room = limits.MAX_DATAGRAM - 128  # around them: a header, an id, a key, a token
+    room = limits.MAX_DATAGRAM - 128  # neighbourhood them: a header, an id, a key, a token
     some: list[list[bytes]] = [[]]
     size = 0
     for one in wires:

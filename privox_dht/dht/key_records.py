@@ -14,7 +14,7 @@ from collections import Counter
 from privox_dht.dht.id_table import IdTable
 from privox_dht.records import Record
 
-IDLE, BUSY, WITHDRAWN = 0, 1, 2  # the runs of a shelf, in order
+IDLE, BUSY, WITHDRAWN = 0, 1, 2  # the runs of a key, in order
 SLOTS = 8  # engines of one publisher under one key; a power of two, the low bits of a place
 LEVELS = (0, 34)  # bits of a source that fall away: for the address (/56), for /24 or /48
 
@@ -42,7 +42,7 @@ class KeyRecords:
 
     def __repr__(self) -> str:
         idle, live = self.edges
-        return f"<Shelf {idle} idle, {live - idle} busy, {len(self) - live} withdrawn>"
+        return f"<KeyRecords {idle} idle, {live - idle} busy, {len(self) - live} withdrawn>"
 
     @property
     def live(self) -> int:
@@ -132,16 +132,16 @@ class KeyRecords:
         return other
 
 
-def turns(shelf: KeyRecords, rng: random.Random) -> list[int]:
+def turns(entries: KeyRecords, rng: random.Random) -> list[int]:
     """The places of all that is not withdrawn, in the order in which they are told of: one of each
     network, then a second one of each, and so on; within a network likewise by address. Each
     network's idle ones come first, and so do the idle of each turn; all else is chance. So one who
     has many records, however idle, is told of no sooner than one who has a single one.
     """
-    idle, live = shelf.edges
+    idle, live = entries.edges
     rows = list(range(live))
     _shuffle(rows, rng)
-    sources = shelf.sources
+    sources = entries.sources
     for level in LEVELS:
         had: Counter[int] = Counter()
         turn = [0] * live
@@ -154,7 +154,7 @@ def turns(shelf: KeyRecords, rng: random.Random) -> list[int]:
         rows.sort(key=lambda row: turn[row])
     _shuffle(rows, rng)  # who has many would come first in each turn
     rows.sort(key=lambda row: (turn[row], row >= idle))
-    return [shelf.places[row] for row in rows]
+    return [entries.places[row] for row in rows]
 
 
 def _shuffle(rows: list[int], rng: random.Random) -> None:

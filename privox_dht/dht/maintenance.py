@@ -5,7 +5,7 @@ every 15 s: expired records and sequences go
                for one), are pinged; those that fail twice go
             -> a bucket without a look-up for an hour is walked to
             -> answers that somebody used lately are renewed
-            -> a node left without contacts pings those it had
+            -> a node left without contacts pings those it previous
 """
 
 import asyncio
@@ -19,19 +19,19 @@ from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
 
-KEPT = 16  # contacts remembered in case all are lost at once
+MAX_REMEMBERED = 16  # contacts remembered in case all are lost at once
 SAVE_EVERY = 20  # rounds between two savings of the contacts: five minutes
 
 
 async def maintain(
     network: RpcNetwork,
     lookups: RecordLookups,
-    at_rest: Callable[[], None],
+    close_idle: Callable[[], None],
     save: Callable[[], None],
 ) -> None:
     """Go on until cancelled."""
     state = network.state
-    had: list[Contact] = []
+    previous: list[Contact] = []
     rounds = 0
     while True:
         await asyncio.sleep(dht_limits.REFRESH_EVERY * (0.9 + 0.2 * state.rng.random()))
@@ -40,27 +40,27 @@ async def maintain(
         state.store.sweep(now)
         state.gate.sweep(now)
         lookups.renew()
-        had = _lost(network, had)
+        previous = _ping_lost_contacts(network, previous)
         for protocol in network.protocols.values():
-            _ping_silent(protocol)
-            await _walk_thin(network, protocol)
-        at_rest()
+            _ping_stale_contacts(protocol)
+            await _refresh_stale_bucket(network, protocol)
+        close_idle()
         if rounds % SAVE_EVERY == 0:
             save()
 
 
-def _lost(network: RpcNetwork, had: list[Contact]) -> list[Contact]:
-    """Some of our contacts now; if there are none, those we had are pinged."""
+def _ping_lost_contacts(network: RpcNetwork, previous: list[Contact]) -> list[Contact]:
+    """Some of our contacts now; if there are none, those we previous are pinged."""
     now = network.contacts()
-    if now or not had:
-        return now[:KEPT]
-    for contact in had:
+    if now or not previous:
+        return now[:MAX_REMEMBERED]
+    for contact in previous:
         if network.can_reach(contact.address):
             network.ping(contact)
-    return had
+    return previous
 
 
-def _ping_silent(protocol: RpcProtocol) -> None:
+def _ping_stale_contacts(protocol: RpcProtocol) -> None:
     """Ping whoever may be gone, and somebody who is not: if that one is silent too, it is our own
     network that is gone, and nobody is forgotten for it."""
     router, now = protocol.router, asyncio.get_running_loop().time()
@@ -70,12 +70,12 @@ def _ping_silent(protocol: RpcProtocol) -> None:
             c for c in router.contacts() if c.failures or now - c.seen > dht_limits.SILENT_FOR
         ]
     if silent:
-        well = max(router.contacts(), key=lambda contact: contact.seen)
-        for contact in dict.fromkeys([*silent, well]):
+        control = max(router.contacts(), key=lambda contact: contact.seen)
+        for contact in dict.fromkeys([*silent, control]):
             protocol.ping(contact.address, lambda contact: None, expected=contact.id)
 
 
-async def _walk_thin(network: RpcNetwork, protocol: RpcProtocol) -> None:
+async def _refresh_stale_bucket(network: RpcNetwork, protocol: RpcProtocol) -> None:
     now = asyncio.get_running_loop().time()
     bucket = protocol.router.stalest_bucket(now)
     if bucket is None:

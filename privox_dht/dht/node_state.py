@@ -61,14 +61,14 @@ REASONS = (
 )
 
 
-class Said(NamedTuple):
+class PublishedRecord(NamedTuple):
     """The last word that we published under one key."""
 
     base: bytes  # the key before it split
     depth: int  # how often it has split to make the key that this was said under
     deeper: bool  # whether that has split again, and the word stands in a shard of it too
     record: Record
-    given: list[bytes]  # ids of the nodes that were sent it; grows while the walk goes on
+    sent_to: list[bytes]  # ids of the nodes that were sent it; grows while the walk goes on
 
 
 class NodeState:
@@ -81,31 +81,31 @@ class NodeState:
         "counts",
         "dial_back_peers",
         "dropped",
-        "failed",
         "families",
         "gate",
         "guest",
-        "heard_at",
         "identity",
         "is_named",
+        "last_answer_at",
         "mesh",
+        "observations",
         "on_contact",
         "on_loopback",
+        "on_new_address",
         "on_public",
         "on_unanswered",
-        "on_view",
         "own_global",
         "private",
         "private_at",
+        "proof_failures",
         "proven_rates",
+        "published",
         "rates",
         "rng",
         "rtt",
-        "said",
         "sealed",
         "store",
         "tokens",
-        "views",
         "witnesses",
     )  # fmt: skip
 
@@ -118,12 +118,12 @@ class NodeState:
         member: Membership | None = None,
     ) -> None:
         self.identity = identity
-        self.views = ObservedAddresses()  # of us, by others
+        self.observations = ObservedAddresses()  # of us, by others
         self.mesh = member.tag if member else network_tag(network)
         self.sealed: SealedDatagrams | None = None  # in a private mesh
         if member is not None:
             self.sealed = SealedDatagrams(member, identity.dht_id, limits.PROTOCOL_VERSION)
-            member.own.observed = self.views.of_any
+            member.own.observed = self.observations.all_ips
         self.clock = clock
         self.rng = rng
         self.guest = False
@@ -133,24 +133,24 @@ class NodeState:
         self.own_global: frozenset[str] = frozenset()  # global addresses that we know to be ours
         self.private_at = -math.inf  # our clock, when somebody was last seen at a private address
         self.on_public: Callable[[], None] = lambda: None  # called when the mesh is found public
-        self.on_view: Callable[[], None] = lambda: None  # called when we are seen elsewhere
+        self.on_new_address: Callable[[], None] = lambda: None  # called when we are seen elsewhere
         self.witnesses: dict[Address, bytes] = {}  # guests that asked us lately, by id: the latest
         self.on_contact: OnContact = lambda socket, contact, token: None  # a node new to us
         self.on_unanswered: Callable[[], None] = lambda: None  # called when a contact is silent
         self.on_loopback = False  # whether somebody on this very machine is in the mesh
         self.store = RecordStore(rng)
-        self.said: dict[tuple[bytes, bytes], Said] = {}  # what we published, by key and place
+        self.published: dict[tuple[bytes, bytes], PublishedRecord] = {}  # what we published, by key and place
         self.gate = RecordValidator(self.mesh, rng.randbytes(16))
         self.tokens = WriteTokens(rng)
         self.rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
         # Who shows a token
         self.proven_rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
         # Addresses that gave no proof: they wait
-        self.failed = RateLimiter(1 / dht_limits.PROOF_AGAIN, 1.0)
+        self.proof_failures = RateLimiter(1 / dht_limits.PROOF_AGAIN, 1.0)
         self.rtt = RttEstimator()
         self.dropped: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
-        self.heard_at = 0.0  # loop time of the last answer to anything we asked
+        self.last_answer_at = 0.0  # loop time of the last answer to anything we asked
         # Strangers kept for dialling us back
         self.dial_back_peers: frozenset[Address] = frozenset()
         self._second = 0.0
@@ -186,13 +186,13 @@ class NodeState:
     def note_contacted(self, address: Address) -> None:
         """We are about to send to an address: a NAT will let it in from now on."""
         if self.guest:  # whoever is known to be reachable need not remember
-            self._contacted[_party(address)] = None
+            self._contacted[_filter_key(address)] = None
             if len(self._contacted) > limits.SOURCES:
                 del self._contacted[next(iter(self._contacted))]
 
     def has_contacted(self, address: Address) -> bool:
         """Whether we ever sent to that machine (on loopback: to that port)."""
-        return _party(address) in self._contacted
+        return _filter_key(address) in self._contacted
 
     def drop(self, reason: str, detail: str = "") -> None:
         """Count something a stranger sent that came to nothing."""
@@ -234,7 +234,7 @@ class NodeState:
         self.private = False
         self.on_public()
 
-    def noticed(self, node_id: bytes, address: Address, guest: bool) -> None:
+    def note_requester(self, node_id: bytes, address: Address, guest: bool) -> None:
         """A proven address asked us something."""
         if self.private is False and not self.is_named and not is_global(address[0]):
             self.saw_private()
@@ -245,21 +245,21 @@ class NodeState:
             if len(self.witnesses) > dht_limits.OBSERVERS:
                 del self.witnesses[next(iter(self.witnesses))]
             if first:
-                self.on_view()
+                self.on_new_address()
 
     # -- what others see of us ---------------------------------------------------------------------
 
     def record_observation(self, observer: Address, seen: Address, offset: float) -> None:
         """A proven neighbour said at which address it sees us, and how far its clock is ahead."""
         voter = subnet_of(observer[0]) if self.diverse else pack_address(*observer)
-        if self.views.note(voter, seen, offset):
-            self.on_view()
+        if self.observations.note(voter, seen, offset):
+            self.on_new_address()
 
     def observed(self) -> list[Address]:
         """Our own addresses, as two or more neighbours see them, best first. In a public mesh a
         /24 or /56 has one vote."""
         private = self.private is not False
-        return [seen for seen in self.views.agreed() if is_contactable(seen[0], private)]
+        return [seen for seen in self.observations.agreed() if is_contactable(seen[0], private)]
 
     def is_not_our_address(self, ip: str) -> bool:
         """Whether we know that `ip` is not ours: then nobody gets our signature for it."""
@@ -269,6 +269,6 @@ class NodeState:
         return bool(known) and ip not in known
 
 
-def _party(address: Address) -> Address:
+def _filter_key(address: Address) -> Address:
     """Whom a NAT that filters by address takes for one: the machine. On loopback, the port."""
     return address if is_loopback(address[0]) else (address[0], 0)

@@ -36,16 +36,16 @@ class ObservedAddresses:
         self._votes[seen] += 1
         return is_news
 
-    def forget(self, but: Collection[str] = ()) -> None:
-        """We have moved: what was seen of us is no more. With `but`, only what was seen of us in
+    def forget(self, keep: Collection[str] = ()) -> None:
+        """We have moved: what was seen of us is no more. With `keep`, only what was seen of us in
         the families of these addresses and is none of them."""
-        families = {":" in ip for ip in but} or {True, False}
-        gone = [
+        families = {":" in ip for ip in keep} or {True, False}
+        forgotten = [
             voter
             for voter, ((ip, _), _) in self._views.items()
-            if ip not in but and (":" in ip) in families
+            if ip not in keep and (":" in ip) in families
         ]
-        for voter in gone:
+        for voter in forgotten:
             del self._views[voter]
         self._votes = Counter(seen for seen, _ in self._views.values())
 
@@ -59,7 +59,7 @@ class ObservedAddresses:
             ports.setdefault(ip, port)
         return [(ip, ports[ip]) for ip, count in hosts.most_common() if count >= 2]
 
-    def of_any(self) -> list[str]:
+    def all_ips(self) -> list[str]:
         """Every IP at which anybody sees us: enough to notice a NAT, not to publish."""
         return list(dict.fromkeys(ip for ip, _ in self._votes))
 

@@ -17,7 +17,7 @@ from privox_dht.dht import dht_limits
 
 
 def sample_draw(publisher: bytes, base: bytes, now: float) -> float:
-    """A publisher's lot for the samples of a key: in [0, 1), the same for SAMPLE_KEPT seconds,
+    """A publisher's draw for the samples of a key: in [0, 1), the same for SAMPLE_KEPT seconds,
     which do not end for all at once.
 
     Args:
@@ -29,18 +29,18 @@ def sample_draw(publisher: bytes, base: bytes, now: float) -> float:
     return int.from_bytes(digest, "big") / (1 << 48)
 
 
-def sampled_levels(lot: float, count: int, level: int) -> list[int]:
+def sampled_levels(draw: float, count: int, level: int) -> list[int]:
     """The levels above its shard at which a publisher announces too.
 
     Args:
-        lot: its `sample_draw`.
+        draw: its `sample_draw`.
         count: producers in its shard.
         level: how often the key has split to make that shard.
     """
     found = []
     for above in range(level):
         producers = count << dht_limits.SHARD_BITS * (level - above)  # under that key or shard
-        if lot * producers < (dht_limits.SAMPLE_BETWEEN if above else dht_limits.SAMPLE):
+        if draw * producers < (dht_limits.SAMPLE_BETWEEN if above else dht_limits.SAMPLE):
             found.append(above)
     return found
 

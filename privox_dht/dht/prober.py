@@ -57,7 +57,7 @@ class Prober:
         assert self._socket is not None
         return self._socket
 
-    def rest(self) -> None:
+    def close_idle(self) -> None:
         """Close the socket if nothing is on its way."""
         if self._socket is not None and not self._socket.busy:
             self.close()

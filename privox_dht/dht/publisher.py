@@ -16,7 +16,7 @@ from typing import TypeVar
 from privox_dht.dht import dht_limits, placement
 from privox_dht.dht.answer_codec import HELD
 from privox_dht.dht.candidate import Candidate
-from privox_dht.dht.node_state import Said
+from privox_dht.dht.node_state import PublishedRecord
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.store_lookup import StoreLookup
@@ -36,105 +36,105 @@ class Publisher:
         self._levels: dict[bytes, int] = {}  # of each key, how often it had split when last seen
         self._busy = asyncio.Semaphore(dht_limits.ALPHA)
         self._size = 0.0  # nodes in the mesh, by our estimate, when we last walked
-        self._growing: asyncio.Task[None] | None = None
+        self._republishing: asyncio.Task[None] | None = None
 
     async def publish(self, record: Record) -> int:
         """Leave a record under every key it may stand; how many nodes hold it under the key where
         the fewest do, ourselves included; 0 if there are others and none of them took it."""
         self._size = self._size or self._network.mesh_size()
-        counts = await asyncio.gather(*(self._under(key, record) for key in keys_of(record)))
+        counts = await asyncio.gather(*(self._publish_under(key, record) for key in keys_of(record)))
         return min(counts)
 
-    def met(self) -> None:
+    def on_new_contact(self) -> None:
         """We have one more contact. If that is because the mesh grows, what we said a moment ago
         was left with nodes that are not the closest any more."""
-        if self._growing is None and self._size:
-            self._growing = self._network.spawn(self._say_again())
+        if self._republishing is None and self._size:
+            self._republishing = self._network.spawn(self._republish())
 
     def _has_grown(self) -> bool:
         return 0 < dht_limits.GROWN * self._size < self._network.mesh_size()
 
-    async def _say_again(self) -> None:
+    async def _republish(self) -> None:
         try:
             await asyncio.sleep(dht_limits.GROWN_AFTER)
             while self._has_grown():
                 now, self._size = self._state.clock(), self._network.mesh_size()
-                said = [one for one in self._state.said.values() if one.record.expires > now]
+                said = [one for one in self._state.published.values() if one.record.expires > now]
                 again = {(one.base, one.record.key): one.record for one in said}
                 for one in said:
-                    self._holders.pop(self._said_as(one.base, one.depth, one.record)[0], None)
+                    self._holders.pop(self._published_key(one.base, one.depth, one.record)[0], None)
                 await asyncio.gather(
-                    *(self._under(base, record) for (base, _), record in again.items())
+                    *(self._publish_under(base, record) for (base, _), record in again.items())
                 )
                 await asyncio.sleep(dht_limits.GROWN_AFTER)
         finally:
-            self._growing = None
+            self._republishing = None
 
-    async def _under(self, base: bytes, record: Record) -> int:
+    async def _publish_under(self, base: bytes, record: Record) -> int:
         """Leave a record where it belongs under one key; how many nodes hold it there."""
         level = self._levels.get(base, 0)
-        crawl, held = await self._leave(base, level, record)
-        while crawl.split:
+        lookup, held = await self._store_under(base, level, record)
+        while lookup.split:
             level += 1
-            crawl, held = await self._leave(base, level, record)
-        count = placement.estimate(crawl.counts)
+            lookup, held = await self._store_under(base, level, record)
+        count = placement.estimate(lookup.counts)
         _remember(self._levels, base, level - placement.is_too_deep(count, level))
-        lot = placement.sample_draw(record.publisher, base, self._state.clock())
-        above = set(placement.sampled_levels(lot, count, level))
-        above |= self._stale_levels(base, level, record)
-        more = (self._leave(base, some, record, deeper=True) for some in sorted(above))
+        draw = placement.sample_draw(record.publisher, base, self._state.clock())
+        above = set(placement.sampled_levels(draw, count, level))
+        above |= self._levels_to_withdraw(base, level, record)
+        more = (self._store_under(base, some, record, deeper=True) for some in sorted(above))
         return max([held, *(held for _, held in await asyncio.gather(*more))])
 
-    def _stale_levels(self, base: bytes, level: int, record: Record) -> set[int]:
+    def _levels_to_withdraw(self, base: bytes, level: int, record: Record) -> set[int]:
         """Levels where an older word still stands, if it must not: where this one takes it back."""
         if not record.withdrawn:
             return set()
-        said = (self._state.said.get(self._said_as(base, above, record)) for above in range(level))
+        said = (self._state.published.get(self._published_key(base, above, record)) for above in range(level))
         now = self._state.clock()
         return {one.depth for one in said if one is not None and one.record.expires > now}
 
-    def _said_as(self, base: bytes, depth: int, record: Record) -> tuple[bytes, bytes]:
+    def _published_key(self, base: bytes, depth: int, record: Record) -> tuple[bytes, bytes]:
         return shard_of(base, dht_id_of(record.publisher), depth), record.key
 
-    async def _leave(
+    async def _store_under(
         self, base: bytes, depth: int, record: Record, deeper: bool = False
     ) -> tuple[StoreLookup, int]:
         """Leave a record under a key or a shard of it; how many nodes hold it there."""
-        name = self._said_as(base, depth, record)
+        name = self._published_key(base, depth, record)
         key = name[0]
         async with self._busy:
             now = asyncio.get_running_loop().time()
-            walked_at, looked_at, holders = self._remembered(key, now)
+            walked_at, looked_at, holders = self._known_holders(key, now)
             look = now - looked_at > dht_limits.HOLDERS_LOOKED
-            crawl = StoreLookup(self._network, base, depth, record, holders, look, deeper)
-            self._network.spawn(self._walk(key, crawl, walked_at, now if look else looked_at))
+            lookup = StoreLookup(self._network, base, depth, record, holders, look, deeper)
+            self._network.spawn(self._run_lookup(key, lookup, walked_at, now if look else looked_at))
             try:
-                await crawl.enough  # the rest goes on behind us; the node holds on to it
+                await lookup.quorum_reached  # the rest goes on behind us; the node holds on to it
             except asyncio.CancelledError:
-                crawl.abandon()
+                lookup.abandon()
                 raise
-        if crawl.split and not crawl.taken:
-            return crawl, 0
-        _remember(self._state.said, name, Said(base, depth, deeper, record, crawl.given))
-        mine = self._keep(key, base, crawl)
-        if crawl.came_to_nothing:
-            return crawl, 0
+        if lookup.split and not lookup.accepted:
+            return lookup, 0
+        _remember(self._state.published, name, PublishedRecord(base, depth, deeper, record, lookup.sent_to))
+        stored_here = self._store_locally(key, base, lookup)
+        if lookup.has_failed:
+            return lookup, 0
         # All who draw lots count
-        sampled = crawl.split or deeper or depth == dht_limits.SHARD_DEPTH
-        return crawl, (crawl.taken if sampled else crawl.held) + mine
+        sampled = lookup.split or deeper or depth == dht_limits.SHARD_DEPTH
+        return lookup, (lookup.accepted if sampled else lookup.held) + stored_here
 
-    async def _walk(
-        self, key: bytes, crawl: StoreLookup, walked_at: float, looked_at: float
+    async def _run_lookup(
+        self, key: bytes, lookup: StoreLookup, walked_at: float, looked_at: float
     ) -> None:
         try:
-            await crawl.find()
+            await lookup.find()
         finally:
-            crawl.end()
-            if not crawl.enough.done():
-                crawl.enough.set_result(None)
-        _remember(self._holders, key, (walked_at, looked_at, crawl.confirmed_holders()))
+            lookup.end()
+            if not lookup.quorum_reached.done():
+                lookup.quorum_reached.set_result(None)
+        _remember(self._holders, key, (walked_at, looked_at, lookup.confirmed_holders()))
 
-    def _remembered(self, key: bytes, now: float) -> tuple[float, float, list[Candidate]]:
+    def _known_holders(self, key: bytes, now: float) -> tuple[float, float, list[Candidate]]:
         """When the key was last walked to from afar, when one of its holders was last asked who
         has come, and who held our record since; nobody once that is long ago."""
         walked_at, looked_at, holders = self._holders.pop(key, (now, now, []))
@@ -142,16 +142,16 @@ class Publisher:
             return walked_at, looked_at, holders
         return now, now, []
 
-    def _keep(self, key: bytes, base: bytes, crawl: StoreLookup) -> int:
+    def _store_locally(self, key: bytes, base: bytes, lookup: StoreLookup) -> int:
         """Hold it ourselves as well, if we are among the closest; 1 if so."""
-        state, record = self._state, crawl.record
+        state, record = self._state, lookup.record
         if state.guest or state.accept(record.encoded, base) is None:
             return 0
-        closest = crawl.shortlist.window()
-        mine = int.from_bytes(state.identity.dht_id, "big") ^ crawl.target.long_id
-        if len(closest) >= crawl.shortlist.closest and mine > closest[-1].distance:
+        closest = lookup.shortlist.window()
+        own_distance = int.from_bytes(state.identity.dht_id, "big") ^ lookup.target.long_id
+        if len(closest) >= lookup.shortlist.closest and own_distance > closest[-1].distance:
             return 0  # who holds but its own record would only mislead those who pass by
-        held = state.store.put(key, record, b"", state.clock(), deeper=crawl.deeper)
+        held = state.store.put(key, record, b"", state.clock(), deeper=lookup.deeper)
         return int(held == HELD)
 
 

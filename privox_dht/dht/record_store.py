@@ -11,7 +11,7 @@ chosen by a keyed hash that nobody outside can aim at, and answers every put ali
 learns by asking what the hash of a key is.
 
 Each record counts towards the address it came from and the networks around that (`SHARES`), under
-its key and in all: whoever owns one network cannot crowd others out, neither from the shelf nor
+its key and in all: whoever owns one network cannot crowd others out, neither from the entries nor
 from what is told of it.
 """
 
@@ -53,14 +53,14 @@ class RecordStore:
         self._orders: OrderedDict[tuple[bytes, bytes], tuple[float, list[int]]] = OrderedDict()
         self._per_key, self._in_all, self._keys = per_key, in_all, keys
         self._split_at = min(split_at, per_key)
-        self._shelves: dict[bytes, KeyRecords] = {}
+        self._by_key: dict[bytes, KeyRecords] = {}
         self._held = 0
 
     def __len__(self) -> int:
         return self._held
 
     def __repr__(self) -> str:
-        return f"<RecordStore {self._held} records under {len(self._shelves)} keys>"
+        return f"<RecordStore {self._held} records under {len(self._by_key)} keys>"
 
     def put(
         self,
@@ -82,61 +82,61 @@ class RecordStore:
             deeper: whether the publisher says that it stands in a shard of this key as well.
         """
         publisher, engine = self._name(record)
-        shelf = self._shelves.get(key)
-        row = None if shelf is None else shelf.find(publisher, engine)
-        if shelf is not None and row is not None:
-            fate = self._renew(shelf, row, record, self._shares.origin(source, networks), deeper)
-            return FULL if len(shelf) >= self._per_key else fate
+        entries = self._by_key.get(key)
+        row = None if entries is None else entries.find(publisher, engine)
+        if entries is not None and row is not None:
+            result = self._renew(entries, row, record, self._shares.origin(source, networks), deeper)
+            return FULL if len(entries) >= self._per_key else result
         origin = self._shares.origin(source, networks)
-        place = publisher if shelf is None else shelf.free_place(publisher)
-        if place is None or not self._shares.has_room(origin, shelf.sources if shelf else None):
+        place = publisher if entries is None else entries.free_place(publisher)
+        if place is None or not self._shares.has_room(origin, entries.sources if entries else None):
             return FULL
-        if shelf is None and len(self._shelves) >= self._keys:
+        if entries is None and len(self._by_key) >= self._keys:
             return FULL
-        was_full = shelf is not None and len(shelf) >= self._per_key
-        if not self._make_room(shelf, place, now):
+        was_full = entries is not None and len(entries) >= self._per_key
+        if not self._make_room(entries, place, now):
             return FULL
-        shelf = self._shelves.setdefault(key, KeyRecords())
-        shelf.write(shelf.append(place, engine, origin), record, deeper)
+        entries = self._by_key.setdefault(key, KeyRecords())
+        entries.write(entries.append(place, engine, origin), record, deeper)
         self._shares.add(origin)
         self._held += 1
-        self._let_into_orders(key, place)
+        self._insert_into_orders(key, place)
         return FULL if was_full else HELD
 
-    def _renew(self, shelf: KeyRecords, row: int, record: Record, origin: int, deeper: bool) -> int:
-        if record.sequence < shelf.sequences[row]:
+    def _renew(self, entries: KeyRecords, row: int, record: Record, origin: int, deeper: bool) -> int:
+        if record.sequence < entries.sequences[row]:
             return REFUSED
-        if record.sequence == shelf.sequences[row]:
-            return HELD if record.encoded == shelf.wires[row] else REFUSED
-        if origin != shelf.sources[row] and self._shares.has_room(origin, shelf.sources):
-            self._shares.add(shelf.sources[row], -1)  # who said it first may have been anybody
+        if record.sequence == entries.sequences[row]:
+            return HELD if record.encoded == entries.wires[row] else REFUSED
+        if origin != entries.sources[row] and self._shares.has_room(origin, entries.sources):
+            self._shares.add(entries.sources[row], -1)  # who said it first may have been anybody
             self._shares.add(origin)
-            shelf.sources[row] = origin
-        shelf.write(row, record, deeper)
+            entries.sources[row] = origin
+        entries.write(row, record, deeper)
         return HELD
 
     def keys(self) -> list[bytes]:
         """All keys under which something is held."""
-        return list(self._shelves)
+        return list(self._by_key)
 
     def is_split(self, key: bytes) -> bool:
         """Whether publishers should go to the key's shards: it holds so many, or most of what it
         holds stands in a shard as well. So whoever comes to hold only the sample knows it too."""
-        shelf = self._shelves.get(key)
-        if shelf is None:
+        entries = self._by_key.get(key)
+        if entries is None:
             return False
-        most_deeper = 2 * shelf.deeper > len(shelf) >= dht_limits.SPLIT_STAYS
-        return most_deeper or len(shelf) >= self._split_at
+        most_deeper = 2 * entries.deeper > len(entries) >= dht_limits.SPLIT_STAYS
+        return most_deeper or len(entries) >= self._split_at
 
     def count(self, key: bytes) -> int:
         """Records under a key that are not withdrawn (expired ones not yet swept included)."""
-        shelf = self._shelves.get(key)
-        return 0 if shelf is None else shelf.live
+        entries = self._by_key.get(key)
+        return 0 if entries is None else entries.live
 
     def idle(self, key: bytes) -> int:
         """Records under a key whose producers said they were idle."""
-        shelf = self._shelves.get(key)
-        return 0 if shelf is None else shelf.edges[0]
+        entries = self._by_key.get(key)
+        return 0 if entries is None else entries.edges[0]
 
     def page(
         self, key: bytes, start: int, most: int, room: int, now: float, asker: bytes = b""
@@ -146,71 +146,71 @@ class RecordStore:
         Args:
             asker: who reads on: his pages are of one order.
         """
-        shelf = self._shelves.get(key)
-        if shelf is None:
+        entries = self._by_key.get(key)
+        if entries is None:
             return []
-        order = self._order(key, shelf, asker, now)
-        return self._fit(shelf, order[start : start + most], most, room, now)
+        order = self._order(key, entries, asker, now)
+        return self._fit(entries, order[start : start + most], most, room, now)
 
     def sample(
         self, key: bytes, most: int, room: int, now: float, asker: bytes = b""
     ) -> list[bytes]:
         """The first records of an order, and where there are so few the withdrawn, so that readers
         learn of those."""
-        shelf = self._shelves.get(key)
-        if shelf is None:
+        entries = self._by_key.get(key)
+        if entries is None:
             return []
-        order = self._order(key, shelf, asker, now)[: most + 2]  # some may have expired
-        gone = shelf.places[shelf.live : shelf.live + most] if len(order) < most else ()
-        return self._fit(shelf, [*order, *gone], most, room, now)
+        order = self._order(key, entries, asker, now)[: most + 2]  # some may have expired
+        withdrawn = entries.places[entries.live : entries.live + most] if len(order) < most else ()
+        return self._fit(entries, [*order, *withdrawn], most, room, now)
 
     def sweep(self, now: float) -> int:
         """Forget what has expired; how many that were."""
         before = self._held
-        for key in list(self._shelves):
+        for key in list(self._by_key):
             self.sweep_key(key, now)
         return before - self._held
 
     def sweep_key(self, key: bytes, now: float) -> None:
         """Forget what has expired under one key: whoever is told how many there are, and reads them
         by pages, would find holes in those."""
-        shelf = self._shelves.get(key)
-        if shelf is None:
+        entries = self._by_key.get(key)
+        if entries is None:
             return
-        for row in shelf.expired(now):
-            self._remove(shelf, row)
-        if not shelf:
-            del self._shelves[key]
+        for row in entries.expired(now):
+            self._remove(entries, row)
+        if not entries:
+            del self._by_key[key]
 
-    def _order(self, key: bytes, shelf: KeyRecords, asker: bytes, now: float) -> list[int]:
-        """In which order one asker is told of a shelf: kept while it reads page after page."""
-        if not asker and shelf.live <= ORDERED_ANEW:
-            return turns(shelf, self._rng)
+    def _order(self, key: bytes, entries: KeyRecords, asker: bytes, now: float) -> list[int]:
+        """In which order one asker is told of a key: kept while it reads page after page."""
+        if not asker and entries.live <= ORDERED_ANEW:
+            return turns(entries, self._rng)
         made, order = self._orders.get((key, asker), (0.0, []))
         if not 0 <= now - made < (ORDER_KEPT if asker else 1.0):
-            made, order = now, turns(shelf, self._rng)
+            made, order = now, turns(entries, self._rng)
         self._orders[key, asker] = made, order
         self._orders.move_to_end((key, asker))
         if len(self._orders) > ORDERS:
             self._orders.popitem(last=False)
         return order
 
-    def _let_into_orders(self, key: bytes, place: int) -> None:
+    def _insert_into_orders(self, key: bytes, place: int) -> None:
         """Who reads now is to see what comes now."""
         for (some, _), (_, order) in self._orders.items():
             if some == key:
                 order.insert(self._rng.randrange(len(order) + 1), place)
 
     def _fit(
-        self, shelf: KeyRecords, places: Iterable[int], most: int, room: int, now: float
+        self, entries: KeyRecords, places: Iterable[int], most: int, room: int, now: float
     ) -> list[bytes]:
         wires: list[bytes] = []
         for place in places:
-            row = shelf.at.get(place)
+            row = entries.at.get(place)
             if row < 0:  # it went since the order was made
                 continue
-            wire = shelf.wires[row]
-            if shelf.expiries[row] <= now or len(wire) + 3 > room:
+            wire = entries.wires[row]
+            if entries.expiries[row] <= now or len(wire) + 3 > room:
                 continue
             wires.append(wire)
             room -= len(wire) + 3  # msgpack's mark and length
@@ -218,29 +218,29 @@ class RecordStore:
                 break
         return wires
 
-    def _make_room(self, shelf: KeyRecords | None, place: int, now: float) -> bool:
-        """Whether one more may come: if something must go for it, it has gone."""
-        if shelf is not None and len(shelf) >= self._per_key:
-            return self._evict(shelf, place, now)
+    def _make_room(self, entries: KeyRecords | None, place: int, now: float) -> bool:
+        """Whether one more may come: if something must go for it, it has withdrawn."""
+        if entries is not None and len(entries) >= self._per_key:
+            return self._evict(entries, place, now)
         if self._held < self._in_all:
             return True
-        if shelf is None:
-            some = self._rng.sample(list(self._shelves), min(PROBES, len(self._shelves)))
-            shelf = max((self._shelves[key] for key in some), key=len)
-        return bool(shelf) and self._evict(shelf, place, now)
+        if entries is None:
+            some = self._rng.sample(list(self._by_key), min(PROBES, len(self._by_key)))
+            entries = max((self._by_key[key] for key in some), key=len)
+        return bool(entries) and self._evict(entries, place, now)
 
-    def _evict(self, shelf: KeyRecords, place: int, now: float) -> bool:
+    def _evict(self, entries: KeyRecords, place: int, now: float) -> bool:
         """Drop an expired record, else the one of the highest hash, if it is above `place`."""
-        rows = [self._rng.randrange(len(shelf)) for _ in range(PROBES)]
-        row = min(rows, key=lambda row: (shelf.expiries[row] > now, -shelf.places[row]))
-        if shelf.expiries[row] > now and shelf.places[row] <= place:
+        rows = [self._rng.randrange(len(entries)) for _ in range(PROBES)]
+        row = min(rows, key=lambda row: (entries.expiries[row] > now, -entries.places[row]))
+        if entries.expiries[row] > now and entries.places[row] <= place:
             return False
-        self._remove(shelf, row)
+        self._remove(entries, row)
         return True
 
-    def _remove(self, shelf: KeyRecords, row: int) -> None:
-        self._shares.add(shelf.sources[row], -1)
-        shelf.remove(row)
+    def _remove(self, entries: KeyRecords, row: int) -> None:
+        self._shares.add(entries.sources[row], -1)
+        entries.remove(row)
         self._held -= 1
 
     def _name(self, record: Record) -> tuple[int, int]:

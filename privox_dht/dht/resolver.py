@@ -26,7 +26,7 @@ FULL_RETRY = 30.0  # seconds after which a place may have become free: records e
 
 
 # Requests of each level of networks, of all together
-Limits = tuple[dict[int, RateLimiter], RateLimiter]
+RateLimits = tuple[dict[int, RateLimiter], RateLimiter]
 
 
 class HostedRecordQuota:
@@ -45,7 +45,7 @@ class HostedRecordQuota:
         return len(self._held)
 
     def __repr__(self) -> str:
-        return f"<Guests {len(self)} of {self._most} records>"
+        return f"<HostedRecordQuota {len(self)} of {self._most} records>"
 
     def admit(self, place: bytes, shares: Prefixes, expires: float, now: float) -> bool:
         """Whether a record may be placed; if so, it counts until it expires. A renewal always may.
@@ -73,23 +73,23 @@ class RecursiveResolver:
         state: NodeState,
         lookups: RecordLookups,
         publisher: Publisher,
-        is_in: Callable[[], bool],
+        is_joined: Callable[[], bool],
     ) -> None:
-        self._state, self._lookups, self._is_in = state, lookups, is_in
+        self._state, self._lookups, self._is_joined = state, lookups, is_joined
         self._publisher = publisher
-        self._asks = (
+        self._lookup_rates = (
             _for_each_level(dht_limits.RESOLVER_RATE, dht_limits.RESOLVER_BURST),
             RateLimiter(dht_limits.RESOLVER_RATE_IN_ALL, dht_limits.RESOLVER_BURST_IN_ALL),
         )
-        self._puts = (
+        self._publish_rates = (
             _for_each_level(dht_limits.HOSTED_RATE, dht_limits.HOSTED_BURST),
             RateLimiter(dht_limits.HOSTED_RATE_IN_ALL, dht_limits.HOSTED_BURST_IN_ALL),
         )
         self._running = 0
-        self.guests = HostedRecordQuota()
+        self.quota = HostedRecordQuota()
 
     def __repr__(self) -> str:
-        return f"<RecursiveResolver {self._running} requests, {self.guests!r}>"
+        return f"<RecursiveResolver {self._running} requests, {self.quota!r}>"
 
     @property
     def mesh(self) -> bytes:
@@ -107,7 +107,7 @@ class RecursiveResolver:
             ProducerBusy: the asker, or all askers together, sent too many requests.
             NotJoined: this node is not in the mesh.
         """
-        with self._turn(asker, self._asks):
+        with self._admitted(asker, self._lookup_rates):
             pass
 
     async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]:
@@ -116,7 +116,7 @@ class RecursiveResolver:
         Raises:
             ProducerBusy, NotJoined: see `hello`.
         """
-        with self._turn(asker, self._asks):
+        with self._admitted(asker, self._lookup_rates):
             found = (await self._lookups.find(key, want, within=dht_limits.CACHE_FRESH))[:want]
         self._state.counts["resolved_for_others"] += 1
         self._state.rng.shuffle(found)
@@ -130,15 +130,15 @@ class RecursiveResolver:
             RequestRejected: the record is not valid.
             ProducerBusy, NotJoined: see `hello`.
         """
-        with self._turn(asker, self._puts):
-            record = self._checked(wire)
+        with self._admitted(asker, self._publish_rates):
+            record = self._validated(wire)
             shares = _shares(asker, self._state.diverse)
-            if not self.guests.admit(record.key, shares, record.expires, self.now()):
+            if not self.quota.admit(record.key, shares, record.expires, self.now()):
                 raise ProducerBusy("too many records are placed from here already", FULL_RETRY)
             self._state.counts["placed for others"] += 1
             return await self._publisher.publish(record)
 
-    def _checked(self, wire: bytes) -> Record:
+    def _validated(self, wire: bytes) -> Record:
         """What the gate lets in wherever records come from: signed, dated, and the newest word."""
         now = self.now()
         try:
@@ -149,8 +149,8 @@ class RecursiveResolver:
             raise RequestRejected(f"not a record to keep: {exc.reason}", code="bad_record") from exc
 
     @contextmanager
-    def _turn(self, asker: str, rates: Limits) -> Iterator[None]:
-        if not self._is_in():
+    def _admitted(self, asker: str, rates: RateLimits) -> Iterator[None]:
+        if not self._is_joined():
             raise NotJoined("the node there is not in the mesh itself just now")
         now = asyncio.get_running_loop().time()
         of_each, of_all = rates

@@ -41,7 +41,7 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
         return True
 
     def __repr__(self) -> str:
-        return f"<MeshTable {len(self)} contacts in {len(self.buckets)} buckets>"
+        return f"<RoutingTable {len(self)} contacts in {len(self.buckets)} buckets>"
 
     def flush(self) -> None:
         self.buckets = [KBucket(0, 0, self.node.long_id)]

@@ -65,10 +65,10 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         if self.transport is not None:
             self.transport.close()
         flights, self._outstanding = list(self._outstanding.values()), {}
-        for flight in flights:
-            if flight.timer is not None:
-                flight.timer.cancel()
-            flight.done(None)
+        for pending in flights:
+            if pending.timer is not None:
+                pending.timer.cancel()
+            pending.done(None)
 
     def _send(self, datagram: bytes, address: Address, node_id: bytes = b"") -> None:
         if self._closed:
@@ -119,15 +119,15 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             method, state.identity.dht_id, state.flags, token, arguments, size
         )
         message = state.rng.randbytes(8)
-        flight = PendingRequest(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
-        flight.node_id = node_id
-        flight.sent, flight.hard, flight.resend = self.loop.time(), hard, resend
-        flight.again, flight.bare = again, bare
-        flight.soft, flight.late = soft, late
-        self._outstanding[message] = flight
-        self._wait(message, flight)
+        pending = PendingRequest(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
+        pending.node_id = node_id
+        pending.sent, pending.hard, pending.resend = self.loop.time(), hard, resend
+        pending.again, pending.bare = again, bare
+        pending.soft, pending.late = soft, late
+        self._outstanding[message] = pending
+        self._wait(message, pending)
         state.counts["asked"] += 1
-        self._send(flight.datagram, address, node_id)
+        self._send(pending.datagram, address, node_id)
 
     async def request(
         self,
@@ -165,82 +165,82 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         message = self.state.rng.randbytes(8)
         self._send(wire.seal(self.state.mesh, REQUEST, message, body), address)
 
-    def _wait(self, message: bytes, flight: PendingRequest) -> None:
-        when = flight.sent + flight.next_moment()
-        flight.timer = self.loop.call_at(when, self._on_timer, message)
+    def _wait(self, message: bytes, pending: PendingRequest) -> None:
+        when = pending.sent + pending.next_moment()
+        pending.timer = self.loop.call_at(when, self._on_timer, message)
 
     def _on_timer(self, message: bytes) -> None:
         """No answer yet: tell that it is late, send it again, or give it up."""
-        flight = self._outstanding.get(message)
-        if flight is None:
+        pending = self._outstanding.get(message)
+        if pending is None:
             return
-        what = flight.pass_moment()
+        what = pending.pass_moment()
         if what in (LATE, RESEND):
-            self._wait(message, flight)
+            self._wait(message, pending)
         if what == LATE:
-            if flight.late is not None:
-                flight.late()
+            if pending.late is not None:
+                pending.late()
         elif what == RESEND:
-            self._resend(flight)
+            self._resend(pending)
         else:
             del self._outstanding[message]
             self.state.counts["unanswered"] += 1
-            self._on_timeout(flight)
-            flight.done(None)
+            self._on_timeout(pending)
+            pending.done(None)
 
-    def _resend(self, flight: PendingRequest) -> None:
-        if flight.bare:
-            flight.bare = False
-            flight.datagram = request_codec.in_short(self.state.mesh, flight.datagram)
-        if flight.again is None or flight.again(len(flight.datagram)):
-            self._send(flight.datagram, flight.address, flight.node_id)
+    def _resend(self, pending: PendingRequest) -> None:
+        if pending.bare:
+            pending.bare = False
+            pending.datagram = request_codec.in_short(self.state.mesh, pending.datagram)
+        if pending.again is None or pending.again(len(pending.datagram)):
+            self._send(pending.datagram, pending.address, pending.node_id)
 
-    def _answered(self, message: bytes, packed: bytes, address: Address) -> None:
-        flight = self._outstanding.get(message)
-        if flight is None:
+    def _on_answer(self, message: bytes, packed: bytes, address: Address) -> None:
+        pending = self._outstanding.get(message)
+        if pending is None:
             raise BadMessage("unasked")
-        if flight.address != address:
+        if pending.address != address:
             raise BadMessage("address")
         try:
             body = wire.unpack(packed)
             token = answer_codec.read_retry(body)
         except BadMessage:
             body, token = None, b""
-        if token and not flight.proven:
-            flight.proven = True
-            flight.datagram = request_codec.with_token(self.state.mesh, flight.datagram, token)
-            flight.bare = False
-            self._send(flight.datagram, address, flight.node_id)
+        if token and not pending.proven:
+            pending.proven = True
+            pending.datagram = request_codec.with_token(self.state.mesh, pending.datagram, token)
+            pending.bare = False
+            self._send(pending.datagram, address, pending.node_id)
             return
         del self._outstanding[message]
-        if flight.timer is not None:
-            flight.timer.cancel()
+        if pending.timer is not None:
+            pending.timer.cancel()
         answer = None
         try:
-            answer = flight.read(body)
-            self._on_response(flight)
+            answer = pending.read(body)
+            self._on_response(pending)
         finally:
-            flight.done(answer)
+            pending.done(answer)
 
-    def _contact(self, flight: PendingRequest) -> Contact | None:
+    def _contact(self, pending: PendingRequest) -> Contact | None:
         """The contact that was asked, if it is one."""
-        contact = self.router.get(flight.node_id) if flight.node_id else None
-        return contact if contact is not None and contact.address == flight.address else None
+        contact = self.router.get(pending.node_id) if pending.node_id else None
+        return contact if contact is not None and contact.address == pending.address else None
 
-    def _on_response(self, flight: PendingRequest) -> None:
-        now = self.state.heard_at = self.loop.time()
-        contact = self._contact(flight)
-        if flight.tries == 1:  # of a request sent twice nobody knows which one was answered
-            self.state.rtt.note(now - flight.sent)
+    def _on_response(self, pending: PendingRequest) -> None:
+        now = self.state.last_answer_at = self.loop.time()
+        contact = self._contact(pending)
+        if pending.tries == 1:  # of a request sent twice nobody knows which one was answered
+            self.state.rtt.note(now - pending.sent)
             if contact is not None:
-                contact.note_rtt(now - flight.sent)
+                contact.note_rtt(now - pending.sent)
         if contact is not None:
             contact.seen, contact.failures = self.state.coarse_time(now), 0
 
-    def _on_timeout(self, flight: PendingRequest) -> None:
-        contact = self._contact(flight)
+    def _on_timeout(self, pending: PendingRequest) -> None:
+        contact = self._contact(pending)
         if contact is None:
             return
-        if contact.note_silence(amid_silence=self.state.heard_at < flight.sent):
+        if contact.note_timeout(uplink_down=self.state.last_answer_at < pending.sent):
             self.router.remove_contact(contact)
         self.state.on_unanswered()

@@ -26,10 +26,10 @@ from privox_dht.dht.routing_table import RoutingTable, spread
 from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.identity import dht_id_of
 
-FRAME = 48  # bytes of an answer to a find beside its contacts and records
-FOUR = peer_size("")  # bytes of a contact with an IPv4 address
-ROOM_WITH_PROOF = answer_codec.PROOF + 8 * FOUR  # bytes; with less, contacts go before a proof
-SPARE = 4  # contacts more than are told of, some of which may be of one network or silent
+ANSWER_FRAME = 48  # bytes of an answer to a find beside its contacts and records
+IPV4_CONTACT = peer_size("")  # bytes of a contact with an IPv4 address
+ROOM_WITH_PROOF = answer_codec.PROOF + 8 * IPV4_CONTACT  # bytes; with less, contacts go before a proof
+SPARE_CONTACTS = 4  # contacts more than are told of, some of which may be of one network or silent
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
@@ -47,10 +47,10 @@ class DialBackService(Protocol):
 class RpcHandlers:
     """The answers of one node, the same from each of its sockets."""
 
-    __slots__ = ("_dialling", "_state", "tables")
+    __slots__ = ("_dial_back", "_state", "tables")
 
-    def __init__(self, state: NodeState, dialling: Callable[[], DialBackService]) -> None:
-        self._state, self._dialling = state, dialling
+    def __init__(self, state: NodeState, dial_back: Callable[[], DialBackService]) -> None:
+        self._state, self._dial_back = state, dial_back
         self.tables: list[RoutingTable] = []
 
     def __call__(self, request: Request, address: Address, proven: bool, room: int) -> Any:
@@ -61,10 +61,10 @@ class RpcHandlers:
             case "find":
                 return self._find(request, address, proven, room)
             case "store":
-                return self._put(request, address, proven)
+                return self._store(request, address, proven)
             case "probe":
                 return (
-                    {} if self._dialling().probe_received(request.arguments[0], address) else None
+                    {} if self._dial_back().probe_received(request.arguments[0], address) else None
                 )
             case "announce":  # a proven sender is looked at by the socket
                 return None
@@ -72,8 +72,8 @@ class RpcHandlers:
             self._state.drop("token")
             return None
         if request.method == "dial":
-            return self._dialling().dial(request, address)
-        return self._dialling().dial_request(request, address)
+            return self._dial_back().dial(request, address)
+        return self._dial_back().dial_request(request, address)
 
     def _token(self, address: Address) -> bytes:
         now = asyncio.get_running_loop().time()
@@ -102,7 +102,7 @@ class RpcHandlers:
         state = self._state
         target, want, start, *challenge = request.arguments
         answer: dict[str, Any] = {"t": self._token(address)}
-        room -= FRAME
+        room -= ANSWER_FRAME
         if challenge and room >= ROOM_WITH_PROOF:
             (asked,) = challenge
             if proof := self._proof(asked[: wire.NONCE], asked[wire.NONCE :], address):
@@ -113,7 +113,7 @@ class RpcHandlers:
         if not want or not count or start < 0:
             most = CONTACTS_WITH_RECORDS if count else dht_limits.MAX_CONTACTS_IN_DATAGRAM
             if count and not proven:  # a record first: contacts take what it leaves
-                most = max(2, min(most, (room - limits.TYPICAL_RECORD) // FOUR))
+                most = max(2, min(most, (room - limits.TYPICAL_RECORD) // IPV4_CONTACT))
             peers = self._closest(request, address, target, min(most, room // ID))
             packed = pack_peers(peers)
             while peers and sum(map(len, packed.values())) > room:
@@ -148,20 +148,20 @@ class RpcHandlers:
         it was last asked, and no more of one network than may be."""
         node = Node(target)
         if not self._state.diverse:
-            return self._near(request, address, node, most)[:most]
-        for wanted in (most + SPARE, 2 * most):  # seldom are so many of one network
-            chosen = spread(self._near(request, address, node, wanted), most)
+            return self._closest_by_family(request, address, node, most)[:most]
+        for wanted in (most + SPARE_CONTACTS, 2 * most):  # seldom are so many of one network
+            chosen = spread(self._closest_by_family(request, address, node, wanted), most)
             if len(chosen) == most:
                 break
         return chosen
 
-    def _near(self, request: Request, address: Address, node: Node, most: int) -> list[Any]:
+    def _closest_by_family(self, request: Request, address: Address, node: Node, most: int) -> list[Any]:
         """Up to so many of each family, closest first."""
         families, here = request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:
             some = table.find_neighbors(node, most, exclude=request.sender)
-            if some and families & (FAMILY_4 if len(some[0].packed) == FOUR else FAMILY_6):
+            if some and families & (FAMILY_4 if len(some[0].packed) == IPV4_CONTACT else FAMILY_6):
                 found += some  # all of a table are of one family
         found = [contact for contact in found if not contact.failures]
         if self._state.on_loopback and not here:
@@ -170,27 +170,27 @@ class RpcHandlers:
             found.sort(key=lambda contact: contact.long_id ^ node.long_id)
         return found
 
-    def _put(self, request: Request, address: Address, proven: bool) -> Answer:
+    def _store(self, request: Request, address: Address, proven: bool) -> Answer:
         state = self._state
         if not proven:
             state.drop("token")
             return {"t": self._token(address), "s": []}
         base, depth, deeper, wires = request.arguments
-        fates, key = [], b""
+        results, key = [], b""
         source = b"" if is_loopback(address[0]) else holder_of(address[0])
         for wire_bytes in wires:
             record = state.accept(wire_bytes, base)
             if record is None:
-                fates.append(answer_codec.REFUSED)
+                results.append(answer_codec.REFUSED)
                 continue
             key = shard_of(base, dht_id_of(record.publisher), depth)
-            fate = state.store.put(
+            result = state.store.put(
                 key, record, source, state.clock(), networks=state.diverse, deeper=bool(deeper)
             )
-            if fate == answer_codec.FULL:
+            if result == answer_codec.FULL:
                 state.drop("record full")
-            fates.append(fate)
-        answer: dict[str, Any] = {"t": self._token(address), "s": fates}
+            results.append(result)
+        answer: dict[str, Any] = {"t": self._token(address), "s": results}
         if state.store.is_split(key):  # of the last: whoever publishes brings one
             answer["f"] = True
         if depth:

@@ -53,15 +53,15 @@ class RpcProtocol(RpcClientProtocol):
         super().__init__(state, router)
         self.answer = answer
         self.on_new_peer: Callable[[bytes, Address], None] = self.verify_peer  # see `prober`
-        self._introducing: dict[Address, None] = {}
+        self._verifying: dict[Address, None] = {}
 
     def __repr__(self) -> str:
-        return f"<MeshProtocol {len(self._outstanding)} in flight, {self.router!r}>"
+        return f"<RpcProtocol {len(self._outstanding)} pending, {self.router!r}>"
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Give back the room that a burst took: a dict that once was large stays so."""
-        if not self._outstanding and not self._introducing:
-            self._outstanding, self._introducing = {}, {}
+        if not self._outstanding and not self._verifying:
+            self._outstanding, self._verifying = {}, {}
 
     # -- being told and asked ----------------------------------------------------------------------
 
@@ -73,9 +73,9 @@ class RpcProtocol(RpcClientProtocol):
                 data = state.sealed.unseal(data)
             kind, message, packed = wire.unseal(state.mesh, data)
             if kind == ANSWER:
-                self._answered(message, packed, normalize(addr))
+                self._on_answer(message, packed, normalize(addr))
             elif self.answer is not None:
-                self._asked(message, packed, normalize(addr), len(data))
+                self._on_request(message, packed, normalize(addr), len(data))
             else:
                 state.drop("kind", "a request to a socket that only asks")
         except BadMessage as exc:
@@ -84,7 +84,7 @@ class RpcProtocol(RpcClientProtocol):
             state.drop("internal")
             log.exception("! a datagram from %s broke its handler", addr)
 
-    def _asked(self, message: bytes, packed: bytes, address: Address, size: int) -> None:
+    def _on_request(self, message: bytes, packed: bytes, address: Address, size: int) -> None:
         state = self.state
         now = self.loop.time()
         where = pack_address(*address)
@@ -106,31 +106,31 @@ class RpcProtocol(RpcClientProtocol):
         elif answer is not None:
             self._reply(message, answer, address, room)
         if proven:
-            self._noticed(request, address)
+            self._note_requester(request, address)
 
-    def _noticed(self, request: Request, address: Address) -> None:
+    def _note_requester(self, request: Request, address: Address) -> None:
         """Somebody at a proven address asked us something."""
         guest = bool(request.flags & GUEST)
-        self.state.noticed(request.sender, address, guest)
+        self.state.note_requester(request.sender, address, guest)
         if guest or self.router is None:
             return
         known = self.router.get(request.sender)
         if known is not None:
             if known.address != address:
-                self._moved(known, address)
-        elif self.may_introduce(request.sender, address):
+                self._check_move(known, address)
+        elif self.may_verify(request.sender, address):
             self.on_new_peer(request.sender, address)
 
-    def _moved(self, known: Contact, address: Address) -> None:
+    def _check_move(self, known: Contact, address: Address) -> None:
         """A contact of ours seems to ask from elsewhere. If it does not answer where it was, it may
         prove itself there."""
         where, now = pack_address(*address), self.loop.time()
-        if known.address in self._introducing or not self.state.failed.try_acquire(where, now):
+        if known.address in self._verifying or not self.state.proof_failures.try_acquire(where, now):
             return
-        self._introducing[known.address] = None
+        self._verifying[known.address] = None
 
         def still_there(contact: Contact | None) -> None:
-            self._introducing.pop(known.address, None)
+            self._verifying.pop(known.address, None)
             if contact is None:
                 self.ping(address, lambda contact: None, expected=known.id)
 
@@ -151,28 +151,28 @@ class RpcProtocol(RpcClientProtocol):
 
     # -- who may be a contact ----------------------------------------------------------------------
 
-    def may_introduce(self, node_id: bytes, address: Address) -> bool:
+    def may_verify(self, node_id: bytes, address: Address) -> bool:
         """Whether there would be a place for a node, and nothing speaks against asking it."""
         where = pack_address(*address)
         return self.router.has_room(node_id, where) and not (  # mostly it has: first things first
-            address in self._introducing
+            address in self._verifying
             or address in self.state.dial_back_peers
-            or len(self._introducing) >= dht_limits.INTRODUCTIONS
+            or len(self._verifying) >= dht_limits.INTRODUCTIONS
             or not self.state.may_contact(address[0])
-            or self.state.failed.is_exhausted(where, self.loop.time())
+            or self.state.proof_failures.is_exhausted(where, self.loop.time())
         )
 
     def verify_peer(self, node_id: bytes, address: Address) -> None:
         """Ask a node for its proof, if there would be a place for it."""
-        if not self.may_introduce(node_id, address):
+        if not self.may_verify(node_id, address):
             return
         where = pack_address(*address)
-        self._introducing[address] = None
+        self._verifying[address] = None
 
         def proven(contact: Contact | None) -> None:
-            self._introducing.pop(address, None)
+            self._verifying.pop(address, None)
             if contact is None:
-                self.state.failed.try_acquire(where, self.loop.time())
+                self.state.proof_failures.try_acquire(where, self.loop.time())
 
         self.ping(address, proven, expected=node_id)
 
@@ -200,7 +200,7 @@ class RpcProtocol(RpcClientProtocol):
 
     def challenge(self, node_id: bytes, address: Address) -> Challenge | None:
         """What to ask a node besides, so that its answer proves it; None if nobody wants that."""
-        if not self.may_introduce(node_id, address):
+        if not self.may_verify(node_id, address):
             return None
         return self._challenge(node_id, address)
 
@@ -211,10 +211,10 @@ class RpcProtocol(RpcClientProtocol):
     def challenge_answered(self, challenge: Challenge, proof: Pong) -> None:
         """A node that was asked something else gave its proof as well."""
         address = challenge.address
-        if not self.may_introduce(challenge.node_id or b"", address):
+        if not self.may_verify(challenge.node_id or b"", address):
             return  # it was proven meanwhile
         if self._proven(challenge, proof) is None:
-            self.state.failed.try_acquire(pack_address(*address), self.loop.time())
+            self.state.proof_failures.try_acquire(pack_address(*address), self.loop.time())
 
     def _proven(self, challenge: Challenge, pong: Pong, *, named: bool = False) -> Contact | None:
         """The node that answered a challenge, if it is who it should be; a contact now if there is
@@ -229,7 +229,7 @@ class RpcProtocol(RpcClientProtocol):
         if self.answer is not None:  # from our lasting port: what was said is about it
             offset = pong.time - (challenge.wall + (now - challenge.began) / 2)
             state.record_observation(challenge.address, pong.observed, offset)
-        self._add(contact, pong.token)
+        self._add_contact(contact, pong.token)
         return contact
 
     def _read_proof(self, pong: Pong, question: bytes, expected: bytes | None) -> Contact | None:
@@ -246,22 +246,22 @@ class RpcProtocol(RpcClientProtocol):
             return None
         return Contact(node_id, there)
 
-    def _add(self, contact: Contact, token: bytes) -> None:
+    def _add_contact(self, contact: Contact, token: bytes) -> None:
         if not self.state.may_contact(contact.ip):
             return
         known = self.router.get(contact.id)
         if known is not None:
             if known.address == contact.address:
                 known.rtt_ms, known.seen, known.failures = contact.rtt_ms, contact.seen, 0
-                self._say_here(known, token)
+                self._announce(known, token)
                 return
             if self.loop.time() - known.seen < dht_limits.CONTACT_STALE and not known.failures:
                 return  # it still answers where it was
         if self.router.add_contact(contact):
-            self._say_here(contact, token)
+            self._announce(contact, token)
             self.state.on_contact(self, contact, token)
 
-    def _say_here(self, contact: Contact, token: bytes) -> None:
+    def _announce(self, contact: Contact, token: bytes) -> None:
         """Show a contact the token it gave us: our address is proven, it may want us as well."""
         if self.answer is not None and not self.state.guest:
             self.notify(contact.address, "announce", [], token)

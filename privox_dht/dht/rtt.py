@@ -12,7 +12,7 @@ class RttEstimator:
         self.mean, self.spread = dht_limits.FIRST_RTT, dht_limits.FIRST_SPREAD
 
     def __repr__(self) -> str:
-        return f"<RoundTrip {self.mean * 1e3:.1f} ms, spread {self.spread * 1e3:.1f} ms>"
+        return f"<RttEstimator {self.mean * 1e3:.1f} ms, spread {self.spread * 1e3:.1f} ms>"
 
     def note(self, seconds: float) -> None:
         error = seconds - self.mean

@@ -28,27 +28,27 @@ class StoreLookup(IterativeLookup):
         depth: int,
         record: Record,
         holders: list[Candidate],
-        look: bool = False,
+        refresh: bool = False,
         deeper: bool = False,
     ) -> None:
-        """`holders` took the last word and are asked nothing more; with `look`, one of them is, who
+        """`holders` took the last word and are asked nothing more; with `refresh`, one of them is, who
         has come since. With `deeper` the publisher stands in a shard of this key as well, and is
         here as one of a sample."""
         target = shard_of(base, dht_id_of(record.publisher), depth)
         super().__init__(network, target, base=base)
         self.depth, self.record, self.deeper = depth, record, deeper
-        self.given: list[bytes] = []  # ids of the nodes that were sent the record
+        self.sent_to: list[bytes] = []  # ids of the nodes that were sent the record
         self.counts: list[int] = []  # records under the key, by those who took it
         self.held = 0  # nodes that hold it for sure
-        self.taken = 0  # nodes that took it, perhaps only to draw lots: the key is full there
-        self.enough: asyncio.Future[None] = self.loop.create_future()
+        self.accepted = 0  # nodes that took it, perhaps only to draw lots: the key is full there
+        self.quorum_reached: asyncio.Future[None] = self.loop.create_future()
         self._writing = 0
         self._window: list[Candidate] = []
-        self._is_given = False  # whether all of the window were sent the record, none too late
-        self._is_heard = any(not contact.failures for contact in network.contacts())
+        self._all_sent = False  # whether all of the window were sent the record, none too late
+        self._uplink_works = any(not contact.failures for contact in network.contacts())
         for holder in holders:
             self.shortlist.seed(holder)
-        if look and holders:  # not of the very closest, which would hold the others up
+        if refresh and holders:  # not of the very closest, which would hold the others up
             order = self.shortlist.candidates
             order[min(self.shortlist.alpha, len(order) - 1)].state = NEW
 
@@ -59,14 +59,14 @@ class StoreLookup(IterativeLookup):
             self._advance(self._window)
             if self.ended.done():  # nobody else can be asked: those who answered must do
                 self._write(self._window)
-        self._look_whether_enough()
+        self._check_quorum()
 
-    def _look_whether_enough(self) -> None:
-        if not self.enough.done() and (self.ended.done() or self._has_enough(len(self._window))):
-            self.enough.set_result(None)
+    def _check_quorum(self) -> None:
+        if not self.quorum_reached.done() and (self.ended.done() or self._has_quorum(len(self._window))):
+            self.quorum_reached.set_result(None)
 
-    def _has_enough(self, live: int) -> bool:
-        return live > 0 and self.taken >= min(
+    def _has_quorum(self, live: int) -> bool:
+        return live > 0 and self.accepted >= min(
             live, max(1, self.shortlist.closest // dht_limits.QUORUM)
         )
 
@@ -76,18 +76,18 @@ class StoreLookup(IterativeLookup):
         that answered say so."""
         if self.deeper or self.depth == dht_limits.SHARD_DEPTH:
             return False
-        return self._most_say_so([c for c in self.shortlist.candidates if c.state == ANSWERED])
+        return self._majority_says_split([c for c in self.shortlist.candidates if c.state == ANSWERED])
 
-    def _most_say_so(self, answered: list[Candidate]) -> bool:
+    def _majority_says_split(self, answered: list[Candidate]) -> bool:
         judges = self.shortlist.apart(answered[: 2 * dht_limits.FULL_KEY_WITNESSES])[
             : dht_limits.FULL_KEY_WITNESSES
         ]
         return 2 * sum(judge.split for judge in judges) > len(judges)
 
-    def _has_moved_on(self, window: list[Candidate]) -> bool | None:
+    def _belongs_to_shard(self, window: list[Candidate]) -> bool | None:
         """Whether the record belongs to a shard; None as long as somebody who may know is asked."""
         near = window[: dht_limits.FULL_KEY_WITNESSES]
-        if self.deeper or self.depth == dht_limits.SHARD_DEPTH or self.taken:
+        if self.deeper or self.depth == dht_limits.SHARD_DEPTH or self.accepted:
             return False
         if not any(candidate.split for candidate in near):
             return False
@@ -98,45 +98,45 @@ class StoreLookup(IterativeLookup):
     def _write(self, window: list[Candidate]) -> None:
         """Put the record where it belongs, once half of the very closest have told of their
         neighbours: to wait for the slowest of them would take a sixth longer."""
-        self._is_given = False
+        self._all_sent = False
         if not self.shortlist.is_near(window):
             return  # else it would be left with nodes that only seem to be the closest
-        moved_on = self._has_moved_on(window)
+        moved_on = self._belongs_to_shard(window)
         if moved_on:
             self.end()
         if moved_on is not False:
             return
-        self._is_given = True
+        self._all_sent = True
         for candidate in window:
             if candidate.state != ANSWERED:
-                self._is_given = False
+                self._all_sent = False
             elif candidate.stored is None:
-                self._put(candidate)
+                self._store_at(candidate)
 
-    def _put(self, candidate: Candidate, again: bool = True) -> None:
+    def _store_at(self, candidate: Candidate, again: bool = True) -> None:
         candidate.stored = False
-        self.given.append(candidate.id)
+        self.sent_to.append(candidate.id)
         self._writing += 1
         self.protocol_for(candidate).send_request(
             candidate.address,
             "store",
             [self.base, self.depth, int(self.deeper), [self.record.encoded]],
             answer_codec.read_stored,
-            lambda stored: self._confirmed(candidate, stored, again),
+            lambda stored: self._on_stored(candidate, stored, again),
             node_id=candidate.id,
             token=candidate.token,
             again=lambda size: not self._abandoned,
             soft=self.state.rtt.retransmit_timeout(candidate.rtt),
-            late=lambda: self._put_late(candidate),
+            late=lambda: self._on_late(candidate),
         )
 
-    def _put_late(self, candidate: Candidate) -> None:
+    def _on_late(self, candidate: Candidate) -> None:
         if candidate.state == ANSWERED and not self.ended.done():
             candidate.state = SLOW
             self._writing -= 1
             self.send_next()
 
-    def _confirmed(self, candidate: Candidate, stored: Stored | None, again: bool) -> None:
+    def _on_stored(self, candidate: Candidate, stored: Stored | None, again: bool) -> None:
         in_time = candidate.state == ANSWERED
         self._writing -= in_time
         if stored is None:
@@ -144,31 +144,31 @@ class StoreLookup(IterativeLookup):
         else:
             candidate.state, candidate.token = ANSWERED, stored.token
             candidate.split = stored.split
-            if stored.fates == [] and again and not self.ended.done():  # our token had expired
-                self._put(candidate, again=False)
-            elif stored.fates == [HELD] or (stored.fates == [FULL] and stored.split):
+            if stored.results == [] and again and not self.ended.done():  # our token had expired
+                self._store_at(candidate, again=False)
+            elif stored.results == [HELD] or (stored.results == [FULL] and stored.split):
                 candidate.stored = True
                 self.counts.append(stored.total)
-                self.taken += 1
-                self.held += stored.fates == [HELD]
-        if stored is None or not (in_time and self.taken and self._is_given):
+                self.accepted += 1
+                self.held += stored.results == [HELD]
+        if stored is None or not (in_time and self.accepted and self._all_sent):
             self.send_next()
             return  # else it changes nothing for the others
         if not self._worth_waiting():
             self.end()
-        self._look_whether_enough()
+        self._check_quorum()
 
     def _worth_waiting(self) -> bool:
         """Whoever is late may be the only one to take the record; where nobody has answered for a
         while, that is not waited for."""
-        if self._writing or self.taken or not self._is_heard:
+        if self._writing or self.accepted or not self._uplink_works:
             return self._writing > 0
         return self.shortlist.somebody_is_late
 
     @property
-    def came_to_nothing(self) -> bool:
+    def has_failed(self) -> bool:
         """Whether there was somebody to take the record, and nobody has."""
-        return bool(self.shortlist.candidates) and not self.taken
+        return bool(self.shortlist.candidates) and not self.accepted
 
     def confirmed_holders(self) -> list[Candidate]:
         """The nodes that hold the record."""

@@ -74,12 +74,12 @@ class UdpEndpoints:
         router = self._network.protocols[family].router
         return (await self._open(functools.partial(RpcProtocol, self._state, router), host, 0))[0]
 
-    def rest(self) -> None:
+    def close_idle(self) -> None:
         """Close what is not needed just now, and give back the room that a burst took."""
         for prober in self._probers.values():
-            prober.rest()
+            prober.close_idle()
         for protocol in self._network.protocols.values():
-            protocol.rest()
+            protocol.release_memory()
 
     def close(self) -> None:
         """Close every socket."""

@@ -130,7 +130,7 @@ class Directory(DhtNode):
         return join_failure.why(self.network, timeout, self._joining.known(), reasons)
 
     def _udp_answered(self, since: float) -> bool:
-        return self._network.size > 0 and self._state.heard_at >= since
+        return self._network.size > 0 and self._state.last_answer_at >= since
 
     async def _meet_over_https(self, deadline: float) -> dict[Address, ObservedAddress]:
         self._tried = await resolve(self._joining.known(), self._state.families, deadline)
@@ -187,7 +187,7 @@ class Directory(DhtNode):
         """Whether, for a while, requests by UDP got no answer at all."""
         began, before = asyncio.get_running_loop().time(), self._state.counts["unanswered"]
         await asyncio.sleep(self._udp_silent)
-        return self._state.heard_at < began and self._state.counts["unanswered"] > before
+        return self._state.last_answer_at < began and self._state.counts["unanswered"] > before
 
     # -- records -----------------------------------------------------------------------------------
 

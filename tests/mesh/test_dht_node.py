@@ -397,14 +397,14 @@ async def test_a_liar_of_two_witnesses_adds_an_address_at_most_and_takes_none_aw
         (reach,) = await asker.dial_back(asker.port)
         assert reach.is_open and reach.witnesses == 2
         assert set(reach.addresses) == {(HOST, asker.port), *([(lie, 5678)] if taken else [])}
-        asker.know_own([], reached=[ip for ip, _ in reach.addresses])
+        asker.set_own_addresses([], reached=[ip for ip, _ in reach.addresses])
         assert HOST in asker.seen_by_any(), "what the honest one sees"
 
 
 async def test_a_first_node_is_dialled_back_by_a_guest() -> None:
     async with open_node_of() as first, node_of(guest=True) as guest:
         told = asyncio.Event()
-        first.on_view(told.set)
+        first.on_new_address(told.set)
         await guest.join([(HOST, first.port)])
         await guest.dial_back(None)
         await asyncio.wait_for(told.wait(), 2.0)

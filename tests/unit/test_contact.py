@@ -3,27 +3,27 @@
 import pytest
 
 from privox_dht.dht import dht_limits
-from privox_dht.dht.contact import AMID_SILENCE, Contact
+from privox_dht.dht.contact import WHILE_UPLINK_DOWN, Contact
 
 
 @pytest.mark.parametrize(
-    ("failures", "amid_silence", "after", "forgotten"),
+    ("failures", "uplink_down", "after", "forgotten"),
     [
         (0, False, 1, False),
         (1, False, 2, True),
-        (0, True, AMID_SILENCE, False),
+        (0, True, WHILE_UPLINK_DOWN, False),
         (1, True, 1, False),  # its own silence stays known
-        (AMID_SILENCE, True, AMID_SILENCE, False),
-        (AMID_SILENCE, False, 1, False),  # what it left unanswered then was not its fault
+        (WHILE_UPLINK_DOWN, True, WHILE_UPLINK_DOWN, False),
+        (WHILE_UPLINK_DOWN, False, 1, False),  # what it left unanswered then was not its fault
     ],
 )
 def test_who_is_silent_while_others_answer_is_forgotten_at_the_second_time(
-    failures: int, amid_silence: bool, after: int, forgotten: bool
+    failures: int, uplink_down: bool, after: int, forgotten: bool
 ) -> None:
     assert dht_limits.CONTACT_FAILURES == 2
     contact = Contact(bytes(20), b"\1\2\3\4\5\6")
     contact.failures = failures
-    assert contact.note_silence(amid_silence=amid_silence) is forgotten
+    assert contact.note_timeout(uplink_down=uplink_down) is forgotten
     assert contact.failures == after
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from bench.sim import virtual, worlds
 from privox_dht.dht.contact import Contact
-from privox_dht.dht.handover import Due, closer_than
+from privox_dht.dht.handover import HandoverBatch, closer_than
 
 
 @pytest.mark.parametrize(
-    ("one", "others", "target", "but", "closer"),
+    ("one", "others", "target", "excluded", "closer"),
     [
         (0b1000, [], 0b0000, -1, 0),
         (0b0001, [0b0001], 0b0000, -1, 0),  # itself is not closer than itself
@@ -24,9 +24,9 @@ from privox_dht.dht.handover import Due, closer_than
     ],
 )  # fmt: skip
 def test_who_is_closer_to_a_target(
-    one: int, others: list[int], target: int, but: int, closer: int
+    one: int, others: list[int], target: int, excluded: int, closer: int
 ) -> None:
-    assert closer_than(one, others, target, but=but) == closer
+    assert closer_than(one, others, target, excluded=excluded) == closer
 
 
 def test_who_is_closer_is_found_without_looking_at_everybody() -> None:
@@ -53,13 +53,13 @@ def test_whoever_was_sent_a_record_by_its_walk_is_not_given_it_as_a_newcomer() -
             await publisher.join([(there.ip, worlds.PORT)])
             await publisher.publish(worlds.record_of(publisher, "stt"))
             handover, (contact,) = publisher._handover, publisher._network.contacts()
-            (said,) = publisher._state.said.values()
+            (published,) = publisher._state.published.values()
 
-            def due(newcomer: Contact) -> list[Due]:
-                return list(handover._due(newcomer, handover._look_around()))
+            def due(newcomer: Contact) -> list[HandoverBatch]:
+                return list(handover._batches_for(newcomer, handover._survey()))
 
-            assert said.given == [contact.id] and not due(contact)
-            said.given.clear()
-            assert [one.wires for one in due(contact)] == [[said.record.encoded]]
+            assert published.sent_to == [contact.id] and not due(contact)
+            published.sent_to.clear()
+            assert [one.wires for one in due(contact)] == [[published.record.encoded]]
 
     virtual.run(virtual.Air(5), story)

@@ -127,7 +127,7 @@ def test_one_address_has_its_share_and_all_together_theirs() -> None:
         True,
         False,
     ]
-    assert repr(guests) == "<Guests 5 of 5 records>"
+    assert repr(guests) == "<HostedRecordQuota 5 of 5 records>"
 
 
 def test_a_renewal_is_always_let_in_and_what_has_expired_makes_room() -> None:

@@ -61,7 +61,7 @@ def test_a_first_node_that_was_taken_for_public_is_private_again_when_somebody_p
     some.own_global = frozenset(["9.9.9.9"])
     some.peer_verified("1.1.1.1")
     assert some.private is False
-    some.noticed(b"x" * 20, ("192.168.1.7", 5678), guest=True)
+    some.note_requester(b"x" * 20, ("192.168.1.7", 5678), guest=True)
     assert some.private is None
     assert some.may_contact("192.168.1.7")
 
@@ -69,7 +69,7 @@ def test_a_first_node_that_was_taken_for_public_is_private_again_when_somebody_p
 def test_where_our_owner_named_a_global_neighbour_nobody_private_changes_that() -> None:
     some = state()
     some.peer_verified("1.1.1.1", named=True)
-    some.noticed(b"x" * 20, ("192.168.1.7", 5678), guest=False)
+    some.note_requester(b"x" * 20, ("192.168.1.7", 5678), guest=False)
     assert some.private is False
 
 
@@ -80,8 +80,8 @@ def test_when_we_have_moved_only_what_was_seen_at_the_old_address_is_forgotten()
         some.record_observation((f"{first}.1.1.1", 1), ("9.9.9.9", 5), 0.0)
     some.record_observation(("2a00::1", 1), ("2a01::9", 5), 0.0)
     some.record_observation(("4.1.1.1", 1), ("9.9.9.10", 5), 0.0)
-    some.views.forget(but=("9.9.9.10",))
-    assert some.views.of_any() == ["2a01::9", "9.9.9.10"]
+    some.observations.forget(keep=("9.9.9.10",))
+    assert some.observations.all_ips() == ["2a01::9", "9.9.9.10"]
     assert not some.is_not_our_address("9.9.9.10")
 
 
@@ -89,8 +89,8 @@ def test_where_we_have_two_addresses_of_one_family_what_was_seen_of_both_is_kept
     some = state()
     for first, seen in enumerate(("9.9.9.9", "9.9.9.10", "9.9.9.11", "2a01::9"), 1):
         some.record_observation((f"{first}.1.1.1", 1), (seen, 5), 0.0)
-    some.views.forget(but=("9.9.9.9", "9.9.9.10"))
-    assert some.views.of_any() == ["9.9.9.9", "9.9.9.10", "2a01::9"]
+    some.observations.forget(keep=("9.9.9.9", "9.9.9.10"))
+    assert some.observations.all_ips() == ["9.9.9.9", "9.9.9.10", "2a01::9"]
 
 
 def test_a_strangers_word_does_not_aim_us_at_our_own_machine() -> None:
@@ -122,10 +122,10 @@ def test_who_changes_its_mind_has_still_one_vote() -> None:
     some.peer_verified("1.1.1.1", named=True)
     for port in range(1, 30):
         some.record_observation(("1.1.1.1", port), ("9.9.9.9", port), 0.0)
-    assert len(some.views) == 1
+    assert len(some.observations) == 1
     for number in range(3 * dht_limits.OBSERVERS):
         some.record_observation((f"{number + 1}.2.2.2", 1), ("9.9.9.9", 5), float(number))
-    assert len(some.views) == dht_limits.OBSERVERS
+    assert len(some.observations) == dht_limits.OBSERVERS
 
 
 def test_our_signature_is_not_given_for_an_address_that_is_not_ours() -> None:
@@ -139,10 +139,10 @@ def test_our_signature_is_not_given_for_an_address_that_is_not_ours() -> None:
 
 def test_the_clocks_offset_is_the_median_of_the_neighbours() -> None:
     some = state()
-    assert some.views.clock_offset() is None
+    assert some.observations.clock_offset() is None
     for number, offset in enumerate((1.0, 2.0, 9_000.0)):
         some.record_observation((f"{number + 1}.1.1.1", 1), ("9.9.9.9", 5), offset)
-    assert some.views.clock_offset() == 2.0
+    assert some.observations.clock_offset() == 2.0
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ def test_a_shelf_says_how_it_is() -> None:
         held.put(KEY, record(n, idle=idle), b"s", NOW)
     held.put(KEY, record(9, withdrawn=True), b"s", NOW)
     assert repr(held) == "<RecordStore 4 records under 1 keys>"
-    assert repr(held._shelves[KEY]) == "<Shelf 2 idle, 1 busy, 1 withdrawn>"
+    assert repr(held._by_key[KEY]) == "<KeyRecords 2 idle, 1 busy, 1 withdrawn>"
 
 
 def test_rows_stay_consistent_through_a_thousand_random_changes() -> None:
@@ -292,13 +292,13 @@ def test_rows_stay_consistent_through_a_thousand_random_changes() -> None:
         live = [r for r in plain.values() if not r.withdrawn]
         assert held.count(KEY) == len(live) and len(held) == len(plain)
         assert held.idle(KEY) == sum(r.idle > 0 for r in live)
-        if shelf := held._shelves.get(KEY):
-            check(shelf)
+        if entries := held._by_key.get(KEY):
+            check(entries)
 
 
-def check(shelf: KeyRecords) -> None:
-    assert all(shelf.at.get(place) == row for row, place in enumerate(shelf.places))
-    assert len(shelf.at) == len(shelf.wires) == len(shelf.expiries) == len(shelf.sequences)
+def check(entries: KeyRecords) -> None:
+    assert all(entries.at.get(place) == row for row, place in enumerate(entries.places))
+    assert len(entries.at) == len(entries.wires) == len(entries.expiries) == len(entries.sequences)
 
 
 @pytest.mark.parametrize(

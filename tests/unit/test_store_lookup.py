@@ -108,7 +108,7 @@ class Walk:
 
     @property
     def is_enough(self) -> bool:
-        return self.lookup.enough.done()
+        return self.lookup.quorum_reached.done()
 
 
 def a_record(mesh: bytes) -> Record:
@@ -155,7 +155,7 @@ async def test_each_is_sent_one_copy_however_often_the_walk_goes_on() -> None:
     walk.answers(3)
     walk.took(1)
     walk.answers(4)
-    assert walk.given() == [1, 2, 3, 4] and walk.lookup.given == [
+    assert walk.given() == [1, 2, 3, 4] and walk.lookup.sent_to == [
         walk.node(n).id for n in (1, 2, 3, 4)
     ]
 
@@ -166,7 +166,7 @@ async def test_who_refuses_is_not_asked_again_and_holds_nothing() -> None:
     walk.took(2)
     assert walk.given() == [1, 2, 3, 4]
     assert [holder.distance for holder in walk.lookup.confirmed_holders()] == [2]
-    assert (walk.lookup.taken, walk.lookup.held) == (1, 1)
+    assert (walk.lookup.accepted, walk.lookup.held) == (1, 1)
 
 
 async def test_with_an_expired_token_a_copy_is_sent_once_more_and_only_once() -> None:
@@ -215,9 +215,9 @@ async def test_half_of_the_closest_are_enough_or_all_where_there_are_fewer(
 
 async def test_a_walk_on_which_nobody_answers_ends_and_came_to_nothing() -> None:
     walk = Walk("xxx")
-    assert walk.is_enough and walk.lookup.came_to_nothing
+    assert walk.is_enough and walk.lookup.has_failed
     nobody = Walk("")
-    assert nobody.is_enough and not nobody.lookup.came_to_nothing, "there was nobody to take it"
+    assert nobody.is_enough and not nobody.lookup.has_failed, "there was nobody to take it"
 
 
 async def test_where_the_only_one_is_late_it_is_not_enough_yet() -> None:
@@ -229,7 +229,7 @@ async def test_it_ends_when_all_were_sent_a_copy_and_told_what_became_of_it() ->
     for number in (1, 2, 3):
         assert not walk.lookup.ended.done()
         walk.took(number)
-    assert walk.lookup.ended.done() and not walk.lookup.came_to_nothing
+    assert walk.lookup.ended.done() and not walk.lookup.has_failed
 
 
 @pytest.mark.parametrize("heard", [True, False])
@@ -260,7 +260,7 @@ async def test_known_holders_get_the_next_copy_at_once_and_are_asked_nothing_els
 async def test_one_of_them_is_asked_who_has_come_and_not_one_of_the_closest(
     count: int, asked: int
 ) -> None:
-    walk = Walk("", holders=holders(count), look=True)
+    walk = Walk("", holders=holders(count), refresh=True)
     states = [candidate.state for candidate in walk.lookup.shortlist.candidates]
     assert states == [FLYING if number == asked else ANSWERED for number in range(1, count + 1)]
     assert walk.given() == ([number for number in range(1, count + 1) if number != asked])
@@ -319,6 +319,6 @@ async def test_who_is_full_has_taken_it_where_the_key_has_split_and_lots_are_dra
 ) -> None:
     walk = Walk("++")
     walk.took(1, fate, split=split, total=500)
-    assert (walk.lookup.taken, walk.lookup.held) == (taken, held)
+    assert (walk.lookup.accepted, walk.lookup.held) == (taken, held)
     assert walk.lookup.counts == [500] * taken
     assert len(walk.lookup.confirmed_holders()) == taken

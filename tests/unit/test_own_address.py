@@ -24,7 +24,7 @@ def test_ours_are_global_addresses_of_an_interface_and_where_we_were_dialled_bac
     interfaces: list[str], reached: list[str], own: set[str]
 ) -> None:
     node = DhtNode(Identity.generate())
-    node.know_own(interfaces, reached=reached)
+    node.set_own_addresses(interfaces, reached=reached)
     assert node._state.own_global == own
 
 
@@ -46,7 +46,7 @@ def test_a_node_that_moved_forgets_where_it_was_and_is_seen_anew() -> None:
         node = [await world.start(number, [first.ip]) for number in (2, 3, 4)][-1]
         await asyncio.sleep(5.0)
         assert node.observed() == [(node.ip, worlds.PORT)] and len(node.contacts()) == 3
-        node.moved()
+        node.addresses_changed()
         assert (node.observed(), node.seen_by_any()) == ([], [])
         await asyncio.sleep(5.0)
         assert node.observed() == [(node.ip, worlds.PORT)] and len(node.contacts()) == 3
@@ -62,10 +62,10 @@ def test_whoever_is_asked_says_where_it_sees_us_and_that_is_told() -> None:
         first = await world.start(1, [])
         node = await world.start(2, [first.ip])
         await asyncio.sleep(5.0)
-        node._state.views.forget()
+        node._state.observations.forget()
         news = asyncio.Event()
-        node.on_view(news.set)
-        node.ask_view()
+        node.on_new_address(news.set)
+        node.ask_own_address()
         await asyncio.wait_for(news.wait(), 5.0)
         assert node.seen_by_any() == [node.ip] and node.observed() == [], "one is not believed"
 
@@ -78,7 +78,7 @@ def test_a_node_that_knows_nobody_asks_nobody_where_it_is() -> None:
 
     async def story() -> None:
         node = await world.start(1, [])
-        node.ask_view()
+        node.ask_own_address()
         await asyncio.sleep(5.0)
         assert air.sent == 0
 

@@ -12,7 +12,7 @@ from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.rpc_network import RpcNetwork
 
 
-class SeenByOthers:
+class OwnAddress:
     """The part of a node that is about where it is."""
 
     def __init__(self, state: NodeState, network: RpcNetwork) -> None:
@@ -29,18 +29,18 @@ class SeenByOthers:
 
     def seen_by_any(self) -> list[str]:
         """Every IP at which any neighbour sees us, agreed on or not."""
-        return self._state.views.of_any()
+        return self._state.observations.all_ips()
 
     def clock_offset(self) -> float | None:
         """How far our neighbours' clocks are ahead of ours (median, seconds)."""
-        return self._state.views.clock_offset()
+        return self._state.observations.clock_offset()
 
     @property
     def has_witnesses(self) -> bool:
         """Whether there is anybody who could say where we are."""
         return bool(self.contacts() or self._state.witnesses)
 
-    def know_own(self, addresses: Iterable[str], *, reached: Iterable[str] = ()) -> None:
+    def set_own_addresses(self, addresses: Iterable[str], *, reached: Iterable[str] = ()) -> None:
         """Addresses that are ours: on an interface, or at which we were just dialled back. Of two
         of one family at which we were, one may be a liar's word."""
         found = list(reached)
@@ -48,18 +48,18 @@ class SeenByOthers:
         sure = [ip for ip in found if families.count(":" in ip) == 1]
         self._state.own_global = frozenset(filter(is_global, [*addresses, *sure]))
         if found:
-            self._state.views.forget(but=found)
+            self._state.observations.forget(keep=found)
 
-    def moved(self) -> None:
+    def addresses_changed(self) -> None:
         """We have other addresses than before: every contact is to see us there."""
-        self._state.views.forget()
+        self._state.observations.forget()
         self._bootstrapper.announce()
 
-    def ask_view(self) -> None:
+    def ask_own_address(self) -> None:
         """Have one contact say at which address it sees us now."""
         if contacts := self._network.contacts():
             self._network.ping(self._state.rng.choice(contacts))
 
-    def on_view(self, told: Callable[[], None]) -> None:
+    def on_new_address(self, told: Callable[[], None]) -> None:
         """Whom to tell when somebody sees us at another address, or asks us as the first."""
-        self._state.on_view = told
+        self._state.on_new_address = told
