@@ -1,9 +1,10 @@
-"""How a node becomes part of a mesh.
+"""The requests by which a node joins a mesh.
 
-newcomer  -> ping every neighbour and every contact of the last time, until somebody answers
+node      -> ping every neighbour and every contact of earlier runs, until one answers
 neighbour <- key and signature: the first contacts
-guest     -> find: a few of the strangers it is told of are left alone, to dial it back later
-newcomer  -> walk to its own id, and behind the joiner to another, so that it knows and is known
+guest     -> find: a few of the nodes in the answer are left alone, to dial it back later
+node      -> walk to its own id, then in the background to a random one: both fill its table, and
+             make it known to others
 """
 
 import asyncio
@@ -18,11 +19,11 @@ from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.wire import family_of
 
 JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
-FAR_WALKS = 1  # walks to random ids after joining, so that far buckets are not empty
+FAR_WALKS = 1  # walks to random ids after joining, which fill far buckets
 
 
 class Bootstrapper:
-    """One node's ways into a mesh."""
+    """Joining requests of one node."""
 
     __slots__ = ("_network", "_state")
 
@@ -30,7 +31,7 @@ class Bootstrapper:
         self._network, self._state = network, network.state
 
     async def ping_until_answer(self, addresses: list[Address], deadline: float) -> list[Contact]:
-        """Ping everybody until somebody has answered, then a moment more."""
+        """Ping all addresses until one has answered, then wait a moment for others."""
         loop = asyncio.get_running_loop()
         for address in addresses:
             self._state.families |= family_of(address) if self._network.can_reach(address) else 0
@@ -59,7 +60,7 @@ class Bootstrapper:
             answered.append(contact)
 
     async def reserve_dial_back_peers(self, answered: list[Contact]) -> None:
-        """Leave a few contacts alone, so that they can dial us back as strangers."""
+        """Leave a few nodes alone, so that they can dial us back as strangers."""
         neighbour = answered[0]
         found = await self._network.request(
             neighbour.address,
@@ -80,17 +81,17 @@ class Bootstrapper:
         self._network.spawn(self._release())
 
     async def _release(self) -> None:
-        """Nobody stays reserved for long, whether we are dialled back or not."""
+        """End the reservation after a while, whether we were dialled back or not."""
         await asyncio.sleep(dht_limits.RESERVED_FOR)
         self._state.dial_back_peers = frozenset()
 
     def announce(self) -> None:
-        """Show every contact that it may remember us now."""
+        """Ping every contact, so that it sees our flags and address as they are now."""
         for contact in self._network.contacts():
             self._network.ping(contact)
 
     async def populate_table(self) -> None:
-        """Walk to our own id; then, behind the joiner, to a few others."""
+        """Walk to our own id; then, in the background, to a few others."""
         await self._walk(self._state.identity.dht_id)
         self._network.spawn(self._walk_far())
 

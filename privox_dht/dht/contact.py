@@ -4,12 +4,12 @@ from privox_dht.addresses import LOOPBACK_6, Address
 from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import ID, unpack_peer
 
-WHILE_UPLINK_DOWN = -1  # failures of a contact that was silent while nobody else answered either
+WHILE_UPLINK_DOWN = -1  # failures of a contact that was silent while no other node answered either
 
 
 class Contact:
-    """A node that answered a nonce with its signature, from this address. There are many of these:
-    what can be computed is not kept, and kademlia's `Node` would give each a dict of its own."""
+    """A node that answered a nonce with its signature, from this address. There are many of these,
+    so what can be computed is not kept, and kademlia's `Node`, with its dict, is not used."""
 
     __slots__ = ("failures", "packed", "rtt_ms", "seen")
 
@@ -28,11 +28,11 @@ class Contact:
         self.rtt_ms = (3 * self.rtt_ms + taken + 2) // 4 if self.rtt_ms else taken
 
     def note_timeout(self, *, uplink_down: bool) -> bool:
-        """It left a request unanswered; whether it is to be forgotten.
+        """It left a request unanswered; whether it is to be removed.
 
         Args:
-            uplink_down: nobody else has answered since either. It may be our own network that is
-                gone: then it stays, is pinged, and told of to nobody.
+            uplink_down: no other node has answered since, so that our uplink may be down: then the
+                contact stays and is pinged, but left out of find answers.
         """
         if uplink_down:
             self.failures = self.failures or WHILE_UPLINK_DOWN

@@ -4,11 +4,11 @@
     {"version": 2, "network": "privox", "neighbours": ["host:5678"], "used": 1760000000,
      "contacts": [{"host": "192.0.2.7", "port": 5678, "seen": 1760000000}, ...]}
 
-neighbours named     -> the contacts met through those, and no others: whoever names neighbours
-                        means their mesh, and nobody met elsewhere
-no neighbours named  -> those met the last time in the mesh of this name, however that was joined
+neighbours named     -> the contacts met through those neighbours, and no others: they may be of
+                        another mesh of the same name
+no neighbours named  -> the contacts of the last run in a mesh of this name
 
-Written atomically; whatever is wrong with a file, a node starts without it.
+Written atomically. A node starts without a file that it cannot read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ContactFile:
 
     state: Path  # the state folder
     network: str
-    neighbours: tuple[Address, ...] = ()  # none: of a first node, whom others came to
+    neighbours: tuple[Address, ...] = ()  # empty: of a first node, which others joined
 
     @classmethod
     def choose(cls, state: Path, network: str, named: Sequence[Address]) -> ContactFile:
@@ -60,7 +60,7 @@ class ContactFile:
             try:
                 named = [split_host(str(n), limits.DHT_PORT) for n in content["neighbours"]]
             except (ConfigError, KeyError, TypeError) as exc:
-                log.warning("%s is not readable (%s): doing without it", path, exc)
+                log.warning("%s is not readable (%s): starting without it", path, exc)
                 continue
             return cls(state, network, tuple(named))
         return cls(state, network)
@@ -68,8 +68,8 @@ class ContactFile:
     @property
     def path(self) -> Path:
         """Where it lies; the order in which neighbours were named does not matter."""
-        said = json.dumps([self.network, self._names()])
-        return self.state / FOLDER / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
+        named = json.dumps([self.network, self._names()])
+        return self.state / FOLDER / f"{hashlib.sha256(named.encode()).hexdigest()[:16]}.json"
 
     def known(self, now: float) -> list[Address]:
         """The contacts in it, the latest seen first (those not seen for a month are left out), and
@@ -78,11 +78,11 @@ class ContactFile:
         return list(dict.fromkeys([*kept, *self.neighbours]))
 
     def add(self, met: Iterable[Address], now: float) -> None:
-        """Keep nodes that were met in another way than by UDP, beside those that are there."""
+        """Add nodes that were met over HTTPS to those in the file."""
         self.save({**dict(self._contacts()), **dict.fromkeys(met, now)}.items(), now)
 
     def save(self, contacts: Iterable[tuple[Address, float]], now: float) -> None:
-        """Keep contacts with the time each was last seen (seconds since the epoch)."""
+        """Write contacts with the time each was last seen (seconds since the epoch)."""
         latest = sorted(contacts, key=lambda contact: -contact[1])[: dht_limits.CONTACTS_KEPT]
         content = {
             "version": VERSION,
@@ -98,7 +98,7 @@ class ContactFile:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             replace_file(self.path, json.dumps(content, indent=1).encode(), mode=SECRET)
         except OSError as exc:
-            log.warning("cannot keep contacts in %s: %s", folder, exc)
+            log.warning("cannot write contacts to %s: %s", folder, exc)
         _drop_oldest(self.state)
 
     def _names(self) -> list[str]:
@@ -111,7 +111,7 @@ class ContactFile:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            log.warning("%s is not readable (%s): doing without it", self.path, exc)
+            log.warning("%s is not readable (%s): starting without it", self.path, exc)
             return []
         some.sort(reverse=True)
         return [
@@ -129,7 +129,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _files(state: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]:
-    """When each was written, where it lies, and what is in it."""
+    """Each readable file: time of writing, path, content."""
     try:
         paths = [path for path in (state / FOLDER).iterdir() if NAME.fullmatch(path.name)]
     except OSError:
@@ -139,11 +139,11 @@ def _files(state: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]:
             content = _read(path)
             yield float(content["used"]), path, content
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            log.warning("%s is not readable (%s): doing without it", path, exc)
+            log.warning("%s is not readable (%s): starting without it", path, exc)
 
 
 def _drop_oldest(state: Path) -> None:
-    """So many sets of neighbours are remembered, and no more."""
+    """Keep the files of the last `CONTACT_FILES_KEPT` sets of neighbours."""
     files = sorted(_files(state), key=lambda file: -file[0])
     for _, path, _ in files[dht_limits.CONTACT_FILES_KEPT :]:
         with suppress(OSError):

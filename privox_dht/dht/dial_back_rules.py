@@ -1,10 +1,10 @@
-"""Who may be asked to dial whom, and what is tried: the decisions of `dial_back`, and no I/O.
+"""The decisions of `dial_back` and `dial_back_server`: which nodes dial which. No I/O.
 
-asker    which contact of a helper is a stranger to us     `is_third`
+asker    is a helper's contact a stranger to us            `is_third`
          would it dial us from inside our own network      `is_at_home`
-         is an address that was dialled ours at all        `may_be_ours`
-third    may somebody be dialled for a helper              `may_be_dialled`
-         is TCP tried, and where                           `tries_tcp`
+         can the address that was dialled be ours          `may_be_ours`
+third    may an address be dialled for a helper            `may_be_dialled`
+         is TCP tried at that port                         `tries_tcp`
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def may_be_ours(
 def may_be_dialled(
     target: Address, helper: Address, *, has_socket: bool, may_contact: Callable[[str], bool]
 ) -> bool:
-    """Whether somebody may be dialled for a helper: never on our own machine for one who is not."""
-    somebody_elses = is_loopback(target[0]) and not is_loopback(helper[0])
-    return has_socket and may_contact(target[0]) and not somebody_elses
+    """Whether an address may be dialled for a helper: our own machine only for a helper on it."""
+    is_forbidden = is_loopback(target[0]) and not is_loopback(helper[0])
+    return has_socket and may_contact(target[0]) and not is_forbidden
 
 
 def tries_tcp(target: Address, tcp_port: int, *, is_expected: bool) -> bool:
-    """Whether TCP is tried at somebody's port: who waits for our probe asked for it, and it is the
-    port of that node or of its relay."""
+    """Whether TCP is tried at a port: only if a node there expected our probe, and only at that
+    node's own port or the relay's."""
     return is_expected and tcp_port in (target[1], limits.RELAY_PORT)

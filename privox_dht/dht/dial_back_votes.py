@@ -1,12 +1,12 @@
-"""What those who were asked to call us back found, and what follows from it. Pure.
+"""The results of dial-backs by several witnesses, and what follows from them. Pure.
 
-vote      what one of them saw: UDP, TCP, and the address that it called
-verdict   what two agree on, or the only one there is
+vote      one witness's result: UDP, TCP, and the address that it dialled
+verdict   the result that two agree on, or the only one there is
 
-Two that got through at different addresses are both right as far as can be known: one of them
-still sees the address that our router had before, or the router has two, or one of them lies. Both
-addresses are published then, since callers try all routes side by side: so one liar of two cannot
-take the right one away.
+Two witnesses that got through at different addresses may both be right: one may still see the
+address that our router had before, or the router has two; or one of them lies. Both addresses are
+published then, since clients try all routes side by side: so one liar of two cannot take the right
+one away.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from privox_dht.addresses import Address
 from privox_dht.dht import dht_limits
 from privox_dht.dht.answer_codec import ARRIVED, UNTRIED, Dialled
 
-MOST_ADDRESSES = 2  # at which we are taken to be reached in one family, while they differ
+MAX_ADDRESSES = 2  # of one family that are published while witnesses differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Reachability:
     family: int
     udp: bool | None = None
     tcp: bool | None = None
-    addresses: tuple[Address, ...] = ()  # at which they reached us, or tried to: one, or several
-    # while they got through at different ones
-    witnesses: int = 0  # whose word that is
+    addresses: tuple[Address, ...] = ()  # that witnesses dialled: one, or several while they got
+    # through at different ones
+    witnesses: int = 0  # how many gave a result
 
     @property
     def is_open(self) -> bool:
@@ -48,7 +48,7 @@ class Reachability:
 
 
 class Vote(NamedTuple):
-    """What one of them saw."""
+    """One witness's result."""
 
     udp: bool
     tcp: bool | None
@@ -56,7 +56,7 @@ class Vote(NamedTuple):
 
 
 class Quorum:
-    """What they saw, until two of them agree, or there is only one."""
+    """The votes, until two agree or no witness is left."""
 
     def __init__(self) -> None:
         self._cast: list[Vote] = []
@@ -65,24 +65,24 @@ class Quorum:
         return len(self._cast)
 
     def cast(self, came: bool | None, dialled: Dialled | None) -> None:
-        """Count what one of them said, if it said anything."""
+        """Count one witness's result, if it gave any."""
         if came is None or dialled is None:
             return
         tcp = None if dialled.tcp == UNTRIED else dialled.tcp == ARRIVED
         self._cast.append(Vote(came, tcp, dialled.where))
 
     def agreed(self, which: str) -> Any:
-        """What most of them saw, if two did, or the only one there is; else None."""
-        said = [value for vote in self._cast if (value := getattr(vote, which)) is not None]
-        counts = sorted(((said.count(value), value) for value in set(said)), reverse=True)
-        if len(said) == 1:
-            return said[0]
+        """The result of most witnesses, if two agree, or the only one there is; else None."""
+        results = [value for vote in self._cast if (value := getattr(vote, which)) is not None]
+        counts = sorted(((results.count(value), value) for value in set(results)), reverse=True)
+        if len(results) == 1:
+            return results[0]
         if not counts or counts[0][0] < dht_limits.DIAL_AGREE:
             return None
         return counts[0][1] if counts[-1] == counts[0] or counts[1][0] < counts[0][0] else None
 
     def addresses(self) -> tuple[Address, ...]:
-        """The address that they agree on, whether or not they got through; else those at which
+        """The address that witnesses agree on, whether or not they got through; else those at which
         most of them did, best first."""
         agreed: Address | None = self.agreed("address")
         if agreed is not None:
@@ -90,10 +90,10 @@ class Quorum:
         if not (self.agreed("udp") and self.agreed("tcp")):
             return ()
         through = Counter(v.address for v in self._cast if v.address and v.udp and v.tcp)
-        return tuple(address for address, _ in through.most_common(MOST_ADDRESSES))
+        return tuple(address for address, _ in through.most_common(MAX_ADDRESSES))
 
     def is_settled(self, with_tcp: bool) -> bool:
-        """Whether no more of them need be asked."""
+        """Whether no more witnesses need be asked."""
         if len(self._cast) < dht_limits.DIAL_AGREE:
             return False
         udp, tcp = self.agreed("udp"), self.agreed("tcp")

@@ -1,12 +1,12 @@
-"""Records for newcomers: a mesh that grows must not hide what was said while it was small.
+"""Hands records over to new nodes: a mesh that grows must not hide what was published before.
 
-    a node was proven, and stands among the closest twenty to a key
-      -> of a record that we said ourselves: put, that record
-      -> of records we hold, if we stand among the closest few: put, all that is under that key
-    whoever said them says it again within a minute, and then finds the newcomer by itself
+    a new node has proven its key, and is among the twenty closest to a key
+      -> a record that we published ourselves: store, that record
+      -> records we hold, if we are among the few closest: store, all that is under that key
+    publishers announce again within a minute, and then find the new node by themselves
 
-The newcomer has proven its address, so nothing is sent where nobody asked; how much is bounded per
-newcomer, and how many newcomers in a second. What it is given counts towards our address there.
+The new node has proven its address, so nothing is sent to an address that may be forged. Records
+per new node and new nodes per second are bounded. The records count towards our quota there.
 """
 
 import asyncio
@@ -26,27 +26,27 @@ from privox_dht.identity import dht_id_of
 from privox_dht.quotas import RateLimiter
 from privox_dht.records import keys_of, parse
 
-GATHER_TIME = 0.3  # seconds that others who come at the same time have to become known
+GATHER_TIME = 0.3  # seconds to wait for more new nodes, which are then compared with each other
 
 
 class HandoverBatch(NamedTuple):
-    """Records for a newcomer, to be put under one key."""
+    """Records for a new node, to be stored under one key."""
 
-    base: bytes  # the key that they name
+    base: bytes  # the key in the records
     depth: int  # how often it has split
     deeper: bool  # whether that shard has split too
     wires: list[bytes]
 
 
 class Neighbourhood(NamedTuple):
-    """Where those stand whom a node knows, and which keys it may have to hand over."""
+    """A node's contacts, and the keys that it may have to hand over."""
 
     others: list[int]  # ids of all contacts, in ascending order
-    keys: list[bytes]  # of those under which it holds records, the ones it stands close to
+    keys: list[bytes]  # under which it holds records, and to which it is among the closest
 
 
 class Handover:
-    """What one node gives to those who come."""
+    """The hand-overs of one node."""
 
     __slots__ = ("_network", "_newcomers", "_rates", "_state")
 
@@ -56,7 +56,7 @@ class Handover:
         self._newcomers: list[tuple[RpcProtocol, Contact, bytes]] = []  # within GATHER_TIME
 
     def on_new_contact(self, protocol: RpcProtocol, newcomer: Contact, token: bytes) -> None:
-        """A node that we did not know was proven by this socket, and gave us this token."""
+        """A new node has proven its key to this socket, and gave us this token."""
         if not token or not (self._state.published or len(self._state.store)):
             return
         if self._rates.try_acquire(b"", protocol.loop.time()):
@@ -89,7 +89,7 @@ class Handover:
                     return
 
     def _survey(self, newcomers: int = 1) -> Neighbourhood:
-        """Once for all who came together: of whom each may stand closer to a key than we do."""
+        """The neighbourhood, once for all new nodes: each may be closer to a key than we are."""
         others = sorted(contact.long_id for contact in self._network.contacts())
         most = dht_limits.ALPHA + newcomers
         keys = self._state.store.keys()[: dht_limits.HANDOVER_KEYS]
@@ -99,16 +99,16 @@ class Handover:
             [k for k in keys if closer_than(own_id, others, _target(k), enough=most) < most],
         )
 
-    def _batches_for(self, newcomer: Contact, neighbourhood: Neighbourhood) -> Iterator[HandoverBatch]:
-        """What a newcomer should hold."""
-        now, long_id, others = self._state.clock(), newcomer.long_id, neighbourhood.others
+    def _batches_for(self, newcomer: Contact, around: Neighbourhood) -> Iterator[HandoverBatch]:
+        """The records that a new node should hold."""
+        now, long_id, others = self._state.clock(), newcomer.long_id, around.others
         for (key, _), (base, depth, deeper, record, sent_to) in list(self._state.published.items()):
             if record.expires <= now or newcomer.id in sent_to:
-                continue  # whoever stands near is often met by the walk that brings him the record
+                continue  # it was often met by the very walk that stored the record there
             if self._should_hold(key, long_id, others, True):
                 yield HandoverBatch(base, depth, deeper, [record.encoded])
         left = dht_limits.HANDOVER_RECORDS
-        for key in neighbourhood.keys:
+        for key in around.keys:
             if left > 0 and self._should_hold(key, long_id, others):
                 most = min(left, dht_limits.RECORDS_PER_KEY_SHARES[0])
                 wires = self._state.store.sample(key, most, 1 << 20, now)
@@ -116,9 +116,11 @@ class Handover:
                 if under := self._base_key_of(key, wires):
                     yield HandoverBatch(*under, self._state.store.is_split(key), wires)
 
-    def _should_hold(self, key: bytes, newcomer: int, others: list[int], ours: bool = False) -> bool:
-        """Whether a newcomer stands among those who hold a key, and we close enough to be the one
-        who gives it, unless what we have to give is `ours`."""
+    def _should_hold(
+        self, key: bytes, newcomer: int, others: list[int], ours: bool = False
+    ) -> bool:
+        """Whether a new node should hold a key's records, and we are close enough to hand them
+        over; our own records (`ours`) we always do."""
         target = _target(key)
         own_id = int.from_bytes(self._state.identity.dht_id, "big")
         few, most = dht_limits.ALPHA, dht_limits.BUCKET
@@ -127,7 +129,7 @@ class Handover:
         return closer_than(newcomer, others, target, enough=most) < most
 
     def _base_key_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
-        """The key that the records under a shard name, and how often that has split."""
+        """The key in the records under a shard, and how often it has split."""
         for one in wires[:1]:
             try:
                 record = parse(one, self._state.clock(), self._state.mesh, trusted=True)
@@ -147,10 +149,10 @@ def _target(key: bytes) -> int:
 def closer_than(
     one: int, others: Sequence[int], target: int, *, excluded: int = -1, enough: float = math.inf
 ) -> int:
-    """How many of `others` (ids in ascending order), without `excluded`, are closer to a target than
-    `one` is; where they are `enough`, perhaps not all of them are counted."""
+    """How many of `others` (ids in ascending order, without `excluded`) are closer to a target than
+    `one` is. From `enough` on, some may not be counted."""
     distance = one ^ target
-    bits = distance.bit_length() - 1  # after those that the two have in common, and the next
+    bits = distance.bit_length() - 1  # that follow the common prefix and the first other bit
     if bits < 0:
         return 0
     sure = ids_sharing(others, target, bits)
@@ -163,7 +165,7 @@ def closer_than(
 
 def _datagrams(wires: Iterable[bytes]) -> list[list[bytes]]:
     """As many records side by side as a datagram has room for."""
-    room = limits.MAX_DATAGRAM - 128  # neighbourhood them: a header, an id, a key, a token
+    room = limits.MAX_DATAGRAM - 128  # bytes for a header, an id, a key and a token
     some: list[list[bytes]] = [[]]
     size = 0
     for one in wires:

@@ -1,8 +1,8 @@
-"""Whom a node joins through, and what it does when nobody answers any more.
+"""How a node joins a mesh, and joins again when no contact answers any more.
 
-join       -> every neighbour that it was told of, and those answered through them before
+join       -> pings the named neighbours, and the contacts met through them in earlier runs
            <- contacts: then a walk to its own id
-unanswered -> none of the contacts answers: neighbours and those remembered are answered again
+unanswered -> no contact answers: neighbours and remembered contacts are pinged again
 saved      -> good contacts, in a file for this mesh and these neighbours
 """
 
@@ -20,7 +20,7 @@ from privox_dht.errors import NotJoined
 
 
 class Joining:
-    """One node's ways in, kept for when it has to come back."""
+    """The neighbours of one node, and its contacts of earlier runs."""
 
     __slots__ = (
         "_bootstrapper",
@@ -45,23 +45,23 @@ class Joining:
         """
         Args:
             name: the mesh's.
-            folder: in which good contacts are kept; None: they are not.
-            kept_as: the mesh's name there; a private one is not another of the same name.
+            folder: in which good contacts are saved; None: they are not.
+            kept_as: the mesh's name there, which differs for two private meshes of one name.
         """
         self._network, self._state = network, network.state
         self._bootstrapper, self._name = bootstrapper, name
         self._folder, self._kept_as = folder, kept_as
-        self.named: tuple[Address, ...] = ()  # every neighbour that `join` was told of
-        self._contact_file: ContactFile | None = None  # where those answered are kept, once that is known
-        self._rejoining: asyncio.Task[None] | None = None  # while nobody we know answers
+        self.named: tuple[Address, ...] = ()  # all neighbours that were given to `join`
+        self._contact_file: ContactFile | None = None  # once it is chosen
+        self._rejoining: asyncio.Task[None] | None = None  # while no contact answers
 
     async def join(
         self, neighbours: Sequence[Address], timeout: float = dht_limits.JOIN_TIMEOUT
     ) -> None:
-        """Become part of the mesh, if we know of anybody.
+        """Join the mesh, if any node of it is known.
 
         Raises:
-            NotJoined: nobody answered; the message says who was tried.
+            NotJoined: no node answered; the message says which were tried.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
@@ -87,13 +87,13 @@ class Joining:
         await asyncio.wait([walk], timeout=max(0.0, deadline - loop.time()))
 
     def remembered(self) -> list[Address]:
-        """Nodes known from the last time, which `join` tries too: only those answered through the
-        neighbours that it was told of, if it was told of any."""
+        """Contacts of earlier runs, which `join` tries too; if neighbours were named, only those
+        that were met through them."""
         kept = self.contact_file()
         return kept.known(self._state.clock()) if kept else []
 
     def known(self, neighbours: Sequence[Address] = ()) -> list[Address]:
-        """Whom to join through: every neighbour we were told of, and those remembered."""
+        """The nodes to join through: all named neighbours, and remembered contacts."""
         if not set(neighbours) <= set(self.named):
             self.named, self._contact_file = (*self.named, *neighbours), None
         self._state.families = self.usable()
@@ -110,9 +110,10 @@ class Joining:
         return families.usable(self._network.protocols, named)
 
     def unanswered(self) -> None:
-        """A contact did not answer. If none of them does, somebody may whom we were told of: one
-        that came back, and was forgotten, or those that we know have moved."""
-        if self._rejoining is None and all(contact.failures for contact in self._network.contacts()):
+        """A contact did not answer. If none does, ping neighbours and remembered contacts again:
+        one may be back that was forgotten, or the contacts may have new addresses."""
+        contacts = self._network.contacts()
+        if self._rejoining is None and all(contact.failures for contact in contacts):
             self._rejoining = self._network.spawn(self._rejoin_and_pause())
 
     async def _rejoin_and_pause(self) -> None:
@@ -123,8 +124,8 @@ class Joining:
             self._rejoining = None
 
     async def rejoin(self, most: int | None = None) -> None:
-        """Meet the neighbours, and those remembered, once more: a family of addresses has come, or
-        nobody else answers."""
+        """Ping neighbours and remembered contacts once more: an address family has become usable,
+        or no contact answers."""
         deadline = asyncio.get_running_loop().time() + dht_limits.JOIN_TIMEOUT
         found = await udp_transport.resolve(self.known()[:most], self._state.families, deadline)
         if await self._bootstrapper.ping_until_answer(found.addresses, deadline):
@@ -132,9 +133,9 @@ class Joining:
 
     def save_contacts(self) -> None:
         """Write good contacts to the state folder, if we have one."""
-        some, kept = self._network.contacts(), self.contact_file()
-        if kept is None or not some:
+        contacts, kept = self._network.contacts(), self.contact_file()
+        if kept is None or not contacts:
             return
         now = self._state.clock()
         ahead = now - asyncio.get_running_loop().time()
-        kept.save(((c.address, c.seen + ahead) for c in some), now)
+        kept.save(((c.address, c.seen + ahead) for c in contacts), now)

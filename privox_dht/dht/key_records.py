@@ -1,4 +1,4 @@
-"""The records under one key, and in which order they are told of. Pure.
+"""The records under one key, and their order in answers. Pure.
 
 Columns side by side instead of an object for each: in three runs, `[idle | busy | withdrawn]`, kept
 so by swapping. A publisher has `SLOTS` places under a key, one for each of its engines.
@@ -133,10 +133,10 @@ class KeyRecords:
 
 
 def turns(entries: KeyRecords, rng: random.Random) -> list[int]:
-    """The places of all that is not withdrawn, in the order in which they are told of: one of each
+    """The places of all records that are not withdrawn, in the order of answers: one of each
     network, then a second one of each, and so on; within a network likewise by address. Each
-    network's idle ones come first, and so do the idle of each turn; all else is chance. So one who
-    has many records, however idle, is told of no sooner than one who has a single one.
+    network's idle ones come first, and so do the idle of each turn; all else is random. So many
+    records of one source, however idle, come no sooner than the single one of another.
     """
     idle, live = entries.edges
     rows = list(range(live))
@@ -152,7 +152,7 @@ def turns(entries: KeyRecords, rng: random.Random) -> list[int]:
                 turn[row] = had[who]
                 had[who] += 1
         rows.sort(key=lambda row: turn[row])
-    _shuffle(rows, rng)  # who has many would come first in each turn
+    _shuffle(rows, rng)  # else sources with many records would come first in each turn
     rows.sort(key=lambda row: (turn[row], row >= idle))
     return [entries.places[row] for row in rows]
 

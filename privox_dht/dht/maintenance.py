@@ -1,11 +1,11 @@
-"""What a node does while nobody asks: forget, ping the silent, walk where it knows few.
+"""A node's periodic maintenance.
 
-every 15 s: expired records and sequences go
-            -> contacts that were silent when asked, or are for ten minutes (the only one there is:
-               for one), are pinged; those that fail twice go
-            -> a bucket without a look-up for an hour is walked to
-            -> answers that somebody used lately are renewed
-            -> a node left without contacts pings those it previous
+every 15 s: expired records and sequences are removed
+            -> stale contacts are pinged: those that left a request unanswered or were silent for
+               ten minutes (for one, where there are few); those that fail twice are removed
+            -> a bucket without a look-up for an hour is refreshed by a walk
+            -> cached look-ups that were used lately are renewed
+            -> a node left without contacts pings those it had before
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from privox_dht.dht.record_lookup import RecordLookups
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
 
-MAX_REMEMBERED = 16  # contacts remembered in case all are lost at once
-SAVE_EVERY = 20  # rounds between two savings of the contacts: five minutes
+MAX_REMEMBERED = 16  # contacts that are pinged again when all are lost at once
+SAVE_EVERY = 20  # rounds between two writes of the contact file: five minutes
 
 
 async def maintain(
@@ -29,7 +29,7 @@ async def maintain(
     close_idle: Callable[[], None],
     save: Callable[[], None],
 ) -> None:
-    """Go on until cancelled."""
+    """Run until cancelled; `close_idle` closes idle sockets, `save` writes the contact file."""
     state = network.state
     previous: list[Contact] = []
     rounds = 0
@@ -50,7 +50,7 @@ async def maintain(
 
 
 def _ping_lost_contacts(network: RpcNetwork, previous: list[Contact]) -> list[Contact]:
-    """Some of our contacts now; if there are none, those we previous are pinged."""
+    """Some of our contacts now; if there are none, ping the previous ones."""
     now = network.contacts()
     if now or not previous:
         return now[:MAX_REMEMBERED]
@@ -61,17 +61,15 @@ def _ping_lost_contacts(network: RpcNetwork, previous: list[Contact]) -> list[Co
 
 
 def _ping_stale_contacts(protocol: RpcProtocol) -> None:
-    """Ping whoever may be gone, and somebody who is not: if that one is silent too, it is our own
-    network that is gone, and nobody is forgotten for it."""
+    """Ping stale contacts, and one that answered lately as a control. If the control is silent too,
+    our own uplink is down and no contact is removed."""
     router, now = protocol.router, asyncio.get_running_loop().time()
-    silent = router.stale(now, dht_limits.REFRESH_PINGS)
-    if len(router) < dht_limits.HOLDERS:  # then whoever we tell of it waits for it
-        silent = [
-            c for c in router.contacts() if c.failures or now - c.seen > dht_limits.SILENT_FOR
-        ]
-    if silent:
+    stale = router.stale(now, dht_limits.REFRESH_PINGS)
+    if len(router) < dht_limits.HOLDERS:  # with few nodes a dead one delays every look-up
+        stale = [c for c in router.contacts() if c.failures or now - c.seen > dht_limits.SILENT_FOR]
+    if stale:
         control = max(router.contacts(), key=lambda contact: contact.seen)
-        for contact in dict.fromkeys([*silent, control]):
+        for contact in dict.fromkeys([*stale, control]):
             protocol.ping(contact.address, lambda contact: None, expected=contact.id)
 
 

@@ -1,12 +1,12 @@
-"""What the sockets of one node have in common: who it is, what it holds, whom it may speak to.
+"""What the sockets of one node share: its identity, its records, the addresses it may contact.
 
-A mesh is private when its neighbours are: then any machine's address may be contacted. One whose
-neighbours are global is public, and there only global addresses are contacted or handed out.
+A mesh is private if its neighbours have private addresses: then any machine may be contacted. If
+they have global ones it is public, and only global addresses are contacted or handed out.
 
-A first node, told of no neighbour, does not know. It takes its mesh for public once it has a global
-address itself (an interface's, or one at which it was dialled back) and a stranger with a global
-address was proven, while nobody with a private one was there for an hour; and no longer than until
-such a one comes. So a stranger's word alone makes no mesh public, and none for good.
+A first node, which has no neighbour, does not know. It takes its mesh for public once it has a
+global address itself (an interface's, or one at which it was dialled back) and a node with a global
+address has proven its key, while none with a private address was there for an hour; and until such
+a node comes. So a stranger's claim alone makes no mesh public, and none for ever.
 """
 
 import logging
@@ -47,26 +47,26 @@ REASONS = (
     *wire.REASONS,
     *members.REASONS,  # in a private mesh
     "rate",  # a source asked for more than its share
-    "token",  # something that only a proven address may have
-    "unasked",  # an answer to nothing we asked
+    "token",  # a request that needs a token, without a valid one
+    "unasked",  # an answer to no request of ours
     "address",  # an answer from another address than the one asked
     "proof",  # a ping's answer without the key that belongs to the id
-    "self",  # we were told of ourselves
+    "self",  # our own id in an answer
     "too_many_pending",  # too many requests of our own are waiting
     "unsendable",  # the operating system would not send it
-    "not_a_contact",  # a dial-back asked for by nobody we know, or too often
+    "not_a_contact",  # a dial-back requested by no contact of ours, or too often
     *(f"record {reason}" for reason in gates.REASONS),
     "record full",  # no room under that key, from that source, or at all
-    "internal",  # our own mistake, while answering
+    "internal",  # a bug of ours, while answering
 )
 
 
 class PublishedRecord(NamedTuple):
-    """The last word that we published under one key."""
+    """The latest version of a record that we published, under one key."""
 
-    base: bytes  # the key before it split
-    depth: int  # how often it has split to make the key that this was said under
-    deeper: bool  # whether that has split again, and the word stands in a shard of it too
+    base: bytes  # the key in the record
+    depth: int  # how often that has split to make the key
+    deeper: bool  # whether the key has split again, and the record is in a shard of it too
     record: Record
     sent_to: list[bytes]  # ids of the nodes that were sent it; grows while the walk goes on
 
@@ -131,27 +131,27 @@ class NodeState:
         self.private: bool | None = None  # None: not known yet, treated as private
         self.is_named = False  # whether our owner named a neighbour, and so said which it is
         self.own_global: frozenset[str] = frozenset()  # global addresses that we know to be ours
-        self.private_at = -math.inf  # our clock, when somebody was last seen at a private address
+        self.private_at = -math.inf  # when a node was last seen at a private address, by our clock
         self.on_public: Callable[[], None] = lambda: None  # called when the mesh is found public
         self.on_new_address: Callable[[], None] = lambda: None  # called when we are seen elsewhere
-        self.witnesses: dict[Address, bytes] = {}  # guests that asked us lately, by id: the latest
+        self.witnesses: dict[Address, bytes] = {}  # ids of guests that contacted us, oldest first
         self.on_contact: OnContact = lambda socket, contact, token: None  # a node new to us
         self.on_unanswered: Callable[[], None] = lambda: None  # called when a contact is silent
-        self.on_loopback = False  # whether somebody on this very machine is in the mesh
+        self.on_loopback = False  # whether a node on this very machine is in the mesh
         self.store = RecordStore(rng)
-        self.published: dict[tuple[bytes, bytes], PublishedRecord] = {}  # what we published, by key and place
+        self.published: dict[tuple[bytes, bytes], PublishedRecord] = {}  # by key and `Record.key`
         self.gate = RecordValidator(self.mesh, rng.randbytes(16))
         self.tokens = WriteTokens(rng)
         self.rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
-        # Who shows a token
+        # Of requests with a token
         self.proven_rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
-        # Addresses that gave no proof: they wait
+        # Addresses that gave no proof are asked again only after a while
         self.proof_failures = RateLimiter(1 / dht_limits.PROOF_AGAIN, 1.0)
         self.rtt = RttEstimator()
         self.dropped: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
-        self.last_answer_at = 0.0  # loop time of the last answer to anything we asked
-        # Strangers kept for dialling us back
+        self.last_answer_at = 0.0  # loop time of the last answer to any request of ours
+        # Nodes that we do not contact, so that they can dial us back as strangers
         self.dial_back_peers: frozenset[Address] = frozenset()
         self._second = 0.0
         self._contacted: dict[Address, None] = {}  # the oldest first
@@ -171,21 +171,21 @@ class NodeState:
         return limits.MAX_DATAGRAM - (OVERHEAD if self.sealed else 0)
 
     def may_contact(self, ip: str) -> bool:
-        """Whether an address is one we may speak to or hand out."""
+        """Whether we may contact an address, or hand it out."""
         family = wire.FAMILY_6 if ":" in ip else wire.FAMILY_4
         if is_loopback(ip) and not self.on_loopback:
-            return False  # a stranger's word must not aim us at our own machine
+            return False  # a stranger must not make us contact our own machine
         return bool(self.families & family) and is_contactable(ip, self.private is not False)
 
     def coarse_time(self, now: float) -> float:
-        """`now`, to the second: contacts that were heard in the same one share the number."""
+        """`now`, to the second: contacts that answered in the same second share one float."""
         if now - self._second >= 1.0:
             self._second = now
         return self._second
 
     def note_contacted(self, address: Address) -> None:
         """We are about to send to an address: a NAT will let it in from now on."""
-        if self.guest:  # whoever is known to be reachable need not remember
+        if self.guest:  # other nodes are known to be reachable
             self._contacted[_filter_key(address)] = None
             if len(self._contacted) > limits.SOURCES:
                 del self._contacted[next(iter(self._contacted))]
@@ -195,12 +195,12 @@ class NodeState:
         return _filter_key(address) in self._contacted
 
     def drop(self, reason: str, detail: str = "") -> None:
-        """Count something a stranger sent that came to nothing."""
+        """Count a message that was dropped."""
         self.dropped[reason] += 1
         log.debug("! dropped (%s) %s", reason, detail)
 
     def accept(self, wire_bytes: bytes, key: bytes) -> Record | None:
-        """The record in a stranger's bytes if it passes the gate; else it is counted."""
+        """The record in a stranger's bytes; None, and counted, if it is not valid."""
         try:
             return self.gate.validate(wire_bytes, key, self.clock())
         except BadRecord as exc:
@@ -208,7 +208,7 @@ class NodeState:
             return None
 
     def peer_verified(self, ip: str, *, named: bool = False) -> None:
-        """A node was proven at `ip`; `named` if our owner told us to ask there."""
+        """A node at `ip` has proven its key; `named` if our owner named it as a neighbour."""
         self.on_loopback = self.on_loopback or is_loopback(ip)
         self.is_named = self.is_named or named
         if not is_global(ip):
@@ -219,7 +219,7 @@ class NodeState:
             self._go_public()
 
     def saw_private(self) -> None:
-        """Somebody with a private address is in this mesh: unless our owner said otherwise, it is
+        """A node with a private address is in this mesh: unless our owner named a neighbour, it is
         not a public one (any more)."""
         self.private_at = self.clock()
         if self.private is False and not self.is_named:
@@ -235,7 +235,7 @@ class NodeState:
         self.on_public()
 
     def note_requester(self, node_id: bytes, address: Address, guest: bool) -> None:
-        """A proven address asked us something."""
+        """A proven address sent us a request."""
         if self.private is False and not self.is_named and not is_global(address[0]):
             self.saw_private()
         if guest:
@@ -250,7 +250,7 @@ class NodeState:
     # -- what others see of us ---------------------------------------------------------------------
 
     def record_observation(self, observer: Address, seen: Address, offset: float) -> None:
-        """A proven neighbour said at which address it sees us, and how far its clock is ahead."""
+        """A proven node reported our address as it sees us, and how far its clock is ahead."""
         voter = subnet_of(observer[0]) if self.diverse else pack_address(*observer)
         if self.observations.note(voter, seen, offset):
             self.on_new_address()
@@ -262,7 +262,7 @@ class NodeState:
         return [seen for seen in self.observations.agreed() if is_contactable(seen[0], private)]
 
     def is_not_our_address(self, ip: str) -> bool:
-        """Whether we know that `ip` is not ours: then nobody gets our signature for it."""
+        """Whether we know that `ip` is not ours: then we sign no proof for it."""
         if not self.diverse or not is_global(ip):
             return False
         known = [mine for mine, _ in self.observed() if (":" in mine) == (":" in ip)]
@@ -270,5 +270,5 @@ class NodeState:
 
 
 def _filter_key(address: Address) -> Address:
-    """Whom a NAT that filters by address takes for one: the machine. On loopback, the port."""
+    """What a NAT that filters by address tells apart: the machine; on loopback, the port."""
     return address if is_loopback(address[0]) else (address[0], 0)

@@ -1,4 +1,4 @@
-"""Where others see us, and how far their clocks are ahead of ours: one word of each voter. Pure."""
+"""At which addresses others see us, and how far their clocks are ahead of ours. Pure."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from privox_dht.dht import dht_limits
 
 
 class ObservedAddresses:
-    """The latest word of each of the last voters."""
+    """The latest observation of each of the last voters."""
 
     __slots__ = ("_views", "_votes")
 
@@ -21,8 +21,8 @@ class ObservedAddresses:
         return len(self._views)
 
     def note(self, voter: bytes, seen: Address, offset: float) -> bool:
-        """A voter sees us there, and its clock is so many seconds ahead; whether nobody else has
-        seen us at that IP."""
+        """A voter sees us at this address, and its clock is so many seconds ahead; whether it is
+        the first to see us at that IP."""
         old = self._views.pop(voter, None)
         if old is None and len(self._views) >= dht_limits.OBSERVERS:
             old = self._views.pop(next(iter(self._views)))
@@ -37,8 +37,8 @@ class ObservedAddresses:
         return is_news
 
     def forget(self, keep: Collection[str] = ()) -> None:
-        """We have moved: what was seen of us is no more. With `keep`, only what was seen of us in
-        the families of these addresses and is none of them."""
+        """Remove all observations; with `keep`, only those in the families of these addresses that
+        are at other ones."""
         families = {":" in ip for ip in keep} or {True, False}
         forgotten = [
             voter
@@ -60,7 +60,7 @@ class ObservedAddresses:
         return [(ip, ports[ip]) for ip, count in hosts.most_common() if count >= 2]
 
     def all_ips(self) -> list[str]:
-        """Every IP at which anybody sees us: enough to notice a NAT, not to publish."""
+        """Every IP at which any voter sees us: enough to notice a NAT, not to publish."""
         return list(dict.fromkeys(ip for ip, _ in self._votes))
 
     def clock_offset(self) -> float | None:

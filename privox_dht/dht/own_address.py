@@ -1,7 +1,7 @@
-"""What others see of a node: at which addresses it is, and how far its clock is off.
+"""A node's own addresses and clock, as others observe them.
 
-contacts tell it with each proof of theirs -> two who agree are believed (`observed_addresses`)
-an interface, or a dial-back               -> ours for sure: no signature for any other address
+contacts report both with each proof -> two that agree are believed (`observed_addresses`)
+an interface, or a dial-back         -> certainly ours: no signature for any other address
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from privox_dht.dht.rpc_network import RpcNetwork
 
 
 class OwnAddress:
-    """The part of a node that is about where it is."""
+    """The part of a node that knows its addresses."""
 
     def __init__(self, state: NodeState, network: RpcNetwork) -> None:
         self._state, self._network = state, network
@@ -37,12 +37,12 @@ class OwnAddress:
 
     @property
     def has_witnesses(self) -> bool:
-        """Whether there is anybody who could say where we are."""
+        """Whether there is a node that could dial us back."""
         return bool(self.contacts() or self._state.witnesses)
 
     def set_own_addresses(self, addresses: Iterable[str], *, reached: Iterable[str] = ()) -> None:
-        """Addresses that are ours: on an interface, or at which we were just dialled back. Of two
-        of one family at which we were, one may be a liar's word."""
+        """Our addresses on interfaces, and those at which we were just dialled back (`reached`). Of
+        two `reached` ones of one family, one may be a liar's claim."""
         found = list(reached)
         families = [":" in ip for ip in found]
         sure = [ip for ip in found if families.count(":" in ip) == 1]
@@ -51,15 +51,15 @@ class OwnAddress:
             self._state.observations.forget(keep=found)
 
     def addresses_changed(self) -> None:
-        """We have other addresses than before: every contact is to see us there."""
+        """We have new addresses: forget the observations, and ping all contacts for new ones."""
         self._state.observations.forget()
         self._bootstrapper.announce()
 
     def ask_own_address(self) -> None:
-        """Have one contact say at which address it sees us now."""
+        """Ping a random contact, which reports the address at which it sees us now."""
         if contacts := self._network.contacts():
             self._network.ping(self._state.rng.choice(contacts))
 
-    def on_new_address(self, told: Callable[[], None]) -> None:
-        """Whom to tell when somebody sees us at another address, or asks us as the first."""
-        self._state.on_new_address = told
+    def on_new_address(self, callback: Callable[[], None]) -> None:
+        """Call this when a node sees us at a new address, or the first guest contacts us."""
+        self._state.on_new_address = callback

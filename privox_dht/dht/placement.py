@@ -5,9 +5,9 @@
                        only as one of a sample, that those who want any producer find at once
     a shard that split the same: a small sample there shows the way
 
-How many producers there are is read off the shard itself, where nobody has a reason to hold back:
-of the sample of a key one is with probability SAMPLE by that number. A lie that a key had split
-therefore moves nobody away: where there are few, all are in the sample. Pure.
+The number of producers is estimated at the shard, where no producer gains by staying away: each is
+in the sample of the key with probability SAMPLE / number. So a false claim that a key has split
+drives no producer away: where there are few, all are in the sample. Pure.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from privox_dht.dht import dht_limits
 
 def sample_draw(publisher: bytes, base: bytes, now: float) -> float:
     """A publisher's draw for the samples of a key: in [0, 1), the same for SAMPLE_KEPT seconds,
-    which do not end for all at once.
+    which end at another time for each publisher.
 
     Args:
         now: seconds since the epoch.
@@ -30,7 +30,7 @@ def sample_draw(publisher: bytes, base: bytes, now: float) -> float:
 
 
 def sampled_levels(draw: float, count: int, level: int) -> list[int]:
-    """The levels above its shard at which a publisher announces too.
+    """The levels above its shard at which a publisher announces as well.
 
     Args:
         draw: its `sample_draw`.
@@ -46,12 +46,12 @@ def sampled_levels(draw: float, count: int, level: int) -> list[int]:
 
 
 def is_too_deep(count: int, level: int) -> bool:
-    """Whether so few are in a shard that all would have room a level higher, twice over."""
+    """Whether a shard has so few producers that twice as many would fit a level higher."""
     return level > 0 and 2 * (count << dht_limits.SHARD_BITS) < dht_limits.SPLIT_AT
 
 
 def estimate(counts: Iterable[int]) -> int:
-    """How many there are, by what several holders say: the lower median, since who would keep
-    publishers away from a key has to say too much."""
+    """The number of producers by several holders' counts: the lower median, since a holder that
+    wants to keep publishers away from a key claims too many."""
     ordered = sorted(counts)
     return ordered[(len(ordered) - 1) // 2] if ordered else 0

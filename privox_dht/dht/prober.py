@@ -1,11 +1,11 @@
-"""The socket that newcomers are pinged from: not the one they asked.
+"""The socket that new nodes are pinged from: not the one that they sent to.
 
-    newcomer -> node      anything, with a token, from a port its NAT may just have opened to us
-    prober   -> newcomer  ping, from a port the newcomer never sent to
-    newcomer -> prober    its proof: only now is it known to be reachable
+    new node -> node      any request with a token, from a port its NAT may just have opened to us
+    prober   -> new node  ping, from a port that the new node never sent to
+    new node -> prober    its proof: only now is it known to be reachable
 
-It is opened when somebody new comes and closed once nothing is on its way, so that a node at rest
-has one socket for each family.
+It is opened for a new node and closed once no request is pending, so that an idle node has one
+socket for each family.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Prober:
         self._newcomers: list[tuple[bytes, Address]] = []
 
     def meet(self, node_id: bytes, address: Address) -> None:
-        """Ask a newcomer for its proof."""
+        """Ask a new node for its proof."""
         if self._socket is not None:
             self._socket.verify_peer(node_id, address)
         elif len(self._newcomers) < dht_limits.INTRODUCTIONS:
@@ -58,7 +58,7 @@ class Prober:
         return self._socket
 
     def close_idle(self) -> None:
-        """Close the socket if nothing is on its way."""
+        """Close the socket if no request is pending."""
         if self._socket is not None and not self._socket.busy:
             self.close()
 

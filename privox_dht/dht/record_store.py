@@ -1,7 +1,7 @@
 """The records a node holds for others: many under one key, each until it expires. Pure.
 
-    put -> the newest sequence of a publisher and engine wins; an older one, and one that was
-           withdrawn, stays away for as long as its successor is remembered here
+    put -> the newest sequence of a publisher and engine wins; an older or withdrawn one is refused
+           for as long as its successor is remembered here
     page -> the records in the order of `turns`: of each network one, then of each a second one ...
 
 One key's records are a `KeyRecords`: parallel columns in three runs, `[idle | busy | withdrawn]`,
@@ -11,8 +11,8 @@ chosen by a keyed hash that nobody outside can aim at, and answers every put ali
 learns by asking what the hash of a key is.
 
 Each record counts towards the address it came from and the networks around that (`SHARES`), under
-its key and in all: whoever owns one network cannot crowd others out, neither from the entries nor
-from what is told of it.
+its key and in all: the owner of one network can crowd others out neither of the store nor of its
+answers.
 """
 
 import hashlib
@@ -26,10 +26,10 @@ from privox_dht.dht.key_records import SLOTS, KeyRecords, turns
 from privox_dht.dht.source_shares import SourceShares
 from privox_dht.records import Record
 
-PROBES = 8  # records looked at to find one that may go: the worst of eight is in the last ninth
-ORDERS = 64  # orders kept for those who are reading pages; one of a full key takes 8 KB
-ORDERED_ANEW = 64  # records up to which an order for somebody unknown is made for each answer
-ORDER_KEPT = 10.0  # seconds for which somebody reads pages in one order
+PROBES = 8  # records examined to find one to evict: the worst of eight is in the last ninth
+ORDERS = 64  # orders kept for readers of pages; one of a full key takes 8 KB
+ORDERED_ANEW = 64  # records up to which each answer to an unproven address has an order of its own
+ORDER_KEPT = 10.0  # seconds for which a reader gets pages of one order
 
 
 class RecordStore:
@@ -85,7 +85,9 @@ class RecordStore:
         entries = self._by_key.get(key)
         row = None if entries is None else entries.find(publisher, engine)
         if entries is not None and row is not None:
-            result = self._renew(entries, row, record, self._shares.origin(source, networks), deeper)
+            result = self._renew(
+                entries, row, record, self._shares.origin(source, networks), deeper
+            )
             return FULL if len(entries) >= self._per_key else result
         origin = self._shares.origin(source, networks)
         place = publisher if entries is None else entries.free_place(publisher)
@@ -103,13 +105,15 @@ class RecordStore:
         self._insert_into_orders(key, place)
         return FULL if was_full else HELD
 
-    def _renew(self, entries: KeyRecords, row: int, record: Record, origin: int, deeper: bool) -> int:
+    def _renew(
+        self, entries: KeyRecords, row: int, record: Record, origin: int, deeper: bool
+    ) -> int:
         if record.sequence < entries.sequences[row]:
             return REFUSED
         if record.sequence == entries.sequences[row]:
             return HELD if record.encoded == entries.wires[row] else REFUSED
         if origin != entries.sources[row] and self._shares.has_room(origin, entries.sources):
-            self._shares.add(entries.sources[row], -1)  # who said it first may have been anybody
+            self._shares.add(entries.sources[row], -1)  # anybody may have stored it first
             self._shares.add(origin)
             entries.sources[row] = origin
         entries.write(row, record, deeper)
@@ -120,8 +124,8 @@ class RecordStore:
         return list(self._by_key)
 
     def is_split(self, key: bytes) -> bool:
-        """Whether publishers should go to the key's shards: it holds so many, or most of what it
-        holds stands in a shard as well. So whoever comes to hold only the sample knows it too."""
+        """Whether publishers should go to the key's shards: it holds many records, or most of them
+        are in a shard as well, which a node that holds only the sample can tell too."""
         entries = self._by_key.get(key)
         if entries is None:
             return False
@@ -144,7 +148,7 @@ class RecordStore:
         """Up to `most` records that fit into `room` bytes, from turn `start` on. None is withdrawn.
 
         Args:
-            asker: who reads on: his pages are of one order.
+            asker: the reader's address: all its pages are of one order.
         """
         entries = self._by_key.get(key)
         if entries is None:
@@ -155,8 +159,8 @@ class RecordStore:
     def sample(
         self, key: bytes, most: int, room: int, now: float, asker: bytes = b""
     ) -> list[bytes]:
-        """The first records of an order, and where there are so few the withdrawn, so that readers
-        learn of those."""
+        """The first records of an order; if they are fewer than `most`, withdrawals as well, so
+        that readers learn of them."""
         entries = self._by_key.get(key)
         if entries is None:
             return []
@@ -165,15 +169,15 @@ class RecordStore:
         return self._fit(entries, [*order, *withdrawn], most, room, now)
 
     def sweep(self, now: float) -> int:
-        """Forget what has expired; how many that were."""
+        """Remove what has expired; how many records those were."""
         before = self._held
         for key in list(self._by_key):
             self.sweep_key(key, now)
         return before - self._held
 
     def sweep_key(self, key: bytes, now: float) -> None:
-        """Forget what has expired under one key: whoever is told how many there are, and reads them
-        by pages, would find holes in those."""
+        """Remove what has expired under one key: else pages would have fewer records than the count
+        in the answer says."""
         entries = self._by_key.get(key)
         if entries is None:
             return
@@ -183,7 +187,7 @@ class RecordStore:
             del self._by_key[key]
 
     def _order(self, key: bytes, entries: KeyRecords, asker: bytes, now: float) -> list[int]:
-        """In which order one asker is told of a key: kept while it reads page after page."""
+        """The order of a key's records for one asker, kept while it reads page after page."""
         if not asker and entries.live <= ORDERED_ANEW:
             return turns(entries, self._rng)
         made, order = self._orders.get((key, asker), (0.0, []))
@@ -196,7 +200,7 @@ class RecordStore:
         return order
 
     def _insert_into_orders(self, key: bytes, place: int) -> None:
-        """Who reads now is to see what comes now."""
+        """Let readers of pages see a record that was just stored."""
         for (some, _), (_, order) in self._orders.items():
             if some == key:
                 order.insert(self._rng.randrange(len(order) + 1), place)
@@ -207,7 +211,7 @@ class RecordStore:
         wires: list[bytes] = []
         for place in places:
             row = entries.at.get(place)
-            if row < 0:  # it went since the order was made
+            if row < 0:  # removed since the order was made
                 continue
             wire = entries.wires[row]
             if entries.expiries[row] <= now or len(wire) + 3 > room:
@@ -219,7 +223,7 @@ class RecordStore:
         return wires
 
     def _make_room(self, entries: KeyRecords | None, place: int, now: float) -> bool:
-        """Whether one more may come: if something must go for it, it has withdrawn."""
+        """Whether one more record may be added; one that must make room has been removed."""
         if entries is not None and len(entries) >= self._per_key:
             return self._evict(entries, place, now)
         if self._held < self._in_all:

@@ -1,12 +1,12 @@
-"""What a node does for those whose network blocks UDP: it looks up, and leaves records, for them.
+"""Looks up and publishes records for clients whose network blocks UDP.
 
-    asker -> look_up    a key: the signed records under it, as they are on the wire
-    asker -> take       its own signed record: left with the closest nodes of each of its keys
+    client -> look_up       a key: the signed records under it, as encoded
+    client -> publish_for   its own signed record: stored on the closest nodes of each of its keys
 
-Who asks has proven its address (it speaks TCP). Whatever it wants costs no more than its share: of
-requests, of look-ups at the same time, and of records, since what we place for others counts
-towards our own address where it is stored. What is done for somebody ends when he leaves. A record
-is checked as any other; it can be hidden by whoever stands between, and not forged.
+A client has proven its address (it uses TCP). Each has a share of the requests, of the look-ups at
+the same time, and of the records, since records published for others count towards our own address
+where they are stored. Work for a client ends when it disconnects. Records are checked as all others
+are; a resolver can withhold them, and not forge them.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from privox_dht.errors import BadRecord, NotJoined, ProducerBusy, RequestRejecte
 from privox_dht.quotas import SHARES, Prefixes, RateLimiter, quota_prefixes
 from privox_dht.records import Record, keys_of, parse
 
-FULL_RETRY = 30.0  # seconds after which a place may have become free: records expire after 120
+FULL_RETRY = 30.0  # seconds after which there may be room again: records expire after 120
 
 
 # Requests of each level of networks, of all together
@@ -30,8 +30,8 @@ RateLimits = tuple[dict[int, RateLimiter], RateLimiter]
 
 
 class HostedRecordQuota:
-    """Whose records we place for them: so many at a time, in all, of one address and of the network
-    around it. Pure."""
+    """The records that we publish for others: how many at a time, in all, for one address and for
+    the networks around it. Pure."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class HostedRecordQuota:
         return f"<HostedRecordQuota {len(self)} of {self._most} records>"
 
     def admit(self, place: bytes, shares: Prefixes, expires: float, now: float) -> bool:
-        """Whether a record may be placed; if so, it counts until it expires. A renewal always may.
+        """Whether a record may be published, which counts until it expires. A renewal always may.
 
         Args:
             place: what the newest sequence wins over: publisher, kind, backend and engine.
-            shares: the address that asks, and the networks around it; none: our own machine.
+            shares: the client's address, and the networks around it; empty: our own machine.
         """
         self._held = {key: held for key, held in self._held.items() if held[1] > now}
         if place not in self._held:
@@ -134,12 +134,12 @@ class RecursiveResolver:
             record = self._validated(wire)
             shares = _shares(asker, self._state.diverse)
             if not self.quota.admit(record.key, shares, record.expires, self.now()):
-                raise ProducerBusy("too many records are placed from here already", FULL_RETRY)
+                raise ProducerBusy("too many records of one address are published here", FULL_RETRY)
             self._state.counts["placed for others"] += 1
             return await self._publisher.publish(record)
 
     def _validated(self, wire: bytes) -> Record:
-        """What the gate lets in wherever records come from: signed, dated, and the newest word."""
+        """The record, checked as all others are: signed, valid now, and the newest one."""
         now = self.now()
         try:
             stands_under = keys_of(parse(wire, now, self.mesh, trusted=True))  # signature: next
@@ -151,7 +151,7 @@ class RecursiveResolver:
     @contextmanager
     def _admitted(self, asker: str, rates: RateLimits) -> Iterator[None]:
         if not self._is_joined():
-            raise NotJoined("the node there is not in the mesh itself just now")
+            raise NotJoined("this node has not joined the mesh itself")
         now = asyncio.get_running_loop().time()
         of_each, of_all = rates
         shares = [(of_each[_level(s)], s.encode()) for s in _shares(asker, self._state.diverse)]
@@ -169,7 +169,7 @@ class RecursiveResolver:
 
 
 def _for_each_level(rate: float, burst: float) -> dict[int, RateLimiter]:
-    """Rates for an address, and for the networks around it, by the bits of their prefix."""
+    """Limits for an address, and for the networks around it, by the bits of their prefix."""
     return {bits: RateLimiter(rate * times, burst * times) for bits, times in SHARES.items()}
 
 
@@ -178,6 +178,6 @@ def _level(share: str) -> int:
 
 
 def _shares(asker: str, networks: bool) -> Prefixes:
-    """Whose shares a request counts towards: the address and, in a public mesh, the networks around
-    it; nobody's if it is our own machine."""
+    """What a request counts towards: the address and, in a public mesh, the networks around it;
+    nothing for our own machine."""
     return quota_prefixes(asker) if networks else quota_prefixes(asker)[:1]

@@ -142,7 +142,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         hard: float = dht_limits.HARD_TIMEOUT,
         resend: tuple[float, ...] = dht_limits.RESEND,
     ) -> T | None:
-        """`send_request`, for whoever has nothing else to do meanwhile."""
+        """`send_request` as a coroutine."""
         answer: asyncio.Future[T | None] = self.loop.create_future()
 
         def done(result: T | None) -> None:
@@ -158,7 +158,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
     def notify(
         self, address: Address, method: str, arguments: list[Any], token: bytes = b""
     ) -> None:
-        """Say something that has no answer."""
+        """Send a request that has no answer."""
         body = request_codec.request_body(
             method, self.state.identity.dht_id, self.state.flags, token, arguments, 0
         )
@@ -170,7 +170,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         pending.timer = self.loop.call_at(when, self._on_timer, message)
 
     def _on_timer(self, message: bytes) -> None:
-        """No answer yet: tell that it is late, send it again, or give it up."""
+        """No answer yet: call `late`, send the request again, or give it up."""
         pending = self._outstanding.get(message)
         if pending is None:
             return

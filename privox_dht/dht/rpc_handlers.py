@@ -1,10 +1,10 @@
-"""What a node answers: one function per request, each from checked arguments to a map.
+"""The answers of a node: one function per request, from checked arguments to a map.
 
     ping  -> our key, our signature over the nonce and the address we were asked at
-    find  -> contacts closer to the target, and a few of the records under it; if it is a challenge
-             as well, what a ping is answered
-    put   -> each record held, refused, or seen and not kept; needs a token
-    dial, refer, probe -> see `dial_back`
+    find  -> contacts closer to the target, and a few of the records under it; with a challenge,
+             the answer to a ping as well
+    store -> each record held, refused, or full; needs a token
+    dial, dial_request, probe -> see `dial_back`
 
 Nothing here sends. `room` is how many bytes the answer may have.
 """
@@ -28,8 +28,10 @@ from privox_dht.identity import dht_id_of
 
 ANSWER_FRAME = 48  # bytes of an answer to a find beside its contacts and records
 IPV4_CONTACT = peer_size("")  # bytes of a contact with an IPv4 address
-ROOM_WITH_PROOF = answer_codec.PROOF + 8 * IPV4_CONTACT  # bytes; with less, contacts go before a proof
-SPARE_CONTACTS = 4  # contacts more than are told of, some of which may be of one network or silent
+ROOM_WITH_PROOF = (
+    answer_codec.PROOF + 8 * IPV4_CONTACT
+)  # bytes; with less, contacts go before a proof
+SPARE_CONTACTS = 4  # looked up beyond those in the answer: some may be left out
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
 Answer = dict[str, Any] | None
@@ -66,7 +68,7 @@ class RpcHandlers:
                 return (
                     {} if self._dial_back().probe_received(request.arguments[0], address) else None
                 )
-            case "announce":  # a proven sender is looked at by the socket
+            case "announce":  # the socket notes a proven sender
                 return None
         if not proven:
             self._state.drop("token")
@@ -124,7 +126,7 @@ class RpcHandlers:
             asker = pack_address(*address) if proven else b""
             answer.update(self._records(target, want, start, room, asker))
         elif state.store.is_split(target):
-            answer["f"] = True  # whoever comes to publish goes on to a shard
+            answer["f"] = True  # a publisher goes on to a shard
         return answer
 
     def _records(
@@ -144,8 +146,8 @@ class RpcHandlers:
         return fields
 
     def _closest(self, request: Request, address: Address, target: bytes, most: int) -> list[Any]:
-        """The contacts closest to a target that the asker can speak to; none that was silent when
-        it was last asked, and no more of one network than may be."""
+        """The contacts closest to a target, of families that the asker can use; without those that
+        left their last request unanswered, and at most two of one network."""
         node = Node(target)
         if not self._state.diverse:
             return self._closest_by_family(request, address, node, most)[:most]
@@ -155,8 +157,10 @@ class RpcHandlers:
                 break
         return chosen
 
-    def _closest_by_family(self, request: Request, address: Address, node: Node, most: int) -> list[Any]:
-        """Up to so many of each family, closest first."""
+    def _closest_by_family(
+        self, request: Request, address: Address, node: Node, most: int
+    ) -> list[Any]:
+        """Up to `most` of each family, closest first."""
         families, here = request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:
@@ -191,7 +195,7 @@ class RpcHandlers:
                 state.drop("record full")
             results.append(result)
         answer: dict[str, Any] = {"t": self._token(address), "s": results}
-        if state.store.is_split(key):  # of the last: whoever publishes brings one
+        if state.store.is_split(key):  # of the last record: publishers send one at a time
             answer["f"] = True
         if depth:
             answer["c"] = state.store.count(key)

@@ -2,13 +2,13 @@
 
 ask -> see `rpc_client`
 <-  request: checked, counted against its source, answered within 1.5 times its bytes unless it
-    shows a token; no task is made for it, and nothing in it can raise out of here. Who shows a
-    token has a share of its own: anybody can use up the share of an address, by forging it. Then
-    the answer is a token, shorter than the question, and `rpc_client` asks again with that
+    shows a token; no task is made for it, and nothing in it can raise out of here. Requests with a
+    token have a quota of their own, since a forged address can use up that of all others. Then the
+    answer is a token, shorter than the request, and `rpc_client` asks again with it
 
-introduce -> ping with a nonce, or a find that we send anyway, with the same (`Challenge`)
-          <- key and signature: only then is a node a contact. Whoever asked us is pinged from
-             another port than the one it asked, so that a mapping it opened proves nothing.
+verify -> ping with a nonce, or a find that we send anyway, with the same (`Challenge`)
+       <- key and signature: only then is a node a contact. A node that sent us a request is pinged
+          from another port than the one it sent to, so that the mapping it opened proves nothing.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ Answerer = Callable[[Request, Address, bool, int], Any]
 class Challenge(NamedTuple):
     """A node that was asked for its proof, and when."""
 
-    node_id: bytes | None  # None: whoever is there
+    node_id: bytes | None  # None: any node at that address
     address: Address
     question: bytes  # nonce, and the address we ask at
     began: float  # loop time
@@ -59,11 +59,11 @@ class RpcProtocol(RpcClientProtocol):
         return f"<RpcProtocol {len(self._outstanding)} pending, {self.router!r}>"
 
     def release_memory(self) -> None:
-        """Give back the room that a burst took: a dict that once was large stays so."""
+        """Release the memory that a burst took: a dict that once was large stays so."""
         if not self._outstanding and not self._verifying:
             self._outstanding, self._verifying = {}, {}
 
-    # -- being told and asked ----------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------------
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         state = self.state
@@ -109,7 +109,7 @@ class RpcProtocol(RpcClientProtocol):
             self._note_requester(request, address)
 
     def _note_requester(self, request: Request, address: Address) -> None:
-        """Somebody at a proven address asked us something."""
+        """A node at a proven address sent us a request."""
         guest = bool(request.flags & GUEST)
         self.state.note_requester(request.sender, address, guest)
         if guest or self.router is None:
@@ -122,10 +122,12 @@ class RpcProtocol(RpcClientProtocol):
             self.on_new_peer(request.sender, address)
 
     def _check_move(self, known: Contact, address: Address) -> None:
-        """A contact of ours seems to ask from elsewhere. If it does not answer where it was, it may
-        prove itself there."""
+        """A contact's id sends from a new address. If the contact does not answer at its old one,
+        it may prove its key at the new one."""
         where, now = pack_address(*address), self.loop.time()
-        if known.address in self._verifying or not self.state.proof_failures.try_acquire(where, now):
+        if known.address in self._verifying or not self.state.proof_failures.try_acquire(
+            where, now
+        ):
             return
         self._verifying[known.address] = None
 
@@ -144,7 +146,7 @@ class RpcProtocol(RpcClientProtocol):
         self, message: bytes, body: object, address: Address, room: int = limits.MAX_DATAGRAM
     ) -> None:
         datagram = wire.seal(self.state.mesh, ANSWER, message, body)
-        if len(datagram) > room + HEADER:  # it asked with too few bytes to be told this much
+        if len(datagram) > room + HEADER:  # the request was too short for it
             self.state.drop("token")
             return
         self._send(datagram, address)
@@ -152,7 +154,7 @@ class RpcProtocol(RpcClientProtocol):
     # -- who may be a contact ----------------------------------------------------------------------
 
     def may_verify(self, node_id: bytes, address: Address) -> bool:
-        """Whether there would be a place for a node, and nothing speaks against asking it."""
+        """Whether the table has room for a node, and it may be asked for its proof."""
         where = pack_address(*address)
         return self.router.has_room(node_id, where) and not (  # mostly it has: first things first
             address in self._verifying
@@ -163,7 +165,7 @@ class RpcProtocol(RpcClientProtocol):
         )
 
     def verify_peer(self, node_id: bytes, address: Address) -> None:
-        """Ask a node for its proof, if there would be a place for it."""
+        """Ask a node for its proof, if the table has room for it."""
         if not self.may_verify(node_id, address):
             return
         where = pack_address(*address)
@@ -184,7 +186,7 @@ class RpcProtocol(RpcClientProtocol):
         expected: bytes | None = None,
         named: bool = False,
     ) -> None:
-        """Ask for a proof; a node that gives it becomes a contact if there is a place for it."""
+        """Ask for a proof; a node that gives it becomes a contact if the table has room."""
         challenge = self._challenge(expected, address)
         question = challenge.question
         self.send_request(
@@ -199,7 +201,7 @@ class RpcProtocol(RpcClientProtocol):
         )
 
     def challenge(self, node_id: bytes, address: Address) -> Challenge | None:
-        """What to ask a node besides, so that its answer proves it; None if nobody wants that."""
+        """A challenge to add to a find, so that its answer proves the node; None: not needed."""
         if not self.may_verify(node_id, address):
             return None
         return self._challenge(node_id, address)
@@ -209,7 +211,7 @@ class RpcProtocol(RpcClientProtocol):
         return Challenge(node_id, address, question, self.loop.time(), self.state.clock())
 
     def challenge_answered(self, challenge: Challenge, proof: Pong) -> None:
-        """A node that was asked something else gave its proof as well."""
+        """The answer to a find has a proof as well."""
         address = challenge.address
         if not self.may_verify(challenge.node_id or b"", address):
             return  # it was proven meanwhile
@@ -217,8 +219,8 @@ class RpcProtocol(RpcClientProtocol):
             self.state.proof_failures.try_acquire(pack_address(*address), self.loop.time())
 
     def _proven(self, challenge: Challenge, pong: Pong, *, named: bool = False) -> Contact | None:
-        """The node that answered a challenge, if it is who it should be; a contact now if there is
-        a place for it."""
+        """The node that answered a challenge, if its proof is good; a contact if the table has
+        room."""
         contact = self._read_proof(pong, challenge.question, challenge.node_id)
         if contact is None:
             return None
@@ -226,7 +228,7 @@ class RpcProtocol(RpcClientProtocol):
         contact.note_rtt(now - challenge.began)
         contact.seen = state.coarse_time(now)
         state.peer_verified(challenge.address[0], named=named)
-        if self.answer is not None:  # from our lasting port: what was said is about it
+        if self.answer is not None:  # our lasting port, not the prober's
             offset = pong.time - (challenge.wall + (now - challenge.began) / 2)
             state.record_observation(challenge.address, pong.observed, offset)
         self._add_contact(contact, pong.token)
@@ -262,11 +264,11 @@ class RpcProtocol(RpcClientProtocol):
             self.state.on_contact(self, contact, token)
 
     def _announce(self, contact: Contact, token: bytes) -> None:
-        """Show a contact the token it gave us: our address is proven, it may want us as well."""
+        """Show a contact its token: that proves our address, so that it may add us as well."""
         if self.answer is not None and not self.state.guest:
             self.notify(contact.address, "announce", [], token)
 
     # -- what kademlia would do, and must not ------------------------------------------------------
 
     def welcome_if_new(self, node: Any) -> None:
-        """Nobody is remembered for having asked, and nobody is sent our records."""
+        """A request alone makes no contact, and our records are not sent to it."""

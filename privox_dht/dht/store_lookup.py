@@ -1,4 +1,4 @@
-"""A walk that leaves a record with the closest nodes that it meets.
+"""A walk that stores a record on the closest nodes that it finds.
 
 walk  -> to the key; every node that answers on the way gives a write token
 store -> to each of the closest that has answered, as soon as half of the very closest have
@@ -19,7 +19,7 @@ from privox_dht.records import Record
 
 
 class StoreLookup(IterativeLookup):
-    """A walk that leaves a record with the closest nodes it meets."""
+    """A walk that stores a record on the closest nodes it finds."""
 
     def __init__(
         self,
@@ -31,24 +31,27 @@ class StoreLookup(IterativeLookup):
         refresh: bool = False,
         deeper: bool = False,
     ) -> None:
-        """`holders` took the last word and are asked nothing more; with `refresh`, one of them is, who
-        has come since. With `deeper` the publisher stands in a shard of this key as well, and is
-        here as one of a sample."""
+        """
+        Args:
+            holders: nodes that accepted the record the last time, and are sent it without a find.
+            refresh: one of the holders is sent a find all the same, for nodes that are new.
+            deeper: the publisher is in a shard of this key as well, and here as one of a sample.
+        """
         target = shard_of(base, dht_id_of(record.publisher), depth)
         super().__init__(network, target, base=base)
         self.depth, self.record, self.deeper = depth, record, deeper
         self.sent_to: list[bytes] = []  # ids of the nodes that were sent the record
-        self.counts: list[int] = []  # records under the key, by those who took it
-        self.held = 0  # nodes that hold it for sure
-        self.accepted = 0  # nodes that took it, perhaps only to draw lots: the key is full there
+        self.counts: list[int] = []  # records under the key, as reported by nodes that accepted it
+        self.held = 0  # nodes that certainly hold it
+        self.accepted = 0  # nodes that accepted it; with a full key, some may have dropped it
         self.quorum_reached: asyncio.Future[None] = self.loop.create_future()
         self._writing = 0
         self._window: list[Candidate] = []
-        self._all_sent = False  # whether all of the window were sent the record, none too late
+        self._all_sent = False  # whether the record was sent to the whole window
         self._uplink_works = any(not contact.failures for contact in network.contacts())
         for holder in holders:
             self.shortlist.seed(holder)
-        if refresh and holders:  # not of the very closest, which would hold the others up
+        if refresh and holders:  # not one of the very closest, which would delay the others
             order = self.shortlist.candidates
             order[min(self.shortlist.alpha, len(order) - 1)].state = NEW
 
@@ -57,12 +60,13 @@ class StoreLookup(IterativeLookup):
         self._write(self._window)
         if not self.ended.done():
             self._advance(self._window)
-            if self.ended.done():  # nobody else can be asked: those who answered must do
+            if self.ended.done():  # no other node can be asked: store on those that answered
                 self._write(self._window)
         self._check_quorum()
 
     def _check_quorum(self) -> None:
-        if not self.quorum_reached.done() and (self.ended.done() or self._has_quorum(len(self._window))):
+        is_over = self.ended.done() or self._has_quorum(len(self._window))
+        if is_over and not self.quorum_reached.done():
             self.quorum_reached.set_result(None)
 
     def _has_quorum(self, live: int) -> bool:
@@ -73,10 +77,11 @@ class StoreLookup(IterativeLookup):
     @property
     def split(self) -> bool:
         """Whether the key has split and the record belongs to a shard: most of the eight closest
-        that answered say so."""
+        that answered report it."""
         if self.deeper or self.depth == dht_limits.SHARD_DEPTH:
             return False
-        return self._majority_says_split([c for c in self.shortlist.candidates if c.state == ANSWERED])
+        answered = [c for c in self.shortlist.candidates if c.state == ANSWERED]
+        return self._majority_says_split(answered)
 
     def _majority_says_split(self, answered: list[Candidate]) -> bool:
         judges = self.shortlist.apart(answered[: 2 * dht_limits.FULL_KEY_WITNESSES])[
@@ -85,7 +90,7 @@ class StoreLookup(IterativeLookup):
         return 2 * sum(judge.split for judge in judges) > len(judges)
 
     def _belongs_to_shard(self, window: list[Candidate]) -> bool | None:
-        """Whether the record belongs to a shard; None as long as somebody who may know is asked."""
+        """Whether the record belongs to a shard; None while an answer that may tell is pending."""
         near = window[: dht_limits.FULL_KEY_WITNESSES]
         if self.deeper or self.depth == dht_limits.SHARD_DEPTH or self.accepted:
             return False
@@ -96,11 +101,11 @@ class StoreLookup(IterativeLookup):
         return self.split
 
     def _write(self, window: list[Candidate]) -> None:
-        """Put the record where it belongs, once half of the very closest have told of their
-        neighbours: to wait for the slowest of them would take a sixth longer."""
+        """Store the record on the window, once half of the very closest nodes have answered:
+        waiting for the slowest of them would take a sixth longer."""
         self._all_sent = False
         if not self.shortlist.is_near(window):
-            return  # else it would be left with nodes that only seem to be the closest
+            return  # else it would be stored on nodes that only seem to be the closest
         moved_on = self._belongs_to_shard(window)
         if moved_on:
             self.end()
@@ -144,7 +149,7 @@ class StoreLookup(IterativeLookup):
         else:
             candidate.state, candidate.token = ANSWERED, stored.token
             candidate.split = stored.split
-            if stored.results == [] and again and not self.ended.done():  # our token had expired
+            if stored.results == [] and again and not self.ended.done():  # our token has expired
                 self._store_at(candidate, again=False)
             elif stored.results == [HELD] or (stored.results == [FULL] and stored.split):
                 candidate.stored = True
@@ -153,21 +158,21 @@ class StoreLookup(IterativeLookup):
                 self.held += stored.results == [HELD]
         if stored is None or not (in_time and self.accepted and self._all_sent):
             self.send_next()
-            return  # else it changes nothing for the others
+            return  # otherwise the window stays as it is
         if not self._worth_waiting():
             self.end()
         self._check_quorum()
 
     def _worth_waiting(self) -> bool:
-        """Whoever is late may be the only one to take the record; where nobody has answered for a
-        while, that is not waited for."""
+        """Whether a late node may still accept the record, if none has yet. While no contact
+        answers at all, late nodes are not waited for."""
         if self._writing or self.accepted or not self._uplink_works:
             return self._writing > 0
         return self.shortlist.somebody_is_late
 
     @property
     def has_failed(self) -> bool:
-        """Whether there was somebody to take the record, and nobody has."""
+        """Whether there were nodes to store the record on, and none accepted it."""
         return bool(self.shortlist.candidates) and not self.accepted
 
     def confirmed_holders(self) -> list[Candidate]:

@@ -48,7 +48,7 @@ def test_contacts_that_did_not_fit_leave_those_that_were_there(
     kept.save([(("192.0.2.1", 5678), 100.0)], 100.0)
     with small_files():
         kept.save([(("192.0.2.2", 5678), 200.0)], 200.0)
-    assert "cannot keep contacts" in caplog.text
+    assert "cannot write contacts" in caplog.text
     assert kept.known(100.0) == [("192.0.2.1", 5678)]
 
 
