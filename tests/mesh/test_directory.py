@@ -473,7 +473,7 @@ async def test_a_node_that_is_not_in_the_mesh_itself_does_nothing_for_others() -
     async with gaps_before(1) as (_, gaps), blocked() as node:
         await node.join([gaps[0].address])
         async with page_of(node) as server, DirectoryClient() as client:
-            with pytest.raises(EngineFailed, match="not in the mesh"):
+            with pytest.raises(EngineFailed, match="not joined the mesh"):
                 await client.records((HOST, server.port), STT, 1)
 
 
