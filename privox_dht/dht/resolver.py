@@ -100,39 +100,39 @@ class RecursiveResolver:
         """Our time, in seconds since the epoch."""
         return self._state.clock()
 
-    def hello(self, asker: str) -> None:
+    def hello(self, client: str) -> None:
         """Answer a request that only asks whether this node is in the mesh.
 
         Raises:
-            ProducerBusy: the asker, or all askers together, sent too many requests.
+            ProducerBusy: the client, or all askers together, sent too many requests.
             NotJoined: this node is not in the mesh.
         """
-        with self._admitted(asker, self._lookup_rates):
+        with self._admitted(client, self._lookup_rates):
             pass
 
-    async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]:
+    async def look_up(self, client: str, key: bytes, want: int) -> list[bytes]:
         """At most `want` records under a key, the idle first, otherwise in random order.
 
         Raises:
             ProducerBusy, NotJoined: see `hello`.
         """
-        with self._admitted(asker, self._lookup_rates):
+        with self._admitted(client, self._lookup_rates):
             found = (await self._lookups.find(key, want, within=dht_limits.CACHE_FRESH))[:want]
         self._state.counts["resolved_for_others"] += 1
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)
         return [record.encoded for record in found]
 
-    async def publish_for(self, asker: str, wire: bytes) -> int:
-        """Publish a record for the asker; how many nodes hold it.
+    async def publish_for(self, client: str, wire: bytes) -> int:
+        """Publish a record for the client; how many nodes hold it.
 
         Raises:
             RequestRejected: the record is not valid.
             ProducerBusy, NotJoined: see `hello`.
         """
-        with self._admitted(asker, self._publish_rates):
+        with self._admitted(client, self._publish_rates):
             record = self._validated(wire)
-            shares = _shares(asker, self._state.diverse)
+            shares = _shares(client, self._state.diverse)
             if not self.quota.admit(record.key, shares, record.expires, self.now()):
                 raise ProducerBusy("too many records of one address are published here", FULL_RETRY)
             self._state.counts["placed for others"] += 1
@@ -149,12 +149,12 @@ class RecursiveResolver:
             raise RequestRejected(f"not a record to keep: {exc.reason}", code="bad_record") from exc
 
     @contextmanager
-    def _admitted(self, asker: str, rates: RateLimits) -> Iterator[None]:
+    def _admitted(self, client: str, rates: RateLimits) -> Iterator[None]:
         if not self._is_joined():
             raise NotJoined("this node has not joined the mesh itself")
         now = asyncio.get_running_loop().time()
         of_each, of_all = rates
-        shares = [(of_each[_level(s)], s.encode()) for s in _shares(asker, self._state.diverse)]
+        shares = [(of_each[_level(s)], s.encode()) for s in _shares(client, self._state.diverse)]
         if any(some.is_exhausted(share, now) for some, share in shares):
             raise ProducerBusy("too many requests from one address")
         for some, share in shares:
@@ -177,7 +177,7 @@ def _level(share: str) -> int:
     return int(share.rpartition("/")[2])
 
 
-def _shares(asker: str, networks: bool) -> Prefixes:
+def _shares(client: str, networks: bool) -> Prefixes:
     """What a request counts towards: the address and, in a public mesh, the networks around it;
     nothing for our own machine."""
-    return quota_prefixes(asker) if networks else quota_prefixes(asker)[:1]
+    return quota_prefixes(client) if networks else quota_prefixes(client)[:1]

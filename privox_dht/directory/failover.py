@@ -39,26 +39,26 @@ class Directory(DhtNode):
         identity: Identity,
         *,
         udp_wait: float = limits.UDP_WAIT,
-        udp_again: float = limits.UDP_RETRY_MAX,
-        udp_silent: float = limits.UDP_SILENT,
+        udp_retry_max: float = limits.UDP_RETRY_MAX,
+        udp_silence: float = limits.UDP_SILENT,
         hidden: bool = False,
         **options: Any,
     ) -> None:
         """
         Args:
             udp_wait: seconds without an answer by UDP after which HTTPS is tried beside it.
-            udp_again: seconds between tries whether UDP answers again, at most.
+            udp_retry_max: seconds between tries whether UDP answers again, at most.
             hidden: contact nobody but the neighbours, over HTTPS: they look up for us, so that no
                 other node learns our address.
-            udp_silent: seconds without an answer by UDP to any request, after which it counts as
+            udp_silence: seconds without an answer by UDP to any request, after which it counts as
                 blocked.
             options: those of `DhtNode`.
         """
         super().__init__(identity, **options)
-        self._udp_wait, self._udp_again, self._udp_silent = udp_wait, udp_again, udp_silent
+        self._udp_wait, self._udp_retry_max, self._udp_silence = udp_wait, udp_retry_max, udp_silence
         self._hidden = hidden
         self._https = HttpsNeighbours(self.mesh, self._state.clock, self._spawn, self.member)
-        self._tried = Resolved({}, {})  # the neighbours last contacted over HTTPS
+        self._resolved = Resolved({}, {})  # the neighbours last contacted over HTTPS
         self._monitor: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -86,8 +86,8 @@ class Directory(DhtNode):
         began = asyncio.get_running_loop().time()
         if self._hidden:
             self._joining.known(neighbours)
-            if met := await self._meet_over_https(began + timeout):
-                return self._joined_over_https(met)
+            if answered := await self._contact_over_https(began + timeout):
+                return self._joined_over_https(answered)
             raise NotJoined(self._explain_failure(timeout))
         by_udp = self._spawn(self._join_by_udp(neighbours, timeout))
         try:
@@ -107,17 +107,17 @@ class Directory(DhtNode):
     async def _join_by_either(
         self, by_udp: asyncio.Task[int | NotJoined], began: float, timeout: float
     ) -> int:
-        by_https = self._spawn(self._meet_over_https(began + timeout))
+        by_https = self._spawn(self._contact_over_https(began + timeout))
         try:
             await asyncio.wait([by_udp, by_https], return_when=asyncio.FIRST_COMPLETED)
-            met = by_https.result() if by_https.done() else {}
-            if by_https.done() and self._https.are_all_elsewhere():
+            answered = by_https.result() if by_https.done() else {}
+            if by_https.done() and self._https.are_all_in_other_meshes():
                 raise NotJoined(self._explain_failure(timeout))
-            if not met and not self._udp_answered(began):
+            if not answered and not self._udp_answered(began):
                 await asyncio.wait([by_udp, by_https])
-                met = by_https.result()
-            if met and not self._udp_answered(began):
-                return self._joined_over_https(met)
+                answered = by_https.result()
+            if answered and not self._udp_answered(began):
+                return self._joined_over_https(answered)
             outcome = await by_udp
             if isinstance(outcome, NotJoined):
                 outcome = NotJoined(self._explain_failure(timeout))
@@ -126,37 +126,37 @@ class Directory(DhtNode):
             by_https.cancel()
 
     def _explain_failure(self, timeout: float) -> str:
-        reasons = self._tried.of_each(self._https.failures)
+        reasons = self._resolved.of_each(self._https.failures)
         return join_failure.why(self.network, timeout, self._joining.known(), reasons)
 
     def _udp_answered(self, since: float) -> bool:
         return self._network.size > 0 and self._state.last_answer_at >= since
 
-    async def _meet_over_https(self, deadline: float) -> dict[Address, ObservedAddress]:
-        self._tried = await resolve(self._joining.known(), self._state.families, deadline)
-        return await self._https.contact(self._tried.addresses, deadline)
+    async def _contact_over_https(self, deadline: float) -> dict[Address, ObservedAddress]:
+        self._resolved = await resolve(self._joining.known(), self._state.families, deadline)
+        return await self._https.contact(self._resolved.addresses, deadline)
 
-    def _joined_over_https(self, met: dict[Address, ObservedAddress]) -> int:
-        self._https.views = met
-        for ip, _ in met:
+    def _joined_over_https(self, answered: dict[Address, ObservedAddress]) -> int:
+        self._https.observations = answered
+        for ip, _ in answered:
             self._state.peer_verified(ip, named=True)
         self._lookups.fallback_lookup = self._look_up
         log.debug("> using HTTPS, by %s", self.https_neighbour)
         self.save_contacts()
         self._monitor_transport()
-        return len(met)
+        return len(answered)
 
     def _joined_by_udp(self, outcome: int | NotJoined) -> int:
         if isinstance(outcome, NotJoined):
             raise outcome
         self._lookups.fallback_lookup = None
-        self._https.views = {}
+        self._https.observations = {}
         self._monitor_transport()
         return outcome
 
     def has_contacted(self, address: Address) -> bool:
         """Whether we ever sent anything to that machine (on loopback: that port)."""
-        return self._https.have_been_asked(address) or super().has_contacted(address)
+        return self._https.has_contacted(address) or super().has_contacted(address)
 
     def _monitor_transport(self) -> None:
         """From now on, switch to the other transport when only that one works."""
@@ -168,14 +168,14 @@ class Directory(DhtNode):
         while True:
             if self._lookups.fallback_lookup is not None:
                 failures += 1
-                wait = backoff(failures, limits.UDP_RETRY_FIRST, self._udp_again, self._state.rng)
+                wait = backoff(failures, limits.UDP_RETRY_FIRST, self._udp_retry_max, self._state.rng)
                 await asyncio.sleep(wait)
                 await self._try_udp()
             elif await self._udp_fell_silent():
                 failures = 0
                 deadline = asyncio.get_running_loop().time() + dht_limits.JOIN_TIMEOUT
-                if met := await self._meet_over_https(deadline):
-                    self._joined_over_https(met)
+                if answered := await self._contact_over_https(deadline):
+                    self._joined_over_https(answered)
 
     async def _try_udp(self) -> None:
         outcome = await self._join_by_udp(self._joining.named, self._udp_wait)
@@ -186,7 +186,7 @@ class Directory(DhtNode):
     async def _udp_fell_silent(self) -> bool:
         """Whether, for a while, requests by UDP got no answer at all."""
         began, before = asyncio.get_running_loop().time(), self._state.counts["unanswered"]
-        await asyncio.sleep(self._udp_silent)
+        await asyncio.sleep(self._udp_silence)
         return self._state.last_answer_at < began and self._state.counts["unanswered"] > before
 
     # -- records -----------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ class Directory(DhtNode):
     def contacts(self) -> list[Address]:
         """The addresses of all contacts; over HTTPS, of the neighbours that answer."""
         return (
-            super().contacts() if self._lookups.fallback_lookup is None else list(self._https.views)
+            super().contacts() if self._lookups.fallback_lookup is None else list(self._https.observations)
         )
 
     def seen_by_any(self) -> list[str]:
@@ -248,7 +248,7 @@ class Directory(DhtNode):
         if self._lookups.fallback_lookup is None:
             super().save_contacts()
         elif (kept := self._joining.contact_file()) is not None:
-            kept.add(self._https.views, self._state.clock())
+            kept.add(self._https.observations, self._state.clock())
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""

@@ -12,7 +12,7 @@ from privox_dht.errors import BadMessage
 
 PATH = "/v1/records"
 CONTENT_TYPE = "application/msgpack"
-_LATEST = 2**53  # the largest number of milliseconds that makes sense
+_MAX_MS = 2**53  # the largest number of milliseconds that makes sense
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +21,24 @@ class Answer:
 
     mesh: bytes  # 8-byte tag
     time: float  # the node's, in seconds since the epoch
-    seen: str  # the asker's address, an IP literal
-    wires: tuple[bytes, ...] = ()  # records, each at most MAX_RECORD bytes; not yet checked
+    seen: str  # the client's address, an IP literal
+    records: tuple[bytes, ...] = ()  # records, each at most MAX_RECORD bytes; not yet checked
     holders: int = 0  # nodes that hold the record that was left
 
-    def packed(self) -> bytes:
+    def encode(self) -> bytes:
         packed: bytes = msgpack.packb(
             {
                 "m": self.mesh,
                 "n": int(self.time * 1000),
                 "o": self.seen,
-                "r": list(self.wires),
+                "r": list(self.records),
                 "h": self.holders,
             }
         )
         return packed
 
     @classmethod
-    def read(cls, body: bytes) -> Self:
+    def decode(cls, body: bytes) -> Self:
         """A stranger's answer, checked in size and shape.
 
         Raises:
@@ -52,9 +52,9 @@ class Answer:
         except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
             raise BadMessage("shape", "not an answer of a directory") from exc
         match said:
-            case {"m": bytes() as mesh, "n": int() as ms, "o": str() as seen, "r": list() as wires,
+            case {"m": bytes() as mesh, "n": int() as ms, "o": str() as seen, "r": list() as records,
                   "h": int() as holders}:  # fmt: skip
-                good = all(type(wire) is bytes for wire in wires) and is_literal(seen)
-                if good and 0 <= ms <= _LATEST and 0 <= holders <= dht_limits.LOOKUP_REQUESTS:
-                    return cls(mesh, ms / 1000, seen, tuple(wires), int(holders))
+                good = all(type(wire) is bytes for wire in records) and is_literal(seen)
+                if good and 0 <= ms <= _MAX_MS and 0 <= holders <= dht_limits.LOOKUP_REQUESTS:
+                    return cls(mesh, ms / 1000, seen, tuple(records), int(holders))
         raise BadMessage("shape", "not an answer of a directory")

@@ -86,7 +86,7 @@ class DirectoryClient:
             raise ProducerLost(join_failure.SILENT) from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             log.debug("! no answer from %s: %s", join_host(*node), exc)
-            raise ProducerLost(_why(exc, is_private=self._member is not None)) from exc
+            raise ProducerLost(_failure_reason(exc, is_private=self._member is not None)) from exc
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -110,7 +110,7 @@ def _any_certificate() -> ssl.SSLContext:
     return context
 
 
-def _why(exc: Exception, *, is_private: bool) -> str:
+def _failure_reason(exc: Exception, *, is_private: bool) -> str:
     """Why no answer came, as one of the reasons in `join_failure` where there is one."""
     number = exc.errno if isinstance(exc, OSError) else None
     if number == errno.ECONNREFUSED:
@@ -128,18 +128,18 @@ def _why(exc: Exception, *, is_private: bool) -> str:
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:
     good = response.status == 200
-    body = await _whole(response, limits.MAX_PAGE if good else limits.MAX_JSON)
+    body = await _read_body(response, limits.MAX_PAGE if good else limits.MAX_JSON)
     if not good:
         raise from_response(response.status, response.headers, body)
     if response.content_type != CONTENT_TYPE:
         raise BadMessage("shape", "it is of another type than asked for")
-    return Answer.read(body)
+    return Answer.decode(body)
 
 
-async def _whole(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     body = bytearray()
     while not response.content.at_eof():
         body += await response.content.readany()
-        if len(body) > most:
-            raise BadMessage("size", f"it is larger than {most} bytes")
+        if len(body) > max_bytes:
+            raise BadMessage("size", f"it is larger than {max_bytes} bytes")
     return bytes(body)

@@ -55,7 +55,7 @@ class HttpsNeighbours:
         self._spawn = spawn
         self._client = DirectoryClient(member)
         self._order: list[Address] = []  # in which they are asked
-        self.views: dict[Address, ObservedAddress] = {}  # of those that answered when last asked
+        self.observations: dict[Address, ObservedAddress] = {}  # of those that answered when last asked
         self.failures: dict[Address, str] = {}  # of the others, at the last contact
 
     async def close(self) -> None:
@@ -63,42 +63,42 @@ class HttpsNeighbours:
 
     @property
     def first(self) -> str:
-        """The URL of the one that is asked first; empty before any was met."""
+        """The URL of the one that is asked first; empty before any was answered."""
         return f"https://{join_host(*self._order[0])}" if self._order else ""
 
     async def contact(
         self, addresses: Sequence[Address], deadline: float
     ) -> dict[Address, ObservedAddress]:
         """Contact them at once; those that answer, soon after the first of them."""
-        met: dict[Address, ObservedAddress] = {}
+        answered: dict[Address, ObservedAddress] = {}
         self.failures = {}
         some = addresses[: limits.HTTPS_NEIGHBOURS]
         try:
             async with asyncio.timeout_at(deadline):
-                asking = {self._spawn(self._hello(address, met)) for address in some}
-                while asking and not met:
+                asking = {self._spawn(self._hello(address, answered)) for address in some}
+                while asking and not answered:
                     _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
                 if asking:
                     await asyncio.wait(asking, timeout=dht_limits.SOFT_LEAST)
         except TimeoutError:
             pass
-        self._order = [*met, *(address for address in some if address not in met)]
-        return met
+        self._order = [*answered, *(address for address in some if address not in answered)]
+        return answered
 
-    async def _hello(self, address: Address, met: dict[Address, ObservedAddress]) -> None:
+    async def _hello(self, address: Address, answered: dict[Address, ObservedAddress]) -> None:
         try:
             answer = await self._answer(address, self._client.hello)
         except JobError as exc:
             log.debug("- %s: %s", join_host(*address), exc)
             self.failures[address] = str(exc)
         else:
-            met[address] = self._view(answer)
+            answered[address] = self._observation(answer)
 
-    def are_all_elsewhere(self) -> bool:
+    def are_all_in_other_meshes(self) -> bool:
         """Whether all that we contacted answered, and are in another mesh."""
         return bool(self.failures) and set(self.failures.values()) == {join_failure.OTHER_MESH}
 
-    def have_been_asked(self, address: Address) -> bool:
+    def has_contacted(self, address: Address) -> bool:
         """Whether one of them is that machine (on loopback: that port)."""
         asked = {a if is_loopback(a[0]) else (a[0], 0) for a in self._order}
         return (address if is_loopback(address[0]) else (address[0], 0)) in asked
@@ -120,10 +120,10 @@ class HttpsNeighbours:
         if asked is None:
             return []
         first, answer = asked
-        if not answer.wires and (others := [node for node in self.views if node != first]):
+        if not answer.records and (others := [node for node in self.observations if node != first]):
             asked = await self._ask(ask, others[:1])
             answer = asked[1] if asked else answer
-        return list(answer.wires[:want])
+        return list(answer.records[:want])
 
     async def _ask(self, ask: Ask, nodes: Sequence[Address] = ()) -> tuple[Address, Answer] | None:
         """The first answer, and whose it is."""
@@ -136,7 +136,7 @@ class HttpsNeighbours:
                     busy = busy or isinstance(exc, ProducerBusy)
                     self._failed(node, exc)
                     continue
-                self.views[node] = self._view(answer)
+                self.observations[node] = self._observation(answer)
                 return node, answer
             if last or not busy:
                 break
@@ -153,20 +153,20 @@ class HttpsNeighbours:
         """Others are asked before it from now on. Busy does not count as dead."""
         log.debug("! %s: %s", join_host(*node), exc)
         if not isinstance(exc, ProducerBusy):
-            self.views.pop(node, None)
+            self.observations.pop(node, None)
         if node in self._order:
             self._order.remove(node)
             self._order.append(node)
 
     # -- how they see us ---------------------------------------------------------------------------
 
-    def _view(self, answer: Answer) -> ObservedAddress:
+    def _observation(self, answer: Answer) -> ObservedAddress:
         return ObservedAddress(answer.seen, answer.time - self._clock())
 
     def seen_by_any(self) -> list[str]:
         """Every IP at which any of them sees us."""
-        return list(dict.fromkeys(view.seen for view in self.views.values()))
+        return list(dict.fromkeys(view.seen for view in self.observations.values()))
 
     def clock_offset(self) -> float | None:
         """How far their clocks are ahead of ours (median, seconds)."""
-        return median(view.offset for view in self.views.values()) if self.views else None
+        return median(view.offset for view in self.observations.values()) if self.observations else None

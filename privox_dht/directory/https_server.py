@@ -39,18 +39,18 @@ class Resolver(Protocol):
 
     def now(self) -> float: ...
 
-    def hello(self, asker: str) -> None: ...
+    def hello(self, client: str) -> None: ...
 
-    async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]: ...
+    async def look_up(self, client: str, key: bytes, want: int) -> list[bytes]: ...
 
-    async def publish_for(self, asker: str, wire: bytes) -> int: ...
+    async def publish_for(self, client: str, wire: bytes) -> int: ...
 
 
-def directory_pages(host: Resolver) -> dict[tuple[str, str], Page]:
+def directory_pages(resolver: Resolver) -> dict[tuple[str, str], Page]:
     """What `SpeechServer(more=...)` takes."""
     return {
-        ("GET", PATH): functools.partial(_get, host),
-        ("POST", PATH): functools.partial(_post, host),
+        ("GET", PATH): functools.partial(_get, resolver),
+        ("POST", PATH): functools.partial(_post, resolver),
     }
 
 
@@ -72,32 +72,32 @@ def parse_query(query: Mapping[str, str]) -> tuple[bytes, int] | None:
     return bytes.fromhex(key), int(want)
 
 
-async def _get(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
-    asker, question = _asker(request), parse_query(request.query)
+async def _get(resolver: Resolver, request: web.BaseRequest) -> web.StreamResponse:
+    client, question = _client_address(request), parse_query(request.query)
     if question is None:
-        host.hello(asker)
-        return _answer(host, asker)
-    return _answer(host, asker, wires=tuple(await host.look_up(asker, *question)))
+        resolver.hello(client)
+        return _answer(resolver, client)
+    return _answer(resolver, client, records=tuple(await resolver.look_up(client, *question)))
 
 
-async def _post(host: Resolver, request: web.BaseRequest) -> web.StreamResponse:
-    asker = _asker(request)
+async def _post(resolver: Resolver, request: web.BaseRequest) -> web.StreamResponse:
+    client = _client_address(request)
     if (request.content_length or 0) > limits.MAX_RECORD:
         raise RequestRejected(
             f"a record has at most {limits.MAX_RECORD} bytes", status=413, code="too_large"
         )
     wire = await read_small(request, _RECORD)
-    return _answer(host, asker, holders=await host.publish_for(asker, wire))
+    return _answer(resolver, client, holders=await resolver.publish_for(client, wire))
 
 
-def _answer(host: Resolver, asker: str, **more: Any) -> web.Response:
-    answer = Answer(host.mesh, host.now(), asker, **more)
+def _answer(resolver: Resolver, client: str, **more: Any) -> web.Response:
+    answer = Answer(resolver.mesh, resolver.now(), client, **more)
     return web.Response(
-        body=answer.packed(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
+        body=answer.encode(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
     )
 
 
-def _asker(request: web.BaseRequest) -> str:
+def _client_address(request: web.BaseRequest) -> str:
     """The address a request comes from; a farm's, if it comes through one."""
     address = (request.remote or "").partition("%")[0]
     if not is_literal(address):

@@ -249,7 +249,7 @@ async def test_with_every_neighbour_gone_nothing_is_found_and_nobody_is_a_contac
 
 @pytest.mark.parametrize(
     ("first", "options"),
-    [(limits.UDP_RETRY_FIRST, {"udp_again": 0.1}), (0.2, {})],
+    [(limits.UDP_RETRY_FIRST, {"udp_retry_max": 0.1}), (0.2, {})],
     ids=["ever after", "soon at first: it may only have been loss"],
 )
 async def test_udp_is_used_again_when_it_answers(
@@ -270,7 +270,7 @@ async def test_udp_is_used_again_when_it_answers(
 
 
 async def test_https_is_used_when_udp_that_worked_falls_silent() -> None:
-    async with gaps_before(2) as (nodes, gaps), blocked(udp_silent=0.4) as node:
+    async with gaps_before(2) as (nodes, gaps), blocked(udp_silence=0.4) as node:
         gaps[0].hear()
         heard = node_of(port=gaps[0].port)
         async with heard:
@@ -299,13 +299,13 @@ class Liar:
     def now(self) -> float:
         return time.time()
 
-    def hello(self, asker: str) -> None:
+    def hello(self, client: str) -> None:
         pass
 
-    async def look_up(self, asker: str, key: bytes, want: int) -> list[bytes]:
+    async def look_up(self, client: str, key: bytes, want: int) -> list[bytes]:
         return self.wires
 
-    async def publish_for(self, asker: str, wire: bytes) -> int:
+    async def publish_for(self, client: str, wire: bytes) -> int:
         self.taken.append(wire)
         return 20
 
@@ -421,7 +421,7 @@ async def asking(count: int = 2) -> AsyncIterator[tuple[DhtNode, DirectoryClient
 async def test_the_page_says_the_time_the_mesh_and_the_askers_address() -> None:
     async with asking() as (_, client, page):
         answer = await client.hello(page)
-        assert (answer.mesh, answer.seen, answer.wires) == (MESH, HOST, ())
+        assert (answer.mesh, answer.seen, answer.records) == (MESH, HOST, ())
         assert abs(answer.time - time.time()) < 1
 
 
@@ -485,11 +485,11 @@ async def test_whoever_is_busy_is_asked_again_once(monkeypatch: pytest.MonkeyPat
         refused: list[str] = []
         take = nodes[0].resolver.publish_for
 
-        async def busy_once(asker: str, wire: bytes) -> int:
+        async def busy_once(client: str, wire: bytes) -> int:
             if not refused:
-                refused.append(asker)
+                refused.append(client)
                 raise ProducerBusy("not now")
-            return await take(asker, wire)
+            return await take(client, wire)
 
         monkeypatch.setattr(nodes[0].resolver, "publish_for", busy_once)
         assert await node.publish(record) == 1
@@ -541,7 +541,7 @@ async def test_the_doctor_says_that_udp_is_blocked_and_that_it_works_all_the_sam
 
 def test_an_answer_is_read_as_it_was_packed() -> None:
     answer = Answer(MESH, 1234.5, "2001:db8::7", (b"a", b"b"), 7)
-    assert Answer.read(answer.packed()) == answer
+    assert Answer.decode(answer.encode()) == answer
 
 
 # -- what strangers can make a node do -------------------------------------------------------------

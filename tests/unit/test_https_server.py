@@ -64,8 +64,8 @@ def test_anything_else_is_refused(query: list[tuple[str, str]], code: str) -> No
 def test_the_largest_answer_fits_into_a_page() -> None:
     wires = (b"x" * limits.MAX_RECORD,) * limits.LIST_WANT
     answer = Answer(b"8 octets", 1.7e9, "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", wires, 20)
-    assert len(answer.packed()) < limits.MAX_PAGE
-    assert Answer.read(answer.packed()) == answer
+    assert len(answer.encode()) < limits.MAX_PAGE
+    assert Answer.decode(answer.encode()) == answer
 
 
 @pytest.mark.parametrize(
@@ -94,17 +94,17 @@ def test_the_largest_answer_fits_into_a_page() -> None:
 )
 def test_what_is_no_answer_is_a_bad_message_and_nothing_else(body: bytes) -> None:
     with pytest.raises(BadMessage):
-        Answer.read(body)
+        Answer.decode(body)
 
 
 def test_what_later_versions_may_add_is_ignored() -> None:
-    assert Answer.read(msgpack.packb({**GOOD, "later": 1})).holders == 3
+    assert Answer.decode(msgpack.packb({**GOOD, "later": 1})).holders == 3
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(body: bytes) -> None:
     try:
-        Answer.read(body)
+        Answer.decode(body)
     except BadMessage:
         pass
 
