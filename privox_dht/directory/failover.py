@@ -1,13 +1,13 @@
 """The mesh's directory, by UDP where that passes, else over HTTPS through a neighbour.
 
-    join    by UDP; when nobody has answered for two seconds, over HTTPS beside it, at the same
-            addresses (a node's TCP port has the number of its UDP port, unless its owner chose
-            another); whichever answers first is used
-    find    by UDP: a walk. Over HTTPS: a neighbour walks for us; another is asked when it does not
-            answer, or knows of nobody. Every record is checked just the same
+    join    by UDP; without an answer for two seconds, over HTTPS as well, at the same addresses (a
+            node's TCP port has the number of its UDP port, unless its owner chose another). The
+            first transport that answers is used
+    find    by UDP: a walk. Over HTTPS: a neighbour walks for us; another is asked if it does not
+            answer, or finds nothing. Every record is checked all the same
     publish likewise
-    again   every three minutes: does UDP answer now? Then it is used. And when UDP that worked has
-            answered nothing for a minute: do the neighbours answer over HTTPS?
+    switch  over HTTPS, UDP is tried every three minutes, and used when it answers. By UDP, HTTPS is
+            tried when no request was answered for a minute
 
 Over HTTPS a node stays a guest: no other node can send it requests. It parks at farms like any
 other that cannot be reached.
@@ -46,16 +46,17 @@ class Directory(DhtNode):
     ) -> None:
         """
         Args:
-            udp_wait: seconds without an answer by UDP after which HTTPS is tried beside it.
-            udp_retry_max: seconds between tries whether UDP answers again, at most.
-            hidden: contact nobody but the neighbours, over HTTPS: they look up for us, so that no
-                other node learns our address.
+            udp_wait: seconds without an answer by UDP after which HTTPS is tried as well.
+            udp_retry_max: the most seconds between tries whether UDP works again.
+            hidden: contact only the neighbours, over HTTPS: they look up for us, so that no other
+                node learns our address.
             udp_silence: seconds without an answer by UDP to any request, after which it counts as
                 blocked.
             options: those of `DhtNode`.
         """
         super().__init__(identity, **options)
-        self._udp_wait, self._udp_retry_max, self._udp_silence = udp_wait, udp_retry_max, udp_silence
+        self._udp_wait, self._udp_silence = udp_wait, udp_silence
+        self._udp_retry_max = udp_retry_max
         self._hidden = hidden
         self._https = HttpsNeighbours(self.mesh, self._state.clock, self._spawn, self.member)
         self._resolved = Resolved({}, {})  # the neighbours last contacted over HTTPS
@@ -81,7 +82,7 @@ class Directory(DhtNode):
         """Join the mesh by the transport that answers first; how many contacts we have then.
 
         Raises:
-            NotJoined: nobody answered; the message says which neighbours were tried.
+            NotJoined: no node answered; the message says which neighbours were tried.
         """
         began = asyncio.get_running_loop().time()
         if self._hidden:
@@ -168,8 +169,10 @@ class Directory(DhtNode):
         while True:
             if self._lookups.fallback_lookup is not None:
                 failures += 1
-                wait = backoff(failures, limits.UDP_RETRY_FIRST, self._udp_retry_max, self._state.rng)
-                await asyncio.sleep(wait)
+                most = self._udp_retry_max
+                await asyncio.sleep(
+                    backoff(failures, limits.UDP_RETRY_FIRST, most, self._state.rng)
+                )
                 await self._try_udp()
             elif await self._udp_fell_silent():
                 failures = 0
@@ -180,11 +183,11 @@ class Directory(DhtNode):
     async def _try_udp(self) -> None:
         outcome = await self._join_by_udp(self._joining.named, self._udp_wait)
         if isinstance(outcome, int) and self._network.size:
-            log.debug("> UDP answers again")
+            log.debug("> UDP works again")
             self._joined_by_udp(outcome)
 
     async def _udp_fell_silent(self) -> bool:
-        """Whether, for a while, requests by UDP got no answer at all."""
+        """Whether no request by UDP was answered for a while."""
         began, before = asyncio.get_running_loop().time(), self._state.counts["unanswered"]
         await asyncio.sleep(self._udp_silence)
         return self._state.last_answer_at < began and self._state.counts["unanswered"] > before
@@ -211,9 +214,9 @@ class Directory(DhtNode):
 
     def contacts(self) -> list[Address]:
         """The addresses of all contacts; over HTTPS, of the neighbours that answer."""
-        return (
-            super().contacts() if self._lookups.fallback_lookup is None else list(self._https.observations)
-        )
+        if self._lookups.fallback_lookup is None:
+            return super().contacts()
+        return list(self._https.observations)
 
     def seen_by_any(self) -> list[str]:
         """Every IP at which any neighbour sees us, agreed on or not."""
@@ -228,17 +231,17 @@ class Directory(DhtNode):
         return self._https.clock_offset()
 
     def clock_advice(self) -> str:
-        """What to do if our clock is so wrong that good records look bad; else empty."""
+        """What to do if our clock is so wrong that valid records look invalid; else empty."""
         offset = self.clock_offset()
         if offset is None or abs(offset) <= limits.CLOCK_SKEW:
             return ""
         return (
-            f"this machine's clock is {-offset:+.0f} s off the mesh's, so that good records look "
+            f"this machine's clock is {-offset:+.0f} s off the mesh's, so that valid records look "
             "expired or not yet valid: set it (sudo timedatectl set-ntp true)"
         )
 
     async def dial_back(self, tcp_port: int | None) -> list[Reachability]:
-        """Whether strangers can reach us: not by UDP where it is blocked; nobody tries TCP."""
+        """Whether strangers can reach us; over HTTPS: not by UDP, and TCP is not tried."""
         if self._lookups.fallback_lookup is None:
             return await super().dial_back(tcp_port)
         return [Reachability(family, udp=False) for family in self._network.protocols]

@@ -22,7 +22,7 @@ class GuestJoin:
     """One guest's attempts to join.
 
     Args:
-        neighbours: asked beside those that the directory remembers.
+        neighbours: used beside those that the directory remembers.
         lan: use nodes that announce themselves in the local network instead.
         timeout: seconds that one attempt may take.
     """
@@ -39,7 +39,7 @@ class GuestJoin:
     async def join(self) -> None:
         """
         Raises:
-            NotJoined: nobody answered, or there is nobody to ask.
+            NotJoined: no node answered, or none is known.
             ConfigError: `lan` is wanted and its libraries are not installed.
         """
         directory, neighbours = self._directory, self._neighbours

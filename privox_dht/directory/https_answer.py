@@ -22,8 +22,8 @@ class Answer:
     mesh: bytes  # 8-byte tag
     time: float  # the node's, in seconds since the epoch
     seen: str  # the client's address, an IP literal
-    records: tuple[bytes, ...] = ()  # records, each at most MAX_RECORD bytes; not yet checked
-    holders: int = 0  # nodes that hold the record that was left
+    records: tuple[bytes, ...] = ()  # encoded, each at most MAX_RECORD bytes; not yet checked
+    holders: int = 0  # nodes that hold the record that was stored
 
     def encode(self) -> bytes:
         packed: bytes = msgpack.packb(
@@ -52,9 +52,9 @@ class Answer:
         except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
             raise BadMessage("shape", "not an answer of a directory") from exc
         match said:
-            case {"m": bytes() as mesh, "n": int() as ms, "o": str() as seen, "r": list() as records,
-                  "h": int() as holders}:  # fmt: skip
-                good = all(type(wire) is bytes for wire in records) and is_literal(seen)
+            case {"m": bytes() as mesh, "n": int() as ms, "o": str() as seen,
+                  "r": list() as records, "h": int() as holders}:  # fmt: skip
+                good = all(type(record) is bytes for record in records) and is_literal(seen)
                 if good and 0 <= ms <= _MAX_MS and 0 <= holders <= dht_limits.LOOKUP_REQUESTS:
                     return cls(mesh, ms / 1000, seen, tuple(records), int(holders))
         raise BadMessage("shape", "not an answer of a directory")

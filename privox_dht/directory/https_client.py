@@ -28,7 +28,7 @@ log = logging.getLogger("privox.directory")
 
 
 class DirectoryClient:
-    """Sends requests to any number of nodes. Nothing is opened before the first."""
+    """Sends requests to any number of nodes. Opens nothing before the first request."""
 
     def __init__(self, member: Membership | None = None) -> None:
         self._member = member  # in a private mesh
@@ -44,10 +44,10 @@ class DirectoryClient:
             self._session = None
 
     async def hello(self, node: Address) -> Answer:
-        """Whether a node answers, of which mesh it is, what time it has, how it sees us.
+        """A node's mesh and time, and our address as it sees it.
 
         Raises:
-            JobError: it does not, or makes no sense.
+            JobError: it does not answer, or not with a valid answer.
         """
         return await self._ask("GET", node, {})
 
@@ -55,7 +55,7 @@ class DirectoryClient:
         """At most `want` records under a key.
 
         Raises:
-            JobError: there is no such answer.
+            JobError: it does not answer, or not with a valid answer.
         """
         return await self._ask("GET", node, {"key": key.hex(), "want": str(want)})
 
@@ -132,7 +132,7 @@ async def _read(response: aiohttp.ClientResponse) -> Answer:
     if not good:
         raise from_response(response.status, response.headers, body)
     if response.content_type != CONTENT_TYPE:
-        raise BadMessage("shape", "it is of another type than asked for")
+        raise BadMessage("shape", f"its type is not {CONTENT_TYPE}")
     return Answer.decode(body)
 
 

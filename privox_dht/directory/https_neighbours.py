@@ -1,8 +1,8 @@
-"""Neighbours over HTTPS: which answer, in which order they are asked, how they see us.
+"""Neighbours over HTTPS: which answer, in which order they are used, how they see us.
 
-contact   some of them at once; those that answer are asked from then on
-ask       one after the other, until one answers; those that fail are asked last from then on
-records   that there is none under a key, two of them must say
+contact   several at once; those that answer are used from then on
+request   to one after the other, until one answers; those that fail are tried last from then on
+records   if one finds none under a key, a second one is asked
 """
 
 import asyncio
@@ -28,7 +28,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 @dataclass(frozen=True, slots=True)
 class ObservedAddress:
-    """How a neighbour that answered over HTTPS sees us."""
+    """Our address and clock as seen by a neighbour that answered over HTTPS."""
 
     seen: str  # our address
     offset: float  # seconds its clock is ahead of ours
@@ -54,35 +54,35 @@ class HttpsNeighbours:
         self._clock = clock
         self._spawn = spawn
         self._client = DirectoryClient(member)
-        self._order: list[Address] = []  # in which they are asked
-        self.observations: dict[Address, ObservedAddress] = {}  # of those that answered when last asked
-        self.failures: dict[Address, str] = {}  # of the others, at the last contact
+        self._order: list[Address] = []  # in which they are tried
+        self.observations: dict[Address, ObservedAddress] = {}  # by those that answered last time
+        self.failures: dict[Address, str] = {}  # why the others did not, at the last `contact`
 
     async def close(self) -> None:
         await self._client.__aexit__(None, None, None)
 
     @property
     def first(self) -> str:
-        """The URL of the one that is asked first; empty before any was answered."""
+        """The URL of the one that is tried first; empty before any was contacted."""
         return f"https://{join_host(*self._order[0])}" if self._order else ""
 
     async def contact(
         self, addresses: Sequence[Address], deadline: float
     ) -> dict[Address, ObservedAddress]:
-        """Contact them at once; those that answer, soon after the first of them."""
+        """Contact all at once; those that answer before or soon after the first answer."""
         answered: dict[Address, ObservedAddress] = {}
         self.failures = {}
-        some = addresses[: limits.HTTPS_NEIGHBOURS]
+        tried = addresses[: limits.HTTPS_NEIGHBOURS]
         try:
             async with asyncio.timeout_at(deadline):
-                asking = {self._spawn(self._hello(address, answered)) for address in some}
+                asking = {self._spawn(self._hello(address, answered)) for address in tried}
                 while asking and not answered:
                     _, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
                 if asking:
                     await asyncio.wait(asking, timeout=dht_limits.SOFT_LEAST)
         except TimeoutError:
             pass
-        self._order = [*answered, *(address for address in some if address not in answered)]
+        self._order = [*answered, *(address for address in tried if address not in answered)]
         return answered
 
     async def _hello(self, address: Address, answered: dict[Address, ObservedAddress]) -> None:
@@ -95,7 +95,7 @@ class HttpsNeighbours:
             answered[address] = self._observation(answer)
 
     def are_all_in_other_meshes(self) -> bool:
-        """Whether all that we contacted answered, and are in another mesh."""
+        """Whether all that we contacted answered that they are in another mesh."""
         return bool(self.failures) and set(self.failures.values()) == {join_failure.OTHER_MESH}
 
     def has_contacted(self, address: Address) -> bool:
@@ -103,7 +103,7 @@ class HttpsNeighbours:
         asked = {a if is_loopback(a[0]) else (a[0], 0) for a in self._order}
         return (address if is_loopback(address[0]) else (address[0], 0)) in asked
 
-    # -- asking ------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------
 
     async def store(self, wire: bytes) -> int:
         """Have a signed record stored in the DHT; how many nodes hold it now, as reported."""
@@ -126,7 +126,7 @@ class HttpsNeighbours:
         return list(answer.records[:want])
 
     async def _ask(self, ask: Ask, nodes: Sequence[Address] = ()) -> tuple[Address, Answer] | None:
-        """The first answer, and whose it is."""
+        """The first answer, and the neighbour that gave it."""
         for last in (False, True):
             busy = False
             for node in nodes or list(self._order):
@@ -150,7 +150,7 @@ class HttpsNeighbours:
         return answer
 
     def _failed(self, node: Address, exc: JobError) -> None:
-        """Others are asked before it from now on. Busy does not count as dead."""
+        """Try others before it from now on. A busy neighbour does not count as failed."""
         log.debug("! %s: %s", join_host(*node), exc)
         if not isinstance(exc, ProducerBusy):
             self.observations.pop(node, None)
@@ -165,8 +165,9 @@ class HttpsNeighbours:
 
     def seen_by_any(self) -> list[str]:
         """Every IP at which any of them sees us."""
-        return list(dict.fromkeys(view.seen for view in self.observations.values()))
+        return list(dict.fromkeys(observation.seen for observation in self.observations.values()))
 
     def clock_offset(self) -> float | None:
         """How far their clocks are ahead of ours (median, seconds)."""
-        return median(view.offset for view in self.observations.values()) if self.observations else None
+        offsets = [observation.offset for observation in self.observations.values()]
+        return median(offsets) if offsets else None

@@ -1,13 +1,13 @@
 """The mesh's directory as a page of the speech API, for those whose network blocks UDP.
 
     client -> GET  /v1/records?key=<40 hex digits>&want=<1 to 256>   the records under a key
-              GET  /v1/records                                       none: are you there?
+              GET  /v1/records                                       none: which mesh, and its time
               POST /v1/records     one signed record                 store it in the DHT
     node   -> msgpack {"m": mesh tag, "n": ms since the epoch, "o": the client's address as seen,
                        "r": [encoded records], "h": nodes that hold the record that was stored}
 
-The client does not know whose certificate it is shown, and need not: nothing secret is sent, and
-each record is signed by its publisher. Errors are those of the API, in JSON.
+The client does not check the certificate, and need not: nothing secret is sent, and each record is
+signed by its publisher. Errors are those of the API, in JSON.
 """
 
 import functools
