@@ -28,7 +28,7 @@ from nodes.config import NodeConfig
 from nodes.doctor import Doctor
 from nodes.gateway.key_command import key
 from nodes.gateway.options import gateway_options
-from nodes.lending_options import TERMS, terms_options
+from nodes.lending_options import TERM_OPTIONS, terms_options
 from nodes.model_commands import model_commands
 from nodes.node import Node
 from nodes.options import config_from, lending_options, place_options, relay_options, state_option
@@ -92,7 +92,7 @@ def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
     without = {
         "--services": ()
         if options["services"]
-        else ("slots", "farms", "model_cache", "model_memory", "batch", *TERMS),
+        else ("slots", "farms", "model_cache", "model_memory", "batch", *TERM_OPTIONS),
         "a farm (--no-farm)": ("relay_port", "farm_limits") if options["farm"] is False else (),
     }
     for lacking, names in without.items():

@@ -22,11 +22,11 @@ from typing import Any
 from nodes import pause
 from nodes.lending import (
     Decision,
-    Lending,
+    LendingPolicy,
     LendingTerms,
     Pause,
     Transfer,
-    known_months,
+    parse_months,
     why_refused,
 )
 from nodes.machine import Machine, OtherPrograms, local_time
@@ -105,8 +105,8 @@ class Lender:
         self._terms, self._slots, self._folder, self._bounds = terms, slots, folder, bounds
         self._clock, self._on_battery = machine.clock, machine.on_battery
         self._others = OtherPrograms(machine.cpu_times) if terms.give_way else None
-        self._transfer = Transfer(terms.transfer, machine.local, known_months(self._kept()))
-        self._lending = Lending(terms, slots, machine.local, self._transfer, share)
+        self._transfer = Transfer(terms.transfer, machine.local, parse_months(self._kept()))
+        self._policy = LendingPolicy(terms, slots, machine.local, self._transfer, share)
         self._sound = None
         if terms.address_seconds is not None:
             self._sound = NetworkSoundQuota(terms.address_seconds)
@@ -124,7 +124,7 @@ class Lender:
     def look(self) -> tuple[int, float]:
         """How many slots are lent at this moment; if none, after how many seconds to ask again."""
         now = self._clock()
-        decision = self._lending.decide(now, self._battery, self._pause)
+        decision = self._policy.decide(now, self._battery, self._pause)
         if decision != self._last:
             before, self._last = self._last, decision
             self._report(decision, before)
@@ -153,7 +153,7 @@ class Lender:
         if offer.own:
             yield
             return
-        job = self._transfer.begin(self._most(service, offer), self._clock())
+        job = self._transfer.begin(self._max_bytes(service, offer), self._clock())
         try:
             yield
         finally:
@@ -162,7 +162,7 @@ class Lender:
             if self._sound is not None:
                 self._sound.charge(offer.prefixes, offer.seconds, self._clock())
 
-    def _most(self, service: str, offer: Offer) -> int:
+    def _max_bytes(self, service: str, offer: Offer) -> int:
         """The most bytes that it may transfer."""
         if service == STT:
             return (offer.body or self._bounds.upload) + limits.MAX_ANSWER
@@ -180,7 +180,7 @@ class Lender:
             self.refresh()
             if self._others is not None and loop.time() - loaded >= LOAD_EVERY:
                 loaded = loop.time()
-                self._lending.note_load(*await asyncio.to_thread(self._others.share))
+                self._policy.note_load(*await asyncio.to_thread(self._others.share))
             lend(*self.look())
             if loop.time() - saved >= SAVE_EVERY:
                 saved = loop.time()
@@ -196,7 +196,7 @@ class Lender:
         """The battery, and whether there is a pause."""
         self._battery = not self._terms.on_battery and self._on_battery()
         self._pause = pause.read(self._folder)
-        if self._pause is not None and not self._pause.holds(self._clock()):
+        if self._pause is not None and not self._pause.is_active(self._clock()):
             pause.forget(self._folder)
 
     def _kept(self) -> Any:
@@ -216,14 +216,14 @@ class Lender:
         """Report a change to the owner."""
         state = self._state(decision)
         self._write(LENDING_FILE, asdict(state))
-        is_brief = decision.is_brief or (before is not None and before.is_brief)
-        if not is_brief and (decision.why or (before and before.why)):
+        ends_with_job = decision.ends_with_job or (before is not None and before.ends_with_job)
+        if not ends_with_job and (decision.why or (before and before.why)):
             fields = log_fields("lending", slots=state.slots, why=state.why, until=state.until)
             log.info("this node %s", state, extra=fields)
 
     def _state(self, decision: Decision) -> LendingState:
         now = self._clock()
-        is_paused = self._pause is not None and self._pause.holds(now)
+        is_paused = self._pause is not None and self._pause.is_active(now)
         return LendingState(
             decision.slots, self._slots, decision.why, decision.until, is_paused,
             self._transfer.used(now), self._terms.transfer,

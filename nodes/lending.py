@@ -14,12 +14,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nodes.lending_hours import Hours, Local, contains, next_in
+from nodes.lending_hours import Hours, Local, contains, next_start
 from privox_dht import limits
 
-RISES, FALLS = 10.0, 60.0  # seconds after which two thirds of a new load are believed: who begins
+LOAD_RISE_TIME, LOAD_FALL_TIME = 10.0, 60.0  # seconds after which two thirds of a new load are believed: who begins
 # to work is given way to soon, and a pause between two builds brings nobody back
-GAP = 0.1  # of the processors, that must be free beyond what a slot wants before it is lent again;
+HYSTERESIS = 0.1  # of the processors, that must be free beyond what a slot wants before it is lent again;
 # half of what a slot wants, if that is less
 MONTHS_KEPT = 6  # months of which it is known what was carried: a clock may be wrong for a while
 
@@ -55,7 +55,7 @@ class Pause:
 
     until: float | None = None  # seconds since the epoch; None: until it is resumed
 
-    def holds(self, now: float) -> bool:
+    def is_active(self, now: float) -> bool:
         return self.until is None or now < self.until
 
 
@@ -66,11 +66,11 @@ class Decision:
     slots: int
     why: str = ""  # why no more, for its owner; empty: all is lent
     until: float | None = None  # seconds since the epoch, as far as that is known
-    is_brief: bool = False  # it may be otherwise as soon as a job ends
+    ends_with_job: bool = False  # it may be otherwise as soon as a job ends
 
     def retry_after(self, now: float) -> float:
         """Seconds after which it is worth asking again."""
-        if self.slots or self.is_brief:
+        if self.slots or self.ends_with_job:
             return limits.RETRY_AFTER
         if self.until is None:
             return limits.NOT_LENT_RETRY
@@ -98,13 +98,13 @@ class GiveWay:
 
     def note(self, others: float, seconds: float) -> None:
         """Other programs used this share of the processors for so long."""
-        slowness = RISES if others > self._others else FALLS
+        slowness = LOAD_RISE_TIME if others > self._others else LOAD_FALL_TIME
         self._others += (others - self._others) * (1 - math.exp(-seconds / slowness))
-        gap = min(GAP, self._part / 2)
-        most, least = self._fitting(self._others), self._fitting(self._others + gap)
+        gap = min(HYSTERESIS, self._part / 2)
+        most, least = self._slots_that_fit(self._others), self._slots_that_fit(self._others + gap)
         self.lent = min(max(self.lent, least), most)
 
-    def _fitting(self, others: float) -> int:
+    def _slots_that_fit(self, others: float) -> int:
         return max(0, min(self._slots, int((1 - others) / self._part + 1e-9)))
 
 
@@ -112,7 +112,7 @@ class GiveWay:
 class RunningTransfer:
     """The most bytes that a running job may transfer, and the month in which it began."""
 
-    most: int
+    max_bytes: int
     month: str
 
 
@@ -138,12 +138,12 @@ class Transfer:
 
     def has_room(self, now: float) -> bool:
         """Whether one more job may begin."""
-        claimed = sum(job.most for job in self._running)
+        claimed = sum(job.max_bytes for job in self._running)
         return self.cap is None or self.used(now) + claimed < self.cap
 
-    def begin(self, most: int, now: float) -> RunningTransfer:
+    def begin(self, max_bytes: int, now: float) -> RunningTransfer:
         """A job begins that transfers at most so many bytes."""
-        job = RunningTransfer(most, self._month(now))
+        job = RunningTransfer(max_bytes, self._month(now))
         self._running.add(job)
         return job
 
@@ -155,7 +155,7 @@ class Transfer:
         while len(self.months) > MONTHS_KEPT:
             del self.months[next(iter(self.months))]
 
-    def ends(self, now: float) -> float:
+    def month_end(self, now: float) -> float:
         """When the next month begins, to the minute."""
         early, late, month = now, now, self._month(now)
         while self._month(late) == month:
@@ -169,7 +169,7 @@ class Transfer:
         return f"{self.local(now):%Y-%m}"
 
 
-def known_months(value: object) -> dict[str, int]:
+def parse_months(value: object) -> dict[str, int]:
     """`Transfer.months` as it was saved, checked."""
     if not isinstance(value, Mapping):
         return {}
@@ -177,7 +177,7 @@ def known_months(value: object) -> dict[str, int]:
     return dict(list(good.items())[-MONTHS_KEPT:])
 
 
-class Lending:
+class LendingPolicy:
     """Decides how many slots are lent."""
 
     def __init__(
@@ -194,7 +194,7 @@ class Lending:
         self._found: tuple[float, float | None] = (math.inf, None)  # see `_next`
 
     def __repr__(self) -> str:
-        return f"<Lending {self._slots} slots, {self._give_way!r}>"
+        return f"<LendingPolicy {self._slots} slots, {self._give_way!r}>"
 
     def note_load(self, others: float, seconds: float) -> None:
         """Other programs used this share of the processors for so many seconds."""
@@ -204,7 +204,7 @@ class Lending:
     def decide(self, now: float, on_battery: bool, pause: Pause | None) -> Decision:
         """How many slots are lent at this moment."""
         whys, until = [], now
-        if pause is not None and pause.holds(now):
+        if pause is not None and pause.is_active(now):
             whys.append("paused by its owner (privox-node resume ends that)")
             until = math.inf if pause.until is None else pause.until
         if self.terms.hours and not contains(self.terms.hours, self._local(now)):
@@ -214,11 +214,11 @@ class Lending:
         if self.transfer.is_spent(now):
             assert self.transfer.cap is not None
             whys.append(f"the {self.transfer.cap / 1e9:.4g} GB of --transfer are used up")
-            until = max(until, self.transfer.ends(now))
+            until = max(until, self.transfer.month_end(now))
         if whys:
             return Decision(0, "; ".join(whys), self._from(now, until))
         if not self.transfer.has_room(now):
-            return Decision(0, "what runs may use up --transfer", is_brief=True)
+            return Decision(0, "what runs may use up --transfer", ends_with_job=True)
         if self._give_way.lent < self._slots:
             why = f"other programs keep this machine busy: {self._give_way.lent} of {self._slots}"
             return Decision(self._give_way.lent, f"{why} slots (--give-way)")
@@ -235,5 +235,5 @@ class Lending:
         """The next moment of our hours; a week is looked through once for each that is found."""
         asked, found = self._found
         if found is None or not asked <= now <= found:
-            self._found = (now, next_in(self.terms.hours, now, self._local))
+            self._found = (now, next_start(self.terms.hours, now, self._local))
         return self._found[1]

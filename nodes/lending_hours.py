@@ -18,7 +18,7 @@ from privox_dht.errors import ConfigError
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY = 24 * 60  # minutes
 MINUTE = 60.0  # seconds
-AHEAD = 8 * DAY  # minutes in which each hour of a week comes once, clock changes included
+SEARCH_MINUTES = 8 * DAY  # minutes in which each hour of a week comes once, clock changes included
 _WRITTEN = re.compile(
     r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+)?"
     r"(?P<start>\d{1,2}:\d\d)-(?P<end>\d{1,2}:\d\d)"
@@ -64,13 +64,13 @@ def contains(hours: Iterable[Hours], local_time: datetime) -> bool:
     return any(part.contains(local_time) for part in hours)
 
 
-def next_in(hours: Iterable[Hours], now: float, local: Local) -> float | None:
+def next_start(hours: Iterable[Hours], now: float, local: Local) -> float | None:
     """When the next minute of any of them begins, `now` if one has; None: never."""
     all_hours = tuple(hours)
     if contains(all_hours, local(now)):
         return now
     minute = now // MINUTE * MINUTE
-    for ahead in range(1, AHEAD + 1):
+    for ahead in range(1, SEARCH_MINUTES + 1):
         if contains(all_hours, local(minute + ahead * MINUTE)):
             return minute + ahead * MINUTE
     return None

@@ -17,7 +17,7 @@ T = TypeVar("T")
 _CORES = re.compile(r"(?P<count>[1-9][0-9]{0,3})|(?P<share>0?\.[0-9]+)|(?P<percent>[0-9]{1,3})%")
 
 
-def parsed(read: Callable[[str], T]) -> Callable[..., T | None]:
+def parse_with(read: Callable[[str], T]) -> Callable[..., T | None]:
     """Click callback: a value by a function that raises ValueError at what it does not take."""
 
     def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> T | None:
@@ -46,8 +46,8 @@ def cores_in(text: str) -> int | float:
     return share
 
 
-memory_size = parsed(units.bytes_in)
-time_span = parsed(units.seconds_in)
+memory_size = parse_with(units.bytes_in)
+time_span = parse_with(units.seconds_in)
 
 terms_options = in_section(
     "When and how much it lends",
@@ -60,7 +60,7 @@ terms_options = in_section(
         ),
         click.option(
             "--cores",
-            callback=parsed(cores_in),
+            callback=parse_with(cores_in),
             metavar="NUMBER|SHARE",
             help="Use so many cores, or that share of them: 2, 0.5, 50%. [all]",
         ),
@@ -97,7 +97,7 @@ terms_options = in_section(
         ),
     ),
 )
-TERMS = (
+TERM_OPTIONS = (
     "lend_hours",
     "cores",
     "give_way",

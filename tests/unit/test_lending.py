@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from nodes.lending import (
     GiveWay,
-    Lending,
+    LendingPolicy,
     LendingTerms,
     Pause,
     RunningTransfer,
     Transfer,
-    known_months,
+    parse_months,
     why_refused,
 )
 from nodes.lending_hours import parse_hours
@@ -33,8 +33,8 @@ def berlin(now: float) -> datetime:
     return datetime.fromtimestamp(now, BERLIN)
 
 
-def lending(terms: LendingTerms, slots: int = 4, months: dict[str, int] | None = None) -> Lending:
-    return Lending(terms, slots, berlin, Transfer(terms.transfer, berlin, months or {}))
+def lending(terms: LendingTerms, slots: int = 4, months: dict[str, int] | None = None) -> LendingPolicy:
+    return LendingPolicy(terms, slots, berlin, Transfer(terms.transfer, berlin, months or {}))
 
 
 def test_all_is_lent_where_the_owner_says_nothing() -> None:
@@ -130,14 +130,14 @@ def test_a_clock_that_is_wrong_for_a_while_loses_no_month() -> None:
 def test_of_what_was_kept_only_that_counts_which_makes_sense(
     kept: object, known: dict[str, int]
 ) -> None:
-    assert known_months(kept) == known
+    assert parse_months(kept) == known
 
 
 def test_a_month_ends_at_midnight_by_the_clock_on_the_wall() -> None:
     for month in range(1, 13):
         now = datetime(2026, month, 11, 3, 7, 9, tzinfo=BERLIN)
         following = datetime(2026 + month // 12, month % 12 + 1, 1, tzinfo=BERLIN)
-        assert Transfer(1, berlin).ends(now.timestamp()) == following.timestamp()
+        assert Transfer(1, berlin).month_end(now.timestamp()) == following.timestamp()
 
 
 # -- the owner at work --------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
     terms = LendingTerms(hours=hours, transfer=20 * GB, give_way=True)
     largest, slots = GB // 2, 3
     transfer = Transfer(terms.transfer, berlin)
-    lender = Lending(terms, slots, berlin, transfer)
+    lender = LendingPolicy(terms, slots, berlin, transfer)
     battery, pause, others, begun = False, None, 0.2, 0
     running: list[tuple[float, RunningTransfer, int]] = []
     brought: dict[str, list[int]] = {}  # bytes of each job, by the month in which it began
@@ -254,8 +254,8 @@ def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
         if rng.random() < 0.01:
             pause = None if pause else Pause(rng.choice((None, now + rng.random() * 1e5)))
         if rng.random() < 0.002:  # it crashes and starts again: what ran is gone
-            transfer = Transfer(terms.transfer, berlin, known_months(dict(transfer.months)))
-            lender, running = Lending(terms, slots, berlin, transfer), []
+            transfer = Transfer(terms.transfer, berlin, parse_months(dict(transfer.months)))
+            lender, running = LendingPolicy(terms, slots, berlin, transfer), []
         for ended in [job for job in running if job[0] <= now or rng.random() < 0.3]:
             running.remove(ended)
             transfer.end(ended[1], ended[2])
@@ -265,7 +265,7 @@ def test_a_year_in_which_no_job_begins_in_a_forbidden_minute_nor_above_the_cap(
             wall = berlin(now)
             if len(running) < decision.slots:
                 assert not forbidden(wall), wall
-                assert not battery and (pause is None or not pause.holds(now))
+                assert not battery and (pause is None or not pause.is_active(now))
                 most = rng.randrange(1, largest)
                 job = transfer.begin(most, now)
                 running.append((now + rng.random() * 4 * HOUR, job, rng.randrange(most)))

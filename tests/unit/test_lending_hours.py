@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from nodes.lending_hours import contains, next_in, parse_hours
+from nodes.lending_hours import contains, next_start, parse_hours
 from privox_dht.errors import ConfigError
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -75,7 +75,7 @@ def test_what_is_no_hours_is_refused_with_an_example(wrong: str) -> None:
     ],
 )
 def test_the_next_minute_of_some_hours_is_found(hours: str, now: str, then: str) -> None:
-    assert next_in(parse_hours([hours]), at(now), berlin) == at(then)
+    assert next_start(parse_hours([hours]), at(now), berlin) == at(then)
 
 
 def test_an_hour_that_comes_twice_counts_twice() -> None:
@@ -83,10 +83,10 @@ def test_an_hour_that_comes_twice_counts_twice() -> None:
     first = at("2026-10-25 02:15")
     open_at = [first + m * 60 for m in range(120) if contains(hours, berlin(first + m * 60))]
     assert len(open_at) == 60
-    assert next_in(hours, first + 1800, berlin) == first + 3600
+    assert next_start(hours, first + 1800, berlin) == first + 3600
 
 
 def test_the_next_minute_begins_on_the_minute_whatever_second_it_is() -> None:
     [hours] = [parse_hours(["22:00-07:00"])]
     now = datetime(2026, 11, 22, 20, 59, 59, 900_000, tzinfo=UTC).timestamp()
-    assert next_in(hours, now, berlin) == at("2026-11-22 22:00")
+    assert next_start(hours, now, berlin) == at("2026-11-22 22:00")
