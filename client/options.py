@@ -97,7 +97,7 @@ common_options = combine(
     neighbours_option("those known from the last time."),
     click.option(
         "--identify", is_flag=True,
-        help="Tell producers who asks, for those that lend to some only: `privox-client identity`"
+        help="Tell producers who asks, for those that lend to chosen clients only: `privox-client identity`"
         " shows what they hear.",
     ),
     lan_option("Join through nodes of the local network that announce themselves"),

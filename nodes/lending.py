@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from nodes.lending_hours import Hours, Local, contains, next_start
 from privox_dht import limits
 
-LOAD_RISE_TIME, LOAD_FALL_TIME = 10.0, 60.0  # seconds after which two thirds of a new load are believed: who begins
-# to work is given way to soon, and a pause between two builds brings nobody back
-HYSTERESIS = 0.1  # of the processors, that must be free beyond what a slot wants before it is lent again;
-# half of what a slot wants, if that is less
-MONTHS_KEPT = 6  # months of which it is known what was carried: a clock may be wrong for a while
+LOAD_RISE_TIME, LOAD_FALL_TIME = 10.0, 60.0  # seconds: time constants of the smoothed load. Slots
+# are given up soon when the owner starts to work, and not lent again in a pause between two builds
+HYSTERESIS = 0.1  # share of the processors that must be free beyond a slot's part before it is lent
+# again; half of that part, if that is less
+MONTHS_KEPT = 6  # months of which the transfer is remembered: a clock may be wrong for a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,19 @@ class LendingTerms:
     on_battery: bool = False  # lend on battery, too
     transfer: int | None = None  # bytes of jobs in a calendar month; None: any
     address_seconds: int | None = None  # of sound that one address may bring in an hour
-    allow_peers: frozenset[str] = frozenset()  # peer ids, for whom alone it is; empty: for all
-    deny_peers: frozenset[str] = frozenset()  # peer ids, for whom it is not
+    allow_peers: frozenset[str] = frozenset()  # peer ids of the only clients served; empty: all
+    deny_peers: frozenset[str] = frozenset()  # peer ids of clients that are not served
 
 
 def why_refused(terms: LendingTerms, peer: str) -> str:
-    """Why the client with this proven peer id ("": none) gets no slot; empty: it may."""
+    """Why the client with this proven peer id ("": none) gets no slot; empty: it may get one."""
     if peer in terms.deny_peers:
         return "this producer does not lend to you"
     if not terms.allow_peers or peer in terms.allow_peers:
         return ""
     if peer:
-        return f"this producer lends to some only, and {peer[:8]} is none of them"
-    return "this producer lends to some only, who say who they are (privox-client --identify)"
+        return f"this producer lends to chosen clients only, and {peer[:8]} is not one of them"
+    return "this producer lends to chosen clients only: use privox-client --identify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class Decision:
     """What is lent now."""
 
     slots: int
-    why: str = ""  # why no more, for its owner; empty: all is lent
-    until: float | None = None  # seconds since the epoch, as far as that is known
-    ends_with_job: bool = False  # it may be otherwise as soon as a job ends
+    why: str = ""  # why no more, for the owner; empty: all slots are lent
+    until: float | None = None  # seconds since the epoch; None: not known
+    ends_with_job: bool = False  # it may change as soon as a job ends
 
     def retry_after(self, now: float) -> float:
         """Seconds after which it is worth asking again."""
@@ -84,7 +84,7 @@ class GiveWay:
     slot is lent while its part is free.
 
     Args:
-        slots: that are lent while nothing else runs.
+        slots: lent while no other program runs.
         share: of all processors that is lent, 0 to 1.
     """
 
@@ -97,7 +97,7 @@ class GiveWay:
         return f"<GiveWay {self.lent} of {self._slots} slots, others use {self._others:.2f}>"
 
     def note(self, others: float, seconds: float) -> None:
-        """Other programs used this share of the processors for so long."""
+        """Other programs used this share of the processors for so many seconds."""
         slowness = LOAD_RISE_TIME if others > self._others else LOAD_FALL_TIME
         self._others += (others - self._others) * (1 - math.exp(-seconds / slowness))
         gap = min(HYSTERESIS, self._part / 2)
@@ -120,8 +120,8 @@ class RunningTransfer:
 class Transfer:
     """Bytes of jobs by the month in which they began, and whether there is room for another job.
 
-    A job begins only if those that run cannot use up the month: so the cap is exceeded by one job
-    at most, also where the clock is set while jobs run.
+    A job begins only if the running ones cannot use up the month: so the cap is exceeded by one job
+    at most, even if the clock is set while jobs run.
     """
 
     cap: int | None
@@ -142,15 +142,15 @@ class Transfer:
         return self.cap is None or self.used(now) + claimed < self.cap
 
     def begin(self, max_bytes: int, now: float) -> RunningTransfer:
-        """A job begins that transfers at most so many bytes."""
+        """Begin a job that transfers at most so many bytes."""
         job = RunningTransfer(max_bytes, self._month(now))
         self._running.add(job)
         return job
 
     def end(self, job: RunningTransfer, count: int) -> None:
-        """It has ended, with so many bytes."""
+        """End a job that has transferred so many bytes."""
         self._running.remove(job)
-        used = self.months.pop(job.month, 0)  # the last one used is the last
+        used = self.months.pop(job.month, 0)  # keeps `months` in order of use
         self.months[job.month] = used + count
         while len(self.months) > MONTHS_KEPT:
             del self.months[next(iter(self.months))]
@@ -218,22 +218,22 @@ class LendingPolicy:
         if whys:
             return Decision(0, "; ".join(whys), self._from(now, until))
         if not self.transfer.has_room(now):
-            return Decision(0, "what runs may use up --transfer", ends_with_job=True)
+            return Decision(0, "running jobs may use up --transfer", ends_with_job=True)
         if self._give_way.lent < self._slots:
             why = f"other programs keep this machine busy: {self._give_way.lent} of {self._slots}"
             return Decision(self._give_way.lent, f"{why} slots (--give-way)")
         return Decision(self._slots)
 
     def _from(self, now: float, until: float) -> float | None:
-        """The first moment from `until` on that is in our hours; None: it is not known."""
+        """The first moment from `until` on that is in our hours; None: not known."""
         if until == math.inf:
             return None
         begins = self._next(until) if self.terms.hours else until
         return None if begins is None or begins <= now else begins
 
     def _next(self, now: float) -> float | None:
-        """The next moment of our hours; a week is looked through once for each that is found."""
-        asked, found = self._found
-        if found is None or not asked <= now <= found:
+        """The next moment of our hours, cached until then: finding it searches a week."""
+        searched, found = self._found
+        if found is None or not searched <= now <= found:
             self._found = (now, next_start(self.terms.hours, now, self._local))
         return self._found[1]

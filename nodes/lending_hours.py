@@ -18,7 +18,7 @@ from privox_dht.errors import ConfigError
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY = 24 * 60  # minutes
 MINUTE = 60.0  # seconds
-SEARCH_MINUTES = 8 * DAY  # minutes in which each hour of a week comes once, clock changes included
+SEARCH_MINUTES = 8 * DAY  # every hour of a week occurs in them, in spite of clock changes
 _WRITTEN = re.compile(
     r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+)?"
     r"(?P<start>\d{1,2}:\d\d)-(?P<end>\d{1,2}:\d\d)"
@@ -29,18 +29,18 @@ Local = Callable[[float], datetime]  # local time at a time since the epoch
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """A part of some days."""
+    """A span of hours on some days of the week."""
 
     start: int  # minutes since midnight
-    end: int  # likewise; not after `start`: of the next day
+    end: int  # likewise; if not after `start`, on the next day
     days: frozenset[int] = frozenset(range(7))  # on which it begins; 0 is Monday
-    text: str = ""  # as it was given
+    text: str = ""  # as configured
 
     def __str__(self) -> str:
         return self.text
 
     def contains(self, local_time: datetime) -> bool:
-        """Whether this local time is within them."""
+        """Whether this local time is within the span."""
         minute, day = local_time.hour * 60 + local_time.minute, local_time.weekday()
         if self.start < self.end:
             return day in self.days and self.start <= minute < self.end
@@ -54,18 +54,18 @@ def parse_hours(texts: Iterable[str]) -> tuple[Hours, ...]:
     """Hours as a person writes them.
 
     Raises:
-        ConfigError: one means nothing.
+        ConfigError: one of the texts is not understood; the message shows valid ones.
     """
     return tuple(map(_parse, texts))
 
 
 def contains(hours: Iterable[Hours], local_time: datetime) -> bool:
-    """Whether this is a minute of any of them."""
+    """Whether this local time is within any of them."""
     return any(part.contains(local_time) for part in hours)
 
 
 def next_start(hours: Iterable[Hours], now: float, local: Local) -> float | None:
-    """When the next minute of any of them begins, `now` if one has; None: never."""
+    """When the next minute within any of them begins: `now` if this one is; None: never."""
     all_hours = tuple(hours)
     if contains(all_hours, local(now)):
         return now
@@ -98,7 +98,7 @@ def _parse(text: str) -> Hours:
 
 
 def _minute(text: str) -> int | None:
-    """Minutes since midnight of "7:05" or "24:00"; None: there is no such time."""
+    """Minutes since midnight of "7:05" or "24:00"; None: not a time of day."""
     hour, minute = map(int, text.split(":"))
     since = hour * 60 + minute
     return since if minute < 60 and since <= DAY else None

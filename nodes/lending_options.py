@@ -18,7 +18,7 @@ _CORES = re.compile(r"(?P<count>[1-9][0-9]{0,3})|(?P<share>0?\.[0-9]+)|(?P<perce
 
 
 def parse_with(read: Callable[[str], T]) -> Callable[..., T | None]:
-    """Click callback: a value by a function that raises ValueError at what it does not take."""
+    """Click callback that parses a value by a function, which raises ValueError if it cannot."""
 
     def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> T | None:
         try:
@@ -113,7 +113,7 @@ def terms_from(options: dict[str, Any]) -> LendingTerms:
     """The owner's terms.
 
     Raises:
-        ConfigError: they say something impossible.
+        ConfigError: one of the options is not valid; the message says which.
     """
     return LendingTerms(
         hours=parse_hours(options["lend_hours"]),
@@ -128,7 +128,7 @@ def terms_from(options: dict[str, Any]) -> LendingTerms:
 
 
 def _peers(flag: str, texts: Iterable[str]) -> frozenset[str]:
-    """Whole peer ids: one that only begins like another's is soon made."""
+    """Whole peer ids: for a short prefix, another key is soon found that has it too."""
     for text in texts:
         try:
             public_of(text)

@@ -86,7 +86,7 @@ class Mesh:
             neighbours: any nodes of the mesh, in a list or in one string with commas between
                 them; several may be dead. Nobody else is asked, but nodes
                 met through them before. Empty: those that `state` knows from the last time.
-            identity: proved to producers with each job, for those that lend to some only
+            identity: proved to producers with each job, for those that lend to chosen clients only
                 (`Identity.load(folder)` keeps one); None: anonymous.
             lan: join through nodes that announce themselves in the local network, in place of
                 `neighbours` (needs the extra `lan`).

@@ -280,7 +280,7 @@ def test_a_producer_for_friends_does_jobs_of_nobody_else(tmp_path: Path) -> None
         assert lab.client(*say, "--identify").returncode == 0
         unknown = lab.client(*say, "--json")
         assert unknown.returncode == 7
-        assert b"lends to some only" in unknown.stdout
+        assert b"lends to chosen clients only" in unknown.stdout
         stranger = lab.client(*say, "--identify", "--state-dir", str(tmp_path / "stranger"))
         assert stranger.returncode == 7
         assert [record["idle"] for record in lab.listed()] == [0], "strangers ask others first"

@@ -33,7 +33,9 @@ def berlin(now: float) -> datetime:
     return datetime.fromtimestamp(now, BERLIN)
 
 
-def lending(terms: LendingTerms, slots: int = 4, months: dict[str, int] | None = None) -> LendingPolicy:
+def lending(
+    terms: LendingTerms, slots: int = 4, months: dict[str, int] | None = None
+) -> LendingPolicy:
     return LendingPolicy(terms, slots, berlin, Transfer(terms.transfer, berlin, months or {}))
 
 
