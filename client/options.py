@@ -97,8 +97,8 @@ common_options = combine(
     neighbours_option("those known from the last time."),
     click.option(
         "--identify", is_flag=True,
-        help="Tell producers who asks, for those that lend to chosen clients only: `privox-client identity`"
-        " shows what they hear.",
+        help="Prove your peer id to producers, for those that lend to chosen clients only:"
+        " `privox-client identity` shows it.",
     ),
     lan_option("Join through nodes of the local network that announce themselves"),
     network_options,

@@ -109,10 +109,6 @@ class FarmService(Service):
 def side_farm_limits(terms: FarmLimits) -> FarmLimits:
     """The limits of a node that relays by default: lower ones where its owner set none."""
     defaults = FarmLimits()
-    low = replace(
-        defaults,
-        producers=relay_limits.SIDE_FARM_PRODUCERS,
-        buffered=relay_limits.SIDE_FARM_BUFFERED,
-    )
     chosen = {name: n for name, n in asdict(terms).items() if n != getattr(defaults, name)}
-    return replace(low, **chosen)
+    producers, buffered = relay_limits.SIDE_FARM_PRODUCERS, relay_limits.SIDE_FARM_BUFFERED
+    return replace(defaults, **{"producers": producers, "buffered": buffered, **chosen})

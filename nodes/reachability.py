@@ -63,7 +63,7 @@ class ReachabilityMonitor:
         self._change = asyncio.Event()  # something may have changed: check at once
         self._slept = False  # this machine has slept since the last check
         self._sources: dict[str, str] = {}  # our source address towards each destination
-        self._situation = NetworkState(job_port, advertised=config.advertise)
+        self._configured_state = NetworkState(job_port, advertised=config.advertise)
         self.lan: Callable[[], Sequence[Address]] = tuple  # neighbours in the local network
         self.joined = asyncio.Event()  # set once a node has answered
         self.ready_to_publish = False  # the first attempt to join is over, or there was none
@@ -81,7 +81,7 @@ class ReachabilityMonitor:
     def network_state(self) -> NetworkState:
         """Our addresses and reachability as known now."""
         seen = replace(
-            self._situation,
+            self._configured_state,
             observed=tuple(dict.fromkeys(ip for ip, _ in self._dht.observed())),
             seen_by_any=tuple(self._dht.seen_by_any()),
             local=tuple(self._local_addresses()),
@@ -124,7 +124,7 @@ class ReachabilityMonitor:
 
     def _seconds_to_next_check(self) -> float:
         """Seconds until the next check, if nothing changes before."""
-        if self._wanted is not None or self._situation.advertised:
+        if self._wanted is not None or self._configured_state.advertised:
             return interval_when_configured(self.joined.is_set())
         return self._schedule.after(self._dial_backs.latest, self._dht.seen_by_any())
 
@@ -148,9 +148,8 @@ class ReachabilityMonitor:
         """Wait for so long, or until a change calls for a check."""
         loop = asyncio.get_running_loop()
         until, last_asked, is_due = loop.time() + seconds, loop.time(), False
-        self._sources = {
-            ip: self._sources.get(ip) or source_towards(ip) for ip in self._destinations()
-        }
+        known = self._sources
+        self._sources = {ip: known.get(ip) or source_towards(ip) for ip in self._destinations()}
         while (left := until - loop.time()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, INTERFACE_POLL)):
@@ -163,8 +162,8 @@ class ReachabilityMonitor:
                 is_due = True
                 until = min(until, self._schedule.after_new_address(loop.time()))
             self._change.clear()
-            mapped = set(self.network_state.confirmed) - set(self._local_addresses())
-            if mapped and loop.time() - last_asked > ASK_ADDRESS_INTERVAL:
+            may_ask = loop.time() - last_asked > ASK_ADDRESS_INTERVAL
+            if may_ask and set(self.network_state.confirmed) - set(self._local_addresses()):
                 last_asked = loop.time()
                 self._dht.ask_own_address()
 

@@ -37,15 +37,15 @@ class ReachabilityReport:
     ) -> None:
         """
         Args:
-            network_state: where the node stands now.
-            is_joined: whether it knows any other node.
+            network_state: the addresses and reachability as known now.
+            is_joined: whether any other node is known.
         """
         self._config = config
-        self._situation, self._is_joined = network_state, is_joined
+        self._network_state, self._is_joined = network_state, is_joined
         self._wrong: dict[str, str] = {}  # problem and advice, by subject
         self._clock_harms = False  # others reject our records
         self._last_logged = ""
-        self._routes_timer: asyncio.TimerHandle | None = None  # what may have to be told soon
+        self._routes_timer: asyncio.TimerHandle | None = None  # while a producer may still park
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -65,9 +65,7 @@ class ReachabilityReport:
             f"UDP IS BLOCKED HERE: no neighbour answers by it. Working through {through}; others "
             "reach this node through farms only"
         )
-        self._set_problem(
-            "udp", blocked if through else "", log_fields("udp_blocked", through=through)
-        )
+        self._report("udp", blocked if through else "", log_fields("udp_blocked", through=through))
 
     def addresses(self, now: NetworkState) -> None:
         """Log how strangers see us, if that has changed."""
@@ -81,19 +79,18 @@ class ReachabilityReport:
         """Check whether others can reach us, and our farm at its own port. A producer is given time
         to park at a farm before it is warned."""
         if self._config.farm:
-            self._set_problem("routes", farm_advice(now, farm) if self._is_joined() else "")
+            self._report("routes", farm_advice(now, farm) if self._is_joined() else "")
         elif not self._advice(now):
-            self._set_problem("routes", "")
+            self._report("routes", "")
         elif "routes" in self._wrong:  # the reason may have changed
-            self._set_problem("routes", self._advice(now))
+            self._report("routes", self._advice(now))
         elif self._routes_timer is None:
-            self._routes_timer = asyncio.get_running_loop().call_later(
-                PARKING_GRACE, self._check_routes
-            )
+            loop = asyncio.get_running_loop()
+            self._routes_timer = loop.call_later(PARKING_GRACE, self._check_routes)
 
     def _check_routes(self) -> None:
         self._routes_timer = None
-        self._set_problem("routes", self._advice(self._situation()))
+        self._report("routes", self._advice(self._network_state()))
 
     def _advice(self, now: NetworkState) -> str:
         """Empty while our clock makes all farms' records look invalid: `clock` reports that."""
@@ -104,11 +101,9 @@ class ReachabilityReport:
         """Our clock is so many seconds ahead of the neighbours'; None: not known."""
         if ahead is not None:
             self._clock_harms = abs(ahead) > limits.CLOCK_SKEW
-            self._set_problem("clock", clock_advice(ahead))
+            self._report("clock", clock_advice(ahead))
 
-    def _set_problem(
-        self, subject: str, text: str, fields: Mapping[str, Any] | None = None
-    ) -> None:
+    def _report(self, subject: str, text: str, fields: Mapping[str, Any] | None = None) -> None:
         """Report a problem, or with "" its end."""
         if not text:
             self._wrong.pop(subject, None)

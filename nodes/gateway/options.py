@@ -83,8 +83,8 @@ gateway_options = in_section(
         click.option(
             "--identify",
             is_flag=True,
-            help="With --gateway: tell producers this node's peer id, for those that lend to some"
-            " only.",
+            help="With --gateway: tell producers this node's peer id, for those that lend to"
+            " chosen clients only.",
         ),
         click.option(
             "--open",

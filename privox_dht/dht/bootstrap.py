@@ -63,12 +63,9 @@ class Bootstrapper:
         """Leave a few nodes alone, so that they can dial us back as strangers."""
         neighbour = answered[0]
         found = await self._network.request(
-            neighbour.address,
-            "find",
-            [self._state.identity.dht_id, 0, -1],
-            answer_codec.read_found,
-            size=dht_limits.FIND_SIZE,
-        )
+            neighbour.address, "find", [self._state.identity.dht_id, 0, -1],
+            answer_codec.read_found, size=dht_limits.FIND_SIZE,
+        )  # fmt: skip
         if found is None:
             return
         strangers = [

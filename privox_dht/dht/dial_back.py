@@ -27,8 +27,6 @@ from privox_dht.dht.contact import Contact
 from privox_dht.dht.dial_back_rules import is_at_home, is_third, may_be_ours
 from privox_dht.dht.dial_back_server import DialBackServer, OpenSocket, request_token
 from privox_dht.dht.dial_back_votes import Quorum, Reachability
-from privox_dht.dht.request_codec import Request
-from privox_dht.dht.rpc_handlers import Pending
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.wire import family_of
 
@@ -47,16 +45,9 @@ class DialBack:
         """`open_second` opens a socket of a family at another port than ours."""
         self._network, self._state = network, network.state
         self.server = DialBackServer(network, open_second)
+        self.dial, self.dial_request = self.server.dial, self.server.dial_request
         # by nonce: the third node that is to probe us (None: any address may), and the arrival
         self._expected: dict[bytes, tuple[Address | None, asyncio.Event]] = {}
-
-    def dial(self, request: Request, address: Address) -> Pending:
-        """As a helper; see `DialBackServer.dial`."""
-        return self.server.dial(request, address)
-
-    def dial_request(self, request: Request, address: Address) -> Pending:
-        """As a third node; see `DialBackServer.dial_request`."""
-        return self.server.dial_request(request, address)
 
     async def ask(self, tcp_port: int | None) -> list[Reachability]:
         """Have others dial us in each family that we have, until two agree or none is left."""

@@ -118,10 +118,8 @@ class DialBackServer:
     ) -> asyncio.Future[Answer]:
         """Start a dial-back, once for each nonce and asker however often the request is sent."""
         answer = self._running[nonce, address] = self._network.spawn(work)
-        forget = self._running.pop
-        asyncio.get_running_loop().call_later(
-            dht_limits.DIAL_ANSWER, forget, (nonce, address), None
-        )
+        loop, forget = asyncio.get_running_loop(), self._running.pop
+        loop.call_later(dht_limits.DIAL_ANSWER, forget, (nonce, address), None)
         return answer
 
     def _may_dial(self, target: Address) -> bool:

@@ -78,13 +78,9 @@ class Handover:
         for base, depth, deeper, wires in due:
             for some in _datagrams(wires):
                 stored = await protocol.request(
-                    newcomer.address,
-                    "store",
-                    [base, depth, int(deeper), some],
-                    answer_codec.read_stored,
-                    node_id=newcomer.id,
-                    token=token,
-                )
+                    newcomer.address, "store", [base, depth, int(deeper), some],
+                    answer_codec.read_stored, node_id=newcomer.id, token=token,
+                )  # fmt: skip
                 if stored is None:
                     return
 
@@ -116,17 +112,15 @@ class Handover:
                 if under := self._base_key_of(key, wires):
                     yield HandoverBatch(*under, self._state.store.is_split(key), wires)
 
-    def _should_hold(
-        self, key: bytes, newcomer: int, others: list[int], ours: bool = False
-    ) -> bool:
+    def _should_hold(self, key: bytes, new: int, others: list[int], ours: bool = False) -> bool:
         """Whether a new node should hold a key's records, and we are close enough to hand them
         over; our own records (`ours`) we always do."""
         target = _target(key)
         own_id = int.from_bytes(self._state.identity.dht_id, "big")
         few, most = dht_limits.ALPHA, dht_limits.BUCKET
-        if not ours and closer_than(own_id, others, target, excluded=newcomer, enough=few) >= few:
+        if not ours and closer_than(own_id, others, target, excluded=new, enough=few) >= few:
             return False
-        return closer_than(newcomer, others, target, enough=most) < most
+        return closer_than(new, others, target, enough=most) < most
 
     def _base_key_of(self, key: bytes, wires: list[bytes]) -> tuple[bytes, int] | None:
         """The key in the records under a shard, and how often it has split."""

@@ -22,17 +22,8 @@ from privox_dht.errors import NotJoined
 class Joining:
     """The neighbours of one node, and its contacts of earlier runs."""
 
-    __slots__ = (
-        "_bootstrapper",
-        "_contact_file",
-        "_folder",
-        "_kept_as",
-        "_name",
-        "_network",
-        "_rejoining",
-        "_state",
-        "named",
-    )  # fmt: skip
+    __slots__ = ("_bootstrapper", "_contact_file", "_folder", "_kept_as", "_name", "_network",
+                 "_rejoining", "_state", "named")  # fmt: skip
 
     def __init__(
         self,

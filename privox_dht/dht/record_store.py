@@ -84,12 +84,10 @@ class RecordStore:
         publisher, engine = self._name(record)
         entries = self._by_key.get(key)
         row = None if entries is None else entries.find(publisher, engine)
-        if entries is not None and row is not None:
-            result = self._renew(
-                entries, row, record, self._shares.origin(source, networks), deeper
-            )
-            return FULL if len(entries) >= self._per_key else result
         origin = self._shares.origin(source, networks)
+        if entries is not None and row is not None:
+            result = self._renew(entries, row, record, origin, deeper)
+            return FULL if len(entries) >= self._per_key else result
         place = publisher if entries is None else entries.free_place(publisher)
         if place is None or not self._shares.has_room(origin, entries.sources if entries else None):
             return FULL

@@ -28,9 +28,7 @@ from privox_dht.identity import dht_id_of
 
 ANSWER_FRAME = 48  # bytes of an answer to a find beside its contacts and records
 IPV4_CONTACT = peer_size("")  # bytes of a contact with an IPv4 address
-ROOM_WITH_PROOF = (
-    answer_codec.PROOF + 8 * IPV4_CONTACT
-)  # bytes; with less, contacts go before a proof
+ROOM_WITH_PROOF = answer_codec.PROOF + 8 * IPV4_CONTACT  # bytes; with less there is no proof
 SPARE_CONTACTS = 4  # looked up beyond those in the answer: some may be left out
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
 
@@ -150,17 +148,15 @@ class RpcHandlers:
         left their last request unanswered, and at most two of one network."""
         node = Node(target)
         if not self._state.diverse:
-            return self._closest_by_family(request, address, node, most)[:most]
+            return self._from_tables(request, address, node, most)[:most]
         for wanted in (most + SPARE_CONTACTS, 2 * most):  # seldom are so many of one network
-            chosen = spread(self._closest_by_family(request, address, node, wanted), most)
+            chosen = spread(self._from_tables(request, address, node, wanted), most)
             if len(chosen) == most:
                 break
         return chosen
 
-    def _closest_by_family(
-        self, request: Request, address: Address, node: Node, most: int
-    ) -> list[Any]:
-        """Up to `most` of each family, closest first."""
+    def _from_tables(self, request: Request, address: Address, node: Node, most: int) -> list[Any]:
+        """Up to `most` contacts of each family's table, closest first."""
         families, here = request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:

@@ -160,17 +160,9 @@ class FarmPool:
 
     def _dial(self, farm: FarmAddress) -> None:
         config = SessionConfig(
-            self._identity,
-            farm.host,
-            farm.port,
-            farm.public,
-            self._server_context,
-            self._connection,
-            self._timeouts,
-            self._lines,
-            self._instance,
-            self._member,
-        )
+            self._identity, farm.host, farm.port, farm.public, self._server_context,
+            self._connection, self._timeouts, self._lines, self._instance, self._member,
+        )  # fmt: skip
         on_event = functools.partial(self._on_session_event, farm)
         session = FarmSession(config, on_event, self._rng)
         task = asyncio.create_task(session.run(), name=f"session at {config}")
