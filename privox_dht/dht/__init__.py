@@ -1,9 +1,8 @@
 """The mesh's directory: who can do what, kept by all nodes together.
 
-The only place that knows kademlia and rpcudp; everything above speaks to `DhtNode`. What is said on
-the wire is in `wire`, what is held in `record_store`, who is known in `routing_table`; how a key is
-looked up in `iterative_lookup`, `record_lookup` and `publisher`. docs/dht.md explains it from the
-outside.
+The only place that knows kademlia and rpcudp; everything above uses `DhtNode`. Datagrams are in
+`wire`, stored records in `record_store`, contacts in `routing_table`; how a key is looked up in
+`iterative_lookup`, `record_lookup` and `publisher`. docs/dht.md explains it from the outside.
 """
 
 from privox_dht.addresses import is_contactable, is_global

@@ -43,14 +43,14 @@ class Found(NamedTuple):
     peers: list[CompactNode]
     wires: list[bytes]
     total: int  # records under the key that are not withdrawn
-    idle: int  # of those, producers that said they were idle; they are the first rows
+    idle: int  # of those, records of idle producers; they are the first rows
     split: bool  # the key has split: shards hold more
     proof: Pong | None  # if it was challenged, and had the room
     weight: int  # bytes that it took to say this, at the least
 
 
 class Stored(NamedTuple):
-    """The answer to a put."""
+    """The answer to a store."""
 
     token: bytes
     results: list[int]
@@ -59,7 +59,7 @@ class Stored(NamedTuple):
 
 
 class Dialled(NamedTuple):
-    """The answer to a dial and to a refer."""
+    """The answer to a dial and to a dial_request."""
 
     udp: bool
     tcp: int
@@ -67,7 +67,7 @@ class Dialled(NamedTuple):
 
 
 def retry(token: bytes) -> dict[str, Any]:
-    """The answer to whom we cannot tell from others who use his address: ask again with this."""
+    """The answer to an address over its quota, which may be forged: send again with this token."""
     return {"t": token, "b": True}
 
 
@@ -116,7 +116,7 @@ def read_found(body: Any) -> Found:
 
 
 def read_stored(body: Any) -> Stored:
-    """Raises BadMessage: it is not the answer to a put."""
+    """Raises BadMessage: it is not the answer to a store."""
     fields = _fields(body)
     results = fields.get("s")
     if type(results) is not list or len(results) > dht_limits.MAX_RECORDS_IN_DATAGRAM:
@@ -130,7 +130,7 @@ def read_stored(body: Any) -> Stored:
 
 
 def read_dialled(body: Any) -> Dialled:
-    """Raises BadMessage: it is not the answer to a dial or a refer."""
+    """Raises BadMessage: it is not the answer to a dial or a dial_request."""
     fields = _fields(body)
     tcp = fields.get("d")
     if type(tcp) is not int or tcp not in (ARRIVED, MISSED, UNTRIED):

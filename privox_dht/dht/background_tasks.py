@@ -1,4 +1,4 @@
-"""Tasks that end with what began them: none is forgotten, and none fails unheard."""
+"""The tasks of a node: all end with it, and each failure is reported."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,7 +11,7 @@ class BackgroundTasks:
     __slots__ = ("_failed", "_tasks")
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
-        """`failed` is told of each that ends by an error."""
+        """`failed` is called with the error of each task that fails."""
         self._failed = failed
         self._tasks: set[asyncio.Task[Any]] = set()
 

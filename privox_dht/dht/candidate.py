@@ -43,7 +43,7 @@ class Candidate:
         self.count = self.idle = 0  # records it holds under the target
         self.split = False  # it says that the target has split
         self.read = False  # whether it was asked for its pages
-        self.shown = 0  # valid records that it has told of
+        self.shown = 0  # valid records that it has sent
         self.backers: list[Credit] = []  # of the answers that named it; none: it is known to us
         self.in_short = False  # asked without padding, so that its answer may be cut
         self.stored: bool | None = None  # whether it took our record; None: not asked yet
@@ -64,8 +64,8 @@ class Candidate:
         return any(credit.pay(size) for credit in self.backers)
 
     def was_cut(self, found: Found) -> bool:
-        """Whether it has more to say than it said here: it was asked in short, and so had no room.
-        Now its token is known."""
+        """Whether its answer was cut for want of room, since the request was short. A longer answer
+        can be had now, with the token."""
         if self.token or not found.token or self.stored is not None:
             return False
         few = len(found.peers) <= FEW or found.total > 0

@@ -1,4 +1,4 @@
-"""Contacts as answers tell of them: 26 bytes each with an IPv4 address, 38 with an IPv6 one. Pure.
+"""Contacts as encoded in answers: 26 bytes each with an IPv4 address, 38 with an IPv6 one. Pure.
 
 id (20) | address (4 or 16) | port (2, network order, never 0)
 """
@@ -15,7 +15,7 @@ ID = 20  # bytes of a node's id and of a key
 
 
 class CompactNode(NamedTuple):
-    """A node as others tell of it: not proven."""
+    """A node in another's answer: it has not proven its key to us."""
 
     id: bytes
     address: Address
@@ -60,7 +60,7 @@ def unpack_peers(packed: Any, octets: int) -> list[CompactNode]:
     return [unpack_peer(packed[at : at + size]) for at in range(0, len(packed), size)]
 
 
-@lru_cache(maxsize=8192)  # every look-up begins with twenty, and is told of them again and again
+@lru_cache(maxsize=8192)  # look-ups receive the same contacts again and again
 def unpack_peer(packed: bytes) -> CompactNode:
     """One contact.
 

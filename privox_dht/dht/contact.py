@@ -14,7 +14,7 @@ class Contact:
     __slots__ = ("failures", "packed", "rtt_ms", "seen")
 
     def __init__(self, node_id: bytes, where: bytes) -> None:
-        self.packed = node_id + where  # its id and its address, as answers tell of it
+        self.packed = node_id + where  # its id and its address, as encoded in answers
         self.rtt_ms = 0  # smoothed; 0 is unknown. Small whole numbers take no memory
         self.seen = 0.0  # loop time of its last answer, to the second
         self.failures = 0  # requests in a row that it left unanswered

@@ -1,9 +1,9 @@
 """Which families of addresses this machine can use just now: it may listen on both and have a way
 out by one of them only, and that may change while it runs.
 
-    looked at   whenever we join, and every three seconds; no packet is sent for it
-    lost        nobody is asked there any more, nor told to us: nothing is waited for in vain
-    gained      the neighbours are met there as well
+    checked     whenever we join, and every three seconds; no packet is sent for it
+    lost        no request is sent there any more, and answers leave its contacts out
+    gained      the neighbours are pinged there as well
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What one look-up was told: each record read once, whoever tells of it, and the newest kept."""
+"""The records that one look-up received: each is read once, and the newest version kept."""
 
 from privox_dht.dht.node_state import NodeState
 from privox_dht.records import Record
@@ -12,14 +12,14 @@ class FoundRecords:
     def __init__(self, state: NodeState, key: bytes) -> None:
         """`key` is the one that a record must name."""
         self._state, self._key = state, key
-        self._passed: dict[bytes, bool] = {}  # what we were told, and whether it passed
+        self._passed: dict[bytes, bool] = {}  # encoded records, and whether each is valid
         self.newest: dict[bytes, Record] = {}  # by `Record.key`
 
     def take(self, wires: list[bytes]) -> int:
         """Keep the records among these bytes that pass; how many did."""
         passed = 0
         for wire in wires:
-            if wire not in self._passed:  # else another holder has told us so already
+            if wire not in self._passed:  # else another holder sent it before
                 self._passed[wire] = self._keep(wire)
             passed += self._passed[wire]
         return passed

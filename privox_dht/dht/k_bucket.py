@@ -76,7 +76,7 @@ class KBucket:
         return same >= dht_limits.CONTACTS_PER_NETWORK
 
     def remove_node(self, node: Any) -> None:
-        """Forget a contact; who has waited last takes its place."""
+        """Remove a contact; the latest of the replacement cache takes its place."""
         self.replacement_cache = tuple(
             contact for contact in self.replacement_cache if contact.id != node.id
         )

@@ -29,7 +29,7 @@ class KeyRecords:
         self.at = IdTable()  # place -> row
         self.wires: list[bytes] = []
         self.places = array("Q")  # hash of the publisher, its last bits the slot
-        self.engines = array("I")  # hash of the engine; the last bit: it stands in a shard as well
+        self.engines = array("I")  # hash of the engine; the last bit: it is in a shard as well
         self.deeper = 0  # how many have that bit
         self.sequences = array("Q")
         self.expiries = array("Q")
@@ -65,9 +65,9 @@ class KeyRecords:
 
     def free_place(self, publisher: int) -> int | None:
         """A place for one more engine of a publisher; None if it has them all."""
-        taken = [place for place, _ in self.at.within(publisher, publisher + SLOTS)]
+        used = [place for place, _ in self.at.within(publisher, publisher + SLOTS)]
         places = range(publisher, publisher + SLOTS)
-        return next((place for place in places if place not in taken), None)
+        return next((place for place in places if place not in used), None)
 
     def append(self, place: int, engine: int, source: int) -> int:
         """A new row at the end, among the withdrawn; `write` moves it where it belongs."""
@@ -82,8 +82,8 @@ class KeyRecords:
         return row
 
     def write(self, row: int, record: Record, deeper: bool = False) -> None:
-        """Put a record's bytes into a row and the row into its run; `deeper` if its publisher
-        stands in a shard of this key as well."""
+        """Put a record's bytes into a row and the row into its run; `deeper` if the record is in a
+        shard of this key as well."""
         if self.engines[row] & 1 != deeper:
             self.engines[row] ^= 1
             self.deeper += 1 if deeper else -1

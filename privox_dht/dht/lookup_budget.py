@@ -1,8 +1,8 @@
 """What one look-up may cost, its pages and its shards included; and what may be sent to addresses
 that have never answered. Pure.
 
-    answer of B bytes -> 5 x B bytes may go to those it names; it names whom it likes
-    somebody named    -> asked at length while that lasts, then in short, then not at all
+    answer of B bytes -> 5 x B bytes may be sent to the nodes it names, which may be anybody's
+    named node        -> gets padded requests while that lasts, then short ones, then none
 """
 
 from privox_dht import limits
@@ -31,7 +31,7 @@ class Budget:
 
 
 class Credit:
-    """What may be sent to those whom one answer named, in bytes."""
+    """How many bytes may be sent to the nodes that one answer named."""
 
     __slots__ = ("left",)
 

@@ -8,7 +8,7 @@ from privox_dht.dht.k_bucket import BITS
 
 
 class MetNodes:
-    """Whom a look-up of many parts has met: after some hundreds of them, most of the mesh."""
+    """Nodes that answered a look-up of many parts: after some hundreds, most of the mesh."""
 
     __slots__ = ("_ids", "_nodes")
 
@@ -23,7 +23,7 @@ class MetNodes:
         return f"<MetNodes {len(self)}>"
 
     def add(self, candidate: Candidate) -> None:
-        """Remember somebody who answered; its latest token counts."""
+        """Remember a node that answered; its latest token counts."""
         long_id = int.from_bytes(candidate.id, "big")
         if long_id not in self._nodes:
             insort(self._ids, long_id)
@@ -42,6 +42,6 @@ class MetNodes:
 
 def ids_sharing(ids: Sequence[int], target: int, bits: int) -> Sequence[int]:
     """Those of some ids (in ascending order) that differ from a target in the last `bits` at most:
-    they stand side by side, and all others are further away."""
+    they are side by side, and all others are further away."""
     low = target >> bits << bits
     return ids[bisect_left(ids, low) : bisect_left(ids, low + (1 << bits))]

@@ -129,7 +129,7 @@ class NodeState:
         self.guest = False
         self.families = 0  # flags of the sockets we have
         self.private: bool | None = None  # None: not known yet, treated as private
-        self.is_named = False  # whether our owner named a neighbour, and so said which it is
+        self.is_named = False  # whether our owner named a neighbour, which decides that
         self.own_global: frozenset[str] = frozenset()  # global addresses that we know to be ours
         self.private_at = -math.inf  # when a node was last seen at a private address, by our clock
         self.on_public: Callable[[], None] = lambda: None  # called when the mesh is found public
@@ -265,7 +265,7 @@ class NodeState:
         """Whether we know that `ip` is not ours: then we sign no proof for it."""
         if not self.diverse or not is_global(ip):
             return False
-        known = [mine for mine, _ in self.observed() if (":" in mine) == (":" in ip)]
+        known = [own for own, _ in self.observed() if (":" in own) == (":" in ip)]
         return bool(known) and ip not in known
 
 

@@ -1,4 +1,4 @@
-"""What a node tells of itself: numbers for logs and status pages."""
+"""A node's numbers, for logs and status pages."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """A request of ours that waits for its answer: when it is late, sent again, lost. Pure.
 
-sent -> late: after the soft timeout of whoever asked, if it has one; it is told once
+sent -> late: after the caller's soft timeout, if it has one; `late` is called once
      -> sent again: after each of `resend` seconds of silence
      -> lost: after `hard` seconds
 """
@@ -38,7 +38,7 @@ class PendingRequest:
         self.tries = 1
         self.proven = False  # whether it was asked again with a token
         self.timer: asyncio.TimerHandle | None = None
-        self.soft = 0.0  # seconds; 0: nobody is told that it is late, or somebody was
+        self.soft = 0.0  # seconds; 0: `late` is not called (any more)
         self.late: Callable[[], None] | None = None  # called once, when it is
         self.hard = dht_limits.HARD_TIMEOUT
         self.resend: tuple[float, ...] = dht_limits.RESEND

@@ -7,8 +7,8 @@
 One key's records are a `KeyRecords`: parallel columns in three runs, `[idle | busy | withdrawn]`,
 kept so by swapping, so that drawing, moving and removing cost the same at 10 and at 10,000 records.
 A record costs its encoded bytes and about 110 more. When a key is full it keeps a uniform sample
-chosen by a keyed hash that nobody outside can aim at, and answers every put alike, so that nobody
-learns by asking what the hash of a key is.
+chosen by a keyed hash that no other node can aim at, and answers every put alike, so that no node
+learns the hash of a key by trying.
 
 Each record counts towards the address it came from and the networks around that (`SHARES`), under
 its key and in all: the owner of one network can crowd others out neither of the store nor of its
@@ -72,14 +72,14 @@ class RecordStore:
         networks: bool = False,
         deeper: bool = False,
     ) -> int:
-        """HELD, REFUSED (it is older than what is held) or FULL (seen; whether it is kept is not
-        told: the key is full, or its source or its publisher has a share of it already).
+        """Store a record: HELD, REFUSED (a newer one is held) or FULL (the key is full, or the
+        source or publisher has used up its quota; it may have been stored or not).
 
         Args:
             source: the address it came from, as `addresses.holder_of` has it; empty: our own
                 machine, which has no share.
             networks: whether the network around that address counts too: not in a private mesh.
-            deeper: whether the publisher says that it stands in a shard of this key as well.
+            deeper: whether, as the publisher claims, the record is in a shard of this key as well.
         """
         publisher, engine = self._name(record)
         entries = self._by_key.get(key)
@@ -136,7 +136,7 @@ class RecordStore:
         return 0 if entries is None else entries.live
 
     def idle(self, key: bytes) -> int:
-        """Records under a key whose producers said they were idle."""
+        """Records of idle producers under a key."""
         entries = self._by_key.get(key)
         return 0 if entries is None else entries.edges[0]
 

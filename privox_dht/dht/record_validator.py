@@ -1,13 +1,13 @@
 """What a record must pass, wherever it comes from: at the store, on receipt, at use. Pure.
 
     wire -> length, type, meaning, time (records.parse)
-         -> does it stand under the key it came with
-         -> is it the newest word of its publisher and engine that was ever seen here
+         -> does it belong under the key it came with
+         -> is it the newest version of its publisher and engine that was ever seen here
          -> signature, unless these very bytes were checked before
 
-The newest word of each is remembered until it expires: its sequence, so that a replay of an older
-one, or of one that was withdrawn, is known as what it is; and a keyed hash of its bytes, so that
-its signature is checked once, however often it comes.
+The newest version of each is remembered until it expires: its sequence, so that a replay of an
+older or withdrawn one is recognised; and a keyed hash of its bytes, so that its signature is
+checked once, however often it comes.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from privox_dht.dht import dht_limits
 from privox_dht.errors import BadRecord
 from privox_dht.records import Record, is_signed, keys_of, parse
 
-# Words looked at to find one that may go: the soonest end of eight is in the first ninth
+# Rows examined to find one to drop: the soonest end of eight is in the first ninth
 PROBES = 8
 REASONS = (*records.REASONS, "wrong_key", "superseded")
 
 
 class RecordValidator:
-    """One node's memory of records: the newest word of each publisher and engine, a row of four
-    numbers, in the order of a hash of who said it."""
+    """One node's memory of records: a row of four numbers for the newest version of each publisher
+    and engine, in the order of a hash of these."""
 
     __slots__ = ("_digests", "_ends", "_mesh", "_most", "_places", "_salt", "_sequences")
 
     def __init__(self, mesh: bytes, salt: bytes, most: int = dht_limits.REMEMBERED) -> None:
-        """`salt`: 16 bytes that nobody else knows, or others could make two words look alike."""
+        """`salt`: 16 secret bytes; with known ones others could make two records collide."""
         self._mesh, self._salt, self._most = mesh, salt, most
         self._places = array("Q")  # hash of publisher, kind, backend and engine; ascending
         self._sequences = array("Q")
@@ -66,7 +66,7 @@ class RecordValidator:
         return record
 
     def current(self, found: Iterable[Record], now: float) -> list[Record]:
-        """Those that still hold: neither expired, nor withdrawn, nor followed by a newer one."""
+        """Those still valid: neither expired, nor withdrawn, nor followed by a newer one."""
         return [
             record
             for record in found
@@ -74,7 +74,7 @@ class RecordValidator:
         ]
 
     def sweep(self, now: float) -> None:
-        """Forget the words that have expired."""
+        """Forget the records that have expired."""
         kept = [row for row, end in enumerate(self._ends) if end > now]
         if len(kept) < len(self._ends):
             for column in self._columns:
@@ -85,20 +85,20 @@ class RecordValidator:
         return self._places, self._sequences, self._ends, self._digests
 
     def _row(self, place: int) -> int:
-        """Where a place stands, or would."""
+        """The row of a place, or the one where it would be inserted."""
         return bisect_left(self._places, place)
 
     def _is_known(self, row: int, place: int) -> bool:
         return row < len(self._places) and self._places[row] == place
 
     def _remember(self, row: int, place: int, record: Record, digest: int) -> None:
-        """The newest word of a place. What it replaces may end later: until then it is a replay."""
+        """Remember the newest record of a place, until it and all it replaces have expired."""
         if self._is_known(row, place):
             self._sequences[row], self._digests[row] = record.sequence, digest
             self._ends[row] = max(self._ends[row], record.expires)
             return
-        word = place, record.sequence, record.expires, digest
-        for column, number in zip(self._columns, word, strict=True):
+        numbers = place, record.sequence, record.expires, digest
+        for column, number in zip(self._columns, numbers, strict=True):
             column.insert(row, number)
         if len(self._places) > self._most:
             soonest = min(self._some_but(row, digest), key=self._ends.__getitem__)
@@ -122,7 +122,7 @@ class RecordValidator:
 
 
 def shard_of(key: bytes, publisher_id: bytes, depth: int) -> bytes:
-    """The key under which a publisher's record stands once `key` has split `depth` times."""
+    """The key for a publisher's record once `key` has split `depth` times."""
     return shard(
         key, int.from_bytes(publisher_id[:2], "big") >> (16 - depth * dht_limits.SHARD_BITS), depth
     )

@@ -4,8 +4,8 @@
                      -> else waits in line, and takes the place of a contact that fails
     find_neighbors   -> the true k closest (the parent's walk finds fewer than half of them)
 
-Who has been here long and still answers stays: whoever floods us with new ids gets only what is
-free. Nothing here sends: who is stale is returned, the protocol pings.
+A contact that still answers keeps its place: a flood of new ids gets only free places. Nothing here
+sends: stale contacts are returned, and the protocol pings them.
 """
 
 import bisect
@@ -113,7 +113,7 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
         order = sorted(self.buckets, key=lambda bucket: (bucket.low ^ target) & ABOVE[bucket.depth])
         closest: list[Contact] = []
         for bucket in order:
-            if bucket.nodes:  # addresses stand behind the ids, and decide nothing
+            if bucket.nodes:  # addresses follow the ids, and do not change the order
                 wide = target << 8 * (len(bucket.nodes[0].packed) - ID)
                 closest += sorted(bucket.nodes, key=lambda c: from_bytes(c.packed, "big") ^ wide)
             if len(closest) >= wanted + 2:
@@ -139,8 +139,8 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
             bucket.keep_only(usable)
 
     def stale(self, now: float, most: int) -> list[Contact]:
-        """Contacts to be pinged: those that left a request unanswered, then those not heard of
-        for long, the longest silent first."""
+        """Contacts to be pinged: those that left a request unanswered, then those silent for long,
+        the longest silent first."""
         silent = [
             c for c in self.contacts() if c.failures or now - c.seen > dht_limits.CONTACT_STALE
         ]

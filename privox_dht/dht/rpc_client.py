@@ -1,10 +1,10 @@
 """The requests of one UDP socket: sent, sent again, answered or lost.
 
-ask -> request out; again after 0.3, 0.7, 1.2 and 1.8 s of silence; lost after 2.5 s
-    <- answer, accepted only for a message id we sent, from the very address we sent it to
-    <- a token instead of an answer: once more, with that
+request -> sent; again after 0.3, 0.7, 1.2 and 1.8 s of silence; lost after 2.5 s
+        <- answer, accepted only for a message id we sent, from the very address we sent it to
+        <- a token instead of an answer: sent once more, with the token
 
-A contact that answers is known to live, and how fast it is; one that twice does not is forgotten.
+An answer renews a contact and its round-trip time; one that fails twice in a row is removed.
 """
 
 import asyncio
@@ -60,12 +60,12 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         self.state.drop("unsendable", str(exc))
 
     def close(self) -> None:
-        """Close the socket; whoever waits is told that nothing came."""
+        """Close the socket; pending requests end without an answer."""
         self._closed = True
         if self.transport is not None:
             self.transport.close()
-        flights, self._outstanding = list(self._outstanding.values()), {}
-        for pending in flights:
+        outstanding, self._outstanding = list(self._outstanding.values()), {}
+        for pending in outstanding:
             if pending.timer is not None:
                 pending.timer.cancel()
             pending.done(None)
@@ -230,7 +230,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
     def _on_response(self, pending: PendingRequest) -> None:
         now = self.state.last_answer_at = self.loop.time()
         contact = self._contact(pending)
-        if pending.tries == 1:  # of a request sent twice nobody knows which one was answered
+        if pending.tries == 1:  # otherwise it is not known which one was answered
             self.state.rtt.note(now - pending.sent)
             if contact is not None:
                 contact.note_rtt(now - pending.sent)

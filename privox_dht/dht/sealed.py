@@ -7,7 +7,7 @@
     request  destination: the DHT id of the node asked, shortened; the address, if the id is unknown
     answer   needs none, and no memory: the message id is what it answers to, once
 
-A datagram is sealed anew each time it is sent, also when it is sent again: nobody hears it twice.
+A datagram is sealed anew each time it is sent, also when it is sent again: no two are the same.
 """
 
 import os
@@ -36,7 +36,7 @@ class SealedDatagrams:
         self._open = bytes([version]) + member.tag  # how datagrams begin inside
 
     def seal(self, datagram: bytes, address: Address, node_id: bytes) -> bytes:
-        """A datagram of ours as it is sent to a node, or with b"" to whoever is at the address."""
+        """A datagram as it is sent to a node; with an empty id, to any node at the address."""
         message = datagram[HEADER - ID : HEADER]
         if datagram[HEADER - ID - 1] == ANSWER:
             kind, where = TO_ANYBODY, b""

@@ -1,5 +1,5 @@
-"""Whose share of a store a record takes: that of the address it came from, and of the network
-around that, so that who owns one network crowds nobody out. Pure.
+"""The quotas of a store: each record counts towards the address it came from, and the network
+around that, so that the owner of one network crowds no other out. Pure.
 
     address -> origin, a number: its first bits stand for the network, all of it for the address
     put     -> has the origin a share left, in the whole store and under this key? Then it counts
@@ -23,7 +23,7 @@ class SourceShares:
     def __init__(self, salt: bytes, in_all: tuple[int, int], under_key: tuple[int, int]) -> None:
         """
         Args:
-            salt: bytes that nobody else knows.
+            salt: secret bytes.
             in_all: records of one address, and of one network, in the whole store.
             under_key: likewise under each key.
         """
@@ -40,7 +40,7 @@ class SourceShares:
 
     def origin(self, source: bytes, networks: bool) -> int:
         """An address as a number, see `LEVELS`; 0 for our own machine, which has no share. Two of
-        them may collide, and then share; nobody can aim at that.
+        them may collide, and then share a quota; others cannot bring that about.
 
         Args:
             source: as `addresses.holder_of` has it.

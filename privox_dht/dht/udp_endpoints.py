@@ -1,7 +1,7 @@
 """The sockets of one node: one for each address family, and one more while newcomers are pinged.
 
 open  -> every address of the host, all families on one port; another free one where it is in use
-close -> whoever waits is told that nothing came
+close -> pending requests end without an answer
 """
 
 import functools
@@ -66,7 +66,7 @@ class UdpEndpoints:
         self._probers[family] = prober
 
     async def second(self, family: int) -> RpcProtocol:
-        """A socket at another port than ours, which nobody has spoken to yet."""
+        """A socket at another port than ours, from which nothing was sent yet."""
         return await self._probers[family].socket()
 
     async def _open_second(self, family: int, host: str) -> RpcProtocol:
@@ -75,7 +75,7 @@ class UdpEndpoints:
         return (await self._open(functools.partial(RpcProtocol, self._state, router), host, 0))[0]
 
     def close_idle(self) -> None:
-        """Close what is not needed just now, and give back the room that a burst took."""
+        """Close sockets that are not needed now, and release the memory that a burst took."""
         for prober in self._probers.values():
             prober.close_idle()
         for protocol in self._network.protocols.values():

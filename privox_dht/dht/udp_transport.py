@@ -127,13 +127,13 @@ class Resolved(NamedTuple):
 
     def of_each(self, reasons: Mapping[Address, str]) -> dict[Address, str]:
         """What became of each neighbour, when it is known of each address."""
-        told = {
+        known = {
             neighbour: reasons[address]
             for neighbour, addresses in self.found.items()
             for address in addresses
             if address in reasons
         }
-        return {**told, **self.unknown}
+        return {**known, **self.unknown}
 
 
 async def resolve(

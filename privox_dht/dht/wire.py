@@ -33,7 +33,7 @@ REASONS = (
     "sender",  # an id that is not 20 bytes
     "method",  # asked for something we do not do
     "argument",  # of a wrong type, length or range
-    "contact",  # an address in an answer that nobody may have
+    "contact",  # an invalid address in an answer
 )
 _PACKER = msgpack.Packer()  # a new one for each datagram would cost more than the packing
 _HEADER = struct.Struct(">B8sB8s")

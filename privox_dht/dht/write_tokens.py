@@ -1,4 +1,4 @@
-"""Write tokens: who has shown that it is where it says. Pure: time is an argument.
+"""Write tokens, which prove that a node receives at its address. Pure: time is an argument.
 
 asker -> ping or find         an address that may be forged: it gets at most 1.5 times the
                               bytes it sent, and with them a token that only it can read
@@ -20,14 +20,18 @@ class WriteTokens:
 
     def __init__(self, rng: random.Random) -> None:
         self._secret = rng.randbytes(16)
-        self._latest = (b"", 0, b"")  # address, epoch, token: whoever shows one is given the same
+        self._latest = (
+            b"",
+            0,
+            b"",
+        )  # address, epoch, token: most calls ask for the same
 
     def give(self, address: bytes, now: float) -> bytes:
         """The token of an address (packed, with its port)."""
         return self._token(address, int(now // dht_limits.TOKEN_ROTATION))
 
     def proves(self, token: bytes, address: bytes, now: float) -> bool:
-        """Whether whoever shows this token has received it at this address lately."""
+        """Whether this token was sent to this address lately."""
         if len(token) != TOKEN:
             return False
         epoch = int(now // dht_limits.TOKEN_ROTATION)
