@@ -144,7 +144,7 @@ class Ours:
             arguments = [keys_of(record)[0], 0, 0, [record.encoded]]
             body = request_codec.request_body("store", bytes(20), wire.GUEST, token, arguments, 0)
             message = number.to_bytes(8, "big")
-            some.append((wire.seal(node.mesh, wire.REQUEST, message, body), there))
+            some.append((wire.frame(node.mesh, wire.REQUEST, message, body), there))
             records.append(record)
         with deaf(protocol), believed():
             busy = time.process_time()

@@ -23,10 +23,10 @@ from privox_dht.dht.wire import (
     REQUEST,
     TOKEN,
     are_records,
+    frame,
     is_address,
-    seal,
+    unframe,
     unpack,
-    unseal,
 )
 from privox_dht.errors import BadMessage
 
@@ -110,17 +110,17 @@ UNCHALLENGED = ("find", 3)  # the one method whose last argument may be left out
 
 def with_token(mesh: bytes, datagram: bytes, token: bytes) -> bytes:
     """A request of ours once more, with a token and so without padding."""
-    _, message, packed = unseal(mesh, datagram)
+    _, message, packed = unframe(mesh, datagram)
     method, sender, flags, _, arguments, _ = unpack(packed)
-    return seal(mesh, REQUEST, message, [method, sender, flags, token, arguments, b""])
+    return frame(mesh, REQUEST, message, [method, sender, flags, token, arguments, b""])
 
 
 def in_short(mesh: bytes, datagram: bytes) -> bytes:
     """A find of ours once more, without padding and challenge: there would be no room for more."""
-    _, message, packed = unseal(mesh, datagram)
+    _, message, packed = unframe(mesh, datagram)
     method, sender, flags, token, arguments, _ = unpack(packed)
     some = arguments[: UNCHALLENGED[1]]
-    return seal(mesh, REQUEST, message, [method, sender, flags, token, some, b""])
+    return frame(mesh, REQUEST, message, [method, sender, flags, token, some, b""])
 
 
 def _weight(arguments: list[Any]) -> int:

@@ -119,7 +119,9 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             method, state.identity.dht_id, state.flags, token, arguments, size
         )
         message = state.rng.randbytes(8)
-        pending = PendingRequest(address, wire.seal(state.mesh, REQUEST, message, body), read, done)
+        pending = PendingRequest(
+            address, wire.frame(state.mesh, REQUEST, message, body), read, done
+        )
         pending.node_id = node_id
         pending.sent, pending.hard, pending.resend = self.loop.time(), hard, resend
         pending.again, pending.bare = again, bare
@@ -163,7 +165,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             method, self.state.identity.dht_id, self.state.flags, token, arguments, 0
         )
         message = self.state.rng.randbytes(8)
-        self._send(wire.seal(self.state.mesh, REQUEST, message, body), address)
+        self._send(wire.frame(self.state.mesh, REQUEST, message, body), address)
 
     def _wait(self, message: bytes, pending: PendingRequest) -> None:
         when = pending.sent + pending.next_moment()

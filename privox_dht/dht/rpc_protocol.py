@@ -71,7 +71,7 @@ class RpcProtocol(RpcClientProtocol):
         try:
             if state.sealed is not None:
                 data = state.sealed.unseal(data)
-            kind, message, packed = wire.unseal(state.mesh, data)
+            kind, message, packed = wire.unframe(state.mesh, data)
             if kind == ANSWER:
                 self._on_answer(message, packed, normalize(addr))
             elif self.answer is not None:
@@ -145,7 +145,7 @@ class RpcProtocol(RpcClientProtocol):
     def _reply(
         self, message: bytes, body: object, address: Address, room: int = limits.MAX_DATAGRAM
     ) -> None:
-        datagram = wire.seal(self.state.mesh, ANSWER, message, body)
+        datagram = wire.frame(self.state.mesh, ANSWER, message, body)
         if len(datagram) > room + HEADER:  # the request was too short for it
             self.state.drop("token")
             return

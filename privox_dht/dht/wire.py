@@ -3,7 +3,7 @@
     datagram = version (1) | mesh tag (8) | kind (1) | message id (8) | body (msgpack)
     body     = a request (`request_codec`) or an answer (`answer_codec`)
 
-Every datagram goes through `seal` and `unseal`, both ways. Whatever is wrong with one is said as
+Every datagram goes through `frame` and `unframe`, both ways. Whatever is wrong with one is said as
 BadMessage with one of `REASONS`; nothing else is ever raised for a stranger's bytes, here or by the
 two that read bodies.
 """
@@ -40,13 +40,13 @@ _HEADER = struct.Struct(">B8sB8s")
 HEADER = _HEADER.size
 
 
-def seal(mesh: bytes, kind: int, message: bytes, body: object) -> bytes:
+def frame(mesh: bytes, kind: int, message: bytes, body: object) -> bytes:
     """The datagram of a body."""
     packed: bytes = _PACKER.pack(body)
     return _HEADER.pack(limits.PROTOCOL_VERSION, mesh, kind, message) + packed
 
 
-def unseal(mesh: bytes, datagram: bytes) -> tuple[int, bytes, bytes]:
+def unframe(mesh: bytes, datagram: bytes) -> tuple[int, bytes, bytes]:
     """Kind, message id and packed body of a datagram.
 
     Raises:

@@ -113,7 +113,7 @@ class Stranger(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self.bytes_in += len(data)
-        kind, message, packed = wire.unseal(self.mesh, data)
+        kind, message, packed = wire.unframe(self.mesh, data)
         body = wire.unpack(packed)
         if kind == wire.ANSWER:
             self.arrived.put_nowait((body, len(data)))
@@ -125,7 +125,7 @@ class Stranger(asyncio.DatagramProtocol):
             if isinstance(said, bytes):
                 self.transport.sendto(said.replace(b"MESSAGE!", message), addr)
             elif said is not None:
-                self.transport.sendto(wire.seal(self.mesh, wire.ANSWER, message, said), addr)
+                self.transport.sendto(wire.frame(self.mesh, wire.ANSWER, message, said), addr)
 
     def pong(self, arguments: list[Any], addr: Any) -> dict[str, Any]:
         return {
@@ -142,7 +142,7 @@ class Stranger(asyncio.DatagramProtocol):
         body = request_codec.request_body(
             method, self.identity.dht_id, self.flags, token, arguments, size
         )
-        return wire.seal(self.mesh, wire.REQUEST, b"message!", body)
+        return wire.frame(self.mesh, wire.REQUEST, b"message!", body)
 
     async def ask(self, there: Any, method: str, arguments: list[Any], **more: Any) -> Any:
         """A proper request, and its answer."""

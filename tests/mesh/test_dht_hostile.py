@@ -104,7 +104,7 @@ async def test_an_answer_from_another_address_is_not_taken() -> None:
 
         def elsewhere(arguments: list[Any], addr: Any) -> Any:
             other.transport.sendto(
-                wire.seal(nodes[0].mesh, wire.ANSWER, message[0], {"n": b""}), addr
+                wire.frame(nodes[0].mesh, wire.ANSWER, message[0], {"n": b""}), addr
             )
 
         message: list[bytes] = []
@@ -214,12 +214,12 @@ async def test_every_reason_to_drop_something_is_hit_and_counted() -> None:
             return send(enemy.request("store", [under, 0, 0, [record_wire]], token=token))
 
         def sealed(body: Any, kind: int = wire.REQUEST) -> bytes:
-            return wire.seal(mesh, kind, b"message!", body)
+            return wire.frame(mesh, kind, b"message!", body)
 
         await hit(node, "short", send(b"tiny"))
         await hit(node, "long", send(bytes(limits.MAX_DATAGRAM + 1)))
         await hit(node, "version", send(b"\x09" + sealed([])[1:]))
-        await hit(node, "mesh", send(wire.seal(b"x" * 8, 0, b"m" * 8, [])))
+        await hit(node, "mesh", send(wire.frame(b"x" * 8, 0, b"m" * 8, [])))
         await hit(node, "kind", send(sealed([], kind=9)))
         await hit(node, "shape", send(sealed({"not": "a request"})))
         await hit(node, "sender", send(sealed(["find", b"short", 2, b"", [], b""])))
@@ -298,7 +298,7 @@ async def node_side_reasons(node: DhtNode, other: DhtNode, enemy: Stranger) -> N
 
         def elsewhere(data: bytes, addr: Any) -> None:
             message[:] = [data[10:18]]
-            third.transport.sendto(wire.seal(node.mesh, wire.ANSWER, message[0], {}), addr)
+            third.transport.sendto(wire.frame(node.mesh, wire.ANSWER, message[0], {}), addr)
 
         enemy.datagram_received = elsewhere  # type: ignore[method-assign]
         await hit(node, "address", lambda: protocol.ping((HOST, enemy.port), lambda contact: None))
@@ -425,7 +425,7 @@ async def test_a_flood_of_mutated_messages_stops_nothing(count: int) -> None:
             enemy.request("dial", [SOMEWHERE, 80, NONCE], token=token),
             enemy.request("dial_request", [SOMEWHERE, 80, NONCE], token=token),
             enemy.request("probe", [NONCE]),
-            wire.seal(node.mesh, wire.ANSWER, b"m" * 8, {"t": b"t" * 8, "n": b"x" * 52}),
+            wire.frame(node.mesh, wire.ANSWER, b"m" * 8, {"t": b"t" * 8, "n": b"x" * 52}),
         ]
         enemy.answers.clear()
         warm = mutations(rng, valid, 1_000)

@@ -238,7 +238,7 @@ async def test_a_stranger_cannot_publish(village: Village) -> None:
                 "store", liar.dht_id, wire.FAMILY_4, bytes(8),
                 [bytes(20), 0, 0, [record.encoded]], 0,
             )  # fmt: skip
-            said.append(wire.seal(mesh, wire.REQUEST, b"message!", body))
+            said.append(wire.frame(mesh, wire.REQUEST, b"message!", body))
         async with DhtNode(liar, network=NAME, host=HOST, member=stranger) as lying:
             with pytest.raises(NotJoined):
                 await lying.join([(HOST, village.farm.dht.port)], 0.5)

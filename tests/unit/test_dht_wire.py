@@ -40,8 +40,8 @@ def body(method: Any = "find", **changed: Any) -> list[Any]:
 
 
 def test_a_body_comes_out_as_it_went_in() -> None:
-    datagram = wire.seal(MESH, REQUEST, b"message!", [1, "two", b"three"])
-    kind, message, packed = wire.unseal(MESH, datagram)
+    datagram = wire.frame(MESH, REQUEST, b"message!", [1, "two", b"three"])
+    kind, message, packed = wire.unframe(MESH, datagram)
     assert (kind, message, wire.unpack(packed)) == (REQUEST, b"message!", [1, "two", b"three"])
 
 
@@ -51,14 +51,14 @@ def test_a_body_comes_out_as_it_went_in() -> None:
         (b"", "short"),
         (b"x" * HEADER, "short"),
         (b"x" * (limits.MAX_DATAGRAM + 1), "long"),
-        (b"\x63" + wire.seal(MESH, 0, b"m" * 8, [])[1:], "version"),
-        (wire.seal(OTHER, 0, b"m" * 8, []), "mesh"),
-        (wire.seal(MESH, 7, b"m" * 8, []), "kind"),
+        (b"\x63" + wire.frame(MESH, 0, b"m" * 8, [])[1:], "version"),
+        (wire.frame(OTHER, 0, b"m" * 8, []), "mesh"),
+        (wire.frame(MESH, 7, b"m" * 8, []), "kind"),
     ],
 )
 def test_what_is_not_ours_is_told_by_its_header(datagram: bytes, reason: str) -> None:
     with pytest.raises(BadMessage) as caught:
-        wire.unseal(MESH, datagram)
+        wire.unframe(MESH, datagram)
     assert caught.value.reason == reason
 
 
@@ -130,10 +130,10 @@ def test_a_request_is_checked_down_to_each_argument(bad: Any, reason: str) -> No
 def test_padding_brings_a_request_to_its_size_and_never_past_a_datagram(
     method: str, size: int
 ) -> None:
-    sealed = wire.seal(
+    framed = wire.frame(
         MESH, REQUEST, b"m" * 8, request_codec.request_body(method, ME, 7, b"", GOOD[method], size)
     )
-    assert size - 8 <= len(sealed) <= max(size + 8, 128)
+    assert size - 8 <= len(framed) <= max(size + 8, 128)
 
 
 def test_contacts_of_both_families_survive_packing() -> None:
@@ -195,14 +195,14 @@ def test_an_answer_of_another_shape_is_dropped_or_empty(read: Any, answer: Any) 
 
 def test_no_random_bytes_raise_anything_but_bad_message() -> None:
     rng = random.Random(1)
-    valid = wire.seal(MESH, ANSWER, b"m" * 8, {"t": b"t" * 8, "n": b"x" * 52, "r": [b"wire"]})
+    valid = wire.frame(MESH, ANSWER, b"m" * 8, {"t": b"t" * 8, "n": b"x" * 52, "r": [b"wire"]})
     for _ in range(3000):
         data = bytearray(valid if rng.random() < 0.8 else rng.randbytes(rng.randrange(200)))
         for _ in range(rng.randrange(4)):
             if data:
                 data[rng.randrange(len(data))] = rng.randrange(256)
         try:
-            _, _, packed = wire.unseal(MESH, bytes(data))
+            _, _, packed = wire.unframe(MESH, bytes(data))
             opened = wire.unpack(packed)
             for read in (
                 request_codec.read_request,
@@ -219,6 +219,6 @@ def test_no_random_bytes_raise_anything_but_bad_message() -> None:
 
 
 def test_a_request_is_msgpack_that_anybody_can_read() -> None:
-    sealed = wire.seal(MESH, REQUEST, b"message!", body("probe"))
-    assert sealed[:HEADER] == b"\x01" + MESH + b"\x00" + b"message!"
-    assert msgpack.unpackb(sealed[HEADER:]) == ["probe", ME, 2, b"", [b"n" * 16], b""]
+    framed = wire.frame(MESH, REQUEST, b"message!", body("probe"))
+    assert framed[:HEADER] == b"\x01" + MESH + b"\x00" + b"message!"
+    assert msgpack.unpackb(framed[HEADER:]) == ["probe", ME, 2, b"", [b"n" * 16], b""]

@@ -44,11 +44,11 @@ def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
 
 def test_a_find_in_short_is_no_longer_than_it_is_said_to_be() -> None:
     body = request_codec.request_body("find", bytes(20), 7, b"", [bytes(20), 255, -1], 0)
-    assert len(wire.seal(MESH, wire.REQUEST, bytes(8), body)) <= request_codec.BARE_FIND
+    assert len(wire.frame(MESH, wire.REQUEST, bytes(8), body)) <= request_codec.BARE_FIND
 
 
 def test_a_retry_is_shorter_than_any_question_it_answers() -> None:
-    datagram = wire.seal(MESH, wire.ANSWER, bytes(8), answer_codec.retry(TOKEN))
+    datagram = wire.frame(MESH, wire.ANSWER, bytes(8), answer_codec.retry(TOKEN))
     assert len(datagram) == answer_codec.RETRY_SIZE
     assert answer_codec.read_retry(answer_codec.retry(TOKEN)) == TOKEN
     assert answer_codec.read_retry({"t": TOKEN}) == answer_codec.read_retry([1]) == b""
@@ -56,9 +56,9 @@ def test_a_retry_is_shorter_than_any_question_it_answers() -> None:
 
 def test_a_question_asked_again_shows_the_token_and_is_otherwise_the_same() -> None:
     body = request_codec.request_body("find", b"s" * 20, 7, b"", [b"k" * 20, 3, -1], 480)
-    asked = wire.seal(MESH, wire.REQUEST, b"message!", body)
+    asked = wire.frame(MESH, wire.REQUEST, b"message!", body)
     again = request_codec.with_token(MESH, asked, TOKEN)
-    kind, message, packed = wire.unseal(MESH, again)
+    kind, message, packed = wire.unframe(MESH, again)
     request = request_codec.read_request(wire.unpack(packed))
     assert (kind, message) == (wire.REQUEST, b"message!") and len(again) < 120
     assert request == request_codec.Request("find", b"s" * 20, 7, TOKEN, [b"k" * 20, 3, -1])
@@ -69,7 +69,7 @@ def test_a_question_asked_again_in_short_challenges_nobody() -> None:
     body = request_codec.request_body(
         "find", b"s" * 20, 7, b"", [b"k" * 20, 255, -1, challenge], 480
     )
-    again = request_codec.in_short(MESH, wire.seal(MESH, wire.REQUEST, b"message!", body))
-    request = request_codec.read_request(wire.unpack(wire.unseal(MESH, again)[2]))
+    again = request_codec.in_short(MESH, wire.frame(MESH, wire.REQUEST, b"message!", body))
+    request = request_codec.read_request(wire.unpack(wire.unframe(MESH, again)[2]))
     assert request == request_codec.Request("find", b"s" * 20, 7, b"", [b"k" * 20, 255, -1])
     assert len(again) <= request_codec.BARE_FIND

@@ -32,11 +32,11 @@ def sealed_of(node_id: bytes, clock: Clock, **other: object) -> tuple[SealedData
 
 
 def request(member: Membership, body: object = "hello") -> bytes:
-    return wire.seal(member.tag, wire.REQUEST, b"message!", body)
+    return wire.frame(member.tag, wire.REQUEST, b"message!", body)
 
 
 def answer(member: Membership, body: object = "hello") -> bytes:
-    return wire.seal(member.tag, wire.ANSWER, b"message!", body)
+    return wire.frame(member.tag, wire.ANSWER, b"message!", body)
 
 
 def reason(seals: SealedDatagrams, datagram: bytes) -> str:
@@ -132,7 +132,7 @@ def test_the_largest_datagram_still_needs_no_fragments() -> None:
     body = bytes(largest - wire.HEADER - 3)
     assert len(a.seal(request(member, body), HERE, B)) == limits.MAX_DATAGRAM
     assert len(a.seal(answer(member, body), HERE, B)) <= limits.MAX_DATAGRAM
-    two = wire.seal(member.tag, wire.ANSWER, b"message!", {
+    two = wire.frame(member.tag, wire.ANSWER, b"message!", {
         "t": bytes(8), "c": 1 << 19, "i": 1 << 19, "f": True, "r": [bytes(limits.MAX_RECORD)] * 2,
     })  # fmt: skip
     assert len(two) <= largest
