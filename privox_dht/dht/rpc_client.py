@@ -119,9 +119,8 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             method, state.identity.dht_id, state.flags, token, arguments, size
         )
         message = state.rng.randbytes(8)
-        pending = PendingRequest(
-            address, wire.frame(state.mesh, REQUEST, message, body), read, done
-        )
+        datagram = wire.frame(state.mesh, REQUEST, message, body)
+        pending = PendingRequest(address, datagram, read, done)
         pending.node_id = node_id
         pending.sent, pending.hard, pending.resend = self.loop.time(), hard, resend
         pending.again, pending.bare = again, bare

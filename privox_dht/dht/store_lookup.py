@@ -31,12 +31,9 @@ class StoreLookup(IterativeLookup):
         refresh: bool = False,
         deeper: bool = False,
     ) -> None:
-        """
-        Args:
-            holders: nodes that accepted the record the last time, and are sent it without a find.
-            refresh: one of the holders is sent a find all the same, for nodes that are new.
-            deeper: the publisher is in a shard of this key as well, and here as one of a sample.
-        """
+        """`holders` accepted the record the last time, and are sent it without a find; with
+        `refresh` one of them is sent a find, for nodes that are new. With `deeper` the record is in
+        a shard of this key as well, and here as one of a sample."""
         target = shard_of(base, dht_id_of(record.publisher), depth)
         super().__init__(network, target, base=base)
         self.depth, self.record, self.deeper = depth, record, deeper
