@@ -24,7 +24,7 @@ GRACE_FEW = 0.1  # ... and if that one holds fewer than are wanted
 GRACE_SINGLE_HOLDER = 0.25  # seconds more while the very closest have not answered: lies come early
 AGREEMENT = 0.8  # share of the fullest holder's records that another must hold to confirm it
 HOLDER_REACH = 2.0  # a holder is believed no more than so often as far from a key as its furthest
-FEW_REACH = 0.5  # share of that distance for those that hold fewer idle ones than are wanted
+FEW_REACH = 0.75  # share of that distance for those that hold fewer idle ones than are wanted
 # holder should be: each walk leaves copies with some that only seemed to be near
 QUORUM = 2  # one over the share of the closest nodes that must confirm before publish returns
 PAGES = 24  # further requests one look-up may send to holders for more records
