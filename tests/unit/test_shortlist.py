@@ -1,5 +1,7 @@
 """Whom a look-up asks next: the rules by themselves, without a socket or a clock."""
 
+import math
+
 import pytest
 
 from privox_dht.dht import dht_limits
@@ -126,14 +128,14 @@ def test_holders_too_far_away_to_be_among_the_closest_are_not_believed() -> None
 
 
 def test_holders_of_less_than_is_wanted_have_to_be_nearer() -> None:
-    some = shortlist([ANSWERED] * 4)
-    some.holders = some.candidates[2:]  # at 3 and 4
-    some.reach = 4
+    some = shortlist([ANSWERED] * 5)
+    some.holders = some.candidates[3:]  # at 4 and 5
+    some.reach = 5
     for holder in some.holders:
         holder.count, holder.idle = 40, 31
     assert some.agreeing_holders(some.candidates, 31) == 2
     assert some.agreeing_holders(some.candidates, 32) == 0, "left on the way, perhaps"
-    some.reach = round(4 / dht_limits.FEW_REACH)
+    some.reach = math.ceil(5 / dht_limits.FEW_REACH)
     assert some.agreeing_holders(some.candidates, 32) == 2
 
 
