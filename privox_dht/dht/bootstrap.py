@@ -39,11 +39,11 @@ class Bootstrapper:
         while not answered and loop.time() < deadline:
             began = loop.time()
             pings = [self._network.spawn(self._ping(address, answered)) for address in addresses]
-            some: set[asyncio.Task[Any]] = set(pings)
+            pending: set[asyncio.Task[Any]] = set(pings)
             end = deadline
-            while some and (left := end - loop.time()) > 0:
-                _, some = await asyncio.wait(
-                    some, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            while pending and (left := end - loop.time()) > 0:
+                _, pending = await asyncio.wait(
+                    pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
                 )
                 if answered:
                     waited = loop.time() - began

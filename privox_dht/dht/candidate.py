@@ -54,10 +54,10 @@ class Candidate:
     @property
     def may_be_asked(self) -> bool:
         """Whether those who named it have credit for at least a short request."""
-        some = self.backers
-        if not some or some[0].left >= request_codec.BARE_FIND:  # first things first: this is often
+        backers = self.backers
+        if not backers or backers[0].left >= request_codec.BARE_FIND:  # the usual case
             return True
-        return any(credit.covers(request_codec.BARE_FIND) for credit in some)
+        return any(credit.covers(request_codec.BARE_FIND) for credit in backers)
 
     def pay(self, size: int) -> bool:
         """Whether one of those who named it has credit for so many bytes; then they are spent."""

@@ -43,7 +43,7 @@ def pack_peers(peers: Iterable[Any]) -> dict[str, bytes]:
     packed = [peer.packed for peer in peers]
     four = b"".join([one for one in packed if len(one) == ID + 6])
     six = b"".join([one for one in packed if len(one) != ID + 6])
-    return {name: some for name, some in (("n", four), ("m", six)) if some}
+    return {name: field for name, field in (("n", four), ("m", six)) if field}
 
 
 def unpack_peers(packed: Any, octets: int) -> list[CompactNode]:

@@ -107,16 +107,16 @@ class ContactFile:
     def _contacts(self) -> list[tuple[Address, float]]:
         try:
             kept = _read(self.path)["contacts"]
-            some = [(float(c["seen"]), str(c["host"]), int(c["port"])) for c in kept]
+            contacts = [(float(c["seen"]), str(c["host"]), int(c["port"])) for c in kept]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as exc:
             log.warning("%s is not readable (%s): starting without it", self.path, exc)
             return []
-        some.sort(reverse=True)
+        contacts.sort(reverse=True)
         return [
             ((host, port), seen)
-            for seen, host, port in some[: dht_limits.CONTACTS_KEPT]
+            for seen, host, port in contacts[: dht_limits.CONTACTS_KEPT]
             if is_unicast(host) and 0 < port < 65536
         ]
 

@@ -76,9 +76,9 @@ class Handover:
         self, protocol: RpcProtocol, newcomer: Contact, token: bytes, due: list[HandoverBatch]
     ) -> None:
         for base, depth, deeper, wires in due:
-            for some in _datagrams(wires):
+            for batch in _datagrams(wires):
                 stored = await protocol.request(
-                    newcomer.address, "store", [base, depth, int(deeper), some],
+                    newcomer.address, "store", [base, depth, int(deeper), batch],
                     answer_codec.read_stored, node_id=newcomer.id, token=token,
                 )  # fmt: skip
                 if stored is None:
@@ -160,14 +160,14 @@ def closer_than(
 def _datagrams(wires: Iterable[bytes]) -> list[list[bytes]]:
     """As many records side by side as a datagram has room for."""
     room = limits.MAX_DATAGRAM - 128  # bytes for a header, an id, a key and a token
-    some: list[list[bytes]] = [[]]
+    datagrams: list[list[bytes]] = [[]]
     size = 0
-    for one in wires:
-        if some[-1] and (
-            len(some[-1]) == dht_limits.MAX_RECORDS_IN_DATAGRAM or size + len(one) + 3 > room
+    for wire in wires:
+        if datagrams[-1] and (
+            len(datagrams[-1]) == dht_limits.MAX_RECORDS_IN_DATAGRAM or size + len(wire) + 3 > room
         ):
-            some.append([])
+            datagrams.append([])
             size = 0
-        some[-1].append(one)
-        size += len(one) + 3
-    return [one for one in some if one]
+        datagrams[-1].append(wire)
+        size += len(wire) + 3
+    return [datagram for datagram in datagrams if datagram]

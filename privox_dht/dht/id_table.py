@@ -24,33 +24,33 @@ class IdTable:
     def __repr__(self) -> str:
         return f"<IdTable of {len(self)}>"
 
-    def get(self, some: int, default: int = -1) -> int:
+    def get(self, id_: int, default: int = -1) -> int:
         """The number of an id; `default` if it has none."""
-        row = bisect_left(self._ids, some)
-        known = row < len(self._ids) and self._ids[row] == some
+        row = bisect_left(self._ids, id_)
+        known = row < len(self._ids) and self._ids[row] == id_
         return self._numbers[row] if known else default
 
     def within(self, low: int, high: int) -> list[tuple[int, int]]:
         """Every id from `low` on and below `high`, with its number."""
         ids, row = self._ids, bisect_left(self._ids, low)
-        some = []
+        found = []
         while row < len(ids) and ids[row] < high:
-            some.append((ids[row], self._numbers[row]))
+            found.append((ids[row], self._numbers[row]))
             row += 1
-        return some
+        return found
 
-    def __setitem__(self, some: int, number: int) -> None:
-        row = bisect_left(self._ids, some)
-        if row < len(self._ids) and self._ids[row] == some:
+    def __setitem__(self, id_: int, number: int) -> None:
+        row = bisect_left(self._ids, id_)
+        if row < len(self._ids) and self._ids[row] == id_:
             self._numbers[row] = number
         else:
-            self._ids.insert(row, some)
+            self._ids.insert(row, id_)
             self._numbers.insert(row, number)
 
-    def __delitem__(self, some: int) -> None:
+    def __delitem__(self, id_: int) -> None:
         """Forget an id that has a number."""
-        row = bisect_left(self._ids, some)
-        assert self._ids[row] == some
+        row = bisect_left(self._ids, id_)
+        assert self._ids[row] == id_
         del self._ids[row], self._numbers[row]
 
     def values(self) -> list[int]:

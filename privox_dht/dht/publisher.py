@@ -82,7 +82,7 @@ class Publisher:
         draw = placement.sample_draw(record.publisher, base, self._state.clock())
         above = set(placement.sampled_levels(draw, count, level))
         above |= self._levels_to_withdraw(base, level, record)
-        more = (self._store_under(base, some, record, deeper=True) for some in sorted(above))
+        more = (self._store_under(base, depth, record, deeper=True) for depth in sorted(above))
         return max([held, *(held for _, held in await asyncio.gather(*more))])
 
     def _levels_to_withdraw(self, base: bytes, level: int, record: Record) -> set[int]:

@@ -199,8 +199,8 @@ class RecordStore:
 
     def _insert_into_orders(self, key: bytes, place: int) -> None:
         """Let readers of pages see a record that was just stored."""
-        for (some, _), (_, order) in self._orders.items():
-            if some == key:
+        for (ordered_key, _), (_, order) in self._orders.items():
+            if ordered_key == key:
                 order.insert(self._rng.randrange(len(order) + 1), place)
 
     def _fit(
@@ -227,8 +227,8 @@ class RecordStore:
         if self._held < self._in_all:
             return True
         if entries is None:
-            some = self._rng.sample(list(self._by_key), min(PROBES, len(self._by_key)))
-            entries = max((self._by_key[key] for key in some), key=len)
+            keys = self._rng.sample(list(self._by_key), min(PROBES, len(self._by_key)))
+            entries = max((self._by_key[key] for key in keys), key=len)
         return bool(entries) and self._evict(entries, place, now)
 
     def _evict(self, entries: KeyRecords, place: int, now: float) -> bool:

@@ -119,8 +119,8 @@ def in_short(mesh: bytes, datagram: bytes) -> bytes:
     """A find of ours once more, without padding and challenge: there would be no room for more."""
     _, message, packed = unframe(mesh, datagram)
     method, sender, flags, token, arguments, _ = unpack(packed)
-    some = arguments[: UNCHALLENGED[1]]
-    return frame(mesh, REQUEST, message, [method, sender, flags, token, some, b""])
+    unchallenged = arguments[: UNCHALLENGED[1]]
+    return frame(mesh, REQUEST, message, [method, sender, flags, token, unchallenged, b""])
 
 
 def _weight(arguments: list[Any]) -> int:

@@ -155,10 +155,10 @@ class RecursiveResolver:
         now = asyncio.get_running_loop().time()
         of_each, of_all = rates
         shares = [(of_each[_level(s)], s.encode()) for s in _shares(client, self._state.diverse)]
-        if any(some.is_exhausted(share, now) for some, share in shares):
+        if any(limiter.is_exhausted(share, now) for limiter, share in shares):
             raise ProducerBusy("too many requests from one address")
-        for some, share in shares:
-            some.try_acquire(share, now)
+        for limiter, share in shares:
+            limiter.try_acquire(share, now)
         if self._running >= dht_limits.RESOLVER_LOOKUPS_AT_ONCE or not of_all.try_acquire(b"", now):
             raise ProducerBusy("too many requests just now")
         self._running += 1

@@ -160,9 +160,11 @@ class RpcHandlers:
         families, here = request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:
-            some = table.find_neighbors(node, most, exclude=request.sender)
-            if some and families & (FAMILY_4 if len(some[0].packed) == IPV4_CONTACT else FAMILY_6):
-                found += some  # all of a table are of one family
+            contacts = table.find_neighbors(node, most, exclude=request.sender)
+            if contacts and families & (
+                FAMILY_4 if len(contacts[0].packed) == IPV4_CONTACT else FAMILY_6
+            ):
+                found += contacts  # all of a table are of one family
         found = [contact for contact in found if not contact.failures]
         if self._state.on_loopback and not here:
             found = [contact for contact in found if not contact.on_loopback]

@@ -35,7 +35,7 @@ class SourceShares:
         return f"<SourceShares {self.counts()}>"
 
     def counts(self) -> list[int]:
-        """How many records each address and network has, in no order that says anything."""
+        """How many records each address and network has, in no meaningful order."""
         return self._counts.values()
 
     def origin(self, source: bytes, networks: bool) -> int:
@@ -55,8 +55,8 @@ class SourceShares:
         return self._hash(b"n" + around, 4) >> 2 << LEVELS[1] | (self._hash(source, 5) >> 6 or 1)
 
     def has_room(self, origin: int, there: array[int] | None) -> bool:
-        """Whether one more record of this origin may come; `there` are the origins of those that
-        stand under its key."""
+        """Whether one more record of this origin may be stored; `there` are the origins of those
+        under its key."""
         if not origin:
             return True
         for level, in_all, under_key in self._most:
@@ -64,20 +64,20 @@ class SourceShares:
             if everywhere >= in_all:
                 return False
             if there is not None and everywhere >= under_key:  # else it cannot have so many here
-                who = origin >> level
-                if sum(some >> level == who for some in there) >= under_key:
+                network = origin >> level
+                if sum(other >> level == network for other in there) >= under_key:
                     return False
         return True
 
     def add(self, origin: int, by: int = 1) -> None:
         """One record more of this origin, or with -1 one less."""
         for level in LEVELS if origin else ():
-            who = _counted(origin, level)
-            count = self._counts.get(who, 0) + by
+            counted = _counted(origin, level)
+            count = self._counts.get(counted, 0) + by
             if count > 0:
-                self._counts[who] = count
+                self._counts[counted] = count
             else:
-                del self._counts[who]
+                del self._counts[counted]
 
     def _hash(self, octets: bytes, size: int) -> int:
         digest = hashlib.blake2b(octets, digest_size=size, key=self._salt).digest()

@@ -123,7 +123,9 @@ class Resolved(NamedTuple):
     @property
     def addresses(self) -> list[Address]:
         """All addresses, each once."""
-        return list(dict.fromkeys(one for some in self.found.values() for one in some))
+        return list(
+            dict.fromkeys(address for addresses in self.found.values() for address in addresses)
+        )
 
     def of_each(self, reasons: Mapping[Address, str]) -> dict[Address, str]:
         """What became of each neighbour, when it is known of each address."""
