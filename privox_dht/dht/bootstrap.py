@@ -38,13 +38,11 @@ class Bootstrapper:
         answered: list[Contact] = []
         while not answered and loop.time() < deadline:
             began = loop.time()
-            pings = [self._network.spawn(self._ping(address, answered)) for address in addresses]
-            pending: set[asyncio.Task[Any]] = set(pings)
-            end = deadline
+            spawn, end = self._network.spawn, deadline
+            pending: set[asyncio.Task[Any]] = {spawn(self._ping(a, answered)) for a in addresses}
             while pending and (left := end - loop.time()) > 0:
-                _, pending = await asyncio.wait(
-                    pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
-                )
+                first = asyncio.FIRST_COMPLETED
+                _, pending = await asyncio.wait(pending, timeout=left, return_when=first)
                 if answered:
                     waited = loop.time() - began
                     end = min(end, loop.time() + min(JOIN_GRACE, dht_limits.SOFT_LEAST + waited))

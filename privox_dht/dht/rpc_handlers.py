@@ -160,11 +160,9 @@ class RpcHandlers:
         families, here = request.flags, is_loopback(address[0])
         found: list[Any] = []
         for table in self.tables:
-            contacts = table.find_neighbors(node, most, exclude=request.sender)
-            if contacts and families & (
-                FAMILY_4 if len(contacts[0].packed) == IPV4_CONTACT else FAMILY_6
-            ):
-                found += contacts  # all of a table are of one family
+            near = table.find_neighbors(node, most, exclude=request.sender)
+            if near and families & (FAMILY_4 if len(near[0].packed) == IPV4_CONTACT else FAMILY_6):
+                found += near  # all contacts of a table are of one family
         found = [contact for contact in found if not contact.failures]
         if self._state.on_loopback and not here:
             found = [contact for contact in found if not contact.on_loopback]

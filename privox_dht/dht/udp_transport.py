@@ -1,6 +1,7 @@
 """UDP sockets, one for each address family: a socket of both speaks to neither reliably."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -123,9 +124,7 @@ class Resolved(NamedTuple):
     @property
     def addresses(self) -> list[Address]:
         """All addresses, each once."""
-        return list(
-            dict.fromkeys(address for addresses in self.found.values() for address in addresses)
-        )
+        return list(dict.fromkeys(itertools.chain.from_iterable(self.found.values())))
 
     def of_each(self, reasons: Mapping[Address, str]) -> dict[Address, str]:
         """What became of each neighbour, when it is known of each address."""

@@ -131,8 +131,7 @@ class FarmDriver:
                     self.lost(transport)
 
     def held(self, call: Call, reader: asyncio.Transport, size: int) -> None:
-        """`size` bytes wait in our memory for `reader`; if all calls together hold too many, the
-        slowest reader's call ends."""
+        """`size` bytes wait for `reader`; if all calls hold too many, the slowest one ends."""
         slowest = self.board.calls.set_held(call, reader, size)
         if slowest is not None:
             self.hang_up(slowest, "buffered")
