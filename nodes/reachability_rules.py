@@ -25,7 +25,7 @@ NEW_ADDRESS_CHECKS, NEW_ADDRESS_WINDOW = 5, 30.0  # checks in so many seconds th
 # cause: nodes dial one address back six times in a row, then once in ten seconds
 UNCONFIRMED_FOR = 60.0  # seconds for which an open port stays open while no witness can answer:
 # datagrams get lost, and a missing route costs more clients than one that is dialled in vain
-INTERFACE_POLL = 3.0  # seconds between looks at our own interfaces: no packet is sent for them
+INTERFACE_POLL = 3.0  # seconds between checks of our own interfaces: no packet is sent for them
 SLEEP_MARGIN = 10.0  # seconds by which a pause of INTERFACE_POLL is too long: the machine has slept
 
 

@@ -19,33 +19,33 @@ from privox_dht.relay import FarmLimits, relay_limits
 OUTSIDE = "198.51.100.7"
 
 
-class Standing:
-    """Where the node stands, as it is told."""
+class Monitor:
+    """A reachability monitor that finds what it is told to."""
 
     def __init__(self, *local: str) -> None:
         self.reachable = asyncio.Event()
         self.network_state = NetworkState(5678, local=local, observed=(OUTSIDE,))
-        self.relay_port = self.looks = 0
+        self.relay_port = self.checks = 0
 
     def check_soon(self) -> None:
-        self.looks += 1
+        self.checks += 1
 
     def farm_network_state(self, port: int) -> NetworkState:
         return self.network_state
 
 
-def service(folder: Path, standing: Any, **config: Any) -> FarmService:
+def service(folder: Path, reachability: Any, **config: Any) -> FarmService:
     told = NodeConfig(folder, host=HOST, **{"relay_port": 0, **config})
-    return FarmService(told, Identity.generate(), b"m" * 8, standing)
+    return FarmService(told, Identity.generate(), b"m" * 8, reachability)
 
 
 async def test_a_node_that_strangers_can_call_relays_for_few_and_is_found(tmp_path: Path) -> None:
-    standing = Standing("192.168.1.10")
-    async with service(tmp_path, standing) as some:
+    reachability = Monitor("192.168.1.10")
+    async with service(tmp_path, reachability) as some:
         assert some.lends == frozenset() and some.records() == [] and some.status() == {}
-        standing.reachable.set()
-        await until(lambda: standing.looks)
-        assert some.farm is not None and standing.relay_port == some.farm.port
+        reachability.reachable.set()
+        await until(lambda: reachability.checks)
+        assert some.farm is not None and reachability.relay_port == some.farm.port
         assert some.farm.terms.producers == relay_limits.SIDE_FARM_PRODUCERS
         [record] = some.records()
         assert record.kind == FARM and record.routes == (Direct(OUTSIDE, some.farm.port),)
@@ -53,23 +53,23 @@ async def test_a_node_that_strangers_can_call_relays_for_few_and_is_found(tmp_pa
 
 
 async def test_on_a_mesh_that_is_all_on_this_machine_nobody_is_relayed(tmp_path: Path) -> None:
-    standing = Standing(HOST)
-    standing.reachable.set()
-    async with service(tmp_path, standing) as some:
+    reachability = Monitor(HOST)
+    reachability.reachable.set()
+    async with service(tmp_path, reachability) as some:
         await turns()
-        assert some.farm is None and standing.looks == 0
+        assert some.farm is None and reachability.checks == 0
 
 
 async def test_a_port_that_cannot_be_had_costs_the_node_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    standing = Standing("192.168.1.10")
-    standing.reachable.set()
+    reachability = Monitor("192.168.1.10")
+    reachability.reachable.set()
     caplog.set_level(logging.INFO, "privox.node")
     with socket.create_server((HOST, 0)) as taken:
-        async with service(tmp_path, standing, relay_port=taken.getsockname()[1]) as some:
+        async with service(tmp_path, reachability, relay_port=taken.getsockname()[1]) as some:
             await until(lambda: "not relaying for others: a farm cannot listen" in caplog.text)
-            assert some.farm is None and standing.looks == 0
+            assert some.farm is None and reachability.checks == 0
 
 
 def test_what_the_owner_said_of_his_farm_is_kept() -> None:

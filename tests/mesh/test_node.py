@@ -160,20 +160,20 @@ def _idle(node: Node) -> int:
     return min(record.idle for record in node.announcer._published.values())
 
 
-async def test_a_look_that_breaks_does_not_end_all_looking(
+async def test_a_check_that_fails_does_not_end_the_checks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("nodes.reachability_rules.UNKNOWN_BACKOFF", (0.01, 0.01))
-    looks: list[int] = []
+    checks: list[int] = []
 
-    async def look(self: ReachabilityMonitor) -> None:
-        looks.append(1)
-        if len(looks) == 1:
+    async def check(self: ReachabilityMonitor) -> None:
+        checks.append(1)
+        if len(checks) == 1:
             raise OSError("the network is gone")
 
-    monkeypatch.setattr(ReachabilityMonitor, "check", look)
+    monkeypatch.setattr(ReachabilityMonitor, "check", check)
     async with node_at(tmp_path):
-        await until(lambda: len(looks) > 2)
+        await until(lambda: len(checks) > 2)
     assert "reachability check failed" in caplog.text
 
 
@@ -181,12 +181,12 @@ async def test_who_could_be_called_is_dialled_once_more_before_it_is_believed_to
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One lost datagram, just when a router had another address, and the node said that "nobody
-    could try to call" until the next look."""
+    could try to call" until the next check."""
 
     async def idle(self: ReachabilityMonitor) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(ReachabilityMonitor, "run", idle)  # looks are made here only
+    monkeypatch.setattr(ReachabilityMonitor, "run", idle)  # checks are made here only
     reached = Reachability(FAMILY_4, udp=True, tcp=True, addresses=((HOST, 1),), witnesses=1)
     answers = [[reached], [Reachability(FAMILY_4)], [reached]]
 
@@ -206,11 +206,11 @@ async def test_a_node_that_joins_is_dialled_back_once(
 ) -> None:
     """Its neighbour saw it, which was news, before it had asked to be dialled back, which was the
     answer: so it asked twice."""
-    looks, looked = [], Directory.dial_back
+    checks, dialled = [], Directory.dial_back
 
     async def dial_back(self: Directory, port: int | None) -> list[Reachability]:
-        looks.append(self)
-        return await looked(self, port)
+        checks.append(self)
+        return await dialled(self, port)
 
     async with node_at(tmp_path / "first", farm=False) as first:
         monkeypatch.setattr(Directory, "dial_back", dial_back)
@@ -218,7 +218,7 @@ async def test_a_node_that_joins_is_dialled_back_once(
             await until(lambda: second.reachability.network_state.confirmed)
             await until(lambda: not second.reachability._change.is_set())
             await second.announcer.announce()
-            assert looks.count(second.dht) == 1
+            assert checks.count(second.dht) == 1
 
 
 async def test_a_stranger_who_sees_a_node_elsewhere_each_time_does_not_keep_it_looking(
@@ -226,19 +226,19 @@ async def test_a_stranger_who_sees_a_node_elsewhere_each_time_does_not_keep_it_l
 ) -> None:
     """Nodes that dial back do so seldom for one address: after a second of this nobody did, and
     the direct route was taken back."""
-    looks = []
+    checks = []
 
     async def check(self: ReachabilityMonitor) -> None:
-        looks.append(1)
+        checks.append(1)
 
     monkeypatch.setattr(ReachabilityMonitor, "check", check)
     async with node_at(tmp_path) as node:
-        await until(lambda: len(looks) > 0)
+        await until(lambda: len(checks) > 0)
         for n in range(200):
             node.dht._state.record_observation(("9.9.9.9", 1), (f"7.7.7.{n}", 5678), 0.0)
             await asyncio.sleep(0)
-        await until(lambda: len(looks) > 2)
-        assert len(looks) <= 1 + NEW_ADDRESS_CHECKS + 1, "the first, and one that was due"
+        await until(lambda: len(checks) > 2)
+        assert len(checks) <= 1 + NEW_ADDRESS_CHECKS + 1, "the first, and one that was due"
 
 
 async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(
@@ -254,13 +254,13 @@ async def test_that_a_producer_has_no_farm_any_more_is_told_only_if_it_stays_so(
     monkeypatch.setattr("nodes.reachability.REPARK_GRACE", 0.05)
     one, other, told = (b"a" * 32,), (b"b" * 32,), list[tuple[bytes, ...]]()
     async with node_at(tmp_path) as node:
-        standing = node.reachability
-        monkeypatch.setattr(standing, "_on_change", lambda: told.append(standing.farms))
+        reachability = node.reachability
+        monkeypatch.setattr(reachability, "_on_change", lambda: told.append(reachability.farms))
         for farms in (one, (), other):
-            standing.parked_at(farms)
+            reachability.parked_at(farms)
         assert told == [one, other]
-        standing.parked_at(())
-        assert standing.farms == other
+        reachability.parked_at(())
+        assert reachability.farms == other
         await until(lambda: told[-1] == ())
         assert told == [one, other, ()]
 

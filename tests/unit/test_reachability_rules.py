@@ -1,4 +1,4 @@
-"""When a node looks again where it stands, and what it says then."""
+"""When a node checks its reachability again, and what follows from the results."""
 
 import pytest
 
@@ -42,7 +42,7 @@ HERE = NetworkState(5678, observed=("20.2.2.2",))
         ([], [], 1.0),
     ],
 )
-def test_the_less_is_known_the_sooner_the_next_look(
+def test_the_less_is_known_the_sooner_the_next_check(
     found: list[Reachability], seen: list[str], seconds: float
 ) -> None:
     """A first node that was restarted published its IPv4 door alone for half a minute: who has IPv6
@@ -50,21 +50,21 @@ def test_the_less_is_known_the_sooner_the_next_look(
     assert CheckSchedule().after(found, seen) == seconds
 
 
-def test_looks_that_find_nothing_become_seldom_and_begin_anew_once_something_was_found() -> None:
+def test_checks_that_find_nothing_become_seldom_and_begin_anew_once_something_was_found() -> None:
     schedule = CheckSchedule()
     assert [schedule.after([UNKNOWN], []) for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
     schedule.after([OPEN], [])
     assert schedule.after([UNKNOWN], []) == 1.0
 
 
-def test_a_stranger_who_sees_us_elsewhere_again_and_again_does_not_have_us_look_each_time() -> None:
+def test_a_stranger_who_sees_us_elsewhere_again_and_again_causes_no_check_each_time() -> None:
     """Whoever dials back does so six times at once: then nobody did any more, and the route that
     he could not take away by lying was taken back."""
-    schedule, now, looks = CheckSchedule(), 100.0, 0
+    schedule, now, checks = CheckSchedule(), 100.0, 0
     while now < 160.0:
         now = schedule.after_new_address(now) + 0.1
-        looks += 1
-    assert looks == 11, "five at once, five when half a minute is over, and so on"
+        checks += 1
+    assert checks == 11, "five at once, five when half a minute is over, and so on"
     assert schedule.after_new_address(500.0) == 500.0
 
 
@@ -86,7 +86,7 @@ def test_only_an_address_that_was_not_called_is_news(
     found: list[Reachability], seen: list[str], news: bool
 ) -> None:
     """A node that started was dialled seven times within half a second: each neighbour that saw it
-    for the first time, while it looked, was one more reason to look."""
+    for the first time, during a check, was one more reason to check."""
     assert has_new_address(found, seen) is news
 
 
