@@ -24,7 +24,7 @@ from privox_dht.directory.failover import Directory
 from privox_dht.directory.guest_join import GuestJoin
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import file_of, last_of
-from privox_dht.dispatch.fallback import endpoint_of, or_fall_back
+from privox_dht.dispatch.fallback import endpoint_of, with_fallback
 from privox_dht.dispatch.job_events import JobEvent
 from privox_dht.dispatch.job_options import (
     DEFAULT_SPEECH,
@@ -136,7 +136,7 @@ class Mesh:
         dispatcher = Dispatcher(
             dht, allow=dht.allows, probe=client.status, has_route=has_route,
             online=dht.hears_anybody, contacted=dht.has_contacted, clock_advice=dht.clock_advice,
-            patient=fallback is None,
+            wait_for_silent=fallback is None,
         )  # fmt: skip
         return cls(dht, client, dispatcher, fallback)
 
@@ -251,7 +251,7 @@ class Mesh:
         None: no single server may hear all of it, or takes a text so long."""
         if self.fallback is None or work is None:
             return job()
-        return or_fall_back(job, self.fallback, work, options.timeout)
+        return with_fallback(job, self.fallback, work, options.timeout)
 
     @property
     def not_joined(self) -> NotJoined | None:

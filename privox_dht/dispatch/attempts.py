@@ -21,9 +21,9 @@ from privox_dht import limits
 from privox_dht.dispatch.job_events import Emit
 from privox_dht.dispatch.job_state import Done, JobState
 from privox_dht.dispatch.reputation import ReputationTable
-from privox_dht.dispatch.route_prober import DialableRoute, RouteProber, ended, first_true
-from privox_dht.dispatch.selection import homes_of, rank
-from privox_dht.dispatch.single_producer import SingleProducer, Slow
+from privox_dht.dispatch.route_prober import DialableRoute, RouteProber, cancel_all, first_true
+from privox_dht.dispatch.selection import networks_of, rank
+from privox_dht.dispatch.single_producer import SingleProducer, SlowConnect
 from privox_dht.dispatch.work import Work
 from privox_dht.records import Direct, Record
 
@@ -63,7 +63,7 @@ class Failover:
         Raises:
             JobError: the job has ended, see `JobState.verdict`.
         """
-        waiting = self._askable(job, order)
+        waiting = self._available(job, order)
         open_routes: dict[str, list[DialableRoute]] = {}  # peer ids that answered a probe, by these
         slow = False  # the first has not answered yet
         while waiting:
@@ -80,9 +80,9 @@ class Failover:
                     try:
                         done = await self._one.ask(
                             job, record, work, emit, open_routes.get(record.peer_id),
-                            queue=not waiting, hurry=probes and bool(waiting),
+                            queue=not waiting, short_dial_first=probes and bool(waiting),
                         )  # fmt: skip
-                    except Slow:
+                    except SlowConnect:
                         slow = True
                         waiting.insert(0, record)
                         continue
@@ -94,22 +94,22 @@ class Failover:
                 raise verdict
         return None
 
-    def _askable(self, job: JobState, order: list[Record]) -> list[Record]:
+    def _available(self, job: JobState, order: list[Record]) -> list[Record]:
         """Those of `order` that may be asked now. Jobs that share slots leave those alone where
         one of them is, and those that were lost, while there is anybody else."""
         now, slots = self._clock(), job.needs.slots
-        left = job.left(order)
+        left = job.remaining(order)
         waiting = [r for r in left if not self._reputation.busy_seconds(r.peer_id, now)]
         if slots is None:
             return waiting
         well = [r for r in left if not self._reputation.is_backed_off(r.peer_id, now)]
-        return [r for r in waiting if slots.left(r, now) and (r in well or not well)]
+        return [r for r in waiting if slots.free(r, now) and (r in well or not well)]
 
     def _slot(self, job: JobState, record: Record) -> AbstractContextManager[bool]:
         """A slot for this job, while the context is open."""
         if job.needs.slots is None:
             return nullcontext(True)
-        return job.needs.slots.one_at(record, self._clock())
+        return job.needs.slots.hold(record, self._clock())
 
     def _by_trust(
         self, job: JobState, waiting: list[Record], open_routes: dict[str, list[DialableRoute]]
@@ -118,8 +118,8 @@ class Failover:
         waiting = [record for record in waiting if record.peer_id not in job.excluded]
         if not job.failed:
             return waiting
-        blamed = set(job.failed.values())
-        order = rank(waiting, job.needs, self._reputation, self._clock(), self._rng, blamed=blamed)
+        failed = set(job.failed.values())
+        order = rank(waiting, job.needs, self._reputation, self._clock(), self._rng, failed=failed)
         return sorted(order, key=lambda record: record.peer_id not in open_routes)
 
     async def _probe_candidates(
@@ -127,7 +127,7 @@ class Failover:
     ) -> list[Record]:
         """`waiting` in another order: of its first few, those who answer a probe come first.
         Those who do not answer are gone; those who have not answered yet come next."""
-        few = _by_turns(_of_different_addresses(waiting))[: limits.PROBES_AT_ONCE]
+        few = _spread_over_networks(_of_different_addresses(waiting))[: limits.PROBES_AT_ONCE]
         rest = [record for record in waiting if record not in few]
         began = self._clock()
 
@@ -148,7 +148,7 @@ class Failover:
         try:
             await first_true(set(tasks))
         finally:
-            await ended(tasks)
+            await cancel_all(tasks)
         few = [record for record in few if record.peer_id not in job.excluded]
         return sorted(few, key=lambda record: record.peer_id not in open_routes) + rest
 
@@ -165,14 +165,14 @@ def _of_different_addresses(records: list[Record]) -> list[Record]:
     return chosen
 
 
-def _by_turns(records: list[Record]) -> list[Record]:
+def _spread_over_networks(records: list[Record]) -> list[Record]:
     """A few of each network, and then everybody else: who has many ports or many keys at one place
     does not use up the probes."""
     seen: Counter[str] = Counter()
     first: list[Record] = []
     rest: list[Record] = []
     for record in records:
-        networks = homes_of(record) or {record.peer_id}
+        networks = networks_of(record) or {record.peer_id}
         seen.update(networks)
         few = max(seen[network] for network in networks) <= limits.PROBES_PER_NETWORK
         (first if few else rest).append(record)

@@ -29,43 +29,46 @@ class DialBudget:
     def __init__(self, *, named: bool = False) -> None:
         self._named = named
         self._unproven: Counter[Address] = Counter()
-        self._for: dict[Address, bytes] = {}  # the key it was first dialled for
-        self._holds: dict[Address, bytes] = {}  # the key that it turned out to hold
+        self._first_key: dict[Address, bytes] = {}  # the key it was first dialled for
+        self._found_key: dict[Address, bytes] = {}  # the key that it turned out to hold
         self._proven: set[Address] = set()
 
     def __repr__(self) -> str:
         return f"<DialBudget {len(self._unproven)} addresses, {self._unproven.total()} unproven>"
 
-    def spend(self, address: Address, key: bytes | None) -> bool:
+    def try_spend(self, address: Address, key: bytes | None) -> bool:
         """Whether `address` may be dialled now, to find the holder of `key` there (None: a farm,
         which passes calls on for many keys); if so, it counts."""
         if address[1] < limits.FIRST_OPEN_PORT and address[1] != WEB and not self._named:
             return False
         if address in self._proven:
-            return key is None or key in (self._for.get(address), self._holds.get(address))
-        its_own = key is None or key == self._holds.get(address)
-        if not its_own and self._for.setdefault(address, key or b"") != key:
+            return key is None or key in (
+                self._first_key.get(address),
+                self._found_key.get(address),
+            )
+        is_found_key = key is None or key == self._found_key.get(address)
+        if not is_found_key and self._first_key.setdefault(address, key or b"") != key:
             return False
         if self._unproven[address] >= limits.DIALS_UNPROVEN:
             return False
         self._unproven[address] += 1
         return True
 
-    def once_more(self) -> None:
+    def allow_one_more(self) -> None:
         """From now on each address may be dialled once more."""
         most = limits.DIALS_UNPROVEN - 1
         self._unproven = Counter({at: min(dials, most) for at, dials in self._unproven.items()})
 
-    def proved(self, address: Address) -> None:
+    def mark_proven(self, address: Address) -> None:
         """Who was looked for answered there."""
         self._proven.add(address)
 
-    def holds(self, address: Address, key: bytes) -> None:
+    def record_key(self, address: Address, key: bytes) -> None:
         """It answered with this key, which is not the one that was looked for."""
-        self._holds[address] = key
+        self._found_key[address] = key
 
 
-def dialled(base: str, proxy: str | None) -> Address:
+def dialled_address(base: str, proxy: str | None) -> Address:
     """The address that a request to `base`, perhaps through `proxy`, connects to."""
     parts = urlsplit(proxy or base)
     return str(parts.hostname), parts.port or WEB

@@ -41,7 +41,7 @@ async def discover(
             for backend in needs.backends
         ]
         try:
-            found += await _gathered(looking, needs)
+            found += await _collect(looking, needs)
         finally:
             for look in looking:  # the walk behind a look-up goes on, and its answer is kept
                 look.cancel()
@@ -51,7 +51,7 @@ async def discover(
     return latest_per_key(found)
 
 
-async def _gathered(
+async def _collect(
     looking: Sequence[asyncio.Future[list[Record]]], needs: Requirements
 ) -> list[Record]:
     done, late = await asyncio.wait(looking, return_when=asyncio.FIRST_COMPLETED)

@@ -49,7 +49,7 @@ log = logging.getLogger("privox.caller")
 
 T = TypeVar("T")
 POLL_AT_LEAST = 0.2  # seconds between rounds while all are busy, whatever Retry-After says
-LOOK_AGAIN = 5.0  # seconds after which a waiting job asks the DHT who else has come
+SEARCH_INTERVAL = 5.0  # seconds after which a waiting job asks the DHT who else has come
 
 
 class Dispatcher:
@@ -82,7 +82,7 @@ class Dispatcher:
         clock_advice: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
-        patient: bool = True,
+        wait_for_silent: bool = True,
         rng: random.Random | None = None,
     ) -> None:
         self._directory = directory
@@ -92,8 +92,8 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng or random.Random()
         self._now = now
-        self._patient = patient
-        self._kept: dict[str, Record] = {}  # of producers that did a job for us, by peer id
+        self._wait_for_silent = wait_for_silent
+        self._proven: dict[str, Record] = {}  # of producers that did a job for us, by peer id
         self.reputation = ReputationTable()
         self._failover = Failover(self._prober, self.reputation, online, clock, self._rng)
 
@@ -122,13 +122,13 @@ class Dispatcher:
         timeout = limits.JOB_DEADLINE if timeout is None else timeout
 
         async def job(emit: Emit) -> Done[T]:
-            return await self._in_time(needs, work, emit, wait, timeout, known)
+            return await self._with_deadline(needs, work, emit, wait, timeout, known)
 
         async with aclosing(streamed(job)) as events:
             async for event in events:
                 yield event
 
-    async def _in_time(
+    async def _with_deadline(
         self,
         needs: Requirements,
         work: Work[T],
@@ -137,8 +137,8 @@ class Dispatcher:
         timeout: float,
         known: Sequence[Record],
     ) -> Done[T]:
-        patient = self._patient and needs.slots is None  # of a long job's pieces, others do more
-        job = JobState(needs, self._clock(), patient)
+        wait_for_silent = self._wait_for_silent and needs.slots is None  # pieces go to others
+        job = JobState(needs, self._clock(), wait_for_silent)
         try:
             async with asyncio.timeout(timeout) as deadline:
                 return await self._until_done(job, work, emit, wait, known)
@@ -154,23 +154,23 @@ class Dispatcher:
             NoProducer: nobody can, without seeing an address that is to be hidden.
         """
         found = await discover(self._directory, needs, limits.LIST_WANT)
-        found = latest_per_key([*found, *self._proven()])
+        found = latest_per_key([*found, *self._proven_records()])
         order = rank(found, needs, self.reputation, self._clock(), self._rng)
         order = [*{record.peer_id: record for record in reversed(order)}.values()][::-1]
-        return await self._apart_from_farms(order) if needs.via_farm and order else order
+        return await self._hidden_candidates(order) if needs.via_farm and order else order
 
     def idle_slots(self, records: Iterable[Record], needs: Requirements) -> int:
         """For how many more of the jobs that share `needs.slots` there is room at these."""
         now = self._clock()
         assert needs.slots is not None
         return sum(
-            needs.slots.left(record, now)
+            needs.slots.free(record, now)
             for record in records
             if not self.reputation.is_backed_off(record.peer_id, now)
             and not self.reputation.busy_seconds(record.peer_id, now)
         )
 
-    async def reach(self, record: Record, dials: DialBudget) -> list[DialableRoute]:
+    async def probe_routes(self, record: Record, dials: DialBudget) -> list[DialableRoute]:
         """The routes by which this producer answers just now, as far as `dials` affords; none:
         by none."""
         return await self._prober.probe(await self._prober.of(record), dials)
@@ -183,27 +183,27 @@ class Dispatcher:
         while True:
             fresh = want > limits.FIND_WANT and not job.refusals
             found, known = known or await self._search(job, want, fresh), ()
-            found = latest_per_key([*found, *self._proven()])
+            found = latest_per_key([*found, *self._proven_records()])
             self.reputation.update(found)
             order = rank(found, job.needs, self.reputation, self._clock(), self._rng) or order
             if not order:
-                raise await self._nobody(found, job.needs)
+                raise await self._no_producer(found, job.needs)
             if job.needs.via_farm:
-                order = await self._apart_from_farms(order)
+                order = await self._hidden_candidates(order)
             if job.is_waiting:
                 await self._readmit(job, order)
-            look_again = self._clock() + LOOK_AGAIN
-            while job.left(order) and self._clock() < look_again:
+            next_search = self._clock() + SEARCH_INTERVAL
+            while job.remaining(order) and self._clock() < next_search:
                 done = await self._failover.try_each(job, order, work, emit)
                 if done is not None:
                     assert done.record is not None  # a producer did it
-                    self._kept[done.record.peer_id] = done.record
+                    self._proven[done.record.peer_id] = done.record
                     return done
-                if job.left(order):
+                if job.remaining(order):
                     await self._wait_until_idle(job, order, emit, wait)
-            if not job.left(order):
+            if not job.remaining(order):
                 if want == limits.LIST_WANT:
-                    await self._until_next_look(job, emit, wait)
+                    await self._wait_for_return(job, emit, wait)
                 want = limits.LIST_WANT  # there may be more than a look-up usually asks for
 
     async def _search(self, job: JobState, want: int, fresh: bool) -> list[Record]:
@@ -218,11 +218,11 @@ class Dispatcher:
         except TimeoutError:
             return []
 
-    async def _until_next_look(self, job: JobState, emit: Emit, wait: float) -> None:
+    async def _wait_for_return(self, job: JobState, emit: Emit, wait: float) -> None:
         """Nobody is left: wait for those that had the job and were lost, or do not answer, unless
         that takes too long, or something else was wrong."""
         now = self._clock()
-        if not job.may_come_back or not self._prober.can_probe:
+        if not job.is_worth_waiting or not self._prober.can_probe:
             raise job.exhausted()
         if job.waiting_since is None:
             job.waiting_since = now
@@ -231,7 +231,7 @@ class Dispatcher:
             raise job.exhausted(waited=wait)
         emit(Waiting(left))
         pause = limits.RETURN_POLL if job.lost else max(limits.RETURN_POLL, job.redial_at - now)
-        await asyncio.sleep(min(pause, LOOK_AGAIN, left))
+        await asyncio.sleep(min(pause, SEARCH_INTERVAL, left))
 
     async def _readmit(self, job: JobState, order: list[Record]) -> None:
         """Those that were lost with the job, or were not reached, and answer by now may be asked
@@ -240,9 +240,10 @@ class Dispatcher:
         lost = [record for record in order if record.peer_id in job.lost]
         unreached = [record for record in order if record.peer_id in job.unreached]
         some = [*lost, *unreached][: limits.PROBES_AT_ONCE]
-        job.come_back(await self._prober.back(some, job.dials, via_farm=job.needs.via_farm))
+        routes = await self._prober.probe_again(some, job.dials, via_farm=job.needs.via_farm)
+        job.record_returned(routes)
 
-    async def _apart_from_farms(self, order: list[Record]) -> list[Record]:
+    async def _hidden_candidates(self, order: list[Record]) -> list[Record]:
         """Of those that fit, the ones we can hide from: that we never sent anything, and that are
         parked at a farm which does not stand where they do.
 
@@ -254,7 +255,7 @@ class Dispatcher:
             for route in record.routes
         )]  # fmt: skip
         routes = await asyncio.gather(
-            *(self._prober.relayed(record, apart=True) for record in strange)
+            *(self._prober.relayed(record, other_host=True) for record in strange)
         )
         hidden = [record for record, some in zip(strange, routes, strict=True) if some]
         if not hidden:
@@ -266,7 +267,7 @@ class Dispatcher:
             )
         return hidden
 
-    async def _nobody(self, found: list[Record], needs: Requirements) -> NoProducer:
+    async def _no_producer(self, found: list[Record], needs: Requirements) -> NoProducer:
         """The error when nothing that was found fits: what there is, the other backend included."""
         if needs.backend != ANY:
             found = found + await discover(self._directory, replace(needs, backend=ANY))
@@ -275,12 +276,12 @@ class Dispatcher:
         advice = self._clock_advice()
         return NoProducer(f"{why}; {advice}" if advice else why, unmet_demand(there, needs))
 
-    def _proven(self) -> list[Record]:
+    def _proven_records(self) -> list[Record]:
         """Records of those who did a job for us, while they hold: a look-up returns a sample, and
         among many strangers theirs may not be in it."""
         now = self._now()
-        self._kept = {peer: record for peer, record in self._kept.items() if record.expires > now}
-        return list(self._kept.values())
+        self._proven = {peer: r for peer, r in self._proven.items() if r.expires > now}
+        return list(self._proven.values())
 
     async def _wait_until_idle(
         self, job: JobState, order: list[Record], emit: Emit, wait: float
@@ -288,7 +289,7 @@ class Dispatcher:
         """Everybody who is left is busy: wait until the first of them may be asked again."""
         now = self._clock()
         left = job.started + wait - now
-        busy = {record.peer_id for record in job.left(order)}
+        busy = {record.peer_id for record in job.remaining(order)}
         if left <= 0:
             raise AllProducersBusy(
                 f"all {len(busy)} producers of {job.needs} were busy for {wait:.0f} s", job.attempts
@@ -296,4 +297,4 @@ class Dispatcher:
         emit(Waiting(left))
         first = min(self.reputation.busy_seconds(peer_id, now) for peer_id in busy)
         pause = max(POLL_AT_LEAST, first) * self._rng.uniform(1.0, 1.2)
-        await asyncio.sleep(min(pause, LOOK_AGAIN, max(left, 0.01)))
+        await asyncio.sleep(min(pause, SEARCH_INTERVAL, max(left, 0.01)))

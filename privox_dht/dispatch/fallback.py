@@ -31,8 +31,8 @@ from privox_dht.errors import (
 from privox_dht.speech_api.client import Endpoint
 
 T = TypeVar("T")
-MESH_FAILED = (NotJoined, NoProducer, AllProducersBusy, AllProducersFailed)
-INPUT_AT_FAULT = (400, 413, 415, 422)  # statuses; 401 or 404 say that the server is not for us
+MESH_ERRORS = (NotJoined, NoProducer, AllProducersBusy, AllProducersFailed)
+INPUT_ERRORS = (400, 413, 415, 422)  # statuses; 401 or 404 say that the server is not for us
 
 
 def endpoint_of(url: str, token: str) -> Endpoint:
@@ -56,7 +56,7 @@ def endpoint_of(url: str, token: str) -> Endpoint:
     return Endpoint(base, None, token=token or None, native=False)
 
 
-async def or_fall_back(
+async def with_fallback(
     job: Callable[[], AsyncGenerator[JobEvent[T]]],
     server: Endpoint,
     work: Work[T],
@@ -79,7 +79,7 @@ async def or_fall_back(
             async for event in events:
                 yield event
         return
-    except MESH_FAILED as exc:
+    except MESH_ERRORS as exc:
         left = limits.FALLBACK_WAIT
         if timeout is not None:
             left = began + timeout - time.monotonic()
@@ -87,15 +87,15 @@ async def or_fall_back(
             raise
         failed = exc
 
-    async def elsewhere(emit: Emit) -> Done[T]:
-        return await _in_time(server, work, emit, failed, began, left)
+    async def fallback_job(emit: Emit) -> Done[T]:
+        return await _with_deadline(server, work, emit, failed, began, left)
 
-    async with aclosing(streamed(elsewhere)) as last_events:
+    async with aclosing(streamed(fallback_job)) as last_events:
         async for event in last_events:
             yield event
 
 
-async def _in_time(
+async def _with_deadline(
     server: Endpoint, work: Work[T], emit: Emit, failed: JobError, began: float, left: float
 ) -> Done[T]:
     now = time.monotonic()
@@ -112,7 +112,7 @@ async def _in_time(
     except TimeoutError:
         tried = attempt(LOST, f"not done within {left:.0f} s")
     except JobError as exc:
-        if isinstance(exc, RequestRejected) and exc.status in INPUT_AT_FAULT:
+        if isinstance(exc, RequestRejected) and exc.status in INPUT_ERRORS:
             raise
         tried = attempt(exc.outcome, str(exc))
     else:

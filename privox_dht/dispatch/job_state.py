@@ -26,8 +26,8 @@ from privox_dht.records import Record
 
 T = TypeVar("T")
 BUSY, DONE, LOST, CANCELLED = "busy", "done", "lost", "cancelled"
-QUOTED = 200  # characters of a producer's words that are shown
-TOLD = 8  # attempts that an error's sentence tells; its `.attempts` has all
+MAX_QUOTED = 200  # characters of a producer's words that are shown
+MAX_LISTED = 8  # attempts that an error's sentence tells; its `.attempts` has all
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Done(Generic[T]):
 class Refusal:
     """One producer's word that the input is at fault."""
 
-    home: str  # the network it said so from
+    network: str  # the network it said so from
     proven: bool  # it did a job for us before
     error: RequestRejected  # its words in quotes
 
@@ -78,15 +78,15 @@ class JobState:
 
     needs: Requirements
     started: float
-    patient: bool = True  # waits for those that never answered, too
+    wait_for_silent: bool = True  # waits for those that never answered, too
     attempts: list[Attempt] = field(default_factory=list)
     excluded: set[str] = field(default_factory=set)  # not to be asked again for this job
     failed: dict[str, str] = field(default_factory=dict)  # were reached, and did not do it
     # Were lost after they took the job
     lost_after_accept: dict[str, str] = field(default_factory=dict)
-    lost: set[str] = field(default_factory=set)  # of those who died, worth waiting for
+    lost: set[str] = field(default_factory=set)  # of `lost_after_accept`, worth waiting for
     silent: set[str] = field(default_factory=set)  # of those never reached, worth waiting for
-    excused: set[str] = field(default_factory=set)  # were lost while our own network was gone
+    lost_offline: set[str] = field(default_factory=set)  # were lost while our own network was gone
     waiting_since: float | None = None  # when nobody but those was left
     redials: int = 0  # times that silent addresses were dialled again
     redial_at: float = 0.0  # when they may be next
@@ -100,7 +100,7 @@ class JobState:
     def __post_init__(self) -> None:
         self.dials = DialBudget(named=bool(self.needs.only))
 
-    def left(self, order: Iterable[Record]) -> list[Record]:
+    def remaining(self, order: Iterable[Record]) -> list[Record]:
         """Those of `order` that may still be asked, now or later."""
         return [record for record in order if record.peer_id not in self.excluded]
 
@@ -117,13 +117,13 @@ class JobState:
         """The error that ends this job before everybody was asked, if there is one; `proven_left`
         says that somebody is left who did a job for us before."""
         for refusal in self.refusals:
-            voices = {r.home for r in self.refusals if r.error.status == refusal.error.status}
+            voices = {r.network for r in self.refusals if r.error.status == refusal.error.status}
             if refusal.proven or (len(voices) >= limits.AGREEING_REFUSALS and not proven_left):
                 return refusal.error
-        died, networks = len(self.lost_after_accept), set(self.lost_after_accept.values())
+        lost, networks = len(self.lost_after_accept), set(self.lost_after_accept.values())
         most = self.needs.most_lost
-        if died >= most if most else len(networks) >= limits.MAX_LOST_DURING_JOB:
-            return self._failed(f"{died} producers died on this job, so it is not given to another")
+        if lost >= most if most else len(networks) >= limits.MAX_LOST_DURING_JOB:
+            return self._failed(f"{lost} producers died on this job, so it is not given to another")
         networks = set(self.failed.values())
         if len(networks) >= limits.MAX_PRODUCERS or len(self.failed) >= limits.MAX_FAILED:
             return self._failed(f"{len(self.failed)} producers failed")
@@ -137,20 +137,20 @@ class JobState:
         return self.waiting_since is not None
 
     @property
-    def may_come_back(self) -> bool:
+    def is_worth_waiting(self) -> bool:
         """Whether one that was lost with the job, or did not answer, is worth waiting for."""
         often = self.returns >= limits.MAX_RETURNS
-        some = self.lost or (self.patient and self.silent)
+        some = self.lost or (self.wait_for_silent and self.silent)
         return bool(some) and not self.refusals and not often
 
     def redial(self, now: float) -> None:
         """Addresses where nobody answered may be dialled once more, if it is time."""
         if now >= self.redial_at:
-            self.dials.once_more()
+            self.dials.allow_one_more()
             self.redials += 1
             self.redial_at = now + backoff(self.redials, *limits.REDIAL)
 
-    def come_back(self, peer_ids: Collection[str]) -> None:
+    def record_returned(self, peer_ids: Collection[str]) -> None:
         """Some that were lost or not reached answer by now."""
         if not peer_ids:
             return
@@ -159,29 +159,29 @@ class JobState:
         self.returned |= self.lost & set(peer_ids)
         for peer_id in peer_ids:
             self.failed.pop(peer_id, None)
-        for those in (self.excluded, self.lost, self.excused, self.unreached, self.silent):
+        for those in (self.excluded, self.lost, self.lost_offline, self.unreached, self.silent):
             those.difference_update(peer_ids)
 
-    def lose(self, peer_id: str, home: str) -> None:
+    def record_lost(self, peer_id: str, network: str) -> None:
         """One was lost with the job. Once more while our own network was there: it may be the job
         that kills it, so it is not waited for again."""
-        self.failed[peer_id] = home
-        if peer_id in self.excused or peer_id not in self.lost_after_accept:
+        self.failed[peer_id] = network
+        if peer_id in self.lost_offline or peer_id not in self.lost_after_accept:
             self.lost.add(peer_id)
-        if peer_id not in self.excused:
-            self.lost_after_accept[peer_id] = home
+        if peer_id not in self.lost_offline:
+            self.lost_after_accept[peer_id] = network
 
-    def miss(self, peer_id: str, home: str, *, answered: bool, silent: bool) -> None:
+    def record_unreached(self, peer_id: str, network: str, *, answered: bool, silent: bool) -> None:
         """One was not reached.
 
         Args:
-            home: the network where it was looked for.
+            network: the network where it was looked for.
             answered: it had answered a probe. One that had the job and was found again before is
                 worth waiting for still: its lines may come and go.
             silent: nobody answered there, so it may sleep, or its network be gone.
         """
         if answered:
-            self.failed[peer_id] = home
+            self.failed[peer_id] = network
         else:
             self.unreached.add(peer_id)
             if silent:
@@ -209,8 +209,8 @@ class JobState:
     def summary(self) -> str:
         """What was tried, for a person."""
         told = [str(attempt) for attempt in self.attempts if attempt.outcome != BUSY]
-        more = [f"and {len(told) - TOLD} more"] if len(told) > TOLD else []
-        return "; ".join(told[:TOLD] + more)
+        more = [f"and {len(told) - MAX_LISTED} more"] if len(told) > MAX_LISTED else []
+        return "; ".join(told[:MAX_LISTED] + more)
 
     def _failed(self, what: str) -> AllProducersFailed:
         return AllProducersFailed(f"{what}: {self.summary()}", self.attempts)
@@ -218,5 +218,5 @@ class JobState:
 
 def quoted(words: str) -> str:
     """A stranger's words, so that nobody takes them for ours."""
-    cut = words if len(words) <= QUOTED else f"{words[:QUOTED]}..."
+    cut = words if len(words) <= MAX_QUOTED else f"{words[:MAX_QUOTED]}..."
     return f'"{cut}"'

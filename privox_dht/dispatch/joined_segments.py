@@ -18,7 +18,7 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.speech import AudioInfo, Segment, Transcript
 from privox_dht.transcript import gather
 
-JOINT = 0.3  # seconds by which producers may differ about where a segment ends
+JOINT_TOLERANCE = 0.3  # seconds by which producers may differ about where a segment ends
 
 
 class JoinedSegments:
@@ -37,7 +37,7 @@ class JoinedSegments:
                 self._joint = self.end
             case AudioInfo(seconds):
                 self.seconds = seconds
-            case Segment() if new := unheard(event, self._joint):
+            case Segment() if new := part_after(event, self._joint):
                 self.segments.append(new)
                 within = min(new.end, self.seconds or new.end)  # engines may guess beyond the end
                 self.end = max(self.end, within)
@@ -49,11 +49,11 @@ class JoinedSegments:
         return gather(self.segments, self.seconds, language)
 
 
-def unheard(segment: Segment, until: float) -> Segment | None:
+def part_after(segment: Segment, until: float) -> Segment | None:
     """The part of a segment after `until` seconds; None: there is none."""
-    if segment.start >= until - JOINT:
+    if segment.start >= until - JOINT_TOLERANCE:
         return segment
-    if segment.end <= until + JOINT:
+    if segment.end <= until + JOINT_TOLERANCE:
         return None
     words = tuple(word for word in segment.words if (word.start + word.end) / 2 >= until)
     share = (until - segment.start) / (segment.end - segment.start)

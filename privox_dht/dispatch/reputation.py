@@ -17,10 +17,10 @@ from privox_dht import limits
 from privox_dht.backoff import backoff
 from privox_dht.records import Record
 
-REMEMBERED = 1024  # producers; more than a client meets, so that strangers cannot fill memory
-MEASURED = 3  # jobs after which the measured speed replaces the record's
-FADING = 0.8  # of what was measured before, when a job is added: the last five or so count
-ENGINES = 8  # of one producer that are measured; the record of another replaces the oldest
+MAX_REMEMBERED = 1024  # producers; more than a client meets, so that strangers cannot fill memory
+MIN_MEASURED = 3  # jobs after which the measured speed replaces the record's
+DECAY = 0.8  # of what was measured before, when a job is added: the last five or so count
+MAX_ENGINES = 8  # of one producer that are measured; the record of another replaces the oldest
 
 
 @dataclass(slots=True)
@@ -45,93 +45,93 @@ class ReputationTable:
     """What we remember of each producer, by peer id."""
 
     def __init__(self) -> None:
-        self._past: OrderedDict[str, _PeerHistory] = OrderedDict()
+        self._histories: OrderedDict[str, _PeerHistory] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"<ReputationTable of {len(self._past)} producers>"
+        return f"<ReputationTable of {len(self._histories)} producers>"
 
     def record_busy(self, peer_id: str, now: float, retry_after: float, sequence: int = 0) -> None:
         """It was busy and said when to ask again; `sequence` is that of its record."""
-        past = self._of(peer_id)
-        past.busy_until = now + min(max(retry_after, 0.0), limits.WAIT)
-        past.busy_sequence = sequence
+        history = self._history(peer_id)
+        history.busy_until = now + min(max(retry_after, 0.0), limits.WAIT)
+        history.busy_sequence = sequence
 
     def update(self, records: Iterable[Record]) -> None:
         """Newer records end a busy time, where they say that a slot is idle."""
         for record in records:
-            past = self._past.get(record.peer_id)
-            if past and record.idle > 0 and record.sequence > past.busy_sequence:
-                past.busy_until = 0.0
+            history = self._histories.get(record.peer_id)
+            if history and record.idle > 0 and record.sequence > history.busy_sequence:
+                history.busy_until = 0.0
 
     def record_failure(self, peer_id: str, now: float) -> float:
         """It was lost; returns for how many seconds it is not asked."""
-        past = self._of(peer_id)
-        past.losses += 1
-        past.succeeded = False
-        pause = backoff(past.losses, limits.BACKOFF_FIRST, limits.BACKOFF_LONGEST)
-        past.backed_off_until = now + pause
+        history = self._history(peer_id)
+        history.losses += 1
+        history.succeeded = False
+        pause = backoff(history.losses, limits.BACKOFF_FIRST, limits.BACKOFF_LONGEST)
+        history.backed_off_until = now + pause
         return pause
 
     def record_success(self, peer_id: str) -> None:
         """It did a job."""
-        past = self._of(peer_id)
-        past.losses, past.backed_off_until, past.busy_until = 0, 0.0, 0.0
-        past.succeeded, past.rejected = True, False
+        history = self._history(peer_id)
+        history.losses, history.backed_off_until, history.busy_until = 0, 0.0, 0.0
+        history.succeeded, history.rejected = True, False
 
     def record_speed(self, record: Record, sound: float, work: float) -> None:
         """It did so many seconds of sound in so many seconds of work."""
-        speeds = self._of(record.peer_id).speeds
+        speeds = self._history(record.peer_id).speeds
         speed = speeds.setdefault(record.engine, _Speed())
         speeds.move_to_end(record.engine)
-        if len(speeds) > ENGINES:
+        if len(speeds) > MAX_ENGINES:
             speeds.popitem(last=False)
         speed.jobs += 1
-        speed.sound = FADING * speed.sound + sound
-        speed.work = FADING * speed.work + work
+        speed.sound = DECAY * speed.sound + sound
+        speed.work = DECAY * speed.work + work
 
     def speed_of(self, record: Record) -> float | None:
         """Seconds of sound that it does in a second, as we measured; None: not often enough."""
-        past = self._past.get(record.peer_id)
-        speed = past.speeds.get(record.engine) if past else None
-        if speed is None or speed.jobs < MEASURED or not speed.work:
+        history = self._histories.get(record.peer_id)
+        speed = history.speeds.get(record.engine) if history else None
+        if speed is None or speed.jobs < MIN_MEASURED or not speed.work:
             return None
         return speed.sound / speed.work
 
-    def as_measured(self, record: Record) -> Record:
+    def with_measured_speed(self, record: Record) -> Record:
         """The record with the speed that we measured, where we did."""
         speed = self.speed_of(record)
         return record if speed is None else replace(record, speed=speed)
 
     def record_rejection(self, peer_id: str) -> None:
         """It refused or failed a job; whether that was its own fault is not known."""
-        self._of(peer_id).rejected = True
+        self._history(peer_id).rejected = True
 
     def has_rejected(self, peer_id: str) -> bool:
         """Whether it refused or failed a job, and did none since."""
-        past = self._past.get(peer_id)
-        return past is not None and past.rejected
+        history = self._histories.get(peer_id)
+        return history is not None and history.rejected
 
     def has_succeeded(self, peer_id: str) -> bool:
         """Whether it did a job for us, and was not lost since."""
-        past = self._past.get(peer_id)
-        return past is not None and past.succeeded
+        history = self._histories.get(peer_id)
+        return history is not None and history.succeeded
 
     def is_backed_off(self, peer_id: str, now: float) -> bool:
-        past = self._past.get(peer_id)
-        return past is not None and now < past.backed_off_until
+        history = self._histories.get(peer_id)
+        return history is not None and now < history.backed_off_until
 
     def has_recent_failures(self, now: float) -> bool:
         """Whether somebody was lost a moment ago, or is doubted: strangers may be no better."""
-        return any(past.rejected or now < past.backed_off_until for past in self._past.values())
+        return any(h.rejected or now < h.backed_off_until for h in self._histories.values())
 
     def busy_seconds(self, peer_id: str, now: float) -> float:
         """Seconds until it may be asked again; 0 if it may be asked now."""
-        past = self._past.get(peer_id)
-        return max(0.0, past.busy_until - now) if past else 0.0
+        history = self._histories.get(peer_id)
+        return max(0.0, history.busy_until - now) if history else 0.0
 
-    def _of(self, peer_id: str) -> _PeerHistory:
-        past = self._past.setdefault(peer_id, _PeerHistory())
-        self._past.move_to_end(peer_id)
-        if len(self._past) > REMEMBERED:
-            self._past.popitem(last=False)
-        return past
+    def _history(self, peer_id: str) -> _PeerHistory:
+        history = self._histories.setdefault(peer_id, _PeerHistory())
+        self._histories.move_to_end(peer_id)
+        if len(self._histories) > MAX_REMEMBERED:
+            self._histories.popitem(last=False)
+        return history

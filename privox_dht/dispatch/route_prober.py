@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from privox_dht import limits
 from privox_dht.addresses import is_loopback, join_host
-from privox_dht.dispatch.dial_budget import DialBudget, dialled
+from privox_dht.dispatch.dial_budget import DialBudget, dialled_address
 from privox_dht.errors import JobError, NoParkedLine, PeerKeyMismatch, ProducerLost
 from privox_dht.records import Direct, Record, Relayed
 from privox_dht.speech_api.client import Endpoint
@@ -63,7 +63,7 @@ class RouteProber:
         return self.allow(host) and self.has_route(host)
 
     async def relayed(
-        self, record: Record, *, fresh: bool = False, apart: bool = False
+        self, record: Record, *, fresh: bool = False, other_host: bool = False
     ) -> list[DialableRoute]:
         """The routes through farms; all farms are looked up at the same time.
 
@@ -74,7 +74,7 @@ class RouteProber:
         keys = [route.farm for route in record.routes if isinstance(route, Relayed)]
         farms = await asyncio.gather(*(self.farms.find_farm(key, fresh=fresh) for key in keys))
         direct = (route.host for route in record.routes if isinstance(route, Direct))
-        own = {host for host in direct if apart and not is_loopback(host)}
+        own = {host for host in direct if other_host and not is_loopback(host)}
         base = f"https://{record.peer_id}.privox"
         return [
             DialableRoute(
@@ -95,10 +95,10 @@ class RouteProber:
     ) -> list[DialableRoute]:
         """All of them, direct ones first."""
         direct = [] if via_farm else self.direct(record)
-        relayed = await self.relayed(record, fresh=fresh, apart=via_farm)
+        relayed = await self.relayed(record, fresh=fresh, other_host=via_farm)
         return (direct + relayed)[: limits.MAX_ROUTES_DIALLED]
 
-    def none_because(self, record: Record) -> str:
+    def explain_no_route(self, record: Record) -> str:
         """Why a producer has no route, for a person."""
         hosts = [r.host for r in record.routes if isinstance(r, Direct) and self.allow(r.host)]
         if not hosts or any(map(self.has_route, hosts)):
@@ -106,7 +106,7 @@ class RouteProber:
         families = " and ".join(sorted({"IPv6" if ":" in host else "IPv4" for host in hosts}))
         return f"it has {families} only, which this machine has not, and no farm with both"
 
-    async def back(
+    async def probe_again(
         self, records: Iterable[Record], dials: DialBudget, *, via_farm: bool
     ) -> dict[str, list[DialableRoute]]:
         """Of producers that were lost, those that answer a probe by now, and by which routes."""
@@ -115,13 +115,13 @@ class RouteProber:
 
         async def probe(record: Record) -> tuple[str, list[DialableRoute]]:
             routes = await self.of(record, via_farm=via_farm, fresh=True)
-            return record.peer_id, await self.probe(routes, dials, itself=True)
+            return record.peer_id, await self.probe(routes, dials, end_to_end=True)
 
         answered = await asyncio.gather(*map(probe, records))
         return {peer_id: routes for peer_id, routes in answered if routes}
 
     async def probe(
-        self, routes: Sequence[DialableRoute], dials: DialBudget, *, itself: bool = False
+        self, routes: Sequence[DialableRoute], dials: DialBudget, *, end_to_end: bool = False
     ) -> list[DialableRoute]:
         """Those of `routes` that answer first, when all are probed at once; none: nobody does.
         Routes that `dials` does not afford are left out. With `itself` the producer must answer: a
@@ -131,9 +131,9 @@ class RouteProber:
         """
         if self.ask is None:
             return list(routes)
-        routes = [route for route in routes if spend(dials, route.endpoint)]
+        routes = [route for route in routes if try_spend(dials, route.endpoint)]
         tasks = {
-            asyncio.create_task(self._answers(route.endpoint, dials, itself)): route
+            asyncio.create_task(self._answers(route.endpoint, dials, end_to_end)): route
             for route in routes
         }
         try:
@@ -142,51 +142,51 @@ class RouteProber:
         except TimeoutError:
             return []
         finally:
-            await ended(tasks)
+            await cancel_all(tasks)
 
-    async def _answers(self, endpoint: Endpoint, dials: DialBudget, itself: bool) -> bool:
+    async def _answers(self, endpoint: Endpoint, dials: DialBudget, end_to_end: bool) -> bool:
         assert self.ask is not None
         try:
             await self.ask(endpoint)
         except ProducerLost as exc:
-            learn(dials, endpoint, exc)
+            record_dial(dials, endpoint, exc)
             return False
         except JobError as exc:  # busy, or odd: somebody is there
-            learn(dials, endpoint, exc)
-            return not (itself and isinstance(exc, NoParkedLine))
-        learn(dials, endpoint, None)
+            record_dial(dials, endpoint, exc)
+            return not (end_to_end and isinstance(exc, NoParkedLine))
+        record_dial(dials, endpoint, None)
         return True
 
 
-def spend(dials: DialBudget, endpoint: Endpoint) -> bool:
+def try_spend(dials: DialBudget, endpoint: Endpoint) -> bool:
     """Whether this endpoint may be dialled now; if so, it counts."""
     key = None if endpoint.proxy else endpoint.key
-    return dials.spend(dialled(endpoint.base, endpoint.proxy), key)
+    return dials.try_spend(dialled_address(endpoint.base, endpoint.proxy), key)
 
 
-def learn(dials: DialBudget, endpoint: Endpoint, exc: JobError | None) -> None:
+def record_dial(dials: DialBudget, endpoint: Endpoint, exc: JobError | None) -> None:
     """What a dial showed of the address, by how it ended."""
-    address = dialled(endpoint.base, endpoint.proxy)
+    address = dialled_address(endpoint.base, endpoint.proxy)
     if isinstance(exc, PeerKeyMismatch):
         if not endpoint.proxy:
-            dials.holds(address, exc.key)
+            dials.record_key(address, exc.key)
     elif not isinstance(exc, ProducerLost) or exc.begun:
-        dials.proved(address)
+        dials.mark_proven(address)
 
 
 async def first_true(tasks: set[asyncio.Task[bool]]) -> list[asyncio.Task[bool]]:
     """The first of `tasks` to say yes, and those that do so in the moment after it."""
-    said_yes: list[asyncio.Task[bool]] = []
+    succeeded: list[asyncio.Task[bool]] = []
     while tasks:
-        within = limits.PROBE_GRACE if said_yes else None
+        within = limits.PROBE_GRACE if succeeded else None
         done, tasks = await asyncio.wait(tasks, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             break
-        said_yes += [task for task in done if task.result()]
-    return said_yes
+        succeeded += [task for task in done if task.result()]
+    return succeeded
 
 
-async def ended(tasks: Sequence[asyncio.Task[bool]] | dict[asyncio.Task[bool], Any]) -> None:
+async def cancel_all(tasks: Sequence[asyncio.Task[bool]] | dict[asyncio.Task[bool], Any]) -> None:
     """Nothing of `tasks` is left."""
     for task in tasks:
         task.cancel()

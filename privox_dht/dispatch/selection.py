@@ -26,7 +26,7 @@ from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS
 
 ANY = "any"
-CHANCE = 0.4  # a score is multiplied by 1 +- this: near-equals are shared out, a 3x faster one wins
+JITTER = 0.4  # a score is multiplied by 1 +- this: near-equals are shared out, a 3x faster one wins
 UNKNOWN_SPEED = 1.0  # seconds of audio per second, for those who do not say
 SPEED_CAP = 200.0  # nobody gains by claiming more: a claim is only a hint
 
@@ -99,37 +99,37 @@ def rank(
     now: float,
     rng: random.Random,
     *,
-    blamed: Collection[str] = (),
+    failed: Collection[str] = (),
 ) -> list[Record]:
     """The records that fit, best first.
 
-    `blamed` are networks (`quotas.home_of`) whose producers failed this very job: others come
+    `failed` (`quotas.home_of`) had producers that failed this very job: others come
     before theirs, and claims of speed do not count any more.
     """
     fitting = [record for record in records if matches(record, needs)]
-    wary = reputation.has_recent_failures(now)
+    careful = reputation.has_recent_failures(now)
 
     def order(record: Record) -> tuple[bool | float, ...]:
         asked_to_wait = reputation.busy_seconds(record.peer_id, now) > 0
-        claimed = UNKNOWN_SPEED if blamed else record.speed or UNKNOWN_SPEED
+        claimed = UNKNOWN_SPEED if failed else record.speed or UNKNOWN_SPEED
         speed = min(reputation.speed_of(record) or claimed, SPEED_CAP)
         share = record.idle / record.slots if record.slots else 0.0
-        score = speed * (0.5 + share) * rng.uniform(1 - CHANCE, 1 + CHANCE)
+        score = speed * (0.5 + share) * rng.uniform(1 - JITTER, 1 + JITTER)
         return (
             reputation.is_backed_off(record.peer_id, now),
             not _names(record, needs.prefer),
             asked_to_wait or record.idle == 0,
-            not _surely_has(record, needs),
-            not homes_of(record).isdisjoint(blamed),
+            not _lists_all_named(record, needs),
+            not networks_of(record).isdisjoint(failed),
             reputation.has_rejected(record.peer_id),
-            wary and not reputation.has_succeeded(record.peer_id),
+            careful and not reputation.has_succeeded(record.peer_id),
             -score,
         )
 
     return sorted(fitting, key=order)
 
 
-def homes_of(record: Record) -> set[str]:
+def networks_of(record: Record) -> set[str]:
     """The networks in which it says that it can be called directly."""
     return {home_of(route.host, route.port) for route in record.routes if isinstance(route, Direct)}
 
@@ -145,13 +145,15 @@ def explain_no_match(records: Iterable[Record], needs: Requirements) -> str:
         who = ", ".join(sorted({r.peer_id for r in there if matches(r, open_to_all)})[:6])
         return f"{left} leaves nobody who offers {needs}; there is: {who}"
     for flag, _, without in _relaxed(open_to_all):
-        if offers := {_offer(record) for record in there if matches(record, without)}:
+        if offers := {_offer_label(record) for record in there if matches(record, without)}:
             return (
                 f"nobody offers {needs}; without {flag} there is: {'; '.join(sorted(offers)[:6])}"
             )
-    if named := sorted({_what(record) for record in there if _wants_a_name(record, open_to_all)}):
+    if named := sorted(
+        {_engine_label(record) for record in there if _lacks_only_a_name(record, open_to_all)}
+    ):
         return f"for {needs} {explain_only_named(named[:6])}"
-    offers = {_offer(record) for record in there}
+    offers = {_offer_label(record) for record in there}
     return f"nobody offers {needs}; there is: {'; '.join(sorted(offers)[:6])}"
 
 
@@ -163,14 +165,14 @@ def unmet_demand(records: Iterable[Record], needs: Requirements) -> str:
     for what, without in named:
         if any(matches(record, without) for record in there):
             return what
-    if any(_wants_a_name(record, needs) for record in there):
+    if any(_lacks_only_a_name(record, needs) for record in there):
         return "model"
     bare = replace(needs, model="", voice="", language="", translate=False)
     offered = any(matches(replace(record, only_named=False), bare) for record in there)
     return named[0][0] if named and offered else ""
 
 
-def _wants_a_name(record: Record, needs: Requirements) -> bool:
+def _lacks_only_a_name(record: Record, needs: Requirements) -> bool:
     """Whether it would fit if it were named, and nothing is."""
     return (
         not needs.model and record.only_named and matches(replace(record, only_named=False), needs)
@@ -192,13 +194,13 @@ def _relaxed(needs: Requirements) -> Iterator[tuple[str, str, Requirements]]:
         yield "--translate", "translation", replace(needs, translate=False)
 
 
-def _offer(record: Record) -> str:
+def _offer_label(record: Record) -> str:
     models = ", ".join(record.models[:4]) + (", ..." if record.more else "")
     languages = f" [{' '.join(record.languages[:6])}]" if record.languages else ""
-    return _what(record) + (f" ({models})" if models else "") + languages
+    return _engine_label(record) + (f" ({models})" if models else "") + languages
 
 
-def _what(record: Record) -> str:
+def _engine_label(record: Record) -> str:
     return f"{record.kind}/{record.backend}/{record.engine}"
 
 
@@ -216,7 +218,7 @@ def _speaks(record: Record, language: str) -> bool:
     return not language or not known or languages.nearest(language, known) is not None
 
 
-def _surely_has(record: Record, needs: Requirements) -> bool:
+def _lists_all_named(record: Record, needs: Requirements) -> bool:
     return all(_lists(record, name) for name in (needs.model, needs.voice) if name)
 
 

@@ -22,81 +22,81 @@ GROW_AFTER = 10.0  # seconds after a producer was busy in which its records are 
 class Slots(Protocol):
     """What the dispatcher asks before it gives a job to a producer."""
 
-    def left(self, record: Record, now: float) -> int:
+    def free(self, record: Record, now: float) -> int:
         """For how many more jobs there is room at this producer."""
         ...
 
-    def one_at(self, record: Record, now: float) -> AbstractContextManager[bool]:
+    def hold(self, record: Record, now: float) -> AbstractContextManager[bool]:
         """Room for one job while the context is open; False: there is none."""
         ...
 
-    def busy(self, record: Record, now: float) -> None:
+    def record_busy(self, record: Record, now: float) -> None:
         """It had no slot for the job that is there now."""
         ...
 
 
 @dataclass(slots=True)
-class _Room:
-    most: int  # of our jobs at a time
+class _PeerSlots:
+    limit: int  # of our jobs at a time
     held: int = 0
-    grows_from: float = 0.0  # when its records are believed again
-    rests_until: float = 0.0
-    rests: int = 0
+    grows_at: float = 0.0  # when its records are believed again
+    backed_off_until: float = 0.0
+    back_offs: int = 0
 
 
 class SiblingSlots:
     """The slots of producers, as far as the jobs that share this object may use them."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, _Room] = {}  # by peer id
+        self._peers: dict[str, _PeerSlots] = {}  # by peer id
 
     def __repr__(self) -> str:
-        held = sum(room.held for room in self._rooms.values())
-        return f"<SiblingSlots {held} held at {len(self._rooms)} producers>"
+        held = sum(peer.held for peer in self._peers.values())
+        return f"<SiblingSlots {held} held at {len(self._peers)} producers>"
 
     @property
     def held(self) -> int:
         """How many jobs are at a producer now."""
-        return sum(room.held for room in self._rooms.values())
+        return sum(peer.held for peer in self._peers.values())
 
-    def left(self, record: Record, now: float) -> int:
+    def free(self, record: Record, now: float) -> int:
         """For how many more jobs there is room at this producer."""
-        room = self._of(record)
-        if now < room.rests_until:
+        peer = self._of(record)
+        if now < peer.backed_off_until:
             return 0
-        if now >= room.grows_from and record.idle:
-            room.most = max(room.most, min(record.slots, room.held + 1))
-        return max(0, room.most - room.held)
+        if now >= peer.grows_at and record.idle:
+            peer.limit = max(peer.limit, min(record.slots, peer.held + 1))
+        return max(0, peer.limit - peer.held)
 
     @contextmanager
-    def one_at(self, record: Record, now: float) -> Iterator[bool]:
+    def hold(self, record: Record, now: float) -> Iterator[bool]:
         """Room for one job at this producer while the context is open; False: there is none."""
-        if not self.left(record, now):
+        if not self.free(record, now):
             yield False
             return
-        room = self._of(record)
-        room.held += 1
+        peer = self._of(record)
+        peer.held += 1
         try:
             yield True
         finally:
-            room.held -= 1
+            peer.held -= 1
 
-    def busy(self, record: Record, now: float) -> None:
+    def record_busy(self, record: Record, now: float) -> None:
         """It had no slot for the job that is there now."""
-        room = self._of(record)
-        room.most = max(1, room.held - 1)
-        room.grows_from = now + GROW_AFTER
+        peer = self._of(record)
+        peer.limit = max(1, peer.held - 1)
+        peer.grows_at = now + GROW_AFTER
 
-    def rest(self, peer_id: str, now: float) -> None:
+    def back_off(self, peer_id: str, now: float) -> None:
         """It held a job and brought nothing, long after others did as much."""
-        if room := self._rooms.get(peer_id):
-            room.rests += 1
-            room.rests_until = now + backoff(
-                room.rests, limits.BACKOFF_FIRST, limits.BACKOFF_LONGEST
+        if peer := self._peers.get(peer_id):
+            peer.back_offs += 1
+            peer.backed_off_until = now + backoff(
+                peer.back_offs, limits.BACKOFF_FIRST, limits.BACKOFF_LONGEST
             )
 
-    def _of(self, record: Record) -> _Room:
-        room = self._rooms.get(record.peer_id)
-        if room is None:
-            room = self._rooms[record.peer_id] = _Room(max(1, record.idle))
-        return room
+    def _of(self, record: Record) -> _PeerSlots:
+        peer = self._peers.get(record.peer_id)
+        if peer is None:
+            peer = self._peers[record.peer_id] = _PeerSlots(max(1, record.idle))
+        return peer

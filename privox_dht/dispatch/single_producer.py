@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from privox_dht import limits
-from privox_dht.dispatch.dial_budget import dialled
+from privox_dht.dispatch.dial_budget import dialled_address
 from privox_dht.dispatch.job_events import Dialing, Emit, Progress, Uploading
 from privox_dht.dispatch.job_state import (
     BUSY,
@@ -28,7 +28,7 @@ from privox_dht.dispatch.job_state import (
     quoted,
 )
 from privox_dht.dispatch.reputation import ReputationTable
-from privox_dht.dispatch.route_prober import DialableRoute, RouteProber, learn, spend
+from privox_dht.dispatch.route_prober import DialableRoute, RouteProber, record_dial, try_spend
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import (
     EngineFailed,
@@ -71,7 +71,7 @@ class Stopwatch:
         return self._clock() - self._began
 
 
-class Slow(Exception):
+class SlowConnect(Exception):
     """A stranger's connection did not stand in a short while: others may be quicker."""
 
 
@@ -93,54 +93,58 @@ class SingleProducer:
         open_routes: list[DialableRoute] | None,
         *,
         queue: bool,
-        hurry: bool,
+        short_dial_first: bool,
     ) -> Done[T] | None:
-        """One producer, by its routes in turn, until one of them reaches it; `queue` says that the
-        job may wait there for a slot, since nobody else is left to ask; `hurry`, that others are.
+        """Ask over one route after the other, until one reaches the producer.
+
+        Args:
+            open_routes: those that answered a probe; None: it was not probed.
+            queue: the job may wait there for a slot, since no other producer is left.
+            short_dial_first: give up a dial soon unless it has succeeded before: others are left.
 
         Raises:
-            Slow: a stranger who was to be in a hurry was not.
+            SlowConnect: that short dial timed out.
         """
-        hurry = hurry and not self.reputation.has_succeeded(record.peer_id)
+        short_dial_first = short_dial_first and not self.reputation.has_succeeded(record.peer_id)
         routes = open_routes or ([] if job.needs.via_farm else self.prober.direct(record))
-        farms_asked, dialled = open_routes is not None, False
+        farms_looked_up, dialled = open_routes is not None, False
         while True:
-            if not routes and not farms_asked:
-                routes = await self.prober.relayed(record, apart=job.needs.via_farm)
-                farms_asked = True
+            if not routes and not farms_looked_up:
+                routes = await self.prober.relayed(record, other_host=job.needs.via_farm)
+                farms_looked_up = True
                 if record.peer_id in job.unreached:
                     routes = await self.prober.probe(routes, job.dials)
             if not routes:
                 break
             route = min(routes, key=lambda route: route.name in job.failed_routes)
             routes.remove(route)
-            if not spend(job.dials, route.endpoint):
+            if not try_spend(job.dials, route.endpoint):
                 continue
             dialled = True
-            shortly = (
-                hurry and route.endpoint.proxy is None
+            short_dial = (
+                short_dial_first and route.endpoint.proxy is None
             )  # a farm's address is other producers' too
-            if shortly:
+            if short_dial:
                 quick = replace(route.endpoint, connect_within=limits.FIRST_DIAL)
                 route = route._replace(endpoint=quick)
             try:
-                return await self._ask_by(job, record, work, emit, route, queue=queue)
+                return await self._ask_over(job, record, work, emit, route, queue=queue)
             except JobError as exc:
-                if shortly and isinstance(exc, ProducerLost) and exc.timed_out and not exc.begun:
-                    raise Slow from exc
+                if short_dial and isinstance(exc, ProducerLost) and exc.timed_out and not exc.begun:
+                    raise SlowConnect from exc
                 if isinstance(exc, ProducerLost) and exc.begun and not await self._is_online():
-                    job.excused.add(record.peer_id)
+                    job.lost_offline.add(record.peer_id)
                 if self._handle_failure(job, record, exc, route, answered=open_routes is not None):
                     return None
             if record.peer_id in job.unreached:
                 routes = await self.prober.probe(routes, job.dials)
         if not dialled:
             farm = "it is parked at no farm that is known" if job.needs.via_farm else ""
-            why = farm or self.prober.none_because(record)
+            why = farm or self.prober.explain_no_route(record)
             self.unreached(job, record, "no route", why, 0.0)
         return None
 
-    async def _ask_by(
+    async def _ask_over(
         self,
         job: JobState,
         record: Record,
@@ -166,21 +170,21 @@ class SingleProducer:
 
         emit(Dialing(record, route.name))
         watch = Stopwatch(emit, self.clock)
-        asked = self.reputation.as_measured(record)
+        asked = self.reputation.with_measured_speed(record)
         try:
             value = await work(replace(endpoint, queue=queue), asked, watch)
         except asyncio.CancelledError:
             note(CANCELLED, f"it had worked on it for {self.clock() - began:.1f} s")
             raise
         except JobError as exc:
-            learn(job.dials, endpoint, exc)
+            record_dial(job.dials, endpoint, exc)
             said = str(exc) if isinstance(exc, ProducerLost) else quoted(str(exc))
             note(BUSY if isinstance(exc, ProducerBusy) else exc.outcome, said)
             raise
         self.reputation.record_success(record.peer_id)
         if watch.sound:
             self.reputation.record_speed(record, watch.sound, watch.seconds)
-        learn(job.dials, endpoint, None)
+        record_dial(job.dials, endpoint, None)
         note(DONE, "")
         return Done(value, record, route.name, self.clock() - job.started, tuple(job.attempts))
 
@@ -199,32 +203,32 @@ class SingleProducer:
             job.unreached.discard(peer_id)
             self.reputation.record_busy(peer_id, now, exc.retry_after, record.sequence)
             if job.needs.slots is not None:
-                job.needs.slots.busy(record, now)
+                job.needs.slots.record_busy(record, now)
             return not isinstance(exc, NoParkedLine)
-        home = home_of(*dialled(endpoint.base, endpoint.proxy))
+        network = home_of(*dialled_address(endpoint.base, endpoint.proxy))
         job.excluded.add(peer_id)
         match exc:
             case RequestRejected():
                 proven = self.reputation.has_succeeded(peer_id)
                 said = f"producer {peer_id[:8]} says: {quoted(exc.message)}"
                 error = RequestRejected(said, status=exc.status, code=exc.code, param=exc.param)
-                job.refusals.append(Refusal(home, proven, error))
-                job.failed[peer_id] = home
+                job.refusals.append(Refusal(network, proven, error))
+                job.failed[peer_id] = network
                 if not proven:
                     self.reputation.record_rejection(peer_id)
                 return True
             case ProducerLost(begun=True):
                 self.reputation.record_failure(peer_id, now)
-                job.lose(peer_id, home)
+                job.record_lost(peer_id, network)
                 job.failed_routes.add(route.name)
                 return endpoint.proxy is None  # a farm may be what died: other routes first
             case ProducerLost():
                 self.reputation.record_failure(peer_id, now)
                 silent = not isinstance(exc, PeerKeyMismatch)
-                job.miss(peer_id, home, answered=answered, silent=silent)
+                job.record_unreached(peer_id, network, answered=answered, silent=silent)
                 return False
             case EngineFailed():
-                job.failed[peer_id] = home
+                job.failed[peer_id] = network
                 self.reputation.record_rejection(peer_id)
                 return True
         raise exc

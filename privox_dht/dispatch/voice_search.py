@@ -22,7 +22,7 @@ async def find_voices(
 
     async def listed(record: Record) -> VoiceAnswer | None:
         """None: the producer gave no list."""
-        for _, endpoint in await dispatcher.reach(record, dials):
+        for _, endpoint in await dispatcher.probe_routes(record, dials):
             try:
                 async with asyncio.timeout(limits.VOICES_TIMEOUT):
                     return await client.voices(endpoint)

@@ -33,7 +33,7 @@ from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.transcript import gather
 
 T_co = TypeVar("T_co", covariant=True)
-MOST_AT_ONCE = 4  # jobs beside ours, as far as a record's slots are believed
+MAX_SLOTS_BELIEVED = 4  # jobs beside ours, as far as a record's slots are believed
 
 
 class ResultDeadline:
@@ -41,7 +41,7 @@ class ResultDeadline:
 
     def __init__(self, timer: asyncio.Timeout, record: Record | None) -> None:
         self._timer = timer
-        self._slack = float("inf") if record is None else _slack(record)
+        self._wait_per_second = float("inf") if record is None else _wait_per_second(record)
         self._ends = float("inf")
         self._seconds = 0.0
 
@@ -50,26 +50,26 @@ class ResultDeadline:
         if sent >= total:
             self._due_in(limits.RESULT_GRACE + total / limits.DECODED_PER_SECOND)
 
-    def work_is(self, seconds: float) -> None:
+    def set_length(self, seconds: float) -> None:
         """It is known how many seconds of sound the job is."""
         self._seconds = seconds
         now = asyncio.get_running_loop().time()
-        self._ends = now + 2 * (limits.RESULT_GRACE + self._slack * seconds)
+        self._ends = now + 2 * (limits.RESULT_GRACE + self._wait_per_second * seconds)
         self.result()
 
     def result(self) -> None:
         """A part of the answer came."""
-        self._due_in(limits.RESULT_GRACE + self._slack * self._seconds)
+        self._due_in(limits.RESULT_GRACE + self._wait_per_second * self._seconds)
 
     def _due_in(self, seconds: float) -> None:
-        if self._slack < float("inf") and not self._timer.expired():
+        if self._wait_per_second < float("inf") and not self._timer.expired():
             now = asyncio.get_running_loop().time()
             self._timer.reschedule(min(now + seconds, self._ends))
 
 
-def _slack(record: Record) -> float:
+def _wait_per_second(record: Record) -> float:
     """Seconds of waiting for a second of sound."""
-    at_once = min(max(record.slots, 1), MOST_AT_ONCE)
+    at_once = min(max(record.slots, 1), MAX_SLOTS_BELIEVED)
     return limits.RESULT_SLACK * at_once / max(record.speed or 1.0, limits.SLOWEST_SPEED)
 
 
@@ -130,7 +130,7 @@ class TranscriptionWork:
                     match item:
                         case AudioInfo():
                             seconds = item.seconds
-                            due.work_is(seconds)
+                            due.set_length(seconds)
                         case Segment():
                             due.result()
                             segments.append(item)
@@ -154,7 +154,7 @@ class SpeechWork:
             results_due(record) as due,
             aclosing(self.client.speak(endpoint, request, options.format)) as chunks,
         ):
-            due.work_is(len(self.text) * limits.SPEECH_PER_CHARACTER / options.speed)
+            due.set_length(len(self.text) * limits.SPEECH_PER_CHARACTER / options.speed)
             async for chunk in chunks:
                 due.result()
                 audio += chunk

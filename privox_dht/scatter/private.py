@@ -172,7 +172,7 @@ class PrivateRecording(ScatteredRecording):
         idle = {
             self._listener_of[record.peer_id]
             for record in self._requests.candidates
-            if record.peer_id in self._listener_of and self._requests.slots.left(record, now)
+            if record.peer_id in self._listener_of and self._requests.slots.free(record, now)
         }
         piece = self._pieces.take_one(
             lambda piece: self._listener_shares.planned(piece.number) in idle
@@ -207,18 +207,18 @@ class _PieceSlots:
     listener_of: Mapping[str, str]
     piece: Piece
 
-    def left(self, record: Record, now: float) -> int:
+    def free(self, record: Record, now: float) -> int:
         listener = self.listener_of.get(record.peer_id)
         if listener is None or not self.shares.may_hear(listener, self.piece.number):
             return 0
-        return self.slots.left(record, now)
+        return self.slots.free(record, now)
 
     @contextmanager
-    def one_at(self, record: Record, now: float) -> Iterator[bool]:
-        if not self.left(record, now):
+    def hold(self, record: Record, now: float) -> Iterator[bool]:
+        if not self.free(record, now):
             yield False
             return
-        with self.slots.one_at(record, now) as got:
+        with self.slots.hold(record, now) as got:
             if got:
                 self.shares.give(self.listener_of[record.peer_id], self.piece.number)
             try:
@@ -226,7 +226,7 @@ class _PieceSlots:
             finally:
                 self.shares.open_to_others(self.piece.number)
 
-    def busy(self, record: Record, now: float) -> None:
-        self.slots.busy(record, now)
+    def record_busy(self, record: Record, now: float) -> None:
+        self.slots.record_busy(record, now)
         if self.piece.samples.nbytes > limits.OFFER_ABOVE:  # offered first: nothing was sent
             self.shares.take_back(self.listener_of[record.peer_id], self.piece.number)

@@ -257,7 +257,7 @@ class ScatteredJob(ABC, Generic[P, R]):
         for other in self._requests:
             if other.piece is piece:  # too late
                 if request.duplicate:
-                    self._requests.slots.rest(stragglers.peer_of(other.ticket), now)
+                    self._requests.slots.back_off(stragglers.peer_of(other.ticket), now)
                 stragglers.failed(other.ticket)
                 self._requests.cancel(other)
         if self._must_repeat(request, done.value):

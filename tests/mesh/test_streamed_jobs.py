@@ -165,7 +165,7 @@ async def test_how_fast_a_voice_is_is_measured_and_believed_after_three_jobs(
         speed = reputation.speed_of(record)
     assert speed is not None
     assert 0.3 < speed < 2.1
-    assert reputation.as_measured(record).speed == speed
+    assert reputation.with_measured_speed(record).speed == speed
 
 
 async def test_another_voice_does_not_go_on_in_the_same_file(

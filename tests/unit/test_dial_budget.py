@@ -2,7 +2,7 @@
 
 import pytest
 
-from privox_dht.dispatch.dial_budget import DialBudget, dialled
+from privox_dht.dispatch.dial_budget import DialBudget, dialled_address
 
 HERE, THERE, MAIL, WEB = ("20.1.1.1", 5678), ("20.2.2.2", 5678), ("20.1.1.1", 25), ("20.1.1.1", 443)
 A, B, FARM = b"a" * 32, b"b" * 32, None
@@ -15,16 +15,25 @@ A, B, FARM = b"a" * 32, b"b" * 32, None
         ([(HERE, A), (HERE, A), (HERE, A)], [True, True, False]),
         ([(HERE, A), (THERE, A)], [True, True]),  # counted for each address
         ([(HERE, A), (HERE, B)], [True, False]),  # two records name it: for the first alone
-        ([(HERE, A), ("holds", HERE, B), (HERE, B)], [True, True]),
-        ([(HERE, A), ("proved", HERE), (HERE, A), (HERE, A), (HERE, A)], [True] * 4),
-        ([(HERE, A), ("proved", HERE), (HERE, B)], [True, False]),
+        ([(HERE, A), ("record_key", HERE, B), (HERE, B)], [True, True]),
+        ([(HERE, A), ("mark_proven", HERE), (HERE, A), (HERE, A), (HERE, A)], [True] * 4),
+        ([(HERE, A), ("mark_proven", HERE), (HERE, B)], [True, False]),
         ([(HERE, FARM), (HERE, FARM), (HERE, FARM)], [True, True, False]),
-        ([(HERE, FARM), ("proved", HERE), (HERE, FARM), (HERE, FARM)], [True] * 3),
+        ([(HERE, FARM), ("mark_proven", HERE), (HERE, FARM), (HERE, FARM)], [True] * 3),
         ([(MAIL, A), (WEB, A)], [False, True]),
-        ([(HERE, A), (HERE, A), ("once_more",), (HERE, A), (HERE, A)], [True, True, True, False]),
-        ([(HERE, A), ("once_more",), (HERE, A), (HERE, A)], [True, True, False]),  # none is saved
-        ([("once_more",), ("once_more",), (HERE, A), (HERE, A), (HERE, A)], [True, True, False]),
-        ([(HERE, A), (HERE, A), ("once_more",), (HERE, B)], [True, True, False]),
+        (
+            [(HERE, A), (HERE, A), ("allow_one_more",), (HERE, A), (HERE, A)],
+            [True, True, True, False],
+        ),
+        (
+            [(HERE, A), ("allow_one_more",), (HERE, A), (HERE, A)],
+            [True, True, False],
+        ),  # none is saved
+        (
+            [("allow_one_more",), ("allow_one_more",), (HERE, A), (HERE, A), (HERE, A)],
+            [True, True, False],
+        ),
+        ([(HERE, A), (HERE, A), ("allow_one_more",), (HERE, B)], [True, True, False]),
     ],
 )
 def test_each_address_is_dialled_as_often_as_it_deserves(
@@ -36,12 +45,12 @@ def test_each_address_is_dialled_as_often_as_it_deserves(
         if isinstance(step[0], str):
             getattr(dials, step[0])(*step[1:])
         else:
-            said.append(dials.spend(*step))  # type: ignore[arg-type]  # an address and a key
+            said.append(dials.try_spend(*step))  # type: ignore[arg-type]  # an address and a key
     assert said == afforded
 
 
 def test_a_producer_that_was_named_may_have_any_port() -> None:
-    assert DialBudget(named=True).spend(MAIL, A)
+    assert DialBudget(named=True).try_spend(MAIL, A)
 
 
 @pytest.mark.parametrize(
@@ -54,4 +63,4 @@ def test_a_producer_that_was_named_may_have_any_port() -> None:
     ],
 )
 def test_what_a_request_connects_to(base: str, proxy: str | None, address: object) -> None:
-    assert dialled(base, proxy) == address
+    assert dialled_address(base, proxy) == address

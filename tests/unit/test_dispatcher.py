@@ -212,7 +212,7 @@ async def test_strangers_who_refuse_are_not_believed_while_somebody_proven_is_le
     await last_of(
         call.dispatch(Requirements("stt", only=(producer("d").peer_id,)), Producers(d="text"))
     )
-    call.reputation._past[producer("d").peer_id].backed_off_until = float(
+    call.reputation._histories[producer("d").peer_id].backed_off_until = float(
         "inf"
     )  # asked last of all
     bad = RequestRejected("no")
@@ -548,7 +548,7 @@ async def test_when_all_that_were_found_failed_the_mesh_is_asked_for_more() -> N
 async def test_a_mesh_that_is_mute_for_a_moment_does_not_end_the_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("privox_dht.dispatch.dispatcher.LOOK_AGAIN", 0.01)
+    monkeypatch.setattr("privox_dht.dispatch.dispatcher.SEARCH_INTERVAL", 0.01)
 
     class Mute(Records):
         async def find(
@@ -736,7 +736,7 @@ async def test_where_nobody_answers_an_address_is_dialled_ever_more_seldom(
 
 
 @pytest.mark.parametrize(
-    ("end", "needs", "patient"),
+    ("end", "needs", "wait_for_silent"),
     [
         (PeerKeyMismatch("another key", b"k" * 32), STT, True),  # somebody else lives there now
         (EngineFailed("broke"), STT, True),
@@ -746,11 +746,14 @@ async def test_where_nobody_answers_an_address_is_dialled_ever_more_seldom(
     ],
 )
 async def test_it_is_not_waited_for_who_is_not_asleep_nor_where_others_can_do_more(
-    end: Exception, needs: Requirements, patient: bool
+    end: Exception, needs: Requirements, wait_for_silent: bool
 ) -> None:
     nowhere = "no route" in str(end)
     call = Dispatcher(
-        Records(producer("a")), allow=lambda host: not nowhere, probe=Place(False), patient=patient
+        Records(producer("a")),
+        allow=lambda host: not nowhere,
+        probe=Place(False),
+        wait_for_silent=wait_for_silent,
     )
     async with asyncio.timeout(2.0):
         with pytest.raises(AllProducersFailed):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from privox_dht.dispatch.fallback import endpoint_of, or_fall_back
+from privox_dht.dispatch.fallback import endpoint_of, with_fallback
 from privox_dht.dispatch.job_events import Dialing, Waiting
 from privox_dht.dispatch.job_state import Attempt, Done
 from privox_dht.errors import (
@@ -68,7 +68,7 @@ def at_server(outcome: Any) -> Callable[..., Any]:
 
 
 async def events(mesh: Any, server: Any, timeout: float | None = None) -> list[Any]:
-    some = or_fall_back(on_mesh(mesh), SERVER, at_server(server), timeout)
+    some = with_fallback(on_mesh(mesh), SERVER, at_server(server), timeout)
     return [event async for event in some]
 
 

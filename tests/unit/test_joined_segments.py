@@ -8,7 +8,7 @@ import pytest
 
 from privox_dht.dispatch.job_events import Dialing, JobEvent, Progress
 from privox_dht.dispatch.job_state import Done
-from privox_dht.dispatch.joined_segments import JoinedSegments, segments_of, unheard
+from privox_dht.dispatch.joined_segments import JoinedSegments, part_after, segments_of
 from privox_dht.speech import AudioInfo, Segment, Transcript, Word
 
 DIAL = Dialing(None, "fallback http://x")
@@ -33,28 +33,28 @@ def test_no_word_comes_twice_when_the_next_producer_begins_anew() -> None:
 
 def test_a_segment_that_reaches_over_the_joint_is_cut_by_the_times_of_its_words() -> None:
     whole = Segment("One, two, three, four.", 0, 4, WORDS)
-    cut = unheard(whole, 3)
+    cut = part_after(whole, 3)
     assert cut == Segment("four.", 3, 4, WORDS[3:])
     assert read(DIAL, Segment("one two three", 0, 3), DIAL, whole) == "one two three four."
 
 
 @pytest.mark.parametrize(("until", "left"), [(1, "two three four"), (2, "three four"), (3, "four")])
 def test_without_times_of_words_it_is_cut_in_proportion(until: float, left: str) -> None:
-    cut = unheard(Segment("one two three four", 0, 4), until)
+    cut = part_after(Segment("one two three four", 0, 4), until)
     assert cut is not None
     assert (cut.text, cut.start, cut.end) == (left, until, 4)
 
 
 @pytest.mark.parametrize(("until", "left"), [(1, "汉字"), (3, None)])
 def test_a_script_without_spaces_is_told_whole_or_not_at_all(until: float, left: str) -> None:
-    cut = unheard(Segment("汉字", 0, 4), until)
+    cut = part_after(Segment("汉字", 0, 4), until)
     assert (cut.text if cut else None) == left
 
 
 @pytest.mark.parametrize("until", [2.2, 2.0, 1.8])
 def test_producers_may_differ_a_little_about_where_a_segment_ends(until: float) -> None:
-    assert unheard(Segment("one two", 0, 2), until) is None
-    assert unheard(Segment("three", 2, 3), until) == Segment("three", 2, 3)
+    assert part_after(Segment("one two", 0, 2), until) is None
+    assert part_after(Segment("three", 2, 3), until) == Segment("three", 2, 3)
 
 
 def test_a_producer_that_dies_earlier_than_the_one_before_adds_nothing() -> None:

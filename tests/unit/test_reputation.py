@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from privox_dht import limits
-from privox_dht.dispatch.reputation import ENGINES, REMEMBERED, ReputationTable
+from privox_dht.dispatch.reputation import MAX_ENGINES, MAX_REMEMBERED, ReputationTable
 from privox_dht.records import Record
 
 
@@ -56,10 +56,10 @@ def test_a_job_well_done_forgives_everything() -> None:
 
 def test_strangers_cannot_fill_memory() -> None:
     reputation = ReputationTable()
-    for i in range(REMEMBERED * 2):
+    for i in range(MAX_REMEMBERED * 2):
         reputation.record_failure(f"peer {i}", 0.0)
-    assert repr(reputation) == f"<ReputationTable of {REMEMBERED} producers>"
-    assert reputation.is_backed_off(f"peer {REMEMBERED * 2 - 1}", 0.0)
+    assert repr(reputation) == f"<ReputationTable of {MAX_REMEMBERED} producers>"
+    assert reputation.is_backed_off(f"peer {MAX_REMEMBERED * 2 - 1}", 0.0)
     assert not reputation.is_backed_off("peer 0", 0.0)
 
 
@@ -69,10 +69,10 @@ def test_after_three_jobs_the_measured_speed_is_believed_and_not_the_record() ->
     for _ in range(2):
         reputation.record_speed(claims, 20.0, 10.0)
         assert reputation.speed_of(claims) is None
-        assert reputation.as_measured(claims) == claims
+        assert reputation.with_measured_speed(claims) == claims
     reputation.record_speed(claims, 20.0, 10.0)
     assert reputation.speed_of(claims) == pytest.approx(2.0)
-    assert reputation.as_measured(claims).speed == pytest.approx(2.0)
+    assert reputation.with_measured_speed(claims).speed == pytest.approx(2.0)
     assert reputation.speed_of(replace(claims, engine="another")) is None
 
 
@@ -89,4 +89,4 @@ def test_records_of_many_engines_do_not_fill_memory() -> None:
     for number in range(1000):
         one = Record(b"p" * 32, b"m" * 8, "stt", backend="cpu", engine=f"e{number}")
         reputation.record_speed(one, 1.0, 1.0)
-    assert len(reputation._past[one.peer_id].speeds) <= ENGINES
+    assert len(reputation._histories[one.peer_id].speeds) <= MAX_ENGINES
