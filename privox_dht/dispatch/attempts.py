@@ -1,13 +1,13 @@
-"""One round of a job: those who may be asked, asked one after the other until one does it.
+"""One round of a job: the producers are asked one after the other until one does the job.
 
-    ask     the first (see `single_producer`)               done         -> that was it
+    ask     the first (see `single_producer`)               done         -> the result
                                                             no answer    -> probe the others
-                                                            all else     -> next
+                                                            other errors -> the next
 
-One that cannot be reached costs one time-out, a short one where it never did a job for us. From
-then on nobody is dialled in vain: the next sixteen are probed at once (the slow one too), two
-of each network before a third, by all their routes, and whoever answers first is asked. Once
-somebody failed, other networks are asked before his, and claims of speed count no more.
+A producer that cannot be reached costs one time-out, a short one if it never did a job for us.
+After that the next sixteen (the slow one too; two of each network before a third) are probed at
+once over all their routes, and the first to answer is asked. Once a producer has failed, those of
+other networks come before those of its own, and claimed speeds are ignored.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ class Failover:
 
     Args:
         prober: finds and probes routes.
-        reputation: how producers behaved; this records more of it.
-        online: whether our own network is there; None: it is.
-        clock: seconds that only go forward.
-        rng: chance.
+        reputation: how producers behaved; outcomes are recorded in it.
+        online: whether our own network is up; None: assume that it is.
+        clock: a monotonic clock, in seconds.
+        rng: randomness.
     """
 
     def __init__(
@@ -58,21 +58,21 @@ class Failover:
     async def try_each(
         self, job: JobState, order: list[Record], work: Work[T], emit: Emit
     ) -> Done[T] | None:
-        """Ask each of `order` once; None when nobody could.
+        """Ask each of `order` once; None: none of them did the job.
 
         Raises:
-            JobError: the job has ended, see `JobState.verdict`.
+            JobError: the job has ended, see `JobState.failure`.
         """
         waiting = self._available(job, order)
-        open_routes: dict[str, list[DialableRoute]] = {}  # peer ids that answered a probe, by these
-        slow = False  # the first has not answered yet
+        open_routes: dict[str, list[DialableRoute]] = {}  # that answered a probe, by peer id
+        slow = False  # the dial of the first timed out
         while waiting:
             probes = self._prober.can_probe and waiting[0].peer_id not in open_routes
             if probes and (slow or job.unreached):
                 waiting = await self._probe_candidates(job, waiting, open_routes)
             else:
                 record = waiting.pop(0)
-                if record.peer_id in job.excluded:  # another engine of one that was asked
+                if record.peer_id in job.excluded:  # it was asked for another engine
                     continue
                 with self._slot(job, record) as got:
                     if not got:
@@ -95,8 +95,8 @@ class Failover:
         return None
 
     def _available(self, job: JobState, order: list[Record]) -> list[Record]:
-        """Those of `order` that may be asked now. Jobs that share slots leave those alone where
-        one of them is, and those that were lost, while there is anybody else."""
+        """Those of `order` that may be asked now. Jobs that share slots skip producers without a
+        slot left for them, and those in back-off unless there are no others."""
         now, slots = self._clock(), job.needs.slots
         left = job.remaining(order)
         waiting = [r for r in left if not self._reputation.busy_seconds(r.peer_id, now)]
@@ -106,7 +106,7 @@ class Failover:
         return [r for r in waiting if slots.free(r, now) and (r in well or not well)]
 
     def _slot(self, job: JobState, record: Record) -> AbstractContextManager[bool]:
-        """A slot for this job, while the context is open."""
+        """Hold a slot for this job; False: there is none."""
         if job.needs.slots is None:
             return nullcontext(True)
         return job.needs.slots.hold(record, self._clock())
@@ -114,7 +114,7 @@ class Failover:
     def _by_trust(
         self, job: JobState, waiting: list[Record], open_routes: dict[str, list[DialableRoute]]
     ) -> list[Record]:
-        """Those who are left, once somebody failed: other networks first, claims of speed aside."""
+        """The remaining ones; once a producer has failed, in a new order (see above)."""
         waiting = [record for record in waiting if record.peer_id not in job.excluded]
         if not job.failed:
             return waiting
@@ -125,8 +125,8 @@ class Failover:
     async def _probe_candidates(
         self, job: JobState, waiting: list[Record], open_routes: dict[str, list[DialableRoute]]
     ) -> list[Record]:
-        """`waiting` in another order: of its first few, those who answer a probe come first.
-        Those who do not answer are gone; those who have not answered yet come next."""
+        """Probe the first few of `waiting`. Those that answer come first, then those whose probes
+        have not ended, then the rest; those that do not answer are dropped."""
         few = _spread_over_networks(_of_different_addresses(waiting))[: limits.PROBES_AT_ONCE]
         rest = [record for record in waiting if record not in few]
         began = self._clock()
@@ -154,7 +154,7 @@ class Failover:
 
 
 def _of_different_addresses(records: list[Record]) -> list[Record]:
-    """Those whose direct routes nobody before them names: a dial shows who is really there."""
+    """Without records that name a direct route of an earlier one: at most one can be right."""
     chosen: list[Record] = []
     named: set[Direct] = set()
     for record in records:
@@ -166,8 +166,8 @@ def _of_different_addresses(records: list[Record]) -> list[Record]:
 
 
 def _spread_over_networks(records: list[Record]) -> list[Record]:
-    """A few of each network, and then everybody else: who has many ports or many keys at one place
-    does not use up the probes."""
+    """A few of each network first, so that many ports or keys in one network do not use up the
+    probes."""
     seen: Counter[str] = Counter()
     first: list[Record] = []
     rest: list[Record] = []

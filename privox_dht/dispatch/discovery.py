@@ -1,8 +1,8 @@
-"""Finds producers that can do a job: the records of both backends, looked up side by side.
+"""Finds producers that can do a job: looks up the records of both backends at the same time.
 
-all of the service -> those that fit, else the narrower keys too
-one backend found  -> the other has a moment more: where a key is held by nobody and a node has just
-                      vanished, only its silence says so, and that takes seconds
+all of the service -> if no record matches, the narrower keys too
+one backend found  -> the other has a little more time: where a key has no records and a node has
+                      just vanished, its look-up ends only after a time-out of seconds
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from privox_dht.records import Record, latest_per_key
 
 
 class RecordSource(Protocol):
-    """What a search needs of the DHT, and the routes to a producer."""
+    """What discovery and route probing use of the DHT."""
 
     async def find(
         self, kind: str, backend: str = "", *narrower: str, want: int = ..., fresh: bool = ...
@@ -31,7 +31,7 @@ async def discover(
     *,
     fresh: bool = False,
 ) -> list[Record]:
-    """Who offers the service; under its narrower keys too when none of the first lot fits."""
+    """Look up producers of the service; under its narrower keys too if none of them matches."""
     found: list[Record] = []
     for words in needs.searches:
         looking = [
@@ -43,7 +43,7 @@ async def discover(
         try:
             found += await _collect(looking, needs)
         finally:
-            for look in looking:  # the walk behind a look-up goes on, and its answer is kept
+            for look in looking:  # the look-up itself goes on, and its result is cached
                 look.cancel()
             await asyncio.gather(*looking, return_exceptions=True)
         if any(matches(record, needs) for record in found):

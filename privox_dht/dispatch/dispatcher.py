@@ -1,17 +1,16 @@
-"""Gives a job to a producer: find, pick, ask, and on to the next when one cannot. The caller reads
-the job as a stream of events.
+"""Gives a job to a producer: discover, rank, ask, fail over. The caller reads a stream of events.
 
-    find    records from the DHT (cached there)             nobody fits  -> NoProducer
-            to be hidden (via_farm): nobody that was ever sent anything
-    pick    an order, by `selection.rank`
-    ask     each in turn, by `attempts`                     busy         -> wait, ask again
-                                                            nobody left  -> look again, wider
+    discover  records from the DHT (cached there)           none matches -> NoProducer
+              with via_farm: no producer to which this program ever sent anything
+    rank      in an order, by `selection.rank`
+    ask       each in turn, by `attempts`                   busy         -> wait, ask again
+                                                            none left    -> search again, for more
 
-What ends a job is written in `job_state`. The caller learns what was tried.
+`job_state` decides what ends a job; the error lists the attempts.
 
-When the last one is lost that had taken the job, or does not answer, it is waited for: found
-again, by whatever routes it has then, and asked again. A loss while our own network was gone is
-held against nobody.
+If the last producer was lost after it took the job, or does not answer, the job waits for it: it is
+looked up again, probed over the routes that it has then, and asked again. A producer that is lost
+while our own network is down is not blamed.
 """
 
 import asyncio
@@ -49,7 +48,7 @@ log = logging.getLogger("privox.caller")
 
 T = TypeVar("T")
 POLL_AT_LEAST = 0.2  # seconds between rounds while all are busy, whatever Retry-After says
-SEARCH_INTERVAL = 5.0  # seconds after which a waiting job asks the DHT who else has come
+SEARCH_INTERVAL = 5.0  # seconds after which a waiting job looks for new producers in the DHT
 
 
 class Dispatcher:
@@ -58,16 +57,16 @@ class Dispatcher:
     Args:
         directory: the DHT.
         allow: whether an address may be dialled (in a public mesh only global ones).
-        probe: asks an endpoint something short, to find out whether anybody is there.
-        has_route: whether a packet to an address would leave this machine.
+        probe: sends a short request to an endpoint, to learn whether it answers.
+        has_route: whether this machine has a route to an address.
         online: whether our own network is up: some other node answers now.
-        contacted: whether we ever sent anything to an address: who asks to be hidden is not hidden
-            from it.
-        clock_advice: what to do where our own clock is wrong; else empty.
-        clock: seconds that only go forward.
-        now: seconds since the epoch, for what a record says of itself.
+        contacted: whether we ever sent anything to an address, which then knows ours: jobs with
+            `via_farm` avoid it.
+        clock_advice: what to do if our own clock is wrong; else empty.
+        clock: a monotonic clock, in seconds.
+        now: seconds since the epoch, to compare with the times in records.
         patient: wait for those that do not answer, since there is nobody else to do the job.
-        rng: chance.
+        rng: randomness.
     """
 
     def __init__(
@@ -106,15 +105,15 @@ class Dispatcher:
         timeout: float | None = None,
         known: Sequence[Record] = (),
     ) -> AsyncGenerator[JobEvent[T]]:
-        """Do `work` at a producer that meets `needs`: what happens, and at last `Done`. Closing the
-        stream cancels the job, also at the producer.
+        """Do `work` at a producer that meets `needs`: the events of the job, the last is `Done`.
+        Closing the stream cancels the job, also at the producer.
 
         Args:
             needs: what a producer must have.
             work: does the job at an endpoint.
-            wait: seconds to go on asking while all are busy, or the last one is lost or silent.
+            wait: seconds to retry while all producers are busy, or the last is lost or silent.
             timeout: seconds for the whole job; None: `limits.JOB_DEADLINE`.
-            known: who was found a moment ago: nobody is looked for before these were asked.
+            known: records found just now, which are used before the DHT is searched.
 
         Raises:
             RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed.
@@ -148,10 +147,10 @@ class Dispatcher:
             raise job.timed_out(timeout) from exc
 
     async def candidates(self, needs: Requirements) -> list[Record]:
-        """The producers that can do it, best first, one engine of each.
+        """The producers that can do a job, best first, one engine of each.
 
         Raises:
-            NoProducer: nobody can, without seeing an address that is to be hidden.
+            NoProducer: with `via_farm`, every one of them would learn our address.
         """
         found = await discover(self._directory, needs, limits.LIST_WANT)
         found = latest_per_key([*found, *self._proven_records()])
@@ -160,7 +159,7 @@ class Dispatcher:
         return await self._hidden_candidates(order) if needs.via_farm and order else order
 
     def idle_slots(self, records: Iterable[Record], needs: Requirements) -> int:
-        """For how many more of the jobs that share `needs.slots` there is room at these."""
+        """How many more of the jobs that share `needs.slots` these producers can take now."""
         now = self._clock()
         assert needs.slots is not None
         return sum(
@@ -171,8 +170,7 @@ class Dispatcher:
         )
 
     async def probe_routes(self, record: Record, dials: DialBudget) -> list[DialableRoute]:
-        """The routes by which this producer answers just now, as far as `dials` affords; none:
-        by none."""
+        """The routes over which this producer answers now, as far as `dials` allows."""
         return await self._prober.probe(await self._prober.of(record), dials)
 
     async def _until_done(
@@ -204,11 +202,11 @@ class Dispatcher:
             if not job.remaining(order):
                 if want == limits.LIST_WANT:
                     await self._wait_for_return(job, emit, wait)
-                want = limits.LIST_WANT  # there may be more than a look-up usually asks for
+                want = limits.LIST_WANT  # there may be more records than a usual look-up returns
 
     async def _search(self, job: JobState, want: int, fresh: bool) -> list[Record]:
-        """Look up who meets the needs. While a lost producer is waited for, our network may be gone
-        as well: a look-up must not take all the time."""
+        """Discover producers. While the job waits for a lost one, our own network may be down too:
+        then the search is cut short."""
         looking = discover(self._directory, job.needs, want, fresh=fresh)
         if not job.is_waiting:
             return await looking
@@ -219,8 +217,8 @@ class Dispatcher:
             return []
 
     async def _wait_for_return(self, job: JobState, emit: Emit, wait: float) -> None:
-        """Nobody is left: wait for those that had the job and were lost, or do not answer, unless
-        that takes too long, or something else was wrong."""
+        """No producer is left: wait before the next search, for those that were lost or silent. The
+        job ends if none of them is worth waiting for, or `wait` is over."""
         now = self._clock()
         if not job.is_worth_waiting or not self._prober.can_probe:
             raise job.exhausted()
@@ -234,8 +232,8 @@ class Dispatcher:
         await asyncio.sleep(min(pause, SEARCH_INTERVAL, left))
 
     async def _readmit(self, job: JobState, order: list[Record]) -> None:
-        """Those that were lost with the job, or were not reached, and answer by now may be asked
-        (again): a farm that moved takes the routes to all who are parked at it along."""
+        """Probe those that were lost or not reached; the ones that answer may be asked again. Their
+        routes are looked up anew, since a farm may have moved."""
         job.redial(self._clock())
         lost = [record for record in order if record.peer_id in job.lost]
         unreached = [record for record in order if record.peer_id in job.unreached]
@@ -244,11 +242,11 @@ class Dispatcher:
         job.record_returned(routes)
 
     async def _hidden_candidates(self, order: list[Record]) -> list[Record]:
-        """Of those that fit, the ones we can hide from: that we never sent anything, and that are
-        parked at a farm which does not stand where they do.
+        """Those that can do the job without learning our address: we never sent them anything, and
+        they are parked at a farm that is not on their own host.
 
         Raises:
-            NoProducer: there is none; it says why.
+            NoProducer: there is none; says why.
         """
         strange = [record for record in order if not any(
             isinstance(route, Direct) and self._contacted((route.host, route.port))
@@ -261,14 +259,14 @@ class Dispatcher:
         if not hidden:
             met, parked = len(order) - len(strange), len(strange)
             raise NoProducer(
-                f"nobody can be asked through a farm without seeing this address: {met} of "
-                f"{len(order)} that fit were spoken to already (as neighbours), {parked} are "
-                "parked at no farm apart from them"
+                f"no producer can be asked without seeing this machine's address: {met} of "
+                f"{len(order)} that match have seen it already (as neighbours), {parked} are at"
+                " no farm on another host"
             )
         return hidden
 
     async def _no_producer(self, found: list[Record], needs: Requirements) -> NoProducer:
-        """The error when nothing that was found fits: what there is, the other backend included."""
+        """The error if no record matches: says what there is, on the other backend too."""
         if needs.backend != ANY:
             found = found + await discover(self._directory, replace(needs, backend=ANY))
         there = latest_per_key(found)
@@ -277,8 +275,8 @@ class Dispatcher:
         return NoProducer(f"{why}; {advice}" if advice else why, unmet_demand(there, needs))
 
     def _proven_records(self) -> list[Record]:
-        """Records of those who did a job for us, while they hold: a look-up returns a sample, and
-        among many strangers theirs may not be in it."""
+        """Records, not expired yet, of producers that did a job for us: a look-up returns a sample,
+        which may not contain them."""
         now = self._now()
         self._proven = {peer: r for peer, r in self._proven.items() if r.expires > now}
         return list(self._proven.values())
@@ -286,7 +284,7 @@ class Dispatcher:
     async def _wait_until_idle(
         self, job: JobState, order: list[Record], emit: Emit, wait: float
     ) -> None:
-        """Everybody who is left is busy: wait until the first of them may be asked again."""
+        """All remaining producers are busy: wait until the first may be asked again."""
         now = self._clock()
         left = job.started + wait - now
         busy = {record.peer_id for record in job.remaining(order)}

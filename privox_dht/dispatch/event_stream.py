@@ -2,11 +2,11 @@
 
     coroutine --emit--> queue --> the reader
               --returns--------> the last item
-              --raises---------> raised there, after all that was emitted before it
+              --raises---------> raised in the reader, after all that was emitted before it
 
-The coroutine never waits for the reader: a slow one keeps no producer's slot, and looks
-like no slow producer. What is kept for it is bounded by what a producer may answer
-(`limits.MAX_ANSWER`, `limits.MAX_ANSWER_AUDIO`).
+The coroutine never waits for the reader: a slow reader neither holds a producer's slot nor makes
+the producer look slow. The queue is as large as an answer at most (`limits.MAX_ANSWER`,
+`limits.MAX_ANSWER_AUDIO`).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class EventQueue:
-    """Events that nobody has read yet."""
+    """Events that were not read yet."""
 
     def __init__(self) -> None:
         self._events: deque[Progress] = deque()
@@ -41,7 +41,7 @@ class EventQueue:
         return len(self._events)
 
     def put(self, event: Progress) -> None:
-        """Of how far it is only the newest is kept; of an answer that begins anew no sound."""
+        """Add an event. Only the newest progress is kept, and no sound from before a `Dialing`."""
         if isinstance(event, Uploading | Scattered) and self._events:
             if type(self._events[-1]) is type(event):
                 self._events.pop()
@@ -51,22 +51,22 @@ class EventQueue:
         self._changed.set()
 
     def take(self) -> Progress:
-        """The oldest."""
+        """Remove and return the oldest event."""
         return self._events.popleft()
 
     def wake(self) -> None:
-        """End `wait`, though there may be no event."""
+        """End `wait` even if there is no event."""
         self._changed.set()
 
     async def wait(self) -> None:
-        """Until something was put since the last `wait`."""
+        """Wait until an event was put since the last `wait`."""
         await self._changed.wait()
         self._changed.clear()
 
 
 async def streamed(work: Callable[[Emit], Coroutine[Any, Any, T]]) -> AsyncGenerator[Progress | T]:
-    """All that `work` emits, then what it returns. Closing this cancels it, and returns when
-    nothing of it is left."""
+    """All that `work` emits, then what it returns. Closing this cancels `work` and waits for its
+    end."""
     queue = EventQueue()
     job = asyncio.create_task(work(queue.put))
     job.add_done_callback(lambda _: queue.wake())
@@ -86,20 +86,21 @@ async def streamed(work: Callable[[Emit], Coroutine[Any, Any, T]]) -> AsyncGener
 async def last_of(
     events: AsyncGenerator[JobEvent[T]], show: Callable[[JobEvent[T]], None] = lambda event: None
 ) -> Done[T]:
-    """The end of a job, once every event was shown."""
+    """Run a job to its end: pass every event to `show` and return `Done`."""
     async with aclosing(events):
         async for event in events:
             show(event)
             if isinstance(event, Done):
                 return event
-    raise AssertionError("a job ended without its end")
+    raise AssertionError("a job ended without Done")
 
 
 async def file_of(events: AsyncGenerator[JobEvent[bytes]]) -> AsyncGenerator[bytes]:
-    """The spoken file in the events of a job, to be played as it comes.
+    """The pieces of the spoken file in the events of a job, as they come.
 
     Raises:
-        AllProducersFailed: another producer begins anew what was played already.
+        AllProducersFailed: the producer was lost after the first piece: another one would start
+            over what was played already.
     """
     begun = False
     async with aclosing(events):

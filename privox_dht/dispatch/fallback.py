@@ -1,9 +1,9 @@
 """When the mesh fails: the same job at one ordinary speech server, named by the user.
 
-mesh       nobody there, all busy, all failed      -> the fallback server, in the time left
-fallback   done                                    -> the result; with all attempts
-           blames the input                        -> RequestRejected
-           anything else                           -> AllProducersFailed: what the mesh said, and it
+mesh       no producer, all busy, all failed       -> the fallback server, in the time left
+fallback   done                                    -> the result, with all attempts
+           rejects the input                       -> RequestRejected
+           anything else                           -> AllProducersFailed, with both errors
 """
 
 import asyncio
@@ -32,14 +32,14 @@ from privox_dht.speech_api.client import Endpoint
 
 T = TypeVar("T")
 MESH_ERRORS = (NotJoined, NoProducer, AllProducersBusy, AllProducersFailed)
-INPUT_ERRORS = (400, 413, 415, 422)  # statuses; 401 or 404 say that the server is not for us
+INPUT_ERRORS = (400, 413, 415, 422)  # statuses; 401 or 404 mean that the server is the wrong one
 
 
 def endpoint_of(url: str, token: str) -> Endpoint:
-    """The server at `url`.
+    """The endpoint of the server at `url`.
 
     Raises:
-        ConfigError: that is no URL of a server, or the token could be read on the way.
+        ConfigError: it is not the URL of a server, or the token would be sent unencrypted.
     """
     try:
         parts = urlsplit(url)
@@ -49,10 +49,8 @@ def endpoint_of(url: str, token: str) -> Endpoint:
     if not good:
         raise ConfigError(f"fallback {url!r} is not a URL such as http://host:8000")
     if token and parts.scheme == "http" and not is_here(str(parts.hostname)):
-        raise ConfigError(
-            f"fallback {url!r} would send the token for everybody on the way to read: use https"
-        )
-    base = url.rstrip("/").removesuffix("/v1")  # people give it with and without
+        raise ConfigError(f"fallback {url!r} would send the token unencrypted: use https")
+    base = url.rstrip("/").removesuffix("/v1")  # users give it with and without
     return Endpoint(base, None, token=token or None, native=False)
 
 
@@ -62,16 +60,16 @@ async def with_fallback(
     work: Work[T],
     timeout: float | None,
 ) -> AsyncGenerator[JobEvent[T]]:
-    """The events of `job` on the mesh; where that cannot do it, those of `work` at `server`.
+    """The events of `job` on the mesh; if that fails, those of `work` at `server`.
 
     Args:
-        job: begins it on the mesh.
-        work: the same job.
+        job: starts the job on the mesh.
+        work: the same job at one server.
         timeout: seconds for both; None: as long as the mesh takes, and `limits.FALLBACK_WAIT`.
 
     Raises:
         RequestRejected: the input is at fault.
-        AllProducersFailed: neither the mesh nor this server could.
+        AllProducersFailed: both failed.
     """
     began = time.monotonic()
     try:

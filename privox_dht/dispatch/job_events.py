@@ -4,15 +4,14 @@
     Dialing       a producer is asked
     Uploading     how much of the recording was sent
     Scattered     several producers work on it; how much is done
-    NotScattered  one producer gets a long recording, and why             (stt)
-    AudioInfo     the recording could be decoded, and its length; of speech, at the end
+    NotScattered  a long recording goes to one producer, and why          (stt)
+    AudioInfo     the length of the recording, once it is decoded; of speech, at the end
     Segment       a stretch of the transcript                             (stt)
     FileChunk     a part of the spoken file                               (tts)
-    Done          the whole result, and who did it; always the last one
+    Done          the whole result and its producer; always the last event
 
-A producer may be lost in mid-job. Then `Dialing` comes again, and after it everything from the
-start: what came before belongs to an incomplete answer. See `JoinedSegments` for readers that have
-shown it already.
+If a producer is lost in mid-job, `Dialing` comes again and the answer starts over: what came before
+belongs to an incomplete answer. `JoinedSegments` is for readers that have shown it already.
 """
 
 from collections.abc import Callable
@@ -28,14 +27,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """All producers are busy, or the last one was lost with the job or does not answer."""
+    """All producers are busy, or the last one was lost or does not answer."""
 
-    seconds: float  # for which the job goes on asking
+    seconds: float  # for which the job goes on retrying
 
 
 @dataclass(frozen=True, slots=True)
 class Dialing:
-    """A producer is asked; the job begins anew."""
+    """A producer is asked; the job starts over."""
 
     record: Record | None  # None: the fallback server
     route: str  # "direct host:port", "relayed by host:port" or "fallback URL"
@@ -43,7 +42,7 @@ class Dialing:
 
 @dataclass(frozen=True, slots=True)
 class Uploading:
-    """The recording goes out."""
+    """Progress of the upload."""
 
     sent: int  # bytes
     total: int
@@ -56,21 +55,21 @@ class Scattered:
     done: float  # seconds of its sound that were transcribed, or (estimated) spoken
     seconds: float  # of the whole; 0: unknown
     producers: int  # at work just now
-    speed: float  # seconds of sound in a second
-    resumed: float = 0.0  # seconds of these that an earlier run had done
+    speed: float  # seconds of sound per second
+    resumed: float = 0.0  # seconds of `done` that an earlier run did
 
 
 @dataclass(frozen=True, slots=True)
 class NotScattered:
-    """A long recording goes to one producer as it is."""
+    """A long recording goes to one producer as a whole."""
 
     why: str  # for the user
 
 
 @dataclass(frozen=True, slots=True)
 class FileChunk:
-    """The next part of the spoken file. A WAV file's header does not know its length yet; the
-    `value` of `Done` does."""
+    """The next part of the spoken file. The header of a WAV file has no length yet; in the `value`
+    of `Done` it has."""
 
     data: bytes
 

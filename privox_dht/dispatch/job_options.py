@@ -1,8 +1,8 @@
-"""How a job is to be done: the one place where its options are named, with their defaults.
+"""The options of a job: the one place where they are named, with their defaults.
 
 mesh.transcribe(audio, language="de")     keywords, checked and made into options at once
-mesh.transcription_events(audio, options) from here on the options travel whole
-options.request(model)                    what one producer is asked
+mesh.transcription_events(audio, options) from here on they are one object
+options.request(model)                    the request to one producer
 """
 
 import functools
@@ -24,27 +24,27 @@ ResultT = TypeVar("ResultT")
 
 AUTO, NEVER, PRIVATE = "auto", "never", "private"
 SCATTER = (AUTO, NEVER, PRIVATE)
-SHARE = 0.25  # of a recording that one may hear at most, where it is scattered in private
-PIECES = 16  # of something long that is scattered, at a time
+SHARE = 0.25  # of a recording that one producer may hear, if it is scattered in private
+PIECES = 16  # requested at a time, of a recording or text that is scattered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """How a job is to be done. All have a default."""
+    """The options of any job. All have a default."""
 
     language: str = ""  # a BCP 47 tag; stt: empty, the engine detects it
     model: str = ""  # an engine, a model, "engine:model", or (tts) "engine:voice"; empty: any
-    backend: str = ANY  # what the work must run on: "cpu", "gpu" or "any"
-    only: Sequence[str] = ()  # peer ids, or their beginnings: nobody but these
+    backend: str = ANY  # the hardware that the engine must use: "cpu", "gpu" or "any"
+    only: Sequence[str] = ()  # peer ids or their prefixes: no other producers
     prefer: Sequence[str] = ()  # these first
     avoid: Sequence[str] = ()  # never these
     via_farm: bool = False  # through a farm, so that the producer does not learn our address
-    wait: float = limits.WAIT  # seconds to go on asking while all are busy or silent
+    wait: float = limits.WAIT  # seconds to retry while all are busy or silent
     timeout: float | None = None  # seconds for the whole job; None: `limits.JOB_DEADLINE`
-    jobs: int = PIECES  # of something long that is scattered: pieces at a time
+    jobs: int = PIECES  # requested at a time, if it is scattered
 
     def needs(self, service: str, **more: Any) -> Requirements:
-        """What is asked of the mesh; `more` goes into it as it is."""
+        """The requirements of these options; `more` are further fields."""
         return Requirements(
             service,
             backend=self.backend,
@@ -60,20 +60,20 @@ class JobOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptionOptions(JobOptions):
-    """How speech becomes text."""
+    """The options of a transcription."""
 
     translate: bool = False  # into English
-    words: bool = False  # times of words too, from engines that have them
+    words: bool = False  # with the times of words, if the engine has them
     prompt: str = ""  # words to expect, or how the text before it ended
     temperature: float = 0.0  # 0 to 1; above 0 an engine may guess more freely
     hotwords: str = ""  # words to prefer, such as names
-    scatter: str = AUTO  # "auto": a long recording to many producers; "never"; "private": no
-    # producer hears two neighbouring pieces, nor more than `share`; through farms
+    scatter: str = AUTO  # "auto": a long recording to many producers; "never"; "private": through
+    # farms, and no producer hears two neighbouring pieces, nor more than `share`
     share: float = SHARE
-    # A file that keeps what was heard of a scattered recording until all of it was, and from which
-    # the next run goes on; not where it is scattered in private
+    # A file with the finished pieces of a scattered recording, from which the next run goes on;
+    # removed at the end. Not used if it is scattered in private
     resume: str | Path | None = None
-    max_seconds: float = float("inf")  # of a recording that is scattered; what is longer is refused
+    max_seconds: float = float("inf")  # of a scattered recording; a longer one is rejected
 
     @classmethod
     def of(cls, request: TranscriptionRequest, **more: Any) -> Self:
@@ -87,12 +87,12 @@ class TranscriptionOptions(JobOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechOptions(JobOptions):
-    """How text becomes speech."""
+    """The options of speech."""
 
     voice: str = ""  # empty: the producer's default for the language
     speed: float = 1.0  # 0.25 to 4
     format: str = "wav"  # wav, mp3, flac, opus, aac, m4a or pcm
-    keep: bool = True  # of a text that is cut: whether `Done` has the file, or the events alone
+    keep: bool = True  # whether `Done` has the file of a scattered text too, not only the events
 
     @classmethod
     def of(cls, request: SpeechRequest, **more: Any) -> Self:
@@ -108,7 +108,7 @@ DEFAULT_TRANSCRIPTION, DEFAULT_SPEECH = TranscriptionOptions(), SpeechOptions()
 
 
 def _common(source: Any, kind: type[Any]) -> dict[str, Any]:
-    """Those fields of `source` that `kind` has, too."""
+    """The fields of `source` that `kind` has too."""
     names = {field.name for field in fields(source)} & {field.name for field in fields(kind)}
     return {name: getattr(source, name) for name in names}
 

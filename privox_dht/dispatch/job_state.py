@@ -1,16 +1,15 @@
-"""One job, and what happened to it so far: who was asked, how that ended, whether to go on. Pure.
+"""The state of one job: who was asked, how that ended, whether to go on. Pure.
 
-at most 5 networks' producers fail a job              (busy ones are not counted, 16 in all)
-at most 3 networks' producers die during it           (it may be what kills them; not counted
-                                                      while our own network was gone)
-the last one that was lost is waited for              (and given the job again, but not for ever);
-those that did not answer are, too                    (and dialled again, ever more seldom)
-at most 48 are found to be unreachable                (strangers can invent many)
-a refusal is believed of a producer that did a job for us before, or when producers of three
-networks say the same and nobody is left who did
+producers of 5 networks, or 16 in all, failed         the job fails (busy ones do not count)
+producers of 3 networks were lost during the job      the job fails, since it may be what kills them
+                                                      (not counted while our own network was down)
+48 producers could not be reached                     the job fails: strangers can invent many
+the last producer was lost, or does not answer        the job waits, and asks or dials it again
+a producer rejects the input                          believed if it did a job for us before, or if
+                                                      three networks agree and none is left that did
 
-Voices are counted by network (`quotas.home_of`): keys cost nothing, networks do. Those reached
-through one farm are one voice, since nobody knows where they are.
+Failures are counted by network (`quotas.home_of`), since keys cost nothing and networks do. All
+producers behind one farm count as one network, since theirs is unknown.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -26,13 +25,13 @@ from privox_dht.records import Record
 
 T = TypeVar("T")
 BUSY, DONE, LOST, CANCELLED = "busy", "done", "lost", "cancelled"
-MAX_QUOTED = 200  # characters of a producer's words that are shown
-MAX_LISTED = 8  # attempts that an error's sentence tells; its `.attempts` has all
+MAX_QUOTED = 200  # characters of a producer's message that are shown
+MAX_LISTED = 8  # attempts in an error's message; its `.attempts` has all
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One producer that was asked, and how that ended."""
+    """One request to one producer, and its outcome."""
 
     peer_id: str
     engine: str
@@ -51,49 +50,51 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T]):
-    """A job that was done."""
+    """The result of a job."""
 
     value: T
-    record: Record | None  # of the producer that did it; None: the fallback server did
+    record: Record | None  # of the producer; None: the fallback server, or several producers
     route: str
-    seconds: float  # for the whole job, waiting and failing over included
+    seconds: float  # of the whole job, with waiting and failover
     attempts: tuple[Attempt, ...]
-    shares: Mapping[str, int] = field(default_factory=dict)  # of a recording that was scattered:
-    # how many pieces each producer did, by peer id
+    shares: Mapping[str, int] = field(default_factory=dict)  # if it was scattered: how many pieces
+    # each producer did, by peer id
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One producer's word that the input is at fault."""
+    """One producer's claim that the input is at fault."""
 
-    network: str  # the network it said so from
+    network: str  # where the producer answered
     proven: bool  # it did a job for us before
-    error: RequestRejected  # its words in quotes
+    error: RequestRejected  # quotes its message
 
 
 @dataclass(slots=True)
 class JobState:
-    """What happened to one job so far. All sets but `broken` hold peer ids, and so do the keys of
-    dicts, whose values are the networks they answered from."""
+    """What happened to one job so far. Sets hold peer ids (`failed_routes`: names of routes); dicts
+    map peer ids to the networks where they answered."""
 
     needs: Requirements
     started: float
-    wait_for_silent: bool = True  # waits for those that never answered, too
+    wait_for_silent: bool = True  # whether to wait for those that never answered
     attempts: list[Attempt] = field(default_factory=list)
     excluded: set[str] = field(default_factory=set)  # not to be asked again for this job
-    failed: dict[str, str] = field(default_factory=dict)  # were reached, and did not do it
-    # Were lost after they took the job
+    failed: dict[str, str] = field(default_factory=dict)  # were reached, but did not do the job
+    # Were lost after they took the job, while our own network was up
     lost_after_accept: dict[str, str] = field(default_factory=dict)
-    lost: set[str] = field(default_factory=set)  # of `lost_after_accept`, worth waiting for
-    silent: set[str] = field(default_factory=set)  # of those never reached, worth waiting for
-    lost_offline: set[str] = field(default_factory=set)  # were lost while our own network was gone
-    waiting_since: float | None = None  # when nobody but those was left
-    redials: int = 0  # times that silent addresses were dialled again
-    redial_at: float = 0.0  # when they may be next
-    returned: set[str] = field(default_factory=set)  # were lost with the job, and found again
-    returns: int = 0  # times that some of them, or of those never reached, were found again
-    unreached: set[str] = field(default_factory=set)  # never took it: nobody answered there
-    failed_routes: set[str] = field(default_factory=set)  # routes on which it was lost: tried last
+    lost: set[str] = field(
+        default_factory=set
+    )  # were lost after they took the job, worth waiting for
+    silent: set[str] = field(default_factory=set)  # never answered, worth waiting for
+    lost_offline: set[str] = field(default_factory=set)  # lost while our own network was down
+    waiting_since: float | None = None  # when no others were left
+    redials: int = 0  # rounds in which silent addresses were dialled again
+    redial_at: float = 0.0  # when the next round may be
+    returned: set[str] = field(default_factory=set)  # were lost, and answered again
+    returns: int = 0  # how often some that were lost or unreached answered again
+    unreached: set[str] = field(default_factory=set)  # never took the job: no answer
+    failed_routes: set[str] = field(default_factory=set)  # on which the job was lost: tried last
     refusals: list[Refusal] = field(default_factory=list)
     dials: DialBudget = field(init=False)
 
@@ -101,11 +102,11 @@ class JobState:
         self.dials = DialBudget(named=bool(self.needs.only))
 
     def remaining(self, order: Iterable[Record]) -> list[Record]:
-        """Those of `order` that may still be asked, now or later."""
+        """The records of `order` that may still be asked, now or later."""
         return [record for record in order if record.peer_id not in self.excluded]
 
     def record(self, attempt: Attempt) -> None:
-        """Remember an attempt; of those that found the same producer busy, the last."""
+        """Record an attempt; of several that found the same producer busy, keep the last."""
         if attempt.outcome == BUSY:
             place = (attempt.peer_id, attempt.route)
             self.attempts = [
@@ -114,11 +115,11 @@ class JobState:
         self.attempts.append(attempt)
 
     def failure(self, *, proven_left: bool = False) -> JobError | None:
-        """The error that ends this job before everybody was asked, if there is one; `proven_left`
-        says that somebody is left who did a job for us before."""
+        """The error that ends this job before all producers were asked; None: go on. `proven_left`:
+        one that did a job for us before is left."""
         for refusal in self.refusals:
-            voices = {r.network for r in self.refusals if r.error.status == refusal.error.status}
-            if refusal.proven or (len(voices) >= limits.AGREEING_REFUSALS and not proven_left):
+            agreeing = {r.network for r in self.refusals if r.error.status == refusal.error.status}
+            if refusal.proven or (len(agreeing) >= limits.AGREEING_REFUSALS and not proven_left):
                 return refusal.error
         lost, networks = len(self.lost_after_accept), set(self.lost_after_accept.values())
         most = self.needs.most_lost
@@ -133,25 +134,25 @@ class JobState:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it waits for one that was lost."""
+        """Whether the job waits for a producer that was lost or does not answer."""
         return self.waiting_since is not None
 
     @property
     def is_worth_waiting(self) -> bool:
-        """Whether one that was lost with the job, or did not answer, is worth waiting for."""
+        """Whether to wait for a producer that was lost or does not answer."""
         often = self.returns >= limits.MAX_RETURNS
         some = self.lost or (self.wait_for_silent and self.silent)
         return bool(some) and not self.refusals and not often
 
     def redial(self, now: float) -> None:
-        """Addresses where nobody answered may be dialled once more, if it is time."""
+        """Allow another dial of silent addresses, if it is time."""
         if now >= self.redial_at:
             self.dials.allow_one_more()
             self.redials += 1
             self.redial_at = now + backoff(self.redials, *limits.REDIAL)
 
     def record_returned(self, peer_ids: Collection[str]) -> None:
-        """Some that were lost or not reached answer by now."""
+        """These were lost or not reached, and answer now."""
         if not peer_ids:
             return
         self.waiting_since = None
@@ -163,8 +164,8 @@ class JobState:
             those.difference_update(peer_ids)
 
     def record_lost(self, peer_id: str, network: str) -> None:
-        """One was lost with the job. Once more while our own network was there: it may be the job
-        that kills it, so it is not waited for again."""
+        """A producer was lost after it took the job. The second time while our own network was up,
+        the job does not wait for it again: the job may be what kills it."""
         self.failed[peer_id] = network
         if peer_id in self.lost_offline or peer_id not in self.lost_after_accept:
             self.lost.add(peer_id)
@@ -172,13 +173,13 @@ class JobState:
             self.lost_after_accept[peer_id] = network
 
     def record_unreached(self, peer_id: str, network: str, *, answered: bool, silent: bool) -> None:
-        """One was not reached.
+        """A producer was not reached. If it was lost and returned before, the job still waits for
+        it: its connections may come and go.
 
         Args:
-            network: the network where it was looked for.
-            answered: it had answered a probe. One that had the job and was found again before is
-                worth waiting for still: its lines may come and go.
-            silent: nobody answered there, so it may sleep, or its network be gone.
+            network: where it was dialled.
+            answered: it had answered a probe.
+            silent: no server answered there, so it may sleep or be offline.
         """
         if answered:
             self.failed[peer_id] = network
@@ -190,10 +191,10 @@ class JobState:
             self.lost.add(peer_id)
 
     def exhausted(self, waited: float = 0.0) -> JobError:
-        """The error that ends this job when nobody is left to be asked, after so many seconds."""
-        if self.refusals:  # there is nobody to give a second opinion
+        """The error if no producer is left; the job waited `waited` seconds for one to return."""
+        if self.refusals:  # no producer is left for a second opinion
             return self.refusals[0].error
-        again = f", and none answered within {waited:.0f} s more" if waited else ""
+        again = f", and none answered in another {waited:.0f} s" if waited else ""
         return self._failed(f"every producer that was tried failed{again}")
 
     def timed_out(self, timeout: float) -> JobError:
@@ -207,16 +208,16 @@ class JobState:
         )
 
     def summary(self) -> str:
-        """What was tried, for a person."""
-        told = [str(attempt) for attempt in self.attempts if attempt.outcome != BUSY]
-        more = [f"and {len(told) - MAX_LISTED} more"] if len(told) > MAX_LISTED else []
-        return "; ".join(told[:MAX_LISTED] + more)
+        """The attempts, for a person."""
+        tried = [str(attempt) for attempt in self.attempts if attempt.outcome != BUSY]
+        more = [f"and {len(tried) - MAX_LISTED} more"] if len(tried) > MAX_LISTED else []
+        return "; ".join(tried[:MAX_LISTED] + more)
 
     def _failed(self, what: str) -> AllProducersFailed:
         return AllProducersFailed(f"{what}: {self.summary()}", self.attempts)
 
 
-def quoted(words: str) -> str:
-    """A stranger's words, so that nobody takes them for ours."""
-    cut = words if len(words) <= MAX_QUOTED else f"{words[:MAX_QUOTED]}..."
+def quoted(message: str) -> str:
+    """A stranger's message in quotes, cut if it is long."""
+    cut = message if len(message) <= MAX_QUOTED else f"{message[:MAX_QUOTED]}..."
     return f'"{cut}"'

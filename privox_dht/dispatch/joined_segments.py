@@ -1,12 +1,13 @@
-"""Text for somebody who reads along: no word comes twice, though a producer died in mid-job. Pure.
+"""A transcript for live readers: no word comes twice if a producer is lost in mid-job. Pure.
 
     first producer     [Good morning] [every            lost at 2.1 s
     second producer    [Good morning everybody,]        [today we ...]
-    read               Good morning every               today we ...   (from the last end on)
+    emitted            Good morning every               today we ...   (from the last end on)
 
-The second one's words are cut where the first one's last segment ended: by the times of words where
-it tells them, else in proportion. So one word at the joint may be missing, or stand there in both
-producers' spelling. The `value` of `Done` has the whole of the last producer's, without a joint.
+The second producer's segments are cut where the last segment of the first one ended: by the times
+of words if it sends them, else in proportion. So one word at the joint may be missing or be there
+twice, in two spellings. The `value` of `Done` is the whole transcript of the last producer, without
+a joint.
 """
 
 from collections.abc import AsyncGenerator
@@ -18,20 +19,20 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.speech import AudioInfo, Segment, Transcript
 from privox_dht.transcript import gather
 
-JOINT_TOLERANCE = 0.3  # seconds by which producers may differ about where a segment ends
+JOINT_TOLERANCE = 0.3  # seconds by which producers may differ about the end of a segment
 
 
 class JoinedSegments:
-    """What was heard so far, over all producers that were asked."""
+    """The transcript so far, over all producers that were asked."""
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self.seconds = 0.0  # of the recording; 0: not known yet
-        self.end = 0.0  # seconds; how far it was heard
-        self._joint = 0.0  # seconds; what an earlier producer told ends here
+        self.end = 0.0  # seconds; of the last segment
+        self._joint = 0.0  # seconds; where the segments of earlier producers end
 
     def take(self, event: Progress) -> Segment | None:
-        """What is new in an event; None: nothing."""
+        """The new part of a segment; None: nothing is new."""
         match event:
             case Dialing():
                 self._joint = self.end
@@ -39,13 +40,13 @@ class JoinedSegments:
                 self.seconds = seconds
             case Segment() if new := part_after(event, self._joint):
                 self.segments.append(new)
-                within = min(new.end, self.seconds or new.end)  # engines may guess beyond the end
+                within = min(new.end, self.seconds or new.end)  # engines may go beyond the end
                 self.end = max(self.end, within)
                 return new
         return None
 
     def transcript(self, language: str = "") -> Transcript:
-        """All of it; `language` is what was asked for."""
+        """The whole; `language` is the one that was asked for."""
         return gather(self.segments, self.seconds, language)
 
 
@@ -65,7 +66,7 @@ def part_after(segment: Segment, until: float) -> Segment | None:
 
 
 async def segments_of(events: AsyncGenerator[JobEvent[Transcript]]) -> AsyncGenerator[Segment]:
-    """The segments in the events of a job, as they come. Leaving early ends the job."""
+    """The segments in the events of a job, as they come. Closing this cancels the job."""
     joined = JoinedSegments()
     async with aclosing(events):
         async for event in events:

@@ -1,12 +1,12 @@
 """Reputation of producers: back-off after failures, and which have succeeded.
 
-    busy       it asked to wait for a moment: not a failure
+    busy       it asked us to wait: not a failure
     failure    it was lost in mid-job, or did not answer: not asked for 15 s, doubling to 10 min
-    success    it did a job: failures are forgotten, and it is known to work
-    speed      seconds of sound in a second; after three jobs it replaces the record's claim
-    rejection  it refused or failed a job, perhaps rightly: others are asked before it
+    success    it did a job: failures are forgotten, and it counts as proven
+    speed      seconds of sound per second; after three jobs it replaces the record's claim
+    rejection  it rejected or failed a job, perhaps rightly: others are asked before it
 
-Pure: the time (seconds, any clock that only goes forward) is an argument.
+Pure: the time (seconds of a monotonic clock) is an argument.
 """
 
 from collections import OrderedDict
@@ -19,14 +19,14 @@ from privox_dht.records import Record
 
 MAX_REMEMBERED = 1024  # producers; more than a client meets, so that strangers cannot fill memory
 MIN_MEASURED = 3  # jobs after which the measured speed replaces the record's
-DECAY = 0.8  # of what was measured before, when a job is added: the last five or so count
-MAX_ENGINES = 8  # of one producer that are measured; the record of another replaces the oldest
+DECAY = 0.8  # weight of earlier jobs with each new one: about the last five count
+MAX_ENGINES = 8  # measured of one producer; one more replaces the oldest
 
 
 @dataclass(slots=True)
 class _Speed:
     jobs: int = 0
-    sound: float = 0.0  # seconds, the older jobs' fading
+    sound: float = 0.0  # seconds, older jobs weigh less
     work: float = 0.0  # seconds, likewise
 
 
@@ -35,9 +35,9 @@ class _PeerHistory:
     losses: int = 0
     backed_off_until: float = 0.0
     busy_until: float = 0.0
-    busy_sequence: int = 0  # of the record by which it was asked when it said so
-    rejected: bool = False  # it refused or failed a job, and did none since
-    succeeded: bool = False  # the last thing we know of it is that it did a job
+    busy_sequence: int = 0  # of its record when it was found busy
+    rejected: bool = False  # it rejected or failed a job, and did none since
+    succeeded: bool = False  # it did a job, and was not lost since
     speeds: OrderedDict[str, _Speed] = field(default_factory=OrderedDict)  # by engine
 
 
@@ -51,20 +51,20 @@ class ReputationTable:
         return f"<ReputationTable of {len(self._histories)} producers>"
 
     def record_busy(self, peer_id: str, now: float, retry_after: float, sequence: int = 0) -> None:
-        """It was busy and said when to ask again; `sequence` is that of its record."""
+        """It was busy for so many seconds; `sequence` is that of its record."""
         history = self._history(peer_id)
         history.busy_until = now + min(max(retry_after, 0.0), limits.WAIT)
         history.busy_sequence = sequence
 
     def update(self, records: Iterable[Record]) -> None:
-        """Newer records end a busy time, where they say that a slot is idle."""
+        """Newer records with an idle slot end the busy time of their producers."""
         for record in records:
             history = self._histories.get(record.peer_id)
             if history and record.idle > 0 and record.sequence > history.busy_sequence:
                 history.busy_until = 0.0
 
     def record_failure(self, peer_id: str, now: float) -> float:
-        """It was lost; returns for how many seconds it is not asked."""
+        """It was lost; returns its back-off in seconds."""
         history = self._history(peer_id)
         history.losses += 1
         history.succeeded = False
@@ -79,7 +79,7 @@ class ReputationTable:
         history.succeeded, history.rejected = True, False
 
     def record_speed(self, record: Record, sound: float, work: float) -> None:
-        """It did so many seconds of sound in so many seconds of work."""
+        """It did `sound` seconds of sound in `work` seconds."""
         speeds = self._history(record.peer_id).speeds
         speed = speeds.setdefault(record.engine, _Speed())
         speeds.move_to_end(record.engine)
@@ -90,7 +90,7 @@ class ReputationTable:
         speed.work = DECAY * speed.work + work
 
     def speed_of(self, record: Record) -> float | None:
-        """Seconds of sound that it does in a second, as we measured; None: not often enough."""
+        """The measured speed, in seconds of sound per second; None: measured too seldom."""
         history = self._histories.get(record.peer_id)
         speed = history.speeds.get(record.engine) if history else None
         if speed is None or speed.jobs < MIN_MEASURED or not speed.work:
@@ -98,16 +98,16 @@ class ReputationTable:
         return speed.sound / speed.work
 
     def with_measured_speed(self, record: Record) -> Record:
-        """The record with the speed that we measured, where we did."""
+        """The record, with the measured speed if there is one."""
         speed = self.speed_of(record)
         return record if speed is None else replace(record, speed=speed)
 
     def record_rejection(self, peer_id: str) -> None:
-        """It refused or failed a job; whether that was its own fault is not known."""
+        """It rejected or failed a job, by its own fault or not."""
         self._history(peer_id).rejected = True
 
     def has_rejected(self, peer_id: str) -> bool:
-        """Whether it refused or failed a job, and did none since."""
+        """Whether it rejected or failed a job, and did none since."""
         history = self._histories.get(peer_id)
         return history is not None and history.rejected
 
@@ -121,7 +121,7 @@ class ReputationTable:
         return history is not None and now < history.backed_off_until
 
     def has_recent_failures(self, now: float) -> bool:
-        """Whether somebody was lost a moment ago, or is doubted: strangers may be no better."""
+        """Whether any producer is in back-off or has rejected: strangers may be no better."""
         return any(h.rejected or now < h.backed_off_until for h in self._histories.values())
 
     def busy_seconds(self, peer_id: str, now: float) -> float:

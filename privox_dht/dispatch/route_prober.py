@@ -2,9 +2,9 @@
 
     direct    at an address in its own record
     relayed   at the addresses in the record of a farm at which it is parked
-    probe     a short request by all routes at once: the first to answer is taken
+    probe     a short request over all routes at once: the first to answer is used
 
-Nothing is dialled but addresses that may be dialled.
+Only allowed addresses are dialled.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from privox_dht.speech_api.client import Endpoint
 
 
 class DialableRoute(NamedTuple):
-    """A route of a record, with what is needed to dial it."""
+    """A route of a record, and its endpoint."""
 
     name: str  # "direct host:port" or "relayed by host:port"
     endpoint: Endpoint
 
 
 class Farms(Protocol):
-    """What is asked of the DHT."""
+    """The look-up of farms in the DHT."""
 
     async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None: ...
 
@@ -37,12 +37,12 @@ class Farms(Protocol):
 class RouteProber:
     """Finds and probes routes."""
 
-    farms: Farms  # where the records of farms are
+    farms: Farms
     allow: Callable[[str], bool]  # whether an address may be dialled
-    # Asks an endpoint something short; raises `ProducerLost` when nobody is there. None: nothing is
-    # probed, and every route is taken as it comes.
+    # Sends a short request to an endpoint; raises `ProducerLost` if it does not answer. None: no
+    # route is probed, and all are taken to work.
     ask: Callable[[Endpoint], Awaitable[Any]] | None
-    has_route: Callable[[str], bool]  # whether a packet to an address would leave this machine
+    has_route: Callable[[str], bool]  # whether this machine has a route to an address
 
     @property
     def can_probe(self) -> bool:
@@ -65,11 +65,11 @@ class RouteProber:
     async def relayed(
         self, record: Record, *, fresh: bool = False, other_host: bool = False
     ) -> list[DialableRoute]:
-        """The routes through farms; all farms are looked up at the same time.
+        """The routes through farms, which are looked up at the same time.
 
         Args:
-            fresh: ask the mesh where the farms are, even if that is at hand.
-            apart: none at an address of the producer's own.
+            fresh: look up the farms even if their records are cached.
+            apart: leave out farms at an address of the producer itself.
         """
         keys = [route.farm for route in record.routes if isinstance(route, Relayed)]
         farms = await asyncio.gather(*(self.farms.find_farm(key, fresh=fresh) for key in keys))
@@ -93,7 +93,7 @@ class RouteProber:
     async def of(
         self, record: Record, *, via_farm: bool = False, fresh: bool = False
     ) -> list[DialableRoute]:
-        """All of them, direct ones first."""
+        """All routes, direct ones first."""
         direct = [] if via_farm else self.direct(record)
         relayed = await self.relayed(record, fresh=fresh, other_host=via_farm)
         return (direct + relayed)[: limits.MAX_ROUTES_DIALLED]
@@ -109,7 +109,7 @@ class RouteProber:
     async def probe_again(
         self, records: Iterable[Record], dials: DialBudget, *, via_farm: bool
     ) -> dict[str, list[DialableRoute]]:
-        """Of producers that were lost, those that answer a probe by now, and by which routes."""
+        """The producers that answer a probe now, by peer id, and the routes that work."""
         if self.ask is None:
             return {}
 
@@ -123,12 +123,9 @@ class RouteProber:
     async def probe(
         self, routes: Sequence[DialableRoute], dials: DialBudget, *, end_to_end: bool = False
     ) -> list[DialableRoute]:
-        """Those of `routes` that answer first, when all are probed at once; none: nobody does.
-        Routes that `dials` does not afford are left out. With `itself` the producer must answer: a
-        farm's word that it has no free line to it is not enough.
-
-        Where nobody can probe, all of them.
-        """
+        """Probe all `routes` that `dials` allows at once: the first that answer. With `end_to_end`
+        the producer itself must answer, not a farm without a free line to it. Where nothing can be
+        probed, all of them."""
         if self.ask is None:
             return list(routes)
         routes = [route for route in routes if try_spend(dials, route.endpoint)]
@@ -151,7 +148,7 @@ class RouteProber:
         except ProducerLost as exc:
             record_dial(dials, endpoint, exc)
             return False
-        except JobError as exc:  # busy, or odd: somebody is there
+        except JobError as exc:  # busy or another error: there is a server
             record_dial(dials, endpoint, exc)
             return not (end_to_end and isinstance(exc, NoParkedLine))
         record_dial(dials, endpoint, None)
@@ -159,13 +156,13 @@ class RouteProber:
 
 
 def try_spend(dials: DialBudget, endpoint: Endpoint) -> bool:
-    """Whether this endpoint may be dialled now; if so, it counts."""
+    """Whether this endpoint may be dialled now; if so, the dial is counted."""
     key = None if endpoint.proxy else endpoint.key
     return dials.try_spend(dialled_address(endpoint.base, endpoint.proxy), key)
 
 
 def record_dial(dials: DialBudget, endpoint: Endpoint, exc: JobError | None) -> None:
-    """What a dial showed of the address, by how it ended."""
+    """Record how a dial ended: with an error, or (None) well."""
     address = dialled_address(endpoint.base, endpoint.proxy)
     if isinstance(exc, PeerKeyMismatch):
         if not endpoint.proxy:
@@ -175,7 +172,7 @@ def record_dial(dials: DialBudget, endpoint: Endpoint, exc: JobError | None) -> 
 
 
 async def first_true(tasks: set[asyncio.Task[bool]]) -> list[asyncio.Task[bool]]:
-    """The first of `tasks` to say yes, and those that do so in the moment after it."""
+    """The first of `tasks` to return true, and those that do so shortly after it."""
     succeeded: list[asyncio.Task[bool]] = []
     while tasks:
         within = limits.PROBE_GRACE if succeeded else None
@@ -187,7 +184,7 @@ async def first_true(tasks: set[asyncio.Task[bool]]) -> list[asyncio.Task[bool]]
 
 
 async def cancel_all(tasks: Sequence[asyncio.Task[bool]] | dict[asyncio.Task[bool], Any]) -> None:
-    """Nothing of `tasks` is left."""
+    """Cancel all of `tasks`, and wait for their end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

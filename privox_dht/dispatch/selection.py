@@ -1,16 +1,15 @@
-"""Which producers to ask, in which order. A pure function of what is known.
+"""Which producers to ask, in which order. Pure.
 
     needs       what a producer must have
-    records     what producers say of themselves (hints, some of them old)
+    records     what producers claim (hints, some of them old)
     reputation  how they behaved
-    now, rng    time and chance
+    now, rng    time and randomness
 
-Records that do not meet the needs are left out. The others are ordered by tiers: preferred by the
-client, then idle, then said to be busy, and those that were lost a moment ago last of all. Within
-a tier producers that refused or failed a job come last, and the fast and idle come first, with a
-little chance, so that clients who read the same records do not all ask the same producer. While
-some are known to be dead or doubted, those that did a job for us before come first: the other
-records may be a stranger's inventions.
+Records that do not match the needs are left out. The others are ordered by tiers: preferred by the
+client, then idle, then busy, and last those that were lost recently. Within a tier producers that
+rejected or failed a job come last, and fast and idle ones first; a random factor keeps clients that
+read the same records from all asking the same producer. While some producers are lost or doubted,
+those that did a job for us come first: a stranger may have invented the others.
 """
 
 import random
@@ -26,14 +25,14 @@ from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS
 
 ANY = "any"
-JITTER = 0.4  # a score is multiplied by 1 +- this: near-equals are shared out, a 3x faster one wins
-UNKNOWN_SPEED = 1.0  # seconds of audio per second, for those who do not say
-SPEED_CAP = 200.0  # nobody gains by claiming more: a claim is only a hint
+JITTER = 0.4  # a score is multiplied by 1 +- this: similar ones share jobs, a 3x faster one wins
+UNKNOWN_SPEED = 1.0  # seconds of audio per second, for records without a speed
+SPEED_CAP = 200.0  # claiming more than this gains nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What a client asks the mesh for."""
+    """What a client requires of a producer."""
 
     service: str
     backend: str = ANY  # "cpu", "gpu" or "any"
@@ -41,13 +40,13 @@ class Requirements:
     voice: str = ""
     language: str = ""  # a BCP 47 tag
     translate: bool = False  # stt: into English
-    only: tuple[str, ...] = ()  # peer ids (or their beginnings): nobody else
+    only: tuple[str, ...] = ()  # peer ids or their prefixes: no other producers
     prefer: tuple[str, ...] = ()  # these first
     avoid: tuple[str, ...] = ()  # never these
     via_farm: bool = False  # relayed routes only, so that the producer does not see our address
-    engine: str = ""  # of this name only, beside what `model` says
+    engine: str = ""  # only this engine, in addition to `model`
     slots: Slots | None = field(default=None, compare=False)  # shared with other jobs
-    most_lost: int = 0  # producers that may die on this job; 0: `limits.MAX_LOST_DURING_JOB`
+    most_lost: int = 0  # producers that may be lost on this job; 0: `limits.MAX_LOST_DURING_JOB`
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -55,7 +54,7 @@ class Requirements:
 
     @property
     def searches(self) -> tuple[tuple[str, ...], ...]:
-        """The DHT keys to look under, one after the other: all of the service, then narrower."""
+        """The words to narrow each look-up by, in order: first none, then the language or model."""
         name = model_names.model(self.model, ()) or model_names.voice(self.voice, ())
         model = name.rpartition(":")[2]
         narrower = (
@@ -101,11 +100,8 @@ def rank(
     *,
     failed: Collection[str] = (),
 ) -> list[Record]:
-    """The records that fit, best first.
-
-    `failed` (`quotas.home_of`) had producers that failed this very job: others come
-    before theirs, and claims of speed do not count any more.
-    """
+    """The records that match, best first. `failed` are networks whose producers failed this job:
+    others come before theirs, and claimed speeds are ignored."""
     fitting = [record for record in records if matches(record, needs)]
     careful = reputation.has_recent_failures(now)
 
@@ -130,12 +126,12 @@ def rank(
 
 
 def networks_of(record: Record) -> set[str]:
-    """The networks in which it says that it can be called directly."""
+    """The networks (`quotas.home_of`) of its direct routes."""
     return {home_of(route.host, route.port) for route in record.routes if isinstance(route, Direct)}
 
 
 def explain_no_match(records: Iterable[Record], needs: Requirements) -> str:
-    """A sentence for the client: what is there, when nothing there fits."""
+    """A sentence for the user if no record matches: what there is instead."""
     there = [r for r in records if not r.withdrawn and r.kind == needs.service]
     if not there:
         return f"nobody on the mesh offers {needs.service} just now"
@@ -158,8 +154,8 @@ def explain_no_match(records: Iterable[Record], needs: Requirements) -> str:
 
 
 def unmet_demand(records: Iterable[Record], needs: Requirements) -> str:
-    """What was named that nobody has, when nothing there fits: "model", "voice", "language" or
-    "translation", the first of them without which somebody fits; "" where it is not the names."""
+    """The requirement that no producer meets: "model", "voice", "language" or "translation", the
+    first one without which some record matches; "": it is none of these."""
     there = list(records)
     named = [(what, without) for _, what, without in _relaxed(needs) if what != "backend"]
     for what, without in named:
@@ -173,15 +169,14 @@ def unmet_demand(records: Iterable[Record], needs: Requirements) -> str:
 
 
 def _lacks_only_a_name(record: Record, needs: Requirements) -> bool:
-    """Whether it would fit if it were named, and nothing is."""
+    """Whether it would match if the client named it: it serves only named requests."""
     return (
         not needs.model and record.only_named and matches(replace(record, only_named=False), needs)
     )
 
 
 def _relaxed(needs: Requirements) -> Iterator[tuple[str, str, Requirements]]:
-    """The needs with one demand less: the flag of `privox-client` that makes it, what it is about,
-    and the rest."""
+    """The needs without one requirement: its flag of `privox-client`, its name, what remains."""
     if needs.backend != ANY:
         yield f"--backend {needs.backend}", "backend", replace(needs, backend=ANY)
     if needs.model:
@@ -209,7 +204,7 @@ def _names(record: Record, peer_ids: tuple[str, ...]) -> bool:
 
 
 def _has(record: Record, name: str) -> bool:
-    """Whether it may have a model, voice or engine of this name (unlisted ones are possible)."""
+    """Whether it may have a model, voice or engine of this name, listed or not."""
     return not name or record.more or _lists(record, name)
 
 

@@ -1,10 +1,10 @@
-"""Which slots several jobs of one client hold, so that none of them is sent where another one is.
-Pure: the time (seconds, any clock that only goes forward) is an argument.
+"""Which slots several jobs of one client hold, so that they spread over producers. Pure: the time
+(seconds of a monotonic clock) is an argument.
 
-    record     so many slots were idle      room for so many of our jobs, one at least
-    busy       there was none after all     room for those that are there
-    later      its record says idle again   room for one more than are there, up to its slots
-    rest       it brought nothing           no room for a while, longer each time
+    record     so many slots were idle      so many of our jobs, at least one
+    busy       no slot was free after all   no more jobs than run there now
+    later      its record has idle slots    one more job than run there, up to its slots
+    back off   it produced nothing          no jobs for a while, longer each time
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from privox_dht import limits
 from privox_dht.backoff import backoff
 from privox_dht.records import Record
 
-GROW_AFTER = 10.0  # seconds after a producer was busy in which its records are not believed
+GROW_AFTER = 10.0  # seconds after a producer was busy in which its records are ignored
 
 
 class Slots(Protocol):
-    """What the dispatcher asks before it gives a job to a producer."""
+    """The slots that jobs share, as the dispatcher uses them."""
 
     def free(self, record: Record, now: float) -> int:
         """For how many more jobs there is room at this producer."""
@@ -39,13 +39,13 @@ class Slots(Protocol):
 class _PeerSlots:
     limit: int  # of our jobs at a time
     held: int = 0
-    grows_at: float = 0.0  # when its records are believed again
+    grows_at: float = 0.0  # when its records count again
     backed_off_until: float = 0.0
     back_offs: int = 0
 
 
 class SiblingSlots:
-    """The slots of producers, as far as the jobs that share this object may use them."""
+    """The slots that the jobs sharing this object hold, and may hold."""
 
     def __init__(self) -> None:
         self._peers: dict[str, _PeerSlots] = {}  # by peer id
@@ -88,7 +88,7 @@ class SiblingSlots:
         peer.grows_at = now + GROW_AFTER
 
     def back_off(self, peer_id: str, now: float) -> None:
-        """It held a job and brought nothing, long after others did as much."""
+        """It held a job and produced nothing, long after others did the same."""
         if peer := self._peers.get(peer_id):
             peer.back_offs += 1
             peer.backed_off_until = now + backoff(

@@ -1,9 +1,9 @@
-"""One producer asked for one job, by its routes in turn; the outcome is recorded.
+"""One producer asked for one job, over one route after the other; the outcome is recorded.
 
 dial    a direct route, else one through a farm         no answer    -> its next route
-offer   ask before a large upload                       busy         -> it is well, later
-job     upload, answer                                  lost         -> left alone a while
-                                                        refused      -> see `job_state`
+offer   headers before a large upload                   busy         -> asked again later
+job     upload, answer                                  lost         -> back-off
+                                                        rejected     -> see `job_state`
                                                         failed       -> others first
 """
 
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """Passes a job's events on to `emit`, and looks at them."""
+    """Passes a job's events on to `emit`, and measures its sound and its work."""
 
     def __init__(self, emit: Emit, clock: Callable[[], float]) -> None:
         self._emit = emit
@@ -67,12 +67,12 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Of work, until now."""
+        """Since the upload ended, or the job began."""
         return self._clock() - self._began
 
 
 class SlowConnect(Exception):
-    """A stranger's connection did not stand in a short while: others may be quicker."""
+    """The short first dial of an unproven producer timed out: others may be quicker."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,8 +81,8 @@ class SingleProducer:
 
     prober: RouteProber
     reputation: ReputationTable
-    online: Callable[[], Awaitable[bool]] | None  # whether our own network is there; None: it is
-    clock: Callable[[], float]  # seconds that only go forward
+    online: Callable[[], Awaitable[bool]] | None  # whether our own network is up; None: assume so
+    clock: Callable[[], float]  # monotonic, in seconds
 
     async def ask(
         self,
@@ -100,7 +100,7 @@ class SingleProducer:
         Args:
             open_routes: those that answered a probe; None: it was not probed.
             queue: the job may wait there for a slot, since no other producer is left.
-            short_dial_first: give up a dial soon unless it has succeeded before: others are left.
+            short_dial_first: others are left, so dial an unproven producer only briefly.
 
         Raises:
             SlowConnect: that short dial timed out.
@@ -139,7 +139,7 @@ class SingleProducer:
             if record.peer_id in job.unreached:
                 routes = await self.prober.probe(routes, job.dials)
         if not dialled:
-            farm = "it is parked at no farm that is known" if job.needs.via_farm else ""
+            farm = "it is parked at no farm that was found" if job.needs.via_farm else ""
             why = farm or self.prober.explain_no_route(record)
             self.unreached(job, record, "no route", why, 0.0)
         return None
@@ -154,7 +154,7 @@ class SingleProducer:
         *,
         queue: bool,
     ) -> Done[T]:
-        """Ask one producer by one route; the outcome is recorded.
+        """Ask one producer over one route; the outcome is recorded.
 
         Raises:
             JobError: it did not do the job.
@@ -189,17 +189,17 @@ class SingleProducer:
         return Done(value, record, route.name, self.clock() - job.started, tuple(job.attempts))
 
     async def _is_online(self) -> bool:
-        """Whether it was the producer that was lost, and not our own network."""
+        """Whether our own network is up, so that the producer itself was lost."""
         return self.online is None or await self.online()
 
     def _handle_failure(
         self, job: JobState, record: Record, exc: JobError, route: DialableRoute, *, answered: bool
     ) -> bool:
-        """Remember what a producer did; whether its other routes are not worth trying."""
+        """Record a failure; whether the other routes of this producer need not be tried."""
         endpoint = route.endpoint
         peer_id, now = record.peer_id, self.clock()
         if isinstance(exc, ProducerBusy):
-            job.excluded.discard(peer_id)  # whatever broke before, it lives
+            job.excluded.discard(peer_id)  # it answers again
             job.unreached.discard(peer_id)
             self.reputation.record_busy(peer_id, now, exc.retry_after, record.sequence)
             if job.needs.slots is not None:
@@ -221,7 +221,9 @@ class SingleProducer:
                 self.reputation.record_failure(peer_id, now)
                 job.record_lost(peer_id, network)
                 job.failed_routes.add(route.name)
-                return endpoint.proxy is None  # a farm may be what died: other routes first
+                return (
+                    endpoint.proxy is None
+                )  # the farm may be what was lost: try other routes first
             case ProducerLost():
                 self.reputation.record_failure(peer_id, now)
                 silent = not isinstance(exc, PeerKeyMismatch)
@@ -243,7 +245,7 @@ class SingleProducer:
         *,
         silent: bool = False,
     ) -> None:
-        """Nobody is there; with `silent`, nobody answered there."""
+        """Record a producer that was not reached; `silent`: no server answered at its routes."""
         job.excluded.add(record.peer_id)
         job.unreached.add(record.peer_id)
         if silent:

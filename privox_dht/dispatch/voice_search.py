@@ -1,4 +1,4 @@
-"""Every voice on the mesh: those in records, and the whole lists of producers that have more."""
+"""Every voice on the mesh: those in records, and the complete lists of producers that have more."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from privox_dht.voices import VoiceAnswer, Voices, voices_of
 async def find_voices(
     records: Sequence[Record], dispatcher: Dispatcher, client: SpeechClient
 ) -> Voices:
-    """The voices of these producers; `limits.VOICES_ASKED` of them at most are asked for their
-    lists, those first whose records leave some out."""
+    """The voices of these producers. At most `limits.VOICES_ASKED` are asked for their complete
+    lists, first those whose records are incomplete."""
     latest = sorted(latest_per_key(records), key=lambda record: not record.more)
     dials = DialBudget()
 

@@ -1,18 +1,18 @@
-"""The two kinds of job, done at one endpoint, in time.
+"""The two kinds of job, done at one endpoint, each step in time.
 
     dispatcher   chooses an endpoint     -> work(endpoint, record, emit)
-    work         sends the job there     -> emits what comes, returns the whole
-                 cannot                  -> JobError: the dispatcher goes on to the next
+    work         sends the job there     -> emits events, returns the whole result
+                 cannot                  -> JobError: the dispatcher asks the next producer
 
-The same work may be done again at the next endpoint, from the start. How long a producer may take:
+The work may be repeated at the next endpoint, from the start. How long a producer may take:
 
-    while the upload goes on     nothing is due: a stalled upload is noticed otherwise
+    during the upload            no deadline: the HTTP client notices a stalled upload
     uploaded                     the recording's length is due: time to decode it
-    the length is known          the next result is due within RESULT_SLACK times what the
-                                 producer's own speed says the whole takes; all within twice that
+    the length is known          the next result is due within RESULT_SLACK times what the whole
+                                 takes at the producer's own speed; all within twice that
 
-A heartbeat shows life, not progress: a producer that sends nothing else, or a word now and then,
-loses the job to the next.
+Heartbeats are no progress: a producer that sends nothing else, or a word now and then, is given up
+and the next one gets the job.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.transcript import gather
 
 T_co = TypeVar("T_co", covariant=True)
-MAX_SLOTS_BELIEVED = 4  # jobs beside ours, as far as a record's slots are believed
+MAX_SLOTS_BELIEVED = 4  # slots of a record that count: other jobs may run beside ours
 
 
 class ResultDeadline:
-    """When the next result is due. Made by `results_due`."""
+    """The deadline of the next result. Made by `results_due`."""
 
     def __init__(self, timer: asyncio.Timeout, record: Record | None) -> None:
         self._timer = timer
@@ -46,19 +46,19 @@ class ResultDeadline:
         self._seconds = 0.0
 
     def uploaded(self, sent: int, total: int) -> None:
-        """So many bytes of the recording have gone."""
+        """`sent` of `total` bytes were uploaded."""
         if sent >= total:
             self._due_in(limits.RESULT_GRACE + total / limits.DECODED_PER_SECOND)
 
     def set_length(self, seconds: float) -> None:
-        """It is known how many seconds of sound the job is."""
+        """The job is `seconds` of sound long."""
         self._seconds = seconds
         now = asyncio.get_running_loop().time()
         self._ends = now + 2 * (limits.RESULT_GRACE + self._wait_per_second * seconds)
         self.result()
 
     def result(self) -> None:
-        """A part of the answer came."""
+        """A part of the answer came: the next one is due."""
         self._due_in(limits.RESULT_GRACE + self._wait_per_second * self._seconds)
 
     def _due_in(self, seconds: float) -> None:
@@ -68,18 +68,18 @@ class ResultDeadline:
 
 
 def _wait_per_second(record: Record) -> float:
-    """Seconds of waiting for a second of sound."""
+    """Seconds to wait per second of sound."""
     at_once = min(max(record.slots, 1), MAX_SLOTS_BELIEVED)
     return limits.RESULT_SLACK * at_once / max(record.speed or 1.0, limits.SLOWEST_SPEED)
 
 
 @asynccontextmanager
 async def results_due(record: Record | None) -> AsyncIterator[ResultDeadline]:
-    """While this is open, the producer of `record` must bring results in time; a server elsewhere
-    (None) is trusted to.
+    """While this is open, the producer of `record` must send results in time; an ordinary server
+    (None) has no deadline.
 
     Raises:
-        ProducerLost: it did not; it had begun.
+        ProducerLost: it did not.
     """
     try:
         async with asyncio.timeout(None) as timer:
@@ -87,28 +87,28 @@ async def results_due(record: Record | None) -> AsyncIterator[ResultDeadline]:
     except TimeoutError as exc:
         if not timer.expired():
             raise
-        raise ProducerLost("it is alive, and brought no result in time", begun=True) from exc
+        raise ProducerLost("it sent heartbeats but no result in time", begun=True) from exc
 
 
 class Work(Protocol[T_co]):
-    """What the dispatcher has done at one endpoint after the other."""
+    """What the dispatcher calls for one endpoint after the other."""
 
     async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> T_co:
-        """Do it at `endpoint`.
+        """Do the job at `endpoint`.
 
         Args:
-            record: what the producer says of itself; None: a server elsewhere.
+            record: of the producer; None: an ordinary server.
             emit: called with each event.
 
         Raises:
-            JobError: it could not be done there.
+            JobError: the job failed there.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionWork:
-    """A recording to text."""
+    """A transcription job."""
 
     client: SpeechClient
     audio: bytes | Path | BinaryIO
@@ -140,7 +140,7 @@ class TranscriptionWork:
 
 @dataclass(frozen=True, slots=True)
 class SpeechWork:
-    """A text to a sound file."""
+    """A speech job."""
 
     client: SpeechClient
     text: str
@@ -165,7 +165,7 @@ class SpeechWork:
 
 
 def _seconds_of(audio: bytes, text: str, options: SpeechOptions) -> float:
-    """How much sound it is, whatever the producer says of it."""
+    """The length of the sound, not taken from what the producer claims."""
     form = parse_header(audio) if options.format == "wav" else None
     if form is not None and form.is_plain and form.rate:
         return (len(audio) - form.begins) / SAMPLE / form.rate
@@ -173,8 +173,8 @@ def _seconds_of(audio: bytes, text: str, options: SpeechOptions) -> float:
 
 
 def _model_for(record: Record | None, model: str) -> str:
-    """What to call the model in a request to this producer: never empty for a node with several
-    engines, so that the engine whose record was picked is the one that does it."""
+    """The model's name in a request to this producer; never empty, so that a node with several
+    engines uses the one whose record was selected."""
     if record is None:
         return model
     return model_names.model(model, record.models) or record.engine

@@ -152,7 +152,7 @@ async def test_where_all_only_beat_their_hearts_the_job_ends_and_says_so(
 ) -> None:
     monkeypatch.setattr(limits, "RESULT_GRACE", 0.3)
     async with mesh_of(0, "says nothing") as mesh:
-        with pytest.raises(AllProducersFailed, match="it is alive, and brought no result in time"):
+        with pytest.raises(AllProducersFailed, match="it sent heartbeats but no result in time"):
             await mesh.transcribe(clip())
 
 

@@ -230,7 +230,7 @@ async def test_via_farm_insists_on_a_farm_for_a_producer_that_could_be_called(
             await producer.announcer.announce()
             async with Mesh.join(at(farm)) as mesh:
                 assert (await mesh.speech("x", model="echo")).route.startswith("direct")
-                with pytest.raises(NoProducer, match="spoken to already"):
+                with pytest.raises(NoProducer, match="seen it already"):
                     await mesh.speech("x", model="echo", via_farm=True)
             async with Mesh.join(at(farm), hidden=True) as mesh:
                 done = await mesh.speech("x", model="echo", via_farm=True)

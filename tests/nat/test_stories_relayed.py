@@ -168,7 +168,7 @@ def test_who_asks_to_be_hidden_and_knows_the_producer_only_is_told_that_this_can
     only = ("--only", lender.peer, "--neighbours", ",".join(village.doors("lender", 5678)))
     answer = village.speak("client", SENTENCE, tmp_path / "a.wav", *only, "--via-farm").answer()
     assert answer.code == 4, answer.text
-    assert "spoken to already" in answer.text
+    assert "seen it already" in answer.text
 
 
 def test_a_relayed_job_whose_client_is_killed_ends_within_a_second(

@@ -788,7 +788,7 @@ async def test_who_asks_to_be_hidden_is_served_by_nobody_that_was_ever_spoken_to
     work = Producers(a="text", b="text")
     for _ in range(5):
         assert (await last_of(call.dispatch(Requirements("stt", via_farm=True), work))).record == b
-    with pytest.raises(NoProducer, match="1 of 1 that fit were spoken to already"):
+    with pytest.raises(NoProducer, match="1 of 1 that match have seen it already"):
         await last_of(call.dispatch(Requirements("stt", via_farm=True, avoid=(b.peer_id,)), work))
 
 

@@ -118,7 +118,7 @@ async def test_a_job_that_ends_without_its_end_is_a_mistake_of_ours() -> None:
     async def job() -> AsyncGenerator[JobEvent[str]]:
         yield ONE
 
-    with pytest.raises(AssertionError, match="without its end"):
+    with pytest.raises(AssertionError, match="ended without Done"):
         await last_of(job())
 
 
