@@ -260,8 +260,8 @@ class Dispatcher:
             met, parked = len(order) - len(strange), len(strange)
             raise NoProducer(
                 f"no producer can be asked without seeing this machine's address: {met} of "
-                f"{len(order)} that match have seen it already (as neighbours), {parked} are at"
-                " no farm on another host"
+                f"{len(order)} that match have seen it already (as neighbours), {parked} are"
+                " parked at no farm on another host"
             )
         return hidden
 

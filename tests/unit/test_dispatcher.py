@@ -795,7 +795,7 @@ async def test_who_asks_to_be_hidden_is_served_by_nobody_that_was_ever_spoken_to
 async def test_who_asks_to_be_hidden_does_not_go_through_a_farm_beside_the_producer() -> None:
     a = producer("a", Direct("192.0.2.50", 5678), Relayed(FARM_KEY))
     call = caller(a, farm(Direct("192.0.2.50", 1776)))
-    with pytest.raises(NoProducer, match="no farm apart from them"):
+    with pytest.raises(NoProducer, match="no farm on another host"):
         await last_of(call.dispatch(Requirements("stt", via_farm=True), Producers(a="text")))
 
 

@@ -27,7 +27,7 @@ class Asking:
         self.by_address = by_address
         self.asked: list[str] = []
 
-    async def reach(self, record: Record, dials: Any) -> list[tuple[None, str]]:
+    async def probe_routes(self, record: Record, dials: Any) -> list[tuple[None, str]]:
         name = record.publisher.rstrip().decode()
         return [(None, address) for address in self.by_address if address.startswith(name)]
 
