@@ -1,7 +1,7 @@
 """The datagrams of a private mesh: what `wire` makes and reads, sealed on its way.
 
     inside   version (1) | mesh tag (8) | kind (1) | message id (8) | body
-    outside  chance (16) | message id (8) | sealed: time (8), kind, destination, body | tag (16)
+    outside  random (16) | message id (8) | sealed: time (8), kind, destination, body | tag (16)
              `------- nonce (24) -------'
 
     request  destination: the DHT id of the node asked, shortened; the address, if the id is unknown
@@ -18,10 +18,10 @@ from privox_dht.errors import BadMessage
 from privox_dht.membership import keys
 from privox_dht.membership.members import TIME, Membership
 
-CHANCE, ID = 16, 8  # bytes; chance and message id are the nonce
-TO_NODE, TO_ANYBODY, TO_FOUR, TO_SIX = range(4)  # what a datagram is, and whom it is for
-_DESTINATION = {TO_NODE: 8, TO_ANYBODY: 0, TO_FOUR: 6, TO_SIX: 18}  # bytes of whom
-OVERHEAD = CHANCE + ID + TIME + 1 + 8 + keys.SEAL - HEADER  # bytes more than inside, at most;
+RANDOM, ID = 16, 8  # bytes; random bytes and message id are the nonce
+TO_NODE, NO_DESTINATION, TO_IPV4, TO_IPV6 = range(4)  # the kind of a destination
+_DESTINATION = {TO_NODE: 8, NO_DESTINATION: 0, TO_IPV4: 6, TO_IPV6: 18}  # bytes of the destination
+OVERHEAD = RANDOM + ID + TIME + 1 + 8 + keys.SEAL - HEADER  # bytes more than inside, at most;
 # only a first ping, which is short, names an address
 
 
@@ -39,14 +39,14 @@ class SealedDatagrams:
         """A datagram as it is sent to a node; with an empty id, to any node at the address."""
         message = datagram[HEADER - ID : HEADER]
         if datagram[HEADER - ID - 1] == ANSWER:
-            kind, where = TO_ANYBODY, b""
+            kind, where = NO_DESTINATION, b""
         elif node_id:
             kind, where = TO_NODE, node_id[: _DESTINATION[TO_NODE]]
         else:
             where = pack_address(*address)
-            kind = TO_FOUR if len(where) == _DESTINATION[TO_FOUR] else TO_SIX
+            kind = TO_IPV4 if len(where) == _DESTINATION[TO_IPV4] else TO_IPV6
         text = b"".join((self._member.now(), bytes([kind]), where, datagram[HEADER:]))
-        return keys.seal(self._key, text, nonce=os.urandom(CHANCE) + message)
+        return keys.seal(self._key, text, nonce=os.urandom(RANDOM) + message)
 
     def unseal(self, sealed: bytes) -> bytes:
         """The datagram inside.
@@ -62,13 +62,13 @@ class SealedDatagrams:
         where = text[TIME + 1 : begin]
         if len(where) < _DESTINATION[kind]:
             raise BadMessage("short")
-        if kind == TO_ANYBODY:
+        if kind == NO_DESTINATION:
             self._member.check(text[:TIME])
         else:
             self._check_destination(kind, where)
-            self._member.check(text[:TIME], sealed[:CHANCE])
-        inside = bytes([ANSWER if kind == TO_ANYBODY else REQUEST])
-        return b"".join((self._open, inside, sealed[CHANCE : CHANCE + ID], text[begin:]))
+            self._member.check(text[:TIME], sealed[:RANDOM])
+        inside = bytes([ANSWER if kind == NO_DESTINATION else REQUEST])
+        return b"".join((self._open, inside, sealed[RANDOM : RANDOM + ID], text[begin:]))
 
     def _check_destination(self, kind: int, where: bytes) -> None:
         if kind == TO_NODE:

@@ -14,7 +14,7 @@ from privox_dht.interfaces import has_route
 
 FREE_PORT_TRIES = 16  # times another free port is taken when the other family has it in use
 RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: a burst of 800 datagrams waits its turn
-AT_ONCE = 8  # datagrams read before others on this loop have their turn
+READS_AT_ONCE = 8  # datagrams read before others on this loop have their turn
 ROOM = limits.MAX_DATAGRAM + 1  # bytes read at a time: one more shows what is too long
 _NOTHING: dict[str, Any] = {}  # what there is to know of a socket beside that
 
@@ -34,7 +34,7 @@ class UdpTransport(asyncio.DatagramTransport):
         loop.add_reader(sock.fileno(), self._arrived)
 
     def _arrived(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(READS_AT_ONCE):
             if self._closed:
                 return
             try:
