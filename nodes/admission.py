@@ -28,8 +28,8 @@ from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
 
 NETWORKS_REMEMBERED = 4096  # networks whose last turn is known; more are strangers' inventions
-TURNED_AWAY_REMEMBERED = 64  # rejected within a second; all are looked at for each offer
-HERE: Prefixes = ("this machine",)  # whatever comes from this very machine counts as one network
+REJECTIONS_REMEMBERED = 64  # rejected within a second; all are looked at for each offer
+LOCAL: Prefixes = ("this machine",)  # whatever comes from this very machine counts as one network
 
 
 Number = TypeVar("Number", int, float)
@@ -46,7 +46,7 @@ class Ticket:
     @property
     def networks(self) -> Prefixes:
         """The widest first."""
-        return self.offer.prefixes[::-1] or HERE
+        return self.offer.prefixes[::-1] or LOCAL
 
     @property
     def home(self) -> str:
@@ -72,7 +72,7 @@ class Admission:
         self._served: OrderedDict[str, int] = OrderedDict()  # the turn a network had last
         self._turn = 0
         self._ended: OrderedDict[str, float] = OrderedDict()  # when a network last ended a job
-        self._turned_away: deque[tuple[str, float]] = deque(maxlen=TURNED_AWAY_REMEMBERED)
+        self._rejected: deque[tuple[str, float]] = deque(maxlen=REJECTIONS_REMEMBERED)
         self._long: OrderedDict[str, float] = OrderedDict()  # when one sent what was no short job
 
     def __repr__(self) -> str:
@@ -131,15 +131,15 @@ class Admission:
             or len(self._waiting) >= limits.QUEUE_PLACES
             or queued >= limits.QUEUE_PLACES_PER_NETWORK
         ):
-            raise self.turned_away(ticket, now)
+            raise self.rejection(ticket, now)
         self._waiting.append(ticket)
         return ticket
 
-    def turned_away(self, ticket: Ticket, now: float) -> ProducerBusy:
+    def rejection(self, ticket: Ticket, now: float) -> ProducerBusy:
         """The error when there is no slot."""
         if not self._may_begin(ticket):
             return ProducerBusy("this producer does not lend now", self._retry_after)
-        self._turned_away.append((ticket.home, now))
+        self._rejected.append((ticket.home, now))
         return ProducerBusy(f"all {self.lent} slots are taken", limits.RETRY_AFTER)
 
     def leave(self, ticket: Ticket, now: float) -> Ticket | None:
@@ -227,7 +227,7 @@ class Admission:
             and now - when < limits.COME_BACK
             and self._held[other] <= self._held[home]
             and self._served.get(other, 0) < self._served.get(home, 0)
-            for other, when in self._turned_away
+            for other, when in self._rejected
         )
 
     def _fits_extra(self, ticket: Ticket, now: float) -> bool:

@@ -1,6 +1,6 @@
 """FFmpeg (through PyAV), in a process of its own, since it works on strangers' files.
 
-parent -> {"decode": rate, "most": seconds, "wall": seconds} + the upload, if it is small
+parent -> {"decode": rate, "most": seconds, "timeout": seconds} + the upload, if it is small
           + the file for the samples, + the upload, if it is a file
 worker -> {"opened": true}              the format is known
 worker -> {"samples": count}
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEMORY = 512 * MIB  # bytes; a FLAC file is written as a whole, and half an hour of one is 170 MB
-SECONDS = int(limits.DECODE_WALL)  # of processor time: what it gets by the clock, at the most
+SECONDS = int(limits.DECODE_TIMEOUT)  # of processor time: what it gets by the clock, at the most
 # Bytes; the memory for the samples is smaller, and sealed
 LARGEST = int(limits.MAX_AUDIO_SECONDS) * 4 * limits.MAX_RATE
 PIECE = 64 * limits.KIB  # bytes of an encoded file sent at a time
@@ -65,7 +65,7 @@ def _decode(asked: dict[str, Any], payload: bytes, link: Link) -> None:
         os.fdopen(upload[0], "rb", closefd=False) if upload else payload,
         asked["decode"],
         max_seconds=asked["most"],
-        wall=asked["wall"],
+        timeout=asked["timeout"],
         opened=lambda: link.send({"opened": True}),
     )
     link.send({"samples": count})

@@ -21,7 +21,7 @@ from nodes.engines.worker import Job, WorkerDied
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import limits
 from privox_dht.atomic_file import write_all
-from privox_dht.audio.decoding import plain
+from privox_dht.audio.decoding import read_plain
 from privox_dht.errors import RequestRejected
 from privox_dht.recording import Recording
 
@@ -35,8 +35,8 @@ OUT_OF_TIME = "SIGXCPU"
 class Codecs:
     """FFmpeg in processes of its own, for so many jobs at a time."""
 
-    def __init__(self, at_most: int) -> None:
-        self._pool = WorkerPool(MODULE, at_most=at_most)
+    def __init__(self, max_jobs: int) -> None:
+        self._pool = WorkerPool(MODULE, max_jobs=max_jobs)
         self.sandbox: tuple[str, ...] = ()  # its parts that are in force
         self._why_not = ""
 
@@ -80,7 +80,7 @@ class Codecs:
         """
         size = upload.seek(0, os.SEEK_END)
         # In a thread: the first of them loads numpy.
-        samples = None if self._why_not else await asyncio.to_thread(plain, upload, size, rate)
+        samples = None if self._why_not else await asyncio.to_thread(read_plain, upload, size, rate)
         if samples is not None:
             async with contextlib.aclosing(Recording.of(samples, rate)) as recording:
                 yield recording
@@ -91,13 +91,13 @@ class Codecs:
 
     async def _decode(self, upload: BinaryIO, size: int, recording: Recording, most: float) -> int:
         """Have `upload` decoded into `recording`; how many samples there are."""
-        question = {"decode": recording.rate, "most": most, "wall": limits.DECODE_WALL}
+        question = {"decode": recording.rate, "most": most, "timeout": limits.DECODE_TIMEOUT}
         async with self._pool.job() as job:
             try:
                 with _as_file(upload, size) as (small, files):
                     await job.send(question, small, [recording.file, *files])
-                await _within(limits.OPEN_WALL, job, "understanding the file took")
-                report = await _within(limits.DECODE_WALL + LATE, job, "decoding took")
+                await _within(limits.OPEN_TIMEOUT, job, "understanding the file took")
+                report = await _within(limits.DECODE_TIMEOUT + LATE, job, "decoding took")
                 await job.receive()
             except WorkerDied as exc:
                 raise _broke(exc) from exc
@@ -187,7 +187,7 @@ def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
 def _broke(exc: WorkerDied) -> RequestRejected:
     """The error of a file that crashed the process which decoded it."""
     if exc.why == OUT_OF_TIME:
-        return _too_slow(f"decoding took more than {limits.DECODE_WALL:.0f} s of processor time")
+        return _too_slow(f"decoding took more than {limits.DECODE_TIMEOUT:.0f} s of processor time")
     how = f" ({exc.why})" if exc.why else ""
     return RequestRejected(
         f"decoding this file crashed the decoder{how}", code="invalid_audio", param="file"

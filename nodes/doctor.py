@@ -49,7 +49,7 @@ from privox_dht.speech_api.speech_server import SpeechServer
 
 KIND = "doctor"  # a kind of record that no client looks for
 CLIP_SECONDS = 2
-ENGINES_WITHIN = 600.0  # seconds: models may have to be downloaded
+ENGINES_TIMEOUT = 600.0  # seconds: models may have to be downloaded
 
 
 Probe = Callable[[], Awaitable[Verdict]]
@@ -63,14 +63,14 @@ class Doctor:
     identity: Identity = field(default_factory=Identity.generate)
     farm: FarmAddress | None = None
 
-    async def examine(self, tell: Callable[[Verdict], None]) -> bool:
+    async def examine(self, report: Callable[[Verdict], None]) -> bool:
         """Run every probe in turn, telling each verdict; whether this machine can lend."""
         starts = [await _bounded("node", 5.0, partial(startup_check.node, self.config))]
-        tell(starts[0])
+        report(starts[0])
         if self.config.services:
             lends = partial(startup_check.engines, self.config)
-            starts.append(await _bounded("engines", ENGINES_WITHIN, lends))
-            tell(starts[1])
+            starts.append(await _bounded("engines", ENGINES_TIMEOUT, lends))
+            report(starts[1])
         async with AsyncExitStack() as stack:
             self._stack = stack
             try:
@@ -81,11 +81,11 @@ class Doctor:
             producer = Producer([EchoTranscriber()], 1, codecs)
             self._server = await self._serving(producer)
             verdicts = [await _bounded("join", 15.0, self._join)]
-            tell(verdicts[0])
+            report(verdicts[0])
             if verdicts[0].found != YES:
                 return False
             relays = [("relay", 30.0, self._relay)] if self.config.farm else []
-            for probe, within, run in (
+            for probe, timeout, run in (
                 ("clock", 5.0, self._clock),
                 ("udp, tcp", 30.0, self._reach),
                 *relays,
@@ -93,8 +93,8 @@ class Doctor:
                 ("farm", 20.0, self._park),
                 ("round trip", 20.0, self._round_trip),
             ):
-                verdicts.append(await _bounded(probe, within, run))
-                tell(verdicts[-1])
+                verdicts.append(await _bounded(probe, timeout, run))
+                report(verdicts[-1])
         found = {verdict.probe: verdict.found for verdict in verdicts}
         is_called = found["udp, tcp"] in (YES, LIKELY) or found["round trip"] == YES
         is_called &= found.get("relay") != NO
@@ -185,10 +185,8 @@ class Doctor:
     def _reached(self, reach: Reachability) -> str:
         """What came through in one family."""
         at = " and ".join(join_host(*there) for there in reach.addresses) or "an address"
-        ports = (
-            f"UDP {self._dht.port} {_said(reach.udp)}, TCP {self._server.port} {_said(reach.tcp)}"
-        )
-        return f"{ports}, called at {at}"
+        udp, tcp = _port_state(reach.udp), _port_state(reach.tcp)
+        return f"UDP {self._dht.port} {udp}, TCP {self._server.port} {tcp}, dialled at {at}"
 
     async def _records(self) -> Verdict:
         now = time.time()
@@ -210,13 +208,13 @@ class Doctor:
             "records", YES if back else NO, detail, "" if back else "is the clock right?"
         )
 
-    def _clock_harms(self) -> bool:
+    def _clock_is_off(self) -> bool:
         return abs(self._dht.clock_offset() or 0.0) > limits.CLOCK_SKEW
 
     async def _park(self) -> Verdict:
         farms = await known_farms(self._dht, self.config.farms, self._dht.allows)
         verdict, self.farm = await farm_check.park(
-            self._stack, farms, self._pool, self._clock_harms()
+            self._stack, farms, self._pool, self._clock_is_off()
         )
         return verdict
 
@@ -258,13 +256,13 @@ class Doctor:
         return Verdict("round trip", YES if right else NO, detail)
 
 
-async def _bounded(probe: str, within: float, run: Probe) -> Verdict:
+async def _bounded(probe: str, timeout: float, run: Probe) -> Verdict:
     try:
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(timeout):
             return await run()
     except TimeoutError:
-        return Verdict(probe, LATE, f"nothing within {within:.0f} s", "is the network very slow?")
+        return Verdict(probe, LATE, f"nothing within {timeout:.0f} s", "is the network very slow?")
 
 
-def _said(came: bool | None) -> str:
+def _port_state(came: bool | None) -> str:
     return {True: "open", False: "closed", None: "unknown"}[came]

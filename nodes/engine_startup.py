@@ -89,7 +89,7 @@ def _languages(group: Sequence[EngineInfo]) -> tuple[str, ...]:
 def _choice(spec: ServiceSpec, cache: Path | None, trouble: Callable[[str], None]) -> list[Engine]:
     """The engines that may serve `spec`, best first."""
     try:
-        return make_engines(spec.service, spec.backend, spec.what, cache=cache)
+        return make_engines(spec.service, spec.backend, spec.engine, cache=cache)
     except EngineUnavailable as exc:
         trouble(f"cannot serve {spec}: {exc}")
         return []

@@ -16,9 +16,9 @@ from privox_dht.errors import JobError
 from privox_dht.speech import Engine
 
 log = logging.getLogger("privox.node")
-PROBE_EVERY = 30.0  # seconds
-ANSWER_WITHIN = 10.0  # seconds; a busy server may take that long
-SLOW_AT_MOST = 3  # slow answers in a row, after which a server counts as down
+INTERVAL = 30.0  # seconds between two probes
+ANSWER_TIMEOUT = 10.0  # seconds; a busy server may take that long
+MAX_SLOW = 3  # slow answers in a row, after which a server counts as down
 
 
 @runtime_checkable
@@ -37,23 +37,23 @@ class EngineWatch:
     """Which engines are up. Local ones always are."""
 
     def __init__(
-        self, engines: Sequence[Engine], on_change: Callable[[], None], every: float = PROBE_EVERY
+        self, engines: Sequence[Engine], on_change: Callable[[], None], every: float = INTERVAL
     ) -> None:
-        self._elsewhere = [engine for engine in engines if isinstance(engine, RemoteEngine)]
+        self._remote = [engine for engine in engines if isinstance(engine, RemoteEngine)]
         self._on_change = on_change
         self._every = every
         self._down: set[int] = set()  # by id
         self._slow: Counter[int] = Counter()
 
     def __repr__(self) -> str:
-        return f"<EngineWatch {len(self._down)} of {len(self._elsewhere)} servers down>"
+        return f"<EngineWatch {len(self._down)} of {len(self._remote)} servers down>"
 
     def is_up(self, engine: Engine) -> bool:
         return id(engine) not in self._down
 
     async def run(self) -> None:
         """Probe the servers, until cancelled."""
-        await asyncio.gather(*map(self._watch, self._elsewhere))
+        await asyncio.gather(*map(self._watch, self._remote))
 
     async def _watch(self, engine: RemoteEngine) -> None:
         while True:
@@ -72,13 +72,13 @@ class EngineWatch:
     async def _why_down(self, engine: RemoteEngine) -> str:
         """Why the server is down; "": it is up."""
         try:
-            async with asyncio.timeout(ANSWER_WITHIN):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 await engine.answers()
         except TimeoutError:
             self._slow[id(engine)] += 1
-            if self._slow[id(engine)] < SLOW_AT_MOST and id(engine) not in self._down:
+            if self._slow[id(engine)] < MAX_SLOW and id(engine) not in self._down:
                 return ""
-            return f"it took more than {ANSWER_WITHIN:.0f} s to answer"
+            return f"it took more than {ANSWER_TIMEOUT:.0f} s to answer"
         except JobError as exc:
             return str(exc)
         del self._slow[id(engine)]

@@ -26,7 +26,7 @@ from privox_dht.membership.secret_file import membership_of
 from privox_dht.speech_api.client import STATUS, Endpoint, SpeechClient
 
 LISTENING_FILE = "listening.json"
-JOIN_WITHIN = 4.0  # seconds; a node on this machine answers in milliseconds unless it hangs
+JOIN_TIMEOUT = 4.0  # seconds; a node on this machine answers in milliseconds unless it hangs
 
 
 class Unhealthy(LocalError):
@@ -112,7 +112,7 @@ async def _joined_through(node: Listening, member: Membership | None) -> None:
         Identity.generate(), network=node.network, host=None, guest=True, member=member
     ) as stranger:
         try:
-            await stranger.join([(node.host, node.port)], JOIN_WITHIN)
+            await stranger.join([(node.host, node.port)], JOIN_TIMEOUT)
         except NotJoined:
             where = join_host(node.host, node.port)
             raise Unhealthy(f"nobody joins mesh {node.network!r} through {where} (UDP)") from None

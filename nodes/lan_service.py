@@ -17,7 +17,7 @@ from privox_dht.directory.failover import Directory
 from privox_dht.extras import needed_by
 
 log = logging.getLogger("privox.node")
-LOOK_EVERY = 5.0  # seconds between two looks at this machine's addresses
+POLL_INTERVAL = 5.0  # seconds between two looks at this machine's addresses
 
 
 class LanService(Service):
@@ -61,9 +61,9 @@ class LanService(Service):
                              extra=log_fields("announced", name=self._name))  # fmt: skip
                     warned = False
                     while lan.links(self._host) == here:  # noqa: ASYNC110
-                        await asyncio.sleep(LOOK_EVERY)
+                        await asyncio.sleep(POLL_INTERVAL)
             except OSError as exc:
                 if not warned:
                     log.warning("the local network cannot be asked: %s", exc.strerror or exc)
                 warned = True
-                await asyncio.sleep(LOOK_EVERY)
+                await asyncio.sleep(POLL_INTERVAL)

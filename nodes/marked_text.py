@@ -30,7 +30,7 @@ RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.2
 PERCENT = re.compile(r"([0-9]*\.?[0-9]+)\s*%?")
 REFERENCES = ("src", "uri", "href", "fetchtimeout")  # attributes that name something elsewhere
 ELEMENTS = ("audio", "lexicon", "lookup", "metadata", "meta")  # and elements that are made for that
-APART = ("p", "s", "paragraph", "sentence", "speak")  # spoken each by itself
+BLOCK_ELEMENTS = ("p", "s", "paragraph", "sentence", "speak")  # spoken each by itself
 SLOWEST, FASTEST = 0.25, 4.0  # speeds that engines know
 
 
@@ -114,16 +114,16 @@ class _MarkupReader:
             self.parts.append(Break(_pause(attributes)))
         elif name == "sub" and "alias" in attributes and not self._hidden:
             self._words.append(attributes["alias"])
-        elif name in APART or name == "prosody":
+        elif name in BLOCK_ELEMENTS or name == "prosody":
             self.flush()
         if self._hidden or (name == "sub" and "alias" in attributes):
             self._hidden += 1
         rate = attributes.get("rate", "") if name == "prosody" else ""
-        self._speeds.append(between(self._speeds[-1] * _rate(rate)))
+        self._speeds.append(clamp_speed(self._speeds[-1] * _rate(rate)))
 
     def end(self, name: str) -> None:
         name = name.rpartition(":")[2].lower()
-        if name in APART or name == "prosody":
+        if name in BLOCK_ELEMENTS or name == "prosody":
             self.flush()
         self._hidden = max(0, self._hidden - 1)
         self._speeds.pop()
@@ -168,7 +168,7 @@ def _rate(written: str) -> float:
     return float(number[1]) / (100 if "%" in written else 1) or 1.0
 
 
-def between(speed: float) -> float:
+def clamp_speed(speed: float) -> float:
     """`speed`, as far as engines go."""
     return min(max(speed, SLOWEST), FASTEST)
 

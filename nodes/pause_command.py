@@ -20,8 +20,8 @@ from nodes.state_lock import is_in_use
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
 from privox_dht.errors import ConfigError
 
-SEEN_WITHIN = 5.0  # seconds for a running node to notice the file
-LOOK_EVERY = 0.05  # seconds between two looks whether it has
+ANSWER_TIMEOUT = 5.0  # seconds for a running node to notice the file
+POLL_INTERVAL = 0.05  # seconds between two looks whether it has
 
 Say = Callable[[Callable[[], Iterable[str]]], None]
 
@@ -87,13 +87,13 @@ def _answer_of_node(folder: Path, paused: bool) -> str:
     """The running node's state once it has seen the change; empty: none runs."""
     if not is_in_use(folder):
         return ""
-    ends = time.monotonic() + SEEN_WITHIN
+    ends = time.monotonic() + ANSWER_TIMEOUT
     while (state := read_lending_state(folder)) is None or state.paused is not paused:
         if time.monotonic() > ends:
             return "the node has not answered yet: it may be starting, or it lends nothing"
-        time.sleep(LOOK_EVERY)
-    return _in_words(state)
+        time.sleep(POLL_INTERVAL)
+    return _describe(state)
 
 
-def _in_words(state: LendingState) -> str:
+def _describe(state: LendingState) -> str:
     return f"the node {state}; what runs is finished" if state.paused else f"the node {state}"

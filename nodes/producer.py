@@ -17,7 +17,7 @@ from nodes.admission import Admission
 from nodes.codecs import Codecs
 from nodes.engines.quarantine import Quarantine
 from nodes.lender import Lender
-from nodes.marked_text import Break, between, parts
+from nodes.marked_text import Break, clamp_speed, parts
 from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
 from privox_dht import limits
@@ -187,7 +187,7 @@ async def _spoken(speaker: Speaker, request: SpeechRequest) -> AsyncGenerator[Au
         if isinstance(part, Break):
             silence += part.seconds
             continue
-        asked = replace(request, text=part.text, speed=between(request.speed * part.speed))
+        asked = replace(request, text=part.text, speed=clamp_speed(request.speed * part.speed))
         async with aclosing(speaker.speak(asked)) as sounds:
             async for sound in sounds:
                 if silence:

@@ -1,4 +1,4 @@
-"""The services of a node as options: `service/backend[/what]`.
+"""The services of a node as options: `service/backend[/engine]`.
 
 stt/cpu                            the best engine that is installed
 tts/cpu/espeak-ng                  this engine
@@ -24,11 +24,11 @@ class ServiceSpec:
 
     service: str  # "stt" or "tts"
     backend: str  # "cpu" or "gpu"
-    what: str = ""  # an engine, "engine:model", or the address of a server; "": the best there is
+    engine: str = ""  # an engine, "engine:model", or the address of a server; "": the best there is
 
     def __str__(self) -> str:
         return "/".join(
-            filter(None, (self.service, self.backend, SECRET.sub(r"\1***@", self.what)))
+            filter(None, (self.service, self.backend, SECRET.sub(r"\1***@", self.engine)))
         )
 
 
@@ -39,13 +39,13 @@ def parse_service(text: str) -> ServiceSpec:
         ConfigError: it is not of that form.
     """
     service, _, rest = text.strip().partition("/")
-    backend, _, what = rest.partition("/")
+    backend, _, engine = rest.partition("/")
     service = ALIASES.get(service, service)
     if service not in SERVICES:
         raise ConfigError(f"{text!r}: {service!r} is no service; there is {' and '.join(SERVICES)}")
     if backend not in BACKENDS:
         raise ConfigError(f"{text!r} is not {FORM}: the backend is {' or '.join(BACKENDS)}")
-    return ServiceSpec(service, backend, what)
+    return ServiceSpec(service, backend, engine)
 
 
 def parse_services(texts: Iterable[str]) -> list[ServiceSpec]:

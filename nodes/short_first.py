@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 
 from privox_dht import limits
 
-AT_MOST = 10.0  # seconds that a long job waits after a segment, in case a short one hangs
+MAX_WAIT = 10.0  # seconds that a long job waits after a segment, in case a short one hangs
 
 
 class ShortFirst:
@@ -45,7 +45,7 @@ class ShortFirst:
 
     async def _give_way(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(AT_MOST):
+            async with asyncio.timeout(MAX_WAIT):
                 await self._none_short.wait()
 
 

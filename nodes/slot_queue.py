@@ -12,7 +12,7 @@ from nodes.admission import Admission, Ticket
 from privox_dht.errors import ProducerBusy
 from privox_dht.offer import Offer
 
-CHECK_EVERY = 0.25  # seconds between two checks for slow uploads while jobs wait for slots
+CHECK_INTERVAL = 0.25  # seconds between two checks for slow uploads while jobs wait for slots
 
 
 class SlotQueue:
@@ -67,9 +67,9 @@ class SlotQueue:
             while not ticket.running:
                 left = ends - loop.time()
                 if left <= 0:
-                    raise self._admission.turned_away(ticket, loop.time())
+                    raise self._admission.rejection(ticket, loop.time())
                 self._preempt_upload()
-                await asyncio.wait([turn], timeout=min(left, CHECK_EVERY))
+                await asyncio.wait([turn], timeout=min(left, CHECK_INTERVAL))
         finally:
             del self._waiting[ticket]
 

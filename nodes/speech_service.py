@@ -53,7 +53,7 @@ class SpeechService(Service):
         super().__init__()
         self._config, self._mesh, self._reachability = config, mesh, reachability
         self._on_change, self._node_status = on_change, node_status
-        self._said = True, config.slots  # whether a slot is idle, and how many are lent
+        self._announced = True, config.slots  # whether a slot is idle, and how many are lent
         self.codecs = Codecs(config.slots + 1)
 
     async def _start(self) -> None:
@@ -130,6 +130,6 @@ class SpeechService(Service):
         busy or idle, or changes for how many jobs there is room."""
         admission = self.producer.admission
         now = admission.idle > 0, admission.lent
-        if now != self._said:
-            self._said = now
+        if now != self._announced:
+            self._announced = now
             self._on_change()

@@ -14,10 +14,10 @@ from privox_dht.speech_api.job_log import OUTCOMES
 NAME = 12  # characters of the first column
 SHOWN_JOBS = 12
 SHOWN_NEIGHBOURS = 4
-Told = Mapping[str, Any]
+Status = Mapping[str, Any]
 
 
-def lines_of(status: Told, now: float) -> list[str]:
+def lines_of(status: Status, now: float) -> list[str]:
     """The view.
 
     Args:
@@ -38,12 +38,12 @@ def lines_of(status: Told, now: float) -> list[str]:
     return [*(f"{name:<{NAME}}{text}" for name, text in rows), *_jobs(status, now)]
 
 
-def _reachable(status: Told) -> str:
+def _reachable(status: Status) -> str:
     routes = ", ".join(status["routes"])
     return routes or "by nobody yet"
 
 
-def _lent(status: Told) -> Iterator[tuple[str, str]]:
+def _lent(status: Status) -> Iterator[tuple[str, str]]:
     """What is lent, and to what degree it is used."""
     engines = status["engines"]
     if not engines:
@@ -60,13 +60,13 @@ def _lent(status: Told) -> Iterator[tuple[str, str]]:
     yield "jobs", _outcomes(status["jobs"])
 
 
-def _outcomes(jobs: Told) -> str:
+def _outcomes(jobs: Status) -> str:
     ended = ", ".join(f"{jobs[name]:,} {name}" for name in OUTCOMES if jobs[name])
     away = f"; {jobs['turned_away']:,} turned away" if jobs["turned_away"] else ""
     return f"{jobs['running']} running; {ended or 'none ended yet'}{away}"
 
 
-def _farms(status: Told) -> Iterator[tuple[str, str]]:
+def _farms(status: Status) -> Iterator[tuple[str, str]]:
     """Farms that lead here, and what is relayed for others."""
     if status["parked_at"]:
         yield "parked at", ", ".join(status["parked_at"])
@@ -79,7 +79,7 @@ def _farms(status: Told) -> Iterator[tuple[str, str]]:
         )
 
 
-def _neighbours(status: Told) -> str:
+def _neighbours(status: Status) -> str:
     dht = status["dht"]
     some = ", ".join(status["neighbours"][:SHOWN_NEIGHBOURS])
     more = f": {some}" if some else ""
@@ -89,7 +89,7 @@ def _neighbours(status: Told) -> str:
     )
 
 
-def _strangers(status: Told) -> Iterator[tuple[str, str]]:
+def _strangers(status: Status) -> Iterator[tuple[str, str]]:
     """Messages to a private mesh that came from strangers or were replayed."""
     if not status.get("private_mesh"):
         return
@@ -103,7 +103,7 @@ def _strangers(status: Told) -> Iterator[tuple[str, str]]:
     yield "turned away", told or "nobody"
 
 
-def _gateway(gateway: Told | None) -> Iterator[tuple[str, str]]:
+def _gateway(gateway: Status | None) -> Iterator[tuple[str, str]]:
     """The gateway, if there is one."""
     if not gateway:
         return
@@ -117,7 +117,7 @@ def _gateway(gateway: Told | None) -> Iterator[tuple[str, str]]:
     yield "", f"jobs: {_outcomes(gateway['outcomes'])}"
 
 
-def _jobs(status: Told, now: float) -> Sequence[str]:
+def _jobs(status: Status, now: float) -> Sequence[str]:
     """The last jobs, of others and of the gateway's apps."""
     own = [(job, "lent") for job in status["recent"]]
     own += [(job, "gateway") for job in (status.get("gateway") or {}).get("jobs", ())]
@@ -127,7 +127,7 @@ def _jobs(status: Told, now: float) -> Sequence[str]:
     return ["", "last jobs", *_job_lines(newest)]
 
 
-def _job_lines(jobs: Iterable[tuple[Told, str]]) -> Iterator[str]:
+def _job_lines(jobs: Iterable[tuple[Status, str]]) -> Iterator[str]:
     for job, where in jobs:
         clock = time.strftime("%H:%M:%S", time.localtime(job["at"]))
         sound = f"{job['sound']:.1f} s of sound" if job["sound"] else ""

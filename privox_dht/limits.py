@@ -78,8 +78,8 @@ MAX_BREAK = 10.0  # seconds of one pause in a text, as other services have it
 MAX_SPEECH_SECONDS = 1800.0  # seconds of audio one text may become, in case a voice never ends
 MAX_CHANNELS = 8  # audio channels; more is a hostile header
 MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz; what real recordings have
-DECODE_WALL = 120.0  # seconds of wall time that decoding one upload may take
-OPEN_WALL = 10.0  # seconds of these until the file's format is known; milliseconds are usual
+DECODE_TIMEOUT = 120.0  # seconds of wall time that decoding one upload may take
+OPEN_TIMEOUT = 10.0  # seconds of these until the file's format is known; milliseconds are usual
 
 HEARTBEAT = 1.0  # seconds between comments on a streamed answer while the engine thinks
 SILENCE = 4.0  # seconds without a byte from a producer that streams: it is gone

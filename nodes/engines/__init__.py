@@ -21,8 +21,8 @@ from privox_dht import errors, speech
 
 GROUPS = {speech.STT: "privox_dht.transcribers", speech.TTS: "privox_dht.speakers"}
 NEVER_CHOSEN = 1000  # engines of this rank and above work only where they are named
-EMBEDDED = "pip install 'privox-dht[embedded]'"
-ON_A_GPU = {
+CPU_ADVICE = "pip install 'privox-dht[embedded]'"
+GPU_ADVICE = {
     speech.STT: "lend stt/cpu; for a GPU: its driver, CUDA 12 and 'privox-dht[whisper]'",
     speech.TTS: "lend tts/cpu; for a GPU: its driver, onnxruntime-gpu and 'privox-dht[piper]'",
 }
@@ -75,10 +75,10 @@ def find(service: str, name: str) -> EngineClass:
 
 
 def make_engines(
-    service: str, backend: str, what: str = "", *, cache: Path | None = None
+    service: str, backend: str, engine: str = "", *, cache: Path | None = None
 ) -> list[speech.Engine]:
-    """The engines that "service/backend/what" may mean, best first, none started yet: one if
-    `what` says which, else all that look as if they could work here. What is true of the best
+    """The engines that "service/backend/engine" may mean, best first, none started yet: one if
+    `engine` names it, else all that look as if they could work here. What is true of the best
     (that its model can be had, say) shows when it starts.
 
     Raises:
@@ -89,42 +89,42 @@ def make_engines(
         backends = " and ".join(speech.BACKENDS)
         raise errors.ConfigError(f"there is no backend {backend!r}; there are {backends}")
     service = speech.ALIASES.get(service, service)
-    name, _, model = what.partition(":")
-    if not what:
-        return [make(backend=backend, cache=cache) for make in _able(service, backend)]
-    if what.startswith(("http://", "https://")):
+    name, _, model = engine.partition(":")
+    if not engine:
+        return [make(backend=backend, cache=cache) for make in _usable(service, backend)]
+    if engine.startswith(("http://", "https://")):
         from nodes.engines.remote import openai_engine
 
-        return [openai_engine(service, backend, what)]
-    if what.startswith("wyoming://"):
+        return [openai_engine(service, backend, engine)]
+    if engine.startswith("wyoming://"):
         from nodes.engines.remote import wyoming_engine
 
-        return [wyoming_engine(service, backend, what)]
-    if ADDRESS.fullmatch(what) and name not in known(service):
+        return [wyoming_engine(service, backend, engine)]
+    if ADDRESS.fullmatch(engine) and name not in known(service):
         from nodes.engines.remote import sova_engine
 
-        return [sova_engine(service, backend, what)]
+        return [sova_engine(service, backend, engine)]
     engine_class = find(service, name)
     engine_class.check(backend)
     return [engine_class(model=model, backend=backend, cache=cache)]
 
 
-def _able(service: str, backend: str) -> list[EngineClass]:
+def _usable(service: str, backend: str) -> list[EngineClass]:
     """Those that could work here, by rank."""
-    able, whys = [], []
+    usable, reasons = [], []
     for name in known(service):
         try:
             engine_class = find(service, name)
             if engine_class.rank >= NEVER_CHOSEN:
                 continue
             engine_class.check(backend)
-            able.append(engine_class)
+            usable.append(engine_class)
         except errors.EngineUnavailable as exc:
-            whys.append(exc.why if name in exc.why else f"{name}: {exc.why}")
-    if not able:
-        why = f"no engine can do {service}/{backend} here ({'; '.join(whys) or 'none is known'})"
-        raise errors.EngineUnavailable(why, EMBEDDED if backend == "cpu" else ON_A_GPU[service])
-    return sorted(able, key=lambda engine_class: engine_class.rank)
+            reasons.append(exc.why if name in exc.why else f"{name}: {exc.why}")
+    if not usable:
+        why = f"no engine can do {service}/{backend} here ({'; '.join(reasons) or 'none is known'})"
+        raise errors.EngineUnavailable(why, CPU_ADVICE if backend == "cpu" else GPU_ADVICE[service])
+    return sorted(usable, key=lambda engine_class: engine_class.rank)
 
 
 def _group(service: str) -> str:

@@ -14,32 +14,32 @@ import itertools
 import re
 import unicodedata
 
-LONGEST = 40  # characters without a space; about as many as the longest words in books
-MARKS_AT_ONCE = 3  # of the same punctuation mark in a row: an ellipsis
-MARKS_IN_A_RUN = 12  # punctuation marks between two spaces, as in numbers, dates and addresses
-DOTS_AT_ONCE = 24  # before letters and their signs, in one clause: 60 crash it
+MAX_RUN = 40  # characters without a space; about as many as the longest words in books
+MAX_REPEATED_MARKS = 3  # of the same punctuation mark in a row: an ellipsis
+MAX_MARKS = 12  # punctuation marks between two spaces, as in numbers, dates and addresses
+MAX_DOTS = 24  # before letters and their signs, in one clause: 60 crash it
 CLAUSE_ENDS = ",;:!?\n"  # with a space behind; a dot is none before a small letter
-JOINERS_AT_ONCE = 4  # combining or joining characters in a row; scripts need up to three
-FIRST_PICTURE = "\u2100"  # the first pictograph; a degree sign comes before
-DRAWN_AS = "\ufe0e\ufe0f"  # variation selectors: text, emoji
+MAX_JOINERS = 4  # combining or joining characters in a row; scripts need up to three
+FIRST_PICTOGRAPH = "\u2100"  # the first pictograph; a degree sign comes before
+VARIATION_SELECTORS = "\ufe0e\ufe0f"  # variation selectors: text, emoji
 BRAILLE = {0x2800 + dots: 0x2800 + dots % 64 for dots in range(256)}  # dots 7 and 8 are dropped
-REPEATED = re.compile(rf"([^\w\s])\1{{{MARKS_AT_ONCE},}}")
+REPEATED = re.compile(rf"([^\w\s])\1{{{MAX_REPEATED_MARKS},}}")
 
 
 def make_safe(text: str) -> str:
     """`text` without what crashes espeak-ng."""
-    text = REPEATED.sub(lambda found: found[1] * MARKS_AT_ONCE, text.translate(BRAILLE))
+    text = REPEATED.sub(lambda found: found[1] * MAX_REPEATED_MARKS, text.translate(BRAILLE))
     out: list[str] = []
     run = marks = joiners = 0  # since the last space
     dotted = 0  # dots before letters in this clause
     in_word = False  # the last character was a letter, a digit, or combined with one
     for character, following in itertools.zip_longest(text, text[1:], fillvalue=""):
         kind = unicodedata.category(character)
-        if character == "-" and not in_word and _goes_on(following):
+        if character == "-" and not in_word and _is_word_part(following):
             character = " "
         if character == "." and following and unicodedata.category(following)[0] in "LMC":
             dotted += 1
-            character = "." if dotted <= DOTS_AT_ONCE else " "
+            character = "." if dotted <= MAX_DOTS else " "
         elif character in CLAUSE_ENDS and (following.isspace() or character.isspace()):
             dotted = 0
         in_word = kind[0] in "LN" or (in_word and kind[0] in "MC")
@@ -48,21 +48,21 @@ def make_safe(text: str) -> str:
             out.append(character)
             continue
         joiners = joiners + 1 if kind[0] == "M" or kind == "Cf" else 0
-        if joiners > JOINERS_AT_ONCE:
+        if joiners > MAX_JOINERS:
             continue
-        if (run >= LONGEST or marks >= MARKS_IN_A_RUN) and not joiners:
+        if (run >= MAX_RUN or marks >= MAX_MARKS) and not joiners:
             out.append(" ")
             run = marks = 0
         run += 1
         marks += kind[0] in "PS"
         out.append(character)
-        if kind == "So" and character >= FIRST_PICTURE and _begins_word(following):
+        if kind == "So" and character >= FIRST_PICTOGRAPH and _begins_word(following):
             out.append(" ")
             run = marks = 0
     return "".join(out)
 
 
-def _goes_on(following: str) -> bool:
+def _is_word_part(following: str) -> bool:
     """Whether a hyphen before this character would begin a word."""
     return bool(following) and unicodedata.category(following)[0] in "LMC"
 
@@ -70,4 +70,4 @@ def _goes_on(following: str) -> bool:
 def _begins_word(following: str) -> bool:
     """Whether it is a letter, or a sign of one; not what says how a picture is drawn."""
     is_part = bool(following) and unicodedata.category(following)[0] in "LM"
-    return is_part and following not in DRAWN_AS
+    return is_part and following not in VARIATION_SELECTORS

@@ -31,12 +31,12 @@ UTF8 = 1  # espeakCHARS_UTF8
 END_PAUSE = 0x1000  # espeakENDPAUSE: a text ends with the pause of its last sentence
 RATE, RANGE = 1, 4  # espeakRATE (words per minute) and espeakRANGE (0 to 100; 50 is its own)
 SLOWEST = 80  # words per minute, espeak-ng's minimum
-STRETCHED_ROOM = 1 << 14  # bytes of stretched sound read at a time
+STRETCH_BUFFER = 1 << 14  # bytes of stretched sound read at a time
 PIECE_MS = 200  # milliseconds of sound per callback
 DATA = b"."  # the working folder; espeak-ng 1.52 copies a path into 160 bytes unchecked
 SECONDS = 60  # of processor time for one text; the longest takes two
 NEEDS_OTHER_SOFTWARE = "mb/"  # voices that need the program MBROLA
-SAID_BY_ALL = "a 1"  # every voice can speak a letter or a number; some only one of them
+AUDIBILITY_TEXT = "a 1"  # every voice can speak a letter or a number; some only one of them
 LISTING_WPM, LISTING_RANGE = 300, 50  # for that: fast
 STDOUT, STDERR = 1, 2  # file descriptors
 # Seconds, and 16-bit peak; a voice without its dictionary gives 9 ms of silence
@@ -90,7 +90,7 @@ class Espeak:
         self.variants = sorted(p.name for p in Path("voices", "!v").iterdir())
         self._on_sound: Callable[[bytes], bool] = lambda pcm: True
         self._error: Exception | None = None  # raised in the callback
-        self._callback = _OnSound(self._sound_came)  # one for all: in the sandbox, memory for
+        self._callback = _OnSound(self._on_samples)  # one for all: in the sandbox, memory for
         lib.espeak_SetSynthCallback(self._callback)  # machine code cannot be had
 
     def voices(self) -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ class Espeak:
             said.extend(pcm)
             return False
 
-        asked = {"text": SAID_BY_ALL, "voice": file, "range": LISTING_RANGE}
+        asked = {"text": AUDIBILITY_TEXT, "voice": file, "range": LISTING_RANGE}
         try:
             self._speak(asked, LISTING_WPM, on_sound)
         except RuntimeError:
@@ -150,7 +150,7 @@ class Espeak:
         if status:
             raise RuntimeError(f"espeak-ng failed with status {status}")
 
-    def _sound_came(self, samples: Any, count: int, _events: Any) -> int:
+    def _on_samples(self, samples: Any, count: int, _events: Any) -> int:
         """The callback; a result other than 0 stops espeak-ng. Errors are kept for `_speak`."""
         if not samples or count <= 0 or self._error is not None:
             return self._error is not None
@@ -182,11 +182,11 @@ class Espeak:
             yield on_piece
             return
         sonic = self._lib.sonicCreateStream(self.rate, 1)
-        room = c.create_string_buffer(STRETCHED_ROOM)
+        buffer = c.create_string_buffer(STRETCH_BUFFER)
 
         def drain() -> None:
-            while count := self._lib.sonicReadShortFromStream(sonic, room, STRETCHED_ROOM // 2):
-                on_piece(room.raw[: 2 * count])
+            while count := self._lib.sonicReadShortFromStream(sonic, buffer, STRETCH_BUFFER // 2):
+                on_piece(buffer.raw[: 2 * count])
 
         def write(pcm: bytes) -> None:
             self._lib.sonicWriteShortToStream(sonic, pcm, len(pcm) // 2)

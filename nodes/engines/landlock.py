@@ -17,10 +17,10 @@ import struct
 from collections.abc import Iterable
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # on every kind of machine
-ASK_VERSION = 1  # flag of CREATE_RULESET
+VERSION_FLAG = 1  # flag of CREATE_RULESET
 BENEATH = 1  # kind of rule: a folder
-WRITE_FILE, READ_FILE, READ_FOLDER, USE = 1 << 1, 1 << 2, 1 << 3, 1 << 15  # USE: ioctl of devices
-USE_SINCE = 5  # version
+WRITE_FILE, READ_FILE, READ_FOLDER, IOCTL = 1 << 1, 1 << 2, 1 << 3, 1 << 15
+IOCTL_SINCE = 5  # version
 FILE_RIGHTS = ((1, 0x1FFF), (2, 1 << 13), (3, 1 << 14), (5, 1 << 15))  # since version: these bits
 TCP_RIGHTS, TCP_SINCE = 0b11, 4  # listen, connect
 SCOPES, SCOPES_SINCE = 0b11, 6  # abstract Unix sockets, signals
@@ -29,7 +29,7 @@ SCOPES, SCOPES_SINCE = 0b11, 6  # abstract Unix sockets, signals
 def version() -> int:
     """The version that this kernel has; 0: none."""
     try:
-        return _call(CREATE_RULESET, None, 0, ASK_VERSION)
+        return _call(CREATE_RULESET, None, 0, VERSION_FLAG)
     except (OSError, AttributeError):  # no Landlock; no such system
         return 0
 
@@ -51,7 +51,7 @@ def restrict(readable: Iterable[int] = (), devices: Iterable[int] = ()) -> None:
         for handle in readable:
             _allow(ruleset, handle, READ_FILE)
         for handle in devices:
-            _allow(ruleset, handle, READ_FILE | WRITE_FILE | (USE if have >= USE_SINCE else 0))
+            _allow(ruleset, handle, READ_FILE | WRITE_FILE | (IOCTL if have >= IOCTL_SINCE else 0))
         _call(RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)

@@ -14,7 +14,7 @@ LENGTHS = struct.Struct("!II")  # bytes of JSON, bytes that follow it
 MAX_HEAD = 1 << 20  # bytes of JSON; a segment with all its words is a few KiB
 MAX_PAYLOAD = 1 << 24  # bytes; the longest piece of sound is a few MB
 MAX_FILES = 4  # that come with one message
-ENDS = {"done", "refused", "failed"}  # keys, one of which is in the last message of an answer
+FINAL_KEYS = {"done", "refused", "failed"}  # keys, one of which is in the last message of an answer
 
 Message = tuple[dict[str, Any], bytes]
 
@@ -69,14 +69,14 @@ class Link:
             first, self.files, _, _ = socket.recv_fds(self.socket, LENGTHS.size, MAX_FILES)
             if not first:
                 raise Disconnected
-            lengths = first + self._exactly(LENGTHS.size - len(first))
+            lengths = first + self._read_exactly(LENGTHS.size - len(first))
             head_size, payload_size = LENGTHS.unpack(lengths)
-            head = json.loads(self._exactly(head_size))
-            return head, bytes(self._exactly(payload_size))
+            head = json.loads(self._read_exactly(head_size))
+            return head, bytes(self._read_exactly(payload_size))
         except OSError as exc:
             raise Disconnected from exc
 
-    def _exactly(self, size: int) -> bytearray:
+    def _read_exactly(self, size: int) -> bytearray:
         data = bytearray(size)
         room = memoryview(data)
         while room:

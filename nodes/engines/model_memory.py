@@ -17,7 +17,7 @@ from typing import Protocol
 from privox_dht import errors, limits, units
 
 WAIT = 10.0  # seconds that a job waits for memory while all models are in use
-IDLE_FOR = 600.0  # seconds after which an idle model is unloaded
+IDLE_TIMEOUT = 600.0  # seconds after which an idle model is unloaded
 
 
 class Model(Protocol):
@@ -36,15 +36,15 @@ class ModelMemory:
 
     Args:
         most: bytes for all of them together; None: no bound.
-        idle_for: seconds after which an idle model is unloaded, if there is a bound.
+        idle_timeout: seconds after which an idle model is unloaded, if there is a bound.
     """
 
-    def __init__(self, most: int | None = None, idle_for: float = IDLE_FOR) -> None:
+    def __init__(self, most: int | None = None, idle_timeout: float = IDLE_TIMEOUT) -> None:
         self.most = most
-        self._idle_for = idle_for
+        self._idle_timeout = idle_timeout
         self._loaded: OrderedDict[Model, int] = OrderedDict()  # bytes; last used last
         self._users: Counter[Model] = Counter()
-        self._used: dict[Model, float] = {}  # when it was last used
+        self._last_used: dict[Model, float] = {}  # when it was last used
         self._changed = asyncio.Condition()
         self._timers: dict[Model, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,13 +74,13 @@ class ModelMemory:
         Raises:
             ProducerBusy: other models stayed in use for `wait` seconds.
         """
-        await self._take(model, needs, wait)
+        await self._reserve(model, needs, wait)
         try:
             yield
         finally:
             self._users[model] -= 1
-            self._used[model] = time.monotonic()
-            self._watch(model)
+            self._last_used[model] = time.monotonic()
+            self._start_idle_timer(model)
             await self._notify()
 
     def measured(self, model: Model, needs: int) -> None:
@@ -95,7 +95,7 @@ class ModelMemory:
             timer.cancel()
         await self._notify()
 
-    async def _take(self, model: Model, needs: int, wait: float) -> None:
+    async def _reserve(self, model: Model, needs: int, wait: float) -> None:
         try:
             async with asyncio.timeout(wait), self._changed:
                 while not await self._has_room(model, needs):
@@ -125,14 +125,14 @@ class ModelMemory:
         await asyncio.shield(model.unload())
         self._loaded.pop(model, None)
 
-    def _watch(self, model: Model) -> None:
+    def _start_idle_timer(self, model: Model) -> None:
         """Start the timer that unloads an idle model."""
         if self.most is None or self._users[model] or model not in self._loaded:
             return
         if timer := self._timers.pop(model, None):
             timer.cancel()
         loop = asyncio.get_running_loop()
-        self._timers[model] = loop.call_later(self._idle_for, self._expire, model)
+        self._timers[model] = loop.call_later(self._idle_timeout, self._expire, model)
 
     def _expire(self, model: Model) -> None:
         task = asyncio.create_task(self._unload_idle(model))
@@ -141,7 +141,7 @@ class ModelMemory:
 
     async def _unload_idle(self, model: Model) -> None:
         async with self._changed:
-            unused = time.monotonic() - self._used.get(model, 0.0) >= self._idle_for
+            unused = time.monotonic() - self._last_used.get(model, 0.0) >= self._idle_timeout
             if unused and not self._users[model] and model in self._loaded:
                 await self._unload(model)
                 self._changed.notify_all()

@@ -17,7 +17,7 @@ PAUSE = 0.5  # seconds of quiet that end an utterance
 MARGIN = 0.2  # seconds of quiet kept at either end of an utterance
 LONGEST = 14.0  # seconds of an utterance; a search over more gets slow and inaccurate
 SHORTEST = 0.1  # seconds of sound; anything shorter is a click
-LOOK_BACK = 0.5  # the last part of the longest piece in which the cut may be
+CUT_RANGE = 0.5  # the last part of the longest piece in which the cut may be
 
 Span = tuple[int, int]  # first sample, and the one after the last
 
@@ -67,7 +67,7 @@ def _cut(first: int, last: int, levels: NDArray[np.float32], longest: float) -> 
     most = round(longest / FRAME)
     pieces = []
     while last - first > most:
-        earliest = first + round(most * (1 - LOOK_BACK))
+        earliest = first + round(most * (1 - CUT_RANGE))
         place = earliest + int(levels[earliest : first + most].argmin())
         pieces.append((first, place))
         first = place

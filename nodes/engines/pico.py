@@ -24,7 +24,7 @@ DEFAULT_VOICE = "en-US"
 MARKUP = str.maketrans("<>", "  ")  # Pico would execute markup instead of speaking it
 SENTENCE = re.compile(r"(?<=[.!?;:…])\s+|\n+")  # the border between two
 LONGEST = 300  # characters spoken at a time, about 20 s of sound; sentences are shorter
-ENDLESS = re.compile(r"\S{40}")  # a space is put after these: longer numbers break Pico
+LONG_WORD = re.compile(r"\S{40}")  # a space is put after these: longer numbers break Pico
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
@@ -99,7 +99,7 @@ def choose(named: str, language: str, default: str, voices: Sequence[str]) -> st
 
 def sentences(text: str) -> list[str]:
     """`text` without markup, in pieces of at most `LONGEST` characters."""
-    plain = ENDLESS.sub(r"\g<0> ", text.translate(MARKUP))
+    plain = LONG_WORD.sub(r"\g<0> ", text.translate(MARKUP))
     return [
         piece
         for sentence in SENTENCE.split(plain)

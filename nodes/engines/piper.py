@@ -25,7 +25,7 @@ from typing import Any
 
 from nodes.engines import benchmark, piper_worker
 from nodes.engines.espeak_text import make_safe
-from nodes.engines.piper_text import paced
+from nodes.engines.piper_text import split_long_sentences
 from nodes.engines.piper_worker import INSTALL
 from nodes.engines.pooled_engine import PooledEngine, not_found
 from nodes.engines.worker_pool import WorkerPool
@@ -36,14 +36,14 @@ DEFAULT_VOICE = "en_US-lessac-medium"
 HUB = "https://huggingface.co"  # unless HF_ENDPOINT is set
 VOICES = "rhasspy/piper-voices/resolve/main"
 NAME = re.compile(r"([a-z]{2,3})_([A-Z]{2})-([A-Za-z0-9_]+)-(x_low|low|medium|high)")
-SILENCE = 30.0  # seconds without a byte of a download
+DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte of a download
 CACHE = Path("~/.cache/privox-dht/piper")
 DEVICES = {"cpu": piper_worker.CPU, "gpu": "cuda"}
 SPEAKER = "+"  # between a voice and its speaker
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
-BESIDE_VOICE = 100 * limits.MIB  # bytes of a worker without the voice, about
-LOAD_WITHIN = 300.0  # seconds; a large voice on a slow disk, and downloads for its language
-AT_MOST = 64  # jobs at a time, which take turns; the node's slots are the real limit
+WORKER_OVERHEAD = 100 * limits.MIB  # bytes of a worker without the voice, about
+LOAD_TIMEOUT = 300.0  # seconds; a large voice on a slow disk, and downloads for its language
+MAX_JOBS = 64  # jobs at a time, which take turns; the node's slots are the real limit
 
 
 class Piper(PooledEngine):
@@ -51,7 +51,7 @@ class Piper(PooledEngine):
 
     service, name, rank = speech.TTS, "piper", 10
     reinstall = f"{INSTALL} --upgrade"
-    load_within = LOAD_WITHIN
+    load_timeout = LOAD_TIMEOUT
 
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._model_name = model or DEFAULT_VOICE
@@ -60,7 +60,7 @@ class Piper(PooledEngine):
         self._count = 1  # of speakers
         shown = Path(self._model_name).name.removesuffix(".onnx")
         super().__init__(
-            WorkerPool("nodes.engines.piper_worker", at_most=AT_MOST, start_within=LOAD_WITHIN),
+            WorkerPool("nodes.engines.piper_worker", max_jobs=MAX_JOBS, start_timeout=LOAD_TIMEOUT),
             speech.EngineInfo(self.service, backend, self.name, models=(shown,)),
         )
 
@@ -78,7 +78,7 @@ class Piper(PooledEngine):
 
     async def _arguments(self) -> Sequence[str]:
         file = await asyncio.to_thread(voice_file, self._model_name, self._cache)
-        self._needs = file.stat().st_size + BESIDE_VOICE
+        self._needs = file.stat().st_size + WORKER_OVERHEAD
         return str(file.resolve()), DEVICES[self.info.backend], str(self._cache)
 
     async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
@@ -96,9 +96,9 @@ class Piper(PooledEngine):
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = model_names.for_engine(request.voice or request.model, self.name)
         speaker = choose(named, self.info.models[0], self._speakers, self._count)
-        self._refuse_language(request)
+        self._check_language(request)
         asked = {
-            "text": paced(make_safe(request.speakable)),
+            "text": split_long_sentences(make_safe(request.speakable)),
             "speaker": speaker,
             "speed": request.speed,
         }
@@ -115,7 +115,7 @@ class Piper(PooledEngine):
                     )
                 yield sound
 
-    def _refuse_language(self, request: speech.SpeechRequest) -> None:
+    def _check_language(self, request: speech.SpeechRequest) -> None:
         known = self.info.languages
         asked = "" if request.voice else request.language
         if asked and known and not languages.nearest(asked, known):
@@ -214,7 +214,7 @@ def fetch(url: str, file: Path) -> None:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with (
-        urllib.request.urlopen(url, timeout=SILENCE) as response,
+        urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response,
         replacing(file, durable=True) as out,
     ):
         shutil.copyfileobj(response, out)

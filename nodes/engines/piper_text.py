@@ -3,21 +3,21 @@ grow with its length, and it cannot be interrupted. Pure."""
 
 import re
 
-SENTENCE = 400  # characters of a sentence at most, about half a minute
-BORDER = "\n\n"  # where espeak-ng ends a sentence in any language
+MAX_SENTENCE = 400  # characters of a sentence at most, about half a minute
+SENTENCE_BREAK = "\n\n"  # where espeak-ng ends a sentence in any language
 ENDS = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f][\"')\]\u201d\u2019]*\s|\n\s*\n")
 
 
-def paced(text: str) -> str:
-    """`text` without sentences longer than `SENTENCE`; they are ended at a space."""
+def split_long_sentences(text: str) -> str:
+    """`text` without sentences longer than `MAX_SENTENCE`; they are ended at a space."""
     out, begin = [], 0
-    while len(text) - begin > SENTENCE:
-        ends = [found.end() for found in ENDS.finditer(text, begin, begin + SENTENCE)]
+    while len(text) - begin > MAX_SENTENCE:
+        ends = [found.end() for found in ENDS.finditer(text, begin, begin + MAX_SENTENCE)]
         if ends:
             end, border = ends[-1], ""
         else:
-            space = text.rfind(" ", begin + 1, begin + SENTENCE)
-            end, border = (space if space > 0 else begin + SENTENCE), BORDER
+            space = text.rfind(" ", begin + 1, begin + MAX_SENTENCE)
+            end, border = (space if space > 0 else begin + MAX_SENTENCE), SENTENCE_BREAK
         out += [text[begin:end], border]
         begin = end
     return "".join([*out, text[begin:]])

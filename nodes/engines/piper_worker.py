@@ -29,7 +29,7 @@ from privox_dht import errors, limits
 
 CPU = "cpu"
 INSTALL = "pip install 'privox-dht[piper]'"
-WORDS = "Good day."  # spoken once outside the sandbox, for what is loaded at first use
+WARM_UP_TEXT = "Good day."  # spoken once outside the sandbox, for what is loaded at first use
 MEMORY = 2048 * MIB  # above the loaded voice; the longest sentence takes 200 MiB
 FILES = 256  # open at a time: one for each job, and a dictionary
 PROVIDERS = {CPU: "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -53,34 +53,34 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
         raise errors.EngineUnavailable(
             f"piper cannot be imported ({exc})", f"{INSTALL} --upgrade"
         ) from exc
-    with _blamed_on(name):  # whatever piper raises for an incomplete file
+    with _reporting_errors_of(name):  # whatever piper raises for an incomplete file
         config = PiperConfig.from_dict(json.loads(Path(f"{name}.json").read_bytes()))
     os.chdir(data_folder())  # the sandbox's user may have no access to the folders above
     # piper-tts 1.3 downloads nothing, and has no such argument
     has_folder = "download_dir" in inspect.signature(PiperVoice).parameters
     where: dict[str, Any] = {"download_dir": downloads} if has_folder else {}
     voice: Any = PiperVoice(session=None, config=config, espeak_data_dir=Path(), **where)
-    voice.phonemize(WORDS)
+    voice.phonemize(WARM_UP_TEXT)
     if device == CPU:  # the files that GPU drivers read are not known
         sandbox.confine([Path(name), data_folder()])
-    with _blamed_on(name):  # whatever onnxruntime raises for a broken model
+    with _reporting_errors_of(name):  # whatever onnxruntime raises for a broken model
         options = onnxruntime.SessionOptions()
         if (cores := usable_cores()) < (os.cpu_count() or 1):  # else it uses all
             options.intra_op_num_threads = cores
         voice.session = onnxruntime.InferenceSession(
             name, sess_options=options, providers=[PROVIDERS[device]]
         )
-        for _ in voice.synthesize(WORDS):
+        for _ in voice.synthesize(WARM_UP_TEXT):
             pass
     lock = PriorityLock()
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
-        how = SynthesisConfig(
+        synthesis = SynthesisConfig(
             speaker_id=asked["speaker"], length_scale=config.length_scale / asked["speed"]
         )
         seconds = len(asked["text"]) * limits.SPEECH_PER_CHARACTER
         short = seconds <= limits.SHORT_JOB_SECONDS
-        for at, chunk in lock.each(link, _spoken(voice, asked, how), short=short):
+        for at, chunk in lock.each(link, _spoken(voice, asked, synthesis), short=short):
             link.send({"rate": chunk.sample_rate, "at": at}, chunk.audio_int16_bytes)
 
     hello = {
@@ -92,7 +92,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
 
 @contextmanager
-def _blamed_on(voice: str) -> Iterator[None]:
+def _reporting_errors_of(voice: str) -> Iterator[None]:
     """Report any error while the voice's files are read as theirs."""
     try:
         yield
@@ -102,9 +102,9 @@ def _blamed_on(voice: str) -> Iterator[None]:
         ) from exc
 
 
-def _spoken(voice: Any, asked: dict[str, Any], how: Any) -> Generator[tuple[int, Any]]:
+def _spoken(voice: Any, asked: dict[str, Any], synthesis: Any) -> Generator[tuple[int, Any]]:
     """The number and the sound of each sentence that is not skipped."""
-    for at, chunk in enumerate(voice.synthesize(asked["text"], how), 1):
+    for at, chunk in enumerate(voice.synthesize(asked["text"], synthesis), 1):
         if at > asked.get("from", 0):
             yield at, chunk
 

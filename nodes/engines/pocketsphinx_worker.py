@@ -53,7 +53,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 def _utterances(decoder: Any, pcm: NDArray[np.float32]) -> Iterator[tuple[Words, float]]:
     """The words of each utterance, and where it begins, in seconds."""
     for start, end in pauses.utterances(pcm, RATE):
-        if words := _words(decoder, prepared(pcm[start:end])):
+        if words := _words(decoder, with_noise(pcm[start:end])):
             yield words, start / RATE
 
 
@@ -70,7 +70,7 @@ def _words(decoder: Any, pcm: bytes) -> Words:
         decoder.end_utt()
     return [
         (
-            spelled(part.word),
+            without_variant(part.word),
             part.start_frame / frames_per_second,
             (part.end_frame + 1) / frames_per_second,
             min(1.0, part.prob),
@@ -80,7 +80,7 @@ def _words(decoder: Any, pcm: bytes) -> Words:
     ]
 
 
-def prepared(pcm: NDArray[np.float32]) -> bytes:
+def with_noise(pcm: NDArray[np.float32]) -> bytes:
     """16-bit samples with a noise floor, the same for the same samples."""
     import numpy
 
@@ -96,7 +96,7 @@ def _noise(samples: int) -> NDArray[np.float32]:
     return numpy.random.default_rng(0).normal(0, NOISE, samples).astype(numpy.float32)
 
 
-def spelled(entry: str) -> str:
+def without_variant(entry: str) -> str:
     """A dictionary entry without the number of its pronunciation: "read" for "read(2)"."""
     return entry.partition("(")[0]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.engines import link
 from nodes.engines.model_memory import ModelMemory
-from nodes.engines.worker import START_WITHIN
+from nodes.engines.worker import START_TIMEOUT
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, limits, speech
 from privox_dht.recording import Recording
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NAMED = 6  # names in an error message
+MAX_LISTED = 6  # names in an error message
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class PooledEngine(ABC):
     """A `speech.Engine` whose work is done in processes of its own."""
 
     reinstall = ""  # the command that repairs an engine whose worker cannot start
-    load_within = START_WITHIN  # seconds until a worker must be ready
+    load_timeout = START_TIMEOUT  # seconds until a worker must be ready
 
     def __init__(self, pool: WorkerPool, info: speech.EngineInfo) -> None:
         self._pool = pool
@@ -89,7 +89,7 @@ class PooledEngine(ABC):
         """Load the model, test the engine, and measure its memory."""
         memory = self._settings.memory
         memory.check(self, self._needs)
-        async with memory.using(self, self._needs, self.load_within):
+        async with memory.using(self, self._needs, self.load_timeout):
             self.info = replace(await self._self_test(await self._pool.start()), warm=True)
             self._measure()
             memory.check(self, self._needs)
@@ -161,7 +161,7 @@ def not_found(
     param = param or kind
     return errors.RequestRejected(
         f"{engine} has no {kind} {missing[: limits.MAX_NAME]!r} here;"
-        f" it has {len(known)}, such as {', '.join(known[:NAMED])}",
+        f" it has {len(known)}, such as {', '.join(known[:MAX_LISTED])}",
         status=404,
         code=f"{param}_not_found",
         param=param,

@@ -18,7 +18,7 @@ from nodes.engines.link import Disconnected, Link
 
 Item = TypeVar("Item")
 
-CHECK_EVERY = 0.2  # seconds between two checks whether a waiting job was cancelled
+CHECK_INTERVAL = 0.2  # seconds between two checks whether a waiting job was cancelled
 
 
 class PriorityLock:
@@ -53,7 +53,7 @@ class PriorityLock:
             self._waiting.append(place)
             try:
                 while self._is_taken or min(self._waiting) != place:
-                    if not self._changed.wait(CHECK_EVERY) and link.disconnected:
+                    if not self._changed.wait(CHECK_INTERVAL) and link.disconnected:
                         raise Disconnected
                 self._is_taken = True
             finally:

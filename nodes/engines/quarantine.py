@@ -28,7 +28,7 @@ MAX_CRASHES = 2  # after so many an input is refused; one may be chance
 # Those that an input may cause; the node itself kills with SIGKILL
 CRASH_SIGNALS = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGXCPU"}
 SAVE_EVERY = 10.0  # seconds; a file of 300 KB, in case somebody provokes crashes
-LARGEST = MAX_KEPT * 128  # bytes of the file
+MAX_FILE_SIZE = MAX_KEPT * 128  # bytes of the file
 
 # The bytes that identify an input; called in a thread
 EngineInput = Callable[[], Iterable[bytes | memoryview]]
@@ -39,17 +39,17 @@ class Quarantine:
 
     Args:
         file: where hashes are kept; None: only in memory.
-        kept: questions at the most.
+        max_kept: hashes at most.
     """
 
-    def __init__(self, file: Path | None = None, kept: int = MAX_KEPT) -> None:
+    def __init__(self, file: Path | None = None, max_kept: int = MAX_KEPT) -> None:
         self._file = file
-        self._kept = kept
+        self._max_kept = max_kept
         self._crashes: dict[str, int] = {}  # by hash, the oldest first
         self._saved = 0.0
         self._changed = False  # since it was saved
         if file is not None:
-            self._crashes = _read(file, kept)
+            self._crashes = _read(file, max_kept)
 
     def __len__(self) -> int:
         return len(self._crashes)
@@ -95,7 +95,7 @@ class Quarantine:
 
     async def _count(self, engine_input: str) -> None:
         crashes = self._crashes.pop(engine_input, 0) + 1
-        while len(self._crashes) >= self._kept:
+        while len(self._crashes) >= self._max_kept:
             del self._crashes[next(iter(self._crashes))]
         self._crashes[engine_input] = crashes
         self._changed = True
@@ -105,23 +105,23 @@ class Quarantine:
 
 async def _hashed(engine_input: EngineInput) -> str:
     def hashed() -> str:
-        seen = hashlib.sha256()
+        digest = hashlib.sha256()
         for part in engine_input():
-            seen.update(part)
-        return seen.hexdigest()
+            digest.update(part)
+        return digest.hexdigest()
 
     return await asyncio.to_thread(hashed)
 
 
-def _read(file: Path, kept: int) -> dict[str, int]:
+def _read(file: Path, max_kept: int) -> dict[str, int]:
     """The crashes in a file; none where it cannot be read."""
     try:
         with file.open("rb") as opened:
-            stored = json.loads(opened.read(LARGEST))
+            stored = json.loads(opened.read(MAX_FILE_SIZE))
         pairs = [(str(key), int(crashes)) for key, crashes in stored.items()]
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError, TypeError) as exc:
         log.warning("%s cannot be read, and is replaced (%s)", file, type(exc).__name__)
         return {}
-    return dict(pairs[-kept:])
+    return dict(pairs[-max_kept:])

@@ -34,16 +34,16 @@ MAX_SOUND = 16 * limits.MIB  # bytes of JSON with SOVA's sound in it
 MAX_VALUES = 100_000  # values in an answer; each takes up to 64 bytes once it is parsed
 # With one of these, each character of a string takes 4 bytes
 BEYOND_16_BITS = re.compile(rb"\\u[dD][89abAB]|[\xf0-\xf4]")
-MAX_COMPLAINT = 64 * limits.KIB  # bytes of an error page that are read
-SHOWN = 200  # characters of an error message that are passed on
-CONNECT_WITHIN = 5.0  # seconds
-SILENCE = 180.0  # seconds without a byte of sound
-ANSWER_BEGINS = 180.0  # seconds; servers that do not stream answer after the whole block
-ANSWER_ENDS = 60.0  # seconds for all of an answer in JSON, once it has begun
-PROBE_WITHIN = 60.0  # seconds for the first request of all: the server may load its model then
-LONGEST_NAME = 128  # characters of a model or voice
-AT_FAULT = {400, 404, 413, 415, 422}
-BUSY = {429, 503}
+MAX_ERROR_BODY = 64 * limits.KIB  # bytes of an error page that are read
+MAX_ERROR_TEXT = 200  # characters of an error message that are passed on
+CONNECT_TIMEOUT = 5.0  # seconds
+READ_TIMEOUT = 180.0  # seconds without a byte of sound
+ANSWER_TIMEOUT = 180.0  # seconds; servers that do not stream answer after the whole block
+BODY_TIMEOUT = 60.0  # seconds for all of an answer in JSON, once it has begun
+PROBE_TIMEOUT = 60.0  # seconds for the first request of all: the server may load its model then
+MAX_NAME_LENGTH = 128  # characters of a model or voice
+REJECTED_STATUSES = {400, 404, 413, 415, 422}
+BUSY_STATUSES = {429, 503}
 
 
 def openai_engine(service: str, backend: str, url: str) -> speech.Engine:
@@ -84,7 +84,7 @@ class Server:
             if not given.host:
                 raise ValueError("it names no host")
             self.key, self.name = given.user or "", given.fragment
-            self.base = _root(given.with_user(None).with_fragment(None).with_query(None))
+            self.base = _base_url(given.with_user(None).with_fragment(None).with_query(None))
             port = self.base.port
         except ValueError as exc:
             raise errors.ConfigError(f"{url!r} is not the address of a server: {exc}") from exc
@@ -101,7 +101,7 @@ class Server:
         return f"{self.base.host}:{self.base.port}"
 
     def open(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN, sock_read=SILENCE)
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
         headers = {"Accept-Encoding": "identity"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
@@ -125,7 +125,7 @@ class Server:
             raise errors.EngineFailed(f"the engine at {self} is not started")
         url = self.base / path.lstrip("/") if path else self.base
         try:
-            async with asyncio.timeout(ANSWER_BEGINS):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 response = await self._session.request(
                     method, url, allow_redirects=False, **options
                 )
@@ -141,13 +141,13 @@ class Server:
             raise errors.EngineFailed(f"the server at {self} does not answer in time") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise errors.EngineFailed(
-                f"the server at {self} does not answer ({_why(exc)})"
+                f"the server at {self} does not answer ({_reason(exc)})"
             ) from exc
 
     async def json(self, method: str, path: str, most: int = MAX_ANSWER, **options: Any) -> Any:
         """A whole answer of at most `most` bytes as JSON, whatever its Content-Type."""
         async with self.request(method, path, **options) as response:
-            async with asyncio.timeout(ANSWER_ENDS):
+            async with asyncio.timeout(BODY_TIMEOUT):
                 body = await self._read(response, most)
         try:
             return _parsed(body)
@@ -157,20 +157,20 @@ class Server:
     async def pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         """An answer as it comes; each piece must come in time."""
         while True:
-            async with asyncio.timeout(SILENCE):  # without a byte of content
+            async with asyncio.timeout(READ_TIMEOUT):  # without a byte of content
                 piece = await response.content.readany()
             if not piece:
                 return
             yield piece
 
-    async def accepts(self) -> None:
+    async def check_connection(self) -> None:
         """Return if it takes a connection.
 
         Raises:
             EngineFailed: it does not.
         """
         try:
-            async with asyncio.timeout(CONNECT_WITHIN):
+            async with asyncio.timeout(CONNECT_TIMEOUT):
                 _, writer = await asyncio.open_connection(self.base.host, self.base.port)
         except (OSError, TimeoutError) as exc:
             raise errors.EngineFailed(f"the server at {self} does not answer") from exc
@@ -189,18 +189,18 @@ class Server:
 
     async def _error_of(self, response: aiohttp.ClientResponse) -> errors.JobError:
         """The error in the server's answer, as one of ours."""
-        if response.status in BUSY:
+        if response.status in BUSY_STATUSES:
             after = response.headers.get("Retry-After", "")
             seconds = float(after) if after.isdecimal() else limits.RETRY_AFTER
             return errors.ProducerBusy(f"the server at {self} is busy", min(seconds, limits.WAIT))
-        if response.status not in AT_FAULT:
+        if response.status not in REJECTED_STATUSES:
             return errors.EngineFailed(
                 f"the server at {self} answers with status {response.status}"
             )
-        async with asyncio.timeout(ANSWER_ENDS):
-            body = await response.content.read(MAX_COMPLAINT)
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await response.content.read(MAX_ERROR_BODY)
         return errors.RequestRejected(
-            f"the server at {self} refuses: {_said(body)}",
+            f"the server at {self} refuses: {_error_text(body)}",
             status=response.status,
             code="refused_elsewhere",
         )
@@ -211,7 +211,7 @@ def names(listed: Any) -> list[str]:
     return [
         name
         for name in (listed if isinstance(listed, list) else ())
-        if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()
+        if isinstance(name, str) and 0 < len(name) <= MAX_NAME_LENGTH and name.isprintable()
     ][: limits.MAX_SLOTS]
 
 
@@ -231,20 +231,20 @@ def _parsed(body: bytearray) -> Any:
         raise ValueError("values within values within values") from exc
 
 
-def _root(url: yarl.URL) -> yarl.URL:
+def _base_url(url: yarl.URL) -> yarl.URL:
     """The URL without a trailing /v1, which people may or may not give."""
     path = url.path.rstrip("/")
     return url.with_path(path.removesuffix("/v1") or "/")
 
 
-def _why(exc: Exception) -> str:
+def _reason(exc: Exception) -> str:
     """Why no answer came: the system's message, if there is one."""
     number = exc.errno if isinstance(exc, OSError) else None
     known = number is not None and number in errno.errorcode
     return os.strerror(number or 0).lower() if known else type(exc).__name__
 
 
-def _said(body: bytes) -> str:
+def _error_text(body: bytes) -> str:
     """The message in an error answer of OpenAI's form, FastAPI's, or another."""
     try:
         said = json.loads(body)
@@ -254,4 +254,4 @@ def _said(body: bytes) -> str:
         text = said if isinstance(said, str) else json.dumps(said)
     except ValueError:
         text = body.decode("utf-8", "replace")
-    return " ".join(text.split())[:SHOWN] or "it does not say why"
+    return " ".join(text.split())[:MAX_ERROR_TEXT] or "it does not say why"

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
 from nodes.engines import benchmark, pauses
-from nodes.engines.remote_openai import most_text
+from nodes.engines.remote_openai import max_text_length
 from privox_dht import errors, speech
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class BlockTranscriber(ABC):
             )
         for start, end in await asyncio.to_thread(pauses.blocks, pcm, self.rate, self.block):
             text, language = await self._block(pcm[start:end], request)
-            if len(text) > most_text(self.block):
+            if len(text) > max_text_length(self.block):
                 raise self._bad_answer(f"more text than {self.block:.0f} s of sound hold")
             if text:
                 span = round(start / self.rate, 2), round(end / self.rate, 2)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from nodes.engines import benchmark, pauses
-from nodes.engines.remote import PROBE_WITHIN, Server, names
+from nodes.engines.remote import PROBE_TIMEOUT, Server, names
 from privox_dht import audio, errors, languages, limits, model_names, speech
 from privox_dht.audio import wav_header
 
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
 ENGINE = "openai-api"
 BLOCK = 300.0  # seconds of audio in one request: 10 MB, under everybody's limit
-HEARS, SPEAKS = re.compile("whisper|transcri|stt|asr"), re.compile("tts|speech|voice|kokoro|piper")
-USUAL = {speech.STT: "whisper-1", speech.TTS: "tts-1"}  # names that most servers take
-USUAL_VOICE = "alloy"
-WHISPERS_OWN = {"jv": "jw", "fil": "tl"}  # languages for which Whisper has an older code
+STT_NAMES = re.compile("whisper|transcri|stt|asr")
+TTS_NAMES = re.compile("tts|speech|voice|kokoro|piper")
+DEFAULT_MODELS = {speech.STT: "whisper-1", speech.TTS: "tts-1"}  # names that most servers take
+DEFAULT_VOICE = "alloy"
+OLD_LANGUAGE_CODES = {"jv": "jw", "fil": "tl"}  # languages for which Whisper has an older code
 SAMPLE = "The quick brown fox jumps over the lazy dog."
 PROBE_SECONDS = 2  # of audio
-TEXT_AT_ONCE, TEXT_A_SECOND = 1000, 100  # characters; fast speech has 25 a second
+TEXT_ALLOWANCE, TEXT_PER_SECOND = 1000, 100  # characters; fast speech has 25 a second
 LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begun
 
 
@@ -47,7 +48,7 @@ class _OpenAIServer(ABC):
     """What both services share: the server, and what it lists."""
 
     service = ""
-    _likely = HEARS
+    _likely = STT_NAMES
 
     def __init__(self, url: str, backend: str) -> None:
         self.server = Server(url)
@@ -60,11 +61,11 @@ class _OpenAIServer(ABC):
     async def start(self) -> None:
         self.server.open()
         try:
-            async with asyncio.timeout(PROBE_WITHIN):
+            async with asyncio.timeout(PROBE_TIMEOUT):
                 models = await self._listed("v1/models")
                 self.model = self.server.name or _likely(models, self._likely, self.service)
                 self.info = replace(self.info, models=tuple(models) or (self.model,))
-                await self._learn()
+                await self._query_features()
                 self.info = replace(self.info, speed=await self._measure())
         except (errors.JobError, TimeoutError) as exc:
             await self.server.close()
@@ -83,7 +84,7 @@ class _OpenAIServer(ABC):
             await self._listed("v1/models")
 
     @abstractmethod
-    async def _learn(self) -> None:
+    async def _query_features(self) -> None:
         """Ask the server for more than its models."""
 
     @abstractmethod
@@ -98,7 +99,7 @@ class _OpenAIServer(ABC):
         listed = answer.get("data", answer.get("voices")) if isinstance(answer, dict) else answer
         return names([_name(one) for one in listed]) if isinstance(listed, list) else []
 
-    def _named(self, asked: str) -> str:
+    def _model_for(self, asked: str) -> str:
         return model_names.for_engine(asked, ENGINE) or self.model
 
 
@@ -120,7 +121,7 @@ class OpenAITranscriber(_OpenAIServer):
             for segment in self._segments(answer, offset, seconds):
                 yield segment
 
-    async def _learn(self) -> None:
+    async def _query_features(self) -> None:
         """Find out whether it translates; many servers do not."""
         asked = speech.TranscriptionRequest(translate=True)
         with contextlib.suppress(errors.JobError):
@@ -136,13 +137,13 @@ class OpenAITranscriber(_OpenAIServer):
     def _form(self, file: bytes, request: speech.TranscriptionRequest) -> aiohttp.FormData:
         form = aiohttp.FormData()
         form.add_field("file", file, filename="audio.wav", content_type="audio/wav")
-        form.add_field("model", self._named(request.model))
+        form.add_field("model", self._model_for(request.model))
         form.add_field("response_format", "verbose_json")
         if request.temperature:
             form.add_field("temperature", str(request.temperature))
         if request.language and not request.translate:
             language = languages.primary(request.language)
-            form.add_field("language", WHISPERS_OWN.get(language, language))
+            form.add_field("language", OLD_LANGUAGE_CODES.get(language, language))
         if request.prompt:
             form.add_field("prompt", request.prompt)
         if request.hotwords:
@@ -160,14 +161,14 @@ class OpenAITranscriber(_OpenAIServer):
         """
         try:
             language = str(answer.get("language") or "")[: limits.MAX_NAME]
-            loose = [_word(word, offset, seconds) for word in answer.get("words") or ()]
+            separate = [_word(word, offset, seconds) for word in answer.get("words") or ()]
             listed = answer.get("segments") or [
                 {"text": answer["text"], "start": 0.0, "end": seconds}
             ]
-            heard = [_segment(one, offset, seconds, loose, language) for one in listed]
+            heard = [_segment(one, offset, seconds, separate, language) for one in listed]
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise self.server.bad_answer("something that is not a transcript") from exc
-        if sum(len(segment.text) for segment in heard) > most_text(seconds):
+        if sum(len(segment.text) for segment in heard) > max_text_length(seconds):
             raise self.server.bad_answer(f"more text than {seconds:.0f} s of sound hold")
         return [segment for segment in heard if segment.text]
 
@@ -176,10 +177,10 @@ class OpenAISpeaker(_OpenAIServer):
     """Text to speech elsewhere."""
 
     service = speech.TTS
-    _likely = SPEAKS
-    voice = USUAL_VOICE
+    _likely = TTS_NAMES
+    voice = DEFAULT_VOICE
 
-    async def _learn(self) -> None:
+    async def _query_features(self) -> None:
         voices = await self._listed("v1/audio/voices")
         if voices:
             self.voice = voices[0]
@@ -204,7 +205,7 @@ class OpenAISpeaker(_OpenAIServer):
             async for piece in self.server.pieces(response):
                 if form is None:
                     head += piece
-                    form = self._begin(head)
+                    form = self._format(head)
                     if form is None:
                         continue
                     piece = head[form.begins :]
@@ -227,7 +228,7 @@ class OpenAISpeaker(_OpenAIServer):
             if size:
                 raise self.server.bad_answer("less sound than its WAV header promises")
 
-    def _begin(self, head: bytes) -> wav_header.WavFormat | None:
+    def _format(self, head: bytes) -> wav_header.WavFormat | None:
         """The format of the WAV file; None: more of it is needed."""
         form = wav_header.parse_header(head)
         if form is None:
@@ -252,7 +253,7 @@ def _likely(names: Sequence[str], likely: re.Pattern[str], service: str) -> str:
     for name in names:
         if likely.search(name.lower()):
             return name
-    return names[0] if names else USUAL[service]
+    return names[0] if names else DEFAULT_MODELS[service]
 
 
 def _name(entry: Any) -> str:
@@ -262,9 +263,9 @@ def _name(entry: Any) -> str:
     return entry if isinstance(entry, str) else ""
 
 
-def most_text(seconds: float) -> int:
+def max_text_length(seconds: float) -> int:
     """The most characters that so many seconds of speech may have."""
-    return TEXT_AT_ONCE + int(seconds * TEXT_A_SECOND)
+    return TEXT_ALLOWANCE + int(seconds * TEXT_PER_SECOND)
 
 
 def _times(one: Any, offset: float, seconds: float) -> tuple[float, float]:
@@ -284,9 +285,9 @@ def _word(word: Any, offset: float, seconds: float) -> speech.Word:
 
 
 def _segment(
-    one: Any, offset: float, seconds: float, loose: Sequence[speech.Word], language: str
+    one: Any, offset: float, seconds: float, separate: Sequence[speech.Word], language: str
 ) -> speech.Segment:
     start, end = _times(one, offset, seconds)
     own = tuple(_word(word, offset, seconds) for word in one.get("words") or ())
-    beside = tuple(word for word in loose if start <= word.start < end)
+    beside = tuple(word for word in separate if start <= word.start < end)
     return speech.Segment(str(one["text"]).strip(), start, end, own or beside, language)

@@ -25,7 +25,7 @@ import aiohttp
 from nodes.codecs import Codecs
 from nodes.cores import usable_cores
 from nodes.engines import benchmark
-from nodes.engines.remote import MAX_SOUND, PROBE_WITHIN, Server, names
+from nodes.engines.remote import MAX_SOUND, PROBE_TIMEOUT, Server, names
 from nodes.engines.remote_blocks import BlockTranscriber
 from nodes.engines.remote_openai import as_wav
 from privox_dht import errors, limits, model_names, speech
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENGINE = "sova"
-USUAL_VOICE = "Natasha"
+DEFAULT_VOICE = "Natasha"
 SAMPLE = "Добрый день, как ваши дела?"
 RATE = 22_050  # Hz of the speech that is passed on
 SLOWEST, FASTEST = 0.5, 2.0  # speed factors that the server honours
@@ -58,7 +58,7 @@ class _SovaServer(ABC):
     async def start(self) -> None:
         self.server.open()
         try:
-            async with asyncio.timeout(PROBE_WITHIN):
+            async with asyncio.timeout(PROBE_TIMEOUT):
                 speed = await self._measure()
         except (errors.JobError, TimeoutError) as exc:
             await self.close()
@@ -74,12 +74,12 @@ class _SovaServer(ABC):
 
     async def answers(self) -> None:
         """See `nodes.engine_watch`."""
-        await self.server.accepts()
+        await self.server.check_connection()
 
     @abstractmethod
     async def _measure(self) -> float: ...
 
-    def _good(self, answer: Any) -> list[Any]:
+    def _response(self, answer: Any) -> list[Any]:
         """The `response` of an answer whose code is 0."""
         if not isinstance(answer, dict) or "response_code" not in answer:
             raise self.server.bad_answer("something that is not SOVA's")
@@ -108,7 +108,7 @@ class SovaTranscriber(BlockTranscriber, _SovaServer):
     def _text(self, answer: Any) -> str:
         try:
             [recognised] = answer["r"]
-            texts = [str(part["text"]) for part in self._good(recognised)[:1]]
+            texts = [str(part["text"]) for part in self._response(recognised)[:1]]
         except (KeyError, TypeError, ValueError) as exc:
             raise self.server.bad_answer("something that is not a transcript") from exc
         return " ".join(" ".join(texts).split())
@@ -118,7 +118,7 @@ class SovaSpeaker(_SovaServer):
     """Text to speech elsewhere."""
 
     service = speech.TTS
-    voice = USUAL_VOICE
+    voice = DEFAULT_VOICE
 
     def __init__(self, url: str, backend: str) -> None:
         super().__init__(url, backend)
@@ -137,10 +137,10 @@ class SovaSpeaker(_SovaServer):
 
     async def _voices(self) -> list[str]:
         try:
-            listed = self._good(await self.server.json("POST", "get_models/"))
+            listed = self._response(await self.server.json("POST", "get_models/"))
         except errors.RequestRejected:  # an older server has no such page
             listed = []
-        return names(listed) or [USUAL_VOICE]
+        return names(listed) or [DEFAULT_VOICE]
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = model_names.for_engine(request.voice or request.model, ENGINE) or self.voice
@@ -168,7 +168,7 @@ class SovaSpeaker(_SovaServer):
     def _file(self, answer: Any) -> io.BytesIO:
         """The sound file in an answer, of any format."""
         try:
-            coded = self._good(answer)[0]["response_audio"]
+            coded = self._response(answer)[0]["response_audio"]
             return io.BytesIO(base64.b64decode(coded, validate=True))
         except (KeyError, IndexError, TypeError, ValueError) as exc:
             raise self.server.bad_answer(NO_SOUND) from exc

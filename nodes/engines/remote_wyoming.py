@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import yarl
 
 from nodes.engines import benchmark
-from nodes.engines.remote import ANSWER_BEGINS, CONNECT_WITHIN, MAX_ANSWER, PROBE_WITHIN, names
+from nodes.engines.remote import ANSWER_TIMEOUT, CONNECT_TIMEOUT, MAX_ANSWER, PROBE_TIMEOUT, names
 from nodes.engines.remote_blocks import BlockTranscriber
 from privox_dht import errors, languages, limits, model_names, speech
 
@@ -41,7 +41,7 @@ CHUNK = 3200  # samples in one event: 0.2 s, about what a microphone's stream ha
 SAMPLE = "The quick brown fox jumps over the lazy dog."
 LONGEST_LINE = 64 * limits.KIB  # bytes of an event's first line
 MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 0.4
-SHOWN = 200  # characters of an error message that are passed on
+MAX_ERROR_TEXT = 200  # characters of an error message that are passed on
 
 
 class _WyomingServer(ABC):
@@ -69,8 +69,8 @@ class _WyomingServer(ABC):
         if importlib.util.find_spec("wyoming") is None:
             raise errors.EngineUnavailable("wyoming is not installed", INSTALL)
         try:
-            async with asyncio.timeout(PROBE_WITHIN):
-                self.info = self._able(await self.describe())
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                self.info = self._engine_info(await self.describe())
                 self.info = replace(self.info, speed=await self._measure())
         except (errors.JobError, TimeoutError) as exc:
             why = str(exc) or f"the server at {self} is too slow"
@@ -94,7 +94,7 @@ class _WyomingServer(ABC):
         return event.data
 
     @abstractmethod
-    def _able(self, info: Mapping[str, Any]) -> speech.EngineInfo:
+    def _engine_info(self, info: Mapping[str, Any]) -> speech.EngineInfo:
         """What it can do, by its description.
 
         Raises:
@@ -108,7 +108,7 @@ class _WyomingServer(ABC):
     async def _connected(self) -> AsyncIterator[_Connection]:
         """A connection for one request; its errors are raised as ours."""
         try:
-            async with asyncio.timeout(CONNECT_WITHIN):
+            async with asyncio.timeout(CONNECT_TIMEOUT):
                 reader, writer = await asyncio.open_connection(
                     self._host, self._port, limit=LONGEST_LINE
                 )
@@ -121,7 +121,7 @@ class _WyomingServer(ABC):
         finally:
             writer.transport.abort()
 
-    def _first(self, info: Mapping[str, Any], kind: str, of: str) -> Sequence[Mapping[str, Any]]:
+    def _listed(self, info: Mapping[str, Any], kind: str, of: str) -> Sequence[Mapping[str, Any]]:
         """The models or voices of the first program that has some."""
         programs = info.get(kind)
         for program in programs if isinstance(programs, list) else ():
@@ -145,7 +145,7 @@ class _Connection:
     async def send(self, what: Eventable) -> None:
         from wyoming.event import async_write_event
 
-        async with asyncio.timeout(ANSWER_BEGINS):
+        async with asyncio.timeout(ANSWER_TIMEOUT):
             await async_write_event(what.event(), self._writer)
 
     async def receive(self) -> Event:
@@ -157,10 +157,10 @@ class _Connection:
         from wyoming.event import Event
 
         try:
-            async with asyncio.timeout(ANSWER_BEGINS):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 head = json.loads(await self._reader.readuntil(b"\n"))
-                more = await self._exactly(head.get("data_length"), MAX_ANSWER)
-                payload = await self._exactly(head.get("payload_length"), MAX_PAYLOAD)
+                more = await self._read_exactly(head.get("data_length"), MAX_ANSWER)
+                payload = await self._read_exactly(head.get("payload_length"), MAX_PAYLOAD)
             data = {**(head.get("data") or {}), **(json.loads(more) if more else {})}
             event = Event(str(head["type"]), data, payload)
         except TimeoutError as exc:
@@ -169,14 +169,14 @@ class _Connection:
                 RecursionError) as exc:  # fmt: skip
             raise self.bad_answer("something that is not Wyoming") from exc
         if event.type == "error":
-            said = " ".join(str(data.get("text", "")).split())[:SHOWN]
+            said = " ".join(str(data.get("text", "")).split())[:MAX_ERROR_TEXT]
             raise errors.EngineFailed(f"the server at {self._server} failed: {said}")
         return event
 
     def bad_answer(self, what: str) -> errors.EngineFailed:
         return _bad_answer(self._server, what)
 
-    async def _exactly(self, size: Any, most: int) -> bytes:
+    async def _read_exactly(self, size: Any, most: int) -> bytes:
         if size is None:
             return b""
         if not isinstance(size, int) or not 0 <= size <= most:
@@ -214,8 +214,8 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
         tag = heard if isinstance(heard, str) and languages.is_tag(heard) else ""
         return " ".join(str(event.data.get("text") or "").split()), tag
 
-    def _able(self, info: Mapping[str, Any]) -> speech.EngineInfo:
-        models = self._first(info, "asr", "models")
+    def _engine_info(self, info: Mapping[str, Any]) -> speech.EngineInfo:
+        models = self._listed(info, "asr", "models")
         tags = {tag for model in models for tag in _tags(model)}
         return replace(
             self.info,
@@ -273,8 +273,8 @@ class WyomingSpeaker(_WyomingServer):
             return SynthesizeVoice(name=voice, speaker=speaker or None)
         return SynthesizeVoice(language=request.language) if request.language else None
 
-    def _able(self, info: Mapping[str, Any]) -> speech.EngineInfo:
-        voices = self._first(info, "tts", "voices")
+    def _engine_info(self, info: Mapping[str, Any]) -> speech.EngineInfo:
+        voices = self._listed(info, "tts", "voices")
         tags = {tag for voice in voices for tag in _tags(voice)}
         return replace(
             self.info,

@@ -37,8 +37,8 @@ MIB = 1 << 20
 LINUX = sys.platform == "linux"
 NOBODY = 65_534  # user and group, where the system does not name one
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # of prctl(2)
-PAGES = Path("/proc/self/statm")  # its first number: pages of address space
-ENOUGH_OF_PAGES = 128  # bytes of it
+STATM = Path("/proc/self/statm")  # its first number: pages of address space
+STATM_SIZE = 128  # bytes of it
 SYSTEM = tuple(map(Path, ("/usr", "/lib", "/lib64", "/opt", "/etc", "/sys", "/proc/driver")))
 DEVICES = (Path("/dev"),)
 PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")  # folders of Python and its packages
@@ -62,7 +62,7 @@ def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
     """Put this process into `sandbox` for ever; it is killed with its `parent`. Returns the names
     of the parts that are in force."""
     active = []
-    mapped = _mapped()
+    mapped = _address_space()
     system = SYSTEM if sandbox.gpu else ()
     handles = _opened([*sandbox.readable, *system])
     devices = _opened(DEVICES if sandbox.gpu else ())
@@ -97,7 +97,7 @@ def confine(readable: Iterable[Path]) -> None:
     if not LINUX:
         return
     with suppress(OSError):
-        _pages()
+        _statm()
     handles = _opened([*readable, *(Path(sysconfig.get_path(name)) for name in PYTHON)])
     with suppress(OSError):
         no_new_privileges()
@@ -132,7 +132,7 @@ def drop_privileges() -> None:
 
 
 def limit(sandbox: Sandbox, mapped: int) -> None:
-    """Set system limits, which can only be lowered later. `mapped`: see `_mapped`."""
+    """Set system limits, which can only be lowered later. `mapped`: see `_address_space`."""
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, sandbox.file_size)
     _lower(resource.RLIMIT_NOFILE, sandbox.files)
@@ -143,19 +143,19 @@ def limit(sandbox: Sandbox, mapped: int) -> None:
         _lower(resource.RLIMIT_AS, mapped + sandbox.memory)
 
 
-def _mapped() -> int:
+def _address_space() -> int:
     """Bytes of address space that this process has; 0: unknown."""
     try:
-        said = os.pread(_pages().fileno(), ENOUGH_OF_PAGES, 0)
+        statm = os.pread(_statm().fileno(), STATM_SIZE, 0)
     except OSError:
         return 0
-    return int(said.split()[0]) * resource.getpagesize()
+    return int(statm.split()[0]) * resource.getpagesize()
 
 
 @cache
-def _pages() -> BinaryIO:
+def _statm() -> BinaryIO:
     """Opened once, while this process still may."""
-    return PAGES.open("rb", buffering=0)
+    return STATM.open("rb", buffering=0)
 
 
 def no_new_privileges() -> None:

@@ -73,7 +73,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
 }
 # What a process that works on a GPU is refused. All else is allowed, since the calls that GPU
 # drivers make are not known.
-BEYOND: dict[str, tuple[int | None, int | None]] = {
+DENIED_WITH_GPU: dict[str, tuple[int | None, int | None]] = {
     # other machines and processes
     **{"socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200)},
     **{"listen": (50, 201), "accept": (43, 202), "accept4": (288, 242), "execve": (59, 221)},
@@ -128,7 +128,7 @@ class Allowed:
     reading: bool = False
     threads: bool = False  # start threads of its own, never processes
     machine_code: bool = False  # make memory executable: numerical libraries write their own code
-    devices: bool = False  # anything but `BEYOND`: for the drivers of a GPU
+    devices: bool = False  # anything but `DENIED_WITH_GPU`: for the drivers of a GPU
 
 
 def install(allowed: Allowed) -> None:
@@ -153,10 +153,10 @@ def install(allowed: Allowed) -> None:
 def program(allowed: Allowed, column: int, machine: int, pid: int) -> list[Instruction]:
     """The filter as BPF: pure."""
     if allowed.devices:
-        return _all_but_what_is_beyond(column, machine, pid)
+        return _denylist(column, machine, pid)
     names = [*ALWAYS, *(READING if allowed.reading else ()), *(THREADS if allowed.threads else ())]
     conditions = _conditions(allowed, pid)
-    lines = _opening(machine)
+    lines = _prologue(machine)
     for name in names:
         if name not in conditions and (number := NUMBERS[name][column]) is not None:
             lines += [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, ALLOW)]
@@ -167,13 +167,13 @@ def program(allowed: Allowed, column: int, machine: int, pid: int) -> list[Instr
     return [*lines, *_no_clone3(column), (RETURN, 0, 0, REFUSE | errno.EPERM)]
 
 
-def _all_but_what_is_beyond(column: int, machine: int, pid: int) -> list[Instruction]:
+def _denylist(column: int, machine: int, pid: int) -> list[Instruction]:
     lines = [
-        *_opening(machine),
+        *_prologue(machine),
         (IF_AT_LEAST, 0, 1, OTHER_ABI),
         (RETURN, 0, 0, REFUSE | errno.EPERM),
     ]
-    for numbers in BEYOND.values():
+    for numbers in DENIED_WITH_GPU.values():
         if (number := numbers[column]) is not None:
             lines += [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | errno.EPERM)]
     conditions = _conditions(Allowed(threads=True), pid)
@@ -184,7 +184,7 @@ def _all_but_what_is_beyond(column: int, machine: int, pid: int) -> list[Instruc
     return [*lines, *_no_clone3(column), (RETURN, 0, 0, ALLOW)]
 
 
-def _opening(machine: int) -> list[Instruction]:
+def _prologue(machine: int) -> list[Instruction]:
     """Calls of another kind of machine end the process; of others, the number is looked at."""
     return [
         (LOAD, 0, 0, MACHINE_AT),

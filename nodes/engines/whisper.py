@@ -15,11 +15,11 @@ from typing import Any
 from nodes.engines import benchmark, whisper_worker
 from nodes.engines.pooled_engine import PooledTranscriber
 from nodes.engines.whisper_models import (
+    CANNOT_TRANSLATE,
     INSTALL,
-    UNTAUGHT,
-    model_called,
     model_folder,
-    names_of,
+    request_names,
+    resolve_model,
     size_of,
 )
 from nodes.engines.worker_pool import WorkerPool
@@ -30,11 +30,12 @@ DEFAULT_MODELS = {"cpu": "base", "gpu": "small"}  # faster than real time there
 COMPUTE_TYPES = {"cpu": "int8", "gpu": "float16"}
 DEVICES = {"cpu": whisper_worker.CPU, "gpu": "cuda"}
 BLOCK = 300.0  # seconds of audio at a time; the features of five minutes take 10 MB
-NAMED = 6  # languages that an error message names
-TRIED_SECONDS = 1  # of sound, to test it
-BESIDE_MODEL = 150 * limits.MIB  # bytes of a worker without the model, about
-LOAD_WITHIN = 600.0  # seconds; three gigabytes of large-v3 on a slow disk, and a test
-AT_MOST = 64  # jobs at a time, which take turns; the node's slots are the real limit
+WORKER = "nodes.engines.whisper_worker"
+MAX_LISTED = 6  # languages that an error message names
+SELF_TEST_SECONDS = 1  # of sound, to test it
+WORKER_OVERHEAD = 150 * limits.MIB  # bytes of a worker without the model, about
+LOAD_TIMEOUT = 600.0  # seconds; three gigabytes of large-v3 on a slow disk, and a test
+MAX_JOBS = 64  # jobs at a time, which take turns; the node's slots are the real limit
 
 
 class FasterWhisper(PooledTranscriber):
@@ -43,17 +44,16 @@ class FasterWhisper(PooledTranscriber):
     service, name, rank = speech.STT, "faster-whisper", 10
     rate = whisper_worker.RATE
     reinstall = f"{INSTALL} --upgrade"
-    load_within = LOAD_WITHIN
+    load_timeout = LOAD_TIMEOUT
 
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._model_name = model or DEFAULT_MODELS[backend]
         self._cache = cache
         self._languages: tuple[str, ...] = ()  # as Whisper calls them
+        models = request_names(resolve_model(self._model_name))
         super().__init__(
-            WorkerPool("nodes.engines.whisper_worker", at_most=AT_MOST, start_within=LOAD_WITHIN),
-            speech.EngineInfo(
-                self.service, backend, self.name, models=names_of(model_called(self._model_name))
-            ),
+            WorkerPool(WORKER, max_jobs=MAX_JOBS, start_timeout=LOAD_TIMEOUT),
+            speech.EngineInfo(self.service, backend, self.name, models=models),
         )
 
     @classmethod
@@ -71,21 +71,21 @@ class FasterWhisper(PooledTranscriber):
     async def _arguments(self) -> Sequence[str]:
         folder = await asyncio.to_thread(model_folder, self._model_name, self._cache)
         backend = self.info.backend
-        self._needs = size_of(folder) + BESIDE_MODEL
+        self._needs = size_of(folder) + WORKER_OVERHEAD
         batch = str(self._settings.batch)
         return str(folder.resolve()), DEVICES[backend], COMPUTE_TYPES[backend], batch
 
     async def _self_test(self, hello: Mapping[str, Any]) -> speech.EngineInfo:
         self._languages = tuple(hello["languages"])
         # In the sandbox
-        await benchmark.transcribing_speed(self, benchmark.babble(TRIED_SECONDS, self.rate))
-        taught = not any(word in self.info.models[0] for word in UNTAUGHT)
+        await benchmark.transcribing_speed(self, benchmark.babble(SELF_TEST_SECONDS, self.rate))
+        can_translate = not any(word in self.info.models[0] for word in CANNOT_TRANSLATE)
         return replace(
             self.info,
             languages=languages.published(self._languages),
             all_languages=tuple(sorted({languages.primary(tag) for tag in self._languages})),
             speed=hello["speed"],
-            translates=taught and hello["multilingual"],
+            translates=can_translate and hello["multilingual"],
         )
 
     async def transcribe_recording(
@@ -110,7 +110,7 @@ class FasterWhisper(PooledTranscriber):
             )
         known = self._languages
         if request.language and not languages.nearest(request.language, known):
-            some = ", ".join(known[:NAMED])
+            some = ", ".join(known[:MAX_LISTED])
             raise errors.RequestRejected(
                 f"{self.info.models[0]} does not know the language {request.language!r};"
                 f" it knows {len(known)}, such as {some}",

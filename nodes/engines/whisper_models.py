@@ -25,18 +25,18 @@ QUALITY = {
     "xcribe2": "large-v2",
 }  # Privox's names
 ENGLISH = ".en"  # at the end of the name of a model for English only
-NEEDED = ("config.json", "model.bin", "tokenizer.json")  # and one of:
+REQUIRED_FILES = ("config.json", "model.bin", "tokenizer.json")  # and one of:
 VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-UNTAUGHT = ("turbo", "distil")  # in the names of multilingual models that do not translate
+CANNOT_TRANSLATE = ("turbo", "distil")  # in the names of multilingual models that do not translate
 
 
-def model_called(name: str) -> str:
+def resolve_model(name: str) -> str:
     """The model that a quality means; any other name is returned as it is."""
     word, english = (name.removesuffix(ENGLISH), ENGLISH) if name.endswith(ENGLISH) else (name, "")
     return QUALITY[word] + english if word in QUALITY else name
 
 
-def names_of(name: str) -> tuple[str, ...]:
+def request_names(name: str) -> tuple[str, ...]:
     """The names by which a request may call a model, its own first."""
     shown = Path(name).name if is_path(name) else name
     plain = shown.removesuffix(ENGLISH)
@@ -60,8 +60,8 @@ def model_folder(name: str, cache: Path | None) -> Path:
         raise errors.EngineUnavailable(
             f"there is no folder {folder}", "name a folder, or a model such as 'small'"
         )
-    missing = [file for file in NEEDED if not _holds_something(folder / file)]
-    if not any(_holds_something(folder / file) for file in VOCABULARIES):
+    missing = [file for file in REQUIRED_FILES if not _is_not_empty(folder / file)]
+    if not any(_is_not_empty(folder / file) for file in VOCABULARIES):
         missing.append(VOCABULARIES[0])
     if missing:
         raise errors.EngineUnavailable(
@@ -85,7 +85,7 @@ def downloaded(name: str, cache: Path | None) -> Path:
     """
     from faster_whisper.utils import available_models, download_model
 
-    model = model_called(name)
+    model = resolve_model(name)
     if "/" not in model and model not in available_models():
         words = ", ".join(QUALITY)
         raise errors.EngineUnavailable(
@@ -141,7 +141,7 @@ def _repositories(cache: Path | None) -> list[Any]:
     return [
         repo
         for repo in found.repos
-        if any(set(NEEDED) <= {file.file_name for file in v.files} for v in repo.revisions)
+        if any(set(REQUIRED_FILES) <= {file.file_name for file in v.files} for v in repo.revisions)
     ]
 
 
@@ -153,5 +153,5 @@ def _name_of(repository: str) -> str:
     return next((name for name, its in known.items() if its == repository), repository)
 
 
-def _holds_something(file: Path) -> bool:
+def _is_not_empty(file: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0

@@ -26,9 +26,9 @@ from typing import Any
 from nodes.engines import link, worker_main
 from privox_dht import errors
 
-START_WITHIN = 60.0  # seconds until a worker must be ready; enough for a slow disk
+START_TIMEOUT = 60.0  # seconds until a worker must be ready; enough for a slow disk
 STREAM_LIMIT = 1 << 18  # bytes of an answer that are buffered; the worker waits then
-EXIT_REPORT_WITHIN = 1.0  # seconds in which a worker reports why a job ended
+EXIT_REPORT_TIMEOUT = 1.0  # seconds in which a worker reports why a job ended
 # Variables that a worker gets
 INHERITED = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
@@ -91,7 +91,7 @@ class Job:
             WorkerDied: the process ended.
         """
         head, data = await self._next()
-        self.open = not head.keys() & link.ENDS
+        self.open = not head.keys() & link.FINAL_KEYS
         if "done" in head:
             return None
         if "refused" in head:
@@ -126,7 +126,7 @@ class Job:
 
     async def _died(self) -> WorkerDied:
         try:
-            async with asyncio.timeout(EXIT_REPORT_WITHIN):
+            async with asyncio.timeout(EXIT_REPORT_TIMEOUT):
                 why = await asyncio.shield(self.ended)
         except TimeoutError:
             why = ""
@@ -145,10 +145,10 @@ class Worker:
         module: str,
         arguments: Sequence[str],
         on_exit: Callable[[Worker], None],
-        start_within: float = START_WITHIN,
+        start_timeout: float = START_TIMEOUT,
     ) -> None:
         self.module = module
-        self._start_within = start_within
+        self._start_within = start_timeout
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = _spawn(module, arguments, theirs)
@@ -260,7 +260,7 @@ class Worker:
     async def _signal(self) -> str:
         """The name of the signal that ended the process; "": none, or unknown."""
         try:
-            code = await asyncio.to_thread(self.process.wait, EXIT_REPORT_WITHIN)
+            code = await asyncio.to_thread(self.process.wait, EXIT_REPORT_TIMEOUT)
         except subprocess.TimeoutExpired:
             return ""
         return signal.Signals(-code).name if code < 0 else ""

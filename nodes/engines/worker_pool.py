@@ -17,14 +17,14 @@ from typing import Any
 
 from nodes.cores import usable_cores
 from nodes.engines import link, worker_main
-from nodes.engines.worker import START_WITHIN, Job, Worker, WorkerDied
+from nodes.engines.worker import START_TIMEOUT, Job, Worker, WorkerDied
 from privox_dht import errors, limits
 
 MAX_START_FAILURES = 6  # workers that may fail to start ...
 START_FAILURES_WINDOW = 60.0  # ... within these seconds, before the pool gives up for as long
 RETRIES = 2  # times a job is begun anew because another job crashed its worker
 PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.M)  # in /proc/PID/status
-STOP_WITHIN = 30.0  # seconds a thread gets to finish its segment once its job was cancelled
+STOP_TIMEOUT = 30.0  # seconds a thread gets to finish its segment once its job was cancelled
 
 
 def memory_of(pid: int) -> int:
@@ -45,21 +45,21 @@ class WorkerPool:
         module: str,
         arguments: Sequence[str] = (),
         *,
-        at_most: int | None = None,
-        start_within: float = START_WITHIN,
+        max_jobs: int | None = None,
+        start_timeout: float = START_TIMEOUT,
     ) -> None:
         """
         Args:
             module: what a worker runs.
             arguments: of its command line.
-            at_most: jobs at a time; others wait. None: one for each core.
-            start_within: seconds until a worker must be ready.
+            max_jobs: jobs at a time; others wait. None: one for each core.
+            start_timeout: seconds until a worker must be ready.
         """
         self.module = module
-        self.at_most = at_most or usable_cores()
-        self._start_within = start_within
+        self.max_jobs = max_jobs or usable_cores()
+        self._start_within = start_timeout
         self.arguments = tuple(arguments)
-        self._room = asyncio.Semaphore(self.at_most)
+        self._free_slots = asyncio.Semaphore(self.max_jobs)
         self._idle: list[Worker] = []  # those that can be given a job
         self._all: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,7 +135,7 @@ class WorkerPool:
                 has a lower priority in mode "fork".
         """
         is_short = seconds is not None and seconds <= limits.SHORT_JOB_SECONDS
-        async with contextlib.nullcontext() if is_short else self._room:
+        async with contextlib.nullcontext() if is_short else self._free_slots:
             worker = await self._take()
             job = worker.begin(nice=seconds is not None and not is_short)
             try:
@@ -210,7 +210,7 @@ class WorkerPool:
 
     async def _kill_if_stuck(self, worker: Worker, job: Job) -> None:
         """Kill a worker whose thread does not end in time."""
-        await asyncio.wait([job.ended], timeout=STOP_WITHIN)
+        await asyncio.wait([job.ended], timeout=STOP_TIMEOUT)
         if not job.ended.done():
             self._replace(worker)
 

@@ -9,8 +9,8 @@ from privox_dht import limits
 from privox_dht.audio.refusals import bad_rate, refused
 
 DEMUXERS = "wav,w64,aiff,au,caf,mp3,flac,ogg,matroska,webm,mov,mp4,m4a,aac,amr"
-PROMISING = {"w64", "aiff", "flac", "mov"}  # containers (and WAV) whose length is a promise
-TAKES_ANY_TAG = 19  # the first PyAV that reads tags in any encoding, and has no option for it
+STATES_LENGTH = {"w64", "aiff", "flac", "mov"}  # containers (and WAV) whose length is a promise
+ANY_TAG_ENCODING = 19  # the first PyAV that reads tags in any encoding, and has no option for it
 DECODERS = (  # those of sound that people have; FFmpeg has ten times as many, and of pictures too
     *("pcm_s8", "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le"),
     *("pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw"),
@@ -52,7 +52,7 @@ def _tags_in_any_encoding() -> dict[str, Any]:
     import av
 
     major = int(av.__version__.partition(".")[0])
-    return {"metadata_errors": "ignore"} if major < TAKES_ANY_TAG else {}
+    return {"metadata_errors": "ignore"} if major < ANY_TAG_ENCODING else {}
 
 
 def audio_stream(container: Any) -> Any:
@@ -79,9 +79,9 @@ def audio_stream(container: Any) -> Any:
     return stream
 
 
-def promised_seconds(container: Any, stream: Any) -> float:
+def stated_seconds(container: Any, stream: Any) -> float:
     """How much sound the container promises; 0 where it promises nothing, or only guesses."""
     names = set(container.format.name.split(","))
-    if not names & PROMISING or stream.duration is None or stream.time_base is None:
+    if not names & STATES_LENGTH or stream.duration is None or stream.time_base is None:
         return 0.0
     return float(stream.duration * stream.time_base)

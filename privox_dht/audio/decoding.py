@@ -1,13 +1,13 @@
 """A stranger's sound file into samples, within bounds.
 
     open      only known containers; a file that refers to another file is refused
-    look      the first audio stream: rate, channels and claimed length must be plausible
+    look      the first audio stream: rate, channels and stated length must be plausible
     decode    packet by packet, counting samples; between packets the clock is asked
-    judge     nothing decoded, mostly broken packets, or much less than the header promised
+    judge     nothing decoded, mostly broken packets, or much less than the header states
 
 What comes out are float32 samples at the wanted rate. `decode` keeps them in a buffer that grows
 with them; `decode_into` gives them away as they come. Both run FFmpeg on strangers' bytes: a
-producer has this done in a process behind a wall (`nodes/codecs.py`), and only `plain` in its own.
+producer has this done in a sandboxed process (`nodes/codecs.py`), and only `read_plain` in its own.
 
 A file that was cut off is refused when its container says how long it should have been (WAV,
 FLAC, MP4): half a recording must not pass for a whole one. MP3, Ogg and WebM, and WAV from a
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from privox_dht import errors, limits
 from privox_dht.audio import wav_header
-from privox_dht.audio.containers import audio_stream, open_container, promised_seconds
+from privox_dht.audio.containers import audio_stream, open_container, stated_seconds
 from privox_dht.audio.refusals import refused
 from privox_dht.audio.sample_sink import FULL_SCALE, Put, SampleBuffer, SampleSink
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 RAW_RATE = 16_000  # Hz of raw PCM, which says nothing about itself
 RAW_PIECE = 1 << 16  # bytes of raw PCM per step
-SHORT_BY = (0.5, 0.02)  # seconds, or share, by which the promise may be missed (codec delays)
-MOSTLY = 0.5  # share of broken packets from which a file is garbage and not merely scratched
+LENGTH_TOLERANCE = (0.5, 0.02)  # seconds, or share, that may be missing (codec delays)
+MAX_BROKEN = 0.5  # share of broken packets from which a file is garbage and not merely scratched
 MICROSECONDS = 1_000_000  # in a second; how FFmpeg counts a container's length
 MAX_PACKET = 8 << 20  # bytes of one packet; what it decodes to is several times that
 
@@ -44,7 +44,7 @@ def decode(
     *,
     raw: bool = False,
     max_seconds: float = limits.MAX_AUDIO_SECONDS,
-    wall: float = limits.DECODE_WALL,
+    timeout: float = limits.DECODE_TIMEOUT,
 ) -> NDArray[np.float32]:
     """All samples of `file`, mono in -1..1 at `rate` Hz. Blocks: call it in a thread.
 
@@ -56,7 +56,7 @@ def decode(
     """
     check_for_pyav()
     kept = SampleBuffer(rate)
-    decode_into(kept.add, file, rate, raw=raw, max_seconds=max_seconds, wall=wall)
+    decode_into(kept.add, file, rate, raw=raw, max_seconds=max_seconds, timeout=timeout)
     return kept.finished()
 
 
@@ -67,7 +67,7 @@ def decode_into(
     *,
     raw: bool = False,
     max_seconds: float = limits.MAX_AUDIO_SECONDS,
-    wall: float = limits.DECODE_WALL,
+    timeout: float = limits.DECODE_TIMEOUT,
     opened: Callable[[], None] = lambda: None,
 ) -> int:
     """Decode as `decode` does, and give the samples to `put` as they come. How many they are.
@@ -75,14 +75,14 @@ def decode_into(
     `opened` is called once it is known what the file is.
     """
     check_for_pyav()
-    samples = SampleSink(put, rate, max_seconds, wall)
+    samples = SampleSink(put, rate, max_seconds, timeout)
     for _ in _steps(file, samples, raw, opened):
         pass
     return samples.count
 
 
 def decode_blocks(
-    file: BinaryIO | bytes, rate: int, *, max_seconds: float, wall: float
+    file: BinaryIO | bytes, rate: int, *, max_seconds: float, timeout: float
 ) -> Iterator[NDArray[np.float32]]:
     """The samples that `decode` makes, in blocks, each decoded when it is asked for.
 
@@ -90,7 +90,7 @@ def decode_blocks(
     """
     check_for_pyav()
     decoded: list[NDArray[np.float32]] = []
-    samples = SampleSink(decoded.append, rate, max_seconds, wall)
+    samples = SampleSink(decoded.append, rate, max_seconds, timeout)
     for _ in _steps(file, samples, False, lambda: None):
         yield from decoded
         decoded.clear()
@@ -120,8 +120,8 @@ def length_hint(file: BinaryIO) -> float:
 
     Raises: RequestRejected (501): PyAV is not installed, and the file is no WAV.
     """
-    if promised := wav_header.promised_seconds(file):
-        return promised
+    if stated := wav_header.stated_seconds(file):
+        return stated
     check_for_pyav()
     from av.error import FFmpegError
 
@@ -146,7 +146,7 @@ def check_for_pyav() -> None:
         ) from exc
 
 
-def plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | None:
+def read_plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | None:
     """The samples of a file that needs no decoding: a small WAV of `size` bytes, 16-bit mono PCM at
     `rate` Hz, whose header tells the truth. None for any other: what it is, `decode` finds out."""
     if not wav_header.SAMPLE < size <= limits.SPOOL_IN_MEMORY:
@@ -169,7 +169,7 @@ def _read_raw(source: BinaryIO, samples: SampleSink) -> Iterator[None]:
     import numpy
 
     while piece := source.read(RAW_PIECE):
-        samples.may_go_on()
+        samples.check_deadline()
         whole = numpy.frombuffer(piece[: len(piece) // 2 * 2], "<i2").reshape(1, -1)
         if whole.size:
             frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
@@ -185,21 +185,21 @@ def _read_container(
 ) -> Iterator[None]:
     import av
 
-    promised = wav_header.promised_seconds(source)
+    stated = wav_header.stated_seconds(source)
     source.seek(0)
     try:
         with open_container(source) as container:
             stream = audio_stream(container)
             opened()
-            promised = promised or promised_seconds(container, stream)
-            samples.claimed(promised)
+            stated = stated or stated_seconds(container, stream)
+            samples.check_claim(stated)
             yield from _decode_stream(container, stream, samples)
     except (av.error.FFmpegError, ValueError, IndexError, OSError, MemoryError) as exc:
-        raise refused(f"this is not a sound file that can be read ({_brief(exc)})") from exc
-    short = promised - samples.seconds
-    if samples.count and short > max(SHORT_BY[0], SHORT_BY[1] * promised):
+        raise refused(f"this is not a sound file that can be read ({_reason(exc)})") from exc
+    short = stated - samples.seconds
+    if samples.count and short > max(LENGTH_TOLERANCE[0], LENGTH_TOLERANCE[1] * stated):
         raise refused(
-            f"the file is cut off: it promises {promised:.1f} s of audio"
+            f"the file is cut off: it promises {stated:.1f} s of audio"
             f" and holds {samples.seconds:.1f} s"
         )
 
@@ -209,7 +209,7 @@ def _decode_stream(container: Any, stream: Any, samples: SampleSink) -> Iterator
 
     good = broken = 0
     for packet in _packets(container, stream):
-        samples.may_go_on()
+        samples.check_deadline()
         if packet.size > MAX_PACKET:
             raise refused(f"the file holds a packet of {packet.size} bytes, which is no sound")
         try:
@@ -221,7 +221,7 @@ def _decode_stream(container: Any, stream: Any, samples: SampleSink) -> Iterator
         for frame in frames:
             samples.add(frame)
         yield
-    if broken > MOSTLY * (good + broken):
+    if broken > MAX_BROKEN * (good + broken):
         raise refused(f"the audio is damaged: {broken} of {good + broken} packets are broken")
     if samples.count:
         samples.add(None)
@@ -242,6 +242,6 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
         yield packet
 
 
-def _brief(exc: BaseException) -> str:
+def _reason(exc: BaseException) -> str:
     """FFmpeg's own words, without its numbers and file names."""
     return str(getattr(exc, "strerror", None) or type(exc).__name__)

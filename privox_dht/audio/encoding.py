@@ -38,7 +38,7 @@ _CODECS: dict[str, tuple[str, str, str, int, dict[str, str]]] = {
     "aac": ("adts", "aac", "fltp", 64_000, {}),
     "m4a": ("ipod", "aac", "fltp", 64_000, {}),
 }
-WHOLE = ("flac", "m4a")  # formats whose beginning is written last
+NOT_STREAMED = ("flac", "m4a")  # formats whose beginning is written last
 
 
 class Encoder:
@@ -51,7 +51,7 @@ class Encoder:
     def __init__(self, format: str, rate: int) -> None:
         self.format = format
         self.rate = rate
-        self._odd = b""  # the first half of a sample that was cut in two
+        self._half_sample = b""  # the first half of a sample that was cut in two
         self._coder: _Coder | None = None
         self._begun = False
         if format not in speech.AUDIO_FORMATS:
@@ -67,9 +67,9 @@ class Encoder:
 
     def feed(self, pcm: bytes) -> bytes:
         """What can be said of the file after `pcm` more of sound; may be empty."""
-        pcm = self._odd + pcm
+        pcm = self._half_sample + pcm
         whole = len(pcm) - len(pcm) % wav_header.SAMPLE
-        pcm, self._odd = pcm[:whole], pcm[whole:]
+        pcm, self._half_sample = pcm[:whole], pcm[whole:]
         if self._coder is not None:
             return self._coder.feed(pcm) if pcm else b""
         return self._start() + pcm
@@ -121,7 +121,7 @@ class _Coder:
         container, codec, self._sample_format, bit_rate, options = _CODECS[format]
         self._av: Any = av
         self._numpy = numpy
-        self._file = io.BytesIO() if format in WHOLE else _Stream()
+        self._file = io.BytesIO() if format in NOT_STREAMED else _Stream()
         self._rate = rate
         self._out: Any = av.open(self._file, "w", format=container, container_options=options)
         coded_rate = _next_rate(rate, av.Codec(codec, "w").audio_rates)

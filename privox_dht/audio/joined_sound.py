@@ -18,7 +18,7 @@ from privox_dht.audio.resampling import Resampler
 from privox_dht.audio.wav_header import WavFormat
 
 FADE = 0.002  # seconds: too short to be heard, long enough for no click
-USUAL_RATE = 24_000  # Hz; to find out whether a format can be written at all
+ANY_RATE = 24_000  # Hz; to find out whether a format can be written at all
 
 
 class JoinedSound:
@@ -32,7 +32,7 @@ class JoinedSound:
         self._format = format
         self._encoder: Encoder | None = None
         self.seconds = 0.0  # of sound so far
-        Encoder(format, USUAL_RATE)
+        Encoder(format, ANY_RATE)
 
     def __repr__(self) -> str:
         return f"<JoinedSound {self._format}, {self.seconds:.1f} s>"

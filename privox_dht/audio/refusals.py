@@ -3,7 +3,7 @@
 from privox_dht import errors, limits
 from privox_dht.units import duration
 
-TOO_LONG_BY = 1.01  # a claim is refused at once above this times the limit; samples are exact
+CLAIM_TOLERANCE = 1.01  # a claim is refused at once above this times the limit; samples are exact
 
 
 def refused(message: str, status: int = 400) -> errors.RequestRejected:

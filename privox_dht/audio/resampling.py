@@ -31,15 +31,15 @@ class Resampler:
         self._av: Any = av
         self._numpy = numpy
         self._rate = rate
-        self._odd = b""  # the first half of a sample that was cut in two
+        self._half_sample = b""  # the first half of a sample that was cut in two
         self._begun = False
         self._resampler: Any = av.AudioResampler("s16", "mono", wanted)
 
     def feed(self, pcm: bytes) -> bytes:
         """What can be said after `pcm` more of sound; may be empty."""
-        pcm = self._odd + pcm
+        pcm = self._half_sample + pcm
         whole = len(pcm) - len(pcm) % SAMPLE
-        pcm, self._odd = pcm[:whole], pcm[whole:]
+        pcm, self._half_sample = pcm[:whole], pcm[whole:]
         if not pcm:
             return b""
         self._begun = True

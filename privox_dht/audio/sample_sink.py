@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from privox_dht import limits
-from privox_dht.audio.refusals import TOO_LONG_BY, bad_rate, refused, too_long
+from privox_dht.audio.refusals import CLAIM_TOLERANCE, bad_rate, refused, too_long
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ class SampleBuffer:
 class SampleSink:
     """How much was decoded so far, and whether it may go on."""
 
-    def __init__(self, put: Put, rate: int, max_seconds: float, wall: float) -> None:
+    def __init__(self, put: Put, rate: int, max_seconds: float, timeout: float) -> None:
         import av
         import numpy
 
@@ -59,22 +59,22 @@ class SampleSink:
         self._resampler: Any = av.AudioResampler("s16", "mono", rate)
         self._rate = rate
         self._max_seconds = max_seconds
-        self._wall = wall
-        self._ends = time.monotonic() + wall
+        self._timeout = timeout
+        self._ends = time.monotonic() + timeout
         self.count = 0
 
     @property
     def seconds(self) -> float:
         return self.count / self._rate
 
-    def may_go_on(self) -> None:
+    def check_deadline(self) -> None:
         """Raises: RequestRejected: it takes too long."""
         if time.monotonic() > self._ends:
-            raise refused(f"decoding took more than {self._wall:.0f} s", status=413)
+            raise refused(f"decoding took more than {self._timeout:.0f} s", status=413)
 
-    def claimed(self, seconds: float) -> None:
+    def check_claim(self, seconds: float) -> None:
         """Refuse a header that admits to be too long, before any work."""
-        if seconds > self._max_seconds * TOO_LONG_BY:
+        if seconds > self._max_seconds * CLAIM_TOLERANCE:
             raise too_long(self._max_seconds)
 
     def add(self, frame: Any) -> None:

@@ -75,7 +75,7 @@ class WavFormat:
 
     @property
     def seconds(self) -> float:
-        """How much sound is promised; 0 when nothing is."""
+        """How much sound is stated; 0 when nothing is."""
         bytes_per_second = self.rate * self.channels * self.bits / 8
         return self.size / bytes_per_second if bytes_per_second else 0.0
 
@@ -97,7 +97,7 @@ def parse_header(head: bytes) -> WavFormat | None:
     return None
 
 
-def promised_seconds(file: BinaryIO) -> float:
+def stated_seconds(file: BinaryIO) -> float:
     """How much sound the header of a WAV file promises; 0 when it promises nothing."""
     file.seek(0)
     form = parse_header(file.read(LONGEST_HEADER))

@@ -89,7 +89,7 @@ class PieceSource:
         with opened(self._audio) as file:
             self.claimed_seconds = length_hint(file)
             try:
-                for block in decode_blocks(file, RATE, max_seconds=self._most, wall=UNBOUNDED):
+                for block in decode_blocks(file, RATE, max_seconds=self._most, timeout=UNBOUNDED):
                     pieces = cutter.feed((block * (1 / FULL_SCALE)).astype(numpy.int16))
                     self.seconds = cutter.seconds
                     if pieces:

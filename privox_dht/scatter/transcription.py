@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from privox_dht.audio.decoding import check_for_pyav, length_hint
-from privox_dht.audio.refusals import TOO_LONG_BY, too_long
+from privox_dht.audio.refusals import CLAIM_TOLERANCE, too_long
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Emit, JobEvent, NotScattered, Scattered
@@ -131,7 +131,7 @@ async def _if_long(audio: Audio, most: float) -> PieceSource | None:
             `most` seconds.
     """
     seconds = await asyncio.to_thread(_seconds, audio)
-    if seconds > most * TOO_LONG_BY:
+    if seconds > most * CLAIM_TOLERANCE:
         raise too_long(most)
     if 0 < seconds <= SCATTER_ABOVE:
         return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nodes.engines.espeak import EspeakNg
 from nodes.engines.pocketsphinx import PocketSphinx
-from nodes.engines.pocketsphinx_worker import spelled
+from nodes.engines.pocketsphinx_worker import without_variant
 from privox_dht import audio, errors, speech
 
 pytest.importorskip("pocketsphinx")
@@ -169,4 +169,4 @@ async def test_there_is_no_gpu_for_it() -> None:
 
 
 async def test_a_word_is_spelled_without_the_number_of_its_pronunciation() -> None:
-    assert [spelled(entry) for entry in ("read", "read(2)")] == ["read", "read"]
+    assert [without_variant(entry) for entry in ("read", "read(2)")] == ["read", "read"]

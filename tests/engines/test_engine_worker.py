@@ -38,7 +38,7 @@ FORK = pytest.param("--fork", marks=pytest.mark.skipif(
 
 @pytest.fixture(params=[FORK, "--alone"])
 async def pool(request: pytest.FixtureRequest) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(MODULE, [request.param], at_most=2)
+    pool = WorkerPool(MODULE, [request.param], max_jobs=2)
     await pool.start()
     yield pool
     pids = pool.pids
@@ -329,7 +329,7 @@ async def test_a_thread_that_nobody_listens_to_ends_at_its_border() -> None:
 async def test_a_thread_that_never_comes_to_its_border_costs_its_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool_module, "STOP_WITHIN", 0.1)
+    monkeypatch.setattr(pool_module, "STOP_TIMEOUT", 0.1)
     async with started("--threads") as pool:
         async with contextlib.aclosing(pool.ask({"do": "hang"})) as answer:
             head, _ = await anext(answer)

@@ -152,7 +152,7 @@ async def test_a_model_larger_than_the_memory_is_refused_at_start_with_both_numb
 
 async def test_a_model_that_nobody_uses_is_unloaded_and_loaded_again(models: Path) -> None:
     engine = FasterWhisper(model=str(models / "one"))
-    engine.configure(EngineOptions(ModelMemory(1 << 40, idle_for=0.05)))
+    engine.configure(EngineOptions(ModelMemory(1 << 40, idle_timeout=0.05)))
     await engine.start()
     hears_anything(engine)
     try:

@@ -83,8 +83,8 @@ ENDLESS = {
 async def test_what_has_no_end_fails_the_job_soon(
     what: str, dialect: str, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "SILENCE", 1.0)
-    monkeypatch.setattr(remote, "ANSWER_ENDS", 1.0)
+    monkeypatch.setattr(remote, "READ_TIMEOUT", 1.0)
+    monkeypatch.setattr(remote, "BODY_TIMEOUT", 1.0)
     async with turned(dialect, service, ENDLESS[what]) as engine:
         before, began = psutil.Process().memory_info().rss, time.monotonic()
         with pytest.raises(errors.EngineFailed):
@@ -123,8 +123,8 @@ SLOW = {  # and every byte was in time
 
 @pytest.mark.parametrize("what", SLOW)
 async def test_what_drips_fails_the_job_in_time(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "ANSWER_BEGINS", 0.6)
-    monkeypatch.setattr(remote, "ANSWER_ENDS", 0.6)
+    monkeypatch.setattr(remote, "ANSWER_TIMEOUT", 0.6)
+    monkeypatch.setattr(remote, "BODY_TIMEOUT", 0.6)
     async with turned("openai", "stt", SLOW[what]) as engine:
         with pytest.raises(errors.EngineFailed, match="in time"):
             async with asyncio.timeout(SOON):
@@ -299,7 +299,7 @@ async def test_a_list_of_models_that_is_none_does_not_break_a_node(
     try:
         async with started(service, f"http://{openai.address}") as engine:
             for name in (*engine.info.models, engine.model):
-                assert name.isprintable() and len(name) <= remote.LONGEST_NAME
+                assert name.isprintable() and len(name) <= remote.MAX_NAME_LENGTH
     except errors.EngineUnavailable as unavailable:
         assert len(str(unavailable)) < 300
 

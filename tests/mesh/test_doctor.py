@@ -195,11 +195,11 @@ SHUT = Reachability(FAMILY_4, False, True, (("20.0.0.1", 5),), 2)
     ("network", "found", "told"),
     [
         (Network(https="20.0.0.9:5678"), NO, "UDP is blocked here; let farms relay"),
-        (Network(SHUT), NO, "UDP 5 closed, TCP 7 open, called at 20.0.0.1:5; forward both ports"),
+        (Network(SHUT), NO, "UDP 5 closed, TCP 7 open, dialled at 20.0.0.1:5; forward both ports"),
         (
             Network(Reachability(FAMILY_4, False, None)),
             NO,
-            "UDP 5 closed, TCP 7 unknown, called at an address; forward both ports",
+            "UDP 5 closed, TCP 7 unknown, dialled at an address; forward both ports",
         ),
         (Network(Reachability(FAMILY_4)), UNKNOWN, "no node could be asked for a call back"),
     ],

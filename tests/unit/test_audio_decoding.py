@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from privox_dht import audio, errors, limits
 from privox_dht.audio import wav_header
-from privox_dht.audio.decoding import decode_blocks, plain
+from privox_dht.audio.decoding import decode_blocks, read_plain
 
 RATE = 16_000
 MIB = 1 << 20
@@ -275,7 +275,7 @@ def test_a_header_that_admits_to_be_too_long_is_refused_without_work() -> None:
 def test_decoding_takes_no_longer_than_it_may() -> None:
     began = time.monotonic()
     with pytest.raises(errors.RequestRejected, match=r"took more than 0 s") as refused:
-        audio.decode(encoded("mp3"), RATE, wall=0.0)
+        audio.decode(encoded("mp3"), RATE, timeout=0.0)
     assert refused.value.status == 413
     assert time.monotonic() - began < 2
 
@@ -283,7 +283,7 @@ def test_decoding_takes_no_longer_than_it_may() -> None:
 @pytest.mark.parametrize("rate", [8_000, RATE, 44_100])
 def test_a_plain_wav_is_read_as_ffmpeg_reads_it(rate: int) -> None:
     file = audio.wav(noise(1, rate), rate)
-    samples = plain(io.BytesIO(file), len(file), rate)
+    samples = read_plain(io.BytesIO(file), len(file), rate)
     assert samples is not None and samples.dtype == np.float32
     assert np.array_equal(samples, audio.decode(file, rate))
 
@@ -298,8 +298,8 @@ def test_only_a_wav_that_tells_the_truth_is_plain() -> None:
     odd = wav_header.header(RATE, 31_999) + bytes(31_999)
     large = audio.wav(noise(40), RATE)
     for other in (file[:-1], stereo, floats, no_length, odd, large, b"RIFF", b"", encoded("mp3")):
-        assert plain(io.BytesIO(bytes(other)), len(other), RATE) is None
-    assert plain(io.BytesIO(file), len(file), 8_000) is None
+        assert read_plain(io.BytesIO(bytes(other)), len(other), RATE) is None
+    assert read_plain(io.BytesIO(file), len(file), 8_000) is None
 
 
 def test_raw_pcm_without_a_sample_is_refused() -> None:
@@ -326,7 +326,7 @@ def test_the_bounds_are_those_of_the_project() -> None:
     usual = audio.decode.__kwdefaults__
     assert usual
     assert usual["max_seconds"] == limits.MAX_AUDIO_SECONDS
-    assert usual["wall"] == limits.DECODE_WALL
+    assert usual["timeout"] == limits.DECODE_TIMEOUT
 
 
 @settings(max_examples=150, deadline=None)
@@ -363,14 +363,14 @@ def test_whatever_follows_riff_is_decoded_or_refused(tail: bytes) -> None:
 @pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "m4a"])
 def test_blocks_are_what_decoding_all_of_it_gives(format: str) -> None:
     data = encoded(format)
-    blocks = list(decode_blocks(data, RATE, max_seconds=60, wall=60))
+    blocks = list(decode_blocks(data, RATE, max_seconds=60, timeout=60))
     assert len(blocks) > 5
     assert np.array_equal(np.concatenate(blocks), audio.decode(data, RATE))
 
 
 def test_blocks_of_a_file_that_breaks_off_come_before_the_error() -> None:
     data = encoded("flac")
-    blocks = decode_blocks(data[: len(data) // 2], RATE, max_seconds=60, wall=60)
+    blocks = decode_blocks(data[: len(data) // 2], RATE, max_seconds=60, timeout=60)
     got: list[NDArray[np.float32]] = []
     with pytest.raises(errors.RequestRejected, match="cut off"):
         got.extend(blocks)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.engines.espeak_text import DOTS_AT_ONCE, LONGEST, MARKS_IN_A_RUN, make_safe
+from nodes.engines.espeak_text import MAX_DOTS, MAX_MARKS, MAX_RUN, make_safe
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ def test_what_people_write_is_left_as_it_is(text: str) -> None:
 
 def test_a_long_run_gets_spaces_and_loses_nothing() -> None:
     assert make_safe("a" * 1000).replace(" ", "") == "a" * 1000
-    assert max(map(len, make_safe("a" * 1000).split())) == LONGEST
+    assert max(map(len, make_safe("a" * 1000).split())) == MAX_RUN
 
 
 def test_marks_are_few_between_two_spaces() -> None:
     for run in make_safe("A." * 193).split():
-        assert run.count(".") <= MARKS_IN_A_RUN
+        assert run.count(".") <= MAX_MARKS
 
 
 def test_a_braille_pattern_keeps_the_six_dots_of_a_letter() -> None:
@@ -56,7 +56,7 @@ def test_a_hyphen_within_a_word_and_a_minus_are_kept(text: str) -> None:
 
 def test_dots_between_letters_are_few_in_a_clause() -> None:
     said = make_safe("b." * 60 + "b, " + "c." * 10 + "c")
-    assert said.count(".") == DOTS_AT_ONCE + 10
+    assert said.count(".") == MAX_DOTS + 10
     assert said.replace(" ", "").replace(".", "") == "b" * 61 + "," + "c" * 11
 
 
@@ -66,7 +66,7 @@ def test_the_same_mark_stands_three_times_in_a_row_at_most() -> None:
 
 @given(st.text(max_size=300))
 def test_whatever_comes_no_run_is_long(text: str) -> None:
-    assert all(len(run) <= LONGEST + 5 for run in make_safe(text).split())
+    assert all(len(run) <= MAX_RUN + 5 for run in make_safe(text).split())
 
 
 def test_a_picture_before_a_letter_is_a_word_by_itself() -> None:
@@ -75,4 +75,4 @@ def test_a_picture_before_a_letter_is_a_word_by_itself() -> None:
 
 
 def test_dots_before_signs_are_few_in_a_clause_too() -> None:
-    assert make_safe(".\u0949" * 100).count(".") == DOTS_AT_ONCE
+    assert make_safe(".\u0949" * 100).count(".") == MAX_DOTS

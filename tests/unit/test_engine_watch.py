@@ -49,7 +49,7 @@ async def test_one_that_is_slow_now_and_then_is_up() -> None:
 
 
 async def test_one_that_is_slow_again_and_again_is_down() -> None:
-    assert await ups(Server(*[TimeoutError()] * engine_watch.SLOW_AT_MOST)) == [False, True]
+    assert await ups(Server(*[TimeoutError()] * engine_watch.MAX_SLOW)) == [False, True]
 
 
 async def test_an_engine_of_this_machine_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ async def test_who_waits_for_room_has_it_when_the_other_is_done() -> None:
 
 async def test_without_a_bound_everything_stays() -> None:
     story: list[str] = []
-    memory = ModelMemory(None, idle_for=0)
+    memory = ModelMemory(None, idle_timeout=0)
     for name in "abc":
         await use(memory, Fake(name, story), 1 << 40)
     await asyncio.sleep(0)

@@ -93,7 +93,7 @@ def test_a_running_node_answers_once_it_has_seen_it(
     state: LendingState | None, said: str,
 ) -> None:  # fmt: skip
     """A node that starts has said nothing yet; one that is stuck still says what was before."""
-    monkeypatch.setattr(pause_command, "SEEN_WITHIN", 0.1)
+    monkeypatch.setattr(pause_command, "ANSWER_TIMEOUT", 0.1)
     pause.write(tmp_path, Pause())
     if state is not None:
         (tmp_path / LENDING_FILE).write_text(json.dumps(asdict(state)))

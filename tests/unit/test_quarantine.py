@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.engines.quarantine import LARGEST, Quarantine
+from nodes.engines.quarantine import MAX_FILE_SIZE, Quarantine
 from nodes.engines.worker import WorkerDied
 from privox_dht.errors import RequestRejected
 
@@ -58,7 +58,7 @@ async def test_a_death_that_is_somebody_elses_doing_is_not_counted(how: WorkerDi
 
 
 async def test_so_many_are_kept_and_the_oldest_go() -> None:
-    quarantine = Quarantine(kept=2)
+    quarantine = Quarantine(max_kept=2)
     for question in ("a", "b", "c"):
         await kill(quarantine, question)
     assert [await is_refused(quarantine, question) for question in "abc"] == [False, True, True]
@@ -82,7 +82,7 @@ async def test_the_first_death_is_on_the_disk_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", [b"", b"{", b"[1]", b'{"a": "b"}', b'{"a": null}', b"\xff", b'"' * 2 * LARGEST]
+    "junk", [b"", b"{", b"[1]", b'{"a": "b"}', b'{"a": null}', b"\xff", b'"' * 2 * MAX_FILE_SIZE]
 )
 async def test_a_file_that_makes_no_sense_is_begun_anew(tmp_path: Path, junk: bytes) -> None:
     file = tmp_path / "quarantine.json"

@@ -38,6 +38,6 @@ def test_a_service_named_twice_is_served_once() -> None:
 
 def test_the_key_of_a_server_elsewhere_is_not_shown() -> None:
     spec = parse_service("stt/cpu/https://s3cret@host/path@x")
-    assert spec.what == "https://s3cret@host/path@x"
+    assert spec.engine == "https://s3cret@host/path@x"
     assert str(spec) == "stt/cpu/https://***@host/path@x"
     assert str(parse_service("stt/cpu/http://host/path@x")) == "stt/cpu/http://host/path@x"

@@ -31,7 +31,7 @@ async def test_a_long_job_waits_at_its_border_while_a_short_one_is_at_work() -> 
 
 
 async def test_a_short_job_that_hangs_stops_no_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(short_first, "AT_MOST", 0.01)
+    monkeypatch.setattr(short_first, "MAX_WAIT", 0.01)
     jobs = ShortFirst()
     async with jobs.working(LONG) as give_way, jobs.working(SHORT):
         await give_way()

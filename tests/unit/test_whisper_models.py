@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.engines.whisper_models import QUALITY, model_called, names_of, size_of
+from nodes.engines.whisper_models import QUALITY, request_names, resolve_model, size_of
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from nodes.engines.whisper_models import QUALITY, model_called, names_of, size_o
     ],
 )
 def test_a_quality_word_means_a_model_and_other_names_themselves(name: str, model: str) -> None:
-    assert model_called(name) == model
+    assert resolve_model(name) == model
 
 
 def test_the_words_are_there_for_models_from_tiny_to_large() -> None:
@@ -40,7 +40,7 @@ def test_the_words_are_there_for_models_from_tiny_to_large() -> None:
     ],
 )
 def test_a_model_may_be_asked_for_by_its_quality_word(name: str, names: tuple[str, ...]) -> None:
-    assert names_of(name) == names
+    assert request_names(name) == names
 
 
 def test_the_size_of_a_model_is_that_of_its_files(tmp_path: Path) -> None:
