@@ -3,13 +3,13 @@
     "stt/cpu"                          the best engine that is installed and can be started
     "stt/cpu/pocketsphinx"             this one
     "tts/cpu/piper:en_US-lessac-low"   this one, with this model or voice
-    "stt/gpu/http://10.0.0.7:8000"     a server elsewhere that speaks OpenAI's audio API
-    "stt/cpu/wyoming://10.0.0.7:10300" one that speaks Wyoming, as Home Assistant's do
-    "stt/cpu/10.0.0.7:8888"            a server elsewhere that speaks SOVA's
+    "stt/gpu/http://10.0.0.7:8000"     a remote server with OpenAI's audio API
+    "stt/cpu/wyoming://10.0.0.7:10300" a remote server with Home Assistant's protocol, Wyoming
+    "stt/cpu/10.0.0.7:8888"            a remote server with SOVA's API
 
 Any installed package can add an engine: it names a class in the entry point group
-`privox_dht.transcribers` or `privox_dht.speakers` (see docs/engines.md). What such a class has is
-`EngineClass`, beside the protocols of `privox_dht.speech`.
+`privox_dht.transcribers` or `privox_dht.speakers` (see docs/engines.md). The class has the members
+of `EngineClass`, and its objects those of a protocol in `privox_dht.speech`.
 """
 
 import importlib.metadata
@@ -20,7 +20,7 @@ from typing import Protocol, cast
 from privox_dht import errors, speech
 
 GROUPS = {speech.STT: "privox_dht.transcribers", speech.TTS: "privox_dht.speakers"}
-NEVER_CHOSEN = 1000  # engines of this rank and above work only where they are named
+NEVER_CHOSEN = 1000  # engines of this rank and above are used only if they are named
 CPU_ADVICE = "pip install 'privox-dht[embedded]'"
 GPU_ADVICE = {
     speech.STT: "lend stt/cpu; for a GPU: its driver, CUDA 12 and 'privox-dht[whisper]'",
@@ -30,11 +30,11 @@ ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):[0-9]{1,5}")  # host:port
 
 
 class EngineClass(Protocol):
-    """What the class of an engine has, so that it can be chosen without being loaded."""
+    """The class of an engine: enough to choose one without loading it."""
 
     service: str  # "stt" or "tts"
     name: str  # as in "service/backend/name"
-    rank: int  # lower comes first where no engine is named; NEVER_CHOSEN never does
+    rank: int  # the lowest is chosen where no engine is named; never NEVER_CHOSEN
 
     def __call__(
         self, *, model: str = "", backend: str = "cpu", cache: Path | None = None
@@ -42,7 +42,7 @@ class EngineClass(Protocol):
         """An engine that is not loaded yet. `cache` is where models are downloaded to."""
 
     def check(self, backend: str) -> None:
-        """Say cheaply whether it could work here.
+        """Check, without loading anything, that it could work on this machine.
 
         Raises:
             EngineUnavailable: a package is missing, there is no GPU, ...
@@ -50,7 +50,7 @@ class EngineClass(Protocol):
 
 
 def known(service: str) -> list[str]:
-    """The names of all engines of a service, whether they can work here or not."""
+    """The names of all engines of a service, usable on this machine or not."""
     entries = importlib.metadata.entry_points(group=_group(service))
     return sorted({entry.name for entry in entries})
 
@@ -59,7 +59,7 @@ def find(service: str, name: str) -> EngineClass:
     """The class of an engine.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no engine of that name.
         EngineUnavailable: its module cannot be imported.
     """
     for entry in importlib.metadata.entry_points(group=_group(service), name=name):
@@ -78,12 +78,12 @@ def make_engines(
     service: str, backend: str, engine: str = "", *, cache: Path | None = None
 ) -> list[speech.Engine]:
     """The engines that "service/backend/engine" may mean, best first, none started yet: one if
-    `engine` names it, else all that look as if they could work here. What is true of the best
-    (that its model can be had, say) shows when it starts.
+    `engine` names one, else all that pass their `check`. Whether one really works (its model can
+    be downloaded, for example) shows when it starts.
 
     Raises:
-        ConfigError: it means nothing.
-        EngineUnavailable: it cannot work here; says why, and how to fix it.
+        ConfigError: there is no such service, backend or engine.
+        EngineUnavailable: it cannot work on this machine; says why, and how to fix it.
     """
     if backend not in speech.BACKENDS:
         backends = " and ".join(speech.BACKENDS)
@@ -110,7 +110,7 @@ def make_engines(
 
 
 def _usable(service: str, backend: str) -> list[EngineClass]:
-    """Those that could work here, by rank."""
+    """The engines that could work on this machine, by rank."""
     usable, reasons = [], []
     for name in known(service):
         try:

@@ -1,4 +1,4 @@
-"""Measures how fast an engine is, with a sound that resembles speech."""
+"""Measures how fast an engine is, with sound that resembles speech."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def babble(seconds: float, rate: int) -> NDArray[np.float32]:
 
 
 async def speaking_speed(engine: speech.Speaker, text: str) -> float:
-    """Seconds of speech per second of work, the engine being warm.
+    """Seconds of speech per second of work of a warm engine.
 
     Raises:
         EngineUnavailable: it made no sound.
@@ -49,7 +49,7 @@ async def speaking_speed(engine: speech.Speaker, text: str) -> float:
 
 
 async def transcribing_speed(engine: speech.Transcriber, pcm: NDArray[np.float32]) -> float:
-    """Seconds of audio per second of work, the engine being warm."""
+    """Seconds of audio per second of work of a warm engine."""
     began = time.monotonic()
     request = speech.TranscriptionRequest()
     async with contextlib.aclosing(engine.transcribe(pcm, request)) as segments:

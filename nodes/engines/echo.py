@@ -1,11 +1,11 @@
 """Dummy engines, to try a mesh, and to measure everything but an engine.
 
-    stt/cpu/echo       answers how long the recording is
+    stt/cpu/echo       its transcript is the length of the recording
     stt/cpu/echo:5     the same in five parts, one a second
     tts/cpu/echo       a tone, 50 ms long for each character
     tts/cpu/echo:5     the same, in five seconds
 
-They are never chosen unless they are named: neither by a node, nor for a job.
+They are used only where they are named, both by a node and for a job.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Echo:
 
 
 class EchoTranscriber(_Echo):
-    """Says how long the recording is."""
+    """Its transcript is the length of the recording."""
 
     service = speech.STT
     rate = RATE
@@ -75,7 +75,7 @@ class EchoTranscriber(_Echo):
 
 
 class EchoSpeaker(_Echo):
-    """Says how long the text is, as a tone."""
+    """Its speech is a tone as long as the text."""
 
     service = speech.TTS
 

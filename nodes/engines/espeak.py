@@ -1,7 +1,7 @@
-"""espeak-ng: a hundred languages in a few megabytes; robotic, and instant.
+"""espeak-ng: a hundred languages in a few megabytes; fast, with a robotic voice.
 
 voice    "en-us", "de", ...: a language; or with a variant, "en-us+edward", "de+f3"
-""       the voice of the language that was asked for, else the most intelligible English one
+""       the voice of the requested language, else the most intelligible English one
 
 Only voices that make sound are offered: each is tried when the engine starts.
 """
@@ -19,7 +19,7 @@ from nodes.engines.pooled_engine import PooledEngine, not_found
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
 
-DEFAULT_VOICE = "en-us+edward"  # the variant that recognisers understand best
+DEFAULT_VOICE = "en-us+edward"  # the variant that speech recognition understands best
 WPM = 150  # words per minute at speed 1; espeak-ng's own 175 is harder to understand
 CALM, LIVELY = 20, 50  # pitch range of the default voice, and of others (espeak-ng's default)
 LOWEST = 256  # a priority below all others
@@ -62,7 +62,7 @@ class EspeakNg(PooledEngine):
         )
 
     async def _listed(self) -> list[Mapping[str, Any]]:
-        """The voices that make sound, as the worker lists them."""
+        """The audible voices, as the worker lists them."""
         async with aclosing(self._pool.ask({"list": True})) as answer:
             return [voice async for head, _ in answer for voice in head["voices"]]
 
@@ -82,17 +82,17 @@ class EspeakNg(PooledEngine):
 
 
 class EspeakVoices:
-    """The voices of the installation. A voice is named by its first language tag, or by its file
-    where an earlier voice has that tag."""
+    """The installed voices. A voice has the name of its first language tag, or, if an earlier voice
+    has that tag, of its file."""
 
     def __init__(self, listed: Iterable[Mapping[str, Any]], variants: Iterable[str]) -> None:
         """
         Args:
-            listed: the `file` of each, and its `tags` as (priority, tag), the best first.
+            listed: each voice's `file`, and its `tags` as (priority, tag), the best first.
             variants: the names that may follow a "+".
         """
         self.files: dict[str, str] = {}
-        self.tags: dict[str, str] = {}  # every tag, and the name of the voice that speaks it best
+        self.tags: dict[str, str] = {}  # by language tag: the name of the best voice for it
         self._variants = frozenset(variants)
         best: dict[str, int] = {}
         for voice in listed:
@@ -114,7 +114,7 @@ class EspeakVoices:
         """The voice to speak with.
 
         Raises:
-            RequestRejected: 404, there is no such voice, or none for the language.
+            RequestRejected: 404, no such voice, or no voice for the language.
         """
         if named:
             return self._named(named)

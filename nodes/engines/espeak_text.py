@@ -1,13 +1,13 @@
 """Changes a text so that it cannot crash espeak-ng 1.52. Pure.
 
-It keeps a word and its phonemes in buffers of fixed size on its stack, which overflow: by 193 times
-"A.", by 110 times "s'", by a long dotted address. So spaces, which are not audible, keep words
-short.
+espeak-ng keeps a word and its phonemes in fixed-size buffers on its stack. They overflow, for
+example by 193 times "A.", by 110 times "s'", or by a long dotted address. Inserted spaces, which
+are not audible, keep words short.
 
-A Braille pattern is spelled dot by dot into such a buffer, which in five languages is too small for
+It spells a Braille pattern dot by dot into such a buffer, which in five languages is too small for
 eight dots: the six dots of a letter are kept. A hyphen between punctuation and a word in Indian or
-Thai letters crashes it too: no word begins with one. So does a circled M before a letter in
-Amharic: a pictograph becomes a word of its own.
+Thai letters also crashes it: a hyphen at the start of a word is removed. So does a circled M before
+a letter in Amharic: a pictograph becomes a word of its own.
 """
 
 import itertools
@@ -17,22 +17,22 @@ import unicodedata
 MAX_RUN = 40  # characters without a space; about as many as the longest words in books
 MAX_REPEATED_MARKS = 3  # of the same punctuation mark in a row: an ellipsis
 MAX_MARKS = 12  # punctuation marks between two spaces, as in numbers, dates and addresses
-MAX_DOTS = 24  # before letters and their signs, in one clause: 60 crash it
-CLAUSE_ENDS = ",;:!?\n"  # with a space behind; a dot is none before a small letter
+MAX_DOTS = 24  # before letters or combining marks, in one clause: 60 crash it
+CLAUSE_ENDS = ",;:!?\n"  # followed by a space; a dot before a small letter ends no clause
 MAX_JOINERS = 4  # combining or joining characters in a row; scripts need up to three
-FIRST_PICTOGRAPH = "\u2100"  # the first pictograph; a degree sign comes before
-VARIATION_SELECTORS = "\ufe0e\ufe0f"  # variation selectors: text, emoji
+FIRST_PICTOGRAPH = "\u2100"  # symbols before it, such as the degree sign, are harmless
+VARIATION_SELECTORS = "\ufe0e\ufe0f"  # display as text, as emoji
 BRAILLE = {0x2800 + dots: 0x2800 + dots % 64 for dots in range(256)}  # dots 7 and 8 are dropped
 REPEATED = re.compile(rf"([^\w\s])\1{{{MAX_REPEATED_MARKS},}}")
 
 
 def make_safe(text: str) -> str:
-    """`text` without what crashes espeak-ng."""
+    """`text`, changed so that it does not crash espeak-ng."""
     text = REPEATED.sub(lambda found: found[1] * MAX_REPEATED_MARKS, text.translate(BRAILLE))
     out: list[str] = []
     run = marks = joiners = 0  # since the last space
     dotted = 0  # dots before letters in this clause
-    in_word = False  # the last character was a letter, a digit, or combined with one
+    in_word = False  # the last character was a letter or digit, or combined with one
     for character, following in itertools.zip_longest(text, text[1:], fillvalue=""):
         kind = unicodedata.category(character)
         if character == "-" and not in_word and _is_word_part(following):
@@ -63,11 +63,11 @@ def make_safe(text: str) -> str:
 
 
 def _is_word_part(following: str) -> bool:
-    """Whether a hyphen before this character would begin a word."""
+    """Whether a hyphen before this character would be the start of a word."""
     return bool(following) and unicodedata.category(following)[0] in "LMC"
 
 
 def _begins_word(following: str) -> bool:
-    """Whether it is a letter, or a sign of one; not what says how a picture is drawn."""
+    """Whether it is a letter or a combining mark, but no variation selector."""
     is_part = bool(following) and unicodedata.category(following)[0] in "LM"
     return is_part and following not in VARIATION_SELECTORS

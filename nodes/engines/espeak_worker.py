@@ -1,7 +1,7 @@
 """espeak-ng, driven through ctypes in a process of its own.
 
     parent  -> {"list": true}
-    worker  -> {"voices": [{"file", "tags"}, ...]}    those that make sound; see `voices`
+    worker  -> {"voices": [{"file", "tags"}, ...]}    the audible ones; see `voices`
     parent  -> {"text", "voice", "wpm", "range", "most"}
                voice: the file of a voice, and "+variant"
                range: of pitch (0 to 100); most: seconds of sound at most
@@ -25,7 +25,7 @@ from nodes.engines import worker_main
 from nodes.engines.link import Link
 from nodes.engines.sandbox import Sandbox
 
-SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the sound
+SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the sound goes to the callback
 DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: without it, a wrong path ends the process
 UTF8 = 1  # espeakCHARS_UTF8
 END_PAUSE = 0x1000  # espeakENDPAUSE: a text ends with the pause of its last sentence
@@ -33,13 +33,13 @@ RATE, RANGE = 1, 4  # espeakRATE (words per minute) and espeakRANGE (0 to 100; 5
 SLOWEST = 80  # words per minute, espeak-ng's minimum
 STRETCH_BUFFER = 1 << 14  # bytes of stretched sound read at a time
 PIECE_MS = 200  # milliseconds of sound per callback
-DATA = b"."  # the working folder; espeak-ng 1.52 copies a path into 160 bytes unchecked
+DATA = b"."  # the working folder: espeak-ng 1.52 copies a path into 160 bytes unchecked
 SECONDS = 60  # of processor time for one text; the longest takes two
 NEEDS_OTHER_SOFTWARE = "mb/"  # voices that need the program MBROLA
 AUDIBILITY_TEXT = "a 1"  # every voice can speak a letter or a number; some only one of them
-LISTING_WPM, LISTING_RANGE = 300, 50  # for that: fast
+LISTING_WPM, LISTING_RANGE = 300, 50  # for this text: fast
 STDOUT, STDERR = 1, 2  # file descriptors
-# Seconds, and 16-bit peak; a voice without its dictionary gives 9 ms of silence
+# Least seconds and 16-bit peak; a voice without a dictionary makes 9 ms of silence
 AUDIBLE = (0.05, 500)
 
 
@@ -90,14 +90,14 @@ class Espeak:
         self.variants = sorted(p.name for p in Path("voices", "!v").iterdir())
         self._on_sound: Callable[[bytes], bool] = lambda pcm: True
         self._error: Exception | None = None  # raised in the callback
-        self._callback = _OnSound(self._on_samples)  # one for all: in the sandbox, memory for
-        lib.espeak_SetSynthCallback(self._callback)  # machine code cannot be had
+        self._callback = _OnSound(self._on_samples)  # one for all jobs: the sandbox forbids memory
+        lib.espeak_SetSynthCallback(self._callback)  # for machine code
 
     def voices(self) -> list[dict[str, Any]]:
-        """The voices that make sound, as espeak-ng ranks them: `file` selects one, `tags` are its
-        languages as (priority, tag), the best (1) first.
+        """The audible voices in espeak-ng's order: `file` selects one, `tags` are its languages as
+        (priority, tag), the best (1) first.
 
-        Some that espeak-ng lists have no dictionary in this installation, and are silent.
+        espeak-ng also lists voices without a dictionary in this installation: they are silent.
         """
         listed = self._lib.espeak_ListVoices(None)
         found = []
@@ -110,10 +110,10 @@ class Espeak:
             return [voice for voice in found if self._is_audible(voice["file"])]
 
     def _is_audible(self, file: str) -> bool:
-        said = bytearray()
+        spoken = bytearray()
 
         def on_sound(pcm: bytes) -> bool:
-            said.extend(pcm)
+            spoken.extend(pcm)
             return False
 
         asked = {"text": AUDIBILITY_TEXT, "voice": file, "range": LISTING_RANGE}
@@ -122,11 +122,11 @@ class Espeak:
         except RuntimeError:
             return False
         seconds, peak = AUDIBLE
-        samples = array.array("h", bytes(said))
+        samples = array.array("h", bytes(spoken))
         return len(samples) >= seconds * self.rate and max(map(abs, samples)) >= peak
 
     def synth(self, asked: Mapping[str, Any], link: Link) -> None:
-        """Speak the text; the sound is sent by `link`, piece by piece."""
+        """Speak the text and send the sound on `link`, piece by piece."""
         most, wpm = asked["most"], asked["wpm"]
         left = int(most * self.rate)
 
@@ -151,7 +151,7 @@ class Espeak:
             raise RuntimeError(f"espeak-ng failed with status {status}")
 
     def _on_samples(self, samples: Any, count: int, _events: Any) -> int:
-        """The callback; a result other than 0 stops espeak-ng. Errors are kept for `_speak`."""
+        """The callback. A result other than 0 stops espeak-ng; an error is kept for `_speak`."""
         if not samples or count <= 0 or self._error is not None:
             return self._error is not None
         try:
@@ -161,7 +161,7 @@ class Espeak:
             return 1
 
     def _speak(self, asked: Mapping[str, Any], wpm: int, on_sound: Callable[[bytes], bool]) -> int:
-        """Speak into `on_sound`, which returns whether to stop; espeak-ng's status."""
+        """Speak into `on_sound`, which returns whether to stop. Returns espeak-ng's status."""
         if self._lib.espeak_SetVoiceByName(asked["voice"].encode()):
             raise RuntimeError(f"espeak-ng rejects its own voice {asked['voice']!r}")
         self._lib.espeak_SetParameter(RATE, wpm, 0)
@@ -177,7 +177,7 @@ class Espeak:
     def _stretched(
         self, speed: float, on_piece: Callable[[bytes], None]
     ) -> Iterator[Callable[[bytes], None]]:
-        """Stretch sound to speeds below espeak-ng's minimum, with the Sonic inside its library."""
+        """Stretch sound to a speed below espeak-ng's minimum, by the Sonic code in its library."""
         if speed == 1.0:
             yield on_piece
             return
@@ -211,7 +211,7 @@ def _tags(listed: int) -> Iterator[tuple[int, str]]:
 
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Drop what C code writes to standard error."""
+    """Discard what C code writes to standard error."""
     kept = os.dup(STDERR)
     try:
         os.dup2(STDOUT, STDERR)  # a worker's standard output is /dev/null
@@ -222,7 +222,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 def data_folder() -> Path:
-    """The folder of dictionaries and voices, which are read while it speaks."""
+    """The folder of dictionaries and voices, which espeak-ng reads while it speaks."""
     import espeakng_loader
 
     return Path(espeakng_loader.get_data_path())

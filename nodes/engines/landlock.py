@@ -1,10 +1,10 @@
-"""Landlock: this process may still read some folders, and nothing else of any file system.
+"""Landlock: this process may still read some folders, and no other file.
 
-    restrict([path, ...])       files below these, and these files, can be read; nothing can be
-                                written, made, moved or run; no TCP, no sockets of strangers, no
-                                signals to others
+    restrict([handle, ...])     these files, and those below these folders, can be read; nothing can
+                                be written, created, moved or run; no TCP, no abstract sockets of
+                                other processes, no signals to them
 
-It needs no rights. It holds for the calling thread and for what that starts: call it before other
+It needs no privileges. It holds for the calling thread and its children: call it before other
 threads exist. What it covers depends on the kernel (5.13: files; 6.7: TCP; 6.12: signals). Written
 by hand because there is no maintained library for it.
 """
@@ -16,7 +16,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
-CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # on every kind of machine
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # on all architectures
 VERSION_FLAG = 1  # flag of CREATE_RULESET
 BENEATH = 1  # kind of rule: a folder
 WRITE_FILE, READ_FILE, READ_FOLDER, IOCTL = 1 << 1, 1 << 2, 1 << 3, 1 << 15
@@ -27,20 +27,19 @@ SCOPES, SCOPES_SINCE = 0b11, 6  # abstract Unix sockets, signals
 
 
 def version() -> int:
-    """The version that this kernel has; 0: none."""
+    """The version of this kernel's Landlock; 0: it has none."""
     try:
         return _call(CREATE_RULESET, None, 0, VERSION_FLAG)
-    except (OSError, AttributeError):  # no Landlock; no such system
+    except (OSError, AttributeError):  # no Landlock; not Linux
         return 0
 
 
 def restrict(readable: Iterable[int] = (), devices: Iterable[int] = ()) -> None:
-    """Give up all files but `readable` and `devices`, opened with O_PATH: files, and folders with
-    what is below them; devices may be written to as well. The process must have given up new
-    privileges.
+    """Give up all files but `readable` and `devices`: files, and folders with all below them,
+    opened with O_PATH. Devices may be written to as well. The process must have set no_new_privs.
 
     Raises:
-        OSError: there is no Landlock here.
+        OSError: this kernel has no Landlock.
     """
     have = version()
     if not have:
@@ -64,7 +63,7 @@ def _allow(ruleset: int, handle: int, rights: int) -> None:
 
 
 def _attributes(have: int) -> bytes:
-    """struct landlock_ruleset_attr of a version: what is refused unless a rule allows it."""
+    """struct landlock_ruleset_attr of a version: all that is denied unless a rule allows it."""
     files = sum(bits for since, bits in FILE_RIGHTS if have >= since)
     parts = [files]
     if have >= TCP_SINCE:

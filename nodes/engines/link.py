@@ -26,7 +26,7 @@ def frame(head: dict[str, Any], payload: bytes = b"") -> bytes:
 
 
 class Disconnected(Exception):
-    """The other end was closed."""
+    """The other side closed the socket."""
 
 
 class Link:
@@ -40,7 +40,7 @@ class Link:
 
     @property
     def disconnected(self) -> bool:
-        """Whether the other end was closed; nothing is read."""
+        """Whether the other side closed the socket; nothing is read."""
         try:
             return not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -52,7 +52,7 @@ class Link:
         """Send a message.
 
         Raises:
-            Disconnected: the other end was closed.
+            Disconnected: the other side closed the socket.
         """
         try:
             self.socket.sendall(frame(head, payload))
@@ -63,7 +63,7 @@ class Link:
         """The next message.
 
         Raises:
-            Disconnected: the other end was closed.
+            Disconnected: the other side closed the socket.
         """
         try:
             first, self.files, _, _ = socket.recv_fds(self.socket, LENGTHS.size, MAX_FILES)

@@ -1,8 +1,8 @@
-"""Memory for models: as many stay loaded as fit; the others are loaded when a job needs them.
+"""Memory for models: as many as fit stay loaded; the others are loaded when a job needs them.
 
-async with memory.using(model, needs):    memory is reserved, perhaps after idle models, the least
-    ...                                   recently used first, were unloaded; the model loads itself
-memory.measured(model, needs)             the bytes that it really takes
+async with memory.using(model, needs):    reserves memory; idle models are unloaded for it, the
+    ...                                   least recently used first; the model loads itself
+memory.measured(model, needs)             sets the bytes that it really takes
 
 Without a bound everything stays loaded. With one, models that are idle for minutes are unloaded.
 """
@@ -25,10 +25,10 @@ class Model(Protocol):
 
     @property
     def model_name(self) -> str:
-        """For messages."""
+        """Its name in messages."""
 
     async def unload(self) -> None:
-        """Free its memory; it is free when this returns."""
+        """Free its memory before this returns."""
 
 
 class ModelMemory:
@@ -121,7 +121,7 @@ class ModelMemory:
         return True
 
     async def _unload(self, model: Model) -> None:
-        """Its memory is free once it is unloaded."""
+        """Unload a model, and then give its memory to others."""
         await asyncio.shield(model.unload())
         self._loaded.pop(model, None)
 

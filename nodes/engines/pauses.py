@@ -1,6 +1,6 @@
 """Splits a recording into utterances at its pauses. Pure.
 
-Speech without a pause for too long is cut at its quietest place.
+Speech that is too long without a pause is cut at its quietest place.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 PAUSE = 0.5  # seconds of quiet that end an utterance
 MARGIN = 0.2  # seconds of quiet kept at either end of an utterance
-LONGEST = 14.0  # seconds of an utterance; a search over more gets slow and inaccurate
+LONGEST = 14.0  # seconds of an utterance; recognising longer ones is slow and inaccurate
 SHORTEST = 0.1  # seconds of sound; anything shorter is a click
-CUT_RANGE = 0.5  # the last part of the longest piece in which the cut may be
+CUT_RANGE = 0.5  # share of the longest piece, from its end, in which it may be cut
 
 Span = tuple[int, int]  # first sample, and the one after the last
 

@@ -1,9 +1,9 @@
 """SVOX Pico: six languages in six megabytes, and the clearest voice of its size.
 
 voice    "en-US", "de-DE", ...: one for each language, and two for English
-""       the voice of the language that was asked for, else American English
+""       the voice of the requested language, else American English
 
-A text is spoken sentence by sentence, since Pico gives no sound before its end.
+A text is spoken sentence by sentence, since Pico returns no sound before the end of a text.
 """
 
 import importlib.util
@@ -22,9 +22,9 @@ from privox_dht import errors, languages, limits, model_names, speech
 
 DEFAULT_VOICE = "en-US"
 MARKUP = str.maketrans("<>", "  ")  # Pico would execute markup instead of speaking it
-SENTENCE = re.compile(r"(?<=[.!?;:…])\s+|\n+")  # the border between two
+SENTENCE = re.compile(r"(?<=[.!?;:…])\s+|\n+")  # between two sentences
 LONGEST = 300  # characters spoken at a time, about 20 s of sound; sentences are shorter
-LONG_WORD = re.compile(r"\S{40}")  # a space is put after these: longer numbers break Pico
+LONG_WORD = re.compile(r"\S{40}")  # a space is inserted after it: Pico fails on longer numbers
 SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
@@ -77,7 +77,7 @@ def choose(named: str, language: str, default: str, voices: Sequence[str]) -> st
     """The voice to speak with.
 
     Raises:
-        RequestRejected: 404, there is no such voice, or none for the language.
+        RequestRejected: 404, no such voice, or no voice for the language.
     """
     if named:
         plain = named.lower().replace("_", "-")

@@ -4,8 +4,8 @@
     worker  -> {} + 16-bit PCM at 16 kHz              for each text, as it is spoken
     worker  -> {"done": true}
 
-Pico holds Python's lock while it speaks, returns the sound of a text as a whole, and executes
-markup, <genfile file="..."> included: `pico` removes it first.
+Pico holds Python's lock while it speaks, returns the whole sound of a text at once, and executes
+markup, including <genfile file="...">: `pico` removes it before.
 """
 
 import array
@@ -17,16 +17,16 @@ from nodes.engines import worker_main
 from nodes.engines.link import Link
 from nodes.engines.sandbox import Sandbox
 
-RATE = 16_000  # Hz, as all its voices have it
+RATE = 16_000  # Hz, of all its voices
 SAMPLE_BYTES = 2
-VOLUME = 0.5  # times its default, which clips loud vowels and disturbs pocketsphinx
+VOLUME = 0.5  # of its default, which clips loud vowels; pocketsphinx misunderstands these
 AUDIBLE = 1000  # 16-bit peak; for unknown letters, Pico clicks at 100
 SECONDS = 60  # of processor time for one text; the longest takes two
-HERE = "."  # the working folder, with its voices
+HERE = "."  # the working folder, which has the voices
 
 
 def voices_folder() -> Path:
-    """The folder of its voices, which are read for each text."""
+    """The folder of the voices, which Pico reads for each text."""
     import py_nanotts
 
     return Path(py_nanotts.__file__).parent / "lang"
@@ -64,7 +64,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
                 link.send({}, pcm)
         if not audible:
             raise worker_main.InputRefused(
-                f"no word of it can be read in {asked['voice']}", 400, "input"
+                f"the text has no word that {asked['voice']} can speak", 400, "input"
             )
 
     return {"voices": [voice.value for voice in py_nanotts.Voice]}, answer

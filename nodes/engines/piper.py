@@ -1,12 +1,12 @@
 """piper: natural voices, faster than real time on a CPU.
 
     model    "en_US-lessac-medium"     downloaded into the cache at the first start
-             "/path/to/voice.onnx"     a voice on this machine, its .onnx.json beside it
-    voice    ""                        the voice that was loaded, its own speaker
+             "/path/to/voice.onnx"     a voice on this machine, with its .onnx.json beside it
+    voice    ""                        the loaded voice, with its default speaker
              "en_US-libritts-high+p3922", "...+7"       one of its speakers, by name or number
 
-One sentence is one piece of sound. The work is done in a process, see `piper_worker`. The copy of
-espeak-ng inside piper has its bugs too, so texts are made safe for it (`espeak_text`).
+Each sentence is one piece of sound. piper runs in a process of its own, `piper_worker`. Its copy of
+espeak-ng has the same bugs, so texts are made safe for it (`espeak_text`).
 """
 
 import asyncio
@@ -146,7 +146,7 @@ def choose(named: str, voice: str, speakers: Mapping[str, int], count: int) -> i
 
 
 def voice_file(name: str, cache: Path) -> Path:
-    """The ONNX file of a voice, downloaded if need be, with its JSON file beside it.
+    """The ONNX file of a voice, downloaded if necessary, with its JSON file beside it.
 
     Raises:
         EngineUnavailable: there is no such voice, or a file is missing or empty.
@@ -192,22 +192,22 @@ def _downloaded(name: str, cache: Path) -> Path:
     folder = f"{hub}/{VOICES}/{language}/{language}_{region}/{voice}/{quality}"
     file = cache / f"{name}.onnx"
     try:
-        # The large file last: where it exists, both do
+        # The large file last: if it exists, both do
         for wanted in (file.with_name(f"{file.name}.json"), file):
             if not wanted.is_file():
                 fetch(f"{folder}/{wanted.name}", wanted)
     except OSError as exc:
         if isinstance(exc, urllib.error.HTTPError):
-            exc.close()  # it holds the answer's connection open
+            exc.close()  # it keeps the connection open
         raise errors.EngineUnavailable(
             f"the voice {name} cannot be downloaded ({exc})",
-            "look at its name, connect to the internet once, or name an .onnx file",
+            "check its name, connect to the internet once, or name an .onnx file",
         ) from exc
     return file
 
 
 def fetch(url: str, file: Path) -> None:
-    """Download `url` into `file`, which then exists completely or not at all.
+    """Download `url` into `file`; it is never left incomplete.
 
     Raises:
         OSError: it cannot be downloaded.

@@ -1,15 +1,15 @@
-"""Splits long sentences for piper, which makes the sound of a sentence as a whole: time and memory
-grow with its length, and it cannot be interrupted. Pure."""
+"""Splits long sentences for piper. It speaks a sentence as a whole: time and memory grow with its
+length, and it cannot be interrupted. Pure."""
 
 import re
 
 MAX_SENTENCE = 400  # characters of a sentence at most, about half a minute
-SENTENCE_BREAK = "\n\n"  # where espeak-ng ends a sentence in any language
+SENTENCE_BREAK = "\n\n"  # ends a sentence for espeak-ng in any language
 ENDS = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f][\"')\]\u201d\u2019]*\s|\n\s*\n")
 
 
 def split_long_sentences(text: str) -> str:
-    """`text` without sentences longer than `MAX_SENTENCE`; they are ended at a space."""
+    """`text` without sentences longer than `MAX_SENTENCE`; they are split at a space."""
     out, begin = [], 0
     while len(text) - begin > MAX_SENTENCE:
         ends = [found.end() for found in ENDS.finditer(text, begin, begin + MAX_SENTENCE)]

@@ -2,12 +2,12 @@
 
     python -m nodes.engines.piper_worker VOICE.onnx DEVICE FOLDER
 
-    parent  -> {"text", "speaker", "speed", "from": sentences}     from: that are skipped
+    parent  -> {"text", "speaker", "speed", "from": sentences}     from: how many to skip
     worker  -> {"rate", "at": sentences} + 16-bit PCM               for each sentence
     worker  -> {"done": true}
 
-FOLDER is for downloads that some languages need. Only one job at a time may use piper, since the
-copy of espeak-ng inside it has global state.
+FOLDER is for downloads that some languages need. Only one job at a time may use piper, since its
+copy of espeak-ng has global state.
 """
 
 import importlib.util
@@ -29,14 +29,14 @@ from privox_dht import errors, limits
 
 CPU = "cpu"
 INSTALL = "pip install 'privox-dht[piper]'"
-WARM_UP_TEXT = "Good day."  # spoken once outside the sandbox, for what is loaded at first use
-MEMORY = 2048 * MIB  # above the loaded voice; the longest sentence takes 200 MiB
+WARM_UP_TEXT = "Good day."  # spoken outside the sandbox: piper loads files at its first use
+MEMORY = 2048 * MIB  # beyond the loaded voice; the longest sentence takes 200 MiB
 FILES = 256  # open at a time: one for each job, and a dictionary
 PROVIDERS = {CPU: "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def data_folder() -> Path:
-    """The folder of espeak-ng's dictionaries, which are read while it speaks."""
+    """The folder of espeak-ng's dictionaries, which it reads while it speaks."""
     package = importlib.util.find_spec("piper")
     assert package is not None and package.submodule_search_locations  # `check` found it
     return Path(package.submodule_search_locations[0], "espeak-ng-data")
@@ -49,7 +49,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
         import onnxruntime
         from piper import PiperVoice
         from piper.config import PiperConfig, SynthesisConfig
-    except ImportError as exc:  # it is installed, and something that it needs is not
+    except ImportError as exc:  # a package that it needs is not installed
         raise errors.EngineUnavailable(
             f"piper cannot be imported ({exc})", f"{INSTALL} --upgrade"
         ) from exc
@@ -93,7 +93,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
 @contextmanager
 def _reporting_errors_of(voice: str) -> Iterator[None]:
-    """Report any error while the voice's files are read as theirs."""
+    """Report an error of whatever kind as one of the voice's files."""
     try:
         yield
     except Exception as exc:
@@ -103,7 +103,7 @@ def _reporting_errors_of(voice: str) -> Iterator[None]:
 
 
 def _spoken(voice: Any, asked: dict[str, Any], synthesis: Any) -> Generator[tuple[int, Any]]:
-    """The number and the sound of each sentence that is not skipped."""
+    """The number (from 1) and the sound of each sentence that is not skipped."""
     for at, chunk in enumerate(voice.synthesize(asked["text"], synthesis), 1):
         if at > asked.get("from", 0):
             yield at, chunk
@@ -112,7 +112,7 @@ def _spoken(voice: Any, asked: dict[str, Any], synthesis: Any) -> Generator[tupl
 def main(load: worker_main.Load = load) -> None:
     _, _, device, _ = sys.argv
     gpu = device != CPU
-    around = Sandbox(
+    confinement = Sandbox(
         memory=0 if gpu else MEMORY,
         seconds=0,
         files=FILES,
@@ -120,7 +120,7 @@ def main(load: worker_main.Load = load) -> None:
         readable=(data_folder(),),
         gpu=gpu,
     )
-    worker_main.serve(load, around, worker_main.THREADS)
+    worker_main.serve(load, confinement, worker_main.THREADS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""pocketsphinx: English, offline, light; its model comes with its wheel.
+"""pocketsphinx: English only, small; its model is part of its wheel.
 
 a recording  ->  a worker process: utterances, a little noise, words  ->  segments
 """
@@ -19,7 +19,7 @@ from privox_dht.recording import Recording
 
 LANGUAGE, MODEL = "en", "en-us"
 TOO_NEW = (3, 14)  # there is no wheel for this Python and later ones
-SELF_TEST_SECONDS = 1  # of sound; more gives the same result, and makes the start slower
+SELF_TEST_SECONDS = 1  # of audio; more gives the same result and a slower start
 
 
 class PocketSphinx(PooledTranscriber):

@@ -1,11 +1,12 @@
 """pocketsphinx in a process of its own, because it holds Python's lock while it works.
 
-parent  -> {"samples": count} + where they are (see `privox_dht.recording`), at 16 kHz
+parent  -> {"samples": count} + the samples' file (see `privox_dht.recording`), at 16 kHz
 worker  -> {"words": [[text, start, end, probability], ...], "at": seconds}     for each utterance
 worker  -> {"done": true}
 
-Times of words are from the start of their utterance. Noise is added first: the model was trained
-with it, and the pauses of synthetic speech are digitally silent. Real recordings are not affected.
+Times of words are from the start of their utterance. Noise is added first, since the model was
+trained with noise, and the pauses of synthetic speech are digital silence. It does not change the
+results of real recordings.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ RATE = 16_000  # Hz, what the model was trained on
 SETTINGS: dict[str, Any] = {"loglevel": "FATAL"}
 NOISE = 10  # standard deviation, in steps of 16 bits: 70 dB below full scale
 WARM_SECONDS = 0.5
-MEMORY = 1024 * MIB  # bytes; the longest recording takes 440 of these
+MEMORY = 1024 * MIB  # bytes; the longest recording takes 440 MiB
 SECONDS = int(2 * limits.MAX_AUDIO_SECONDS)  # of processor time: half of real time
 NOT_A_WORD = ("<", "[", "+")  # sentence borders, silence, coughs
 
@@ -40,7 +41,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
     decoder = Decoder(samprate=RATE, **SETTINGS)
     for _ in _utterances(decoder, benchmark.babble(WARM_SECONDS, RATE)):
-        pass  # imports what the first use needs, before the sandbox forbids it
+        pass  # the first use imports modules; the sandbox would forbid that
 
     def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
         [file] = link.files
@@ -51,7 +52,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
 
 def _utterances(decoder: Any, pcm: NDArray[np.float32]) -> Iterator[tuple[Words, float]]:
-    """The words of each utterance, and where it begins, in seconds."""
+    """The words of each utterance, and when it begins, in seconds."""
     for start, end in pauses.utterances(pcm, RATE):
         if words := _words(decoder, with_noise(pcm[start:end])):
             yield words, start / RATE
@@ -81,7 +82,7 @@ def _words(decoder: Any, pcm: bytes) -> Words:
 
 
 def with_noise(pcm: NDArray[np.float32]) -> bytes:
-    """16-bit samples with a noise floor, the same for the same samples."""
+    """16-bit samples with noise added; always the same noise."""
     import numpy
 
     noise = _noise(round(pauses.LONGEST * RATE))
@@ -97,7 +98,7 @@ def _noise(samples: int) -> NDArray[np.float32]:
 
 
 def without_variant(entry: str) -> str:
-    """A dictionary entry without the number of its pronunciation: "read" for "read(2)"."""
+    """A dictionary's word without the number of its pronunciation: "read" for "read(2)"."""
     return entry.partition("(")[0]
 
 

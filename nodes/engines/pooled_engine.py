@@ -1,4 +1,4 @@
-"""The base of engines whose work is done by a worker pool: how they start and close.
+"""The base class of engines that work in a worker pool: how they start and close.
 
 start    download what is needed, start a worker, test and measure it
 unload   end the workers, to free memory for another engine's model; the next job starts one
@@ -36,14 +36,14 @@ class EngineOptions:
 
 
 class PooledEngine(ABC):
-    """A `speech.Engine` whose work is done in processes of its own."""
+    """A `speech.Engine` that works in processes of its own."""
 
     reinstall = ""  # the command that repairs an engine whose worker cannot start
     load_timeout = START_TIMEOUT  # seconds until a worker must be ready
 
     def __init__(self, pool: WorkerPool, info: speech.EngineInfo) -> None:
         self._pool = pool
-        self._needs = 0  # bytes of memory, as far as they are known
+        self._needs = 0  # bytes of memory, as far as known
         self._settings = EngineOptions()
         self.info = info
 
@@ -152,11 +152,11 @@ class PooledTranscriber(PooledEngine):
 def not_found(
     engine: str, kind: str, missing: str, known: Sequence[str], *, param: str = ""
 ) -> errors.RequestRejected:
-    """The error of a name that an engine does not have; it names some that it has.
+    """The error for a name that an engine does not have; its message lists some that it has.
 
     Args:
         kind: "voice", "speaker" or "language".
-        param: the parameter of the request; "": named like `kind`.
+        param: the parameter of the request; "": the same as `kind`.
     """
     param = param or kind
     return errors.RequestRejected(

@@ -3,7 +3,7 @@
     for item in lock.each(link, items):    the thread takes the lock, reports that to the parent,
         link.send(...)                     makes one item, and releases the lock
 
-Short jobs come first; among equals the one that has waited longer. So a long job gives way after
+Short jobs come first, then the job that has waited longest. So a long job lets others run after
 each item. The parent knows in which job a worker crashed, and a waiting thread notices when its job
 is cancelled. Items are sent after the lock is released, so a slow reader blocks no other job.
 """

@@ -1,10 +1,10 @@
 """Inputs that crashed workers, so that they are refused.
 
-    async with quarantine.guarded(engine_input):   refused, if it crashed two workers before
+    async with quarantine.guarded(engine_input):   rejects an input that crashed two workers before
         ...                                        a crash in here is counted
 
-Inputs are kept as hashes, since a node keeps no texts or sounds, and only a number of them; the
-oldest are dropped. With a file they survive a restart.
+Only hashes of inputs are kept, since a node keeps no client's texts or recordings, and at most
+`max_kept` of them; the oldest are dropped. With a file they survive a restart.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from privox_dht.errors import RequestRejected
 
 log = logging.getLogger("privox.node")
 
-MAX_KEPT = 4096  # hashes of 32 bytes; to find more inputs that crash an engine takes long
-MAX_CRASHES = 2  # after so many an input is refused; one may be chance
-# Those that an input may cause; the node itself kills with SIGKILL
+MAX_KEPT = 4096  # hashes of 32 bytes; finding more inputs that crash an engine takes long
+MAX_CRASHES = 2  # from so many on an input is rejected; one may be chance
+# Signals that an input may cause; the node itself kills with SIGKILL
 CRASH_SIGNALS = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGXCPU"}
-SAVE_EVERY = 10.0  # seconds; a file of 300 KB, in case somebody provokes crashes
+SAVE_EVERY = 10.0  # seconds; the file has up to 300 KB, and a client may provoke crashes
 MAX_FILE_SIZE = MAX_KEPT * 128  # bytes of the file
 
 # The bytes that identify an input; called in a thread
@@ -91,7 +91,7 @@ class Quarantine:
         try:
             replace_file(self._file, json.dumps(self._crashes).encode())
         except OSError as exc:
-            log.warning("inputs that crashed engines cannot be kept in %s (%s)", self._file, exc)
+            log.warning("cannot save which inputs crashed engines in %s (%s)", self._file, exc)
 
     async def _count(self, engine_input: str) -> None:
         crashes = self._crashes.pop(engine_input, 0) + 1
@@ -122,6 +122,6 @@ def _read(file: Path, max_kept: int) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError, TypeError) as exc:
-        log.warning("%s cannot be read, and is replaced (%s)", file, type(exc).__name__)
+        log.warning("cannot read %s (%s); it will be replaced", file, type(exc).__name__)
         return {}
     return dict(pairs[-max_kept:])

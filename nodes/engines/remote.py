@@ -1,17 +1,17 @@
-"""Speech servers elsewhere, as engines of this node.
+"""Remote speech servers as engines of this node.
 
-    "http://host:port"            a server that speaks OpenAI's audio API (`remote_openai`)
+    "http://host:port"            a server with OpenAI's audio API (`remote_openai`)
     "https://KEY@host/path#NAME"  the same with a key, below a path, and always this model
-    "wyoming://host:port"         a server that speaks Wyoming (`remote_wyoming`)
-    "host:port"                   a server that speaks SOVA's (`remote_sova`)
+    "wyoming://host:port"         a server with the Wyoming protocol (`remote_wyoming`)
+    "host:port"                   a server with SOVA's API (`remote_sova`)
 
-`Server` is the HTTP client they share, which raises this project's errors. Such a server is not
-trusted either: answers are bounded, never decompressed, redirects are not followed, and no cookies
-are kept.
+`Server` is the HTTP client that they share; it raises this project's errors. The server is not
+trusted: its answers are bounded and never decompressed, its redirects are not followed, and its
+cookies are not kept.
 
-    400 404 413 415 422   the request is at fault                    RequestRejected
-    429 503               it is busy                                 ProducerBusy
-    other, silence        it is broken, or no such server            EngineFailed
+    status 400 404 413 415 422   the request is invalid              RequestRejected
+    status 429 503               the server is busy                  ProducerBusy
+    other status, no answer      the server failed or is down        EngineFailed
 """
 
 import asyncio
@@ -29,9 +29,9 @@ import yarl
 from privox_dht import errors, limits, speech
 from privox_dht.addresses import is_here
 
-MAX_ANSWER = 2 * limits.MIB  # bytes of JSON; ten times the words of a block with all their times
-MAX_SOUND = 16 * limits.MIB  # bytes of JSON with SOVA's sound in it
-MAX_VALUES = 100_000  # values in an answer; each takes up to 64 bytes once it is parsed
+MAX_ANSWER = 2 * limits.MIB  # bytes of JSON; ten times a block's words with their times
+MAX_SOUND = 16 * limits.MIB  # bytes of JSON with sound in it, from SOVA
+MAX_VALUES = 100_000  # values in an answer; each takes up to 64 bytes once parsed
 # With one of these, each character of a string takes 4 bytes
 BEYOND_16_BITS = re.compile(rb"\\u[dD][89abAB]|[\xf0-\xf4]")
 MAX_ERROR_BODY = 64 * limits.KIB  # bytes of an error page that are read
@@ -47,7 +47,7 @@ BUSY_STATUSES = {429, 503}
 
 
 def openai_engine(service: str, backend: str, url: str) -> speech.Engine:
-    """The engine for `service` at a server that speaks OpenAI's audio API."""
+    """The engine for `service` at a server with OpenAI's audio API."""
     from nodes.engines import remote_openai
 
     engine = {speech.STT: remote_openai.OpenAITranscriber, speech.TTS: remote_openai.OpenAISpeaker}[
@@ -57,7 +57,7 @@ def openai_engine(service: str, backend: str, url: str) -> speech.Engine:
 
 
 def sova_engine(service: str, backend: str, address: str) -> speech.Engine:
-    """The engine for `service` at a server that speaks SOVA's dialect."""
+    """The engine for `service` at a server with SOVA's API."""
     from nodes.engines import remote_sova
 
     engine = {speech.STT: remote_sova.SovaTranscriber, speech.TTS: remote_sova.SovaSpeaker}[service]
@@ -65,7 +65,7 @@ def sova_engine(service: str, backend: str, address: str) -> speech.Engine:
 
 
 def wyoming_engine(service: str, backend: str, url: str) -> speech.Engine:
-    """The engine for `service` at a server that speaks Wyoming."""
+    """The engine for `service` at a server with the Wyoming protocol."""
     from nodes.engines import remote_wyoming
 
     engine = {
@@ -76,7 +76,7 @@ def wyoming_engine(service: str, backend: str, url: str) -> speech.Engine:
 
 
 class Server:
-    """One server elsewhere."""
+    """The HTTP client of one remote server."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -92,8 +92,7 @@ class Server:
             raise errors.ConfigError(f"{url!r} is not the address of a server")
         if self.key and self.base.scheme == "http" and not is_here(self.base.host):
             raise errors.ConfigError(
-                f"the server at {self} would be sent its key for everybody on the way to read: use"
-                " https"
+                f"the key of the server at {self} would be sent unencrypted: use https"
             )
         self._session: aiohttp.ClientSession | None = None
 
@@ -120,7 +119,11 @@ class Server:
     async def request(
         self, method: str, path: str, **options: Any
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """An answer with status 200; anything else, and errors while reading, raise our errors."""
+        """The response, if its status is 200.
+
+        Raises:
+            JobError: any other status, no answer, or an error while the response is read.
+        """
         if self._session is None:
             raise errors.EngineFailed(f"the engine at {self} is not started")
         url = self.base / path.lstrip("/") if path else self.base
@@ -145,7 +148,7 @@ class Server:
             ) from exc
 
     async def json(self, method: str, path: str, most: int = MAX_ANSWER, **options: Any) -> Any:
-        """A whole answer of at most `most` bytes as JSON, whatever its Content-Type."""
+        """A whole answer of at most `most` bytes as JSON, of whatever Content-Type."""
         async with self.request(method, path, **options) as response:
             async with asyncio.timeout(BODY_TIMEOUT):
                 body = await self._read(response, most)
@@ -155,20 +158,16 @@ class Server:
             raise self.bad_answer("something that is not JSON") from exc
 
     async def pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
-        """An answer as it comes; each piece must come in time."""
+        """The body as it arrives; each piece must arrive within `READ_TIMEOUT`."""
         while True:
-            async with asyncio.timeout(READ_TIMEOUT):  # without a byte of content
+            async with asyncio.timeout(READ_TIMEOUT):
                 piece = await response.content.readany()
             if not piece:
                 return
             yield piece
 
     async def check_connection(self) -> None:
-        """Return if it takes a connection.
-
-        Raises:
-            EngineFailed: it does not.
-        """
+        """Raises: EngineFailed: the server accepts no connection."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 _, writer = await asyncio.open_connection(self.base.host, self.base.port)
@@ -188,7 +187,7 @@ class Server:
         return body
 
     async def _error_of(self, response: aiohttp.ClientResponse) -> errors.JobError:
-        """The error in the server's answer, as one of ours."""
+        """The server's error as one of this project's."""
         if response.status in BUSY_STATUSES:
             after = response.headers.get("Retry-After", "")
             seconds = float(after) if after.isdecimal() else limits.RETRY_AFTER
@@ -200,14 +199,14 @@ class Server:
         async with asyncio.timeout(BODY_TIMEOUT):
             body = await response.content.read(MAX_ERROR_BODY)
         return errors.RequestRejected(
-            f"the server at {self} refuses: {_error_text(body)}",
+            f"the server at {self} rejects the request: {_error_text(body)}",
             status=response.status,
             code="refused_elsewhere",
         )
 
 
 def names(listed: Any) -> list[str]:
-    """Those of a server's list that can be names of models or voices."""
+    """The entries of a server's list that can be names of models or voices."""
     return [
         name
         for name in (listed if isinstance(listed, list) else ())
@@ -219,7 +218,7 @@ def _parsed(body: bytearray) -> Any:
     """Parse JSON that takes little more memory than its bytes.
 
     Raises:
-        ValueError: it is not JSON, or takes far more.
+        ValueError: it is not JSON, or would take far more.
     """
     if sum(map(body.count, (b",", b"[", b"{", b":"))) > MAX_VALUES:
         raise ValueError("too many values")
@@ -228,17 +227,17 @@ def _parsed(body: bytearray) -> Any:
     try:
         return json.loads(body)
     except RecursionError as exc:
-        raise ValueError("values within values within values") from exc
+        raise ValueError("too many values within each other") from exc
 
 
 def _base_url(url: yarl.URL) -> yarl.URL:
-    """The URL without a trailing /v1, which people may or may not give."""
+    """The URL without a trailing /v1, which its owner may or may not have given."""
     path = url.path.rstrip("/")
     return url.with_path(path.removesuffix("/v1") or "/")
 
 
 def _reason(exc: Exception) -> str:
-    """Why no answer came: the system's message, if there is one."""
+    """Why there is no answer: the system's message, if there is one."""
     number = exc.errno if isinstance(exc, OSError) else None
     known = number is not None and number in errno.errorcode
     return os.strerror(number or 0).lower() if known else type(exc).__name__
@@ -247,11 +246,11 @@ def _reason(exc: Exception) -> str:
 def _error_text(body: bytes) -> str:
     """The message in an error answer of OpenAI's form, FastAPI's, or another."""
     try:
-        said = json.loads(body)
+        error = json.loads(body)
         for key in ("error", "message", "detail"):
-            if isinstance(said, Mapping) and key in said:
-                said = said[key]
-        text = said if isinstance(said, str) else json.dumps(said)
+            if isinstance(error, Mapping) and key in error:
+                error = error[key]
+        text = error if isinstance(error, str) else json.dumps(error)
     except ValueError:
         text = body.decode("utf-8", "replace")
-    return " ".join(text.split())[:MAX_ERROR_TEXT] or "it does not say why"
+    return " ".join(text.split())[:MAX_ERROR_TEXT] or "no reason given"

@@ -19,11 +19,11 @@ PROBE_SECONDS = 2  # of audio
 
 
 class BlockTranscriber(ABC):
-    """Speech to text elsewhere, in a dialect that does not translate."""
+    """Speech to text at a server whose API does not translate."""
 
     service = speech.STT
     rate = 16_000  # Hz
-    dialect = ""  # its name, for messages
+    dialect = ""  # the API's name, for messages
     block = 0.0  # seconds of audio in one request, and in one segment
 
     async def transcribe(
@@ -50,7 +50,7 @@ class BlockTranscriber(ABC):
 
     @abstractmethod
     def _bad_answer(self, what: str) -> errors.EngineFailed:
-        """The error for an answer that makes no sense."""
+        """The error for an invalid answer."""
 
     async def _measure(self) -> float:
         """Seconds of audio per second."""

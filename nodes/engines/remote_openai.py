@@ -1,12 +1,12 @@
-"""A server elsewhere that speaks OpenAI's audio API.
+"""A remote server with OpenAI's audio API.
 
-    GET  /v1/models, /v1/audio/voices      what it has, where it says so
+    GET  /v1/models, /v1/audio/voices      its models and voices, where it has these pages
     POST /v1/audio/transcriptions          a block of the recording as WAV -> segments
          /v1/audio/translations
-    POST /v1/audio/speech                  text -> WAV, passed on while it comes
+    POST /v1/audio/speech                  text -> WAV, passed on as it arrives
 
-A long recording goes in blocks that are cut where it is quiet: many servers refuse large files,
-and the first words come back early.
+A long recording is sent in blocks that are cut where it is quiet: many servers refuse large files,
+and the first words arrive early.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENGINE = "openai-api"
-BLOCK = 300.0  # seconds of audio in one request: 10 MB, under everybody's limit
+BLOCK = 300.0  # seconds of audio in one request: 10 MB, below the limit of all known servers
 STT_NAMES = re.compile("whisper|transcri|stt|asr")
 TTS_NAMES = re.compile("tts|speech|voice|kokoro|piper")
-DEFAULT_MODELS = {speech.STT: "whisper-1", speech.TTS: "tts-1"}  # names that most servers take
+DEFAULT_MODELS = {speech.STT: "whisper-1", speech.TTS: "tts-1"}  # names that most servers accept
 DEFAULT_VOICE = "alloy"
 OLD_LANGUAGE_CODES = {"jv": "jw", "fil": "tl"}  # languages for which Whisper has an older code
 SAMPLE = "The quick brown fox jumps over the lazy dog."
@@ -45,7 +45,7 @@ LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begu
 
 
 class _OpenAIServer(ABC):
-    """What both services share: the server, and what it lists."""
+    """The base of both services: the server, and the names that it lists."""
 
     service = ""
     _likely = STT_NAMES
@@ -80,18 +80,18 @@ class _OpenAIServer(ABC):
 
     async def answers(self) -> None:
         """See `nodes.engine_watch`."""
-        with contextlib.suppress(errors.ProducerBusy):  # that is an answer
+        with contextlib.suppress(errors.ProducerBusy):  # it is up
             await self._listed("v1/models")
 
     @abstractmethod
     async def _query_features(self) -> None:
-        """Ask the server for more than its models."""
+        """Find out what else the server can do."""
 
     @abstractmethod
     async def _measure(self) -> float: ...
 
     async def _listed(self, path: str) -> list[str]:
-        """Names that the server lists; none where it has no such list."""
+        """Names that the server lists; none if it has no such page."""
         try:
             answer = await self.server.json("GET", path)
         except errors.RequestRejected:
@@ -104,7 +104,7 @@ class _OpenAIServer(ABC):
 
 
 class OpenAITranscriber(_OpenAIServer):
-    """Speech to text elsewhere."""
+    """Speech to text at the server."""
 
     service = speech.STT
     rate = 16_000  # Hz
@@ -154,9 +154,9 @@ class OpenAITranscriber(_OpenAIServer):
         return form
 
     def _segments(self, answer: Any, offset: float, seconds: float) -> list[speech.Segment]:
-        """The server's segments in the time of the whole recording.
+        """The server's segments, with times from the start of the whole recording.
 
-        A server without segments gives one of the whole block; words may come with the segments
+        Without segments in the answer the whole block is one; words may be listed in the segments
         or, as OpenAI does it, beside them.
         """
         try:
@@ -165,16 +165,16 @@ class OpenAITranscriber(_OpenAIServer):
             listed = answer.get("segments") or [
                 {"text": answer["text"], "start": 0.0, "end": seconds}
             ]
-            heard = [_segment(one, offset, seconds, separate, language) for one in listed]
+            segments = [_segment(one, offset, seconds, separate, language) for one in listed]
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise self.server.bad_answer("something that is not a transcript") from exc
-        if sum(len(segment.text) for segment in heard) > max_text_length(seconds):
+        if sum(len(segment.text) for segment in segments) > max_text_length(seconds):
             raise self.server.bad_answer(f"more text than {seconds:.0f} s of sound hold")
-        return [segment for segment in heard if segment.text]
+        return [segment for segment in segments if segment.text]
 
 
 class OpenAISpeaker(_OpenAIServer):
-    """Text to speech elsewhere."""
+    """Text to speech at the server."""
 
     service = speech.TTS
     _likely = TTS_NAMES
@@ -198,7 +198,7 @@ class OpenAISpeaker(_OpenAIServer):
             "speed": request.speed,
         }
         if request.language and not request.voice:
-            asked["language"] = request.language  # ours; others ignore it
+            asked["language"] = request.language  # our extension; other servers ignore it
         async with self.server.request("POST", "v1/audio/speech", json=asked) as response:
             head, form = b"", None
             odd, size, left = b"", 0, 0
@@ -210,7 +210,7 @@ class OpenAISpeaker(_OpenAIServer):
                         continue
                     piece = head[form.begins :]
                     most = int(limits.MAX_SPEECH_SECONDS * form.rate) * wav_header.SAMPLE
-                    # 0: unknown, where a streamed file has a placeholder
+                    # 0: unknown; the header of a streamed file has a placeholder
                     size = form.size if form.size <= most else 0
                     left = size or most
                 pcm = odd + piece[:left] if size else odd + piece
@@ -222,7 +222,7 @@ class OpenAISpeaker(_OpenAIServer):
                 if pcm:
                     yield speech.AudioChunk(form.rate, pcm)
                 if left <= 0 and size:
-                    return  # what follows is not sound
+                    return  # other chunks follow
             if form is None:
                 raise self.server.bad_answer("something that is not a WAV file")
             if size:
@@ -249,7 +249,7 @@ def as_wav(pcm: NDArray[np.float32], rate: int) -> bytes:
 
 
 def _likely(names: Sequence[str], likely: re.Pattern[str], service: str) -> str:
-    """The model to use where none is named."""
+    """The model to use if the owner names none."""
     for name in names:
         if likely.search(name.lower()):
             return name
@@ -269,7 +269,7 @@ def max_text_length(seconds: float) -> int:
 
 
 def _times(one: Any, offset: float, seconds: float) -> tuple[float, float]:
-    """The start and end of a word or segment, in the time of the whole recording."""
+    """The start and end of a word or segment, from the start of the whole recording."""
     start, end = float(one["start"]), float(one["end"])
     if not (math.isfinite(start) and math.isfinite(end)):
         raise ValueError("no times")

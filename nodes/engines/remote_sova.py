@@ -1,4 +1,4 @@
-"""A server elsewhere that speaks SOVA's dialect.
+"""A remote server with SOVA's API.
 
     POST /asr           form: audio_blob, a file
          <- {"r": [{"response_code": 0, "response": [{"text": "...", "confidence": ...}, ...]}]}
@@ -6,8 +6,8 @@
     POST /synthesize/   form: text, voice, options ("speed_factor=1.5")
          <- {"response_code": 0, "response": [{"name": ..., "response_audio": base64 of a WAV}]}
 
-Any response code other than 0 is a failure, with its reason in `response`. There are no times and
-no streams: a recording is sent in blocks, each of which becomes one segment.
+Any response code other than 0 is a failure, with its reason in `response`. The API has no times of
+words and does not stream: a recording is sent in blocks, each of which becomes one segment.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NO_SOUND = "something that is not sound"
 
 
 class _SovaServer(ABC):
-    """What both services share."""
+    """The base of both services."""
 
     service = ""
 
@@ -90,7 +90,7 @@ class _SovaServer(ABC):
 
 
 class SovaTranscriber(BlockTranscriber, _SovaServer):
-    """Speech to text elsewhere."""
+    """Speech to text at the server."""
 
     dialect, block = "SOVA's dialect", 20.0
 
@@ -115,14 +115,14 @@ class SovaTranscriber(BlockTranscriber, _SovaServer):
 
 
 class SovaSpeaker(_SovaServer):
-    """Text to speech elsewhere."""
+    """Text to speech at the server."""
 
     service = speech.TTS
     voice = DEFAULT_VOICE
 
     def __init__(self, url: str, backend: str) -> None:
         super().__init__(url, backend)
-        # The server's files are decoded as any stranger's
+        # The server is not trusted: its files are decoded in the sandbox
         self._codecs = Codecs(usable_cores())
 
     async def close(self) -> None:

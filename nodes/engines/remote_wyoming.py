@@ -1,15 +1,15 @@
-"""A server elsewhere that speaks Wyoming, as Home Assistant's do: `wyoming://host:port`.
+"""A remote server with Home Assistant's protocol, Wyoming: `wyoming://host:port`.
 
     describe                                            -> info: programs, models, voices
     transcribe, audio-start, audio-chunk ..., audio-stop -> transcript
     synthesize                                          -> audio-start, audio-chunk ..., audio-stop
 
-One connection for each. There are no times of words: a recording is sent in blocks that are cut
-where it is quiet, each of which becomes one segment. `#NAME` after the address is the default model
-or voice.
+One connection for each. The protocol has no times of words: a recording is sent in blocks that are
+cut where it is quiet, each of which becomes one segment. `#NAME` after the address is the default
+model or voice.
 
-Such a server is not trusted either: what it sends is read within bounds (the library has none) and
-within time limits.
+The server is not trusted: its events are read with limits on their size (the library has none) and
+with time-outs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ENGINE = "wyoming"
 INSTALL = "pip install 'privox-dht[wyoming]'"
-CHUNK = 3200  # samples in one event: 0.2 s, about what a microphone's stream has
+CHUNK = 3200  # samples in one event: 0.2 s, as in a microphone's stream
 SAMPLE = "The quick brown fox jumps over the lazy dog."
 LONGEST_LINE = 64 * limits.KIB  # bytes of an event's first line
 MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 0.4
@@ -45,7 +45,7 @@ MAX_ERROR_TEXT = 200  # characters of an error message that are passed on
 
 
 class _WyomingServer(ABC):
-    """What both services share: the server, and what it lists."""
+    """The base of both services: the server, and the names that it lists."""
 
     service = ""
 
@@ -98,7 +98,7 @@ class _WyomingServer(ABC):
         """What it can do, by its description.
 
         Raises:
-            EngineFailed: nothing of this service.
+            EngineFailed: it has nothing for this service.
         """
 
     @abstractmethod
@@ -106,7 +106,7 @@ class _WyomingServer(ABC):
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Connection]:
-        """A connection for one request; its errors are raised as ours."""
+        """A connection for one request; its errors become `EngineFailed`."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 reader, writer = await asyncio.open_connection(
@@ -117,7 +117,7 @@ class _WyomingServer(ABC):
         try:
             yield _Connection(str(self), reader, writer)
         except (asyncio.IncompleteReadError, OSError) as exc:
-            raise errors.EngineFailed(f"the server at {self} hung up") from exc
+            raise errors.EngineFailed(f"the server at {self} closed the connection") from exc
         finally:
             writer.transport.abort()
 
@@ -135,7 +135,7 @@ class _WyomingServer(ABC):
 
 
 class _Connection:
-    """One conversation."""
+    """The connection of one request."""
 
     def __init__(
         self, server: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -169,8 +169,8 @@ class _Connection:
                 RecursionError) as exc:  # fmt: skip
             raise self.bad_answer("something that is not Wyoming") from exc
         if event.type == "error":
-            said = " ".join(str(data.get("text", "")).split())[:MAX_ERROR_TEXT]
-            raise errors.EngineFailed(f"the server at {self._server} failed: {said}")
+            reason = " ".join(str(data.get("text", "")).split())[:MAX_ERROR_TEXT]
+            raise errors.EngineFailed(f"the server at {self._server} failed: {reason}")
         return event
 
     def bad_answer(self, what: str) -> errors.EngineFailed:
@@ -189,7 +189,7 @@ def _bad_answer(server: str, what: str) -> errors.EngineFailed:
 
 
 class WyomingTranscriber(BlockTranscriber, _WyomingServer):
-    """Speech to text elsewhere."""
+    """Speech to text at the server."""
 
     dialect, block = "Wyoming", 30.0
 
@@ -209,9 +209,9 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
                 await connection.send(AudioChunk(self.rate, 2, 1, samples[at : at + 2 * CHUNK]))
             await connection.send(AudioStop())
             while (event := await connection.receive()).type != "transcript":
-                pass  # parts of it, which come again as a whole
-        heard = event.data.get("language")
-        tag = heard if isinstance(heard, str) and languages.is_tag(heard) else ""
+                pass  # parts of the transcript; the whole follows
+        named = event.data.get("language")
+        tag = named if isinstance(named, str) and languages.is_tag(named) else ""
         return " ".join(str(event.data.get("text") or "").split()), tag
 
     def _engine_info(self, info: Mapping[str, Any]) -> speech.EngineInfo:
@@ -229,7 +229,7 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
 
 
 class WyomingSpeaker(_WyomingServer):
-    """Text to speech elsewhere. The protocol has no speed: the server uses its own."""
+    """Text to speech at the server. The protocol has no speed: the server uses its own."""
 
     service = speech.TTS
 

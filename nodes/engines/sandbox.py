@@ -1,20 +1,20 @@
-"""The sandbox of processes that work on strangers' files and texts.
+"""The sandbox of processes that work on clients' files and texts.
 
     enter(Sandbox(...))  ->  ("other user", "limits", "no new privileges", "Landlock 7", "seccomp")
 
-The parts that are in force are returned, and logged at the node's start; those that this system
-does not have are left out.
+It returns the names of the parts in force, which are logged when the node starts; parts that this
+system does not have are left out.
 
     part               on                what it prevents
     limits             any system        more memory and time than needed, writing into files
-    other user         any, if root      access to what is not open to everybody
+    other user         any, if root      access to files that not all users can read
     no new privileges  Linux             gaining rights by running another program
     Landlock           Linux 5.13        files, TCP, signals: see `landlock`
     seccomp            Linux             sockets, processes, opening files: see `seccomp`
 
-It is entered once everything is loaded, and before any byte of a stranger is read. Landlock does
-not hold for threads that exist by then, so a library that starts threads while it loads is loaded
-after `confine`. The other parts hold for all threads.
+It is entered once everything is loaded, and before any input of a client is read. Landlock does not
+hold for threads that exist by then, so a library that starts threads while it loads is loaded after
+`confine`. The other parts hold for all threads.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ from nodes.engines import landlock, seccomp
 
 MIB = 1 << 20
 LINUX = sys.platform == "linux"
-NOBODY = 65_534  # user and group, where the system does not name one
+NOBODY = 65_534  # user and group, where the system has no user "nobody"
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # of prctl(2)
 STATM = Path("/proc/self/statm")  # its first number: pages of address space
 STATM_SIZE = 128  # bytes of it
@@ -48,29 +48,29 @@ PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")  # folders of Python and
 class Sandbox:
     """What one worker may use."""
 
-    memory: int = 256 * MIB  # bytes of address space above what it has when it is entered; 0: any
+    memory: int = 256 * MIB  # bytes of address space beyond those it has when it enters; 0: any
     seconds: int = 120  # of processor time; 0: any
     file_size: int = 0  # bytes; 0: it cannot write to any file
     files: int = 64  # open at a time
     readable: tuple[Path, ...] = ()  # folders that it may still read (Landlock)
     threads: bool = False  # it may start threads (never processes)
-    machine_code: bool = False  # its libraries write machine code
-    gpu: bool = False  # GPU drivers read system folders, and make calls that are not known
+    machine_code: bool = False  # its libraries generate machine code
+    gpu: bool = False  # it uses GPU drivers, which read system folders and make unknown calls
 
 
 def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
-    """Put this process into `sandbox` for ever; it is killed with its `parent`. Returns the names
-    of the parts that are in force."""
+    """Put this process into `sandbox` for ever; it is killed with its `parent` (a process id).
+    Returns the names of the parts in force."""
     active = []
     mapped = _address_space()
     system = SYSTEM if sandbox.gpu else ()
     handles = _opened([*sandbox.readable, *system])
     devices = _opened(DEVICES if sandbox.gpu else ())
-    if os.geteuid() == 0:  # the other user may have no access above those folders
-        with suppress(OSError):  # root in a container may not have the right to
+    if os.geteuid() == 0:  # after `_opened`: the other user may not have access to those folders
+        with suppress(OSError):  # root in a container may lack the right to
             drop_privileges()
             active.append("other user")
-    die_with_parent(parent)  # again: Linux forgets it with the rights
+    die_with_parent(parent)  # again: Linux clears this when the user changes
     limit(sandbox, mapped)
     active.append("limits")
     if not LINUX:
@@ -84,7 +84,7 @@ def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
     for handle in (*handles, *devices):
         os.close(handle)
     with suppress(OSError):
-        reading = bool(handles)  # without Landlock of anything, or the engine could not work
+        reading = bool(handles)  # without Landlock any file: the engine reads its data
         allowed = seccomp.Allowed(reading, sandbox.threads, sandbox.machine_code, sandbox.gpu)
         seccomp.install(allowed)
         active.append("seccomp")
@@ -92,8 +92,8 @@ def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
 
 
 def confine(readable: Iterable[Path]) -> None:
-    """Give up all files but these and Python's packages, before the sandbox is entered, for this
-    thread and all that it starts. Does nothing without Landlock."""
+    """Give up all files but `readable` and Python's packages, for this thread and its children,
+    before the sandbox is entered. Does nothing without Landlock."""
     if not LINUX:
         return
     with suppress(OSError):
@@ -107,15 +107,15 @@ def confine(readable: Iterable[Path]) -> None:
 
 
 def _opened(paths: Iterable[Path]) -> list[int]:
-    """Those of `paths` that exist, opened for Landlock."""
+    """The existing ones of `paths`, opened for Landlock."""
     return [os.open(path, os.O_PATH) for path in paths if path.exists()] if LINUX else []
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this process with its parent; elsewhere, end it if that is gone."""
+    """Have Linux kill this process with its parent; end it now if the parent has ended."""
     if LINUX:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it had ended before
+    if os.getppid() != parent:
         os._exit(0)
 
 
@@ -154,19 +154,19 @@ def _address_space() -> int:
 
 @cache
 def _statm() -> BinaryIO:
-    """Opened once, while this process still may."""
+    """/proc/self/statm, opened once, while this process still may."""
     return STATM.open("rb", buffering=0)
 
 
 def no_new_privileges() -> None:
-    """Nothing that this process runs gets more rights than it has."""
+    """Set no_new_privs: no program that this process runs gets more rights than it has."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs was refused")
 
 
 def _lower(which: int, to: int, grace: int = 0) -> None:
-    """A limit that was lower before stays. `grace`: between its signal and the end."""
+    """Lower a limit, never raise it. `grace`: how much beyond its signal until the kill."""
     _, hard = resource.getrlimit(which)
     most = to + grace if hard == resource.RLIM_INFINITY else min(to + grace, hard)
     resource.setrlimit(which, (min(to, most), most))

@@ -1,12 +1,10 @@
-"""A seccomp filter: the system calls that a process may still make; all others are refused.
+"""A seccomp filter: the system calls that a process may still make; all others fail.
 
-    calls of a worker, by name  ->  numbers of this machine  ->  a BPF program  ->  seccomp(2)
+    calls of a worker, by name  ->  their numbers here  ->  a BPF program  ->  seccomp(2)
 
-A call that is not listed fails with EPERM and does not kill, since libraries make calls that they
-can do without. Written by hand because the libraries for it need libseccomp on the machine or are
-not maintained. It holds for all threads of the process and for what they start, for ever.
-
-Raises OSError where Linux has no seccomp, or none for this kind of machine.
+A call that is not listed fails with EPERM instead of killing the process, since libraries make
+calls that they can do without. Written by hand because the libraries for it need libseccomp on the
+machine or are not maintained. It holds for ever, for all threads of the process and its children.
 """
 
 import ctypes
@@ -17,9 +15,9 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# name: number on x86_64, number on aarch64 (None: not there). From Linux's own tables.
+# name: number on x86_64, number on aarch64 (None: it has no such call), from Linux's tables
 NUMBERS: dict[str, tuple[int | None, int | None]] = {
-    # read and write what is open already: the job's socket, the upload, the sound
+    # read and write files that are open: the job's socket, the upload, the sound
     **{"read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66)},
     **{"pread64": (17, 67), "pwrite64": (18, 68), "lseek": (8, 62), "close": (3, 57)},
     **{
@@ -37,7 +35,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     # memory
     **{"mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216), "mprotect": (10, 226)},
     **{"madvise": (28, 233), "brk": (12, 214), "get_mempolicy": (239, 236)},
-    # locks, its own signals, the clock, random bytes, its ids
+    # locks, the process's own signals and ids, the clock, random bytes
     **{"futex": (202, 98), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135)},
     **{"rt_sigreturn": (15, 139), "sigaltstack": (131, 132), "restart_syscall": (219, 128)},
     **{"exit": (60, 93), "exit_group": (231, 94), "clock_gettime": (228, 113)},
@@ -71,8 +69,8 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
         "getcwd": (79, 17),
     },
 }
-# What a process that works on a GPU is refused. All else is allowed, since the calls that GPU
-# drivers make are not known.
+# Denied to a process that works on a GPU. All others are allowed, since the calls that GPU drivers
+# make are not known.
 DENIED_WITH_GPU: dict[str, tuple[int | None, int | None]] = {
     # other machines and processes
     **{"socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200)},
@@ -106,17 +104,17 @@ MACHINES = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}
 SET_MODE_FILTER, ALL_THREADS = 1, 1  # operation and flag of seccomp(2)
 ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000  # REFUSE | errno
 LOAD, IF_EQUAL, IF_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06  # of BPF, on 32 bits
-OTHER_ABI = 0x40000000  # calls from here on are those of another kind of program (x32)
+OTHER_ABI = 0x40000000  # numbers from here on belong to another ABI (x32)
 NUMBER_AT, MACHINE_AT, ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data, little-endian
 
 CLONE_THREAD = 0x10000
 PROT_EXEC = 4
-AT_EMPTY_PATH = 0x1000  # of an open file, and not of a path
+AT_EMPTY_PATH = 0x1000  # the call is about an open file, not a path
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 LOW, HIGH = 0, 4  # halves of an argument
 ALL_BITS = 0xFFFFFFFF
 
-Condition = tuple[int, int, int, int]  # argument, which half, mask, what the masked half must be
+Condition = tuple[int, int, int, int]  # argument, half, mask, required value of the masked half
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, value
 
 
@@ -124,19 +122,19 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, va
 class Allowed:
     """What a process may do beyond using its open files."""
 
-    # Open files for reading and look at folders; Landlock, if any, says which
+    # Open files for reading and list folders; which ones, Landlock decides, if there is any
     reading: bool = False
     threads: bool = False  # start threads of its own, never processes
-    machine_code: bool = False  # make memory executable: numerical libraries write their own code
-    devices: bool = False  # anything but `DENIED_WITH_GPU`: for the drivers of a GPU
+    machine_code: bool = False  # make memory executable: numerical libraries generate code
+    devices: bool = False  # all calls but `DENIED_WITH_GPU`: for GPU drivers
 
 
 def install(allowed: Allowed) -> None:
-    """Refuse this process, all its threads, everything else from now on. It must have given up
-    new privileges (or be root).
+    """Allow this process and all its threads only `allowed` from now on. The process must have
+    set no_new_privs, or be root.
 
     Raises:
-        OSError: there is no seccomp here.
+        OSError: this Linux has no seccomp, or there is no filter for this kind of machine.
     """
     column, machine, seccomp = _this_machine()
     instructions = program(allowed, column, machine, os.getpid())
@@ -151,7 +149,7 @@ def install(allowed: Allowed) -> None:
 
 
 def program(allowed: Allowed, column: int, machine: int, pid: int) -> list[Instruction]:
-    """The filter as BPF: pure."""
+    """The filter as a BPF program. Pure."""
     if allowed.devices:
         return _denylist(column, machine, pid)
     names = [*ALWAYS, *(READING if allowed.reading else ()), *(THREADS if allowed.threads else ())]
@@ -185,7 +183,7 @@ def _denylist(column: int, machine: int, pid: int) -> list[Instruction]:
 
 
 def _prologue(machine: int) -> list[Instruction]:
-    """Calls of another kind of machine end the process; of others, the number is looked at."""
+    """Kill the process at a call of another architecture; else load the number of the call."""
     return [
         (LOAD, 0, 0, MACHINE_AT),
         (IF_EQUAL, 1, 0, machine),
@@ -195,17 +193,17 @@ def _prologue(machine: int) -> list[Instruction]:
 
 
 def _no_clone3(column: int) -> list[Instruction]:
-    """Its arguments are not visible to a filter; libc falls back to clone."""
+    """Let clone3 fail: a filter cannot see its arguments; libc falls back to clone."""
     number = NUMBERS["clone3"][column]
     assert number is not None
     return [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]
 
 
 def _conditions(allowed: Allowed, pid: int) -> dict[str, Sequence[Condition]]:
-    """Calls that are allowed only with certain arguments. All of a call's conditions must hold."""
+    """Calls that are allowed only with certain arguments: all conditions of a call must hold."""
     conditions: dict[str, Sequence[Condition]] = {
-        "tgkill": [(0, LOW, ALL_BITS, pid)],  # itself: abort() does so
-        "prlimit64": [(2, LOW, ALL_BITS, 0), (2, HIGH, ALL_BITS, 0)],  # ask, do not set
+        "tgkill": [(0, LOW, ALL_BITS, pid)],  # only to itself, as abort() does
+        "prlimit64": [(2, LOW, ALL_BITS, 0), (2, HIGH, ALL_BITS, 0)],  # to read limits only
     }
     if allowed.reading:
         conditions |= {"newfstatat": [], "statx": [], "open": [(1, LOW, WRITING, 0)]}
@@ -223,7 +221,7 @@ def _conditions(allowed: Allowed, pid: int) -> dict[str, Sequence[Condition]]:
 
 
 def _block(conditions: Sequence[Condition]) -> list[Instruction]:
-    """Allow if all hold, else refuse; it overwrites the loaded number of the call."""
+    """Allow the call if all conditions hold. This overwrites the loaded number of the call."""
     lines: list[Instruction] = []
     for argument, half, mask, value in conditions:
         lines += [

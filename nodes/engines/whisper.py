@@ -1,7 +1,7 @@
 """faster-whisper: a hundred languages; the quality depends on the model.
 
 For its models see `whisper_models`. Each is an engine with a process of its own (`whisper_worker`),
-which is started when a job needs it and ended when others need its memory.
+which starts when a job needs it and ends when other models need its memory.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
 from privox_dht.recording import Recording
 
-DEFAULT_MODELS = {"cpu": "base", "gpu": "small"}  # faster than real time there
+DEFAULT_MODELS = {"cpu": "base", "gpu": "small"}  # faster than real time on these
 COMPUTE_TYPES = {"cpu": "int8", "gpu": "float16"}
 DEVICES = {"cpu": whisper_worker.CPU, "gpu": "cuda"}
 BLOCK = 300.0  # seconds of audio at a time; the features of five minutes take 10 MB
@@ -49,7 +49,7 @@ class FasterWhisper(PooledTranscriber):
     def __init__(self, *, model: str = "", backend: str = "cpu", cache: Path | None = None) -> None:
         self._model_name = model or DEFAULT_MODELS[backend]
         self._cache = cache
-        self._languages: tuple[str, ...] = ()  # as Whisper calls them
+        self._languages: tuple[str, ...] = ()  # Whisper's codes
         models = request_names(resolve_model(self._model_name))
         super().__init__(
             WorkerPool(WORKER, max_jobs=MAX_JOBS, start_timeout=LOAD_TIMEOUT),
@@ -126,8 +126,8 @@ class FasterWhisper(PooledTranscriber):
             "initial_prompt": request.prompt or None,
             "hotwords": request.hotwords or None,
             "word_timestamps": request.words,
-            "vad_filter": True,  # otherwise it invents words in silence
+            "vad_filter": True,  # without it Whisper invents words in silence
         }
-        if request.temperature > 0:  # at 0 it tries higher ones itself where it is unsure
+        if request.temperature > 0:  # at 0 faster-whisper tries higher ones where it is unsure
             options["temperature"] = request.temperature
         return options

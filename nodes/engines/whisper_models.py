@@ -1,12 +1,12 @@
 """Whisper's models: their names, their folders, and how they are downloaded.
 
     "small", "turbo", "distil-large-v3"    downloaded into the cache
-    "better", "better.en"                  Privox's names of qualities
+    "better", "better.en"                  Privox's names for qualities
     "owner/name"                           any repository on the Hugging Face hub
     "/path/to/folder"                      a CTranslate2 model on this machine
 
-The files are checked first, so that a missing one is reported at once, and not after half a minute
-of attempts to download it.
+The files are checked first: otherwise a missing one is reported only after half a minute of
+attempts to download it.
 """
 
 import json
@@ -31,13 +31,13 @@ CANNOT_TRANSLATE = ("turbo", "distil")  # in the names of multilingual models th
 
 
 def resolve_model(name: str) -> str:
-    """The model that a quality means; any other name is returned as it is."""
+    """The model for the name of a quality; any other name is returned unchanged."""
     word, english = (name.removesuffix(ENGLISH), ENGLISH) if name.endswith(ENGLISH) else (name, "")
     return QUALITY[word] + english if word in QUALITY else name
 
 
 def request_names(name: str) -> tuple[str, ...]:
-    """The names by which a request may call a model, its own first."""
+    """The names that a request may use for a model, its own name first."""
     shown = Path(name).name if is_path(name) else name
     plain = shown.removesuffix(ENGLISH)
     words = [word for word, model in QUALITY.items() if model == plain]
@@ -45,12 +45,12 @@ def request_names(name: str) -> tuple[str, ...]:
 
 
 def is_path(name: str) -> bool:
-    """Whether a model is a folder of this machine."""
+    """Whether a model's name is the path of a folder."""
     return name.startswith(("/", ".", "~"))
 
 
 def model_folder(name: str, cache: Path | None) -> Path:
-    """The folder of a model, downloaded if need be, with all its files in place.
+    """The folder of a model, downloaded if necessary, with all its files.
 
     Raises:
         EngineUnavailable: there is no such model, or a file is missing or empty.
@@ -60,8 +60,8 @@ def model_folder(name: str, cache: Path | None) -> Path:
         raise errors.EngineUnavailable(
             f"there is no folder {folder}", "name a folder, or a model such as 'small'"
         )
-    missing = [file for file in REQUIRED_FILES if not _is_not_empty(folder / file)]
-    if not any(_is_not_empty(folder / file) for file in VOCABULARIES):
+    missing = [file for file in REQUIRED_FILES if not _has_content(folder / file)]
+    if not any(_has_content(folder / file) for file in VOCABULARIES):
         missing.append(VOCABULARIES[0])
     if missing:
         raise errors.EngineUnavailable(
@@ -81,7 +81,7 @@ def downloaded(name: str, cache: Path | None) -> Path:
     """The folder of a model of the hub, downloaded if it is not in the cache.
 
     Raises:
-        EngineUnavailable: there is none of that name, or it cannot be downloaded.
+        EngineUnavailable: there is no such model, or it cannot be downloaded.
     """
     from faster_whisper.utils import available_models, download_model
 
@@ -94,7 +94,7 @@ def downloaded(name: str, cache: Path | None) -> Path:
     cache_dir = None if cache is None else str(cache)
     try:
         return Path(download_model(model, local_files_only=True, cache_dir=cache_dir))
-    except Exception:  # not there yet; huggingface_hub raises many errors for that
+    except Exception:  # not in the cache; huggingface_hub raises many kinds of errors for that
         pass
     try:
         return Path(download_model(model, cache_dir=cache_dir))
@@ -106,7 +106,7 @@ def downloaded(name: str, cache: Path | None) -> Path:
 
 
 def cached(cache: Path | None) -> list[tuple[str, int, Path]]:
-    """The models in the cache: their names, bytes, and folders."""
+    """The name, size in bytes, and folder of each model in the cache."""
     return [
         (_name_of(repo.repo_id), repo.size_on_disk, Path(repo.repo_path))
         for repo in _repositories(cache)
@@ -114,7 +114,7 @@ def cached(cache: Path | None) -> list[tuple[str, int, Path]]:
 
 
 def remove(model: str, cache: Path | None) -> None:
-    """Delete a model from the cache, all versions of it."""
+    """Delete all versions of a model from the cache."""
     import huggingface_hub
 
     repositories = [repo for repo in _repositories(cache) if _name_of(repo.repo_id) == model]
@@ -129,7 +129,7 @@ def size_of(folder: Path) -> int:
 
 
 def _repositories(cache: Path | None) -> list[Any]:
-    """The repositories with a model for faster-whisper; other programs share the hub's cache."""
+    """The repositories in the cache, shared with other programs, that hold a Whisper model."""
     try:
         import huggingface_hub
     except ImportError:
@@ -146,12 +146,12 @@ def _repositories(cache: Path | None) -> list[Any]:
 
 
 def _name_of(repository: str) -> str:
-    """faster-whisper's name of a repository, or the repository's own."""
+    """faster-whisper's name for a repository, or the repository's own name."""
     from faster_whisper import utils
 
     known: dict[str, str] = getattr(utils, "_MODELS", {})
     return next((name for name, its in known.items() if its == repository), repository)
 
 
-def _is_not_empty(file: Path) -> bool:
+def _has_content(file: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0

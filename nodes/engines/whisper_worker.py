@@ -3,15 +3,15 @@
     python -m nodes.engines.whisper_worker FOLDER DEVICE COMPUTE_TYPE BATCH
 
     parent  -> {"samples": count, "options": {...}, "block": seconds, "from": seconds}
-               + where they are (see `privox_dht.recording`), at 16 kHz
-               options: of its `transcribe`; from: seconds that are skipped (default 0)
+               + the samples' file (see `privox_dht.recording`), at 16 kHz
+               options: of faster-whisper's `transcribe`; from: seconds to skip (default 0)
     worker  -> {"text", "start", "end", "language", "at": end,
                 "words": [[text, start, end, probability], ...]}        for each segment
     worker  -> {"done": true}
 
-All times are of the whole recording. It is transcribed in blocks that are cut where it is quiet, so
-that memory does not grow with its length. Only one job at a time uses the model. With a BATCH above
-1 so many windows are transcribed at once, which is faster and sometimes loses words.
+All times are from the start of the whole recording. It is transcribed in blocks that are cut where
+it is quiet, so that memory does not grow with its length. Only one job at a time uses the model.
+With a BATCH above 1, so many windows are transcribed at once: faster, but sometimes words are lost.
 """
 
 import importlib
@@ -36,7 +36,7 @@ CPU = "cpu"
 SELF_TEST_SECONDS = 30  # one window of Whisper
 SELF_TEST_TOKENS = 80  # of half a minute of ordinary speech
 SELF_TEST_LANGUAGE = "en"
-# Bytes above the loaded model; what large-v3 needs to search for words is 1 GiB
+# Bytes beyond the loaded model; large-v3 needs 1 GiB to search for words
 MEMORY = 4096 * MIB
 IMPORTED_LATE = ("numpy.fft", "numpy.ma")  # by numpy, at their first use
 THREADS = 4  # for one job; more gain little
@@ -48,11 +48,11 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
     try:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
         from faster_whisper.vad import get_vad_model
-    except ImportError as exc:  # it is installed, and something that it needs is not
+    except ImportError as exc:  # a package that it needs is not installed
         raise errors.EngineUnavailable(
             f"faster-whisper cannot be imported ({exc})", f"{INSTALL} --upgrade"
         ) from exc
-    get_vad_model()  # in the sandbox it could not be read
+    get_vad_model()  # its file cannot be read from within the sandbox
     for module in IMPORTED_LATE:
         importlib.import_module(module)
     if device == CPU:  # the files that GPU drivers read are not known
@@ -88,7 +88,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
 
 def _speed(model: Any) -> float:
-    """Seconds of audio per second of work; this warms the model, too."""
+    """Seconds of audio per second of work; this also warms the model."""
     babble = benchmark.babble(SELF_TEST_SECONDS, RATE)
     began = time.monotonic()
     segments, _ = model.transcribe(
@@ -107,7 +107,7 @@ def _transcribed(
     for start, end in _blocks(recording, begin, asked["block"]):
         segments, info = transcribe(recording.part(start, end), **options)
         for segment in segments:
-            options["language"] = info.language  # of this recording, from here on
+            options["language"] = info.language  # detected once; for all later blocks
             yield _as_dict(segment, start / RATE, info.language)
 
 
@@ -121,19 +121,19 @@ def _blocks(recording: Recording, start: int, longest: float) -> Iterator[pauses
 
 
 def _as_dict(segment: Any, offset: float, language: str) -> dict[str, Any]:
-    """faster-whisper's segment as JSON values, in the time of the whole recording."""
+    """faster-whisper's segment as JSON values, with times from the recording's start."""
 
-    def place(seconds: float) -> float:
+    def shifted(seconds: float) -> float:
         return round(offset + float(seconds), 2)
 
     return {
         "text": segment.text.strip(),
-        "start": place(segment.start),
-        "end": place(segment.end),
-        "at": place(segment.end),
+        "start": shifted(segment.start),
+        "end": shifted(segment.end),
+        "at": shifted(segment.end),
         "language": language,
         "words": [
-            (w.word.strip(), place(w.start), place(w.end), round(float(w.probability), 3))
+            (w.word.strip(), shifted(w.start), shifted(w.end), round(float(w.probability), 3))
             for w in segment.words or ()
         ],
     }
@@ -142,7 +142,7 @@ def _as_dict(segment: Any, offset: float, language: str) -> dict[str, Any]:
 def main(load: worker_main.Load = load) -> None:
     _, _, device, *_ = sys.argv
     gpu = device != CPU
-    around = Sandbox(
+    confinement = Sandbox(
         memory=0 if gpu else MEMORY,
         seconds=0,
         files=FILES,
@@ -150,7 +150,7 @@ def main(load: worker_main.Load = load) -> None:
         machine_code=True,
         gpu=gpu,
     )
-    worker_main.serve(load, around, worker_main.THREADS)
+    worker_main.serve(load, confinement, worker_main.THREADS)
 
 
 if __name__ == "__main__":

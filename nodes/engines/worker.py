@@ -1,8 +1,8 @@
 """The parent's side of worker processes.
 
-Engines and codecs can hold Python's lock, use much memory, or be crashed by what a stranger sends.
-So they run in sandboxed child processes (see `sandbox`), which can be killed at any moment without
-harm to the node.
+Engines and codecs can hold Python's lock, use much memory, or be crashed by a client's input. So
+they run in sandboxed child processes (`sandbox`), which can be killed at any moment without harm to
+the node.
 
     Worker    one process: loaded once, does jobs as its mode says (see `worker_main`)
     Job       one request to a worker and its answer, on a socket of its own
@@ -34,7 +34,7 @@ INHERITED = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
 
 class WorkerDied(errors.EngineFailed):
-    """The process that did the job is gone.
+    """The process that worked on the job died.
 
     Attributes:
         why: the signal that ended it, if it is known, such as "SIGSEGV".
@@ -53,7 +53,7 @@ class Job:
     def __init__(self, worker: Worker, number: int, ours: socket.socket) -> None:
         self.number = number
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.open = False  # the rest of an answer is to come
+        self.open = False  # the answer is not complete
         self._worker = worker
         self._socket = ours
         self._reader: asyncio.StreamReader | None = None
@@ -160,14 +160,14 @@ class Worker:
         self._control = ours
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._has_ended = False  # it closed its socket, or sent something wrong
+        self._has_ended = False  # it closed its socket, or sent an invalid message
 
     def __repr__(self) -> str:
         return f"<Worker {self.module} pid {self.process.pid}, {len(self._jobs)} jobs>"
 
     @property
     def alive(self) -> bool:
-        # `poll` alone is not enough: it says None while a thread waits for the process
+        # `poll` alone is not enough: it returns None while a thread waits for the process
         return not self._has_ended and self.process.poll() is None
 
     @property
@@ -215,7 +215,7 @@ class Worker:
         job.close()
 
     async def kill(self) -> None:
-        """Kill the process and all it started; they have ended when this returns."""
+        """Kill the process and its children; they have ended when this returns."""
         self.kill_now()
         if self._listening is not None:
             self._listening.cancel()
@@ -226,7 +226,7 @@ class Worker:
         await asyncio.shield(asyncio.to_thread(self.process.wait))
 
     def kill_now(self) -> None:
-        """Kill the process and all it started, without waiting."""
+        """Kill the process and its children, without waiting."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -239,7 +239,7 @@ class Worker:
             self.kill_now()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        """Take the worker's reports on its jobs until it ends."""
+        """Read the worker's reports on its jobs until it ends."""
         why = ""
         try:
             while True:

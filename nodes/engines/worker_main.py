@@ -47,26 +47,26 @@ LONG_JOB_NICENESS = 3  # added for a long job: a short one on the same core gets
 NICENESS = 5  # below the node itself, which answers the network
 FORK, THREADS, ALONE = "fork", "threads", "alone"
 SPARE = 0  # in place of a job's number: the copy that waits for the next job
-MAX_SANDBOX_NAMES = 1 << 12  # bytes of the list of what a sandbox is made of
+MAX_SANDBOX_NAMES = 1 << 12  # bytes of the list of a sandbox's parts
 
 Handler = Callable[[dict[str, Any], bytes, Link], None]
 Load = Callable[[], tuple[dict[str, Any], Handler]]
 
 
 class InputRefused(Exception):
-    """The request is at fault; with the HTTP status, and `param` and `code` as OpenAI has them."""
+    """The request is invalid; with the HTTP status, and `param` and `code` as in OpenAI's API."""
 
     def __init__(self, message: str, status: int, param: str, code: str = "") -> None:
         super().__init__(message)
         self.head = {"refused": message, "status": status, "param": param, "code": code}
 
 
-def serve(load: Load, around: Sandbox | None = None, mode: str = FORK) -> None:
-    """Load, report that, and do jobs in the sandbox until the parent closes the socket.
+def serve(load: Load, confinement: Sandbox | None = None, mode: str = FORK) -> None:
+    """Load, report to the parent, and do jobs in the sandbox until the parent closes the socket.
 
     Args:
         load: returns what the worker reports about itself, and the handler of one request.
-        around: the sandbox.
+        confinement: the sandbox; None: the default one.
         mode: `FORK`, `THREADS` or `ALONE`.
     """
     parent = int(os.environ.get(PARENT, os.getppid()))
@@ -78,7 +78,7 @@ def serve(load: Load, around: Sandbox | None = None, mode: str = FORK) -> None:
         mode = ALONE
     try:
         hello, handler = load()
-        jobs = MODES[mode](control, handler, around or Sandbox(), parent)
+        jobs = MODES[mode](control, handler, confinement or Sandbox(), parent)
     except errors.EngineUnavailable as exc:
         control.send({"failed": exc.why, "fix": exc.fix})
         return
@@ -90,15 +90,15 @@ def serve(load: Load, around: Sandbox | None = None, mode: str = FORK) -> None:
         while True:
             jobs.serve_some()
     except Disconnected:
-        os._exit(0)  # not waiting for threads
+        os._exit(0)  # without waiting for threads
 
 
 class OneAtATime:
     """One job after the other, in this process."""
 
-    def __init__(self, control: Link, handler: Handler, around: Sandbox, parent: int) -> None:
+    def __init__(self, control: Link, handler: Handler, confinement: Sandbox, parent: int) -> None:
         self._control, self._handler = control, handler
-        self.sandbox = sandbox.enter(around, parent)
+        self.sandbox = sandbox.enter(confinement, parent)
 
     def serve_some(self) -> None:
         message, _ = self._control.receive()
@@ -107,12 +107,12 @@ class OneAtATime:
 
 
 class Threads:
-    """Each job in a thread. The handler must lock what its library allows one thread only."""
+    """Each job in a thread. The handler must lock what only one thread may use."""
 
-    def __init__(self, control: Link, handler: Handler, around: Sandbox, parent: int) -> None:
+    def __init__(self, control: Link, handler: Handler, confinement: Sandbox, parent: int) -> None:
         self._control, self._handler = control, handler
         self._control_lock = threading.Lock()
-        self.sandbox = sandbox.enter(around, parent)
+        self.sandbox = sandbox.enter(confinement, parent)
 
     def serve_some(self) -> None:
         message, _ = self._control.receive()
@@ -131,7 +131,7 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of this process that waits for its job, or does it."""
+    """A forked copy of this process: it waits for its job, or works on it."""
 
     process: int
     handle: int  # of the process; readable once it has ended
@@ -139,10 +139,10 @@ class Copy:
 
 
 class Fork:
-    """Each job in a copy of this process, which itself never sees a request."""
+    """Each job in a forked copy of this process, which itself never reads a request."""
 
-    def __init__(self, control: Link, handler: Handler, around: Sandbox, parent: int) -> None:
-        self._control, self._handler, self._sandbox = control, handler, around
+    def __init__(self, control: Link, handler: Handler, confinement: Sandbox, parent: int) -> None:
+        self._control, self._handler, self._sandbox = control, handler, confinement
         self._jobs: dict[int, Copy] = {}  # by job number; the spare one by `SPARE`
         self._prepares_next = True
         self._selector = selectors.DefaultSelector()
@@ -153,7 +153,7 @@ class Fork:
     def serve_some(self) -> None:
         lacks_next = self._prepares_next and SPARE not in self._jobs
         ready = self._selector.select(0 if lacks_next else None)
-        if not ready:  # nothing to do: make the next copy
+        if not ready:  # no event: fork the next copy
             self._jobs[SPARE] = self._copy()
         for key, _ in ready:
             if key.data is None:
@@ -211,13 +211,13 @@ class Fork:
         _, status = os.waitpid(copy.process, 0)
         if job == SPARE:
             copy.link.socket.close()
-            self._prepares_next = False  # or it might die again and again without any job
+            self._prepares_next = False  # or one might die after the other without any job
             return
         why = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
         self._control.send({"ended": job, "why": why})
 
     def _trial_sandbox(self) -> Sequence[str]:
-        """What the sandbox of a copy consists of, found out by one that enters it and ends."""
+        """The parts of a copy's sandbox, reported by a trial copy that enters it and ends."""
         reading, writing = os.pipe()
         parent = os.getpid()
         process = os.fork()
@@ -227,8 +227,8 @@ class Fork:
             finally:
                 os._exit(0)
         os.close(writing)
-        with open(reading, "rb") as said:
-            names = said.read(MAX_SANDBOX_NAMES)
+        with open(reading, "rb") as report:
+            names = report.read(MAX_SANDBOX_NAMES)
         os.waitpid(process, 0)
         return [str(name) for name in json.loads(names)]
 
@@ -241,7 +241,7 @@ MODES: dict[str, type[Fork] | type[Threads] | type[OneAtATime]] = {
 
 
 def serve_job(link: Link, handler: Handler) -> None:
-    """Answer the one request that comes by `link`, and close it."""
+    """Answer the one request that arrives on `link`, and close it."""
     try:
         asked, payload = link.receive()
         files = link.files

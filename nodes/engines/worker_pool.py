@@ -3,7 +3,7 @@
 A job that ends before its answer is complete (cancelled, closed, failed) is ended in the worker
 too: in mode "fork" its copy is killed; in mode "threads" its thread gets some seconds to finish a
 segment; in mode "alone" the worker is killed and another one started. A pool whose workers fail to
-start again and again stops trying for a while, and says so.
+start several times in a row stops trying for a while; its jobs fail with an error that tells this.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ STOP_TIMEOUT = 30.0  # seconds a thread gets to finish its segment once its job 
 
 
 def memory_of(pid: int) -> int:
-    """The most bytes that a process had at any time; 0: the system does not tell."""
+    """The peak memory of a process, in bytes; 0: unknown."""
     try:
-        told = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+        status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
     except OSError:
         return 0
-    peak = PEAK.search(told)
+    peak = PEAK.search(status)
     return int(peak[1]) * limits.KIB if peak else 0
 
 
@@ -77,12 +77,12 @@ class WorkerPool:
 
     @property
     def busy(self) -> bool:
-        """Whether there is a job."""
+        """Whether a job is running."""
         return any(worker.busy for worker in self._all)
 
     @property
     def memory(self) -> int:
-        """The most bytes that the workers had at any time; 0: the system does not tell."""
+        """The peak memory of all workers, in bytes; 0: unknown."""
         return sum(map(memory_of, self.pids))
 
     async def start(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class WorkerPool:
         await asyncio.gather(*(self._terminate(worker) for worker in tuple(self._all)))
 
     async def ensure_worker(self) -> None:
-        """Start a worker if there is none, after `stop_workers`: one, though several jobs wait.
+        """Start one worker if there is none (after `stop_workers`), even if several jobs wait.
 
         Raises:
             EngineFailed: it cannot start.
@@ -115,7 +115,7 @@ class WorkerPool:
                 return
             try:
                 await self.start()
-            except errors.EngineUnavailable as exc:  # it had been there when the node started
+            except errors.EngineUnavailable as exc:  # it was available when the node started
                 raise errors.EngineFailed(str(exc)) from exc
 
     async def stop_workers(self) -> None:
@@ -131,7 +131,7 @@ class WorkerPool:
         """A job in a warm worker, ended with the context.
 
         Args:
-            seconds: of its sound, if known. A short job does not wait for others, and a longer one
+            seconds: of its audio, if known. A short job does not wait for others, and a longer one
                 has a lower priority in mode "fork".
         """
         is_short = seconds is not None and seconds <= limits.SHORT_JOB_SECONDS
@@ -150,11 +150,11 @@ class WorkerPool:
         files: Sequence[int] = (),
         seconds: float | None = None,
     ) -> AsyncGenerator[link.Message]:
-        """The messages of the answer to `question`, a `job` of so many seconds of sound; closing
+        """The messages of the answer to `question`, a job with so many seconds of audio; closing
         this ends the work.
 
-        Where another job crashed the worker, the next worker is asked: for everything, or from
-        where the last message was (`"at"`), with `{"from": ...}`.
+        If another job crashes the worker, the question goes to the next worker: from the start,
+        or, with `{"from": ...}`, from the position of the last message (`"at"`).
 
         Raises:
             RequestRejected, EngineFailed: as the worker reports.
@@ -176,7 +176,7 @@ class WorkerPool:
                     question = {**question, "from": last["at"]}
 
     async def _take(self) -> Worker:
-        """A warm worker, or the one that is being started, or a new one."""
+        """A warm worker, or the one that is starting, or a new one."""
         while self._idle or self._is_warming():
             if not self._idle:
                 await self._warmed()
@@ -191,7 +191,7 @@ class WorkerPool:
             return worker
         try:
             worker, _ = await self._spawn()
-        except errors.EngineUnavailable as exc:  # it had been there when the node started
+        except errors.EngineUnavailable as exc:  # it was available when the node started
             raise errors.EngineFailed(str(exc)) from exc
         if worker.mode != worker_main.ALONE:
             self._idle.append(worker)
@@ -230,7 +230,7 @@ class WorkerPool:
         try:
             hello = await worker.ready()
         except BaseException as exc:
-            if isinstance(exc, Exception):  # and not a job that was cancelled meanwhile
+            if isinstance(exc, Exception):  # not a cancelled job
                 self._failures.append(now)
             await self._terminate(worker)
             if isinstance(exc, TimeoutError):
@@ -242,7 +242,7 @@ class WorkerPool:
     def _replace(self, worker: Worker) -> None:
         """Kill a worker now; wait for its end and start another one in the background.
 
-        One at a time is started: however many jobs are cancelled, processes do not pile up.
+        Only one starts at a time, so that many cancelled jobs do not start many processes.
         """
         worker.kill_now()
         if worker in self._idle:
@@ -263,7 +263,7 @@ class WorkerPool:
         return self._warming is not None and not self._warming.done()
 
     async def _warmed(self) -> None:
-        """Wait for the worker that is being started; a cancelled caller does not stop it."""
+        """Wait for the worker that is starting; a cancelled caller does not stop it."""
         if self._warming is not None:
             await asyncio.wait([self._warming])
 

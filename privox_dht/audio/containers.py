@@ -1,6 +1,6 @@
-"""Opening a stranger's sound file by PyAV: which containers and codecs, and nothing else.
+"""Opens an untrusted audio file with PyAV: only the containers and codecs that are listed here.
 
-No other file is ever opened, no protocol spoken, no picture decoded.
+No other file is opened, no network protocol is used, no picture is decoded.
 """
 
 from typing import Any, BinaryIO
@@ -9,9 +9,9 @@ from privox_dht import limits
 from privox_dht.audio.refusals import bad_rate, refused
 
 DEMUXERS = "wav,w64,aiff,au,caf,mp3,flac,ogg,matroska,webm,mov,mp4,m4a,aac,amr"
-STATES_LENGTH = {"w64", "aiff", "flac", "mov"}  # containers (and WAV) whose length is a promise
+STATES_LENGTH = {"w64", "aiff", "flac", "mov"}  # containers (beside WAV) that state their length
 ANY_TAG_ENCODING = 19  # the first PyAV that reads tags in any encoding, and has no option for it
-DECODERS = (  # those of sound that people have; FFmpeg has ten times as many, and of pictures too
+DECODERS = (  # common audio codecs; FFmpeg has ten times as many, and others for pictures
     *("pcm_s8", "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le"),
     *("pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw"),
     *("adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "gsm", "gsm_ms", "mp3", "mp3float", "mp2"),
@@ -20,21 +20,21 @@ DECODERS = (  # those of sound that people have; FFmpeg has ten times as many, a
 )
 OPEN_OPTIONS = {
     "format_whitelist": DEMUXERS,
-    "codec_whitelist": ",".join(DECODERS),  # so that no picture is decoded to find out its size
+    "codec_whitelist": ",".join(DECODERS),  # so that FFmpeg decodes no picture to find its size
     "protocol_whitelist": "none",
     "max_streams": "8",
-    "probesize": "1000000",  # bytes looked at to find out what this is
-    "analyzeduration": "5000000",  # microseconds of sound looked at for the same
+    "probesize": "1000000",  # bytes read to find the format
+    "analyzeduration": "5000000",  # microseconds of audio read for the same
 }
 
 
 def open_container(source: BinaryIO) -> Any:
-    """The file, opened: a context.
+    """The opened file, a context manager.
 
     Raises:
         RequestRejected: it refers to another file.
-        FFmpegError, ValueError, IndexError, OSError, MemoryError: it is no sound file that can be
-            read. (PyAV raises IndexError for some that are no sound at all: a picture, say.)
+        FFmpegError, ValueError, IndexError, OSError, MemoryError: it is not an audio file that can
+            be read. (PyAV raises IndexError for some other files, such as pictures.)
     """
     import av
 
@@ -48,7 +48,7 @@ def _no_other_file(url: str, flags: int, options: Any) -> Any:
 
 
 def _tags_in_any_encoding() -> dict[str, Any]:
-    """What makes PyAV take a title that is not UTF-8: from version 19 on it always does."""
+    """The option that makes PyAV accept a title that is not UTF-8; from 19 on it always does."""
     import av
 
     major = int(av.__version__.partition(".")[0])
@@ -56,10 +56,10 @@ def _tags_in_any_encoding() -> dict[str, Any]:
 
 
 def audio_stream(container: Any) -> Any:
-    """The stream to decode: the first of sound.
+    """The first audio stream, which is the one to decode.
 
     Raises:
-        RequestRejected: there is none, or what it claims to be is not taken.
+        RequestRejected: there is none, or its codec, rate or channels are not supported.
     """
     if not container.streams.audio:
         raise refused("the file holds no audio")
@@ -80,7 +80,7 @@ def audio_stream(container: Any) -> Any:
 
 
 def stated_seconds(container: Any, stream: Any) -> float:
-    """How much sound the container promises; 0 where it promises nothing, or only guesses."""
+    """The length that the container states, in seconds; 0 if it states none, or an estimate."""
     names = set(container.format.name.split(","))
     if not names & STATES_LENGTH or stream.duration is None or stream.time_base is None:
         return 0.0

@@ -1,17 +1,17 @@
-"""A stranger's sound file into samples, within bounds.
+"""Decodes an untrusted audio file into samples, within limits.
 
-    open      only known containers; a file that refers to another file is refused
-    look      the first audio stream: rate, channels and stated length must be plausible
-    decode    packet by packet, counting samples; between packets the clock is asked
-    judge     nothing decoded, mostly broken packets, or much less than the header states
+    open      only known containers; a file that refers to another file is rejected
+    check     the first audio stream: rate, channels and stated length must be plausible
+    decode    packet by packet; the samples are counted and the deadline is checked
+    reject    no samples, mostly broken packets, or much less audio than the header states
 
-What comes out are float32 samples at the wanted rate. `decode` keeps them in a buffer that grows
-with them; `decode_into` gives them away as they come. Both run FFmpeg on strangers' bytes: a
-producer has this done in a sandboxed process (`nodes/codecs.py`), and only `read_plain` in its own.
+The result are float32 samples at the wanted rate. `decode` keeps them in a growing buffer;
+`decode_into` passes them on as they are decoded. Both run FFmpeg on untrusted bytes: a producer
+does that in a sandboxed process (`nodes/codecs.py`), and only `read_plain` in its own.
 
-A file that was cut off is refused when its container says how long it should have been (WAV,
-FLAC, MP4): half a recording must not pass for a whole one. MP3, Ogg and WebM, and WAV from a
-stream, make no such promise; of those, what is there is used.
+A truncated file is rejected if its container states its length (WAV, FLAC, MP4): half a recording
+must not be taken for a whole one. MP3, Ogg, WebM, and WAV from a stream state none: whatever they
+contain is used.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RAW_RATE = 16_000  # Hz of raw PCM, which says nothing about itself
+RAW_RATE = 16_000  # Hz of raw PCM, which has no header
 RAW_PIECE = 1 << 16  # bytes of raw PCM per step
 LENGTH_TOLERANCE = (0.5, 0.02)  # seconds, or share, that may be missing (codec delays)
-MAX_BROKEN = 0.5  # share of broken packets from which a file is garbage and not merely scratched
-MICROSECONDS = 1_000_000  # in a second; how FFmpeg counts a container's length
-MAX_PACKET = 8 << 20  # bytes of one packet; what it decodes to is several times that
+MAX_BROKEN = 0.5  # share of broken packets above which a file is rejected
+MICROSECONDS = 1_000_000  # in a second; FFmpeg's unit of a container's length
+MAX_PACKET = 8 << 20  # bytes of one packet; decoded, it takes several times as many
 
 
 def decode(
@@ -48,11 +48,13 @@ def decode(
 ) -> NDArray[np.float32]:
     """All samples of `file`, mono in -1..1 at `rate` Hz. Blocks: call it in a thread.
 
-    `raw` says that the file is headerless 16-bit little-endian mono PCM at 16 kHz.
+    Args:
+        raw: the file is headerless 16-bit little-endian mono PCM at 16 kHz.
+        timeout: seconds that decoding may take.
 
     Raises:
-        RequestRejected: 400 it is empty, not sound, broken or cut off; 413 it is too long; 501 PyAV
-            is not installed. The message names the problem.
+        RequestRejected: 400 it is empty, not audio, damaged or truncated; 413 it is too long, or
+            takes too long; 501 PyAV is not installed.
     """
     check_for_pyav()
     kept = SampleBuffer(rate)
@@ -70,9 +72,8 @@ def decode_into(
     timeout: float = limits.DECODE_TIMEOUT,
     opened: Callable[[], None] = lambda: None,
 ) -> int:
-    """Decode as `decode` does, and give the samples to `put` as they come. How many they are.
-
-    `opened` is called once it is known what the file is.
+    """Decode as `decode` does, pass the samples to `put` as they are decoded, and return their
+    number. `opened` is called once the file's format is known.
     """
     check_for_pyav()
     samples = SampleSink(put, rate, max_seconds, timeout)
@@ -84,9 +85,9 @@ def decode_into(
 def decode_blocks(
     file: BinaryIO | bytes, rate: int, *, max_seconds: float, timeout: float
 ) -> Iterator[NDArray[np.float32]]:
-    """The samples that `decode` makes, in blocks, each decoded when it is asked for.
+    """The samples that `decode` returns, in blocks, each decoded when it is requested.
 
-    Raises: as `decode` does; what came before is sound.
+    Raises: as `decode` does; the blocks before the error are valid.
     """
     check_for_pyav()
     decoded: list[NDArray[np.float32]] = []
@@ -116,9 +117,9 @@ def _steps(
 
 
 def length_hint(file: BinaryIO) -> float:
-    """How long a file says it is, in seconds; 0 where it does not say, or is none that can be read.
+    """The length that a file states, in seconds; 0 if it states none or cannot be read.
 
-    Raises: RequestRejected (501): PyAV is not installed, and the file is no WAV.
+    Raises: RequestRejected (501): PyAV is not installed, and the file is not a WAV file.
     """
     if stated := wav_header.stated_seconds(file):
         return stated
@@ -147,8 +148,8 @@ def check_for_pyav() -> None:
 
 
 def read_plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | None:
-    """The samples of a file that needs no decoding: a small WAV of `size` bytes, 16-bit mono PCM at
-    `rate` Hz, whose header tells the truth. None for any other: what it is, `decode` finds out."""
+    """The samples of a file that needs no decoding: a small WAV file of `size` bytes, 16-bit mono
+    PCM at `rate` Hz, with a correct header. None for any other, which is left to `decode`."""
     if not wav_header.SAMPLE < size <= limits.SPOOL_IN_MEMORY:
         return None
     file.seek(0)
@@ -159,7 +160,7 @@ def read_plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | No
     samples = data[form.begins : form.begins + form.size]
     if len(samples) != form.size or form.size % wav_header.SAMPLE:
         return None
-    import numpy  # here: most nodes work without
+    import numpy  # here: most nodes run without it
 
     return numpy.frombuffer(samples, "<i2") * numpy.float32(FULL_SCALE)
 
@@ -199,8 +200,8 @@ def _read_container(
     short = stated - samples.seconds
     if samples.count and short > max(LENGTH_TOLERANCE[0], LENGTH_TOLERANCE[1] * stated):
         raise refused(
-            f"the file is cut off: it promises {stated:.1f} s of audio"
-            f" and holds {samples.seconds:.1f} s"
+            f"the file is cut off: its header states {stated:.1f} s of audio,"
+            f" and it holds {samples.seconds:.1f} s"
         )
 
 
@@ -228,7 +229,7 @@ def _decode_stream(container: Any, stream: Any, samples: SampleSink) -> Iterator
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Packets until the end, or until the container breaks off."""
+    """Packets until the end, or until the container cannot be read any further."""
     from av.error import FFmpegError
 
     packets = container.demux(stream)
@@ -243,5 +244,5 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _reason(exc: BaseException) -> str:
-    """FFmpeg's own words, without its numbers and file names."""
+    """FFmpeg's message without its numbers and file names."""
     return str(getattr(exc, "strerror", None) or type(exc).__name__)

@@ -1,12 +1,12 @@
-"""16-bit mono PCM into a sound file, piece by piece.
+"""Encodes 16-bit mono PCM into an audio file, piece by piece.
 
     encoder = Encoder("mp3", 22050)
-    for pcm in pieces:  send(encoder.feed(pcm))      as soon as the codec gives something
-    send(encoder.finish())                           what it held back, and the end
+    for pcm in pieces:  send(encoder.feed(pcm))      the bytes that the codec has completed
+    send(encoder.finish())                           the rest
 
-FLAC and M4A say in their headers how long they are, which is known at the end: all of such a file
-comes from `finish()`. A piece may end in the middle of a sample. Opus has rates of its own, AAC and
-MP3 have lists of theirs: sound at another rate is resampled to the next higher one.
+The headers of FLAC and M4A state the length, which is known only at the end: `finish()` returns all
+of such a file. A piece may end in the middle of a sample. Opus, AAC and MP3 support only some
+rates: sound at another rate is resampled to the next higher one.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _CODECS: dict[str, tuple[str, str, str, int, dict[str, str]]] = {
     "aac": ("adts", "aac", "fltp", 64_000, {}),
     "m4a": ("ipod", "aac", "fltp", 64_000, {}),
 }
-NOT_STREAMED = ("flac", "m4a")  # formats whose beginning is written last
+NOT_STREAMED = ("flac", "m4a")  # formats whose header is written last
 
 
 class Encoder:
-    """One sound file in the making.
+    """Encodes one audio file.
 
     Raises:
-        RequestRejected: there is no such format (400), or PyAV to write it with (501).
+        RequestRejected: there is no such format (400), or PyAV is not installed (501).
     """
 
     def __init__(self, format: str, rate: int) -> None:
@@ -66,7 +66,7 @@ class Encoder:
         return f"<Encoder {self.format} {self.rate} Hz>"
 
     def feed(self, pcm: bytes) -> bytes:
-        """What can be said of the file after `pcm` more of sound; may be empty."""
+        """Encode `pcm`; the bytes of the file that are complete then, perhaps none."""
         pcm = self._half_sample + pcm
         whole = len(pcm) - len(pcm) % wav_header.SAMPLE
         pcm, self._half_sample = pcm[:whole], pcm[whole:]
@@ -89,7 +89,7 @@ class Encoder:
 
 
 class _Stream:
-    """A file that cannot seek, and gives away what was written to it."""
+    """An output file without seek; `take` returns and clears what was written."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -143,7 +143,7 @@ class _Coder:
         try:
             for resampled in self._resampler.resample(None):
                 self._encode(resampled)
-        except ValueError:  # nothing was ever fed: the resampler was never set up
+        except ValueError:  # nothing was fed, so the resampler is not set up
             pass
         self._encode(None)
         self._out.close()

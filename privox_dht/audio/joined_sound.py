@@ -1,11 +1,11 @@
-"""Several WAV files as one file, in any format, without a click where they meet.
+"""Joins several WAV files into one file of any format, without clicks between them.
 
     joined = JoinedSound("mp3")
     for wav in wavs:  send(joined.add(wav))
     send(joined.finish())
 
-The first one's rate is that of all; others are resampled. Each fades in and out over two
-thousandths of a second, so that no sample is far from the next where two of them meet.
+The result has the rate of the first file; others are resampled. Each file fades in and out over two
+milliseconds, so that there is no jump between two of them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from privox_dht.audio.resampling import Resampler
 from privox_dht.audio.wav_header import WavFormat
 
 FADE = 0.002  # seconds: too short to be heard, long enough for no click
-ANY_RATE = 24_000  # Hz; to find out whether a format can be written at all
+ANY_RATE = 24_000  # Hz; to check that a format can be written
 
 
 class JoinedSound:
-    """One sound file in the making.
+    """Encodes one joined file.
 
     Raises:
-        RequestRejected: there is no such format (400), or PyAV to write it with (501).
+        RequestRejected: there is no such format (400), or PyAV is not installed (501).
     """
 
     def __init__(self, format: str) -> None:
@@ -38,11 +38,11 @@ class JoinedSound:
         return f"<JoinedSound {self._format}, {self.seconds:.1f} s>"
 
     def add(self, file: bytes, form: WavFormat) -> bytes:
-        """What can be said of the file once this one is a part of it; may be empty.
+        """Append a file; the bytes of the result that are complete then, perhaps none.
 
         Args:
-            file: a WAV file, of 16-bit mono PCM.
-            form: what its header says.
+            file: a WAV file of 16-bit mono PCM.
+            form: its parsed header.
         """
         pcm = file[form.begins :]
         pcm = pcm[: len(pcm) // 2 * 2]
@@ -60,7 +60,7 @@ class JoinedSound:
 
 
 def _faded(pcm: bytes, over: int) -> bytes:
-    """The sound without a step at either end, `over` samples long each."""
+    """The sound, faded in and out over `over` samples."""
     over = min(over, len(pcm) // 4)
     if not over:
         return pcm

@@ -1,6 +1,6 @@
 """How loud a recording is, frame by frame, and where it pauses. Pure.
 
-A frame is quiet when it is 26 dB below the loud ones, or below what anybody can hear.
+A frame is quiet when it is 26 dB below the loud ones, or below -60 dB of full scale.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FRAME = 0.02  # seconds over which loudness is measured
-LOUD = 95  # percentile of the frames' loudness that stands for speech
-QUIET = 0.05  # of the loud ones: a pause
-SILENT = 1e-3  # of full scale (-60 dB): nothing, however quiet the recording is
+LOUD = 95  # percentile of the frames' loudness that is taken for speech
+QUIET = 0.05  # of that loudness: a pause
+SILENT = 1e-3  # of full scale (-60 dB): a pause in any recording
 
 
 def loudness(pcm: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -28,7 +28,7 @@ def loudness(pcm: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
 
 
 def runs(wanted: NDArray[np.bool_], least: int) -> list[tuple[int, int]]:
-    """The stretches of at least `least` frames that are all `wanted`: first, and one after last."""
+    """Runs of at least `least` frames that are all `wanted`: the first, and one after the last."""
     import numpy
 
     edges = numpy.flatnonzero(numpy.diff(wanted, prepend=False, append=False))

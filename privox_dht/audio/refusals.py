@@ -1,9 +1,9 @@
-"""The errors of sound files that are rejected."""
+"""The errors of rejected audio files."""
 
 from privox_dht import errors, limits
 from privox_dht.units import duration
 
-CLAIM_TOLERANCE = 1.01  # a claim is refused at once above this times the limit; samples are exact
+CLAIM_TOLERANCE = 1.01  # times the limit; a longer stated length is rejected before decoding
 
 
 def refused(message: str, status: int = 400) -> errors.RequestRejected:
@@ -12,7 +12,7 @@ def refused(message: str, status: int = 400) -> errors.RequestRejected:
 
 
 def too_long(most: float) -> errors.RequestRejected:
-    """It has more than so many seconds."""
+    """The audio is longer than `most` seconds."""
     return refused(f"the audio is longer than {duration(most)}: cut it into pieces", status=413)
 
 

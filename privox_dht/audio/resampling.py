@@ -1,4 +1,4 @@
-"""16-bit mono PCM at one rate into the same at another, piece by piece."""
+"""Resamples 16-bit mono PCM, piece by piece."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from privox_dht.audio.wav_header import SAMPLE
 
 
 class Resampler:
-    """One sound on its way to another rate.
+    """Resamples one sound.
 
     Args:
-        rate: Hz of what is fed.
-        wanted: Hz of what comes out.
+        rate: Hz of the input.
+        wanted: Hz of the output.
 
     Raises:
         RequestRejected: 501, PyAV is not installed.
@@ -36,7 +36,7 @@ class Resampler:
         self._resampler: Any = av.AudioResampler("s16", "mono", wanted)
 
     def feed(self, pcm: bytes) -> bytes:
-        """What can be said after `pcm` more of sound; may be empty."""
+        """Resample `pcm`; the output that is complete then, perhaps none."""
         pcm = self._half_sample + pcm
         whole = len(pcm) - len(pcm) % SAMPLE
         pcm, self._half_sample = pcm[:whole], pcm[whole:]
@@ -49,7 +49,7 @@ class Resampler:
         return self._out(frame)
 
     def finish(self) -> bytes:
-        """The rest."""
+        """The rest of the output."""
         return self._out(None) if self._begun else b""
 
     def _out(self, frame: Any) -> bytes:

@@ -1,7 +1,7 @@
-"""Decoded frames into samples at the wanted rate, within bounds.
+"""Converts decoded frames to samples at the wanted rate, within limits.
 
-A `SampleSink` resamples, counts what comes out and gives it on; a `SampleBuffer` is somewhere to
-give it to. What a header claims is never the measure of what is allocated: the samples are.
+A `SampleSink` resamples, counts the samples and passes them on, for example to a `SampleBuffer`.
+Memory is allocated for samples that exist, never for a length that a header states.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 Put = Callable[["NDArray[np.float32]"], None]
 
-FULL_SCALE = 1 / 32_768  # of a 16-bit sample, which is what the resampler gives: so it averages
-# channels without ever exceeding the scale, and cannot be given NaN
-GROW = 60  # seconds by which the buffer grows: little is wasted, and the kernel moves the pages
+FULL_SCALE = 1 / 32_768  # of a 16-bit sample. The resampler's output has 16 bits: so the average of
+# channels is never out of range, and there is no NaN
+GROW = 60  # seconds by which the buffer grows: little is unused, and the kernel moves the pages
 
 
 class SampleBuffer:
-    """Samples in a buffer that grows with them."""
+    """Samples in a growing buffer."""
 
     def __init__(self, rate: int) -> None:
         import numpy
@@ -42,13 +42,13 @@ class SampleBuffer:
         self._count = end
 
     def finished(self) -> NDArray[np.float32]:
-        # No view of the buffer is ever given away before this, so it may move.
+        # No view of the buffer exists before this, so it may move.
         self._buffer.resize(self._count, refcheck=False)
         return self._buffer
 
 
 class SampleSink:
-    """How much was decoded so far, and whether it may go on."""
+    """Resamples frames, and checks the limits on their number and on the time."""
 
     def __init__(self, put: Put, rate: int, max_seconds: float, timeout: float) -> None:
         import av
@@ -68,21 +68,21 @@ class SampleSink:
         return self.count / self._rate
 
     def check_deadline(self) -> None:
-        """Raises: RequestRejected: it takes too long."""
+        """Raises: RequestRejected: decoding takes too long."""
         if time.monotonic() > self._ends:
             raise refused(f"decoding took more than {self._timeout:.0f} s", status=413)
 
     def check_claim(self, seconds: float) -> None:
-        """Refuse a header that admits to be too long, before any work."""
+        """Reject a file whose header states too great a length, before decoding it."""
         if seconds > self._max_seconds * CLAIM_TOLERANCE:
             raise too_long(self._max_seconds)
 
     def add(self, frame: Any) -> None:
-        """One decoded frame, or None to get what the resampler holds back."""
+        """Add a decoded frame; None: the end, so take the rest from the resampler."""
         if frame is not None:
             if frame.sample_rate > limits.MAX_RATE or frame.sample_rate < limits.MIN_RATE:
                 raise bad_rate(frame.sample_rate)
-            frame.pts = None  # gaps and jumps in a stranger's clock are not our silence
+            frame.pts = None  # gaps in the file's time stamps do not become silence
         for resampled in self._resampler.resample(frame):
             self._append(resampled.to_ndarray().reshape(-1))
 

@@ -1,8 +1,8 @@
-"""The 44 bytes in front of a WAV file.
+"""The 44-byte header of a WAV file.
 
     RIFF <size> WAVE | fmt <16> PCM, 1 channel, rate, bytes/s, 2, 16 bits | data <size> samples ...
 
-A stream does not know its size when it starts: both sizes are then 0xFFFFFFFF, which players and
+The size of a stream is not known when it starts: both sizes are then 0xFFFFFFFF, which players and
 decoders take as "until the end", and `patch_sizes` fills them in once the file is complete.
 """
 
@@ -18,12 +18,12 @@ HEADER = struct.Struct("<4sI4s 4sIHHIIHH 4sI")
 PCM_CODE, FMT_SIZE = 1, 16  # the plain kind of `fmt ` chunk
 AFTER_RIFF_SIZE = 36  # bytes between the first size and the samples
 RIFF_SIZE_AT, DATA_SIZE_AT = 4, 40  # offsets of the two sizes
-OPEN_ENDED = 0x7FFFF000  # sizes from here on are what programs write that do not know theirs
-LONGEST_HEADER = 1 << 16  # bytes looked at in search of the samples; tags may stand before them
+OPEN_ENDED = 0x7FFFF000  # sizes from here on are written by programs that do not know the size
+LONGEST_HEADER = 1 << 16  # bytes searched for the start of the samples; tags may come before it
 
 
 def header(rate: int, size: int = UNKNOWN) -> bytes:
-    """What stands before `size` bytes of 16-bit mono PCM."""
+    """The header for `size` bytes of 16-bit mono PCM."""
     riff_size = UNKNOWN if size + AFTER_RIFF_SIZE >= UNKNOWN else size + AFTER_RIFF_SIZE
     return HEADER.pack(
         *(b"RIFF", riff_size, b"WAVE"),
@@ -38,8 +38,8 @@ def wav(pcm: bytes, rate: int) -> bytes:
 
 
 def patch_sizes(file: BinaryIO) -> None:
-    """Fill in the sizes of a WAV file that `Encoder` wrote into `file`, which can seek. A device
-    that keeps nothing, such as /dev/null, is left as it is."""
+    """Fill in the sizes of a WAV file that `Encoder` wrote into `file`, which must be seekable. A
+    device that stores nothing, such as /dev/null, is left unchanged."""
     end = file.seek(0, os.SEEK_END)
     if end < HEADER.size:
         return
@@ -51,7 +51,7 @@ def patch_sizes(file: BinaryIO) -> None:
 
 
 def with_sizes(streamed: bytes | bytearray) -> bytes:
-    """A WAV file that `Encoder` wrote, whose header says how long it is."""
+    """A WAV file that `Encoder` wrote, with the sizes filled in."""
     file = io.BytesIO(streamed)
     patch_sizes(file)
     return file.getvalue()
@@ -59,29 +59,30 @@ def with_sizes(streamed: bytes | bytearray) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class WavFormat:
-    """What a WAV file says of itself."""
+    """What the header of a WAV file states."""
 
     rate: int  # Hz
     channels: int
     bits: int  # per sample
-    size: int  # bytes of samples; 0: it does not know
-    begins: int  # where the samples begin
-    code: int = PCM_CODE  # the kind of coding
+    size: int  # bytes of samples; 0: unknown
+    begins: int  # offset of the samples, in bytes
+    code: int = PCM_CODE  # the encoding
 
     @property
     def is_plain(self) -> bool:
-        """Whether the samples are just like ours: 16-bit mono PCM."""
+        """Whether the samples are 16-bit mono PCM."""
         return (self.code, self.channels, self.bits) == (PCM_CODE, 1, SAMPLE * 8)
 
     @property
     def seconds(self) -> float:
-        """How much sound is stated; 0 when nothing is."""
+        """The length of the sound; 0: unknown."""
         bytes_per_second = self.rate * self.channels * self.bits / 8
         return self.size / bytes_per_second if bytes_per_second else 0.0
 
 
 def parse_header(head: bytes) -> WavFormat | None:
-    """What the WAV file is that begins with `head`; None when `head` does not reach the samples."""
+    """The format of a WAV file that begins with `head`; None: it is no WAV file, or `head` ends
+    before the samples."""
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return None
     at, fmt = 12, b""
@@ -98,7 +99,7 @@ def parse_header(head: bytes) -> WavFormat | None:
 
 
 def stated_seconds(file: BinaryIO) -> float:
-    """How much sound the header of a WAV file promises; 0 when it promises nothing."""
+    """The length that the header of a WAV file states, in seconds; 0 if it states none."""
     file.seek(0)
     form = parse_header(file.read(LONGEST_HEADER))
     return form.seconds if form else 0.0

@@ -107,7 +107,7 @@ async def test_a_text_that_pico_gives_up_on_is_refused(engine: Pico) -> None:
 
 async def test_a_text_in_letters_it_does_not_know_is_refused(engine: Pico) -> None:
     with pytest.raises(
-        errors.RequestRejected, match="no word of it can be read in en-US"
+        errors.RequestRejected, match="the text has no word that en-US can speak"
     ) as refused:
         await say(engine, "\u041f\u0440\u0438\u0432\u0435\u0442")
     assert refused.value.status == 400

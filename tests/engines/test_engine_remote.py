@@ -156,7 +156,7 @@ async def test_what_the_server_refuses_is_refused(openai: OpenAi, status: int) -
     async with started("tts", url(openai)) as engine:
         openai.broken["/v1/audio/speech"] = web.json_response(REFUSAL, status=status)
         with pytest.raises(
-            errors.RequestRejected, match="refuses: no such voice: nobody"
+            errors.RequestRejected, match="rejects the request: no such voice: nobody"
         ) as refused:
             await say(engine)
     assert refused.value.status == status

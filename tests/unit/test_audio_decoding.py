@@ -120,8 +120,12 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "a picture": (picture, 400, NOT_SOUND),
     "a film without sound": (a_film, 400, "holds no audio"),
     "a header and nothing else": (lambda: wav_header.header(RATE, 0), 400, "no audio samples"),
-    "half a WAV": (lambda: audio.wav(noise(4), RATE)[:64_044], 400, "promises 4.0 s .* holds 2.0"),
-    "half a FLAC": (lambda: half(container("flac", "flac")), 400, "cut off: it promises 5.0 s"),
+    "half a WAV": (lambda: audio.wav(noise(4), RATE)[:64_044], 400, "states 4.0 s .* holds 2.0"),
+    "half a FLAC": (
+        lambda: half(container("flac", "flac")),
+        400,
+        "cut off: its header states 5.0 s",
+    ),
     "half an M4A": (lambda: half(container("ipod", "aac")), 400, NOT_SOUND),
     "1 Hz": (lambda: audio.wav(noise(1), 1), 400, "claims 1 Hz"),
     "4 GHz": (lambda: audio.wav(noise(1), 2**32 // 2 - 1), 400, "claims .* Hz"),
@@ -204,12 +208,12 @@ def test_every_container_people_have_is_read(format: str, codec: str) -> None:
 
 @pytest.mark.parametrize("format", ["mp3", "opus", "aac"])
 def test_of_a_stream_that_breaks_off_what_is_there_is_used(format: str) -> None:
-    """Such files make no promise about their length: live recordings end like this."""
+    """Such files state no length: live recordings end like this."""
     samples = audio.decode(half(encoded(format)), RATE)
     assert 1.5 < samples.size / RATE < 3.5
 
 
-def test_a_streamed_wav_makes_no_promise_either() -> None:
+def test_a_streamed_wav_states_no_length_either() -> None:
     assert audio.decode(half(encoded("wav")), RATE).size / RATE == pytest.approx(2.5, abs=0.01)
 
 
