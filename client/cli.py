@@ -23,7 +23,7 @@ from click.core import ParameterSource
 
 from client import listing, speak, transcribe
 from client.config import ClientConfig
-from client.options import EXIT_CODES, OfService, common_options, job_options
+from client.options import EXIT_CODES, ServiceOption, common_options, job_options
 from client.run import JsonErrorGroup, run_to_exit
 from privox_dht import __version__
 from privox_dht.cli.options import ENVIRONMENT, merge_parent_options
@@ -106,7 +106,7 @@ def _refuse_unused(context: click.Context, config: ClientConfig) -> None:
     given = _given(context)
     service, format = config.service, config.format
     for flag, option in given.items():
-        if isinstance(option, OfService) and option.service != service:
+        if isinstance(option, ServiceOption) and option.service != service:
             raise click.UsageError(f"{flag} is for --service {option.service}, not for {service}")
     to_stdout = config.output in (None, "-")
     if service == STT and config.as_json and "--format" in given and to_stdout:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from client.files import STDIO, write, write_note
+from client.files import STDIO, write, write_stderr
 from privox_dht.cli.output import sanitize, say
 from privox_dht.dispatch.job_events import (
     Dialing,
@@ -35,9 +35,9 @@ from privox_dht.units import clock_time
 
 REDRAW = 0.1  # seconds; more often than this only flickers
 ERASE = "\r\x1b[2K"
-TOLD = "scattering-was-explained"  # a file in the state folder
+EXPLAINED = "scattering-was-explained"  # a file in the state folder
 RECORDING, TEXT = "recording", "text"
-EXPLAINED = {
+EXPLANATIONS = {
     RECORDING: "hear {} this recording; with --scatter never one of them hears all of it",
     TEXT: "read {} this text; with --only PEER,... nobody does but these",
 }
@@ -52,7 +52,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._shown = self._stream.isatty()
         self._last = 0.0
-        self._told = False  # that all are busy, where there is no terminal
+        self._said_busy = False  # that all are busy, where there is no terminal
         self._seconds = 0.0  # of the recording
         self._received = 0  # bytes of sound
         self._scattered = False
@@ -85,7 +85,7 @@ class Progress:
                 self._seconds = seconds
             case Scattered():
                 self._scattered = True
-                self._draw(_how_far(event), now=_is_resumed(event))
+                self._draw(_progress_text(event), now=_is_resumed(event))
             case Segment() if not self._scattered:
                 self._draw(f"transcribed {clock_time(event.end)} of {clock_time(self._seconds)}")
             case FileChunk(data) if not self._scattered:
@@ -98,8 +98,8 @@ class Progress:
         text = f"all producers are busy or do not answer, asking again for {left:.0f} s"
         if self._shown:
             self._draw(text, now=True)
-        elif not self._told:
-            self._told = True
+        elif not self._said_busy:
+            self._said_busy = True
             self._stream.write(f"privox-client: {text}\n")
             self._stream.flush()
 
@@ -111,7 +111,7 @@ class Progress:
             self._stream.flush()
 
 
-def _how_far(event: Scattered) -> str:
+def _progress_text(event: Scattered) -> str:
     far = f"{clock_time(event.done)} of {clock_time(event.seconds)}"
     if _is_resumed(event):
         far += " were done before"
@@ -139,7 +139,7 @@ class Notes:
     """
 
     def __init__(self, state: Path, *, named: bool, what: str = RECORDING) -> None:
-        self._told = state / (TOLD if what == RECORDING else f"{TOLD}-of-{what}")
+        self._mark = state / (EXPLAINED if what == RECORDING else f"{EXPLAINED}-of-{what}")
         self._what = what
         self._named = named
         self._resumes = True  # and it was not said yet
@@ -157,20 +157,20 @@ class Notes:
                 say(sanitize(f"privox-client: the whole recording goes to one producer ({why})"))
 
     def _explain(self, producers: int) -> None:
-        if self._told.exists():
+        if self._mark.exists():
             return
         several = producers > 1
         who = f"each of {producers} strangers" if several else "a stranger"
-        what = EXPLAINED[self._what].format("a part of" if several else "all of")
+        what = EXPLANATIONS[self._what].format("a part of" if several else "all of")
         say(f"privox-client: {who} may {what}. (This is said once.)")
         with suppress(OSError):  # then it is said again
-            self._told.parent.mkdir(parents=True, exist_ok=True)
-            self._told.touch()
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            self._mark.touch()
 
 
 def report(
     done: Done[Any],
-    told: dict[str, Any],
+    result: dict[str, Any],
     as_json: bool,
     what: str,
     *,
@@ -192,9 +192,9 @@ def report(
         }
         if done.shares:
             job["producers"] = done.shares
-        line = json.dumps({**told, **job})
+        line = json.dumps({**result, **job})
         if audio_on_stdout:
-            write_note(line)
+            write_stderr(line)
         else:
             write(STDIO, line.encode() + b"\n")
     elif sys.stderr.isatty():

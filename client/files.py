@@ -12,11 +12,11 @@ from typing import IO, BinaryIO, cast
 
 from privox_dht import limits, units
 from privox_dht.atomic_file import replace_file, write_all
-from privox_dht.cli.output import offer_to_stdout, stop_signals_raise, to_stderr, to_stdout
+from privox_dht.cli.output import stop_signals_raise, to_stderr, to_stdout, to_stdout_within
 from privox_dht.errors import ConfigError, RequestRejected
 
 STDIO = "-"
-MOST_OF_A_TEXT = 4 * limits.MAX_BOOK + 4  # bytes; a character has at most 4
+MAX_TEXT_BYTES = 4 * limits.MAX_BOOK + 4  # bytes; a character has at most 4
 PIECE = 1 * limits.MIB  # bytes read from a pipe at a time
 
 
@@ -27,7 +27,7 @@ def read_text(text: str) -> str:
         RequestRejected: it is empty, too long, or no text.
     """
     if text == STDIO:
-        text = _decoded(_stdin().read(MOST_OF_A_TEXT))
+        text = _decoded(_stdin().read(MAX_TEXT_BYTES))
     return _checked(text)
 
 
@@ -41,7 +41,7 @@ def read_text_file(name: str) -> str:
         return read_text(STDIO)
     try:
         with Path(name).open("rb") as file:
-            return _checked(_decoded(file.read(MOST_OF_A_TEXT)))
+            return _checked(_decoded(file.read(MAX_TEXT_BYTES)))
     except OSError as exc:
         raise RequestRejected(f"cannot read {name}: {exc.strerror or exc}") from exc
 
@@ -86,14 +86,14 @@ def open_recording(name: str) -> BinaryIO:
         RequestRejected: it cannot be read, is empty, or is too large.
     """
     if name == STDIO:
-        return _kept(_stdin(), "stdin")
+        return _spooled(_stdin(), "stdin")
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - closed by the caller
     except OSError as exc:
         raise RequestRejected(f"cannot read {name}: {exc.strerror}") from exc
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a named pipe, <(command), /dev/stdin
         with file:
-            return _kept(file, name)
+            return _spooled(file, name)
     try:
         _check_size(os.fstat(file.fileno()).st_size, name)
     except RequestRejected:
@@ -143,7 +143,7 @@ def write(output: str, data: bytes) -> None:
     Raises:
         ConfigError: that is not possible.
     """
-    with explained(output):
+    with writing_to(output):
         if output == STDIO:
             to_stdout(data)
         else:
@@ -159,22 +159,22 @@ def write_so_far(output: str, data: bytes) -> None:
     """
     path = Path(os.path.realpath(output))
     if not _in_place(path):
-        with explained(output):
+        with writing_to(output):
             replace_file(path, data)
 
 
-def offer(data: bytes, seconds: float = 0.0) -> bytes:
+def write_within(data: bytes, seconds: float = 0.0) -> bytes:
     """As much as stdout takes within `seconds`; what it does not take is returned.
 
     Raises:
         ConfigError: it takes nothing any more.
     """
-    with explained(STDIO):
-        return offer_to_stdout(data, seconds)
+    with writing_to(STDIO):
+        return to_stdout_within(data, seconds)
 
 
 @contextmanager
-def explained(output: str) -> Iterator[None]:
+def writing_to(output: str) -> Iterator[None]:
     """Errors of writing there become ConfigError, with a message."""
     try:
         yield
@@ -185,7 +185,7 @@ def explained(output: str) -> Iterator[None]:
         raise ConfigError(f"cannot write {where}: {exc.strerror or exc}") from exc
 
 
-def write_note(line: str) -> None:
+def write_stderr(line: str) -> None:
     """To stderr, for programs that read it there since stdout takes the audio.
 
     Raises:
@@ -220,12 +220,12 @@ def _stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _kept(pipe: IO[bytes], name: str) -> BinaryIO:
+def _spooled(pipe: IO[bytes], name: str) -> BinaryIO:
     """All that a pipe brings, in a temporary file that nobody else sees."""
     kept = tempfile.SpooledTemporaryFile(max_size=limits.SPOOL_IN_MEMORY)  # noqa: SIM115
     size = 0
     try:
-        while piece := _piece_of(pipe, name):
+        while piece := _read_piece(pipe, name):
             size += len(piece)
             if size > limits.MAX_UPLOAD:
                 break
@@ -246,7 +246,7 @@ def _kept(pipe: IO[bytes], name: str) -> BinaryIO:
     return cast(BinaryIO, kept)
 
 
-def _piece_of(pipe: IO[bytes], name: str) -> bytes:
+def _read_piece(pipe: IO[bytes], name: str) -> bytes:
     try:
         return pipe.read(PIECE)
     except OSError as exc:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from client.files import STDIO, explained, offer
+from client.files import STDIO, write_within, writing_to
 from privox_dht import units
 from privox_dht.audio import patch_sizes
 from privox_dht.cli.output import sanitize
@@ -45,7 +45,7 @@ class GrowingSound:
             await asyncio.to_thread(self._append, data)
             return
         while data:
-            data = await asyncio.to_thread(offer, data, STDOUT_WAIT)
+            data = await asyncio.to_thread(write_within, data, STDOUT_WAIT)
 
     def end(self) -> None:
         """There is no more, or there will be no more.
@@ -55,14 +55,14 @@ class GrowingSound:
         """
         if self._file is None:
             return
-        with explained(self._output), self._file as file:
+        with writing_to(self._output), self._file as file:
             if self._format == "wav" and file.seekable():
                 patch_sizes(file)
             with suppress(OSError):  # a pipe, a device
                 os.fsync(file.fileno())
 
     def _append(self, data: bytes) -> None:
-        with explained(self._output):
+        with writing_to(self._output):
             if self._file is None:
                 self._file = Path(self._output).open("wb")  # noqa: SIM115 - closed by `end`
             self._file.write(data)

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from client.display import Progress
-from client.files import STDIO, offer, write, write_so_far
+from client.files import STDIO, write, write_so_far, write_within
 from client.targets import Target
 from privox_dht.caption_layout import CaptionLayout
 from privox_dht.cli.output import sanitize, say
@@ -30,7 +30,7 @@ SAVE_EVERY = 1.0  # seconds between two versions of a file
 LAST_WAIT = 2.0  # seconds for a slow reader of stdout to take what was heard, once we are to end
 
 
-class HeardInPart(Exception):
+class PartialTranscript(Exception):
     """The job ended without a result (`__cause__` says why), after something was heard."""
 
     def __init__(self, transcript: Transcript) -> None:
@@ -52,7 +52,7 @@ class LiveTranscript:
         self._target = target
         self._layout = layout
         self._progress = progress
-        self._heard = JoinedSegments()
+        self._joined = JoinedSegments()
         self._joint = 0.0  # seconds; up to here earlier producers were heard
         self._seconds = 0.0  # that a scattered recording says it has
         self._saved = 0.0  # when, by `time.monotonic`
@@ -66,10 +66,10 @@ class LiveTranscript:
     def take(self, event: JobEvent[Any]) -> None:
         """Show what happened, and write what is new."""
         if isinstance(event, Dialing):
-            self._tell_joint()
+            self._say_joint()
         if isinstance(event, Scattered):
             self._seconds = event.seconds
-        segment = None if isinstance(event, Done) else self._heard.take(event)
+        segment = None if isinstance(event, Done) else self._joined.take(event)
         if segment is None:
             self._progress.show(event)
         elif self._pieces is not None:
@@ -91,7 +91,7 @@ class LiveTranscript:
         elif self._target.output:
             write(self._target.output, self._rendered(transcript))
 
-    def keep(self, language: str) -> HeardInPart | None:
+    def save_partial(self, language: str) -> PartialTranscript | None:
         """The job ended without a result: write what was heard, and say where; None: nothing was.
 
         Args:
@@ -100,37 +100,37 @@ class LiveTranscript:
         Raises:
             ConfigError: it cannot be written.
         """
-        heard = self._heard.transcript(language)
+        heard = self._joined.transcript(language)
         self._progress.clear()
         if not heard.text:
-            self.tell_kept()
+            self.say_resumable()
             return None
         if self._pieces is not None:
-            offer(self._unread + self._end(self._pieces), LAST_WAIT)
+            write_within(self._unread + self._end(self._pieces), LAST_WAIT)
         elif self._target.output:
             write(self._target.output, self._rendered(heard))
-        until, whole = clock_time(self._heard.end), heard.seconds or self._seconds
+        until, whole = clock_time(self._joined.end), heard.seconds or self._seconds
         far = f"{until} of {clock_time(whole)}" if whole else until
-        on = "; the same command goes on from there" if self._can_go_on else ""
+        on = "; the same command goes on from there" if self._is_resumable else ""
         say(sanitize(f"privox-client: what was heard, {far}, {self._where()}{on}"))
-        return HeardInPart(heard)
+        return PartialTranscript(heard)
 
-    def tell_kept(self) -> None:
+    def say_resumable(self) -> None:
         """Say so where the next run finds what was heard."""
         self._progress.clear()
-        if self._can_go_on:
+        if self._is_resumable:
             say("privox-client: what was heard is kept, and the same command goes on from there")
 
     @property
-    def _can_go_on(self) -> bool:
+    def _is_resumable(self) -> bool:
         """Whether the next run finds what was heard."""
         part = self._target.part
         return part is not None and part.exists()
 
-    def _tell_joint(self) -> None:
+    def _say_joint(self) -> None:
         """Tell a live reader where one producer's words end and another's begin."""
-        if self._pieces is not None and self._heard.end > self._joint:
-            self._joint = self._heard.end
+        if self._pieces is not None and self._joined.end > self._joint:
+            self._joint = self._joined.end
             self._progress.clear()
             say(f"privox-client: lost at {clock_time(self._joint)}, going on from there")
 
@@ -145,16 +145,16 @@ class LiveTranscript:
             self._progress.clear()
         else:
             text = pieces.piece(segment)
-        self._unread = offer(self._unread + sanitize(text).encode())
+        self._unread = write_within(self._unread + sanitize(text).encode())
 
     def _end(self, pieces: GrowingText) -> bytes:
-        silent = self._target.format == "text" and not self._heard.segments
+        silent = self._target.format == "text" and not self._joined.segments
         return b"" if self._by_lines or silent else pieces.end().encode()
 
     def _save(self) -> None:
         if self._target.output in ("", STDIO) or time.monotonic() - self._saved < SAVE_EVERY:
             return
-        write_so_far(self._target.output, self._rendered(self._heard.transcript()))
+        write_so_far(self._target.output, self._rendered(self._joined.transcript()))
         self._saved = time.monotonic()
 
     def _rendered(self, transcript: Transcript) -> bytes:

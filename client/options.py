@@ -82,7 +82,7 @@ class FileNames(click.types.StringParamType):
     envvar_list_splitter = os.pathsep
 
 
-class OfService(click.Option):
+class ServiceOption(click.Option):
     """An option of one service only."""
 
     def __init__(self, flags: Sequence[str], *, service: str, help: str, **more: Any) -> None:
@@ -90,8 +90,8 @@ class OfService(click.Option):
         self.service = service
 
 
-of_stt = partial(click.option, cls=OfService, service=STT)
-of_tts = partial(click.option, cls=OfService, service=TTS)
+of_stt = partial(click.option, cls=ServiceOption, service=STT)
+of_tts = partial(click.option, cls=ServiceOption, service=TTS)
 
 common_options = combine(
     neighbours_option("those known from the last time."),

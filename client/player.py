@@ -38,7 +38,7 @@ class Player:
     @property
     def is_here(self) -> bool:
         if self is SOUND_LIBRARY:
-            return sound_library.can_be_used()
+            return sound_library.is_available()
         return shutil.which(self.command[0]) is not None
 
 
@@ -82,21 +82,21 @@ async def play(sound: bytes, format: str) -> str:
     Raises:
         ConfigError: none could; says why.
     """
-    complaints = []
+    errors = []
     players = players_for(format)
     with tempfile.TemporaryDirectory(prefix="privox-") as folder:
         file = Path(folder, f"speech.{format}")
         replace_file(file, sound)
         for player in players:
-            complaint = await _run([*player.command, str(file)])
-            if complaint is None:
+            error = await _run([*player.command, str(file)])
+            if error is None:
                 return str(player)
-            complaints.append(f"{player}: {complaint}")
-    raise ConfigError(f"the sound cannot be played: {'; '.join(complaints)}")
+            errors.append(f"{player}: {error}")
+    raise ConfigError(f"the sound cannot be played: {'; '.join(errors)}")
 
 
 async def _run(command: list[str]) -> str | None:
-    """None if it played; else what it said."""
+    """None if it played; else the last line of its stderr."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -107,13 +107,13 @@ async def _run(command: list[str]) -> str | None:
     except OSError as exc:
         return exc.strerror or str(exc)
     try:
-        _, said = await process.communicate()
+        _, stderr = await process.communicate()
     finally:
         if process.returncode is None:
             await _end(process)
     if process.returncode == 0:
         return None
-    lines = said.decode(errors="replace").strip().splitlines()
+    lines = stderr.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else f"exit code {process.returncode}"
 
 

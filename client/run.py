@@ -16,7 +16,7 @@ import click
 
 from client.config import ClientConfig
 from client.files import STDIO, write
-from client.live_transcript import HeardInPart
+from client.live_transcript import PartialTranscript
 from client.options import JSON_VARIABLE, error_as_json, failure_as_json
 from privox_dht.cli.groups import ExplainingGroup
 from privox_dht.cli.output import mute_stdout, sanitize, say, set_up_logging
@@ -43,7 +43,7 @@ class JsonErrorGroup(ExplainingGroup):
             exc.show()
             if _wants_json(sys.argv[1:] if args is None else args):
                 message = exc.format_message()
-                _tell_json(ClientConfig(), failure_as_json("ConfigError", message, exc.exit_code))
+                _print_json(ClientConfig(), failure_as_json("ConfigError", message, exc.exit_code))
             sys.exit(exc.exit_code)
         except click.Abort:
             sys.exit(INTERRUPTED)
@@ -76,7 +76,7 @@ def run_to_exit(prepare: Callable[[ClientConfig], Job], config: ClientConfig) ->
     set_up_logging(config.log_level, as_json=False)
     try:
         asyncio.run(_interruptible(prepare(config)))
-    except HeardInPart as part:
+    except PartialTranscript as part:
         assert part.__cause__ is not None
         _end(config, part.__cause__, part.as_json())
     except (PrivoxError, asyncio.CancelledError, KeyboardInterrupt) as exc:
@@ -96,7 +96,7 @@ def _end(
         said, line = "interrupted", failure_as_json("Interrupted", "interrupted", INTERRUPTED)
     say(said)
     if config.as_json:
-        _tell_json(config, {**line, **(heard or {})})
+        _print_json(config, {**line, **(heard or {})})
     sys.exit(line["exit_code"])
 
 
@@ -121,7 +121,7 @@ def _wants_json(args: Sequence[str]) -> bool:
     return "--json" in args or os.environ.get(JSON_VARIABLE, "").lower() in ("1", "true", "yes")
 
 
-def _tell_json(config: ClientConfig, line: Mapping[str, Any]) -> None:
+def _print_json(config: ClientConfig, line: Mapping[str, Any]) -> None:
     """On stdout, unless the caller expects a sound there."""
     if config.service == "tts" and config.output == STDIO:
         say(json.dumps(line))

@@ -14,7 +14,7 @@ SAMPLE = 2  # bytes; what we write is 16-bit
 PIECE = 4_096  # frames handed over at a time: at most a quarter of a second
 
 
-def can_be_used() -> bool:
+def is_available() -> bool:
     """Whether the package is installed, and PortAudio, which its wheels for Linux do not hold."""
     if importlib.util.find_spec("sounddevice") is None:
         return False

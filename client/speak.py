@@ -70,16 +70,16 @@ async def _speak(config: ClientConfig, text: str, output: str, format: str) -> N
             else:
                 done = await last_of(events, show)
                 size = len(done.value)
-    told: dict[str, Any] = {"format": format, "bytes": size}
+    result: dict[str, Any] = {"format": format, "bytes": size}
     where = "stdout" if output == STDIO else output
     if output:
         if not grows:
             write(output, done.value)
-        told["output"] = where
+        result["output"] = where
     if config.play:
-        told["played"] = await play(done.value, format)
+        result["played"] = await play(done.value, format)
     what = f"{size} bytes of {format}" + (f" in {where}" if output else "")
-    report(done, told, config.as_json, what, audio_on_stdout=output == STDIO)
+    report(done, result, config.as_json, what, audio_on_stdout=output == STDIO)
 
 
 async def _growing(

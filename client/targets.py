@@ -128,7 +128,7 @@ def targets_of(
             f"{len(recordings)} recordings need a folder for their transcripts: --output FOLDER/"
             " (or --json, which prints one object a line)"
         )
-    _check_apart(targets)
+    _check_distinct(targets)
     return targets
 
 
@@ -145,7 +145,7 @@ def _in_folder(recordings: Sequence[str], folder: str, format: str) -> list[Targ
     ]
 
 
-def _check_apart(targets: Sequence[Target]) -> None:
+def _check_distinct(targets: Sequence[Target]) -> None:
     if sum(target.recording == STDIO for target in targets) > 1:
         raise ConfigError("--file - can be said once: there is one stdin")
     taken: dict[str, str] = {}

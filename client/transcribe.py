@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from client.config import ClientConfig
 from client.display import Notes, Progress, report
 from client.files import STDIO, check_writable, make_folder, open_recording, write
-from client.live_transcript import HeardInPart, LiveTranscript
+from client.live_transcript import LiveTranscript, PartialTranscript
 from client.options import error_as_json
 from client.targets import Target, targets_of
 from privox_dht import units
@@ -36,7 +36,7 @@ from privox_dht.speech import Transcript
 from privox_dht.transcript import CAPTIONS, verbose
 
 Job = Coroutine[Any, Any, None]
-OF_ONE_RECORDING = (
+RECORDING_ERRORS = (
     RequestRejected,
     AllProducersFailed,
 )  # errors that another recording need not meet
@@ -64,7 +64,7 @@ async def _transcribe(config: ClientConfig, target: Target, recording: BinaryIO)
             with Progress() as progress:
                 live = _live(config, target, progress)
                 done = await _transcript(mesh, config, target, recording, live)
-    _keep(config, target, live, done)
+    _write_result(config, target, live, done)
 
 
 async def _transcribe_all(
@@ -82,21 +82,21 @@ async def _transcribe_all(
                 with recording, Progress(label=label) as progress:
                     live = _live(config, target, progress)
                     done = await _transcript(mesh, config, target, recording, live)
-            except OF_ONE_RECORDING as exc:
+            except RECORDING_ERRORS as exc:
                 failed += 1
-                _tell_failed(config, target, exc)
-            except HeardInPart as part:
-                if not isinstance(part.__cause__, OF_ONE_RECORDING):
+                _report_failure(config, target, exc)
+            except PartialTranscript as part:
+                if not isinstance(part.__cause__, RECORDING_ERRORS):
                     raise
                 failed += 1
-                _tell_failed(config, target, part.__cause__, part.as_json())
+                _report_failure(config, target, part.__cause__, part.as_json())
             else:
-                _keep(config, target, live, done, file=target.recording)
+                _write_result(config, target, live, done, file=target.recording)
     if failed:
         raise SomeFailed(f"{failed} of {len(targets)} recordings could not be transcribed")
 
 
-def _tell_failed(
+def _report_failure(
     config: ClientConfig, target: Target, exc: PrivoxError, heard: Mapping[str, Any] | None = None
 ) -> None:
     """One of several recordings could not be transcribed, or in part only."""
@@ -126,15 +126,15 @@ async def _transcript(
     try:
         return await last_of(events, show)
     except (JobError, asyncio.CancelledError, KeyboardInterrupt) as exc:
-        if part := live.keep(options.language):
+        if part := live.save_partial(options.language):
             raise part from exc
         raise
     except ConfigError:  # the output cannot be written, or its disk is full
-        live.tell_kept()
+        live.say_resumable()
         raise
 
 
-def _keep(
+def _write_result(
     config: ClientConfig,
     target: Target,
     live: LiveTranscript,
@@ -150,11 +150,11 @@ def _keep(
         silent = f"no speech was heard in {units.duration(done.value.seconds)} of sound"
         say(silent if file is None else f"{sanitize(file)}: {silent}")
     live.finish(done.value)
-    told: dict[str, Any] = {} if file is None else {"file": file}
+    result: dict[str, Any] = {} if file is None else {"file": file}
     if config.as_json:
         words = config.transcription.words or target.format == "json"
-        told["transcript"] = verbose(done.value, words=words)
+        result["transcript"] = verbose(done.value, words=words)
         if target.output not in ("", STDIO):
-            told["output"] = target.output
+            result["output"] = target.output
     what = f"{done.value.seconds:.1f} s of audio"
-    report(done, told, config.as_json, what if file is None else f"{file}: {what}")
+    report(done, result, config.as_json, what if file is None else f"{file}: {what}")

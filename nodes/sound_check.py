@@ -14,7 +14,7 @@ from typing import Any
 from nodes.codecs import Codecs
 from nodes.producer import Producer
 from privox_dht import errors, speech
-from privox_dht.speech_api.audio_response import ALWAYS, EncodedAudio, negotiate_format
+from privox_dht.speech_api.audio_response import PLAIN_DEFAULT, EncodedAudio, negotiate_format
 
 RATE = 24_000  # Hz of the sound that is written
 SECONDS = 1.0
@@ -63,7 +63,7 @@ async def check(codecs: Codecs, service: str) -> None:
     if service == speech.TTS:
         await _written(codecs, "")
     elif service == speech.STT:
-        for asked in (ALWAYS, ""):
+        for asked in (PLAIN_DEFAULT, ""):
             await _read(codecs, *await _written(codecs, asked))
 
 

@@ -44,8 +44,8 @@ from privox_dht.identity import Identity
 from privox_dht.interfaces import has_route
 from privox_dht.membership.secret_file import membership_of
 from privox_dht.records import FARM, Record
-from privox_dht.scatter.scattered_text import speaking
-from privox_dht.scatter.transcription import transcription
+from privox_dht.scatter.scattered_text import speech_job
+from privox_dht.scatter.transcription import transcription_job
 from privox_dht.speech import BACKENDS, SERVICES, STT, TTS, Segment, Transcript
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.voices import Voices
@@ -208,7 +208,7 @@ class Mesh:
         needs = options.needs(STT, translate=options.translate)
 
         def job() -> AsyncGenerator[JobEvent[Transcript]]:
-            return transcription(self._joined().dispatcher, self.client, source, needs, options)
+            return transcription_job(self._joined().dispatcher, self.client, source, needs, options)
 
         whole = TranscriptionWork(self.client, source, options)
         return self._events(job, None if options.scatter == PRIVATE else whole, options)
@@ -222,7 +222,7 @@ class Mesh:
 
         def job() -> AsyncGenerator[JobEvent[bytes]]:
             needs = options.needs(TTS, voice=options.voice)
-            return speaking(self._joined().dispatcher, self.client, text, needs, options)
+            return speech_job(self._joined().dispatcher, self.client, text, needs, options)
 
         return self._events(job, whole if len(text) <= limits.MAX_TEXT else None, options)
 

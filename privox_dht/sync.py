@@ -61,7 +61,7 @@ class SyncMesh:
         self._closed = False
         entered: Future[None] = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._stay(joining, entered)), name="privox", daemon=True
+            target=lambda: asyncio.run(self._run(joining, entered)), name="privox", daemon=True
         )
         self._thread.start()
         try:
@@ -139,7 +139,7 @@ class SyncMesh:
             if self._closed:
                 work.close()
                 raise RuntimeError("the mesh was left: join it again")
-            future = asyncio.run_coroutine_threadsafe(self._counted(work), self._loop)
+            future = asyncio.run_coroutine_threadsafe(self._tracked(work), self._loop)
         try:
             return future.result()
         except CancelledError as exc:
@@ -156,7 +156,7 @@ class SyncMesh:
             with suppress(RuntimeError):  # the mesh was left, or Ctrl-C ended the job already
                 self._wait(_close(stream))
 
-    async def _counted(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
         assert task is not None
         self._jobs.add(task)
@@ -165,7 +165,7 @@ class SyncMesh:
         finally:
             self._jobs.discard(task)
 
-    async def _stay(self, joining: Callable[[], Any], entered: Future[None]) -> None:
+    async def _run(self, joining: Callable[[], Any], entered: Future[None]) -> None:
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         if self._closed:  # Ctrl-C came before there was anything to cancel
             return
@@ -199,7 +199,7 @@ async def _close(stream: AsyncGenerator[T]) -> None:
     await stream.aclose()
 
 
-def _waiting(joining: Callable[P, AbstractAsyncContextManager[Mesh]]) -> Callable[P, SyncMesh]:
+def _blocking(joining: Callable[P, AbstractAsyncContextManager[Mesh]]) -> Callable[P, SyncMesh]:
     def join(*args: P.args, **options: P.kwargs) -> SyncMesh:
         """Join the mesh. Arguments and errors: see `Mesh.join`."""
         return SyncMesh(lambda: joining(*args, **options))
@@ -208,4 +208,4 @@ def _waiting(joining: Callable[P, AbstractAsyncContextManager[Mesh]]) -> Callabl
     return join
 
 
-join = _waiting(Mesh.join)
+join = _blocking(Mesh.join)

@@ -26,9 +26,9 @@ from privox_dht.interfaces import SOMEWHERE, source_towards
 
 FILE = "gateway-https.pem"  # the private key and the certificate
 LIFETIME = timedelta(days=800)  # Apple's systems take none of more than 825
-RENEWED = timedelta(days=30)  # before its end
-CLOCKS = timedelta(days=1)  # that a browser's clock may be behind
-MOST_NAMES = 64  # in one certificate; a machine with more addresses is reached by these
+RENEW_BEFORE = timedelta(days=30)  # before its end
+CLOCK_SKEW = timedelta(days=1)  # that a browser's clock may be behind
+MAX_NAMES = 64  # in one certificate; a machine with more addresses is reached by these
 ANY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -41,7 +41,7 @@ class Names:
 
     @property
     def all(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.needed, *self.others)))[:MOST_NAMES]
+        return tuple(dict.fromkeys((*self.needed, *self.others)))[:MAX_NAMES]
 
 
 def names_of_this_machine(host: str) -> Names:
@@ -83,9 +83,9 @@ def make_certificate(names: Sequence[str], now: datetime) -> bytes:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCKS)
-        .not_valid_after(now - CLOCKS + LIFETIME)
-        .add_extension(x509.SubjectAlternativeName(list(map(_general, names))), critical=False)
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now - CLOCK_SKEW + LIFETIME)
+        .add_extension(x509.SubjectAlternativeName(list(map(_general_name, names))), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
@@ -95,14 +95,14 @@ def make_certificate(names: Sequence[str], now: datetime) -> bytes:
     ) + certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _general(name: str) -> x509.GeneralName:
+def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
 
 
-def is_good(pem: bytes, needed: Iterable[str], now: datetime) -> bool:
+def is_valid(pem: bytes, needed: Iterable[str], now: datetime) -> bool:
     """Whether a kept certificate can go on being used: it has these names, and time left."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
@@ -110,11 +110,11 @@ def is_good(pem: bytes, needed: Iterable[str], now: datetime) -> bool:
     except (ValueError, x509.ExtensionNotFound):
         return False
     has = set(san.value)
-    lasts = certificate.not_valid_after_utc - now > RENEWED
-    return lasts and all(_general(name) in has for name in needed)
+    lasts = certificate.not_valid_after_utc - now > RENEW_BEFORE
+    return lasts and all(_general_name(name) in has for name in needed)
 
 
-def kept_certificate(folder: Path, names: Names) -> Path:
+def stored_certificate(folder: Path, names: Names) -> Path:
     """The file with the certificate of this folder's node, made now if there is no good one.
 
     Raises:
@@ -122,7 +122,7 @@ def kept_certificate(folder: Path, names: Names) -> Path:
     """
     path, now = folder / FILE, datetime.now(UTC)
     try:
-        if not (path.exists() and is_good(path.read_bytes(), names.needed, now)):
+        if not (path.exists() and is_valid(path.read_bytes(), names.needed, now)):
             replace_file(path, make_certificate(names.all, now), mode=SECRET)
     except OSError as exc:
         raise ConfigError(f"cannot keep {path}: {exc.strerror or exc}") from exc

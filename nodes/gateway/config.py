@@ -53,7 +53,7 @@ class GatewayConfig:
     keyless_seconds: int = gateway_limits.KEYLESS_SECONDS  # of sound in an hour, by address
     wyoming: WyomingConfig | None = None
     https: HttpsConfig | None = None
-    privox_ports: tuple[int, int] | None = None  # for hearing and speaking, at `host`
+    privox_ports: tuple[int, int] | None = None  # for STT and for TTS, at `host`
     identify: bool = False  # tell producers the node's key
     wait: float = limits.WAIT  # seconds a job goes on asking while the mesh cannot
 
@@ -78,7 +78,7 @@ def parse_gateway(
     host, port = _parse(text, limits.GATEWAY_PORT, "--gateway")
     gateway = GatewayConfig(host, port, keys, is_open, parse_networks(allow), keyless_seconds)
     if not (gateway.is_loopback or keys or is_open):
-        raise _reached("--gateway", text)
+        raise _unprotected("--gateway", text)
     return gateway
 
 
@@ -93,11 +93,11 @@ def parse_https(
     host, port = _parse(text, limits.GATEWAY_HTTPS_PORT, "--gateway-https")
     https = HttpsConfig(folder, host, port, certificate, key)
     if not (https.is_loopback or gateway.keys or gateway.is_open):
-        raise _reached("--gateway-https", text)
+        raise _unprotected("--gateway-https", text)
     return https
 
 
-def _reached(flag: str, text: str) -> ConfigError:
+def _unprotected(flag: str, text: str) -> ConfigError:
     return ConfigError(
         f"{flag} {text}: others would reach it, so it wants --keys (privox-node key NAME"
         " --keys FILE makes one), or --open to serve everybody"
@@ -115,7 +115,7 @@ def parse_wyoming(text: str, allow: Iterable[str] = ()) -> WyomingConfig:
 
 
 def parse_privox_ports(texts: Sequence[str]) -> tuple[int, int]:
-    """Two ports, for hearing and for speaking.
+    """The ports for STT and for TTS.
 
     Raises:
         ConfigError: they are something else.
@@ -123,11 +123,10 @@ def parse_privox_ports(texts: Sequence[str]) -> tuple[int, int]:
     numbers = [int(text) for text in texts if text.isascii() and text.isdigit()]
     if len(texts) != 2 or len(numbers) != 2 or max(numbers) > 65535:
         raise ConfigError(
-            f"--privox-ports {','.join(texts)}: give two, for hearing and for speaking, such as"
-            " 1776,1777"
+            f"--privox-ports {','.join(texts)}: give two, for STT and for TTS, such as 1776,1777"
         )
-    hearing, speaking = numbers
-    return hearing, speaking
+    stt_port, tts_port = numbers
+    return stt_port, tts_port
 
 
 def _parse(text: str, default_port: int, flag: str) -> tuple[str, int]:

@@ -13,9 +13,9 @@ from typing import Self
 from nodes.gateway.certificate import (
     ANY_ADDRESS,
     fingerprint_of,
-    kept_certificate,
     load_certificate,
     names_of_this_machine,
+    stored_certificate,
     tls_context,
 )
 from nodes.gateway.config import HttpsConfig
@@ -77,7 +77,7 @@ class HttpsListener:
         config = self._config
         if config.certificate is not None:
             return config.certificate, config.private_key or config.certificate
-        kept = kept_certificate(config.folder, self._names)
+        kept = stored_certificate(config.folder, self._names)
         return kept, kept
 
     async def _renew(self) -> None:

@@ -40,12 +40,12 @@ def exposition(
         accepted: the formats that are asked for, as the header `Accept` has them.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(status, jobs, durations))
+    registry.register(_GatewayCollector(status, jobs, durations))
     encode, content_type = choose_encoder(accepted)
     return encode(registry), content_type
 
 
-class _Numbers(Collector):
+class _GatewayCollector(Collector):
     def __init__(
         self, status: Mapping[str, Mapping[str, Any]], jobs: JobLog, durations: DurationsByService
     ) -> None:

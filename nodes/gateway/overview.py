@@ -13,13 +13,13 @@ from privox_dht.records import Record, Relayed
 from privox_dht.speech import SERVICES, EngineInfo
 from privox_dht.speech_api.job_log import SHORT_ID
 
-Shown = dict[str, Any]
+Json = dict[str, Any]
 COUNTED = ("running", "waiting")  # what the gateway counts for each service
 
 
 def overview(
-    records: Iterable[Record], own: Shown | None, status: Mapping[str, Mapping[str, int]]
-) -> Shown:
+    records: Iterable[Record], own: Json | None, status: Mapping[str, Mapping[str, int]]
+) -> Json:
     """The mesh in one object.
 
     Args:
@@ -38,17 +38,15 @@ def overview(
     }
 
 
-def own_producer(
-    peer_id: str, engines: Sequence[EngineInfo], slots: int, idle: int
-) -> Shown | None:
+def own_producer(peer_id: str, engines: Sequence[EngineInfo], slots: int, idle: int) -> Json | None:
     """This node as a producer; None: it lends nothing."""
     if not engines:
         return None
-    does = [_does(e.service, e.backend, e.engine, e.models, e.languages) for e in engines]
+    does = [_capability(e.service, e.backend, e.engine, e.models, e.languages) for e in engines]
     return _producer(peer_id, does, slots, idle, here=True)
 
 
-def _producers(records: Iterable[Record]) -> list[Shown]:
+def _producers(records: Iterable[Record]) -> list[Json]:
     by_publisher: dict[bytes, list[Record]] = {}
     for record in records:
         if record.kind in SERVICES and not record.withdrawn:
@@ -56,9 +54,9 @@ def _producers(records: Iterable[Record]) -> list[Shown]:
     return [_of(records) for records in by_publisher.values()]
 
 
-def _of(records: Sequence[Record]) -> Shown:
+def _of(records: Sequence[Record]) -> Json:
     """One producer; its services share its slots."""
-    does = [_does(r.kind, r.backend, r.engine, r.models, r.languages) for r in records]
+    does = [_capability(r.kind, r.backend, r.engine, r.models, r.languages) for r in records]
     does.sort(key=lambda one: (SERVICES.index(one["service"]), one["engine"]))
     routes = [route for record in records for route in record.routes]
     relayed = bool(routes) and all(isinstance(route, Relayed) for route in routes)
@@ -68,13 +66,13 @@ def _of(records: Sequence[Record]) -> Shown:
 
 def _producer(
     peer_id: str,
-    does: Sequence[Shown],
+    does: Sequence[Json],
     slots: int,
     idle: int,
     *,
     here: bool = False,
     relayed: bool = False,
-) -> Shown:
+) -> Json:
     return {
         "id": peer_id[:SHORT_ID],
         "here": here,
@@ -85,9 +83,9 @@ def _producer(
     }
 
 
-def _does(
+def _capability(
     service: str, backend: str, engine: str, models: Sequence[str], languages: Sequence[str]
-) -> Shown:
+) -> Json:
     return {
         "service": service,
         "backend": backend,
@@ -97,7 +95,7 @@ def _does(
     }
 
 
-def _service(service: str, producers: Sequence[Shown], status: Mapping[str, int]) -> Shown:
+def _service(service: str, producers: Sequence[Json], status: Mapping[str, int]) -> Json:
     able = [p for p in producers if any(one["service"] == service for one in p["does"])]
     return {
         "producers": len(able),

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
-from nodes.gateway.overview import Shown, overview, own_producer
+from nodes.gateway.overview import Json, overview, own_producer
 from nodes.gateway.provider import MeshProvider
 from privox_dht.http.request_checks import not_found
 from privox_dht.http.responses import json_response
@@ -75,12 +75,12 @@ class Page:
     async def _mesh(self, request: web.Request) -> web.StreamResponse:
         return json_response(self.mesh_json(), headers={"Cache-Control": "no-store"})
 
-    def mesh_json(self) -> Shown:
+    def mesh_json(self) -> Json:
         """The content of `/mesh.json`."""
         now = overview(self._provider.records, self._own(), self._provider.status())
         return {**now, "https_port": self.https_port, "jobs": self._jobs.recent()}
 
-    def _own(self) -> Shown | None:
+    def _own(self) -> Json | None:
         own = self._provider.own
         if own is None:
             return None

@@ -19,9 +19,9 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from nodes.gateway import gateway_limits
-from nodes.gateway.client_server import ClientServer
 from nodes.gateway.config import GatewayConfig
 from nodes.gateway.dialects import Dialects
+from nodes.gateway.keyless_server import KeylessServer
 from nodes.gateway.privox_wire import (
     ACK,
     DIGITS,
@@ -47,7 +47,7 @@ from privox_dht.speech_api.model_selection import validate_language
 
 log = logging.getLogger("privox.gateway")
 T = TypeVar("T")
-PACKED = "sample.wav"  # what a recording is called inside a ZIP file, which some consumers send
+ZIP_ENTRY = "sample.wav"  # what a recording is called inside a ZIP file, which some consumers send
 
 
 class PrivoxPorts:
@@ -71,7 +71,7 @@ class PrivoxPorts:
         self._host = config.host
         self._dialects, self._pulls, self._check = dialects, pulls, check
         self._servers = [
-            ClientServer(
+            KeylessServer(
                 "Privox", partial(self._serve, service), config.allow,
                 gateway_limits.PRIVOX_CONNECTIONS, relay_limits.SPLICE_CHUNK,
             )
@@ -84,16 +84,16 @@ class PrivoxPorts:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            hearing, speaking = [
+            stt_port, tts_port = [
                 await server.listen(stack, self._host, port)
                 for server, port in zip(self._servers, self.ports, strict=True)
             ]
-            self.ports = hearing, speaking
+            self.ports = stt_port, tts_port
             self._stack = stack.pop_all()
         log.info(
             "Privox's producers and consumers are served at %s and %d, in plain text",
-            join_host(self._host, hearing), speaking,
-            extra=log_fields("privox_ports", stt=hearing, tts=speaking),
+            join_host(self._host, stt_port), tts_port,
+            extra=log_fields("privox_ports", stt=stt_port, tts=tts_port),
         )  # fmt: skip
         return self
 
@@ -103,8 +103,8 @@ class PrivoxPorts:
     @property
     def broken(self) -> Mapping[str, int]:
         """Connections that broke the rules, by reason."""
-        hearing, speaking = (server.broken for server in self._servers)
-        return hearing + speaking
+        stt_port, tts_port = (server.broken for server in self._servers)
+        return stt_port + tts_port
 
     def status(self) -> Mapping[str, Any]:
         """Their part of `/v1/status`."""
@@ -119,13 +119,13 @@ class PrivoxPorts:
             await self._pulls.run(service, reader, writer)
             return
         offer = Offer(quota_prefixes(host), gateway_limits.QUEUE_WAIT)
-        work = self._hear if service == STT else self._speak
+        work = self._transcribe if service == STT else self._speak
         await work(offer, await read_header(reader), reader, writer)
 
-    async def _hear(
-        self, offer: Offer, said: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _transcribe(
+        self, offer: Offer, text: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        header, begun = parse_sound(said), False
+        header, begun = parse_sound(text), False
         try:
             request = TranscriptionRequest(language=validate_language(tag_of(header.language)))
             async with AsyncExitStack() as held:
@@ -135,28 +135,28 @@ class PrivoxPorts:
                 data = await read_bytes(reader, header.size, gateway_limits.PRIVOX_STALL)
                 with io.BytesIO(await asyncio.to_thread(_unpacked, data)) as file:
                     transcript = self._dialects.transcript(file, request, offer)
-                    heard = await _while_listening(reader, transcript)
+                    heard = await _until_disconnect(reader, transcript)
                 writer.write(heard.text.encode())
                 await writer.drain()
         except JobError as exc:
-            await _refuse(writer, exc, begun)
+            await _reject(writer, exc, begun)
 
     async def _speak(
-        self, offer: Offer, said: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, offer: Offer, text: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        header = parse_text(said)
+        header = parse_text(text)
         try:
             language = validate_language(tag_of(header.language))
             async with AsyncExitStack() as held:
                 await self._job(held, TTS, offer)
                 file = self._dialects.speech(offer, header.text, header.voice, language)
-                wav = await _while_listening(reader, file.whole())
+                wav = await _until_disconnect(reader, file.whole())
                 if len(wav) >= 10**DIGITS:
                     raise RequestRejected("the sound is too long for eight digits", status=413)
                 writer.write(f"{len(wav):0{DIGITS}d}".encode() + wav)
                 await writer.drain()
         except JobError as exc:
-            await _refuse(writer, exc, False)
+            await _reject(writer, exc, False)
 
     async def _job(self, held: AsyncExitStack, service: str, offer: Offer) -> None:
         """Admit a job, for as long as `held` is open; it is counted and logged."""
@@ -165,7 +165,7 @@ class PrivoxPorts:
         held.enter_context(self._dialects.server.jobs.job(service, offer))
 
 
-async def _while_listening(reader: asyncio.StreamReader, work: Coroutine[Any, Any, T]) -> T:
+async def _until_disconnect(reader: asyncio.StreamReader, work: Coroutine[Any, Any, T]) -> T:
     """The result of the work, which is cancelled when the client disconnects.
 
     Raises:
@@ -183,7 +183,7 @@ async def _while_listening(reader: asyncio.StreamReader, work: Coroutine[Any, An
         await asyncio.gather(doing, over, return_exceptions=True)
 
 
-async def _refuse(writer: asyncio.StreamWriter, exc: JobError, begun: bool) -> None:
+async def _reject(writer: asyncio.StreamWriter, exc: JobError, begun: bool) -> None:
     """`nak` and the reason, unless `ack` was sent: then it would be taken for a transcript."""
     if not begun:
         writer.write(NAK + str(exc).encode("utf-8", "replace"))
@@ -200,7 +200,7 @@ def _unpacked(data: bytes) -> bytes:
     if not data.startswith(b"PK"):
         return data
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as packed, packed.open(PACKED) as file:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed, packed.open(ZIP_ENTRY) as file:
             unpacked = file.read(gateway_limits.PRIVOX_UPLOAD + 1)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, OSError) as exc:
         raise BadMessage("shape", "a ZIP file without a recording") from exc

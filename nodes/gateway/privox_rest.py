@@ -12,7 +12,7 @@ from contextlib import aclosing
 from aiohttp import web
 
 from nodes.gateway.dialects import Dialects
-from nodes.gateway.sova import check_small
+from nodes.gateway.sova import check_text_body
 from nodes.gateway.whisper_languages import tag_of
 from privox_dht.errors import JobError
 from privox_dht.http.error_mapping import status_of, to_error_object, to_headers
@@ -32,7 +32,7 @@ class PrivoxRest:
     def __init__(self, dialects: Dialects) -> None:
         self._dialects = dialects
         dialects.add("/stt", STT, check_form, self._stt, _error_response)
-        dialects.add("/tts", TTS, check_small, self._tts, _error_response)
+        dialects.add("/tts", TTS, check_text_body, self._tts, _error_response)
 
     async def _stt(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:

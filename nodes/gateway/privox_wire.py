@@ -24,7 +24,7 @@ WHO, ACK, NAK, PING, PONG = b"who", b"ack", b"nak", b"ping", b"pong"
 PRODUCER, CONSUMER = "c", "s"
 IDENTITY = 17  # bytes: the letter and the key
 DIGITS = 8  # of a length
-QUIET = 0.05  # seconds without a byte, after which a header has ended
+HEADER_PAUSE = 0.05  # seconds without a byte, after which a header has ended
 _SOUND = re.compile(r"model=(?P<model>[^&]*)&len=(?P<size>\d{1,8})(&lang=(?P<language>[^&]*))?")
 _TEXT = re.compile(
     r"model=(?P<model>[^&]*)&text=(?P<text>.*?)"
@@ -59,12 +59,12 @@ class TextHeader:
         return fields.encode("utf-8", "replace")
 
 
-def parse_sound(said: str) -> SoundHeader:
+def parse_sound(text: str) -> SoundHeader:
     """
     Raises:
         BadMessage: it is not such a header, or the recording is too large.
     """
-    match = _SOUND.fullmatch(said)
+    match = _SOUND.fullmatch(text)
     if match is None:
         raise BadMessage("shape", "no header of a recording")
     if int(match["size"]) > gateway_limits.PRIVOX_UPLOAD:
@@ -72,12 +72,12 @@ def parse_sound(said: str) -> SoundHeader:
     return SoundHeader(match["model"], int(match["size"]), (match["language"] or "").strip())
 
 
-def parse_text(said: str) -> TextHeader:
+def parse_text(text: str) -> TextHeader:
     """
     Raises:
         BadMessage: it is not such a header.
     """
-    match = _TEXT.fullmatch(said)
+    match = _TEXT.fullmatch(text)
     if match is None:
         raise BadMessage("shape", "no header of a text")
     language, voice = match["language"] or "", match["voice"] or ""
@@ -92,22 +92,22 @@ async def read_identity(reader: asyncio.StreamReader) -> str:
     """
     try:
         async with asyncio.timeout(gateway_limits.PRIVOX_WHO):
-            said = await reader.readexactly(IDENTITY)
+            data = await reader.readexactly(IDENTITY)
     except (TimeoutError, asyncio.IncompleteReadError) as exc:
         raise BadMessage("who", "it does not say what it is") from exc
-    kind = said[:1].decode("latin-1")
+    kind = data[:1].decode("latin-1")
     if kind not in (PRODUCER, CONSUMER):
         raise BadMessage("who", "it is something else")
     return kind
 
 
 async def read_header(reader: asyncio.StreamReader) -> str:
-    """A header: all that comes until `QUIET`.
+    """A header: all that comes until `HEADER_PAUSE`.
 
     Raises:
         BadMessage: nothing comes, or too much, or not UTF-8.
     """
-    said = b""
+    data = b""
     wait = gateway_limits.PRIVOX_WHO
     while True:
         try:
@@ -115,14 +115,14 @@ async def read_header(reader: asyncio.StreamReader) -> str:
                 piece = await reader.read(gateway_limits.PRIVOX_HEADER + 1)
         except TimeoutError:
             break
-        said += piece
-        if len(said) > gateway_limits.PRIVOX_HEADER:
+        data += piece
+        if len(data) > gateway_limits.PRIVOX_HEADER:
             raise BadMessage("size", "a header that is too long")
         if not piece:
             break
-        wait = QUIET
+        wait = HEADER_PAUSE
     try:
-        return said.decode()
+        return data.decode()
     except UnicodeDecodeError as exc:
         raise BadMessage("shape", "a header that is no text") from exc
 

@@ -194,7 +194,7 @@ class MeshProvider:
                 wait = self._wait if alone and not pulled else 0.0
                 worker = await held.enter_async_context(self._own.acquire(request, wait))
                 if worker:
-                    _note_producers(self._own.peer_id)
+                    _set_producers(self._own.peer_id)
             if worker is None and pulled:
                 wait = self._wait if alone or named else 0.0
                 worker = await held.enter_async_context(self.pulls.acquire(request, wait))
@@ -208,7 +208,7 @@ class MeshProvider:
         options = TranscriptionOptions.of(
             request, max_seconds=gateway_limits.MAX_SECONDS, wait=self._wait
         )
-        events = _noting_producers(self._mesh.transcription_events(upload, options))
+        events = _with_producers_set(self._mesh.transcription_events(upload, options))
         if not request.streamed:
             whole = (await last_of(events)).value
             yield AudioInfo(whole.seconds)
@@ -226,7 +226,7 @@ class MeshProvider:
     async def _speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
         options = SpeechOptions.of(request, wait=self._wait)
         events = self._mesh.speech_events(request.text, options)
-        async with aclosing(file_of(_noting_producers(events))) as file:
+        async with aclosing(file_of(_with_producers_set(events))) as file:
             async for sound in sounds_of(file):
                 yield sound
 
@@ -242,21 +242,21 @@ class MeshProvider:
             turns.capacity_changed()
 
 
-def _note_producers(*peer_ids: str) -> None:
+def _set_producers(*peer_ids: str) -> None:
     """Note which producers do the job of this task."""
     if (offer := _ADMITTED.get(None)) is not None:
         offer.producers = peer_ids
 
 
-async def _noting_producers(events: AsyncGenerator[JobEvent[T]]) -> AsyncGenerator[JobEvent[T]]:
+async def _with_producers_set(events: AsyncGenerator[JobEvent[T]]) -> AsyncGenerator[JobEvent[T]]:
     """The same events; the producers are noted."""
     async with aclosing(events):
         async for event in events:
             match event:
                 case Done(shares=shares) if shares:
-                    _note_producers(*shares)
+                    _set_producers(*shares)
                 case Done(record=Record() as record) | Dialing(record=Record() as record):
-                    _note_producers(record.peer_id)
+                    _set_producers(record.peer_id)
             yield event
 
 

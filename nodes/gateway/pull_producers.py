@@ -97,7 +97,7 @@ class PullProducer:
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
         """See `speech.Provider`."""
-        wav = await asyncio.to_thread(_wav_of, upload)
+        wav = await asyncio.to_thread(_to_wav, upload)
         seconds = (len(wav) - wav_header.HEADER.size) / wav_header.SAMPLE / RATE
         yield AudioInfo(seconds)
         language = request.language or LANGUAGE
@@ -262,7 +262,7 @@ class PullProducers:
         self._on_change()
 
 
-def _wav_of(upload: BinaryIO) -> bytes:
+def _to_wav(upload: BinaryIO) -> bytes:
     """A recording as a WAV file that they can read.
 
     Raises:

@@ -78,7 +78,7 @@ class JobQueue:
         mine = next((n for n in expected if self._reserved[n][1] == client), None)
         if mine is not None:
             del self._reserved[mine]
-        elif len(self._waiting) + len(expected) >= self._fit(capacity, wait):
+        elif len(self._waiting) + len(expected) >= self._max_waiting(capacity, wait):
             raise self.busy(capacity, now, client)
         ticket = QueuedRequest(client, now)
         self._waiting.append(ticket)
@@ -113,14 +113,14 @@ class JobQueue:
         """The error when there is no place; its Retry-After is when one will be reserved for the
         client, as far as that can be estimated."""
         waiting, kept = len(self._waiting), len(self._reserved)
-        ahead = kept + 1 + max(0, waiting - self._fit(capacity, gateway_limits.QUEUE_WAIT))
+        ahead = kept + 1 + max(0, waiting - self._max_waiting(capacity, gateway_limits.QUEUE_WAIT))
         wait = max(self._job_seconds * ahead / max(1, capacity), limits.RETRY_AFTER)
         wait = min(wait, limits.LONGEST_RETRY_AFTER)
         if kept < MAX_RESERVED:
             insort(self._reserved, (now + wait, client))
         return ProducerBusy(f"every slot of the mesh is taken, and {waiting} wait", wait)
 
-    def _fit(self, capacity: int, wait: float) -> int:
+    def _max_waiting(self, capacity: int, wait: float) -> int:
         """How many may wait so that each is likely to get its turn in time."""
         served = int(SAFETY * wait * capacity / self._job_seconds)
         return min(self._places, max(served, MIN_PLACES))

@@ -34,7 +34,7 @@ class Sova:
 
     def __init__(self, dialects: Dialects) -> None:
         self._dialects = dialects
-        dialects.add("/synthesize", TTS, check_small, self._synthesize, error_response)
+        dialects.add("/synthesize", TTS, check_text_body, self._synthesize, error_response)
         for path in ("/get_models", "/get_models/"):
             dialects.server.add_page("POST", path, self._models)
 
@@ -66,13 +66,13 @@ def transcript_response(transcript: Transcript) -> web.Response:
 def error_response(request: web.BaseRequest, exc: JobError) -> web.Response:
     """An error in SOVA's form and in OpenAI's."""
     error = to_error_object(exc)
-    told = {"response_code": 1, "response": error["message"], "error": error}
-    answer = json_response(told, status=status_of(exc)[0], headers=to_headers(exc))
+    body = {"response_code": 1, "response": error["message"], "error": error}
+    answer = json_response(body, status=status_of(exc)[0], headers=to_headers(exc))
     answer.force_close()
     return answer
 
 
-def check_small(request: web.BaseRequest, bounds: RequestLimits) -> None:
+def check_text_body(request: web.BaseRequest, bounds: RequestLimits) -> None:
     """Reject a body that is too large for a text.
 
     Raises:

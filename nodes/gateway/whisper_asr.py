@@ -29,16 +29,16 @@ from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import json_response, text_response
 from privox_dht.speech import STT, EngineInfo, Transcript, TranscriptionRequest, Word
 from privox_dht.speech_api.job_log import ServedJob
-from privox_dht.speech_api.long_answers import written
 from privox_dht.speech_api.model_selection import validate_language
+from privox_dht.speech_api.transcript_rendering import render_off_loop
 
 FILE = "audio_file"
 FORMATS = {"txt": "text", "json": "verbose_json", "srt": "srt", "vtt": "vtt", "tsv": "tsv"}
 RATE = 16_000  # Hz of a file without a header
 SECOND = RATE * wav_header.SAMPLE  # bytes
-MOST = int(gateway_limits.MAX_SECONDS) * SECOND
+MAX_RAW = int(gateway_limits.MAX_SECONDS) * SECOND
 DETECTED_IN = 30 * SECOND  # bytes from which the language is detected, as Whisper does
-UNTOLD = Word("", 0.0, 0.0).probability  # of a word whose engine gives no probability
+NO_PROBABILITY = Word("", 0.0, 0.0).probability  # of a word whose engine gives no probability
 FRAMING = 64 * limits.KIB  # bytes of a form beside its file
 
 
@@ -60,7 +60,7 @@ class WhisperAsr:
                 found = await self._dialects.transcript(file, asked, job.offer)
                 return sova.transcript_response(found)
             found = await self._dialects.transcript(file, asked, job.offer)
-        text = await written(found, partial(_rendered, found, asked, output))
+        text = await render_off_loop(found, partial(_rendered, found, asked, output))
         return text_response(text, transcript.CONTENT_TYPES[FORMATS[output]])
 
     async def _detect(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
@@ -72,7 +72,7 @@ class WhisperAsr:
         if not language:
             raise EngineFailed("no producer reported the language")
         words = [word.probability for segment in found.segments for word in segment.words]
-        tells = any(probability != UNTOLD for probability in words)
+        tells = any(probability != NO_PROBABILITY for probability in words)
         return json_response(
             {
                 "detected_language": english_name(language),
@@ -82,7 +82,7 @@ class WhisperAsr:
         )
 
     async def _file(
-        self, request: web.BaseRequest, job: ServedJob, upload: SpooledFile, most: int = MOST
+        self, request: web.BaseRequest, job: ServedJob, upload: SpooledFile, most: int = MAX_RAW
     ) -> BinaryIO:
         """The file of the form; a headerless one is given a WAV header."""
         raw = _is_raw(request)
@@ -112,7 +112,7 @@ def check_size(request: web.BaseRequest, bounds: RequestLimits) -> None:
         RequestRejected: 413 or 415.
     """
     check_form(request, bounds)
-    if _is_raw(request) and (request.content_length or 0) > MOST + FRAMING:
+    if _is_raw(request) and (request.content_length or 0) > MAX_RAW + FRAMING:
         raise _too_long()
 
 
@@ -126,7 +126,7 @@ def _check_raw(upload: SpooledFile) -> None:
             code="odd_pcm",
             param=FILE,
         )
-    if size > MOST:
+    if size > MAX_RAW:
         raise _too_long()
 
 

@@ -13,8 +13,8 @@ from typing import Self
 from wyoming.info import Info
 
 from nodes.gateway import gateway_limits
-from nodes.gateway.client_server import ClientServer
 from nodes.gateway.config import WyomingConfig
+from nodes.gateway.keyless_server import KeylessServer
 from nodes.gateway.wyoming_info import info_of
 from nodes.gateway.wyoming_session import WyomingSession
 from privox_dht.addresses import join_host
@@ -49,7 +49,7 @@ class WyomingServer:
         self._provider, self._jobs, self._name = provider, jobs, name
         self._known: list[EngineInfo] = []
         self._voices: dict[str, str] = {}  # language by name, of all that were ever listed
-        self._clients = ClientServer(
+        self._clients = KeylessServer(
             "Wyoming",
             self._serve,
             config.allow,

@@ -84,7 +84,7 @@ class WyomingSession:
         self._is_busy = False
         self._asked = Transcribe()
         self._upload: SpooledFile | None = None
-        self._most = 0  # bytes of the upload at most
+        self._max_size = 0  # bytes of the upload at most
         self._spoken: SpokenStream | None = None
 
     async def run(self) -> None:
@@ -141,9 +141,9 @@ class WyomingSession:
         elif Transcribe.is_type(event.type):
             self._asked = Transcribe.from_event(event)
         elif AudioStart.is_type(event.type):
-            await self._begin(AudioStart.from_event(event))
+            await self._start_recording(AudioStart.from_event(event))
         elif AudioChunk.is_type(event.type):
-            await self._keep(AudioChunk.from_event(event))
+            await self._add_audio(AudioChunk.from_event(event))
         elif AudioStop.is_type(event.type):
             await self._transcribe()
         else:
@@ -170,19 +170,19 @@ class WyomingSession:
 
     # -- speech to text ---------------------------------------------------------------------------
 
-    async def _begin(self, start: AudioStart) -> None:
+    async def _start_recording(self, start: AudioStart) -> None:
         if self._upload is not None:
             await self._upload.aclose()
         self._upload = SpooledFile(limits.SPOOL_IN_MEMORY)
         await self._upload.write(_wav_header(start))
         second = start.rate * start.width * start.channels
         most = min(gateway_limits.MAX_UPLOAD, int(gateway_limits.MAX_SECONDS) * second)
-        self._most = self._upload.size + most
+        self._max_size = self._upload.size + most
 
-    async def _keep(self, chunk: AudioChunk) -> None:
+    async def _add_audio(self, chunk: AudioChunk) -> None:
         if self._upload is None:
             raise BadMessage("order", "sound before its start")
-        if self._upload.size + len(chunk.audio) > self._most:
+        if self._upload.size + len(chunk.audio) > self._max_size:
             raise BadMessage("size", "a recording that is too long")
         await self._upload.write(chunk.audio)
 

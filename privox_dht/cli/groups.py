@@ -16,10 +16,10 @@ from click.core import ParameterSource
 
 from privox_dht.cli.output import say
 
-ALIKE = 0.8  # from 0 to 1; a misspelled name is at least so much like the right one
+MIN_SIMILARITY = 0.8  # from 0 to 1; a misspelled name is at least so much like the right one
 # Variables that mean something to one program and look like one of the other's: both may run in
 # one environment.
-OF_EITHER = frozenset({"SERVICE", "SERVICES", "FARM", "FARMS"})
+SHARED_NAMES = frozenset({"SERVICE", "SERVICES", "FARM", "FARMS"})
 
 
 class Sections(click.Command):
@@ -65,9 +65,9 @@ def misspelled(environment: Mapping[str, str], prefix: str, known: Iterable[str]
     lines = []
     for variable in sorted(environment):
         name = variable.removeprefix(f"{prefix}_")
-        if name == variable or name in names | OF_EITHER:
+        if name == variable or name in names | SHARED_NAMES:
             continue
-        if meant := difflib.get_close_matches(name, names, 1, ALIKE):
+        if meant := difflib.get_close_matches(name, names, 1, MIN_SIMILARITY):
             lines.append(f"{variable} means nothing: {prefix}_{meant[0]} does")
     return lines
 

@@ -102,14 +102,14 @@ def merge_parent_options(context: click.Context, options: Mapping[str, Any]) -> 
     before it, as a flag, in the environment, in a file, or not at all."""
     outer: Mapping[str, Any] = context.obj or {}
 
-    def plainness(where: click.Context, name: str) -> int:
+    def precedence(where: click.Context, name: str) -> int:
         source = where.get_parameter_source(name)
         return SOURCES.index(source) if source in SOURCES else len(SOURCES)
 
     merged = dict(outer)
     for name, value in options.items():
         above = context.parent if name in outer else None
-        if above is None or plainness(context, name) <= plainness(above, name):
+        if above is None or precedence(context, name) <= precedence(above, name):
             merged[name] = value
     return merged
 

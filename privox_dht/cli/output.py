@@ -46,7 +46,7 @@ def to_stdout(data: bytes) -> None:
         raise
 
 
-def offer_to_stdout(data: bytes, seconds: float = 0.0) -> bytes:
+def to_stdout_within(data: bytes, seconds: float = 0.0) -> bytes:
     """As much of `data` as stdout takes within `seconds`; what it does not take is returned.
 
     Raises:

@@ -67,7 +67,7 @@ class RequestBody:
     async def _block(self, at: int) -> bytes:
         most = min(BLOCK, self.recording_size - at)
         try:
-            block = await _in_thread(self.recording, _read, self.recording, at, most)
+            block = await _in_thread_if_slow(self.recording, _read, self.recording, at, most)
         except (OSError, ValueError) as exc:
             raise _unreadable(exc) from exc
         if not block:
@@ -97,7 +97,7 @@ async def multipart_body(
         "Content-Type: application/octet-stream\r\n\r\n"
     )
     try:
-        recording, size = await _in_thread(source, _open, source)
+        recording, size = await _in_thread_if_slow(source, _open, source)
     except (OSError, ValueError) as exc:
         raise _unreadable(exc) from exc
     try:
@@ -118,7 +118,7 @@ def json_body(content: bytes) -> RequestBody:
     return RequestBody("application/json", content, io.BytesIO(), 0, b"")
 
 
-async def _in_thread(source: Source, work: Callable[..., T], *args: Any) -> T:
+async def _in_thread_if_slow(source: Source, work: Callable[..., T], *args: Any) -> T:
     """What may wait for a disk is done in a thread; for bytes in memory none is needed."""
     if isinstance(source, bytes | io.BytesIO):
         return work(*args)

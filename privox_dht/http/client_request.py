@@ -50,7 +50,7 @@ class ClientRequest:
     phase: str = CONNECT
     begun: bool = False  # the server took the job
     reused: bool = False  # it went out on a connection kept from earlier
-    broken: JobError | None = None  # why the upload could not go on, on our side
+    upload_error: JobError | None = None  # why the upload could not go on, on our side
     timer: asyncio.Timeout | None = field(default=None, repr=False)
 
     @property
@@ -96,7 +96,7 @@ async def send(call: ClientRequest, *content_types: str) -> aiohttp.ClientRespon
     try:
         response = await _attempt(call)
     except ProducerLost as exc:
-        if not call.reused or call.begun or not isinstance(exc.__cause__, _HUNG_UP):
+        if not call.reused or call.begun or not isinstance(exc.__cause__, _CLOSED):
             raise
         call.reused, call.phase = False, CONNECT
         response = await _attempt(call)
@@ -122,8 +122,8 @@ async def iter_body(
             total += len(piece)
             if total > most:
                 raise BadMessage("size", f"it has more than {most} bytes")
-        if call.broken:
-            raise call.broken
+        if call.upload_error:
+            raise call.upload_error
         if piece:
             yield piece
 
@@ -144,17 +144,17 @@ def mapped_errors(call: ClientRequest) -> Iterator[None]:
     except BadMessage as exc:
         raise EngineFailed(f"the answer is malformed: {exc}") from exc
     except TimeoutError as exc:
-        why = _SLOW[call.phase].format(call.endpoint.connect_within)
+        why = _TIMED_OUT[call.phase].format(call.endpoint.connect_within)
         raise ProducerLost(why, begun=call.begun, timed_out=True) from exc
     except (aiohttp.ClientError, OSError, ValueError) as exc:
         if isinstance(ours := exc.__cause__, JobError):  # raised by our own upload, in its task
             raise ours from None
-        raise ProducerLost(_why(exc), begun=call.begun) from exc
+        raise ProducerLost(_describe(exc), begun=call.begun) from exc
 
 
-_HUNG_UP = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
-_SLOW = {
+_TIMED_OUT = {
     CONNECT: "no connection within {:g} s",
     OFFER: f"no answer to the request headers within {limits.OFFER_TIMEOUT:.0f} s",
     UPLOAD: f"the upload stalled for {limits.SILENCE:.0f} s",
@@ -225,7 +225,7 @@ async def _upload(call: ClientRequest, body: RequestBody) -> AsyncGenerator[byte
         async for piece in body.pieces(call.sent):
             yield piece
     except JobError as exc:
-        call.broken = exc
+        call.upload_error = exc
         raise
     call.sent_all()
 
@@ -259,7 +259,7 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     return body
 
 
-def _why(exc: BaseException) -> str:
+def _describe(exc: BaseException) -> str:
     if isinstance(exc, aiohttp.ClientConnectorError):
         return f"no connection: {exc.os_error.strerror or exc.os_error}"
     return f"the connection failed: {str(exc)[: limits.MAX_MESSAGE] or type(exc).__name__}"

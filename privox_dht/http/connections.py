@@ -36,7 +36,7 @@ class HttpProtocolFactory(web.Server):
             handler_cancellation=True,
             auto_decompress=False,
             access_log=None,
-            logger=_Quiet(logging.getLogger("privox.http"), {}),
+            logger=_ClientErrorsAtDebug(logging.getLogger("privox.http"), {}),
             keepalive_timeout=bounds.keepalive,
             lingering_time=bounds.linger,
             max_headers=MAX_HEADER_LINES,
@@ -68,7 +68,7 @@ class HttpProtocolFactory(web.Server):
 
 
 @contextmanager
-def working_on(request: web.BaseRequest) -> Iterator[None]:
+def during_job(request: web.BaseRequest) -> Iterator[None]:
     """While this is open, the connection of `request` does a job."""
     connection = request.protocol
     assert isinstance(connection, HttpConnection)
@@ -147,7 +147,7 @@ class HttpConnection(RequestHandler):
                 self.force_close()
 
 
-class _Quiet(logging.LoggerAdapter[logging.Logger]):
+class _ClientErrorsAtDebug(logging.LoggerAdapter[logging.Logger]):
     """aiohttp logs malformed requests as errors, with the client's address. They are the client's
     fault: logged at DEBUG here. Any other exception is a bug."""
 

@@ -31,7 +31,7 @@ from privox_dht.errors import (
     RequestRejected,
 )
 
-_KNOWN: tuple[tuple[type[JobError], int, str], ...] = (
+_STATUSES: tuple[tuple[type[JobError], int, str], ...] = (
     (ProducerBusy, 503, "busy"),
     (AllProducersBusy, 503, "busy"),
     (NotJoined, 503, "not_joined"),
@@ -49,7 +49,7 @@ def status_of(exc: BaseException) -> tuple[int, str]:
         return exc.status, exc.code
     if isinstance(exc, NoProducer) and exc.unmet:
         return 404, f"{exc.unmet}_not_found"
-    for kind, status, code in _KNOWN:
+    for kind, status, code in _STATUSES:
         if isinstance(exc, kind):
             return status, code
     return 500, "failed"

@@ -4,7 +4,7 @@
               routing   404 and 405 say what there is; with `Expect`, before anything is uploaded
               handler   what it raises becomes a response: see `error_mapping`
 
-Routes that take a body send their 100-continue themselves: `expect_handler=continue_later`. Another
+Routes that take a body send their 100-continue themselves: `expect_handler=defer_continue`. Another
 dialect is an application that is mounted in this one with `add_subapp`.
 """
 
@@ -32,7 +32,7 @@ STOP_WITHIN = 2.0  # seconds that cancelled requests get to end
 CLOSE_WAIT = 0.01  # seconds; aiohttp waits this long twice, and 0 would mean no limit
 
 
-async def continue_later(request: web.BaseRequest) -> None:
+async def defer_continue(request: web.BaseRequest) -> None:
     """An `expect_handler`: the route itself sends 100-continue, or rejects."""
 
 

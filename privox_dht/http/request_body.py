@@ -41,7 +41,7 @@ class MinimumRate:
     def __repr__(self) -> str:
         return f"<MinimumRate {self._missing:.0f} bytes due at {self.due:.1f}>"
 
-    def took(self, size: int, now: float) -> None:
+    def received(self, size: int, now: float) -> None:
         """`size` bytes came."""
         self._missing -= size
         if self._missing <= 0:
@@ -153,30 +153,30 @@ async def pieces(
     """The body as it comes: at most `most` bytes, and not too slowly."""
     loop = asyncio.get_running_loop()
     pace = MinimumRate(bounds, loop.time())
-    ended: list[JobError] = []  # by admission, which wants the slot
+    errors: list[JobError] = []  # by admission, which wants the slot
     while not request.content.at_eof():
         try:
             async with asyncio.timeout_at(pace.due) as deadline:
-                offer.end_upload = lambda error: _end(error, ended, deadline)
+                offer.end_upload = lambda error: _end(error, errors, deadline)
                 piece = await request.content.readany()
         except TimeoutError as exc:
-            if ended:
-                raise ended[0] from None
+            if errors:
+                raise errors[0] from None
             raise RequestRejected("the upload is too slow", status=408, code="too_slow") from exc
         except web.RequestPayloadError as exc:
             raise RequestRejected("the body is not well-formed HTTP", code="broken_body") from exc
         offer.received += len(piece)
         if offer.received > most:
             raise too_large(most)
-        pace.took(len(piece), loop.time())
+        pace.received(len(piece), loop.time())
         yield piece
-        if ended:
-            raise ended[0]
+        if errors:
+            raise errors[0]
     offer.uploading = False
 
 
-def _end(error: JobError, ended: list[JobError], deadline: asyncio.Timeout) -> None:
-    ended.append(error)
+def _end(error: JobError, errors: list[JobError], deadline: asyncio.Timeout) -> None:
+    errors.append(error)
     with suppress(RuntimeError):  # nothing is being waited for just now
         deadline.reschedule(0)
 

@@ -13,7 +13,7 @@ from privox_dht.scatter.piece_source import Sound
 from privox_dht.units import clock_time
 
 
-def fault_of(
+def recording_error(
     source: Sound, left_out: Sequence[tuple[Piece, JobError]], attempts: Sequence[Attempt]
 ) -> JobError | None:
     """The error of a recording whose pieces are all settled; None: there is none.
@@ -23,12 +23,12 @@ def fault_of(
         left_out: pieces that no producer could transcribe, and why.
         attempts: what was tried for any piece.
     """
-    if source.fault is not None:
+    if source.decode_error is not None:
         return RequestRejected(
             f"the recording breaks off at {clock_time(source.seconds)}; what comes before was"
-            f" transcribed ({source.fault.message})",
-            status=source.fault.status,
-            code=source.fault.code,
+            f" transcribed ({source.decode_error.message})",
+            status=source.decode_error.status,
+            code=source.decode_error.code,
         )
     if left_out:
         times = ", ".join(

@@ -28,7 +28,7 @@ UNBOUNDED = float("inf")  # seconds; the recording is the user's own, and little
 class Sound(Pieces[Piece], Protocol):
     """Where the pieces of a recording come from."""
 
-    fault: RequestRejected | None  # why decoding stopped early
+    decode_error: RequestRejected | None  # why decoding stopped early
 
 
 class PieceSource:
@@ -44,7 +44,7 @@ class PieceSource:
         self.claimed_seconds = 0.0  # seconds, by the file's header; 0: unknown
         self.seconds = 0.0  # decoded so far
         self.ended = False
-        self.fault: RequestRejected | None = None  # why decoding stopped early
+        self.decode_error: RequestRejected | None = None  # why decoding stopped early
         self._audio = audio
         self._decoding = self._decoded()
         self._ready: deque[Piece] = deque()
@@ -97,7 +97,7 @@ class PieceSource:
             except RequestRejected as exc:
                 if exc.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                     raise
-                self.fault = exc
+                self.decode_error = exc
         yield cutter.finish()
 
 

@@ -20,8 +20,8 @@ from privox_dht.speech import Segment, Transcript, Word
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 
 Part = TypeVar("Part", Segment, Word)
-OUTSIDE = 1.0  # seconds before or after a piece in which a word may begin: engines guess
-BACKWARDS = 1.0  # seconds by which a word may begin before the previous one
+MAX_OUTSIDE = 1.0  # seconds before or after a piece in which a word may begin: engines guess
+MAX_BACKWARDS = 1.0  # seconds by which a word may begin before the previous one
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class PieceWork:
         options = replace(self.options, words=self.options.words or piece.overlaps)
         sound = wav(piece.samples.astype("<i2", copy=False).tobytes(), RATE)
         transcript = await TranscriptionWork(self.client, sound, options)(endpoint, record, emit)
-        return replace(transcript, segments=tuple(placed(transcript.segments, piece)))
+        return replace(transcript, segments=tuple(in_recording_time(transcript.segments, piece)))
 
 
-def placed(segments: Sequence[Segment], piece: Piece) -> list[Segment]:
+def in_recording_time(segments: Sequence[Segment], piece: Piece) -> list[Segment]:
     """The segments of a piece, with the times of the whole recording.
 
     Raises:
@@ -53,17 +53,17 @@ def placed(segments: Sequence[Segment], piece: Piece) -> list[Segment]:
     for segment in segments:
         parts: list[Segment | Word] = [segment, *segment.words]
         for part in parts:
-            if not -OUTSIDE <= part.start <= piece.seconds + OUTSIDE:
+            if not -MAX_OUTSIDE <= part.start <= piece.seconds + MAX_OUTSIDE:
                 raise EngineFailed(
                     f"words at {part.start:.1f} s of a piece of {piece.seconds:.1f} s of sound"
                 )
-            if part.end < part.start or part.start < last - BACKWARDS:
+            if part.end < part.start or part.start < last - MAX_BACKWARDS:
                 raise EngineFailed(
                     f"times that go backwards, from {last:.1f} s to {part.start:.1f} s"
                 )
             last = part.start
-        words = tuple(_moved(word, piece) for word in segment.words)
-        within.append(replace(_moved(segment, piece), words=words))
+        words = tuple(_shifted(word, piece) for word in segment.words)
+        within.append(replace(_shifted(segment, piece), words=words))
     return within
 
 
@@ -72,6 +72,6 @@ def _length(segment: Segment) -> int:
     return max(1, len(segment.text), sum(max(1, len(word.text)) for word in segment.words))
 
 
-def _moved(part: Part, piece: Piece) -> Part:
+def _shifted(part: Part, piece: Piece) -> Part:
     start = min(max(0.0, part.start), piece.seconds) + piece.start
     return replace(part, start=start, end=min(max(0.0, part.end), piece.seconds) + piece.start)

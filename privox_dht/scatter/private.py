@@ -56,7 +56,7 @@ async def transcribe_in_private(
     rng = random.SystemRandom()
     with tempfile.TemporaryFile() as kept:
         try:
-            pieces = await ShuffledPieces.of(source, kept, rng)
+            pieces = await ShuffledPieces.cut(source, kept, rng)
         except OSError as exc:
             raise ConfigError(
                 f"cannot keep the pieces in {tempfile.gettempdir()}: {exc.strerror or exc}; name a"
@@ -96,13 +96,13 @@ class ShuffledPieces:
 
     def __init__(self, pieces: list[Piece], source: PieceSource) -> None:
         self.claimed_seconds = self.seconds = source.seconds
-        self.fault = source.fault
+        self.decode_error = source.decode_error
         self.ended = True
         self.lengths = {piece.number: piece.seconds for piece in pieces}
         self._left = pieces
 
     @classmethod
-    async def of(cls, source: PieceSource, kept: Any, rng: random.Random) -> ShuffledPieces:
+    async def cut(cls, source: PieceSource, kept: Any, rng: random.Random) -> ShuffledPieces:
         """Cut the whole recording; `kept` is an empty file for the samples."""
         import numpy
 

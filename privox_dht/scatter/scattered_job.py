@@ -33,8 +33,8 @@ from privox_dht.errors import (
 )
 from privox_dht.scatter.piece_requests import NumberedPiece, PieceRequest, PieceRequests
 
-PREPARED = 2  # pieces that are made ahead
-KEPT = 32  # pieces kept beyond those that are requested: 30 MB of sound
+MADE_AHEAD = 2  # pieces that are made ahead
+MAX_HELD = 32  # pieces kept beyond those that are requested: 30 MB of sound
 
 P = TypeVar("P", bound=NumberedPiece)
 P_co = TypeVar("P_co", bound=NumberedPiece, covariant=True)
@@ -208,7 +208,7 @@ class ScatteredJob(ABC, Generic[P, R]):
 
     def _prepare(self) -> None:
         """Have the next pieces made ready."""
-        enough = len(self._source) >= PREPARED or self._is_full
+        enough = len(self._source) >= MADE_AHEAD or self._is_full
         if self._preparing is None and not self._source.ended and not enough:
             self._preparing = asyncio.create_task(self._source.prepare())
 
@@ -233,7 +233,7 @@ class ScatteredJob(ABC, Generic[P, R]):
     @property
     def _is_full(self) -> bool:
         """Whether enough pieces are in memory."""
-        return not self.pieces_on_disk and len(self._held) >= self._options.jobs + KEPT
+        return not self.pieces_on_disk and len(self._held) >= self._options.jobs + MAX_HELD
 
     def _request(self, piece: P, ticket: int, *, beside: str = "") -> None:
         """Request a piece; `beside` is the producer that has it already."""

@@ -15,7 +15,7 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.work import Work
 from privox_dht.scatter.cut import Piece
-from privox_dht.scatter.outcome import fault_of
+from privox_dht.scatter.outcome import recording_error
 from privox_dht.scatter.piece_requests import PieceRequest
 from privox_dht.scatter.piece_source import Sound
 from privox_dht.scatter.piece_work import PieceWork
@@ -60,7 +60,7 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
         self._emit(AudioInfo(self._sound.seconds))
         if self._resume is not None and not self._left_out:
             self._resume.remove()
-        if error := fault_of(self._sound, self._left_out, self._attempts):
+        if error := recording_error(self._sound, self._left_out, self._attempts):
             raise error
         return self._done_event(gather(self._emitted, self._sound.seconds, self._stitcher.language))
 

@@ -40,13 +40,13 @@ from privox_dht.speech_api.audio_response import PLAIN
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 
 T = TypeVar("T")
-UNREAD = 32 * limits.MIB  # bytes of sound not read yet, above which no more is requested
+MAX_UNREAD = 32 * limits.MIB  # bytes of sound not read yet, above which no more is requested
 HEAD_START = 1.0  # seconds for which the first passage is requested alone, so that it comes soon
 RATES = range(4_000, 192_001)  # Hz of sound that a producer may send
 QUOTED = 40  # characters of a passage that an error message quotes
 
 
-async def speaking(
+async def speech_job(
     dispatcher: Dispatcher,
     client: SpeechClient,
     text: str,
@@ -67,7 +67,7 @@ async def speaking(
             async for event in events:
                 yield event
         return
-    check(text)
+    check_length(text)
     job: list[ScatteredText] = []
 
     async def begin(emit: Emit) -> Done[bytes]:
@@ -85,10 +85,10 @@ async def speaking(
         async for event in spoken:
             yield event
             if isinstance(event, FileChunk):
-                job[0].taken(len(event.data))
+                job[0].read_by_caller(len(event.data))
 
 
-def check(text: str) -> None:
+def check_length(text: str) -> None:
     """
     Raises:
         RequestRejected: it is too long, or cannot be cut.
@@ -137,8 +137,8 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
         self._ready: deque[_SpokenPassage] = deque()  # in order, to be added to the file
         self._whole_file = bytearray()
         self._unread = 0
-        self._may_go_on = asyncio.Event()
-        self._may_go_on.set()
+        self._reader_keeps_up = asyncio.Event()
+        self._reader_keeps_up.set()
 
     async def run(self) -> Done[bytes]:
         """All of it.
@@ -164,15 +164,15 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
         """Use these records, which were looked up just now."""
         self._requests.set_candidates(records)
 
-    def taken(self, size: int) -> None:
+    def read_by_caller(self, size: int) -> None:
         """So many bytes of the emitted file were read."""
         self._unread -= size
-        if self._unread <= UNREAD:
-            self._may_go_on.set()
+        if self._unread <= MAX_UNREAD:
+            self._reader_keeps_up.set()
 
     async def _step(self) -> bool:
         await self._write()
-        await self._may_go_on.wait()
+        await self._reader_keeps_up.wait()
         return await super()._step()
 
     async def _write(self) -> None:
@@ -188,8 +188,8 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
         if self._speech.keep:
             self._whole_file += data
         self._unread += len(data)
-        if self._unread > UNREAD:
-            self._may_go_on.clear()
+        if self._unread > MAX_UNREAD:
+            self._reader_keeps_up.clear()
         self._emit(FileChunk(data))
 
     def _take(self) -> Passage | None:

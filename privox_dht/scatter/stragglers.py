@@ -14,7 +14,7 @@ from statistics import median
 LAG = 3.0  # times the usual duration
 MIN_LAG = 1.0  # seconds: delays of a network or a busy machine
 MIN_DONE = 3  # pieces that must be done before there is a usual duration
-REMEMBERED = 32  # last pieces whose median counts
+PACES_KEPT = 32  # last pieces whose median counts
 DUPLICATE_EVERY = 10  # one piece in so many may get a duplicate request
 
 
@@ -35,7 +35,7 @@ class Stragglers:
         self.duplicates = 0  # pieces that got a second request
         self._requests: dict[int, _Request] = {}
         self._tickets = 0
-        self._paces: deque[float] = deque(maxlen=REMEMBERED)  # seconds for a second of sound
+        self._paces: deque[float] = deque(maxlen=PACES_KEPT)  # seconds for a second of sound
 
     def start(self, number: int, seconds: float) -> int:
         """A piece of so many seconds of sound is given to the dispatcher; the ticket."""

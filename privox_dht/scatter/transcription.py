@@ -36,7 +36,7 @@ MIN_PRODUCERS = 2  # producers
 NO_PYAV = "PyAV is not installed here: pip install 'privox-dht[audio]'"
 
 
-async def transcription(
+async def transcription_job(
     dispatcher: Dispatcher,
     client: SpeechClient,
     audio: Audio,

@@ -23,7 +23,7 @@ from privox_dht.errors import EngineFailed, RequestRejected
 from privox_dht.speech import AudioChunk
 
 PLAIN = ("wav", "pcm")  # formats that need no codec
-PREFERRED, ALWAYS = "mp3", "wav"  # the default: OpenAI's, where it can be written
+DEFAULT_FORMAT, PLAIN_DEFAULT = "mp3", "wav"  # the default: OpenAI's, where it can be written
 PIECE = 64 * limits.KIB  # bytes handed on at a time; in base64 far below limits.MAX_EVENT
 PROBE_RATE = 24_000  # Hz; what OpenAI's voices have
 
@@ -60,12 +60,12 @@ async def negotiate_format(asked: str, encoders: Encoders) -> str:
     if asked in PLAIN:
         return asked
     try:
-        await encoders.check(asked or PREFERRED)
+        await encoders.check(asked or DEFAULT_FORMAT)
     except RequestRejected:
         if asked:
             raise
-        return ALWAYS
-    return asked or PREFERRED
+        return PLAIN_DEFAULT
+    return asked or DEFAULT_FORMAT
 
 
 class EncodedAudio:
@@ -132,7 +132,7 @@ class EncodedAudio:
             raise EngineFailed(f"the engine spoke for longer than {self._most:.0f} s")
 
 
-class InThreads:
+class ThreadEncoders:
     """Encoders in threads of this process: for a server that makes its sound itself."""
 
     async def check(self, format: str) -> None:
@@ -164,7 +164,7 @@ class _OnLoop(_Threaded):
         return step(*args)
 
 
-class _WithoutCodec(InThreads):
+class _WithoutCodec(ThreadEncoders):
     """Formats without a codec, on the event loop."""
 
     @asynccontextmanager

@@ -38,7 +38,6 @@ from privox_dht.speech import (
 from privox_dht.speech_api import openai_requests
 from privox_dht.speech_api.audio_response import EncodedAudio, Encoders, negotiate_format
 from privox_dht.speech_api.job_log import ServedJob
-from privox_dht.speech_api.long_answers import written
 from privox_dht.speech_api.model_selection import resolve, select
 from privox_dht.speech_api.openai_responses import (
     AUDIO_DELTA,
@@ -47,6 +46,7 @@ from privox_dht.speech_api.openai_responses import (
     TEXT_DONE,
     segment_fields,
 )
+from privox_dht.speech_api.transcript_rendering import render_off_loop
 
 ENGINE, MODEL, RATE = "X-Privox-Engine", "X-Privox-Model", "X-Privox-Rate"
 
@@ -79,21 +79,21 @@ class SpeechHandlers:
 
     async def speak(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         """`POST /v1/audio/speech`."""
-        wanted = openai_requests.speech(
+        call = openai_requests.speech(
             await read_json(request, self._bounds, job.offer), text=self._bounds.text
         )
-        job.offer.check_length(len(wanted.request.text) * limits.SPEECH_PER_CHARACTER)
+        job.offer.check_length(len(call.request.text) * limits.SPEECH_PER_CHARACTER)
         able = self._provider.engines()
-        r = resolve(wanted.request, able)
+        r = resolve(call.request, able)
         engines = select(able, TTS, model=r.model, voice=r.voice, language=r.language)
         headers = self._engine_headers(engines, r.voice)
-        format = await negotiate_format(wanted.format, self._encoders)
+        format = await negotiate_format(call.format, self._encoders)
         sounds = self._provider.speak(r)
         file = EncodedAudio(
             format, sounds, self._bounds.speech_seconds, self._encoders, pcm_rate=self._pcm_rate
         )
         stream = StreamingResponse(request, self._bounds.answer_stall)
-        if wanted.events:
+        if call.events:
             await stream.open(sse.CONTENT_TYPE, headers)
             return await self._stream_events(stream, job, _audio_events(file))
         return await self._stream_audio(stream, job, file, headers)
@@ -119,13 +119,13 @@ class SpeechHandlers:
                 return await self._stream_events(
                     stream, job, self._upload_and_transcribe(request, upload, job.offer, translate)
                 )
-            wanted, able = await self._read_request(request, upload, job.offer, translate)
-            heard = self._heard(await upload.rewind(), wanted.request, job.offer)
+            call, able = await self._read_request(request, upload, job.offer, translate)
+            items = self._items(await upload.rewind(), call.request, job.offer)
             headers = self._engine_headers(able, "")
-            if wanted.stream:
+            if call.stream:
                 await stream.open(sse.CONTENT_TYPE, headers)
-                return await self._stream_events(stream, job, _text_events(heard))
-            return await _whole(heard, wanted, headers)
+                return await self._stream_events(stream, job, _text_events(items))
+            return await _whole_response(items, call, headers)
 
     async def _read_request(
         self, request: web.BaseRequest, upload: SpooledFile, offer: Offer, translate: bool
@@ -133,29 +133,29 @@ class SpeechHandlers:
         """Read the upload to its end: the request, and the engines that can do it (empty: the
         provider does not say)."""
         fields = await read_form(request, self._bounds, upload, offer)
-        wanted = openai_requests.transcription(fields, translate=translate)
+        call = openai_requests.transcription(fields, translate=translate)
         engines = self._provider.engines()
-        r = resolve(wanted.request, engines)
+        r = resolve(call.request, engines)
         able = select(engines, STT, model=r.model, language=r.language, translate=r.translate)
-        return replace(wanted, request=r), able
+        return replace(call, request=r), able
 
     async def _upload_and_transcribe(
         self, request: web.BaseRequest, upload: SpooledFile, offer: Offer, translate: bool
     ) -> AsyncGenerator[bytes]:
         """The upload and its answer as one stream: only heartbeats are sent during the upload;
         errors are events."""
-        wanted, _ = await self._read_request(request, upload, offer, translate)
-        heard = self._heard(await upload.rewind(), wanted.request, offer)
-        async with aclosing(_text_events(heard)) as events:
+        call, _ = await self._read_request(request, upload, offer, translate)
+        items = self._items(await upload.rewind(), call.request, offer)
+        async with aclosing(_text_events(items)) as events:
             async for piece in events:
                 yield piece
 
-    async def _heard(
+    async def _items(
         self, upload: BinaryIO, request: TranscriptionRequest, offer: Offer
     ) -> AsyncGenerator[AudioInfo | Segment]:
         """The provider's transcript, if a recording of that length is admitted."""
-        async with aclosing(self._provider.transcribe(upload, request)) as heard:
-            async for item in heard:
+        async with aclosing(self._provider.transcribe(upload, request)) as items:
+            async for item in items:
                 if isinstance(item, AudioInfo):
                     offer.check_length(item.seconds)
                 yield item
@@ -198,40 +198,40 @@ class SpeechHandlers:
         return await stream.close()
 
 
-async def _whole(
-    heard: AsyncGenerator[AudioInfo | Segment],
-    wanted: openai_requests.TranscriptionCall,
+async def _whole_response(
+    items: AsyncGenerator[AudioInfo | Segment],
+    call: openai_requests.TranscriptionCall,
     headers: dict[str, str],
 ) -> web.StreamResponse:
     """One answer at the end."""
     seconds, segments = 0.0, []
-    async with aclosing(heard):
-        async for item in heard:
+    async with aclosing(items):
+        async for item in items:
             if isinstance(item, AudioInfo):
                 seconds = item.seconds
             else:
                 segments.append(item)
-    whole = transcript.gather(segments, seconds, wanted.request.language)
-    text = await written(
+    whole = transcript.gather(segments, seconds, call.request.language)
+    text = await render_off_loop(
         whole,
         partial(
             transcript.render,
             whole,
-            wanted.format,
-            translated=wanted.request.translate,
-            words=wanted.request.words,
-            segments=wanted.segments,
+            call.format,
+            translated=call.request.translate,
+            words=call.request.words,
+            segments=call.segments,
         ),
     )
-    return text_response(text, transcript.CONTENT_TYPES[wanted.format], headers=headers)
+    return text_response(text, transcript.CONTENT_TYPES[call.format], headers=headers)
 
 
-async def _text_events(heard: AsyncGenerator[AudioInfo | Segment]) -> AsyncGenerator[bytes]:
+async def _text_events(items: AsyncGenerator[AudioInfo | Segment]) -> AsyncGenerator[bytes]:
     """`transcript.text.delta` for the recording's length and for every segment, then `.done`. The
     deltas joined are the whole text."""
     seconds, segments, text = 0.0, [], ""
-    async with aclosing(heard):
-        async for item in heard:
+    async with aclosing(items):
+        async for item in items:
             if isinstance(item, AudioInfo):
                 seconds = item.seconds
                 yield sse.event(TEXT_DELTA, delta="", seconds=round(seconds, 3))

@@ -70,7 +70,7 @@ def select(
     fitting = [info for info in offered if _is_engine(info, model)]
     fitting = fitting or [info for info in offered if _has_model(info, model)]
     if not fitting:
-        raise _nothing("model", model, _names(offered)) if model else _only_named(offered)
+        raise _not_found("model", model, _names(offered)) if model else _only_named(offered)
     if translate:
         fitting = [info for info in fitting if info.translates]
         if not fitting:
@@ -83,7 +83,7 @@ def select(
     if voice and service == TTS:
         chosen = [info for info in fitting if _lists(info, voice)]
         if not chosen:
-            raise _nothing("voice", voice, _flat(info.models for info in fitting))
+            raise _not_found("voice", voice, _flat(info.models for info in fitting))
     if language and not voice:
         chosen = [info for info in chosen if _speaks(info, language)]
         if not chosen:
@@ -127,7 +127,7 @@ def _speaks(info: EngineInfo, language: str) -> bool:
     return not info.languages or languages.nearest(language, info.languages) is not None
 
 
-def _nothing(what: str, name: str, there_is: list[str]) -> RequestRejected:
+def _not_found(what: str, name: str, there_is: list[str]) -> RequestRejected:
     return RequestRejected(
         f"there is no {what} {name[:64]!r} here; there is {_listing(there_is)}",
         status=404,

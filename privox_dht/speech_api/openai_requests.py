@@ -51,14 +51,14 @@ def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> Tran
     Raises:
         RequestRejected: 400, naming the field.
     """
-    given = _once(fields)
+    given = _by_name(fields)
     granularities = [v for n, v in fields if n.removesuffix("[]") == "timestamp_granularities"]
     for granularity in granularities:
         _one_of("timestamp_granularities", granularity, GRANULARITIES)
     stream = _flag("stream", given.get("stream", ""))
     format = _one_of("response_format", given.get("response_format", "json"), TEXT_FORMATS)
     if stream and format not in STREAMED_FORMATS:
-        raise _bad("response_format", f"cannot be streamed as {format}", STREAMED_FORMATS)
+        raise _rejection("response_format", f"cannot be streamed as {format}", STREAMED_FORMATS)
     request = TranscriptionRequest(
         model=_name("model", given.get("model", "")),
         language=validate_language(given.get("language", "").strip()),
@@ -147,7 +147,7 @@ def _voice(given: Mapping[str, Any]) -> str:
     return _name("voice", _string(given, "voice"))
 
 
-def _once(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _by_name(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in fields:
         if name in given and not name.endswith("[]") and name != "timestamp_granularities":
@@ -168,7 +168,7 @@ def _name(param: str, value: str) -> str:
 def _flag(param: str, value: str) -> bool:
     value = value.strip().lower()
     if value not in _TRUE + _FALSE:
-        raise _bad(param, "is neither true nor false", ("true", "false"))
+        raise _rejection(param, "is neither true nor false", ("true", "false"))
     return value in _TRUE
 
 
@@ -190,11 +190,11 @@ def _number(param: str, value: object, least: float, most: float) -> float:
 def _one_of(param: str, value: str, choices: Sequence[str]) -> str:
     value = value.strip()
     if value not in choices:
-        raise _bad(param, f"cannot be {value[:64]!r}", choices)
+        raise _rejection(param, f"cannot be {value[:64]!r}", choices)
     return value
 
 
-def _bad(param: str, why: str, choices: Sequence[str]) -> RequestRejected:
+def _rejection(param: str, why: str, choices: Sequence[str]) -> RequestRejected:
     return RequestRejected(
         f"{param} {why}; there is {', '.join(choices)}", code=f"bad_{param}", param=param
     )

@@ -31,15 +31,15 @@ from aiohttp import web
 from privox_dht import peer_proof
 from privox_dht.errors import BadMessage, JobError, ProducerBusy
 from privox_dht.http import request_checks
-from privox_dht.http.connections import working_on
-from privox_dht.http.http_server import DEFAULT_BOUNDS, DRAIN, Handler, HttpServer, continue_later
+from privox_dht.http.connections import during_job
+from privox_dht.http.http_server import DEFAULT_BOUNDS, DRAIN, Handler, HttpServer, defer_continue
 from privox_dht.http.request_checks import check_form, check_json
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import error_response, json_response
 from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech import STT, TTS, Provider
 from privox_dht.speech_api import model_catalogue
-from privox_dht.speech_api.audio_response import Encoders, InThreads
+from privox_dht.speech_api.audio_response import Encoders, ThreadEncoders
 from privox_dht.speech_api.handlers import SpeechHandlers
 from privox_dht.speech_api.job_log import JobLog, ServedJob
 
@@ -91,7 +91,7 @@ class SpeechServer(HttpServer):
         self._own = own
         self._provider = provider
         handlers = SpeechHandlers(
-            provider, bounds, encoders or InThreads(), any_engine=any_engine, pcm_rate=pcm_rate
+            provider, bounds, encoders or ThreadEncoders(), any_engine=any_engine, pcm_rate=pcm_rate
         )
         self.add_job("/v1/audio/transcriptions", STT, check_form, handlers.transcribe)
         self.add_job("/v1/audio/translations", STT, check_form, handlers.translate)
@@ -109,7 +109,7 @@ class SpeechServer(HttpServer):
     def add_page(self, method: str, path: str, page: Handler) -> None:
         """A page that takes no slot. HEAD works where GET does."""
         for name in (method, "HEAD") if method == "GET" else (method,):
-            self.app.router.add_route(name, path, page, expect_handler=continue_later)
+            self.app.router.add_route(name, path, page, expect_handler=defer_continue)
 
     def add_job(
         self,
@@ -132,7 +132,7 @@ class SpeechServer(HttpServer):
         async def job(request: web.Request) -> web.StreamResponse:
             return await self._job(request, service, check, work, error)
 
-        (app or self.app).router.add_route("POST", path, job, expect_handler=continue_later)
+        (app or self.app).router.add_route("POST", path, job, expect_handler=defer_continue)
 
     async def _job(
         self,
@@ -153,7 +153,7 @@ class SpeechServer(HttpServer):
                 answer = error(request, exc) if error else error_response(exc)
                 return await request_checks.reject(request, answer)
             job = held.enter_context(self.jobs.job(service, offer))
-            held.enter_context(working_on(request))
+            held.enter_context(during_job(request))
             await request_checks.send_continue(request)
             result: web.StreamResponse | None = None
             try:

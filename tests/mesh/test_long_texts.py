@@ -140,7 +140,7 @@ async def test_no_more_is_spoken_than_somebody_takes(
         return speak(client, endpoint, request, format)
 
     monkeypatch.setattr(SpeechClient, "speak", counted)
-    monkeypatch.setattr(scattered_text, "UNREAD", 0)
+    monkeypatch.setattr(scattered_text, "MAX_UNREAD", 0)
     async with (
         Mesh.join([f"{HOST}:{shared.port}"]) as mesh,
         aclosing(mesh.audio(text, model="espeak-ng")) as sound,

@@ -8,7 +8,7 @@ import pytest
 from privox_dht import limits
 from privox_dht.errors import EngineFailed, RequestRejected
 from privox_dht.speech import AudioChunk
-from privox_dht.speech_api.audio_response import EncodedAudio, InThreads, negotiate_format
+from privox_dht.speech_api.audio_response import EncodedAudio, ThreadEncoders, negotiate_format
 
 
 async def sounds(*pieces: AudioChunk) -> AsyncGenerator[AudioChunk]:
@@ -17,7 +17,7 @@ async def sounds(*pieces: AudioChunk) -> AsyncGenerator[AudioChunk]:
 
 
 async def written(format: str, *pieces: AudioChunk, most: float = 60.0) -> bytes:
-    file = EncodedAudio(format, sounds(*pieces), most, InThreads())
+    file = EncodedAudio(format, sounds(*pieces), most, ThreadEncoders())
     return b"".join([piece async for piece in file.pieces()])
 
 
@@ -29,7 +29,7 @@ async def test_pcm_is_the_sound_itself() -> None:
 
 
 async def test_a_file_knows_its_rate_and_its_length() -> None:
-    file = EncodedAudio("wav", sounds(TENTH, TENTH), 60, InThreads())
+    file = EncodedAudio("wav", sounds(TENTH, TENTH), 60, ThreadEncoders())
     sizes = [len(piece) async for piece in file.pieces()]
     assert sizes == [3244, 3200, 0]
     assert (file.rate, file.content_type) == (16_000, "audio/wav")
@@ -40,7 +40,7 @@ async def test_a_file_knows_its_rate_and_its_length() -> None:
 async def test_no_piece_is_too_large_for_an_event(format: str) -> None:
     """A minute of an engine's sound in one piece, or a file that is complete before it leaves."""
     noise = AudioChunk(48_000, random.Random(1).randbytes(2 * 48_000 * 60))
-    file = EncodedAudio(format, sounds(noise), 120, InThreads())
+    file = EncodedAudio(format, sounds(noise), 120, ThreadEncoders())
     sizes = [len(piece) async for piece in file.pieces()]
     assert sum(sizes) > limits.MAX_EVENT > 2 * max(sizes)
 
@@ -71,19 +71,19 @@ async def test_closing_the_file_closes_the_engine() -> None:
         finally:
             closed = True
 
-    pieces = EncodedAudio("pcm", endless(), 60, InThreads()).pieces()
+    pieces = EncodedAudio("pcm", endless(), 60, ThreadEncoders()).pieces()
     await anext(pieces)
     await pieces.aclose()
     assert closed
 
 
-class Nothing(InThreads):
+class Nothing(ThreadEncoders):
     async def check(self, format: str) -> None:
         raise RequestRejected("cannot be written here", status=501)
 
 
 async def test_without_a_codec_the_default_is_wav_and_a_named_format_is_refused() -> None:
-    assert await negotiate_format("", InThreads()) == "mp3"
+    assert await negotiate_format("", ThreadEncoders()) == "mp3"
     assert await negotiate_format("", Nothing()) == "wav"
     assert await negotiate_format("pcm", Nothing()) == "pcm"
     with pytest.raises(RequestRejected):

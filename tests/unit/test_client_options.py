@@ -15,7 +15,7 @@ import client.cli
 import client.speak
 import client.transcribe
 import nodes.cli
-from client.options import OfService
+from client.options import ServiceOption
 from privox_dht.cli.output import TextFormatter, sanitize
 
 STT = ("--service", "stt", "--file", "x.wav")
@@ -260,7 +260,7 @@ def test_every_option_whose_help_names_one_service_is_refused_for_the_other() ->
     for option in client.cli.main.params:
         help = option.help or "" if isinstance(option, click.Option) else ""
         if help.startswith(("stt", "tts")) and not ("stt:" in help and "tts:" in help):
-            assert isinstance(option, OfService), option.name
+            assert isinstance(option, ServiceOption), option.name
 
 
 def test_a_mistake_of_this_kind_is_json_where_json_is_asked_for(told: dict[str, Any]) -> None:

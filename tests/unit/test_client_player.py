@@ -27,7 +27,7 @@ Install = Callable[[str, str], None]  # a program's name, and what it does
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Puts a shell script on an otherwise empty PATH, where no library is either."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sound_library, "can_be_used", lambda: False)
+    monkeypatch.setattr(sound_library, "is_available", lambda: False)
 
     def put(name: str, script: str) -> None:
         path = tmp_path / name
@@ -92,7 +92,7 @@ async def test_cancelling_stops_the_sound(install: Install, tmp_path: Path) -> N
 def test_the_sound_library_is_the_last_that_is_tried(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sound_library, "can_be_used", lambda: True)
+    monkeypatch.setattr(sound_library, "is_available", lambda: True)
     install("aplay", "")
     assert [str(player) for player in players_for("wav")] == ["aplay", "sounddevice"]
 
@@ -100,7 +100,7 @@ def test_the_sound_library_is_the_last_that_is_tried(
 @pytest.mark.skipif(sys.platform != "linux", reason="only there PortAudio is a package apart")
 def test_the_sound_library_without_portaudio_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
-    assert not sound_library.can_be_used()
+    assert not sound_library.is_available()
 
 
 def is_here(player: Player) -> bool:
@@ -199,4 +199,4 @@ def test_a_file_of_16_bits_is_played_whole_and_what_is_not_played_says_why(
 def test_without_the_package_there_is_no_sound_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: "libportaudio.so.2")
-    assert not sound_library.can_be_used()
+    assert not sound_library.is_available()

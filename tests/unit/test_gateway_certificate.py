@@ -10,15 +10,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from nodes.gateway.certificate import (
-    CLOCKS,
+    CLOCK_SKEW,
     LIFETIME,
-    RENEWED,
+    RENEW_BEFORE,
     Names,
     fingerprint_of,
-    is_good,
-    kept_certificate,
+    is_valid,
     make_certificate,
     names_of_this_machine,
+    stored_certificate,
     tls_context,
 )
 from nodes.gateway.config import GatewayConfig, parse_https
@@ -41,30 +41,30 @@ def test_it_is_of_a_kind_that_browsers_take() -> None:
 
 def test_it_is_good_for_its_names_until_a_month_before_its_end() -> None:
     pem = make_certificate(NAMES, NOW)
-    assert is_good(pem, NAMES, NOW)
-    assert is_good(pem, ["gateway.lan"], NOW)
-    assert not is_good(pem, ["other.lan"], NOW)
-    assert not is_good(pem, ["192.0.2.8"], NOW)
-    end = NOW - CLOCKS + LIFETIME
-    assert is_good(pem, NAMES, end - RENEWED - timedelta(seconds=1))
-    assert not is_good(pem, NAMES, end - RENEWED)
-    assert not is_good(b"no certificate", [], NOW)
+    assert is_valid(pem, NAMES, NOW)
+    assert is_valid(pem, ["gateway.lan"], NOW)
+    assert not is_valid(pem, ["other.lan"], NOW)
+    assert not is_valid(pem, ["192.0.2.8"], NOW)
+    end = NOW - CLOCK_SKEW + LIFETIME
+    assert is_valid(pem, NAMES, end - RENEW_BEFORE - timedelta(seconds=1))
+    assert not is_valid(pem, NAMES, end - RENEW_BEFORE)
+    assert not is_valid(b"no certificate", [], NOW)
 
 
 def test_it_is_kept_for_nobody_else_to_read_and_made_anew_when_this_machine_is_renamed(
     tmp_path: Path,
 ) -> None:
-    path = kept_certificate(tmp_path, Names(("old.lan",), ("192.0.2.7",)))
+    path = stored_certificate(tmp_path, Names(("old.lan",), ("192.0.2.7",)))
     first = fingerprint_of(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert fingerprint_of(kept_certificate(tmp_path, Names(("old.lan",)))) == first
-    assert fingerprint_of(kept_certificate(tmp_path, Names(("new.lan",)))) != first
+    assert fingerprint_of(stored_certificate(tmp_path, Names(("old.lan",)))) == first
+    assert fingerprint_of(stored_certificate(tmp_path, Names(("new.lan",)))) != first
     tls_context(path, path)
 
 
 def test_another_address_that_changes_often_makes_no_new_one(tmp_path: Path) -> None:
-    first = kept_certificate(tmp_path, Names(("a.lan",), ("2001:db8::1",))).read_bytes()
-    assert kept_certificate(tmp_path, Names(("a.lan",), ("2001:db8::2",))).read_bytes() == first
+    first = stored_certificate(tmp_path, Names(("a.lan",), ("2001:db8::1",))).read_bytes()
+    assert stored_certificate(tmp_path, Names(("a.lan",), ("2001:db8::2",))).read_bytes() == first
 
 
 def test_this_machine_is_called_localhost_too() -> None:

@@ -175,7 +175,7 @@ def test_what_was_heard_is_kept_and_said(tmp_path: Path, capfd: pytest.CaptureFi
     growing = live(str(output), "text")
     for event in (ONE, TWO):
         growing.take(event)
-    part = growing.keep("de")
+    part = growing.save_partial("de")
     assert part is not None
     assert part.as_json()["transcript"]["text"] == "one two"
     assert part.transcript.language == "de"
@@ -195,7 +195,7 @@ def test_what_was_heard_of_a_scattered_recording_is_said_beside_all_of_it(
     )
     for event in (Scattered(0.0, 600.0, 3, 0.0), ONE, TWO):
         growing.take(event)
-    growing.keep("en")
+    growing.save_partial("en")
     said = f"privox-client: what was heard, 0:02 of 10:00, is in {output}\n"
     assert capfd.readouterr().err == said
 
@@ -205,7 +205,7 @@ def test_what_was_heard_is_kept_in_a_pipe_with_its_line_ended(
 ) -> None:
     text = live(pipe, "text")
     text.take(ONE)
-    assert text.keep("") is not None
+    assert text.save_partial("") is not None
     assert pipe.read() == "one\n"
     assert "0:01 of 0:03, was printed" in capfd.readouterr().err
 
@@ -213,7 +213,7 @@ def test_what_was_heard_is_kept_in_a_pipe_with_its_line_ended(
 def test_where_nothing_was_heard_no_file_is_touched(tmp_path: Path) -> None:
     output = tmp_path / "talk.txt"
     output.write_text("older")
-    assert live(str(output), "text").keep("") is None
+    assert live(str(output), "text").save_partial("") is None
     assert output.read_text() == "older"
 
 

@@ -15,7 +15,7 @@ from privox_dht.errors import (
 )
 from privox_dht.extras import needed_by
 from privox_dht.scatter.cut import RATE, Piece
-from privox_dht.scatter.outcome import fault_of
+from privox_dht.scatter.outcome import recording_error
 
 
 def source(fault: RequestRejected | None = None) -> Any:
@@ -31,19 +31,19 @@ WHY: JobError = NoProducer("nobody was there")
 
 
 def test_nothing_is_wrong_when_all_is_there() -> None:
-    assert fault_of(source(), [], []) is None
+    assert recording_error(source(), [], []) is None
 
 
 def test_where_a_file_breaks_off_is_told_and_the_input_is_at_fault() -> None:
     broken = RequestRejected("no more sound", status=422, code="bad_audio")
-    fault = fault_of(source(broken), [(piece(1), WHY)], [])
+    fault = recording_error(source(broken), [(piece(1), WHY)], [])
     assert isinstance(fault, RequestRejected)
     assert (fault.status, fault.code) == (422, "bad_audio")
     assert "breaks off at 12:05" in fault.message and "no more sound" in fault.message
 
 
 def test_what_nobody_could_do_is_named_in_order() -> None:
-    fault = fault_of(source(), [(piece(4), WHY), (piece(1), WHY)], [])
+    fault = recording_error(source(), [(piece(4), WHY), (piece(1), WHY)], [])
     assert isinstance(fault, AllProducersFailed)
     told = "nobody could transcribe 0:30 to 1:00, 2:00 to 2:30: nobody was there"
     assert str(fault) == told and fault.attempts == ()

@@ -9,7 +9,7 @@ from privox_dht.speech import Transcript
 LONG = 100  # segments; to write fewer takes under 3 ms
 
 
-async def written(transcript: Transcript, write: Callable[[], str]) -> str:
+async def render_off_loop(transcript: Transcript, write: Callable[[], str]) -> str:
     """What `write` makes of `transcript`."""
     if len(transcript.segments) > LONG:
         return await asyncio.to_thread(write)

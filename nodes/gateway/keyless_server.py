@@ -19,7 +19,7 @@ log = logging.getLogger("privox.gateway")
 Session = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], Awaitable[None]]
 
 
-class ClientServer:
+class KeylessServer:
     """Listens on one port.
 
     Args:

@@ -3,7 +3,7 @@
 import threading
 
 from privox_dht.speech import Segment, Transcript
-from privox_dht.speech_api.long_answers import LONG, written
+from privox_dht.speech_api.transcript_rendering import LONG, render_off_loop
 
 
 async def test_a_long_transcript_is_written_off_the_loop_and_a_short_one_at_once() -> None:
@@ -16,5 +16,5 @@ async def test_a_long_transcript_is_written_off_the_loop_and_a_short_one_at_once
             seen.append(threading.current_thread())
             return "all of it"
 
-        assert await written(Transcript(segments, float(count), "en"), write) == "all of it"
+        assert await render_off_loop(Transcript(segments, float(count), "en"), write) == "all of it"
         assert (seen == [threading.main_thread()]) is by_the_loop
