@@ -3,7 +3,7 @@
 servers                                           clients
   listener         sockets, TLS, connection quotas  pinned_tls      the key that must answer
   connections      HTTP on a connection             client_request  one request and its phases
-  request_checks   headers: which are let in        client_body     what is uploaded
+  request_checks   headers: which are accepted      client_body     what is uploaded
   request_body     the body, within request_limits; multipart: its parts
   responses        answers, whole and as streams    both
                                                       sse             server-sent events, heartbeats

@@ -1,6 +1,6 @@
-"""What a client uploads: made once, sent as often as it takes.
+"""The body of a client's request: made once, sent to any number of servers.
 
-RequestBody         bytes before, the recording (in memory, or read as it is sent), bytes after
+RequestBody         head, recording (in memory, or read as it is sent), tail
 multipart_body(...) a multipart form around a recording
 """
 
@@ -19,7 +19,7 @@ from privox_dht.errors import RequestRejected
 
 T = TypeVar("T")
 Source = bytes | Path | BinaryIO
-BLOCK = 1 * limits.MIB  # bytes read from a file at once, off the loop
+BLOCK = 1 * limits.MIB  # bytes read from a file at once, in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class RequestBody:
         return self.size > limits.OFFER_ABOVE
 
     async def whole(self) -> bytes:
-        """All of it, for what is small."""
+        """The whole of a small body."""
         return b"".join([piece async for piece in self.pieces(lambda sent: None)])
 
     async def pieces(self, sent: Callable[[int], None]) -> AsyncGenerator[bytes]:
         """From the beginning, in small pieces; before each, `sent` is called with the number of
-        bytes of the recording that have gone.
+        bytes of the recording sent so far.
 
         Raises:
-            RequestRejected: the recording cannot be read any more, or became shorter.
+            RequestRejected: the recording can no longer be read, or became shorter.
         """
         sent(0)
         yield self.head
@@ -81,7 +81,7 @@ class RequestBody:
 async def multipart_body(
     source: Source, fields: Sequence[tuple[str, str]], filename: str
 ) -> AsyncIterator[RequestBody]:
-    """A form with text fields first and the recording last; what it opened is closed at the end.
+    """A form with text fields first and the recording last. Closes what it opened.
 
     Raises:
         RequestRejected: the recording cannot be read.
@@ -119,7 +119,7 @@ def json_body(content: bytes) -> RequestBody:
 
 
 async def _in_thread_if_slow(source: Source, work: Callable[..., T], *args: Any) -> T:
-    """What may wait for a disk is done in a thread; for bytes in memory none is needed."""
+    """Call `work`, in a thread unless the source is in memory."""
     if isinstance(source, bytes | io.BytesIO):
         return work(*args)
     return await asyncio.to_thread(work, *args)

@@ -1,14 +1,14 @@
 """One request of a client: the time-out of each phase, and what failures mean.
 
     connect       connect_within    TCP, the farm's answer, TLS, the key; CONNECT_TIMEOUT at most
-    offer         OFFER_TIMEOUT     headers are out; the 100-continue, or a refusal
-    upload        SILENCE           from one piece taken to the next, until the answer begins: our
-                                    own servers begin it with the 100, and send heartbeats then
-    wait          SILENCE           a small body is out; headers of the answer
-    answer        SILENCE           from one piece of it, or heartbeat, to the next
+    offer         OFFER_TIMEOUT     from the headers to a 100-continue or a rejection
+    upload        SILENCE           between two pieces sent, until the answer begins: our own
+                                    servers begin it with the 100-continue, and send heartbeats
+    wait          SILENCE           from a small body to the headers of the answer
+    answer        SILENCE           between two pieces of it, or heartbeats
 
-A connection kept from an earlier job may turn out to be closed when it is used: then nothing was
-received on it, and the request is sent once more on a fresh one.
+A connection kept from an earlier job may turn out to be closed. If nothing was received on it, the
+request is sent once more on a new one.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ NO_LINE = 503  # a farm's answer to CONNECT when no line is parked now
 
 @dataclass
 class ClientRequest:
-    """One request, and how far it has come."""
+    """One request, and its current phase."""
 
     session: aiohttp.ClientSession
     endpoint: Endpoint
@@ -49,49 +49,49 @@ class ClientRequest:
     more_headers: Mapping[str, str] = field(default_factory=dict)
     phase: str = CONNECT
     begun: bool = False  # the server took the job
-    reused: bool = False  # it went out on a connection kept from earlier
-    upload_error: JobError | None = None  # why the upload could not go on, on our side
+    reused: bool = False  # it was sent on a connection kept from earlier
+    upload_error: JobError | None = None  # why our side broke off the upload
     timer: asyncio.Timeout | None = field(default=None, repr=False)
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the body waits for a 100-continue; not every ordinary server knows that."""
+        """Whether the body waits for a 100-continue, which some ordinary servers do not send."""
         return self.endpoint.native and self.body is not None and self.body.large
 
     @property
     def silence(self) -> float | None:
-        """Seconds without a byte after which the server is gone; None where only the caller can
-        tell, since an ordinary server says nothing while it works."""
+        """Seconds without a byte after which the server counts as lost; None: no limit, since an
+        ordinary server sends nothing while it works."""
         return limits.SILENCE if self.endpoint.native or self.body is None else None
 
     def start_phase(self, phase: str, seconds: float | None) -> None:
-        """Enter the next phase, which may take so many seconds."""
+        """Enter the next phase, which may take `seconds` (None: any time)."""
         self.phase = phase
         if self.timer is not None and not self.timer.expired():
             now = asyncio.get_running_loop().time()
             self.timer.reschedule(None if seconds is None else now + seconds)
 
     def sent(self, size: int) -> None:
-        """The server reads the body: so many bytes of the recording have gone."""
+        """The server reads the body: `size` bytes of the recording were sent so far."""
         if self.body is None:
             return
-        self.begun = self.begun or self.expects_continue  # it said 100-continue
+        self.begun = self.begun or self.expects_continue  # it sent 100-continue
         if self.phase in (CONNECT, OFFER, UPLOAD):
             self.start_phase(UPLOAD, self.silence)
         if self.progress:
             self.progress(size, self.body.recording_size)
 
     def sent_all(self) -> None:
-        """The body is out."""
+        """The whole body was sent."""
         if self.phase in (CONNECT, OFFER, UPLOAD):
             self.start_phase(WAIT, self.silence)
 
 
 async def send(call: ClientRequest, *content_types: str) -> aiohttp.ClientResponse:
-    """Send the request; the answer once its headers are here, if it is a good one.
+    """Send the request and wait for the headers of a successful answer.
 
     Raises:
-        JobError: what the answer says, or what kept it away.
+        JobError: the answer is an error, or there was none.
     """
     try:
         response = await _attempt(call)
@@ -113,7 +113,7 @@ async def send(call: ClientRequest, *content_types: str) -> aiohttp.ClientRespon
 async def iter_body(
     call: ClientRequest, response: aiohttp.ClientResponse, most: int
 ) -> AsyncGenerator[bytes]:
-    """The answer's bytes as they come, at most `most`."""
+    """The bytes of the answer's body as they come, at most `most`."""
     total = 0
     while not response.content.at_eof():
         with mapped_errors(call):
@@ -130,7 +130,7 @@ async def iter_body(
 
 @contextmanager
 def mapped_errors(call: ClientRequest) -> Iterator[None]:
-    """Whatever libraries raise, as our own errors."""
+    """Raise errors of libraries as our own."""
     try:
         yield
     except JobError:
@@ -164,7 +164,7 @@ _TIMED_OUT = {
 
 
 def tracing() -> aiohttp.TraceConfig:
-    """aiohttp's hooks, which tell a `ClientRequest` the phase that begins."""
+    """aiohttp hooks that report new phases to the `ClientRequest`."""
     trace = aiohttp.TraceConfig()
 
     async def reused(session: object, context: Any, params: object) -> None:
@@ -190,7 +190,7 @@ async def _attempt(call: ClientRequest) -> aiohttp.ClientResponse:
     if call.endpoint.token:
         headers["Authorization"] = f"Bearer {call.endpoint.token}"
     if not call.endpoint.queue:
-        headers["Prefer"] = "wait=0"  # RFC 7240: another producer may be idle
+        headers["Prefer"] = "wait=0"  # RFC 7240: do not queue, other producers may be idle
     if body is not None:
         headers["Content-Type"] = body.content_type
         headers["Content-Length"] = str(body.size)
@@ -233,11 +233,11 @@ async def _upload(call: ClientRequest, body: RequestBody) -> AsyncGenerator[byte
 async def _check(
     call: ClientRequest, response: aiohttp.ClientResponse, content_types: tuple[str, ...]
 ) -> None:
-    """Whether this is an answer to go on with.
+    """Check the headers of an answer.
 
     Raises:
-        JobError: what it says instead.
-        BadMessage: it says nothing that belongs here.
+        JobError: it is an error.
+        BadMessage: its type or encoding is wrong.
     """
     if response.status != 200:
         raise from_response(response.status, response.headers, await _error_body(response))
@@ -248,7 +248,7 @@ async def _check(
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
-    """The beginning of an error's body."""
+    """The body of an error, cut at `limits.MAX_JSON`."""
     body = b""
     try:
         async with asyncio.timeout(limits.SILENCE):

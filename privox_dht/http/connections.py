@@ -1,8 +1,8 @@
-"""HTTP on connections that our own listener or somebody else accepted.
+"""HTTP on connections that our own listener or a relay line accepted.
 
 aiohttp's low-level server. Malformed requests are logged at DEBUG; a handler is cancelled as soon
-as its client is gone; whoever asks is told when a connection ends. A connection is closed when its
-headers are too long, and when no job begins on it in time.
+as its client disconnects; `on_close` calls back when a connection ends. A connection is closed when
+its headers are too long, and when no job begins on it in time.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _CLIENT_ERRORS = (HttpProcessingError, ConnectionError, asyncio.IncompleteReadEr
 
 
 class HttpProtocolFactory(web.Server):
-    """Makes a protocol for each connection, and knows which are open."""
+    """Makes a protocol for each connection, and keeps track of the open ones."""
 
     def __init__(self, handler: Any, bounds: RequestLimits, request_factory: Any = None) -> None:
         super().__init__(
@@ -50,11 +50,11 @@ class HttpProtocolFactory(web.Server):
         return HttpConnection(self, bounds=self._bounds, loop=self._loop, **self._kwargs)
 
     def on_close(self, handler: Any, callback: Callable[[], None]) -> None:
-        """Call `callback`, once, when the connection of `handler` is gone."""
+        """Call `callback` once when the connection of `handler` has ended."""
         self._callbacks[handler] = callback
 
     def closed(self, handler: Any) -> None:
-        """The connection of `handler` is gone, or never came to be."""
+        """The connection of `handler` has ended, or its handshake failed."""
         if callback := self._callbacks.pop(handler, None):
             callback()
 
@@ -80,7 +80,7 @@ def during_job(request: web.BaseRequest) -> Iterator[None]:
 
 
 class HttpConnection(RequestHandler):
-    """One connection. It ends when headers do not end, and when no job begins on it."""
+    """One connection; closed when headers do not end, or no job begins on it in time."""
 
     __slots__ = ("_body", "_caller", "_jobless", "_max_headers", "_unfinished", "_wait")
 
@@ -89,7 +89,7 @@ class HttpConnection(RequestHandler):
         self._max_headers = bounds.headers
         self._jobless = bounds.jobless
         self._caller: Callable[[], Prefixes] | None = None
-        self._body: StreamReader = EMPTY_PAYLOAD  # of the request that was last begun
+        self._body: StreamReader = EMPTY_PAYLOAD  # of the latest request
         self._unfinished = 0  # bytes of a request whose headers have not ended
         self._wait: asyncio.TimerHandle | None = None
 
@@ -103,7 +103,7 @@ class HttpConnection(RequestHandler):
             self._wait.cancel()
 
     def set_caller_source(self, caller: Callable[[], Prefixes]) -> None:
-        """It came through a farm, whose address says nothing of the client's: ask there."""
+        """It came through a farm: `caller` returns the prefixes of the client behind it."""
         self._caller = caller
 
     def prefixes(self, prefixes_of: Callable[[str], Prefixes]) -> Prefixes:
@@ -114,16 +114,16 @@ class HttpConnection(RequestHandler):
         return prefixes_of(str(peer[0])) if peer else ()
 
     def job_began(self) -> None:
-        """A job may take as long as it takes."""
+        """A job has begun: no time limit while it runs."""
         if self._wait:
             self._wait.cancel()
             self._wait = None
 
     def job_ended(self) -> None:
-        """The next one must begin in time, or the connection ends."""
+        """A job has ended: the next one must begin in time, or the connection is closed."""
         if self._wait:
             self._wait.cancel()
-        if self.transport is None:  # it is gone
+        if self.transport is None:  # disconnected
             return
         self._wait = asyncio.get_running_loop().call_later(self._jobless, self._no_job_in_time)
 
@@ -132,7 +132,7 @@ class HttpConnection(RequestHandler):
         if self._current_request is None:
             self.force_close()
         else:
-            self.close()  # when the page that is being read is through
+            self.close()  # after the answer to the current request
 
     def data_received(self, data: bytes) -> None:
         is_body, requests = not self._body.is_eof(), len(self._messages)
@@ -143,26 +143,26 @@ class HttpConnection(RequestHandler):
         elif not (is_body or self._upgraded):
             self._unfinished += len(data)
             if self._unfinished > self._max_headers:
-                log.debug("headers without an end")
+                log.debug("a connection was closed: its request headers are too long")
                 self.force_close()
 
 
 class _ClientErrorsAtDebug(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp logs malformed requests as errors, with the client's address. They are the client's
-    fault: logged at DEBUG here. Any other exception is a bug."""
+    """Logs malformed requests at DEBUG, since they are the client's fault; aiohttp logs them as
+    errors, with the client's address. Any other exception is a bug."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         exc = kwargs.get("exc_info")
         if isinstance(exc, Exception) and not isinstance(exc, _CLIENT_ERRORS):
             log_bug("a connection", exc)
         else:
-            self.logger.debug("not understood: %s", exc)
+            self.logger.debug("a malformed request: %s", exc)
 
 
 def _set_user_timeout(transport: asyncio.Transport, stall: float) -> None:
-    """Without this a client behind a dead link holds its answer for a quarter of an hour."""
+    """Drop a client behind a dead link after `stall` seconds, not after 15 minutes."""
     sock = transport.get_extra_info("socket")
-    if sock is None or not hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+    if sock is None or not hasattr(socket, "TCP_USER_TIMEOUT"):  # only Linux has it
         return
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall * 1000))

@@ -87,13 +87,13 @@ def to_headers(exc: BaseException) -> dict[str, str]:
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes) -> JobError:
-    """The error that a response other than 200 stands for."""
+    """The error that a response other than 200 means."""
     error = _error_in(body)
     return read_error_object(status, error, headers.get("Retry-After"))
 
 
 def read_error_object(status: int, error: Mapping[str, Any], retry_after: object) -> JobError:
-    """The error that a stranger's error object stands for, in a response or in mid-stream."""
+    """The error that a stranger's error object means, in a response or in a stream."""
     code = _short(error.get("code")) or "failed"
     message = _short(error.get("message")) or f"it answered with status {status}"
     if code == "busy" or status == 429 or (status == 503 and retry_after is not None):

@@ -1,8 +1,8 @@
 """An aiohttp application on a port, and on connections accepted elsewhere.
 
-    client -> headers   within bounds, or refused
-              routing   404 and 405 say what there is; with `Expect`, before anything is uploaded
-              handler   what it raises becomes a response: see `error_mapping`
+    client -> headers   within limits, or rejected
+              routing   404, or 405 with the allowed methods; with `Expect`, before the upload
+              handler   its exceptions become responses: see `error_mapping`
 
 Routes that take a body send their 100-continue themselves: `expect_handler=defer_continue`. Another
 dialect is an application that is mounted in this one with `add_subapp`.
@@ -27,13 +27,13 @@ from privox_dht.quotas import Prefixes, quota_prefixes
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DEFAULT_BOUNDS = RequestLimits()
-DRAIN = 0.5  # seconds that running requests get once the server stops; more makes Ctrl-C feel slow
-STOP_WITHIN = 2.0  # seconds that cancelled requests get to end
+DRAIN = 0.5  # seconds that running requests get when the server stops; more makes Ctrl-C feel slow
+STOP_WITHIN = 2.0  # seconds to wait for cancelled requests
 CLOSE_WAIT = 0.01  # seconds; aiohttp waits this long twice, and 0 would mean no limit
 
 
 async def defer_continue(request: web.BaseRequest) -> None:
-    """An `expect_handler`: the route itself sends 100-continue, or rejects."""
+    """An `expect_handler` that does nothing: the route sends 100-continue, or rejects."""
 
 
 class HttpServer:
@@ -97,7 +97,7 @@ class HttpServer:
         if self._running:
             await asyncio.wait(self._running, timeout=self._drain)
         await self._http.shutdown(CLOSE_WAIT)
-        if self._running:  # cancelled, but not through yet
+        if self._running:  # cancelled, but not ended yet
             await asyncio.wait(self._running, timeout=STOP_WITHIN)
         await self._runner.cleanup()
 
@@ -109,7 +109,7 @@ class HttpServer:
         return self._http()
 
     def listener(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> Listener:
-        """One more listener, open while it is entered; to be left before the server is."""
+        """One more listener, open while it is entered; leave it before the server."""
         if self._http is None:
             raise RuntimeError("the server is not running")
         return Listener(sockets, self._http, tls, self._bounds, self._prefixes_of)
@@ -120,7 +120,7 @@ class HttpServer:
         return len(self._http.connections) if self._http else 0
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer any request: nothing but a cancellation is raised."""
+        """Answer any request. Raises nothing but a cancellation."""
         task = asyncio.current_task()
         assert task is not None  # coroutines run in tasks
         self._running.add(task)
@@ -128,7 +128,7 @@ class HttpServer:
             check_headers(request, self._bounds)
             return await self._answer(request)
         except ConnectionError:
-            return web.Response(status=499)  # the client is gone
+            return web.Response(status=499)  # the client disconnected
         except JobError as exc:
             return error_response(exc)
         except Exception as exc:
@@ -138,7 +138,7 @@ class HttpServer:
             self._running.discard(task)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The application's answer; where it has no such page, our own 404 or 405.
+        """The application's answer, or our own 404 or 405.
 
         Raises:
             JobError: see `error_mapping`.

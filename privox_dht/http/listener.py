@@ -28,13 +28,13 @@ _ANY = (None, "", "::")  # hosts that mean every address of both families
 
 
 def bind(host: str | None, port: int) -> list[socket.socket]:
-    """Sockets that have `port` of `host`; of every address of both families with None or "::". They
+    """Sockets bound to `port` of `host`; None or "::": of every address, in both families. They
     do not listen yet: connections are refused.
 
     Port 0 is any free one, the same in both families.
 
     Raises:
-        ConfigError: the port is taken, or the host is not of this machine.
+        ConfigError: the port is taken, or the address is not of this machine.
     """
     hosts = _families() if host in _ANY else [str(host)]
     try:
@@ -68,7 +68,7 @@ def _bind(hosts: list[str], wanted: int) -> list[socket.socket]:
             family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
             bound = socket.socket(family, socket.SOCK_STREAM)
             sockets.append(bound)
-            if wanted:  # connections that were closed lately are not in the way
+            if wanted:  # despite connections closed recently
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -107,7 +107,7 @@ class Listener:
         """Listen and accept from now on.
 
         Raises:
-            ConfigError: another program listens there by now.
+            ConfigError: another program has begun to listen there.
         """
         try:
             for sock in self._sockets:
@@ -145,7 +145,7 @@ class Listener:
     def _start(self, conn: socket.socket, prefixes: Prefixes) -> None:
         def ended(handshake: asyncio.Task[None]) -> None:
             self._handshakes.discard(handshake)
-            if handshake.cancelled():  # perhaps before it began: then nobody owns it
+            if handshake.cancelled():  # perhaps before it began: then nothing else closes it
                 conn.close()
 
         handshake = asyncio.create_task(self._tls_handshake(conn, prefixes))
@@ -153,7 +153,7 @@ class Listener:
         handshake.add_done_callback(ended)
 
     async def _tls_handshake(self, conn: socket.socket, prefixes: Prefixes) -> None:
-        """From a raw connection to HTTP."""
+        """Do the TLS handshake, if any, and begin HTTP."""
         handler = self._http()
         self._http.on_close(handler, lambda: self.quota.release(prefixes))
         try:

@@ -1,6 +1,6 @@
 """Connections to members of a private mesh, direct and through a farm.
 
-direct    TCP, then TLS behind its sealed first messages: see `membership.tls`
+direct    TCP, then TLS whose first messages are sealed: see `membership.tls`
 by farm   TCP, a sealed CONNECT, the farm's sealed answer: see `membership.farm_line`; then the same
           TLS, with the producer
 """

@@ -5,8 +5,8 @@
 
     PREAMBLE --boundary--> HEADERS --blank line--> BODY --boundary--> HEADERS | EPILOGUE
 
-Fields may stand in any order. Counted before anything is kept: parts, bytes of a part's headers,
-bytes of a text field. Bytes of the file are for the caller to count.
+Fields may be in any order. Parts, bytes of a part's headers and bytes of a text field are counted
+before anything is kept. The caller counts the bytes of the file.
 """
 
 import re
@@ -52,21 +52,21 @@ class Form:
         self._field = field
         self._state = PREAMBLE
         self._next = HEADERS  # the state after the boundary that was found last
-        self._buffer = bytearray(b"\r\n")  # so that a boundary at the very start is one too
+        self._buffer = bytearray(b"\r\n")  # so that a boundary at the very start is found too
         self._name = ""
         self._value = bytearray()
         self._parts = 0
         self._texts: list[tuple[str, str]] = []
-        self.file = ""  # the name of the part that is one; empty: there was none yet
+        self.file = ""  # the name of the file part; empty: there was none yet
 
     def __repr__(self) -> str:
         return f"<Form {self._state}, part {self._parts}>"
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take what came; the pieces of the file that were in it.
+        """Take the next bytes; returns the pieces of the file in them.
 
         Raises:
-            RequestRejected: 400, this is no form, or more of one than is taken.
+            RequestRejected: 400 or 413, the form is malformed or too large.
         """
         if self._state == EPILOGUE:
             return []
@@ -87,7 +87,7 @@ class Form:
         return self._texts
 
     def _step(self, pieces: list[bytes]) -> bool:
-        """One move; False when more bytes are needed first."""
+        """One step; False: more bytes are needed."""
         if self._state == HEADERS:
             return self._read_headers()
         if self._state == EPILOGUE:
@@ -120,7 +120,7 @@ class Form:
         padding = len(rest) - len(rest.lstrip(b" \t"))
         if rest[padding : padding + 2] == b"\r\n":
             self._next = HEADERS
-            return start + padding  # the line end stays: it may be half of the blank line
+            return start + padding  # the line end is kept: it may be half of a blank line
         if len(rest) - padding >= 2 or padding > MAX_PADDING:
             raise RequestRejected(
                 "a boundary of the form is followed by something else", code="broken_form"

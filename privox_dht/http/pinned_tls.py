@@ -1,9 +1,9 @@
 """Which server a client talks to: an address, and the key that must answer there.
 
-    caller -> peer    TLS; the certificate's key must be the pinned one, checked before a byte of
-                      the request leaves (on a relayed line too: the farm only carries the bytes)
+    client -> peer    TLS; the certificate's key must be the pinned one, which is checked before any
+                      byte of the request is sent (through a farm too: it only relays bytes)
 
-Every address is shown to a filter before it is dialled.
+Every address must pass a filter before it is dialled.
 """
 
 import asyncio
@@ -32,16 +32,16 @@ TLS_VERSION = "TLSv1.3"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One way to reach one server."""
+    """A server, and how to reach it."""
 
     base: str  # "https://203.0.113.5:5678" or "https://<peer id>.privox"
-    key: bytes | None  # pinned 32-byte Ed25519 key; None: its name and certificate must do
+    key: bytes | None  # pinned 32-byte Ed25519 key; None: its certificate is checked
     proxy: str | None = None  # "http://farm:1776"
-    token: str | None = field(default=None, repr=False)  # bearer, for servers that want one
-    # Whether a job may wait there a moment for a slot, instead of getting a 503 at once
+    token: str | None = field(default=None, repr=False)  # bearer, for servers that require one
+    # Whether a job may wait there for a slot, instead of getting a 503 at once
     queue: bool = True
-    native: bool = True  # one of ours: it knows `Expect`, and sends events and heartbeats
-    # Seconds until the connection stands.
+    native: bool = True  # our own software: it supports `Expect`, events and heartbeats
+    # Seconds to establish the connection
     connect_within: float = field(default_factory=lambda: limits.CONNECT_TIMEOUT)
 
     def __post_init__(self) -> None:
@@ -52,14 +52,14 @@ class Endpoint:
         return f"{self.base} by {self.proxy}" if self.proxy else self.base
 
     def url(self, path: str) -> str:
-        """`path` at this server; a base that already ends in /v1 is understood."""
+        """The URL of `path`; the base may end in /v1."""
         return self.base.rstrip("/").removesuffix("/v1") + path
 
 
 class PinnedKey(aiohttp.Fingerprint):
-    """What aiohttp takes as `ssl=`: the key in the peer's certificate must be this one.
+    """For aiohttp's `ssl=`: the key in the peer's certificate must be this one.
 
-    Also lowers the write buffer here, the first place where we hold the transport: with a large one
+    Also lowers the write buffer, since this is the first access to the transport: with a large one
     a stalled upload would look like progress.
     """
 
@@ -71,7 +71,7 @@ class PinnedKey(aiohttp.Fingerprint):
         return f"<PinnedKey {peer_id_of(self.public)[:8]}>"
 
     def check(self, transport: asyncio.Transport) -> None:
-        """Raises ServerFingerprintMismatch when another key answers."""
+        """Raises ServerFingerprintMismatch if another key answers."""
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls else None
         got = public_in(certificate) if certificate else None
@@ -81,7 +81,7 @@ class PinnedKey(aiohttp.Fingerprint):
 
 
 class PinCache:
-    """One `PinnedKey` for each key: aiohttp keeps connections for the same object only."""
+    """One `PinnedKey` per key: aiohttp reuses connections only for the same object."""
 
     def __init__(self, most: int = limits.PEERS_REMEMBERED) -> None:
         self._most = most
@@ -97,7 +97,7 @@ class PinCache:
 
 
 def connector(allow: AddressFilter, member: Membership | None = None) -> aiohttp.TCPConnector:
-    """Connections to allowed addresses only, reused for a short while, closed with the connector.
+    """Connects to allowed addresses only; connections are reused for a short while.
     As `member` of a private mesh, to other members only."""
 
     def dial(address: tuple[Any, ...]) -> socket.socket:
@@ -113,8 +113,8 @@ def connector(allow: AddressFilter, member: Membership | None = None) -> aiohttp
 
     own = _Connector(
         MemberDialler(member, dial, limits.PEERS_REMEMBERED) if member else None,
-        limit=0,  # callers are bounded by their jobs; waiting here would look like a dead peer
-        keepalive_timeout=limits.KEEPALIVE / 2,  # let go before the other side does
+        limit=0,  # jobs are limited elsewhere; waiting here would look like a dead peer
+        keepalive_timeout=limits.KEEPALIVE / 2,  # close it before the other side does
         socket_factory=dial,
     )
     return own

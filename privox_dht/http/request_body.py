@@ -3,9 +3,8 @@
     client -> read_form    text fields, and the file in memory or in an unlinked temporary file
     client -> read_json    the bytes of a small body
 
-Every read has a deadline (`MinimumRate`), every byte is counted before it is kept,
-and the body is read to its end before any work begins: only then does the server notice that the
-client closes the connection.
+Every read has a deadline (`MinimumRate`), every byte is counted before it is kept, and the body is
+read to its end before any work begins: only then does aiohttp notice that the client disconnects.
 """
 
 import asyncio
@@ -28,15 +27,15 @@ from privox_dht.units import size
 class MinimumRate:
     """How fast a body must come: its first byte soon, then enough in every window, all in time.
 
-    A window ends as soon as enough has come, so a fast sender is never near a deadline, and cannot
-    save up time to be slow later.
+    A window ends as soon as enough has come: a fast sender is never near a deadline, and cannot
+    save up time for later.
     """
 
     def __init__(self, bounds: RequestLimits, now: float) -> None:
         self._bounds = bounds
         self._ends = now + bounds.upload_wall
-        self._missing = 1.0  # bytes still to come in this window; the first wants just a beginning
-        self.due = min(now + bounds.upload_begin, self._ends)  # by then more must have come
+        self._missing = 1.0  # bytes still to come in this window; in the first just one
+        self.due = min(now + bounds.upload_begin, self._ends)  # the deadline of the next bytes
 
     def __repr__(self) -> str:
         return f"<MinimumRate {self._missing:.0f} bytes due at {self.due:.1f}>"
@@ -50,8 +49,8 @@ class MinimumRate:
 
 
 class SpooledFile:
-    """The file of a form: in memory while it is small, then in a file without a name, which is gone
-    with the process whatever happens. Close it when the job ends (`contextlib.aclosing`)."""
+    """The file of a form: in memory while it is small, then in an unlinked temporary file, which
+    ends with the process. Close it when the job ends (`contextlib.aclosing`)."""
 
     def __init__(self, in_memory: int) -> None:
         self._in_memory = in_memory
@@ -63,7 +62,7 @@ class SpooledFile:
         self.field = ""  # the name it had in its form
 
     async def write(self, piece: bytes) -> None:
-        """Keep `piece`; the disk is written in large blocks, off the loop."""
+        """Append `piece`; the disk is written in large blocks, in a thread."""
         self.size += len(piece)
         self._pending.append(piece)
         self._waiting += len(piece)
@@ -77,7 +76,7 @@ class SpooledFile:
         return self._file
 
     async def aclose(self) -> None:
-        """Let go of it, off the loop where it is large."""
+        """Close it, in a thread if it is large."""
         await close_unnamed(self._file.close, self.size)
 
     async def _flush(self) -> None:
@@ -90,7 +89,7 @@ class SpooledFile:
         await asyncio.to_thread(self._file.write, block)
 
     def _to_disk(self) -> bytes:
-        """Go on in a temporary file; what was in memory, which belongs before the rest."""
+        """Switch to a temporary file; returns what was in memory, to be written first."""
         self._file.seek(0)
         so_far = self._file.read()
         self._file.close()
@@ -106,9 +105,8 @@ async def read_form(
     offer: Offer,
     files: Collection[str] = ("file",),
 ) -> list[tuple[str, str]]:
-    """Read the form to its end; its file goes to `upload`, its text fields are returned.
-    Its progress is noted in `offer`. `files` are the names that the file may have; none: the form
-    has no file.
+    """Read the form to its end: its file goes to `upload`, its text fields are returned, its
+    progress is recorded in `offer`. `files` are the names that the file may have; none: no file.
 
     Raises:
         RequestRejected: 400, 408 or 413, saying what is wrong.
@@ -153,7 +151,7 @@ async def pieces(
     """The body as it comes: at most `most` bytes, and not too slowly."""
     loop = asyncio.get_running_loop()
     pace = MinimumRate(bounds, loop.time())
-    errors: list[JobError] = []  # by admission, which wants the slot
+    errors: list[JobError] = []  # set by admission, if another job needs the slot
     while not request.content.at_eof():
         try:
             async with asyncio.timeout_at(pace.due) as deadline:
@@ -177,7 +175,7 @@ async def pieces(
 
 def _end(error: JobError, errors: list[JobError], deadline: asyncio.Timeout) -> None:
     errors.append(error)
-    with suppress(RuntimeError):  # nothing is being waited for just now
+    with suppress(RuntimeError):  # nothing is awaited now
         deadline.reschedule(0)
 
 
@@ -187,7 +185,7 @@ def too_large(most: int) -> RequestRejected:
 
 
 def not_a_form() -> RequestRejected:
-    """The error of a body that is no form."""
+    """The error of a body that is not a form."""
     return RequestRejected(
         "the body is not multipart/form-data with a boundary", status=415, code="not_a_form"
     )

@@ -26,7 +26,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def check_headers(request: web.BaseRequest, bounds: RequestLimits) -> None:
-    """Reject what no page takes.
+    """Reject what no page accepts.
 
     Raises:
         RequestRejected: 415, 417 or 431.
@@ -47,7 +47,7 @@ def check_headers(request: web.BaseRequest, bounds: RequestLimits) -> None:
 
 
 def check_form(request: web.BaseRequest, bounds: RequestLimits) -> None:
-    """Reject a body that is no form or too large, as far as its headers say so.
+    """Reject a body that is not a form or too large, by its headers.
 
     Raises:
         RequestRejected: 413 or 415.
@@ -58,7 +58,7 @@ def check_form(request: web.BaseRequest, bounds: RequestLimits) -> None:
 
 
 def check_json(request: web.BaseRequest, bounds: RequestLimits) -> None:
-    """Reject a body that is no JSON or too large, as far as its headers say so.
+    """Reject a body that is not JSON or too large, by its headers.
 
     Raises:
         RequestRejected: 413 or 415.
@@ -77,17 +77,17 @@ def _check_size(request: web.BaseRequest, most: int) -> None:
 def offer_of(
     request: web.BaseRequest, prefixes_of: Callable[[str], Prefixes], wait: float
 ) -> Offer:
-    """What admission must know of a request, which may wait for so many seconds."""
+    """The offer for admission: the client's networks, and how many seconds it may wait."""
     assert isinstance(request.protocol, HttpConnection)
     prefixes = request.protocol.prefixes(prefixes_of)
-    if said := _PREFER_WAIT.search(request.headers.get("Prefer", "")):
-        wait = min(wait, int(said[1]))
+    if prefer := _PREFER_WAIT.search(request.headers.get("Prefer", "")):
+        wait = min(wait, int(prefer[1]))
     client = request.get(CLIENT, "")
     return Offer(prefixes, wait, uploading=True, body=request.content_length, client=client)
 
 
 async def send_continue(request: web.BaseRequest) -> None:
-    """Have a client that sent `Expect: 100-continue` send its body."""
+    """Send 100-continue, if the client waits for it."""
     if expects_continue(request):
         await request.writer.write(CONTINUE)
         request.writer.output_size = 0  # the answer itself has not begun
@@ -95,7 +95,7 @@ async def send_continue(request: web.BaseRequest) -> None:
 
 
 def bytes_of(request: web.BaseRequest, answer: web.StreamResponse | None) -> int:
-    """The size of the answer to a request, what is still to be sent included."""
+    """The size of the answer to a request, including what is not sent yet."""
     sent = int(request.writer.output_size)
     if isinstance(answer, web.Response) and not answer.prepared and isinstance(answer.body, bytes):
         return sent + len(answer.body)

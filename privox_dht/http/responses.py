@@ -44,8 +44,8 @@ def json_response(
 
 
 def error_response(exc: BaseException) -> web.Response:
-    """The response for an error before the answer began. The connection closes: the rest of an
-    upload would be taken for the next request."""
+    """The response for an error before the answer began. The connection is closed, since the rest
+    of an upload would be taken for the next request."""
     status, _ = status_of(exc)
     answer = json_response({"error": to_error_object(exc)}, status=status, headers=to_headers(exc))
     answer.force_close()
@@ -70,7 +70,7 @@ class StreamingResponse:
 
     def __init__(self, request: web.BaseRequest, stall: float) -> None:
         self._request = request
-        self._stall = stall  # seconds that one piece may take to leave
+        self._stall = stall  # seconds to send one piece
         self.response = web.StreamResponse()
 
     @property
@@ -103,7 +103,7 @@ class StreamingResponse:
         return self.response
 
     def abort(self) -> web.StreamResponse:
-        """End the answer so that it cannot be taken for complete."""
+        """End the answer so that the client does not take it for complete."""
         if self._request.transport is not None:
             self._request.transport.abort()
         return self.response

@@ -4,14 +4,14 @@
                        HEARTBEAT_COMMENT   a comment line: alive, without a result yet
     client             Events.feed         bytes as they come -> the JSON objects in them
 
-A stream is complete when its last event says so (`... .done`), never because it ended.
+A stream is complete only if its last event is of a type `... .done`.
 
     async with with_heartbeats(source, 1.0) as batches:
-        async for batch in batches:        what has come since the last one;
-                                           an empty one whenever a second passed without anything
+        async for batch in batches:        the items since the last batch; an empty one whenever
+                                           a second passed without any
 
-The source runs in a task of its own, a few items ahead of the reader. Leaving the context, for
-whatever reason, cancels that task, closes the source, and returns when nothing of it is left.
+The source runs in a task of its own, a few items ahead of the reader. Leaving the context cancels
+that task, closes the source, and waits for both.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from privox_dht import limits
 from privox_dht.errors import BadMessage
 
 T = TypeVar("T")
-AHEAD = 4  # items made before they are taken: what comes together is sent together
+AHEAD = 4  # items made before they are read: those that come together are sent together
 CONTENT_TYPE = "text/event-stream"
 HEARTBEAT_COMMENT = b":\n\n"
 
@@ -32,7 +32,7 @@ ERROR = "error"  # the type of an event that ends a stream without a result
 
 
 def event(kind: str, **fields: Any) -> bytes:
-    """One event; `type` stands in its data too, where OpenAI's clients look for it."""
+    """One event; `type` is in its data too, where OpenAI's clients look for it."""
     data = json.dumps({"type": kind, **fields}, ensure_ascii=False, separators=(",", ":"))
     return f"event: {kind}\ndata: {data}\n\n".encode("utf-8", "replace")
 
@@ -43,14 +43,14 @@ class Events:
     def __init__(self, most: int = limits.MAX_EVENT) -> None:
         self._most = most
         self._rest = bytearray()
-        self._searched = 0  # bytes of the rest that hold no line end
+        self._searched = 0  # bytes of the rest without a line end
         self._data: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[dict[str, Any]]:
         """The events that `piece` completes.
 
         Raises:
-            BadMessage: too long, or no such event.
+            BadMessage: an event is too long or malformed.
         """
         self._rest += piece
         found: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ _END = _End()
 async def with_heartbeats(
     source: AsyncGenerator[T], every: float
 ) -> AsyncIterator[AsyncIterator[list[T]]]:
-    """Items of `source` as they come, and an empty list whenever `every` seconds brought none."""
+    """Items of `source` as they come; an empty list after every `every` seconds without one."""
     queue: asyncio.Queue[T | _End] = asyncio.Queue(AHEAD)
     pump = asyncio.create_task(_pump(source, queue))
     batches = _batches(pump, queue, every)

@@ -75,11 +75,11 @@ async def test_a_disk_that_is_full_is_said(
 async def test_stdout_takes_it_as_fast_as_its_reader_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bytes] = []
 
-    def offer(data: bytes, seconds: float) -> bytes:
+    def write_within(data: bytes, seconds: float) -> bytes:
         taken.append(data[:4])
         return data[4:]
 
-    monkeypatch.setattr(growing_sound, "offer", offer)
+    monkeypatch.setattr(growing_sound, "write_within", write_within)
     sound = GrowingSound(STDIO, "pcm")
     await sound.add(b"0123456789")
     sound.end()

@@ -18,8 +18,8 @@ from privox_dht.scatter.cut import RATE, Piece
 from privox_dht.scatter.outcome import recording_error
 
 
-def source(fault: RequestRejected | None = None) -> Any:
-    return SimpleNamespace(seconds=725.0, fault=fault)
+def source(decode_error: RequestRejected | None = None) -> Any:
+    return SimpleNamespace(seconds=725.0, decode_error=decode_error)
 
 
 def piece(number: int) -> Piece:
