@@ -1,4 +1,4 @@
-"""The mesh from Python: join it, have something transcribed, have something spoken.
+"""The mesh from Python: join it, transcribe recordings, speak texts.
 
     async with Mesh.join(["host:5678"]) as mesh:
         text = await mesh.transcribe("meeting.ogg")
@@ -84,8 +84,8 @@ class Mesh:
 
         Args:
             neighbours: any nodes of the mesh, in a list or in one string with commas between
-                them; several may be dead. Nobody else is asked, but nodes
-                met through them before. Empty: those that `state` knows from the last time.
+                them; several may be dead. No others are contacted, except
+                nodes met through them before. Empty: those in `state` from the last time.
             identity: proved to producers with each job, for those that lend to chosen clients only
                 (`Identity.load(folder)` keeps one); None: anonymous.
             lan: join through nodes that announce themselves in the local network, in place of
@@ -97,14 +97,14 @@ class Mesh:
             fallback: base URL of an OpenAI-style server to use when the mesh cannot do a job.
             fallback_token: a bearer token for it.
             hidden: contact the neighbours only, which look up for us (over HTTPS), so that a job
-                with `via_farm` can go to any other producer without its learning our address.
-                Without it more nodes are contacted, and fewer producers can be used so.
+                with `via_farm` can go to any other producer without revealing our address to it.
+                Otherwise more nodes learn our address, and fewer producers can be used.
 
         Raises:
-            NotJoined: nobody answered, and there is no fallback. (With one, joining is tried again
-                behind the jobs until somebody answers.)
-            ConfigError: a neighbour or the fallback is no address, or the secret cannot be used; or
-                there are neighbours and `lan`, or what that needs is not installed.
+            NotJoined: no node answered, and there is no fallback. (With one, joining is retried in
+                the background until a node answers.)
+            ConfigError: a neighbour or the fallback is not an address; the secret cannot be used;
+                both neighbours and `lan` are given; what `lan` needs is not installed.
         """
         endpoint = endpoint_of(fallback, fallback_token) if fallback else None
         wanted = parse_neighbours(neighbours)
@@ -132,7 +132,7 @@ class Mesh:
 
     @classmethod
     def over(cls, dht: Directory, client: SpeechClient, fallback: Endpoint | None = None) -> Mesh:
-        """The mesh by a DHT node that is joined and left elsewhere: a node's own."""
+        """The mesh over a DHT node that is managed elsewhere, such as a node's own."""
         dispatcher = Dispatcher(
             dht, allow=dht.allows, probe=client.status, has_route=has_route,
             online=dht.hears_anybody, contacted=dht.has_contacted, clock_advice=dht.clock_advice,
@@ -182,8 +182,8 @@ class Mesh:
 
     @takes_keywords(TranscriptionOptions)
     def segments(self, audio: Recording, options: TranscriptionOptions) -> AsyncGenerator[Segment]:
-        """A recording's segments as they are recognised. No word comes twice: where a producer dies
-        in mid-job, the next one's words are told from there on. To leave early ends the job.
+        """A recording's segments as they are recognised. No word comes twice: if a producer is lost
+        in mid-job, the next one goes on from there. Closing the generator cancels the job.
 
         Args and errors: see `transcript`. An error may come after segments.
         """
@@ -192,18 +192,18 @@ class Mesh:
     @takes_keywords(SpeechOptions)
     def audio(self, text: str, options: SpeechOptions) -> AsyncGenerator[bytes]:
         """The file that `speech` makes, in pieces as they are spoken, to be played at once. The
-        header of a WAV file then says that it goes on until its end. To leave early ends the job.
+        header of a WAV file has no length then. Closing the generator cancels the job.
 
-        Args and errors: see `speech`. One more: a producer that dies after the first piece ends
-            this with AllProducersFailed, since another one's voice cannot go on in the same file.
+        Args and errors: see `speech`. One more: if the producer is lost after the first piece, this
+            ends with AllProducersFailed, since another one would start over.
         """
         return file_of(self.speech_events(text, replace(options, keep=False)))
 
     def transcription_events(
         self, audio: Recording, options: TranscriptionOptions = DEFAULT_TRANSCRIPTION
     ) -> AsyncGenerator[JobEvent[Transcript]]:
-        """All that happens while a recording is transcribed; the last event is what `transcript`
-        returns. See `job_events`. Errors: see `transcript`."""
+        """The events of a transcription; the last one is what `transcript` returns. See
+        `job_events`. Errors: see `transcript`."""
         source = Path(audio) if isinstance(audio, str) else audio
         needs = options.needs(STT, translate=options.translate)
 
@@ -216,8 +216,8 @@ class Mesh:
     def speech_events(
         self, text: str, options: SpeechOptions = DEFAULT_SPEECH
     ) -> AsyncGenerator[JobEvent[bytes]]:
-        """All that happens while a text is spoken; the last event is what `speech` returns. See
-        `job_events`. Errors: see `speech`."""
+        """The events of a speech job; the last one is what `speech` returns. See `job_events`.
+        Errors: see `speech`."""
         whole = SpeechWork(self.client, text, options)
 
         def job() -> AsyncGenerator[JobEvent[bytes]]:
@@ -227,7 +227,7 @@ class Mesh:
         return self._events(job, whole if len(text) <= limits.MAX_TEXT else None, options)
 
     async def producers(self, services: Sequence[str] = (*SERVICES, FARM)) -> list[Record]:
-        """The records of all producers that can be found, by service."""
+        """The records of all producers that are found."""
         dht = self._joined().dht
         keys = [(s, b) for s in services for b in (("",) if s == FARM else BACKENDS)]
         found = await asyncio.gather(*(dht.find(*key, want=limits.LIST_WANT) for key in keys))
@@ -238,7 +238,7 @@ class Mesh:
         return await find_voices(await self.producers([TTS]), self.dispatcher, self.client)
 
     def clock_advice(self) -> str:
-        """A sentence if our clock is so wrong that good records look bad; else empty."""
+        """A sentence if our clock is so wrong that valid records look invalid; else empty."""
         return self.dht.clock_advice()
 
     def _events(
@@ -247,15 +247,15 @@ class Mesh:
         work: Work[T] | None,
         options: JobOptions,
     ) -> AsyncGenerator[JobEvent[T]]:
-        """The events of `job`; of `work` at the fallback server, where the mesh cannot do it.
-        None: no single server may hear all of it, or takes a text so long."""
+        """The events of `job`; if the mesh cannot do it, those of `work` at the fallback server.
+        None: the job must not, or cannot, go to a single server."""
         if self.fallback is None or work is None:
             return job()
         return with_fallback(job, self.fallback, work, options.timeout)
 
     @property
     def not_joined(self) -> NotJoined | None:
-        """Why we are not in the mesh yet, while there is a fallback; None: we are."""
+        """Why the mesh is not joined yet, if there is a fallback; None: it is joined."""
         return self.joining.failure if self.joining else None
 
     def _joined(self) -> Mesh:

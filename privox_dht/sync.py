@@ -12,10 +12,10 @@
     join()            -------->  enters Mesh.join, and stays in it
     speak(...)        -------->  Mesh.speak(...)         any number of threads may call at once
     segments(...)     -------->  Mesh.segments(...)      item by item
-    Ctrl-C            -------->  that job is cancelled; the producer hears of it
+    Ctrl-C            -------->  that job is cancelled, also at the producer
     close()           -------->  leaves the mesh; jobs that still run are cancelled
 
-It makes no difference whether the caller's thread runs an event loop: in a notebook one does.
+The caller's thread may run an event loop of its own, as in a notebook.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class SyncMesh:
-    """A joined mesh whose methods wait. Made by `join`; left by `close`, or by leaving `with`."""
+    """A joined mesh with blocking methods. Made by `join`; left by `close`, or by `with`."""
 
     def __init__(self, joining: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
         """
@@ -51,13 +51,13 @@ class SyncMesh:
             joining: makes the async context manager that yields a `Mesh`.
 
         Raises:
-            What entering that raises.
+            Whatever entering it raises.
         """
         self._mesh: Mesh
         self._loop: asyncio.AbstractEventLoop
         self._task: asyncio.Task[None] | None = None
         self._jobs: set[asyncio.Task[Any]] = set()  # touched in the mesh's thread only
-        self._lock = threading.Lock()  # no job begins while the mesh is being left
+        self._lock = threading.Lock()  # no job starts while the mesh is being left
         self._closed = False
         entered: Future[None] = Future()
         self._thread = threading.Thread(
@@ -81,7 +81,7 @@ class SyncMesh:
         return f"<SyncMesh {'left' if self._closed else 'joined'}>"
 
     def close(self) -> None:
-        """Leave the mesh; again does nothing. Jobs of other threads end with `ProducerLost`."""
+        """Leave the mesh, once. Jobs of other threads end with `ProducerLost`."""
         with self._lock:
             self._closed = True
         if self._task is not None:
@@ -116,14 +116,14 @@ class SyncMesh:
 
     @takes_keywords(TranscriptionOptions)
     def segments(self, audio: Recording, options: TranscriptionOptions) -> Generator[Segment]:
-        """Segments as they are recognised; see `Mesh.segments`. To leave the loop early, or to
-        close this, ends the job."""
+        """Segments as they are recognised; see `Mesh.segments`. Leaving the loop early, or closing
+        the generator, cancels the job."""
         return self._iterate(segments_of(self._mesh.transcription_events(audio, options)))
 
     @takes_keywords(SpeechOptions)
     def audio(self, text: str, options: SpeechOptions) -> Generator[bytes]:
-        """The file that `speech` makes, in pieces as they are spoken; see `Mesh.audio`. To leave
-        the loop early, or to close this, ends the job."""
+        """The file that `speech` makes, in pieces as they are spoken; see `Mesh.audio`. Leaving the
+        loop early, or closing the generator, cancels the job."""
         return self._iterate(file_of(self._mesh.speech_events(text, replace(options, keep=False))))
 
     def producers(self, *services: str) -> list[Record]:
@@ -145,7 +145,7 @@ class SyncMesh:
         except CancelledError as exc:
             raise ProducerLost("the mesh was left while this job ran") from exc
         except BaseException:
-            future.cancel()  # Ctrl-C here ends the job there
+            future.cancel()  # Ctrl-C cancels the job in the mesh's thread
             raise
 
     def _iterate(self, stream: AsyncGenerator[T]) -> Generator[T]:

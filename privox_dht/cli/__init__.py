@@ -1,1 +1,1 @@
-"""What the programs share and the library must not know: their streams."""
+"""What the programs share and the library must not import: options, output, error messages."""

@@ -16,15 +16,14 @@ from click.core import ParameterSource
 
 from privox_dht.cli.output import say
 
-MIN_SIMILARITY = 0.8  # from 0 to 1; a misspelled name is at least so much like the right one
-# Variables that mean something to one program and look like one of the other's: both may run in
-# one environment.
+MIN_SIMILARITY = 0.8  # from 0 to 1, of a misspelled name to the right one
+# Variables of one program that look like one of the other's; both may run in one environment
 SHARED_NAMES = frozenset({"SERVICE", "SERVICES", "FARM", "FARMS"})
 
 
 class Sections(click.Command):
-    """A command whose --help shows options in sections: those of `in_section` each under its
-    title, in the order in which they stand, after the others."""
+    """A command whose --help shows options in sections: first those without a section, then those
+    of each `in_section`."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
@@ -38,7 +37,7 @@ class Sections(click.Command):
 
 
 class ExplainingGroup(Sections, click.Group):
-    """A group that explains mistakes in values given elsewhere than on the command line."""
+    """A group that explains errors in values from the environment or a file."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
@@ -56,7 +55,7 @@ class ExplainingGroup(Sections, click.Group):
 
 
 def misspelled(environment: Mapping[str, str], prefix: str, known: Iterable[str]) -> list[str]:
-    """A line for each variable that looks like one of ours, and is none.
+    """A line for each variable that is probably a misspelled one of ours.
 
     Args:
         known: names after the prefix.
@@ -87,8 +86,8 @@ def _naming_the_source() -> Iterator[None]:
     except click.BadParameter as exc:
         if not (where := _source(exc)):
             raise
-        told = f"{exc.message} (from {where})"
-        raise click.BadParameter(told, exc.ctx, exc.param, exc.param_hint) from exc
+        message = f"{exc.message} (from {where})"
+        raise click.BadParameter(message, exc.ctx, exc.param, exc.param_hint) from exc
 
 
 def _source(exc: click.BadParameter) -> str:

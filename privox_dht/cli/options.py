@@ -1,7 +1,7 @@
 """What the two programs share: options, configuration files, where state lives, logging.
 
 Every option can be given as a flag, as an environment variable (`PRIVOX_` and the flag's name), or
-in a TOML file (`--config`), and counts in that order.
+in a TOML file (`--config`); the first of these counts.
 """
 
 import difflib
@@ -22,12 +22,12 @@ SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSo
 
 
 def state_folder(role: str) -> Path:
-    """Where a program keeps its key and the nodes it knows, unless told otherwise."""
+    """The default folder for a program's key and known nodes."""
     return platformdirs.user_state_path("privox-dht") / role
 
 
 def load_config(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    """Click callback of `--config`: what the file says becomes the options' defaults."""
+    """Click callback of `--config`: the file's values become the options' defaults."""
     if path is None or context.resilient_parsing:
         return path
     try:
@@ -52,13 +52,13 @@ def load_config(context: click.Context, option: click.Parameter, path: Path | No
 
 
 def _commands_around(context: click.Context) -> list[click.Command]:
-    """A file may speak to the whole program: to this command, those under it, those above it."""
+    """The commands whose options a file may set: this one, its subcommands and its parent."""
     above = [context.parent.command] if context.parent else []
     return [*above, context.command, *getattr(context.command, "commands", {}).values()]
 
 
 def _by_flag(command: click.Command) -> dict[str, click.Option]:
-    """The options that a file may name, by their long flags."""
+    """The options that a file may set, by their long flags."""
     options = [p for p in command.params if isinstance(p, click.Option) and not p.is_eager]
     return {
         flag.removeprefix("--").replace("-", "_"): option
@@ -78,8 +78,8 @@ def _as_defaults(command: click.Command, table: Mapping[str, Any]) -> dict[str, 
 
 
 def _as_flag(name: str, option: click.Option, value: Any) -> Any:
-    """A value of a file as the option's flag would have it: neighbours = ["a:1", "b:2"] as
-    "a:1,b:2", and the table [job-limits] with text = 100 as "text=100"."""
+    """A value of a file in the form of the flag's value: neighbours = ["a:1", "b:2"] as "a:1,b:2",
+    and the table [job-limits] with text = 100 as "text=100"."""
     is_many = option.callback is comma_list
     if option.multiple and not isinstance(value, dict):
         return value if isinstance(value, list) else [value]
@@ -98,8 +98,8 @@ def _as_flag(name: str, option: click.Option, value: Any) -> Any:
 
 
 def merge_parent_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a subcommand, each as it was given most plainly: with the subcommand or
-    before it, as a flag, in the environment, in a file, or not at all."""
+    """The options of a subcommand, which may be given before its name too. A flag takes precedence
+    over the environment, and that over a file."""
     outer: Mapping[str, Any] = context.obj or {}
 
     def precedence(where: click.Context, name: str) -> int:
@@ -189,7 +189,7 @@ def lan_option(what: str) -> Callable[[F], F]:
 
 
 def not_a_flag(context: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Click callback of a secret: it may stand in the environment or in a file."""
+    """Click callback of a secret: allowed in the environment or in a file only."""
     if context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE:
         flag = option.opts[0]
         variable = f"{ENVIRONMENT}{flag.removeprefix('-').upper().replace('-', '_')}"

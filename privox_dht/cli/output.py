@@ -1,8 +1,8 @@
-"""What a program writes: results on stdout, words and logs on stderr, strangers' words made safe.
+"""A program's output: results on stdout, messages and logs on stderr, strangers' text sanitized.
 
-Every byte arrives, or an error ends the program with a non-zero exit code: `print`, `click.echo`
-and `sys.stdout.write` lose bytes without a word where stdout is not buffered (`python -u`,
-PYTHONUNBUFFERED, as in containers) and a disk is full or a pipe does not block.
+Every byte is written, or an error ends the program with a non-zero exit code: `print`, `click.echo`
+and `sys.stdout.write` lose bytes silently if stdout is not buffered (`python -u`, PYTHONUNBUFFERED,
+as in containers) and a disk is full or a pipe does not block.
 """
 
 import errno
@@ -25,16 +25,16 @@ from privox_dht.atomic_file import write_all
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LEVELS = ("debug", "info", "warning", "error")
-# What a terminal would obey instead of showing it: control characters, turned-round text, and
-# halves of characters, which cannot be written at all. Line ends and tabs may stay.
+# Characters that a terminal would interpret: control characters, except line ends and tabs, and
+# reversed text; and surrogates, which cannot be written.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def to_stdout(data: bytes) -> None:
-    """All of `data`. Ctrl-C ends it, however slowly the reader reads.
+    """Write all of `data`. Ctrl-C ends it, even if the reader is slow.
 
     Raises:
-        BrokenPipeError: the reader is gone. Nothing more should be said there: `mute_stdout`.
+        BrokenPipeError: the reader is gone: write no more there, see `mute_stdout`.
         OSError: it cannot be written, or stdout is closed; stdout is muted then.
     """
     try:
@@ -47,7 +47,7 @@ def to_stdout(data: bytes) -> None:
 
 
 def to_stdout_within(data: bytes, seconds: float = 0.0) -> bytes:
-    """As much of `data` as stdout takes within `seconds`; what it does not take is returned.
+    """Write as much of `data` as stdout takes within `seconds`; returns the rest.
 
     Raises:
         BrokenPipeError, OSError: see `to_stdout`.
@@ -70,7 +70,7 @@ def to_stdout_within(data: bytes, seconds: float = 0.0) -> bytes:
 
 
 def to_stderr(data: bytes) -> None:
-    """All of `data`.
+    """Write all of `data`.
 
     Raises:
         OSError: it cannot be written, or stderr is closed.
@@ -79,13 +79,13 @@ def to_stderr(data: bytes) -> None:
 
 
 def say(text: str) -> None:
-    """A line on stderr. A stderr that cannot be written to is ignored."""
+    """Write a line to stderr; errors are ignored."""
     with suppress(OSError):
         to_stderr(text.encode(errors="replace") + b"\n")
 
 
 def mute_stdout() -> None:
-    """Nothing can be written there any more; do not try again when the program ends."""
+    """Replace stdout by /dev/null, so that nothing is written to it when the program ends."""
     with suppress(OSError, ValueError, AttributeError):  # AttributeError: it is closed, so None
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -102,7 +102,7 @@ def _to_stream(stream: TextIO | None, data: bytes) -> None:
 
 
 def _descriptor(stream: TextIO | None) -> int | None:
-    """Of a stream with nothing left in it; None: it is no file but a test's, or a notebook's."""
+    """Flush a stream; returns its file descriptor, or None in a test or a notebook."""
     if stream is None:
         raise OSError(errno.EBADF, "it is closed")
     stream.flush()
@@ -119,8 +119,8 @@ def _takes(descriptor: int, seconds: float) -> bool:
 
 @contextmanager
 def stop_signals_raise() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt while something blocks the event loop, which would
-    handle them otherwise."""
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt while something blocks the event loop, which
+    handles them at other times."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -137,12 +137,12 @@ def stop_signals_raise() -> Iterator[None]:
 
 
 def sanitize(text: object) -> str:
-    """`text` as it may be shown: strangers' words hold nothing that a terminal would obey."""
+    """`text` without characters that a terminal would interpret."""
     return UNPRINTABLE.sub("\ufffd", str(text))
 
 
 class TextFormatter(logging.Formatter):
-    """One line an event; what strangers said cannot end it, or move the cursor."""
+    """One line per event; strangers' text cannot end it, or move the cursor."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = sanitize(record.message).replace("\n", " ")
@@ -166,12 +166,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_fields(event: str, **fields: Any) -> dict[str, dict[str, Any]]:
-    """`extra=` for a log line that programs wait for: its name and what it says, in --json-logs."""
+    """`extra=` for a log line that programs wait for: its event and fields, in --json-logs."""
     return {"fields": {"event": event, **fields}}
 
 
 def set_up_logging(level: str, as_json: bool) -> None:
-    """Logs go to stderr; stdout belongs to results."""
+    """Log to stderr; stdout is for results."""
     handler = logging.StreamHandler(sys.stderr)
     plain = TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonFormatter() if as_json else plain)

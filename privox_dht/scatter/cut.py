@@ -1,5 +1,5 @@
-"""Where a long recording is cut. That depends on its sound alone: the same recording always has the
-same pieces, however its blocks arrive. Pure.
+"""Cuts a long recording into pieces by its sound alone: the same recording always has the same
+pieces, in whatever blocks it arrives. Pure.
 
     sound    .oOo.oOOo..oOo.oOo.oOo....oOo.                .oOo.oOo.oOOoOOoOOoOOoOOoOOo.
     pieces   |------ 1 ------|---- 2 ----|     (silence)   |----- 3 ----->|  overlap
@@ -10,7 +10,7 @@ have no pause it ends at the quietest frame, and both neighbours hear 2 s beyond
 silence are in no piece; what stands around one may be shorter than 10 s.
 
 The level of speech is measured over all of the recording so far. Silence must be far quieter than a
-pause, so that somebody at the other end of the table is not cut out.
+pause, so that a speaker far from the microphone is not cut out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RATE = 16_000  # Hz; what producers' engines want, so that they need not decode
+RATE = 16_000  # Hz; the rate of most engines, so that producers need not resample
 SHORTEST = 10.0  # seconds of a piece that ends in a pause; recognisers need some context
 LONGEST = 30.0  # seconds of a piece: one window of Whisper
 PAUSE = 0.3  # seconds of quiet in which a piece may end

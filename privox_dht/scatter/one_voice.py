@@ -4,8 +4,8 @@
     chosen    the group with the highest speed     slots times speed, added up
     needs     that engine, and that voice by name
 
-Where a language is named and no voice, the engine chooses the voice. Producers with the same
-default choose the same one; then only those that are known now are asked.
+If a language is named and no voice, the engine chooses the voice. Producers with the same default
+voice choose the same one; then only the producers known now are asked.
 """
 
 from collections import defaultdict
@@ -18,8 +18,8 @@ from privox_dht.records import Record
 
 
 def with_one_voice(needs: Requirements, records: Sequence[Record]) -> Requirements:
-    """Narrower needs, so that all producers that meet them have one voice; `needs` itself where
-    there are no records.
+    """Narrower needs, so that all producers that meet them use one voice; `needs` itself if there
+    are no records.
 
     Args:
         records: those that meet `needs`, best first.

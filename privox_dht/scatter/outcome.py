@@ -1,4 +1,4 @@
-"""How a scattered recording fails. Pure.
+"""The error of a scattered recording. Pure.
 
 the file is cut short         what was transcribed is kept; the error blames the file, with the time
 some pieces failed everywhere the rest is kept; the error names their times

@@ -41,23 +41,23 @@ def passages(text: str, speed: float = 1.0) -> Iterator[Passage]:
         speed: of speech; 1.0 is the usual one.
     """
     per_character = limits.SPEECH_PER_CHARACTER / speed
-    for number, said in enumerate(_grouped(_sentences(text))):
-        yield Passage(number, said, len(said) * per_character)
+    for number, part in enumerate(_grouped(_sentences(text))):
+        yield Passage(number, part, len(part) * per_character)
 
 
 def _grouped(sentences: Iterator[str]) -> Iterator[str]:
     """Short sentences together; a sentence without words (punctuation, a mark) never alone."""
-    said = next(sentences, "")
+    group = next(sentences, "")
     first = True
     for sentence in sentences:
-        room = not first and len(said) + len(sentence) < LONGEST
-        if room or not _has_words(sentence) or not _has_words(said):
-            said += sentence if said.endswith(BORDER) else f" {sentence}"
+        room = not first and len(group) + len(sentence) < LONGEST
+        if room or not _has_words(sentence) or not _has_words(group):
+            group += sentence if group.endswith(BORDER) else f" {sentence}"
             continue
-        yield said
-        said, first = sentence, False
-    if said:
-        yield said
+        yield group
+        group, first = sentence, False
+    if group:
+        yield group
 
 
 def _sentences(text: str) -> Iterator[str]:

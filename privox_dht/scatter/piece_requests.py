@@ -1,4 +1,4 @@
-"""The requests for pieces of one long job: each is a job of its own, with all that belongs to one.
+"""The requests for pieces of one long job. Each is a job of its own, dispatched like any other.
 
 refresh     look up candidates        at once, then every few seconds beside the work
 start       request a piece           discover, offer, pin, fail over, as for any job

@@ -3,7 +3,7 @@
 file -> FFmpeg -> 16 kHz 16-bit mono blocks -> Cutter -> pieces
 
 Producers get exactly the samples that they would have decoded themselves. FFmpeg works in a thread,
-about a piece at a time. Of a file that is cut short, what is there is used.
+about a piece at a time. Of a truncated file, the readable part is used.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class PieceSource:
             self._ready.extend(pieces)
 
     async def close(self) -> None:
-        """Nothing is decoded any more when this returns."""
+        """Stop decoding, and wait for the thread."""
         if self._preparing is not None:
             await asyncio.gather(self._preparing, return_exceptions=True)
         self._decoding.close()

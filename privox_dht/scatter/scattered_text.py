@@ -5,8 +5,8 @@
     passages    -> `scattered_job` has each spoken
     sound       -> one file, in the text's order, as it grows
 
-The sound of a passage is emitted when it is complete, so that a producer that is lost in
-mid-sentence is not audible. When the reader is slow, no more passages are requested.
+The sound of a passage is emitted when it is complete, so that a lost producer is not audible. While
+the reader is slow, no more passages are requested.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
         self._requests.set_candidates(records)
 
     def read_by_caller(self, size: int) -> None:
-        """So many bytes of the emitted file were read."""
+        """`size` more bytes of the emitted file were read."""
         self._unread -= size
         if self._unread <= MAX_UNREAD:
             self._reader_keeps_up.set()

@@ -1,4 +1,4 @@
-"""A recording to text, as one job or as many.
+"""Transcribes a recording, as one job or as many.
 
 `scatter` is "private"             scattered so that no producer hears much of it, or refused
 short, or `scatter` is "never"     one job: the file as it is
@@ -115,7 +115,7 @@ async def _count_candidates(dispatcher: Dispatcher, needs: Requirements) -> int:
 
 
 def _size(audio: Audio) -> int:
-    """Bytes; 0 where it cannot be read (the one job then fails with the reason)."""
+    """Its size in bytes; 0: it cannot be read (the job then fails with the reason)."""
     try:
         with opened(audio) as file:
             return file.seek(0, os.SEEK_END)

@@ -2,8 +2,8 @@
 
     provider -> AudioChunk, ... -> EncodedAudio.pieces() -> bytes of one file
 
-Codecs run where the server's owner wants them: a producer has processes for them. It is an error of
-the engine to speak for too long, to change its rate, or to make no sound.
+`Encoders` decides where codecs run: at a producer, in processes of their own. An engine fails if it
+speaks for too long, changes its sample rate, or makes no sound.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from privox_dht.speech import AudioChunk
 
 PLAIN = ("wav", "pcm")  # formats that need no codec
 DEFAULT_FORMAT, PLAIN_DEFAULT = "mp3", "wav"  # the default: OpenAI's, where it can be written
-PIECE = 64 * limits.KIB  # bytes handed on at a time; in base64 far below limits.MAX_EVENT
+PIECE = 64 * limits.KIB  # bytes at a time; in base64 far below limits.MAX_EVENT
 PROBE_RATE = 24_000  # Hz; what OpenAI's voices have
 
 
 class StreamEncoder(Protocol):
-    """One sound file in the making; see `audio.Encoder`."""
+    """Encodes one sound file; see `audio.Encoder`."""
 
     def feed(self, pcm: bytes) -> AsyncGenerator[bytes]:
         """The bytes that `pcm` adds to the file, in pieces of at most `PIECE`."""
@@ -44,10 +44,10 @@ class Encoders(Protocol):
     """Writes files of formats that need a codec."""
 
     async def check(self, format: str) -> None:
-        """Raises: RequestRejected: files of this format cannot be written here."""
+        """Raises RequestRejected if this format cannot be encoded here."""
 
     def encoder(self, format: str, rate: int) -> AbstractAsyncContextManager[StreamEncoder]:
-        """A file in the making, while the context is open."""
+        """An encoder of one file, while the context is open."""
         ...
 
 
@@ -55,7 +55,7 @@ async def negotiate_format(asked: str, encoders: Encoders) -> str:
     """The format to write: the one asked for, or the default.
 
     Raises:
-        RequestRejected: it cannot be written here.
+        RequestRejected: it cannot be encoded here.
     """
     if asked in PLAIN:
         return asked
@@ -82,7 +82,7 @@ class EncodedAudio:
     ) -> None:
         self.format = format
         self.content_type = CONTENT_TYPES[format]
-        self.rate = 0  # Hz of the file's sound; known once the first piece is out
+        self.rate = 0  # Hz of the file; known after the first piece
         self._source_rate = 0  # Hz of the engine's
         self._pcm_rate = pcm_rate  # Hz of raw PCM; None: the engine's
         self.seconds = 0.0  # of sound so far
@@ -133,7 +133,7 @@ class EncodedAudio:
 
 
 class ThreadEncoders:
-    """Encoders in threads of this process: for a server that makes its sound itself."""
+    """Encodes in threads of this process."""
 
     async def check(self, format: str) -> None:
         await asyncio.to_thread(Encoder, format, PROBE_RATE)  # imports PyAV, once

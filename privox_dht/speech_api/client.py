@@ -6,11 +6,11 @@
     client -> server    the body, piece by piece
     server -> client    events: a heartbeat at least every second, the answer, and its end
 
-Every step has a time-out, and answers are limited in size and checked in shape. Errors are
+Every step has a time-out, and answers are limited in size and validated. Errors are
 RequestRejected, ProducerBusy, EngineFailed, ProducerLost or PeerKeyMismatch, and no others.
 
-Our own servers (`Endpoint.native`) are asked for events, so that silence shows that one is dead. An
-ordinary OpenAI-style server may be silent for as long as the client waits.
+Our own servers (`Endpoint.native`) are asked for events, so that a silent one counts as lost. An
+ordinary OpenAI-style server may be silent for any time.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from privox_dht.speech_api.openai_responses import (
 )
 
 Progress = Callable[[int, int], None]
-DEFAULT_STT, DEFAULT_TTS, DEFAULT_VOICE = "whisper-1", "tts-1", "alloy"  # where one must be named
-SETTLE = 0.5  # seconds for the last chunk after the last event; then the connection is not kept
+DEFAULT_STT, DEFAULT_TTS, DEFAULT_VOICE = "whisper-1", "tts-1", "alloy"  # if one is required
+SETTLE = 0.5  # seconds from the last event to the end of the answer, to reuse the connection
 
 STATUS = "/v1/status"
 
@@ -93,7 +93,7 @@ class SpeechClient:
         filename: str = "audio",
         progress: Progress | None = None,
     ) -> AsyncGenerator[AudioInfo | Segment]:
-        """The server's transcript, as it is recognised. Ends when the server says that it is done.
+        """The server's transcript, as it is recognised.
 
         Raises:
             RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
@@ -107,7 +107,7 @@ class SpeechClient:
                     yield item
 
     async def _transcribe_events(self, call: ClientRequest) -> AsyncGenerator[AudioInfo | Segment]:
-        """Events, as our own servers send them."""
+        """The transcript of one of our own servers, which sends events."""
         parser = TranscriptionEvents()
         async with aclosing(self._events(call, limits.MAX_ANSWER)) as events:
             async for event in events:
@@ -120,7 +120,7 @@ class SpeechClient:
         raise ProducerLost("the answer ended before its end", begun=True)
 
     async def _transcribe_at_once(self, call: ClientRequest) -> AsyncGenerator[AudioInfo | Segment]:
-        """One answer at the end, as other servers send it."""
+        """The transcript of another server, which answers once."""
         answer = await self._json(call, limits.MAX_ANSWER)
         with mapped_errors(call):
             items = list(parse_verbose_json(answer))
@@ -130,7 +130,7 @@ class SpeechClient:
     async def speak(
         self, endpoint: Endpoint, request: SpeechRequest, format: str
     ) -> AsyncGenerator[bytes]:
-        """The bytes of a sound file, in order. Ends when the file is complete.
+        """The bytes of a sound file, in order.
 
         Raises:
             RequestRejected, ProducerBusy, EngineFailed, ProducerLost, PeerKeyMismatch.
@@ -211,7 +211,7 @@ class SpeechClient:
             response.close()
 
     async def _json(self, call: ClientRequest, most: int) -> object:
-        """A whole answer in JSON."""
+        """A JSON answer, parsed."""
         response = await send(call, "application/json")
         try:
             async with aclosing(iter_body(call, response, most)) as all_pieces:
@@ -248,7 +248,7 @@ def _session(allow: AddressFilter, member: Membership | None = None) -> aiohttp.
 
 
 async def _settle(response: aiohttp.ClientResponse) -> None:
-    """Read the end of an answer that is complete, so that its connection can be used again."""
+    """Read a complete answer to its end, so that its connection can be reused."""
     try:
         async with asyncio.timeout(SETTLE):
             while not response.content.at_eof():

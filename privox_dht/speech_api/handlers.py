@@ -99,7 +99,7 @@ class SpeechHandlers:
         return await self._stream_audio(stream, job, file, headers)
 
     def _engine_headers(self, engines: list[EngineInfo], voice: str) -> dict[str, str]:
-        """Headers that name the engine, as far as it is known before the work."""
+        """Headers that name the engine, if it is known already."""
         names = {info.engine for info in engines}
         if not names or (self._any_engine and len(names) > 1):
             return {}
@@ -130,8 +130,8 @@ class SpeechHandlers:
     async def _read_request(
         self, request: web.BaseRequest, upload: SpooledFile, offer: Offer, translate: bool
     ) -> tuple[openai_requests.TranscriptionCall, list[EngineInfo]]:
-        """Read the upload to its end: the request, and the engines that can do it (empty: the
-        provider does not say)."""
+        """Read the upload to its end; returns the request and the engines that can do it (none: not
+        known)."""
         fields = await read_form(request, self._bounds, upload, offer)
         call = openai_requests.transcription(fields, translate=translate)
         engines = self._provider.engines()
@@ -168,7 +168,7 @@ class SpeechHandlers:
             async with with_heartbeats(pieces, self._bounds.heartbeat) as batches:
                 async for batch in batches:
                     await stream.send(b"".join(batch) or sse.HEARTBEAT_COMMENT)
-            job.ended(None)  # the client has it all: hanging up now changes nothing
+            job.ended(None)  # the client has the whole answer: it may disconnect now
         except ConnectionError:
             raise
         except Exception as exc:
@@ -258,7 +258,7 @@ async def _audio_events(file: EncodedAudio) -> AsyncGenerator[bytes]:
 
 
 def _record_error(job: ServedJob, exc: Exception) -> None:
-    """Record an error that is sent in mid-answer, and so not raised."""
+    """Record an error that is sent in the answer instead of raised."""
     job.ended(exc)
     if not isinstance(exc, JobError):
         log_bug(f"job {job.number}", exc)

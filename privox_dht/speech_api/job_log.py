@@ -1,9 +1,9 @@
-"""The jobs of a server: begin and end of each are logged, and the last are kept to be shown.
+"""The jobs of a server: begin and end of each are logged; the latest are kept for the page.
 
     job 3 stt begun                  when a slot was granted, before the upload
     job 3 stt done in 1.24 s         or refused, failed, cancelled, lost
 
-Never words, audio, addresses or names of keys: others than the client read the log.
+Texts, audio, addresses and names of keys are never logged: not only the client reads the log.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = logging.getLogger("privox.jobs")
 
 DONE, REFUSED, FAILED, CANCELLED, LOST = "done", "refused", "failed", "cancelled", "lost"
 OUTCOMES = (DONE, REFUSED, FAILED, CANCELLED, LOST)
-KEPT = 30  # jobs that ended: more than a screen has lines
+KEPT = 30  # ended jobs: more than a screen shows
 SHORT_ID = 8  # characters of a peer id that tell producers apart
 
 
@@ -42,7 +42,7 @@ class ServedJob:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Its fields in a JSON log: no words, no audio, no address."""
+        """Its fields in a JSON log."""
         fields: dict[str, Any] = {"event": "job", "job": self.number, "service": self.service}
         if not self.outcome:
             return {**fields, "outcome": "begun"}
@@ -61,13 +61,13 @@ def outcome_of(exc: BaseException | None) -> str:
     if exc is None:
         return DONE
     if isinstance(exc, asyncio.CancelledError | GeneratorExit | ConnectionError):
-        return CANCELLED  # the client hung up
+        return CANCELLED  # the client disconnected
     return exc.outcome if isinstance(exc, JobError) else FAILED
 
 
 @dataclass
 class JobLog:
-    """The jobs of one server. `watcher` is called twice for each: begun, and ended."""
+    """The jobs of one server. `watcher` is called when each begins and when it ends."""
 
     watcher: Callable[[ServedJob], None] | None = None
     running: int = 0
@@ -80,7 +80,7 @@ class JobLog:
 
     @contextmanager
     def job(self, service: str, offer: Offer) -> Iterator[ServedJob]:
-        """A job from the moment its slot was granted."""
+        """A job, whose slot is held while the context is open."""
         self._last += 1
         job, begun = ServedJob(self._last, service, offer), time.monotonic()
         self.running += 1
@@ -100,8 +100,8 @@ class JobLog:
             self._notify(job)
 
     def recent(self) -> list[dict[str, Any]]:
-        """The last jobs, newest first: when each ended (seconds since the epoch), its service, how
-        long it took, about how many seconds of sound it was, its outcome and its producers."""
+        """The latest jobs, newest first: when each ended (seconds since the epoch), its service,
+        duration, seconds of sound (estimated), outcome and producers."""
         return list(self._ended)
 
     def status(self) -> dict[str, Any]:
@@ -125,6 +125,6 @@ class JobLog:
         )
 
     def _notify(self, job: ServedJob) -> None:
-        log.info(str(job), extra={"fields": job.fields})  # as it is now: it may be formatted later
+        log.info(str(job), extra={"fields": job.fields})  # now, since a handler may format later
         if self.watcher:
             self.watcher(job)

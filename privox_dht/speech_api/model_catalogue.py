@@ -13,7 +13,7 @@ from privox_dht.speech import SERVICES, TTS, EngineInfo
 from privox_dht.speech_api.model_selection import select
 
 MODEL_PREFIX = "/v1/models/"
-CREATED = 1_704_067_200  # OpenAI's clients want a date; models here have none: 2024-01-01
+CREATED = 1_704_067_200  # OpenAI's clients require a date: 2024-01-01
 
 
 def models(engines: Iterable[EngineInfo]) -> dict[str, Any]:
@@ -43,8 +43,8 @@ def model(engines: Iterable[EngineInfo], name: str) -> dict[str, Any]:
 
 
 def voices(engines: Iterable[EngineInfo]) -> dict[str, Any]:
-    """The list of voices. `voices` holds bare names, which is what most apps look for; a voice's
-    `language` is empty where its engine does not say."""
+    """The list of voices. `voices` has only the names, as most apps expect; `language` is empty if
+    it is unknown."""
     data = [
         {
             "id": name,
@@ -62,7 +62,7 @@ def voices(engines: Iterable[EngineInfo]) -> dict[str, Any]:
 
 
 def _speakers(info: EngineInfo, voice: str) -> Iterator[str]:
-    """Those of a voice that has several."""
+    """The names of the speakers of a voice that has several."""
     for speaker in info.speakers.get(voice, ())[: limits.MAX_SPEAKERS]:
         yield f"{voice}+{speaker}"
 

@@ -1,4 +1,4 @@
-"""Which of a provider's engines a request means, and the error when it means none.
+"""Which of a provider's engines a request means, and the error if it means none.
 
     model     "", an engine, a model, or "engine:model"
     voice     "", or a voice (one of an engine's models), perhaps with "+variant"
@@ -19,7 +19,7 @@ from privox_dht.speech import STT, TTS, EngineInfo, SpeechRequest, Transcription
 
 Request = TypeVar("Request", TranscriptionRequest, SpeechRequest)
 
-LISTED = 20  # names that a message lists; a client shows it on a terminal
+LISTED = 20  # names in a message, which a client shows on a terminal
 
 
 def validate_language(tag: str) -> str:
@@ -57,7 +57,7 @@ def select(
     language: str = "",
     translate: bool = False,
 ) -> list[EngineInfo]:
-    """The engines of `service` that can do what is named, in their order; the first is meant.
+    """The engines of `service` that have what is named, in their order; the first is to be used.
 
     An empty list means that the engines of the service are not known here; the provider decides.
 
@@ -97,8 +97,8 @@ def select(
 
 
 def _best_for(engines: list[EngineInfo], language: str) -> list[EngineInfo]:
-    """Of one engine's models that share a name ("better"), the one made for a language alone comes
-    first where that is asked for, and last where none is."""
+    """Order the entries of one engine: those with a list of languages first if `language` is given,
+    and last if not."""
     engine = engines[0].engine
     return sorted(engines, key=lambda a: (a.engine != engine, bool(a.languages) != bool(language)))
 
@@ -108,15 +108,15 @@ def _has_model(info: EngineInfo, model: str) -> bool:
 
 
 def _is_engine(info: EngineInfo, model: str) -> bool:
-    """Whether `model` names this engine, with or without one of its models. An engine that lists no
-    models would take any name, another engine's too: so this is asked first."""
+    """Whether `model` names this engine, with or without one of its models. Checked first, since an
+    engine that lists no models accepts any name, another engine's too."""
     engine, colon, rest = model.partition(":")
     return engine == info.engine and (not colon or _lists(info, rest))
 
 
 def _lists(info: EngineInfo, name: str) -> bool:
-    """Whether `name` is listed, itself or before its `+variant`; an empty list allows any, where
-    there may be other names."""
+    """Whether `name` is listed, as it is or without its `+variant`; an empty list allows any name,
+    unless only listed ones exist."""
     models = info.models
     if not models:
         return not info.only_listed

@@ -18,8 +18,8 @@ from privox_dht.limits import MAX_TEXT
 from privox_dht.speech import AUDIO_FORMATS, TEXT_FORMATS, SpeechRequest, TranscriptionRequest
 from privox_dht.speech_api.model_selection import validate_language
 
-MAX_NAME = 128  # characters of a model, voice or format name; longer ones name nothing
-STREAMED_FORMATS = ("json", "text", "verbose_json")  # subtitles are made when all is known
+MAX_NAME = 128  # characters of the name of a model, voice or format
+STREAMED_FORMATS = ("json", "text", "verbose_json")  # subtitles are not streamed
 STREAM_FORMATS = ("audio", "sse")
 SLOWEST, FASTEST = 0.25, 4.0  # speed, as OpenAI's API has it
 GRANULARITIES = ("segment", "word")
@@ -152,7 +152,7 @@ def _by_name(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
     for name, value in fields:
         if name in given and not name.endswith("[]") and name != "timestamp_granularities":
             raise RequestRejected(
-                f"the field {name!r} stands twice", code="field_twice", param=name
+                f"the field {name!r} is given twice", code="field_twice", param=name
             )
         given[name] = value
     return given

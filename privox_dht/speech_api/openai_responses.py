@@ -1,10 +1,10 @@
-"""Parses a stranger's responses: nothing is assumed of their shape. Pure.
+"""Parses a stranger's responses, and validates all of them. Pure.
 
     events of a transcription -> AudioInfo, Segment, ... and the end
     events of speech          -> bytes, ... and the end
     verbose_json              -> AudioInfo, Segment, ...
 
-A malformed one raises BadMessage; an `error` in it raises the JobError that it stands for.
+A malformed one raises BadMessage; an `error` in it raises the JobError that it means.
 """
 
 import base64
@@ -21,7 +21,7 @@ from privox_dht.transcript import word_out
 
 TEXT_DELTA, TEXT_DONE = "transcript.text.delta", "transcript.text.done"
 AUDIO_DELTA, AUDIO_DONE = "speech.audio.delta", "speech.audio.done"
-LONGEST = 10 * limits.MAX_AUDIO_SECONDS  # seconds; a time beyond this is nonsense
+LONGEST = 10 * limits.MAX_AUDIO_SECONDS  # seconds; a later time is invalid
 _CONTROL = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 
 
@@ -133,7 +133,7 @@ def voices_in(answer: object) -> list[tuple[str, str, str]]:
 
 
 def segment_fields(segment: Segment) -> dict[str, Any]:
-    """The fields of a delta beside its text; `TranscriptionEvents` reads them."""
+    """The fields of a delta except its text; `TranscriptionEvents` reads them."""
     fields: dict[str, Any] = {"start": round(segment.start, 3), "end": round(segment.end, 3)}
     if segment.language:
         fields["language"] = segment.language

@@ -5,18 +5,18 @@
               POST /v1/audio/speech            JSON with `input`      -> audio, or events
               GET  /v1/models  /v1/models/{id}  /v1/audio/voices  /v1/status
 
-The steps of a request for a job, each of which can end it:
+The steps of a request for a job, and the errors that may end it:
 
-    check the headers       415, 413, 431 ...      nothing was read yet
-    get a slot              503 + Retry-After      nothing was uploaded yet; it may wait in a short
-                                                   queue (not with `Prefer: wait=0`); the slot is
+    check the headers       415, 413, 431 ...      before anything is read
+    get a slot              503 + Retry-After      before the upload; it may wait in a short queue
+                                                   (not with `Prefer: wait=0`); the slot is
                                                    held from here to the last byte of the answer
     100-continue            if the client expects it
     read the body           400, 408, 413          within limits of size and speed
-    parse the request       400, 404               with the names that there are
+    parse the request       400, 404               the error lists the available names
     do the work             4xx, 5xx; once the answer has begun, an `error` event or an abort
 
-All of it is one coroutine with one `with`: a slot is released exactly once, whatever happens.
+All of it is one coroutine with one `with`, so a slot is released exactly once.
 """
 
 import logging
@@ -51,7 +51,7 @@ Work = Callable[[web.BaseRequest, ServedJob], Awaitable[web.StreamResponse]]
 
 
 class SpeechServer(HttpServer):
-    """The API on a port, and on connections that somebody else accepted."""
+    """The API on a port, and on connections accepted elsewhere."""
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class SpeechServer(HttpServer):
             jobs: the log of jobs; a new one if None.
             more: further pages by method and path.
             encoders: where answers are encoded; threads of this process if None.
-            any_engine: any engine that fits may do a job, not only the first: the answer's headers
-                name it only where there is no choice.
+            any_engine: any matching engine may do a job, not only the first: the headers of the
+                answer name an engine only if there is just one.
             pcm_rate: Hz of raw `pcm`; the engine's if None.
-            own: our public key, to which clients prove theirs; empty: they cannot.
+            own: our public key, to which clients prove their identity; empty: they cannot.
             The others: see `HttpServer`.
         """
         super().__init__(
@@ -123,7 +123,7 @@ class SpeechServer(HttpServer):
         """A page that is a job: it holds a slot while `work` runs.
 
         Args:
-            check: refuses a body by its headers.
+            check: rejects a body by its headers.
             work: reads the body and answers.
             app: a dialect of its own; the API's if None.
             error: the response for a job that was not admitted; the API's if None.
@@ -163,14 +163,14 @@ class SpeechServer(HttpServer):
                 offer.sent = request_checks.bytes_of(request, result)
 
     def _peer(self, request: web.BaseRequest) -> str:
-        """The peer id that a client proves; empty: none."""
-        said = request.headers.get(peer_proof.HEADER)
-        if said is None or not self._own:
+        """The peer id that a client has proved; empty: none."""
+        proof = request.headers.get(peer_proof.HEADER)
+        if proof is None or not self._own:
             return ""
         try:
-            return peer_proof.proven(said, self._own, time.time())
+            return peer_proof.proven(proof, self._own, time.time())
         except BadMessage as exc:
-            log.debug("a client proved no key: %s", exc)
+            log.debug("a client's proof of identity is invalid: %s", exc)
             return ""
 
     # -- pages ------------------------------------------------------------------------------------
