@@ -20,7 +20,7 @@ from privox_dht.dht.contact import Contact
 from privox_dht.dht.iterative_lookup import IterativeLookup
 from privox_dht.errors import ConfigError, NotJoined
 from privox_dht.identity import Identity
-from privox_dht.records import FARM
+from privox_dht.records import FARM, Record
 
 
 @pytest.fixture
@@ -108,6 +108,21 @@ async def test_many_producers_under_one_key_are_found_idle_first() -> None:
         everybody = await client.find("stt", "cpu", want=200)
         assert len(everybody) == 60
         assert [record.idle for record in everybody] == [1] * 30 + [0] * 30
+
+
+async def test_of_more_than_were_wanted_the_idle_are_kept_whatever_was_found_first() -> None:
+    async with node_of() as node:
+        records = [
+            record_of(Identity(bytes([number]) * 32), node.mesh, idle=number % 2)
+            for number in range(8)
+        ]
+
+        async def busy_first(key: bytes, want: int) -> list[Record]:
+            return sorted(records, key=lambda record: record.idle)
+
+        node._lookups.fallback_lookup = busy_first
+        found = await node.find("stt", "cpu", want=4)
+        assert [record.idle for record in found] == [1] * 4
 
 
 async def test_the_newest_word_of_a_producer_is_the_one_that_is_found() -> None:
