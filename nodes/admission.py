@@ -1,20 +1,19 @@
-"""Slots: how many jobs at a time, and which is next. The only place that decides "busy". Pure.
+"""Slots: how many jobs run at a time, and which is next. Only this module decides "busy". Pure.
 
-    a job comes   -> a slot is free: it runs                  -> the number of idle slots changes
-                  -> none is free, and it is short: it runs in the one extra slot
-                  -> otherwise it waits in a short queue, or ProducerBusy
-    one leaves    -> of those that wait, one of the network that has fewest slots runs, and of
-                     these the one that was served longest ago
-    others wait   -> an upload loses its slot when its network has more than its share of the
-                     slots, or when it is too slow while others wait
+    a job arrives    -> a slot is free: it runs                  -> the number of idle slots changes
+                     -> none is free, and it is short: it runs in the one extra slot
+                     -> otherwise it waits in a short queue, or is rejected with ProducerBusy
+    a job ends       -> the next of the queue runs: from the network with the fewest slots, and
+                        of these the one that was served longest ago
+    the queue is     -> an upload loses its slot if its network has more than its share of the
+    not empty           slots, or if it is too slow
 
 So a client that takes all slots, by slow uploads, many connections or many cancelled jobs, delays
-an honest client by one job at most. A network that has just ended a job and comes back at once must
-wait while others, served longer ago, were rejected in the last second. Work that an engine has
-begun is never interrupted.
+an honest client by one job at most. A network whose job has just ended must wait if others, served
+longer ago, were rejected in the last second. Work that an engine has begun is never interrupted.
 
-Of its slots some may be lent at a time (`lend`): in the others only the owner's jobs begin. Time is
-an argument.
+The owner may lend only some of the slots (`lend`): in the others only the owner's jobs begin. Time
+is an argument.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -27,9 +26,9 @@ from privox_dht.errors import ConfigError, ProducerBusy
 from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes
 
-NETWORKS_REMEMBERED = 4096  # networks whose last turn is known; more are strangers' inventions
-REJECTIONS_REMEMBERED = 64  # rejected within a second; all are looked at for each offer
-LOCAL: Prefixes = ("this machine",)  # whatever comes from this very machine counts as one network
+NETWORKS_REMEMBERED = 4096  # networks whose last turn is known; more can only be an attack
+REJECTIONS_REMEMBERED = 64  # rejected within a second; all are checked for each offer
+LOCAL: Prefixes = ("this machine",)  # the network of all jobs from this machine
 
 
 Number = TypeVar("Number", int, float)
@@ -37,20 +36,20 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One job, from its coming to its leaving."""
+    """One job, from its arrival to its end."""
 
     offer: Offer
-    since: float  # when it came, or began to run
+    since: float  # when it arrived or began to run
     running: bool = False
 
     @property
     def networks(self) -> Prefixes:
-        """The widest first."""
+        """The networks that its client counts for, the widest first."""
         return self.offer.prefixes[::-1] or LOCAL
 
     @property
     def home(self) -> str:
-        """The widest network: its clients share a turn."""
+        """The widest network: its clients share their turns."""
         return self.networks[0]
 
 
@@ -61,19 +60,19 @@ class Admission:
         if not 1 <= slots <= limits.MAX_SLOTS:
             raise ConfigError(f"--slots {slots}: between 1 and {limits.MAX_SLOTS}")
         self.slots = slots
-        self.lent = slots  # of them, to others than the owner
-        self.closed = False  # draining: what runs may end, nothing new begins
-        self._retry_after = limits.RETRY_AFTER  # seconds, while none is lent
+        self.lent = slots  # how many of them are for others than the owner
+        self.closed = False  # draining: running jobs go on, no job begins
+        self._retry_after = limits.RETRY_AFTER  # seconds, for clients while no slot is lent
         self._on_change = on_change
         self._running: list[Ticket] = []
         self._extra: Ticket | None = None  # a short job, in the extra slot
         self._waiting: list[Ticket] = []
-        self._held: Counter[str] = Counter()  # running jobs by network, at every level
-        self._served: OrderedDict[str, int] = OrderedDict()  # the turn a network had last
+        self._held: Counter[str] = Counter()  # running jobs of each network, of every width
+        self._served: OrderedDict[str, int] = OrderedDict()  # the last turn of each network
         self._turn = 0
-        self._ended: OrderedDict[str, float] = OrderedDict()  # when a network last ended a job
+        self._ended: OrderedDict[str, float] = OrderedDict()  # when a network's last job ended
         self._rejected: deque[tuple[str, float]] = deque(maxlen=REJECTIONS_REMEMBERED)
-        self._long: OrderedDict[str, float] = OrderedDict()  # when one sent what was no short job
+        self._long: OrderedDict[str, float] = OrderedDict()  # when a network last sent a long one
 
     def __repr__(self) -> str:
         waiting = f", {len(self._waiting)} wait" if self._waiting else ""
@@ -82,19 +81,19 @@ class Admission:
 
     @property
     def taken(self) -> int:
-        """Jobs that run."""
+        """Running jobs."""
         return len(self._running)
 
     @property
     def idle(self) -> int:
-        """Free slots, for others than the owner."""
+        """Free slots for others than the owner."""
         return 0 if self.closed else max(0, self.lent - self.taken)
 
     def lend(self, slots: int, retry_after: float, now: float) -> list[Ticket]:
-        """Lend so many slots to others from now on; the waiting jobs that run therefore.
+        """Lend so many slots to others from now on; returns the waiting jobs that begin.
 
         Args:
-            retry_after: seconds after which to ask again, if none is lent.
+            retry_after: seconds after which a client may ask again, if none is lent.
         """
         self._retry_after = retry_after
         if slots == self.lent:
@@ -109,10 +108,10 @@ class Admission:
         return following
 
     def enter(self, offer: Offer, now: float) -> Ticket:
-        """A ticket that runs, or, if the offer can wait, one that is queued.
+        """A ticket that runs or, if the offer may wait, is queued.
 
         Raises:
-            ProducerBusy: there is neither a slot nor a place in the queue.
+            ProducerBusy: there is no slot and no place in the queue.
         """
         ticket = Ticket(offer, now)
         must_yield = self._must_yield(ticket, now)
@@ -136,14 +135,14 @@ class Admission:
         return ticket
 
     def rejection(self, ticket: Ticket, now: float) -> ProducerBusy:
-        """The error when there is no slot."""
+        """The error for a job without a slot; remembers the rejection."""
         if not self._may_begin(ticket):
             return ProducerBusy("this producer does not lend now", self._retry_after)
         self._rejected.append((ticket.home, now))
         return ProducerBusy(f"all {self.lent} slots are taken", limits.RETRY_AFTER)
 
     def leave(self, ticket: Ticket, now: float) -> Ticket | None:
-        """It has ended, or stopped waiting; the ticket that runs in its place."""
+        """The job has ended or stopped waiting; returns the ticket that runs in its place."""
         if not ticket.running:
             self._waiting.remove(ticket)
             return None
@@ -164,12 +163,12 @@ class Admission:
         return None
 
     def close(self) -> None:
-        """Let nothing new begin."""
+        """Let no job begin any more."""
         self.closed = True
         self._on_change()
 
     def to_preempt(self, now: float) -> Ticket | None:
-        """An upload that must give its slot to a waiting job: the newest of a network that has more
+        """An upload that must give its slot to a waiting job: the newest of a network with more
         than its share, or one that is too slow."""
         if not self._waiting:
             return None
@@ -194,12 +193,12 @@ class Admission:
         )
 
     def _next_to_run(self) -> Ticket | None:
-        """The next of the waiting tickets for which there is a slot."""
+        """The first waiting ticket for which there is a slot."""
         able = filter(self._has_room, self._waiting)
         return min(able, key=self._before, default=None)
 
     def _may_begin(self, ticket: Ticket) -> bool:
-        """Whether anything of its kind begins now."""
+        """Whether a slot is lent, or it is the owner's own job."""
         return self.lent > 0 or ticket.offer.own
 
     def _has_room(self, ticket: Ticket) -> bool:
@@ -218,7 +217,7 @@ class Admission:
         self._on_change()
 
     def _must_yield(self, ticket: Ticket, now: float) -> bool:
-        """Whether it comes back at once, while a rejected one should have its turn."""
+        """Whether its network had a job just now, and a rejected network should be next."""
         home = ticket.home
         if now - self._ended.get(home, -limits.COME_BACK) >= limits.COME_BACK:
             return False
@@ -231,7 +230,7 @@ class Admission:
         )
 
     def _fits_extra(self, ticket: Ticket, now: float) -> bool:
-        """Whether it may have the extra slot, as far as is known before its body."""
+        """Whether it may have the extra slot, as far as its headers tell."""
         size, long_ago = ticket.offer.body, -limits.SHORT_JOB_AGAIN
         return (
             self._extra is None
@@ -248,7 +247,7 @@ class Admission:
         self._extra = ticket
 
     def _leave_extra(self, ticket: Ticket, now: float) -> Ticket | None:
-        """A short job has ended; the next one for the extra slot."""
+        """The job in the extra slot has ended; returns the next one for it."""
         self._extra = None
         if ticket.offer.too_long:
             _note(self._long, ticket.home, now)
@@ -261,7 +260,7 @@ class Admission:
 
 
 def _note(known: OrderedDict[str, Number], network: str, value: Number) -> None:
-    """Remember `value` of a network, and evict the least recent ones."""
+    """Remember `value` of a network, and forget the oldest."""
     known[network] = value
     known.move_to_end(network)
     while len(known) > NETWORKS_REMEMBERED:
@@ -269,7 +268,7 @@ def _note(known: OrderedDict[str, Number], network: str, value: Number) -> None:
 
 
 def _is_slow(ticket: Ticket, now: float) -> bool:
-    """Whether its upload is slower than one may be while others wait."""
+    """Whether its upload is too slow while others wait."""
     seconds = now - ticket.since
     enough = limits.CONTENDED_UPLOAD_RATE * seconds
     return seconds > limits.CONTENDED_UPLOAD_GRACE and ticket.offer.received < enough

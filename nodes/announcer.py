@@ -27,19 +27,19 @@ from privox_dht.records import Record, next_sequence, sign
 log = logging.getLogger("privox.announce")
 SEQUENCE_FILE = "sequence.json"
 RETRY_FIRST = 3.0  # seconds, when no node stored the last announcement, doubling until the next
-WITHDRAW_TIMEOUT = 1.0  # seconds; a node that stops does not wait longer for its neighbours
+WITHDRAW_TIMEOUT = 1.0  # seconds for the neighbours to confirm it when the node stops
 
 
 class Announcer:
-    """Publishes records until it is left; then withdraws them.
+    """Publishes records while the context is open; then withdraws them.
 
     Args:
         identity: signs the records.
-        make_records: the records of this moment (unsigned, undated).
+        make_records: the current records (unsigned, undated).
         publish: stores a signed record in the DHT; returns how many nodes hold it.
-        folder: where the last sequence number is kept; None: nowhere.
+        folder: where the last sequence number is saved; None: nowhere.
         clock: seconds since the epoch.
-        rng: chance, for the jitter.
+        rng: random numbers for the jitter.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class Announcer:
             async with asyncio.timeout(WITHDRAW_TIMEOUT):
                 await self.withdraw()
         except TimeoutError:
-            log.info("not every neighbour confirmed that our records are withdrawn")
+            log.info("not every neighbour confirmed that this node's records are withdrawn")
 
     def changed(self) -> None:
-        """Something relevant changed: announce soon."""
+        """The records have changed: announce soon."""
         self._changed.set()
 
     async def announce(self) -> int:
-        """Publish now; returns how many nodes hold the record that fewest of them hold."""
+        """Publish now; returns how many nodes hold the record that the fewest nodes hold."""
         records = [self._signed(record) for record in self._make_records()]
         current = {record.key: record for record in records}
         gone = [old for key, old in self._published.items() if key not in current]
@@ -105,11 +105,11 @@ class Announcer:
         await self._publish_all(records)
 
     async def _publish_all(self, records: Sequence[Record]) -> list[int]:
-        """How many nodes hold each; one that cannot be published keeps no other from it."""
+        """How many nodes hold each; if one cannot be published, the others are all the same."""
         counts = await asyncio.gather(*map(self._publish, records), return_exceptions=True)
         for count in counts:
             if isinstance(count, BaseException):
-                log.error("could not announce", exc_info=count)
+                log.error("a record could not be announced", exc_info=count)
         return [0 if isinstance(count, BaseException) else count for count in counts]
 
     async def _run(self) -> None:
@@ -118,7 +118,7 @@ class Announcer:
             try:
                 await self.announce()
             except Exception:  # a bug must not end the announcements
-                log.exception("could not announce")
+                log.exception("the records could not be announced")
             if self._announced_any:  # nothing was sent: no pause is needed
                 await asyncio.sleep(limits.ANNOUNCE_AT_MOST_EVERY)
             try:
@@ -158,7 +158,7 @@ class Announcer:
         try:
             replace_file(self._file, json.dumps(self._sequence).encode())
         except OSError as exc:
-            log.warning("cannot remember the sequence number: %s", exc)
+            log.warning("cannot save the sequence number of the records: %s", exc)
 
 
 def _withdrawal(record: Record) -> Record:

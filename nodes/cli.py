@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-# What is imported now stays: looking for garbage in it, now and at exit, takes a third of a start.
+# Modules stay loaded: searching them for garbage, now and at exit, takes a third of a start
 gc.disable()
 
 import click
@@ -102,10 +102,10 @@ def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
 
 
 def _warn_of_secrets(services: Iterable[str]) -> None:
-    """Warn of a server's key on the command line, where every user of this machine sees it."""
+    """Warn of a server's key on the command line, where every user of this machine can see it."""
     if any(SECRET.search(service) for service in services):
         log.warning(
-            "the key in --services is seen by everybody on this machine: give it in the"
+            "every user of this machine can see the key in --services: give it in the"
             " environment (%s_SERVICES) or in a --config file", ENVIRONMENT,
         )  # fmt: skip
 
@@ -120,16 +120,16 @@ def _warn_of_secrets(services: Iterable[str]) -> None:
               help="One JSON object a line.")  # fmt: skip
 @click.pass_context
 def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
-    """Tell what works from here: starting, joining, the clock, being called, farms; what to do.
+    """Check what works from here: starting, joining, the clock, reachability, farms; what to do.
 
-    Give it the flags that the node gets; it may run beside the node.
-    Exit code 0 if this machine can lend: the node would start with these flags, and strangers
-    can call it, or a farm relays.
+    Give it the node's flags; it may run beside the node.
+    Exit code 0 if this machine can lend: the node can start with these flags, and strangers
+    can reach it directly or through a farm.
     """  # fmt: skip
     options = merge_parent_options(context, given)
     set_up_logging("error", options["json_logs"])
 
-    def tell(verdict: Verdict) -> None:
+    def report(verdict: Verdict) -> None:
         if as_json:
             _print(json.dumps(asdict(verdict)))
             return
@@ -138,7 +138,7 @@ def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
         _print(sanitize(line))
 
     async def examine() -> bool:
-        well = await Doctor(config_from(options)).examine(tell)
+        well = await Doctor(config_from(options)).examine(report)
         if not as_json:
             _print("\nthis machine can lend" if well else "\nthis machine cannot lend as it is")
         return well
@@ -160,11 +160,11 @@ def _print(line: str) -> None:
 @main.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})
 @state_option
 @click.option("--published", is_flag=True,
-              help="It is well only once others hold a record of all that it lends.")  # fmt: skip
+              help="Also require that other nodes hold records of all that it lends.")  # fmt: skip
 @config_option
 @click.pass_context
 def health(context: click.Context, /, published: bool, **given: Any) -> None:
-    """Ask the node that runs with this state folder whether it does what it should.
+    """Check that the node with this state folder works.
 
     The node's state folder holds its address and mesh, so no other option is needed. Exit code 0
     if it answers on UDP and TCP.
@@ -176,12 +176,12 @@ def health(context: click.Context, /, published: bool, **given: Any) -> None:
 
 
 def _lines(work: Callable[[], Iterable[str]]) -> None:
-    async def tell() -> None:
+    async def print_lines() -> None:
         for line in work():
             _print(line)
 
     set_up_logging("error", as_json=False)
-    _run(tell)
+    _run(print_lines)
 
 
 main.add_command(model_commands(_lines))
@@ -229,8 +229,8 @@ async def serve(config: NodeConfig) -> None:
 
 
 def keep_loaded() -> None:
-    """Exclude what is loaded now from garbage collection: it stays as long as the node, and
-    scanning it each time blocked the loop for 40 ms."""
+    """Exclude all that is loaded now from garbage collection: it stays loaded until the node ends,
+    and scanning it blocked the loop for 40 ms each time."""
     gc.collect()
     gc.freeze()
 

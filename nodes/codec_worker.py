@@ -1,4 +1,4 @@
-"""FFmpeg (through PyAV), in a process of its own, since it works on strangers' files.
+"""FFmpeg (through PyAV) in a process of its own, since it works on untrusted files.
 
 parent -> {"decode": rate, "most": seconds, "timeout": seconds} + the upload, if it is small
           + the file for the samples, + the upload, if it is a file
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEMORY = 512 * MIB  # bytes; a FLAC file is written as a whole, and half an hour of one is 170 MB
-SECONDS = int(limits.DECODE_TIMEOUT)  # of processor time: what it gets by the clock, at the most
-# Bytes; the memory for the samples is smaller, and sealed
-LARGEST = int(limits.MAX_AUDIO_SECONDS) * 4 * limits.MAX_RATE
+SECONDS = int(limits.DECODE_TIMEOUT)  # of processor time: at most the wall time it may take
+# Bytes it may write to a file; the memory for the samples is smaller, and sealed
+MAX_FILE_SIZE = int(limits.MAX_AUDIO_SECONDS) * 4 * limits.MAX_RATE
 PIECE = 64 * limits.KIB  # bytes of an encoded file sent at a time
-TRIED_FORMAT, TRIED_RATE = "mp3", 24_000  # tried at the start: can codecs be used?
+TRIAL_FORMAT, TRIAL_RATE = "mp3", 24_000  # encoded at the start, to check that PyAV works
 
 
 def load() -> tuple[dict[str, Any], worker_main.Handler]:
     try:
         check_for_pyav()
-        Encoder(TRIED_FORMAT, TRIED_RATE)
+        Encoder(TRIAL_FORMAT, TRIAL_RATE)
     except errors.RequestRejected as exc:
         return {"able": False, "why": exc.message}, answer
     return {"able": True}, answer
@@ -84,4 +84,4 @@ def _encode(asked: dict[str, Any], link: Link) -> None:
 
 
 if __name__ == "__main__":
-    worker_main.serve(load, Sandbox(memory=MEMORY, seconds=SECONDS, file_size=LARGEST))
+    worker_main.serve(load, Sandbox(memory=MEMORY, seconds=SECONDS, file_size=MAX_FILE_SIZE))

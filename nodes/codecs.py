@@ -1,7 +1,7 @@
-"""Decoding of strangers' uploads and encoding of answers, with FFmpeg in other processes.
+"""Decodes uploads and encodes answers, with FFmpeg in sandboxed processes.
 
-    upload -> decoded()  -> Recording     by a process in a sandbox; at once if it is a plain WAV
-    sound  -> encoder()  -> bytes         by such a process; see `speech_api.audio_response`
+    upload -> decoded()  -> Recording     in such a process; a plain WAV file needs none
+    sound  -> encoder()  -> bytes         in such a process; see `speech_api.audio_response`
 
 The process writes to memory that the engine's process maps; the node does not read it. Leaving a
 context ends the work at once. A file whose format is not found within some seconds is rejected, and
@@ -26,18 +26,18 @@ from privox_dht.errors import RequestRejected
 from privox_dht.recording import Recording
 
 MODULE = "nodes.codec_worker"
-SENT_INLINE = limits.SPOOL_IN_MEMORY  # bytes of an upload that go with the request; more: as a file
-FEED_SIZE = limits.MIB  # bytes of sound given to an encoder at a time
+SENT_INLINE = limits.SPOOL_IN_MEMORY  # bytes; a larger upload is sent to the process as a file
+FEED_SIZE = limits.MIB  # bytes of sound sent to an encoder at a time
 LATE = 5.0  # seconds beyond its own deadline after which a process counts as hung
 OUT_OF_TIME = "SIGXCPU"
 
 
 class Codecs:
-    """FFmpeg in processes of its own, for so many jobs at a time."""
+    """FFmpeg in processes of its own, for `max_jobs` jobs at a time."""
 
     def __init__(self, max_jobs: int) -> None:
         self._pool = WorkerPool(MODULE, max_jobs=max_jobs)
-        self.sandbox: tuple[str, ...] = ()  # its parts that are in force
+        self.sandbox: tuple[str, ...] = ()  # the parts that are in force
         self._why_not = ""
 
     def __repr__(self) -> str:
@@ -62,7 +62,7 @@ class Codecs:
         await self._pool.close()
 
     async def __aenter__(self) -> Codecs:
-        return self  # the first job starts a process, if nobody did
+        return self  # the first job starts a process, if there is none
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
@@ -79,7 +79,7 @@ class Codecs:
             RequestRejected: see `audio.decode`; or it took too long, or crashed FFmpeg.
         """
         size = upload.seek(0, os.SEEK_END)
-        # In a thread: the first of them loads numpy.
+        # In a thread: the first call imports numpy
         samples = None if self._why_not else await asyncio.to_thread(read_plain, upload, size, rate)
         if samples is not None:
             async with contextlib.aclosing(Recording.of(samples, rate)) as recording:
@@ -90,13 +90,13 @@ class Codecs:
             yield recording
 
     async def _decode(self, upload: BinaryIO, size: int, recording: Recording, most: float) -> int:
-        """Have `upload` decoded into `recording`; how many samples there are."""
+        """Decode `upload` into `recording`; returns the number of samples."""
         question = {"decode": recording.rate, "most": most, "timeout": limits.DECODE_TIMEOUT}
         async with self._pool.job() as job:
             try:
                 with _as_file(upload, size) as (small, files):
                     await job.send(question, small, [recording.file, *files])
-                await _within(limits.OPEN_TIMEOUT, job, "understanding the file took")
+                await _within(limits.OPEN_TIMEOUT, job, "finding the file's format took")
                 report = await _within(limits.DECODE_TIMEOUT + LATE, job, "decoding took")
                 await job.receive()
             except WorkerDied as exc:
@@ -141,13 +141,13 @@ class WorkerEncoder:
     async def _written(self) -> AsyncGenerator[bytes]:
         while (piece := await self._job.receive()) is not None:
             head, data = piece
-            yield data  # nothing, at the end
+            yield data  # empty in the last message
             if "fed" in head:
                 return
 
 
 async def _within(seconds: float, job: Job, what: str) -> dict[str, Any]:
-    """The next message of a decoding job."""
+    """The next message of a decoding job. `what`: for the error if it comes too late."""
     try:
         async with asyncio.timeout(seconds):
             piece = await job.receive()
@@ -159,7 +159,7 @@ async def _within(seconds: float, job: Job, what: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
-    """An upload as it is sent: bytes if it is small, else an open file, read-only if possible."""
+    """What to send of an upload: its bytes if small, else an open file, read-only if possible."""
     upload.seek(0)
     if size <= SENT_INLINE:
         yield upload.read(), []
@@ -167,7 +167,7 @@ def _as_file(upload: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
     try:
         number = upload.fileno()
     except io.UnsupportedOperation:  # in memory although it is large
-        with Recording.room(1, size) as copy:  # of one byte, four times as much room as needed
+        with Recording.room(1, size) as copy:  # for `size` samples of 4 bytes: more than enough
             while piece := upload.read(FEED_SIZE):
                 write_all(copy.file, piece)
             os.truncate(copy.file, size)

@@ -36,17 +36,17 @@ class NodeConfig:
     port: int = limits.DHT_PORT  # UDP for the DHT, TCP for jobs; 0: any that is free
     host: str | None = None  # the address to listen on; None: all, IPv4 and IPv6
     neighbours: tuple[Address, ...] = ()
-    lan: bool = False  # announce ourselves in the local network, and join through who does
+    lan: bool = False  # announce the node in the local network, and join through others there
     services: tuple[ServiceSpec, ...] = ()
     advertise: tuple[str, ...] = ()  # IP literals to publish instead of what neighbours see
     network: str = "privox"
     secret_file: Path | None = None  # makes it a private mesh
     slots: int = 1  # jobs at a time, of all services together
     cache: Path | None = None  # where models are downloaded to
-    reachable: str = AUTO  # "auto": found out by asking nodes to call back
+    reachable: str = AUTO  # "auto": other nodes are asked to dial back
     farm: bool | None = None  # relay for producers behind a NAT; None: if strangers can reach us
     relay_port: int = limits.RELAY_PORT
-    # The limits of one request for a job
+    # The limits of one job's request
     bounds: RequestLimits = field(default_factory=RequestLimits)
     terms: FarmLimits = field(default_factory=FarmLimits)  # what this farm grants
     farms: tuple[Address, ...] = ()  # farms to park at; empty: those found in the DHT
@@ -62,7 +62,7 @@ def changed(defaults: B, changes: Iterable[str], flag: str) -> B:
     """`defaults` (a dataclass of numbers) with each "name=value" of `changes`.
 
     Raises:
-        ConfigError: no such name, or no positive number.
+        ConfigError: there is no such name, or the number is not positive.
     """
     numbers: dict[str, int | float] = {}
     known = asdict(defaults)
@@ -83,7 +83,7 @@ def advertised_address(text: str) -> str:
     """An address to publish: an IP literal (names change, and a record must be checkable).
 
     Raises:
-        ConfigError: it is a name or nonsense.
+        ConfigError: it is not an IP literal.
     """
     try:
         address = ipaddress.ip_address(text.strip("[]"))
@@ -93,7 +93,7 @@ def advertised_address(text: str) -> str:
             f"getent ahosts {text}"
         ) from exc
     if address.is_unspecified or address.is_multicast:
-        raise ConfigError(f"--advertise {text}: nobody can call that address")
+        raise ConfigError(f"--advertise {text}: no node can reach that address")
     return str(address)
 
 
@@ -101,7 +101,7 @@ def listening_address(text: str | None) -> str | None:
     """An address to listen on; None and "" are all of them.
 
     Raises:
-        ConfigError: it is a name.
+        ConfigError: it is not an IP literal.
     """
     if not text:
         return None

@@ -1,7 +1,7 @@
 """How many of the machine's cores a node and its engines use.
 
-node     restricts itself and all that it starts to some of its cores
-engines  use as many threads, and do as many jobs at a time, as there are cores left
+node     restricts itself and its child processes to some of the machine's cores
+engines  use as many threads, and run as many jobs at a time, as the node has cores
 """
 
 import os
@@ -28,8 +28,8 @@ def cores_of(wanted: float | None, have: int) -> int:
 
 @contextmanager
 def limited_to(cores: int) -> Iterator[None]:
-    """Restrict this process and all that it starts to so many cores, while the context is open. On
-    systems without that (macOS) only the engines' number of threads is limited."""
+    """Restrict this process and its children to so many cores while the context is open. On
+    systems that cannot do that (macOS) only the engines' number of threads is limited."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -1,14 +1,14 @@
-"""The demo: a whole mesh on this machine, a sentence spoken by it and understood again.
+"""The demo: a whole mesh on this machine, which speaks a sentence and transcribes it again.
 
-    first node        joins nobody; everybody joins through it; it is a farm too
-    STT producer      transcribes, and can be called directly
-    TTS producer      speaks, as if behind a NAT: only through the farm, which cannot listen
-    privox-client     text -> speech.wav        (whoever on the mesh can speak)
-    privox-client     speech.wav -> text        (whoever on the mesh can hear)
+    first node        all others join through it; it is a farm too
+    STT producer      transcribes; clients reach it directly
+    TTS producer      speaks; as if behind a NAT, clients reach it only through the farm
+    privox-client     text -> speech.wav        (by any producer that speaks)
+    privox-client     speech.wav -> text        (by any producer that transcribes)
 
-Separate processes, real sockets, loopback only. Nothing passes between the two client runs but
-the WAV file. Exit code 0 only if it worked. Your own settings (PRIVOX_...) do not count here, and
-nothing is left behind: no process, no file.
+Separate processes, real sockets, loopback only. Only the WAV file passes between the two client
+runs. Exit code 0 only if it worked. Your own settings (PRIVOX_...) are ignored, and no process and
+no file is left at the end.
 """
 
 import difflib
@@ -32,10 +32,10 @@ import click
 from privox_dht.cli.options import ENVIRONMENT
 
 SENTENCE = "we will meet at the station at half past seven"
-READY_WITHIN = 60.0  # seconds for one node to start; loading an engine is the longest of it
-JOB_WITHIN = 60.0  # seconds for one client run
-STOP_WITHIN = 10.0  # seconds for a node to end after SIGTERM
-GOOD_ENOUGH = 0.5  # share of words right below which the demo says that it did not work
+START_TIMEOUT = 60.0  # seconds for one node to start; loading an engine takes most of it
+JOB_TIMEOUT = 60.0  # seconds for one client run
+STOP_TIMEOUT = 10.0  # seconds for a node to end after SIGTERM
+GOOD_ENOUGH = 0.5  # share of right words below which the demo has failed
 VOICE = "pico" if importlib.util.find_spec("py_nanotts") else "espeak-ng"  # of `embedded`, the best
 ROLES = {
     "first node": ["--farm", "--relay-port", "0"],
@@ -60,8 +60,8 @@ class RunningNode:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_for(self, event: str, within: float = READY_WITHIN) -> dict[str, Any]:
-        """What the node said with its first event of this name."""
+    def wait_for(self, event: str, within: float = START_TIMEOUT) -> dict[str, Any]:
+        """The fields of the node's first event of this name."""
         with self.changed:
             arrived = self.changed.wait_for(
                 lambda: event in self.events or self.process.poll() is not None, within
@@ -74,14 +74,14 @@ class RunningNode:
         return self.events[event]
 
     def stop(self) -> None:
-        """End it as its owner would; harder if that takes too long."""
+        """Terminate it; kill it if that takes too long."""
         self.process.terminate()
         try:
-            self.process.wait(STOP_WITHIN)
+            self.process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._reader.join(STOP_WITHIN)
+        self._reader.join(STOP_TIMEOUT)
         assert self.process.stderr is not None
         self.process.stderr.close()
 
@@ -91,18 +91,18 @@ class RunningNode:
             with self.changed:
                 self.lines.append(line.rstrip())
                 try:
-                    said = json.loads(line)
+                    fields = json.loads(line)
                 except ValueError:
                     continue
-                if "event" in said:
-                    self.events.setdefault(said["event"], said)
+                if "event" in fields:
+                    self.events.setdefault(fields["event"], fields)
                 self.changed.notify_all()
         with self.changed:
             self.changed.notify_all()
 
 
 def plain_environment() -> dict[str, str]:
-    """This process's environment without settings of privox."""
+    """This process's environment without privox's settings."""
     return {k: v for k, v in os.environ.items() if not k.startswith(f"{ENVIRONMENT}_")}
 
 
@@ -117,27 +117,27 @@ def running_mesh(folder: Path) -> Iterator[dict[str, RunningNode]]:
             stack.callback(node.stop)
             nodes[name] = node
             if not neighbours:
-                said = node.wait_for("listening")
-                neighbours = ["--neighbours", f"127.0.0.1:{said['port']}"]
+                listening = node.wait_for("listening")
+                neighbours = ["--neighbours", f"127.0.0.1:{listening['port']}"]
         for name, node in nodes.items():
-            said = node.wait_for("published")
-            click.echo(f"  {name:<13} {said['peer'][:8]}  {', '.join(said['routes'])}")
+            record = node.wait_for("published")
+            click.echo(f"  {name:<13} {record['peer'][:8]}  {', '.join(record['routes'])}")
         yield nodes
 
 
 def client(port: int, *arguments: str) -> dict[str, Any]:
-    """One run of the real `privox-client`; what it printed with --json."""
+    """Run `privox-client` once; what it printed with --json."""
     command = [sys.executable, "-m", "client.cli", "--neighbours", f"127.0.0.1:{port}", "--json"]
     with tempfile.TemporaryDirectory(prefix="privox-demo-client-") as state:
         try:
             ran = subprocess.run(
                 [*command, "--state-dir", state, *arguments],
-                capture_output=True, text=True, timeout=JOB_WITHIN, check=False,
+                capture_output=True, text=True, timeout=JOB_TIMEOUT, check=False,
                 env=plain_environment(),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            told = f"privox-client has no result after {JOB_WITHIN:.0f} s"
-            raise click.ClickException(told) from None
+            message = f"privox-client has no result after {JOB_TIMEOUT:.0f} s"
+            raise click.ClickException(message) from None
     if ran.returncode:
         raise click.ClickException(f"privox-client ended with {ran.returncode}: {ran.stderr}")
     answer: dict[str, Any] = json.loads(ran.stdout)
@@ -178,7 +178,7 @@ def _who(job: dict[str, Any]) -> str:
 @click.argument("text", default=SENTENCE)
 @click.option("--stay", is_flag=True, help="Leave the mesh running until Ctrl-C.")
 def main(text: str, stay: bool) -> None:
-    """Start a mesh on this machine, speak TEXT through it, and have it understood again."""
+    """Start a mesh on this machine, have it speak TEXT, and have it transcribe that again."""
     began = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupted)
     click.echo("starting a mesh of three nodes on 127.0.0.1 ...")
@@ -196,7 +196,7 @@ def main(text: str, stay: bool) -> None:
 
 
 def _interrupted(*_: object) -> None:
-    """SIGTERM ends the demo as Ctrl-C does: tidily."""
+    """SIGTERM ends the demo as Ctrl-C does, with all its processes."""
     raise KeyboardInterrupt
 
 

@@ -1,14 +1,14 @@
 """`privox-node doctor`: what works from here, what does not, and what to do about it.
 
-    node       would it start: are its folder and its ports free
-    engines    can what it is to lend be started
+    node       can it start: are its folder and its ports free
+    engines    can the engines that it is to lend be started
     join       does a neighbour answer
     clock      is ours right
-    udp, tcp   can strangers call this machine (nodes we have never spoken to are asked to try)
-    relay      with --farm: can they call its port for that, too
-    records    does a record of ours come back from the nodes that hold it
+    udp, tcp   can strangers reach this machine (nodes that we never contacted dial us back)
+    relay      with --farm: can they reach the relay's port, too
+    records    can a record of ours be read from the nodes that hold it
     farm       can a line be parked at a farm
-    round trip does a real recording make it from a client through that farm to us and back
+    round trip does a job reach us from a client through that farm, and its result the client
 
 Each probe has its own deadline: "not in time" is a verdict too. The doctor has a key of its own and
 publishes nothing that a client could find, so it can run beside a node.
@@ -47,7 +47,7 @@ from privox_dht.speech import Segment, TranscriptionRequest
 from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.speech_api.speech_server import SpeechServer
 
-KIND = "doctor"  # a kind of record that no client looks for
+KIND = "doctor"  # a kind of record that no client looks up
 CLIP_SECONDS = 2
 ENGINES_TIMEOUT = 600.0  # seconds: models may have to be downloaded
 
@@ -57,14 +57,14 @@ Probe = Callable[[], Awaitable[Verdict]]
 
 @dataclass
 class Doctor:
-    """The parts of a node, as far as they could be started."""
+    """Runs the probes with the parts of a node, as far as these can be started."""
 
     config: NodeConfig
     identity: Identity = field(default_factory=Identity.generate)
     farm: FarmAddress | None = None
 
     async def examine(self, report: Callable[[Verdict], None]) -> bool:
-        """Run every probe in turn, telling each verdict; whether this machine can lend."""
+        """Run all probes in turn and report each verdict. Returns whether this machine can lend."""
         starts = [await _bounded("node", 5.0, partial(startup_check.node, self.config))]
         report(starts[0])
         if self.config.services:
@@ -75,7 +75,7 @@ class Doctor:
             self._stack = stack
             try:
                 self._dht = await self._listening()
-            except ConfigError:  # the first verdict says so
+            except ConfigError:  # the verdict on the node tells why
                 return False
             codecs = await stack.enter_async_context(Codecs(1))
             producer = Producer([EchoTranscriber()], 1, codecs)
@@ -96,13 +96,13 @@ class Doctor:
                 verdicts.append(await _bounded(probe, timeout, run))
                 report(verdicts[-1])
         found = {verdict.probe: verdict.found for verdict in verdicts}
-        is_called = found["udp, tcp"] in (YES, LIKELY) or found["round trip"] == YES
-        is_called &= found.get("relay") != NO
-        is_found = found["records"] == YES and is_called
-        return is_found and all(verdict.found in (YES, PARTLY) for verdict in starts)
+        reachable = found["udp, tcp"] in (YES, LIKELY) or found["round trip"] == YES
+        reachable &= found.get("relay") != NO
+        published = found["records"] == YES
+        return published and reachable and all(verdict.found in (YES, PARTLY) for verdict in starts)
 
     async def _listening(self) -> Directory:
-        """On the node's own port if it is free, since that is the one a router forwards."""
+        """The DHT on the node's own port if it is free, since a router forwards that one."""
         self._member = self._membership()
         for port in (self.config.port, 0):
             dht = Directory(
@@ -116,17 +116,17 @@ class Doctor:
         raise error
 
     def _membership(self) -> Membership | None:
-        """A fresh one: no two nodes share theirs."""
+        """A new one: no two nodes share theirs."""
         return membership_of(self.config.secret_file, self.config.network)
 
     def _neighbours(self) -> list[Address]:
-        """Whom the node would join through: those that are named, and those it remembers."""
+        """The neighbours to join through: those named, and those that the node remembers."""
         config = self.config
         kept = ContactFile.choose(config.state_dir, self._dht.kept_as, config.neighbours)
         return list(dict.fromkeys([*config.neighbours, *kept.known(time.time())]))
 
     async def _serving(self, producer: Producer) -> SpeechServer:
-        """On the number of our UDP port, since no other is called back; on any, if it is taken."""
+        """The API on the number of our UDP port, the only one that is dialled back; else on any."""
         for port in (self._dht.port, 0):
             server = SpeechServer(
                 producer, host=self.config.host, port=port,
@@ -142,7 +142,7 @@ class Doctor:
         if not self._neighbours():
             return Verdict(
                 "join", NO, "no neighbour is known",
-                "give --neighbours HOST:PORT; a first node has none, and is asked by others",
+                "give --neighbours HOST:PORT; a first node has none, and others join it",
             )  # fmt: skip
         try:
             count = await self._dht.join(self._neighbours(), 10.0)
@@ -151,14 +151,14 @@ class Doctor:
         if through := self._dht.https_neighbour:
             return Verdict(
                 "join", YES, f"UDP is blocked; {count} nodes answer over HTTPS, first {through}",
-                f"it works so; to be found faster let UDP {self.config.port} out",
+                f"this works; allow outgoing UDP {self.config.port} for faster look-ups",
             )  # fmt: skip
         return Verdict("join", YES, f"{count} nodes known, listening on {self._dht.port}")
 
     async def _clock(self) -> Verdict:
         offset = self._dht.clock_offset()
         if offset is None:
-            return Verdict("clock", UNKNOWN, "no neighbour told its time")
+            return Verdict("clock", UNKNOWN, "no neighbour sent its time")
         detail = f"{-offset:+.1f} s off the neighbours'"
         if abs(offset) > CLOCK_TOLERANCE:
             return Verdict("clock", NO, detail, "set the clock (sudo timedatectl set-ntp true)")
@@ -173,17 +173,17 @@ class Doctor:
         if any(reach.is_open for reach in found):
             return Verdict("udp, tcp", YES, detail)
         if not any(reach.is_shut for reach in found):
-            nobody = "no node could be asked for a call back"
-            stands = ReachabilityMonitor(self.config, self._dht, self._server.port, lambda: None)
-            stands.record_dial_back(asked)
-            if stands.network_state.reachable:
-                own = "the address that others see is this machine's own: no NAT is between"
+            nobody = "no node could be asked to dial back"
+            monitor = ReachabilityMonitor(self.config, self._dht, self._server.port, lambda: None)
+            monitor.record_dial_back(asked)
+            if monitor.network_state.reachable:
+                own = "neighbours see this machine's own address: there is no NAT in between"
                 return Verdict("udp, tcp", LIKELY, f"{nobody}; {own}")
             return Verdict("udp, tcp", UNKNOWN, detail, nobody)
         return Verdict("udp, tcp", NO, detail, "forward both ports, or let farms relay")
 
     def _reached(self, reach: Reachability) -> str:
-        """What came through in one family."""
+        """The result of dialling back one address family."""
         at = " and ".join(join_host(*there) for there in reach.addresses) or "an address"
         udp, tcp = _port_state(reach.udp), _port_state(reach.tcp)
         return f"UDP {self._dht.port} {udp}, TCP {self._server.port} {tcp}, dialled at {at}"
@@ -219,7 +219,7 @@ class Doctor:
         return verdict
 
     def _pool(self, farm: FarmAddress) -> FarmPool:
-        """The parking at one farm."""
+        """The pool that parks at one farm."""
 
         async def known() -> list[FarmAddress]:
             return [farm]
@@ -247,11 +247,11 @@ class Doctor:
                 endpoint, clip, TranscriptionRequest(model=EchoTranscriber.name)
             )
             try:
-                said = [event.text async for event in events if isinstance(event, Segment)]
+                texts = [event.text async for event in events if isinstance(event, Segment)]
             except PrivoxError as exc:
                 return Verdict("round trip", NO, str(exc), "the farm may be full; try another")
         taken = time.monotonic() - began
-        right = said == [f"{CLIP_SECONDS:.2f} seconds of sound"]
+        right = texts == [f"{CLIP_SECONDS:.2f} seconds of sound"]
         detail = f"a {CLIP_SECONDS} s clip in {taken * 1e3:.0f} ms"
         return Verdict("round trip", YES if right else NO, detail)
 
@@ -264,5 +264,5 @@ async def _bounded(probe: str, timeout: float, run: Probe) -> Verdict:
         return Verdict(probe, LATE, f"nothing within {timeout:.0f} s", "is the network very slow?")
 
 
-def _port_state(came: bool | None) -> str:
-    return {True: "open", False: "closed", None: "unknown"}[came]
+def _port_state(is_open: bool | None) -> str:
+    return {True: "open", False: "closed", None: "unknown"}[is_open]

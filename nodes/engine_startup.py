@@ -1,10 +1,10 @@
-"""Starts the engines a node was told to serve, and says why some cannot be.
+"""Starts the engines of `--services`, and reports why some cannot be started.
 
-    stt/cpu/pocketsphinx    this one; else an error says why not, and how to fix it
-    stt/cpu                 the best that can be started: if the best cannot, that is logged, and
-                            the next best is tried
+    stt/cpu/pocketsphinx    this engine; if it fails, an error tells why, and how to fix it
+    stt/cpu                 the best engine that starts: if one fails, that is logged, and the next
+                            best is tried
 
-A node serves what can be served. If starting is interrupted, by Ctrl-C too, no engine is left.
+A node serves what can be started. If starting is interrupted (Ctrl-C), all engines are closed.
 """
 
 import asyncio
@@ -31,32 +31,32 @@ async def started_engines(
     trouble: Callable[[str], None] = log.error,
     options: EngineOptions | None = None,
 ) -> AsyncIterator[list[Engine]]:
-    """The engines of `specs` that could be started, closed on leaving; `trouble` is told why
-    others could not. `check_sound` raises `EngineUnavailable` for a service whose sound cannot be
-    read or written here; see `nodes.sound_check`.
+    """The engines of `specs` that could be started, closed on leaving; `trouble` is called with the
+    reason for each of the others. `check_sound` raises `EngineUnavailable` for a service whose
+    audio files cannot be decoded or encoded here; see `nodes.sound_check`.
 
     Raises:
-        EngineUnavailable: something was to be served, and nothing can be.
-        ConfigError: a spec means nothing.
+        EngineUnavailable: there are specs, and none can be served.
+        ConfigError: a spec is invalid.
     """
     choices = [(spec, _choice(spec, cache, trouble)) for spec in specs]
-    told = options or EngineOptions()
+    settings = options or EngineOptions()
     for engine in (engine for _, able in choices for engine in able):
         if isinstance(engine, PooledEngine):
-            engine.configure(told)
+            engine.configure(settings)
     engines: list[Engine] = []
     try:
         await _all_started(choices, engines, check_sound, trouble)
         if specs and not engines:
             wanted = ", ".join(map(str, specs))
-            raise EngineUnavailable(f"nothing of what was asked ({wanted}) can be served here")
+            raise EngineUnavailable(f"none of the services {wanted} can be served here")
         yield engines
     finally:
         await asyncio.gather(*map(_closed, engines))
 
 
 def records_of(engines: Sequence[EngineInfo], mesh: bytes, slots: int, idle: int) -> list[Record]:
-    """What to publish: one record per service, backend and engine, models and languages merged."""
+    """One record per service, backend and engine, with the models and languages of all in it."""
     merged: dict[tuple[str, str, str], list[EngineInfo]] = {}
     for info in engines:
         merged.setdefault((info.service, info.backend, info.engine), []).append(info)
@@ -80,7 +80,7 @@ def records_of(engines: Sequence[EngineInfo], mesh: bytes, slots: int, idle: int
 
 
 def _languages(group: Sequence[EngineInfo]) -> tuple[str, ...]:
-    """All of them; none listed means any, of whichever of the group that is said."""
+    """The languages of all; () means any, so one engine without a list makes it ()."""
     if not all(info.languages for info in group):
         return ()
     return tuple(dict.fromkeys(lang for info in group for lang in info.languages))
@@ -101,7 +101,7 @@ async def _all_started(
     check_sound: Callable[[str], Awaitable[None]],
     trouble: Callable[[str], None],
 ) -> None:
-    """Start one of each choice, all at the same time; `engines` has those that are up, in order."""
+    """Start one engine of each choice, all at the same time, and add them to `engines` in order."""
     tasks = [
         asyncio.create_task(_first_started(*choice, check_sound, trouble)) for choice in choices
     ]
@@ -127,7 +127,7 @@ async def _first_started(
             await engine.start()
         except Exception as exc:
             await _closed(engine)
-            why = exc if isinstance(exc, PrivoxError) else f"it broke ({type(exc).__name__}: {exc})"
+            why = exc if isinstance(exc, PrivoxError) else f"failed ({type(exc).__name__}: {exc})"
             if left:
                 log.warning("cannot serve %s by %s: %s; trying the next best", spec, name, why)
             else:
@@ -136,19 +136,19 @@ async def _first_started(
             await _closed(engine)
             raise
         else:
-            _tell(engine.info)
+            _log_started(engine.info)
             return engine
     return None
 
 
-def _tell(a: EngineInfo) -> None:
+def _log_started(a: EngineInfo) -> None:
     speed = f", {a.speed:.3g} times real time" if a.speed else ""
     log.info("serving %s/%s/%s%s", a.service, a.backend, a.engine, speed)
 
 
 async def _closed(engine: Engine) -> None:
-    """Let go of an engine; one that breaks in doing so keeps no other from being closed."""
+    """Close an engine; if that fails, the others are closed all the same."""
     try:
         await engine.close()
     except Exception:
-        log.exception("an engine could not be closed properly")
+        log.exception("the engine %r could not be closed", engine)

@@ -3,7 +3,7 @@
     up -> does not answer  ->  down: not offered, its record is withdrawn
     down -> answers        ->  up: offered again
 
-A server that is only slow stays up: it may be working on our own job.
+A server that is only slow stays up: it may be working on a job of this node.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ MAX_SLOW = 3  # slow answers in a row, after which a server counts as down
 
 @runtime_checkable
 class RemoteEngine(Protocol):
-    """An engine whose work is done by a server, which may be down at times."""
+    """An engine that works at a remote server, which may be down at times."""
 
-    async def answers(self) -> None:
+    async def check_alive(self) -> None:
         """Return if the server is there.
 
         Raises:
@@ -34,7 +34,7 @@ class RemoteEngine(Protocol):
 
 
 class EngineWatch:
-    """Which engines are up. Local ones always are."""
+    """Tells which engines are up. Local ones always are."""
 
     def __init__(
         self, engines: Sequence[Engine], on_change: Callable[[], None], every: float = INTERVAL
@@ -73,7 +73,7 @@ class EngineWatch:
         """Why the server is down; "": it is up."""
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                await engine.answers()
+                await engine.check_alive()
         except TimeoutError:
             self._slow[id(engine)] += 1
             if self._slow[id(engine)] < MAX_SLOW and id(engine) not in self._down:

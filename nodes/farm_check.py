@@ -82,7 +82,7 @@ def relay_verdict(port: int, found: Sequence[Reachability]) -> Verdict:
     if any(reach.is_shut for reach in found):
         advice = f"let TCP {port} in: producers park there, and callers come there"
         return Verdict("relay", NO, f"TCP {port} closed", advice)
-    return Verdict("relay", UNKNOWN, "no node could be asked for a call back")
+    return Verdict("relay", UNKNOWN, "no node could be asked to dial back")
 
 
 def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,11 +1,11 @@
-"""`privox-node health`: does the node that keeps its key in this folder answer?
+"""`privox-node health`: does the node with this state folder answer?
 
-    node   -> its folder      where it listens, in which mesh, with which key (`listening.json`)
-    health -> UDP port        joins the mesh through it, as any stranger would
+    node   -> its folder      its addresses, mesh and key, in `listening.json`
+    health -> UDP port        joins the mesh through the node, as any client would
     health -> TCP port        GET /v1/status over TLS; the key must be the one in the file
 
-So the check follows whatever port, mesh and address the node was given, by flags, environment or
-file. It needs to know only the folder.
+So the check needs only the folder, whether the node's port, mesh and address were given by flags,
+environment or file.
 """
 
 import json
@@ -30,12 +30,12 @@ JOIN_TIMEOUT = 4.0  # seconds; a node on this machine answers in milliseconds un
 
 
 class Unhealthy(LocalError):
-    """The node does not do what it should; the message says what."""
+    """The node does not work as it should; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where a running node can be asked."""
+    """How a running node can be contacted."""
 
     peer: str  # its peer id
     network: str
@@ -65,10 +65,10 @@ def listening_file(folder: Path, listening: Listening) -> Iterator[None]:
 
 
 def listening_in(folder: Path) -> Listening:
-    """Where the node that uses `folder` listens.
+    """How the node that uses `folder` can be contacted.
 
     Raises:
-        Unhealthy: no node says so.
+        Unhealthy: no node has written it there.
     """
     path = folder / LISTENING_FILE
     try:
@@ -83,14 +83,14 @@ def listening_in(folder: Path) -> Listening:
 
 
 async def check(folder: Path, published: bool) -> str:
-    """What to say of a node that is well.
+    """The message about a healthy node.
 
     Args:
         folder: its state folder.
-        published: whether it is only well once others hold a record of all that it lends.
+        published: whether other nodes must hold a record of every service that it lends.
 
     Raises:
-        Unhealthy: it is not.
+        Unhealthy: it is not healthy.
     """
     node = listening_in(folder)
     secret = Path(node.secret_file) if node.secret_file else None
@@ -110,19 +110,19 @@ async def check(folder: Path, published: bool) -> str:
 async def _joined_through(node: Listening, member: Membership | None) -> None:
     async with DhtNode(
         Identity.generate(), network=node.network, host=None, guest=True, member=member
-    ) as stranger:
+    ) as guest:
         try:
-            await stranger.join([(node.host, node.port)], JOIN_TIMEOUT)
+            await guest.join([(node.host, node.port)], JOIN_TIMEOUT)
         except NotJoined:
             where = join_host(node.host, node.port)
-            raise Unhealthy(f"nobody joins mesh {node.network!r} through {where} (UDP)") from None
+            raise Unhealthy(f"cannot join mesh {node.network!r} through {where} (UDP)") from None
 
 
 async def owner_status(folder: Path) -> dict[str, Any]:
-    """What the node that uses `folder` tells its owner.
+    """The status for its owner of the node that uses `folder`.
 
     Raises:
-        Unhealthy: none answers.
+        Unhealthy: no node answers.
     """
     node = listening_in(folder)
     secret = Path(node.secret_file) if node.secret_file else None

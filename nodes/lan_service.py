@@ -1,6 +1,6 @@
-"""A node in its local network: it announces itself there, and joins through others that do.
+"""Announces a node in its local network, and finds others there to join through.
 
-It begins again when this machine's addresses change: a laptop in another network.
+It starts anew when this machine's addresses change, as with a laptop in another network.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from privox_dht.directory.failover import Directory
 from privox_dht.extras import needed_by
 
 log = logging.getLogger("privox.node")
-POLL_INTERVAL = 5.0  # seconds between two looks at this machine's addresses
+POLL_INTERVAL = 5.0  # seconds between two checks of this machine's addresses
 
 
 class LanService(Service):
-    """Our announcement, and those of others."""
+    """Announces this node, and keeps the announcements of others."""
 
     def __init__(
         self, config: NodeConfig, dht: Directory, reachability: ReachabilityMonitor
     ) -> None:
         """
         Raises:
-            ConfigError: what it needs is not installed.
+            ConfigError: the libraries for it are not installed.
         """
         super().__init__()
         with needed_by("--lan", "lan"):
@@ -43,7 +43,7 @@ class LanService(Service):
         self._spawn("the local network", self._keep_up())
 
     def neighbours(self) -> list[Address]:
-        """Whom to try now; see `lan_neighbours`."""
+        """The nodes to try now; see `lan_neighbours`."""
         return self._lan.neighbours() if self._lan else []
 
     async def _keep_up(self) -> None:
@@ -55,8 +55,8 @@ class LanService(Service):
                     enter = stack.enter_async_context
                     found = self._reachability.check_soon
                     self._lan = await enter(lan.Lan(dht.mesh, self._host, dht.port, found))
-                    said = lan.properties(dht.mesh)
-                    await enter(lan.announced(lan.SERVICE, self._name, dht.port, self._host, said))
+                    text = lan.properties(dht.mesh)
+                    await enter(lan.announced(lan.SERVICE, self._name, dht.port, self._host, text))
                     log.info("announced in the local network as %s", self._name,
                              extra=log_fields("announced", name=self._name))  # fmt: skip
                     warned = False
@@ -64,6 +64,6 @@ class LanService(Service):
                         await asyncio.sleep(POLL_INTERVAL)
             except OSError as exc:
                 if not warned:
-                    log.warning("the local network cannot be asked: %s", exc.strerror or exc)
+                    log.warning("cannot find nodes in the local network: %s", exc.strerror or exc)
                 warned = True
                 await asyncio.sleep(POLL_INTERVAL)

@@ -1,8 +1,8 @@
-"""The state of the machine: time, battery, load by other programs.
+"""The state of the machine: its time, its battery, and the load by other programs.
 
 battery     Linux: /sys/class/power_supply, without the batteries of mice and keyboards;
             elsewhere: psutil
-load        psutil: all processors' busy time, less that of this node and of all it started
+load        psutil: all processors' busy time, less that of this node and its child processes
 """
 
 import os
@@ -17,14 +17,14 @@ import psutil
 from nodes.lending_hours import Local
 
 POWER_SUPPLIES = Path("/sys/class/power_supply")  # Linux
-PLUGS = ("Mains", "USB")  # kinds of supply that have a plug
+PLUGS = ("Mains", "USB")  # types of supplies that are plugged in
 
 
 def on_battery(supplies: Path = POWER_SUPPLIES) -> bool:
-    """Whether a battery feeds this machine now."""
+    """Whether this machine runs on battery now."""
     try:
         kinds = [(_word(supply / "type"), supply) for supply in sorted(supplies.iterdir())]
-    except OSError:  # not Linux, or a Linux that tells nothing of its supplies
+    except OSError:  # not Linux, or a Linux that does not list its supplies
         return _psutil_on_battery()
     if any(kind in PLUGS and _word(supply / "online") == "1" for kind, supply in kinds):
         return False
@@ -47,7 +47,7 @@ def _psutil_on_battery() -> bool:
 def _word(file: Path) -> str:
     try:
         return file.read_text("ascii", "replace").strip()
-    except OSError:  # it has none, or it was pulled out just now
+    except OSError:  # there is no such file, or the supply was unplugged just now
         return ""
 
 
@@ -61,7 +61,7 @@ class CpuTimes:
 
 
 def cpu_times() -> CpuTimes:
-    """What has been used until now."""
+    """The processor times until now."""
     times = psutil.cpu_times()
     busy = (
         times.user + times.system + sum(getattr(times, n, 0.0) for n in ("nice", "irq", "softirq"))
@@ -71,7 +71,7 @@ def cpu_times() -> CpuTimes:
     for process in me.children(recursive=True):
         try:
             own += _used(process)
-        except psutil.Error:  # it has just ended, and counts as its parent's from now on
+        except psutil.Error:  # it has just ended: its parent's times include it from now on
             continue
     return CpuTimes(busy, own, time.monotonic())
 
@@ -84,11 +84,11 @@ def _used(process: psutil.Process) -> float:
 
 
 class OtherPrograms:
-    """Which share of the processors other programs use.
+    """Measures the share of the processors that other programs use.
 
     Args:
-        read: the times until now.
-        cores: that the machine has.
+        read: returns the times until now.
+        cores: how many the machine has.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class OtherPrograms:
         self._last = read()
 
     def share(self) -> tuple[float, float]:
-        """Since the last time: 0 to 1, and the seconds that it is about."""
+        """The share since the last call, 0 to 1, and the seconds since then."""
         before, now = self._last, self._read()
         self._last = now
         seconds = now.at - before.at

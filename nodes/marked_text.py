@@ -1,11 +1,11 @@
-"""A text with marks in it, as parts to be spoken one after the other. Pure.
+"""A text with pauses or SSML in it, as parts to speak one after the other. Pure.
 
     Wait <break time="1.5s"/> for it.                   pauses, in any text
     <speak>Wait <break strength="weak"/> for it.</speak>    SSML, where a text begins with <speak>
 
-Of SSML, `break`, `sub alias`, `prosody rate`, `p` and `s` are honoured, and of all other elements
-the text is spoken. Nothing in it may name a file or an address (`audio`, `lexicon`, a DOCTYPE), and
-elements stand in each other only so deep.
+Of SSML, `break`, `sub alias`, `prosody rate`, `p` and `s` are honoured; of other elements only the
+text is spoken. No element may refer to a file or URL (`audio`, `lexicon`, a DOCTYPE), and the depth
+of elements within each other is limited.
 """
 
 import re
@@ -28,10 +28,10 @@ STRENGTHS = {
 }
 RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
 PERCENT = re.compile(r"([0-9]*\.?[0-9]+)\s*%?")
-REFERENCES = ("src", "uri", "href", "fetchtimeout")  # attributes that name something elsewhere
-ELEMENTS = ("audio", "lexicon", "lookup", "metadata", "meta")  # and elements that are made for that
-BLOCK_ELEMENTS = ("p", "s", "paragraph", "sentence", "speak")  # spoken each by itself
-SLOWEST, FASTEST = 0.25, 4.0  # speeds that engines know
+REFERENCES = ("src", "uri", "href", "fetchtimeout")  # attributes that refer to a file or URL
+ELEMENTS = ("audio", "lexicon", "lookup", "metadata", "meta")  # elements that do
+BLOCK_ELEMENTS = ("p", "s", "paragraph", "sentence", "speak")  # each is a part of its own
+SLOWEST, FASTEST = 0.25, 4.0  # speeds that engines support
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class SpokenText:
     """Words to speak."""
 
     text: str
-    speed: float = 1.0  # times the speed that was asked for
+    speed: float = 1.0  # times the requested speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ Part = SpokenText | Break
 
 
 def parts(text: str) -> list[Part]:
-    """What to speak of `text`, in order.
+    """The parts of `text`, in order.
 
     Raises:
-        RequestRejected: 400, naming the element that is wrong.
+        RequestRejected: 400; the message names the invalid element.
     """
     found = _ssml(text) if is_ssml(text) else _plain(text)
     if not any(isinstance(part, SpokenText) for part in found):
@@ -65,7 +65,7 @@ def parts(text: str) -> list[Part]:
 
 
 def _plain(text: str) -> list[Part]:
-    """Text with nothing but pauses in it."""
+    """Text that is not SSML: only pauses are honoured."""
     pieces = BREAK.split(text)
     found: list[Part] = []
     for at, piece in enumerate(pieces):
@@ -94,13 +94,13 @@ def _ssml(text: str) -> list[Part]:
 
 
 class _MarkupReader:
-    """Hears of the elements in their order."""
+    """Collects the parts; expat calls it for each element, in order."""
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
         self._words: list[str] = []
         self._speeds = [1.0]
-        self._hidden = 0  # elements that are open whose words are not spoken
+        self._hidden = 0  # open elements whose text is not spoken
 
     def begin(self, name: str, given: dict[str, str]) -> None:
         name = name.rpartition(":")[2].lower()
@@ -136,7 +136,7 @@ class _MarkupReader:
         raise _wrong(f"<!DOCTYPE {name}> names something elsewhere, and nothing is fetched here")
 
     def flush(self) -> None:
-        """What was said so far is a part."""
+        """End the current part."""
         text, self._words = " ".join("".join(self._words).split()), []
         if text:
             self.parts.append(SpokenText(text, self._speeds[-1]))
@@ -159,7 +159,7 @@ def _seconds(written: str) -> float:
 
 
 def _rate(written: str) -> float:
-    """A speed; what nobody can read is the usual one."""
+    """A speed; 1.0 if it is invalid."""
     if written in RATES:
         return RATES[written]
     number = PERCENT.fullmatch(written.strip())
@@ -169,7 +169,7 @@ def _rate(written: str) -> float:
 
 
 def clamp_speed(speed: float) -> float:
-    """`speed`, as far as engines go."""
+    """`speed` within what engines support."""
     return min(max(speed, SLOWEST), FASTEST)
 
 

@@ -54,7 +54,7 @@ def model_commands(guarded: Callable[[Callable[[], Iterable[str]]], None]) -> cl
     @common_options
     @click.pass_context
     def list_models(context: click.Context, /, as_json: bool, **given: Any) -> None:
-        """Tell what is here."""
+        """List the downloaded models and voices."""
         cache = merge_parent_options(context, given)["model_cache"]
         guarded(lambda: _told(model_store.stored(cache), as_json))
 

@@ -1,8 +1,8 @@
-"""The models and voices on this machine: which there are, getting one, and letting go of one.
+"""The downloaded models and voices on this machine: listed, downloaded, removed.
 
 "faster-whisper:small"            a model, by any name that `--services` takes
 "piper:en_US-lessac-medium"       a voice
-"small", "en_US-lessac-medium"    the same: a voice is known by the form of its name
+"small", "en_US-lessac-medium"    the same: the form of the name tells that it is a voice
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ WHISPER, PIPER = "faster-whisper", "piper"
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """One model that is here."""
+    """One downloaded model."""
 
     engine: str
     model: str
@@ -29,7 +29,7 @@ class StoredModel:
 
 
 def stored(cache: Path | None) -> list[StoredModel]:
-    """What was downloaded, by engine and name."""
+    """The downloaded models, by engine and name."""
     models = [
         StoredModel(WHISPER, name, size, str(folder))
         for name, size, folder in whisper_models.cached(cache)
@@ -43,11 +43,11 @@ def stored(cache: Path | None) -> list[StoredModel]:
 
 
 def fetch(name: str, cache: Path | None) -> StoredModel:
-    """Download a model if it is not here; it is looked at as it is before it is loaded.
+    """Download a model if it is not here; its files are checked as an engine's start checks them.
 
     Raises:
-        EngineUnavailable: it cannot be had, or the engine is not installed.
-        ConfigError: the name means no model that can be downloaded.
+        EngineUnavailable: it cannot be downloaded, or the engine is not installed.
+        ConfigError: the name is not one of a model that can be downloaded.
     """
     engine, model = named(name)
     if engine == PIPER:
@@ -65,7 +65,7 @@ def remove(name: str, cache: Path | None) -> StoredModel:
     """Delete a model from this machine.
 
     Raises:
-        ConfigError: it is not here; names what is.
+        ConfigError: it is not here; the message lists those that are.
     """
     engine, model = named(name)
     wanted = model if engine == PIPER else whisper_models.resolve_model(model)
@@ -83,10 +83,10 @@ def remove(name: str, cache: Path | None) -> StoredModel:
 
 
 def named(name: str) -> tuple[str, str]:
-    """The engine and the model that `name` means.
+    """The engine and the model in `name`.
 
     Raises:
-        ConfigError: it is a path, or of an engine that downloads nothing.
+        ConfigError: it is a path, or its engine downloads no models.
     """
     engine, colon, model = name.partition(":")
     if not colon:

@@ -1,8 +1,8 @@
 """A node: identity, DHT, the services it hosts, its port, announcements. In that order.
 
 async with Node(config):    entering returns when it listens and its engines are warm;
-    ...                     joining goes on in the background until a node answers
-                            leaving withdraws the records and leaves nothing behind
+    ...                     joining goes on in the background until a node answers;
+                            leaving withdraws the records and stops all tasks and processes
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Node:
         self._is_up = True
 
     def _make_gateway(self, config: GatewayConfig) -> Gateway:
-        from nodes.gateway.gateway import Gateway  # here: with it comes all of the client's side
+        from nodes.gateway.gateway import Gateway  # here: it imports all of the client's side
         from nodes.gateway.own_engines import OwnEngines
 
         own = OwnEngines(self.speech.producer, self.config.slots, self.identity.peer_id)
@@ -153,7 +153,7 @@ class Node:
         blocked, others try HTTPS at a neighbour's UDP port. With port 0, a number free for both.
 
         Raises:
-            ConfigError: the port, or any that is free for both, cannot be had.
+            ConfigError: the port is in use, or no port is free for both.
         """
         config = self.config
         for tries_left in reversed(range(FREE_PORT_TRIES)):
@@ -218,7 +218,7 @@ class Node:
         self.reachability.parked_at(tuple(dict.fromkeys(farm.public for farm in pool.parked_at)))
 
     def own_records(self) -> Sequence[Record]:
-        """The records to announce at this moment; none before we have joined."""
+        """The records to announce now; none before we have joined."""
         if not self.reachability.ready_to_publish:
             return []
         return [record for service in self.services for record in service.records()]
@@ -266,7 +266,7 @@ class Node:
             self._unstored + 1 if not holders and self.reachability.joined.is_set() else 0
         )
         if self._unstored == WARN_AFTER:
-            log.warning("no node stores our records, so nobody finds us: is the clock right?")
+            log.warning("no node stores our records, so clients cannot find us: check the clock")
         routes_now = tuple(map(str, record.routes))
         if holders and routes_now != self._published.get(record.kind):
             self._published[record.kind] = routes_now

@@ -1,4 +1,4 @@
-"""The options of `privox-node`: where it stands, what it lends, and the configuration they make."""
+"""The options of `privox-node`, and the configuration that they make."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -139,7 +139,7 @@ def config_from(options: dict[str, Any]) -> NodeConfig:
     """The options as a checked configuration.
 
     Raises:
-        ConfigError: they say something impossible.
+        ConfigError: they are invalid or contradict each other.
     """
     if options["farm"] and options["port"] and options["port"] == options["relay_port"]:
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""The status for the node's owner only: `GET /v1/owner-status` at its own port.
+"""The status page for the node's owner only: `GET /v1/owner-status` at the node's port.
 
-node             -> its folder    a secret of this run, in `listening.json`
-privox-node status -> the page    with that secret; without it the answer is 404
+node               -> its folder    a secret, new at each start, in `listening.json`
+privox-node status -> the page      with that secret; without it the answer is 404
 """
 
 import hmac
@@ -21,8 +21,8 @@ class OwnerPage:
     """The page.
 
     Args:
-        secret: that a request must bring as a bearer token.
-        status: what the page shows, JSON-able.
+        secret: the bearer token that a request must have.
+        status: returns the content of the page, for JSON.
     """
 
     def __init__(self, secret: str, status: Callable[[], Mapping[str, Any]]) -> None:
@@ -30,7 +30,7 @@ class OwnerPage:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Raises: RequestRejected: 404, without the secret."""
-        brought = request.headers.get("Authorization", "").removeprefix(BEARER)
-        if not hmac.compare_digest(brought.encode("utf-8", "replace"), self._secret.encode()):
+        token = request.headers.get("Authorization", "").removeprefix(BEARER)
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self._secret.encode()):
             raise not_found(request.method, request.path, set())
         return json_response(self._status(), headers={"Cache-Control": "no-store"})

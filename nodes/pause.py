@@ -1,8 +1,8 @@
 """A pause of lending: a file in the node's state folder.
 
 privox-node pause   -> pause.json     {"until": seconds since the epoch, or null}
-node                   looks at it each second, and when it starts
-privox-node resume  -> the file goes
+node                   reads it when it starts, and every second
+privox-node resume  -> the file is removed
 """
 
 import json
@@ -14,14 +14,14 @@ from privox_dht.atomic_file import replace_file
 from privox_dht.errors import ConfigError
 
 PAUSE_FILE = "pause.json"
-READABLE = 0o644  # to the node's user, where root paused it; others are kept out of the folder
+READABLE = 0o644  # by the node's user, if root paused it; the folder keeps other users out
 
 
 def write(folder: Path, pause: Pause) -> None:
-    """Begin a pause, in place of any other.
+    """Begin a pause; it replaces any other.
 
     Raises:
-        ConfigError: the folder takes no file.
+        ConfigError: the file cannot be written.
     """
     path = folder / PAUSE_FILE
     try:
@@ -31,10 +31,10 @@ def write(folder: Path, pause: Pause) -> None:
 
 
 def end(folder: Path) -> bool:
-    """End the pause; whether there was one.
+    """End the pause. Returns whether there was one.
 
     Raises:
-        ConfigError: it cannot be ended.
+        ConfigError: the file cannot be removed.
     """
     path = folder / PAUSE_FILE
     try:
@@ -47,7 +47,7 @@ def end(folder: Path) -> bool:
 
 
 def read(folder: Path) -> Pause | None:
-    """The pause in the folder, also one that is over. A malformed file is one without an end."""
+    """The pause in the folder, even if it is over. A malformed file is a pause without an end."""
     try:
         fields = json.loads((folder / PAUSE_FILE).read_bytes())
     except FileNotFoundError:

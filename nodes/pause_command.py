@@ -1,7 +1,7 @@
 """`privox-node pause` and `resume`: no lending for a while.
 
-pause    -> the state folder     the node sees it within a second or two, running or started later
-         <- lending.json         what it does now
+pause    -> pause.json        in the state folder; the node reads it within two seconds or at start
+         <- lending.json      whether the node lends now
 """
 
 import time
@@ -21,7 +21,7 @@ from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_opti
 from privox_dht.errors import ConfigError
 
 ANSWER_TIMEOUT = 5.0  # seconds for a running node to notice the file
-POLL_INTERVAL = 0.05  # seconds between two looks whether it has
+POLL_INTERVAL = 0.05  # seconds between two checks of this
 
 Say = Callable[[Callable[[], Iterable[str]]], None]
 
@@ -30,7 +30,7 @@ def pause_commands(lines: Say) -> tuple[click.Command, click.Command]:
     """Both commands.
 
     Args:
-        lines: runs something as a program and prints what it yields.
+        lines: runs a function as the program, and prints the lines that it yields.
     """
     settings = {"auto_envvar_prefix": ENVIRONMENT}
 
@@ -84,7 +84,7 @@ def _resumed(folder: Path) -> Iterable[str]:
 
 
 def _answer_of_node(folder: Path, paused: bool) -> str:
-    """The running node's state once it has seen the change; empty: none runs."""
+    """The running node's state once it has noticed the change; "": no node runs."""
     if not is_in_use(folder):
         return ""
     ends = time.monotonic() + ANSWER_TIMEOUT

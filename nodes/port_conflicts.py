@@ -1,7 +1,7 @@
-"""Two nodes on one machine: all their conflicts are reported at once.
+"""Reports all conflicts of two nodes on one machine at once.
 
-A node that cannot start checks all it needs (its state folder, its UDP and TCP port, the ports of
-its farm and gateway), not only the first conflict, and says which flags avoid them.
+A node that cannot start checks all that it needs (its state folder, its UDP and TCP port, the ports
+of its farm and gateway), not only the first conflict, and tells which flags avoid the conflicts.
 """
 
 import errno
@@ -25,7 +25,7 @@ class Conflict:
     """Something that another program uses."""
 
     what: str
-    flags: str  # with which this node gets its own
+    flags: str  # that give this node its own
 
 
 def find_conflicts(config: NodeConfig) -> list[Conflict]:
@@ -34,7 +34,7 @@ def find_conflicts(config: NodeConfig) -> list[Conflict]:
 
 
 def explain(found: list[Conflict]) -> str:
-    """The conflicts, and what to do."""
+    """A message with the conflicts, and what to do."""
     what = ", ".join(one.what for one in found)
     flags = " ".join(dict.fromkeys(one.flags for one in found))
     return f"another program, such as another privox-node, has {what}; to run beside it: {flags}"
@@ -70,7 +70,7 @@ def _of_gateway(gateway: GatewayConfig) -> Iterator[tuple[str, str, tuple[int, .
 
 
 def _others(host: str, ports: tuple[int, ...]) -> str:
-    """Ports that are perhaps free, as a flag has them. Not 0: apps want a known one."""
+    """The value of a flag with ports that may be free. Not 0: apps need a known port."""
     others = [port + len(ports) if port + len(ports) < 65536 else 0 for port in ports]
     return join_host(host, others[0]) if len(others) == 1 else ",".join(map(str, others))
 
@@ -80,8 +80,8 @@ def _is_taken(host: str | None, port: int, kind: socket.SocketKind) -> bool:
 
 
 def why_not_bound(host: str | None, port: int, kind: socket.SocketKind) -> int:
-    """The system's error number for why nobody could listen there just now; 0 if one could. For a
-    moment this listens there itself."""
+    """The error number of listening there now; 0: it is possible. Found out by doing so for a
+    moment."""
     try:
         hosts = hosts_of(host)
     except ConfigError:
@@ -97,7 +97,7 @@ def _bound(host: str, port: int, kind: socket.SocketKind) -> int:
         with socket.socket(family, kind) as probe:
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if kind == STREAM:  # connections that were closed lately are not in the way
+            if kind == STREAM:  # ignore connections that were closed recently
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as exc:

@@ -1,9 +1,9 @@
-"""A producer: engines, slots, and one job through them.
+"""A producer: its engines and slots, and how a job passes through them.
 
-admit        a slot, as far as the owner lends, or ProducerBusy       (asked before the upload)
-choose       the engine; else an error with the names that there are
-decode       the upload to sound at its rate        (in a process of its own, see `codecs`)
-quarantine   rejected, if this input crashed workers before
+admit        a slot, if the owner lends one, or ProducerBusy          (before the upload)
+choose       the engine; else an error that lists the names there are
+decode       the upload, at the engine's rate       (in a process of its own, see `codecs`)
+quarantine   rejects an input that crashed workers before
 engine       segments or sound, as they are ready   -> the API, which streams them
 """
 
@@ -42,8 +42,7 @@ from privox_dht.speech_api.model_selection import select
 
 
 class Producer:
-    """A `speech.Provider` over engines in this process. The engines are started and closed
-    elsewhere."""
+    """A `speech.Provider` of the node's engines. The caller starts and closes these."""
 
     def __init__(
         self,
@@ -91,7 +90,7 @@ class Producer:
     def admit(self, service: str, offer: Offer) -> AbstractAsyncContextManager[None]:
         if not any(info.service == service for info in self.engines()):
             if any(engine.info.service == service for engine in self._engines):
-                raise ProducerBusy(f"the server that does {service} is down", limits.RETRY_AFTER)
+                raise ProducerBusy(f"the server for {service} is down", limits.RETRY_AFTER)
             raise _not_served(service)
         if self._lender is not None:
             self._lender.check(offer)
@@ -99,8 +98,8 @@ class Producer:
 
     @asynccontextmanager
     async def _slot(self, service: str, offer: Offer) -> AsyncGenerator[None]:
-        """A slot, and its bytes and sound counted when it is let go. The terms of
-        lending are checked before a slot is given, to this job or to the next."""
+        """A slot; its bytes and sound are counted when it is released. The terms of lending are
+        checked before a slot is given, to this job or to the next."""
         lender = self._lender
         if lender is None:
             async with self._slots.enter(offer):
@@ -126,14 +125,14 @@ class Producer:
             recording = await enter(self._codecs.decoded(upload, engine.rate))
             await enter(self._quarantine.guarded(lambda: (_name(engine), recording.samples().data)))
             yield AudioInfo(recording.seconds)
-            async for segment in await enter(aclosing(self._heard(engine, recording, request))):
+            async for segment in await enter(aclosing(self._segments(engine, recording, request))):
                 yield segment
 
-    async def _heard(
+    async def _segments(
         self, engine: Transcriber, recording: Recording, request: TranscriptionRequest
     ) -> AsyncGenerator[Segment]:
-        """The engine's segments. One in another process maps the sound itself, and lets short jobs
-        go first there; for one in this process that is done here."""
+        """The engine's segments. An engine in another process maps the sound itself, and runs short
+        jobs first there; for an engine in this process both is done here."""
         if isinstance(engine, RecordingTranscriber):
             async with aclosing(engine.transcribe_recording(recording, request)) as segments:
                 async for segment in segments:
@@ -159,7 +158,7 @@ class Producer:
                 yield sound
 
     def _chosen(self, service: str, **named: Any) -> Engine:
-        """The engine that a request means; rejects unknown names."""
+        """The engine that a request names; rejects unknown names."""
         able = select(self.engines(), service, **named)
         if not able:
             raise _not_served(service)
@@ -171,9 +170,9 @@ def _name(engine: Engine) -> bytes:
 
 
 def _text(request: SpeechRequest) -> bytes:
-    """What is spoken, and how."""
-    said = (request.model, request.voice, request.language, request.text)
-    return "\0".join(said).encode("utf-8", "replace")
+    """What identifies a text and its voice."""
+    fields = (request.model, request.voice, request.language, request.text)
+    return "\0".join(fields).encode("utf-8", "replace")
 
 
 def _not_served(service: str) -> RequestRejected:
@@ -187,8 +186,8 @@ async def _spoken(speaker: Speaker, request: SpeechRequest) -> AsyncGenerator[Au
         if isinstance(part, Break):
             silence += part.seconds
             continue
-        asked = replace(request, text=part.text, speed=clamp_speed(request.speed * part.speed))
-        async with aclosing(speaker.speak(asked)) as sounds:
+        spoken = replace(request, text=part.text, speed=clamp_speed(request.speed * part.speed))
+        async with aclosing(speaker.speak(spoken)) as sounds:
             async for sound in sounds:
                 if silence:
                     yield _silent(sound.rate, silence)

@@ -1,12 +1,12 @@
-"""What a node hosts is a list of services: speech, a farm, a gateway, and what comes next.
+"""A node hosts a list of services, such as speech, a farm and a gateway.
 
-    async with service:     it is ready; leaving ends all that it does
-        records()           what others are to find, unsigned and undated; the node publishes it
-        routes()            pages of its own at the node's port, beside the speech API's
+    async with service:     it is ready; leaving the context ends it
+        records()           its records, unsigned and undated; the node publishes them
+        routes()            its own pages at the node's port, beside those of the speech API
         status()            its part of `GET /v1/status`
-        stop_accepting()    the node is about to stop: nothing new begins from here on
+        stop_accepting()    the node is about to stop: no job begins from here on
 
-A service gets what it needs from the node by its constructor and never holds the node itself.
+A service gets what it needs from the node by its constructor and has no reference to the node.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ Routes = Mapping[tuple[str, str], Handler]  # by method and path
 
 
 class Service:
-    """Something that a node hosts for as long as it is entered. What a service does not have (most
-    have no records, or no pages) it need not define."""
+    """One service of a node, running while its context is open. Methods that it does not need (most
+    have no records, or no pages) keep their default."""
 
-    lends: frozenset[str] = frozenset()  # kinds of record that its owner wants others to find
+    lends: frozenset[str] = frozenset()  # kinds of records that its owner wants published
 
     def __init__(self) -> None:
         self._stack = AsyncExitStack()  # whatever ends with the service
@@ -43,32 +43,32 @@ class Service:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        """Get ready; what was entered on `_stack` is left again, at the end or after an error."""
+        """Get ready. `_stack` is closed at the end, or after an error."""
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Work that goes on in the background until the service ends."""
+        """Run `work` in the background until the service ends."""
         spawn(self._stack, name, work)
 
     def records(self) -> Sequence[Record]:
-        """What there is to announce at this moment."""
+        """The records to announce now."""
         return ()
 
     def routes(self) -> Routes:
-        """Pages at the node's port."""
+        """Its pages at the node's port."""
         return {}
 
     def status(self) -> Mapping[str, Any]:
-        """What it says of itself, by names that no other service uses."""
+        """Its part of the node's status, under names that no other service uses."""
         return {}
 
     def stop_accepting(self) -> None:
-        """Begin nothing new; what runs goes on."""
+        """Let no job begin; running jobs go on."""
 
 
 def spawn(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
-    """A task that ends when `stack` does, before anything that was entered earlier."""
+    """Run `work` as a task; closing `stack` cancels it before what was entered earlier."""
     task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_log_if_broken)
+    task.add_done_callback(_log_failure)
     stack.push_async_callback(_ended, task)
 
 
@@ -77,7 +77,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _log_if_broken(task: asyncio.Task[None]) -> None:
-    """What goes on for as long as the node does has no reason to end by itself."""
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Log the exception of a task that ended by itself, which it should not."""
     if not task.cancelled() and (exc := task.exception()) is not None:
-        log.error("a part of this node broke: %s", task.get_name(), exc_info=exc)
+        log.error("a background task of this node failed: %s", task.get_name(), exc_info=exc)

@@ -3,8 +3,8 @@
 stt/cpu                            the best engine that is installed
 tts/cpu/espeak-ng                  this engine
 stt/gpu/faster-whisper:small.en    this engine with this model (tts: this voice)
-stt/cpu/http://192.0.2.7:8000      a speech server elsewhere that speaks OpenAI's audio API
-tts/cpu/192.0.2.7:8899             one that speaks SOVA's
+stt/cpu/http://192.0.2.7:8000      a remote server with OpenAI's audio API
+tts/cpu/192.0.2.7:8899             a remote server with SOVA's API
 """
 
 import re
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from privox_dht.errors import ConfigError
 from privox_dht.speech import ALIASES, BACKENDS, SERVICES
 
-SECRET = re.compile(r"(https?://)[^/@]+@")  # the key in the address of a server
+SECRET = re.compile(r"(https?://)[^/@]+@")  # the key in a server's address
 FORM = "service/backend[/engine[:model]], such as stt/cpu or tts/gpu/piper:en_US-lessac-medium"
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """One thing to serve."""
+    """One service to lend."""
 
     service: str  # "stt" or "tts"
     backend: str  # "cpu" or "gpu"
@@ -36,7 +36,7 @@ def parse_service(text: str) -> ServiceSpec:
     """The spec in `text`.
 
     Raises:
-        ConfigError: it is not of that form.
+        ConfigError: it does not have that form.
     """
     service, _, rest = text.strip().partition("/")
     backend, _, engine = rest.partition("/")

@@ -4,7 +4,7 @@ async with short_first.working(seconds) as give_way:    a job of so many seconds
     await give_way()                                    after each segment: a long job waits while
                                                         short ones run
 
-Workers in processes of their own do the same by `engines.priority_lock`.
+Engines in worker processes do the same by `engines.priority_lock`.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ MAX_WAIT = 10.0  # seconds that a long job waits after a segment, in case a shor
 
 
 class ShortFirst:
-    """Lets long jobs wait while short ones run."""
+    """Makes long jobs wait while short ones run."""
 
     def __init__(self) -> None:
         self._short = 0
@@ -29,8 +29,8 @@ class ShortFirst:
 
     @asynccontextmanager
     async def working(self, seconds: float) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """A job of so many seconds of sound, while the context is open; the function that it calls
-        after each segment."""
+        """Register a job of so many seconds of sound while the context is open. Yields the function
+        that the job calls after each segment."""
         if seconds > limits.SHORT_JOB_SECONDS:
             yield self._give_way
             return

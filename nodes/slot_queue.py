@@ -1,4 +1,4 @@
-"""Waiting for a slot: the shell around `admission`, which decides.
+"""Waits for a slot; `admission` makes the decisions.
 
 async with slots.enter(offer):     a slot, perhaps after a wait of `offer.wait` seconds
     ...                            held until the context is left
@@ -16,7 +16,7 @@ CHECK_INTERVAL = 0.25  # seconds between two checks for slow uploads while jobs 
 
 
 class SlotQueue:
-    """Gives out the slots of an `Admission`."""
+    """Hands out the slots of an `Admission`."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission

@@ -1,10 +1,9 @@
-"""Before a service is lent: a second of sound, by the very path that jobs take.
+"""Before a service is lent: encode and decode a second of sound as jobs do.
 
-    tts    written in the format that is sent where none is asked for
-    stt    the same, and as WAV, and each must come out of `Producer.transcribe` again
+    tts    it is encoded in the format that is sent where a request names none
+    stt    the same, and as WAV, and `Producer.transcribe` must be able to decode both
 
-An installation whose codecs are missing or broken would otherwise announce itself, and fail every
-job.
+Otherwise a node whose codecs are missing or broken would publish records, and fail every job.
 """
 
 import io
@@ -18,13 +17,13 @@ from privox_dht.speech_api.audio_response import PLAIN_DEFAULT, EncodedAudio, ne
 
 RATE = 24_000  # Hz of the sound that is written
 SECONDS = 1.0
-CLOSE = 0.1  # seconds by which what is decoded may differ: codecs pad
+TOLERANCE = 0.1  # seconds by which the decoded length may differ: codecs add padding
 MISSING = "pip install 'privox-dht[audio]'"
 BROKEN = "pip install --force-reinstall 'privox-dht[audio]'"
 
 
 class _Sink:
-    """An engine that only takes in what it is given, and does not look at it."""
+    """A transcriber that ignores its input."""
 
     rate = 16_000
     info = speech.EngineInfo(speech.STT, "cpu", "sound-check")
@@ -43,10 +42,10 @@ class _Sink:
 
 
 async def start(codecs: Codecs) -> None:
-    """Have a process for codecs ready.
+    """Start a codec process.
 
     Raises:
-        EngineUnavailable: none can be started; says why, and how to fix it.
+        EngineUnavailable: it cannot be started; says why, and how to fix it.
     """
     try:
         await codecs.start()
@@ -55,23 +54,23 @@ async def start(codecs: Codecs) -> None:
 
 
 async def check(codecs: Codecs, service: str) -> None:
-    """Whether sound can be read (stt) or written (tts) here.
+    """Check that audio files can be decoded (stt) or encoded (tts) here.
 
     Raises:
-        EngineUnavailable: it cannot; says in which format, why, and how to fix it.
+        EngineUnavailable: they cannot; says in which format, why, and how to fix it.
     """
     if service == speech.TTS:
         await _written(codecs, "")
     elif service == speech.STT:
-        for asked in (PLAIN_DEFAULT, ""):
-            await _read(codecs, *await _written(codecs, asked))
+        for requested in (PLAIN_DEFAULT, ""):
+            await _read(codecs, *await _written(codecs, requested))
 
 
-async def _written(codecs: Codecs, asked: str) -> tuple[str, bytes]:
-    """A second of sound in the format that is sent where `asked` is asked for."""
-    format = asked or "any format"
+async def _written(codecs: Codecs, requested: str) -> tuple[str, bytes]:
+    """A second of sound in the format that answers a request for `requested`."""
+    format = requested or "any format"
     try:
-        format = await negotiate_format(asked, codecs)
+        format = await negotiate_format(requested, codecs)
         pieces = EncodedAudio(format, _tone(), 2 * SECONDS, codecs).pieces()
         return format, b"".join([piece async for piece in pieces])
     except Exception as exc:
@@ -81,19 +80,19 @@ async def _written(codecs: Codecs, asked: str) -> tuple[str, bytes]:
 async def _read(codecs: Codecs, format: str, file: bytes) -> None:
     producer = Producer([_Sink()], 1, codecs)
     try:
-        asked = speech.TranscriptionRequest()
-        heard = [event async for event in producer.transcribe(io.BytesIO(file), asked)]
+        request = speech.TranscriptionRequest()
+        events = [event async for event in producer.transcribe(io.BytesIO(file), request)]
     except Exception as exc:
         raise _unavailable(f"a second of sound in {format} cannot be read", exc) from exc
-    seconds = sum(event.seconds for event in heard if isinstance(event, speech.AudioInfo))
-    if abs(seconds - SECONDS) > CLOSE:
+    seconds = sum(event.seconds for event in events if isinstance(event, speech.AudioInfo))
+    if abs(seconds - SECONDS) > TOLERANCE:
         raise errors.EngineUnavailable(
             f"a second of sound in {format} is read as {seconds:.2f} s", BROKEN
         )
 
 
 async def _tone() -> AsyncGenerator[speech.AudioChunk]:
-    """A rectangle of 240 Hz, not loud."""
+    """A soft square wave of 240 Hz."""
     half = RATE // 240 // 2
     wave = b"\x00\x08" * half + b"\x00\xf8" * half
     yield speech.AudioChunk(RATE, wave * int(SECONDS * RATE / (2 * half)))

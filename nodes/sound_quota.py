@@ -1,7 +1,8 @@
-"""How much sound somebody may still bring: an hour's worth at most, which fills again while it is
-not used. Pure: time is an argument.
+"""How much sound a client may still send: a token bucket that holds an hour's quota and refills at
+that rate. Pure: time is an argument.
 
-What is begun is finished: a long recording may take more than was left, and is paid for later.
+A job that has begun is finished: a long recording may take more than is left, and the client then
+waits longer.
 """
 
 from collections.abc import Sequence
@@ -10,14 +11,14 @@ from privox_dht import limits
 from privox_dht.quotas import SHARES_BY_LEVELS
 
 HOUR = 3600.0  # seconds
-LEAST = 1.0  # seconds of sound that must be left
+LEAST = 1.0  # seconds of sound that must be left for a job to begin
 
 
 class SoundQuota:
-    """What each has left, by any name of whose it is.
+    """The seconds that each client has left, by a name such as its address.
 
     Args:
-        most: names that are remembered; of more, those go that have the most left.
+        most: names that are remembered; beyond that, those with the most left are dropped.
     """
 
     def __init__(self, most: int = limits.SOURCES) -> None:
@@ -31,18 +32,18 @@ class SoundQuota:
         return f"<SoundQuota of {len(self._left)}>"
 
     def left(self, who: str, hourly: float, now: float) -> float:
-        """Seconds of sound, of `hourly` in each hour; may be below 0."""
+        """Seconds of sound that are left of `hourly` per hour; may be negative."""
         left, when = self._left.get(who, (hourly, now))
         return min(hourly, left + (now - when) * hourly / HOUR)
 
     def charge(self, who: str, hourly: float, seconds: float, now: float) -> None:
-        """So much was brought."""
+        """Count `seconds` of sound that were sent."""
         self._left[who] = (self.left(who, hourly, now) - seconds, now)
         if len(self._left) > self._most:
             del self._left[max(self._left, key=lambda name: self._left[name])]
 
     def wait(self, who: str, hourly: float, now: float) -> float:
-        """Seconds until there is something left again; 0: there is."""
+        """Seconds until a job may begin; 0: now."""
         left = self.left(who, hourly, now)
         if left >= LEAST:
             return 0.0
@@ -50,10 +51,10 @@ class SoundQuota:
 
 
 class NetworkSoundQuota:
-    """The same for addresses and the networks around them: a request must fit into all of them.
+    """The quotas of addresses and of the networks around them: a job needs something left in all.
 
     Args:
-        hourly: seconds of sound that one address may bring in an hour; wider networks have more.
+        hourly: seconds of sound that one address may send in an hour; wider networks have more.
     """
 
     def __init__(self, hourly: float) -> None:
@@ -64,12 +65,12 @@ class NetworkSoundQuota:
         return f"<NetworkSoundQuota {self._quota!r}>"
 
     def charge(self, prefixes: Sequence[str], seconds: float, now: float) -> None:
-        """So much was brought from there."""
+        """Count `seconds` of sound that were sent from there."""
         for prefix, hourly in self._levels(prefixes):
             self._quota.charge(prefix, hourly, seconds, now)
 
     def wait(self, prefixes: Sequence[str], now: float) -> float:
-        """Seconds until something may come from there again; 0: now."""
+        """Seconds until a job from there may begin; 0: now."""
         levels = self._levels(prefixes)
         return max((self._quota.wait(prefix, hourly, now) for prefix, hourly in levels), default=0)
 

@@ -47,8 +47,8 @@ class SpeechService(Service):
         Args:
             mesh: the network's tag, for records.
             reachability: knows the routes by which we are reached.
-            on_change: called when we become busy, or idle again, or lend another number of slots.
-            node_status: what the node says of itself in `GET /v1/status`.
+            on_change: called when we become busy or idle, or lend another number of slots.
+            node_status: the node's part of `GET /v1/status`.
         """
         super().__init__()
         self._config, self._mesh, self._reachability = config, mesh, reachability
@@ -73,7 +73,7 @@ class SpeechService(Service):
         )
         quarantine = self._stack.enter_context(Quarantine(config.state_dir / QUARANTINE))
         watch = EngineWatch(engines, self._on_change)
-        self._spawn("asking servers elsewhere", watch.run())
+        self._spawn("probing remote servers", watch.run())
         if engines:
             share = lent / (os.cpu_count() or 1)
             self.lender = Lender(
@@ -91,11 +91,11 @@ class SpeechService(Service):
         self.lends = frozenset(info.service for info in self.producer.engines())
 
     async def _start_sandbox(self) -> None:
-        """Start the process that decodes strangers' files, and log what confines it."""
+        """Start the process that decodes clients' files, and log the parts of its sandbox."""
         await sound_check.start(self.codecs)
         sandbox = ", ".join(self.codecs.sandbox)
         log.info(
-            "what strangers send is processed in a sandbox: %s",
+            "clients' files and texts are processed in a sandbox: %s",
             sandbox,
             extra=log_fields("sandbox", measures=sandbox),
         )
@@ -106,19 +106,19 @@ class SpeechService(Service):
         )
         if sys.platform == "linux" and not kept_out:
             log.warning(
-                "this machine has no Landlock: whoever gets hold of espeak-ng or pico by a text can"
-                " read what this node's user can, the node's key too; run it as a user of its own"
+                "this machine has no Landlock: a text that takes control of espeak-ng or pico can"
+                " read all files of this node's user, its key too; run it as a user of its own"
             )
 
     def records(self) -> Sequence[Record]:
-        """A record per service, backend and engine; none while nobody could reach us."""
+        """A record per service, backend and engine; none while we have no route."""
         where = routes(self._reachability.network_state)
         if not where:
             return ()
         admission = self.producer.admission
         engines = self.producer.engines()
-        idle = 0 if self._config.lending.allow_peers else admission.idle  # strangers ask others
-        slots = admission.lent or admission.slots  # lent to nobody is as good as busy
+        idle = 0 if self._config.lending.allow_peers else admission.idle  # others ask elsewhere
+        slots = admission.lent or admission.slots  # with none lent, `idle` is 0: busy
         ours = records_of(engines, self._mesh, slots, idle)
         return [replace(record, routes=where) for record in ours]
 
@@ -126,8 +126,8 @@ class SpeechService(Service):
         self.producer.admission.close()
 
     def _job_changed(self) -> None:
-        """A slot was taken, freed, lent or lent no more: the mesh is told when that makes us
-        busy or idle, or changes for how many jobs there is room."""
+        """A slot was taken or freed, or the number of lent ones changed: publish new records if we
+        became busy or idle, or the number of lent slots changed."""
         admission = self.producer.admission
         now = admission.idle > 0, admission.lent
         if now != self._announced:

@@ -1,9 +1,9 @@
-"""Whether a node with these flags could start here; checked before anything of the network.
+"""Whether a node with these flags can start here; probed before anything of the network.
 
-    node     are its state folder and its ports free, or does it run already
-    engines  can what it is to lend be started; each is, once
+    node     are its state folder and its ports free, or is it running already
+    engines  can the engines that it is to lend be started (each is started once)
 
-Nothing is made or changed: a folder that a doctor of another user made would be in the node's way.
+No file is created or changed: the node could not use a folder that another user's doctor created.
 """
 
 import errno
@@ -39,7 +39,7 @@ async def node(config: NodeConfig) -> Verdict:
 
 
 async def engines(config: NodeConfig) -> Verdict:
-    """What it is to lend."""
+    """The engines that it is to lend."""
     troubles: list[str] = []
     try:
         async with Codecs(1) as codecs:
@@ -59,7 +59,7 @@ async def engines(config: NodeConfig) -> Verdict:
 
 
 def _folder_trouble(folder: Path) -> str:
-    """Why the state folder could not be used; empty if it could."""
+    """Why the state folder cannot be used; "": it can."""
     place = folder
     while not os.path.exists(place) and place != place.parent:  # Path.exists raises if forbidden
         place = place.parent
@@ -75,7 +75,7 @@ def _folder_trouble(folder: Path) -> str:
 
 
 def _secret_trouble(config: NodeConfig) -> str:
-    """Why the secret of the mesh could not be used; empty if it could, or none is needed."""
+    """Why the secret of the mesh cannot be used; "": it can, or none is needed."""
     try:
         membership_of(config.secret_file, config.network)
     except ConfigError as exc:
@@ -84,7 +84,7 @@ def _secret_trouble(config: NodeConfig) -> str:
 
 
 def _port_trouble(config: NodeConfig) -> str:
-    """Why a port could not be had, other than that somebody has it; empty if it could."""
+    """Why a port cannot be used, unless another program uses it; "": it can."""
     wanted = [(config.port, socket.SOCK_DGRAM), (config.port, socket.SOCK_STREAM)]
     if config.farm:
         wanted.append((config.relay_port, socket.SOCK_STREAM))

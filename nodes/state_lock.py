@@ -21,11 +21,11 @@ log = logging.getLogger("privox.node")
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """`folder`, made if need be and locked while the context is open. The lock goes with the
-    process, so a crash leaves nothing behind.
+    """`folder`, created if necessary, and locked while the context is open. The lock ends with the
+    process, so a crash leaves no lock.
 
     Raises:
-        ConfigError: another node uses it, or it cannot be used at all.
+        ConfigError: another node uses the folder, or it cannot be used.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -46,7 +46,7 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 def is_in_use(folder: Path) -> bool:
-    """Whether a running node has `folder`."""
+    """Whether a running node has locked `folder`."""
     try:
         handle = os.open(folder / LOCK_FILE, os.O_RDWR)
     except OSError:
@@ -58,7 +58,7 @@ def is_in_use(folder: Path) -> bool:
 
 
 def _is_ours(handle: int) -> bool:
-    """Lock an open file; whether nobody else had."""
+    """Lock an open file. Returns False if another process has locked it."""
     try:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,14 +68,14 @@ def _is_ours(handle: int) -> bool:
 
 
 def _keep_others_out(folder: Path) -> None:
-    """A user who can write to the folder can put a key of his own there.
+    """Make the folder unwritable for other users, who could put a key of their own there.
 
     Raises:
-        ConfigError: everybody can, and it cannot be mended.
+        ConfigError: all users can write to it, and that cannot be changed.
     """
     if os.name != "posix" or not (mode := _mode(folder)) & OTHERS_WRITE:
         return
-    if not mode & stat.S_ISVTX:  # such as /tmp, which is meant for all
+    if not mode & stat.S_ISVTX:  # /tmp has it: it is for all users
         with suppress(OSError):
             folder.chmod(mode & ~OTHERS_WRITE)
     if _mode(folder) & stat.S_IWOTH:

@@ -1,4 +1,4 @@
-"""What our part of the directory does, as a log line every few minutes; `/v1/status` has it too."""
+"""Logs the numbers of the node's directory every few minutes; `/v1/status` has them too."""
 
 import asyncio
 import logging
@@ -9,12 +9,12 @@ from privox_dht.cli.output import log_fields
 
 log = logging.getLogger("privox.node")
 
-FIRST = 60.0  # seconds after the start: an owner who watches sees it once
+FIRST = 60.0  # seconds after the start, for an owner who watches the start
 EVERY = 600.0  # seconds from then on: 144 lines a day
 
 
 async def log_periodically(stats: Callable[[], Mapping[str, Any]]) -> None:
-    """Log the directory's numbers for ever."""
+    """Log the directory's numbers until cancelled."""
     pause = FIRST
     while True:
         await asyncio.sleep(pause)
@@ -24,7 +24,7 @@ async def log_periodically(stats: Callable[[], Mapping[str, Any]]) -> None:
 
 
 def summary(stats: Mapping[str, Any]) -> str:
-    """The numbers of `DhtNode.stats()` as a person reads them."""
+    """The numbers of `DhtNode.stats()` as text."""
     dropped, turned_away = _counts(stats["dropped"]), _counts(stats.get("turned_away", {}))
     return (
         f"{stats['contacts']:,} contacts, round trips {stats['rtt_ms']:.0f} ms"

@@ -1,7 +1,7 @@
-"""`privox-node status`: what the node on this machine does just now.
+"""`privox-node status`: what the node on this machine does now.
 
-on a terminal    drawn anew every second, until Ctrl-C
-elsewhere        once, as lines; with --json as one object
+on a terminal    shown anew every second, until Ctrl-C
+elsewhere        printed once, as lines; with --json as one object
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from nodes.status_text import lines_of
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
 from privox_dht.cli.output import sanitize, set_up_logging
 
-CLEAR = "\x1b[H\x1b[2J"  # what a terminal takes for an empty page
-EVERY = 1.0  # seconds between two looks
+CLEAR = "\x1b[H\x1b[2J"  # clears a terminal
+INTERVAL = 1.0  # seconds between two requests
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 Say = Callable[[str], None]
@@ -39,45 +39,45 @@ def status_command(run: Run, say: Say) -> click.Command:
     @click.command("status", context_settings={"auto_envvar_prefix": ENVIRONMENT})
     @click.option("--json", "as_json", is_flag=True, envvar=f"{ENVIRONMENT}_JSON",
                   help="One JSON object, once.")  # fmt: skip
-    @click.option("--once", is_flag=True, help="Tell it once, also on a terminal.")
+    @click.option("--once", is_flag=True, help="Print it once, also on a terminal.")
     @state_option
     @config_option
     @click.pass_context
     def status(context: click.Context, /, as_json: bool, once: bool, **given: Any) -> None:
         """Show what the node on this machine does: slots, queue, jobs, farms, neighbours, gateway.
 
-        On a terminal it goes on until Ctrl-C. The node says in its state folder how it is asked, so
-        only its owner can.
+        On a terminal it goes on until Ctrl-C. The node's state folder holds its address and a
+        token, so only its owner can use this.
         """
         folder = Path(merge_parent_options(context, given)["state_dir"] or state_folder("node"))
         set_up_logging("error", as_json=False)
         if as_json:
-            run(lambda: _tell_json(folder, say))
+            run(lambda: _print_json(folder, say))
         else:
-            run(lambda: _tell(folder, say, live=sys.stdout.isatty() and not once))
+            run(lambda: _show(folder, say, live=sys.stdout.isatty() and not once))
 
     return status
 
 
-async def told(folder: Path) -> dict[str, Any]:
-    """What the node says, and on which terms it lends just now.
+async def read_status(folder: Path) -> dict[str, Any]:
+    """The node's status, and the terms on which it lends now.
 
     Raises:
-        Unhealthy: none answers.
+        Unhealthy: no node answers.
     """
     status = await owner_status(folder)
     lending = read_lending_state(folder)
     return {**status, "lending": str(lending) if lending else None}
 
 
-async def _tell_json(folder: Path, say: Say) -> None:
-    say(json.dumps(await told(folder)))
+async def _print_json(folder: Path, say: Say) -> None:
+    say(json.dumps(await read_status(folder)))
 
 
-async def _tell(folder: Path, say: Say, live: bool) -> None:
+async def _show(folder: Path, say: Say, live: bool) -> None:
     while True:
-        page = "\n".join(lines_of(await told(folder), time.time()))
+        page = "\n".join(lines_of(await read_status(folder), time.time()))
         say((CLEAR if live else "") + sanitize(page))
         if not live:
             return
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(INTERVAL)

@@ -1,4 +1,4 @@
-"""What a node says of itself, as its owner reads it on a terminal. Pure.
+"""A node's status as text for its owner. Pure.
 
 status (see `Node.owner_status`), the time -> lines
 """
@@ -18,7 +18,7 @@ Status = Mapping[str, Any]
 
 
 def lines_of(status: Status, now: float) -> list[str]:
-    """The view.
+    """The status as lines of text.
 
     Args:
         now: seconds since the epoch.
@@ -44,7 +44,7 @@ def _reachable(status: Status) -> str:
 
 
 def _lent(status: Status) -> Iterator[tuple[str, str]]:
-    """What is lent, and to what degree it is used."""
+    """What is lent, and how much of it is in use."""
     engines = status["engines"]
     if not engines:
         yield "lends", "nothing"
@@ -67,7 +67,7 @@ def _outcomes(jobs: Status) -> str:
 
 
 def _farms(status: Status) -> Iterator[tuple[str, str]]:
-    """Farms that lead here, and what is relayed for others."""
+    """The farms at which the node is parked, and what it relays for others."""
     if status["parked_at"]:
         yield "parked at", ", ".join(status["parked_at"])
     if farm := status.get("farm"):
@@ -90,7 +90,7 @@ def _neighbours(status: Status) -> str:
 
 
 def _strangers(status: Status) -> Iterator[tuple[str, str]]:
-    """Messages to a private mesh that came from strangers or were replayed."""
+    """In a private mesh: how many messages of strangers, or replayed ones, were rejected."""
     if not status.get("private_mesh"):
         return
     dht, farm = status["dht"], status.get("farm") or {"dropped": {}}
@@ -99,8 +99,8 @@ def _strangers(status: Status) -> Iterator[tuple[str, str]]:
         **dht["turned_away"],
         **{f"relay {reason}": farm["dropped"].get(reason, 0) for reason in REASONS},
     }
-    told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()) if count)
-    yield "turned away", told or "nobody"
+    counted = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()) if count)
+    yield "turned away", counted or "nobody"
 
 
 def _gateway(gateway: Status | None) -> Iterator[tuple[str, str]]:
@@ -108,17 +108,17 @@ def _gateway(gateway: Status | None) -> Iterator[tuple[str, str]]:
     if not gateway:
         return
     yield "gateway", ", ".join(gateway["urls"])
-    for service, told in gateway["services"].items():
+    for service, use in gateway["services"].items():
         yield (
             "",
-            f"{service}: {told['producers']:,} producers, {told['idle']:,} of {told['slots']:,}"
-            f" slots idle; from here {told['running']} running, {told['waiting']} waiting",
+            f"{service}: {use['producers']:,} producers, {use['idle']:,} of {use['slots']:,}"
+            f" slots idle; from here {use['running']} running, {use['waiting']} waiting",
         )
     yield "", f"jobs: {_outcomes(gateway['outcomes'])}"
 
 
 def _jobs(status: Status, now: float) -> Sequence[str]:
-    """The last jobs, of others and of the gateway's apps."""
+    """The last jobs, of other nodes' clients and of the gateway's apps."""
     own = [(job, "lent") for job in status["recent"]]
     own += [(job, "gateway") for job in (status.get("gateway") or {}).get("jobs", ())]
     newest = sorted(own, key=lambda pair: -pair[0]["at"])[:SHOWN_JOBS]

@@ -78,7 +78,7 @@ class _OpenAIServer(ABC):
     async def close(self) -> None:
         await self.server.close()
 
-    async def answers(self) -> None:
+    async def check_alive(self) -> None:
         """See `nodes.engine_watch`."""
         with contextlib.suppress(errors.ProducerBusy):  # it is up
             await self._listed("v1/models")

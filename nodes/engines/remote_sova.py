@@ -72,7 +72,7 @@ class _SovaServer(ABC):
     async def close(self) -> None:
         await self.server.close()
 
-    async def answers(self) -> None:
+    async def check_alive(self) -> None:
         """See `nodes.engine_watch`."""
         await self.server.check_connection()
 

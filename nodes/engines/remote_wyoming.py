@@ -79,7 +79,7 @@ class _WyomingServer(ABC):
     async def close(self) -> None:
         return
 
-    async def answers(self) -> None:
+    async def check_alive(self) -> None:
         """See `nodes.engine_watch`."""
         await self.describe()
 

@@ -194,7 +194,7 @@ def not_a_flag(context: click.Context, option: click.Parameter, value: Any) -> A
         flag = option.opts[0]
         variable = f"{ENVIRONMENT}{flag.removeprefix('-').upper().replace('-', '_')}"
         raise click.UsageError(
-            f"{flag} on the command line is seen by everybody on this machine: name a file that"
+            f"every user of this machine can see {flag} on the command line: name a file that"
             f" holds it ({flag}-file), or put it into the environment ({variable})"
         )
     return value

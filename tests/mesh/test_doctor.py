@@ -178,7 +178,7 @@ def doctor(folder: Path, network: Network, **more: Any) -> Doctor:
 
 @pytest.mark.parametrize(
     ("offset", "found", "detail"),
-    [(None, UNKNOWN, "no neighbour told"), (0.2, YES, "-0.2 s"), (-90.0, NO, "+90.0 s")],
+    [(None, UNKNOWN, "no neighbour sent"), (0.2, YES, "-0.2 s"), (-90.0, NO, "+90.0 s")],
 )
 async def test_how_far_the_clock_is_off_is_said_and_what_to_do(
     tmp_path: Path, offset: float | None, found: str, detail: str
@@ -201,7 +201,7 @@ SHUT = Reachability(FAMILY_4, False, True, (("20.0.0.1", 5),), 2)
             NO,
             "UDP 5 closed, TCP 7 unknown, dialled at an address; forward both ports",
         ),
-        (Network(Reachability(FAMILY_4)), UNKNOWN, "no node could be asked for a call back"),
+        (Network(Reachability(FAMILY_4)), UNKNOWN, "no node could be asked to dial back"),
     ],
 )
 async def test_which_port_strangers_cannot_reach_is_said(
@@ -216,7 +216,7 @@ async def test_where_udp_is_blocked_it_is_joined_over_https_and_the_advice_is_to
 ) -> None:
     verdict = await doctor(tmp_path, Network(https="20.0.0.9:5678"))._join()
     assert verdict.found == YES and "over HTTPS, first 20.0.0.9:5678" in verdict.detail
-    assert "let UDP 0 out" in verdict.advice
+    assert "allow outgoing UDP 0" in verdict.advice
 
 
 async def test_who_knows_no_neighbour_is_told_to_name_one(tmp_path: Path) -> None:

@@ -112,7 +112,9 @@ async def test_a_file_that_is_not_understood_in_time_is_refused(
     codecs: Codecs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "OPEN_TIMEOUT", 0.3)
-    with pytest.raises(RequestRejected, match="understanding the file took more than") as refused:
+    with pytest.raises(
+        RequestRejected, match="finding the file's format took more than"
+    ) as refused:
         await heard(codecs, hostile_sound.flac_of_comments(150_000))
     assert refused.value.status == 413
     await until_idle(codecs)

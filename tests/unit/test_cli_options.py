@@ -118,7 +118,7 @@ def test_a_spoilt_file_is_named_with_what_is_wrong(
         (("--services", "stt"), "backend"),
         (("--neighbours", "host:x"), "is not host:port"),
         (("--advertise", "example.org"), "give an IPv4 or IPv6 address"),
-        (("--advertise", "0.0.0.0"), "nobody can call"),
+        (("--advertise", "0.0.0.0"), "no node can reach"),
         (("--farm-limits", "cows=1"), "no limit 'cows'; there is: producers"),
         (("--job-limits", "text=many"), "'many' is not a number"),
         (("--job-limits", "text=0"), "above 0"),
@@ -187,9 +187,11 @@ def test_a_servers_key_on_the_command_line_is_warned_of_and_elsewhere_is_not(
     log_fields: dict[str, Any],
 ) -> None:
     services = "stt/cpu/https://s3cret@host"
-    assert "seen by everybody" in node("--services", services).stderr
-    assert "seen by everybody" not in node(env={"PRIVOX_SERVICES": services}).stderr
-    assert "seen by everybody" not in node("--services", "stt/cpu").stderr
+    assert "every user of this machine can see" in node("--services", services).stderr
+    assert (
+        "every user of this machine can see" not in node(env={"PRIVOX_SERVICES": services}).stderr
+    )
+    assert "every user of this machine can see" not in node("--services", "stt/cpu").stderr
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_how_a_recording_is_scattered_can_stand_in_a_file_and_in_the_environment
         ((*STT, "--scatter", "never", "--jobs", "2"), "--jobs is of no use with --scatter never"),
         ((*TTS, "--scatter", "never"), "--scatter is for --service stt"),
         ((*TTS, "--fallback-token-file", __file__), "of no use without --fallback"),
-        ((*TTS, "--fallback-token", "s3cret"), "is seen by everybody on this machine"),
+        ((*TTS, "--fallback-token", "s3cret"), "every user of this machine can see"),
         (("--service", "stt", "list"), "--service is of no use to `list`"),
         (("--voice", "v", "list"), "--voice is of no use to `list`"),
     ],

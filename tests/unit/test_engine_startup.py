@@ -76,14 +76,14 @@ async def test_an_engine_that_breaks_in_any_way_is_only_that_engine(
     offered["good"] = [Engine("good")]
     async with started_engines(specs("odd", "good"), None, fine) as up:
         assert [engine.info.engine for engine in up] == ["good"]
-    assert "by odd: it broke (ValueError: somebody else's engine)" in caplog.text
+    assert "by odd: failed (ValueError: somebody else's engine)" in caplog.text
 
 
 async def test_with_nothing_to_serve_of_what_was_asked_the_node_does_not_start(
     offered: dict[str, list[Engine]],
 ) -> None:
     offered["x"] = [Engine("x", EngineUnavailable("gone"))]
-    with pytest.raises(EngineUnavailable, match="nothing of what was asked"):
+    with pytest.raises(EngineUnavailable, match="none of the services"):
         async with started_engines(specs("x"), None, fine):
             pass
 
@@ -175,7 +175,7 @@ async def test_what_cannot_be_decoded_is_not_served(offered: dict[str, list[Engi
 
     offered["good"] = [engine := Engine("good")]
     troubles: list[str] = []
-    with pytest.raises(EngineUnavailable, match="nothing of what was asked"):
+    with pytest.raises(EngineUnavailable, match="none of the services"):
         async with started_engines(specs("good"), None, deaf, troubles.append):
             pass
     assert troubles == [

@@ -17,7 +17,7 @@ class Server:
         self._answers = list(answers)
         self.asked_all = asyncio.Event()
 
-    async def answers(self) -> None:
+    async def check_alive(self) -> None:
         if not self._answers:
             self.asked_all.set()
             return
