@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when asked for: the floors can be imported without what stands on them."""
+    """Import on first use: lower layers can be imported without those above them."""
     if name == "Mesh":
         from privox_dht.mesh import Mesh
 

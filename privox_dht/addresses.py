@@ -1,8 +1,8 @@
-"""Addresses: how they are written, which may be spoken to, and which belong together. Pure.
+"""Addresses: how they are written, which may be contacted, and which belong together. Pure.
 
-`ipaddress.is_global` of Python 3.11 says yes to addresses that reach this very machine or nobody
-(64:ff9b::/96, 2002::/16, multicast, 192.88.99.0/24 ...). A node that believes it can be aimed at
-its owner's network by any stranger's datagram, so here only ordinary unicast is global.
+`ipaddress.is_global` of Python 3.11 is true for some addresses of this very machine or of none
+(64:ff9b::/96, 2002::/16, multicast, 192.88.99.0/24 ...). With it, any stranger's datagram could
+make a node contact its owner's network, so here only ordinary unicast is global.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from typing import cast
 from privox_dht import limits
 from privox_dht.errors import ConfigError
 
-# A host and a port; where it is not said otherwise, the host is a literal
+# A host and a port; the host is an IP literal, unless documented otherwise
 Address = tuple[str, int]
 
 _NOT_GLOBAL_4 = tuple(
@@ -39,14 +39,14 @@ _NOT_GLOBAL_4 = tuple(
         ),
     )
 )
-_UNICAST_6 = ipaddress.IPv6Network("2000::/3")  # all that is handed out as global unicast
+_UNICAST_6 = ipaddress.IPv6Network("2000::/3")  # all global unicast that is assigned
 _NOT_GLOBAL_6 = tuple(
     map(
         ipaddress.IPv6Network,
         (
             "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarks
             "2001:db8::/32",  # documentation
-            "2002::/16",  # 6to4: an IPv4 address inside, of anybody's choosing
+            "2002::/16",  # 6to4: contains any IPv4 address
             "3fff::/20",  # documentation
         ),
     )
@@ -69,7 +69,7 @@ def is_global(ip: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def is_unicast(ip: str) -> bool:
-    """Whether `ip` is a literal that can be one machine's: in a private mesh that is enough."""
+    """Whether `ip` is a literal that can be one machine's, which is enough in a private mesh."""
     parsed = _parse(ip)
     if isinstance(parsed, ipaddress.IPv4Address):
         return not any(parsed in network for network in _NOBODY_4)
@@ -78,30 +78,30 @@ def is_unicast(ip: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def is_loopback(ip: str) -> bool:
-    """Whether `ip` is this very machine."""
+    """Whether `ip` is a loopback address."""
     parsed = _parse(ip)
     return parsed is not None and parsed.is_loopback
 
 
 def is_here(host: str) -> bool:
-    """Whether nothing that is said to a host, given by name or address, leaves this machine."""
+    """Whether traffic to a host, given by name or address, never leaves this machine."""
     return host == "localhost" or is_loopback(host)
 
 
 def is_literal(host: str) -> bool:
-    """Whether this is an address, and not a name to be looked up."""
+    """Whether this is an IP literal, not a name."""
     return _parse(host) is not None
 
 
 def is_contactable(ip: str, private: bool) -> bool:
-    """Whether a node may contact `ip` and hand it out: any machine's in a private mesh, else only
-    global ones."""
+    """Whether a node may contact `ip` and tell others of it: in a private mesh any unicast address,
+    else only global ones."""
     return is_unicast(ip) if private else is_global(ip)
 
 
 @lru_cache(maxsize=8192)
 def subnet_of(ip: str) -> bytes:
-    """The /24 (IPv4) or /56 (IPv6) an address lies in: what one owner can fill at no cost."""
+    """The /24 (IPv4) or /56 (IPv6) of an address: one owner can have all of it at no cost."""
     packed = pack_ip(ip)
     return packed[:3] if len(packed) == 4 else packed[:7]
 
@@ -114,8 +114,8 @@ def holder_of(ip: str) -> bytes:
 
 
 def rate_key(where: bytes) -> bytes:
-    """Whose rate a datagram from a packed address counts towards: the holder's. On one machine
-    every port is somebody else."""
+    """The key of the rate limit for datagrams from a packed address: its holder. On loopback every
+    port has a limit of its own."""
     if len(where) == 6:
         return where if where[0] == 127 else where[:4]
     return where if where.startswith(LOOPBACK_6) else where[:8]
@@ -125,7 +125,7 @@ def pack_ip(ip: str) -> bytes:
     """The 4 or 16 bytes of a literal.
 
     Raises:
-        OSError: it is not one.
+        OSError: it is not an IP literal.
     """
     return socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
 
@@ -134,7 +134,7 @@ def unpack_ip(packed: bytes) -> str:
     """The literal of 4 or 16 bytes.
 
     Raises:
-        ValueError: it is another number of bytes.
+        ValueError: the number of bytes is neither.
     """
     if len(packed) == 4:
         return socket.inet_ntop(socket.AF_INET, packed)
@@ -153,7 +153,7 @@ def unpack_address(packed: bytes) -> Address:
     """The address of 6 or 18 bytes.
 
     Raises:
-        ValueError: it is none, or its port is 0.
+        ValueError: it is not an address, or its port is 0.
     """
     port = int.from_bytes(packed[-2:], "big")
     if not port:
@@ -175,7 +175,7 @@ def _parse(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-# -- as people write them: "example.org:5678", "[2001:db8::1]:5678" -------------------------------
+# -- as text: "example.org:5678", "[2001:db8::1]:5678" --------------------------------------------
 
 
 def join_host(host: str, port: int) -> str:
@@ -187,7 +187,7 @@ def split_host(text: str, default_port: int) -> Address:
     """The host and port in `text`.
 
     Raises:
-        ConfigError: it is not of that form.
+        ConfigError: it does not have that form.
     """
     host, port = text.strip(), str(default_port)
     if host.startswith("["):
@@ -205,8 +205,8 @@ def split_host(text: str, default_port: int) -> Address:
 def parse_neighbours(
     neighbours: str | Iterable[str | Address], default_port: int = limits.DHT_PORT
 ) -> list[Address]:
-    """Neighbours as a person gives them, as addresses, each once: one string with commas between
-    them, or several strings or pairs of host and port.
+    """The addresses of neighbours as a user gives them, each once: one string with commas, or
+    several strings or pairs of host and port.
 
     Raises:
         ConfigError: one of them is not `host:port`.

@@ -1,12 +1,12 @@
 """Atomic replacement of files, and writes of every byte or an error.
 
     replace_file(path, data)     a temporary file beside it -> written, closed -> renamed over it
-    replacing(path)              the same for what comes in pieces: yields the file to write to
-    create_file(path, data)      the same, but a file that is there already stays as it is (keys)
-    close_unnamed(close, size)   gives up a file without a name, off the loop
-    write_all(descriptor, data)  what cannot be replaced: a pipe, a terminal, a device
+    replacing(path)              the same for data in pieces: yields the file to write to
+    create_file(path, data)      the same, but an existing file stays unchanged (keys)
+    close_unnamed(close, size)   closes a file without a name, a large one in a thread
+    write_all(descriptor, data)  for what cannot be replaced: a pipe, a terminal, a device
 
-All raise OSError, and then nothing of the temporary file is left.
+All raise OSError, and remove the temporary file in that case.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".privox-"  # how the names of temporary files begin
-SECRET = 0o600  # the mode of a file that nobody else may read
+SECRET = 0o600  # the mode of a file that other users may not read
 ORDINARY = 0o666  # the mode of any other new file, less the umask
-CLOSED_AT_ONCE = 1 << 22  # bytes of a file without a name; to close it takes under 1 ms
+CLOSED_AT_ONCE = 1 << 22  # bytes of a file without a name; closing it takes less than 1 ms
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -36,13 +36,13 @@ def replace_file(
 
 @contextmanager
 def replacing(path: Path, *, mode: int | None = None, durable: bool = False) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `path` once the context is left. An exception
-    in it leaves `path` as it was.
+    """A file to write to, which replaces `path` when the context is left. After an exception in it
+    `path` is unchanged.
 
     Args:
-        path: in a folder that is there. A symbolic link would be replaced, not followed.
-        mode: permissions; None: those that `path` has, or those that the umask gives a new file.
-        durable: on the disk, and not only in the system's memory, when the context is left.
+        path: in an existing folder. A symbolic link is replaced, not followed.
+        mode: permissions; None: those of `path`, or those that the umask gives a new file.
+        durable: write to the disk, not only to the system's cache, before the context is left.
     """
     had = stat.S_IMODE(path.stat().st_mode) if mode is None and path.exists() else None
     with _temporary(path, ORDINARY if mode is None and had is None else SECRET) as temporary:
@@ -57,8 +57,8 @@ def replacing(path: Path, *, mode: int | None = None, durable: bool = False) -> 
 
 
 def create_file(path: Path, data: bytes) -> None:
-    """Make `data` the content of a new file that only its owner can read, durably. If somebody
-    else was first, theirs stays."""
+    """Make `data` the content of a new file that only its owner can read, durably. An existing
+    file stays unchanged."""
     with _temporary(path, SECRET) as temporary:
         with temporary.open("wb") as file:
             file.write(data)
@@ -69,8 +69,8 @@ def create_file(path: Path, data: bytes) -> None:
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write all of `data`: one `write` may take less than it is given, and one to a pipe that does
-    not block may take nothing until its reader has read."""
+    """Write all of `data`: one `write` may write only a part, and nothing to a non-blocking pipe
+    that is full."""
     left = memoryview(data)
     while left:
         try:
@@ -82,9 +82,9 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 async def close_unnamed(close: Callable[[], None], size: int) -> None:
-    """Close a file without a name, of so many bytes, which gives its memory or disk back. Of two
-    hours of sound that takes the system 0.2 s: a large one is closed by a thread, to which whoever
-    is cancelled meanwhile leaves it."""
+    """Close a file without a name, of so many bytes, which frees its memory or disk. For two hours
+    of sound that takes 0.2 s: a large file is closed in a thread, even if the caller is
+    cancelled."""
     if size > CLOSED_AT_ONCE:
         await asyncio.shield(asyncio.to_thread(close))
     else:
@@ -93,7 +93,7 @@ async def close_unnamed(close: Callable[[], None], size: int) -> None:
 
 @contextmanager
 def _temporary(path: Path, mode: int) -> Iterator[Path]:
-    """A new empty file beside `path`, gone when the context is left unless it was renamed."""
+    """A new empty file beside `path`, removed when the context is left unless it was renamed."""
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     os.close(os.open(temporary, _FRESH, mode))
     try:

@@ -1,8 +1,8 @@
 """Exponential back-off: wait longer after each failure in a row, up to a bound. Pure.
 
 With `rng` the wait is drawn from its upper half ("equal jitter", see M. Brooker, "Exponential
-Backoff And Jitter", AWS Architecture Blog, 2015), so that those who failed together do not come
-back together.
+Backoff And Jitter", AWS Architecture Blog, 2015), so that clients that failed at the same time do
+not retry at the same time.
 """
 
 import random
@@ -17,7 +17,7 @@ def backoff(failures: int, first: float, longest: float, rng: random.Random | No
         failures: how many there were.
         first: seconds after the first failure; doubled after each further one.
         longest: seconds at most.
-        rng: chance; None: no jitter.
+        rng: random numbers; None: no jitter.
     """
     if failures <= 0:
         return 0.0

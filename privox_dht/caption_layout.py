@@ -1,12 +1,12 @@
-"""Segments into captions that fit a screen: few short lines, no word too early. Pure.
+"""Splits segments into captions that fit a screen: few short lines, no word too early. Pure.
 
     Segment, 0.0 to 9.2 s  ->  0.0 to 4.1 s   two lines of at most 42 characters
                                4.1 to 9.2 s   two lines
 
-A segment that needs several captions is shared out evenly, so that no single word is left for the
-last one. Times are those of the words where the engine gave them; else a segment's time is shared
-out by characters. Characters of double width (Chinese, Japanese, Korean) count twice, and may
-stand on either side of a line's end.
+A segment that needs several captions is divided evenly, so that the last one is not a single word.
+Times are those of the words if the engine returned them; else a segment's time is divided by
+characters. Characters of double width (Chinese, Japanese, Korean) count twice, and a line may end
+between any two of them.
 """
 
 import unicodedata
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from privox_dht.speech import Segment
 
-LINE_WIDTH = 42  # characters; what broadcasters and streaming services ask for
+LINE_WIDTH = 42  # characters; required by broadcasters and streaming services
 LINE_COUNT = 2
 WIDE = ("W", "F")  # classes of characters that take two columns
 
@@ -30,7 +30,7 @@ class CaptionLayout:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What stands on the screen at one time, in seconds from the start of the recording."""
+    """The text on the screen at one time; times in seconds from the start of the recording."""
 
     start: float
     end: float
@@ -38,14 +38,14 @@ class Caption:
 
 
 def captions(segment: Segment, layout: CaptionLayout) -> Iterator[Caption]:
-    """The captions of one segment, in order; none if it holds no word."""
+    """The captions of one segment, in order; none if it has no words."""
     pieces = _pieces(segment.text, layout.width)
     if not pieces:
         return
     lines = _evenly(pieces, layout)
     groups = [lines[at : at + layout.lines] for at in range(0, len(lines), layout.lines)]
     times = _Times(segment)
-    shown = 0  # characters of the segment that earlier captions hold
+    shown = 0  # characters of the segment that are in earlier captions
     for group in groups:
         held = sum(len(piece.strip()) for line in group for piece in line)
         start, end = times.start(shown), times.end(shown + held)
@@ -62,23 +62,23 @@ def columns(text: str) -> int:
 
 
 def _pieces(text: str, width: int) -> list[str]:
-    """What a line may hold one after another: words with a space before them, single wide
-    characters, and parts of words that are wider than a line."""
+    """The parts between which a line may end: words with a space before them, single wide
+    characters, and pieces of words that are wider than a line."""
     pieces: list[str] = []
     for word in text.split():
         pieces.append(f" {word[0]}")
         for character in word[1:]:
             part = pieces[-1].strip()
-            if _may_part(part[-1], character) or columns(part + character) > width:
+            if _may_break(part[-1], character) or columns(part + character) > width:
                 pieces.append(character)
             else:
                 pieces[-1] += character
     return pieces
 
 
-def _may_part(before: str, after: str) -> bool:
+def _may_break(before: str, after: str) -> bool:
     """Whether a line may end between two characters of a word. A wide full stop or comma stays
-    with what it ends."""
+    with the character before it."""
     closes = _is_wide(after) and unicodedata.category(after).startswith("P")
     return (_is_wide(before) or _is_wide(after)) and not closes
 
@@ -88,7 +88,7 @@ def _is_wide(character: str) -> bool:
 
 
 def _evenly(pieces: Sequence[str], layout: CaptionLayout) -> list[list[str]]:
-    """Lines no wider than need be for as many captions as there must be."""
+    """The narrowest lines that need no more captions than the widest ones."""
     lines = _wrapped(pieces, layout.width)
     most = (
         -(-len(lines) // layout.lines) * layout.lines if len(lines) > layout.lines else len(lines)

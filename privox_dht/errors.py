@@ -1,23 +1,23 @@
 """Everything this project raises, as a tree.
 
     PrivoxError
-      LocalError               our side: what we were told, or what we have, is not right
-        ConfigError              a flag, environment variable or file says something impossible
+      LocalError               our side: a setting or this machine's software is at fault
+        ConfigError              a flag, environment variable or file is invalid
         EngineUnavailable        an engine cannot be used here; `.fix` says how to fix it
-      RemoteError              their side: what came over the network is not right
+      RemoteError              the other side: invalid data came over the network
         BadRecord                a record that must be dropped; `.reason` names the counter
         BadMessage               a datagram or relay line that must be dropped; `.reason` likewise
       JobError                 how a job can end other than `done`
-        RequestRejected          the input is at fault; `.status` is the HTTP status that says so
-        ProducerBusy             nobody is free just now; `.retry_after` says when to ask again
+        RequestRejected          the request is invalid; `.status` is the HTTP status for it
+        ProducerBusy             no slot is free now; `.retry_after` says when to ask again
           NoParkedLine             the farm has no line to this producer now
-        EngineFailed             the engine broke while it worked
-        ProducerLost             the producer (or the route to it) went away in mid-job
-          PeerKeyMismatch          whoever answered is not the producer that signed the record
-        NotJoined                no neighbour answered: there is no mesh to ask
-        NoProducer               the mesh is there, but nobody on it does this
-        AllProducersBusy         everybody who could was busy until the wait ended
-        AllProducersFailed       everybody who was tried failed; `.attempts` says who and why
+        EngineFailed             the engine failed during the job
+        ProducerLost             the producer, or the route to it, was lost during the job
+          PeerKeyMismatch          another node than the producer that signed the record answered
+        NotJoined                no neighbour answered
+        NoProducer               no producer on the mesh does this
+        AllProducersBusy         all producers that match were busy until the wait ended
+        AllProducersFailed       all producers that were tried failed; `.attempts` says who and why
         SomeFailed               of several recordings some could not be transcribed
 
 An error is either local or remote. Each layer translates what its libraries raise: above `dht/`
@@ -32,11 +32,11 @@ class PrivoxError(Exception):
 
 
 class LocalError(PrivoxError):
-    """Our side is wrong."""
+    """The cause is on our side."""
 
 
 class ConfigError(LocalError):
-    """A flag, an environment variable or a configuration file says something impossible."""
+    """A flag, an environment variable or a configuration file is invalid."""
 
 
 class EngineUnavailable(LocalError):
@@ -49,7 +49,7 @@ class EngineUnavailable(LocalError):
 
 
 class RemoteError(PrivoxError):
-    """Their side is wrong."""
+    """The cause is on the other side."""
 
 
 class BadRecord(RemoteError):
@@ -75,7 +75,7 @@ class JobError(PrivoxError):
 
 
 class RequestRejected(JobError):
-    """The input is at fault. A second producer would say the same."""
+    """The request is invalid; any other producer would reject it too."""
 
     outcome = "refused"
 
@@ -90,14 +90,14 @@ class RequestRejected(JobError):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.retry_after = retry_after  # seconds after which it would be taken; None: never
+        self.retry_after = retry_after  # seconds after which it would be accepted; None: never
         self.status = status
         self.code = code
         self.param = param
 
 
 class ProducerBusy(JobError):
-    """Every slot is in use now. Busy does not mean dead."""
+    """All slots are in use now; the producer works."""
 
     outcome = "refused"
 
@@ -111,26 +111,26 @@ class NoParkedLine(ProducerBusy):
 
 
 class EngineFailed(JobError):
-    """The engine broke while it worked."""
+    """The engine failed during the job."""
 
 
 class ProducerLost(JobError):
-    """The producer, or the way to it, went away before the job was done."""
+    """The producer, or the route to it, was lost before the job was done."""
 
     outcome = "lost"
 
     def __init__(self, message: str, *, begun: bool = False, timed_out: bool = False) -> None:
         super().__init__(message)
-        self.begun = begun  # the producer had taken the job: what killed it may be the job
-        self.timed_out = timed_out  # nothing came: it may be there all the same
+        self.begun = begun  # the producer had accepted the job, which may have killed it
+        self.timed_out = timed_out  # there was no answer; the producer may still be running
 
 
 class PeerKeyMismatch(ProducerLost):
-    """Whoever answered does not hold the key that signed the record; nothing was sent to it."""
+    """The server does not hold the key that signed the record; no request was sent to it."""
 
     def __init__(self, message: str, key: bytes = b"") -> None:
         super().__init__(message)
-        self.key = key  # what it holds instead, if that is a key of our kind
+        self.key = key  # the key that it holds, if that is an Ed25519 key
 
 
 class NotJoined(JobError):
@@ -138,10 +138,10 @@ class NotJoined(JobError):
 
 
 class NoProducer(JobError):
-    """Nobody on the mesh does what was asked.
+    """No producer on the mesh does this.
 
     Attributes:
-        unmet: what was named that nobody has, where the service itself is there: "model", "voice",
+        unmet: what the request names that no producer of the service has: "model", "voice",
             "language" or "translation"; else "".
     """
 
@@ -151,7 +151,7 @@ class NoProducer(JobError):
 
 
 class AllProducersBusy(JobError):
-    """Everybody who could do it was busy until the wait ended."""
+    """All producers that match were busy until the wait ended."""
 
     def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:
         super().__init__(message)
@@ -159,7 +159,7 @@ class AllProducersBusy(JobError):
 
 
 class AllProducersFailed(JobError):
-    """Everybody who was tried failed."""
+    """All producers that were tried failed."""
 
     def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:
         super().__init__(message)
@@ -167,4 +167,4 @@ class AllProducersFailed(JobError):
 
 
 class SomeFailed(JobError):
-    """Of several recordings some could not be transcribed; why was said of each."""
+    """Some of several recordings could not be transcribed; each failure has been reported."""

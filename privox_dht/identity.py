@@ -1,12 +1,12 @@
-"""Who a node is: one Ed25519 key, from which everything else follows.
+"""A node's identity: one Ed25519 key, from which its ids and its certificate are derived.
 
     key (32 bytes, public)  --base32-->  peer id   52 lower-case characters, fits a DNS label
-                            --SHA-1-->   DHT id    20 bytes, as Kademlia has it
-                            --X.509-->   a self-signed TLS certificate, so that a caller can check
-                                         that whoever answers holds the key that signed the record
+                            --SHA-1-->   DHT id    20 bytes, as in Kademlia
+                            --X.509-->   a self-signed TLS certificate, so that a client can check
+                                         that the server holds the key that signed the record
 
-The private key lives in the node's state folder as `key.pem` (mode 0600, and kept
-so). It is written once, atomically, and never overwritten: losing it means becoming somebody else.
+The private key is in the node's state folder as `key.pem` (mode 0600, which is enforced). It is
+written once, atomically, and never overwritten: without it the node has a new identity.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 CERTIFICATE_FILE = "certificate.pem"
 log = logging.getLogger("privox.identity")
 PEER_ID_LENGTH = 52  # 256 bits in base32, without the padding
-# A certificate says only which key it is; nobody checks its dates, so they never expire.
+# Only the key in a certificate matters; its dates are not checked, so it never expires
 CERTIFICATE_FROM = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 CERTIFICATE_UNTIL = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
 
 
-@functools.lru_cache(maxsize=4096)  # a job asks for the ids of the same few again and again
+@functools.lru_cache(maxsize=4096)  # a job needs the ids of the same few peers many times
 def peer_id_of(public: bytes) -> str:
     """The peer id of a 32-byte public key: 52 characters of lower-case unpadded base32."""
     return base64.b32encode(public).decode("ascii").rstrip("=").lower()
@@ -67,7 +67,7 @@ def public_of(peer_id: str) -> bytes:
 
 
 def dht_id_of(public: bytes) -> bytes:
-    """The 20-byte DHT id of a public key: its SHA-1, so that nobody can choose where to stand."""
+    """The 20-byte DHT id of a public key: its SHA-1, so that a node cannot choose its id."""
     return hashlib.sha1(public, usedforsecurity=False).digest()
 
 
@@ -87,13 +87,13 @@ def public_in(certificate: bytes) -> bytes | None:
     """The raw Ed25519 public key in a DER certificate; None if it holds anything else."""
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except Exception:  # the certificate is a stranger's: whatever is wrong with it, it is not ours
+    except Exception:  # an untrusted certificate raises many kinds of errors
         return None
     return key.public_bytes_raw() if isinstance(key, Ed25519PublicKey) else None
 
 
 class Identity:
-    """A node's key pair, kept as bytes: the TLS library's key is made when it is needed.
+    """A node's key pair, kept as bytes: the key object for TLS is made when it is needed.
 
     Args:
         seed: the 32 secret bytes; the same seed is the same key pair.
@@ -111,15 +111,15 @@ class Identity:
 
     @classmethod
     def generate(cls) -> Identity:
-        """A new identity that lives in memory only (what a guest uses)."""
+        """A new identity in memory only, as a guest uses it."""
         return cls(os.urandom(SEED))
 
     @classmethod
     def load(cls, folder: Path) -> Identity:
-        """The identity kept in `folder`, made there first if there is none.
+        """The identity in `folder`, which is created there if there is none.
 
         Raises:
-            ConfigError: the folder cannot be used, or the file in it is not such a key.
+            ConfigError: the folder cannot be used, or the file in it is not an Ed25519 key.
         """
         path = folder / KEY_FILE
         try:
@@ -131,7 +131,7 @@ class Identity:
         except OSError as exc:
             raise ConfigError(f"cannot keep a key in {folder}: {exc.strerror or exc}") from exc
         except (ValueError, TypeError, UnsupportedAlgorithm) as exc:  # TypeError: it is encrypted
-            raise ConfigError(f"{path} is not a private key we can use: {exc}") from exc
+            raise ConfigError(f"{path} is not a private key that can be used: {exc}") from exc
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigError(f"{path} holds another kind of key than Ed25519")
         return cls(key.private_bytes_raw())
@@ -166,7 +166,7 @@ class Identity:
         return context
 
     def answer_with_certificate(self, context: ssl.SSLContext) -> None:
-        """Make it a TLS 1.3 context that shows this identity's certificate."""
+        """Make `context` answer with this identity's certificate, and only in TLS 1.3."""
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         with tempfile.TemporaryDirectory(prefix="privox-") as folder:  # ssl reads only from files
             key, certificate = Path(folder, KEY_FILE), Path(folder, CERTIFICATE_FILE)
@@ -187,15 +187,15 @@ class Identity:
 
 
 def keep_secret(path: Path, what: str, then: str, *, insist: bool = True) -> None:
-    """A file that others could read is made unreadable to them, and its owner told.
+    """Make a file that other users can read unreadable for them, and warn the owner.
 
     Args:
-        what: the file holds.
-        then: what follows once it was removed.
-        insist: whether it must be possible; else its owner is told that it is not.
+        what: the content of the file, for messages.
+        then: what happens once the owner has removed the file, for messages.
+        insist: raise an error if the mode cannot be changed; else only warn.
 
     Raises:
-        ConfigError: that cannot be done, and must be.
+        ConfigError: the mode cannot be changed, and `insist` is set.
     """
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name != "posix" or not mode & OTHERS:

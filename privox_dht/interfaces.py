@@ -1,12 +1,12 @@
-"""Which of this machine's addresses leads where. No packet is sent by anything here."""
+"""Which of this machine's addresses is the source for a destination. No packet is sent."""
 
 import socket
 
-SOMEWHERE = ("192.0.2.1", "2001:db8::1")  # documentation addresses: nobody is there
+SOMEWHERE = ("192.0.2.1", "2001:db8::1")  # documentation addresses, which no machine has
 
 
 def source_towards(ip: str) -> str:
-    """The address of ours from which a packet to `ip` would leave; empty if there is no way."""
+    """The source address of a packet from here to `ip`; empty if there is no route."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -17,5 +17,5 @@ def source_towards(ip: str) -> str:
 
 
 def has_route(ip: str) -> bool:
-    """Whether a packet to `ip` would leave this machine at all."""
+    """Whether this machine has a route to `ip`."""
     return bool(source_towards(ip))

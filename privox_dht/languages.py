@@ -1,12 +1,12 @@
-"""Languages by their BCP 47 tags: which of those there are is meant by the one asked for. Pure.
+"""Languages by their BCP 47 tags: which available tag serves a requested one. Pure.
 
-    "pt_BR" asked, "pt" there      pt        a dialect is served by its language
-    "zh-CN" asked, "cmn" there     cmn       two codes of one language: so are no and nb, he and iw
-    "es"    asked, "es-419" there  es-419    a language is served by its dialects
-    "zh"    asked, "yue" there     nothing   written alike, spoken differently
+    requested "pt_BR", available "pt"      pt        a language serves its dialects
+    requested "zh-CN", available "cmn"     cmn       two codes of one language (as no, nb; he, iw)
+    requested "es",    available "es-419"  es-419    a dialect serves its language
+    requested "zh",    available "yue"     none      written alike, spoken differently
 
-langcodes knows which codes are the same (from the registry of tags, and Unicode's CLDR). It is
-given the first subtag only, since it caches every tag.
+langcodes knows which codes are the same (from the registry of tags, and Unicode's CLDR). It gets
+the first subtag only, since it caches every tag.
 """
 
 import re
@@ -21,12 +21,12 @@ _TAG = re.compile(
         (-(?P<region>[a-z]{2}|[0-9]{3}))?  (?P<rest>(-[a-z0-9]{1,8})*)""",
     re.VERBOSE,
 )
-SPOKEN_ALIKE = {"nb": "no"}  # CLDR has them one step apart; whoever asks for one means the other
-TAGS_REMEMBERED = 1024  # tags taken apart; some engines have two hundred
+SPOKEN_ALIKE = {"nb": "no"}  # different in CLDR, but a request for one can be served by the other
+TAGS_REMEMBERED = 1024  # parsed tags; some engines have two hundred
 
 
 class _Tag(NamedTuple):
-    """A tag, taken apart and written in one way."""
+    """The normalised parts of a tag."""
 
     language: str
     script: str
@@ -40,13 +40,13 @@ def is_tag(text: str) -> bool:
 
 
 def primary(tag: str) -> str:
-    """The language of a tag, by the code that is published: "pt" of "pt-BR", "zh" of "cmn"."""
-    return _apart(tag).language
+    """The language of a tag, by the code in records: "pt" of "pt-BR", "zh" of "cmn"."""
+    return _parsed(tag).language
 
 
 def written(tag: str) -> str:
-    """A tag as RFC 5646 has it written: "en-GB", "zh-Latn", "es-419", and what follows in small
-    letters. What is no tag stays as it is."""
+    """A tag in the case of RFC 5646: "en-GB", "zh-Latn", "es-419", other subtags in small letters.
+    Text that is not a tag is returned unchanged."""
     parts = _TAG.fullmatch(_plain(tag)) if is_tag(tag) else None
     if parts is None:
         return tag
@@ -56,33 +56,33 @@ def written(tag: str) -> str:
 
 
 def published(tags: Iterable[str]) -> tuple[str, ...]:
-    """The languages of `tags`, as a record lists them: none, which means any, for very many.
+    """The languages of `tags` for a record: none, which means any, if there are very many.
 
-    A record has room for few; whoever publishes some of many would not be asked for the others.
+    A record has room for few; with only some of many in it, clients would not find the others.
     """
     known = tuple(dict.fromkeys(map(primary, tags)))
     return known if len(known) <= limits.MAX_LANGUAGES else ()
 
 
-def nearest(asked: str, there: Iterable[str]) -> str | None:
-    """The one of `there` that serves `asked` best; None if none does.
+def nearest(requested: str, available: Iterable[str]) -> str | None:
+    """The available tag that serves the requested one best; None if none does.
 
-    The same region is best, then none, then another one; and of those the plainest, and the first.
+    The same region is best, then none, then another; among equals the shortest, then the first.
     """
-    wanted = _apart(asked)
-    same = [tag for tag in there if _apart(tag).language == wanted.language]
-    return min(same, key=lambda tag: _distance(wanted, _apart(tag)), default=None)
+    wanted = _parsed(requested)
+    same = [tag for tag in available if _parsed(tag).language == wanted.language]
+    return min(same, key=lambda tag: _distance(wanted, _parsed(tag)), default=None)
 
 
-def _distance(wanted: _Tag, there: _Tag) -> tuple[bool, int, bool, int]:
-    """How far apart two tags of one language are."""
-    other_region = 0 if wanted.region == there.region else 2 if there.region else 1
-    other_script = there.script not in ("", wanted.script)
-    return other_script, other_region, wanted.rest != there.rest, len(there.rest)
+def _distance(wanted: _Tag, other: _Tag) -> tuple[bool, int, bool, int]:
+    """The distance of two tags of one language."""
+    other_region = 0 if wanted.region == other.region else 2 if other.region else 1
+    other_script = other.script not in ("", wanted.script)
+    return other_script, other_region, wanted.rest != other.rest, len(other.rest)
 
 
 @lru_cache(maxsize=TAGS_REMEMBERED)
-def _apart(tag: str) -> _Tag:
+def _parsed(tag: str) -> _Tag:
     plain = _plain(tag)
     parts = _TAG.fullmatch(plain) if len(plain) <= limits.MAX_LANGUAGE_TAG else None
     if parts is None:
@@ -94,7 +94,7 @@ def _apart(tag: str) -> _Tag:
 @cache  # two or three letters: there are 18,278
 def _one_code(subtag: str) -> str:
     """The one code of a language that has several: "zh" of "cmn", "he" of "iw", "de" of "deu"."""
-    import langcodes  # takes 45 ms to import, and most who start a client name no language
+    import langcodes  # here: it takes 45 ms, and most clients name no language
 
     code = langcodes.Language.get(subtag).prefer_macrolanguage().language or subtag
     return SPOKEN_ALIKE.get(code, code)

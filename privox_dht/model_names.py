@@ -1,8 +1,8 @@
-"""What the names of models and voices that clients send mean. Pure.
+"""The meaning of the names of models and voices in requests. Pure.
 
-whisper-1, alloy       apps send one since OpenAI's API wants one named: the default, except where a
-                       producer lists it (a speech server elsewhere may)
-piper:amy, piper       of that engine
+whisper-1, alloy       apps send one since OpenAI's API requires it: the default, unless a producer
+                       lists it (a remote speech server may)
+piper:amy, piper       a voice of that engine, its default voice
 default, ""            the default
 """
 
@@ -18,29 +18,29 @@ VOICES = frozenset(
 
 
 def is_openai_model(name: str) -> bool:
-    """Whether it is a model of OpenAI's, those of tomorrow included: "whisper-1", "gpt-9-tts"."""
+    """Whether it is the name of an OpenAI model, even a future one: "whisper-1", "gpt-9-tts"."""
     return bool(_MODEL.fullmatch(name))
 
 
 def model(name: str, listed: Container[str]) -> str:
-    """What a model's name means where these are `listed`: itself, or "" for the default."""
+    """The model that `name` means to a producer with the `listed` ones; "" is the default."""
     return "" if is_openai_model(name) and name not in listed else name
 
 
 def voice(name: str, listed: Container[str]) -> str:
-    """What a voice's name means where these are `listed`: itself, or "" for the default."""
+    """The voice that `name` means to a producer with the `listed` ones; "" is the default."""
     return "" if name in VOICES and name not in listed else name
 
 
-def for_engine(asked: str, engine: str) -> str:
+def for_engine(requested: str, engine: str) -> str:
     """The model or voice in "engine:model", "engine", "model" or ""; "" is the default."""
-    if asked.startswith(f"{engine}:"):
-        asked = asked.removeprefix(f"{engine}:")
-    return "" if asked in (*DEFAULT_NAMES, engine) else asked
+    if requested.startswith(f"{engine}:"):
+        requested = requested.removeprefix(f"{engine}:")
+    return "" if requested in (*DEFAULT_NAMES, engine) else requested
 
 
 def explain_only_named(offers: Iterable[str]) -> str:
-    """The message for a job without a model, where all engines do only jobs that name them.
+    """The message for a job without a model, where all engines take only jobs that name them.
 
     Args:
         offers: such as "stt/cpu/echo", one at least.

@@ -1,4 +1,4 @@
-"""A job that asks for a slot: what HTTP knows of it and admission needs. Pure."""
+"""A job that requests a slot: what admission needs to know of it. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from privox_dht.quotas import Prefixes
 
 @dataclass(slots=True, eq=False)
 class Offer:
-    """A job that asks for a slot."""
+    """A job that requests a slot."""
 
     prefixes: Prefixes = ()  # the networks its client counts for, see `quotas`
     wait: float = 0.0  # seconds it may wait in a queue
     uploading: bool = False  # its body has not ended
     received: int = 0  # bytes of its body so far
     sent: int = 0  # bytes of its answer, once that has been sent
-    body: int | None = None  # bytes of its body, as far as its headers say
+    body: int | None = None  # bytes of its body, if its headers tell
     peer: str = ""  # the peer id that its client has proved; empty: anonymous
     own: bool = False  # a job of this machine's owner
     client: str = ""  # the name of its API key; empty: none
-    seconds: float = 0.0  # of sound that it is about, once that is known
-    producers: tuple[str, ...] = ()  # peer ids of those who do it, once that is known
+    seconds: float = 0.0  # of its sound, once known
+    producers: tuple[str, ...] = ()  # peer ids of the producers that do it, once known
     extra_slot: bool = False  # it has the extra slot for short jobs
-    too_long: bool = False  # it turned out to be no short job
+    too_long: bool = False  # it has the extra slot, and turned out to be too long for it
     end_upload: Callable[[JobError], None] = lambda error: None  # end it with this error
 
     def check_length(self, seconds: float) -> None:
-        """Set its length, once that is known.
+        """Set its length once it is known.
 
         Raises:
             ProducerBusy: too long for the extra slot.

@@ -1,10 +1,10 @@
-"""A client's identity, proved to one producer and to nobody else. Pure.
+"""A client proves its identity to one producer, and to no other node. Pure.
 
     client -> producer    X-Privox-Peer: <peer id> <ms since the epoch> <signature, base64>
 
-The client's key signs the time and the producer's key. It travels inside TLS, which is pinned to
-that same key: no farm sees it, and at another producer it proves nothing. Clients are
-anonymous by default.
+The client's key signs the time and the producer's key. The header is sent inside TLS, which is
+pinned to that same key: no farm can read it, and it proves nothing to another producer. By default
+clients are anonymous.
 """
 
 import base64
@@ -14,8 +14,8 @@ from privox_dht.identity import Identity, public_of, verify
 
 HEADER = "X-Privox-Peer"
 DOMAIN = b"privox_dht job 1\0"
-CLOCKS = 120.0  # seconds by which the clocks of both may differ
-LONGEST = 200  # characters; a peer id, a time and a signature are 155
+CLOCK_SKEW = 120.0  # seconds by which the clocks of both may differ
+MAX_LENGTH = 200  # characters; a peer id, a time and a signature have 155
 
 
 def prove(identity: Identity, producer: bytes, now: float) -> str:
@@ -25,17 +25,17 @@ def prove(identity: Identity, producer: bytes, now: float) -> str:
     return f"{identity.peer_id} {when} {base64.b64encode(signature).decode('ascii')}"
 
 
-def proven(said: str, producer: bytes, now: float) -> str:
-    """The peer id that was proved to the producer with this key.
+def proven(header: str, producer: bytes, now: float) -> str:
+    """The peer id that the header proves to the producer with this key.
 
     Raises:
-        BadMessage: none was.
+        BadMessage: it proves none.
     """
-    parts = said.split(" ") if len(said) <= LONGEST and said.isascii() else []
+    parts = header.split(" ") if len(header) <= MAX_LENGTH and header.isascii() else []
     if len(parts) != 3 or not parts[1].isdigit():
         raise BadMessage("shape", "it is no peer id, time and signature")
     peer_id, when, signature = parts
-    if abs(int(when) / 1000 - now) > CLOCKS:
+    if abs(int(when) / 1000 - now) > CLOCK_SKEW:
         raise BadMessage("time", "it is too old, or one of the clocks is wrong")
     try:
         public, signed = public_of(peer_id), base64.b64decode(signature, validate=True)

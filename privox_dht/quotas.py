@@ -1,13 +1,12 @@
 """Quotas and rates by network. Pure: time is an argument.
 
-One machine may come from as many addresses as its owner has, so a quota is counted for each
-network around an address as well:
+One client may use all addresses of its owner, so a quota is also counted for each network around an
+address:
 
     IPv4    the address, its /24
     IPv6    the /64 of one network, the /56 a home is given, the /48 a site is given
 
-Each level has a share of its own; a request must fit into all of them. This machine itself
-(loopback) has no quota.
+Each level has a quota of its own; a request must fit into all of them. Loopback has no quota.
 """
 
 import ipaddress
@@ -22,7 +21,7 @@ IPV4_LEVELS = (32, 24)  # prefix lengths, the narrowest first
 IPV6_LEVELS = (64, 56, 48)
 SHARES = {32: 1, 24: 4, 64: 1, 56: 1, 48: 2}  # of a level, as multiples of one address's: a home
 # has one IPv4 address and a whole /56, seldom a /48; a /24 is mostly many homes
-SHARES_BY_LEVELS = {  # the same by how many levels there are, where a farm hides which they are
+SHARES_BY_LEVELS = {  # by the number of levels, for clients whose addresses a farm hides
     len(levels): tuple(SHARES[bits] for bits in levels) for levels in (IPV4_LEVELS, IPV6_LEVELS)
 }
 
@@ -33,7 +32,7 @@ def quota_prefixes(host: str) -> Prefixes:
     An IPv4 address mapped into IPv6 counts as IPv4; a scope (`%eth0`) is ignored.
 
     Raises:
-        ValueError: it is not the literal of an address.
+        ValueError: it is not an IP literal.
     """
     address = ipaddress.ip_address(host.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
@@ -45,9 +44,8 @@ def quota_prefixes(host: str) -> Prefixes:
 
 
 def home_of(host: str, port: int) -> str:
-    """The network that counts as one source, as one owner may have all of it. On this machine every
-    port is a source of its own, in a private network every address.
-    """
+    """The network that counts as one source, since one owner may have all of it. On loopback every
+    port is a source of its own, in a private network every address."""
     prefixes = quota_prefixes(host)
     if not prefixes:
         return f"{host}:{port}"
@@ -58,8 +56,8 @@ class SharedQuota:
     """Counts how many of something are in use, in all and by each network.
 
     Args:
-        total: for everybody together; None for no such bound.
-        per_address: for the narrowest level; `SHARES` says how many times that a wider one has.
+        total: the limit for all together; None: none.
+        per_address: the limit for the narrowest level; `SHARES` has the multiples for wider ones.
     """
 
     def __init__(self, total: int | None, per_address: int) -> None:
@@ -89,7 +87,7 @@ class SharedQuota:
         )
 
     def acquire(self, prefixes: Sequence[str]) -> bool:
-        """Take one if there is room; whether there was."""
+        """Take one if there is room. Returns whether there was."""
         if self.is_full or not self.has_share(prefixes):
             self.refused += 1
             return False
@@ -97,7 +95,7 @@ class SharedQuota:
         return True
 
     def take(self, prefixes: Sequence[str]) -> None:
-        """Take one, whatever the limits say."""
+        """Take one regardless of the limits."""
         self.in_use += 1
         self._taken.update(prefixes)
 
@@ -111,14 +109,14 @@ class SharedQuota:
 
 
 class RateLimiter:
-    """One token bucket for each of the last few thousand sources, kept as the one moment at which
-    it will be full again; full ones are forgotten."""
+    """A token bucket for each of the last few thousand sources, stored as the time at which it will
+    be full again; full ones are dropped."""
 
     __slots__ = ("_full", "_most", "deep", "each")
 
     def __init__(self, rate: float, burst: float, sources: int = limits.SOURCES) -> None:
-        self.each = 1.0 / rate  # seconds one takes to come back
-        self.deep = burst / rate  # seconds an empty bucket takes to fill
+        self.each = 1.0 / rate  # seconds until one token is back
+        self.deep = burst / rate  # seconds until an empty bucket is full
         self._most = sources
         self._full: dict[bytes, float] = {}  # when a source's bucket is full, oldest use first
 
@@ -126,15 +124,15 @@ class RateLimiter:
         return len(self._full)
 
     def is_exhausted(self, source: bytes, now: float) -> bool:
-        """Whether this source has none left; nothing is counted."""
+        """Whether this source has no token left; takes none."""
         return self._full.get(source, now) - now + self.each > self.deep + self.each / 2
 
     def try_acquire(self, source: bytes, now: float) -> bool:
-        """Whether this source may have one more now; if so, it is counted."""
+        """Take a token of this source. Returns whether it had one."""
         full = max(now, self._full.pop(source, now)) + self.each
         allowed = full - now <= self.deep + self.each / 2  # half: rounding must not cost a turn
         self._full[source] = full if allowed else full - self.each
-        for _ in range(2):  # one came, so let up to two go: the oldest, if they are of no more use
+        for _ in range(2):  # one was added, so drop up to two: the oldest, if full or too many
             oldest = next(iter(self._full), None)
             if oldest is None or (len(self._full) <= self._most and self._full[oldest] > now):
                 break

@@ -1,15 +1,14 @@
-"""Decoded sound that processes share: one writes it, another reads it, and the node between them
-copies nothing.
+"""Decoded sound that processes share: one writes it, another one reads it, and the node copies
+nothing.
 
     async with aclosing(Recording.room(rate, seconds)) as recording:
-                                                         room for so much, none of it used yet
+                                                         an empty file for so many seconds
         ...                                              a process writes samples to `.file`
-        recording.count = ...                            and says how many
-        recording.samples()                              all of them, without copying any
+        recording.count = ...                            and reports their number
+        recording.samples()                              all of them, without a copy
 
-The samples are mono float32 in -1..1. On Linux they are in memory that has no name, and cannot be
-made larger than the room; elsewhere in a temporary file that has none. They go with the last
-process that holds them.
+The samples are mono float32 in -1..1. On Linux they are in unnamed memory, which cannot grow beyond
+its room; elsewhere in an unnamed temporary file. They are freed when the last process closes them.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Recording:
 
     def __init__(self, rate: int, file: int, count: int = 0) -> None:
         self.rate = rate
-        self.file = file  # an open file; it is ours to close
+        self.file = file  # an open file, closed by `close`
         self.count = count  # samples
 
     def __repr__(self) -> str:
@@ -43,7 +42,7 @@ class Recording:
 
     @classmethod
     def room(cls, rate: int, seconds: float) -> Self:
-        """Room for so many seconds, which takes no memory before it is used."""
+        """An empty recording with room for `seconds`; the room takes no memory until it is used."""
         size = int(seconds * rate) * BYTES
         if sys.platform == "linux":
             import fcntl
@@ -70,7 +69,7 @@ class Recording:
         return self.count / self.rate
 
     def samples(self) -> NDArray[np.float32]:
-        """The samples where they are; read-only, and there for as long as the array is."""
+        """The samples without a copy: a read-only array, which keeps them in memory."""
         import numpy
 
         if not self.count:
@@ -89,8 +88,8 @@ class Recording:
         os.close(self.file)
 
     async def aclose(self) -> None:
-        """Let go of it, off the loop where it is large."""
-        used = os.fstat(self.file).st_blocks * BLOCK  # also where nobody said how many samples
+        """Close it; a large one in a thread."""
+        used = os.fstat(self.file).st_blocks * BLOCK  # known even if `count` is not set
         await close_unnamed(self.close, used)
 
     def __enter__(self) -> Self:

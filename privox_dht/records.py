@@ -1,16 +1,16 @@
-"""Capability records: a producer's signed and dated statement of who, what, where and how busy.
+"""Capability records: a producer's signed and dated key, services, routes and idle slots.
 
     producer -> DHT      wire = signature (64 bytes) + body (canonical msgpack, one-letter keys)
     node     -> itself   parse(wire, now, mesh) on receipt, on store and on read: length, then type,
-                         then meaning, then signature; whatever fails is dropped and counted
-    client   <- DHT      Record, a hint; the producer's own answer to an offer is the truth
+                         then meaning, then signature; an invalid record is dropped and counted
+    client   <- DHT      Record, a hint; only the producer's answer to an offer is reliable
 
 One publisher may hold one record per engine under a key. The newest sequence number wins. A
 withdrawal is a record like any other with `withdrawn` set; stores keep it until what it replaces
 would have expired, so that a replay cannot revive it. Fields this version does not know are kept
 (the wire bytes are never re-encoded) and ignored.
 
-Nothing here asks the clock: `now` is an argument, in seconds since the epoch.
+No function reads the clock: `now` is an argument, in seconds since the epoch.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from privox_dht.errors import BadRecord
 from privox_dht.identity import SIGNATURE, Identity, dht_id_of, verify
 from privox_dht.record_codec import FARM, TAG_LENGTH, Direct, Record, Relayed, Route, decode, encode
 
-DOMAIN = b"privox_dht record 1\0"  # what is signed starts with this, and nothing else does
-NARROW_UP_TO = 4  # languages or models that get a key each: who has many is found without
+DOMAIN = b"privox_dht record 1\0"  # the signed bytes of a record, and of nothing else, start so
+NARROW_UP_TO = 4  # languages or models that get a key each; with more, only the wide key is used
 REASONS = (
     "size",
     "shape",
@@ -58,7 +58,7 @@ def farm_key(mesh: bytes, public: bytes) -> bytes:
 
 
 def keys_of(record: Record) -> tuple[bytes, ...]:
-    """Every key under which this record may stand. A store takes it under no other."""
+    """All keys under which this record may be stored; a store accepts it under no other."""
     if record.kind == FARM:
         return (service_key(record.mesh, FARM), farm_key(record.mesh, record.publisher))
     words: list[str] = []
@@ -69,7 +69,7 @@ def keys_of(record: Record) -> tuple[bytes, ...]:
     return _service_keys(record.mesh, record.kind, record.backend, tuple(words))
 
 
-@lru_cache(maxsize=1024)  # many producers say the same: their keys are kept once
+@lru_cache(maxsize=1024)  # many producers have the same words: their keys are kept once
 def _service_keys(
     mesh: bytes, kind: str, backend: str, words: tuple[str, ...]
 ) -> tuple[bytes, ...]:
@@ -81,7 +81,7 @@ def sign(identity: Identity, record: Record) -> Record:
     """`record` signed by this identity; models, then languages are left out until it fits.
 
     Raises:
-        BadRecord: a field is invalid, which is our own bug.
+        BadRecord: a field is invalid, which is a bug of the caller.
     """
     record = replace(
         record,
@@ -110,7 +110,7 @@ def parse(wire: object, now: float, mesh: bytes, *, trusted: bool = False) -> Re
         wire: what came over the network, of any type.
         now: seconds since the epoch.
         mesh: the tag of our mesh; records of others are dropped.
-        trusted: its signature is not looked at: it was before, or `is_signed` comes next.
+        trusted: do not check the signature: it was checked before, or `is_signed` is called next.
 
     Raises:
         BadRecord: with one of `REASONS`.
@@ -138,7 +138,7 @@ def is_signed(record: Record) -> bool:
 
 
 def latest_per_key(records: Iterable[Record]) -> list[Record]:
-    """One record for each key, that of the highest sequence, withdrawn or not."""
+    """The record with the highest sequence for each key, withdrawn or not."""
     best: dict[bytes, Record] = {}
     for record in records:
         known = best.get(record.key)

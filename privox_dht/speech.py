@@ -1,11 +1,11 @@
-"""What a service is asked, and what it answers.
+"""The requests to a service, its results, and the protocols of engines and providers.
 
     Transcriber  PCM in, segments out as they are ready        (an engine for `stt`)
     Speaker      text in, sound out as it is ready              (an engine for `tts`)
-    Provider     uploads and texts in, the same out             (what the speech API serves from:
-                 a producer's engines, a server elsewhere, or the mesh itself)
+    Provider     uploads and texts in, the same out             (the back end of the speech API:
+                 a producer's engines, a remote server, or the mesh itself)
 
-Everything that streams is an async generator: closing it (`aclose()`, or cancelling whoever
+Everything that streams is an async generator: closing it (`aclose()`, or cancelling the task that
 iterates) stops the work behind it.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SSML = re.compile(r"\s*<speak[\s>/]")
 STT, TTS = "stt", "tts"
 SERVICES = (STT, TTS)
-ALIASES = {"asr": STT}  # older systems' word for it
+ALIASES = {"asr": STT}  # the name in older systems
 BACKENDS = ("cpu", "gpu")
 AUDIO_FORMATS = ("wav", "mp3", "flac", "opus", "aac", "m4a", "pcm")
 TEXT_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
@@ -36,7 +36,7 @@ TEXT_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """One engine of one service: what a record and the list of models say about it."""
+    """One engine of one service, as described in records and in the list of models."""
 
     service: str  # "stt" or "tts"
     backend: str  # "cpu" or "gpu": what the work runs on
@@ -45,7 +45,7 @@ class EngineInfo:
     languages: tuple[str, ...] = ()  # primary tags ("en"), see `languages`; empty: any
     speed: float = 0.0  # seconds of audio per second of work, measured at start; 0 is unknown
     translates: bool = False  # stt: speech of other languages into English text
-    only_named: bool = False  # it does only jobs that name it: a dummy for trials
+    only_named: bool = False  # it takes only jobs that name it: a dummy for tests
     only_listed: bool = False  # a request may name only one of `models`; if not, and `models` is
     # empty, it may name anything
     # tts: the language tag of each voice
@@ -58,21 +58,21 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    """What is asked of `stt`, beside the audio."""
+    """A request to `stt`, without the audio."""
 
     model: str = ""  # "", an engine, a model, or "engine:model"
     language: str = ""  # spoken language as a BCP 47 tag; empty: detect
     translate: bool = False  # into English
     prompt: str = ""  # text that comes before the recording, or words to expect
     temperature: float = 0.0  # 0 to 1
-    words: bool = False  # time stamps of words are wanted
-    streamed: bool = False  # the segments are read as they come
+    words: bool = False  # with the times of words
+    streamed: bool = False  # the client reads the segments as they come
     hotwords: str = ""  # words to prefer, in the whole recording
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """What is asked of `tts`."""
+    """A request to `tts`."""
 
     text: str
     voice: str = ""  # "": the default
@@ -82,13 +82,13 @@ class SpeechRequest:
 
     @property
     def speakable(self) -> str:
-        """The text without what no engine's C code takes: NULs and halves of characters."""
+        """The text without NULs and lone surrogates, which no engine's C code accepts."""
         return self.text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word with its place, in seconds from the start of the recording."""
+    """One word; times in seconds from the start of the recording."""
 
     text: str
     start: float
@@ -98,7 +98,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech, recognised; times in seconds from the start of the recording."""
+    """A recognised piece of speech; times in seconds from the start of the recording."""
 
     text: str
     start: float
@@ -109,7 +109,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a provider's transcription yields first: the upload is sound audio, this long."""
+    """The first item of a provider's transcription: the upload is valid audio of this length."""
 
     seconds: float
 
@@ -132,7 +132,7 @@ def is_ssml(text: str) -> bool:
 
 
 class Engine(Protocol):
-    """What every engine has. Loaded once, at start, and warm from then on."""
+    """The members of every engine. It is loaded once, at start, and warm from then on."""
 
     info: EngineInfo
 
@@ -144,13 +144,13 @@ class Engine(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of everything; nothing of the engine is left when this returns."""
+        """Free everything; no process and no file of the engine is left when this returns."""
 
 
 class Transcriber(Engine, Protocol):
     """An engine that turns speech into text."""
 
-    rate: int  # Hz of the PCM it wants
+    rate: int  # Hz of the PCM that it takes
 
     def transcribe(
         self, pcm: NDArray[np.float32], request: TranscriptionRequest
@@ -159,7 +159,7 @@ class Transcriber(Engine, Protocol):
 
         Raises:
             RequestRejected: the request names a model or language this engine does not have.
-            EngineFailed: the engine broke.
+            EngineFailed: the engine failed.
         """
         ...
 
@@ -171,7 +171,7 @@ class RecordingTranscriber(Transcriber, Protocol):
     def transcribe_recording(
         self, recording: Recording, request: TranscriptionRequest
     ) -> AsyncGenerator[Segment]:
-        """As `transcribe`. The recording is there until this is closed."""
+        """As `transcribe`. The recording must stay open until this is closed."""
         ...
 
 
@@ -183,13 +183,13 @@ class Speaker(Engine, Protocol):
 
         Raises:
             RequestRejected: the request names a voice or language this engine does not have.
-            EngineFailed: the engine broke.
+            EngineFailed: the engine failed.
         """
         ...
 
 
 class Provider(Protocol):
-    """What does the jobs of the speech API: a producer's engines, or a gateway's mesh."""
+    """Does the jobs of the speech API, by a producer's engines or by a gateway's mesh."""
 
     def engines(self) -> Sequence[EngineInfo]:
         """The engines that can be used now."""
@@ -211,7 +211,7 @@ class Provider(Protocol):
         """First `AudioInfo`, then segments. `upload` is a seekable file in any audio format.
 
         Raises:
-            RequestRejected: the audio or the request is at fault.
+            RequestRejected: the audio or the request is invalid.
             EngineFailed, ProducerLost, ProducerBusy: see `errors`.
         """
         ...
@@ -223,7 +223,7 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A whole answer of `stt`."""
+    """A complete result of `stt`."""
 
     segments: tuple[Segment, ...]
     seconds: float  # of audio

@@ -1,4 +1,4 @@
-"""A TCP connection to a host, at whichever of its addresses answers first (RFC 8305)."""
+"""Opens a TCP connection to the address of a host that answers first (RFC 8305)."""
 
 import asyncio
 import socket
@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohappyeyeballs import start_connection
 
-NEXT_ADDRESS_AFTER = 0.25  # seconds for one address before the next is tried beside it
+NEXT_ADDRESS_AFTER = 0.25  # seconds until the next address is tried beside the last one
 
 OpenSocket = Callable[[Any], socket.socket]  # for one line of getaddrinfo
 
@@ -19,7 +19,7 @@ async def dial(host: str, port: int, open_socket: OpenSocket | None = None) -> s
         open_socket: makes a socket for each address; raises OSError where none may be dialled.
 
     Raises:
-        OSError: no address could be connected to; it says what they answered.
+        OSError: no address could be connected to; its message has the reasons.
     """
     return await start_connection(
         await _addresses(host, port),

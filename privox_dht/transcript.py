@@ -1,4 +1,4 @@
-"""A transcript as people and programs want to read it.
+"""A transcript in the formats that people and programs read.
 
     Transcript --render--> json           {"text": ...}
                            verbose_json   text, language, duration, segments, words
@@ -42,7 +42,7 @@ def render(
     """`transcript` in one of `CONTENT_TYPES`.
 
     Args:
-        translated: verbose_json says so.
+        translated: verbose_json states that it is a translation.
         words: verbose_json lists words with their times.
         segments: verbose_json lists segments.
         layout: how large captions of srt and vtt may be; None: one line for each segment.
@@ -59,7 +59,7 @@ def render(
 
 
 class GrowingText:
-    """A transcript that is written as it is recognised, in one of `GROWING`."""
+    """Writes a transcript as it is recognised, in one of the formats `GROWING`."""
 
     def __init__(self, format: str, layout: CaptionLayout | None = None) -> None:
         """
@@ -67,30 +67,30 @@ class GrowingText:
             layout: see `render`.
 
         Raises:
-            KeyError: the format is none that grows.
+            KeyError: the format is not in `GROWING`.
         """
         self._format = GROWING[format]
         self._layout = layout if format in CAPTIONS else None
         self._cues = 0  # so far
 
     def piece(self, segment: Segment) -> str:
-        """What a segment adds; may be empty."""
-        told = ""
+        """The text that a segment adds; may be empty."""
+        added = ""
         for cue in _cues(segment, self._layout):
             before = self._format.between if self._cues else self._format.begin
             self._cues += 1
-            told += before + self._format.cue(self._cues, cue)
-        return told
+            added += before + self._format.cue(self._cues, cue)
+        return added
 
     def end(self) -> str:
-        """What comes after the last segment."""
+        """The text after the last segment."""
         return self._format.end if self._cues else self._format.begin + self._format.end
 
 
 def verbose(
     transcript: Transcript, *, translated: bool = False, words: bool = False, segments: bool = True
 ) -> dict[str, Any]:
-    """What `verbose_json` says, before it is JSON."""
+    """The object of `verbose_json`."""
     answer: dict[str, Any] = {
         "task": "translate" if translated else "transcribe",
         "language": transcript.language,
@@ -105,7 +105,7 @@ def verbose(
 
 
 def word_out(word: Word) -> dict[str, Any]:
-    """A word as verbose_json and the streamed events have it."""
+    """A word in verbose_json and in the streamed events."""
     return {
         "word": word.text,
         "start": round(word.start, 3),
@@ -115,14 +115,14 @@ def word_out(word: Word) -> dict[str, Any]:
 
 
 def gather(segments: list[Segment], seconds: float, language: str = "") -> Transcript:
-    """The transcript that `segments` make; the language is the first one an engine named."""
+    """The transcript of `segments`; its language is the first one that an engine named."""
     named = (segment.language for segment in segments if segment.language)
     return Transcript(tuple(segments), seconds, next(named, language))
 
 
 def _segment(number: int, segment: Segment) -> dict[str, Any]:
-    """A segment as OpenAI's clients expect it. What only Whisper's decoder could tell is neutral:
-    strictly typed clients insist on the fields."""
+    """A segment as OpenAI's clients expect it. Fields that only Whisper knows have neutral values:
+    strictly typed clients require them."""
     return {
         "id": number,
         "seek": 0,
@@ -179,8 +179,8 @@ GROWING: Mapping[str, _Growing] = {
 
 
 def _cues(segment: Segment, layout: CaptionLayout | None) -> Iterator[Caption]:
-    """Captions of a segment that holds words. Without a layout it is one line: a blank line would
-    end the cue."""
+    """The captions of a segment, none if it has no words. Without a layout there is one of one
+    line: a blank line would end the cue."""
     if layout is not None:
         yield from captions(segment, layout)
     elif text := " ".join(segment.text.split()):

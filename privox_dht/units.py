@@ -1,4 +1,4 @@
-"""Numbers as a person says them: 268435456 bytes are 256 MiB, 7200 seconds are 2 hours. Pure."""
+"""Sizes and times as text: 268435456 bytes are "256 MiB", 7200 seconds "2 hours". Pure."""
 
 import re
 
@@ -26,7 +26,7 @@ def clock_time(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time in the largest unit of which it has a whole one: 5400 as "1.5 hours"."""
+    """A span of time in the largest unit that is not longer: 5400 as "1.5 hours"."""
     for unit, name in TIMES:
         if seconds >= unit:
             count = f"{seconds / unit:.1f}".removesuffix(".0")
@@ -35,10 +35,10 @@ def duration(seconds: float) -> str:
 
 
 def bytes_in(text: str) -> int:
-    """What a size written by a person is in bytes: "6GB" is 6 * 1000 ** 3, "6GiB" 6 * 1024 ** 3.
+    """The bytes of a size: "6GB" is 6 * 1000 ** 3, "6GiB" 6 * 1024 ** 3.
 
     Raises:
-        ValueError: it is none, or 0.
+        ValueError: it is not a size, or 0.
     """
     written = WRITTEN.fullmatch(text.strip())
     if written is None:
@@ -47,15 +47,15 @@ def bytes_in(text: str) -> int:
     base = 1024 if binary else 1000
     found = int(float(number) * base ** PREFIXES.index(prefix.upper() or " "))
     if not found:
-        raise ValueError(f"{text!r} is no room at all")
+        raise ValueError(f"{text!r} is a size of 0")
     return found
 
 
 def seconds_in(text: str) -> float:
-    """What a span of time written by a person is in seconds: "2h" is 7200, "1h30m" 5400.
+    """The seconds of a span of time: "2h" is 7200, "1h30m" 5400.
 
     Raises:
-        ValueError: it is none, or 0.
+        ValueError: it is not a span of time, or 0.
     """
     text = text.strip()
     parts = list(SPAN.finditer(text))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from privox_dht.errors import BadMessage
 from privox_dht.identity import Identity
-from privox_dht.peer_proof import CLOCKS, LONGEST, prove, proven
+from privox_dht.peer_proof import CLOCK_SKEW, MAX_LENGTH, prove, proven
 
 CLIENT, OTHER = Identity(b"c" * 32), Identity(b"o" * 32)
 PRODUCER, NOW = Identity(b"p" * 32).public, 1_795_000_000.0
@@ -14,8 +14,8 @@ SAID = prove(CLIENT, PRODUCER, NOW)
 
 
 def test_a_producer_learns_who_asks() -> None:
-    assert len(SAID) <= LONGEST
-    for seconds in (-CLOCKS, 0.0, CLOCKS):
+    assert len(SAID) <= MAX_LENGTH
+    for seconds in (-CLOCK_SKEW, 0.0, CLOCK_SKEW):
         assert proven(SAID, PRODUCER, NOW + seconds) == CLIENT.peer_id
 
 
@@ -23,8 +23,8 @@ def test_a_producer_learns_who_asks() -> None:
     ("said", "producer", "now", "why"),
     [
         (SAID, OTHER.public, NOW, "signature"),  # said again by the producer that heard it
-        (SAID, PRODUCER, NOW + CLOCKS + 1, "time"),
-        (SAID, PRODUCER, NOW - CLOCKS - 1, "time"),
+        (SAID, PRODUCER, NOW + CLOCK_SKEW + 1, "time"),
+        (SAID, PRODUCER, NOW - CLOCK_SKEW - 1, "time"),
         (SAID.replace(CLIENT.peer_id, OTHER.peer_id), PRODUCER, NOW, "signature"),
         (SAID.replace("1795000000000", "1795000000001"), PRODUCER, NOW, "signature"),
         (CLIENT.peer_id, PRODUCER, NOW, "shape"),
