@@ -36,7 +36,6 @@ REFUSAL_TEXTS = {  # the reason in `refused` -> text for a person
     "address": "it has enough producers of this network",
     "flapping": "this producer came back too often",
     "draining": "it is about to stop",
-    "handshakes": "too many connect to it just now",
 }
 
 
