@@ -23,11 +23,11 @@ HINTS = {
     OTHER_MESH: "give the --network that it was given",
     NAMESERVER: "does this machine's network work?",
 }
-TOLD = 3  # addresses told for each reason
+MAX_SHOWN = 3  # addresses in the message for each reason
 
 
 def other_family(kinds: Iterable[bool]) -> str:
-    """The reason where a neighbour has only addresses (True: IPv6) that this machine has not."""
+    """The reason for a neighbour with no address in our families. `kinds` (True: IPv6): its own."""
     named = " and ".join("IPv6" if six else "IPv4" for six in sorted(kinds))
     return f"it has {named} only, which this machine has not" if named else NO_ADDRESS
 
@@ -35,24 +35,24 @@ def other_family(kinds: Iterable[bool]) -> str:
 def why(
     network: str, within: float, neighbours: Iterable[Address], reasons: Mapping[Address, str]
 ) -> str:
-    """A sentence for the user.
+    """A message for the user.
 
     Args:
         network: the name of the mesh.
-        within: seconds that it was tried for.
-        neighbours: who was tried, by name or by address.
-        reasons: why each could not be used; who is not in it was silent.
+        within: seconds that the attempt took.
+        neighbours: those that were tried, by name or by address.
+        reasons: why each could not be used; those that are not in it did not answer.
     """
     by_reason: dict[str, list[str]] = {}
     for neighbour in dict.fromkeys(neighbours):
         reason = reasons.get(neighbour, SILENT)
         by_reason.setdefault(reason, []).append(join_host(*neighbour))
-    told = "; ".join(_told(reason, who, within) for reason, who in by_reason.items())
-    return f"cannot join mesh {network!r}: {told}"
+    lines = "; ".join(_line(reason, who, within) for reason, who in by_reason.items())
+    return f"cannot join mesh {network!r}: {lines}"
 
 
-def _told(reason: str, who: list[str], within: float) -> str:
-    more = f" and {len(who) - TOLD} more" if len(who) > TOLD else ""
+def _line(reason: str, who: list[str], within: float) -> str:
+    more = f" and {len(who) - MAX_SHOWN} more" if len(who) > MAX_SHOWN else ""
     hint = HINTS.get(reason)
     waited = f" within {within:g} s" if reason == SILENT else ""
-    return f"{', '.join(who[:TOLD])}{more}: {reason}{waited}" + (f" ({hint})" if hint else "")
+    return f"{', '.join(who[:MAX_SHOWN])}{more}: {reason}{waited}" + (f" ({hint})" if hint else "")

@@ -1,14 +1,14 @@
-"""Nodes of one local network find each other, by multicast DNS (zeroconf, Bonjour, Avahi).
+"""Nodes of one local network find each other by multicast DNS (zeroconf, Bonjour, Avahi).
 
     node   -> the network    privox-5f0c9b1e._privox._udp.local.: my addresses, my port, my mesh
-    any    -> the network    who is _privox._udp.local.?
-    nodes  -> the network    the same again
+    any    -> the network    query: _privox._udp.local.
+    nodes  -> the network    their announcements again
 
-    async with announced(service, name, port, host):     others are told
-    async with Lan(mesh, host) as lan:                    who is there, kept up to date
-        lan.neighbours()                                  whom to try now
+    async with announced(service, name, port, host):     announces a node
+    async with Lan(mesh, host) as lan:                    collects the announcements of others
+        lan.neighbours()                                  the nodes to try now
 
-Needs the extra `lan`. What is believed of all that comes: see `lan_neighbours`.
+Needs the extra `lan`. Which announcements are used: see `lan_neighbours`.
 """
 
 import asyncio
@@ -57,33 +57,33 @@ def _zeroconf(host: str | None) -> AsyncZeroconf:
 
 @asynccontextmanager
 async def announced(
-    service: str, name: str, port: int, host: str | None, said: Mapping[str, str] | None = None
+    service: str, name: str, port: int, host: str | None, text: Mapping[str, str] | None = None
 ) -> AsyncIterator[None]:
-    """`name` is announced as a `service` ("_x._tcp.local.") while the context is open; where that
-    cannot be, this is said and nothing else happens."""
+    """Announce `name` as a `service` ("_x._tcp.local.") while the context is open. If that is not
+    possible, a warning is logged."""
     async with AsyncExitStack() as stack:
         try:
             zeroconf = _zeroconf(host)
             stack.push_async_callback(zeroconf.async_close)
-            addresses = [str(link.ip) for link in links(host) if _is_told(link, host)]
+            addresses = [str(link.ip) for link in links(host) if _is_announced(link, host)]
             info = AsyncServiceInfo(
-                service, f"{name}.{service}", port=port, properties=dict(said or {}),
+                service, f"{name}.{service}", port=port, properties=dict(text or {}),
                 addresses=[socket.inet_pton(_family(ip), ip) for ip in addresses],
             )  # fmt: skip
             await zeroconf.async_register_service(info, allow_name_change=True)
-            stack.push_async_callback(_taken_back, zeroconf, info)
+            stack.push_async_callback(_withdraw, zeroconf, info)
         except OSError as exc:
-            log.warning("it cannot be announced in the local network: %s", exc.strerror or exc)
+            log.warning("cannot announce %s in the local network: %s", name, exc.strerror or exc)
         yield
 
 
-async def _taken_back(zeroconf: AsyncZeroconf, info: AsyncServiceInfo) -> None:
-    """Others hear that it is gone before this returns."""
+async def _withdraw(zeroconf: AsyncZeroconf, info: AsyncServiceInfo) -> None:
+    """Withdraw the announcement; the message is sent before this returns."""
     await (await zeroconf.async_unregister_service(info))
 
 
-def _is_told(link: Link, host: str | None) -> bool:
-    """Whether others are told of that address: of IPv4, and of private IPv6, which stays."""
+def _is_announced(link: Link, host: str | None) -> bool:
+    """Whether an address is announced: IPv4, and private IPv6, which is permanent."""
     if host not in EVERYWHERE or link.version == 4:
         return True
     return link.is_private and not link.is_link_local
@@ -94,13 +94,13 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 class Lan:
-    """The nodes of our mesh that announce themselves.
+    """Collects the announcements of nodes of our mesh.
 
     Args:
         mesh: its tag.
-        host: the address of ours on whose network it is looked; None: on all.
-        own_port: ours, if we are one of them.
-        on_found: told of each that was not known.
+        host: our address in the network to search; None: all networks.
+        own_port: our UDP port, if we announce ourselves.
+        on_found: called for each new node.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Lan:
         self._host, self._on_found = host, on_found
         self.known = LanNeighbours(mesh, links(host), own_port)
         self._stack = AsyncExitStack()
-        self._named: dict[str, None] = {}  # announcements whose addresses are to be asked for
+        self._named: dict[str, None] = {}  # announcements whose addresses are unknown
         self._asked = asyncio.Event()
         self._rng = random.Random()
 
@@ -141,27 +141,27 @@ class Lan:
         await self._stack.aclose()
 
     def neighbours(self) -> list[Address]:
-        """Whom to try now; others at the next time, where there are many."""
+        """The nodes to try now; of very many, others the next time."""
         return self.known.pick(self._rng)
 
     def _announced(
         self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
     ) -> None:
-        """A name came, changed or went. Most come with all there is to know."""
+        """A name was added, changed or removed. Mostly its addresses came with it."""
         if state_change is ServiceStateChange.Removed:
             self._named.pop(name, None)
             self.known.remove(name)
             return
-        with _understood():
+        with _ignoring_errors():
             info = AsyncServiceInfo(SERVICE, name)
             if info.load_from_cache(zeroconf):
-                self._believe(name, info)
+                self._add(name, info)
             elif len(self._named) < limits.LAN_KNOWN:
                 self._named[name] = None
                 self._asked.set()
 
     async def _ask(self) -> None:
-        """The addresses behind names, some at a time."""
+        """Query the addresses of names, some at a time."""
         while True:
             await self._asked.wait()
             some = list(self._named)[: limits.LAN_ASKED_AT_ONCE]
@@ -169,27 +169,27 @@ class Lan:
                 del self._named[name]
             if not self._named:
                 self._asked.clear()
-            await asyncio.gather(*map(self._look_at, some))
+            await asyncio.gather(*map(self._resolve, some))
 
-    async def _look_at(self, name: str) -> None:
-        with _understood():
+    async def _resolve(self, name: str) -> None:
+        with _ignoring_errors():
             info = AsyncServiceInfo(SERVICE, name)
             if await info.async_request(self._zeroconf.zeroconf, limits.LAN_ANSWER * 1000):
-                self._believe(name, info)
+                self._add(name, info)
 
-    def _believe(self, name: str, info: AsyncServiceInfo) -> None:
+    def _add(self, name: str, info: AsyncServiceInfo) -> None:
         addresses = info.parsed_addresses(IPVersion.All)
         if self.known.add(name, info.properties, addresses, info.port):
             self._on_found()
 
 
 @contextmanager
-def _understood() -> Iterator[None]:
-    """Whatever the library says of what a stranger made up ends nothing but this."""
+def _ignoring_errors() -> Iterator[None]:
+    """Ignore errors of the library about one announcement, which may be malicious."""
     try:
         yield
     except Exception as exc:
-        log.debug("an announcement was not understood: %s", type(exc).__name__)
+        log.debug("ignored an invalid announcement: %s", type(exc).__name__)
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:
@@ -198,7 +198,7 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 
 async def find(mesh: bytes, within: float = limits.LAN_WAIT) -> list[Address]:
-    """Nodes of this mesh in the local network: some, as soon as one has answered; empty if none has
+    """Nodes of this mesh in the local network, soon after the first one answers; [] if none does
     within so many seconds.
 
     Raises:

@@ -25,7 +25,7 @@ NAMES = frozenset({str})  # types that the name of a field may have
 
 @dataclass(frozen=True, slots=True, order=True)
 class Direct:
-    """A route: call the producer at this address."""
+    """A route: the producer's own address."""
 
     host: str  # an IPv4 or IPv6 literal
     port: int
@@ -36,7 +36,7 @@ class Direct:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Relayed:
-    """A route: call the producer through the farm of this key, at that farm's own addresses."""
+    """A route: through the farm with this key, at the addresses in the farm's record."""
 
     farm: bytes  # the farm's 32-byte public key
 
@@ -49,7 +49,7 @@ Route = Direct | Relayed
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The fields of a record. `encoded` is what was signed; all else was decoded from it."""
+    """The fields of a record. `encoded` are the signed bytes, from which all else was decoded."""
 
     publisher: bytes  # 32-byte Ed25519 public key
     mesh: bytes  # 8-byte tag
@@ -57,14 +57,14 @@ class Record:
     backend: str = "cpu"
     engine: str = ""
     models: tuple[str, ...] = ()  # at most 8, models or voices
-    more: bool = False  # there are more models than are listed
+    more: bool = False  # there are more models than listed
     languages: tuple[str, ...] = ()  # at most 16 primary tags; empty: any
     routes: tuple[Route, ...] = ()  # at most 4
     slots: int = 0  # jobs at a time
-    idle: int = 0  # of those free when this was signed
+    idle: int = 0  # of these, how many were free when this was signed
     speed: float = 0.0  # seconds of audio per second; 0 is unknown
     translates: bool = False  # stt: into English
-    only_named: bool = False  # no job for those who do not name its engine
+    only_named: bool = False  # it takes only jobs that name its engine
     terms: Mapping[str, int] = field(default_factory=dict)  # a farm's limits by one-letter name
     withdrawn: bool = False
     sequence: int = 0  # milliseconds since the epoch, or one more than the last
@@ -78,8 +78,8 @@ class Record:
 
     @property
     def key(self) -> bytes:
-        """What versions of one record have in common: publisher, kind, backend and engine. The
-        highest sequence wins."""
+        """Publisher, kind, backend and engine: the same in all versions of a record. The highest
+        sequence wins."""
         return f"{self.kind}/{self.backend}/".encode() + self.publisher + self.engine.encode()
 
     def __str__(self) -> str:
@@ -123,7 +123,7 @@ def encode(record: Record) -> bytes:
 def decode(wire: bytes) -> Record:
     try:
         fields = msgpack.unpackb(wire[SIGNATURE:], max_map_len=64, max_array_len=64)
-    except Exception as exc:  # msgpack raises a dozen kinds; all mean the same here
+    except Exception as exc:  # msgpack raises many kinds of errors
         raise BadRecord("shape") from exc
     if type(fields) is not dict or not NAMES.issuperset(map(type, fields)):
         raise BadRecord("shape")
@@ -157,7 +157,7 @@ def decode(wire: bytes) -> Record:
 
 
 class _Reader:
-    """Typed access to a stranger's map: what is wrong with a field is said as BadRecord."""
+    """Typed access to an untrusted map; an invalid field raises BadRecord."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
@@ -217,7 +217,7 @@ class _Reader:
 
 
 def _is_name(value: object) -> bool:
-    """Printable, without spaces or control characters: it ends up in terminals and headers."""
+    """Whether it can be shown in terminals and sent in headers: printable, without spaces."""
     return (
         type(value) is str
         and 0 < len(value) <= limits.MAX_NAME

@@ -94,7 +94,7 @@ async def test_where_nothing_can_be_announced_it_is_said_and_the_node_goes_on(
     monkeypatch.setattr(lan, "_zeroconf", no_multicast)
     async with lan.announced(lan.SERVICE, "privox-test", 5997, HOST):
         pass
-    assert "it cannot be announced in the local network: No such device" in caplog.text
+    assert "cannot announce privox-test in the local network: No such device" in caplog.text
 
 
 async def test_what_a_hostile_machine_announces_costs_little_and_hides_nobody() -> None:
